@@ -1,0 +1,220 @@
+"""Every error and warning that one_async raises, in one tree.
+
+::
+
+    OneError
+    ├── InputError (ValueError)            an argument that cannot mean anything; no request was made
+    ├── ConfigurationError                 a setting is missing; the text says which and how to set it
+    │   └── OfflineError                   a remote query where no database is configured
+    ├── ServerError                        something went wrong between here and a server
+    │   ├── ServerUnreachable (ConnectionError)
+    │   ├── LoginError (PermissionError)   no token, a wrong one, or not enough rights
+    │   ├── StatusError                    an answer with an error status; has .status, .url, .detail
+    │   │   ├── NotFound (LookupError)     404
+    │   │   └── Throttled                  429 that outlasted the retries
+    │   └── AnswerError                    an answer that is not what it should be: HTML, broken JSON, cut short
+    ├── TransferError                      a file could not be fetched; has .url, .path
+    │   ├── HashMismatch                   its bytes are not those of the record; has .expected, .found
+    │   └── UnsafePath                     it would have been written outside the cache folder
+    ├── TablesError                        cache tables that are absent or cannot be read
+    │   ├── TablesNotFound
+    │   └── TablesDamaged
+    └── ALFError
+        ├── ALFInvalid (ValueError)        a path or name that is not ALF
+        ├── ALFObjectNotFound              no file matches
+        ├── ALFMultipleObjectsFound
+        ├── ALFMultipleCollectionsFound
+        └── ALFMultipleRevisionsFound
+
+    OneWarning (UserWarning)
+    ├── StaleAnswerWarning                 the server cannot be reached; an old answer is given
+    ├── IncompleteListWarning              fewer distinct rows came than the server counted
+    ├── TablesWarning                      tables could not be refreshed; the old ones serve on
+    └── ALFWarning                         something about a dataset that the caller should know
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "ALFError",
+    "ALFInvalid",
+    "ALFMultipleCollectionsFound",
+    "ALFMultipleObjectsFound",
+    "ALFMultipleRevisionsFound",
+    "ALFObjectNotFound",
+    "ALFWarning",
+    "AnswerError",
+    "ConfigurationError",
+    "HashMismatch",
+    "IncompleteListWarning",
+    "InputError",
+    "LoginError",
+    "NotFound",
+    "OfflineError",
+    "OneError",
+    "OneWarning",
+    "ServerError",
+    "ServerUnreachable",
+    "StaleAnswerWarning",
+    "StatusError",
+    "TablesDamaged",
+    "TablesError",
+    "TablesNotFound",
+    "TablesWarning",
+    "Throttled",
+    "TransferError",
+    "UnsafePath",
+]
+
+
+class OneError(Exception):
+    """The root of the tree; its text is for the user, its keyword attributes are for programs."""
+
+    def __init__(self, message: str = "", **attributes: object) -> None:
+        super().__init__(message)
+        self.__dict__.update(attributes)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # BaseException's own recipe keeps args and __dict__; said here because subclasses mix in OSError.
+        return (_rebuild, (type(self), self.args, dict(self.__dict__)))
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+def _rebuild(kind: type[OneError], args: tuple[object, ...], attributes: dict[str, object]) -> OneError:
+    error = kind(*args)  # type: ignore[arg-type]
+    error.__dict__.update(attributes)
+    return error
+
+
+class InputError(OneError, ValueError):
+    """An argument that cannot mean anything, found before any request is made."""
+
+    @classmethod
+    def of(cls, argument: str, given: object, accepted: str | Iterable[str]) -> InputError:
+        """Name the argument, what was given and what would be accepted."""
+        wanted = accepted if isinstance(accepted, str) else ", ".join(accepted)
+        return cls(f"{argument}={given!r} is not understood; accepted: {wanted}", argument=argument, given=given)
+
+
+class ConfigurationError(OneError):
+    """A setting is missing; the text says which one and how to give it."""
+
+
+class OfflineError(ConfigurationError):
+    """A remote query on an instance for which no database is configured."""
+
+
+class ServerError(OneError):
+    """Something went wrong between here and a server."""
+
+    url: str = ""
+
+
+class ServerUnreachable(ServerError, ConnectionError):
+    """No connection, or none that lasted, after all retries."""
+
+
+class LoginError(ServerError, PermissionError):
+    """No token, a wrong one, a refused login, or not enough rights."""
+
+    status: int = 403
+
+
+class StatusError(ServerError):
+    """The server answered with an error status."""
+
+    status: int = 0
+    detail: object = None
+
+
+class NotFound(StatusError, LookupError):
+    """The server answered 404."""
+
+    status: int = 404
+
+
+class Throttled(StatusError):
+    """The server answered 429 until the retries ran out."""
+
+    status: int = 429
+
+
+class AnswerError(ServerError):
+    """An answer that is not what the endpoint promises: an HTML page, broken JSON, a body cut short."""
+
+
+class TransferError(ServerError):
+    """A file could not be fetched."""
+
+    path: str = ""
+
+
+class HashMismatch(TransferError):
+    """The bytes that came are not those that the record describes; nothing was kept."""
+
+    expected: str = ""
+    found: str = ""
+
+
+class UnsafePath(TransferError):
+    """A record or an archive names a path outside the folder it belongs in."""
+
+
+class TablesError(OneError):
+    """Cache tables that are absent or cannot be read."""
+
+
+class TablesNotFound(TablesError):
+    """There are no cache tables where they were looked for."""
+
+
+class TablesDamaged(TablesError):
+    """A file that should hold a cache table does not."""
+
+
+class ALFError(OneError):
+    """Something about ALF paths or objects."""
+
+
+class ALFInvalid(ALFError, ValueError):
+    """A path or file name that does not follow the ALF specification."""
+
+
+class ALFObjectNotFound(ALFError):
+    """No dataset matches what was asked for."""
+
+
+class ALFMultipleObjectsFound(ALFError):
+    """The datasets that match belong to more than one object."""
+
+
+class ALFMultipleCollectionsFound(ALFError):
+    """The datasets that match belong to more than one collection."""
+
+
+class ALFMultipleRevisionsFound(ALFError):
+    """The datasets that match belong to more than one revision, none of them the default."""
+
+
+class OneWarning(UserWarning):
+    """The root of the warnings."""
+
+
+class StaleAnswerWarning(OneWarning):
+    """The server cannot be reached, so a stored answer is given that is older than was asked for."""
+
+
+class IncompleteListWarning(OneWarning):
+    """Fewer distinct rows came than the server counted."""
+
+
+class TablesWarning(OneWarning):
+    """Cache tables could not be refreshed; those at hand go on serving."""
+
+
+class ALFWarning(OneWarning):
+    """Something about a dataset that the caller should know."""

@@ -1,0 +1,71 @@
+"""The words of the API as types. Nothing here does anything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import date, datetime, timedelta
+from pathlib import PurePath
+from typing import Any, Literal, Protocol, TypeAlias
+from uuid import UUID
+
+Mode: TypeAlias = Literal["local", "remote", "auto", "refresh"]
+QCName: TypeAlias = Literal["NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"]
+RevisionPolicy: TypeAlias = Literal["exact", "last_before", "default"]
+Action: TypeAlias = Literal["list", "read", "create", "update", "partial_update", "delete"]
+
+#: Whatever names one session: an eid, a session path or URL, a reference such as ``2024-05-06_1_SUBJECT``.
+SessionLike: TypeAlias = UUID | str | PurePath | Mapping[str, Any]
+DateLike: TypeAlias = date | datetime | str
+#: How old a stored answer may be. True means any age; False or 0 means none.
+Expiry: TypeAlias = timedelta | datetime | bool | float | None
+JSON: TypeAlias = dict[str, Any]
+
+
+class ByteStream(Protocol):
+    """An answer whose body is read in pieces."""
+
+    @property
+    def url(self) -> str:
+        """The address that answered, after redirects."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status; never an exception, since 206, 416 and the like are the caller's to judge."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header fields, names in any case."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Give the body as it comes; raises ServerUnreachable if the connection breaks before its end."""
+
+
+class Wire(Protocol):
+    """What a transfer needs of an HTTP client, so that only one module knows which client that is."""
+
+    def open(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[ByteStream]:
+        """Start a request; credentials are dropped when a redirect leads to another host.
+
+        Raises ServerUnreachable when no connection can be made. Does not retry.
+        """
+
+
+class TokenStore(Protocol):
+    """Where the token of each user of each server is kept between runs."""
+
+    def load(self, base_url: str, username: str | None) -> tuple[str, str] | None:
+        """Give (username, token), of the only or default user where no name is given; None if there is none."""
+
+    def save(self, base_url: str, username: str, token: str) -> None:
+        """Keep a token, readable by its owner alone; does nothing where nothing can be written."""
+
+    def delete(self, base_url: str, username: str) -> None:
+        """Forget a token."""
