@@ -1,0 +1,237 @@
+"""Take ALF paths and names apart, and put UUIDs and padded numbers in: functions on text and pathlib paths.
+
+The functions that parse give the parts as a tuple in the order of the path, or as a dict (``as_dict=True``),
+None for what is absent. Text that is not ALF raises ALFInvalid, or gives only Nones with
+``assert_valid=False``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+from typing import Literal, TypeAlias, TypeVar, overload
+from uuid import UUID
+
+from one_async.alf.spec import (
+    COLLECTION_SPEC,
+    FILE_SPEC,
+    REL_PATH_SPEC,
+    SESSION_SPEC,
+    is_uuid,
+    is_uuid_string,
+    isdatetime,
+    regex,
+)
+from one_async.errors import ALFInvalid, InputError
+
+__all__ = [
+    "add_uuid_string",
+    "filename_parts",
+    "folder_parts",
+    "full_path_parts",
+    "get_alf_path",
+    "get_session_path",
+    "rel_path_parts",
+    "remove_uuid_string",
+    "session_path_parts",
+    "without_revision",
+]
+
+Parts: TypeAlias = dict[str, str | None]
+PartsTuple: TypeAlias = tuple[str | None, ...]
+PathLike: TypeAlias = str | PurePath
+P = TypeVar("P", bound=PurePath)
+
+_FOLDER_SPEC = f"{SESSION_SPEC}/{COLLECTION_SPEC}"
+
+
+def parse(text: PathLike, spec: str, *, anywhere: bool = False, assert_valid: bool = True) -> Parts:
+    """Match a path against a spec, from its start or anywhere in it."""
+    posix = text.as_posix() if isinstance(text, PurePath) else text
+    pattern = regex(spec)
+    match = pattern.search(posix) if anywhere else pattern.match(posix)
+    if match:
+        return match.groupdict()
+    if assert_valid:
+        raise ALFInvalid(f"{str(text)!r} is not an ALF path of the form {_readable(spec)}", path=str(text))
+    return dict.fromkeys(pattern.groupindex)
+
+
+def _readable(spec: str) -> str:
+    return "".join(letter for letter in spec if letter not in "{}?*\\$")
+
+
+def _given(parts: Parts, as_dict: bool) -> Parts | PartsTuple:
+    return parts if as_dict else tuple(parts.values())
+
+
+@overload
+def session_path_parts(
+    session_path: PathLike, as_dict: Literal[False] = False, assert_valid: bool = True
+) -> PartsTuple: ...
+@overload
+def session_path_parts(
+    session_path: PathLike, as_dict: Literal[True], assert_valid: bool = True
+) -> Parts: ...
+def session_path_parts(
+    session_path: PathLike, as_dict: bool = False, assert_valid: bool = True
+) -> Parts | PartsTuple:
+    """Give lab, subject, date and number of the first session path found in a path."""
+    return _given(parse(session_path, SESSION_SPEC, anywhere=True, assert_valid=assert_valid), as_dict)
+
+
+@overload
+def rel_path_parts(
+    rel_path: PathLike, as_dict: Literal[False] = False, assert_valid: bool = True
+) -> PartsTuple: ...
+@overload
+def rel_path_parts(rel_path: PathLike, as_dict: Literal[True], assert_valid: bool = True) -> Parts: ...
+def rel_path_parts(
+    rel_path: PathLike, as_dict: bool = False, assert_valid: bool = True
+) -> Parts | PartsTuple:
+    """Give collection, revision and the parts of the name, of a path relative to the session."""
+    return _given(parse(rel_path, REL_PATH_SPEC, assert_valid=assert_valid), as_dict)
+
+
+@overload
+def filename_parts(
+    filename: str, as_dict: Literal[False] = False, assert_valid: bool = True
+) -> PartsTuple: ...
+@overload
+def filename_parts(filename: str, as_dict: Literal[True], assert_valid: bool = True) -> Parts: ...
+def filename_parts(filename: str, as_dict: bool = False, assert_valid: bool = True) -> Parts | PartsTuple:
+    """Give namespace, object, attribute, timescale, extra and extension of a file name."""
+    return _given(parse(filename, FILE_SPEC, assert_valid=assert_valid), as_dict)
+
+
+@overload
+def folder_parts(
+    folder_path: PathLike, as_dict: Literal[False] = False, assert_valid: bool = True
+) -> PartsTuple: ...
+@overload
+def folder_parts(folder_path: PathLike, as_dict: Literal[True], assert_valid: bool = True) -> Parts: ...
+def folder_parts(
+    folder_path: PathLike, as_dict: bool = False, assert_valid: bool = True
+) -> Parts | PartsTuple:
+    """Give lab, subject, date, number, collection and revision of a folder's path."""
+    return _given(_folders(folder_path, assert_valid), as_dict)
+
+
+def _folders(folder_path: PathLike, assert_valid: bool) -> Parts:
+    text = folder_path.as_posix() if isinstance(folder_path, PurePath) else folder_path
+    if text and not text.endswith("/"):  # the spec wants every folder closed
+        text += "/"
+    return parse(text, _FOLDER_SPEC, anywhere=True, assert_valid=assert_valid)
+
+
+@overload
+def full_path_parts(
+    path: PathLike, as_dict: Literal[False] = False, assert_valid: bool = True
+) -> PartsTuple: ...
+@overload
+def full_path_parts(path: PathLike, as_dict: Literal[True], assert_valid: bool = True) -> Parts: ...
+def full_path_parts(path: PathLike, as_dict: bool = False, assert_valid: bool = True) -> Parts | PartsTuple:
+    """Give all twelve parts of a file's path, a folder's path or a file name.
+
+    Collections may have periods too, so that a path alone does not always say which it is: a last part with
+    fewer than two periods is taken for a folder.
+    """
+    path = path if isinstance(path, PurePath) else PurePath(path)
+    no_name = parse("", FILE_SPEC, assert_valid=False)
+    if path.name.count(".") < 2:
+        folders = _folders(path, assert_valid)
+        if assert_valid and path.name not in (*folders.values(), f"#{folders['revision']}#"):
+            raise ALFInvalid(f"{str(path)!r} is neither an ALF folder nor an ALF file", path=str(path))
+        return _given({**folders, **no_name}, as_dict)
+    name = parse(path.name, FILE_SPEC, assert_valid=assert_valid)
+    if "/" in path.as_posix():
+        folders = _folders(path.parent, assert_valid)
+    else:
+        folders = _folders("", assert_valid=False)
+    return _given({**folders, **name}, as_dict)
+
+
+def find_session_path(path: P) -> P | None:
+    """Give a path as far as its first date and number, as a path of the same kind."""
+    parts = path.parts
+    for index in range(1, len(parts)):
+        if parts[index].isdigit() and isdatetime(parts[index - 1]):
+            return type(path)(*parts[: index + 1])
+    return None
+
+
+@overload
+def get_session_path(path: None) -> None: ...
+@overload
+def get_session_path(path: str) -> Path | None: ...
+@overload
+def get_session_path(path: P) -> P | None: ...
+def get_session_path(path: PathLike | None) -> PurePath | None:
+    """Give the session's folder, root included, of any path in it; None if there is no date and number."""
+    if path is None:
+        return None
+    return find_session_path(Path(path) if isinstance(path, str) else path)
+
+
+def get_alf_path(path: PathLike) -> str | None:
+    """Give the part of a path or URL that is ALF: from the lab or subject on, else the relative path or name.
+
+    None if nothing of it is ALF.
+    """
+    text = (path.as_posix() if isinstance(path, PurePath) else path).strip("/")
+    if session := regex(SESSION_SPEC).search(text):
+        return text[session.start() :]
+    name = text.rsplit("/", 1)[-1]
+    if not regex(FILE_SPEC).match(name):
+        return None
+    return text if regex(REL_PATH_SPEC).match(text) else name
+
+
+def _as_path(path: PathLike) -> PurePath:
+    return Path(path) if isinstance(path, str) else path
+
+
+@overload
+def add_uuid_string(file_path: str, uuid: str | UUID, strict: bool = False) -> Path: ...
+@overload
+def add_uuid_string(file_path: P, uuid: str | UUID, strict: bool = False) -> P: ...
+def add_uuid_string(file_path: PathLike, uuid: str | UUID, strict: bool = False) -> PurePath:
+    """Put a dataset's UUID before the extension, in place of another that may be there.
+
+    Raises InputError if ``uuid`` is none, or, with ``strict``, if the name has a different one.
+    """
+    if isinstance(uuid, str) and not is_uuid_string(uuid):
+        raise InputError.of("uuid", uuid, "a UUID with hyphens, in lower case")
+    path = _as_path(file_path)
+    *stem, last = path.stem.split(".")
+    if not is_uuid(last):
+        stem.append(last)
+    elif last == str(uuid):
+        return path
+    elif strict:
+        raise InputError(f"{path.name} already has UUID {last}, not {uuid}", argument="uuid", given=str(uuid))
+    return path.parent / ".".join([*stem, str(uuid) + path.suffix])
+
+
+@overload
+def remove_uuid_string(file_path: str) -> Path: ...
+@overload
+def remove_uuid_string(file_path: P) -> P: ...
+def remove_uuid_string(file_path: PathLike) -> PurePath:
+    """Take a UUID from before the extension; a path without one comes back as it is."""
+    path = _as_path(file_path)
+    stem, _, last = path.stem.rpartition(".")
+    return path.with_name(stem + path.suffix) if stem and is_uuid_string(last) else path
+
+
+@overload
+def without_revision(file_path: str) -> Path: ...
+@overload
+def without_revision(file_path: P) -> P: ...
+def without_revision(file_path: PathLike) -> PurePath:
+    """Leave the revision folder out of a dataset's path; ALFInvalid if it has no session path."""
+    path = _as_path(file_path)
+    folders = _folders(path.parent, assert_valid=True)
+    session = find_session_path(path)
+    if session is None:
+        raise ALFInvalid(f"{str(path)!r} has no session path", path=str(path))
+    return session.joinpath(*filter(None, (folders["collection"], path.name)))

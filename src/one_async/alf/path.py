@@ -1,0 +1,139 @@
+"""ALFPath: a pathlib path that knows its ALF parts and can change them.
+
+``PureALFPath`` never asks the disk and comes in a POSIX and a Windows flavour; ``ALFPath`` is a
+``pathlib.Path``, whose ``is_dataset``, ``is_session_path``, ``is_valid_alf`` and ``iter_datasets`` look at
+the disk. The functions of :mod:`one_async.alf.parts` can be imported from here too, as in ONE-api.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PosixPath, PurePath, PureWindowsPath, WindowsPath
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+from one_async.alf.parts import (
+    PathLike,
+    add_uuid_string,
+    filename_parts,
+    find_session_path,
+    folder_parts,
+    full_path_parts,
+    get_alf_path,
+    get_session_path,
+    rel_path_parts,
+    remove_uuid_string,
+    session_path_parts,
+    without_revision,
+)
+from one_async.alf.pure import PureALFPath, PurePosixALFPath, PureWindowsALFPath
+from one_async.alf.spec import is_session_path, is_valid
+from one_async.errors import ALFInvalid, InputError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = [
+    "ALFPath",
+    "PosixALFPath",
+    "PureALFPath",
+    "PurePosixALFPath",
+    "PureWindowsALFPath",
+    "WindowsALFPath",
+    "add_uuid_string",
+    "ensure_alf_path",
+    "filename_parts",
+    "folder_parts",
+    "full_path_parts",
+    "get_alf_path",
+    "get_session_path",
+    "padded_sequence",
+    "rel_path_parts",
+    "remove_uuid_string",
+    "session_path_parts",
+    "without_revision",
+]
+
+A = TypeVar("A", bound="PureALFPath")
+
+
+class ALFPath(PureALFPath, Path):
+    """A path of this system's disk that knows its ALF parts."""
+
+    def __new__(cls, *args: str | os.PathLike[str]) -> Self:
+        """Make a path of joined pieces, like pathlib."""
+        made: type[Any] = cls
+        if cls is ALFPath:
+            made = WindowsALFPath if os.name == "nt" else PosixALFPath
+        return cast("Self", super().__new__(made, *args))
+
+    def is_dataset(self) -> bool:
+        """Tell whether the name is a dataset's and no folder has it."""
+        return is_valid(self.name) and not self.is_dir()
+
+    def is_session_path(self: PathLike) -> bool:
+        """Tell whether the path ends in subject/date/number and no file has it."""
+        return is_session_path(self) and not _on_disk(self, Path.is_file)
+
+    def is_valid_alf(self: PathLike) -> bool:
+        """Tell whether the path is a dataset's or a session folder's, and what is on disk is of that kind."""
+        try:
+            parts = full_path_parts(self, as_dict=True)
+        except ALFInvalid:
+            return False
+        return not _on_disk(self, Path.is_file if parts["object"] is None else Path.is_dir)
+
+    def iter_datasets(self, recursive: bool = False) -> Iterator[Self]:
+        """Give the datasets in this folder, in order; ``recursive`` goes into its folders too."""
+        for path in sorted(self.rglob("*.*.*") if recursive else self.glob("*.*.*")):
+            if path.is_dataset():
+                yield path
+
+
+def _on_disk(path: PathLike, question: Callable[[Path], bool]) -> bool:
+    if isinstance(path, PurePath) and not isinstance(path, Path):
+        return False
+    return question(Path(path))
+
+
+class PosixALFPath(ALFPath, PosixPath):
+    """An ALF path on a POSIX disk."""
+
+
+class WindowsALFPath(ALFPath, WindowsPath):
+    """An ALF path on a Windows disk."""
+
+
+@overload
+def ensure_alf_path(path: A) -> A: ...
+@overload
+def ensure_alf_path(path: str | Path) -> ALFPath: ...  # type: ignore[overload-overlap]
+@overload
+def ensure_alf_path(path: PurePath) -> PureALFPath: ...
+@overload
+def ensure_alf_path(path: Iterable[str | PurePath]) -> list[PureALFPath]: ...
+def ensure_alf_path(path: PathLike | Iterable[PathLike]) -> PureALFPath | list[PureALFPath]:
+    """Give the ALF path of the same flavour: text and disk paths become ALFPath, pure paths stay pure.
+
+    Several paths give a list. Raises InputError for what is no path.
+    """
+    if isinstance(path, PureALFPath):
+        return path
+    if isinstance(path, str | Path):
+        return ALFPath(path)
+    if isinstance(path, PureWindowsPath):
+        return PureWindowsALFPath(path)
+    if isinstance(path, PurePath):
+        return PurePosixALFPath(path)
+    if isinstance(path, Iterable) and not isinstance(path, bytes):
+        return [ensure_alf_path(each) for each in path]
+    raise InputError.of("path", path, "text, a pathlib path, or several of them")
+
+
+def padded_sequence(file_path: PathLike) -> PureALFPath:
+    """Write a path's session number with three digits; InputError if it has no session."""
+    path = ensure_alf_path(file_path)
+    session = find_session_path(path)
+    if session is None:
+        raise InputError.of("file_path", str(path), "paths with subject/date/number")
+    return session.parent.joinpath(str(int(session.name)).zfill(3), path.relative_to(session))

@@ -1,0 +1,366 @@
+"""PureALFPath: paths without a disk that know their ALF parts and can change them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import date as Date  # noqa: N812 - `date` is a property here
+from functools import cached_property
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+from one_async.alf.parts import (
+    Parts,
+    PartsTuple,
+    PathLike,
+    add_uuid_string,
+    filename_parts,
+    find_session_path,
+    full_path_parts,
+    remove_uuid_string,
+    session_path_parts,
+    without_revision,
+)
+from one_async.alf.spec import COLLECTION_SPEC, SESSION_SPEC, is_session_path, is_valid, regex
+from one_async.errors import ALFInvalid, InputError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["PureALFPath", "PurePosixALFPath", "PureWindowsALFPath"]
+
+_SESSION_TAIL = "{subject}/{date}/{number}"  # without the lab, whose group is absent from many paths
+
+
+class PureALFPath(PurePath):
+    """A path without a disk; makes the flavour of this system.
+
+    Parts are properties that give ``""`` where the path lacks the part; ``with_…`` and ``without_…`` give new
+    paths.
+    """
+
+    def __new__(cls, *args: str | os.PathLike[str]) -> Self:
+        """Make a path of joined pieces, like pathlib."""
+        made: type[Any] = cls
+        if cls is PureALFPath:
+            made = PureWindowsALFPath if os.name == "nt" else PurePosixALFPath
+        return cast("Self", super().__new__(made, *args))
+
+    @staticmethod
+    def from_url(url: str) -> PurePosixALFPath:
+        """Give the path of a data server's URL: ``%23`` and the like decoded, host and query left out."""
+        return PurePosixALFPath(unquote(urlsplit(url.replace("#", "%23")).path))
+
+    # --- what it is; the last two also take any path or text: PureALFPath.is_session_path("a/2024-05-06/1")
+
+    def is_dataset(self) -> bool:
+        """Tell whether the last part is a dataset's file name."""
+        return is_valid(self.name)
+
+    def is_session_path(self: PathLike) -> bool:
+        """Tell whether the path ends in subject/date/number."""
+        return is_session_path(self)
+
+    def is_valid_alf(self: PathLike) -> bool:
+        """Tell whether the path is a dataset's, or a session's folder or one in it."""
+        try:
+            return any(full_path_parts(self))
+        except ALFInvalid:
+            return False
+
+    # --- parts ---
+
+    @cached_property
+    def session_parts(self) -> tuple[str, ...]:
+        """Lab, subject, date, number."""
+        return tuple(part or "" for part in session_path_parts(self, assert_valid=False))
+
+    @cached_property
+    def dataset_name_parts(self) -> tuple[str, ...]:
+        """Namespace, object, attribute, timescale, extra, extension."""
+        return tuple(part or "" for part in filename_parts(self.name, assert_valid=False))
+
+    @cached_property
+    def alf_parts(self) -> tuple[str, ...]:
+        """All twelve: lab, subject, date, number, collection, revision, then those of the name."""
+        return tuple(part or "" for part in full_path_parts(self, assert_valid=False))
+
+    @property
+    def lab(self) -> str:
+        """The lab, the folder before ``Subjects``."""
+        return self.session_parts[0]
+
+    @property
+    def subject(self) -> str:
+        """The subject's nickname."""
+        return self.session_parts[1]
+
+    @property
+    def date(self) -> str:
+        """The day of the session, as it is written."""
+        return self.session_parts[2]
+
+    @property
+    def sequence(self) -> str:
+        """The number of the session that day, as it is written."""
+        return self.session_parts[3]
+
+    @property
+    def collection(self) -> str:
+        """The folders between session and revision or file."""
+        return self.alf_parts[4]
+
+    @property
+    def revision(self) -> str:
+        """The revision, without its ``#`` signs."""
+        return self.alf_parts[5]
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the file name, without its underscores."""
+        return self.dataset_name_parts[0]
+
+    @property
+    def object(self) -> str:
+        """The object of the file name."""
+        return self.dataset_name_parts[1]
+
+    @property
+    def attribute(self) -> str:
+        """The attribute of the file name."""
+        return self.dataset_name_parts[2]
+
+    @property
+    def timescale(self) -> str:
+        """The timescale of the file name."""
+        return self.dataset_name_parts[3]
+
+    @property
+    def extra(self) -> str:
+        """The extra parts of the file name, with periods between."""
+        return self.dataset_name_parts[4]
+
+    @property
+    def extension(self) -> str:
+        """The extension of the file name, without its period."""
+        return self.dataset_name_parts[5]
+
+    @overload
+    def parse_alf_path(self, as_dict: Literal[True] = True) -> Parts: ...
+    @overload
+    def parse_alf_path(self, as_dict: Literal[False]) -> PartsTuple: ...
+    def parse_alf_path(self, as_dict: bool = True) -> Parts | PartsTuple:
+        """Give all twelve parts, None for what is absent."""
+        parts = full_path_parts(self, as_dict=True, assert_valid=False)
+        return parts if as_dict else tuple(parts.values())
+
+    @overload
+    def parse_alf_name(self, as_dict: Literal[True] = True) -> Parts: ...
+    @overload
+    def parse_alf_name(self, as_dict: Literal[False]) -> PartsTuple: ...
+    def parse_alf_name(self, as_dict: bool = True) -> Parts | PartsTuple:
+        """Give the six parts of the file name, None for what is absent."""
+        parts = filename_parts(self.name, as_dict=True, assert_valid=False)
+        return parts if as_dict else tuple(parts.values())
+
+    # --- the session's part of the path, and what lies under it ---
+
+    def session_path(self) -> Self | None:
+        """Give the session's folder, root included; None if the path has no date and number."""
+        return find_session_path(self)
+
+    def session_path_short(self, include_lab: bool = False) -> str | None:
+        """Give subject/date/number as text, the lab before it if wanted and there; None if absent."""
+        parts = self.session_parts if include_lab else self.session_parts[1:]
+        return "/".join(filter(None, parts)) or None
+
+    def without_lab(self) -> Self:
+        """Leave out ``lab/Subjects/``."""
+        posix = self.as_posix()
+        match = regex("{lab}/Subjects/").search(posix)
+        return type(self)(posix[: match.start()], posix[match.end() :]) if match else self
+
+    def relative_to_lab(self) -> Self:
+        """Give what comes after ``lab/Subjects/``; InputError if the path has no such folders."""
+        posix = self.as_posix()
+        match = regex("{lab}/Subjects/").search(posix)
+        if not match:
+            raise InputError.of("path", str(self), "paths with lab/Subjects/")
+        return type(self)(posix[match.end() :])
+
+    def relative_to_session(self) -> Self:
+        """Give what comes after the session's folder; InputError if the path has no session."""
+        session = self.session_path()
+        if session is None:
+            raise InputError.of("path", str(self), "paths with subject/date/number")
+        return self.relative_to(session)
+
+    # --- change the session ---
+
+    def with_lab(self, lab: str, strict: bool = False) -> Self:
+        """Put another lab; ``strict`` refuses to add one where there is none.
+
+        Raises InputError for a name that cannot be a lab's, ALFInvalid if the path has no session.
+        """
+        _check("lab", lab)
+        self._need(bool(self.subject and (self.lab or not strict)), "lab/Subjects/subject/date/number")
+        return self._put(SESSION_SPEC, rf"{lab}/Subjects/\g<subject>/\g<date>/\g<number>")
+
+    def with_subject(self, subject: str) -> Self:
+        """Put another subject; InputError if it cannot be one, ALFInvalid if the path has no session."""
+        _check("subject", subject)
+        self._need(bool(self.subject), "subject/date/number")
+        return self._put(_SESSION_TAIL, rf"{subject}/\g<date>/\g<number>")
+
+    def with_date(self, date: str | Date) -> Self:
+        """Put another date; InputError if it is not year-month-day, ALFInvalid if the path has no session."""
+        text = date if isinstance(date, str) else str(date)[:10]
+        _check("date", text)
+        self._need(bool(self.date), "subject/date/number")
+        return self._put(_SESSION_TAIL, rf"\g<subject>/{text}/\g<number>")
+
+    def with_sequence(self, number: int | str) -> Self:
+        """Put another session number, padded; InputError if not 0 to 999, ALFInvalid without a session."""
+        text = str(number).strip()
+        if not (text.isdecimal() and int(text) < 1000):
+            raise InputError.of("number", number, "0 to 999")
+        self._need(bool(self.sequence), "subject/date/number")
+        return self._put(_SESSION_TAIL, rf"\g<subject>/\g<date>/{int(text):03d}")
+
+    def with_padded_sequence(self: PathLike) -> PureALFPath:
+        """Write the session number with three digits; also takes any path or text."""
+        from one_async.alf.path import padded_sequence  # it needs ALFPath, which is made of this class
+
+        return padded_sequence(self)
+
+    # --- change the folders under the session ---
+
+    def with_collection(self, collection: PathLike | None) -> Self:
+        """Put another collection, before the revision if there is one.
+
+        Raises InputError for a name that cannot be a collection's or a path without session, ALFInvalid if
+        what follows the session is not ALF.
+        """
+        name = PurePath(collection or "").as_posix().strip("/")
+        _check("collection", name)
+        if not self.session_path():
+            raise InputError.of("path", str(self), "paths with subject/date/number")
+        if self.is_session_path():
+            return self / name
+        posix = self.as_posix()
+        if not self.is_dataset():
+            posix += "/"
+            below = self.relative_to_session().as_posix() + "/"
+            self._need(regex(f"^{COLLECTION_SPEC}$").match(below) is not None, COLLECTION_SPEC)
+        spec = f"{_SESSION_TAIL}/{COLLECTION_SPEC}"
+        match = regex(spec).search(posix)
+        self._need(match is not None, spec)
+        revision = match and match["revision"]
+        end = f"#{revision}#/" if revision else ""
+        return self._put(spec, rf"\g<subject>/\g<date>/\g<number>/{name}/{end}", posix)
+
+    def with_revision(self, revision: str) -> Self:
+        """Put a revision folder, in place of one that may be there.
+
+        Raises ALFInvalid for a name that cannot be a revision's, or a path without session.
+        """
+        if not regex("{revision}").fullmatch(revision):
+            raise ALFInvalid(f"{revision!r} cannot be the name of a revision", path=str(self))
+        bare = self.without_revision()
+        if PureALFPath.is_dataset(self):
+            return bare.parent / f"#{revision}#" / self.name
+        return bare / f"#{revision}#"
+
+    def without_revision(self) -> Self:
+        """Leave out the revision folder; ALFInvalid if the path has no session."""
+        if PureALFPath.is_dataset(self):
+            return without_revision(self)
+        self._need(self.is_valid_alf(), "subject/date/number/collection/#revision#")
+        return self.parent if regex("#{revision}#").fullmatch(self.name) else self
+
+    # --- change the file name; ALFInvalid if this is no dataset, or if the new name would not be one's ---
+
+    def with_object(self, obj: str) -> Self:
+        """Put another object."""
+        namespace, rest = self._name()["namespace"], self.name.split(".", 1)[1]
+        prefix = f"_{namespace}_" if namespace else ""
+        return self._renamed(f"{prefix}{obj}.{rest}", object=obj)
+
+    def with_namespace(self, ns: str | None) -> Self:
+        """Put another namespace, or none."""
+        prefix, rest = f"_{ns}_" if ns else "", self.name.partition(".")[2]
+        return self._renamed(f"{prefix}{self._name()['object']}.{rest}", namespace=ns or None)
+
+    def with_attribute(self, attr: str) -> Self:
+        """Put another attribute; the timescale stays."""
+        timescale = self._name()["timescale"]
+        obj, _, rest = self.name.split(".", 2)
+        middle = f"{attr}_{timescale}" if timescale else attr
+        return self._renamed(f"{obj}.{middle}.{rest}", attribute=attr, timescale=timescale)
+
+    def with_timescale(self, timescale: str | None) -> Self:
+        """Put another timescale, or none."""
+        attribute = self._name()["attribute"]
+        obj, _, rest = self.name.split(".", 2)
+        middle = f"{attribute}_{timescale}" if timescale else attribute
+        return self._renamed(f"{obj}.{middle}.{rest}", attribute=attribute, timescale=timescale or None)
+
+    def with_extra(self, extra: str | Iterable[str] | None, append: bool = False) -> Self:
+        """Put other extra parts, or none; ``append`` puts them after those that are there."""
+        before = self._name()["extra"]
+        parts = extra.strip(".").split(".") if isinstance(extra, str) else list(extra or ())
+        joined = ".".join(filter(None, [before if append else None, *parts]))
+        obj, attribute = self.name.split(".", 2)[:2]
+        return self._renamed(
+            ".".join(filter(None, (obj, attribute, joined))) + self.suffix, extra=joined or None
+        )
+
+    def with_extension(self, ext: str) -> Self:
+        """Put another extension, given without its period; InputError if it cannot be one."""
+        _check("extension", ext)
+        self._name()
+        return self.with_suffix(f".{ext}")
+
+    def with_uuid(self, uuid: str | UUID, strict: bool = False) -> Self:
+        """Put the dataset's UUID before the extension; ``strict`` refuses to replace a different one."""
+        self._name()
+        return add_uuid_string(self, uuid, strict=strict)
+
+    def without_uuid(self) -> Self:
+        """Take the UUID out of a dataset's name; anything else stays as it is."""
+        return remove_uuid_string(self) if self.is_dataset() else self
+
+    # --- helpers ---
+
+    def _need(self, true: bool, form: str) -> None:
+        if not true:
+            raise ALFInvalid(f"{str(self)!r} is not an ALF path of the form {form}", path=str(self))
+
+    def _name(self) -> Parts:
+        self._need(self.is_dataset(), "_namespace_object.attribute_timescale.extra.extension")
+        return self.parse_alf_name()
+
+    def _put(self, spec: str, template: str, posix: str | None = None) -> Self:
+        return type(self)(regex(spec).sub(template, posix or self.as_posix(), count=1))
+
+    def _renamed(self, name: str, **wanted: str | None) -> Self:
+        """Rename, if the new name reads back as the parts that were wanted."""
+        found = filename_parts(name, as_dict=True, assert_valid=False)
+        if any(found[part] != text for part, text in wanted.items()) or "/" in name:
+            raise ALFInvalid(f"{name!r} is not an ALF name with {wanted}", path=str(self))
+        return self.with_name(name)
+
+
+def _check(part: str, text: str) -> None:
+    if not (isinstance(text, str) and regex(f"{{{part}}}").fullmatch(text)):
+        raise InputError.of(part, text, f"text like {regex(f'{{{part}}}').pattern}")
+
+
+class PurePosixALFPath(PureALFPath, PurePosixPath):
+    """An ALF path with slashes, on any system."""
+
+
+class PureWindowsALFPath(PureALFPath, PureWindowsPath):
+    """An ALF path with drives and backslashes, on any system."""
