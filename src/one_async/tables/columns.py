@@ -1,0 +1,219 @@
+"""Columns kept as plain arrays, so that a file of them opens by memory map and costs nothing until it is touched.
+
+UUIDs and hashes are kept as bytes, repeated text as codes; `decode` gives any rows back as a Polars series.
+Polars 2 reads Arrow files into memory, but takes numpy arrays as they are, mapped ones too: measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+__all__ = ["Column", "Rows", "concat", "decode", "encode", "load", "save", "uuid_bytes", "uuid_text"]
+
+Array: TypeAlias = npt.NDArray[Any]
+#: Rows of a table: a slice, or positions.
+Rows: TypeAlias = "slice | npt.NDArray[np.int64]"
+
+_DASHES: Final = (8, 13, 18, 23)
+_UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_FEW: Final = 1000
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: how it is kept (``number``, ``uuid``, ``hex``, ``codes``, ``plain``), and its parts."""
+
+    kind: str
+    dtype: pl.DataType
+    values: Array
+    valid: Array | None = None
+    words: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.String))
+
+    def __len__(self) -> int:
+        return len(self.words) if self.kind == "plain" else len(self.values)
+
+
+def encode(series: pl.Series) -> Column:
+    """Keep a series in the smallest of the known ways."""
+    dtype = series.dtype
+    if dtype.is_numeric() and not dtype.is_decimal() and dtype not in (pl.Int128, pl.UInt128, pl.Float16):
+        return _numbers(series, series)
+    if dtype == pl.Boolean:
+        return _numbers(series, series.cast(pl.UInt8))
+    if dtype == pl.Date:
+        return _numbers(series, series.to_physical())
+    if isinstance(dtype, pl.Enum):
+        return _numbers(series, series.to_physical())
+    if dtype == pl.String:
+        return _text(series)
+    return Column("plain", dtype, np.empty(0, np.uint8), words=series)
+
+
+def _numbers(series: pl.Series, physical: pl.Series) -> Column:
+    valid = series.is_not_null().to_numpy() if series.null_count() else None
+    values = physical.fill_null(0).to_numpy()
+    return Column("number", series.dtype, values, valid)
+
+
+def _text(series: pl.Series) -> Column:
+    present = series.drop_nulls()
+    empty = np.empty(0, np.uint8)
+    if not len(present):
+        return Column("codes", series.dtype, np.zeros(len(series), np.uint32), words=series.head(1))
+    width = present.str.len_bytes()
+    if width.min() == width.max() == 36 and not series.null_count() and series.str.contains(_UUID).all():
+        return Column("uuid", series.dtype, uuid_bytes(series))
+    if width.max() in (32, 40) and present.str.contains(rf"^(?:[0-9a-f]{{{width.max()}}})?$").all():
+        # 0: null, 1: empty text, 2: a hash
+        state = series.is_not_null().cast(pl.UInt8) + (series.fill_null("") != "").cast(pl.UInt8)
+        size = int(width.max())  # type: ignore[call-overload]
+        filled = pl.select(pl.when(series.fill_null("") == "").then(pl.lit("0" * size)).otherwise(series))
+        return Column("hex", series.dtype, _from_hex(filled.to_series(), size), state.to_numpy())
+    words = series.unique(maintain_order=True)
+    if len(words) > 1000 + len(series) // 2:
+        return Column("plain", series.dtype, empty, words=series)
+    return Column("codes", series.dtype, codes_of(series, words), words=words)
+
+
+def codes_of(series: pl.Series, words: pl.Series) -> npt.NDArray[np.uint32]:
+    """Give for each value its position among the words."""
+    table = pl.DataFrame({"word": words, "code": np.arange(len(words), dtype=np.uint32)})
+    found = pl.DataFrame({"word": series}).join(
+        table, on="word", how="left", nulls_equal=True, maintain_order="left"
+    )
+    return found["code"].to_numpy()
+
+
+def decode(column: Column, rows: Rows = slice(None)) -> pl.Series:
+    """Give rows of a column as a series of its dtype."""
+    if column.kind == "plain":
+        return column.words[rows] if isinstance(rows, slice) else column.words.gather(rows)
+    values = column.values[rows]
+    if column.kind == "uuid":
+        return uuid_text(values)
+    if column.kind == "codes":
+        return column.words.gather(values) if len(column.words) else pl.Series([], dtype=column.dtype)
+    if column.kind == "hex":
+        return _from_states(_hex_text(values), column.valid[rows])  # type: ignore[index]
+    series = pl.Series(values)
+    if column.dtype == pl.Date or isinstance(column.dtype, pl.Boolean):
+        series = series.cast(column.dtype)
+    elif isinstance(column.dtype, pl.Enum):
+        series = series.cat.to(column.dtype)
+    elif series.dtype != column.dtype:
+        series = series.cast(column.dtype)
+    if column.valid is not None:
+        series = series.set(~pl.Series(column.valid[rows].astype(bool)), None)
+    return series
+
+
+def _from_states(text: pl.Series, states: Array) -> pl.Series:
+    if (states == 2).all():
+        return text
+    state = pl.Series(states)
+    return pl.select(pl.when(state == 2).then(text).when(state == 1).then(pl.lit(""))).to_series()
+
+
+def uuid_bytes(text: pl.Series) -> npt.NDArray[np.uint8]:
+    """Turn UUID text into rows of 16 bytes."""
+    return _from_hex(text.str.replace_all("-", "", literal=True), 32)
+
+
+def _from_hex(text: pl.Series, width: int) -> npt.NDArray[np.uint8]:
+    # Polars joins and Python reads hex at C speed, in pieces that stay small.
+    out = np.empty((len(text), width // 2), np.uint8)
+    for start in range(0, len(text), 1_000_000):
+        piece = text.slice(start, 1_000_000)
+        raw = bytes.fromhex("".join(piece.to_list()))
+        out[start : start + len(piece)] = np.frombuffer(raw, np.uint8).reshape(-1, width // 2)
+    return out
+
+
+def _hex_text(values: Array) -> pl.Series:
+    """Turn rows of bytes into hexadecimal text."""
+    width = values.shape[1] * 2
+    text = values.tobytes().hex()
+    if len(values) <= _FEW:
+        return pl.Series([text[i : i + width] for i in range(0, len(text), width)], dtype=pl.String)
+    return _lines(np.frombuffer(text.encode(), np.uint8).reshape(-1, width))
+
+
+def uuid_text(values: Array) -> pl.Series:
+    """Turn rows of 16 bytes into UUID text."""
+    text = values.tobytes().hex()
+    if len(values) <= _FEW:
+        parts = (text[i : i + 32] for i in range(0, len(text), 32))
+        return pl.Series(
+            [f"{t[:8]}-{t[8:12]}-{t[12:16]}-{t[16:20]}-{t[20:]}" for t in parts], dtype=pl.String
+        )
+    digits = np.frombuffer(text.encode(), np.uint8).reshape(-1, 32)
+    padded = np.full((len(values), 36), ord("-"), np.uint8)
+    padded[:, [i for i in range(36) if i not in _DASHES]] = digits
+    return _lines(padded)
+
+
+def _lines(values: Array) -> pl.Series:
+    """Make text of rows of characters; the CSV reader is the fastest way from bytes to text."""
+    lines = np.full((len(values), values.shape[1] + 1), ord("\n"), np.uint8)
+    lines[:, :-1] = values
+    return pl.read_csv(
+        lines.tobytes(), has_header=False, separator=" ", quote_char=None, schema={"line": pl.String}
+    )["line"]
+
+
+def concat(old: Column, new: Column, order: npt.NDArray[np.int64]) -> Column:
+    """Give the rows of two columns, one after the other, in an order that may leave some out."""
+    same_shape = old.values.shape[1:] == new.values.shape[1:]
+    if old.kind != new.kind or old.dtype != new.dtype or old.kind in ("codes", "plain") or not same_shape:
+        both = pl.concat([decode(old), decode(new)], how="vertical_relaxed")
+        return encode(both.gather(order))
+    values = np.concatenate([old.values, new.values])[order]
+    if old.valid is None and new.valid is None:
+        return Column(old.kind, old.dtype, values)
+    states = [np.ones(len(c), bool) if c.valid is None else c.valid for c in (old, new)]
+    return Column(old.kind, old.dtype, values, np.concatenate(states)[order])
+
+
+def save(column: Column, folder: Path, name: str) -> dict[str, Any]:
+    """Write a column's parts into a folder; gives what `load` needs to know, for a JSON file."""
+    np.save(folder / f"{name}.npy", column.values, allow_pickle=False)
+    if column.valid is not None:
+        np.save(folder / f"{name}.valid.npy", column.valid, allow_pickle=False)
+    if column.kind in ("codes", "plain"):
+        pl.DataFrame({"word": column.words}).write_ipc(folder / f"{name}.words", compression="uncompressed")
+    return {"kind": column.kind, "dtype": _dtype_name(column.dtype), "valid": column.valid is not None}
+
+
+def load(folder: Path, name: str, said: dict[str, Any], array: Callable[[Path], Array]) -> Column:
+    """Open a column that `save` wrote."""
+    words = pl.Series([], dtype=pl.String)
+    if said["kind"] in ("codes", "plain"):
+        words = pl.read_ipc(folder / f"{name}.words")["word"]
+    return Column(
+        said["kind"],
+        words.dtype if said["kind"] == "plain" else _dtype(said["dtype"]),
+        array(folder / f"{name}.npy"),
+        array(folder / f"{name}.valid.npy") if said["valid"] else None,
+        words,
+    )
+
+
+def _dtype_name(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Enum):
+        return json.dumps(dtype.categories.to_list())
+    return str(dtype)
+
+
+def _dtype(name: str) -> pl.DataType:
+    if name.startswith("["):
+        return pl.Enum(json.loads(name))
+    found = getattr(pl, name, None)
+    return found() if found is not None else pl.String()

@@ -1,0 +1,173 @@
+"""Columns and dtypes of the cache tables, and how each generation of parquet files is brought to them.
+
+Ids are text: ``eid`` (session), ``did`` (dataset), ``pid`` (insertion). In parquet files they are called ``id``
+(and ``eid``), were pairs of integers in 2021 (``id_0``, ``id_1``), and may be 16-byte binaries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from one_async.errors import TablesDamaged
+
+__all__ = ["DATASETS", "IDS", "INSERTIONS", "QC_LEVELS", "SCHEMAS", "SESSIONS", "canonical", "read_table"]
+
+#: QC names from good to bad; the order that `<=` means in ``dataset_qc_lte``.
+QC_LEVELS: Final = pl.Enum(["NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"])
+
+SESSIONS: Final[Mapping[str, pl.DataType]] = {
+    "eid": pl.String(),
+    "lab": pl.String(),
+    "subject": pl.String(),
+    "date": pl.Date(),
+    "number": pl.UInt16(),
+    "task_protocol": pl.String(),
+    "projects": pl.String(),
+}
+DATASETS: Final[Mapping[str, pl.DataType]] = {
+    "did": pl.String(),
+    "eid": pl.String(),
+    "rel_path": pl.String(),
+    "file_size": pl.UInt64(),
+    "hash": pl.String(),
+    "exists": pl.Boolean(),
+    "qc": QC_LEVELS,
+    "default_revision": pl.Boolean(),
+}
+INSERTIONS: Final[Mapping[str, pl.DataType]] = {
+    "pid": pl.String(),
+    "eid": pl.String(),
+    "name": pl.String(),
+    "model": pl.String(),
+    "serial": pl.String(),
+    "chronic_insertion": pl.String(),
+    "json": pl.String(),
+}
+SCHEMAS: Final = {"sessions": SESSIONS, "datasets": DATASETS, "insertions": INSERTIONS}
+#: The name of each table's own id here; in parquet files it is ``id``.
+IDS: Final = {"sessions": "eid", "datasets": "did", "insertions": "pid"}
+
+# What a file must have to be that table; everything else is filled, or left out as ONE-api leaves it out.
+_NEEDED: Final = {
+    "sessions": ("eid", "subject", "date", "number"),
+    "datasets": ("did", "eid", "rel_path"),
+    "insertions": ("pid", "eid"),
+}
+_FILLED: Final[dict[str, dict[str, Any]]] = {
+    "sessions": {"lab": "", "task_protocol": "", "projects": ""},
+    "datasets": {"file_size": None, "hash": None, "exists": True, "qc": "NOT_SET"},
+    "insertions": {"name": None},
+}
+_QC_NAMES: Final = {0: "NOT_SET", 10: "PASS", 30: "WARNING", 40: "FAIL", 50: "CRITICAL"}
+
+
+def read_table(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Read a cache table of any generation: its frame with our columns, and its ``one_metadata``.
+
+    Raises TablesDamaged, naming the file, where it is cut short, no parquet, or not that table.
+    """
+    try:
+        metadata = pl.read_parquet_metadata(path)
+        # Read whole, not mapped: the file may be replaced while the frame lives.
+        frame = pl.read_parquet(path, use_statistics=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    try:
+        raw = json.loads(metadata.get("one_metadata", "{}"))
+    except ValueError as error:
+        raise _damaged(path, "its one_metadata is no JSON") from error
+    if not isinstance(raw, dict) or "date_created" not in raw:
+        raise _damaged(path, "it has no one_metadata with date_created, so it is no cache table")
+    try:
+        return canonical(path.stem, frame), raw
+    except (pl.exceptions.PolarsError, ValueError, KeyError) as error:
+        raise _damaged(path, str(error).splitlines()[0]) from error
+
+
+def _damaged(path: Path, why: str) -> TablesDamaged:
+    return TablesDamaged(f"{path} cannot be read as a cache table: {why}", path=str(path))
+
+
+def canonical(table: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Bring a frame to our columns and dtypes, optional columns filled as ONE-api fills them; extra ones stay.
+
+    Raises ValueError when it lacks what makes it that table.
+    """
+    frame = _text_ids(_joined_ids(frame))
+    own = IDS.get(table)
+    if own is None:
+        return frame
+    if own not in frame.columns:
+        id_column = next((name for name in ("id", "__index_level_0__") if name in frame.columns), None)
+        frame = frame.rename({id_column: own}) if id_column else frame
+    if "project" in frame.columns and "projects" not in frame.columns:
+        frame = frame.rename({"project": "projects"})
+    missing = [name for name in _NEEDED[table] if name not in frame.columns]
+    if missing:
+        raise ValueError(f"it has no {' and no '.join(missing)} column")
+    schema = SCHEMAS[table]
+    fill = [
+        pl.lit(value, dtype=schema[name]).alias(name)
+        for name, value in _FILLED[table].items()
+        if name not in frame.columns
+    ]
+    frame = frame.with_columns(fill) if fill else frame
+    casts = [_cast(frame, name, dtype) for name, dtype in schema.items() if name in frame.columns]
+    # session_path repeats the sessions table in tables of 2021; ONE-api drops it too
+    extra = [name for name in frame.columns if name not in schema and name != "session_path"]
+    return frame.select(*casts, *extra)
+
+
+def _joined_ids(frame: pl.DataFrame) -> pl.DataFrame:
+    """Make UUID text of pairs of integer columns, each holding half of the UUID's bytes, little-endian."""
+    import numpy as np
+
+    from .columns import uuid_text
+
+    for name in [name.removesuffix("_0") for name in frame.columns if name.endswith("_0")]:
+        pair = [f"{name}_0", f"{name}_1"]
+        if pair[1] in frame.columns:
+            halves = np.column_stack([frame[part].cast(pl.Int64).to_numpy() for part in pair])
+            text = uuid_text(np.ascontiguousarray(halves).view(np.uint8))
+            frame = frame.drop(pair).with_columns(text.alias(name))
+    return frame
+
+
+def _text_ids(frame: pl.DataFrame) -> pl.DataFrame:
+    out = []
+    for name in ("id", "eid", "did", "pid", "__index_level_0__"):
+        dtype = frame.schema.get(name)
+        if dtype == pl.Binary:
+            hexed = pl.col(name).bin.encode("hex")
+            parts = [hexed.str.slice(*span) for span in ((0, 8), (8, 4), (12, 4), (16, 4), (20, 12))]
+            out.append(pl.concat_str(parts, separator="-").alias(name))
+        elif dtype is not None and dtype != pl.String:
+            out.append(pl.col(name).cast(pl.String))
+    return frame.with_columns(out) if out else frame
+
+
+def _cast(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
+    found = frame.schema[name]
+    column = pl.col(name)
+    if found == dtype:
+        return column
+    if name == "qc" and found.is_numeric():
+        return column.replace_strict(_QC_NAMES, return_dtype=QC_LEVELS)
+    if name == "qc" and isinstance(found, pl.Categorical | pl.Enum):
+        return column.cast(pl.String).cast(QC_LEVELS)
+    if name == "date" and found == pl.String:
+        return column.str.slice(0, 10).str.to_date("%Y-%m-%d")
+    if found.is_float() and dtype.is_integer():
+        return column.fill_nan(None).cast(dtype)
+    if dtype == pl.String and not isinstance(found, pl.Categorical | pl.Enum | pl.Null) and found.is_nested():
+        return column.map_elements(_to_json, return_dtype=pl.String)
+    return column.cast(dtype)
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value.to_list() if isinstance(value, pl.Series) else value)
