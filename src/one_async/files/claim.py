@@ -1,0 +1,191 @@
+"""One worker at a time for one file, among threads, processes and machines that share a folder.
+
+A claim is a folder made by ``mkdir``, which exactly one caller can make on every file system; ``flock``
+succeeds for everybody on Lustre, GPFS and some NFS. The folder holds the owner's name, and the owner touches
+that file as long as it lives. A claim whose owner is known to be dead, or was silent for longer than the
+lease, is taken over: it is renamed away, which exactly one caller can do, and then made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import platform
+import random
+import shutil
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["LEASE", "Claim", "claim", "claim_folder", "try_claim"]
+
+#: Seconds of silence after which a claim may be taken over from an owner of which nothing else is known.
+LEASE = 60.0
+_OWNER = "owner"
+#: The same for a claim without an owner's name: its owner ended between two system calls.
+_NAMELESS = 2.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that is held; ``renew`` it more often than its lease, ``release`` it at the end."""
+
+    folder: Path
+    token: str
+
+    def held(self) -> bool:
+        """Tell whether this claim is still the valid one, and was not taken over."""
+        owner = _read_owner(self.folder)
+        return owner is not None and owner.split(" ")[0] == self.token
+
+    def renew(self) -> bool:
+        """Show that the owner lives; gives False if the claim was lost."""
+        if not self.held():
+            return False
+        with contextlib.suppress(OSError):
+            os.utime(self.folder / _OWNER)
+        return True
+
+    def release(self) -> None:
+        """Give the claim up; does nothing if it was lost."""
+        if self.held():
+            with contextlib.suppress(OSError):
+                (self.folder / _OWNER).unlink()
+                self.folder.rmdir()
+
+
+def claim_folder(path: Path) -> Path:
+    """Give the folder that stands for a claim on a file: hidden, and beside it."""
+    name = path.name
+    if len(name.encode()) > 180:  # names end at 255 bytes, and a claim that is taken over gets a longer one
+        name = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return path.with_name(f".{name}.claim")
+
+
+def try_claim(path: Path, *, lease: float = LEASE) -> Claim | None:
+    """Claim a file without waiting; None if another holds it.
+
+    The folder of the file must exist. Raises OSError where nothing can be written.
+    """
+    folder = claim_folder(path)
+    for _ in range(2):
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            if not _take_away(folder, lease):
+                return None
+            continue
+        token = uuid.uuid4().hex
+        try:
+            with (folder / _OWNER).open("x") as file:
+                file.write(f"{token} {_machine()} {os.getpid()} {_started(os.getpid())}")
+        except (FileExistsError, FileNotFoundError):
+            return None  # this process slept here for so long that another took the nameless claim over
+        return Claim(folder, token)
+    return None
+
+
+@contextlib.contextmanager
+def claim(path: Path, *, lease: float = LEASE, wait: float | None = None) -> Iterator[Claim]:
+    """Hold the claim on a file for the time of a ``with`` block, waiting for it if need be.
+
+    ``lease`` and ``wait`` are seconds; without ``wait`` there is no end to the waiting. A thread of its own
+    renews the claim meanwhile. Blocks, so it is for threads. Raises TimeoutError when ``wait`` is over.
+    """
+    end = None if wait is None else time.monotonic() + wait
+    pause = 0.02
+    while (mine := try_claim(path, lease=lease)) is None:
+        if end is not None and time.monotonic() >= end:
+            raise TimeoutError(f"{path} is being written by another process since more than {wait} s")
+        time.sleep(pause * random.uniform(0.5, 1.5))
+        pause = min(pause * 1.5, 1.0)
+    done = threading.Event()
+    beat = threading.Thread(target=_beat, args=(mine, lease, done), name="one-async-claim", daemon=True)
+    beat.start()
+    try:
+        yield mine
+    finally:
+        done.set()
+        beat.join()
+        mine.release()
+
+
+def _beat(mine: Claim, lease: float, done: threading.Event) -> None:
+    while not done.wait(lease / 4):
+        if not mine.renew():
+            return
+
+
+def _take_away(folder: Path, lease: float) -> bool:
+    """Remove a claim whose owner is gone; True if the way may be free now."""
+    owner = _read_owner(folder)
+    try:
+        seen = (folder / _OWNER if owner else folder).stat().st_mtime
+    except FileNotFoundError:
+        return True
+    # abs: a claim that seems to come from the future was made by a clock that is wrong, and must end too.
+    silent = abs(time.time() - seen) > (lease if owner else min(lease, _NAMELESS))
+    if not silent and not (owner and _is_dead(owner)):
+        return False
+    away = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+    try:
+        folder.rename(away)
+    except OSError:
+        return True
+    if _read_owner(away) != owner:
+        # Between the look and the rename another had taken it over and it is alive: put it back.
+        with contextlib.suppress(OSError):
+            away.rename(folder)
+            return False
+    shutil.rmtree(away, ignore_errors=True)
+    return True
+
+
+def _read_owner(folder: Path) -> str | None:
+    try:
+        return (folder / _OWNER).read_text() or None
+    except OSError:
+        return None
+
+
+def _is_dead(owner: str) -> bool:
+    """Tell whether the owner ran on this machine and no longer does; False if that cannot be known."""
+    try:
+        _, machine, pid, started = owner.split(" ")
+        number = int(pid)
+    except ValueError:
+        return False
+    if machine != _machine() or sys.platform == "win32":  # on Windows, os.kill(pid, 0) would end the process
+        return False
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return started != _started(number)
+
+
+@functools.cache
+def _machine() -> str:
+    """Name this boot of this machine, and this container: process numbers mean something only within it."""
+    parts = [platform.node()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return "/".join(parts).replace(" ", "_") or "?"
+
+
+def _started(pid: int) -> str:
+    """Give the start time of a process, so that a number used again is not taken for the same process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "?"
+    return stat.rpartition(")")[2].split()[19]

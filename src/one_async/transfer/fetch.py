@@ -1,0 +1,248 @@
+"""Many files: how many at once, who fetches which, what became of each."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import anyio
+import anyio.to_thread
+
+from one_async.errors import InputError, OneError
+from one_async.files.claim import Claim
+from one_async.types import Wire
+
+from .one import Policy, Sources, fetch_one
+from .parts import Busy, Lost, Part, Present, begin, look
+from .plan import Item, Plan
+from .web import Credentials
+
+__all__ = ["Outcome", "Policy", "Progress", "fetch", "survey"]
+
+Status = Literal["fetched", "present", "absent", "failed"]
+
+
+class Progress(Protocol):
+    """Hears how a fetch goes; called on the event loop, so it must be quick."""
+
+    def start(self, files: int, nbytes: int) -> None:
+        """Say how many files are asked for, and the sum of their recorded sizes."""
+
+    def advance(self, files: int, nbytes: int) -> None:
+        """Say what came since; bytes are negative when a file is started over."""
+
+    def stop(self) -> None:
+        """Say that nothing more will come."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file: ``bytes`` is its size, ``path`` where it is if it is there."""
+
+    did: str
+    eid: str | None
+    dataset: str
+    status: Status
+    path: Path | None = None
+    bytes: int = 0
+    url: str | None = None
+    error: OneError | None = field(default=None, compare=False)
+
+    def row(self) -> dict[str, Any]:
+        """Give a row for a table of results."""
+        return {
+            "eid": self.eid,
+            "did": self.did,
+            "dataset": self.dataset,
+            "status": self.status,
+            "path": str(self.path) if self.path else None,
+            "bytes": self.bytes,
+            "error": f"{type(self.error).__name__}: {self.error}" if self.error else None,
+        }
+
+
+async def fetch(
+    plan: Plan | Sequence[Item],
+    *,
+    root: Path,
+    wire: Wire,
+    limit: int = 16,
+    check_hash: bool = True,
+    progress: Progress | None = None,
+    on_error: Literal["raise", "collect"] = "raise",
+    credentials: Credentials | None = None,
+    policy: Policy | None = None,
+) -> list[Outcome]:
+    """Fetch a plan's files into a cache folder, ``limit`` at once; one outcome for each item, in order.
+
+    Files that are there and right are not fetched (see ``parts.look`` for what ``check_hash`` means). What
+    comes is always judged by the record's hash, or its size where it has none. Several processes may do this
+    at once: each file is fetched once. The first error is raised and ends the others, whose parts stay
+    resumable; with ``on_error="collect"`` it is in the outcome.
+
+    Raises UnsafePath, HashMismatch, NotFound, LoginError, ServerUnreachable, StatusError, or TransferError
+    for the disk.
+    """
+    if limit < 1:
+        raise InputError.of("limit", limit, "a whole number of at least 1")
+    if on_error not in ("raise", "collect"):
+        raise InputError.of("on_error", on_error, ("raise", "collect"))
+    items = plan.items if isinstance(plan, Plan) else tuple(plan)
+    policy = policy or Policy()
+    job = _Job(
+        root=Path(root),
+        check_hash=check_hash,
+        policy=policy,
+        sources=Sources(wire, credentials or Credentials(), policy),
+        progress=progress,
+        limiter=anyio.CapacityLimiter(min(limit, 16)),
+        stop_at_error=on_error == "raise",
+    )
+    return await job.run(items, limit)
+
+
+async def survey(plan: Plan | Sequence[Item], *, root: Path, check_hash: bool = False) -> list[Outcome]:
+    """Tell which files of a plan are ``present`` and which would be fetched (``absent``); fetches nothing.
+
+    ``bytes`` is the size on disk, or the recorded one of what is absent.
+    """
+    items = plan.items if isinstance(plan, Plan) else tuple(plan)
+
+    def see(item: Item) -> Outcome:
+        if item.error:
+            return _outcome(item, "failed", error=item.error)
+        there = look(item, Path(root) / item.target, check_hash)
+        if there:
+            return _outcome(item, "present", Path(root) / item.target, there.size)
+        return _outcome(item, "absent", None, item.size or 0, item.sources[0].url if item.sources else None)
+
+    def see_all(some: Sequence[Item]) -> list[Outcome]:
+        return [see(item) for item in some]
+
+    seen: list[Outcome] = []
+    for start in range(0, len(items), 256):
+        seen += await anyio.to_thread.run_sync(see_all, items[start : start + 256])
+    return seen
+
+
+@dataclass
+class _Job:
+    """One call of fetch."""
+
+    root: Path
+    check_hash: bool
+    policy: Policy
+    sources: Sources
+    progress: Progress | None
+    limiter: anyio.CapacityLimiter
+    stop_at_error: bool
+    outcomes: dict[Item, Outcome] = field(default_factory=dict)
+    held: set[Claim] = field(default_factory=set)
+    folders: set[Path] = field(default_factory=set)
+    error: OneError | None = None
+
+    async def run(self, items: tuple[Item, ...], limit: int) -> list[Outcome]:
+        queue = deque(dict.fromkeys(items))
+        if self.progress:
+            self.progress.start(len(queue), sum(item.size or 0 for item in queue))
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._beat)
+                async with anyio.create_task_group() as workers:
+                    for _ in range(min(limit, len(queue))):
+                        workers.start_soon(self._work, queue, workers.cancel_scope)
+                tasks.cancel_scope.cancel()
+        finally:
+            if self.progress:
+                self.progress.stop()
+        if self.error:
+            raise self.error
+        return [self.outcomes[item] for item in items]
+
+    async def _beat(self) -> None:
+        """Show every quarter of a lease that the owner of the claims lives."""
+        while True:
+            await anyio.sleep(self.policy.lease / 4)
+            await anyio.to_thread.run_sync(_renew, tuple(self.held))
+
+    async def _work(self, queue: deque[Item], scope: anyio.CancelScope) -> None:
+        """Take items until there are none; what another process is fetching goes to the end of the queue."""
+        missed, pause = 0, 0.02
+        while queue and not self.error:
+            item = queue.popleft()
+            try:
+                outcome = await self._one(item)
+            except OneError as error:
+                outcome = _outcome(item, "failed", error=error)
+                if self.stop_at_error:
+                    self.error = self.error or error
+                    scope.cancel()
+            if outcome:
+                self.outcomes[item] = outcome
+                self._tell(1, 0)
+                missed, pause = 0, 0.02
+                continue
+            queue.append(item)
+            missed += 1
+            if missed >= len(queue):
+                await anyio.sleep(pause * random.uniform(0.5, 1.5))
+                pause = min(pause * 1.5, 1.0)
+
+    async def _one(self, item: Item) -> Outcome | None:
+        """Bring one file; None if another worker has it in hand."""
+        if item.error:
+            raise item.error
+        state = await anyio.to_thread.run_sync(
+            begin, item, self.root, self.check_hash, self.policy.lease, self.folders, limiter=self.limiter
+        )
+        if isinstance(state, Busy):
+            return None
+        if isinstance(state, Present):
+            self._tell(0, state.size)
+            return _outcome(item, "present", self.root / item.target, state.size)
+        async with self._holding(state):
+            self._tell(0, state.size)
+            try:
+                done = await fetch_one(state, self.sources, lambda count: self._tell(0, count))
+            except Lost:
+                self._tell(0, -state.size)
+                return None
+        return _outcome(item, "fetched", state.target, done.size, done.url)
+
+    @asynccontextmanager
+    async def _holding(self, part: Part) -> AsyncIterator[None]:
+        """Keep a part's claim alive, and leave a part that can be resumed and no claim, whatever happens."""
+        self.held.add(part.claim)
+        try:
+            yield
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(part.keep)
+            raise
+        finally:
+            self.held.discard(part.claim)
+
+    def _tell(self, files: int, nbytes: int) -> None:
+        if self.progress:
+            self.progress.advance(files, nbytes)
+
+
+def _renew(claims: Sequence[Claim]) -> None:
+    for claim in claims:
+        claim.renew()
+
+
+def _outcome(
+    item: Item,
+    status: Status,
+    path: Path | None = None,
+    size: int = 0,
+    url: str | None = None,
+    error: OneError | None = None,
+) -> Outcome:
+    return Outcome(item.did, item.eid, item.target, status, path, size, url, error)

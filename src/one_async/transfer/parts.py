@@ -1,0 +1,321 @@
+"""The disk side of a transfer: part files, hashes, the final rename. All of it blocks, so it runs in threads.
+
+A part file lies beside its target. While it is written it has a name of its own
+(``.<name>.<key>.<token>.part``), so that a process that wrongly believes it still has the claim cannot
+publish it; at rest it waits as ``.<name>.<key>.part``. It is never truncated: starting over makes a new file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from one_async.errors import HashMismatch, TransferError, UnsafePath
+from one_async.files.claim import Claim, try_claim
+
+from .plan import Item
+
+__all__ = ["Busy", "Lost", "Part", "Present", "begin", "look"]
+
+_BLOCK = 1 << 20
+_ENDING = re.compile(r"[0-9a-f]{16}(\.[0-9a-f]{8})?\.part")
+_JUDGED: dict[tuple[str, str], tuple[int, ...]] = {}
+_JUDGED_LIMIT = 200_000
+
+
+@dataclass(frozen=True)
+class Present:
+    """The file is there, and is the right one."""
+
+    size: int
+
+
+class Busy:
+    """Another worker has the claim."""
+
+
+class Lost(Exception):
+    """Another worker took the claim and the part over, since this one was silent for too long."""
+
+
+class Part:
+    """A file on its way: what is on disk of it, what is yet to be written, and the hash so far."""
+
+    def __init__(self, item: Item, target: Path, claim: Claim) -> None:
+        self.item, self.target, self.claim = item, target, claim
+        self.pending: list[bytes] = []
+        self.buffered = 0
+        self.size = 0
+        self.adopted = False
+        self._stem = target.with_name(f".{_short(target.name)}.{item.key}")
+        self.path = self._stem.with_name(f"{self._stem.name}.{secrets.token_hex(4)}.part")
+        self._file: IO[bytes] | None = None
+        self._hash: Any = None
+
+    @property
+    def resumable(self) -> bool:
+        """Without a hash nothing could tell whether two halves belong together."""
+        return self.item.hash is not None
+
+    @property
+    def total(self) -> int:
+        """How much of the file has come."""
+        return self.size + self.buffered
+
+    def add(self, chunk: bytes) -> None:
+        """Keep what came until the next write; for the event loop."""
+        self.pending.append(chunk)
+        self.buffered += len(chunk)
+
+    def take(self) -> bytes:
+        """Give what is to be written; for the event loop."""
+        data = self.pending[0] if len(self.pending) == 1 else b"".join(self.pending)
+        self.pending, self.buffered = [], 0
+        return data
+
+    def open(self) -> None:
+        """Go on from a part that someone left, or start one."""
+        rest = self._left_over()
+        if rest is None:
+            self._create()
+            return
+        rest.replace(self.path)
+        self._file = _open(self.path, 0)
+        self._hash = _new_hash(self.item)
+        while block := self._file.read(_BLOCK):
+            self._hash.update(block)
+            self.size += len(block)
+        self.adopted = self.size > 0
+
+    def write(self, data: bytes) -> None:
+        """Write and hash the next bytes."""
+        with _disk(self.target):
+            if self._file is None:
+                self._create()
+            assert self._file is not None
+            self._file.seek(self.size)
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+        if self._hash is not None:
+            self._hash.update(data)
+        self.size += len(data)
+
+    def start_over(self) -> None:
+        """Forget what came; the next write starts a new file."""
+        self.pending, self.buffered = [], 0
+        self._close()
+        with _disk(self.target):
+            self.path.unlink(missing_ok=True)
+        self.size, self.adopted, self._hash = 0, False, _new_hash(self.item)
+
+    def is_complete(self) -> bool:
+        """Tell whether the bytes at hand are the whole file, by their hash."""
+        return self.size > 0 and self._hash is not None and self._hash.hexdigest() == self.item.hash
+
+    def finish(self, data: bytes, url: str) -> int:
+        """Write the last bytes, judge the whole, give it its final name, give up the claim; gives its size.
+
+        Raises HashMismatch if the bytes are not those of the record.
+        """
+        if data or self._file is None:
+            self.write(data)
+        self._judge(url)
+        assert self._file is not None
+        with _disk(self.target):
+            os.fsync(self._file.fileno())
+            self._close()
+            try:
+                self.path.replace(self.target)
+            except FileNotFoundError:
+                raise Lost from None
+            _sync_folder(self.target.parent)
+            _remember(self.target, self.item, self.target.stat())
+        self.claim.release()
+        return self.size
+
+    def keep(self) -> None:
+        """Leave the part for whoever comes next, if it can be resumed, and give up the claim."""
+        self._close()
+        with contextlib.suppress(OSError):
+            if self.resumable and self.size:
+                self.path.replace(self._stem.with_name(f"{self._stem.name}.part"))
+            else:
+                self.path.unlink(missing_ok=True)
+        self.claim.release()
+
+    def _judge(self, url: str) -> None:
+        if self.item.hash:
+            expected, found = self.item.hash, self._hash.hexdigest()
+        elif self.item.size is not None:
+            expected, found = f"{self.item.size} bytes", f"{self.size} bytes"
+        else:
+            return
+        if expected != found:
+            raise HashMismatch(
+                f"{url} is not the file of the record: expected {expected}, found {found}; nothing was kept",
+                url=url, path=str(self.target), expected=expected, found=found,
+            )  # fmt: skip
+
+    def _left_over(self) -> Path | None:
+        """Find the longest part of this version and remove all others, as the claim's holder may."""
+        mine, best, size = self._stem.name, None, -1
+        start = f".{_short(self.target.name)}."
+        with os.scandir(self.target.parent) as entries:
+            names = [
+                e.name
+                for e in entries
+                if e.name.startswith(start) and _ENDING.fullmatch(e.name[len(start) :])
+            ]
+        for name in names:
+            path = self.target.with_name(name)
+            here = (
+                path.stat(follow_symlinks=False).st_size
+                if name.startswith(f"{mine}.") and self.resumable
+                else -1
+            )
+            worse, (best, size) = (best, (path, here)) if here > size else (path, (best, size))
+            if worse is not None:
+                worse.unlink(missing_ok=True)
+        return best
+
+    def _create(self) -> None:
+        self._file = _open(self.path, os.O_CREAT | os.O_EXCL)
+        self._hash = _new_hash(self.item)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _open(path: Path, flags: int) -> IO[bytes]:
+    flags |= os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
+
+
+def look(item: Item, target: Path, check_hash: bool) -> Present | None:
+    """Tell whether the right file is there.
+
+    Right means: of the recorded size, and with ``check_hash`` of the recorded hash. Where the size differs,
+    the hash decides in any case, since Alyx's ``file_size`` is often stale. A file judged once is not read
+    again until it changes.
+    """
+    try:
+        stat = target.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not target.is_file():
+        raise TransferError(f"{target} is in the way: it is not a file", path=str(target), local=True)
+    same_size = item.size is None or stat.st_size == item.size
+    if item.hash is None:
+        return Present(stat.st_size) if same_size else None
+    if same_size and not check_hash:
+        return Present(stat.st_size)
+    if _JUDGED.get((str(target), item.hash)) == _signature(stat):
+        return Present(stat.st_size)
+    with target.open("rb") as file:
+        right = hashlib.file_digest(file, lambda: _new_hash(item)).hexdigest() == item.hash
+    if not right:
+        return None
+    _remember(target, item, stat)
+    return Present(stat.st_size)
+
+
+def begin(
+    item: Item, root: Path, check_hash: bool, lease: float, folders: set[Path]
+) -> Present | Busy | Part:
+    """See what is there, claim what is not, and open its part; ``folders`` keeps those known to be safe."""
+    target = root / item.target
+    with _disk(target):
+        _safe_folder(target.parent, root, folders)
+        if there := look(item, target, check_hash):
+            return there
+        claim = try_claim(target, lease=lease)
+        if claim is None:
+            return Busy()
+        try:
+            # Whoever had the claim before may have finished meanwhile.
+            if there := look(item, target, check_hash):
+                claim.release()
+                return there
+            part = Part(item, target, claim)
+            part.open()
+        except BaseException:
+            claim.release()
+            raise
+    return part
+
+
+def _safe_folder(folder: Path, root: Path, folders: set[Path]) -> None:
+    if folder in folders:
+        return
+    real = root.resolve()
+    # Before anything is made: the part of the way that exists must not lead out, nor must what is made then.
+    for made in (False, True):
+        if made:
+            folder.mkdir(parents=True, exist_ok=True)
+        if not folder.resolve().is_relative_to(real):
+            raise UnsafePath(
+                f"{folder} leads out of the cache folder {root} by a link", path=str(folder), local=True
+            )
+    folders.add(folder)
+
+
+@contextlib.contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Say clearly what the disk refused."""
+    try:
+        yield
+    except TransferError:
+        raise
+    except OSError as error:
+        hint = {
+            errno.EACCES: "; choose a cache folder that can be written",
+            errno.EPERM: "; choose a cache folder that can be written",
+            errno.EROFS: "; choose a cache folder that can be written",
+            errno.ENOSPC: "; make room or choose another cache folder",
+        }.get(error.errno or 0, "")
+        raise TransferError(
+            f"{path} cannot be written: {error.strerror or error}{hint}", path=str(path), local=True
+        ) from error
+
+
+def _short(name: str) -> str:
+    """Leave room for what a part's name has besides; names are limited to 255 bytes."""
+    if len(name.encode()) <= 180:
+        return name
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def _new_hash(item: Item) -> Any:
+    return hashlib.new(item.algorithm, usedforsecurity=False) if item.algorithm else None
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _signature(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _remember(target: Path, item: Item, stat: os.stat_result) -> None:
+    if item.hash:
+        if len(_JUDGED) >= _JUDGED_LIMIT:
+            _JUDGED.clear()
+        _JUDGED[str(target), item.hash] = _signature(stat)

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from .servers import Files, HttpWire, serve
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def files() -> Iterator[Files]:
+    with serve(Files()) as running:
+        yield running
+
+
+@pytest.fixture
+async def wire(anyio_backend: str) -> AsyncIterator[HttpWire]:
+    one = HttpWire()
+    yield one
+    await one.close()
