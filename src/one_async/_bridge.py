@@ -1,29 +1,28 @@
-"""Run the async core for blocking callers: one event loop on one daemon thread for the process.
-
-The loop belongs to asyncio. This is the one place that makes tasks outside a task group: each call of a
-blocking caller is a task of its own, since callers come and go from any thread and none may end with the
-error of another.
-
-Life of the thread: made on first use; forgotten in a forked child, where only the forking thread lives on;
-stopped at exit, first the calls, then the clients that are still open, each within a bounded time.
-"""
+"""The blocking faces' common part: twins of async methods that run on the loop thread and wait."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextvars
 import functools
 import inspect
-import os
-import sys
-import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, get_args, overload
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    overload,
+)
 
+from one_async._loop import Call, LoopThread
 from one_async.errors import OneError
 
 __all__ = [
@@ -41,248 +40,8 @@ R = TypeVar("R")
 C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
 B = TypeVar("B", bound="Blocking[Any]")
 
-#: Seconds that the end of the process waits for calls and clients to clean up, in all.
-EXIT_TIMEOUT = 3.0
 #: Arguments that no pickle may hold.
 SECRETS = frozenset({"password", "token"})
-# Python takes a signal while waiting for a lock on POSIX, but on Windows only after it.
-_WAKE = None if os.name == "posix" else 0.1
-
-
-class _Call(Generic[R]):
-    """One coroutine on its way through the loop thread: start and cancel there, wait for it here."""
-
-    def __init__(self, make: Callable[[], Coroutine[Any, Any, R]], context: contextvars.Context) -> None:
-        self.make = make
-        self.context = context
-        self.over = threading.Event()
-        self.result: R | None = None
-        self.error: BaseException | None = None
-        self.task: asyncio.Task[None] | None = None
-
-    def start(self, thread: LoopThread) -> None:
-        """Begin, unless cancelled before it could."""
-        if self.over.is_set():
-            return
-        if thread.stopping:
-            self.refuse()
-            return
-        self.task = thread.task(self._work(thread), self.context)
-
-    def cancel(self) -> None:
-        """Cancel the task, which may still take time to clean up."""
-        if self.task is None:
-            self.refuse()
-        else:
-            self.task.cancel()
-
-    def refuse(self) -> None:
-        """End without having begun."""
-        self.error = OneError("the event loop of the blocking interface was stopped")
-        self.over.set()
-
-    async def _work(self, thread: LoopThread) -> None:
-        # Whatever comes is kept for the caller: SystemExit must end the caller's thread, not the loop's.
-        try:
-            self.result = await self.make()
-        except asyncio.CancelledError:
-            self.error = OneError("the call was cancelled before it had an answer")
-        except BaseException as error:
-            # Without this frame, a traceback reads as if the caller had called the coroutine.
-            self.error = error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
-        finally:
-            # At exit only daemon threads can still be waiting: woken, they would print errors over the end.
-            if not thread.exiting:
-                self.over.set()
-
-    def wait(self) -> None:
-        """Wait until it is over, and stay open for Ctrl-C."""
-        while not self.over.wait(_WAKE):
-            pass
-
-    def outcome(self) -> R:
-        """Return its result or raise its error, once over."""
-        try:
-            if self.error is not None:
-                raise self.error
-            return self.result  # type: ignore[return-value]
-        finally:
-            # The error's traceback holds this frame, and this frame would hold the error.
-            del self
-
-
-class LoopThread:
-    """An event loop on a daemon thread, for callers of any other thread."""
-
-    _shared: ClassVar[LoopThread | None] = None
-    # Reentrant, for a signal handler that makes a call while its thread makes the first.
-    _lock: ClassVar[threading.RLock] = threading.RLock()
-    _at_exit: ClassVar[bool] = False
-
-    def __init__(self) -> None:
-        self.stopping = False
-        self.exiting = False
-        self._calls: set[asyncio.Task[Any]] = set()
-        self._hosts: set[_Host[Any]] = set()
-        self._timeout = EXIT_TIMEOUT
-        self._stop = asyncio.Event()
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(_DaemonThreads())
-        self._thread = threading.Thread(target=self._main, name="one_async", daemon=True)
-        try:
-            self._thread.start()
-        except BaseException:
-            self._loop.close()
-            raise
-
-    @classmethod
-    def shared(cls) -> LoopThread:
-        """Return the process's loop thread, made on first use."""
-        thread = cls._shared
-        if thread is None or thread.stopping:
-            with cls._lock:
-                if cls._at_exit:
-                    raise OneError("Python is about to end: no calls can be made any more")
-                thread = cls._shared
-                if thread is None or thread.stopping:
-                    atexit.register(_stop_at_exit)
-                    thread = cls._shared = LoopThread()
-        return thread
-
-    @classmethod
-    def alive(cls) -> LoopThread | None:
-        """Return the process's loop thread if there is one that still takes calls."""
-        thread = cls._shared
-        return None if thread is None or thread.stopping else thread
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the caller is on the loop's own thread."""
-        return threading.get_ident() == self._thread.ident
-
-    def run(self, make_coroutine: Callable[[], Coroutine[Any, Any, R]]) -> R:
-        """Run a coroutine on the loop and wait for its result.
-
-        The coroutine sees the caller's context variables; what it changes of them stays with it. Works where
-        the caller's thread runs a loop of its own (Jupyter), which then stands still. Ctrl-C cancels the
-        coroutine and waits for its clean-up; a second Ctrl-C stops waiting.
-
-        Raises:
-            OneError: called on the loop's own thread, which would wait for itself for ever; or the loop was
-                stopped.
-        """
-        if self.is_current:
-            raise OneError(
-                "a blocking method was called from inside the event loop that serves blocking methods, where "
-                "it would wait for itself; use the async interface (AsyncONE) and await there"
-            )
-        context = contextvars.copy_context()
-        if sniffio := sys.modules.get("sniffio"):
-            # A caller inside trio carries the note that its library is trio.
-            context.run(sniffio.current_async_library_cvar.set, "asyncio")
-        call = _Call(make_coroutine, context)
-        try:
-            try:
-                if self.stopping or not self.post(call.start, self):
-                    call.refuse()
-                call.wait()
-            except BaseException:
-                if self.post(call.cancel):
-                    call.wait()
-                raise
-            return call.outcome()
-        finally:
-            del call
-
-    def post(self, callback: Callable[..., object], *args: object) -> bool:
-        """Call a function on the loop, soon, without waiting; False if the loop is no more."""
-        try:
-            self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:
-            return False
-        return True
-
-    def task(self, work: Coroutine[Any, Any, None], context: contextvars.Context) -> asyncio.Task[None]:
-        """Make a task for a call; on the loop only."""
-        task = self._loop.create_task(work, context=context)
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
-        return task
-
-    def stop(self, timeout: float = EXIT_TIMEOUT) -> None:
-        """Cancel calls, close clients, end the thread; give up waiting after the time given (in seconds)."""
-        self._timeout = timeout
-        self.stopping = True
-        if self.post(self._stop.set):
-            self._thread.join(timeout + 0.5)
-
-    def _main(self) -> None:
-        try:
-            # One root task for the whole life: anyio ends its worker threads with the root task that made
-            # them.
-            self._loop.run_until_complete(self._serve())
-        finally:
-            self._loop.close()
-
-    async def _serve(self) -> None:
-        await self._stop.wait()
-        for call in self._calls:
-            call.cancel()
-        await _wait_for(self._calls, self._timeout / 3)
-        for host in self._hosts:
-            host.stop()
-        hosts = {host.task for host in self._hosts}
-        await _wait_for(hosts, self._timeout / 3)
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await _wait_for(rest, self._timeout / 3)
-        await asyncio.get_running_loop().shutdown_asyncgens()
-
-
-async def _wait_for(tasks: set[asyncio.Task[Any]], seconds: float) -> None:
-    if tasks:
-        await asyncio.wait(set(tasks), timeout=seconds)
-
-
-class _DaemonThreads(ThreadPoolExecutor):
-    """The loop's helper threads, in which asyncio looks names up: a hung name server must not delay the exit.
-
-    The threads of the ordinary executor are joined when Python ends, however long that takes.
-    """
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-
-        def work() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    result = fn(*args, **kwargs)
-                except BaseException as error:
-                    future.set_exception(error)
-                else:
-                    future.set_result(result)
-
-        threading.Thread(target=work, name="one_async helper", daemon=True).start()
-        return future
-
-
-def _stop_at_exit() -> None:
-    LoopThread._at_exit = True
-    thread = LoopThread._shared
-    if thread is not None:
-        thread.exiting = True
-        thread.stop()
-
-
-def _forget() -> None:
-    """Forget the parent's thread after a fork; its loop stays as it is, since its poll object is shared."""
-    LoopThread._lock = threading.RLock()
-    LoopThread._shared = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
 
 
 class _Host(Generic[C]):
@@ -297,9 +56,7 @@ class _Host(Generic[C]):
         self._ready = asyncio.Event()
         self._stopped = asyncio.Event()
         self._thread = thread
-        thread._hosts.add(self)
-        # An empty context: what the first caller happened to set must not follow background tasks.
-        self.task = thread._loop.create_task(self._live(client), context=contextvars.Context())
+        self.task = thread.host(self._live(client), self.stop)
 
     def stop(self) -> None:
         """Ask the task to leave the client; on the loop only."""
@@ -334,17 +91,16 @@ class _Host(Generic[C]):
         except BaseException as error:
             self.error = error
         finally:
-            self._thread._hosts.discard(self)
             self._ready.set()
 
 
 class Blocking(Generic[C]):
     """Base of the blocking faces: the arguments, and the async client that they make on the loop thread.
 
-    The client is constructed with the face (so that wrong arguments are refused at once), entered by the first
-    call, and left by ``close()``, by the end of a ``with`` block, when the face is no longer used, or at exit.
-    In a forked child, and in a call after ``close()``, a new client is made from the same arguments, and what
-    was set on the old one is set again.
+    The client is constructed with the face (so that wrong arguments are refused at once), entered by the
+    first call, and left by ``close()``, by the end of a ``with`` block, when the face is no longer used, or
+    at exit. In a forked child, and in a call after ``close()``, a new client is made from the same arguments,
+    and what was set on the old one is set again.
 
     A pickle holds the arguments without ``password`` and ``token``: where it is loaded, credentials come from
     the environment or the settings found there.
@@ -357,6 +113,9 @@ class Blocking(Generic[C]):
         for base in cls.__dict__.get("__orig_bases__", ()):
             if getattr(base, "__origin__", None) is Blocking and isinstance(get_args(base)[0], type):
                 cls._kind = get_args(base)[0]
+        for name, value in cls.__dict__.items():
+            if isinstance(value, blocking_property):
+                value.__doc__ = getattr(getattr(cls._kind, name, None), "__doc__", None)
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         bound = inspect.signature(self._kind).bind(*args, **kwargs)
@@ -457,7 +216,7 @@ class Blocking(Generic[C]):
     def __del__(self) -> None:
         # May run on any thread, the loop's own too: ask, never wait. Nothing is there when __init__ failed.
         host = self.__dict__.get("_host")
-        if host is not None and self._home is LoopThread._shared:
+        if host is not None and self._home is LoopThread.alive():
             host.stop_soon()
 
     def __repr__(self) -> str:
@@ -516,64 +275,93 @@ def direct(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[Block
     return call
 
 
+_Asked: TypeAlias = "asyncio.Future[list[R]] | None"
+
+
 class _Pump(Generic[R]):
     """One task that walks an async iterator, an item for each time it is asked.
 
     One task for the whole walk, because a generator may hold a task group open between two items.
     """
 
-    def __init__(self, thread: LoopThread) -> None:
+    def __init__(
+        self, thread: LoopThread, start: Callable[[], Coroutine[Any, Any, AsyncIterator[R]]]
+    ) -> None:
         self._thread = thread
-        self._asked: asyncio.Queue[asyncio.Future[list[R]]] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._start = start
+        self._asked: asyncio.Queue[_Asked[R]] = asyncio.Queue()
+        self._busy = False
+        self._walking: Call[None] | None = None
 
-    async def next(self, start: Callable[[], Coroutine[Any, Any, AsyncIterator[R]]]) -> list[R]:
+    async def next(self) -> list[R]:
         """Return the next item in a list, or an empty list at the end."""
-        if self._asked is None:
-            self._asked = asyncio.Queue()
-            self._task = self._thread.task(self._walk(start, self._asked), contextvars.copy_context())
+        if self._walking is None:
+            self._walking = Call(self._walk, contextvars.copy_context())
+            self._walking.start(self._thread)
         reply: asyncio.Future[list[R]] = asyncio.get_running_loop().create_future()
+        self._busy = True
         self._asked.put_nowait(reply)
         return await reply
 
-    async def _walk(
-        self,
-        start: Callable[[], Coroutine[Any, Any, AsyncIterator[R]]],
-        asked: asyncio.Queue[asyncio.Future[list[R]]],
-    ) -> None:
-        reply = await asked.get()
+    async def _walk(self) -> None:
+        reply = await self._asked.get()
         try:
-            items = await start()
+            items = await self._start()
             try:
                 async for item in items:
-                    if not reply.done():
-                        reply.set_result([item])
-                    reply = await asked.get()
+                    reply = await self._give(reply, [item])
+                    if reply is None:
+                        break
             finally:
-                if (aclose := getattr(items, "aclose", None)) is not None:
-                    await aclose()
-            if not reply.done():
-                reply.set_result([])
-        except asyncio.CancelledError:
-            reply.cancel()
-            raise
+                await _close(items)
+            if reply is not None:
+                self._answer(reply, [])
         except BaseException as error:
-            if reply.done():
+            if reply is None or reply.done():
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                reply.cancel()
                 raise
             reply.set_exception(error)
 
+    async def _give(self, reply: _Asked[R], items: list[R]) -> _Asked[R]:
+        assert reply is not None
+        self._answer(reply, items)
+        self._busy = False
+        return await self._asked.get()
+
+    @staticmethod
+    def _answer(reply: asyncio.Future[list[R]], items: list[R]) -> None:
+        # Whoever asked may have been interrupted since.
+        if not reply.done():
+            reply.set_result(items)
+
     async def close(self) -> None:
         """Stop the walk, wherever it is, and wait until the iterator has cleaned up."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            if not self._task.cancelled() and (error := self._task.exception()) is not None:
-                raise error
+        walking = self._walking
+        if walking is None or walking.task is None or walking.task.done():
+            return
+        self.abandon()
+        await asyncio.wait({walking.task})
+        if walking.error is not None and not isinstance(walking.error, OneError):
+            raise walking.error
 
     def abandon(self) -> None:
-        """Stop the walk without waiting."""
-        if self._task is not None:
-            self._task.cancel()
+        """Stop the walk without waiting for it."""
+        if self._busy and self._walking is not None:
+            self._walking.cancel()
+        else:
+            self._asked.put_nowait(None)
+
+
+async def _close(items: AsyncIterator[Any]) -> None:
+    try:
+        if (aclose := getattr(items, "aclose", None)) is not None:
+            await aclose()
+    except BaseExceptionGroup as group:
+        # A task group around a yield wraps the very exception that closes a generator.
+        if group.split(GeneratorExit)[1] is not None:
+            raise
 
 
 def blocking_iterator(
@@ -587,13 +375,14 @@ def blocking_iterator(
     @functools.wraps(method)
     def call(self: Blocking[C], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
         thread = LoopThread.shared()
-        pump: _Pump[R] = _Pump(thread)
 
         async def start() -> AsyncIterator[R]:
             return method(await self._client(thread), *args, **kwargs)
 
+        pump = _Pump(thread, start)
+
         try:
-            while items := thread.run(lambda: pump.next(start)):
+            while items := thread.run(pump.next):
                 yield from items
         finally:
             # The collector may close a forgotten generator on any thread, at any time.
@@ -613,7 +402,6 @@ class blocking_property(Generic[R]):  # noqa: N801 - reads as the built-in prope
 
     def __set_name__(self, owner: type[Blocking[Any]], name: str) -> None:
         self._name = name
-        self.__doc__ = getattr(getattr(owner._kind, name, None), "__doc__", None)
 
     @overload
     def __get__(self, face: None, owner: type) -> Self: ...
@@ -635,7 +423,7 @@ class blocking_property(Generic[R]):  # noqa: N801 - reads as the built-in prope
 def constructor_of(
     init: Callable[Concatenate[C, P], None],
 ) -> Callable[[Callable[[B], None]], Callable[Concatenate[B, P], None]]:
-    """Give a face its client's constructor: ``@constructor_of(AsyncONE.__init__)`` on an empty ``__init__``."""
+    """Give a face its client's constructor: ``@constructor_of(AsyncONE.__init__)`` on an ``__init__``."""
 
     def decorate(_: Callable[[B], None]) -> Callable[Concatenate[B, P], None]:
         @functools.wraps(init)
