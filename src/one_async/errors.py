@@ -24,7 +24,8 @@
         ├── ALFObjectNotFound              no file matches
         ├── ALFMultipleObjectsFound
         ├── ALFMultipleCollectionsFound
-        └── ALFMultipleRevisionsFound
+        ├── ALFMultipleRevisionsFound
+        └── FileDamaged                    a file that does not hold what its suffix says; has .path
 
     OneWarning (UserWarning)
     ├── StaleAnswerWarning                 the server cannot be reached; an old answer is given
@@ -47,6 +48,7 @@ __all__ = [
     "ALFWarning",
     "AnswerError",
     "ConfigurationError",
+    "FileDamaged",
     "HashMismatch",
     "IncompleteListWarning",
     "InputError",
@@ -198,6 +200,12 @@ class ALFMultipleCollectionsFound(ALFError):
 
 class ALFMultipleRevisionsFound(ALFError):
     """The datasets that match belong to more than one revision, none of them the default."""
+
+
+class FileDamaged(ALFError):
+    """A file that does not hold what its suffix says: cut short, empty, or something else altogether."""
+
+    path: str = ""
 
 
 class OneWarning(UserWarning):
