@@ -1,0 +1,118 @@
+"""Between frames and dicts of arrays, by ALF's rules for rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from one_async.errors import InputError
+from one_async.files.timestamps import ts2vec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+__all__ = ["check_dimensions", "columns_of", "split_table", "to_pandas", "to_polars"]
+
+#: Arrays with more columns than this do not become columns of a frame one by one.
+MOST_COLUMNS = 10
+
+
+def check_dimensions(data: Mapping[str, Any]) -> int:
+    """Give 0 if the number of rows of all arrays and frames is the same or 1, and 1 if not.
+
+    ``timestamps`` may also be two synchronization points, shape (2, 2), which say nothing about rows.
+    """
+    rows = set()
+    for key, value in data.items():
+        shape = getattr(value, "shape", ())
+        if not shape:
+            continue
+        if key.startswith("timestamps") and len(shape) > 1 and shape[1:] != (1,):
+            if shape != (2, 2):
+                return 1
+            continue
+        rows.add(shape[0])
+    return int(not rows <= {max(rows, default=1), 1})
+
+
+def columns_of(frame: pl.DataFrame | pl.Series | pd.DataFrame | pd.Series[Any]) -> dict[str, Any]:
+    """Give the columns of a frame or series as numpy arrays of their own, each with its dtype."""
+    import numpy as np
+
+    if hasattr(frame, "to_frame"):
+        frame = frame.to_frame()
+    return {str(name): np.require(frame[name].to_numpy(), requirements="W") for name in frame.columns}
+
+
+def split_table(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Make one array of shape (n, 2) of each two columns ``x_0`` and ``x_1``; others stay as they are."""
+    import numpy as np
+
+    out = dict(columns)
+    for name in columns:
+        base = name.removesuffix("_0")
+        if base != name and base and f"{base}_1" in columns:
+            out[base] = np.column_stack([out.pop(name), out.pop(f"{base}_1")])
+    return out
+
+
+def _columns(data: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Give the values that have rows, all with as many rows, and that number."""
+    import numpy as np
+
+    if check_dimensions(data):
+        raise InputError("The data differ in their number of rows, so that they make no frame")
+    listed = {key: np.asarray(value) if isinstance(value, list) else value for key, value in data.items()}
+    arrays = {key: value for key, value in listed.items() if getattr(value, "shape", ())}
+    sync = {key for key, value in arrays.items() if key.startswith("timestamps") and value.shape == (2, 2)}
+    rows = max((len(value) for key, value in arrays.items() if key not in sync), default=2)
+    for key, value in arrays.items():
+        if key in sync and len(arrays) > len(sync):
+            arrays[key] = ts2vec(value, rows)
+        elif len(value) == 1 and isinstance(value, np.ndarray):
+            arrays[key] = np.broadcast_to(value, (rows, *value.shape[1:]))
+    return arrays, rows
+
+
+def _spread(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Give columns: vectors as they are, arrays of two dimensions column by column, up to a number."""
+    out: dict[str, Any] = {}
+    for key, value in _columns(data)[0].items():
+        if hasattr(value, "columns"):
+            out.update(columns_of(value))
+        elif value.ndim == 2 and value.shape[1] == 1:
+            out[key] = value[:, 0]
+        elif value.ndim == 2:
+            out.update({f"{key}_{number}": value[:, number] for number in range(value.shape[1])})
+        else:
+            out[key] = value
+    return out
+
+
+def to_polars(data: Mapping[str, Any]) -> pl.DataFrame:
+    """Make a Polars frame; nothing is cut: wide and many-dimensional arrays become columns of arrays."""
+    import numpy as np
+    import polars as pl
+
+    columns: dict[str, Any] = {}
+    for key, value in _columns(data)[0].items():
+        wide = isinstance(value, np.ndarray) and (
+            value.ndim > 2 or (value.ndim == 2 and value.shape[1] > MOST_COLUMNS)
+        )
+        columns.update({key: pl.Series(key, np.ascontiguousarray(value))} if wide else _spread({key: value}))
+    return pl.DataFrame(columns)
+
+
+def to_pandas(data: Mapping[str, Any]) -> pd.DataFrame:
+    """Make a pandas frame as ONE-api does: 10 columns of an array at most, none of more than 2 dimensions."""
+    import pandas as pd
+
+    columns = {}
+    for key, value in _spread(data).items():
+        number = re.search(r"_(\d+)$", key)
+        cut = number and int(number[1]) >= MOST_COLUMNS and key not in data
+        if value.ndim < 2 and not cut:
+            columns[key] = value
+    return pd.DataFrame(columns)

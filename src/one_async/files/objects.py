@@ -1,0 +1,269 @@
+"""Many files of one ALF object → one ALFObject of arrays."""
+
+from __future__ import annotations
+
+import copy
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from one_async.alf.path import ALFPath
+from one_async.alf.spec import is_uuid_string
+from one_async.errors import (
+    ALFError,
+    ALFInvalid,
+    ALFMultipleObjectsFound,
+    ALFObjectNotFound,
+    ALFWarning,
+    InputError,
+)
+from one_async.files.find import AnyPath, Filter, find_files
+from one_async.files.frames import check_dimensions, columns_of, split_table, to_pandas, to_polars
+from one_async.files.read import Tables, read_file
+from one_async.files.timestamps import ts2vec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+__all__ = ["ALFObject", "load_object", "make_object"]
+
+_TABLE_KEY = re.compile(r"table(?=[_.]|$)")
+
+
+class ALFObject(dict[str, Any]):
+    """The data of an object by attribute: ``spikes["times"]`` or ``spikes.times``.
+
+    Where an attribute has the name of one of these methods, or of one of dict's, only the key reaches it.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        """Give the data of a key."""
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no attribute {name!r}; there are: {', '.join(self)}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set the data of a key."""
+        self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        """Delete a key."""
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __dir__(self) -> list[str]:
+        """List methods and keys, for completion in editors and notebooks."""
+        return sorted({*super().__dir__(), *(key for key in self if key.isidentifier())})
+
+    @property
+    def check_dimensions(self) -> int:
+        """0 if all data have the same number of rows (or one), by ALF's rule; 1 if not."""
+        return check_dimensions(self)
+
+    def copy(self, deep: bool = False) -> ALFObject:
+        """Copy; ``deep`` copies the arrays too."""
+        return copy.deepcopy(self) if deep else ALFObject(self)
+
+    def append(self, other: Mapping[str, Any], inplace: bool = False) -> ALFObject:
+        """Put the rows of another object with the same keys after these, in a new object or ``inplace``.
+
+        Raises InputError if the keys differ (an empty object goes with any); warns if the rows then do not
+        agree.
+        """
+        if self and other and self.keys() != other.keys():
+            raise InputError.of("other", sorted(other), f"data with keys {sorted(self)}")
+        joined = {key: _joined(key, self[key], other[key]) if other else self[key] for key in self} or other
+        target = self if inplace else ALFObject()
+        target.update(joined if inplace else copy.deepcopy(dict(joined)))
+        _warn_of_rows(target, "the joined object")
+        return target
+
+    def to_frame(self) -> pl.DataFrame:
+        """Give a Polars frame: vectors as columns, arrays of up to 10 columns as ``key_0``, ``key_1``…
+
+        Wider arrays, and those of more dimensions, become one column of fixed-size arrays. Metadata are left
+        out. Raises InputError if rows do not agree.
+        """
+        return to_polars(self)
+
+    def to_df(self) -> pd.DataFrame:
+        """Give a pandas frame as ONE-api does: the first 10 columns of arrays, none of over 2 dimensions.
+
+        Raises InputError if rows do not agree.
+        """
+        return to_pandas(self)
+
+    @staticmethod
+    def from_frame(frame: pl.DataFrame | pd.DataFrame) -> ALFObject:
+        """Make an object of a frame's columns; ``key_0`` and ``key_1`` become one array of shape (n, 2)."""
+        return ALFObject(split_table(columns_of(frame)))
+
+    from_df = from_frame
+
+
+def _joined(key: str, first: Any, second: Any) -> Any:
+    import numpy as np
+    import polars as pl
+
+    if isinstance(first, np.ndarray):
+        return np.concatenate((first, second), axis=0)
+    if isinstance(first, list):
+        return [*first, *second]
+    if isinstance(first, pl.DataFrame | pl.Series):
+        return pl.concat([first, second])
+    warnings.warn(f"{key!r} is a {type(first).__name__} and cannot be appended to", ALFWarning, stacklevel=4)
+    return first
+
+
+def load_object(
+    alfpath: AnyPath | Iterable[AnyPath],
+    object: Filter = None,
+    short_keys: bool = False,
+    *,
+    wildcards: bool = True,
+    tables: Tables = "polars",
+    allow_pickle: bool = False,
+    **filters: Filter,
+) -> ALFObject:
+    """Read all files of one object from disk.
+
+    ``alfpath`` is a folder (then ``object`` says which), any file of the object, or a list of files, which
+    may be of different revisions. ``filters`` are those of :func:`one_async.files.find.filter_by`; for the
+    rest, and what is raised, see :func:`make_object`. Raises ALFObjectNotFound if there is no such file.
+    """
+    if not isinstance(alfpath, str | PurePath):
+        if hasattr(alfpath, "__fspath__"):
+            raise InputError.of("alfpath", alfpath, "text, a pathlib path, or several of them")
+        return make_object(list(alfpath), short_keys=short_keys, tables=tables, allow_pickle=allow_pickle)
+    if object is None and ALFPath(alfpath).is_dir():
+        raise InputError.of("object", None, "the name of an object, where alfpath is a folder")
+    files = find_files(alfpath, object, wildcards, **filters)
+    return make_object(files, short_keys=short_keys, tables=tables, allow_pickle=allow_pickle)
+
+
+def make_object(
+    files: Sequence[AnyPath],
+    *,
+    short_keys: bool = False,
+    tables: Tables = "polars",
+    allow_pickle: bool = False,
+) -> ALFObject:
+    """Read files that are known to be one object's into one ALFObject.
+
+    Keys are attribute, timescale and extra parts (``times_bpod.raw``; without extra with ``short_keys``;
+    never a UUID). A ``.metadata.json`` beside a file names its columns, which become keys of their own, or is
+    kept under ``<key>metadata``. The columns of a ``table`` become keys, ``x_0`` and ``x_1`` one array.
+    Synchronization points in ``timestamps`` become one time a row. Warns if rows do not agree.
+
+    Raises ALFObjectNotFound for no files, ALFInvalid for a name that is not ALF, ALFMultipleObjectsFound if
+    the files are of several objects or two have one key, and what :func:`one_async.files.read.read_file`
+    raises.
+    """
+    paths = _keyed([ALFPath(file) for file in files], short_keys)
+    sidecars = _Sidecars()
+    out = ALFObject()
+    for key, file in paths.items():
+        is_table = _TABLE_KEY.match(key) is not None
+        out[key] = read_file(file, tables=tables, allow_pickle=allow_pickle, index=not is_table)
+        if sidecar := sidecars.of(file):
+            _describe(out, key, read_file(sidecar))
+    _merge_table(out)
+    if _warn_of_rows(out, f"object {next(iter(paths.values())).object!r}" if paths else "the object"):
+        _expand_timestamps(out)
+    return out
+
+
+def _keyed(files: list[ALFPath], short_keys: bool) -> dict[str, ALFPath]:
+    if not files:
+        raise ALFObjectNotFound("There is no file to make an object of")
+    objects = {}
+    keyed: dict[str, ALFPath] = {}
+    for file in files:
+        if not file.is_dataset():
+            raise ALFInvalid(f"{file} is not an ALF dataset", path=str(file))
+        objects[file.object] = file
+        if _is_sidecar(file):
+            continue
+        key = "_".join(filter(None, (file.attribute, file.timescale)))
+        extras = [] if short_keys else [part for part in file.extra.split(".") if not is_uuid_string(part)]
+        key = ".".join(filter(None, (key, *extras)))
+        if key in keyed:
+            raise ALFMultipleObjectsFound(
+                f"{keyed[key]} and {file} are both {key!r}; say which by namespace, extra or extension"
+            )
+        keyed[key] = file
+    if len(objects) > 1:
+        raise ALFMultipleObjectsFound(f"The files are of several objects: {', '.join(sorted(objects))}")
+    return keyed
+
+
+def _is_sidecar(file: ALFPath) -> bool:
+    return file.extension == "json" and any(part.startswith("metadata") for part in file.extra.split("."))
+
+
+class _Sidecars:
+    """Metadata files beside data files; each folder is listed once."""
+
+    def __init__(self) -> None:
+        self._listed: dict[ALFPath, list[ALFPath]] = {}
+
+    def of(self, file: ALFPath) -> ALFPath | None:
+        """Give the metadata file of a data file: of the same attribute, with most of its extra parts."""
+        if file.parent not in self._listed:
+            found = (path for path in sorted(file.parent.glob("*.metadata*.json")) if path.is_dataset())
+            self._listed[file.parent] = [path for path in found if _is_sidecar(path)]
+        stem, extras = file.name.split(".")[:2], set(file.extra.split("."))
+        same = [path for path in self._listed[file.parent] if path.name.split(".")[:2] == stem]
+        return max(same, key=lambda path: len(extras & set(path.extra.split("."))), default=None)
+
+
+def _describe(out: ALFObject, key: str, metadata: Any) -> None:
+    if not isinstance(metadata, dict):
+        raise ALFError(f"The metadata of {key!r} are a {type(metadata).__name__}, not keys and values")
+    columns, data = metadata.get("columns"), out[key]
+    if columns is not None and getattr(data, "ndim", 0) > 1 and not hasattr(data, "columns"):
+        if data.shape[-1] < len(columns):
+            raise ALFError(
+                f"The metadata of {key!r} name {len(columns)} columns, the file has {data.shape[-1]}"
+            )
+        del out[key]
+        out.update({name: data[..., number] for number, name in enumerate(columns)})
+        metadata = {name: value for name, value in metadata.items() if name != "columns"}
+    if metadata:
+        out[f"{key}metadata"] = metadata
+
+
+def _merge_table(out: ALFObject) -> None:
+    """Put the columns of a table in its place; its timescale and extra parts go with their names."""
+    key = next((key for key in out if _TABLE_KEY.match(key)), None)
+    if key is None or isinstance(out[key], PurePath):
+        return
+    suffix = key.removeprefix("table")
+    columns = columns_of(out.pop(key))
+    renamed = {re.sub(r"(.+?)(_[01])?", rf"\g<1>{suffix}\g<2>", name): data for name, data in columns.items()}
+    out.update(split_table(renamed))
+
+
+def _expand_timestamps(out: ALFObject) -> None:
+    shaped = {key: data for key, data in out.items() if hasattr(data, "shape") and data.shape}
+    rows = next(
+        (len(data) for key, data in shaped.items() if "timestamps" not in key and "meta" not in key), None
+    )
+    for key, data in shaped.items():
+        if rows is not None and "timestamps" in key:
+            out[key] = ts2vec(data, rows)
+
+
+def _warn_of_rows(out: ALFObject, what: str) -> bool:
+    """Tell whether rows agree, with a warning if not."""
+    if out.check_dimensions == 0:
+        return True
+    shapes = ", ".join(f"{key} {data.shape}" for key, data in out.items() if hasattr(data, "shape"))
+    warnings.warn(f"The data of {what} differ in their number of rows: {shapes}", ALFWarning, stacklevel=3)
+    return False

@@ -1,0 +1,201 @@
+"""One reader for each suffix: numpy arrays for arrays, Polars frames for tables, a path for the rest.
+
+The functions block; an event loop calls them on a thread. numpy, Polars, pandas, SciPy and PyYAML are
+imported by the reader that needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+from one_async.alf.path import ALFPath
+from one_async.errors import ALFError, ConfigurationError, FileDamaged, InputError, OneError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["READERS", "Tables", "ensure_flat", "read_file"]
+
+Tables: TypeAlias = Literal["polars", "pandas"]
+Reader: TypeAlias = Callable[[Path, "Options"], Any]
+
+
+class Options(NamedTuple):
+    """What a reader is told."""
+
+    tables: Tables = "polars"
+    allow_pickle: bool = False
+    index: bool = True
+
+
+def read_file(
+    path: str | os.PathLike[str],
+    *,
+    tables: Tables = "polars",
+    allow_pickle: bool = False,
+    index: bool = True,
+) -> Any:
+    """Give what a file holds, by its suffix; the path itself (an ALFPath) where no reader is for it.
+
+    Arrays of shape (n, 1) come as (n,). Tables of text with a single column come as a series. ``tables`` says
+    which library's frames and series; ``allow_pickle`` lets an ``.npy`` run the code it holds, as arrays of
+    objects do. Raises FileDamaged, which names the file, if it does not hold what its suffix says (an empty
+    file does not), ALFError for arrays of objects that are not allowed, ConfigurationError if an extra is not
+    installed, and OSError as the disk gives it.
+    """
+    if tables not in ("polars", "pandas"):
+        raise InputError.of("tables", tables, ("polars", "pandas"))
+    file = Path(path)
+    reader = READERS.get(file.suffix.lower())
+    if reader is None:
+        file.stat()
+        return ALFPath(file)
+    try:
+        return reader(file, Options(tables, allow_pickle, index))
+    except (OneError, OSError):
+        raise
+    except ImportError as error:
+        raise _missing(file, error) from error
+    except Exception as error:
+        raise _damaged(file, error) from error
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # how Polars' Rust side fails on some broken files
+            raise _damaged(file, error) from error
+        raise
+
+
+def ensure_flat(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Give an array of shape (n, 1), as MATLAB writes vectors, the shape (n,)."""
+    return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def _damaged(file: Path, error: BaseException) -> FileDamaged:
+    why = "it is empty" if file.stat().st_size == 0 else f"{type(error).__name__}: {error}"
+    return FileDamaged(f"{file} does not hold what {file.suffix} files hold: {why}", path=str(file))
+
+
+def _missing(file: Path, error: ImportError) -> ConfigurationError:
+    extra = {".sparse_npz": "sparse", ".yaml": "yaml", ".yml": "yaml"}.get(file.suffix.lower(), "pandas")
+    return ConfigurationError(
+        f"{file} cannot be read without more packages: pip install 'one-async[{extra}]' ({error})"
+    )
+
+
+def _npy(file: Path, options: Options) -> Any:
+    import numpy as np
+
+    try:
+        array = np.load(file, allow_pickle=options.allow_pickle)
+    except ValueError:
+        with file.open("rb") as stream:
+            is_array = stream.read(6) == np.lib.format.MAGIC_PREFIX
+        if is_array and not options.allow_pickle and _holds_objects(file):
+            raise ALFError(
+                f"{file} holds Python objects, which can run code when they are loaded; "
+                "if you trust where it comes from, say allow_pickle=True",
+                path=str(file),
+            ) from None
+        raise
+    except MemoryError:
+        np.load(file, mmap_mode="r")  # a ValueError if the header promises more than the file has
+        raise
+    return ensure_flat(array)
+
+
+def _holds_objects(file: Path) -> bool:
+    import numpy as np
+
+    with file.open("rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        read_header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        return bool(read_header(stream)[2].hasobject)
+
+
+def _npz(file: Path, options: Options) -> Any:
+    import numpy as np
+
+    with np.load(file, allow_pickle=options.allow_pickle) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return arrays["arr_0"] if arrays.keys() == {"arr_0"} else arrays
+
+
+def _sparse(file: Path, options: Options) -> Any:
+    """Read what ``sparse.save_npz`` (coordinates, any dimensions) or ``scipy.sparse.save_npz`` wrote."""
+    import numpy as np
+    from scipy import sparse
+
+    with np.load(file, allow_pickle=False) as archive:
+        if "coords" not in archive:
+            return sparse.load_npz(file)
+        if "fill_value" in archive and archive["fill_value"] != 0:
+            raise ALFError(
+                f"{file} is filled with {archive['fill_value']}, not 0, and SciPy has no such array"
+            )
+        return sparse.coo_array((archive["data"], tuple(archive["coords"])), shape=tuple(archive["shape"]))
+
+
+def _json(file: Path, options: Options) -> Any:
+    return json.loads(file.read_text("utf-8-sig"))
+
+
+def _jsonable(file: Path, options: Options) -> list[Any]:
+    return [json.loads(line) for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+
+
+def _yaml(file: Path, options: Options) -> Any:
+    import yaml
+
+    return yaml.safe_load(file.read_text("utf-8-sig"))
+
+
+def _parquet(file: Path, options: Options) -> Any:
+    if options.tables == "pandas":
+        import pandas as pd
+
+        return pd.read_parquet(file)
+    from one_async.files.tabular import read_parquet
+
+    frame, index = read_parquet(file)
+    return frame if options.index else frame.drop(index)
+
+
+def _delimited(separator: str) -> Reader:
+    def read(file: Path, options: Options) -> Any:
+        if options.tables == "pandas":
+            import pandas as pd
+
+            return pd.read_csv(file, sep=separator).squeeze("columns")
+        from one_async.files.tabular import read_delimited
+
+        frame = read_delimited(file, separator)
+        return frame.to_series() if frame.width == 1 else frame
+
+    return read
+
+
+#: Suffix to reader. What is not here (videos, flat and compressed binary with their headers, …) comes as a
+#: path.
+READERS: Final[Mapping[str, Reader]] = MappingProxyType(
+    {
+        ".npy": _npy,
+        ".npz": _npz,
+        ".sparse_npz": _sparse,
+        ".pqt": _parquet,
+        ".parquet": _parquet,
+        ".csv": _delimited(","),
+        ".ssv": _delimited(" "),
+        ".tsv": _delimited("\t"),
+        ".htsv": _delimited("\t"),
+        ".json": _json,
+        ".jsonable": _jsonable,
+        ".yaml": _yaml,
+        ".yml": _yaml,
+    }
+)

@@ -1,0 +1,82 @@
+"""Write ALF files to the local disk: whole under their final name, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+from one_async.alf.path import ALFPath
+from one_async.alf.spec import to_alf
+from one_async.errors import ALFInvalid, InputError
+from one_async.files.find import AnyPath
+from one_async.files.frames import check_dimensions
+
+__all__ = ["save_metadata", "save_object_npy", "write_whole"]
+
+
+def save_object_npy(
+    alfpath: AnyPath,
+    dico: Mapping[str, Any],
+    object: str,
+    parts: str | Iterable[str] | None = None,
+    namespace: str | None = None,
+    timescale: str | Iterable[str] | None = None,
+) -> list[ALFPath]:
+    """Write an object's arrays to a folder, one ``.npy`` for each key, which names the attribute.
+
+    ``parts`` are extra parts of the names. Gives the files written. Raises InputError, before anything is
+    written, if rows do not agree, a key cannot be an attribute, or an array holds Python objects.
+    """
+    import numpy as np
+
+    if check_dimensions(dico):
+        shapes = ", ".join(f"{key} {np.shape(value)}" for key, value in dico.items())
+        raise InputError.of("dico", shapes, "arrays with the same number of rows")
+    extra = parts if parts is None or isinstance(parts, str) else list(parts)
+    scales = timescale if timescale is None or isinstance(timescale, str) else list(timescale)
+    arrays = {}
+    for key, value in dico.items():
+        array = np.asarray(value)
+        if array.dtype.hasobject:
+            raise InputError.of(f"dico[{key!r}]", f"array of {array.dtype}", "arrays without Python objects")
+        name = to_alf(object, key, "npy", extra=extra, namespace=namespace, timescale=scales)
+        arrays[ALFPath(alfpath) / name] = array
+    for file, array in arrays.items():
+        write_whole(file, partial(np.save, arr=array, allow_pickle=False))
+    return list(arrays)
+
+
+def save_metadata(file_alf: AnyPath, dico: Mapping[str, Any]) -> ALFPath:
+    """Write what describes a dataset beside it, as ``<its stem>.metadata.json``, and give that path.
+
+    ``columns`` names the columns of the array, ``rows`` its rows, ``unit`` its unit. Raises ALFInvalid if the
+    name is no dataset's, InputError for values that JSON does not know.
+    """
+    file = ALFPath(file_alf)
+    if not file.is_dataset():
+        raise ALFInvalid(f"{file} is not an ALF dataset", path=str(file))
+    try:
+        text = json.dumps(dict(dico), indent=1)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"dico cannot be written as JSON: {error}", argument="dico") from error
+    target = file.parent / f"{file.stem}.metadata.json"
+    write_whole(target, lambda stream: stream.write(text.encode()))
+    return target
+
+
+def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file under a name of its own in the same folder, then give it its final name."""
+    part = target.with_name(f".{target.name}.{uuid4().hex}.part")
+    try:
+        with part.open("xb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
