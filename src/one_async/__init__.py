@@ -1,1 +1,67 @@
-"""one_async."""
+"""one_async: an async-first client, with blocking wrappers, for Alyx databases and ALF data.
+
+>>> from one_async import ONE
+>>> one = ONE(base_url="http://127.0.0.1:8000", username="demo", password="demo")  # doctest: +SKIP
+>>> trials = one.load_object(one.search(lab="cortexlab")[0], "trials")  # doctest: +SKIP
+
+Inside an event loop, `AsyncONE` has the same methods to await. Names are loaded when first touched, so that importing the
+package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .alf.path import ALFPath
+    from .alf.spec import QC
+    from .alyx.caching import no_cache
+    from .alyx.rest import AsyncAlyxClient
+    from .client import AsyncONE
+    from .errors import OneError, OneWarning
+    from .files.objects import ALFObject
+    from .settings import Settings
+    from .sync import ONE, AlyxClient
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "ALFObject": "files.objects",
+    "ALFPath": "alf.path",
+    "AlyxClient": "sync",
+    "AsyncAlyxClient": "alyx.rest",
+    "AsyncONE": "client",
+    "ONE": "sync",
+    "OneError": "errors",
+    "OneWarning": "errors",
+    "QC": "alf.spec",
+    "Settings": "settings",
+    "no_cache": "alyx.caching",
+}
+
+__all__ = [
+    "ONE",
+    "QC",
+    "ALFObject",
+    "ALFPath",
+    "AlyxClient",
+    "AsyncAlyxClient",
+    "AsyncONE",
+    "OneError",
+    "OneWarning",
+    "Settings",
+    "no_cache",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

@@ -1,0 +1,6 @@
+"""The import line that users of ONE-api have: ``from one_async.api import ONE``."""
+
+from .client import AsyncONE
+from .sync import ONE
+
+__all__ = ["ONE", "AsyncONE"]

@@ -1,0 +1,194 @@
+"""Which of a session's datasets a request to load means. Pure: rows of the datasets table in, fewer rows out.
+
+Everything goes through `alf.match.resolve`, as `list_datasets` does, so that a list never promises what a load refuses.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .alf.match import resolve
+from .alf.path import rel_path_parts
+from .alf.spec import to_alf
+from .errors import (
+    ALFMultipleCollectionsFound,
+    ALFMultipleObjectsFound,
+    ALFObjectNotFound,
+    ALFWarning,
+    InputError,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from .types import RevisionPolicy
+
+#: ONE-api's environment variable: a revision that all loads take as if it were given.
+REVISION_VARIABLE = "ONE_REVISION_LAST_BEFORE"
+
+
+class How(NamedTuple):
+    """How the filters of one request are meant."""
+
+    wildcards: bool = True
+    policy: RevisionPolicy = "last_before"
+
+
+def one_dataset(
+    datasets: pl.DataFrame, dataset: str | Mapping[str, Any], collection: Any, revision: str | None, how: How
+) -> pl.DataFrame:
+    """Choose the one dataset that a name, a path below the session, or ALF parts mean: a frame of one row.
+
+    Raises ALFObjectNotFound, or ALFMultipleCollectionsFound and its like where the name fits several.
+    """
+    is_path = "/" in dataset if isinstance(dataset, str) else "collection" in dataset
+    if is_path and (collection is not None or revision is not None):
+        raise InputError.of("collection, revision", (collection, revision), "None where the dataset is a path")
+    if is_path and isinstance(dataset, str) and "*" in dataset:
+        warnings.warn("a dataset that is given as a path should have no wildcards in it", ALFWarning, stacklevel=2)
+    found = resolve(
+        datasets,
+        filename=_with_any_extension(dataset, how),
+        collection=collection,
+        revision=revision or os.environ.get(REVISION_VARIABLE) or None,
+        wildcards=how.wildcards,
+        policy=how.policy,
+        assert_unique=not is_path,
+    )
+    if found.is_empty():
+        raise ALFObjectNotFound(f"no dataset of the session matches {dataset!r}", dataset=dataset)
+    if found.height > 1:
+        raise ALFMultipleObjectsFound(f"{dataset!r} matches {_names(found['rel_path'])}")
+    return found
+
+
+def one_object(
+    datasets: pl.DataFrame, obj: str, collection: Any, revision: str | None, how: How, **parts: Any
+) -> pl.DataFrame:
+    """Choose the datasets of one ALF object: at least one row.
+
+    Raises ALFObjectNotFound, ALFMultipleObjectsFound, ALFMultipleCollectionsFound.
+    """
+    found = resolve(
+        datasets,
+        filename={"object": obj, **parts},
+        collection=collection,
+        revision=revision or os.environ.get(REVISION_VARIABLE) or None,
+        wildcards=how.wildcards,
+        policy=how.policy,
+    )
+    if found.is_empty():
+        raise ALFObjectNotFound(f"the session has no object {obj!r}" + _within(collection, parts), object=obj)
+    split = [rel_path_parts(path) for path in found["rel_path"]]
+    objects, collections = {part[3] or "" for part in split}, {part[0] or "" for part in split}
+    if len(objects) > 1:
+        raise ALFMultipleObjectsFound(f"{obj!r} matches several objects: {_names(objects)}")
+    if len(collections) > 1:
+        raise ALFMultipleCollectionsFound(
+            f"{obj!r} is in several collections: {_names(collections)}; give one with collection="
+        )
+    return found
+
+
+def whole_collection(
+    datasets: pl.DataFrame, collection: Any, obj: Any, revision: str | None, how: How, **parts: Any
+) -> pl.DataFrame:
+    """Choose the datasets of a collection, or of its objects that match: at least one row."""
+    inside = resolve(datasets, collection=collection, wildcards=how.wildcards, policy="exact")
+    if inside.is_empty():
+        raise ALFObjectNotFound(f"the session has no collection {collection!r}", collection=collection)
+    found = resolve(
+        inside,
+        filename={"object": obj, **parts},
+        revision=revision or os.environ.get(REVISION_VARIABLE) or None,
+        wildcards=how.wildcards,
+        policy=how.policy,
+    )
+    if found.is_empty():
+        raise ALFObjectNotFound(f"the collection {collection!r} has no object {obj!r}" + _within(None, parts))
+    return found
+
+
+def many_datasets(
+    datasets: pl.DataFrame,
+    wanted: Sequence[str] | Sequence[Mapping[str, Any]] | pl.DataFrame,
+    collections: Any,
+    revisions: Any,
+    how: How,
+) -> list[pl.DataFrame]:
+    """Choose a dataset for each that is wanted: a list of frames of one row, or none where there is no such dataset."""
+    exact = hasattr(wanted, "columns") or any(isinstance(item, str) and "/" in item for item in wanted)
+    if exact:
+        return _exact_paths(datasets, wanted, collections, revisions)
+    kinds = {str if isinstance(item, str) else dict if isinstance(item, Mapping) else None for item in wanted}
+    if len(kinds) > 1 or None in kinds:
+        raise InputError.of("datasets", wanted, "names only, or mappings of ALF parts only")
+    revisions = revisions or os.environ.get(REVISION_VARIABLE) or None
+    folders, versions = (_for_each(value, len(wanted), name) for value, name in
+                         ((collections, "collections"), (revisions, "revisions")))  # fmt: skip
+    return [
+        resolve(
+            datasets,
+            filename=_with_any_extension(item, how),
+            collection=folder,
+            revision=version,
+            wildcards=how.wildcards,
+            policy=how.policy,
+            assert_unique=True,
+        )
+        for item, folder, version in zip(wanted, folders, versions, strict=True)
+    ]
+
+
+def _exact_paths(datasets: pl.DataFrame, wanted: Any, collections: Any, revisions: Any) -> list[pl.DataFrame]:
+    """Choose by whole paths, as `list_datasets` gives them; datasets that are not the default revision give a warning."""
+    if collections is not None or revisions is not None or os.environ.get(REVISION_VARIABLE):
+        raise InputError.of(
+            "collections, revisions", (collections, revisions),
+            f"None where datasets are given as paths (and {REVISION_VARIABLE} not set)",
+        )  # fmt: skip
+    import polars as pl
+
+    paths = wanted["rel_path"].to_list() if hasattr(wanted, "columns") else list(wanted)
+    found = [datasets.filter(pl.col("rel_path") == path) for path in paths]
+    old = [path for path, row in zip(paths, found, strict=True) if row.height and not row["default_revision"].all()]
+    if old:
+        warnings.warn(
+            f"there may be better revisions of {_names(old)}; give revisions= to choose one, or names instead of paths",
+            ALFWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def describe_missing(wanted: Any, found: Sequence[pl.DataFrame]) -> str:
+    """Name those that were wanted and not found."""
+    items = wanted["rel_path"].to_list() if hasattr(wanted, "columns") else list(wanted)
+    missing = [item if isinstance(item, str) else to_alf(**item) for item, row in zip(items, found, strict=True) if row.is_empty()]
+    return _names(missing)
+
+
+def _for_each(value: Any, count: int, argument: str) -> list[Any]:
+    if not value or isinstance(value, str):
+        return [value] * count
+    if len(value) != count:
+        raise InputError.of(argument, value, f"one for all, or a list of {count}: one for each dataset")
+    return list(value)
+
+
+def _with_any_extension(dataset: Any, how: How) -> Any:
+    if how.wildcards and isinstance(dataset, str) and dataset.count(".") == 1:
+        return f"{dataset}.*"
+    return dataset
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names))
+
+
+def _within(collection: Any, parts: Mapping[str, Any]) -> str:
+    said = {**({"collection": collection} if collection is not None else {}), **parts}
+    return f" with {', '.join(f'{k}={v!r}' for k, v in said.items())}" if said else ""

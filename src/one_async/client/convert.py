@@ -1,0 +1,130 @@
+"""Identifiers: eid, path, reference, URL and pid, each into each, one or many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, overload
+from uuid import UUID
+
+from .. import ids
+from ..alf.path import ALFPath
+from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
+from ..sources.base import SessionKey
+from .core import Core
+
+if TYPE_CHECKING:
+    from ..types import Mode
+
+
+class Converting(Core):
+    """The methods that turn one name of a session, insertion or file into another."""
+
+    is_exp_ref = staticmethod(ids.is_exp_ref)
+    ref2dict = staticmethod(ids.ref2dict)
+    dict2ref = staticmethod(ids.dict2ref)
+    path2ref = staticmethod(ids.path2ref)
+
+    async def to_eid(self, id: Any = None, cache_dir: object = None, query_type: Mode | None = None) -> Any:
+        """Give the eid of whatever names a session; of a list or nested list, the same shape of eids.
+
+        Accepts UUIDs, their texts, session paths and URLs, references, records (with subject, date and number).
+        Names that hold the eid are read, the others looked up, all of them together. A session that is not known gives
+        None. `cache_dir` is accepted for ONE-api's sake and not needed.
+
+        Raises InputError for what is none of these, ALFMultipleObjectsFound where two sessions have one name.
+        """
+        values, rebuild = ids.flatten(id)
+        parsed = [None if value is None else ids.parse_session(value) for value in values]
+        found = await self._look_up([name for name in parsed if isinstance(name, SessionKey)], query_type)
+        return rebuild([found.get(name) if isinstance(name, SessionKey) else name for name in parsed])
+
+    async def _look_up(self, keys: list[SessionKey], query_type: Mode | None) -> dict[SessionKey, UUID]:
+        if not keys:
+            return {}
+        source = await self._source(query_type)
+        found: dict[SessionKey, UUID] = {}
+        for row in (await source.find_sessions(keys)).iter_rows(named=True):
+            key, eid = SessionKey(row["subject"], row["date"], row["number"]), UUID(row["eid"])
+            if found.setdefault(key, eid) != eid:
+                name = ids.dict2ref(row)
+                raise ALFMultipleObjectsFound(f"{name} names two sessions, {found[key]} and {eid}; use the eid")
+        return found
+
+    async def _known_eids(self, eid: Any, query_type: Mode | None) -> tuple[list[str], Any]:
+        """Give eids as texts, and the function that puts results into the shape that was given."""
+        values, rebuild = ids.flatten(eid)
+        eids = await self.to_eid(values, query_type=query_type)
+        for value, known in zip(values, eids, strict=True):
+            if known is None:
+                raise ALFObjectNotFound(f"no session is known by the name {value!r}", eid=value)
+        return [str(known) for known in eids], rebuild
+
+    @overload
+    async def eid2path(self, eid: UUID | str, query_type: Mode | None = None) -> ALFPath | None: ...
+    @overload
+    async def eid2path(self, eid: list[Any], query_type: Mode | None = None) -> list[ALFPath | None]: ...
+    async def eid2path(self, eid: Any, query_type: Mode | None = None) -> Any:
+        """Give the local path of a session, ``CACHE_DIR/lab/Subjects/subject/yyyy-mm-dd/nnn``, whether or not it exists.
+
+        Of a list, a list; None for a session that is not known.
+        """
+        values, rebuild = ids.flatten(eid)
+        eids = [str(ids.as_uuid(value, "eid")) for value in values]
+        source = await self._source(query_type)
+        frame = await source.sessions(list(dict.fromkeys(eids)))
+        root = ALFPath(self.cache_dir)
+        paths = {row["eid"]: root / ids.session_folder(row) for row in frame.iter_rows(named=True)}
+        return rebuild([paths.get(one) for one in eids])
+
+    async def path2eid(self, path_obj: Any, query_type: Mode | None = None) -> Any:
+        """Give the eid of the session that a path or URL lies in; None if there is none. Of a list, a list."""
+        values, rebuild = ids.flatten(path_obj)
+        keys = []
+        for value in values:
+            if not isinstance(value, str) and not hasattr(value, "parts"):
+                raise InputError.of("path_obj", value, "a path")
+            keys.append(ids.path_key(value))
+        found = await self._look_up([key for key in keys if key], query_type)
+        return rebuild([found.get(key) if key else None for key in keys])
+
+    async def eid2ref(
+        self, eid: Any, as_dict: bool = True, parse: bool = True, query_type: Mode | None = None
+    ) -> Any:
+        """Give the reference of a session: ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``.
+
+        With ``parse=False`` date and sequence are texts, the sequence of three digits. Of a list, a list.
+        Raises ALFObjectNotFound for a session that is not known.
+        """
+        eids, rebuild = await self._known_eids(eid, query_type)
+        source = await self._source(query_type)
+        frame = await source.sessions(list(dict.fromkeys(eids)))
+        rows = {row["eid"]: row for row in frame.iter_rows(named=True)}
+        if missing := [one for one in eids if one not in rows]:
+            raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
+        return rebuild([_reference(rows[one], as_dict, parse) for one in eids])
+
+    async def ref2eid(self, ref: Any, query_type: Mode | None = None) -> Any:
+        """Give the eid of the session that a reference names; of a list, a list.
+
+        Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
+        """
+        values, rebuild = ids.flatten(ref)
+        keys = [ids.ref_key(value) for value in values]
+        found = await self._look_up(keys, query_type)
+        for value, key in zip(values, keys, strict=True):
+            if key not in found:
+                raise ALFObjectNotFound(f"no session has the reference {value!r}", ref=value)
+        return rebuild([found[key] for key in keys])
+
+    async def ref2path(self, ref: Any, query_type: Mode | None = None) -> Any:
+        """Give the local path of the session that a reference names; of a list, a list."""
+        values, rebuild = ids.flatten(ref)
+        return rebuild(await self.eid2path(await self.ref2eid(values, query_type), query_type))
+
+
+def _reference(row: Mapping[str, Any], as_dict: bool, parse: bool) -> Any:
+    ref: dict[str, Any] = {"subject": row["subject"], "date": row["date"], "sequence": row["number"]}
+    if not parse:
+        ref |= {"date": str(row["date"]), "sequence": f"{row['number']:03d}"}
+    return ref if as_dict else f"{ref['date']}_{ref['sequence']}_{ref['subject']}"
+

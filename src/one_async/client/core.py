@@ -1,0 +1,231 @@
+"""What every part of `AsyncONE` stands on: settings, the mode, the server, the tables, and their life."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+import anyio
+
+from ..errors import InputError, OfflineError
+from ..settings import Settings, TokenFile, resolve
+from ..types import Mode
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from ..alyx.rest import AsyncAlyxClient
+    from ..refresh import TablesKeeper
+    from ..sources.base import Source
+    from ..sources.remote import RemoteSource
+    from ..transfer.fetch import Progress
+
+OFFLINE_ADVICE = (
+    "no database is configured for {folder}, so it can only be searched in local mode; "
+    "give base_url= (for the public data: https://openalyx.internationalbrainlab.org), set ONE_BASE_URL, or call ONE.setup(base_url)"
+)
+
+
+class Core:
+    """Settings, mode, server and tables of one instance, and how they are opened and closed."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        cache_dir: str | Path | None = None,
+        tables_dir: str | Path | None = None,
+        mode: Mode | None = None,
+        wildcards: bool = True,
+        cache_rest: Literal["GET"] | None = "GET",
+        cache_storage: str | None = None,
+        default_expiry: timedelta | float | None = timedelta(hours=24),
+        cache_expiry: timedelta | float | None = None,
+        max_connections: int = 32,
+        tables: Literal["polars", "pandas"] = "polars",
+        uuid_filenames: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """Make a client; nothing is read from the network and nothing is written until the first question.
+
+        Args:
+            base_url: the database's address; without it, the one that was set up, else the public Open Alyx.
+            username, password, token: credentials, else taken from the environment (ONE_USERNAME, ONE_PASSWORD,
+                ONE_TOKEN), the settings, or a token kept by an earlier login.
+            cache_dir: the folder of data files; alone, without any database that was set up for it, it means local mode.
+            tables_dir: the folder of the cache tables, where it is not `cache_dir`.
+            mode: `local`, `remote`, `auto` or `refresh`; where answers come from.
+            wildcards: patterns for files are shell wildcards (True) or regular expressions (False).
+            cache_rest: None keeps no REST answers.
+            cache_storage: `redis://…` keeps them in Redis instead of a file below `cache_dir`.
+            default_expiry: how old a kept REST answer may be; a timedelta or seconds.
+            cache_expiry: how often `auto` asks for newer cache tables; a timedelta or seconds, 24 h by default.
+            max_connections: how many connections the server may get at once.
+            tables: what tables in data files are loaded as.
+            uuid_filenames: keep dataset ids in the names of downloaded files.
+            progress: is told about downloads.
+
+        """
+        if mode is not None and mode not in get_args(Mode):
+            raise InputError.of("mode", mode, get_args(Mode))
+        if tables not in ("polars", "pandas"):
+            raise InputError.of("tables", tables, ("polars", "pandas"))
+        self.settings: Settings = resolve(
+            base_url=base_url,
+            username=username,
+            password=password,
+            token=token,
+            cache_dir=cache_dir,
+            tables_dir=tables_dir,
+            mode=mode,
+        )
+        self.wildcards = wildcards
+        self.uuid_filenames = uuid_filenames
+        self.record_loaded = False
+        self._mode: Mode = self.settings.mode
+        self._table_kind: Literal["polars", "pandas"] = tables
+        self._progress = progress
+        self._rest_options: dict[str, Any] = {
+            "cache_rest": cache_rest,
+            "cache_storage": cache_storage,
+            "default_expiry": default_expiry,
+            "max_connections": max_connections,
+        }
+        self._cache_expiry = cache_expiry
+        self._alyx: AsyncAlyxClient | None = None
+        self._keeper: TablesKeeper | None = None
+        self._group: TaskGroup | None = None
+        self._refreshing = False
+        if self._mode == "remote" and self.offline:
+            raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
+
+    def __repr__(self) -> str:
+        return f"One (offline, {self.cache_dir})" if self.offline else f"One (online, {self.settings.base_url})"
+
+    @property
+    def offline(self) -> bool:
+        """Whether no database is configured, so that there is nothing but tables and files."""
+        return self.settings.base_url is None
+
+    @property
+    def mode(self) -> Mode:
+        """Where answers come from unless a call says otherwise with `query_type`."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._mode = self._check_mode(mode, "mode")
+        self._start_refreshing()
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder of data files."""
+        return self.settings.cache_dir
+
+    @property
+    def tables_dir(self) -> Path:
+        """The folder of the cache tables."""
+        return self.settings.tables_dir
+
+    @property
+    def alyx(self) -> AsyncAlyxClient:
+        """The client of the database's REST interface. Raises OfflineError where no database is configured."""
+        if self._alyx is None:
+            from ..alyx.rest import AsyncAlyxClient
+
+            settings = self.settings
+            if settings.base_url is None:
+                raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
+            self._alyx = AsyncAlyxClient(
+                settings.base_url,
+                username=settings.username,
+                password=settings.secret("password"),
+                token=settings.secret("token"),
+                cache_dir=self.cache_dir,
+                token_store=TokenFile(),
+                **self._rest_options,
+            )
+        return self._alyx
+
+    @property
+    def _tables(self) -> TablesKeeper:
+        if self._keeper is None:
+            from ..refresh import TablesKeeper
+
+            self._keeper = TablesKeeper(
+                self.tables_dir,
+                alyx=None if self.offline else lambda: self.alyx,
+                cache_expiry=self._cache_expiry,
+            )
+        return self._keeper
+
+    @property
+    def cache_expiry(self) -> timedelta:
+        """How often `auto` asks the server for newer cache tables; setting it counts at once."""
+        return self._tables.cache_expiry
+
+    @cache_expiry.setter
+    def cache_expiry(self, value: timedelta | float) -> None:
+        self._tables.cache_expiry = value
+
+    async def __aenter__(self) -> Self:
+        self._group = await anyio.create_task_group().__aenter__()
+        self._start_refreshing()
+        return self
+
+    async def __aexit__(self, *details: Any) -> bool | None:
+        group, self._group = self._group, None
+        try:
+            if group is None:
+                return None
+            group.cancel_scope.cancel()
+            return await group.__aexit__(*details)
+        finally:
+            self._refreshing = False
+            with anyio.CancelScope(shield=True):
+                await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close connections and files; a later call opens them again."""
+        alyx, self._alyx = self._alyx, None
+        if alyx is not None:
+            await alyx.aclose()
+
+    def _start_refreshing(self) -> None:
+        if self._group is not None and not self._refreshing and self._mode in ("auto", "refresh") and not self.offline:
+            self._refreshing = True
+            self._group.start_soon(self._tables.run)
+
+    def _check_mode(self, mode: Mode | None, argument: str = "query_type") -> Mode:
+        mode = mode or self._mode
+        if mode not in get_args(Mode):
+            raise InputError.of(argument, mode, get_args(Mode))
+        if mode == "remote" and self.offline:
+            raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
+        return mode
+
+    async def _source(self, query_type: Mode | None) -> Source:
+        """Give the source of answers that a mode means."""
+        from ..sources.local import AutoSource, LocalSource
+
+        mode = self._check_mode(query_type)
+        if mode == "remote":
+            return self._remote()
+        if mode == "refresh":
+            await self._tables.refresh("refresh")
+        elif mode == "auto":
+            await self._tables.refresh("auto")
+        local = LocalSource(await self._tables.current(), wildcards=self.wildcards)
+        if mode == "local" or self.offline:
+            return local
+        return AutoSource(local, self._remote())
+
+    def _remote(self) -> RemoteSource:
+        from ..sources.remote import RemoteSource
+
+        return RemoteSource(self.alyx, self._tables.learn)
+

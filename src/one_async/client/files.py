@@ -1,0 +1,165 @@
+"""The files behind datasets: which are here, which must be fetched, and what is in them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from ..alf.path import ALFPath
+from ..errors import ALFObjectNotFound, ALFWarning, NotFound, ServerUnreachable, StatusError, TransferError
+from ..ids import session_folder
+from ..terms import id_batches
+from .listing import Listing
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..files.objects import ALFObject
+    from ..sources.base import SessionDatasets
+    from ..transfer.fetch import Outcome
+    from ..transfer.plan import Plan
+    from ..types import Mode
+
+#: How many files are fetched at once.
+FILES_AT_ONCE = 16
+
+
+class Files(Listing):
+    """Fetching and reading the files that rows of the datasets table stand for."""
+
+    async def _files(
+        self, session: SessionDatasets, rows: pl.DataFrame, mode: Mode, check_hash: bool
+    ) -> list[ALFPath | None]:
+        """Give the local path of each row's file, fetched first if need be; None for what is neither here nor online."""
+        folder = session_folder(session.session)
+        records = [{**row, "session_path": folder} for row in rows.iter_rows(named=True)]
+        if mode == "local" or self.offline:
+            files = await self._at_hand(records, check_hash)
+        else:
+            files = [_path(outcome) for outcome in await self._fetch(records, check_hash)]
+        if self.record_loaded:
+            self._tables.record(row["did"] for row, file in zip(records, files, strict=True) if file)
+        return files
+
+    async def _at_hand(self, records: Sequence[Mapping[str, Any]], check_hash: bool) -> list[ALFPath | None]:
+        """Give the files that are on disk; one that is not what the tables say gives a warning."""
+        from ..transfer.fetch import survey
+
+        root = self.cache_dir
+        plan = self._plan([{**record, "data_url": None} for record in records])
+        seen = await survey(plan, root=root, check_hash=check_hash)
+
+        def look() -> list[ALFPath | None]:
+            files: list[ALFPath | None] = []
+            for item, outcome in zip(plan.items, seen, strict=True):
+                path = ALFPath(root / item.target)
+                files.append(path if path.exists() else None)
+                if files[-1] and outcome.status != "present":
+                    warnings.warn(f"{path} is not the file that the tables describe", ALFWarning, stacklevel=2)
+            return files
+
+        return await anyio.to_thread.run_sync(look)
+
+    def _plan(self, records: Iterable[Mapping[str, Any]], repositories: Iterable[Mapping[str, Any]] = ()) -> Plan:
+        from ..transfer.plan import make_plan
+
+        return make_plan(
+            records,
+            data_server=self.settings.data_server,
+            base_url=self.settings.base_url,
+            repositories=repositories,
+            uuid_filenames=self.uuid_filenames,
+            s3_endpoint=self.settings.s3_endpoint,
+            on_error="collect",
+        )
+
+    async def _fetch(
+        self, records: Sequence[Mapping[str, Any]], check_hash: bool, *, collect: bool = False
+    ) -> list[Outcome]:
+        """Fetch what is not here; where the first address fails, the database's file records may know others.
+
+        Raises the first error, or with `collect` leaves them in the outcomes.
+        """
+        plan = self._plan([_with_address(record) for record in records])
+        unknown = {item.did for item in plan.items if not item.sources and not item.error}
+        if unknown:
+            plan = await self._replanned(records, unknown)
+        outcomes = await self._transfer(plan, check_hash)
+        failed = {outcome.did for outcome in outcomes if _elsewhere(outcome)} - unknown
+        if failed:
+            second = await self._replanned([record for record in records if record["did"] in failed], failed)
+            again = {outcome.did: outcome for outcome in await self._transfer(second, check_hash)}
+            outcomes = [again.get(outcome.did, outcome) for outcome in outcomes]
+        for outcome in outcomes:
+            if outcome.error is not None and not collect:
+                raise outcome.error
+        return outcomes
+
+    async def _transfer(self, plan: Plan, check_hash: bool) -> list[Outcome]:
+        from ..transfer.fetch import Credentials, fetch
+
+        login, password = self.settings.data_server_login, self.settings.secret("data_server_password")
+        return await fetch(
+            plan,
+            root=self.cache_dir,
+            wire=self.alyx.wire,
+            limit=FILES_AT_ONCE,
+            check_hash=check_hash,
+            progress=self._progress,
+            on_error="collect",
+            credentials=Credentials(data=(login, password) if login and password else None),
+        )
+
+    async def _replanned(self, records: Sequence[Mapping[str, Any]], dids: set[str]) -> Plan:
+        """Plan again with all places that the database knows for some datasets, S3 buckets among them."""
+        known: dict[str, Mapping[str, Any]] = {}
+        for batch in id_batches(sorted(dids)):
+            rows = await self.alyx.rest("datasets", "list", django=f"pk__in,{batch}")
+            known.update({row["url"][-36:]: row for row in rows})
+        files = [one for row in known.values() for one in row["file_records"]]
+        repositories = []
+        if any(one["data_repository"].startswith("aws") for one in files):
+            repositories = await self.alyx.rest("data-repository", "list")
+        merged = [
+            {**record, "file_records": known[record["did"]]["file_records"]}
+            if record["did"] in known
+            else _with_address(record)
+            for record in records
+        ]
+        return self._plan(merged, repositories)
+
+    async def _read(self, file: ALFPath) -> Any:
+        from ..files.read import read_file
+
+        kind = self._table_kind
+        return await anyio.to_thread.run_sync(lambda: read_file(file, tables=kind))
+
+    async def _make_object(self, files: Sequence[ALFPath]) -> ALFObject:
+        from ..files.objects import make_object
+
+        kind = self._table_kind
+        return await anyio.to_thread.run_sync(lambda: make_object(files, tables=kind))
+
+
+def _with_address(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out an address that is not known, so that the plan makes one from the data server's."""
+    return {name: value for name, value in record.items() if name != "data_url" or value}
+
+
+def _elsewhere(outcome: Outcome) -> bool:
+    """Whether another place may have what this one did not give."""
+    return isinstance(outcome.error, NotFound | ServerUnreachable | StatusError | TransferError)
+
+
+def _path(outcome: Outcome) -> ALFPath | None:
+    return ALFPath(outcome.path) if outcome.path else None
+
+
+def warn_missing(message: str, assert_present: bool) -> None:
+    """Raise ALFObjectNotFound for datasets that must be present, else warn."""
+    if assert_present:
+        raise ALFObjectNotFound(message)
+    warnings.warn(message, ALFWarning, stacklevel=3)

@@ -1,0 +1,191 @@
+"""What sessions have: their datasets, collections and revisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import anyio.to_thread
+
+from ..alf.match import Filename, Pattern, collections_of, resolve, revisions_of
+from ..alf.spec import QC
+from ..errors import InputError
+from .search import Searching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import polars as pl
+
+    from ..types import Mode, RevisionPolicy
+
+
+class Listing(Searching):
+    """The methods that list datasets and the folders they are in."""
+
+    @overload
+    async def list_datasets(
+        self,
+        eid: Any = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        *,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[str]: ...
+    @overload
+    async def list_datasets(
+        self,
+        eid: Any = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
+        *,
+        details: Literal[True],
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> pl.DataFrame: ...
+    async def list_datasets(
+        self,
+        eid: Any = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
+        details: bool = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        *,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> Any:
+        """List the datasets of a session, or without `eid` those of all sessions in the tables.
+
+        Args:
+            eid: whatever names a session; of a list, a list of answers comes back.
+            filename: a file name pattern, a list of patterns, or a mapping of ALF parts.
+            collection, revision: patterns; an empty text means none.
+            qc: the worst QC that a dataset may have, by name, number or member.
+            ignore_qc_not_set: leave out datasets whose QC is not set.
+            details: give a frame rather than paths.
+            default_revisions_only: leave out older and newer revisions.
+            keep_eid_index: with `details`, keep the eid column.
+            revision_policy: `exact`, the revision is a pattern like the others; `last_before`, the revision or the last
+                before it, as loads do; `default`, default revisions only.
+
+        Returns the paths below the session, sorted; with `details` a frame: did, rel_path, file_size (bytes), hash, exists,
+        qc, default_revision.
+        """
+
+        def choose(datasets: pl.DataFrame) -> pl.DataFrame:
+            return resolve(
+                datasets,
+                filename,
+                collection,
+                revision,
+                qc=QC.validate(qc),
+                ignore_qc_not_set=ignore_qc_not_set,
+                default_revisions_only=default_revisions_only,
+                wildcards=self.wildcards,
+                policy=revision_policy,
+            )
+
+        def finish(datasets: pl.DataFrame, one_session: bool) -> Any:
+            chosen = choose(datasets)
+            if not details:
+                return chosen["rel_path"].sort().to_list() if one_session else chosen["rel_path"].unique(maintain_order=True).to_list()
+            return chosen.drop("eid") if one_session and not keep_eid_index else chosen
+
+        return await self._per_session(eid, query_type, finish)
+
+    async def list_collections(
+        self,
+        eid: Any = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> Any:
+        """List the collections of a session, or without `eid` of all sessions in the tables; filters as in `list_datasets`.
+
+        Datasets that lie in the session's folder itself are in the collection ``""``. With `details`, a mapping of each
+        collection to the frame of its datasets. Of a list of sessions, a list of answers.
+        """
+
+        def finish(datasets: pl.DataFrame, _: bool) -> Any:
+            found = resolve(datasets, filename, collection, revision, wildcards=self.wildcards)
+            return _grouped(found, collections_of(found["rel_path"]), details)
+
+        return await self._per_session(eid, query_type, finish)
+
+    async def list_revisions(
+        self,
+        eid: Any = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> Any:
+        """List the revisions of a session's datasets, or without `eid` of all; filters as in `list_datasets`.
+
+        Datasets without revision are under ``""``. With `details`, a mapping of each revision to the frame of its datasets.
+        Of a list of sessions, a list of answers.
+        """
+
+        def finish(datasets: pl.DataFrame, _: bool) -> Any:
+            found = resolve(datasets, filename, collection, revision, wildcards=self.wildcards)
+            return _grouped(found, revisions_of(found["rel_path"]), details)
+
+        return await self._per_session(eid, query_type, finish)
+
+    async def _per_session(
+        self, eid: Any, query_type: Mode | None, finish: Callable[[pl.DataFrame, bool], Any]
+    ) -> Any:
+        """Give what `finish` makes of the datasets of one session, of each of several, or of all in the tables."""
+        if eid is None or (isinstance(eid, str) and not eid):
+            return await self._of_all(query_type, finish)
+        eids, rebuild = await self._known_eids(eid, query_type)
+        source = await self._source(query_type)
+        found = await source.datasets(list(dict.fromkeys(eids)))
+        empty = _no_datasets()
+
+        def finish_all() -> list[Any]:
+            return [finish(found[one].datasets if one in found else empty, True) for one in eids]
+
+        return rebuild(await anyio.to_thread.run_sync(finish_all))
+
+    async def _of_all(self, query_type: Mode | None, finish: Callable[[pl.DataFrame, bool], Any]) -> Any:
+        if self._check_mode(query_type) == "remote":
+            raise InputError.of(
+                "eid", None, "a session, or sessions; for the datasets of the whole database use query_type='auto'"
+            )
+        await self._source(query_type)
+        catalogue = await self._tables.current()
+        return await anyio.to_thread.run_sync(lambda: finish(catalogue.datasets().collect(), False))
+
+
+def _no_datasets() -> pl.DataFrame:
+    import polars as pl
+
+    from ..tables.schema import DATASETS
+
+    return pl.DataFrame(schema=dict(DATASETS))
+
+
+def _grouped(datasets: pl.DataFrame, names: pl.Series, details: bool) -> list[str] | Mapping[str, pl.DataFrame]:
+    if not details:
+        return names.unique(maintain_order=True).to_list()
+    grouped = datasets.with_columns(names.alias("_group")).partition_by("_group", as_dict=True, include_key=False)
+    return {str(key[0]): grouped[key] for key in sorted(grouped)}

@@ -1,0 +1,252 @@
+"""Loading: from a session and the name of something in it to arrays and frames."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from .. import choose
+from ..choose import How
+from ..errors import ALFObjectNotFound, InputError
+from ..sources.base import SessionDatasets
+from ..sources.remote import first_error
+from .files import Files, warn_missing
+
+if TYPE_CHECKING:
+    import polars as pl
+    from anyio.streams.memory import MemoryObjectSendStream
+
+    from ..alf.path import ALFPath
+    from ..files.objects import ALFObject
+    from ..types import Mode, RevisionPolicy
+
+#: How many sessions are worked on at once; the files of all of them share one limit of their own.
+SESSIONS_AT_ONCE = 12
+
+
+class Loading(Files):
+    """The methods that load data. Each takes one session or a list, and of a list gives the results in its order."""
+
+    async def load_dataset(
+        self,
+        eid: Any,
+        dataset: str | Mapping[str, Any],
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        *,
+        revision_policy: RevisionPolicy = "last_before",
+    ) -> Any:
+        """Load one dataset of a session, fetched first if it is not there or not right.
+
+        Args:
+            eid: whatever names a session, or a list.
+            dataset: a file name or pattern (``"spikes.times.npy"``, ``"spikes.times"``), a path below the session, or a
+                mapping of ALF parts.
+            collection: a pattern, such as ``"alf/probe00*"``.
+            revision: the revision, or the last before it; without one, the default revision. The environment variable
+                ONE_REVISION_LAST_BEFORE stands in for it.
+            download_only: give the path of the file instead of its contents.
+            check_hash: judge a file that is there by its hash, not by its size alone.
+            revision_policy: what `revision` means; see `list_datasets`.
+
+        Returns an array, a frame, or whatever the format holds; a path for formats that are not read.
+        Raises ALFObjectNotFound, ALFMultipleCollectionsFound and its like, or a ServerError if the file cannot be had.
+        """
+        how = How(self.wildcards, revision_policy)
+
+        async def load(session: SessionDatasets, mode: Mode) -> Any:
+            rows = choose.one_dataset(session.datasets, dataset, collection, revision, how)
+            (file,) = await self._files(session, rows, mode, check_hash)
+            if file is None:
+                raise ALFObjectNotFound(f"{rows['rel_path'][0]} is not on disk", dataset=dataset)
+            return file if download_only else await self._read(file)
+
+        return await self._for_each(eid, query_type, load)
+
+    async def load_object(
+        self,
+        eid: Any,
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        *,
+        revision_policy: RevisionPolicy = "last_before",
+        **parts: Any,
+    ) -> Any:
+        """Load all attributes of an ALF object, such as ``"trials"`` or ``"spikes"``, of a session.
+
+        `parts` filter by other ALF parts: ``attribute=["times", "clusters"]``, ``namespace="ibl"``, ``timescale=``,
+        ``extra=``, ``extension=``. The other arguments are those of `load_dataset`.
+
+        Returns an ALFObject: attributes by name, each with one row for each event; with `download_only` a list of paths.
+        Raises ALFObjectNotFound, ALFMultipleObjectsFound or ALFMultipleCollectionsFound.
+        """
+        how = How(self.wildcards, revision_policy)
+
+        async def load(session: SessionDatasets, mode: Mode) -> Any:
+            rows = choose.one_object(session.datasets, obj, collection, revision, how, **parts)
+            files = [file for file in await self._files(session, rows, mode, check_hash) if file]
+            if not files:
+                raise ALFObjectNotFound(f"no file of the object {obj!r} is on disk", object=obj)
+            return files if download_only else await self._make_object(files)
+
+        return await self._for_each(eid, query_type, load)
+
+    async def load_collection(
+        self,
+        eid: Any,
+        collection: str,
+        object: str | list[str] | None = None,  # noqa: A002 - ONE-api's name for it
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        *,
+        revision_policy: RevisionPolicy = "last_before",
+        **parts: Any,
+    ) -> Any:
+        """Load all objects of a collection, or those that `object` and `parts` match: a mapping of names to ALFObjects.
+
+        The other arguments are those of `load_object`; with `download_only`, a list of paths.
+        """
+        how = How(self.wildcards, revision_policy)
+
+        async def load(session: SessionDatasets, mode: Mode) -> Any:
+            rows = choose.whole_collection(session.datasets, collection, object, revision, how, **parts)
+            files = [file for file in await self._files(session, rows, mode, check_hash) if file]
+            if not files:
+                raise ALFObjectNotFound(f"no file of the collection {collection!r} is on disk", collection=collection)
+            if download_only:
+                return files
+            groups: dict[str, list[ALFPath]] = {}
+            for file in files:
+                groups.setdefault(file.object, []).append(file)
+            return {name: await self._make_object(members) for name, members in groups.items()}
+
+        return await self._for_each(eid, query_type, load)
+
+    async def load_datasets(
+        self,
+        eid: Any,
+        datasets: Sequence[str] | Sequence[Mapping[str, Any]] | pl.DataFrame,
+        collections: str | Sequence[str | None] | None = None,
+        revisions: str | Sequence[str | None] | None = None,
+        query_type: Mode | None = None,
+        assert_present: bool = True,
+        download_only: bool = False,
+        check_hash: bool = True,
+        *,
+        revision_policy: RevisionPolicy = "last_before",
+    ) -> Any:
+        """Load several datasets of a session: ``(data, records)``, two lists as long as `datasets`.
+
+        `datasets` are names, mappings of ALF parts, paths below the session as `list_datasets` gives them, or its frame.
+        `collections` and `revisions` are one for all or a list, one for each. What is missing raises ALFObjectNotFound, or
+        with ``assert_present=False`` is None in both lists.
+        """
+        if isinstance(datasets, str):
+            raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
+        how = How(self.wildcards, revision_policy)
+
+        async def load(session: SessionDatasets, mode: Mode) -> tuple[list[Any], list[Any]]:
+            import polars as pl
+
+            found = choose.many_datasets(session.datasets, datasets, collections, revisions, how)
+            present = [bool(row.height) for row in found]
+            if not all(present):
+                warn_missing(f"not among the session's datasets: {choose.describe_missing(datasets, found)}", assert_present)
+            rows = pl.concat([*found, session.datasets.clear()])
+            files = await self._files(session, rows, mode, check_hash)
+            if absent := [path for path, file in zip(rows["rel_path"], files, strict=True) if file is None]:
+                warn_missing(f"not on disk: {', '.join(absent)}", assert_present)
+            at_hand, records = iter(files), iter(rows.iter_rows(named=True))
+            paths = [next(at_hand) if here else None for here in present]
+            data = paths if download_only else [await self._read(path) if path else None for path in paths]
+            return data, [next(records) if here else None for here in present]
+
+        return await self._for_each(eid, query_type, load)
+
+    async def iter_objects(
+        self, eids: Any, obj: str, *, at_once: int = SESSIONS_AT_ONCE, **options: Any
+    ) -> AsyncIterator[tuple[Any, ALFObject]]:
+        """Give ``(eid, object)`` of each session as they arrive, in any order; `options` are those of `load_object`.
+
+        At most `at_once` sessions are under way or waiting to be taken, so that a slow consumer holds back the network.
+        """
+        known = await self.to_eid(list(eids))
+        if self._group is None:  # not opened with `async with`, so there is no place for tasks that outlive a step
+            for start in range(0, len(known), at_once):
+                batch = known[start : start + at_once]
+                for pair in zip(batch, await self.load_object(batch, obj, **options), strict=True):
+                    yield pair
+            return
+        send, receive = anyio.create_memory_object_stream[tuple[Any, Any]](0)
+        scope = anyio.CancelScope()
+        self._group.start_soon(self._load_into, send, scope, known, at_once, partial(self.load_object, obj=obj, **options))
+        try:
+            with receive:
+                async for eid, outcome in receive:
+                    if isinstance(outcome, Exception):
+                        raise outcome
+                    yield eid, outcome
+        finally:
+            scope.cancel()
+
+    async def _load_into(
+        self,
+        send: MemoryObjectSendStream[tuple[Any, Any]],
+        scope: anyio.CancelScope,
+        eids: Sequence[Any],
+        at_once: int,
+        load: Callable[[Any], Awaitable[Any]],
+    ) -> None:
+        """Send what each session gives, or its error, which must not reach the group of the whole client."""
+        limiter = anyio.CapacityLimiter(at_once)
+
+        async def one(eid: Any) -> None:
+            async with limiter:
+                try:
+                    outcome = await load(eid)
+                except Exception as error:
+                    outcome = error
+                await send.send((eid, outcome))
+
+        with scope, send:
+            async with anyio.create_task_group() as loads:
+                for eid in eids:
+                    loads.start_soon(one, eid)
+
+    async def _for_each(
+        self, eid: Any, query_type: Mode | None, load: Callable[[SessionDatasets, Mode], Awaitable[Any]]
+    ) -> Any:
+        """Do something with each session that is named, several at once, and give the results in the shape of the names."""
+        mode = self._check_mode(query_type)
+        eids, rebuild = await self._known_eids(eid, query_type)
+        source = await self._source(mode)
+        results: dict[int, Any] = {}
+        limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)
+
+        async def one(index: int) -> None:
+            async with limiter:
+                found = await source.datasets([eids[index]])
+                if eids[index] not in found:
+                    raise ALFObjectNotFound(f"no session has the id {eids[index]}", eid=eids[index])
+                results[index] = await load(found[eids[index]], mode)
+
+        try:
+            async with anyio.create_task_group() as group:
+                for index in range(len(eids)):
+                    group.start_soon(one, index)
+        except BaseExceptionGroup as error:
+            raise first_error(error) from None
+        return rebuild([results[index] for index in range(len(eids))])

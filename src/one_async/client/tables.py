@@ -1,0 +1,106 @@
+"""The cache tables: opening, refreshing, saving, and asking them directly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from .core import Core
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..refresh import TablesInfo
+    from ..types import Mode
+
+
+class TableMethods(Core):
+    """The methods that concern the cache tables as a whole."""
+
+    @property
+    def tables_info(self) -> TablesInfo:
+        """What is known of the tables at hand: where from, when made and loaded, how many rows, whether expired."""
+        return self._tables.info
+
+    @property
+    def _cache(self) -> CacheTwin:
+        return CacheTwin(self)
+
+    async def load_cache(self, tables_dir: str | Path | None = None, clobber: bool = False, tag: str | None = None) -> datetime | None:
+        """Load the cache tables, downloaded first where the server's are newer (or in any case with `clobber`).
+
+        Args:
+            tables_dir: a folder to load from instead.
+            clobber: ask the server even if it was asked a short time ago.
+            tag: only the datasets that have this tag of the database, and their sessions.
+
+        Returns when they were loaded; None where there are none, in remote mode.
+        """
+        if tables_dir is not None or tag is not None:
+            return await self._tables.load(tables_dir=Path(tables_dir) if tables_dir else None, tag=tag, clobber=clobber)
+        return await self.refresh_cache("refresh" if clobber else "auto")
+
+    async def refresh_cache(self, mode: Mode = "auto") -> datetime | None:
+        """Bring the cache tables up to date as the mode means it, and give the time at which those in use were loaded.
+
+        `local` and `remote` load what is on disk if nothing is loaded yet; `auto` asks the server if the last time was longer
+        ago than `cache_expiry`; `refresh` asks now. Tables are downloaded only if the server's are newer.
+        """
+        mode = self._check_mode(mode, "mode") if mode != "remote" else mode
+        return await self._tables.refresh(mode)
+
+    async def save_cache(self, save_dir: str | Path | None = None, clobber: bool = False) -> Path:
+        """Save the tables with what queries have added to them; gives the folder.
+
+        Rows that another process saved meanwhile are kept, unless `clobber` says to replace the files.
+        """
+        return await self._tables.save(Path(save_dir) if save_dir else None, clobber=clobber)
+
+    async def sessions(self) -> pl.LazyFrame:
+        """Give the sessions table: eid, lab, subject, date, number, task_protocol, projects (joined by commas)."""
+        return (await self._loaded()).sessions()
+
+    async def datasets(self) -> pl.LazyFrame:
+        """Give the datasets table: did, eid, rel_path, file_size (bytes), hash, exists, qc, default_revision."""
+        return (await self._loaded()).datasets()
+
+    async def insertions(self) -> pl.LazyFrame:
+        """Give the insertions table: pid, eid, name and what else the tables have. Raises TablesNotFound without one."""
+        return (await self._loaded()).insertions()
+
+    async def sql(self, query: str) -> pl.DataFrame:
+        """Run SQL, as Polars understands it, on the tables `sessions`, `datasets` and others that were found."""
+        catalogue = await self._loaded()
+        return await anyio.to_thread.run_sync(catalogue.sql, query)
+
+    async def _loaded(self) -> Any:
+        await self._source(None)
+        return await self._tables.current()
+
+
+class CacheTwin(Mapping[str, Any]):
+    """ONE-api's `_cache`: tables by name, as frames, and `_meta`."""
+
+    def __init__(self, owner: TableMethods) -> None:
+        self._owner = owner
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "_meta":
+            return self._meta
+        return self._owner._tables.loaded.frame(name)
+
+    def __iter__(self) -> Any:
+        yield from self._owner._tables.loaded.names
+        yield "_meta"
+
+    def __len__(self) -> int:
+        return len(self._owner._tables.loaded.names) + 1
+
+    @property
+    def _meta(self) -> dict[str, Any]:
+        """ONE-api 2's description of the tables: expired, created_time, loaded_time, modified_time, saved_time, raw."""
+        return self._owner._tables.meta

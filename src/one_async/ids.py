@@ -1,0 +1,180 @@
+"""The names of a session - eid, path, URL, reference, record - and how each is read. Nothing here asks anybody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from .errors import InputError
+from .sources.base import SessionKey
+
+_PATH = re.compile(
+    r"(?:(?P<lab>\w+)[\\/]Subjects[\\/])?(?P<subject>[\w.-]+)[\\/](?P<date>\d{4}-\d{2}-\d{2})[\\/](?P<number>\d{1,3})(?=[\\/]|$)"
+)
+_REFERENCE = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<sequence>\d{1,3})_(?P<subject>\w[\w.-]*)")
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+ACCEPTED = "a UUID, a session path or URL, a reference such as '2024-05-06_1_SUBJECT', a session record, or a list of these"
+
+
+def is_many(value: object) -> bool:
+    """Tell a collection of identifiers from a single one."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | PurePath)
+
+
+def flatten(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """Take a value, list or nested list apart; the function that comes with it puts results into the same shape."""
+    if not is_many(value):
+        return [value], lambda results: results[0]
+    parts = [flatten(member) for member in value]
+
+    def rebuild(results: list[Any]) -> list[Any]:
+        remaining = iter(results)
+        return [build([next(remaining) for _ in members]) for members, build in parts]
+
+    return [member for members, _ in parts for member in members], rebuild
+
+
+def parse_session(value: object, argument: str = "id") -> UUID | SessionKey:
+    """Read any name of one session: its id if the name holds it, else subject, date and number.
+
+    Raises InputError for anything else.
+    """
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, Mapping):
+        return _from_mapping(value, argument)
+    if isinstance(value, str | PurePath):
+        text = str(value)
+        if key := path_key(text):
+            return key
+        if is_exp_ref(text):
+            return ref_key(text, argument)
+        if isinstance(value, str) and _UUID.match(value[-36:]):
+            return UUID(value[-36:])
+    raise InputError.of(argument, value, ACCEPTED)
+
+
+def _from_mapping(value: Mapping[str, Any], argument: str) -> UUID | SessionKey:
+    for name in ("eid", "id"):
+        if value.get(name):
+            return as_uuid(value[name], argument)
+    if "subject" in value and ("sequence" in value or "number" in value):
+        return ref_key(value, argument)
+    raise InputError.of(argument, dict(value), "a record with subject, date and number (or sequence)")
+
+
+def as_uuid(value: object, argument: str = "id") -> UUID:
+    """Read a UUID from a UUID, its text, or a URL that ends in it."""
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, str) and _UUID.match(value[-36:]):
+        return UUID(value[-36:])
+    raise InputError.of(argument, value, "a UUID")
+
+
+def path_key(path: str | PurePath) -> SessionKey | None:
+    """Read subject, date and number out of a path or URL; None if it holds no session."""
+    found = _PATH.search(str(path))
+    if not found or re.fullmatch(r"0\d", found["number"]):  # '02' is no number: 2 or 002
+        return None
+    try:
+        return SessionKey(found["subject"], date.fromisoformat(found["date"]), int(found["number"]))
+    except ValueError:
+        return None
+
+
+def is_exp_ref(ref: Any) -> Any:
+    """Tell whether something is a reference: ``yyyy-mm-dd_n_subject`` or a mapping with subject, date and sequence.
+
+    A list or tuple gives a list of answers.
+    """
+    if isinstance(ref, list | tuple):
+        return [is_exp_ref(member) for member in ref]
+    if isinstance(ref, Mapping):
+        if not {"subject", "date", "sequence"} <= set(ref):
+            return False
+        ref = "{date}_{sequence}_{subject}".format(**ref)
+    return isinstance(ref, str) and _REFERENCE.match(ref) is not None
+
+
+def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
+    """Read a reference, or a record with subject, date or start_time, and number or sequence."""
+    parts = ref2dict(ref, parse=False) if isinstance(ref, str) else dict(ref)
+    day = parts.get("date", parts.get("start_time"))
+    try:
+        if isinstance(day, datetime):
+            day = day.date()
+        elif not isinstance(day, date):
+            day = datetime.fromisoformat(str(day)).date()
+        return SessionKey(str(parts["subject"]), day, int(parts["sequence"] if "sequence" in parts else parts["number"]))
+    except (KeyError, TypeError, ValueError):
+        raise InputError.of(argument, ref, "'yyyy-mm-dd_n_subject', or a record with subject, date and number") from None
+
+
+def ref2dict(ref: Any, parse: bool = True) -> Any:
+    """Take references apart into ``{'subject', 'date', 'sequence'}``; with `parse` as date and int, else as texts.
+
+    A list or tuple gives a list.
+    """
+    if isinstance(ref, list | tuple):
+        return [ref2dict(member, parse=parse) for member in ref]
+    if isinstance(ref, Mapping):
+        parts = dict(ref)
+    else:
+        if not is_exp_ref(ref):
+            raise InputError.of("ref", ref, "text such as '2024-05-06_1_SUBJECT'")
+        day, sequence, subject = ref.split("_", 2)
+        parts = {"date": day, "sequence": sequence, "subject": subject}
+    return _parsed(parts) if parse else parts
+
+
+def _parsed(parts: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(parts["date"], str):
+        parts["date"] = datetime.fromisoformat(parts["date"]).date()
+    parts["sequence"] = int(parts["sequence"])
+    return parts
+
+
+def dict2ref(ref_dict: Any) -> Any:
+    """Put references together: ``{'subject', 'date', 'sequence'}`` to ``yyyy-mm-dd_n_subject``.
+
+    A session's record, with number and start_time, will do as well. A list or tuple gives a list.
+    """
+    if isinstance(ref_dict, list | tuple):
+        return [dict2ref(member) for member in ref_dict]
+    if not ref_dict:
+        return None
+    if not isinstance(ref_dict, Mapping):
+        raise InputError.of("ref_dict", ref_dict, "a mapping with subject, date and sequence")
+    sequence = ref_dict["sequence"] if "sequence" in ref_dict else ref_dict.get("number")
+    day = ref_dict["date"] if "date" in ref_dict else ref_dict.get("start_time")
+    if sequence is None or day is None or "subject" not in ref_dict:
+        raise InputError.of("ref_dict", dict(ref_dict), "a mapping with subject, date and sequence")
+    return f"{str(day)[:10]}_{sequence}_{ref_dict['subject']}"
+
+
+def path2ref(path: Any, as_dict: bool = True, parse: bool = True) -> Any:
+    """Read references out of session paths, which need not exist; None for a path that holds no session.
+
+    Gives ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``. A list or tuple gives a list.
+    """
+    if isinstance(path, list | tuple):
+        return [path2ref(member, as_dict=as_dict, parse=parse) for member in path]
+    found = _PATH.search(str(path))
+    if not found or path_key(str(path)) is None:
+        return None
+    parts = {"subject": found["subject"], "date": found["date"], "sequence": found["number"]}
+    if not as_dict:
+        return f"{parts['date']}_{parts['sequence']}_{parts['subject']}"
+    return _parsed(dict(parts)) if parse else parts
+
+
+def session_folder(row: Mapping[str, Any]) -> str:
+    """Give a session's path below the cache folder: ``lab/Subjects/subject/yyyy-mm-dd/nnn``, without a lab from the subject on."""
+    head = f"{row['lab']}/Subjects/" if row.get("lab") else ""
+    day = row["date"] if "date" in row else str(row["start_time"])[:10]
+    return f"{head}{row['subject']}/{str(day)[:10]}/{int(row['number'] or 0):03d}"

@@ -1,0 +1,1 @@
+"""Where answers come from: tables, the server, or both. Each source answers the same questions."""

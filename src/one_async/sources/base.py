@@ -1,0 +1,67 @@
+"""What the sources share: the order of sessions, and the keys that name a session besides its id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: Sessions come latest first in every mode; where the server leaves ties in no order, subject and number decide.
+SESSION_ORDER = ["date", "subject", "number"]
+
+
+class SessionKey(NamedTuple):
+    """A session's name in paths and references; the lab is not part of it, as in ONE."""
+
+    subject: str
+    date: date
+    number: int
+
+
+class SessionDatasets(NamedTuple):
+    """A session and what it has."""
+
+    session: Mapping[str, Any]
+    """The session's row: eid, lab, subject, date, number, task_protocol, projects."""
+    datasets: pl.DataFrame
+    """The datasets table's columns, in the order of the ids; answers of the server have data_url as well."""
+
+
+class Source(Protocol):
+    """The questions that every source answers; ids are given and come back as text."""
+
+    async def search(self, terms: Mapping[str, Any]) -> pl.DataFrame:
+        """Give the sessions that match, latest first: the sessions table's columns."""
+
+    async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
+        """Give the sessions with these ids, in no order; unknown ones are left out."""
+
+    async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
+        """Give the sessions with these subjects, dates and numbers, in no order."""
+
+    async def datasets(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
+        """Give each session's datasets; unknown sessions are left out."""
+
+    async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Give the insertions that match, latest session first, then by name: rows with id, session and name."""
+
+    async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
+        """Give all insertions of these sessions."""
+
+    async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
+        """Give the insertions with these ids, in no order; unknown ones are left out."""
+
+    async def subjects(self) -> list[str]:
+        """Give the names of all subjects, sorted."""
+
+
+def matching_keys(sessions: pl.DataFrame, keys: Sequence[SessionKey]) -> pl.DataFrame:
+    """Keep the sessions that have one of these keys."""
+    import polars as pl
+
+    schema = {name: sessions.schema[name] for name in ("subject", "date", "number")}
+    wanted = pl.DataFrame(list(dict.fromkeys(keys)), schema=schema, orient="row")
+    return sessions.join(wanted, on=["subject", "date", "number"], how="semi")

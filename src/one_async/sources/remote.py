@@ -1,0 +1,197 @@
+"""Answers of the Alyx server, as rows of the same tables that the local source has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from ..errors import NotFound
+from ..records import (
+    InsertionRecord,
+    SessionDetail,
+    datasets_frame,
+    parse,
+    parse_list,
+    sessions_frame,
+)
+from ..terms import id_batches, insertion_queries, rest_queries
+from .base import SESSION_ORDER, SessionDatasets, SessionKey, matching_keys
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..alyx.rest import AsyncAlyxClient
+
+#: Called with what a query taught: rows of the sessions, datasets and insertions tables.
+Learn = Callable[..., None]
+
+
+class RemoteSource:
+    """REST queries, each list of several values as several requests at once."""
+
+    def __init__(self, alyx: AsyncAlyxClient, learn: Learn) -> None:
+        self._alyx = alyx
+        self._learn = learn
+
+    async def search(self, terms: Mapping[str, Any]) -> pl.DataFrame:
+        """Give the sessions that match: the sessions table's columns and start_time, latest date first."""
+        rows = await self._list_all("sessions", rest_queries(terms), key="id")
+        return self._sessions(rows)
+
+    async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
+        """Give the sessions with these ids, in no order; unknown ones are left out."""
+        return self._sessions(await self.records(eids))
+
+    async def records(self, eids: Sequence[str]) -> list[dict[str, Any]]:
+        """Give the rows that `/sessions` lists for these ids, in no order; unknown ones are left out."""
+        queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(eids)]
+        return await self._list_all("sessions", queries, key="id")
+
+    async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
+        """Give the sessions with these subjects, dates and numbers.
+
+        All sessions of up to 40 subjects within the span of dates are asked for in one request, and the others left out here.
+        """
+        subjects = sorted({key.subject for key in keys})
+        if not subjects:
+            return self._sessions([])
+        span = f"{min(key.date for key in keys)},{max(key.date for key in keys)}"
+        queries = [
+            {"django": f"subject__nickname__in,{batch}", "date_range": span} for batch in id_batches(subjects, 40)
+        ]
+        if len(keys) == 1:
+            queries = [{"subject": subjects[0], "date_range": span, "number": str(keys[0].number)}]
+        return matching_keys(self._sessions(await self._list_all("sessions", queries, key="id")), keys)
+
+    async def details(self, eids: Sequence[str]) -> list[dict[str, Any]]:
+        """Give the detail body of each session, in the order of the ids.
+
+        Raises NotFound for a session that the server does not know.
+        """
+        bodies: dict[str, dict[str, Any]] = {}
+
+        async def read(eid: str) -> None:
+            bodies[eid] = await self._alyx.rest("sessions", "read", id=eid)
+
+        await _at_once(read, dict.fromkeys(eids))
+        return [bodies[eid] for eid in eids]
+
+    async def datasets(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
+        """Give the datasets of each session: the datasets table's columns and data_url, by dataset id.
+
+        These are the datasets with an existing file on a shared repository. A session that the server does not know is
+        left out.
+        """
+        found: dict[str, SessionDatasets] = {}
+        revisions = _Revisions(self._alyx)
+
+        async def read(eid: str) -> None:
+            try:
+                body = await self._alyx.rest("sessions", "read", id=eid)
+            except NotFound:
+                return
+            detail = parse(SessionDetail, "sessions", {**body, "id": eid})
+            frame = datasets_frame(detail, await revisions.needed_for(detail))
+            found[eid] = SessionDatasets(detail.row(), frame)
+            self._learn(sessions=sessions_frame([{**body, "id": eid}]), datasets=frame)
+
+        await _at_once(read, dict.fromkeys(eids))
+        return found
+
+    async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Give the insertions that match, as the server lists them: latest session first, then by name."""
+        rows = await self._list_all("insertions", insertion_queries(terms), key="id")
+        rows.sort(key=lambda row: row.get("name") or "")
+        rows.sort(key=lambda row: (row.get("session_info") or {}).get("start_time") or "", reverse=True)
+        self._learn_insertions(rows)
+        return rows
+
+    async def insertions_of(self, eids: Sequence[str], filters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """Give all insertions of these sessions, as the server lists them."""
+        more = dict(filters or {})
+        if len(eids) == 1:
+            queries = [{"session": eids[0], **more}]
+        else:
+            extra = more.pop("django", None)
+            queries = [
+                {"django": ",".join(filter(None, [f"session__in,{batch}", extra])), **more} for batch in id_batches(eids)
+            ]
+        rows = await self._list_all("insertions", queries, key="id")
+        self._learn_insertions(rows)
+        return rows
+
+    async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
+        """Give the insertions with these ids, in no order; unknown ones are left out."""
+        queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(pids)]
+        rows = await self._list_all("insertions", queries, key="id")
+        self._learn_insertions(rows)
+        return rows
+
+    async def subjects(self) -> list[str]:
+        """Give the nicknames of all subjects of the database."""
+        return sorted({row["nickname"] for row in await self._alyx.rest("subjects", "list")})
+
+    def _sessions(self, rows: list[dict[str, Any]]) -> pl.DataFrame:
+        frame = sessions_frame(rows)
+        if frame.height:
+            self._learn(sessions=frame)
+        return frame.sort(SESSION_ORDER, descending=True)
+
+    def _learn_insertions(self, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        records = parse_list(InsertionRecord, "insertions", rows)
+        infos = {str(r.session): {**r.session_info.model_dump(), "id": r.session} for r in records if r.session_info}
+        self._learn(
+            sessions=sessions_frame(infos.values(), "insertions"),
+            insertions=[record.row() for record in records],
+        )
+
+    async def _list_all(self, endpoint: str, queries: Sequence[Mapping[str, str]], key: str) -> list[dict[str, Any]]:
+        """Make all these queries at once and give each row once, in the order of the queries."""
+        answers: dict[int, list[dict[str, Any]]] = {}
+
+        async def ask(index: int) -> None:
+            answers[index] = await self._alyx.rest(endpoint, "list", **queries[index])
+
+        await _at_once(ask, range(len(queries)))
+        rows = {row[key]: row for index in range(len(queries)) for row in answers[index]}
+        return list(rows.values())
+
+
+class _Revisions:
+    """The names of revisions by id, asked for only where a dataset's own record does not show its revision's name."""
+
+    def __init__(self, alyx: AsyncAlyxClient) -> None:
+        self._alyx = alyx
+        self._names: dict[str, str] | None = None
+        self._lock = anyio.Lock()
+
+    async def needed_for(self, session: SessionDetail) -> dict[str, str]:
+        if not any(d.revision and not d.data_url for d in session.data_dataset_session_related):
+            return {}
+        async with self._lock:
+            if self._names is None:
+                rows = await self._alyx.rest("revisions", "list")
+                self._names = {row["id"]: row["name"] for row in rows}
+        return self._names
+
+
+async def _at_once(function: Callable[[Any], Any], items: Iterable[Any]) -> None:
+    """Call an async function for each item, all at once; the first error cancels the rest and is raised itself."""
+    try:
+        async with anyio.create_task_group() as group:
+            for item in items:
+                group.start_soon(function, item)
+    except BaseExceptionGroup as group_error:
+        raise first_error(group_error) from None
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the first error of a group that is not itself a group, so that callers see plain errors."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

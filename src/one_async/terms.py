@@ -1,0 +1,262 @@
+"""Search terms: their names, what they accept, and the REST queries that a remote search is made of.
+
+Alyx ignores filters that it does not know, answers 500 to values that it cannot read, and takes a list of subjects for
+one odd name. So all of that is settled here, before a request is made.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from .alf.spec import QC
+from .errors import InputError
+
+#: Terms of ONE-api that have another name at the server.
+REST_NAMES = {"laboratory": "lab", "project": "projects"}
+#: Terms where a list means that all of its members must hold: the server reads their comma lists so.
+ALL_OF = frozenset({"datasets", "dataset_types"})
+#: The session terms that every mode knows.
+SESSION_TERMS = (
+    "datasets",
+    "date_range",
+    "laboratory",
+    "number",
+    "projects",
+    "subject",
+    "task_protocol",
+    "dataset_qc_lte",
+)
+INSERTION_TERMS = ("dataset", "laboratory", "number", "projects")
+EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api's time stamps can hold
+MOST_REQUESTS = 500
+_SCALARS = (str, bytes, int, float, UUID, date, datetime, QC)
+
+
+def complete(term: str, terms: Collection[str]) -> str:
+    """Give the full name of a term: itself or the only one that begins so, in any case.
+
+    Raises InputError, naming the candidates, when there is none or more than one.
+    """
+    given = term.casefold()
+    if given in terms:
+        return given
+    found = sorted({name for name in terms if name.casefold().startswith(given)})
+    if set(found) == {"project", "projects"}:  # two names of one filter
+        return "projects"
+    if len(found) == 1:
+        return found[0]
+    from difflib import get_close_matches
+
+    near = found or get_close_matches(given, list(terms), n=3) or sorted(terms)
+    problem = "could mean several terms" if found else "is not a search term"
+    raise InputError(f"{term!r} {problem}; accepted: {', '.join(near)}", argument=term, given=term)
+
+
+def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, Any]:
+    """Complete the names of all terms that have a value; two spellings of one term are refused."""
+    out: dict[str, Any] = {}
+    for term, value in given.items():
+        if value is None:
+            continue
+        name = complete(term, terms)
+        name = {"lab": "laboratory", "project": "projects"}.get(name, name)
+        if name in out:
+            raise InputError(f"{term!r} is another spelling of {name!r}, which is given too", argument=term)
+        out[name] = value
+    return out
+
+
+def as_list(value: Any) -> list[Any]:
+    """Give a value as a list: a scalar alone, anything else that can be iterated over as its members."""
+    if isinstance(value, _SCALARS) or not isinstance(value, Iterable):
+        return [value]
+    return list(value)
+
+
+def day(value: Any, argument: str = "date_range") -> date:
+    """Read one date: a date, datetime, ISO text, numpy or pandas time stamp."""
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    if hasattr(value, "astype"):  # numpy.datetime64
+        value = str(value)
+    if hasattr(value, "to_pydatetime"):
+        return value.to_pydatetime().date()  # type: ignore[no-any-return]
+    try:
+        return datetime.fromisoformat(value).date()
+    except (TypeError, ValueError):
+        pass
+    raise InputError.of(argument, value, "a date, a datetime, or text such as '2024-05-06'")
+
+
+def date_range(value: Any) -> tuple[date, date]:
+    """Read a range of dates, both ends included; a single date is that day, None an open end.
+
+    Accepts a date in any form that `day` reads, ``[start]``, ``[start, end]``, ``[None, end]``, ``[start, None]``,
+    also as a numpy array or Polars series.
+    """
+    if isinstance(value, str | date) or not isinstance(value, Iterable):
+        only = day(value)
+        return only, only
+    ends = list(value)
+    if len(ends) == 1:
+        ends.append(None)
+    if len(ends) != 2:
+        raise InputError.of("date_range", value, "one date, or a pair of dates of which either may be None")
+    start = EARLIEST if _missing(ends[0]) else day(ends[0])
+    end = LATEST if _missing(ends[1]) else day(ends[1])
+    return start, end
+
+
+def _missing(value: Any) -> bool:
+    return value is None or str(value) in {"NaT", ""}
+
+
+def qc_name(value: Any, argument: str) -> str:
+    """Give the name of a QC level that is given by name, number or member."""
+    try:
+        return QC.validate(value).name
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError.of(argument, value, [level.name for level in QC]) from None
+
+
+def _number(kind: type[int] | type[float], value: Any, argument: str) -> str:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return str(kind(value))
+    except (TypeError, ValueError):
+        wanted = "a whole number" if kind is int else "a number"
+        raise InputError.of(argument, value, wanted) from None
+
+
+def _uuid(value: Any, argument: str) -> str:
+    try:
+        return str(UUID(str(value)))
+    except ValueError:
+        raise InputError.of(argument, value, "a UUID") from None
+
+
+def _boolean(value: Any, argument: str) -> str:
+    names = {"true": "True", "false": "False", "1": "True", "0": "False"}
+    if str(value).casefold() not in names:
+        raise InputError.of(argument, value, "True or False")
+    return names[str(value).casefold()]
+
+
+def django(value: Any, argument: str = "django") -> str:
+    """Check the shape of a django filter: pairs of field and value, as text or as a list of both in turn.
+
+    Alyx answers 500 for an odd number of parts.
+    """
+    text = value if isinstance(value, str) else ",".join(map(str, as_list(value)))
+    depth = parts = 0
+    for letter in text:
+        depth += letter in "[("
+        depth -= letter in "])"
+        parts += letter == "," and depth == 0
+    if text and parts % 2 == 0:
+        raise InputError.of(argument, value, "pairs 'field__lookup,value', such as 'n_trials__gte,500,lab__name,mylab'")
+    return text
+
+
+CHECKS: dict[str, Callable[[Any, str], str]] = {
+    "number": lambda value, name: _number(int, value, name),
+    "n_trials": lambda value, name: _number(int, value, name),
+    "n_correct_trials": lambda value, name: _number(int, value, name),
+    "experiment_number": lambda value, name: _number(int, value, name),
+    "performance_lte": lambda value, name: _number(float, value, name),
+    "performance_gte": lambda value, name: _number(float, value, name),
+    "atlas_id": lambda value, name: _number(int, value, name),
+    "qc": qc_name,
+    "dataset_qc_lte": qc_name,
+    "id": _uuid,
+    "session": _uuid,
+    "parent_session": _uuid,
+    "chronic_insertion": _uuid,
+    "histology": _boolean,
+    "django": django,
+    "date": lambda value, name: day(value, name).isoformat(),
+}
+_SINGLE = frozenset({"performance_lte", "performance_gte", "dataset_qc_lte", "histology", "django", "json", "extended_qc"})
+
+
+def _check(name: str, value: Any) -> str:
+    check = CHECKS.get(name)
+    if check:
+        return check(value, name)
+    if isinstance(value, bytes) or (isinstance(value, Mapping)):
+        raise InputError.of(name, value, "text")
+    return str(value)
+
+
+def rest_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Turn completed terms into the filters of one request, or of several whose answers belong together.
+
+    A list means "any of" its members, which for most filters the server cannot be asked in one go: a request each.
+    Lists of `datasets` and `dataset_types` mean "all of", in one request.
+    """
+    fixed: dict[str, str] = {}
+    choices: dict[str, list[str]] = {}
+    for term, value in terms.items():
+        name = REST_NAMES.get(term, term)
+        if term in {"limit", "offset"}:  # ONE-api's page size: pages are this library's own business
+            continue
+        if term == "date_range":
+            fixed[name] = ",".join(end.isoformat() for end in date_range(value))
+        elif term == "django":
+            fixed[name] = django(value)
+        elif term in _SINGLE:
+            if len(as_list(value)) != 1 and term not in {"json", "extended_qc"}:
+                raise InputError.of(term, value, "a single value")
+            fixed[name] = ",".join(_check(term, item) for item in as_list(value))
+        else:
+            members = list(dict.fromkeys(_check(term, item) for item in as_list(value)))
+            if not members:
+                raise InputError.of(term, value, "a value, or a list of at least one")
+            if term in ALL_OF:
+                fixed[name] = ",".join(members)
+            else:
+                choices[name] = members
+    return _product(fixed, choices)
+
+
+def _product(fixed: dict[str, str], choices: dict[str, list[str]]) -> list[dict[str, str]]:
+    """One request for each combination; ids, of which there may be thousands, go in batches instead."""
+    ids = choices.pop("id", [])
+    if len(ids) > 1 and "django" not in fixed:
+        batches: list[dict[str, str]] = [{"django": f"pk__in,{batch}"} for batch in id_batches(ids)]
+    else:
+        batches = [{"id": one} for one in ids] or [{}]
+    combinations = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+    if len(combinations) * len(batches) > MOST_REQUESTS:
+        lists = ", ".join(f"{name} ({len(values)})" for name, values in choices.items())
+        raise InputError(
+            f"these lists have {len(combinations)} combinations: {lists}; "
+            f"accepted: up to {MOST_REQUESTS}; leave the longest list out and filter the frame of details=True"
+        )
+    return [{**fixed, **batch, **choice} for batch in batches for choice in combinations]
+
+
+def id_batches(ids: Iterable[str], size: int = 75) -> Iterable[list[str]]:
+    """Cut ids into lists whose Python text, which Alyx evaluates, fits its request line of 4,094 bytes."""
+    remaining = iter(ids)
+    while batch := list(itertools.islice(remaining, size)):
+        yield batch
+
+
+def insertion_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Turn completed terms of an insertions search into filters; `dataset` is a part of a dataset's name."""
+    terms = dict(terms)
+    if (part := terms.pop("dataset", None)) is not None:
+        if not isinstance(part, str):
+            raise InputError.of("dataset", part, "text; use datasets= for a list")
+        terms["django"] = ",".join(filter(None, [terms.get("django"), f"datasets__name__icontains,{part}"]))
+    queries = rest_queries(terms)
+    return [{{"projects": "project", "number": "experiment_number"}.get(k, k): v for k, v in q.items()} for q in queries]
+

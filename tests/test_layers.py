@@ -1,0 +1,105 @@
+"""A module imports only from layers above its own; some things only one module may import."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "src" / "one_async"
+
+# First match wins. Lower numbers are more basic; a module may import from its own layer and from lower ones.
+LAYERS: list[tuple[str, float]] = [
+    ("__init__", 99),
+    ("api", 99),
+    ("webclient", 99),
+    ("errors", 0),
+    ("types", 0),
+    ("terms", 0),
+    ("alf", 0),
+    ("records", 1),
+    ("settings", 1),
+    ("files", 1),
+    ("tables", 1),
+    ("emulator", 1.5),
+    ("alyx", 2),
+    ("transfer", 2),
+    ("ids", 3),
+    ("sources", 3),
+    ("refresh", 3),
+    ("choose", 3),
+    ("harvest", 4),
+    ("client", 5),
+    ("_loop", 6),
+    ("_bridge", 6),
+    ("sync", 6),
+    ("distributed", 6),
+    ("cli", 6),
+]
+APART = {frozenset({"alyx", "transfer"})}
+#: Modules of third parties that only these modules of ours may import.
+ONLY_IN = {"httpx": {"alyx"}, "hishel": {"alyx"}, "typer": {"cli"}, "rich": {"cli"}, "obstore": {"transfer", "harvest"},
+           "starlette": {"emulator"}, "uvicorn": {"emulator"}}  # fmt: skip
+
+
+def room(module: str) -> str:
+    return module.split(".")[0] or "__init__"
+
+
+def layer(module: str) -> float:
+    for name, number in LAYERS:
+        if room(module) == name:
+            return number
+    raise AssertionError(f"{module} is in no layer: add its room to LAYERS and to CONTRIBUTING.md")
+
+
+def modules() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Give (package, module) of each import: package is 'one_async' for our own, else the third party's."""
+    package = ["one_async", *path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, node.module] if node.module else base)
+            names = [f"{stem}.{alias.name}" for alias in node.names] if stem == "one_async" else [stem]
+        else:
+            continue
+        for name in names:
+            first, _, rest = name.partition(".")
+            yield first, rest
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_point_upwards(path: Path) -> None:
+    module = name_of(path)
+    for package, imported in imports(path):
+        if package != "one_async" or not imported:
+            continue
+        assert layer(imported) <= layer(module), f"{module} imports {imported}, which lies below it"
+        assert frozenset({room(module), room(imported)}) not in APART, f"{module} imports {imported}"
+        if room(module) == "emulator" and room(imported) != "emulator":
+            assert layer(imported) <= 1, f"{module} imports {imported}: the emulator must not share a mistake with it"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_each_library_has_its_place(path: Path) -> None:
+    for package, _ in imports(path):
+        allowed = ONLY_IN.get(package)
+        assert allowed is None or room(name_of(path)) in allowed, f"{name_of(path)} imports {package}"
+
+
+def test_httpx_and_hishel_are_known_to_one_module_each() -> None:
+    users = {name_of(path) for path in modules() for package, _ in imports(path) if package in {"httpx", "hishel"}}
+    assert users == {"alyx.http"}
