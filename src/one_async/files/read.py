@@ -30,7 +30,7 @@ class Options(NamedTuple):
 
     tables: Tables = "polars"
     allow_pickle: bool = False
-    index: bool = True
+    keep_index: bool = True
 
 
 def read_file(
@@ -43,10 +43,11 @@ def read_file(
     """Give what a file holds, by its suffix; the path itself (an ALFPath) where no reader is for it.
 
     Arrays of shape (n, 1) come as (n,). Tables of text with a single column come as a series. ``tables`` says
-    which library's frames and series; ``allow_pickle`` lets an ``.npy`` run the code it holds, as arrays of
-    objects do. Raises FileDamaged, which names the file, if it does not hold what its suffix says (an empty
-    file does not), ALFError for arrays of objects that are not allowed, ConfigurationError if an extra is not
-    installed, and OSError as the disk gives it.
+    which library's frames and series; ``index`` whether an index that pandas stored comes as a column of a
+    Polars frame; ``allow_pickle`` lets an ``.npy`` run the code it holds, as arrays of objects do. Raises
+    FileDamaged, which names the file, if it does not hold what its suffix says (an empty file does not),
+    ALFError for arrays of objects that are not allowed, ConfigurationError if an extra is not installed, and
+    OSError as the disk gives it.
     """
     if tables not in ("polars", "pandas"):
         raise InputError.of("tables", tables, ("polars", "pandas"))
@@ -163,7 +164,7 @@ def _parquet(file: Path, options: Options) -> Any:
     from one_async.files.tabular import read_parquet
 
     frame, index = read_parquet(file)
-    return frame if options.index else frame.drop(index)
+    return frame if options.keep_index else frame.drop(index)
 
 
 def _delimited(separator: str) -> Reader:
