@@ -1,0 +1,131 @@
+"""Faults on demand: answers that a client must survive."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+__all__ = ["CutShort", "Faults", "Rule", "misbehave"]
+
+
+class CutShort(Exception):
+    """Raised half-way through a body: the server then closes the connection."""
+
+
+@dataclass
+class Rule:
+    """What goes wrong, for which requests, how often.
+
+    ``path`` is the beginning of the path and ``method`` the method (None: any). The first ``skip`` matching
+    requests are spared; then ``times`` are hit (None: all). What goes wrong: ``status`` with ``headers`` and
+    ``body``; ``html``: an error page with status 200; ``broken``: half of the JSON, well delivered; ``cut``: the
+    connection closes half-way through the body; ``drop``: it closes before any answer; ``truncate``: as many bytes
+    fewer than Content-Length says; ``shorten``: as many bytes fewer, and Content-Length agrees; ``corrupt``: this
+    byte is flipped; ``hang``: seconds before the answer (``math.inf``: none comes); ``ignore_range``: the whole file
+    although a part was asked for; ``call``: called before the answer is made, for instance to change rows.
+    """
+
+    path: str = "/"
+    method: str | None = None
+    times: int | None = 1
+    skip: int = 0
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | str | None = None
+    html: bool = False
+    broken: bool = False
+    cut: bool = False
+    drop: bool = False
+    truncate: int = 0
+    shorten: int = 0
+    corrupt: int | None = None
+    hang: float = 0.0
+    ignore_range: bool = False
+    call: Callable[[], object] | None = None
+    hits: int = 0
+
+    def takes(self, method: str, path: str) -> bool:
+        """Tell whether this rule hits a request, and count it."""
+        if not path.startswith(self.path) or self.method not in (None, method) or self.times == 0:
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        self.times = None if self.times is None else self.times - 1
+        self.hits += 1
+        return True
+
+
+class Faults:
+    """The rules in force, first match first; they may be changed while the server runs."""
+
+    def __init__(self) -> None:
+        self._rules: list[Rule] = []
+        self._lock = threading.Lock()
+
+    def add(self, path: str = "/", **kind: object) -> Rule:
+        """Add a rule (see `Rule`); its ``hits`` tells how often it was used."""
+        rule = Rule(path, **kind)  # type: ignore[arg-type]
+        with self._lock:
+            self._rules.append(rule)
+        return rule
+
+    def clear(self) -> None:
+        """Forget every rule."""
+        with self._lock:
+            self._rules.clear()
+
+    def matching(self, method: str, path: str) -> Rule | None:
+        """Find the rule that a request falls under."""
+        with self._lock:
+            return next((rule for rule in self._rules if rule.takes(method, path)), None)
+
+
+PAGE = "<!doctype html><html><head><title>500 Internal Server Error</title></head><body>Server Error</body></html>"
+
+
+def spoiled(rule: Rule, response: Response) -> Response:
+    """Replace or damage an answer as a rule says."""
+    body = bytes(response.body)
+    if rule.html:
+        return Response(PAGE, rule.status or 200, {"content-type": "text/html; charset=utf-8"})
+    if rule.status is not None:
+        text = rule.body if rule.body is not None else f'{{"detail":"Fault","status_code":{rule.status}}}'
+        headers = {"content-type": "application/json", **rule.headers}
+        return Response(text, rule.status, headers)
+    if rule.body is not None:
+        body = rule.body.encode() if isinstance(rule.body, str) else rule.body
+    if rule.broken:
+        body = body[: len(body) // 2]
+    if rule.shorten:
+        body = body[: -rule.shorten]
+    if rule.corrupt is not None and body:
+        at = rule.corrupt % len(body)
+        body = body[:at] + bytes([body[at] ^ 0xFF]) + body[at + 1 :]
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    return Response(body, response.status_code, {**headers, **rule.headers})
+
+
+async def misbehave(rule: Rule | None, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an answer, spoiled as a rule says."""
+    if rule is not None:
+        if rule.hang:
+            await (anyio.sleep_forever() if math.isinf(rule.hang) else anyio.sleep(rule.hang))
+        if rule.drop:
+            raise CutShort
+        response = spoiled(rule, response)
+    body = bytes(response.body)
+    if scope["method"] == "HEAD":
+        body = b""
+    cut = rule is not None and (rule.cut or rule.truncate > 0)
+    kept = len(body) // 2 if rule is not None and rule.cut else len(body) - (rule.truncate if rule else 0)
+    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": body[:kept] if cut else body, "more_body": cut})
+    if cut:
+        raise CutShort

@@ -1,0 +1,409 @@
+"""The datasets and file records of the seeded world, and the published tables of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from one_async.emulator.seeded_files import (
+    Files,
+    Probe,
+    Recording,
+    Shelf,
+    probe_files,
+    ruled_bytes,
+    session_files,
+    uid,
+)
+from one_async.emulator.seeded_parquet import footer_size, parquet_bytes
+from one_async.emulator.seeded_plan import NOW, QC, Session
+from one_async.emulator.seeded_words import FORMATS, REVISIONS, TAGS
+
+__all__ = ["ALYX", "DATA", "Datasets", "cache_zip"]
+
+Record = dict[str, Any]
+ALYX, DATA = "https://alyx.test", "https://data.test"
+FORMAT_OF = {extension: name for name, (extension, _) in FORMATS.items() if extension}
+NAME = re.compile(r"(?P<space>_[a-z]+_)?(?P<object>[A-Za-z]+)_?[^.]*\.(?P<rest>.+)")
+# Files without content of their own: place and size in lines of 37 bytes, or numbers for .npy
+BEHAVIOUR = {
+    "_ibl_experiment.description.yaml": 9,
+    "raw_behavior_data/_iblrig_encoderPositions.raw.ssv": 60,
+    "raw_behavior_data/_iblrig_ambientSensorData.raw.jsonable": 20,
+    "raw_video_data/_iblrig_leftCamera.raw.mp4": 2000,
+    "raw_video_data/_iblrig_leftCamera.timestamps.ssv": 80,
+    "alf/_ibl_leftCamera.times.npy": 240,
+}
+HABITUATION = [place for place in BEHAVIOUR if place.startswith(("_ibl", "raw"))]
+EPHYS = {
+    "raw_video_data/_iblrig_rightCamera.raw.mp4": 2000,
+    "raw_video_data/_iblrig_bodyCamera.raw.mp4": 1500,
+    "alf/_ibl_rightCamera.times.npy": 300,
+    "alf/_ibl_bodyCamera.times.npy": 150,
+    "alf/probes.description.json": 0,
+    "alf/_ibl_passiveStims.table.csv": 0,
+}
+RAW_PROBE = {
+    "ap.cbin": 6000,
+    "ap.ch": 30,
+    "ap.meta": 40,
+    "lf.cbin": 3000,
+    "lf.ch": 30,
+    "lf.meta": 40,
+    "sync.npy": 200,
+    "timestamps.npy": 60,
+}
+
+
+class Datasets:
+    """Collects the datasets of sessions: their records, file records and bytes."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf()
+        self.rows: list[Record] = []
+        self.files: list[Record] = []
+        self.others: list[Record] = []
+        self.of_session: dict[str, list[Record]] = {}
+        self.of_insertion: dict[str, list[Record]] = {}
+        self.table: list[tuple[Any, ...]] = []
+
+    def add_session(self, session: Session) -> None:
+        """Add all datasets of a session."""
+        self.of_session[session.id] = []
+        if session.recording is None:
+            for place in HABITUATION:
+                self._add(session, place, lines=BEHAVIOUR[place])
+            return
+        real = session_files(session.recording)
+        for place, lines in BEHAVIOUR.items():
+            if place not in real:
+                self._add(session, place, lines=lines)
+        for place in real:
+            self._add(session, place, (partial(_of_session, session.recording, place), real))
+        if session.ephys:
+            self._add_ephys(session)
+
+    def _add_ephys(self, session: Session) -> None:
+        small = _small_files(session)
+        for place, lines in EPHYS.items():
+            made = (partial(small.__getitem__, place), small) if place in small else None
+            self._add(session, place, made, lines=lines)
+        for number, insertion in enumerate(session.insertions):
+            before = len(self.rows)
+            for end, lines in RAW_PROBE.items():
+                name = f"_spikeglx_ephysData_g0_t0.imec{number}.{end}"
+                self._add(session, f"raw_ephys_data/{insertion.name}/{name}", lines=lines)
+            if insertion.sorting is not None:
+                for place in (real := probe_files(insertion.sorting)):
+                    self._add(session, place, (partial(_of_probe, insertion.sorting, place), real))
+            self.of_insertion[insertion.id] = [_of_insertion(row) for row in self.rows[before:]]
+
+    def _add(
+        self,
+        session: Session,
+        place: str,
+        made: tuple[Callable[[], bytes], Files] | None = None,
+        *,
+        lines: int = 0,
+    ) -> None:
+        *folders, name = place.split("/")
+        revision = folders.pop().strip("#") if folders and folders[-1].startswith("#") else ""
+        did = uid("dataset", session.path, place)
+        size = 128 + 8 * lines if name.endswith(".npy") else 37 * lines
+        make = made[0] if made else partial(ruled_bytes, did, name, size)
+        data = made[1][place] if made else make()
+        fault = 1000 if session.full else int(did[:8], 16) % 1000
+        tags = _tags(session, name)
+        created = session.end + timedelta(hours=2)
+        row: Record = {
+            "url": f"{ALYX}/datasets/{did}",
+            "name": name,
+            "created_by": session.users[0],
+            "created_datetime": created.isoformat(),
+            "dataset_type": dataset_type(name),
+            "data_format": FORMAT_OF["." + name.rsplit(".", 1)[1]],
+            "collection": "/".join(folders),
+            "session": f"{ALYX}/sessions/{session.id}",
+            "file_size": None if 10 <= fault < 15 else len(data),
+            "hash": "" if fault < 10 else hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            "version": "" if place.startswith("raw") else "3.1.0",
+            "experiment_number": session.number,
+            "file_records": self._file_records(session, did, place, fault, "Brainwidemap" in tags, make),
+            "auto_datetime": (created + timedelta(days=1)).isoformat(),
+            "revision": revision,
+            "default_dataset": _is_default(session, place, revision),
+            "protected": sum(TAGS[tag][1] for tag in tags),
+            "public": sum(TAGS[tag][2] for tag in tags),
+            "tags": tags,
+            "qc": _qc(did, name),
+            "json": None,
+        }
+        self.rows.append(row)
+        self._publish(session, did, place, row)
+
+    def _file_records(
+        self, session: Session, did: str, place: str, fault: int, aws: bool, make: Callable[[], bytes]
+    ) -> list[Record]:
+        lab, relative = session.lab, f"{session.path}/{place}"
+        stem, extension = relative.rsplit(".", 1)
+        path = f"{lab}/Subjects/{stem}.{did}.{extension}"
+        exists = not 15 <= fault < 25
+        personal_only = 25 <= fault < 35
+        records = []
+        if not personal_only:
+            if exists:
+                self.shelf.put(path, make)
+            records.append(
+                self._file(did, f"flatiron_{lab}", f"/{lab}/Subjects/", relative, f"{DATA}/{path}", exists)
+            )
+        if personal_only or session.full:
+            records.append(self._file(did, f"{lab}_SR", "/mnt/s0/Data/Subjects/", relative, None, True))
+        if aws:
+            records.append(self._file(did, "aws_cortexlab", f"/data/{lab}/Subjects/", relative, None, True))
+        return records
+
+    def _file(
+        self, did: str, repository: str, root: str, relative: str, data_url: str | None, exists: bool
+    ) -> Record:
+        number = uid("file", did, repository)
+        self.files.append(
+            {
+                "url": f"{ALYX}/files/{number}",
+                "dataset": f"{ALYX}/datasets/{did}",
+                "data_repository": repository,
+                "name": "",
+                "json": None,
+                "relative_path": relative,
+                "exists": exists,
+            }
+        )
+        return {
+            "id": number,
+            "data_repository": repository,
+            "data_repository_path": root,
+            "relative_path": relative,
+            "data_url": data_url if exists else None,
+            "exists": exists,
+        }
+
+    def _publish(self, session: Session, did: str, place: str, row: Record) -> None:
+        """Show a dataset in its session and in the published tables, if a server has it."""
+        served = [
+            f for f in row["file_records"] if f["exists"] and not f["data_repository"].endswith("_SR")
+        ]
+        if not served:
+            return
+        revision = row["revision"]
+        self.of_session[session.id].append(
+            {
+                "id": did,
+                "name": row["name"],
+                "dataset_type": row["dataset_type"],
+                "data_url": served[0]["data_url"],
+                "url": row["url"],
+                "file_size": row["file_size"],
+                "hash": row["hash"],
+                "version": row["version"],
+                "collection": row["collection"],
+                "revision": uid("revision", revision) if revision else "",
+                "default_revision": str(row["default_dataset"]),
+                "qc": row["qc"],
+            }
+        )
+        flag, qc = row["default_dataset"], row["qc"]
+        self.table.append((row["file_size"], row["hash"], flag, qc, True, place, session.id, did))
+
+    def add_aggregate(self, subject_id: str, lab: str, nickname: str, data: bytes) -> None:
+        """Add a table of a subject's progress, a dataset that belongs to no session."""
+        collection, name = f"Subjects/{lab}/{nickname}", "_ibl_subjectTraining.table.pqt"
+        did = uid("dataset", collection, name)
+        path = f"aggregates/{collection}/_ibl_subjectTraining.table.{did}.pqt"
+        self.shelf.put(path, data.__bytes__)
+        relative = f"{collection}/{name}"
+        created = NOW - timedelta(days=30)
+        self.rows.append(
+            {
+                "url": f"{ALYX}/datasets/{did}",
+                "name": name,
+                "created_by": "admin",
+                "created_datetime": created.isoformat(),
+                "dataset_type": "subjectTraining.table",
+                "data_format": "parquet",
+                "collection": collection,
+                "session": None,
+                "file_size": len(data),
+                "hash": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+                "version": "3.1.0",
+                "experiment_number": None,
+                "file_records": [
+                    self._file(did, "flatiron_aggregates", "/aggregates/", relative, f"{DATA}/{path}", True)
+                ],
+                "auto_datetime": created.isoformat(),
+                "revision": "",
+                "default_dataset": True,
+                "protected": 0,
+                "public": 0,
+                "tags": [],
+                "qc": "NOT_SET",
+                "json": None,
+            }
+        )
+        self.others.append({"id": did, "content_type": "subjects.subject", "object_id": subject_id})
+
+    def records(self) -> Record:
+        """Return the bodies of ``/datasets``, by id."""
+        rows = sorted(self.rows, key=lambda row: str(row["url"]))
+        hidden = ("protected", "public")
+        detail = {row["url"][-36:]: {k: v for k, v in row.items() if k not in hidden} for row in rows}
+        return {"list": rows, "detail": detail}
+
+
+def _of_session(recording: Recording, place: str) -> bytes:
+    return session_files(recording)[place]
+
+
+def _of_probe(probe: Probe, place: str) -> bytes:
+    return probe_files(probe)[place]
+
+
+def _small_files(session: Session) -> dict[str, bytes]:
+    probes = [{"label": i.name, "model": i.model[1], "serial": i.serial} for i in session.insertions]
+    times = [(600 + 2 * n, 600.3 + 2 * n, (0, 35, -35)[n % 3]) for n in range(30)]
+    table = "start,stop,position\n" + "".join(f"{a},{b},{c}\n" for a, b, c in times)
+    return {
+        "alf/probes.description.json": json.dumps(probes, indent=1).encode(),
+        "alf/_ibl_passiveStims.table.csv": table.encode(),
+    }
+
+
+def dataset_type(name: str) -> str:
+    """Return the dataset type of a file name of this world."""
+    found = NAME.fullmatch(name)
+    if found is None:
+        raise ValueError(f"not a name of this world: {name}")
+    space, kind, rest = found["space"] or "", found["object"], found["rest"].split(".")
+    if space == "_spikeglx_":
+        return f"ephysData.raw.{rest[1] if rest[-1] in ('cbin', 'npy') else rest[-1]}"
+    if kind.endswith("Camera"):
+        kind = "Camera" if space == "_iblrig_" else "camera"
+    keep = space == "_iblrig_" or kind == "experiment"
+    return f"{space if keep else ''}{kind}.{rest[0]}"
+
+
+def _tags(session: Session, name: str) -> list[str]:
+    if session.ephys:
+        return ["Brainwidemap"] if name.endswith((".npy", ".pqt", ".csv")) else []
+    if "practice" in session.projects:
+        return ["practice-tag"] if name.startswith("_iblrig_taskSettings") else []
+    released = session.start.year == 2023 and name.startswith(("_ibl_trials", "_ibl_wheel."))
+    return ["2024_Q1_Behaviour"] if released else []
+
+
+def _is_default(session: Session, place: str, revision: str) -> bool:
+    """Tell whether a dataset is the default: mostly the newest, at times the oldest, at times none is."""
+    revisions = session.recording.revisions if session.recording else ()
+    if not revisions or not place.endswith("_ibl_trials.table.pqt"):
+        return True
+    choice = int(session.id[:4], 16) % 6
+    wanted = "" if choice == 0 else revisions[-1]
+    return choice != 1 and revision == wanted
+
+
+def _qc(did: str, name: str) -> str:
+    draw = int(did[9:13], 16) % 40
+    known = 1 if name.startswith(("_ibl_trials", "spikes", "clusters")) else 0
+    return QC[known if draw < 30 else (1, 1, 1, 2, 2, 2, 0, 3, 3, 4)[draw - 30]]
+
+
+def _of_insertion(row: Record) -> Record:
+    kept = "name dataset_type data_url url file_size hash version collection qc".split()
+    urls = [f["data_url"] for f in row["file_records"] if f["data_url"]]
+    whole = {"id": row["url"][-36:], **row, "data_url": urls[0] if urls else None}
+    whole["qc"] = (0, 10, 30, 40, 50)[QC.index(row["qc"])]
+    return {key: whole[key] for key in ("id", *kept)}
+
+
+def cache_zip(name: str, sessions: list[Session], datasets: Datasets) -> bytes:
+    """Return the published tables, ``cache.zip``, as Alyx makes them."""
+    import polars as pl
+
+    text = pl.String
+    latest = sorted(sessions, key=lambda s: s.start, reverse=True)
+    session_rows = [
+        (s.lab, s.subject, s.start.date(), s.number, s.protocol, ",".join(s.projects), s.id) for s in latest
+    ]
+    tables = {
+        "sessions": pl.DataFrame(
+            session_rows,
+            schema=dict(
+                lab=text, subject=text, date=pl.Date, number=pl.UInt16, task_protocol=text, projects=text, id=text
+            ),
+            orient="row",
+        ),
+        "datasets": pl.DataFrame(
+            sorted(datasets.table, key=lambda row: row[-2:]),
+            schema=dict(
+                file_size=pl.UInt64,
+                hash=text,
+                default_revision=pl.Boolean,
+                qc=pl.Enum(QC),
+                exists=pl.Boolean,
+                rel_path=text,
+                eid=text,
+                id=text,
+            ),
+            orient="row",
+        ),
+    }
+    about = {"date_created": f"{NOW:%Y-%m-%d} 06:00", "origin": name, "min_api_version": "2.10"}
+    files = {f"{table}.pqt": _published(frame, about) for table, frame in tables.items()}
+    sizes = {t: {"nrecs": f.height, "size": footer_size(files[f"{t}.pqt"])} for t, f in tables.items()}
+    files["cache_info.json"] = json.dumps({**about, "tables": sizes}, indent=1).encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file, data in files.items():
+            archive.writestr(zipfile.ZipInfo(file, NOW.timetuple()[:6]), data, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _published(frame: Any, about: dict[str, str]) -> bytes:
+    """Write a table with what pandas wants to know: the index, the ordered categories and nullable integers."""
+    index = [name for name in ("eid", "id") if name in frame.columns]
+    columns = list(_pandas_columns(frame))
+    no_name = {"name": None, "field_name": None, "metadata": {"encoding": "UTF-8"}}
+    pandas = {
+        "index_columns": index,
+        "column_indexes": [{**no_name, "pandas_type": "unicode", "numpy_type": "object"}],
+        "columns": columns,
+        "attributes": {},
+        "creator": {"library": "polars", "version": "1"},
+        "pandas_version": "2.2.3",
+    }
+    return parquet_bytes(frame, {"one_metadata": json.dumps(about), "pandas": json.dumps(pandas)})
+
+
+def _pandas_columns(frame: Any) -> Iterator[Record]:
+    kinds = {
+        "String": ("unicode", "object", None),
+        "Date": ("date", "object", None),
+        "UInt16": ("uint16", "uint16", None),
+        "UInt64": ("uint64", "UInt64", None),
+        "Boolean": ("bool", "bool", None),
+        "Enum": ("categorical", "int8", {"num_categories": len(QC), "ordered": True}),
+    }
+    for name, dtype in frame.schema.items():
+        pandas, numpy, metadata = kinds[str(dtype.base_type())]
+        yield {
+            "name": name,
+            "field_name": name,
+            "pandas_type": pandas,
+            "numpy_type": numpy,
+            "metadata": metadata,
+        }

@@ -1,0 +1,254 @@
+"""The emulator's state in SQLite: columns to filter by, and each record's JSON as it goes out.
+
+A page is a slice of row numbers (kept for each distinct query until something is written) and one SELECT of ready
+texts, so that a list of a million rows pages as fast as a short one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from .content import World
+from .filters import FUNCTIONS, Given, compile_query
+from .models import CHOICES, MODELS, Field, Model, table_name
+
+__all__ = ["HOST", "Store"]
+
+HOST = "https://alyx.test"
+KEPT_QUERIES = 256
+KEYS = {"subjects": "nickname", "users": "username", "water-restricted-subjects": "nickname"}
+NAMED = frozenset(
+    "data-formats data-repository data-repository-type dataset-types labs locations projects revisions tags"
+    " water-type".split()
+)
+# What no endpoint shows about rows that an endpoint has: (in _unserved, endpoint, key that tells which row)
+COMPLETED = (
+    ("users", "users", "username"),
+    ("labs", "labs", "name"),
+    ("locations", "locations", "name"),
+    ("projects", "projects", "name"),
+    ("data_repositories", "data-repository", "name"),
+    ("water_types", "water-type", "name"),
+    ("subjects", "subjects", "nickname"),
+    ("brain_region_tree", "brain-regions", "id"),
+    ("datasets_of_other_objects", "datasets", "id"),
+)
+HIDDEN = (
+    "probe_models coordinate_systems imaging_types species strains sources lines litters alleles zygosities".split()
+)
+CONTENT_TYPES = "actions.session subjects.subject data.dataset data.tag actions.surgery actions.notification".split()
+
+
+def dumps(value: Any) -> str:
+    """Write JSON as Django REST framework does."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def key_of(endpoint: str, record: Mapping[str, Any]) -> str | None:
+    """Tell under which key a record is addressed; None for endpoints without such addresses."""
+    name = KEYS.get(endpoint, "name" if endpoint in NAMED else "id")
+    value = record[name] if name in record else plain(record.get("url"))
+    return None if value is None else str(value)
+
+
+def plain(value: Any) -> Any:
+    """Reduce a reference (an address or an embedded record) to the key it points at."""
+    if isinstance(value, Mapping):
+        return plain(value.get("id"))
+    if isinstance(value, str) and value.startswith(HOST):
+        return unquote(value.rsplit("/", 1)[-1])
+    return value
+
+
+def column_value(column: Field, record: Mapping[str, Any]) -> Any:
+    """Take a column's value from a record."""
+    value = record.get(column.source)
+    if value is None:
+        return None
+    if column.target == "json":
+        return dumps(value)
+    if column.target in CHOICES:
+        return CHOICES[column.target].get(value, value)
+    if column.kind == ">" and value == "":
+        return None
+    value = plain(value)
+    return dumps(value) if isinstance(value, dict | list) else value
+
+
+class Store:
+    """All rows of a world; every method may be called from any thread."""
+
+    def __init__(self, world: World, database: Path | None = None) -> None:
+        self._lock = threading.RLock()
+        self._pages: OrderedDict[tuple[Any, ...], array[int]] = OrderedDict()
+        self._extra: dict[str, dict[str, Mapping[str, Any]]] = {}
+        fresh = database is None or not Path(database).exists()
+        self._db = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
+        for name, (count, function) in FUNCTIONS.items():
+            self._db.create_function(name, count, function, deterministic=True)
+        for name, endpoint, key in COMPLETED:
+            self._extra[endpoint] = {str(row[key]): row for row in world.unserved.get(name, ())}
+        if fresh:
+            self._create()
+            self._load(world)
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._db.close()
+
+    # ---- reading ----
+
+    def rows(self, endpoint: str, given: Given) -> array[int]:
+        """Give the numbers of the rows that a query finds, in server order; Refused or Failed for bad queries."""
+        key = (endpoint, *sorted(given.items()))
+        with self._lock:
+            if key in self._pages:
+                self._pages.move_to_end(key)
+                return self._pages[key]
+            sql, params = compile_query(endpoint, given, self.exists).sql()
+            found = array("q", (row for (row,) in self._db.execute(sql, params)))
+            self._pages[key] = found
+            if len(self._pages) > KEPT_QUERIES:
+                self._pages.popitem(last=False)
+            return found
+
+    def texts(self, endpoint: str, rows: Sequence[int]) -> list[str]:
+        """Give the JSON of some rows of a list, in the order asked for."""
+        if not rows:
+            return []
+        first, last = min(rows), max(rows)
+        where = f"BETWEEN {first} AND {last}" if last - first < 2 * len(rows) else f"IN ({','.join(map(str, rows))})"
+        sql = f"SELECT row, list FROM {table_name(endpoint, 'text')} WHERE row {where}"  # noqa: S608
+        with self._lock:
+            texts = dict(self._db.execute(sql).fetchall())
+        return [texts[row] for row in rows if row in texts]
+
+    def detail(self, endpoint: str, key: str) -> str | None:
+        """Give the JSON of one record, None if there is none."""
+        sql = f"SELECT coalesce(detail, list) FROM {table_name(endpoint, 'text')} WHERE key = ?"  # noqa: S608
+        with self._lock:
+            found = self._db.execute(sql, (key,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def exists(self, model: str, key: Any) -> bool:
+        """Tell whether a model has a row with an id."""
+        with self._lock:
+            sql = f"SELECT 1 FROM {table_name(model)} WHERE id = ?"  # noqa: S608
+            return self._db.execute(sql, (key,)).fetchone() is not None
+
+    def select(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Run a query of the server's own, such as that behind water requirements."""
+        with self._lock:
+            return self._db.execute(sql, params).fetchall()
+
+    # ---- writing ----
+
+    def insert(self, endpoint: str, row: Mapping[str, Any], detail: Mapping[str, Any] | None = None) -> None:
+        """Add a record: ``row`` as lists show it, ``detail`` as its own address shows it (None: the same)."""
+        with self._lock:
+            self._write(MODELS[endpoint], [(row, detail)])
+            self._pages.clear()
+
+    def delete(self, endpoint: str, key: str) -> None:
+        """Remove a record; nothing happens if it is not there."""
+        with self._lock:
+            found = self._db.execute(
+                f"SELECT row FROM {table_name(endpoint, 'text')} WHERE key = ?",  # noqa: S608
+                (key,),
+            ).fetchone()
+            if found is not None:
+                self._remove(MODELS[endpoint], found[0])
+            self._pages.clear()
+
+    def update(self, endpoint: str, key: str, **changes: Any) -> None:
+        """Change fields of a record, in its list row and in its detail; KeyError if it is not there."""
+        sql = f"SELECT row, list, detail FROM {table_name(endpoint, 'text')} WHERE key = ?"  # noqa: S608
+        with self._lock:
+            found = self._db.execute(sql, (key,)).fetchone()
+            if found is None:
+                raise KeyError(key)
+            number, row, detail = found[0], json.loads(found[1]), json.loads(found[2] or found[1])
+            new_row = {**row, **{name: value for name, value in changes.items() if name in row}}
+            self._remove(MODELS[endpoint], number)
+            self._write(MODELS[endpoint], [(new_row, {**detail, **changes})], number)
+            self._pages.clear()
+
+    # ---- tables ----
+
+    def _create(self) -> None:
+        for model in MODELS.values():
+            columns = ", ".join(f'"{column.name}"' for column in model.columns)
+            self._db.execute(f"CREATE TABLE {table_name(model.name)} (row INTEGER PRIMARY KEY, {columns})")
+            self._db.execute(
+                f"CREATE TABLE {table_name(model.name, 'text')}"
+                " (row INTEGER PRIMARY KEY, key TEXT UNIQUE, list TEXT, detail TEXT)"
+            )
+            for link in model.links:
+                table = table_name(model.name, link.name)
+                self._db.execute(f"CREATE TABLE {table} (row INTEGER, value)")
+                self._db.execute(f'CREATE INDEX "{model.name}.{link.name}.row" ON {table} (row)')
+                self._db.execute(f'CREATE INDEX "{model.name}.{link.name}.value" ON {table} (value)')
+        joined = {(f.target, f.key) for m in MODELS.values() for f in m.fields.values() if f.kind != ":"}
+        joined |= {(m.name, "id") for m in MODELS.values() if "id" in m.fields}
+        for name, column in sorted(joined):
+            if MODELS[name].fields[column].kind in ":>":
+                self._db.execute(f'CREATE INDEX "{name}.{column}.key" ON {table_name(name)} ("{column}")')
+
+    def _load(self, world: World) -> None:
+        self._db.execute("BEGIN")
+        for label in CONTENT_TYPES:
+            app, name = label.split(".")
+            self._write(MODELS["content-types"], [({"label": label, "app_label": app, "model": name}, None)])
+        for name in HIDDEN:
+            self._write(MODELS[name], ((row, None) for row in world.unserved.get(name, ())))
+        for endpoint, held in world.records.items():
+            details = held.get("detail") or {}
+            self._write(MODELS[endpoint], self._paired(endpoint, held["list"], details))
+        self._db.execute("COMMIT")
+        self._db.execute("ANALYZE")
+
+    def _paired(
+        self, endpoint: str, rows: Iterable[Mapping[str, Any]], details: Mapping[str, Any]
+    ) -> Iterable[tuple[Any, Any]]:
+        stacks: set[str | None] = set()
+        for row in rows:
+            key = key_of(endpoint, row)
+            if key not in stacks:
+                yield row, details.get(key or "")
+            if endpoint == "imaging-stack":
+                stacks.add(key)
+
+    def _write(
+        self, model: Model, pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]], number: int | None = None
+    ) -> None:
+        marks = ", ".join("?" * (len(model.columns) + 1))
+        into = f"INSERT INTO {table_name(model.name)} VALUES ({marks})"
+        into_text = f"INSERT INTO {table_name(model.name, 'text')} VALUES (?, ?, ?, ?)"
+        extras = self._extra.get(model.name, {})
+        for row, detail in pairs:
+            key = key_of(model.name, row)
+            merged = {**extras.get(key or "", {}), **(detail or {}), **row}
+            values = [column_value(column, merged) for column in model.columns]
+            # A list gives an imaging stack once for each of its slices, yet counts it once
+            text = ",".join([dumps(row)] * len(row.get("slices", "1")))
+            body = None if detail is None or detail == row else dumps(detail)
+            cursor = self._db.execute(into, (number, *values))
+            at = cursor.lastrowid
+            self._db.execute(into_text, (at, key, text, body))
+            for link in model.links:
+                items = [(at, plain(item)) for item in merged.get(link.source) or ()]
+                self._db.executemany(f"INSERT INTO {table_name(model.name, link.name)} VALUES (?, ?)", items)
+
+    def _remove(self, model: Model, number: int) -> None:
+        tables = ["", "text", *(link.name for link in model.links)]
+        for name in tables:
+            self._db.execute(f"DELETE FROM {table_name(model.name, name)} WHERE row = ?", (number,))  # noqa: S608
