@@ -1,0 +1,345 @@
+"""Filters of datasets: file name, collection, revision and QC, and the one resolver that lists and loads share.
+
+Patterns mean what they mean in ONE-api: Unix wildcards or Python regular expressions, matched against
+``collection/#revision#/name``. They are evaluated against distinct paths only; where there are many and the pattern
+means the same to both engines, by Polars' engine rather than by Python's.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from one_async.alf.spec import FILE_SPEC, QC, regex
+from one_async.errors import (
+    ALFError,
+    ALFMultipleCollectionsFound,
+    ALFMultipleObjectsFound,
+    ALFMultipleRevisionsFound,
+    ALFWarning,
+    InputError,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from one_async.types import RevisionPolicy
+
+__all__ = [
+    "Filename",
+    "PathPattern",
+    "Pattern",
+    "collections_of",
+    "compile_pattern",
+    "is_match",
+    "last_before",
+    "path_pattern",
+    "qc_at_most",
+    "resolve",
+    "revisions_of",
+]
+
+#: One pattern, several of which any may match, or None for all.
+Pattern: TypeAlias = "str | Iterable[str] | None"
+#: A file name pattern, several, or ALF parts such as ``{"object": "spikes", "attribute": ["times", "amps"]}``.
+Filename: TypeAlias = "str | Iterable[str] | Mapping[str, Pattern] | None"
+
+#: Above so many distinct values, Polars' engine is worth its start.
+_MANY: Final = 2000
+_OPTIONAL: Final = {"namespace": "?", "timescale": "?", "extra": "*"}
+
+# ONE-api's default patterns look around, which Polars' engine cannot. Within the file spec these say the same:
+# what follows an attribute always begins with `_` or `.`, and only a leading `_` can come before a namespace.
+_PLAIN_NAMESPACE: Final = "(?:_[a-zA-Z0-9]+|_)?_?"
+_PLAIN_ATTRIBUTE: Final = "(?:_[a-z]+_)?[a-zA-Z0-9]+(?:_times|_intervals)?"
+
+# A pattern made of these tokens only is read alike by both engines.
+_TOKEN: Final = re.compile(
+    r"[A-Za-z0-9_ ,:;@%=!<>/'\"#~&`-]|\.|\\[.\\+*?()|\[\]{}^$/#_ -]|\\[wd]"
+    r"|\[\^?(?:[A-Za-z0-9_./]-[A-Za-z0-9_./]|[A-Za-z0-9_./ ,:;@%=!#']|\\[w.d-])+-?\]"
+    r"|\{\d+(?:,\d*)?\}|[*+?]\??|\||\((?:\?:|\?s:|\?P<\w+>)?|\)|\^|\$|\\Z"
+)
+
+
+class PathPattern(NamedTuple):
+    """A pattern for relative paths, and the same for Polars' engine where there is one."""
+
+    python: re.Pattern[str]
+    plain: str | None
+
+
+def _listed(value: str | Iterable[str], argument: str) -> list[str]:
+    values = [value] if isinstance(value, str) else list(value)
+    for item in values:
+        if not isinstance(item, str):
+            raise InputError.of(argument, item, "text or a list of texts")
+    return values
+
+
+def _as_regex(value: str | Iterable[str], wildcards: bool, argument: str) -> str:
+    """Give one regular expression for any of several patterns, without an anchor at its end."""
+    values = _listed(value, argument)
+    if wildcards:
+        values = [re.sub(r"\\[Zz]$", "", fnmatch.translate(item)) for item in values]
+    return "|".join(values)
+
+
+def _folder(name: str, template: str, value: Pattern) -> str:
+    # None matches any folder and none; an empty text only none.
+    if value is None:
+        return f"({template})?"
+    return template if value else ""
+
+
+def _file_spec(parts: Mapping[str, Pattern]) -> str:
+    spec = FILE_SPEC
+    for part, mark in _OPTIONAL.items():
+        if parts.get(part) is not None:
+            head, tail = spec.split(f"{{{part}}}", 1)
+            spec = f"{head}{{{part}}}{tail.replace(mark, '', 1)}"
+    return spec
+
+
+def _name_regex(filename: str | Iterable[str], wildcards: bool) -> str:
+    """Give the regular expression of whole file names, with its end."""
+    names = []
+    for name in _listed(filename, "filename"):
+        if wildcards:
+            # A lone leading star stays within the file name, as in ONE-api.
+            names.append(re.sub(r"^(\(\?s:)?\.\*", r"\g<1>[^/]*", fnmatch.translate(name)))
+        else:
+            names.append(name + "$")
+    return names[0] if len(names) == 1 and wildcards else "(?:" + "|".join(names) + ")"
+
+
+def path_pattern(
+    filename: Filename = None,
+    collection: Pattern = None,
+    revision: Pattern = None,
+    *,
+    wildcards: bool = True,
+) -> PathPattern:
+    """Compile what a relative path must be; None matches all, an empty text only the absence of that part.
+
+    Raises InputError for a pattern that does not compile or a part that is not ALF's.
+    """
+    parts: dict[str, Pattern] = dict(filename) if isinstance(filename, Mapping) else {}
+    folders = _folder("collection", "{collection}/", collection)
+    folders += _folder("revision", "#{revision}#/", revision)
+    given = {**parts, "collection": collection or None, "revision": revision or None}
+    patterns = tuple(
+        (part, _as_regex(value, wildcards, part)) for part, value in given.items() if value is not None
+    )
+    if filename and not isinstance(filename, Mapping):
+        name = _name_regex(filename, wildcards)
+        return _compile(folders, None, name, patterns)
+    return _compile(folders, _file_spec(parts), "", patterns)
+
+
+@lru_cache(maxsize=512)
+def _compile(
+    folders: str, spec: str | None, name: str, patterns: tuple[tuple[str, str], ...]
+) -> PathPattern:
+    head = regex("^" + folders + (spec or ""), **dict(patterns)).pattern
+    python = compile_pattern(head + name, "filename")
+    if spec is None:
+        return PathPattern(python, plain_pattern(head + name))
+    given = dict(patterns)
+    if "namespace" not in given:
+        spec = spec.replace("_?{namespace}?_?", _PLAIN_NAMESPACE.replace("{", "{{").replace("}", "}}"))
+    given.setdefault("attribute", _PLAIN_ATTRIBUTE)
+    return PathPattern(python, plain_pattern(regex("^" + folders + spec, **given).pattern))
+
+
+@lru_cache(maxsize=512)
+def compile_pattern(pattern: str, argument: str) -> re.Pattern[str]:
+    """Compile a regular expression; InputError where it is none."""
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InputError(f"{argument}={pattern!r} is no regular expression: {error}") from error
+
+
+def plain_pattern(pattern: str) -> str | None:
+    """Give a pattern for Polars' engine that matches the same texts, None if that is not certain."""
+    # An atomic group changes how a wildcard is searched for, not what it matches.
+    rest = pattern.replace("(?>.*?", "(?:.*?")
+    position = 0
+    while position < len(rest):
+        token = _TOKEN.match(rest, position)
+        if token is None:
+            return None
+        position = token.end()
+    return rest.replace(r"\Z", r"\z")
+
+
+def is_match(texts: pl.Series, python: re.Pattern[str], plain: str | None, *, how: str = "match") -> pl.Series:
+    """Tell for each text whether the pattern matches: at its start, whole (``fullmatch``), anywhere (``search``).
+
+    Null is no match. Give distinct texts.
+    """
+    import polars as pl
+
+    if plain is not None and len(texts) > _MANY:
+        anchored = {"match": rf"^(?:{plain})", "fullmatch": rf"^(?:{plain})\z", "search": plain}[how]
+        try:
+            # Python's `$` also matches before a last line break; texts with one are left to Python.
+            if not texts.str.contains("\n", literal=True).any():
+                return texts.str.contains(anchored).fill_null(value=False)
+        except pl.exceptions.ComputeError:
+            pass
+    test = getattr(python, how)
+    return pl.Series([text is not None and test(text) is not None for text in texts], dtype=pl.Boolean)
+
+
+def qc_at_most(worst: int | str | QC, *, ignore_not_set: bool = False, column: str = "qc") -> pl.Expr:
+    """Select datasets whose QC is this or better; NOT_SET counts as best unless ignored."""
+    import polars as pl
+
+    level = QC.validate(worst)
+    names = [qc.name for qc in sorted(QC) if qc <= level and not (ignore_not_set and qc is QC.NOT_SET)]
+    return pl.col(column).cast(pl.String).is_in(names).fill_null(value=False)
+
+
+def collections_of(paths: pl.Series) -> pl.Series:
+    """Give the collection of each relative path, an empty text where there is none or the path is not ALF."""
+    return _parts_of(paths)[0]
+
+
+def revisions_of(paths: pl.Series) -> pl.Series:
+    """Give the revision of each relative path, an empty text where there is none or the path is not ALF."""
+    return _parts_of(paths)[1]
+
+
+def _parts_of(paths: pl.Series) -> tuple[pl.Series, pl.Series]:
+    import polars as pl
+
+    distinct = paths.unique()
+    pattern = path_pattern()
+    valid = is_match(distinct, pattern.python, pattern.plain)
+    folder = pl.col("path").str.extract(r"^(.*)/[^/]*$", 1).fill_null("")
+    revision = folder.str.extract(r"(?:^|/)#([^/#]+)#$", 1).fill_null("")
+    collection = folder.str.replace(r"(?:^|/)#[^/#]+#$", "")
+    table = pl.DataFrame({"path": distinct, "valid": valid}).with_columns(
+        pl.when("valid").then(collection).otherwise(pl.lit("")).alias("collection"),
+        pl.when("valid").then(revision).otherwise(pl.lit("")).alias("revision"),
+    )
+    found = pl.DataFrame({"path": paths}).join(table, on="path", how="left", maintain_order="left")
+    return found["collection"], found["revision"]
+
+
+def resolve(
+    datasets: pl.DataFrame,
+    filename: Filename = None,
+    collection: Pattern = None,
+    revision: Pattern = None,
+    *,
+    qc: int | str | QC = QC.FAIL,
+    ignore_qc_not_set: bool = False,
+    default_revisions_only: bool = False,
+    wildcards: bool = True,
+    policy: RevisionPolicy = "exact",
+    assert_unique: bool = False,
+) -> pl.DataFrame:
+    """Give the datasets that a request means, in their order; lists and loads both use this.
+
+    ``exact``: ``revision`` is a pattern like the others. ``last_before``: of each dataset the revision that equals
+    ``revision`` or comes last before it in text order; without one, the default revision, or the last.
+    ``default``: only datasets that are the default revision. With ``assert_unique``, raises
+    ALFMultipleCollectionsFound, ALFMultipleRevisionsFound or ALFMultipleObjectsFound for more than one.
+    Meant for the datasets of one session; an empty frame if none match.
+    """
+    if default_revisions_only or policy == "default":
+        if "default_revision" not in datasets.columns:
+            raise ALFError("these tables do not say which revisions are the default ones")
+        datasets = datasets.filter("default_revision")
+    before = policy == "last_before"
+    if before and revision is not None and not isinstance(revision, str):
+        raise InputError.of("revision", revision, "one text, for the revision or the last before it")
+    pattern = path_pattern(filename, collection, None if before else revision, wildcards=wildcards)
+    found = datasets.filter(
+        is_match(datasets["rel_path"], pattern.python, pattern.plain),
+        qc_at_most(qc, ignore_not_set=ignore_qc_not_set),
+    )
+    if assert_unique:
+        _assert_one_collection(found)
+    if before:
+        found = last_before(found, revision if isinstance(revision, str) else None, assert_unique=assert_unique)
+    elif assert_unique:
+        _assert_one_revision(found)
+    if assert_unique and len(found) > 1:
+        raise ALFMultipleObjectsFound(_quoted(found["rel_path"]))
+    return found
+
+
+def _quoted(values: Iterable[str]) -> str:
+    return ", ".join(f'"{value}"' for value in values)
+
+
+def _assert_one_collection(datasets: pl.DataFrame) -> None:
+    names = collections_of(datasets["rel_path"]).unique().sort()
+    if len(names) > 1:
+        raise ALFMultipleCollectionsFound(_quoted(names))
+
+
+def _assert_one_revision(datasets: pl.DataFrame) -> None:
+    names = revisions_of(datasets["rel_path"]).unique().sort()
+    if len(names) > 1:
+        raise ALFMultipleRevisionsFound(_quoted(names))
+
+
+def last_before(
+    datasets: pl.DataFrame,
+    revision: str | None = None,
+    *,
+    assert_unique: bool = True,
+    assert_consistent: bool = False,
+) -> pl.DataFrame:
+    """Give one row for each dataset, or none: the revision asked for or the last before it in text order.
+
+    Without a revision: the default one; where none or several are marked, the last, with an ALFWarning (several with
+    ``assert_unique``: ALFMultipleRevisionsFound). Different revisions among the rows: an ALFWarning, or
+    ALFMultipleRevisionsFound with ``assert_consistent``. Rows come in the order of their paths without revision.
+    """
+    import polars as pl
+
+    if not len(datasets):
+        return datasets
+    rows: dict[str, list[int]] = {}
+    for row, path in enumerate(datasets["rel_path"]):
+        rows.setdefault(re.sub("#.*#/", "", path), []).append(row)
+    revisions = revisions_of(datasets["rel_path"]).to_list()
+    flags = datasets["default_revision"].to_list() if "default_revision" in datasets.columns else None
+    chosen = []
+    for path in sorted(rows):
+        row = _choose(rows[path], revisions, flags, revision, assert_unique)
+        if row is not None:
+            chosen.append(row)
+    used = list(dict.fromkeys(revisions[row] for row in chosen))
+    if len(used) > 1:
+        if assert_consistent:
+            raise ALFMultipleRevisionsFound(_quoted(used))
+        warnings.warn(f"Multiple revisions: {_quoted(used)}", ALFWarning, stacklevel=2)
+    return datasets[pl.Series(chosen, dtype=pl.UInt32)]
+
+
+def _choose(
+    rows: list[int], revisions: list[str], flags: list[bool] | None, revision: str | None, unique: bool
+) -> int | None:
+    if revision is not None:
+        early = [row for row in rows if revisions[row] <= revision]
+        return max(early, key=lambda row: revisions[row]) if early else None
+    if flags is not None:
+        marked = [row for row in rows if flags[row]]
+        if len(marked) > 1 and unique:
+            raise ALFMultipleRevisionsFound(_quoted(revisions[row] for row in marked))
+        if len(marked) == 1:
+            return marked[0]
+        if len(rows) == 1:
+            return rows[0]
+    warnings.warn("No default revision for a dataset; its last one is used", ALFWarning, stacklevel=3)
+    return max(rows, key=lambda row: revisions[row])

@@ -1,0 +1,125 @@
+"""Search terms as users write them, made into what the tables are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from one_async.alf.spec import QC
+from one_async.errors import InputError
+
+__all__ = ["INSERTION_TERMS", "SEARCH_TERMS", "complete", "date_range", "numbers", "texts"]
+
+SEARCH_TERMS: Final = (
+    "dataset_qc_lte",
+    "datasets",
+    "date_range",
+    "laboratory",
+    "number",
+    "projects",
+    "subject",
+    "task_protocol",
+)
+INSERTION_TERMS: Final = ("model", "name", "json", "serial", "chronic_insertion", *SEARCH_TERMS)
+_MIDNIGHT: Final = datetime.min.time()
+
+
+def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
+    """Give the full name of a term: itself, in any case, or the only one that begins so; else InputError."""
+    given = term.casefold()
+    if given in terms:
+        return given
+    found = [name for name in terms if name.startswith(given)]
+    if len(found) == 1:
+        return found[0]
+    problem = "could mean several terms" if found else "is not a search term"
+    raise InputError(
+        f"{term!r} {problem}; accepted: {', '.join(found or sorted(terms))}", argument=term, given=term
+    )
+
+
+def texts(value: Any, argument: str) -> list[str]:
+    """Give one text or several as a list; InputError for anything else."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Iterable) and not isinstance(value, dict | bytes):
+        values = [item for item in value]
+        if all(isinstance(item, str) for item in values):
+            return [str(item) for item in values]
+    raise InputError.of(argument, value, "text or a list of texts")
+
+
+def numbers(value: Any, argument: str) -> list[int]:
+    """Give one whole number or several, as numbers or text, as a list; InputError for anything else."""
+    values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    try:
+        return [int(item) for item in values]
+    except (TypeError, ValueError):
+        raise InputError.of(argument, value, "a whole number or a list of them") from None
+
+
+def date_range(value: Any) -> tuple[date, date]:
+    """Give the first and last day that a range means; a session belongs to its day's midnight.
+
+    Accepts one date (that day), ``[from]``, ``[from, to]`` with None for an open end; dates as ISO text, date,
+    datetime, numpy or pandas time stamp, and as arrays or Polars series. As in ONE-api, a range that begins
+    within a day leaves that day out.
+    """
+    if isinstance(value, str | date) or not isinstance(value, Iterable):
+        moment = _moment(value)
+        return _first_day(moment), (moment + timedelta(days=1) - timedelta(milliseconds=1)).date()
+    ends = list(value)
+    if len(ends) not in (1, 2):
+        raise InputError.of("date_range", value, "one date, or two of which either may be None")
+    start, end = ends[0], ends[1] if len(ends) == 2 else None
+    return (
+        date.min if _is_open(start) else _first_day(_moment(start)),
+        date.max if _is_open(end) else _moment(end).date(),
+    )
+
+
+def _is_open(value: Any) -> bool:
+    return value is None or str(value) in ("", "NaT", "None")
+
+
+def _first_day(moment: datetime) -> date:
+    return moment.date() if moment.time() == _MIDNIGHT else moment.date() + timedelta(days=1)
+
+
+def _moment(value: Any) -> datetime:
+    """Read one date or moment, without a time zone."""
+    if hasattr(value, "to_pydatetime"):
+        value = value.to_pydatetime(warn=False)
+    elif hasattr(value, "astype") and not isinstance(value, str):
+        value = value.astype("datetime64[us]").item()
+    found: datetime | None = None
+    if isinstance(value, datetime):
+        found = value
+    elif isinstance(value, date):
+        found = datetime.combine(value, _MIDNIGHT)
+    elif isinstance(value, str):
+        found = _parse(value)
+    if found is None or found.tzinfo is not None:
+        raise InputError.of(
+            "date_range", value, "a date as 'YYYY-MM-DD', a date, or a datetime without time zone"
+        )
+    return found
+
+
+def _parse(text: str) -> datetime | None:
+    text = text.strip().replace("/", "-")
+    for attempt in (text, f"{text}-01", f"{text}-01-01"):  # a year or a month is its first day
+        try:
+            return datetime.fromisoformat(attempt)
+        except ValueError:
+            continue
+    return None
+
+
+def qc_name(value: Any, argument: str = "dataset_qc_lte") -> str:
+    """Give the name of a QC level; InputError where there is none."""
+    try:
+        return QC.validate(value).name
+    except (ValueError, TypeError, AttributeError):
+        raise InputError.of(argument, value, [level.name for level in QC]) from None

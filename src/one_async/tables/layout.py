@@ -1,0 +1,208 @@
+"""The datasets table, sorted by session: a session's datasets are a slice, and a path is a code for its text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from .columns import Column, Rows, codes_of, concat, decode, encode
+from .schema import DATASETS, QC_LEVELS
+
+__all__ = ["Datasets", "name_of"]
+
+_BATCH = 250_000
+
+
+def name_of(paths: pl.Series) -> pl.Series:
+    """Give the file name of each relative path."""
+    return paths.str.extract(r"([^/]*)$", 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Datasets:
+    """All datasets, ordered by session and id as text.
+
+    ``paths`` holds the distinct relative paths in the order in which they first appear, ``names`` their file
+    names, ``path`` a code for each dataset. Datasets ``starts[i]`` to ``starts[i + 1]`` belong to session ``eids[i]``.
+    """
+
+    path: npt.NDArray[np.uint32]
+    paths: pl.Series
+    names: pl.Series
+    eids: pl.Series
+    starts: npt.NDArray[np.int64]
+    columns: Mapping[str, Column]
+
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame) -> Datasets:
+        """Arrange a frame of datasets (with `DATASETS` columns and any others)."""
+        if not _is_sorted(frame):
+            frame = frame.sort("eid", "did", maintain_order=True)
+        runs = frame["eid"].rle().struct.unnest()
+        starts = np.zeros(len(runs) + 1, np.int64)
+        np.cumsum(runs["len"].to_numpy(), out=starts[1:])
+        paths = frame["rel_path"].unique(maintain_order=True)
+        columns = {
+            name: encode(frame[name]) for name in frame.columns if name not in ("eid", "rel_path")
+        }
+        return cls(
+            codes_of(frame["rel_path"], paths), paths, name_of(paths), runs["value"], starts, columns
+        )
+
+    @classmethod
+    def empty(cls) -> Datasets:
+        """Give a table without rows."""
+        schema = {name: dtype for name, dtype in DATASETS.items() if name != "default_revision"}
+        return cls.from_frame(pl.DataFrame(schema=schema))
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """The columns of the frames that this gives: those of `DATASETS` first."""
+        found: dict[str, pl.DataType] = {name: column.dtype for name, column in self.columns.items()}
+        found |= {"eid": pl.String(), "rel_path": pl.String()}
+        known = {name: found[name] for name in DATASETS if name in found}
+        return known | {name: dtype for name, dtype in found.items() if name not in known}
+
+    def rows_of(self, eid: str) -> slice:
+        """Give where a session's datasets are; an empty slice if it has none."""
+        at = int(self.eids.search_sorted(eid))
+        if at < len(self.eids) and self.eids[at] == eid:
+            return slice(int(self.starts[at]), int(self.starts[at + 1]))
+        return slice(0, 0)
+
+    def rel_paths(self, rows: Rows = slice(None)) -> pl.Series:
+        """Give the relative paths of rows."""
+        return self.paths.gather(self.path[rows]) if len(self.paths) else pl.Series([], dtype=pl.String)
+
+    def session_ids(self, rows: Rows = slice(None)) -> pl.Series:
+        """Give the session of each row."""
+        where = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
+        spans = np.searchsorted(self.starts, where, side="right") - 1
+        return self.eids.gather(spans) if len(self.eids) else pl.Series([], dtype=pl.String)
+
+    def frame(self, rows: Rows = slice(None), columns: list[str] | None = None) -> pl.DataFrame:
+        """Give rows as a frame."""
+        wanted = list(self.schema) if columns is None else columns
+        made: list[pl.Series] = []
+        for name in wanted:
+            if name == "eid":
+                series = self.session_ids(rows)
+            elif name == "rel_path":
+                series = self.rel_paths(rows)
+            else:
+                series = decode(self.columns[name], rows)
+            made.append(series.rename(name))
+        return pl.DataFrame(made)
+
+    def lazy(self) -> pl.LazyFrame:
+        """Give all rows as a LazyFrame that makes only the columns and rows that a query needs."""
+
+        def batches(
+            with_columns: list[str] | None,
+            predicate: pl.Expr | None,
+            n_rows: int | None,
+            batch_size: int | None,
+        ) -> Iterator[pl.DataFrame]:
+            # A query needs the predicate's columns as well, and Polars asks for them in with_columns.
+            end = len(self) if n_rows is None else min(n_rows, len(self))
+            step = batch_size or _BATCH
+            for start in range(0, max(end, 1), step):
+                piece = self.frame(slice(start, min(start + step, end)), with_columns)
+                yield piece if predicate is None else piece.filter(predicate)
+
+        return register_io_source(batches, schema=self.schema, is_pure=True)
+
+    @cached_property
+    def usable(self) -> Mapping[str, npt.NDArray[np.bool_]]:
+        """For each QC level, which datasets exist and are at that level or a better one."""
+        return _Usable(self)
+
+    def qc_codes(self, rows: Rows = slice(None)) -> npt.NDArray[np.uint8]:
+        """Give QC as positions in `QC_LEVELS`, 255 where there is none."""
+        column = self.columns["qc"]
+        values = column.values[rows]
+        return values if column.valid is None else np.where(column.valid[rows], values, np.uint8(255))
+
+    def merged(self, new: pl.DataFrame, replaced: npt.NDArray[np.int64]) -> Datasets:
+        """Give this table without the rows ``replaced`` and with all rows of a frame that has the same columns."""
+        added = Datasets.from_frame(new)
+        old_ids, new_ids = self._ids_order(added, replaced)
+        order = np.concatenate([old_ids, new_ids])
+        eids = pl.concat([self.eids, added.eids]).unique().sort()
+        rank = pl.DataFrame({"eid": eids, "rank": np.arange(len(eids), dtype=np.uint32)})
+        ranks = [
+            codes_of(table.eids, rank["eid"])[np.searchsorted(table.starts, rows, "right") - 1]
+            for table, rows in ((self, old_ids), (added, new_ids - len(self)))
+        ]
+        session = np.concatenate(ranks)
+        sort = np.argsort(session, kind="stable")
+        sort = _sort_touched(sort, session, order, self, added)
+        order, session = order[sort], session[sort]
+        extra = added.paths.filter(~added.paths.is_in(self.paths.implode()))
+        paths = pl.concat([self.paths, extra])
+        recoded = codes_of(added.paths, paths)[added.path]
+        used, counts = np.unique(session, return_counts=True)
+        starts = np.zeros(len(used) + 1, np.int64)
+        np.cumsum(counts, out=starts[1:])
+        columns = {
+            name: concat(column, added.columns[name], order) for name, column in self.columns.items()
+        }
+        path = np.concatenate([self.path, recoded])[order]
+        return Datasets(path, paths, name_of(paths), eids.gather(used), starts, columns)
+
+    def _ids_order(
+        self, added: Datasets, replaced: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        keep = np.ones(len(self), bool)
+        keep[replaced] = False
+        return np.flatnonzero(keep), np.arange(len(self), len(self) + len(added))
+
+
+def _sort_touched(
+    sort: npt.NDArray[np.int64],
+    session: npt.NDArray[np.uint32],
+    order: npt.NDArray[np.int64],
+    old: Datasets,
+    added: Datasets,
+) -> npt.NDArray[np.int64]:
+    """Within the sessions that new rows came to, put the datasets in the order of their ids."""
+    ordered = session[sort]
+    for touched in np.unique(session[order >= len(old)]):
+        span = slice(*np.searchsorted(ordered, [touched, touched + 1]))
+        rows = order[sort[span]]
+        is_new = rows >= len(old)
+        ids = np.empty(len(rows), object)
+        ids[~is_new] = decode(old.columns["did"], rows[~is_new]).to_list()
+        ids[is_new] = decode(added.columns["did"], rows[is_new] - len(old)).to_list()
+        sort[span] = sort[span][np.argsort(ids, kind="stable")]
+    return sort
+
+
+class _Usable(dict[str, npt.NDArray[np.bool_]]):
+    def __init__(self, table: Datasets) -> None:
+        super().__init__()
+        self._table = table
+
+    def __missing__(self, level: str) -> npt.NDArray[np.bool_]:
+        exists = self._table.columns["exists"]
+        usable = exists.values.astype(bool)
+        if exists.valid is not None:
+            usable &= exists.valid
+        usable &= self._table.qc_codes() <= QC_LEVELS.categories.to_list().index(level)
+        self[level] = usable
+        return usable
+
+
+def _is_sorted(frame: pl.DataFrame) -> bool:
+    eid, did = pl.col("eid"), pl.col("did")
+    ordered = (eid > eid.shift()) | ((eid == eid.shift()) & (did >= did.shift()))
+    return bool(frame.select(ordered.fill_null(value=True).all() & eid.is_not_null().all()).item())

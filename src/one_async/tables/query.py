@@ -1,0 +1,311 @@
+"""Search and look-ups in a catalogue, with ONE-api's local meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import PurePosixPath
+from typing import Any, Literal, overload
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from one_async.alf.match import compile_pattern, is_match, plain_pattern
+from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
+
+from .arguments import INSERTION_TERMS, SEARCH_TERMS, complete, date_range, numbers, qc_name, texts
+from .catalogue import Catalogue
+
+__all__ = [
+    "eid2path",
+    "eid2pid",
+    "find_sessions",
+    "get_details",
+    "id_text",
+    "list_subjects",
+    "path2eid",
+    "pid2eid",
+    "search",
+    "search_insertions",
+    "session_rows",
+]
+
+_TEXT = {"laboratory": "lab", "subject": "subject", "task_protocol": "task_protocol", "projects": "projects"}
+_EPOCH = date(1970, 1, 1).toordinal()
+Mask = npt.NDArray[np.bool_]
+
+
+def id_text(value: str | UUID, argument: str = "eid") -> str:
+    """Give an id as the tables hold it; InputError for what is no id."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, str) and value:
+        return value.lower() if len(value) == 36 else value
+    raise InputError.of(argument, value, "a UUID or its text")
+
+
+@overload
+def search(
+    catalogue: Catalogue,
+    *,
+    wildcards: bool = ...,
+    details: Literal[False] = ...,
+    uuids: Literal[False] = ...,
+    **terms: Any,
+) -> list[str]: ...
+@overload
+def search(
+    catalogue: Catalogue,
+    *,
+    wildcards: bool = ...,
+    details: Literal[False] = ...,
+    uuids: Literal[True],
+    **terms: Any,
+) -> list[UUID]: ...
+@overload
+def search(
+    catalogue: Catalogue, *, wildcards: bool = ..., details: Literal[True], uuids: bool = ..., **terms: Any
+) -> pl.DataFrame: ...
+def search(
+    catalogue: Catalogue, *, wildcards: bool = True, details: bool = False, uuids: bool = False, **terms: Any
+) -> list[str] | list[UUID] | pl.DataFrame:
+    """Give the sessions for which all terms hold, latest first (then subject and number descending, then eid).
+
+    Terms (or unambiguous beginnings): subject, laboratory, projects, task_protocol contain any of the texts, as regular
+    expressions where ``wildcards``, matching case; number is any of; date_range; datasets are all there by file name
+    (regular expressions of whole names) and exist; dataset_qc_lte bounds their QC, or that of any dataset.
+    Gives ids, as text or as ``uuids``, or with ``details`` the sessions' rows. InputError for terms that mean nothing.
+    """
+    rows = session_rows(catalogue, _completed(terms, SEARCH_TERMS), wildcards=wildcards)
+    if details:
+        return catalogue.session_frame[pl.Series(rows, dtype=pl.UInt32)]
+    if uuids:
+        if len(rows) > 1000:
+            return catalogue.uuids[rows].tolist()  # type: ignore[no-any-return]
+        return [UUID(eid) for eid in catalogue.session_frame["eid"].gather(rows)]
+    return catalogue.session_frame["eid"].gather(rows).to_list()
+
+
+def _completed(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for term, value in terms.items():
+        name = complete(term, tuple(names))
+        if name in out:
+            raise InputError(f"{term!r} is another spelling of {name!r}, which is given too", argument=term)
+        out[name] = value
+    return out
+
+
+def session_rows(
+    catalogue: Catalogue, terms: Mapping[str, Any], *, wildcards: bool = True
+) -> npt.NDArray[np.uint32]:
+    """Give the rows of ``session_frame`` that fully named terms select, in the order of search results."""
+    keep: Mask = np.ones(len(catalogue.session_frame), bool)
+    for name, column in _TEXT.items():
+        if name in terms:
+            keep &= _text_mask(catalogue, column, texts(terms[name], name), wildcards)
+    if "number" in terms:
+        wanted = np.array(numbers(terms["number"], "number"), np.int64)
+        words, codes = catalogue.distinct("number")
+        keep &= np.isin(words.cast(pl.Int64).fill_null(-1).to_numpy(), wanted)[codes]
+    if terms.get("date_range") is not None:
+        keep &= _date_mask(catalogue, terms["date_range"])
+    if "datasets" in terms or "dataset_qc_lte" in terms:
+        keep &= _datasets_mask(catalogue, keep, terms)
+    return catalogue.order[keep[catalogue.order]]
+
+
+def _text_mask(catalogue: Catalogue, column: str, wanted: list[str], wildcards: bool) -> Mask:
+    words, codes = catalogue.distinct(column)
+    return _contains_any(words, wanted, wildcards, column)[codes]
+
+
+def _contains_any(words: pl.Series, wanted: list[str], wildcards: bool, argument: str) -> Mask:
+    """Tell which texts contain any of the wanted ones."""
+    if wildcards:
+        pattern = "|".join(wanted)
+        found = is_match(words, compile_pattern(pattern, argument), plain_pattern(pattern), how="search")
+    else:
+        found = words.str.contains_any(wanted).fill_null(value=False) if all(wanted) else words.is_not_null()
+    return found.to_numpy()
+
+
+def _date_mask(catalogue: Catalogue, value: Any) -> Mask:
+    start, end = date_range(value)
+    dates = catalogue.session_frame["date"]
+    days = dates.to_physical().fill_null(np.iinfo(np.int32).min).to_numpy()
+    first, last = max(start.toordinal() - _EPOCH, np.iinfo(np.int32).min + 1), end.toordinal() - _EPOCH
+    found: Mask = (days >= first) & (days <= last)
+    return found
+
+
+def _datasets_mask(catalogue: Catalogue, keep: Mask, terms: Mapping[str, Any]) -> Mask:
+    """Tell which of the sessions that are still in question have all datasets, each existing and good enough."""
+    table = catalogue.dataset_table
+    usable = table.usable[qc_name(terms.get("dataset_qc_lte", "FAIL"))]
+    wanted = texts(terms["datasets"], "datasets") if "datasets" in terms else [None]
+    found = keep & (catalogue.spans >= 0)
+    for name in wanted:
+        spans = catalogue.spans[found]
+        if not len(spans):
+            break
+        good = None if name is None else _name_mask(catalogue, name)
+        found[found] = _any_in_spans(table.path, table.starts, usable, good, spans)
+    return found
+
+
+def _name_mask(catalogue: Catalogue, name: str) -> Mask:
+    pattern = compile_pattern(name, "datasets")
+    names = catalogue.dataset_table.names
+    return is_match(names, pattern, plain_pattern(name), how="fullmatch").to_numpy()
+
+
+def _any_in_spans(
+    path: npt.NDArray[np.uint32],
+    starts: npt.NDArray[np.int64],
+    usable: Mask,
+    good: Mask | None,
+    spans: npt.NDArray[np.int64],
+) -> Mask:
+    """Tell for each span of rows whether any row is usable and has a good path."""
+    if len(spans) * 4 > len(starts):
+        hits = usable if good is None else good[path] & usable
+        found: Mask = np.logical_or.reduceat(hits, starts[:-1])[spans]
+        return found
+    begins, sizes = starts[spans], starts[spans + 1] - starts[spans]
+    edges = np.zeros(len(sizes), np.int64)
+    np.cumsum(sizes[:-1], out=edges[1:])
+    rows = np.repeat(begins - edges, sizes) + np.arange(int(sizes.sum()))
+    hits = usable[rows] if good is None else good[path[rows]] & usable[rows]
+    return np.logical_or.reduceat(hits, edges)  # type: ignore[no-any-return]
+
+
+def search_insertions(
+    catalogue: Catalogue, *, wildcards: bool = True, details: bool = False, **terms: Any
+) -> list[str] | pl.DataFrame:
+    """Give the insertions whose name, model or serial contain any of the texts, in sessions that match the other terms.
+
+    Ordered by their session's date, subject and number and by name, descending. Gives pids, or with ``details`` the rows
+    with date, subject and number. Without an insertions table: none. InputError for terms that mean nothing.
+    """
+    given = _completed(terms, INSERTION_TERMS)
+    frame = catalogue.insertions().collect()
+    session_terms = {name: value for name, value in given.items() if name in SEARCH_TERMS}
+    sessions = catalogue.session_frame.select("eid", "date", "subject", "number")
+    if session_terms:
+        sessions = sessions[pl.Series(session_rows(catalogue, session_terms, wildcards=wildcards))]
+    for name in given.keys() - session_terms.keys():
+        if name not in frame.columns:
+            raise InputError.of("term", name, [n for n in INSERTION_TERMS if n in frame.columns])
+        words = frame[name].cast(pl.String)
+        frame = frame.filter(pl.Series(_contains_any(words, texts(given[name], name), wildcards, name)))
+    keys = ["date", "subject", "number", "name"]
+    found = frame.join(sessions, on="eid", how="inner").sort(
+        *keys, "eid", "pid", descending=[True] * 4 + [False] * 2, nulls_last=True
+    )
+    return found if details else found["pid"].to_list()
+
+
+def find_sessions(catalogue: Catalogue, eids: Iterable[str | UUID]) -> pl.DataFrame:
+    """Give the rows of sessions by id, in the order asked; unknown ones are left out."""
+    wanted = pl.DataFrame({"eid": [id_text(eid) for eid in eids]}, schema={"eid": pl.String})
+    return wanted.join(catalogue.session_frame, on="eid", how="inner", maintain_order="left")
+
+
+def list_subjects(catalogue: Catalogue) -> list[str]:
+    """Give the names of all subjects, sorted."""
+    return sorted(name for name in catalogue.distinct("subject")[0] if name is not None)
+
+
+def get_details(catalogue: Catalogue, eid: str | UUID, *, full: bool = False) -> pl.DataFrame:
+    """Give a session's row, or with ``full`` its datasets, each with the session's columns.
+
+    Raises ALFObjectNotFound for an unknown session, ALFMultipleObjectsFound for one that is there twice.
+    """
+    text = id_text(eid)
+    row = catalogue.session_row(text)
+    if row is None:
+        raise ALFObjectNotFound(f"session {text} is not in the cache tables", eid=text)
+    frame = catalogue.session_frame.slice(row, 2)
+    if len(frame) > 1 and frame["eid"][1] == text:
+        raise ALFMultipleObjectsFound(f"session {text} is in the cache tables more than once", eid=text)
+    session = frame.head(1)
+    if not full:
+        return session
+    datasets = catalogue.dataset_table.frame(catalogue.dataset_table.rows_of(text))
+    return datasets.join(session, on="eid", how="right")
+
+
+@overload
+def eid2path(catalogue: Catalogue, eid: str | UUID) -> PurePosixPath | None: ...
+@overload
+def eid2path(catalogue: Catalogue, eid: Iterable[str | UUID]) -> list[PurePosixPath | None]: ...
+def eid2path(
+    catalogue: Catalogue, eid: str | UUID | Iterable[str | UUID]
+) -> PurePosixPath | list[PurePosixPath | None] | None:
+    """Give the path of a session below the cache folder, ``lab/Subjects/subject/date/number``; None if unknown.
+
+    Of a list, the list of paths.
+    """
+    if isinstance(eid, str | UUID):
+        return eid2path(catalogue, [eid])[0]
+    return [None if text is None else PurePosixPath(text) for text in session_paths(catalogue, eid)]
+
+
+def session_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[str | None]:
+    """Give the relative path of each session as text, None for unknown ones."""
+    wanted = pl.DataFrame({"eid": [id_text(eid) for eid in eids]}, schema={"eid": pl.String})
+    sessions = catalogue.session_frame
+    folder = pl.when(pl.col("lab").fill_null("") != "").then(pl.col("lab") + "/Subjects/").otherwise(pl.lit(""))
+    number = pl.col("number").cast(pl.String).str.zfill(3)
+    path = pl.concat_str(folder, "subject", pl.lit("/"), pl.col("date").cast(pl.String), pl.lit("/"), number)
+    rows = _positions(sessions["eid"], wanted["eid"])
+    found = sessions.select("lab", "subject", "date", "number")[rows.fill_null(0)] if len(sessions) else None
+    if found is None:
+        return [None] * len(wanted)
+    made = found.select(path=path)["path"]
+    return pl.select(pl.when(rows.is_not_null()).then(made)).to_series().to_list()
+
+
+def _positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
+    """Give where each wanted id is among sorted ones, null where it is not."""
+    if not len(sorted_ids) or not len(wanted):
+        return pl.Series([None] * len(wanted), dtype=pl.UInt32)
+    at = sorted_ids.search_sorted(wanted)
+    at = at.clip(0, len(sorted_ids) - 1)
+    same = sorted_ids.gather(at) == wanted
+    return pl.select(pl.when(same).then(at)).to_series()
+
+
+def path2eid(catalogue: Catalogue, path: str | PurePosixPath) -> str | None:
+    """Give the id of the session that a path is in, by subject, date and number; None if unknown or no such path.
+
+    Raises ALFMultipleObjectsFound where several sessions fit.
+    """
+    from one_async.alf.path import get_session_path
+
+    session = get_session_path(path)
+    if session is None:
+        return None
+    subject, day, number = session.parts[-3:]
+    found = catalogue.session_frame.filter(
+        pl.col("subject") == subject,
+        pl.col("date") == date.fromisoformat(day),
+        pl.col("number") == int(number),
+    )["eid"]
+    if len(found) > 1:
+        raise ALFMultipleObjectsFound(f"{path} could be any of the sessions {', '.join(found)}", path=str(path))
+    return found[0] if len(found) else None
+
+
+def pid2eid(catalogue: Catalogue, pid: str | UUID) -> tuple[str, str | None] | None:
+    """Give the session and the name of an insertion, None if it is not in the tables."""
+    found = catalogue.insertions().filter(pl.col("pid") == id_text(pid, "pid")).head(1).collect()
+    return (found["eid"][0], found["name"][0]) if len(found) else None
+
+
+def eid2pid(catalogue: Catalogue, eid: str | UUID) -> pl.DataFrame:
+    """Give the insertions of a session, ordered by name."""
+    return catalogue.insertions().filter(pl.col("eid") == id_text(eid)).sort("name").collect()
