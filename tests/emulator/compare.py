@@ -97,12 +97,24 @@ def differences(exchange: dict[str, Any], response: httpx.Response) -> list[str]
         return [*found, f"no JSON: {response.text[:200]!r}"]
     if exchange.get("arbitrary_page"):
         got["results"], body = len(got["results"]), {**body, "results": len(body["results"])}
-    got, body = comparable(got, exchange), comparable(body, exchange)
-    if got != body or json.dumps(got) != json.dumps(body):
-        found.append(f"body {short(got)}\n   recorded {short(body)}")
-    return found
+    else:
+        got, body = comparable(got, exchange), comparable(body, exchange)
+    return found + unlike(got, body, "$")
+
+
+def unlike(got: Any, wanted: Any, at: str) -> list[str]:
+    """Say where two JSON values differ: values, types, and the order of keys and of lists."""
+    if isinstance(got, dict) and isinstance(wanted, dict):
+        if list(got) != list(wanted):
+            return [f"{at}: keys {list(got)}, recorded {list(wanted)}"]
+        return [text for key in wanted for text in unlike(got[key], wanted[key], f"{at}.{key}")]
+    if isinstance(got, list) and isinstance(wanted, list) and len(got) == len(wanted):
+        return [text for i, item in enumerate(wanted) for text in unlike(got[i], item, f"{at}[{i}]")]
+    # 0.0 and -0.0 are the same number
+    same = got == wanted and isinstance(got, bool) is isinstance(wanted, bool)
+    return [] if same else [f"{at}: {short(got)}, recorded {short(wanted)}"]
 
 
 def short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) < 700 else text[:700] + "…"
+    return text if len(text) < 300 else text[:300] + "…"
