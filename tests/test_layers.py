@@ -17,7 +17,7 @@ LAYERS: list[tuple[str, float]] = [
     ("webclient", 99),
     ("errors", 0),
     ("types", 0),
-    ("terms", 0),
+    ("terms", 1),
     ("alf", 0),
     ("records", 1),
     ("settings", 1),

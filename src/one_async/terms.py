@@ -14,6 +14,7 @@ from uuid import UUID
 
 from .alf.spec import QC
 from .errors import InputError
+from .tables.arguments import date_range, qc_name
 
 #: Terms of ONE-api that have another name at the server.
 REST_NAMES = {"laboratory": "lab", "project": "projects"}
@@ -31,7 +32,7 @@ SESSION_TERMS = (
     "dataset_qc_lte",
 )
 INSERTION_TERMS = ("dataset", "laboratory", "number", "projects")
-EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api's time stamps can hold
+EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api sends for an open end
 MOST_REQUESTS = 500
 _SCALARS = (str, bytes, int, float, UUID, date, datetime, QC)
 
@@ -75,54 +76,6 @@ def as_list(value: Any) -> list[Any]:
     if isinstance(value, _SCALARS) or not isinstance(value, Iterable):
         return [value]
     return list(value)
-
-
-def day(value: Any, argument: str = "date_range") -> date:
-    """Read one date: a date, datetime, ISO text, numpy or pandas time stamp."""
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
-        return value
-    if hasattr(value, "astype"):  # numpy.datetime64
-        value = str(value)
-    if hasattr(value, "to_pydatetime"):
-        return value.to_pydatetime().date()  # type: ignore[no-any-return]
-    try:
-        return datetime.fromisoformat(value).date()
-    except (TypeError, ValueError):
-        pass
-    raise InputError.of(argument, value, "a date, a datetime, or text such as '2024-05-06'")
-
-
-def date_range(value: Any) -> tuple[date, date]:
-    """Read a range of dates, both ends included; a single date is that day, None an open end.
-
-    Accepts a date in any form that `day` reads, ``[start]``, ``[start, end]``, ``[None, end]``, ``[start, None]``,
-    also as a numpy array or Polars series.
-    """
-    if isinstance(value, str | date) or not isinstance(value, Iterable):
-        only = day(value)
-        return only, only
-    ends = list(value)
-    if len(ends) == 1:
-        ends.append(None)
-    if len(ends) != 2:
-        raise InputError.of("date_range", value, "one date, or a pair of dates of which either may be None")
-    start = EARLIEST if _missing(ends[0]) else day(ends[0])
-    end = LATEST if _missing(ends[1]) else day(ends[1])
-    return start, end
-
-
-def _missing(value: Any) -> bool:
-    return value is None or str(value) in {"NaT", ""}
-
-
-def qc_name(value: Any, argument: str) -> str:
-    """Give the name of a QC level that is given by name, number or member."""
-    try:
-        return QC.validate(value).name
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise InputError.of(argument, value, [level.name for level in QC]) from None
 
 
 def _number(kind: type[int] | type[float], value: Any, argument: str) -> str:
@@ -181,7 +134,7 @@ CHECKS: dict[str, Callable[[Any, str], str]] = {
     "chronic_insertion": _uuid,
     "histology": _boolean,
     "django": django,
-    "date": lambda value, name: day(value, name).isoformat(),
+    "date": lambda value, _: date_range(value)[0].isoformat(),
 }
 _SINGLE = frozenset({"performance_lte", "performance_gte", "dataset_qc_lte", "histology", "django", "json", "extended_qc"})
 
@@ -208,7 +161,8 @@ def rest_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
         if term in {"limit", "offset"}:  # ONE-api's page size: pages are this library's own business
             continue
         if term == "date_range":
-            fixed[name] = ",".join(end.isoformat() for end in date_range(value))
+            start, end = date_range(value)
+            fixed[name] = f"{max(start, EARLIEST)},{min(end, LATEST)}"
         elif term == "django":
             fixed[name] = django(value)
         elif term in _SINGLE:

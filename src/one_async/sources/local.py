@@ -1,0 +1,163 @@
+"""Answers of the cache tables, and of tables and server together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from ..errors import TablesNotFound
+from ..tables import query
+from ..tables.arguments import SEARCH_TERMS
+from .base import SessionDatasets, SessionKey, matching_keys
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..tables.catalogue import Catalogue
+    from .remote import RemoteSource
+
+NO_INSERTIONS = "the cache tables have no insertions; use query_type='remote'"
+#: Terms that insertions are searched by in tables.
+INSERTION_SEARCH = frozenset({*SEARCH_TERMS, "name", "model", "serial", "session"})
+
+
+class LocalSource:
+    """Look-ups in the cache tables, off the event loop."""
+
+    def __init__(self, catalogue: Catalogue, *, wildcards: bool) -> None:
+        self._catalogue = catalogue
+        self._wildcards = wildcards
+
+    async def search(self, terms: Mapping[str, Any]) -> pl.DataFrame:
+        """Give the sessions that match, latest date first."""
+        return await anyio.to_thread.run_sync(
+            lambda: query.search(self._catalogue, wildcards=self._wildcards, details=True, **terms)
+        )
+
+    async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
+        """Give the sessions with these ids; unknown ones are left out."""
+        return await anyio.to_thread.run_sync(lambda: query.find_sessions(self._catalogue, eids))
+
+    async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
+        """Give the sessions with these subjects, dates and numbers."""
+        return await anyio.to_thread.run_sync(lambda: matching_keys(self._catalogue.session_frame, keys))
+
+    async def datasets(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
+        """Give the datasets of each session that the tables know."""
+
+        def look() -> dict[str, SessionDatasets]:
+            table = self._catalogue.dataset_table
+            rows = {row["eid"]: row for row in query.find_sessions(self._catalogue, eids).iter_rows(named=True)}
+            return {eid: SessionDatasets(row, table.frame(table.rows_of(eid))) for eid, row in rows.items()}
+
+        return await anyio.to_thread.run_sync(look)
+
+    async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Give the insertions that match, latest session first."""
+        self._needs_insertions()
+        wanted = dict(terms)
+        sessions = wanted.pop("session", None)
+
+        def look() -> list[dict[str, Any]]:
+            frame = query.search_insertions(self._catalogue, wildcards=self._wildcards, details=True, **wanted)
+            rows = _insertion_rows(frame)
+            chosen = {sessions} if isinstance(sessions, str) else set(map(str, sessions or ()))
+            return [row for row in rows if sessions is None or row["session"] in chosen]
+
+        return await anyio.to_thread.run_sync(look)
+
+    async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
+        """Give all insertions of these sessions."""
+        return await self._insertions("eid", eids)
+
+    async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
+        """Give the insertions with these ids; unknown ones are left out."""
+        return await self._insertions("pid", pids)
+
+    async def subjects(self) -> list[str]:
+        """Give the names of the subjects that have sessions in the tables."""
+        return await anyio.to_thread.run_sync(query.list_subjects, self._catalogue)
+
+    def has_insertions(self) -> bool:
+        """Whether the tables include insertions."""
+        return "insertions" in self._catalogue.others
+
+    def _needs_insertions(self) -> None:
+        if not self.has_insertions():
+            raise TablesNotFound(NO_INSERTIONS)
+
+    async def _insertions(self, column: str, wanted: Sequence[str]) -> list[dict[str, Any]]:
+        import polars as pl
+
+        self._needs_insertions()
+        frame = self._catalogue.insertions().filter(pl.col(column).is_in(list(wanted)))
+        return await anyio.to_thread.run_sync(lambda: _insertion_rows(frame.collect()))
+
+
+def _insertion_rows(frame: Any) -> list[dict[str, Any]]:
+    """Name ids as the server's records do."""
+    return list(frame.rename({"pid": "id", "eid": "session"}).iter_rows(named=True))
+
+
+class AutoSource:
+    """The tables first; the server for what they cannot answer."""
+
+    def __init__(self, local: LocalSource, remote: RemoteSource) -> None:
+        self._local = local
+        self._remote = remote
+
+    async def search(self, terms: Mapping[str, Any]) -> pl.DataFrame:
+        """Ask the tables, or the server where a term is not one of the tables'."""
+        source = self._local if set(terms) <= set(SEARCH_TERMS) else self._remote
+        return await source.search(terms)
+
+    async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
+        """Give the sessions with these ids; those that the tables lack are asked for."""
+        found = await self._local.sessions(eids)
+        missing = sorted(set(eids) - set(found["eid"]))
+        return _joined(found, await self._remote.sessions(missing)) if missing else found
+
+    async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
+        """Give the sessions with these subjects, dates and numbers; those that the tables lack are asked for."""
+        found = await self._local.find_sessions(keys)
+        known = set(found.select("subject", "date", "number").iter_rows())
+        missing = [key for key in keys if tuple(key) not in known]
+        return _joined(found, await self._remote.find_sessions(missing)) if missing else found
+
+    async def datasets(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
+        """Give each session's datasets; sessions that the tables lack are asked for."""
+        found = await self._local.datasets(eids)
+        missing = [eid for eid in eids if eid not in found]
+        return {**found, **await self._remote.datasets(missing)} if missing else found
+
+    async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Ask the tables if they have insertions and know all the terms, else the server."""
+        if self._local.has_insertions() and set(terms) <= INSERTION_SEARCH:
+            return await self._local.search_insertions(terms)
+        return await self._remote.search_insertions(terms)
+
+    async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
+        """Ask the tables if they have insertions of all the sessions, else the server."""
+        if self._local.has_insertions():
+            rows = await self._local.insertions_of(eids)
+            if {row["session"] for row in rows} >= set(eids):
+                return rows
+        return await self._remote.insertions_of(eids)
+
+    async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
+        """Give the insertions with these ids; those that the tables lack are asked for."""
+        rows = await self._local.insertions(pids) if self._local.has_insertions() else []
+        missing = sorted(set(pids) - {row["id"] for row in rows})
+        return rows + (await self._remote.insertions(missing) if missing else [])
+
+    async def subjects(self) -> list[str]:
+        """Give the names of the subjects that have sessions in the tables."""
+        return await self._local.subjects()
+
+
+def _joined(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.concat([first, second.select(first.columns)])
