@@ -1,0 +1,136 @@
+"""The token: get it, keep it, renew it once. No HTTP here: how to ask the server is handed in."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.to_thread
+
+from one_async.errors import ConfigurationError, LoginError
+from one_async.types import TokenStore
+
+#: Exchange a user name and password for a token; raises LoginError if the server refuses them.
+Ask = Callable[[str, str], Awaitable[str]]
+
+
+class Credentials:
+    """Who the user is on one server, and the token that proves it. One event loop's; one lock for all its tasks."""
+
+    def __init__(
+        self,
+        base_url: str,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        store: TokenStore | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.user = username
+        self.token: str | None = token
+        self._password = password
+        self._given = token
+        self._store = store
+        self._looked = token is not None
+        self._lock = anyio.Lock()
+        self._refusal: LoginError | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.base_url!r}, user={self.user!r})"
+
+    def rebind(self) -> None:
+        """Belong to the event loop that is running now."""
+        self._lock = anyio.Lock()
+
+    async def identify(self) -> str:
+        """Give what tells this user's answers from others', before any request; looks into the token store once.
+
+        Of a bare token it is a digest, since only the server knows whose it is.
+        """
+        if not self._looked:
+            async with self._lock:
+                await self._look()
+        if self._given is not None:
+            return "token " + hashlib.sha256(f"one_async cache user\0{self._given}".encode()).hexdigest()
+        return f"user {self.user}" if self.user else "nobody"
+
+    async def obtain(self, ask: Ask) -> str:
+        """Give the token: the one at hand, the stored one, or a new one for the password."""
+        if self.token is not None:
+            return self.token
+        async with self._lock:
+            await self._look()
+            if self.token is None:
+                await self._login(ask)
+            return self._sure()
+
+    async def renew(self, refused: str, ask: Ask) -> str:
+        """Give another token than the refused one; tasks that were refused together log in once."""
+        async with self._lock:
+            if self.token == refused:
+                self.token = None
+                if not (self.user and self._password):
+                    await self._forget_stored()
+                    raise self.missing(f"{self.base_url} does not accept the token (any more)")
+                await self._login(ask)
+            return self._sure()
+
+    async def login(self, password: str | None, force: bool, ask: Ask) -> None:
+        """Log in now, with a new password if one is given; does nothing if a token is at hand and not ``force``."""
+        async with self._lock:
+            if password is not None:
+                self._password, self._refusal = password, None
+            await self._look()
+            if force or self.token is None:
+                await self._login(ask)
+
+    async def logout(self) -> None:
+        """Forget token, password and user, here and in the token store."""
+        async with self._lock:
+            await self._forget_stored()
+            self.user = self.token = self._password = self._given = None
+            self._looked = True
+
+    def missing(self, reason: str = "") -> LoginError:
+        """Say what to set, and how."""
+        reason = reason or f"no credentials for {self.base_url}"
+        return LoginError(
+            f"{reason}: give username= and password=, or token=, or set the environment variables ONE_USERNAME "
+            "and ONE_PASSWORD, or ONE_TOKEN; accounts are registered with the database that is asked",
+            url=self.base_url,
+        )
+
+    async def _login(self, ask: Ask) -> None:
+        if not (self.user and self._password):
+            raise self.missing()
+        if self._refusal is not None:  # a wrong password is asked once, however many tasks want it
+            raise copy.copy(self._refusal)
+        try:
+            self.token = await ask(self.user, self._password)
+        except LoginError as refusal:
+            self._refusal = refusal
+            raise
+        self._given = None if self._given is None else self.token
+        if self._store is not None:
+            await anyio.to_thread.run_sync(self._store.save, self.base_url, self.user, self.token)
+
+    async def _look(self) -> None:
+        if self._looked:
+            return
+        self._looked = True
+        if self._store is None:
+            return
+        found = await anyio.to_thread.run_sync(self._store.load, self.base_url, self.user)
+        if found is not None:
+            self.user, self.token = found
+
+    async def _forget_stored(self) -> None:
+        if self._store is not None and self.user:
+            await anyio.to_thread.run_sync(self._store.delete, self.base_url, self.user)
+
+    def _sure(self) -> str:
+        if self.token is None:
+            raise ConfigurationError("logged out meanwhile")
+        return self.token

@@ -1,0 +1,539 @@
+"""AsyncAlyxClient: the REST interface of one Alyx database for one user."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from datetime import date, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from uuid import UUID
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import current_token
+
+from one_async.alyx import caching, paging
+from one_async.alyx.connections import Connections
+from one_async.alyx.http import Answer, Terms, Timeouts, Transport
+from one_async.alyx.login import Credentials
+from one_async.alyx.paging import Page, Row
+from one_async.alyx.schema import ADDRESS, HEADERS, METHODS, EndpointDescription, Schema
+from one_async.errors import ConfigurationError, InputError, StaleAnswerWarning
+from one_async.types import Expiry, TokenStore, Wire
+
+SCHEMA_EXPIRY = timedelta(weeks=1)
+_stale: ContextVar[list[str] | None] = ContextVar("one_async_stale_answers", default=None)
+
+
+@contextmanager
+def one_warning() -> Iterator[None]:
+    """Gather what is to be said about old answers inside, and say it once (StaleAnswerWarning) at the end."""
+    if _stale.get() is not None:
+        yield
+        return
+    notes: list[str] = []
+    token = _stale.set(notes)
+    try:
+        yield
+    finally:
+        _stale.reset(token)
+        if notes:
+            more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
+            warnings.warn(f"{notes[0]}{more}", StaleAnswerWarning, stacklevel=3)
+
+
+class AsyncAlyxClient:
+    """The REST interface of an Alyx database.
+
+    Constructing does nothing but remember; the first request opens connections and the cache file, ``aclose`` or the
+    end of ``async with`` closes them. All of that belongs to one event loop, asyncio's or trio's.
+
+    Parameters: ``token``, or ``username`` and ``password``, or a ``token_store`` that has one; ``cache_dir`` is where
+    the REST cache lies (None: in memory); ``cache_rest`` "GET" or None for no cache; ``default_expiry`` how old a stored
+    answer may be; ``cache_storage`` "redis://…" to share the cache between machines; ``timeout`` in seconds for the
+    next bytes of an answer; ``transport`` takes the network's place in tests.
+    Raises InputError for what cannot be meant.
+
+    >>> async with AsyncAlyxClient("http://127.0.0.1:8000", username="demo", password="demo") as alyx:
+    ...     sessions = await alyx.rest("sessions", "list", lab="cortexlab")
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        cache_dir: Path | str | None = None,
+        cache_rest: str | None = "GET",
+        default_expiry: Expiry = caching.DEFAULT_EXPIRY,
+        token_store: TokenStore | None = None,
+        max_connections: int = 32,
+        cache_storage: str | None = None,
+        timeout: Timeouts | float | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._base_url = _base(base_url)
+        if max_connections < 1:
+            raise InputError.of("max_connections", max_connections, "1 or more")
+        self._cache_dir = None if cache_dir is None else Path(cache_dir)
+        self._cache_storage = cache_storage
+        self._max_connections = max_connections
+        self._timeouts = Timeouts.of(timeout)
+        self._transport = transport
+        self._token_store = token_store
+        self._credentials = Credentials(self._base_url, username, password, token, token_store)
+        self.cache_mode = cache_rest
+        self.default_expiry = default_expiry
+        #: What ``no_cache`` knows this client by; the blocking face of a client has the same.
+        self.cache_scope = secrets.token_hex(8)
+        self._connections: Connections | None = None
+        self._loop: object = None
+        self._schema: tuple[Schema, float] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._base_url!r}, user={self.user!r})"
+
+    async def __aenter__(self) -> Self:
+        self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close connections and the cache file; the next request would open them again."""
+        connections, self._connections, self._loop = self._connections, None, None
+        if connections is not None:
+            with anyio.CancelScope(shield=True):
+                await connections.aclose()
+
+    # ---- settings
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, without a slash at its end."""
+        return self._base_url
+
+    @property
+    def user(self) -> str | None:
+        """The user's name; None as long as only the token store, or of a bare token only the server, knows it."""
+        return self._credentials.user
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether a token is at hand (a stored one is looked for by the first request)."""
+        return self._credentials.token is not None
+
+    @property
+    def cache_mode(self) -> str | None:
+        """The method whose answers are kept: "GET", or None for no cache."""
+        return self._cache_mode
+
+    @cache_mode.setter
+    def cache_mode(self, mode: str | None) -> None:
+        if mode is not None and mode.upper() != "GET":
+            raise InputError.of("cache_rest", mode, "'GET' or None")
+        self._cache_mode = mode and mode.upper()
+
+    @property
+    def default_expiry(self) -> Expiry:
+        """How old a stored answer may be: a timedelta or seconds, None for any age; counts at once, for stored ones too."""
+        return self._default_expiry
+
+    @default_expiry.setter
+    def default_expiry(self, expiry: Expiry) -> None:
+        caching.max_age(expiry)
+        self._default_expiry = expiry
+
+    # ---- login
+
+    async def authenticate(
+        self,
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        token: str | None = None,
+        force: bool = False,
+    ) -> None:
+        """Log in now; without arguments with what is known, and only if there is no token yet or with ``force``.
+
+        Raises LoginError if the server refuses, ServerUnreachable if it does not answer. Another user's stored answers
+        are not seen by this one.
+        """
+        if token is not None or (username is not None and username != self.user):
+            connections = self._open()
+            name = username if token is None else username or None
+            self._credentials = Credentials(self._base_url, name, password, token, self._token_store)
+            await connections.switch(self._credentials)
+            password = None
+        if token is None:
+            stack = await self._open().stack()
+            await self._credentials.login(password, force, stack.login.ask)
+
+    async def logout(self) -> None:
+        """Forget token, password and user, here and in the token store, and the user's stored answers."""
+        await self.clear_rest_cache()
+        await self._credentials.logout()
+        await self._open().switch(self._credentials)
+
+    # ---- REST
+
+    async def rest(
+        self,
+        endpoint: str,
+        action: str | None = None,
+        id: UUID | str | None = None,
+        data: Any = None,
+        files: Mapping[str, Any] | None = None,
+        no_cache: bool = False,
+        expires: Expiry = None,
+        **filters: Any,
+    ) -> Any:
+        """Ask an endpoint for a list of records, for one, or to change one.
+
+        ``list`` gives all records that match as a list of dicts, in the server's order, each once; ``limit`` and
+        ``offset`` cut it. ``id`` narrows it to one. Filters that are None are left out; lists are joined by commas.
+        ``read`` gives one dict; ``id`` is an id or name, or a path or URL that ends in it. ``create``, ``update`` and
+        ``partial_update`` send ``data`` (and ``files``) and give the record; ``delete`` gives None. A write makes the
+        stored answers of the endpoint stale. Without an action: what the endpoint can do (print it).
+        ``expires`` is how old a stored answer may be here; ``no_cache`` goes round the cache.
+
+        Raises InputError for endpoints, actions and filters that the server does not document, since Alyx ignores
+        unknown filters and gives every row; NotFound, LoginError, StatusError, AnswerError, ServerUnreachable.
+        Warns IncompleteListWarning if rows stayed away, StaleAnswerWarning if an old answer had to do.
+        """
+        with one_warning():
+            name, _, query = endpoint.strip("/").partition("?")
+            if query:
+                action, filters = "list", {**dict(parse_qsl(query)), **filters}
+            documented = await self.schema()
+            if action is None:
+                return documented.describe(name)
+            action = action.replace("-", "_")
+            documented.check(name, action)
+            if action == "list":
+                params = _params(_with_id(filters, id))
+                documented.check_filters(name, params)
+                return await self._list(name, params, self._terms(expires, no_cache))
+            if filters:
+                raise InputError.of(next(iter(filters)), "…", f"for lists, not for {action}")
+            address = f"/{name}" if action == "create" else f"/{name}/{_last(id, name, action)}"
+            if action == "read":
+                return await self.get(address, expires=expires, no_cache=no_cache)
+            if action != "delete" and not data:
+                raise InputError.of("data", data, f"the fields of {name}: {_names(documented, name, action)}")
+            return await self._write(METHODS[action], address, data, files)
+
+    async def get(self, path_or_url: str, *, expires: Expiry = None, no_cache: bool = False) -> Any:
+        """Give the JSON of an address of this server; of a list all pages, as a list.
+
+        Raises InputError for other servers' addresses, and as ``rest`` does.
+        """
+        with one_warning():
+            url = self._url(path_or_url)
+            terms = self._terms(expires, no_cache)
+            answer = await self._ask("GET", url, terms=terms)
+            if not paging.is_page(answer.json):
+                return answer.json
+            page = paging.page_of(answer.json, url)
+            query = dict(parse_qsl(urlsplit(url).query))
+            if page.last or "limit" in query:
+                return paging.distinct(page.rows)
+            return await self._list(urlsplit(url).path.strip("/"), query, terms)
+
+    async def post(self, path_or_url: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
+        """Send data to an address; gives the answer's JSON."""
+        return await self._write("POST", path_or_url, data, files)
+
+    async def put(self, path_or_url: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
+        """Replace the record at an address; gives the answer's JSON."""
+        return await self._write("PUT", path_or_url, data, files)
+
+    async def patch(self, path_or_url: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
+        """Change fields of the record at an address; gives the answer's JSON."""
+        return await self._write("PATCH", path_or_url, data, files)
+
+    async def delete(self, path_or_url: str) -> Any:
+        """Delete the record at an address."""
+        return await self._write("DELETE", path_or_url, None, None)
+
+    async def pages(
+        self,
+        endpoint: str,
+        *,
+        no_cache: bool = False,
+        expires: Expiry = None,
+        limit: int = paging.PAGE,
+        **filters: Any,
+    ) -> AsyncIterator[list[Row]]:
+        """Stream a list: pages of ``limit`` rows (at most 1000), in order, each row once, a few asked ahead.
+
+        Warns IncompleteListWarning at the end if rows stayed away: unlike ``rest`` it cannot read twice.
+        """
+        with one_warning():
+            params = await self._checked(endpoint, filters)
+        gathered = paging.Gathered()
+        ask = self._pager(endpoint, params, self._terms(expires, no_cache))
+        async for page in paging.in_order(ask, min(limit, paging.PAGE), 0, None):
+            if rows := gathered.add(page):
+                yield rows
+        if gathered.suspicious:
+            paging.warn_incomplete(endpoint, gathered)
+
+    async def page(
+        self,
+        endpoint: str,
+        limit: int,
+        offset: int,
+        *,
+        no_cache: bool = False,
+        expires: Expiry = None,
+        **filters: Any,
+    ) -> Page:
+        """Give one page as the server gives it: its count, its rows, and whether it is the last."""
+        with one_warning():
+            params = await self._checked(endpoint, filters)
+            return await self._pager(endpoint, params, self._terms(expires, no_cache))(limit, offset)
+
+    # ---- the schema
+
+    async def schema(self) -> Schema:
+        """Give what the server documents; asked once a week, and kept in memory beside the cache."""
+        connections = self._open()
+        async with connections.lock:
+            now = anyio.current_time()
+            if self._schema is None or now - self._schema[1] > SCHEMA_EXPIRY.total_seconds():
+                terms = self._terms(SCHEMA_EXPIRY, False)
+                answer = await self._ask("GET", self._url(ADDRESS), terms=terms, headers=HEADERS)
+                self._schema = (Schema(answer.json), now)
+            return self._schema[0]
+
+    async def list_endpoints(self) -> list[str]:
+        """Name all endpoints that the server documents, sorted."""
+        with one_warning():
+            return (await self.schema()).endpoints
+
+    async def describe_endpoint(self, endpoint: str, action: str | None = None) -> EndpointDescription:
+        """Say what an endpoint takes: actions, filters, fields. Print it to read it."""
+        with one_warning():
+            return (await self.schema()).describe(endpoint, action and action.replace("-", "_"))
+
+    async def clear_rest_cache(self) -> None:
+        """Forget this user's stored answers of this server."""
+        self._schema = None
+        stack = await self._open().stack()
+        await stack.clear()
+
+    @property
+    def wire(self) -> Wire:
+        """Bodies in pieces, of any host; the token goes to this server alone, and nothing through the cache."""
+        return _LazyWire(self)
+
+    # ---- inside
+
+    def _open(self) -> Connections:
+        loop = current_token()
+        if self._connections is None:
+            self._connections = Connections(
+                self._base_url,
+                self._credentials,
+                self._timeouts,
+                self._max_connections,
+                self._cache_dir,
+                self._cache_storage,
+                self._transport,
+            )
+            self._loop = loop
+        elif self._loop != loop:
+            raise ConfigurationError(
+                f"this {type(self).__name__} is open on another event loop; make one for each loop, or close it first"
+            )
+        return self._connections
+
+    def _terms(self, expires: Expiry, no_cache: bool) -> Terms | None:
+        age = caching.max_age(expires, self._default_expiry)
+        if no_cache or self._cache_mode is None or caching.goes_around(self.cache_scope):
+            return None
+        return Terms(age)
+
+    async def _ask(self, method: str, url: str, **options: Any) -> Answer:
+        stack = await self._open().stack()
+        answer = await stack.ask(method, url, **options)
+        if answer.stale is not None:
+            notes = _stale.get()
+            if notes is None:
+                warnings.warn(answer.stale, StaleAnswerWarning, stacklevel=2)
+            else:
+                notes.append(answer.stale)
+        return answer
+
+    async def _write(self, method: str, path_or_url: str, data: Any, files: Mapping[str, Any] | None) -> Any:
+        url = self._url(path_or_url)
+        body: dict[str, Any] = {}
+        if files is not None:
+            body = {"files": await anyio.to_thread.run_sync(_read_files, files), "data": data}
+        elif isinstance(data, str | bytes):
+            body = {"content": data, "headers": {"Content-Type": "application/json"}}
+        elif data is not None:
+            body = {"json": _plain(data)}
+        stack = await self._open().stack()
+        try:
+            return (await self._ask(method, url, **body)).json
+        finally:  # also after an error: Alyx has 500 answers to writes that it made
+            with anyio.CancelScope(shield=True):
+                await stack.wrote(url)
+
+    async def _checked(self, endpoint: str, filters: Mapping[str, Any]) -> dict[str, str]:
+        documented = await self.schema()
+        documented.check(endpoint, "list")
+        params = _params(filters)
+        documented.check_filters(endpoint, params)
+        return params
+
+    async def _list(self, endpoint: str, params: dict[str, str], terms: Terms | None) -> list[Row]:
+        given = {key: _whole(key, params[key]) for key in ("limit", "offset") if key in params}
+        ask = self._pager(endpoint, {k: v for k, v in params.items() if k not in given}, terms)
+        if not given:
+            return await paging.read_all(ask, endpoint)
+        start = given.get("offset", 0)
+        stop = start + given["limit"] if "limit" in given else None
+        pages = paging.in_order(ask, min(given.get("limit", paging.PAGE), paging.PAGE), start, stop)
+        return paging.distinct([row async for page in pages for row in page.rows])
+
+    def _pager(self, endpoint: str, params: Mapping[str, str], terms: Terms | None) -> paging.AskPage:
+        url = self._url(endpoint)
+        since = 0.0
+
+        async def ask(limit: int, offset: int) -> Page:
+            # Pages of one list belong together: none may be older than the first.
+            nonlocal since
+            query = dict(
+                sorted({**params, "limit": str(limit), **({"offset": str(offset)} if offset else {})}.items())
+            )
+            wanted = terms and Terms(terms.max_age, since)
+            answer = await self._ask("GET", url, params=query, terms=wanted, slow=True)
+            since = since or answer.asked
+            return paging.page_of(answer.json, url)
+
+        return ask
+
+    def _url(self, path_or_url: str) -> str:
+        if path_or_url.startswith(("http://", "https://")):
+            if not (path_or_url + "/").startswith((self._base_url + "/", self._base_url + "?")):
+                raise InputError.of("url", path_or_url, f"addresses of {self._base_url}")
+            return path_or_url
+        return f"{self._base_url}/{path_or_url.lstrip('/')}"
+
+
+class _LazyWire:
+    """The wire of a client, opened with it."""
+
+    def __init__(self, client: AsyncAlyxClient) -> None:
+        self._client = client
+
+    def open(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> Any:
+        return self._client._open().wire.open(url, method=method, headers=headers, auth=auth)
+
+
+def _base(url: str) -> str:
+    parts = urlsplit(url if isinstance(url, str) else "")
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or parts.query
+        or parts.path.strip("/")
+    ):
+        raise InputError.of("base_url", url, "http(s)://host[:port], without path or credentials")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]:
+    """Narrow a list to one record, as ONE-api does: lists give less of a record than ``read``, and faster."""
+    if id is None:
+        return dict(filters)
+    parts = [p for p in (_text("django", filters.get("django")), f"pk,{str(id).rsplit('/', 1)[-1]}") if p]
+    return {**filters, "django": ",".join(parts)}
+
+
+def _params(filters: Mapping[str, Any]) -> dict[str, str]:
+    return {name: text for name, value in filters.items() if (text := _text(name, value)) is not None}
+
+
+def _text(name: str, value: Any) -> str | None:
+    """Write a filter's value as Alyx reads it; refuse empty ones, which Alyx takes for no filter at all."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping | bytes):
+        raise InputError.of(name, value, "text, numbers, dates, ids, or lists of these")
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        text = ",".join(_text(name, item) or "None" for item in value)
+    else:
+        text = value.isoformat() if isinstance(value, date) else str(value)
+    if not text:
+        raise InputError.of(name, value, "something not empty (Alyx would give every row), or None")
+    return text
+
+
+def _last(id: UUID | str | None, endpoint: str, action: str) -> str:
+    text = "" if id is None else str(id).rstrip("/")
+    last = text.rsplit("/", 1)[-1]
+    if text.startswith(("http://", "https://")):
+        last = unquote(last)
+    if last in ("", ".", ".."):
+        raise InputError.of("id", id, f"the id or name of one of {endpoint}, for {action}")
+    with suppress(ValueError):
+        last = str(UUID(last)) if len(last) in (32, 36) else last
+    return quote(last, safe="")
+
+
+def _whole(name: str, text: str) -> int:
+    if not text.isdecimal() or (name == "limit" and int(text) == 0):
+        raise InputError.of(name, text, "a whole number, 1 or more" if name == "limit" else "a whole number")
+    return int(text)
+
+
+def _names(documented: Schema, endpoint: str, action: str) -> str:
+    fields = documented.describe(endpoint, action).actions[action].fields
+    return ", ".join(f"{f.name} (required)" if f.required else f.name for f in fields)
+
+
+def _plain(data: Any) -> Any:
+    """Make ids, dates and paths text, as JSON has neither."""
+    if isinstance(data, Mapping):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple | set | frozenset):
+        return [_plain(item) for item in data]
+    if isinstance(data, date):
+        return data.isoformat()
+    return data if data is None or isinstance(data, str | int | float | bool) else str(data)
+
+
+def _read_files(files: Mapping[str, Any]) -> dict[str, Any]:
+    """Read open files and paths, in a thread, so that nothing is read while the event loop waits."""
+    return {name: _read_file(name, given) for name, given in files.items()}
+
+
+def _read_file(name: str, given: Any) -> Any:
+    if isinstance(given, Path):
+        return (given.name, given.read_bytes())
+    if hasattr(given, "read"):
+        return (Path(getattr(given, "name", name)).name, given.read())
+    return given

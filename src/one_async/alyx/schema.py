@@ -1,0 +1,190 @@
+"""The endpoints, actions and fields that the server documents (OpenAPI). Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from one_async.errors import AnswerError, InputError
+from one_async.types import JSON
+
+ADDRESS = "/api/schema"
+HEADERS = {"Accept": "application/vnd.oai.openapi+json", "Accept-Version": "3.0"}
+METHODS = {
+    "list": "GET",
+    "read": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "partial_update": "PATCH",
+    "delete": "DELETE",
+}
+#: Parts of the server that are no endpoints of records.
+HIDDEN = frozenset({"api", "auth-token", "docs", ""})
+#: Understood, though the schema does not list them: these endpoints answer lists without filter classes.
+UNLISTED: Mapping[str, frozenset[str]] = {
+    "check-protected": frozenset({"path", "filenames", "created_by", "hostname", "name", "projects", "labs"}),
+    "water-requirement": frozenset({"start_date", "end_date"}),
+    "cache.zip": frozenset({"tag"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A filter or a field of a record, as the server documents it."""
+
+    name: str
+    type: str = ""
+    description: str = ""
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        notes = [self.type, "required" if self.required else "", " | ".join(self.choices), self.description]
+        return f"{self.name}: " + ", ".join(note for note in notes if note)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionDescription:
+    """What one action of an endpoint takes."""
+
+    endpoint: str
+    action: str
+    method: str
+    url: str
+    filters: tuple[Field, ...] = ()
+    fields: tuple[Field, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{self.action}: {self.method} {self.url}"]
+        for title, entries in (("filters", self.filters), ("fields", self.fields)):
+            if entries:
+                lines += [f"  {title}", *(f"    {entry}" for entry in entries)]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDescription:
+    """What an endpoint can do; print it to read it."""
+
+    endpoint: str
+    description: str
+    actions: Mapping[str, ActionDescription] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "\n".join([self.endpoint, *(str(action) for action in self.actions.values())])
+
+
+class Schema:
+    """The server's OpenAPI document, by endpoint and action."""
+
+    def __init__(self, raw: JSON) -> None:
+        if not isinstance(raw, dict) or not isinstance(raw.get("paths"), dict):
+            raise AnswerError(f"{ADDRESS} did not answer with an OpenAPI document")
+        self._components: JSON = raw.get("components", {}).get("schemas", {})
+        self._actions: dict[str, dict[str, tuple[str, JSON]]] = {}
+        for path, operations in raw["paths"].items():
+            endpoint = path.strip("/").split("/", 1)[0]
+            if endpoint in HIDDEN:
+                continue
+            actions = self._actions.setdefault(endpoint, {})
+            for method, operation in operations.items():
+                action = _action(path, method)
+                if action is not None:
+                    actions.setdefault(action, (path, operation))
+
+    @property
+    def endpoints(self) -> list[str]:
+        """All endpoints, sorted."""
+        return sorted(self._actions)
+
+    def actions(self, endpoint: str) -> list[str]:
+        """The actions of an endpoint, sorted."""
+        self.check(endpoint)
+        return sorted(self._actions[endpoint])
+
+    def check(self, endpoint: str, action: str | None = None) -> None:
+        """Raise InputError for an endpoint or action that the server does not document."""
+        if endpoint not in self._actions:
+            raise InputError.of("endpoint", endpoint, near(endpoint, self._actions))
+        if action is not None and action not in self._actions[endpoint]:
+            raise InputError.of("action", action, f"{', '.join(self.actions(endpoint))} (of {endpoint})")
+
+    def filters(self, endpoint: str) -> tuple[str, ...]:
+        """The filters of an endpoint's list, sorted."""
+        operation = self._actions.get(endpoint, {}).get("list", ("", {}))[1]
+        return tuple(sorted(p["name"] for p in operation.get("parameters", []) if p.get("in") == "query"))
+
+    def check_filters(self, endpoint: str, names: Iterable[str]) -> None:
+        """Raise InputError for a filter the server would ignore, since it would then give every row."""
+        known = {*self.filters(endpoint), *UNLISTED.get(endpoint, ()), "limit", "offset"}
+        for name in names:
+            if name not in known:
+                raise InputError.of(name, "…", f"as filter of {endpoint}: {near(name, known)}")
+
+    def describe(self, endpoint: str, action: str | None = None) -> EndpointDescription:
+        """Say what an endpoint, or one action of it, takes."""
+        self.check(endpoint, action)
+        names = self.actions(endpoint) if action is None else [action]
+        described = {name: self._describe(endpoint, name) for name in names}
+        text = self._actions[endpoint][names[0]][1].get("description", "")
+        return EndpointDescription(endpoint, text, described)
+
+    def row(self, endpoint: str, action: str = "list") -> JSON:
+        """Give the JSON schema of one record as ``list`` or ``read`` answers it; empty where none is documented."""
+        self.check(endpoint, action)
+        responses = self._actions[endpoint][action][1].get("responses", {})
+        content = responses.get("200", {}).get("content", {}).get("application/json", {})
+        found = self._resolve(content.get("schema", {}))
+        if "results" in found.get("properties", {}):
+            found = self._resolve(found["properties"]["results"])
+        return self._resolve(found.get("items", found))
+
+    def _describe(self, endpoint: str, action: str) -> ActionDescription:
+        path, operation = self._actions[endpoint][action]
+        filters = tuple(
+            Field(
+                p["name"],
+                p.get("schema", {}).get("type", ""),
+                " ".join(p.get("description", "").split()),
+                p.get("required", False),
+                tuple(map(str, p.get("schema", {}).get("enum", ()))),
+            )
+            for p in operation.get("parameters", [])
+            if p.get("in") == "query"
+        )
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+        body = self._resolve(content.get("schema", {}))
+        required = set(body.get("required", ()))
+        fields = tuple(
+            Field(name, self._type(of), " ".join(of.get("description", "").split()), name in required)
+            for name, of in body.get("properties", {}).items()
+            if not of.get("readOnly")
+        )
+        return ActionDescription(endpoint, action, METHODS[action], path, filters, fields)
+
+    def _type(self, of: JSON) -> str:
+        return str(self._resolve(of).get("type", "")) + (" or null" if of.get("nullable") else "")
+
+    def _resolve(self, schema: JSON) -> JSON:
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            found = self._components.get(reference.rsplit("/", 1)[-1], {})
+            return found if isinstance(found, dict) else {}
+        return schema
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """List what is accepted, the closest matches first."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    listed = ", ".join(names)
+    return f"did you mean {' or '.join(close)}? ({listed})" if close else listed
+
+
+def _action(path: str, method: str) -> str | None:
+    if method == "get":
+        return "read" if "{" in path else "list"
+    if method == "post":
+        return None if "{" in path else "create"
+    return {"put": "update", "patch": "partial_update", "delete": "delete"}.get(method)

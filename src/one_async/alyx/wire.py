@@ -1,0 +1,153 @@
+"""Bodies in pieces: data files and cache.zip. Never through the REST cache."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+import anyio.to_thread
+
+from one_async.alyx.http import KEEPALIVE, Login, Timeouts, Transport, httpx, is_invalid_token, origin
+from one_async.errors import AnswerError, InputError, ServerUnreachable
+
+
+class HttpStream:
+    """An answer whose body is read in pieces (a ByteStream)."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+
+    @property
+    def url(self) -> str:
+        """The address that answered, after redirects."""
+        return str(self._response.url)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._response.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header fields, names in any case."""
+        return self._response.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the bytes as they stand on the server; raises ServerUnreachable if the connection breaks."""
+        try:
+            async for chunk in self._response.aiter_raw():
+                yield chunk
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"{self.url}: the connection broke ({error})", url=self.url) from error
+
+
+class HttpWire:
+    """Opens addresses of any host; the token goes to its own server alone.
+
+    At most ``max_connections`` bodies are open at once; whoever asks for more waits.
+    """
+
+    def __init__(
+        self,
+        login: Callable[[], Awaitable[Login]],
+        base_url: str,
+        timeouts: Timeouts,
+        max_connections: int,
+        inner: Transport | None,
+    ) -> None:
+        self._login, self._origin, self._inner = login, origin(base_url), inner
+        self._timeout = httpx.Timeout(timeouts.list, connect=timeouts.connect, pool=None)
+        self._slots = anyio.Semaphore(max_connections)
+        self._lock = anyio.Lock()
+        self._client: httpx.AsyncClient | None = None
+
+    @asynccontextmanager
+    async def open(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> AsyncIterator[HttpStream]:
+        """Start a request; credentials are dropped when a redirect leads to another host.
+
+        Addresses of the Alyx server itself get its token, renewed once if it is refused, unless ``auth`` is given.
+        Raises ServerUnreachable when no connection can be made, LoginError when there is no token to be had.
+        Does not retry.
+        """
+        asked = {"Accept-Encoding": "identity", **(headers or {})}
+        own = (
+            auth is None
+            and "authorization" not in {name.lower() for name in asked}
+            and _origin(url) == self._origin
+        )
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._slots)
+            login = await self._login() if own else None
+            token = await login.credentials.obtain(login.ask) if login else None
+            response = await self._send(stack, method, url, asked, auth, token)
+            if login and token and response.status_code == 403 and await _refused(response):
+                token = await login.credentials.renew(token, login.ask)
+                response = await self._send(stack, method, url, asked, auth, token)
+            yield HttpStream(response)
+
+    async def _send(
+        self,
+        stack: AsyncExitStack,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        auth: tuple[str, str] | None,
+        token: str | None,
+    ) -> httpx.Response:
+        client = self._client or await self._open()
+        if token is not None:
+            headers = {**headers, "Authorization": f"Token {token}"}
+        try:
+            request = client.build_request(method, url, headers=headers)
+            response = await client.send(request, stream=True, auth=httpx.BasicAuth(*auth) if auth else None)
+        except httpx.TooManyRedirects as error:
+            raise AnswerError(f"{url} redirects without end", url=url) from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise InputError.of("url", url, "http or https addresses") from error
+        except httpx.TransportError as error:
+            text = f"{url}: no answer ({error or type(error).__name__})"
+            raise ServerUnreachable(text, url=url, slow=isinstance(error, httpx.TimeoutException)) from error
+        stack.push_async_callback(response.aclose)
+        return response
+
+    async def _open(self) -> httpx.AsyncClient:
+        async with self._lock:
+            if self._client is None:
+                context = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+                limits = httpx.Limits(
+                    max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE
+                )
+                self._client = httpx.AsyncClient(
+                    verify=context,
+                    limits=limits,
+                    timeout=self._timeout,
+                    follow_redirects=True,
+                    transport=self._inner,
+                )
+            return self._client
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+
+def _origin(url: str) -> str:
+    try:
+        return origin(url)
+    except httpx.InvalidURL as error:
+        raise InputError.of("url", url, "http or https addresses") from error
+
+
+async def _refused(response: httpx.Response) -> bool:
+    await response.aread()
+    return is_invalid_token(response)
