@@ -35,7 +35,7 @@ class Searching(Converting):
             if not own:
                 raise InputError.of("endpoint", endpoint, ("sessions", "insertions"))
             return tuple(dict.fromkeys(own))
-        filters = await self.alyx.filters(endpoint)
+        filters = (await self.alyx.schema()).filters(endpoint)
         return tuple(sorted({*own, *filters} - {"lab", "limit", "offset"} if own else set(filters)))
 
     @overload

@@ -1,0 +1,97 @@
+"""Sessions: `nox` runs tests, lint and types; `nox -l` lists all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.default_venv_backend = "venv"
+
+ROOT = Path(__file__).parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYTHONS = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if "Python :: 3." in line]
+ORACLE = "ONE-api==3.6.1"
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    """Install the project as a user would, from a built wheel, with what its tests need."""
+    session.install(f".[{','.join(extras or ('all', 'dev'))}]")
+
+
+def oracle(session: nox.Session) -> str:
+    """Make an environment of its own for ONE-api, and give its interpreter's path."""
+    folder = Path(session.cache_dir) / "one-api"
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not python.exists():
+        session.run(sys.executable, "-m", "venv", str(folder), external=True)
+        session.run(str(python), "-m", "pip", "install", "-q", ORACLE, external=True)
+    return str(python)
+
+
+@nox.session(python=PYTHONS if os.environ.get("ONE_ASYNC_ALL_PYTHONS") else None)
+def tests(session: nox.Session) -> None:
+    """Run the ordinary tests with branch coverage."""
+    install(session)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "-q", success_codes=[0, 1])
+    session.run("coverage", "report", "--fail-under", (ROOT / "tests" / "coverage-floor.txt").read_text().strip())
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install("ruff>=0.9")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types: mypy on everything, pyright on what users see."""
+    install(session)
+    session.run("mypy")
+    session.run("pyright", "tests/typing")
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run every example against the emulator, the notebook in a real kernel."""
+    install(session)
+    session.run("pytest", "examples/run_examples.py", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the demo as a new user would."""
+    install(session, "cli", "emulator")
+    session.run("one-async", "demo")
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Compare answers with ONE-api's, which runs in an environment of its own."""
+    install(session)
+    session.run("pytest", "tests/parity", *session.posargs, env={"ONE_API_PYTHON": oracle(session)})
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure speed as ratios to ONE-api or to a raw client in the same run."""
+    install(session)
+    env = {"ONE_API_PYTHON": oracle(session)}
+    for script in sorted((ROOT / "tests" / "benchmarks").glob("bench_*.py")):
+        session.run("python", str(script), *session.posargs, env=env)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Run the long fault and load runs."""
+    install(session)
+    session.run("pytest", "tests/faults", *session.posargs, env={"ONE_API_PYTHON": oracle(session)})
+

@@ -1,0 +1,121 @@
+"""The blocking faces: `ONE` and `AlyxClient`, one line a method; the code is in `AsyncONE` and `AsyncAlyxClient`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
+from .alyx.rest import AsyncAlyxClient
+from .client import AsyncONE
+
+if TYPE_CHECKING:
+    from .client.tables import CacheTwin
+    from .refresh import TablesInfo
+    from .settings import Settings
+    from .types import Expiry, Mode
+
+__all__ = ["ONE", "AlyxClient"]
+
+
+class AlyxClient(Blocking[AsyncAlyxClient]):
+    """The REST interface of an Alyx database, for blocking callers; see `AsyncAlyxClient`."""
+
+    @constructor_of(AsyncAlyxClient.__init__)
+    def __init__(self) -> None: ...
+
+    base_url = blocking_property[str]()
+    user = blocking_property["str | None"]()
+    is_logged_in = blocking_property[bool]()
+    cache_mode = blocking_property["str | None"]()
+    cache_scope = blocking_property[str]()
+    default_expiry = blocking_property["Expiry"]()
+
+    authenticate = blocking(AsyncAlyxClient.authenticate)
+    logout = blocking(AsyncAlyxClient.logout)
+    rest = blocking(AsyncAlyxClient.rest)
+    get = blocking(AsyncAlyxClient.get)
+    post = blocking(AsyncAlyxClient.post)
+    put = blocking(AsyncAlyxClient.put)
+    patch = blocking(AsyncAlyxClient.patch)
+    delete = blocking(AsyncAlyxClient.delete)
+    pages = blocking_iterator(AsyncAlyxClient.pages)
+    page = blocking(AsyncAlyxClient.page)
+    schema = blocking(AsyncAlyxClient.schema)
+    list_endpoints = blocking(AsyncAlyxClient.list_endpoints)
+    describe_endpoint = blocking(AsyncAlyxClient.describe_endpoint)
+    clear_rest_cache = blocking(AsyncAlyxClient.clear_rest_cache)
+
+
+class ONE(Blocking[AsyncONE]):
+    """Find and load the data of a database of neurophysiology sessions, in notebooks and scripts.
+
+    The same methods as `AsyncONE`, without `await`::
+
+        one = ONE(base_url="https://openalyx.internationalbrainlab.org")
+        eids = one.search(lab="cortexlab", datasets="spikes.times.npy")
+        trials = one.load_object(eids, "trials")  # one object for each session, in that order
+
+    Wherever a method takes one session it takes a list too, and works on its members at once; there is no need to loop.
+    """
+
+    @constructor_of(AsyncONE.__init__)
+    def __init__(self) -> None: ...
+
+    @property
+    def alyx(self) -> AlyxClient:
+        """The client of the database's REST interface."""
+        self._here.alyx  # noqa: B018 - raises OfflineError where there is no database
+        return self._part(AlyxClient, "alyx")
+
+    mode = blocking_property["Mode"]()
+    offline = blocking_property[bool]()
+    cache_dir = blocking_property[Path]()
+    tables_dir = blocking_property[Path]()
+    settings = blocking_property["Settings"]()
+    wildcards = blocking_property[bool]()
+    uuid_filenames = blocking_property[bool]()
+    record_loaded = blocking_property[bool]()
+    cache_expiry = blocking_property["timedelta"]()
+    tables_info = blocking_property["TablesInfo"]()
+    _cache = blocking_property["CacheTwin"]()
+
+    search = blocking(AsyncONE.search)
+    search_terms = blocking(AsyncONE.search_terms)
+    search_insertions = blocking(AsyncONE.search_insertions)
+    list_subjects = blocking(AsyncONE.list_subjects)
+    list_datasets = blocking(AsyncONE.list_datasets)
+    list_collections = blocking(AsyncONE.list_collections)
+    list_revisions = blocking(AsyncONE.list_revisions)
+    get_details = blocking(AsyncONE.get_details)
+    describe_dataset = blocking(AsyncONE.describe_dataset)
+    describe_revision = blocking(AsyncONE.describe_revision)
+    dataset2type = blocking(AsyncONE.dataset2type)
+
+    to_eid = blocking(AsyncONE.to_eid)
+    eid2path = blocking(AsyncONE.eid2path)
+    path2eid = blocking(AsyncONE.path2eid)
+    eid2ref = blocking(AsyncONE.eid2ref)
+    ref2eid = blocking(AsyncONE.ref2eid)
+    ref2path = blocking(AsyncONE.ref2path)
+    eid2pid = blocking(AsyncONE.eid2pid)
+    pid2eid = blocking(AsyncONE.pid2eid)
+    is_exp_ref = staticmethod(AsyncONE.is_exp_ref)
+    ref2dict = staticmethod(AsyncONE.ref2dict)
+    dict2ref = staticmethod(AsyncONE.dict2ref)
+    path2ref = staticmethod(AsyncONE.path2ref)
+
+    load_dataset = blocking(AsyncONE.load_dataset)
+    load_datasets = blocking(AsyncONE.load_datasets)
+    load_object = blocking(AsyncONE.load_object)
+    load_collection = blocking(AsyncONE.load_collection)
+    iter_objects = blocking_iterator(AsyncONE.iter_objects)
+
+    load_cache = blocking(AsyncONE.load_cache)
+    refresh_cache = blocking(AsyncONE.refresh_cache)
+    save_cache = blocking(AsyncONE.save_cache)
+    sessions = blocking(AsyncONE.sessions)
+    datasets = blocking(AsyncONE.datasets)
+    insertions = blocking(AsyncONE.insertions)
+    sql = blocking(AsyncONE.sql)
