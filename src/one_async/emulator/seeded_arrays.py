@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
-__all__ = ["Task", "camera", "licks", "sorting", "trials", "wheel", "wheel_moves"]
+__all__ = ["Task", "camera", "channels", "licks", "sorting", "trials", "wheel", "wheel_moves"]
 
 TABLE = (
     "intervals_0 intervals_1 goCue_times response_times choice stimOn_times contrastLeft contrastRight feedback_times "
@@ -170,19 +170,18 @@ def camera(task: Task, columns: Arrays) -> Arrays:
 def sorting(seed: int, columns: Arrays, n_clusters: int, regions: NDArray[np.int64]) -> dict[str, Arrays]:
     """Make the spike sorting of one probe: the objects spikes, clusters and channels.
 
-    Rates run from 0.1 to about 8 Hz; half of the clusters fire more after the stimulus or the feedback. Amplitudes are
+    Rates run from 0.1 to about 5 Hz; half of the clusters fire more after the stimulus or the feedback. Amplitudes are
     in volts, depths in µm from the tip; ``regions`` are the Allen ids along the probe, from the tip up.
     """
     rng = np.random.default_rng(seed)
     duration = float(columns["intervals_1"][-1]) + 5.0
-    rate = np.round(0.1 * 80.0 ** rng.random(n_clusters) ** 1.3, 3)
+    rate = np.round(0.08 * 60.0 ** rng.random(n_clusters) ** 1.6, 3)
     peak = np.sort(rng.integers(8, SITES - 8, n_clusters))
     amps = np.round(6e-5 + 1.6e-4 * rng.random(n_clusters), 9)
     times, owner = _spike_times(rng, columns, rate, duration)
     order = np.argsort(times, kind="stable")
     times, owner = times[order], owner[order]
-    local = np.stack([np.tile([16.0, 48.0, 0.0, 32.0], SITES // 4), np.repeat(np.arange(SITES // 2) * 20.0 + 20.0, 2)])
-    depth = local[1, peak]
+    depth = _sites()[1, peak]
     n = len(times)
     spikes: Arrays = {
         "times": times,
@@ -205,7 +204,7 @@ def sorting(seed: int, columns: Arrays, n_clusters: int, regions: NDArray[np.int
         "slidingRP_viol": (good > 0.3).astype("<f8"),
         "label": good,
     }
-    return {"spikes": spikes, "clusters": clusters, "channels": _channels(local, regions)}
+    return {"spikes": spikes, "clusters": clusters, "channels": channels(regions)}
 
 
 def _spike_times(
@@ -222,7 +221,16 @@ def _spike_times(
     return _rounded(np.concatenate(times)), np.concatenate(owners)
 
 
-def _channels(local: Floats, regions: NDArray[np.int64]) -> Arrays:
+def _sites() -> Floats:
+    """Return across and along of each site (2, n), in µm."""
+    return np.stack(
+        [np.tile([16.0, 48.0, 0.0, 32.0], SITES // 4), np.repeat(np.arange(1, SITES // 2 + 1) * 20.0, 2)]
+    )
+
+
+def channels(regions: NDArray[np.int64]) -> Arrays:
+    """Make the channels of a probe whose sites lie in these regions, from the tip up; places in µm."""
+    local = _sites()
     along = local[1]
     mlapdv = np.stack([-2200.0 + 0.05 * along, -2000.0 + 0.02 * along, along - 4200.0], axis=1)
     return {

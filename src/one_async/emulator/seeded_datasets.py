@@ -37,24 +37,24 @@ BEHAVIOUR = {
     "_ibl_experiment.description.yaml": 9,
     "raw_behavior_data/_iblrig_encoderPositions.raw.ssv": 60,
     "raw_behavior_data/_iblrig_ambientSensorData.raw.jsonable": 20,
-    "raw_video_data/_iblrig_leftCamera.raw.mp4": 2000,
+    "raw_video_data/_iblrig_leftCamera.raw.mp4": 500,
     "raw_video_data/_iblrig_leftCamera.timestamps.ssv": 80,
     "alf/_ibl_leftCamera.times.npy": 240,
 }
 HABITUATION = [place for place in BEHAVIOUR if place.startswith(("_ibl", "raw"))]
 EPHYS = {
-    "raw_video_data/_iblrig_rightCamera.raw.mp4": 2000,
-    "raw_video_data/_iblrig_bodyCamera.raw.mp4": 1500,
+    "raw_video_data/_iblrig_rightCamera.raw.mp4": 500,
+    "raw_video_data/_iblrig_bodyCamera.raw.mp4": 400,
     "alf/_ibl_rightCamera.times.npy": 300,
     "alf/_ibl_bodyCamera.times.npy": 150,
     "alf/probes.description.json": 0,
     "alf/_ibl_passiveStims.table.csv": 0,
 }
 RAW_PROBE = {
-    "ap.cbin": 6000,
+    "ap.cbin": 2000,
     "ap.ch": 30,
     "ap.meta": 40,
-    "lf.cbin": 3000,
+    "lf.cbin": 1000,
     "lf.ch": 30,
     "lf.meta": 40,
     "sync.npy": 200,
@@ -195,9 +195,7 @@ class Datasets:
 
     def _publish(self, session: Session, did: str, place: str, row: Record) -> None:
         """Show a dataset in its session and in the published tables, if a server has it."""
-        served = [
-            f for f in row["file_records"] if f["exists"] and not f["data_repository"].endswith("_SR")
-        ]
+        served = [f for f in row["file_records"] if f["exists"] and not f["data_repository"].endswith("_SR")]
         if not served:
             return
         revision = row["revision"]
@@ -343,7 +341,13 @@ def cache_zip(name: str, sessions: list[Session], datasets: Datasets) -> bytes:
         "sessions": pl.DataFrame(
             session_rows,
             schema=dict(
-                lab=text, subject=text, date=pl.Date, number=pl.UInt16, task_protocol=text, projects=text, id=text
+                lab=text,
+                subject=text,
+                date=pl.Date,
+                number=pl.UInt16,
+                task_protocol=text,
+                projects=text,
+                id=text,
             ),
             orient="row",
         ),

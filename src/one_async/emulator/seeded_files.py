@@ -18,7 +18,19 @@ from numpy.typing import NDArray
 from one_async.emulator import seeded_arrays as arrays
 from one_async.emulator.seeded_parquet import parquet_bytes
 
-__all__ = ["Probe", "Recording", "Shelf", "npy_bytes", "probe_files", "ruled_bytes", "session_files", "trials_of", "uid"]
+__all__ = [
+    "Files",
+    "Probe",
+    "Recording",
+    "Shelf",
+    "npy_bytes",
+    "probe_files",
+    "ruled_bytes",
+    "session_files",
+    "table_bytes",
+    "trials_of",
+    "uid",
+]
 
 Files = Mapping[str, bytes]
 BESIDE_TABLE = (
@@ -75,7 +87,8 @@ def ruled_bytes(dataset_id: str, name: str, size: int) -> bytes:
     return f"{dataset_id}\n".encode() * (size // 37)
 
 
-def _table(columns: Mapping[str, NDArray[Any]]) -> bytes:
+def table_bytes(columns: Mapping[str, Any]) -> bytes:
+    """Return a table of columns as Parquet."""
     import polars as pl
 
     return parquet_bytes(pl.DataFrame(dict(columns)))
@@ -83,6 +96,7 @@ def _table(columns: Mapping[str, NDArray[Any]]) -> bytes:
 
 @lru_cache(maxsize=16)
 def trials_of(task: arrays.Task) -> arrays.Arrays:
+    """Return the trials of a task; the last few are kept."""
     return arrays.trials(task)
 
 
@@ -93,7 +107,7 @@ def session_files(recording: Recording) -> Files:
     turned = arrays.wheel(task, columns)
     table = {name: columns[name] for name in arrays.TABLE}
     files = {
-        "alf/_ibl_trials.table.pqt": _table(table),
+        "alf/_ibl_trials.table.pqt": table_bytes(table),
         "alf/licks.times.npy": npy_bytes(arrays.licks(task, columns)),
         "raw_behavior_data/_iblrig_taskSettings.raw.json": _settings(recording),
         "raw_behavior_data/_iblrig_taskData.raw.jsonable": _task_data(columns),
@@ -107,7 +121,7 @@ def session_files(recording: Recording) -> Files:
         files[f"alf/_ibl_wheelMoves.{name}.npy"] = npy_bytes(values)
     for number, revision in enumerate(recording.revisions, 1):
         moved = np.round(table["firstMovement_times"] + 0.002 * number, 6)
-        files[f"alf/#{revision}#/_ibl_trials.table.pqt"] = _table(table | {"firstMovement_times": moved})
+        files[f"alf/#{revision}#/_ibl_trials.table.pqt"] = table_bytes(table | {"firstMovement_times": moved})
     return files | (_camera(task, columns) if recording.camera else {})
 
 
@@ -116,7 +130,7 @@ def _camera(task: arrays.Task, columns: arrays.Arrays) -> dict[str, bytes]:
     pupil = {name: seen[name] for name in ("pupilDiameter_raw", "pupilDiameter_smooth")}
     return {
         "alf/_ibl_leftCamera.times.npy": npy_bytes(seen["times"]),
-        "alf/_ibl_leftCamera.features.pqt": _table(pupil),
+        "alf/_ibl_leftCamera.features.pqt": table_bytes(pupil),
         "alf/leftCamera.ROIMotionEnergy.npy": npy_bytes(seen["ROIMotionEnergy"]),
     }
 
@@ -169,10 +183,12 @@ def probe_files(probe: Probe) -> Files:
     for name, values in made["channels"].items():
         files[f"{home}/channels.{name}.npy"] = npy_bytes(values)
     numbers = np.arange(probe.n_clusters, dtype=np.int64)
-    files[f"{home}/clusters.metrics.pqt"] = _table({"cluster_id": numbers} | clusters)
+    files[f"{home}/clusters.metrics.pqt"] = table_bytes({"cluster_id": numbers} | clusters)
     names = [uid("cluster", probe.recording.path, probe.name, n) for n in range(probe.n_clusters)]
     files[f"{home}/clusters.uuids.csv"] = ("uuids\n" + "\n".join(names) + "\n").encode()
-    groups = "".join(f"{n}\t{'good' if label > 0.5 else 'mua'}\n" for n, label in enumerate(clusters["label"]))
+    groups = "".join(
+        f"{n}\t{'good' if label > 0.5 else 'mua'}\n" for n, label in enumerate(clusters["label"])
+    )
     files[f"{home}/_ibl_kilosortLabels.group.tsv"] = b"cluster_id\tgroup\n" + groups.encode()
     return files
 

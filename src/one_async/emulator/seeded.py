@@ -1,0 +1,85 @@
+"""The seeded world: a made-up database that is the same on every run, for demonstrations, examples and tests.
+
+Four labs (``cortexlab``, ``harbourlab``, ``summitlab``, ``valleylab``), 13 subjects and 312 sessions over two years,
+from habituation through training and biased blocks to recordings with probes; some 6,400 datasets. No animal, person
+or measurement in it is real.
+
+Every session with trials has real files: a trials table whose choices follow the contrast (better with training, with
+lapses, shifted by the blocks), wheel, licks, settings and raw task data. Two dozen have a camera's times, pupil and
+motion. 11 sessions have probes, 15 insertions in all; 6 of these have spike sorting, whose clusters differ in rate
+and partly follow the task. Everything else has bytes that follow the rule of the recorded world. In sessions without
+a camera's data, a few datasets lack a hash or a size, are missing on the server or lie on a personal computer only;
+some trials tables have one or two revisions, of which the newest, the oldest or none is the default.
+
+A session to begin with: ``CX_001/2023-06-09/001`` of ``cortexlab`` (``probe00`` and ``probe01``, both sorted).
+Users, whose passwords are their names: ``demo`` (reads and writes) and ``reader`` (only reads), besides ``admin``, one
+person a lab and ``intbrainlab`` (only reads).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from one_async.emulator.content import World
+from one_async.emulator.seeded_datasets import Datasets, cache_zip
+from one_async.emulator.seeded_files import table_bytes, uid
+from one_async.emulator.seeded_people import people_records
+from one_async.emulator.seeded_plan import NOW, Session, sessions
+from one_async.emulator.seeded_records import session_records
+from one_async.emulator.seeded_unserved import unserved
+from one_async.emulator.seeded_vocabulary import vocabulary_records
+from one_async.emulator.seeded_words import SUBJECTS, USERS
+
+__all__ = ["world"]
+
+NAME = "one_async_seeded"
+
+
+def world() -> World:
+    """Make the seeded world.
+
+    It takes one or two seconds, since the md5 of every file is known beforehand; the bytes are made again when they
+    are read.
+    """
+    plan: list[Session] = []
+    datasets = Datasets()
+    for session in sessions():
+        plan.append(session)
+        datasets.add_session(session)
+    _add_aggregates(plan, datasets)
+
+    @cache
+    def zipped() -> bytes:
+        return cache_zip(NAME, plan, datasets)
+
+    records = {
+        **vocabulary_records(),
+        **session_records(plan, datasets),
+        **people_records(plan),
+        "datasets": datasets.records(),
+        "files": {"list": datasets.files, "detail": {row["url"][-36:]: row for row in datasets.files}},
+    }
+    return World(
+        name=NAME,
+        now=NOW,
+        records=dict(sorted(records.items())),
+        unserved=unserved(datasets.others),
+        passwords={user: user for user in USERS},
+        read_file=datasets.shelf.read,
+        cache_zip=zipped,
+    )
+
+
+def _add_aggregates(plan: list[Session], datasets: Datasets) -> None:
+    """Add the progress of every subject that had probes: one row a session."""
+    for subject, (lab, _, with_probes) in SUBJECTS.items():
+        if not with_probes:
+            continue
+        mine = [s for s in plan if s.subject == subject]
+        table = {
+            "session": [s.path for s in mine],
+            "task_protocol": [s.protocol for s in mine],
+            "n_trials": [s.recording.task.n_trials if s.recording else 0 for s in mine],
+            "n_correct_trials": [s.n_correct or 0 for s in mine],
+        }
+        datasets.add_aggregate(uid("subject", subject), lab, subject, table_bytes(table))
