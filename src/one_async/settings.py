@@ -1,0 +1,458 @@
+"""Settings: defaults < file < environment (``ONE_*``) < arguments. Resolving them writes nothing and asks nothing.
+
+The environment speaks of one database, that of ``ONE_BASE_URL``: when an argument names another one, the environment's
+login, token and folders are left alone, so that no token goes to a server that it does not belong to.
+
+Whoever was set up with ONE-api goes on: its parameter files are read, tokens included, and never changed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from one_async import _stored
+from one_async._stored import OPEN_ALYX, OPEN_DATA, TokenFile, normal_url
+from one_async.errors import ConfigurationError, InputError, OfflineError, OneWarning
+from one_async.types import Mode
+
+__all__ = [
+    "OPEN_ALYX",
+    "Settings",
+    "TokenFile",
+    "databases",
+    "default_database",
+    "delete",
+    "get_cache_dir",
+    "get_params_dir",
+    "resolve",
+    "save",
+    "setup",
+]
+
+SECRETS = ("password", "token", "data_server_password")
+# What no environment variable may say of another database than its own.
+_OF_ONE_DATABASE = (
+    "username", "password", "token", "cache_dir", "tables_dir", "rest_cache_dir",
+    "data_server", "data_server_login", "data_server_password",
+)  # fmt: skip
+_DAY = timedelta(hours=24)
+
+
+def _text(value: object) -> object:
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
+def _folder(value: object) -> object:
+    value = _text(value)
+    return Path(value).expanduser().absolute() if isinstance(value, str | os.PathLike) else value
+
+
+def _secret(value: object) -> object:
+    # ONE-api takes a token also as the server's answer, {"token": "…"}.
+    return next(iter(value.values()), None) if isinstance(value, Mapping) else _text(value)
+
+
+Text = Annotated[str | None, BeforeValidator(_text)]
+Folder = Annotated[Path | None, BeforeValidator(_folder)]
+Secret = Annotated[SecretStr | None, BeforeValidator(_secret), Field(repr=False)]
+
+
+class _Values(BaseModel):
+    """What one source says; None where it says nothing."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    base_url: Annotated[str | None, BeforeValidator(lambda url: normal_url(url) if _text(url) else None)] = (
+        None
+    )
+    username: Text = None
+    password: Secret = None
+    token: Secret = None
+    mode: Annotated[Mode | None, BeforeValidator(_text)] = None
+    cache_dir: Folder = None
+    tables_dir: Folder = None
+    rest_cache_dir: Folder = None
+    default_expiry: timedelta | None = None
+    cache_expiry: timedelta | None = None
+    data_server: Text = None
+    data_server_login: Text = None
+    data_server_password: Secret = None
+    keyring: bool | None = None
+
+    def said(self) -> dict[str, Any]:
+        """Return what is said, by name."""
+        return {name: value for name, value in self if value is not None}
+
+
+class _Environment(_Values, BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="ONE_", env_ignore_empty=True, extra="ignore", frozen=True)
+
+
+class Settings(BaseModel):
+    """Everything that a client must know, resolved; frozen.
+
+    No text, log or pickle of it holds a secret: a loaded pickle has none and must find its login where it is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: str | None = Field(default=None, description="address of the database; None: offline")
+    username: str | None = None
+    password: SecretStr | None = Field(default=None, repr=False)
+    token: SecretStr | None = Field(default=None, repr=False)
+    mode: Mode = "remote"
+    cache_dir: Path = Field(description="where data files are")
+    tables_dir: Path = Field(description="where cache tables are")
+    rest_cache_dir: Path | None = Field(default=None, description="where REST answers are kept, if set")
+    default_expiry: timedelta = Field(default=_DAY, description="age up to which a REST answer serves")
+    cache_expiry: timedelta = Field(default=_DAY, description="time between checks for newer tables")
+    data_server: str | None = Field(default=None, description="address below which data files are")
+    data_server_login: str | None = None
+    data_server_password: SecretStr | None = Field(default=None, repr=False)
+    keyring: bool = Field(default=False, description="whether the password may come from the keyring")
+
+    @property
+    def offline(self) -> bool:
+        """Whether there is no database to ask."""
+        return self.base_url is None
+
+    def require(self, name: str) -> Any:
+        """Return a setting, a secret as its text.
+
+        Raises:
+            ConfigurationError: it is not set; the text names the setting, the argument and the variable.
+            OfflineError: the same for ``base_url``.
+        """
+        value = getattr(self, name)
+        if value is None:
+            kind = OfflineError if name == "base_url" else ConfigurationError
+            where = "" if self.offline else f" for {self.base_url}"
+            raise kind(_missing(name) + where, setting=name)
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kept = {name: value for name, value in self if name not in SECRETS}
+        return (_from_pickle, (kept,))
+
+
+def _from_pickle(values: dict[str, Any]) -> Settings:
+    return Settings(**values)
+
+
+def _missing(name: str) -> str:
+    ways = [f"pass {name}=", f"set the environment variable ONE_{name.upper()}"]
+    if name == "password":
+        ways.append("keep it in the keyring (ONE_KEYRING=1)")
+    elif name not in SECRETS:
+        ways.append("run ONE.setup(...)")
+    return f"{name} is not set: {', '.join(ways[:-1])} or {ways[-1]}"
+
+
+def resolve(
+    *,
+    base_url: str | None = None,
+    username: str | None = None,
+    password: str | SecretStr | None = None,
+    token: str | SecretStr | Mapping[str, str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    tables_dir: str | os.PathLike[str] | None = None,
+    mode: Mode | None = None,
+    rest_cache_dir: str | os.PathLike[str] | None = None,
+    default_expiry: timedelta | None = None,
+    cache_expiry: timedelta | None = None,
+    data_server: str | None = None,
+    data_server_login: str | None = None,
+    data_server_password: str | SecretStr | None = None,
+    keyring: bool | None = None,
+) -> Settings:
+    """Return the settings that hold for these arguments; reads the environment and files, writes nothing.
+
+    The database is the one named by ``base_url``, else the one that ``cache_dir`` was set up for, else that of
+    ``ONE_BASE_URL``, else the default one, else the public Open Alyx. A ``cache_dir`` that is nobody's, given without
+    a login or an online mode, means offline.
+
+    Raises:
+        InputError: an argument that cannot mean anything.
+        ConfigurationError: the same in an environment variable or a file, which is named.
+    """
+    given = _checked(_Values, {name: value for name, value in locals().items() if value is not None})
+    around = _environment()
+    url = _database(given, around)
+    around = _that_applies(around, given, url)
+    sources = [given.said(), around.said(), *_files(url)]
+    merged: dict[str, Any] = {}
+    for source in reversed(sources):
+        merged.update(source)
+    merged["base_url"] = url
+    merged.setdefault("cache_dir", _default_cache_dir(url))
+    merged["tables_dir"] = _tables_dir(sources) or merged["cache_dir"]
+    _keep_owner(merged, sources)
+    if url is None:
+        merged["mode"] = merged.get("mode", "local")
+    elif merged.get("keyring") and not merged.get("password") and not merged.get("token"):
+        merged["password"] = _from_keyring(url, merged.get("username"))
+    return Settings(**merged)
+
+
+def _checked(kind: type[_Values], values: dict[str, Any]) -> _Values:
+    """Validate arguments; an error never shows a secret."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        shown = "…" if name in SECRETS else values.get(name)
+        raise InputError.of(name, shown, error.errors()[0]["msg"]) from None
+
+
+def _environment() -> _Values:
+    try:
+        return _Environment()
+    except ValidationError as error:
+        _blame(f"environment variable ONE_{str(error.errors()[0]['loc'][0]).upper()}", error)
+    except InputError as error:
+        raise ConfigurationError(f"environment variable ONE_BASE_URL: {error}") from None
+
+
+def _blame(where: str, error: ValidationError) -> NoReturn:
+    raise ConfigurationError(f"{where}: {error.errors()[0]['msg']}") from None
+
+
+def _files(url: str | None) -> list[dict[str, Any]]:
+    """Return what our file and ONE-api's say of a database."""
+    if url is None:
+        return []
+    found = []
+    for databases, name in (
+        (_stored.own_databases(), str(_stored.own_file(url))),
+        (_stored.one_api_databases(), f"ONE-api's parameters of {url}"),
+    ):
+        try:
+            values = _Values.model_validate(databases.get(url, {}))
+        except ValidationError as error:
+            _blame(f"{error.errors()[0]['loc'][0]} in {name}", error)
+        found.append(values.said())
+    return found
+
+
+def _database(given: _Values, around: _Values) -> str | None:
+    """Return the address of the database that is meant, None where none is."""
+    if given.base_url:
+        return given.base_url
+    if given.cache_dir and (owner := _owner_of(given.cache_dir)):
+        return owner
+    if around.base_url:
+        return around.base_url
+    if given.cache_dir:
+        mode = given.mode or around.mode
+        asks = given.username or given.password or given.token or mode not in (None, "local")
+        return default_database() if asks else None
+    return default_database()
+
+
+def _owner_of(folder: Path) -> str | None:
+    wanted = os.path.normpath(folder)
+    known = [url for url, theirs in databases().items() if os.path.normpath(theirs) == wanted]
+    default = default_database()
+    return default if default in known else next(iter(known), None)
+
+
+def _that_applies(around: _Values, given: _Values, url: str | None) -> _Values:
+    """Leave out what the environment says of another database or another user."""
+    left_out: set[str] = set()
+    if url is None or (around.base_url is not None and around.base_url != url):
+        left_out.update(_OF_ONE_DATABASE)
+    if given.username and around.username and given.username != around.username:
+        left_out.update(("password", "token"))
+    return around.model_copy(update=dict.fromkeys(left_out))
+
+
+def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
+    """Tables follow the data: a folder named by a weaker source than the cache folder's is another's."""
+    for source in sources:
+        if folder := source.get("tables_dir") or source.get("cache_dir"):
+            return Path(folder)
+    return None
+
+
+def _keep_owner(merged: dict[str, Any], sources: list[dict[str, Any]]) -> None:
+    """A token names its own user: no weaker source may say whose it is; nor does it bring a weaker password."""
+    for i, source in enumerate(sources):
+        if "token" in source:
+            if not any("username" in stronger for stronger in sources[: i + 1]):
+                merged.pop("username", None)
+            return
+        if "password" in source or "username" in source:
+            # A login that is given by name or password goes before a token from a weaker source.
+            merged.pop("token", None)
+            return
+
+
+def _from_keyring(url: str, username: str | None) -> SecretStr | None:
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        raise ConfigurationError(
+            "ONE_KEYRING asks for the keyring, which is not installed: pip install one-async[keyring]"
+        ) from None
+    try:
+        found = keyring.get_password(url, username) if username else None
+    except (KeyringError, RuntimeError, OSError):
+        return None
+    return SecretStr(found) if found else None
+
+
+def _default_cache_dir(url: str | None) -> Path:
+    """Return where ONE-api keeps the data of a database that was never set up."""
+    return _stored.home() / "Downloads" / "ONE" / _stored.one_api_key(url or OPEN_ALYX)
+
+
+def databases() -> dict[str, Path]:
+    """Return the databases that are set up, here or with ONE-api, and the cache folder of each."""
+    found = _stored.one_api_databases()
+    for url, own in _stored.own_databases().items():
+        found[url] = {**found.get(url, {}), **{name: value for name, value in own.items() if value}}
+    return {
+        url: Path(values.get("cache_dir") or _default_cache_dir(url)).expanduser()
+        for url, values in found.items()
+    }
+
+
+def default_database() -> str:
+    """Return the address of the database that is meant where none is named."""
+    return _stored.own_default() or _stored.one_api_default() or OPEN_ALYX
+
+
+def get_cache_dir(base_url: str | None = None) -> Path:
+    """Return the cache folder of a database, of the default one where none is named; makes no folder."""
+    return resolve(base_url=base_url).cache_dir
+
+
+def get_params_dir() -> Path:
+    """Return the folder of our own settings files."""
+    return _stored.config_dir()
+
+
+def save(settings: Settings, *, make_default: bool | None = None) -> None:
+    """Keep the settings of a database, no secrets, in our own file.
+
+    The first database that is kept becomes the default one unless ``make_default`` says no.
+
+    Raises:
+        OfflineError: they are of no database.
+        ConfigurationError: nothing can be written there.
+    """
+    url = settings.require("base_url")
+    kept = settings.model_dump(mode="json", exclude=set(SECRETS), exclude_defaults=True)
+    if kept["tables_dir"] == kept["cache_dir"]:
+        del kept["tables_dir"]
+    first = _stored.own_default() is None and _stored.one_api_default() is None
+    try:
+        _stored.write_json(_stored.own_file(url), kept)
+        if make_default or (make_default is None and first):
+            _stored.write_json(get_params_dir() / "default.json", {"base_url": url})
+    except OSError as error:
+        raise ConfigurationError(
+            f"settings cannot be written to {get_params_dir()} ({error.strerror}); set ONE_CONFIG_DIR to a folder "
+            "that can be, or pass arguments or set ONE_* variables instead"
+        ) from None
+
+
+#: Asks one question, the name of a setting and what an empty answer means; returns the answer.
+Ask = Callable[[str, str | None], str]
+
+
+def setup(
+    base_url: str | None = None,
+    *,
+    username: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    tables_dir: str | os.PathLike[str] | None = None,
+    data_server: str | None = None,
+    data_server_login: str | None = None,
+    keyring: bool | None = None,
+    make_default: bool | None = None,
+    ask: Ask | None = None,
+) -> Settings:
+    """Keep settings for a database in our own file and return what holds for it from now on.
+
+    What is not given stays as it was set up before, here or with ONE-api. With ``ask``, what is neither given nor
+    set up is asked for. Secrets are never written.
+    """
+    if base_url is None:
+        base_url = default_database()
+        if ask is not None and not databases():
+            base_url = ask("base_url", base_url) or base_url
+    base_url = normal_url(base_url)
+    before = databases()
+    if ask is not None:
+        known = {name for source in _files(base_url) for name in source}
+        if username is None and "username" not in known:
+            username = ask("username", None) or None
+        if cache_dir is None and "cache_dir" not in known:
+            cache_dir = ask("cache_dir", str(_default_cache_dir(base_url))) or None
+    given = {
+        "base_url": base_url,
+        "username": username,
+        "cache_dir": cache_dir,
+        "tables_dir": tables_dir,
+        "data_server": data_server,
+        "data_server_login": data_server_login,
+        "keyring": keyring,
+    }
+    values = _checked(_Values, {name: value for name, value in given.items() if value is not None}).said()
+    settings = _without_environment(values)
+    _warn_of_sharing(settings, before)
+    save(settings, make_default=make_default)
+    return resolve(base_url=base_url)
+
+
+def _without_environment(values: dict[str, Any]) -> Settings:
+    """Resolve from arguments and files alone: what the environment happens to say is not for keeping."""
+    sources = [values, *_files(values["base_url"])]
+    merged: dict[str, Any] = {}
+    for source in reversed(sources):
+        merged.update({name: value for name, value in source.items() if name not in SECRETS})
+    merged.setdefault("cache_dir", _default_cache_dir(merged["base_url"]))
+    merged["tables_dir"] = _tables_dir(sources) or merged["cache_dir"]
+    return Settings(**merged)
+
+
+def _warn_of_sharing(settings: Settings, before: dict[str, Path]) -> None:
+    others = [
+        url for url, folder in before.items() if url != settings.base_url and folder == settings.cache_dir
+    ]
+    if others:
+        warnings.warn(
+            f"{settings.cache_dir} is also the cache folder of {', '.join(others)}; their tables would replace "
+            "each other",
+            OneWarning,
+            stacklevel=3,
+        )
+
+
+def delete(base_url: str | None = None) -> None:
+    """Forget what our own files say of a database, tokens too; of all of them where none is named.
+
+    ONE-api's files stay, so that a database that was set up there is still known.
+    """
+    folder = get_params_dir()
+    if base_url is None:
+        for path in (folder / "databases", folder / "tokens"):
+            shutil.rmtree(path, ignore_errors=True)
+        (folder / "default.json").unlink(missing_ok=True)
+        return
+    base_url = normal_url(base_url)
+    _stored.own_file(base_url).unlink(missing_ok=True)
+    shutil.rmtree(folder / "tokens" / _stored.file_name(base_url), ignore_errors=True)
+    if _stored.own_default() == base_url:
+        (folder / "default.json").unlink(missing_ok=True)
