@@ -29,6 +29,7 @@ from .datafiles import data_file
 from .faults import Faults, misbehave
 from .filters import Failed, Refused, rules
 from .models import MODELS
+from .options import description
 from .store import HOST, Store, dumps
 from .water import requirement
 
@@ -403,9 +404,10 @@ class Exchange:
         known = rules(endpoint)
         rows = self.app.store.rows(endpoint, {k: v for k, v in given.items() if v and k in known})
         texts = self.app.store.texts(endpoint, self.app.pick(endpoint, rows, limit, offset))
-        following = self.link(limit, offset + limit) if offset + limit < len(rows) else None
+        count = len(set(rows)) if endpoint == "imaging-stack" else len(rows)
+        following = self.link(limit, offset + limit) if offset + limit < count else None
         previous = self.link(limit, offset - limit) if offset > 0 else None
-        head = f'{{"count":{len(rows)},"next":{dumps(following)},"previous":{dumps(previous)},"results":['
+        head = f'{{"count":{count},"next":{dumps(following)},"previous":{dumps(previous)},"results":['
         results = f"[{','.join(texts)}]" if self.key else ""
         return self.localized(results or f"{head}{','.join(texts)}]}}")
 
@@ -473,7 +475,7 @@ class Exchange:
         """Describe a view, where Alyx can."""
         if self.route.path in BROKEN_OPTIONS:
             raise Failed("'list' object has no attribute 'items'")
-        raise Failed("Use the schema")
+        return dumps(description(self.route.path, json.loads(schema())))
 
     # ---- writing ----
 

@@ -21,6 +21,7 @@ from .models import CHOICES, FOV_PROVENANCE, MODELS, QC, Field, Model, table_nam
 __all__ = ["FUNCTIONS", "Failed", "Query", "Refused", "compile_query"]
 
 Scope = dict[str, str]
+Exists = Callable[[str, Any], bool]
 
 
 class Refused(Exception):
@@ -54,6 +55,7 @@ class Query:
     params: list[Any] = field(default_factory=list)
     distinct: bool = False
     to_one: Scope = field(default_factory=dict)
+    exists: Exists = field(default=lambda model, key: True)
 
     def join(self, model: str, condition: str) -> str:
         """Join a model on a condition, in which ``{t}`` stands for its alias."""
@@ -296,7 +298,7 @@ def choice(name: str, text: str) -> int:
     for label, number in CHOICES[name].items():
         if label.lower() == text.lower():
             return number
-    raise Failed(f"Invalid{name}, choices are: {', '.join(sorted(CHOICES[name]))}")
+    raise Failed(f"Invalid{name}, choices are: {', '.join(CHOICES[name])}")
 
 
 def quality(text: str) -> int:
@@ -412,11 +414,10 @@ def _dataset_types(query: Query, name: str, value: str, given: Given, *args: str
 
 def _datasets(query: Query, name: str, value: str, given: Given, *args: str) -> None:
     path = _relation(query)
-    more = {
-        f"{path}__qc__lte": quality(given.get("dataset_qc_lte") or "FAIL"),
-        f"{path}__file_records__data_repository__globus_is_personal": False,
-        f"{path}__file_records__exists": True,
-    }
+    more: dict[str, Any] = {f"{path}__qc__lte": quality(given.get("dataset_qc_lte") or "FAIL")}
+    if query.model.name == "sessions":
+        more[f"{path}__file_records__data_repository__globus_is_personal"] = False
+        more[f"{path}__file_records__exists"] = True
     _all_of(query, f"{path}__name", value.split(","), f"{path}__id", **more)
 
 
@@ -477,17 +478,32 @@ def _atlas(query: Query, name: str, value: str, given: Given, *args: str) -> Non
         inside = tracks.format(column="j.probe_insertion")
         query.add(f"({probe} IN ({inside}) OR {view} IN ({views}))", number, number)
     elif query.model.name in ("fields-of-view", "imaging-stack"):
-        path = "id" if query.model.name == "fields-of-view" else "slices"
-        query.add(f"{query.walk(path, scope).sql} IN ({views})", number)
-        query.distinct = True
+        path = "id" if query.model.name == "fields-of-view" else "slices__id"
+        query.add(f"{query.walk(path, query.to_one).sql} IN ({views})", number)
     else:
         chronic = query.model.name == "chronic-insertions"
         column = "j.chronic_insertion" if chronic else "j.probe_insertion"
         query.add(f"t0.id IN ({tracks.format(column=column)})", number)
 
 
+def _exists(query: Query, name: str, value: str, given: Given, *args: str) -> None:
+    wanted, scope = boolean(value), Scope()
+    if wanted is not None:
+        query.lookup("file_records__exists", wanted, scope)
+        query.lookup("file_records__data_repository__globus_is_personal", False, scope)
+        query.distinct = True
+
+
+def _water_restricted(query: Query, name: str, value: str, given: Given, *args: str) -> None:
+    restriction = "actions_waterrestrictions__{}__isnull"
+    query.lookup("death_date__isnull", True)
+    _flag(query, name, value, given, f"{restriction.format('start_time')}=False;{restriction.format('end_time')}=True")
+
+
 def _of_insertion(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    query.add('t0.id IN (SELECT l.value FROM insertions i JOIN "insertions.datasets" l ON l.row = i.row WHERE i.id = ?)', value)
+    if not query.exists("insertions", value):
+        raise Failed("ProbeInsertion matching query does not exist.")
+    query.lookup("probe_insertion__id", value)
 
 
 def _any_dataset(query: Query, name: str, value: str, given: Given, *args: str) -> None:
@@ -496,12 +512,10 @@ def _any_dataset(query: Query, name: str, value: str, given: Given, *args: str) 
 
 
 def _ancestors(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    key = "id" if value.isdigit() else "acronym"
-    query.add(
-        'EXISTS (SELECT 1 FROM "brain-regions" b'
-        f" WHERE b.{key} = ? AND t0.lft <= b.lft AND t0.rght >= b.rght AND t0.id != 0)",
-        value,
-    )
+    if not query.exists("brain-regions.acronym", value):
+        raise Failed("BrainRegion matching query does not exist.")
+    inside = "b.acronym = ? AND t0.lft <= b.lft AND t0.rght >= b.rght AND t0.id != 0"
+    query.add(f'EXISTS (SELECT 1 FROM "brain-regions" b WHERE {inside})', value)  # noqa: S608
 
 
 def _nothing(query: Query, name: str, value: str, given: Given, *args: str) -> None:
@@ -516,7 +530,6 @@ SPECIAL: dict[str, Special] = {
 
 # ---- the whole query ----
 
-Exists = Callable[[str, Any], bool]
 NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
 
 
@@ -553,7 +566,10 @@ def compile_query(endpoint: str, given: Given, exists: Exists) -> Query:
 
     ``exists(model, id)`` tells whether a row exists: foreign keys must point at something.
     """
-    query = Query(MODELS[endpoint])
+    query = Query(MODELS[endpoint], exists=exists)
+    if endpoint == "imaging-stack":
+        # A stack comes once for each of its slices (the page's count does not see that)
+        query.walk("slices__id", query.to_one)
     refused: dict[str, list[str]] = {}
     active = [(name, rule.split(" "), given[name]) for name, rule in rules(endpoint).items() if given.get(name)]
     for name, (_, *kinds), text in active:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 __all__ = ["MODELS", "PROVENANCE", "QC", "Field", "Model", "table_name"]
 
-QC = {"NOT_SET": 0, "PASS": 10, "WARNING": 30, "FAIL": 40, "CRITICAL": 50}
+# In the order in which Alyx names them in its complaints
+QC = {"CRITICAL": 50, "FAIL": 40, "WARNING": 30, "NOT_SET": 0, "PASS": 10}
 PROVENANCE = {
-    "Planned": 10,
-    "Micro-manipulator": 30,
-    "Histology track": 50,
     "Ephys aligned histology track": 70,
+    "Histology track": 50,
+    "Micro-manipulator": 30,
+    "Planned": 10,
 }
 STATUS = {
     "Waiting": 20,
@@ -151,7 +152,7 @@ dataset_type dataset_type__name
 experiment_number session__number number
 created_date_gte created_datetime__date__gte datetime
 created_date_lte created_datetime__date__lte datetime
-exists !flag text file_records__exists=True
+exists !exists
 probe_insertion !of_insertion uuid
 public !flag text tags__public=True
 protected !flag text tags__protected=True
@@ -271,7 +272,7 @@ django !django
 alive !flag text death_date__isnull=True
 responsible_user responsible_user__username
 stock !flag text responsible_user__is_stock_manager=True
-water_restricted !flag text actions_waterrestrictions__start_time__isnull=False;actions_waterrestrictions__end_time__isnull=True
+water_restricted !water_restricted
 lab lab__name
 project projects__name
 json !nothing

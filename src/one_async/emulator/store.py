@@ -140,10 +140,11 @@ class Store:
         return None if found is None else str(found[0])
 
     def exists(self, model: str, key: Any) -> bool:
-        """Tell whether a model has a row with an id."""
-        with self._lock:
-            sql = f"SELECT 1 FROM {table_name(model)} WHERE id = ?"  # noqa: S608
-            return self._db.execute(sql, (key,)).fetchone() is not None
+        """Tell whether a model has a row with an id (``model.field``: with that value of a field)."""
+        name, _, column = model.partition(".")
+        wanted = int(key) if str(key).isdigit() else key
+        sql = f'SELECT 1 FROM {table_name(name)} WHERE "{column or "id"}" = ?'  # noqa: S608
+        return bool(self.select(sql, wanted))
 
     def select(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         """Run a query of the server's own, such as that behind water requirements."""
@@ -238,9 +239,7 @@ class Store:
             key = key_of(model.name, row)
             merged = {**extras.get(key or "", {}), **(detail or {}), **row}
             values = [column_value(column, merged) for column in model.columns]
-            # A list gives an imaging stack once for each of its slices, yet counts it once
-            text = ",".join([dumps(row)] * len(row.get("slices", "1")))
-            body = None if detail is None or detail == row else dumps(detail)
+            text, body = dumps(row), None if detail is None or detail == row else dumps(detail)
             cursor = self._db.execute(into, (number, *values))
             at = cursor.lastrowid
             self._db.execute(into_text, (at, key, text, body))
