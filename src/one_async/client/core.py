@@ -14,6 +14,7 @@ from ..types import Mode
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
+    from pydantic import SecretStr
 
     from ..alyx.rest import AsyncAlyxClient
     from ..refresh import TablesKeeper
@@ -43,8 +44,11 @@ class Core:
         wildcards: bool = True,
         cache_rest: Literal["GET"] | None = "GET",
         cache_storage: str | None = None,
-        default_expiry: timedelta | float | None = timedelta(hours=24),
-        cache_expiry: timedelta | float | None = None,
+        default_expiry: timedelta | None = None,
+        cache_expiry: timedelta | None = None,
+        data_server: str | None = None,
+        data_server_login: str | None = None,
+        data_server_password: str | None = None,
         max_connections: int = 32,
         tables: Literal["polars", "pandas"] = "polars",
         uuid_filenames: bool = False,
@@ -62,8 +66,10 @@ class Core:
             wildcards: patterns for files are shell wildcards (True) or regular expressions (False).
             cache_rest: None keeps no REST answers.
             cache_storage: `redis://…` keeps them in Redis instead of a file below `cache_dir`.
-            default_expiry: how old a kept REST answer may be; a timedelta or seconds.
-            cache_expiry: how often `auto` asks for newer cache tables; a timedelta or seconds, 24 h by default.
+            default_expiry: how old a kept REST answer may be, 24 h by default.
+            cache_expiry: how often `auto` asks for newer cache tables, every 24 h by default.
+            data_server, data_server_login, data_server_password: where data files are, for datasets of which the
+                database gives no address, and who may read them there.
             max_connections: how many connections the server may get at once.
             tables: what tables in data files are loaded as.
             uuid_filenames: keep dataset ids in the names of downloaded files.
@@ -82,6 +88,11 @@ class Core:
             cache_dir=cache_dir,
             tables_dir=tables_dir,
             mode=mode,
+            default_expiry=default_expiry,
+            cache_expiry=cache_expiry,
+            data_server=data_server,
+            data_server_login=data_server_login,
+            data_server_password=data_server_password,
         )
         self.wildcards = wildcards
         self.uuid_filenames = uuid_filenames
@@ -92,10 +103,8 @@ class Core:
         self._rest_options: dict[str, Any] = {
             "cache_rest": cache_rest,
             "cache_storage": cache_storage,
-            "default_expiry": default_expiry,
             "max_connections": max_connections,
         }
-        self._cache_expiry = cache_expiry
         self._alyx: AsyncAlyxClient | None = None
         self._keeper: TablesKeeper | None = None
         self._group: TaskGroup | None = None
@@ -119,7 +128,6 @@ class Core:
     @mode.setter
     def mode(self, mode: Mode) -> None:
         self._mode = self._check_mode(mode, "mode")
-        self._start_refreshing()
 
     @property
     def cache_dir(self) -> Path:
@@ -143,9 +151,10 @@ class Core:
             self._alyx = AsyncAlyxClient(
                 settings.base_url,
                 username=settings.username,
-                password=settings.secret("password"),
-                token=settings.secret("token"),
-                cache_dir=self.cache_dir,
+                password=_text(settings.password),
+                token=_text(settings.token),
+                cache_dir=settings.rest_cache_dir or settings.cache_dir,
+                default_expiry=settings.default_expiry,
                 token_store=TokenFile(),
                 **self._rest_options,
             )
@@ -159,7 +168,7 @@ class Core:
             self._keeper = TablesKeeper(
                 self.tables_dir,
                 alyx=None if self.offline else lambda: self.alyx,
-                cache_expiry=self._cache_expiry,
+                cache_expiry=self.settings.cache_expiry,
             )
         return self._keeper
 
@@ -196,6 +205,7 @@ class Core:
             await alyx.aclose()
 
     def _start_refreshing(self) -> None:
+        """Start the background task if the mode wants it; a mode set later starts it with the next question."""
         if self._group is not None and not self._refreshing and self._mode in ("auto", "refresh") and not self.offline:
             self._refreshing = True
             self._group.start_soon(self._tables.run)
@@ -218,6 +228,7 @@ class Core:
         if mode == "refresh":
             await self._tables.refresh("refresh")
         elif mode == "auto":
+            self._start_refreshing()
             await self._tables.refresh("auto")
         local = LocalSource(await self._tables.current(), wildcards=self.wildcards)
         if mode == "local" or self.offline:
@@ -229,3 +240,7 @@ class Core:
 
         return RemoteSource(self.alyx, self._tables.learn)
 
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

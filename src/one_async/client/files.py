@@ -72,7 +72,6 @@ class Files(Listing):
             base_url=self.settings.base_url,
             repositories=repositories,
             uuid_filenames=self.uuid_filenames,
-            s3_endpoint=self.settings.s3_endpoint,
             on_error="collect",
         )
 
@@ -99,9 +98,10 @@ class Files(Listing):
         return outcomes
 
     async def _transfer(self, plan: Plan, check_hash: bool) -> list[Outcome]:
-        from ..transfer.fetch import Credentials, fetch
+        from ..transfer.fetch import fetch
+        from ..transfer.web import Credentials
 
-        login, password = self.settings.data_server_login, self.settings.secret("data_server_password")
+        login, password = self.settings.data_server_login, self.settings.data_server_password
         return await fetch(
             plan,
             root=self.cache_dir,
@@ -110,7 +110,7 @@ class Files(Listing):
             check_hash=check_hash,
             progress=self._progress,
             on_error="collect",
-            credentials=Credentials(data=(login, password) if login and password else None),
+            credentials=Credentials(data=(login, password.get_secret_value()) if login and password else None),
         )
 
     async def _replanned(self, records: Sequence[Mapping[str, Any]], dids: set[str]) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 from uuid import UUID
 
 from .. import ids
@@ -123,8 +123,8 @@ class Searching(Converting):
         eids = await self.to_eid(values, query_type=query_type)
         known = list(dict.fromkeys(str(one) for one in eids if one))
         if filters:
-            terms = {**filters, "session": known}
-            _, rows = await self.search_insertions(details=True, query_type=query_type, **terms)  # type: ignore[misc]
+            found = await self.search_insertions(True, query_type, **{**filters, "session": known})
+            rows = cast("list[dict[str, Any]]", found[1])
         else:
             rows = await (await self._source(query_type)).insertions_of(known)
         of_session: dict[str, list[dict[str, Any]]] = {}

@@ -154,7 +154,8 @@ class RemoteSource:
         answers: dict[int, list[dict[str, Any]]] = {}
 
         async def ask(index: int) -> None:
-            answers[index] = await self._alyx.rest(endpoint, "list", **queries[index])
+            filters: dict[str, Any] = dict(queries[index])
+            answers[index] = await self._alyx.rest(endpoint, "list", **filters)
 
         await _at_once(ask, range(len(queries)))
         rows = {row[key]: row for index in range(len(queries)) for row in answers[index]}
