@@ -139,7 +139,7 @@ def full_path_parts(path: PathLike, as_dict: bool = False, assert_valid: bool = 
     no_name = parse("", FILE_SPEC, assert_valid=False)
     if path.name.count(".") < 2:
         folders = _folders(path, assert_valid)
-        if assert_valid and path.name != _last_folder(folders):  # the pattern stopped before the path's end
+        if assert_valid and not path.as_posix().endswith(_joined(folders)):  # something else follows
             raise ALFInvalid(f"{str(path)!r} is neither an ALF folder nor an ALF file", path=str(path))
         return _given({**folders, **no_name}, as_dict)
     name = parse(path.name, FILE_SPEC, assert_valid=assert_valid)
@@ -150,10 +150,10 @@ def full_path_parts(path: PathLike, as_dict: bool = False, assert_valid: bool = 
     return _given({**folders, **name}, as_dict)
 
 
-def _last_folder(folders: Parts) -> str:
-    if folders["revision"]:
-        return f"#{folders['revision']}#"
-    return (folders["collection"] or folders["number"] or "").rpartition("/")[2]
+def _joined(folders: Parts) -> str:
+    revision = f"#{folders['revision']}#" if folders["revision"] else None
+    session = (folders[part] for part in ("subject", "date", "number", "collection"))
+    return "/".join(filter(None, (*session, revision)))
 
 
 def find_session_path(path: P) -> P | None:
