@@ -12,10 +12,18 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def files() -> Iterator[Files]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[Files]:
     with serve(Files()) as running:
         yield running
+
+
+@pytest.fixture
+def files(server: Files) -> Files:
+    """A file server as if it were new."""
+    for name, value in vars(Files(base=server.base)).items():
+        setattr(server, name, value)
+    return server
 
 
 @pytest.fixture

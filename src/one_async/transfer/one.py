@@ -19,12 +19,11 @@ from one_async.errors import (
     ServerUnreachable,
     StatusError,
     Throttled,
-    TransferError,
 )
 from one_async.types import Wire
 
 from .parts import Part
-from .plan import Source
+from .plan import Source, nowhere
 from .web import Credentials, Opener, over_http, receive
 
 __all__ = ["Done", "Policy", "Sources", "fetch_one"]
@@ -84,10 +83,7 @@ async def fetch_one(part: Part, sources: Sources, advance: Callable[[int], None]
             error.__dict__.setdefault("path", str(part.target))
             errors.append(error)
     if not errors:
-        raise TransferError(
-            f"no server that can be reached from here has {part.item.target} (dataset {part.item.did})",
-            path=str(part.target),
-        )
+        raise nowhere(part.item.did, part.item.target)
     errors.sort(key=_worth)
     for other in errors[1:]:
         errors[0].add_note(f"also tried: {other}")
@@ -111,7 +107,8 @@ async def _from(source: Source, part: Part, sources: Sources, advance: Callable[
         try:
             if part.size and not part.resumable:
                 await start_over(part, advance)
-            await receive(open_at, part, stall=policy.stall, advance=advance)
+            if not part.is_complete():
+                await receive(open_at, part, stall=policy.stall, advance=advance)
             size = await anyio.to_thread.run_sync(partial(_finish, part, source.url))
         except HashMismatch:
             await start_over(part, advance)

@@ -11,7 +11,17 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from one_async.errors import InputError, OneError, TransferError, UnsafePath
 
-__all__ = ["Item", "Plan", "S3Keys", "S3Location", "Source", "make_plan", "quote_url", "safe_relative"]
+__all__ = [
+    "Item",
+    "Plan",
+    "S3Keys",
+    "S3Location",
+    "Source",
+    "make_plan",
+    "nowhere",
+    "quote_url",
+    "safe_relative",
+]
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _WITH_UUID = re.compile(rf"^(?P<stem>.*)\.(?P<uuid>{_UUID})(?P<suffix>\.[^.]*)?$", re.DOTALL)
@@ -134,7 +144,7 @@ def make_plan(
     items: list[Item] = []
     for record in records:
         item = maker.item(record)
-        other = seen.setdefault(item.target.casefold(), item)
+        other = seen.setdefault(item.target, item)
         if not item.error and (other.did, other.hash) != (item.did, item.hash):
             item = _refused(item.did, item.target, _conflict(item, other), item.eid)
         if item.error and on_error == "raise":
@@ -191,6 +201,8 @@ class _Maker:
             safe_relative(target)
             digest = _hash(record)
         except OneError as error:
+            if isinstance(error, UnsafePath) and not places and record.get("rel_path") is None:
+                error = nowhere(did, target)
             return _refused(did, target, error, eid)
         size = record.get("file_size", record.get("size"))
         sources = [source for source, _ in places]
@@ -256,7 +268,7 @@ class _Maker:
         elif paths:
             path = _local_part(paths[0])
         else:
-            path = "/".join(filter(None, (record.get("collection"), record.get("name")))) or did
+            path = _known_path(record) or did
         path = _without_uuid(path)
         return _with_uuid(path, did) if self.uuid_filenames else path
 
@@ -269,6 +281,17 @@ def _local_part(path: str) -> str:
     if match := _SESSION.search(path):
         return match[1]
     return re.sub(r"^[\w/]+(?=aggregates/)", "", path, count=1)
+
+
+def _known_path(record: Mapping[str, Any]) -> str:
+    """Give the local path of a record that has no source, from those of its files that are out of reach."""
+    for one in record.get("file_records") or ():
+        # Paths on other repositories, say an acquisition computer's, do not have the lab before Subjects.
+        if str(one.get("data_repository")).startswith(("flatiron", "aws")):
+            return _local_part(
+                f"{one.get('data_repository_path') or ''}/{one['relative_path']}".replace("//", "/")
+            )
+    return "/".join(filter(None, (record.get("collection"), record.get("name"))))
 
 
 def _row_path(record: Mapping[str, Any]) -> str:
@@ -331,6 +354,11 @@ def _is_below(url: str, base: str | None) -> bool:
 
 def _refused(did: str, target: str, error: OneError, eid: str | None) -> Item:
     return Item(did, target, (), eid=eid, error=error)
+
+
+def nowhere(did: str, target: str) -> TransferError:
+    """Give the error of a file that has no source."""
+    return TransferError(f"no server that can be reached from here has {target} (dataset {did})", path=target)
 
 
 def _conflict(item: Item, other: Item) -> TransferError:

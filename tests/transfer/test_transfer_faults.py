@@ -1,0 +1,382 @@
+"""A server that does everything wrong: the right file, or one clear error."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from one_async.errors import (
+    HashMismatch,
+    InputError,
+    LoginError,
+    NotFound,
+    OneError,
+    ServerUnreachable,
+    StatusError,
+    Throttled,
+    TransferError,
+    UnsafePath,
+)
+from one_async.transfer.fetch import Policy, fetch, survey
+from one_async.transfer.plan import Item, Source
+from one_async.transfer.web import Credentials
+
+from .servers import Files, HttpWire, serve
+
+pytestmark = pytest.mark.anyio
+
+PATH = "lab/Subjects/mouse/2024-05-06/001/alf/spikes.times.npy"
+DATA = os.urandom(700_001)
+QUICK = Policy(retries=3, pause=0.01, stall=0.2)
+
+
+def item(files: Files, *, data: bytes = DATA, path: str = PATH, **change: object) -> Item:
+    digest = files.put(path, data)
+    made: dict[str, object] = {
+        "size": len(data),
+        "hash": digest,
+        "sources": (Source(f"{files.base}/{path}"),),
+    }
+    return Item("d1", path, **(made | change))  # type: ignore[arg-type]
+
+
+def leftovers(root: Path) -> list[str]:
+    return [p.name for p in root.rglob("*") if p.is_file() or p.name.endswith(".claim")]
+
+
+async def cancelled_halfway(files: Files, one: Item, root: Path, wire: HttpWire) -> Path:
+    """Leave a part behind, as a cancelled fetch does."""
+    files.always[PATH] = "stall"
+    with anyio.move_on_after(30) as scope:
+
+        class Half:
+            def start(self, files: int, nbytes: int) -> None: ...
+            def stop(self) -> None: ...
+            def advance(self, files: int, nbytes: int) -> None:
+                self.seen = getattr(self, "seen", 0) + nbytes
+                if self.seen >= len(DATA) // 2:
+                    scope.cancel()
+
+        await fetch([one], root=root, wire=wire, policy=Policy(), progress=Half())
+    assert scope.cancelled_caught
+    del files.always[PATH]
+    return (root / PATH).with_name(leftovers(root)[0])
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [],
+        ["truncate"],
+        ["truncate", "truncate", "truncate", "truncate", "truncate", "truncate"],
+        ["stall"],
+        ["corrupt"],
+        ["truncate", "corrupt"],
+        ["lie-long"],
+        ["lie-short"],
+        ["truncate", "ignore-range"],
+        ["truncate", "wrong-range"],
+        ["truncate", "416"],
+        ["503", "503"],
+        ["429", "500"],
+        ["502", "truncate", "504"],
+        ["chunked"],
+    ],
+    ids="-".join,
+)
+async def test_faults_that_pass(files: Files, wire: HttpWire, tmp_path: Path, faults: list[str]) -> None:
+    one = item(files)
+    files.faults[PATH] = list(faults)
+    (outcome,) = await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+    assert outcome.status == "fetched"
+    assert (tmp_path / PATH).read_bytes() == DATA
+    assert leftovers(tmp_path) == ["spikes.times.npy"]
+    assert files.faults[PATH] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "requests"),
+    [
+        ("corrupt", HashMismatch, 2),
+        ("lie-short", HashMismatch, 2),
+        ("404", NotFound, 1),
+        ("401", LoginError, 1),
+        ("403", LoginError, 1),
+        ("410", StatusError, 1),
+        ("503", StatusError, 4),
+        ("429", Throttled, 4),
+        ("stall", ServerUnreachable, None),
+        ("truncate-ignore", ServerUnreachable, None),
+    ],
+)
+async def test_faults_that_stay(
+    files: Files, wire: HttpWire, tmp_path: Path, fault: str, error: type[OneError], requests: int | None
+) -> None:
+    one = item(files, data=DATA[:300])
+    files.always[PATH] = fault
+    with pytest.raises(error) as caught:
+        await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+    assert files.base in str(caught.value)
+    assert PATH in str(caught.value)
+    assert requests is None or len(files.requests) == requests
+    assert not (tmp_path / PATH).exists()
+    assert not any(name.endswith(".claim") for name in leftovers(tmp_path))
+    if error is HashMismatch:
+        assert caught.value.__dict__["expected"] in str(caught.value)
+        assert caught.value.__dict__["found"] in str(caught.value)
+        assert leftovers(tmp_path) == []
+
+
+async def test_nobody_listens(wire: HttpWire, tmp_path: Path) -> None:
+    ones = [
+        Item(str(n), f"a/{n}.npy", (Source(f"http://127.0.0.1:9/{n}.npy"),), 1, "0" * 32) for n in range(40)
+    ]
+    outcomes = await fetch(ones, root=tmp_path, wire=wire, policy=QUICK, on_error="collect")
+    assert {type(o.error) for o in outcomes} == {ServerUnreachable}
+    assert [o.did for o in outcomes] == [str(n) for n in range(40)]
+    assert "127.0.0.1:9/3.npy" in str(outcomes[3].error)
+
+
+async def test_a_cancelled_fetch_leaves_a_part_that_is_resumed(
+    files: Files, wire: HttpWire, tmp_path: Path
+) -> None:
+    one = item(files)
+    part = await cancelled_halfway(files, one, tmp_path, wire)
+    assert part.name.endswith(".part")
+    assert part.stat().st_size == len(DATA) // 2
+    files.requests.clear()
+    (outcome,) = await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+    assert outcome.bytes == len(DATA)
+    assert files.requests[0][1]["range"] == f"bytes={len(DATA) // 2}-"
+    assert (tmp_path / PATH).read_bytes() == DATA
+    assert leftovers(tmp_path) == ["spikes.times.npy"]
+
+
+async def test_a_damaged_part_costs_one_more_download(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    one = item(files)
+    part = await cancelled_halfway(files, one, tmp_path, wire)
+    part.write_bytes(bytes(len(DATA) // 2))
+    await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+    assert (tmp_path / PATH).read_bytes() == DATA
+
+
+async def test_a_part_that_is_whole_or_longer(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    one = item(files)
+    part = await cancelled_halfway(files, one, tmp_path, wire)
+    part.write_bytes(DATA)
+    files.requests.clear()
+    await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+    assert files.requests == []
+    assert (tmp_path / PATH).read_bytes() == DATA
+    (tmp_path / PATH).replace(part)
+    part.write_bytes(DATA + b"more")
+    await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+    assert (tmp_path / PATH).read_bytes() == DATA
+
+
+async def test_a_part_of_another_version_is_not_resumed(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    await cancelled_halfway(files, item(files), tmp_path, wire)
+    files.requests.clear()
+    newer = item(files, data=DATA[::-1])
+    await fetch([newer], root=tmp_path, wire=wire, policy=QUICK)
+    assert "range" not in files.requests[0][1]
+    assert (tmp_path / PATH).read_bytes() == DATA[::-1]
+    assert leftovers(tmp_path) == ["spikes.times.npy"]
+
+
+async def test_without_a_hash_the_size_decides_and_nothing_is_resumed(
+    files: Files, wire: HttpWire, tmp_path: Path
+) -> None:
+    files.faults[PATH] = ["truncate"]
+    await fetch([item(files, hash=None)], root=tmp_path, wire=wire, policy=QUICK)
+    assert (tmp_path / PATH).read_bytes() == DATA
+    assert not any("range" in headers for _, headers in files.requests)
+    with pytest.raises(HashMismatch, match=r"expected 5 bytes, found 700001 bytes"):
+        await fetch([item(files, hash=None, size=5)], root=tmp_path / "b", wire=wire, policy=QUICK)
+    (outcome,) = await fetch(
+        [item(files, hash=None, size=None)], root=tmp_path / "c", wire=wire, policy=QUICK
+    )
+    assert outcome.bytes == len(DATA)
+
+
+async def test_the_recorded_size_is_only_a_hint(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    one = item(files, size=17)
+    await fetch([one], root=tmp_path, wire=wire)
+    (again,) = await fetch([one], root=tmp_path, wire=wire, check_hash=False)
+    assert again.status == "present"
+    assert len(files.requests) == 1
+
+
+async def test_sha1_and_empty_files(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    digest = hashlib.sha1(DATA, usedforsecurity=False).hexdigest()
+    await fetch([item(files, hash=digest)], root=tmp_path, wire=wire)
+    with pytest.raises(HashMismatch, match="0" * 40):
+        await fetch([item(files, hash="0" * 40)], root=tmp_path / "b", wire=wire, policy=QUICK)
+    await fetch([item(files, data=b"")], root=tmp_path / "c", wire=wire)
+    assert (tmp_path / "c" / PATH).read_bytes() == b""
+
+
+async def test_another_source_is_asked(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    other = Source(f"{files.base}/mirror.npy")
+    files.put("mirror.npy", DATA)
+    for fault in ("404", "503", "corrupt", "truncate-ignore", "401"):
+        root = tmp_path / fault
+        one = item(files)
+        files.always[PATH] = fault
+        one = Item("d1", PATH, (*one.sources, other), one.size, one.hash)
+        (outcome,) = await fetch([one], root=root, wire=wire, policy=QUICK)
+        assert outcome.url == other.url
+        assert (root / PATH).read_bytes() == DATA
+
+
+async def test_the_error_names_what_went_wrong_at_each_source(
+    files: Files, wire: HttpWire, tmp_path: Path
+) -> None:
+    one = item(files)
+    files.always[PATH] = "corrupt"
+    one = Item("d1", PATH, (Source(f"{files.base}/gone.npy"), *one.sources), one.size, one.hash)
+    with pytest.raises(HashMismatch) as caught:
+        await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+    assert "gone.npy answered 404" in caught.value.__notes__[0]
+
+
+async def test_credentials_stay_with_their_server(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    path = "secret/x.npy"
+    with serve(Files()) as stranger:
+        stranger.put(path, DATA)
+        files.redirect_to = stranger.base.replace("127.0.0.1", "localhost")
+        files.faults[path] = ["redirect"]
+        source = Source(f"{files.base}/{path}", auth="data")
+        one = item(files, path=path, sources=(source,))
+        secrets = Credentials(data=("user", "pass"), server={"Authorization": "Token abc"})
+        with pytest.raises(LoginError):
+            await fetch([one], root=tmp_path, wire=wire, credentials=secrets)
+        assert "authorization" not in stranger.requests[0][1]
+        assert files.requests[0][1]["authorization"].startswith("Basic")
+        await fetch([one], root=tmp_path, wire=wire, credentials=secrets)
+        assert (tmp_path / path).read_bytes() == DATA
+        with pytest.raises(LoginError):
+            await fetch([item(files, path=path)], root=tmp_path / "b", wire=wire, credentials=secrets)
+        assert "authorization" not in files.requests[-1][1]
+        server = Source(f"{files.base}/open.npy", auth="server")
+        await fetch([item(files, path="a/open.npy", sources=(server,), data=b"")], root=tmp_path, wire=wire,
+                    credentials=secrets, on_error="collect")  # fmt: skip
+        assert files.requests[-1][1]["authorization"] == "Token abc"
+    assert "pass" not in repr(secrets)
+
+
+async def test_what_is_there_is_judged(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    one = item(files)
+    target = tmp_path / PATH
+    target.parent.mkdir(parents=True)
+    target.write_bytes(bytes(len(DATA)))
+    assert [o.status for o in await survey([one], root=tmp_path)] == ["present"]
+    assert [o.status for o in await survey([one], root=tmp_path, check_hash=True)] == ["absent"]
+    (outcome,) = await fetch([one], root=tmp_path, wire=wire, check_hash=False)
+    assert outcome.status == "present"
+    (outcome,) = await fetch([one], root=tmp_path, wire=wire)
+    assert outcome.status == "fetched"
+    target.write_bytes(DATA[:-1])
+    (outcome,) = await fetch([one], root=tmp_path, wire=wire, check_hash=False)
+    assert outcome.status == "fetched"
+    assert target.read_bytes() == DATA
+    (outcome,) = await survey([one], root=tmp_path / "other")
+    assert (outcome.status, outcome.bytes, outcome.path) == ("absent", len(DATA), None)
+
+
+async def test_order_duplicates_and_collected_errors(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    ones = [item(files, path=f"a/{n}.npy", data=bytes([n]) * 1000) for n in range(30)]
+    del files.content["a/7.npy"]
+    outcomes = await fetch([*ones, ones[3]], root=tmp_path, wire=wire, limit=5, on_error="collect")
+    assert [o.dataset for o in outcomes] == [f"a/{n}.npy" for n in range(30)] + ["a/3.npy"]
+    assert [o.status for o in outcomes].index("failed") == 7
+    assert files.count("a/3.npy") == 1
+    row = outcomes[7].row()
+    assert row["status"] == "failed"
+    assert row["error"].startswith("NotFound: ")
+    with pytest.raises(NotFound):
+        await fetch(ones, root=tmp_path / "b", wire=wire, limit=5)
+
+
+async def test_progress_adds_up(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    class Sum:
+        started: tuple[int, int] = (0, 0)
+        files = nbytes = stopped = 0
+
+        def start(self, files: int, nbytes: int) -> None:
+            self.started = (files, nbytes)
+
+        def advance(self, files: int, nbytes: int) -> None:
+            self.files += files
+            self.nbytes += nbytes
+
+        def stop(self) -> None:
+            self.stopped += 1
+
+    ones = [item(files, path=f"a/{n}.npy") for n in range(6)]
+    files.faults |= {"a/1.npy": ["truncate", "ignore-range"], "a/2.npy": ["corrupt"], "a/3.npy": ["truncate"]}
+    for status in ("fetched", "present"):
+        told = Sum()
+        outcomes = await fetch(ones, root=tmp_path, wire=wire, policy=QUICK, progress=told)
+        assert {o.status for o in outcomes} == {status}
+        assert told.started == (told.files, told.nbytes) == (6, 6 * len(DATA))
+        assert told.stopped == 1
+
+
+async def test_the_disk_says_no(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    (tmp_path / "lab").write_text("a file where a folder should be")
+    with pytest.raises(TransferError, match="cannot be written") as caught:
+        await fetch([item(files)], root=tmp_path, wire=wire)
+    assert str(tmp_path) in str(caught.value)
+    assert files.requests == []
+    (tmp_path / "b" / PATH).mkdir(parents=True)
+    with pytest.raises(TransferError, match="not a file"):
+        await fetch([item(files)], root=tmp_path / "b", wire=wire)
+
+
+async def test_links_do_not_lead_out(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "lab").symlink_to(tmp_path / "out", target_is_directory=True)
+    with pytest.raises(UnsafePath, match="leads out"):
+        await fetch([item(files)], root=tmp_path / "cache", wire=wire)
+    assert list((tmp_path / "out").iterdir()) == []
+    assert files.requests == []
+
+
+async def test_no_source(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="no server that can be reached"):
+        await fetch([item(files, sources=())], root=tmp_path, wire=wire)
+    for wrong in ({"limit": 0}, {"on_error": "ignore"}):
+        with pytest.raises(InputError):
+            await fetch([], root=tmp_path, wire=wire, **wrong)  # type: ignore[arg-type]
+    assert await fetch([], root=tmp_path, wire=wire) == []
+
+
+async def test_the_loop_is_not_blocked(
+    files: Files, wire: HttpWire, tmp_path: Path, anyio_backend: str
+) -> None:
+    ones = [item(files, path=f"a/{n}.npy", data=os.urandom(100_000)) for n in range(40)]
+    gaps: list[float] = []
+
+    async def tick(done: Callable[[], bool]) -> None:
+        last = time.thread_time()
+        while not done():
+            await anyio.sleep(0.001)
+            now = time.thread_time()
+            gaps.append(now - last)
+            last = now
+
+    finished = False
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tick, lambda: finished)
+        await fetch(ones, root=tmp_path, wire=wire)
+        finished = True
+    # CPU time of the loop's own thread, so that a busy machine does not matter; hashing 4 MB would show.
+    assert max(gaps) < 0.5

@@ -1,0 +1,119 @@
+"""Several processes, killed processes, claims left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from one_async.files.claim import claim, claim_folder, try_claim
+
+from .kills import kill_until, listing, start, wrong_files
+from .servers import Files
+
+
+def test_kills_never_leave_a_wrong_file_and_parts_resume(files: Files, tmp_path: Path) -> None:
+    file, hashes = listing(files, tmp_path, count=50, size=200_000)
+    files.pace, files.piece = 0.05, 16_384
+    root = tmp_path / "cache"
+    assert kill_until(file, root, hashes, kills=8, longest=0.4, seed=5) > 2
+    assert sum(files.sent.values()) < 1.5 * sum(map(len, files.content.values()))
+    assert any("range" in headers for _, headers in files.requests)
+
+
+def test_eight_processes_fetch_each_file_once(files: Files, tmp_path: Path) -> None:
+    file, hashes = listing(files, tmp_path, count=100, size=30_000)
+    files.latency = 0.01
+    root = tmp_path / "cache"
+    workers = [start(file, root) for _ in range(8)]
+    statuses = [json.loads(worker.communicate()[0].splitlines()[-1]) for worker in workers]
+    assert wrong_files(root, hashes) == []
+    assert [files.count(path) for path in hashes] == [1] * 100
+    assert sum(status == "fetched" for one in statuses for status in one) == 100
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGSTOP is POSIX")
+def test_a_process_that_slept_beyond_its_lease_cannot_publish(files: Files, tmp_path: Path) -> None:
+    file, hashes = listing(files, tmp_path, count=1, size=400_000)
+    (path,) = hashes
+    files.pace = 0.05
+    root = tmp_path / "cache"
+    sleeper = start(file, root)
+    while files.sent[path] < 100_000:
+        time.sleep(0.01)
+    sleeper.send_signal(signal.SIGSTOP)
+    owner = claim_folder(root / path) / "owner"
+    os.utime(owner, (1, 1))
+    try:
+        second = start(file, root)
+        assert json.loads(second.communicate()[0].splitlines()[-1]) == ["fetched"]
+    finally:
+        sleeper.send_signal(signal.SIGCONT)
+    assert json.loads(sleeper.communicate()[0].splitlines()[-1]) == ["present"]
+    assert wrong_files(root, hashes) == []
+    assert [p.name for p in (root / path).parent.iterdir()] == [(root / path).name]
+
+
+def test_claim_excludes_and_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    with claim(path) as mine:
+        assert mine.held()
+        assert try_claim(path) is None
+        with pytest.raises(TimeoutError, match=r"x\.npy"), claim(path, wait=0.05):
+            pass
+    assert list(tmp_path.iterdir()) == []
+    assert not mine.renew()
+
+
+def test_claim_of_a_silent_owner_is_taken_over_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    old = try_claim(path)
+    assert old is not None
+    owner = claim_folder(path) / "owner"
+    owner.write_text("token other-machine 1 1")
+    assert try_claim(path, lease=60) is None
+    os.utime(owner, (1, 1))
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(try_claim(path, lease=60))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    new = [one for one in got if one]
+    assert len(new) == 1
+    assert not old.renew()
+    old.release()
+    assert new[0].held()
+
+
+def test_claim_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    child = os.fork() if hasattr(os, "fork") else 0
+    if child == 0 and hasattr(os, "fork"):
+        try_claim(path)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert claim_folder(path).exists()
+    assert try_claim(path, lease=3600) is not None
+
+
+def test_claim_is_renewed_while_it_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    with claim(path, lease=0.2):
+        owner = claim_folder(path) / "owner"
+        before = owner.stat().st_mtime_ns
+        while owner.stat().st_mtime_ns == before:
+            time.sleep(0.01)
+        assert try_claim(path, lease=0.2) is None
+
+
+def test_long_names_can_be_claimed(tmp_path: Path) -> None:
+    with claim(tmp_path / ("x" * 250)):
+        assert len(list(tmp_path.iterdir())) == 1
+    assert hashlib.sha256(b"x" * 250).hexdigest()[:32] in claim_folder(tmp_path / ("x" * 250)).name
