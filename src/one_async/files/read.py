@@ -91,7 +91,8 @@ def _npy(file: Path, options: Options) -> Any:
     import numpy as np
 
     try:
-        array = np.load(file, allow_pickle=options.allow_pickle)
+        with file.open("rb") as stream:
+            return ensure_flat(np.load(stream, allow_pickle=options.allow_pickle))
     except ValueError:
         with file.open("rb") as stream:
             is_array = stream.read(6) == np.lib.format.MAGIC_PREFIX
@@ -105,7 +106,6 @@ def _npy(file: Path, options: Options) -> Any:
     except MemoryError:
         np.load(file, mmap_mode="r")  # a ValueError if the header promises more than the file has
         raise
-    return ensure_flat(array)
 
 
 def _holds_objects(file: Path) -> bool:
@@ -122,7 +122,8 @@ def _holds_objects(file: Path) -> bool:
 def _npz(file: Path, options: Options) -> Any:
     import numpy as np
 
-    with np.load(file, allow_pickle=options.allow_pickle) as archive:
+    # opened here, since numpy leaves a file open when it is no archive
+    with file.open("rb") as stream, np.load(stream, allow_pickle=options.allow_pickle) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return arrays["arr_0"] if arrays.keys() == {"arr_0"} else arrays
 
@@ -132,9 +133,10 @@ def _sparse(file: Path, options: Options) -> Any:
     import numpy as np
     from scipy import sparse
 
-    with np.load(file, allow_pickle=False) as archive:
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         if "coords" not in archive:
-            return sparse.load_npz(file)
+            stream.seek(0)
+            return sparse.load_npz(stream)
         if "fill_value" in archive and archive["fill_value"] != 0:
             raise ALFError(
                 f"{file} is filled with {archive['fill_value']}, not 0, and SciPy has no such array"
