@@ -196,13 +196,19 @@ def is_match(texts: pl.Series, python: re.Pattern[str], plain: str | None, *, ho
     return pl.Series([text is not None and test(text) is not None for text in texts], dtype=pl.Boolean)
 
 
-def qc_at_most(worst: int | str | QC, *, ignore_not_set: bool = False, column: str = "qc") -> pl.Expr:
-    """Select datasets whose QC is this or better; NOT_SET counts as best unless ignored."""
+def qc_at_most(worst: int | str | QC, *, ignore_not_set: bool = False) -> list[str]:
+    """Give the names of this QC and the better ones; NOT_SET counts as best unless ignored."""
+    level = QC.validate(worst)
+    return [qc.name for qc in sorted(QC) if qc <= level and not (ignore_not_set and qc is QC.NOT_SET)]
+
+
+def _qc_mask(levels: pl.Series, worst: int | str | QC, ignore_not_set: bool) -> pl.Series:
     import polars as pl
 
-    level = QC.validate(worst)
-    names = [qc.name for qc in sorted(QC) if qc <= level and not (ignore_not_set and qc is QC.NOT_SET)]
-    return pl.col(column).cast(pl.String).is_in(names).fill_null(value=False)
+    names = qc_at_most(worst, ignore_not_set=ignore_not_set)
+    if len(levels) > _MANY:
+        return levels.cast(pl.String).is_in(names).fill_null(value=False)
+    return pl.Series([level in names for level in levels], dtype=pl.Boolean)
 
 
 def collections_of(paths: pl.Series) -> pl.Series:
@@ -261,10 +267,8 @@ def resolve(
     if before and revision is not None and not isinstance(revision, str):
         raise InputError.of("revision", revision, "one text, for the revision or the last before it")
     pattern = path_pattern(filename, collection, None if before else revision, wildcards=wildcards)
-    found = datasets.filter(
-        is_match(datasets["rel_path"], pattern.python, pattern.plain),
-        qc_at_most(qc, ignore_not_set=ignore_qc_not_set),
-    )
+    good = is_match(datasets["rel_path"], pattern.python, pattern.plain)
+    found = datasets.filter(good & _qc_mask(datasets["qc"], qc, ignore_qc_not_set))
     if assert_unique:
         _assert_one_collection(found)
     if before:

@@ -20,7 +20,7 @@ from one_async.errors import TablesNotFound, TablesWarning
 
 from . import fast
 from .columns import codes_of
-from .layout import Datasets
+from .layout import Datasets, find
 from .schema import INSERTIONS, SESSIONS, canonical, read_table
 
 __all__ = ["Catalogue", "TablesMeta"]
@@ -191,9 +191,7 @@ class Catalogue:
 
     def session_row(self, eid: str) -> int | None:
         """Give the row of a session in ``session_frame``, None if it is not in the tables."""
-        eids = self.session_frame["eid"]
-        at = int(eids.search_sorted(eid))
-        return at if at < len(eids) and eids[at] == eid else None
+        return find(self.session_frame["eid"], eid)
 
 
 def sorted_sessions(frame: pl.DataFrame) -> pl.DataFrame:

@@ -103,16 +103,22 @@ def decode(column: Column, rows: Rows = slice(None)) -> pl.Series:
         return column.words.gather(values) if len(column.words) else pl.Series([], dtype=column.dtype)
     if column.kind == "hex":
         return _from_states(_hex_text(values), column.valid[rows])  # type: ignore[index]
-    series = pl.Series(values)
-    if column.dtype == pl.Date or isinstance(column.dtype, pl.Boolean):
-        series = series.cast(column.dtype)
-    elif isinstance(column.dtype, pl.Enum):
-        series = series.cat.to(column.dtype)
-    elif series.dtype != column.dtype:
-        series = series.cast(column.dtype)
+    series = _from_numbers(values, column.dtype)
     if column.valid is not None:
         series = series.set(~pl.Series(column.valid[rows].astype(bool)), None)
     return series
+
+
+def _from_numbers(values: Array, dtype: pl.DataType) -> pl.Series:
+    if dtype == pl.Boolean:
+        return pl.Series(values.astype(bool), dtype=pl.Boolean)
+    if isinstance(dtype, pl.Enum):
+        if len(values) <= _FEW:
+            names = dtype.categories.to_list()
+            return pl.Series([names[value] for value in values], dtype=dtype)
+        return pl.Series(values).cat.to(dtype)
+    series = pl.Series(values)
+    return series if series.dtype == dtype else series.cast(dtype)
 
 
 def _from_states(text: pl.Series, states: Array) -> pl.Series:

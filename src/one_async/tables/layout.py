@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from polars.io.plugins import register_io_source
 from .columns import Column, Rows, codes_of, concat, decode, encode
 from .schema import DATASETS, QC_LEVELS
 
-__all__ = ["Datasets", "name_of"]
+__all__ = ["Datasets", "find", "name_of"]
 
 _BATCH = 250_000
 
@@ -22,6 +23,12 @@ _BATCH = 250_000
 def name_of(paths: pl.Series) -> pl.Series:
     """Give the file name of each relative path."""
     return paths.str.extract(r"([^/]*)$", 1)
+
+
+def find(ids: pl.Series, wanted: str) -> int | None:
+    """Give where an id first is among sorted ones, None if it is not there."""
+    at = bisect_left(range(len(ids)), wanted, key=ids.__getitem__)
+    return at if at < len(ids) and ids[at] == wanted else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +81,8 @@ class Datasets:
 
     def rows_of(self, eid: str) -> slice:
         """Give where a session's datasets are; an empty slice if it has none."""
-        at = int(self.eids.search_sorted(eid))
-        if at < len(self.eids) and self.eids[at] == eid:
+        at = find(self.eids, eid)
+        if at is not None:
             return slice(int(self.starts[at]), int(self.starts[at + 1]))
         return slice(0, 0)
 
@@ -85,7 +92,13 @@ class Datasets:
 
     def session_ids(self, rows: Rows = slice(None)) -> pl.Series:
         """Give the session of each row."""
-        where = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
+        if isinstance(rows, slice):
+            begin, end, _ = rows.indices(len(self))
+            first = int(np.searchsorted(self.starts, begin, side="right")) - 1
+            if begin < end <= self.starts[first + 1]:  # all of one session
+                return pl.repeat(self.eids[first], end - begin, eager=True)
+            rows = np.arange(begin, end)
+        where = rows
         spans = np.searchsorted(self.starts, where, side="right") - 1
         return self.eids.gather(spans) if len(self.eids) else pl.Series([], dtype=pl.String)
 

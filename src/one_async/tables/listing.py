@@ -1,0 +1,261 @@
+"""Lists of datasets, collections and revisions, of one session or of all, with ONE-api's local meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, overload
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from one_async.alf.match import (
+    Filename,
+    Pattern,
+    collections_of,
+    is_match,
+    path_pattern,
+    resolve,
+    revisions_of,
+)
+from one_async.alf.spec import QC
+from one_async.errors import ALFError
+
+from .arguments import qc_name
+from .catalogue import Catalogue
+from .columns import decode
+from .layout import Datasets
+from .query import id_text
+from .schema import QC_LEVELS
+
+__all__ = ["list_collections", "list_datasets", "list_revisions", "session_datasets"]
+
+Eid = str | UUID | None
+
+
+def session_datasets(
+    catalogue: Catalogue, eid: str | UUID, columns: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """Give all datasets of a session, ordered by id; an empty frame for an unknown one.
+
+    ``columns`` limits the columns to these, as far as the tables have them.
+    """
+    table = catalogue.dataset_table
+    wanted = None if columns is None else [name for name in columns if name in table.schema]
+    return table.frame(table.rows_of(id_text(eid)), wanted)
+
+
+@overload
+def list_datasets(
+    catalogue: Catalogue,
+    eid: Eid = ...,
+    filename: Filename = ...,
+    collection: Pattern = ...,
+    revision: Pattern = ...,
+    *,
+    qc: int | str | QC = ...,
+    ignore_qc_not_set: bool = ...,
+    default_revisions_only: bool = ...,
+    details: Literal[False] = ...,
+    keep_eid_index: bool = ...,
+    wildcards: bool = ...,
+) -> list[str]: ...
+@overload
+def list_datasets(
+    catalogue: Catalogue,
+    eid: Eid = ...,
+    filename: Filename = ...,
+    collection: Pattern = ...,
+    revision: Pattern = ...,
+    *,
+    qc: int | str | QC = ...,
+    ignore_qc_not_set: bool = ...,
+    default_revisions_only: bool = ...,
+    details: Literal[True],
+    keep_eid_index: bool = ...,
+    wildcards: bool = ...,
+) -> pl.DataFrame: ...
+def list_datasets(
+    catalogue: Catalogue,
+    eid: Eid = None,
+    filename: Filename = None,
+    collection: Pattern = None,
+    revision: Pattern = None,
+    *,
+    qc: int | str | QC = QC.FAIL,
+    ignore_qc_not_set: bool = False,
+    default_revisions_only: bool = False,
+    details: bool = False,
+    keep_eid_index: bool = False,
+    wildcards: bool = True,
+) -> list[str] | pl.DataFrame:
+    """Give the relative paths of the datasets of a session that match all filters, sorted; or of all sessions, distinct.
+
+    ``filename``: a pattern of whole names, several, or ALF parts; ``collection`` and ``revision``: patterns, an empty
+    text for none. Patterns are Unix wildcards, or regular expressions with ``wildcards=False``. With ``details`` the rows
+    of the datasets table, ordered by id; the eid column is kept where asked, and where all sessions are listed.
+    Raises ALFError where default revisions are wanted of tables that do not say them, InputError for bad patterns.
+    """
+    kwargs: dict[str, Any] = {
+        "qc": qc,
+        "ignore_qc_not_set": ignore_qc_not_set,
+        "default_revisions_only": default_revisions_only,
+        "wildcards": wildcards,
+    }
+    if eid is not None:
+        # the columns that decide are enough for the names
+        columns = None if details else ["rel_path", "qc", "default_revision"]
+        frame = resolve(session_datasets(catalogue, eid, columns), filename, collection, revision, **kwargs)
+        if not details:
+            return sorted(frame["rel_path"])
+        return frame if keep_eid_index else frame.drop("eid")
+    table = catalogue.dataset_table
+    rows = _rows(table, filename, collection, revision, **kwargs)
+    if details:
+        return table.frame(np.flatnonzero(rows))
+    return table.paths.gather(_first_seen(table, rows)).to_list() if len(table) else []
+
+
+def _rows(
+    table: Datasets,
+    filename: Filename,
+    collection: Pattern,
+    revision: Pattern,
+    *,
+    qc: int | str | QC,
+    ignore_qc_not_set: bool,
+    default_revisions_only: bool,
+    wildcards: bool,
+) -> npt.NDArray[np.bool_]:
+    """Tell which datasets of all sessions match; patterns are tried on the distinct paths."""
+    pattern = path_pattern(filename, collection, revision, wildcards=wildcards)
+    good = is_match(table.paths, pattern.python, pattern.plain).to_numpy()
+    levels = QC_LEVELS.categories.to_list()
+    codes = table.qc_codes()
+    rows: npt.NDArray[np.bool_] = codes <= levels.index(qc_name(qc, "qc"))
+    if not good.all():
+        rows &= good[table.path]
+    if ignore_qc_not_set:
+        rows &= codes != levels.index("NOT_SET")
+    if default_revisions_only:
+        column = table.columns.get("default_revision")
+        if column is None:
+            raise ALFError("these tables do not say which revisions are the default ones")
+        rows &= decode(column).fill_null(value=False).to_numpy()
+    return rows
+
+
+def _first_seen(table: Datasets, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
+    """Give the distinct paths among rows, in the order in which they first appear."""
+    where = np.flatnonzero(rows)
+    codes = table.path[where]
+    first = np.full(len(table.paths), len(table), np.int64)
+    first[codes[::-1]] = where[::-1]  # of several, numpy keeps the last that is written: the first row
+    seen = np.flatnonzero(first < len(table))
+    return seen[np.argsort(first[seen], kind="stable")].astype(np.uint32)
+
+
+@overload
+def list_collections(
+    catalogue: Catalogue,
+    eid: Eid = ...,
+    filename: Filename = ...,
+    collection: Pattern = ...,
+    revision: Pattern = ...,
+    *,
+    details: Literal[False] = ...,
+    wildcards: bool = ...,
+) -> list[str]: ...
+@overload
+def list_collections(
+    catalogue: Catalogue,
+    eid: Eid = ...,
+    filename: Filename = ...,
+    collection: Pattern = ...,
+    revision: Pattern = ...,
+    *,
+    details: Literal[True],
+    wildcards: bool = ...,
+) -> dict[str, pl.DataFrame]: ...
+def list_collections(
+    catalogue: Catalogue,
+    eid: Eid = None,
+    filename: Filename = None,
+    collection: Pattern = None,
+    revision: Pattern = None,
+    *,
+    details: bool = False,
+    wildcards: bool = True,
+) -> list[str] | dict[str, pl.DataFrame]:
+    """Give the collections of the datasets that match, in the order of the datasets; an empty text stands for none.
+
+    With ``details``, the datasets of each collection, in the order of the names.
+    """
+    if details or eid is not None:
+        frame = list_datasets(
+            catalogue, eid, filename, collection, revision, details=True, wildcards=wildcards
+        )
+        return _grouped(frame, collections_of(frame["rel_path"]), details)
+    paths = list_datasets(catalogue, None, filename, collection, revision, wildcards=wildcards)
+    return _distinct(collections_of(pl.Series(paths, dtype=pl.String)))
+
+
+@overload
+def list_revisions(
+    catalogue: Catalogue,
+    eid: Eid = ...,
+    filename: Filename = ...,
+    collection: Pattern = ...,
+    revision: Pattern = ...,
+    *,
+    details: Literal[False] = ...,
+    wildcards: bool = ...,
+) -> list[str]: ...
+@overload
+def list_revisions(
+    catalogue: Catalogue,
+    eid: Eid = ...,
+    filename: Filename = ...,
+    collection: Pattern = ...,
+    revision: Pattern = ...,
+    *,
+    details: Literal[True],
+    wildcards: bool = ...,
+) -> dict[str, pl.DataFrame]: ...
+def list_revisions(
+    catalogue: Catalogue,
+    eid: Eid = None,
+    filename: Filename = None,
+    collection: Pattern = None,
+    revision: Pattern = None,
+    *,
+    details: bool = False,
+    wildcards: bool = True,
+) -> list[str] | dict[str, pl.DataFrame]:
+    """Give the revisions of the datasets that match, in the order of the datasets; an empty text stands for none.
+
+    Only files with ALF names count, as in ONE-api. With ``details``, the datasets of each revision, in the order of the names.
+    """
+    if details or eid is not None:
+        frame = list_datasets(catalogue, eid, details=True)
+        frame = resolve(frame, filename, collection, revision, wildcards=wildcards)
+        return _grouped(frame, revisions_of(frame["rel_path"]), details)
+    paths = list_datasets(catalogue, None, filename, collection, revision, wildcards=wildcards)
+    found = pl.Series(paths, dtype=pl.String)
+    pattern = path_pattern()
+    return _distinct(revisions_of(found.filter(is_match(found, pattern.python, pattern.plain))))
+
+
+def _distinct(names: pl.Series) -> list[str]:
+    return names.unique(maintain_order=True).to_list()
+
+
+def _grouped(
+    frame: pl.DataFrame, names: Iterable[str], details: bool
+) -> list[str] | dict[str, pl.DataFrame]:
+    keys = pl.Series("__key", names, dtype=pl.String)
+    if not details:
+        return _distinct(keys)
+    parts = frame.with_columns(keys).partition_by("__key", as_dict=True, include_key=False)
+    return {str(key[0]): part for key, part in sorted(parts.items())}
