@@ -246,7 +246,9 @@ def _merge_table(out: ALFObject) -> None:
         return
     suffix = key.removeprefix("table")
     columns = columns_of(out.pop(key))
-    renamed = {re.sub(r"(.+?)(_[01])?", rf"\g<1>{suffix}\g<2>", name): data for name, data in columns.items()}
+    renamed = {
+        re.sub(r"^(.+?)(_[01])?$", rf"\g<1>{suffix}\g<2>", name): data for name, data in columns.items()
+    }
     out.update(split_table(renamed))
 
 
