@@ -46,9 +46,13 @@ def one_dataset(
     """
     is_path = "/" in dataset if isinstance(dataset, str) else "collection" in dataset
     if is_path and (collection is not None or revision is not None):
-        raise InputError.of("collection, revision", (collection, revision), "None where the dataset is a path")
+        raise InputError.of(
+            "collection, revision", (collection, revision), "None where the dataset is a path"
+        )
     if is_path and isinstance(dataset, str) and "*" in dataset:
-        warnings.warn("a dataset that is given as a path should have no wildcards in it", ALFWarning, stacklevel=2)
+        warnings.warn(
+            "a dataset that is given as a path should have no wildcards in it", ALFWarning, stacklevel=2
+        )
     found = resolve(
         datasets,
         filename=_with_any_extension(dataset, how),
@@ -154,7 +158,11 @@ def _exact_paths(datasets: pl.DataFrame, wanted: Any, collections: Any, revision
 
     paths = wanted["rel_path"].to_list() if hasattr(wanted, "columns") else list(wanted)
     found = [datasets.filter(pl.col("rel_path") == path) for path in paths]
-    old = [path for path, row in zip(paths, found, strict=True) if row.height and not row["default_revision"].all()]
+    old = [
+        path
+        for path, row in zip(paths, found, strict=True)
+        if row.height and not row["default_revision"].all()
+    ]
     if old:
         warnings.warn(
             f"there may be better revisions of {_names(old)}; give revisions= to choose one, or names instead of paths",
@@ -167,7 +175,11 @@ def _exact_paths(datasets: pl.DataFrame, wanted: Any, collections: Any, revision
 def describe_missing(wanted: Any, found: Sequence[pl.DataFrame]) -> str:
     """Name those that were wanted and not found."""
     items = wanted["rel_path"].to_list() if hasattr(wanted, "columns") else list(wanted)
-    missing = [item if isinstance(item, str) else to_alf(**item) for item, row in zip(items, found, strict=True) if row.is_empty()]
+    missing = [
+        item if isinstance(item, str) else to_alf(**item)
+        for item, row in zip(items, found, strict=True)
+        if row.is_empty()
+    ]
     return _names(missing)
 
 

@@ -87,6 +87,12 @@ def path_key(path: str | PurePath) -> SessionKey | None:
         return None
 
 
+def session_part(path: str) -> str:
+    """Give the part of a path that names the session: ``lab/Subjects/subject/yyyy-mm-dd/nnn``; empty if there is none."""
+    found = _PATH.search(path)
+    return found[0] if found else ""
+
+
 def is_exp_ref(ref: Any) -> Any:
     """Tell whether something is a reference: ``yyyy-mm-dd_n_subject`` or a mapping with subject, date and sequence.
 
@@ -110,9 +116,13 @@ def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
             day = day.date()
         elif not isinstance(day, date):
             day = datetime.fromisoformat(str(day)).date()
-        return SessionKey(str(parts["subject"]), day, int(parts["sequence"] if "sequence" in parts else parts["number"]))
+        return SessionKey(
+            str(parts["subject"]), day, int(parts["sequence"] if "sequence" in parts else parts["number"])
+        )
     except (KeyError, TypeError, ValueError):
-        raise InputError.of(argument, ref, "'yyyy-mm-dd_n_subject', or a record with subject, date and number") from None
+        raise InputError.of(
+            argument, ref, "'yyyy-mm-dd_n_subject', or a record with subject, date and number"
+        ) from None
 
 
 def ref2dict(ref: Any, parse: bool = True) -> Any:

@@ -114,7 +114,9 @@ def django(value: Any, argument: str = "django") -> str:
         depth -= letter in "])"
         parts += letter == "," and depth == 0
     if text and parts % 2 == 0:
-        raise InputError.of(argument, value, "pairs 'field__lookup,value', such as 'n_trials__gte,500,lab__name,mylab'")
+        raise InputError.of(
+            argument, value, "pairs 'field__lookup,value', such as 'n_trials__gte,500,lab__name,mylab'"
+        )
     return text
 
 
@@ -136,7 +138,9 @@ CHECKS: dict[str, Callable[[Any, str], str]] = {
     "django": django,
     "date": lambda value, _: date_range(value)[0].isoformat(),
 }
-_SINGLE = frozenset({"performance_lte", "performance_gte", "dataset_qc_lte", "histology", "django", "json", "extended_qc"})
+_SINGLE = frozenset(
+    {"performance_lte", "performance_gte", "dataset_qc_lte", "histology", "django", "json", "extended_qc"}
+)
 
 
 def _check(name: str, value: Any) -> str:
@@ -187,7 +191,9 @@ def _product(fixed: dict[str, str], choices: dict[str, list[str]]) -> list[dict[
         batches: list[dict[str, str]] = [{"django": f"pk__in,{batch}"} for batch in id_batches(ids)]
     else:
         batches = [{"id": one} for one in ids] or [{}]
-    combinations = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+    combinations = [
+        dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())
+    ]
     if len(combinations) * len(batches) > MOST_REQUESTS:
         lists = ", ".join(f"{name} ({len(values)})" for name, values in choices.items())
         raise InputError(
@@ -212,5 +218,7 @@ def insertion_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
             raise InputError.of("dataset", part, "text; use datasets= for a list")
         terms["django"] = ",".join(filter(None, [terms.get("django"), f"datasets__name__icontains,{part}"]))
     queries = rest_queries(terms)
-    return [{{"projects": "project", "number": "experiment_number"}.get(k, k): v for k, v in q.items()} for q in queries]
-
+    return [
+        {{"projects": "project", "number": "experiment_number"}.get(k, k): v for k, v in q.items()}
+        for q in queries
+    ]

@@ -47,7 +47,9 @@ class Converting(Core):
             key, eid = SessionKey(row["subject"], row["date"], row["number"]), UUID(row["eid"])
             if found.setdefault(key, eid) != eid:
                 name = ids.dict2ref(row)
-                raise ALFMultipleObjectsFound(f"{name} names two sessions, {found[key]} and {eid}; use the eid")
+                raise ALFMultipleObjectsFound(
+                    f"{name} names two sessions, {found[key]} and {eid}; use the eid"
+                )
         return found
 
     async def _known_eids(self, eid: Any, query_type: Mode | None) -> tuple[list[str], Any]:
@@ -127,4 +129,3 @@ def _reference(row: Mapping[str, Any], as_dict: bool, parse: bool) -> Any:
     if not parse:
         ref |= {"date": str(row["date"]), "sequence": f"{row['number']:03d}"}
     return ref if as_dict else f"{ref['date']}_{ref['sequence']}_{ref['subject']}"
-

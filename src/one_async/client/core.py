@@ -113,7 +113,9 @@ class Core:
             raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
 
     def __repr__(self) -> str:
-        return f"One (offline, {self.cache_dir})" if self.offline else f"One (online, {self.settings.base_url})"
+        return (
+            f"One (offline, {self.cache_dir})" if self.offline else f"One (online, {self.settings.base_url})"
+        )
 
     @property
     def offline(self) -> bool:
@@ -206,7 +208,12 @@ class Core:
 
     def _start_refreshing(self) -> None:
         """Start the background task if the mode wants it; a mode set later starts it with the next question."""
-        if self._group is not None and not self._refreshing and self._mode in ("auto", "refresh") and not self.offline:
+        if (
+            self._group is not None
+            and not self._refreshing
+            and self._mode in ("auto", "refresh")
+            and not self.offline
+        ):
             self._refreshing = True
             self._group.start_soon(self._tables.run)
 
@@ -239,7 +246,6 @@ class Core:
         from ..sources.remote import RemoteSource
 
         return RemoteSource(self.alyx, self._tables.learn)
-
 
 
 def _text(secret: SecretStr | None) -> str | None:

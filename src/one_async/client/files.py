@@ -11,7 +11,6 @@ import anyio.to_thread
 from ..alf.path import ALFPath
 from ..errors import ALFObjectNotFound, ALFWarning, NotFound, ServerUnreachable, StatusError, TransferError
 from ..ids import session_folder
-from ..terms import id_batches
 from .listing import Listing
 
 if TYPE_CHECKING:
@@ -36,12 +35,18 @@ class Files(Listing):
         """Give the local path of each row's file, fetched first if need be; None for what is neither here nor online."""
         folder = session_folder(session.session)
         records = [{**row, "session_path": folder} for row in rows.iter_rows(named=True)]
+        return await self._files_of_rows(records, mode, check_hash)
+
+    async def _files_of_rows(
+        self, records: Sequence[Mapping[str, Any]], mode: Mode, check_hash: bool
+    ) -> list[ALFPath | None]:
+        """Do the same for rows that name their session's path."""
         if mode == "local" or self.offline:
             files = await self._at_hand(records, check_hash)
         else:
             files = [_path(outcome) for outcome in await self._fetch(records, check_hash)]
         if self.record_loaded:
-            self._tables.record(row["did"] for row, file in zip(records, files, strict=True) if file)
+            self._tables.record([row["did"] for row, file in zip(records, files, strict=True) if file])
         return files
 
     async def _at_hand(self, records: Sequence[Mapping[str, Any]], check_hash: bool) -> list[ALFPath | None]:
@@ -58,12 +63,16 @@ class Files(Listing):
                 path = ALFPath(root / item.target)
                 files.append(path if path.exists() else None)
                 if files[-1] and outcome.status != "present":
-                    warnings.warn(f"{path} is not the file that the tables describe", ALFWarning, stacklevel=2)
+                    warnings.warn(
+                        f"{path} is not the file that the tables describe", ALFWarning, stacklevel=2
+                    )
             return files
 
         return await anyio.to_thread.run_sync(look)
 
-    def _plan(self, records: Iterable[Mapping[str, Any]], repositories: Iterable[Mapping[str, Any]] = ()) -> Plan:
+    def _plan(
+        self, records: Iterable[Mapping[str, Any]], repositories: Iterable[Mapping[str, Any]] = ()
+    ) -> Plan:
         from ..transfer.plan import make_plan
 
         return make_plan(
@@ -110,15 +119,16 @@ class Files(Listing):
             check_hash=check_hash,
             progress=self._progress,
             on_error="collect",
-            credentials=Credentials(data=(login, password.get_secret_value()) if login and password else None),
+            credentials=Credentials(
+                data=(login, password.get_secret_value()) if login and password else None
+            ),
         )
 
     async def _replanned(self, records: Sequence[Mapping[str, Any]], dids: set[str]) -> Plan:
         """Plan again with all places that the database knows for some datasets, S3 buckets among them."""
         known: dict[str, Mapping[str, Any]] = {}
-        for batch in id_batches(sorted(dids)):
-            rows = await self.alyx.rest("datasets", "list", django=f"pk__in,{batch}")
-            known.update({row["url"][-36:]: row for row in rows})
+        for row in await self._remote().dataset_records(sorted(dids)):
+            known[row["url"][-36:]] = row
         files = [one for row in known.values() for one in row["file_records"]]
         repositories = []
         if any(one["data_repository"].startswith("aws") for one in files):

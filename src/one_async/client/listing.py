@@ -103,7 +103,11 @@ class Listing(Searching):
         def finish(datasets: pl.DataFrame, one_session: bool) -> Any:
             chosen = choose(datasets)
             if not details:
-                return chosen["rel_path"].sort().to_list() if one_session else chosen["rel_path"].unique(maintain_order=True).to_list()
+                return (
+                    chosen["rel_path"].sort().to_list()
+                    if one_session
+                    else chosen["rel_path"].unique(maintain_order=True).to_list()
+                )
             return chosen.drop("eid") if one_session and not keep_eid_index else chosen
 
         return await self._per_session(eid, query_type, finish)
@@ -169,7 +173,9 @@ class Listing(Searching):
     async def _of_all(self, query_type: Mode | None, finish: Callable[[pl.DataFrame, bool], Any]) -> Any:
         if self._check_mode(query_type) == "remote":
             raise InputError.of(
-                "eid", None, "a session, or sessions; for the datasets of the whole database use query_type='auto'"
+                "eid",
+                None,
+                "a session, or sessions; for the datasets of the whole database use query_type='auto'",
             )
         await self._source(query_type)
         catalogue = await self._tables.current()
@@ -184,8 +190,12 @@ def _no_datasets() -> pl.DataFrame:
     return pl.DataFrame(schema=dict(DATASETS))
 
 
-def _grouped(datasets: pl.DataFrame, names: pl.Series, details: bool) -> list[str] | Mapping[str, pl.DataFrame]:
+def _grouped(
+    datasets: pl.DataFrame, names: pl.Series, details: bool
+) -> list[str] | Mapping[str, pl.DataFrame]:
     if not details:
         return names.unique(maintain_order=True).to_list()
-    grouped = datasets.with_columns(names.alias("_group")).partition_by("_group", as_dict=True, include_key=False)
+    grouped = datasets.with_columns(names.alias("_group")).partition_by(
+        "_group", as_dict=True, include_key=False
+    )
     return {str(key[0]): grouped[key] for key in sorted(grouped)}

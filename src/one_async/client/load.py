@@ -125,7 +125,9 @@ class Loading(Files):
             rows = choose.whole_collection(session.datasets, collection, object, revision, how, **parts)
             files = [file for file in await self._files(session, rows, mode, check_hash) if file]
             if not files:
-                raise ALFObjectNotFound(f"no file of the collection {collection!r} is on disk", collection=collection)
+                raise ALFObjectNotFound(
+                    f"no file of the collection {collection!r} is on disk", collection=collection
+                )
             if download_only:
                 return files
             groups: dict[str, list[ALFPath]] = {}
@@ -164,7 +166,10 @@ class Loading(Files):
             found = choose.many_datasets(session.datasets, datasets, collections, revisions, how)
             present = [bool(row.height) for row in found]
             if not all(present):
-                warn_missing(f"not among the session's datasets: {choose.describe_missing(datasets, found)}", assert_present)
+                warn_missing(
+                    f"not among the session's datasets: {choose.describe_missing(datasets, found)}",
+                    assert_present,
+                )
             rows = pl.concat([*found, session.datasets.clear()])
             files = await self._files(session, rows, mode, check_hash)
             if absent := [path for path, file in zip(rows["rel_path"], files, strict=True) if file is None]:
@@ -184,7 +189,9 @@ class Loading(Files):
         At most `at_once` sessions are under way or waiting to be taken, so that a slow consumer holds back the network.
         """
         known = await self.to_eid(list(eids))
-        if self._group is None:  # not opened with `async with`, so there is no place for tasks that outlive a step
+        if (
+            self._group is None
+        ):  # not opened with `async with`, so there is no place for tasks that outlive a step
             for start in range(0, len(known), at_once):
                 batch = known[start : start + at_once]
                 for pair in zip(batch, await self.load_object(batch, obj, **options), strict=True):
@@ -192,7 +199,9 @@ class Loading(Files):
             return
         send, receive = anyio.create_memory_object_stream[tuple[Any, Any]](0)
         scope = anyio.CancelScope()
-        self._group.start_soon(self._load_into, send, scope, known, at_once, partial(self.load_object, obj=obj, **options))
+        self._group.start_soon(
+            self._load_into, send, scope, known, at_once, partial(self.load_object, obj=obj, **options)
+        )
         try:
             with receive:
                 async for eid, outcome in receive:

@@ -76,7 +76,11 @@ class Searching(Converting):
     ) -> tuple[str, ...]:
         """Give the names to complete terms with; the schema is asked only where it can matter."""
         known = {*own, "lab", "project"}
-        if mode == "local" or self.offline or (mode != "remote" and known >= {name.casefold() for name in given}):
+        if (
+            mode == "local"
+            or self.offline
+            or (mode != "remote" and known >= {name.casefold() for name in given})
+        ):
             return (*own, "lab")
         return await self.search_terms("remote", endpoint)
 
@@ -108,7 +112,10 @@ class Searching(Converting):
         pids = [str(ids.as_uuid(value, "pid")) for value in values]
         source = await self._source(query_type)
         rows = {str(row["id"]): row for row in await source.insertions(list(dict.fromkeys(pids)))}
-        pairs = ((UUID(str(rows[one]["session"])), rows[one]["name"]) if one in rows else (None, None) for one in pids)
+        pairs = (
+            (UUID(str(rows[one]["session"])), rows[one]["name"]) if one in rows else (None, None)
+            for one in pids
+        )
         return rebuild(list(pairs))
 
     async def eid2pid(
@@ -149,7 +156,9 @@ class Searching(Converting):
             try:
                 return rebuild(await self._remote().details(eids))
             except NotFound as error:
-                raise ALFObjectNotFound(f"the database has no session {error.url.rpartition('/')[2]}") from None
+                raise ALFObjectNotFound(
+                    f"the database has no session {error.url.rpartition('/')[2]}"
+                ) from None
         rows = {str(row["id"]): row for row in await self._remote().records(list(dict.fromkeys(eids)))}
         if missing := [one for one in eids if one not in rows]:
             raise ALFObjectNotFound(f"the database has no session {missing[0]}", eid=missing[0])
@@ -234,7 +243,9 @@ class Searching(Converting):
 
     def _needs_database(self, method: str) -> None:
         if self.mode == "local" or self.offline:
-            raise OfflineError(f"{method} asks the database, which mode 'local' rules out; set one.mode = 'remote'")
+            raise OfflineError(
+                f"{method} asks the database, which mode 'local' rules out; set one.mode = 'remote'"
+            )
 
 
 def _looks_like_id(text: str) -> bool:

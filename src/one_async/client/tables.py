@@ -30,7 +30,9 @@ class TableMethods(Core):
     def _cache(self) -> CacheTwin:
         return CacheTwin(self)
 
-    async def load_cache(self, tables_dir: str | Path | None = None, clobber: bool = False, tag: str | None = None) -> datetime | None:
+    async def load_cache(
+        self, tables_dir: str | Path | None = None, clobber: bool = False, tag: str | None = None
+    ) -> datetime | None:
         """Load the cache tables, downloaded first where the server's are newer (or in any case with `clobber`).
 
         Args:
@@ -41,7 +43,9 @@ class TableMethods(Core):
         Returns when they were loaded; None where there are none, in remote mode.
         """
         if tables_dir is not None or tag is not None:
-            return await self._tables.load(tables_dir=Path(tables_dir) if tables_dir else None, tag=tag, clobber=clobber)
+            return await self._tables.load(
+                tables_dir=Path(tables_dir) if tables_dir else None, tag=tag, clobber=clobber
+            )
         return await self.refresh_cache("refresh" if clobber else "auto")
 
     async def refresh_cache(self, mode: Mode = "auto") -> datetime | None:

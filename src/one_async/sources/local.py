@@ -49,7 +49,9 @@ class LocalSource:
 
         def look() -> dict[str, SessionDatasets]:
             table = self._catalogue.dataset_table
-            rows = {row["eid"]: row for row in query.find_sessions(self._catalogue, eids).iter_rows(named=True)}
+            rows = {
+                row["eid"]: row for row in query.find_sessions(self._catalogue, eids).iter_rows(named=True)
+            }
             return {eid: SessionDatasets(row, table.frame(table.rows_of(eid))) for eid, row in rows.items()}
 
         return await anyio.to_thread.run_sync(look)
@@ -61,7 +63,9 @@ class LocalSource:
         sessions = wanted.pop("session", None)
 
         def look() -> list[dict[str, Any]]:
-            frame = query.search_insertions(self._catalogue, wildcards=self._wildcards, details=True, **wanted)
+            frame = query.search_insertions(
+                self._catalogue, wildcards=self._wildcards, details=True, **wanted
+            )
             rows = _insertion_rows(frame)
             chosen = {sessions} if isinstance(sessions, str) else set(map(str, sessions or ()))
             return [row for row in rows if sessions is None or row["session"] in chosen]

@@ -59,7 +59,8 @@ class RemoteSource:
             return self._sessions([])
         span = f"{min(key.date for key in keys)},{max(key.date for key in keys)}"
         queries = [
-            {"django": f"subject__nickname__in,{batch}", "date_range": span} for batch in id_batches(subjects, 40)
+            {"django": f"subject__nickname__in,{batch}", "date_range": span}
+            for batch in id_batches(subjects, 40)
         ]
         if len(keys) == 1:
             queries = [{"subject": subjects[0], "date_range": span, "number": str(keys[0].number)}]
@@ -108,7 +109,9 @@ class RemoteSource:
         self._learn_insertions(rows)
         return rows
 
-    async def insertions_of(self, eids: Sequence[str], filters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    async def insertions_of(
+        self, eids: Sequence[str], filters: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
         """Give all insertions of these sessions, as the server lists them."""
         more = dict(filters or {})
         if len(eids) == 1:
@@ -116,7 +119,8 @@ class RemoteSource:
         else:
             extra = more.pop("django", None)
             queries = [
-                {"django": ",".join(filter(None, [f"session__in,{batch}", extra])), **more} for batch in id_batches(eids)
+                {"django": ",".join(filter(None, [f"session__in,{batch}", extra])), **more}
+                for batch in id_batches(eids)
             ]
         rows = await self._list_all("insertions", queries, key="id")
         self._learn_insertions(rows)
@@ -128,6 +132,11 @@ class RemoteSource:
         rows = await self._list_all("insertions", queries, key="id")
         self._learn_insertions(rows)
         return rows
+
+    async def dataset_records(self, dids: Sequence[str]) -> list[dict[str, Any]]:
+        """Give the rows that `/datasets` lists for these ids, in no order; unknown ones are left out."""
+        queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(dids)]
+        return await self._list_all("datasets", queries, key="url")
 
     async def subjects(self) -> list[str]:
         """Give the nicknames of all subjects of the database."""
@@ -143,13 +152,19 @@ class RemoteSource:
         if not rows:
             return
         records = parse_list(InsertionRecord, "insertions", rows)
-        infos = {str(r.session): {**r.session_info.model_dump(), "id": r.session} for r in records if r.session_info}
+        infos = {
+            str(r.session): {**r.session_info.model_dump(), "id": r.session}
+            for r in records
+            if r.session_info
+        }
         self._learn(
             sessions=sessions_frame(infos.values(), "insertions"),
             insertions=[record.row() for record in records],
         )
 
-    async def _list_all(self, endpoint: str, queries: Sequence[Mapping[str, str]], key: str) -> list[dict[str, Any]]:
+    async def _list_all(
+        self, endpoint: str, queries: Sequence[Mapping[str, str]], key: str
+    ) -> list[dict[str, Any]]:
         """Make all these queries at once and give each row once, in the order of the queries."""
         answers: dict[int, list[dict[str, Any]]] = {}
 
