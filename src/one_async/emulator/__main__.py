@@ -10,10 +10,14 @@ from .server import serve
 
 def main() -> None:
     """Read the command line and serve."""
-    parser = argparse.ArgumentParser(prog="python -m one_async.emulator", description="A small Alyx on 127.0.0.1.")
+    parser = argparse.ArgumentParser(
+        prog="python -m one_async.emulator", description="A small Alyx on 127.0.0.1."
+    )
     parser.add_argument("--records", type=Path, help="serve a records folder instead of the seeded world")
     parser.add_argument("--port", type=int, default=0, help="0 (the default): any free port")
-    parser.add_argument("--latency", type=float, default=0.0, metavar="MS", help="milliseconds before each answer")
+    parser.add_argument(
+        "--latency", type=float, default=0.0, metavar="MS", help="milliseconds before each answer"
+    )
     parser.add_argument("--throttle", type=int, metavar="N", help="requests in a minute for each user")
     parser.add_argument("--json", action="store_true", help="print address and logins as one line of JSON")
     args = parser.parse_args()

@@ -20,11 +20,11 @@ DATASET_ID = re.compile(r"\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.")
 
 @dataclass(frozen=True)
 class World:
-    """Everything an emulator serves; URLs inside begin with https://alyx.test, data URLs with https://data.test.
+    """Everything an emulator serves; URLs begin with https://alyx.test, data URLs with https://data.test.
 
-    ``records`` maps each endpoint to ``{"list": [rows in server order], "detail": {key: body}}``; ``unserved`` holds
-    what no endpoint shows but filters depend on; ``read_file`` gives the bytes behind a path of the data server
-    (None: no such file); ``cache_zip`` gives the published cache tables.
+    ``records`` maps each endpoint to ``{"list": [rows in server order], "detail": {key: body}}``;
+    ``unserved`` holds what no endpoint shows but filters depend on; ``read_file`` gives the bytes behind a
+    path of the data server (None: no such file); ``cache_zip`` gives the published cache tables.
     """
 
     name: str

@@ -23,12 +23,15 @@ class Rule:
     """What goes wrong, for which requests, how often.
 
     ``path`` is the beginning of the path and ``method`` the method (None: any). The first ``skip`` matching
-    requests are spared; then ``times`` are hit (None: all). What goes wrong: ``status`` with ``headers`` and
-    ``body``; ``html``: an error page with status 200; ``broken``: half of the JSON, well delivered; ``cut``: the
-    connection closes half-way through the body; ``drop``: it closes before any answer; ``truncate``: as many bytes
-    fewer than Content-Length says; ``shorten``: as many bytes fewer, and Content-Length agrees; ``corrupt``: this
-    byte is flipped; ``hang``: seconds before the answer (``math.inf``: none comes); ``ignore_range``: the whole file
-    although a part was asked for; ``call``: called before the answer is made, for instance to change rows.
+    requests are spared; then ``times`` are hit (None: all). What goes wrong:
+
+    - ``status`` with ``headers`` and ``body``: another answer, such as 429 with Retry-After, or a redirect
+    - ``html``: an error page with status 200; ``broken``: half of the JSON, well delivered
+    - ``cut``: the connection closes half-way through the body; ``drop``: before any answer
+    - ``truncate``: so many bytes fewer than Content-Length says; ``shorten``: and Content-Length agrees
+    - ``corrupt``: the byte at this place is flipped; ``ignore_range``: the whole file, not the part asked for
+    - ``hang``: seconds before the answer (``math.inf``: none comes)
+    - ``call``: called before the answer is made, for instance to change rows
     """
 
     path: str = "/"
@@ -87,7 +90,7 @@ class Faults:
             return next((rule for rule in self._rules if rule.takes(method, path)), None)
 
 
-PAGE = "<!doctype html><html><head><title>500 Internal Server Error</title></head><body>Server Error</body></html>"
+PAGE = "<!doctype html><html><head><title>500 Internal Server Error</title></head><body></body></html>"
 
 
 def spoiled(rule: Rule, response: Response) -> Response:
@@ -112,7 +115,9 @@ def spoiled(rule: Rule, response: Response) -> Response:
     return Response(body, response.status_code, {**headers, **rule.headers})
 
 
-async def misbehave(rule: Rule | None, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+async def misbehave(
+    rule: Rule | None, response: Response, scope: Scope, receive: Receive, send: Send
+) -> None:
     """Send an answer, spoiled as a rule says."""
     if rule is not None:
         if rule.hang:
@@ -125,7 +130,9 @@ async def misbehave(rule: Rule | None, response: Response, scope: Scope, receive
         body = b""
     cut = rule is not None and (rule.cut or rule.truncate > 0)
     kept = len(body) // 2 if rule is not None and rule.cut else len(body) - (rule.truncate if rule else 0)
-    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+    await send(
+        {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    )
     await send({"type": "http.response.body", "body": body[:kept] if cut else body, "more_body": cut})
     if cut:
         raise CutShort

@@ -11,7 +11,13 @@ from .models import MODELS
 __all__ = ["description"]
 
 MEDIA = ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"]
-KINDS = {"date-time": "datetime", "date": "date", "integer": "integer", "number": "float", "boolean": "boolean"}
+KINDS = {
+    "date-time": "datetime",
+    "date": "date",
+    "integer": "integer",
+    "number": "float",
+    "boolean": "boolean",
+}
 
 
 def description(path: str, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import sys
 import threading
@@ -43,7 +44,9 @@ class RequestLog:
 
     def count(self, path_prefix: str = "/", method: str | None = None) -> int:
         """Count the requests whose path begins so."""
-        return sum(r.path.startswith(path_prefix) and method in (None, r.method) for r in list(self._requests))
+        return sum(
+            r.path.startswith(path_prefix) and method in (None, r.method) for r in list(self._requests)
+        )
 
     def reset(self) -> None:
         """Forget all requests."""
@@ -64,12 +67,13 @@ def load_world(world: World | None, records: Path | str | None) -> World:
 class Emulator:
     """A small Alyx on 127.0.0.1.
 
-    ``world`` is what it serves (None: the seeded world, or that of the ``records`` folder); ``port`` 0 takes a free
-    one. ``latency`` and ``file_latency`` are seconds, ``throttle`` is requests in a minute for each user,
-    ``database`` a file for its state (None: memory), ``data_url`` the address of the data server (None: its own),
-    ``unstable_paging`` a seed (pages without order then repeat and lose rows, as a real Alyx's do), ``keep_alive``
-    the seconds after which an idle connection is closed. Log in as ``demo``/``demo`` (reads and writes),
-    ``reader``/``reader`` (reads) or as a user of the world.
+    ``world`` is what it serves (None: that of the ``records`` folder, or else the seeded one); ``port`` 0
+    takes a free one. ``latency`` and ``file_latency`` are seconds, ``throttle`` is requests in a minute for
+    each user, ``database`` a file for its state (None: memory; one that exists is served as it is),
+    ``data_url`` the address of the data server (None: its own), ``unstable_paging`` a seed (pages without
+    order then repeat and lose rows, as a real Alyx's do), ``keep_alive`` the seconds after which an idle
+    connection is closed. Log in as ``demo``/``demo`` (reads and writes), ``reader``/``reader`` (reads) or
+    as a user of the world.
 
     >>> with Emulator() as alyx:
     ...     print(alyx.url)  # doctest: +SKIP
@@ -91,7 +95,6 @@ class Emulator:
         token_seed: str | None = None,
     ) -> None:
         self.world = load_world(world, records)
-        seed = {} if token_seed is None else {"token_seed": token_seed}
         self.app = App(
             self.world,
             database=None if database is None else Path(database),
@@ -100,7 +103,7 @@ class Emulator:
             throttle=throttle,
             data_url=data_url,
             unstable_paging=unstable_paging,
-            **seed,
+            token_seed=token_seed or secrets.token_hex(8),
         )
         self.port = port
         self.keep_alive = keep_alive

@@ -1,7 +1,7 @@
 """The emulator's state in SQLite: columns to filter by, and each record's JSON as it goes out.
 
-A page is a slice of row numbers (kept for each distinct query until something is written) and one SELECT of ready
-texts, so that a list of a million rows pages as fast as a short one.
+A page is a slice of row numbers (kept for each distinct query until something is written) and one SELECT
+of ready texts, so that a list of a million rows pages as fast as a short one.
 """
 
 from __future__ import annotations
@@ -17,34 +17,27 @@ from typing import Any
 from urllib.parse import unquote
 
 from .content import World
-from .filters import FUNCTIONS, Given, compile_query
+from .filters import Given, compile_query
+from .lookups import FUNCTIONS
 from .models import CHOICES, MODELS, Field, Model, table_name
 
 __all__ = ["HOST", "Store"]
 
 HOST = "https://alyx.test"
 KEPT_QUERIES = 256
-KEYS = {"subjects": "nickname", "users": "username", "water-restricted-subjects": "nickname"}
-NAMED = frozenset(
-    "data-formats data-repository data-repository-type dataset-types labs locations projects revisions tags"
-    " water-type".split()
-)
-# What no endpoint shows about rows that an endpoint has: (in _unserved, endpoint, key that tells which row)
-COMPLETED = (
-    ("users", "users", "username"),
-    ("labs", "labs", "name"),
-    ("locations", "locations", "name"),
-    ("projects", "projects", "name"),
-    ("data_repositories", "data-repository", "name"),
-    ("water_types", "water-type", "name"),
-    ("subjects", "subjects", "nickname"),
-    ("brain_region_tree", "brain-regions", "id"),
-    ("datasets_of_other_objects", "datasets", "id"),
-)
-HIDDEN = (
-    "probe_models coordinate_systems imaging_types species strains sources lines litters alleles zygosities".split()
-)
-CONTENT_TYPES = "actions.session subjects.subject data.dataset data.tag actions.surgery actions.notification".split()
+# What no endpoint shows about rows that an endpoint has, by its name among the unserved
+COMPLETED = {
+    "users": "users",
+    "labs": "labs",
+    "locations": "locations",
+    "projects": "projects",
+    "data_repositories": "data-repository",
+    "water_types": "water-type",
+    "subjects": "subjects",
+    "brain_region_tree": "brain-regions",
+    "datasets_of_other_objects": "datasets",
+}
+CONTENT_TYPES = ("actions.session", "actions.surgery", "subjects.subject", "data.dataset", "data.tag")
 
 
 def dumps(value: Any) -> str:
@@ -54,8 +47,7 @@ def dumps(value: Any) -> str:
 
 def key_of(endpoint: str, record: Mapping[str, Any]) -> str | None:
     """Tell under which key a record is addressed; None for endpoints without such addresses."""
-    name = KEYS.get(endpoint, "name" if endpoint in NAMED else "id")
-    value = record[name] if name in record else plain(record.get("url"))
+    value = record.get(MODELS[endpoint].key, plain(record.get("url")))
     return None if value is None else str(value)
 
 
@@ -94,7 +86,8 @@ class Store:
         self._db = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
         for name, (count, function) in FUNCTIONS.items():
             self._db.create_function(name, count, function, deterministic=True)
-        for name, endpoint, key in COMPLETED:
+        for name, endpoint in COMPLETED.items():
+            key = MODELS[endpoint].key
             self._extra[endpoint] = {str(row[key]): row for row in world.unserved.get(name, ())}
         if fresh:
             self._create()
@@ -108,14 +101,14 @@ class Store:
     # ---- reading ----
 
     def rows(self, endpoint: str, given: Given) -> array[int]:
-        """Give the numbers of the rows that a query finds, in server order; Refused or Failed for bad queries."""
+        """Give the numbers of the rows that a query finds, in order; Refused or Failed if it is bad."""
         key = (endpoint, *sorted(given.items()))
         with self._lock:
             if key in self._pages:
                 self._pages.move_to_end(key)
                 return self._pages[key]
-            sql, params = compile_query(endpoint, given, self.exists).sql()
-            found = array("q", (row for (row,) in self._db.execute(sql, params)))
+            query = compile_query(endpoint, given, self.exists)
+            found = array("q", (row for (row,) in self._db.execute(query.sql(), query.params)))
             self._pages[key] = found
             if len(self._pages) > KEPT_QUERIES:
                 self._pages.popitem(last=False)
@@ -126,15 +119,19 @@ class Store:
         if not rows:
             return []
         first, last = min(rows), max(rows)
-        where = f"BETWEEN {first} AND {last}" if last - first < 2 * len(rows) else f"IN ({','.join(map(str, rows))})"
-        sql = f"SELECT row, list FROM {table_name(endpoint, 'text')} WHERE row {where}"  # noqa: S608
+        where = (
+            f"BETWEEN {first} AND {last}"
+            if last - first < 2 * len(rows)
+            else f"IN ({','.join(map(str, rows))})"
+        )
+        sql = f"SELECT row, list FROM {table_name(endpoint, 'text')} WHERE row {where}"
         with self._lock:
             texts = dict(self._db.execute(sql).fetchall())
         return [texts[row] for row in rows if row in texts]
 
     def detail(self, endpoint: str, key: str) -> str | None:
         """Give the JSON of one record, None if there is none."""
-        sql = f"SELECT coalesce(detail, list) FROM {table_name(endpoint, 'text')} WHERE key = ?"  # noqa: S608
+        sql = f"SELECT coalesce(detail, list) FROM {table_name(endpoint, 'text')} WHERE key = ?"
         with self._lock:
             found = self._db.execute(sql, (key,)).fetchone()
         return None if found is None else str(found[0])
@@ -143,7 +140,7 @@ class Store:
         """Tell whether a model has a row with an id (``model.field``: with that value of a field)."""
         name, _, column = model.partition(".")
         wanted = int(key) if str(key).isdigit() else key
-        sql = f'SELECT 1 FROM {table_name(name)} WHERE "{column or "id"}" = ?'  # noqa: S608
+        sql = f'SELECT 1 FROM {table_name(name)} WHERE "{column or "id"}" = ?'
         return bool(self.select(sql, wanted))
 
     def select(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
@@ -163,7 +160,7 @@ class Store:
         """Remove a record; nothing happens if it is not there."""
         with self._lock:
             found = self._db.execute(
-                f"SELECT row FROM {table_name(endpoint, 'text')} WHERE key = ?",  # noqa: S608
+                f"SELECT row FROM {table_name(endpoint, 'text')} WHERE key = ?",
                 (key,),
             ).fetchone()
             if found is not None:
@@ -172,7 +169,7 @@ class Store:
 
     def update(self, endpoint: str, key: str, **changes: Any) -> None:
         """Change fields of a record, in its list row and in its detail; KeyError if it is not there."""
-        sql = f"SELECT row, list, detail FROM {table_name(endpoint, 'text')} WHERE key = ?"  # noqa: S608
+        sql = f"SELECT row, list, detail FROM {table_name(endpoint, 'text')} WHERE key = ?"
         with self._lock:
             found = self._db.execute(sql, (key,)).fetchone()
             if found is None:
@@ -209,8 +206,9 @@ class Store:
         for label in CONTENT_TYPES:
             app, name = label.split(".")
             self._write(MODELS["content-types"], [({"label": label, "app_label": app, "model": name}, None)])
-        for name in HIDDEN:
-            self._write(MODELS[name], ((row, None) for row in world.unserved.get(name, ())))
+        for name, rows in world.unserved.items():
+            if name in MODELS and name not in COMPLETED:
+                self._write(MODELS[name], ((row, None) for row in rows))
         for endpoint, held in world.records.items():
             details = held.get("detail") or {}
             self._write(MODELS[endpoint], self._paired(endpoint, held["list"], details))
@@ -229,7 +227,10 @@ class Store:
                 stacks.add(key)
 
     def _write(
-        self, model: Model, pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]], number: int | None = None
+        self,
+        model: Model,
+        pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]],
+        number: int | None = None,
     ) -> None:
         marks = ", ".join("?" * (len(model.columns) + 1))
         into = f"INSERT INTO {table_name(model.name)} VALUES ({marks})"
@@ -250,4 +251,4 @@ class Store:
     def _remove(self, model: Model, number: int) -> None:
         tables = ["", "text", *(link.name for link in model.links)]
         for name in tables:
-            self._db.execute(f"DELETE FROM {table_name(model.name, name)} WHERE row = ?", (number,))  # noqa: S608
+            self._db.execute(f"DELETE FROM {table_name(model.name, name)} WHERE row = ?", (number,))

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from .filters import Failed
+from .lookups import Failed
 from .store import Store
 
 __all__ = ["requirement"]
 
-NORMAL, LOW = 0.04, 0.05  # millilitres for each gram of body weight; more below the lab's share of the reference
+NORMAL, LOW = (
+    0.04,
+    0.05,
+)  # millilitres for each gram of body weight; more below the lab's share of the reference
 Timeline = list[tuple[Any, ...]]
 
 
@@ -25,7 +28,7 @@ def requirement(store: Store, now: datetime, nickname: str, query: dict[str, str
         raise Failed("Subject matching query does not exist.")
     share, zscore, birth = found[0]
     timelines = {
-        name: store.select(f"SELECT {columns} FROM {table} WHERE subject = ? ORDER BY 1", nickname)  # noqa: S608
+        name: store.select(f"SELECT {columns} FROM {table} WHERE subject = ? ORDER BY 1", nickname)
         for name, columns, table in (
             ("weighings", "date_time, weight", "weighings"),
             ("water", "date_time, water_administered, session", '"water-administrations"'),
