@@ -8,9 +8,10 @@ Ours, below the configuration folder::
 
 Files are replaced whole, so that a reader beside any number of writers sees the old one or the new one.
 
-ONE-api's, in ``~/.one`` (``%APPDATA%/.one`` on Windows): ``.caches`` maps the key of each database to its cache
-folder and names the default; ``.KEY`` holds a database's parameters and tokens. A key is an address without its
-protocol, so that two addresses can share one: the address that stands in the file decides whose it is.
+ONE-api's, in ``~/.one`` (``%APPDATA%/.one`` on Windows): ``.caches`` maps the key of each database to its
+cache folder and names the default; ``.KEY`` holds the parameters and tokens of a database. A key is an
+address without its protocol, so that two addresses can share one: the address that stands in the file
+decides whose it is.
 """
 
 from __future__ import annotations
@@ -204,8 +205,8 @@ def one_api_tokens(base_url: str) -> dict[str, str]:
 class TokenFile:
     """Tokens in files of their own, one for each server and user; implements ``types.TokenStore``.
 
-    Where nothing can be written, nothing is kept, silently. Tokens that ONE-api stored are found, too, but its
-    files are never changed: one that is deleted here is marked as such in our own folder.
+    Where nothing can be written, nothing is kept, silently. Tokens that ONE-api stored are found, too, but
+    its files are never changed: one that is deleted here is marked as such in our own folder.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Settings: defaults < file < environment (``ONE_*``) < arguments. Resolving them writes nothing and asks nothing.
+"""Settings: defaults < file < environment (``ONE_*``) < arguments. Resolving writes nothing and asks nothing.
 
-The environment speaks of one database, that of ``ONE_BASE_URL``: when an argument names another one, the environment's
-login, token and folders are left alone, so that no token goes to a server that it does not belong to.
+The environment speaks of one database, that of ``ONE_BASE_URL``: when an argument names another one, the
+environment's login, token and folders are left alone: no token goes to a server that is not its own.
 
 Whoever was set up with ONE-api goes on: its parameter files are read, tokens included, and never changed.
 """
@@ -61,8 +61,17 @@ def _secret(value: object) -> object:
     return next(iter(value.values()), None) if isinstance(value, Mapping) else _text(value)
 
 
+def _duration(value: object) -> object:
+    value = _text(value)
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except (ValueError, OverflowError):
+        return value  # hh:mm:ss or PT1H, for pydantic to read or refuse
+
+
 Text = Annotated[str | None, BeforeValidator(_text)]
 Folder = Annotated[Path | None, BeforeValidator(_folder)]
+Duration = Annotated[timedelta | None, BeforeValidator(_duration)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_secret), Field(repr=False)]
 
 
@@ -81,8 +90,8 @@ class _Values(BaseModel):
     cache_dir: Folder = None
     tables_dir: Folder = None
     rest_cache_dir: Folder = None
-    default_expiry: timedelta | None = None
-    cache_expiry: timedelta | None = None
+    default_expiry: Duration = None
+    cache_expiry: Duration = None
     data_server: Text = None
     data_server_login: Text = None
     data_server_password: Secret = None
@@ -176,9 +185,9 @@ def resolve(
 ) -> Settings:
     """Return the settings that hold for these arguments; reads the environment and files, writes nothing.
 
-    The database is the one named by ``base_url``, else the one that ``cache_dir`` was set up for, else that of
-    ``ONE_BASE_URL``, else the default one, else the public Open Alyx. A ``cache_dir`` that is nobody's, given without
-    a login or an online mode, means offline.
+    The database is the one named by ``base_url``, else the one that ``cache_dir`` was set up for, else that
+    of ``ONE_BASE_URL``, else the default one, else the public Open Alyx. A ``cache_dir`` that is nobody's,
+    given without a login, means offline, and local unless ``mode`` says otherwise.
 
     Raises:
         InputError: an argument that cannot mean anything.
@@ -187,20 +196,27 @@ def resolve(
     given = _checked(_Values, {name: value for name, value in locals().items() if value is not None})
     around = _environment()
     url = _database(given, around)
-    around = _that_applies(around, given, url)
-    sources = [given.said(), around.said(), *_files(url)]
+    sources = [given.said(), _that_applies(around, url).said(), *_files(url)]
+    merged = _merged(url, sources)
+    if url is None:
+        merged["mode"] = given.mode or "local"
+    elif merged.get("keyring") and not merged.get("password") and not merged.get("token"):
+        merged["password"] = _from_keyring(url, merged.get("username"))
+    return Settings(**merged)
+
+
+def _merged(url: str | None, sources: list[dict[str, Any]]) -> dict[str, Any]:
+    """Lay the sources over each other, the strongest first in the list."""
     merged: dict[str, Any] = {}
     for source in reversed(sources):
         merged.update(source)
     merged["base_url"] = url
     merged.setdefault("cache_dir", _default_cache_dir(url))
     merged["tables_dir"] = _tables_dir(sources) or merged["cache_dir"]
+    if url == OPEN_ALYX:
+        merged.setdefault("data_server", OPEN_DATA)
     _keep_owner(merged, sources)
-    if url is None:
-        merged["mode"] = merged.get("mode", "local")
-    elif merged.get("keyring") and not merged.get("password") and not merged.get("token"):
-        merged["password"] = _from_keyring(url, merged.get("username"))
-    return Settings(**merged)
+    return merged
 
 
 def _checked(kind: type[_Values], values: dict[str, Any]) -> _Values:
@@ -208,6 +224,8 @@ def _checked(kind: type[_Values], values: dict[str, Any]) -> _Values:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
+        if isinstance(own := error.errors()[0].get("ctx", {}).get("error"), InputError):
+            raise own from None
         name = str(error.errors()[0]["loc"][0])
         shown = "…" if name in SECRETS else values.get(name)
         raise InputError.of(name, shown, error.errors()[0]["msg"]) from None
@@ -218,8 +236,6 @@ def _environment() -> _Values:
         return _Environment()
     except ValidationError as error:
         _blame(f"environment variable ONE_{str(error.errors()[0]['loc'][0]).upper()}", error)
-    except InputError as error:
-        raise ConfigurationError(f"environment variable ONE_BASE_URL: {error}") from None
 
 
 def _blame(where: str, error: ValidationError) -> NoReturn:
@@ -251,10 +267,8 @@ def _database(given: _Values, around: _Values) -> str | None:
         return owner
     if around.base_url:
         return around.base_url
-    if given.cache_dir:
-        mode = given.mode or around.mode
-        asks = given.username or given.password or given.token or mode not in (None, "local")
-        return default_database() if asks else None
+    if given.cache_dir and not (given.username or given.password or given.token):
+        return None
     return default_database()
 
 
@@ -265,14 +279,11 @@ def _owner_of(folder: Path) -> str | None:
     return default if default in known else next(iter(known), None)
 
 
-def _that_applies(around: _Values, given: _Values, url: str | None) -> _Values:
-    """Leave out what the environment says of another database or another user."""
-    left_out: set[str] = set()
-    if url is None or (around.base_url is not None and around.base_url != url):
-        left_out.update(_OF_ONE_DATABASE)
-    if given.username and around.username and given.username != around.username:
-        left_out.update(("password", "token"))
-    return around.model_copy(update=dict.fromkeys(left_out))
+def _that_applies(around: _Values, url: str | None) -> _Values:
+    """Leave out what the environment says of another database."""
+    if url is not None and around.base_url in (None, url):
+        return around
+    return around.model_copy(update=dict.fromkeys(_OF_ONE_DATABASE))
 
 
 def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
@@ -284,16 +295,26 @@ def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
 
 
 def _keep_owner(merged: dict[str, Any], sources: list[dict[str, Any]]) -> None:
-    """A token names its own user: no weaker source may say whose it is; nor does it bring a weaker password."""
-    for i, source in enumerate(sources):
-        if "token" in source:
-            if not any("username" in stronger for stronger in sources[: i + 1]):
-                merged.pop("username", None)
-            return
-        if "password" in source or "username" in source:
-            # A login that is given by name or password goes before a token from a weaker source.
-            merged.pop("token", None)
-            return
+    """Keep each secret with its own user.
+
+    A password goes before a token from a weaker source. A token belongs to a user whom only the server knows, so
+    that no source weaker than the token's says who it is. A source that names a user means its secrets for them.
+    """
+    first = {name: i for name in ("token", "password") for i in _saying(sources, name)[:1]}
+    if "token" in first and first.get("password", first["token"]) < first["token"]:
+        del first["token"]
+    if "token" in first:
+        users = [sources[i]["username"] for i in _saying(sources, "username") if i <= first["token"]]
+        merged["username"] = users[0] if users else None
+    user = merged.get("username")
+    for name in ("token", "password"):
+        known = name in first and sources[first[name]].get("username", user) == user
+        if not known or (name == "password" and user is None and "token" in first):
+            merged.pop(name, None)
+
+
+def _saying(sources: list[dict[str, Any]], name: str) -> list[int]:
+    return [i for i, source in enumerate(sources) if name in source]
 
 
 def _from_keyring(url: str, username: str | None) -> SecretStr | None:
@@ -362,8 +383,8 @@ def save(settings: Settings, *, make_default: bool | None = None) -> None:
             _stored.write_json(get_params_dir() / "default.json", {"base_url": url})
     except OSError as error:
         raise ConfigurationError(
-            f"settings cannot be written to {get_params_dir()} ({error.strerror}); set ONE_CONFIG_DIR to a folder "
-            "that can be, or pass arguments or set ONE_* variables instead"
+            f"settings cannot be written to {get_params_dir()} ({error.strerror}); set ONE_CONFIG_DIR to a "
+            "folder that can be, or pass arguments or set ONE_* variables instead"
         ) from None
 
 
@@ -385,8 +406,8 @@ def setup(
 ) -> Settings:
     """Keep settings for a database in our own file and return what holds for it from now on.
 
-    What is not given stays as it was set up before, here or with ONE-api. With ``ask``, what is neither given nor
-    set up is asked for. Secrets are never written.
+    What is not given stays as it was set up before, here or with ONE-api. With ``ask``, what is neither given
+    nor set up is asked for. Secrets are never written.
     """
     if base_url is None:
         base_url = default_database()
@@ -410,21 +431,12 @@ def setup(
         "keyring": keyring,
     }
     values = _checked(_Values, {name: value for name, value in given.items() if value is not None}).said()
-    settings = _without_environment(values)
+    # What the environment happens to say, and secrets, are not for keeping.
+    kept = _merged(base_url, [values, *_files(base_url)])
+    settings = Settings(**{name: value for name, value in kept.items() if name not in SECRETS})
     _warn_of_sharing(settings, before)
     save(settings, make_default=make_default)
     return resolve(base_url=base_url)
-
-
-def _without_environment(values: dict[str, Any]) -> Settings:
-    """Resolve from arguments and files alone: what the environment happens to say is not for keeping."""
-    sources = [values, *_files(values["base_url"])]
-    merged: dict[str, Any] = {}
-    for source in reversed(sources):
-        merged.update({name: value for name, value in source.items() if name not in SECRETS})
-    merged.setdefault("cache_dir", _default_cache_dir(merged["base_url"]))
-    merged["tables_dir"] = _tables_dir(sources) or merged["cache_dir"]
-    return Settings(**merged)
 
 
 def _warn_of_sharing(settings: Settings, before: dict[str, Path]) -> None:
@@ -433,8 +445,8 @@ def _warn_of_sharing(settings: Settings, before: dict[str, Path]) -> None:
     ]
     if others:
         warnings.warn(
-            f"{settings.cache_dir} is also the cache folder of {', '.join(others)}; their tables would replace "
-            "each other",
+            f"{settings.cache_dir} is also the cache folder of {', '.join(others)}; their tables would "
+            "replace each other",
             OneWarning,
             stacklevel=3,
         )
@@ -446,13 +458,17 @@ def delete(base_url: str | None = None) -> None:
     ONE-api's files stay, so that a database that was set up there is still known.
     """
     folder = get_params_dir()
-    if base_url is None:
-        for path in (folder / "databases", folder / "tokens"):
-            shutil.rmtree(path, ignore_errors=True)
-        (folder / "default.json").unlink(missing_ok=True)
-        return
-    base_url = normal_url(base_url)
-    _stored.own_file(base_url).unlink(missing_ok=True)
-    shutil.rmtree(folder / "tokens" / _stored.file_name(base_url), ignore_errors=True)
-    if _stored.own_default() == base_url:
-        (folder / "default.json").unlink(missing_ok=True)
+    default = folder / "default.json"
+    doomed = [folder / "databases", folder / "tokens", default]
+    if base_url is not None:
+        base_url = normal_url(base_url)
+        doomed = [_stored.own_file(base_url), folder / "tokens" / _stored.file_name(base_url)]
+        doomed += [default] if _stored.own_default() == base_url else []
+    for path in doomed:
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.exists():
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be deleted ({error.strerror})") from None
