@@ -1,19 +1,20 @@
 """The seeded world: a made-up database that is the same on every run, for demonstrations, examples and tests.
 
-Four labs (``cortexlab``, ``harbourlab``, ``summitlab``, ``valleylab``), 13 subjects and 312 sessions over two years,
-from habituation through training and biased blocks to recordings with probes; some 6,400 datasets. No animal, person
-or measurement in it is real.
+Four labs (``cortexlab``, ``harbourlab``, ``summitlab``, ``valleylab``), 13 subjects and 312 sessions over two
+years, from habituation through training and biased blocks to recordings with probes; some 6,400 datasets. No
+animal, person or measurement in it is real.
 
-Every session with trials has real files: a trials table whose choices follow the contrast (better with training, with
-lapses, shifted by the blocks), wheel, licks, settings and raw task data. Two dozen have a camera's times, pupil and
-motion. 11 sessions have probes, 15 insertions in all; 6 of these have spike sorting, whose clusters differ in rate
-and partly follow the task. Everything else has bytes that follow the rule of the recorded world. In sessions without
-a camera's data, a few datasets lack a hash or a size, are missing on the server or lie on a personal computer only;
-some trials tables have one or two revisions, of which the newest, the oldest or none is the default.
+Every session with trials has real files: a trials table whose choices follow the contrast (better with
+training, with lapses, shifted by the blocks), wheel, licks, settings and raw task data. Two dozen have a
+camera's times, pupil and motion. 11 sessions have probes, 15 insertions in all; 6 of these have spike
+sorting, whose clusters differ in rate and partly follow the task. Everything else has bytes that follow the
+rule of the recorded world. In sessions without a camera's data, a few datasets lack a hash or a size, are
+missing on the server or lie on a personal computer only; some trials tables have one or two revisions, of
+which the newest, the oldest or none is the default.
 
-A session to begin with: ``CX_001/2023-06-09/001`` of ``cortexlab`` (``probe00`` and ``probe01``, both sorted).
-Users, whose passwords are their names: ``demo`` (reads and writes) and ``reader`` (only reads), besides ``admin``, one
-person a lab and ``intbrainlab`` (only reads).
+A session to begin with: ``CX_001/2023-06-09/001`` of ``cortexlab`` (``probe00`` and ``probe01``, both
+sorted). Users, whose passwords are their names: ``demo`` (reads and writes) and ``reader`` (only reads),
+besides ``admin``, one person a lab and ``intbrainlab`` (only reads).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from __future__ import annotations
 from functools import cache
 
 from one_async.emulator.content import World
-from one_async.emulator.seeded_datasets import Datasets, cache_zip
+from one_async.emulator.seeded_cache import cache_zip
+from one_async.emulator.seeded_datasets import Datasets
 from one_async.emulator.seeded_files import table_bytes, uid
 from one_async.emulator.seeded_people import people_records
 from one_async.emulator.seeded_plan import NOW, Session, sessions
@@ -38,8 +40,8 @@ NAME = "one_async_seeded"
 def world() -> World:
     """Make the seeded world.
 
-    It takes one or two seconds, since the md5 of every file is known beforehand; the bytes are made again when they
-    are read.
+    It takes one or two seconds, since the md5 of every file is known beforehand; the bytes are made again
+    when they are read.
     """
     plan: list[Session] = []
     datasets = Datasets()

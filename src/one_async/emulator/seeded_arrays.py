@@ -1,7 +1,8 @@
 """The numbers of the seeded world: choices, wheel, camera and spikes, drawn from seeded generators.
 
-Only uniform numbers and integers are drawn and every result is rounded, so that two machines whose mathematical
-functions differ in the last digit still get the same bytes. Times are in seconds from the start of the session.
+Only uniform numbers and integers are drawn and every result is rounded, so that two machines whose
+mathematical functions differ in the last digit still get the same bytes. Times are in seconds from the start
+of the session.
 """
 
 from __future__ import annotations
@@ -18,9 +19,20 @@ Arrays = dict[str, NDArray[Any]]
 __all__ = ["Task", "camera", "channels", "licks", "sorting", "trials", "wheel", "wheel_moves"]
 
 TABLE = (
-    "intervals_0 intervals_1 goCue_times response_times choice stimOn_times contrastLeft contrastRight feedback_times "
-    "feedbackType rewardVolume probabilityLeft firstMovement_times"
-).split()
+    "intervals_0",
+    "intervals_1",
+    "goCue_times",
+    "response_times",
+    "choice",
+    "stimOn_times",
+    "contrastLeft",
+    "contrastRight",
+    "feedback_times",
+    "feedbackType",
+    "rewardVolume",
+    "probabilityLeft",
+    "firstMovement_times",
+)
 WHEEL_SAMPLES = 8
 LICKS = 4
 CAMERA_RATE = 10.0
@@ -29,7 +41,7 @@ SITES = 384
 
 @dataclass(frozen=True)
 class Task:
-    """What the animal does in a session: ``skill`` from 0 (new to it) to 1, ``biased`` when stimuli come in blocks."""
+    """What the animal does: ``skill`` from 0 (new to it) to 1, ``biased`` when stimuli come in blocks."""
 
     seed: int
     n_trials: int
@@ -42,7 +54,7 @@ def _rounded(values: NDArray[Any]) -> Floats:
 
 
 def _blocks(rng: np.random.Generator, task: Task) -> Floats:
-    """Return the probability of a stimulus on the left: 0.5, in biased sessions after 90 trials 0.2 and 0.8 in turn."""
+    """Return the probability of a stimulus on the left: 0.5, in blocks after 90 trials 0.2 or 0.8."""
     left = np.full(task.n_trials, 0.5)
     if task.biased:
         at, side = 90, float(rng.integers(2)) * 0.6 + 0.2
@@ -56,8 +68,8 @@ def _blocks(rng: np.random.Generator, task: Task) -> Floats:
 def trials(task: Task) -> Arrays:
     """Make the trials of a session: the columns of the trials table and the arrays beside it.
 
-    A choice of -1 is a turn to the right-hand stimulus, as in IBL's data. Its probability follows a logistic function
-    of the signed contrast with lapses; the block shifts it.
+    A choice of -1 is a turn to the right-hand stimulus, as in IBL's data. Its probability follows a logistic
+    function of the signed contrast with lapses; the block shifts it.
     """
     rng, n = np.random.default_rng(task.seed), task.n_trials
     left = _blocks(rng, task)
@@ -121,7 +133,7 @@ def _columns(
 
 
 def wheel(task: Task, columns: Arrays) -> Arrays:
-    """Make the wheel's ``timestamps`` and ``position`` (radians, left is positive): still but for one turn a trial."""
+    """Make the wheel's ``timestamps`` and ``position`` (radians, left is positive): one turn a trial."""
     rng = np.random.default_rng(task.seed + 1)
     made = columns["choice"] != 0
     first, last = columns["firstMovement_times"][made], columns["response_times"][made]
@@ -152,7 +164,7 @@ def licks(task: Task, columns: Arrays) -> Floats:
 
 
 def camera(task: Task, columns: Arrays) -> Arrays:
-    """Make a camera's ``times`` (10 frames a second), the pupil's diameter in pixels, raw and smoothed, and its motion."""
+    """Make a camera's ``times`` (10 a second), the pupil's diameter (pixels, raw and smoothed) and motion."""
     rng = np.random.default_rng(task.seed + 3)
     n = min(int(columns["intervals_1"][-1] * CAMERA_RATE), 30_000)
     times = (np.arange(n) + 0.02 * rng.random(n)) / CAMERA_RATE
@@ -170,8 +182,9 @@ def camera(task: Task, columns: Arrays) -> Arrays:
 def sorting(seed: int, columns: Arrays, n_clusters: int, regions: NDArray[np.int64]) -> dict[str, Arrays]:
     """Make the spike sorting of one probe: the objects spikes, clusters and channels.
 
-    Rates run from 0.1 to about 5 Hz; half of the clusters fire more after the stimulus or the feedback. Amplitudes are
-    in volts, depths in µm from the tip; ``regions`` are the Allen ids along the probe, from the tip up.
+    Rates run from 0.1 to about 5 Hz; half of the clusters fire more after the stimulus or the feedback.
+    Amplitudes are in volts, depths in µm from the tip; ``regions`` are the Allen ids along the probe, from
+    the tip up.
     """
     rng = np.random.default_rng(seed)
     duration = float(columns["intervals_1"][-1]) + 5.0

@@ -1,13 +1,11 @@
-"""The datasets and file records of the seeded world, and the published tables of them."""
+"""The datasets of the seeded world: their records, file records and bytes."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -22,11 +20,10 @@ from one_async.emulator.seeded_files import (
     session_files,
     uid,
 )
-from one_async.emulator.seeded_parquet import footer_size, parquet_bytes
 from one_async.emulator.seeded_plan import NOW, QC, Session
-from one_async.emulator.seeded_words import FORMATS, REVISIONS, TAGS
+from one_async.emulator.seeded_words import FORMATS, TAGS
 
-__all__ = ["ALYX", "DATA", "Datasets", "cache_zip"]
+__all__ = ["ALYX", "DATA", "Datasets", "Record"]
 
 Record = dict[str, Any]
 ALYX, DATA = "https://alyx.test", "https://data.test"
@@ -60,6 +57,18 @@ RAW_PROBE = {
     "sync.npy": 200,
     "timestamps.npy": 60,
 }
+OF_INSERTION = (
+    "id",
+    "name",
+    "dataset_type",
+    "data_url",
+    "url",
+    "file_size",
+    "hash",
+    "version",
+    "collection",
+    "qc",
+)
 
 
 class Datasets:
@@ -321,93 +330,7 @@ def _qc(did: str, name: str) -> str:
 
 
 def _of_insertion(row: Record) -> Record:
-    kept = "name dataset_type data_url url file_size hash version collection qc".split()
     urls = [f["data_url"] for f in row["file_records"] if f["data_url"]]
     whole = {"id": row["url"][-36:], **row, "data_url": urls[0] if urls else None}
     whole["qc"] = (0, 10, 30, 40, 50)[QC.index(row["qc"])]
-    return {key: whole[key] for key in ("id", *kept)}
-
-
-def cache_zip(name: str, sessions: list[Session], datasets: Datasets) -> bytes:
-    """Return the published tables, ``cache.zip``, as Alyx makes them."""
-    import polars as pl
-
-    text = pl.String
-    latest = sorted(sessions, key=lambda s: s.start, reverse=True)
-    session_rows = [
-        (s.lab, s.subject, s.start.date(), s.number, s.protocol, ",".join(s.projects), s.id) for s in latest
-    ]
-    tables = {
-        "sessions": pl.DataFrame(
-            session_rows,
-            schema=dict(
-                lab=text,
-                subject=text,
-                date=pl.Date,
-                number=pl.UInt16,
-                task_protocol=text,
-                projects=text,
-                id=text,
-            ),
-            orient="row",
-        ),
-        "datasets": pl.DataFrame(
-            sorted(datasets.table, key=lambda row: row[-2:]),
-            schema=dict(
-                file_size=pl.UInt64,
-                hash=text,
-                default_revision=pl.Boolean,
-                qc=pl.Enum(QC),
-                exists=pl.Boolean,
-                rel_path=text,
-                eid=text,
-                id=text,
-            ),
-            orient="row",
-        ),
-    }
-    about = {"date_created": f"{NOW:%Y-%m-%d} 06:00", "origin": name, "min_api_version": "2.10"}
-    files = {f"{table}.pqt": _published(frame, about) for table, frame in tables.items()}
-    sizes = {t: {"nrecs": f.height, "size": footer_size(files[f"{t}.pqt"])} for t, f in tables.items()}
-    files["cache_info.json"] = json.dumps({**about, "tables": sizes}, indent=1).encode()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file, data in files.items():
-            archive.writestr(zipfile.ZipInfo(file, NOW.timetuple()[:6]), data, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
-def _published(frame: Any, about: dict[str, str]) -> bytes:
-    """Write a table with what pandas wants to know: the index, the ordered categories and nullable integers."""
-    index = [name for name in ("eid", "id") if name in frame.columns]
-    columns = list(_pandas_columns(frame))
-    no_name = {"name": None, "field_name": None, "metadata": {"encoding": "UTF-8"}}
-    pandas = {
-        "index_columns": index,
-        "column_indexes": [{**no_name, "pandas_type": "unicode", "numpy_type": "object"}],
-        "columns": columns,
-        "attributes": {},
-        "creator": {"library": "polars", "version": "1"},
-        "pandas_version": "2.2.3",
-    }
-    return parquet_bytes(frame, {"one_metadata": json.dumps(about), "pandas": json.dumps(pandas)})
-
-
-def _pandas_columns(frame: Any) -> Iterator[Record]:
-    kinds = {
-        "String": ("unicode", "object", None),
-        "Date": ("date", "object", None),
-        "UInt16": ("uint16", "uint16", None),
-        "UInt64": ("uint64", "UInt64", None),
-        "Boolean": ("bool", "bool", None),
-        "Enum": ("categorical", "int8", {"num_categories": len(QC), "ordered": True}),
-    }
-    for name, dtype in frame.schema.items():
-        pandas, numpy, metadata = kinds[str(dtype.base_type())]
-        yield {
-            "name": name,
-            "field_name": name,
-            "pandas_type": pandas,
-            "numpy_type": numpy,
-            "metadata": metadata,
-        }
+    return {key: whole[key] for key in OF_INSERTION}

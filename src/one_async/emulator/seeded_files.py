@@ -43,7 +43,7 @@ BESIDE_TABLE = (
 
 
 def uid(*names: object) -> str:
-    """Return the id that belongs to these names: the same always, in the form of a random UUID as Alyx makes them."""
+    """Return the id that belongs to these names: always the same, in the form of Alyx's random UUIDs."""
     text = "/".join(map(str, names))
     return str(uuid.UUID(bytes=hashlib.sha1(text.encode(), usedforsecurity=False).digest()[:16], version=4))
 
@@ -80,7 +80,8 @@ def npy_bytes(values: NDArray[Any]) -> bytes:
 def ruled_bytes(dataset_id: str, name: str, size: int) -> bytes:
     """Make the bytes of a file without content of its own, by the rule that the recorded world has.
 
-    A ``.npy`` file counts up from the first 8 hexadecimal digits of the id; any other repeats the id, a line each.
+    A ``.npy`` file counts up from the first 8 hexadecimal digits of the id; any other repeats the id, a line
+    each.
     """
     if name.endswith(".npy"):
         return npy_bytes(np.arange((size - 128) // 8, dtype="<f8") + int(dataset_id[:8], 16))
@@ -157,7 +158,10 @@ def _task_data(columns: arrays.Arrays) -> bytes:
         (columns["feedbackType"] == 1).tolist(),
         strict=True,
     )
-    line = '{"trial_num": %d, "stim_probability_left": %s, "signed_contrast": %s, "response_time": %s, "trial_correct": %s}\n'
+    line = (
+        '{"trial_num": %d, "stim_probability_left": %s, "signed_contrast": %s,'
+        ' "response_time": %s, "trial_correct": %s}\n'
+    )
     return "".join(
         line % (number, left, contrast + 0.0, taken, "true" if correct else "false")
         for number, (left, contrast, taken, correct) in enumerate(rows, 1)

@@ -1,8 +1,9 @@
 """Parquet bytes that ONE-api and pandas accept, written by Polars without pyarrow.
 
-ONE-api takes the metadata of a table from its Arrow schema, which Polars stores in the file without any: pyarrow then
-reports no metadata at all and ONE-api cannot read the file. So the footer that Polars wrote gets an Arrow schema that
-carries the same metadata as the file (Apache Parquet's thrift footer and Apache Arrow's ``Schema.fbs`` say how).
+ONE-api takes the metadata of a table from its Arrow schema, which Polars stores in the file without any:
+pyarrow then reports no metadata at all and ONE-api cannot read the file. So the footer that Polars wrote gets
+an Arrow schema that carries the same metadata as the file (Apache Parquet's thrift footer and Apache Arrow's
+``Schema.fbs`` say how).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ BINARY, LIST, SET, MAP, STRUCT = 8, 9, 10, 11, 12
 def parquet_bytes(frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> bytes:
     """Write a table as Parquet with metadata in its schema.
 
-    One row group, Snappy, no statistics. Without ``metadata`` the key ``one_metadata`` holds an empty JSON object,
-    which is the least that ONE-api's reader accepts. An Enum column becomes an ordered dictionary.
+    One row group, Snappy, no statistics. Without ``metadata`` the key ``one_metadata`` holds an empty JSON
+    object, which is the least that ONE-api's reader accepts. An Enum column becomes an ordered dictionary.
     """
     pairs = {key.encode(): value.encode() for key, value in (metadata or {"one_metadata": "{}"}).items()}
     buffer = io.BytesIO()
@@ -50,7 +51,7 @@ def footer_size(data: bytes) -> int:
     return size
 
 
-# The thrift compact protocol, as far as the footer needs it -------------------------------------------------------
+# The thrift compact protocol, as far as the footer needs it
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -143,7 +144,7 @@ def _encoded(pairs: Mapping[bytes, bytes]) -> bytes:
     return b"".join(out)
 
 
-# Arrow's schema message: a flatbuffer ----------------------------------------------------------------------------
+# Arrow's schema message: a flatbuffer
 
 
 def _slot(data: bytes, table: int, index: int) -> int:
@@ -159,8 +160,8 @@ def _follow(data: bytes, at: int) -> int:
 def _with_metadata(message: bytes, pairs: Mapping[bytes, bytes]) -> bytes:
     """Return the schema message with metadata.
 
-    A new message and schema go before the old flatbuffer, the metadata behind it, since offsets only point forward;
-    the old one is kept whole for the fields in it.
+    A new message and schema go before the old flatbuffer, the metadata behind it, since offsets only point
+    forward; the old one is kept whole for the fields in it.
     """
     old = message[8:] if message[:4] == b"\xff\xff\xff\xff" else message[4:]
     old += bytes(-len(old) % 8)

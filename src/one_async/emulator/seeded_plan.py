@@ -27,7 +27,7 @@ LAB_PROJECT = {"harbourlab": "harbour_learning", "summitlab": "summit_dopamine"}
 
 @dataclass(frozen=True)
 class Insertion:
-    """A probe in the brain; ``sorting`` where it has spikes, ``regions`` (from the tip up) where its track is aligned."""
+    """A probe in the brain; ``sorting`` where it has spikes, ``regions`` from the tip up where aligned."""
 
     id: str
     name: str

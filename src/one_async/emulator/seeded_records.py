@@ -18,9 +18,11 @@ __all__ = ["session_records"]
 
 TRACK_ENDPOINTS = ("Planned", "Micro-manipulator", "Histology track", "Ephys aligned histology track")
 
+SESSION_INFO = ("subject", "start_time", "number", "lab", "id", "projects", "task_protocol")
+
 
 def session_records(plan: list[Session], datasets: Datasets) -> dict[str, Record]:
-    """Return the endpoints that tell of sessions and what was in the brain; the latest sessions come first."""
+    """Return the endpoints of sessions and of what was in the brain; the latest sessions come first."""
     latest = sorted(plan, key=lambda s: s.start, reverse=True)
     ephys = [(s, i) for s in latest for i in s.insertions]
     rows = [(_insertion(s, i, datasets.of_insertion[i.id])) for s, i in ephys]
@@ -132,7 +134,7 @@ def _notes(session: Session) -> list[Record]:
 
 def _session_info(session: Session) -> Record:
     row = _session(session)
-    return {key: row[key] for key in "subject start_time number lab id projects task_protocol".split()}
+    return {key: row[key] for key in SESSION_INFO}
 
 
 def _insertion(session: Session, insertion: Insertion, datasets: list[Record]) -> tuple[Record, Record]:

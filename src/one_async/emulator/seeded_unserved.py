@@ -21,7 +21,7 @@ __all__ = ["unserved"]
 
 
 def unserved(datasets_of_other_objects: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return flags, passwords, memberships, hidden ids and the brain region tree, as the recorded world keeps them."""
+    """Return flags, passwords, memberships, hidden ids and the region tree, as the recorded world does."""
     rigs = [f"_iblrig_{lab}_{rig}_0" for lab in LABS for rig in ("behavior", "ephys")]
     return {
         "users": [_user(name) for name in sorted(USERS)],

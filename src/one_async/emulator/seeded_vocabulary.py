@@ -1,4 +1,4 @@
-"""Records of the seeded world that no session makes: regions, types, formats, repositories, tags and the like."""
+"""Records of the seeded world that no session makes: regions, types, formats, repositories, tags."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _format(name: str) -> Record:
 
 
 def repositories() -> list[Record]:
-    """Return the data repositories by name: a server and a rig computer a lab, one bucket, one for aggregates."""
+    """Return the repositories by name: a server and a rig computer a lab, a bucket, one for aggregates."""
 
     def repository(name: str, zone: str, path: str, url: str | None, personal: bool, json: Any) -> Record:
         return {

@@ -1,4 +1,4 @@
-"""The fixed vocabularies of the seeded world: brain regions, dataset types, file formats, procedures, people, labs."""
+"""The fixed vocabularies of the seeded world: brain regions, dataset types, formats, people, labs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
     "WATER_TYPES",
 ]
 
-# Allen Mouse Common Coordinate Framework (2017): id, acronym, name, parent's acronym; parents first, depth-first.
+# Allen Mouse Common Coordinate Framework (2017): id, acronym, name, parent's acronym; depth-first.
 REGIONS: list[tuple[int, str, str, str | None]] = [
     (0, "void", "void", None),
     (997, "root", "root", "void"),
