@@ -12,6 +12,7 @@ import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -24,7 +25,9 @@ from .models import CHOICES, MODELS, Field, Model, table_name
 __all__ = ["HOST", "Store"]
 
 HOST = "https://alyx.test"
+CHUNK = 2000
 KEPT_QUERIES = 256
+Pairs = Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
 # What no endpoint shows about rows that an endpoint has, by its name among the unserved
 COMPLETED = {
     "users": "users",
@@ -40,14 +43,12 @@ COMPLETED = {
 CONTENT_TYPES = ("actions.session", "actions.surgery", "subjects.subject", "data.dataset", "data.tag")
 
 
-def dumps(value: Any) -> str:
-    """Write JSON as Django REST framework does."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # as Django REST framework writes
 
 
-def key_of(endpoint: str, record: Mapping[str, Any]) -> str | None:
+def key_of(model: Model, record: Mapping[str, Any]) -> str | None:
     """Tell under which key a record is addressed; None for endpoints without such addresses."""
-    value = record.get(MODELS[endpoint].key, plain(record.get("url")))
+    value = record[model.key] if model.key in record else plain(record.get("url"))
     return None if value is None else str(value)
 
 
@@ -71,8 +72,21 @@ def column_value(column: Field, record: Mapping[str, Any]) -> Any:
         return CHOICES[column.target].get(value, value)
     if column.kind == ">" and value == "":
         return None
+    if isinstance(value, str) and not value.startswith(HOST):
+        return value
     value = plain(value)
     return dumps(value) if isinstance(value, dict | list) else value
+
+
+def paired(model: Model, rows: Iterable[Mapping[str, Any]], details: Mapping[str, Any]) -> Pairs:
+    """Bring each row of a list together with its detail; a stack, listed for each of its slices, comes once."""
+    seen: set[str] = set()
+    for row in rows:
+        key = key_of(model, row) or ""
+        if model.name != "imaging-stack" or key not in seen:
+            yield row, details.get(key)
+        if model.name == "imaging-stack":
+            seen.add(key)
 
 
 class Store:
@@ -211,42 +225,33 @@ class Store:
                 self._write(MODELS[name], ((row, None) for row in rows))
         for endpoint, held in world.records.items():
             details = held.get("detail") or {}
-            self._write(MODELS[endpoint], self._paired(endpoint, held["list"], details))
+            self._write(MODELS[endpoint], paired(MODELS[endpoint], held["list"], details))
         self._db.execute("COMMIT")
         self._db.execute("ANALYZE")
 
-    def _paired(
-        self, endpoint: str, rows: Iterable[Mapping[str, Any]], details: Mapping[str, Any]
-    ) -> Iterable[tuple[Any, Any]]:
-        stacks: set[str | None] = set()
-        for row in rows:
-            key = key_of(endpoint, row)
-            if key not in stacks:
-                yield row, details.get(key or "")
-            if endpoint == "imaging-stack":
-                stacks.add(key)
-
-    def _write(
-        self,
-        model: Model,
-        pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]],
-        number: int | None = None,
-    ) -> None:
+    def _write(self, model: Model, pairs: Pairs, number: int | None = None) -> None:
+        """Write records; ``number``: the first one's row, if it takes the place of an older one."""
+        name, links = model.name, model.links
+        if number is None:
+            [(number,)] = self.select(f"SELECT coalesce(max(row), 0) + 1 FROM {table_name(name, 'text')}")
         marks = ", ".join("?" * (len(model.columns) + 1))
-        into = f"INSERT INTO {table_name(model.name)} VALUES ({marks})"
-        into_text = f"INSERT INTO {table_name(model.name, 'text')} VALUES (?, ?, ?, ?)"
-        extras = self._extra.get(model.name, {})
-        for row, detail in pairs:
-            key = key_of(model.name, row)
-            merged = {**extras.get(key or "", {}), **(detail or {}), **row}
-            values = [column_value(column, merged) for column in model.columns]
-            text, body = dumps(row), None if detail is None or detail == row else dumps(detail)
-            cursor = self._db.execute(into, (number, *values))
-            at = cursor.lastrowid
-            self._db.execute(into_text, (at, key, text, body))
-            for link in model.links:
-                items = [(at, plain(item)) for item in merged.get(link.source) or ()]
-                self._db.executemany(f"INSERT INTO {table_name(model.name, link.name)} VALUES (?, ?)", items)
+        numbered = enumerate(pairs, number)
+        while chunk := list(islice(numbered, CHUNK)):
+            columns, texts = [], []
+            linked: dict[str, list[tuple[int, Any]]] = {link.name: [] for link in links}
+            for at, (row, detail) in chunk:
+                key = key_of(model, row)
+                merged = {**self._extra.get(name, {}).get(key or "", {}), **(detail or {}), **row}
+                columns.append((at, *[column_value(column, merged) for column in model.columns]))
+                texts.append(
+                    (at, key, dumps(row), None if detail is None or detail == row else dumps(detail))
+                )
+                for link in links:
+                    linked[link.name] += [(at, plain(item)) for item in merged.get(link.source) or ()]
+            self._db.executemany(f"INSERT INTO {table_name(name)} VALUES ({marks})", columns)
+            self._db.executemany(f"INSERT INTO {table_name(name, 'text')} VALUES (?, ?, ?, ?)", texts)
+            for link_name, items in linked.items():
+                self._db.executemany(f"INSERT INTO {table_name(name, link_name)} VALUES (?, ?)", items)
 
     def _remove(self, model: Model, number: int) -> None:
         tables = ["", "text", *(link.name for link in model.links)]
