@@ -8,6 +8,7 @@ import pickle
 import stat
 import subprocess
 import sys
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -442,6 +443,27 @@ def test_unwritable_place_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_p
     tokens.delete(LAB, "me")
     assert tokens.load(LAB, "me") is None
     one_settings.delete(LAB)
+
+
+def test_no_home_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    pwd = pytest.importorskip("pwd")
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    settings = resolve()
+    assert (settings.base_url, settings.username) == (OPEN_ALYX, None)
+    assert settings.cache_dir.is_relative_to(tempfile.gettempdir())
+    tokens = TokenFile()
+    tokens.save(LAB, "me", "secret")
+    assert tokens.load(LAB, "me") is None
+    assert not Path("~").exists()
+    with pytest.raises(ConfigurationError, match="ONE_CONFIG_DIR"):
+        one_settings.setup(LAB)
+    with pytest.raises(InputError, match="no home folder"):
+        resolve(cache_dir="~/data")
 
 
 # --- tokens

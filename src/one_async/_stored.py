@@ -34,6 +34,9 @@ from one_async.errors import ConfigurationError, InputError
 
 OPEN_ALYX = "https://openalyx.internationalbrainlab.org"
 OPEN_DATA = "https://ibl.flatironinstitute.org/public"
+# Nothing is below it and nothing can be written there. Where there is no home, a folder that others can write to,
+# such as the one for temporary files, must not say which servers and tokens are ours.
+_NOWHERE = Path(os.devnull)
 
 
 def normal_url(url: str) -> str:
@@ -64,22 +67,26 @@ def config_dir() -> Path:
         return Path(chosen).expanduser().absolute()
     import platformdirs
 
-    return Path(platformdirs.user_config_dir("one_async", appauthor=False))
+    try:
+        folder = Path(platformdirs.user_config_dir("one_async", appauthor=False))
+    except RuntimeError:
+        return _NOWHERE
+    return folder if folder.is_absolute() else _NOWHERE
 
 
-def home() -> Path:
-    """Return the home folder, or one for temporary files where the user has none."""
+def home() -> Path | None:
+    """Return the home folder; None where the user has none, as in some containers."""
     try:
         return Path.home()
     except RuntimeError:
-        return Path(tempfile.gettempdir())
+        return None
 
 
 def one_api_dir() -> Path:
     """Return the folder of ONE-api's parameter files, by the rule of iblutil.io.params."""
     if sys.platform in ("win32", "cygwin") and (roaming := os.environ.get("APPDATA")):
         return Path(roaming, ".one")
-    return home() / ".one"
+    return (home() or _NOWHERE) / ".one"
 
 
 def one_api_key(url: str) -> str:

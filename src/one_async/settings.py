@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -53,7 +54,10 @@ def _text(value: object) -> object:
 
 def _folder(value: object) -> object:
     value = _text(value)
-    return Path(value).expanduser().absolute() if isinstance(value, str | os.PathLike) else value
+    try:
+        return Path(value).expanduser().absolute() if isinstance(value, str | os.PathLike) else value
+    except RuntimeError:
+        raise ValueError("there is no home folder for ~") from None
 
 
 def _secret(value: object) -> object:
@@ -334,7 +338,8 @@ def _from_keyring(url: str, username: str | None) -> SecretStr | None:
 
 def _default_cache_dir(url: str | None) -> Path:
     """Return where ONE-api keeps the data of a database that was never set up."""
-    return _stored.home() / "Downloads" / "ONE" / _stored.one_api_key(url or OPEN_ALYX)
+    home = _stored.home() or Path(tempfile.gettempdir())
+    return home / "Downloads" / "ONE" / _stored.one_api_key(url or OPEN_ALYX)
 
 
 def databases() -> dict[str, Path]:
