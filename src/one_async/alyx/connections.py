@@ -7,9 +7,11 @@ from pathlib import Path
 import anyio
 
 from one_async.alyx import caching
-from one_async.alyx.caching import Shelf
-from one_async.alyx.http import Login, Network, Retry, ShelfStorage, Stack, Storage, Timeouts, Transport
+from one_async.alyx.accept import Stack
+from one_async.alyx.http import Login, Network, Retry, ShelfStorage, Storage, Transport
 from one_async.alyx.login import Credentials
+from one_async.alyx.retrying import Timeouts
+from one_async.alyx.shelf import Shelf
 from one_async.alyx.wire import HttpWire
 
 

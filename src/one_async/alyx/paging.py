@@ -127,8 +127,7 @@ async def _pass(ask: AskPage, limit: int, into: Gathered | None) -> Gathered:
     if into is None:
         return found
     late = {key: row for key, row in found.rows.items() if key not in into.rows}
-    merged = Gathered({**into.rows, **late}, found.count, found.joined or into.joined, found.moved)
-    return merged
+    return Gathered({**into.rows, **late}, found.count, found.joined or into.joined, found.moved)
 
 
 async def in_order(ask: AskPage, limit: int, start: int, stop: int | None) -> AsyncIterator[Page]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import warnings
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
-from datetime import date, timedelta
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import anyio
@@ -19,33 +16,19 @@ import anyio.to_thread
 from anyio.lowlevel import current_token
 
 from one_async.alyx import caching, paging
+from one_async.alyx.answers import Answer
+from one_async.alyx.caching import Terms, note_stale, one_warning
 from one_async.alyx.connections import Connections
-from one_async.alyx.http import Answer, Terms, Timeouts, Transport
+from one_async.alyx.http import Transport
 from one_async.alyx.login import Credentials
 from one_async.alyx.paging import Page, Row
+from one_async.alyx.query import base_of, last_part, params_of, plain, read_files, whole, with_id
+from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import ADDRESS, HEADERS, METHODS, EndpointDescription, Schema
-from one_async.errors import ConfigurationError, InputError, StaleAnswerWarning
+from one_async.errors import ConfigurationError, InputError
 from one_async.types import Expiry, TokenStore, Wire
 
 SCHEMA_EXPIRY = timedelta(weeks=1)
-_stale: ContextVar[list[str] | None] = ContextVar("one_async_stale_answers", default=None)
-
-
-@contextmanager
-def one_warning() -> Iterator[None]:
-    """Gather what is to be said about old answers inside, and say it once (StaleAnswerWarning) at the end."""
-    if _stale.get() is not None:
-        yield
-        return
-    notes: list[str] = []
-    token = _stale.set(notes)
-    try:
-        yield
-    finally:
-        _stale.reset(token)
-        if notes:
-            more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
-            warnings.warn(f"{notes[0]}{more}", StaleAnswerWarning, stacklevel=3)
 
 
 class AsyncAlyxClient:
@@ -80,7 +63,7 @@ class AsyncAlyxClient:
         timeout: Timeouts | float | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self._base_url = _base(base_url)
+        self._base_url = base_of(base_url)
         if max_connections < 1:
             raise InputError.of("max_connections", max_connections, "1 or more")
         self._cache_dir = None if cache_dir is None else Path(cache_dir)
@@ -222,16 +205,18 @@ class AsyncAlyxClient:
             action = action.replace("-", "_")
             documented.check(name, action)
             if action == "list":
-                params = _params(_with_id(filters, id))
+                params = params_of(with_id(filters, id))
                 documented.check_filters(name, params)
                 return await self._list(name, params, self._terms(expires, no_cache))
             if filters:
                 raise InputError.of(next(iter(filters)), "…", f"for lists, not for {action}")
-            address = f"/{name}" if action == "create" else f"/{name}/{_last(id, name, action)}"
+            address = f"/{name}" if action == "create" else f"/{name}/{last_part(id, name, action)}"
             if action == "read":
                 return await self.get(address, expires=expires, no_cache=no_cache)
             if action != "delete" and not data:
-                raise InputError.of("data", data, f"the fields of {name}: {_names(documented, name, action)}")
+                raise InputError.of(
+                    "data", data, f"the fields of {name}: {', '.join(documented.fields(name, action))}"
+                )
             return await self._write(METHODS[action], address, data, files)
 
     async def get(self, path_or_url: str, *, expires: Expiry = None, no_cache: bool = False) -> Any:
@@ -370,22 +355,18 @@ class AsyncAlyxClient:
         stack = await self._open().stack()
         answer = await stack.ask(method, url, **options)
         if answer.stale is not None:
-            notes = _stale.get()
-            if notes is None:
-                warnings.warn(answer.stale, StaleAnswerWarning, stacklevel=2)
-            else:
-                notes.append(answer.stale)
+            note_stale(answer.stale)
         return answer
 
     async def _write(self, method: str, path_or_url: str, data: Any, files: Mapping[str, Any] | None) -> Any:
         url = self._url(path_or_url)
         body: dict[str, Any] = {}
         if files is not None:
-            body = {"files": await anyio.to_thread.run_sync(_read_files, files), "data": data}
+            body = {"files": await anyio.to_thread.run_sync(read_files, files), "data": data}
         elif isinstance(data, str | bytes):
             body = {"content": data, "headers": {"Content-Type": "application/json"}}
         elif data is not None:
-            body = {"json": _plain(data)}
+            body = {"json": plain(data)}
         stack = await self._open().stack()
         try:
             return (await self._ask(method, url, **body)).json
@@ -396,12 +377,12 @@ class AsyncAlyxClient:
     async def _checked(self, endpoint: str, filters: Mapping[str, Any]) -> dict[str, str]:
         documented = await self.schema()
         documented.check(endpoint, "list")
-        params = _params(filters)
+        params = params_of(filters)
         documented.check_filters(endpoint, params)
         return params
 
     async def _list(self, endpoint: str, params: dict[str, str], terms: Terms | None) -> list[Row]:
-        given = {key: _whole(key, params[key]) for key in ("limit", "offset") if key in params}
+        given = {key: whole(key, params[key]) for key in ("limit", "offset") if key in params}
         ask = self._pager(endpoint, {k: v for k, v in params.items() if k not in given}, terms)
         if not given:
             return await paging.read_all(ask, endpoint)
@@ -450,90 +431,3 @@ class _LazyWire:
         auth: tuple[str, str] | None = None,
     ) -> Any:
         return self._client._open().wire.open(url, method=method, headers=headers, auth=auth)
-
-
-def _base(url: str) -> str:
-    parts = urlsplit(url if isinstance(url, str) else "")
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username
-        or parts.query
-        or parts.path.strip("/")
-    ):
-        raise InputError.of("base_url", url, "http(s)://host[:port], without path or credentials")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def _with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]:
-    """Narrow a list to one record, as ONE-api does: lists give less of a record than ``read``, and faster."""
-    if id is None:
-        return dict(filters)
-    parts = [p for p in (_text("django", filters.get("django")), f"pk,{str(id).rsplit('/', 1)[-1]}") if p]
-    return {**filters, "django": ",".join(parts)}
-
-
-def _params(filters: Mapping[str, Any]) -> dict[str, str]:
-    return {name: text for name, value in filters.items() if (text := _text(name, value)) is not None}
-
-
-def _text(name: str, value: Any) -> str | None:
-    """Write a filter's value as Alyx reads it; refuse empty ones, which Alyx takes for no filter at all."""
-    if value is None:
-        return None
-    if isinstance(value, Mapping | bytes):
-        raise InputError.of(name, value, "text, numbers, dates, ids, or lists of these")
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        text = ",".join(_text(name, item) or "None" for item in value)
-    else:
-        text = value.isoformat() if isinstance(value, date) else str(value)
-    if not text:
-        raise InputError.of(name, value, "something not empty (Alyx would give every row), or None")
-    return text
-
-
-def _last(id: UUID | str | None, endpoint: str, action: str) -> str:
-    text = "" if id is None else str(id).rstrip("/")
-    last = text.rsplit("/", 1)[-1]
-    if text.startswith(("http://", "https://")):
-        last = unquote(last)
-    if last in ("", ".", ".."):
-        raise InputError.of("id", id, f"the id or name of one of {endpoint}, for {action}")
-    with suppress(ValueError):
-        last = str(UUID(last)) if len(last) in (32, 36) else last
-    return quote(last, safe="")
-
-
-def _whole(name: str, text: str) -> int:
-    if not text.isdecimal() or (name == "limit" and int(text) == 0):
-        raise InputError.of(name, text, "a whole number, 1 or more" if name == "limit" else "a whole number")
-    return int(text)
-
-
-def _names(documented: Schema, endpoint: str, action: str) -> str:
-    fields = documented.describe(endpoint, action).actions[action].fields
-    return ", ".join(f"{f.name} (required)" if f.required else f.name for f in fields)
-
-
-def _plain(data: Any) -> Any:
-    """Make ids, dates and paths text, as JSON has neither."""
-    if isinstance(data, Mapping):
-        return {str(key): _plain(value) for key, value in data.items()}
-    if isinstance(data, list | tuple | set | frozenset):
-        return [_plain(item) for item in data]
-    if isinstance(data, date):
-        return data.isoformat()
-    return data if data is None or isinstance(data, str | int | float | bool) else str(data)
-
-
-def _read_files(files: Mapping[str, Any]) -> dict[str, Any]:
-    """Read open files and paths, in a thread, so that nothing is read while the event loop waits."""
-    return {name: _read_file(name, given) for name, given in files.items()}
-
-
-def _read_file(name: str, given: Any) -> Any:
-    if isinstance(given, Path):
-        return (given.name, given.read_bytes())
-    if hasattr(given, "read"):
-        return (Path(getattr(given, "name", name)).name, given.read())
-    return given

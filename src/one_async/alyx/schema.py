@@ -130,6 +130,11 @@ class Schema:
         text = self._actions[endpoint][names[0]][1].get("description", "")
         return EndpointDescription(endpoint, text, described)
 
+    def fields(self, endpoint: str, action: str) -> list[str]:
+        """Name the fields that an action sends, the required ones marked."""
+        described = self.describe(endpoint, action).actions[action]
+        return [f"{field.name} (required)" if field.required else field.name for field in described.fields]
+
     def row(self, endpoint: str, action: str = "list") -> JSON:
         """Give the JSON schema of one record as ``list`` or ``read`` answers it; empty where none is documented."""
         self.check(endpoint, action)

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 import anyio.to_thread
 
-from one_async.alyx.http import KEEPALIVE, Login, Timeouts, Transport, httpx, is_invalid_token, origin
+from one_async.alyx.http import KEEPALIVE, Login, Transport, httpx, invalid, origin
+from one_async.alyx.retrying import Timeouts
 from one_async.errors import AnswerError, InputError, ServerUnreachable
 
 
@@ -150,4 +151,4 @@ def _origin(url: str) -> str:
 
 async def _refused(response: httpx.Response) -> bool:
     await response.aread()
-    return is_invalid_token(response)
+    return invalid(response)

@@ -1,0 +1,205 @@
+"""The top of the stack: judge how old an answer may be, and put the transports together."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urljoin
+
+import anyio
+
+from one_async.alyx import caching
+from one_async.alyx.answers import Answer
+from one_async.alyx.caching import Terms
+from one_async.alyx.http import (
+    STORED,
+    Login,
+    Retry,
+    ShelfStorage,
+    Stamp,
+    Storage,
+    Transport,
+    hishel,
+    httpx,
+    json_of,
+    origin,
+)
+from one_async.alyx.login import Credentials
+from one_async.alyx.retrying import Timeouts
+from one_async.errors import AnswerError, OneError, ServerUnreachable, StatusError
+
+
+def _asked(response: httpx.Response) -> float:
+    return float(response.headers.get(STORED, 0.0))
+
+
+class _Flight:
+    __slots__ = ("answer", "done", "error")
+
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self.answer: httpx.Response | None = None
+        self.error: OneError | None = None
+
+
+class Accept(Transport):
+    """Judge whether what the cache gives is young enough, ask again if not, and fall back on it if nobody answers.
+
+    hishel 2.0.0 ignores ``max-age`` and ``max-stale`` of requests (RFC 9111 section 5.2.1), so this does it. Tasks that
+    ask the same at the same time make one request. Requests without Terms go round the cache.
+    """
+
+    def __init__(self, cache: Transport, around: Transport) -> None:
+        self.cache, self.around = cache, around
+        self._flights: dict[tuple[str, float], _Flight] = {}
+        self._written: dict[str, float] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        terms = request.extensions.get("terms")
+        if not isinstance(terms, Terms) or request.method != "GET":
+            return await self.around.handle_async_request(request)
+        if terms.max_age != float("inf"):
+            request.headers["Cache-Control"] = f"max-age={int(terms.max_age)}"
+        if terms.max_age <= 0:
+            return await self._answer(request, terms)
+        # A write begins a new generation: who asks after it does not join an answer from before.
+        key = (str(request.url), self._written.get(caching.endpoint_of(str(request.url)), 0.0))
+        while (flight := self._flights.get(key)) is not None:
+            await flight.done.wait()
+            if flight.error is not None:
+                raise copy.copy(flight.error)
+            if flight.answer is not None and (
+                self._young(flight.answer, terms) or "stale" in flight.answer.extensions
+            ):
+                return flight.answer
+        flight = self._flights[key] = _Flight()
+        try:
+            flight.answer = await self._answer(request, terms)
+            return flight.answer
+        except OneError as error:
+            flight.error = error
+            raise
+        finally:  # if cancelled, the next in line asks itself
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+            flight.done.set()
+
+    async def _answer(self, request: httpx.Request, terms: Terms) -> httpx.Response:
+        try:
+            response = await self._ask(request)
+            if response.extensions["caching"]["from_cache"] and not self._young(response, terms):
+                request.headers["Cache-Control"] = "no-cache"
+                response = await self._ask(request)
+            return response
+        except (ServerUnreachable, StatusError) as error:
+            if isinstance(error, StatusError) and error.status not in (502, 503, 504):
+                raise
+            stale = await self._stored(request)
+            if stale is None:
+                raise
+            stale.extensions["stale"] = (
+                f"{error}; the answer given is {self._age(stale) / 3600:.1f} hours old"
+            )
+            return stale
+
+    async def _ask(self, request: httpx.Request) -> httpx.Response:
+        response = await self.cache.handle_async_request(request)
+        await response.aread()
+        response.extensions["url"] = request.url
+        return response
+
+    async def _stored(self, request: httpx.Request) -> httpx.Response | None:
+        request.headers.pop("Cache-Control", None)
+        any_age = {"rfc": hishel.CacheOptions(shared=False, allow_stale=True)}
+        extensions = {**request.extensions, "only-if-cached": True, "caching": any_age}
+        response = await self._ask(
+            httpx.Request("GET", request.url, headers=request.headers, extensions=extensions)
+        )
+        return None if response.status_code == 504 else response
+
+    def _age(self, response: httpx.Response) -> float:
+        return time.time() - _asked(response)
+
+    def _young(self, response: httpx.Response, terms: Terms) -> bool:
+        since = max(terms.since, self._written.get(caching.endpoint_of(str(response.extensions["url"])), 0.0))
+        return self._age(response) <= terms.max_age and _asked(response) >= since
+
+    def written(self, endpoints: frozenset[str]) -> None:
+        """Begin a new generation of answers of these endpoints."""
+        for endpoint in endpoints:
+            self._written[endpoint] = time.time()
+
+    async def aclose(self) -> None:
+        await self.cache.aclose()
+
+
+class Stack:
+    """The transports of one user of one server, on one event loop."""
+
+    def __init__(
+        self,
+        base_url: str,
+        retry: Retry,
+        credentials: Credentials,
+        storage: Storage,
+        timeouts: Timeouts,
+    ) -> None:
+        self.base_url, self.storage, self.timeouts = base_url, storage, timeouts
+        self.login = Login(retry, base_url, credentials, timeouts)
+        stamp = Stamp(self.login)
+        cache = hishel.httpx.AsyncCacheTransport(stamp, storage, rfc=hishel.CacheOptions(shared=False))
+        self.top = Accept(cache, stamp)
+
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        terms: Terms | None = None,
+        slow: bool = False,
+        **body: Any,
+    ) -> Answer:
+        """Send a request and give its answer; ``slow`` for lists, which take Alyx seconds."""
+        wait = self.timeouts.on(self.timeouts.list if slow else self.timeouts.record)
+        extensions: dict[str, Any] = {"timeout": wait} if terms is None else {"timeout": wait, "terms": terms}
+        for _ in range(4):
+            request = httpx.Request(
+                method,
+                url,
+                params=params,
+                headers={"Accept": "application/json", **(headers or {})},
+                extensions=extensions,
+                **body,
+            )
+            response = await self.top.handle_async_request(request)
+            if not 300 <= response.status_code < 400:
+                known = response.extensions.pop("json", None)
+                answer = json_of(request, response) if known is None else known
+                return Answer(answer, _asked(response), response.extensions.get("stale"))
+            url, params = self._redirect(method, url, response.headers.get("location", "")), None
+        raise AnswerError(f"{url} redirects without end", url=url)
+
+    def _redirect(self, method: str, url: str, location: str) -> str:
+        target = urljoin(url, location)
+        if method != "GET" or not location or origin(target) != origin(self.base_url):
+            raise AnswerError(
+                f"{url} redirects to {location!r}; if the server moved, change base_url", url=url
+            )
+        return target
+
+    async def wrote(self, url: str) -> None:
+        """Make stored answers stale that a write to this address changed."""
+        endpoints = caching.changed_by(caching.endpoint_of(url))
+        self.top.written(endpoints)
+        if isinstance(self.storage, ShelfStorage):
+            await self.storage.shelf.expire(endpoints)
+
+    async def clear(self) -> None:
+        """Forget all stored answers of this user."""
+        self.top.written(frozenset({""}))
+        if isinstance(self.storage, ShelfStorage):
+            await self.storage.shelf.clear()

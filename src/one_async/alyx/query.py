@@ -1,0 +1,95 @@
+"""What callers give, written as Alyx reads it: filters, ids, bodies. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+from uuid import UUID
+
+from one_async.errors import InputError
+
+
+def base_of(url: str) -> str:
+    parts = urlsplit(url if isinstance(url, str) else "")
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or parts.query
+        or parts.path.strip("/")
+    ):
+        raise InputError.of("base_url", url, "http(s)://host[:port], without path or credentials")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]:
+    """Narrow a list to one record, as ONE-api does: lists give less of a record than ``read``, and faster."""
+    if id is None:
+        return dict(filters)
+    parts = [p for p in (text_of("django", filters.get("django")), f"pk,{str(id).rsplit('/', 1)[-1]}") if p]
+    return {**filters, "django": ",".join(parts)}
+
+
+def params_of(filters: Mapping[str, Any]) -> dict[str, str]:
+    return {name: text for name, value in filters.items() if (text := text_of(name, value)) is not None}
+
+
+def text_of(name: str, value: Any) -> str | None:
+    """Write a filter's value as Alyx reads it; refuse empty ones, which Alyx takes for no filter at all."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping | bytes):
+        raise InputError.of(name, value, "text, numbers, dates, ids, or lists of these")
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        text = ",".join(text_of(name, item) or "None" for item in value)
+    else:
+        text = value.isoformat() if isinstance(value, date) else str(value)
+    if not text:
+        raise InputError.of(name, value, "something not empty (Alyx would give every row), or None")
+    return text
+
+
+def last_part(id: UUID | str | None, endpoint: str, action: str) -> str:
+    text = "" if id is None else str(id).rstrip("/")
+    last = text.rsplit("/", 1)[-1]
+    if text.startswith(("http://", "https://")):
+        last = unquote(last)
+    if last in ("", ".", ".."):
+        raise InputError.of("id", id, f"the id or name of one of {endpoint}, for {action}")
+    with suppress(ValueError):
+        last = str(UUID(last)) if len(last) in (32, 36) else last
+    return quote(last, safe="")
+
+
+def whole(name: str, text: str) -> int:
+    if not text.isdecimal() or (name == "limit" and int(text) == 0):
+        raise InputError.of(name, text, "a whole number, 1 or more" if name == "limit" else "a whole number")
+    return int(text)
+
+
+def plain(data: Any) -> Any:
+    """Make ids, dates and paths text, as JSON has neither."""
+    if isinstance(data, Mapping):
+        return {str(key): plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple | set | frozenset):
+        return [plain(item) for item in data]
+    if isinstance(data, date):
+        return data.isoformat()
+    return data if data is None or isinstance(data, str | int | float | bool) else str(data)
+
+
+def read_files(files: Mapping[str, Any]) -> dict[str, Any]:
+    """Read open files and paths, in a thread, so that nothing is read while the event loop waits."""
+    return {name: read_file(name, given) for name, given in files.items()}
+
+
+def read_file(name: str, given: Any) -> Any:
+    if isinstance(given, Path):
+        return (given.name, given.read_bytes())
+    if hasattr(given, "read"):
+        return (Path(getattr(given, "name", name)).name, given.read())
+    return given
