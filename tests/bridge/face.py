@@ -25,6 +25,10 @@ from one_async._bridge import (
 COLOUR: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 
 
+#: Set when a call is under way that goes on until it is stopped.
+WAITING = threading.Event()
+
+
 def say(*words: object) -> None:
     print(*words, flush=True)
 
@@ -110,6 +114,7 @@ class AsyncClock:
 
     async def forever(self) -> None:
         say("waiting")
+        WAITING.set()
         try:
             await anyio.sleep_forever()
         finally:
@@ -119,10 +124,12 @@ class AsyncClock:
 
     async def stubborn(self) -> None:
         say("waiting")
+        WAITING.set()
         await anyio.to_thread.run_sync(time.sleep, 60)
 
     async def write(self, seconds: float) -> None:
         def work() -> None:
+            WAITING.set()
             time.sleep(seconds)
             say("written whole")
 

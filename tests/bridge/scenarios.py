@@ -17,7 +17,7 @@ import traceback
 import warnings
 from pathlib import Path
 
-from face import COLOUR, Clock, say
+from face import COLOUR, WAITING, Clock, say
 
 from one_async._bridge import LoopThread
 from one_async.errors import OneError
@@ -65,15 +65,25 @@ def in_anyio_on_trio() -> None:
 
 def _interrupted(call: object, times: int = 1) -> None:
     def press() -> None:
+        WAITING.wait()
+        WAITING.clear()
         for _ in range(times):
-            time.sleep(0.3)
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)
 
     threading.Thread(target=press, daemon=True).start()
     try:
         call()  # type: ignore[operator]
     except KeyboardInterrupt:
         say("interrupted")
+
+
+def _when_waiting(number: int) -> None:
+    def send() -> None:
+        WAITING.wait()
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send, daemon=True).start()
 
 
 def ctrl_c() -> None:
@@ -84,7 +94,7 @@ def ctrl_c() -> None:
 
 
 def ctrl_c_uncaught() -> None:
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    _when_waiting(signal.SIGINT)
     Clock().forever()
 
 
@@ -163,7 +173,7 @@ def fork_while_busy() -> None:
     clock.add(1)
     threading.Thread(target=clock.forever, daemon=True).start()
     threading.Thread(target=clock.in_thread, args=(0.4,), daemon=True).start()
-    time.sleep(0.2)
+    WAITING.wait()
     children = []
     for _ in range(3):
         child = os.fork()
@@ -224,23 +234,24 @@ def racing() -> None:
 def exit_pending() -> None:
     clock = Clock()
     threading.Thread(target=clock.forever, daemon=True).start()
-    time.sleep(0.2)
+    WAITING.wait()
     say("main ends")
 
 
 def exit_stubborn() -> None:
     clock = Clock()
     threading.Thread(target=clock.stubborn, daemon=True).start()
-    time.sleep(0.2)
+    WAITING.wait()
     say("main ends")
 
 
 def exit_pending_lookup() -> None:
     async def lookup() -> None:
+        WAITING.set()
         await asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
 
     threading.Thread(target=LoopThread.shared().run, args=(lookup,), daemon=True).start()
-    time.sleep(0.2)
+    WAITING.wait()
     say("main ends")
 
 
@@ -283,7 +294,7 @@ def exit_late_call() -> None:
 def exit_by_signal() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
     clock = Clock()
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    _when_waiting(signal.SIGTERM)
     clock.forever()
 
 
