@@ -30,6 +30,8 @@ LAYERS: list[tuple[str, float]] = [
     ("sources", 3),
     ("refresh", 3),
     ("choose", 3),
+    ("frozen", 3),
+    ("_stored", 1),
     ("harvest", 4),
     ("client", 5),
     ("_loop", 6),

@@ -184,7 +184,7 @@ def path2ref(path: Any, as_dict: bool = True, parse: bool = True) -> Any:
 
 
 def session_folder(row: Mapping[str, Any]) -> str:
-    """Give a session's path below the cache folder: ``lab/Subjects/subject/yyyy-mm-dd/nnn``, without a lab from the subject on."""
+    """Give a session's path below the cache folder: ``lab/Subjects/subject/yyyy-mm-dd/nnn``, or from the subject on."""
     head = f"{row['lab']}/Subjects/" if row.get("lab") else ""
     day = row["date"] if "date" in row else str(row["start_time"])[:10]
     return f"{head}{row['subject']}/{str(day)[:10]}/{int(row['number'] or 0):03d}"

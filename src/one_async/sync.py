@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Self
 
 from ._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
 from .alyx.rest import AsyncAlyxClient
 from .client import AsyncONE
-
-if TYPE_CHECKING:
-    from .client.tables import CacheTwin
-    from .refresh import TablesInfo
-    from .settings import Settings
-    from .types import Expiry, Mode
+from .client.tables import CacheTwin
+from .refresh import TablesInfo
+from .settings import Settings
+from .types import Expiry, Mode
 
 __all__ = ["ONE", "AlyxClient"]
 
@@ -26,11 +24,11 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     def __init__(self) -> None: ...
 
     base_url = blocking_property[str]()
-    user = blocking_property["str | None"]()
+    user = blocking_property[str | None]()
     is_logged_in = blocking_property[bool]()
-    cache_mode = blocking_property["str | None"]()
+    cache_mode = blocking_property[str | None]()
     cache_scope = blocking_property[str]()
-    default_expiry = blocking_property["Expiry"]()
+    default_expiry = blocking_property[Expiry]()
 
     authenticate = blocking(AsyncAlyxClient.authenticate)
     logout = blocking(AsyncAlyxClient.logout)
@@ -69,17 +67,17 @@ class ONE(Blocking[AsyncONE]):
         self._here.alyx  # noqa: B018 - raises OfflineError where there is no database
         return self._part(AlyxClient, "alyx")
 
-    mode = blocking_property["Mode"]()
+    mode = blocking_property[Mode]()
     offline = blocking_property[bool]()
     cache_dir = blocking_property[Path]()
     tables_dir = blocking_property[Path]()
-    settings = blocking_property["Settings"]()
+    settings = blocking_property[Settings]()
     wildcards = blocking_property[bool]()
     uuid_filenames = blocking_property[bool]()
     record_loaded = blocking_property[bool]()
-    cache_expiry = blocking_property["timedelta"]()
-    tables_info = blocking_property["TablesInfo"]()
-    _cache = blocking_property["CacheTwin"]()
+    cache_expiry = blocking_property[timedelta]()
+    tables_info = blocking_property[TablesInfo]()
+    _cache = blocking_property[CacheTwin]()
 
     search = blocking(AsyncONE.search)
     search_terms = blocking(AsyncONE.search_terms)
@@ -92,6 +90,10 @@ class ONE(Blocking[AsyncONE]):
     describe_dataset = blocking(AsyncONE.describe_dataset)
     describe_revision = blocking(AsyncONE.describe_revision)
     dataset2type = blocking(AsyncONE.dataset2type)
+    type2datasets = blocking(AsyncONE.type2datasets)
+    list_aggregates = blocking(AsyncONE.list_aggregates)
+    brain_regions = blocking(AsyncONE.brain_regions)
+    trajectories = blocking(AsyncONE.trajectories)
 
     to_eid = blocking(AsyncONE.to_eid)
     eid2path = blocking(AsyncONE.eid2path)
@@ -101,6 +103,10 @@ class ONE(Blocking[AsyncONE]):
     ref2path = blocking(AsyncONE.ref2path)
     eid2pid = blocking(AsyncONE.eid2pid)
     pid2eid = blocking(AsyncONE.pid2eid)
+    path2record = blocking(AsyncONE.path2record)
+    record2path = blocking(AsyncONE.record2path)
+    record2url = blocking(AsyncONE.record2url)
+    path2url = blocking(AsyncONE.path2url)
     is_exp_ref = staticmethod(AsyncONE.is_exp_ref)
     ref2dict = staticmethod(AsyncONE.ref2dict)
     dict2ref = staticmethod(AsyncONE.dict2ref)
@@ -110,7 +116,19 @@ class ONE(Blocking[AsyncONE]):
     load_datasets = blocking(AsyncONE.load_datasets)
     load_object = blocking(AsyncONE.load_object)
     load_collection = blocking(AsyncONE.load_collection)
+    load_dataset_from_id = blocking(AsyncONE.load_dataset_from_id)
+    load_aggregate = blocking(AsyncONE.load_aggregate)
+    load_many = blocking(AsyncONE.load_many)
+    load_spike_sorting = blocking(AsyncONE.load_spike_sorting)
     iter_objects = blocking_iterator(AsyncONE.iter_objects)
+    download = blocking(AsyncONE.download)
+    retry = blocking(AsyncONE.retry)
+    freeze = blocking(AsyncONE.freeze)
+
+    @classmethod
+    def from_frozen(cls, file: str | Path, **options: Any) -> Self:
+        """Make a client for a frozen set: it finds and loads exactly the files that `freeze` wrote down."""
+        return cls(frozen=file, **options)
 
     load_cache = blocking(AsyncONE.load_cache)
     refresh_cache = blocking(AsyncONE.refresh_cache)

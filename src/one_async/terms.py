@@ -147,7 +147,7 @@ def _check(name: str, value: Any) -> str:
     check = CHECKS.get(name)
     if check:
         return check(value, name)
-    if isinstance(value, bytes) or (isinstance(value, Mapping)):
+    if isinstance(value, bytes | Mapping):
         raise InputError.of(name, value, "text")
     return str(value)
 

@@ -172,7 +172,7 @@ class AsyncAlyxClient:
     # ---- REST
 
     async def rest(
-        self,
+        self, /,
         endpoint: str,
         action: str | None = None,
         id: UUID | str | None = None,
@@ -253,7 +253,7 @@ class AsyncAlyxClient:
         return await self._write("DELETE", path_or_url, None, None)
 
     async def pages(
-        self,
+        self, /,
         endpoint: str,
         *,
         no_cache: bool = False,
@@ -276,7 +276,7 @@ class AsyncAlyxClient:
             paging.warn_incomplete(endpoint, gathered)
 
     async def page(
-        self,
+        self, /,
         endpoint: str,
         limit: int,
         offset: int,

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from ..refresh import TablesKeeper
     from ..sources.base import Source
     from ..sources.remote import RemoteSource
+    from ..tables.catalogue import Catalogue
     from ..transfer.fetch import Progress
 
 OFFLINE_ADVICE = (
     "no database is configured for {folder}, so it can only be searched in local mode; "
-    "give base_url= (for the public data: https://openalyx.internationalbrainlab.org), set ONE_BASE_URL, or call ONE.setup(base_url)"
+    "give base_url= (for the public data: https://openalyx.internationalbrainlab.org), "
+    "set ONE_BASE_URL, or call ONE.setup(base_url)"
 )
 
 
@@ -53,6 +55,7 @@ class Core:
         tables: Literal["polars", "pandas"] = "polars",
         uuid_filenames: bool = False,
         progress: Progress | None = None,
+        frozen: str | Path | None = None,
     ) -> None:
         """Make a client; nothing is read from the network and nothing is written until the first question.
 
@@ -74,12 +77,19 @@ class Core:
             tables: what tables in data files are loaded as.
             uuid_filenames: keep dataset ids in the names of downloaded files.
             progress: is told about downloads.
+            frozen: a file that `freeze` wrote: exactly its files are found and loaded.
 
         """
         if mode is not None and mode not in get_args(Mode):
             raise InputError.of("mode", mode, get_args(Mode))
         if tables not in ("polars", "pandas"):
             raise InputError.of("tables", tables, ("polars", "pandas"))
+        self._frozen: Catalogue | None = None
+        if frozen is not None:
+            from ..frozen import read_frozen
+
+            origin, self._frozen = read_frozen(frozen)
+            base_url, mode = base_url or origin, "local"
         self.settings: Settings = resolve(
             base_url=base_url,
             username=username,
@@ -229,6 +239,8 @@ class Core:
         """Give the source of answers that a mode means."""
         from ..sources.local import AutoSource, LocalSource
 
+        if self._frozen is not None:
+            return LocalSource(self._frozen, wildcards=self.wildcards)
         mode = self._check_mode(query_type)
         if mode == "remote":
             return self._remote()

@@ -41,7 +41,7 @@ class Files(Listing):
         self, records: Sequence[Mapping[str, Any]], mode: Mode, check_hash: bool
     ) -> list[ALFPath | None]:
         """Do the same for rows that name their session's path."""
-        if mode == "local" or self.offline:
+        if self.offline or (mode == "local" and self._frozen is None):
             files = await self._at_hand(records, check_hash)
         else:
             files = [_path(outcome) for outcome in await self._fetch(records, check_hash)]

@@ -72,6 +72,7 @@ class Loading(Files):
 
     async def load_object(
         self,
+        /,
         eid: Any,
         obj: str,
         collection: str | None = None,
@@ -104,9 +105,10 @@ class Loading(Files):
 
     async def load_collection(
         self,
+        /,
         eid: Any,
         collection: str,
-        object: str | list[str] | None = None,  # noqa: A002 - ONE-api's name for it
+        object: str | list[str] | None = None,
         revision: str | None = None,
         query_type: Mode | None = None,
         download_only: bool = False,
@@ -182,7 +184,7 @@ class Loading(Files):
         return await self._for_each(eid, query_type, load)
 
     async def iter_objects(
-        self, eids: Any, obj: str, *, at_once: int = SESSIONS_AT_ONCE, **options: Any
+        self, /, eids: Any, obj: str, *, at_once: int = SESSIONS_AT_ONCE, **options: Any
     ) -> AsyncIterator[tuple[Any, ALFObject]]:
         """Give ``(eid, object)`` of each session as they arrive, in any order; `options` are those of `load_object`.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .records import Records
+from .spikes import SpikeLoading
 from .tables import TableMethods
 
 
-class AsyncONE(Records, TableMethods):
+class AsyncONE(SpikeLoading, TableMethods):
     """Find and load the data of a database of neurophysiology sessions, from inside an event loop.
 
     Use it as a context manager, so that connections and the background task end with the block::

@@ -139,7 +139,7 @@ class Records(Loading):
         """
         values, rebuild = ids.flatten(filepath)
         mode = self._check_mode(query_type)
-        urls = []
+        urls: list[str | None] = []
         for value in values:
             row = await self._record_of(value, query_type)
             if row is None:
@@ -299,7 +299,7 @@ def _rows_of_records(records: list[DatasetRecord], *, reachable: bool = False) -
 
 
 def _aggregate(record: DatasetRecord, relation: str) -> dict[str, Any] | None:
-    """Give the row of a dataset of this relation, the second folder of its path: ``aggregates/Subjects/…``, ``lab/Subjects/…``."""
+    """Give the row of a dataset of this relation, the second folder of its path: ``aggregates/Subjects/…``."""
     rows = _rows_of_records([record], reachable=True)
     if not rows:
         return None
@@ -318,5 +318,5 @@ def _frame(rows: list[dict[str, Any]], aggregate: bool = False) -> pl.DataFrame:
     from ..tables.schema import DATASETS
 
     extra = {"relation": pl.String, "identifier": pl.String} if aggregate else {}
-    schema = {**DATASETS, "data_url": pl.String, **extra}
+    schema: dict[str, Any] = {**DATASETS, "data_url": pl.String, **extra}
     return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema).sort("did")

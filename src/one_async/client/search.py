@@ -40,14 +40,14 @@ class Searching(Converting):
 
     @overload
     async def search(
-        self, details: Literal[False] = False, query_type: Mode | None = None, **terms: Any
+        self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: Any
     ) -> list[UUID]: ...
     @overload
     async def search(
-        self, details: Literal[True], query_type: Mode | None = None, **terms: Any
+        self, /, details: Literal[True], query_type: Mode | None = None, **terms: Any
     ) -> tuple[list[UUID], pl.DataFrame]: ...
     async def search(
-        self, details: bool = False, query_type: Mode | None = None, **terms: Any
+        self, /, details: bool = False, query_type: Mode | None = None, **terms: Any
     ) -> list[UUID] | tuple[list[UUID], pl.DataFrame]:
         """Find the sessions that meet all of the terms.
 
@@ -85,7 +85,7 @@ class Searching(Converting):
         return await self.search_terms("remote", endpoint)
 
     async def search_insertions(
-        self, details: bool = False, query_type: Mode | None = None, **terms: Any
+        self, /, details: bool = False, query_type: Mode | None = None, **terms: Any
     ) -> list[UUID] | tuple[list[UUID], list[dict[str, Any]]]:
         """Find the probe insertions that meet all of the terms.
 
@@ -119,7 +119,7 @@ class Searching(Converting):
         return rebuild(list(pairs))
 
     async def eid2pid(
-        self, eid: Any, query_type: Mode | None = None, details: bool = False, **filters: Any
+        self, /, eid: Any, query_type: Mode | None = None, details: bool = False, **filters: Any
     ) -> Any:
         """Give ``(pids, names)`` of a session's insertions, sorted by name, or with `details` also their records.
 

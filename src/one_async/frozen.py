@@ -1,0 +1,78 @@
+"""Frozen sets: a file that says exactly which files of which sessions are meant."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError, TablesNotFound
+
+if TYPE_CHECKING:
+    from .tables.catalogue import Catalogue
+
+FORMAT = "one_async frozen set 1"
+_DATASET = ("did", "eid", "rel_path", "file_size", "hash", "exists", "qc", "default_revision", "data_url")
+_SESSION = ("eid", "lab", "subject", "date", "number", "task_protocol", "projects")
+
+
+def write_frozen(
+    file: Path,
+    origin: str | None,
+    sessions: Iterable[Mapping[str, Any]],
+    datasets: Iterable[Mapping[str, Any]],
+) -> None:
+    """Write a frozen set, whole or not at all."""
+    content = {
+        "format": FORMAT,
+        "origin": origin,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "sessions": [{name: _plain(row.get(name)) for name in _SESSION} for row in sessions],
+        "datasets": [{name: _plain(row.get(name)) for name in _DATASET} for row in datasets],
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            json.dump(content, out, indent=1)
+            out.flush()
+            os.fsync(out.fileno())
+        Path(temporary).replace(file)
+    except BaseException:
+        with suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def read_frozen(file: str | Path) -> tuple[str | None, Catalogue]:
+    """Read a frozen set: the database that it came from, and its tables.
+
+    Raises TablesNotFound if there is no such file, InputError for one that is no frozen set.
+    """
+    import polars as pl
+
+    from .tables.catalogue import Catalogue
+    from .tables.schema import DATASETS
+
+    path = Path(file)
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise TablesNotFound(f"there is no file {path}", path=str(path)) from None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError.of("file", str(path), "a file that freeze() wrote")
+    rows = [{**row, "date": date.fromisoformat(row["date"])} for row in content["sessions"]]
+    sessions = pl.DataFrame(rows, infer_schema_length=None)
+    datasets = pl.DataFrame(content["datasets"], schema={**DATASETS, "data_url": pl.String})
+    return content["origin"], Catalogue.from_frames(sessions=sessions, datasets=datasets)
