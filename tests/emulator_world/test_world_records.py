@@ -15,7 +15,7 @@ import pytest
 
 from one_async.emulator.content import World
 
-PINNED = {"ids": "47250349573b5226", "md5s": "e38f0dbd71c3379a"}
+PINNED = {"ids": "871109757f7ae046", "md5s": "e38f0dbd71c3379a"}
 
 
 def test_equal_in_two_processes_and_equal_to_what_is_pinned(world: World) -> None:
@@ -173,10 +173,11 @@ def test_plausible_variety(world: World) -> None:
     levels = {"NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"}
     assert {s["qc"] for s in sessions} == levels
     assert {d["qc"] for d in world.records["datasets"]["list"]} == levels
-    protocols = Counter(s["task_protocol"].split("_")[3][:6] for s in sessions)
+    protocols = Counter(s["task_protocol"].split("_")[3][:6] for s in sessions if s["task_protocol"])
     assert set(protocols) == {"habitu", "traini", "biased", "ephysC"}
     trained = [s for s in sessions if s["n_trials"]]
     assert all(0 < s["n_correct_trials"] <= s["n_trials"] for s in trained)
+    assert any(s["procedures"] == ["Histology"] for s in sessions)
     assert any(len(s["projects"]) == 2 for s in sessions)
     assert any(s["extended_qc"] for s in sessions)
     datasets = world.records["datasets"]["list"]

@@ -1,8 +1,8 @@
 """The seeded world: a made-up database that is the same on every run, for demonstrations, examples and tests.
 
-Four labs (``cortexlab``, ``harbourlab``, ``summitlab``, ``valleylab``), 13 subjects and 312 sessions over two
-years, from habituation through training and biased blocks to recordings with probes; some 6,400 datasets. No
-animal, person or measurement in it is real.
+Four labs (``cortexlab``, ``harbourlab``, ``summitlab``, ``valleylab``), 13 subjects and 318 sessions over two
+years, from habituation through training and biased blocks to recordings with probes and histology; some 6,400
+datasets. No animal, person or measurement in it is real.
 
 Every session with trials has real files: a trials table whose choices follow the contrast (better with
 training, with lapses, shifted by the blocks), wheel, licks, settings and raw task data. Two dozen have a

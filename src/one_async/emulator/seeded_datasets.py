@@ -87,7 +87,7 @@ class Datasets:
         """Add all datasets of a session."""
         self.of_session[session.id] = []
         if session.recording is None:
-            for place in HABITUATION:
+            for place in HABITUATION if session.protocol else ():
                 self._add(session, place, lines=BEHAVIOUR[place])
             return
         real = session_files(session.recording)

@@ -19,7 +19,7 @@ def people_records(plan: list[Session]) -> dict[str, Record]:
     """Return the endpoints of users and subjects."""
     subjects, weighings, water, restrictions = [], [], [], []
     for nickname in sorted(SUBJECTS):
-        mine = [s for s in plan if s.subject == nickname]
+        mine = [s for s in plan if s.subject == nickname and s.protocol]
         weighed = [_weighing(s, n) for n, s in enumerate(mine) if n % 4 == 0]
         drunk = [row for s in mine if (row := _administration(s)) is not None]
         row = _subject(nickname, mine)
@@ -56,10 +56,10 @@ def _user(name: str) -> Record:
 
 
 def _subject(nickname: str, mine: list[Session]) -> Record:
-    lab, sex, _ = SUBJECTS[nickname]
+    lab, sex, with_probes = SUBJECTS[nickname]
     first, last = mine[0].start.date(), mine[-1].start.date()
     birth = first - timedelta(days=90)
-    death = last + timedelta(days=14) if last < date(2025, 2, 1) else None
+    death = last + timedelta(days=2 if with_probes else 14) if last < date(2025, 2, 1) else None
     projects = sorted({name for s in mine for name in s.projects})
     weight = _weight(mine[0], 0)
     return {

@@ -39,7 +39,7 @@ class Insertion:
 
 @dataclass(frozen=True)
 class Session:
-    """A session; ``recording`` is None for a habituation, which has no trials."""
+    """A session; ``recording`` is None where there are no trials: habituation, and histology (no protocol)."""
 
     id: str
     subject: str
@@ -93,6 +93,8 @@ def sessions() -> Iterator[Session]:
             with_probes += ephys
             if index not in (6, 15):
                 day += timedelta(days=3 if day.weekday() == 4 else 1)
+        if n_ephys:
+            yield _histology(subject, lab, datetime(day.year, day.month, day.day, 14) + timedelta(days=12))
 
 
 def _session(
@@ -134,6 +136,24 @@ def _session(
         recording=recording,
         n_correct=n_correct,
         insertions=() if recording is None or probes is None else _insertions(recording, probes),
+    )
+
+
+def _histology(subject: str, lab: str, start: datetime) -> Session:
+    return Session(
+        id=uid("session", f"{subject}/{start.date()}/001"),
+        subject=subject,
+        lab=lab,
+        number=1,
+        start=start,
+        end=start + timedelta(hours=2),
+        protocol="",
+        projects=("ibl_neuropixel_brainwide_01",),
+        users=("admin",),
+        qc="NOT_SET",
+        recording=None,
+        n_correct=None,
+        insertions=(),
     )
 
 

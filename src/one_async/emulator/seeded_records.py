@@ -93,7 +93,7 @@ def _session_detail(session: Session, datasets: Datasets) -> Record:
 
 def _procedures(session: Session) -> list[str]:
     if session.recording is None:
-        return ["handling_habituation"]
+        return ["handling_habituation"] if session.protocol else ["Histology"]
     return ["Ephys recording with acute probe(s)"] * session.ephys + ["Behavior training/tasks"]
 
 
