@@ -1,15 +1,25 @@
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-DATA = Path(__file__).parents[1] / "data" / "alyx"
+import pytest
+from recorded_exchanges import DATA
+
+from one_async.emulator import Emulator, World, recorded
 
 
-@cache
-def exchanges() -> dict[str, dict[str, Any]]:
-    """Every recorded read exchange: topic/name -> exchange."""
-    paths = sorted(path for path in (DATA / "exchanges").glob("*/*.json") if path.parent.name != "scenarios")
-    return {f"{path.parent.name}/{path.stem}": json.loads(path.read_text("utf-8")) for path in paths}
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return recorded(DATA)
+
+
+@pytest.fixture
+def alyx(world: World) -> Iterator[Emulator]:
+    """An emulator of the recorded world on a real port."""
+    with Emulator(world) as emulator:
+        yield emulator

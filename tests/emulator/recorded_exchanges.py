@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,6 +15,13 @@ import httpx
 from one_async.emulator.app import App
 
 DATA = Path(__file__).parents[1] / "data" / "alyx"
+
+
+@cache
+def exchanges() -> dict[str, dict[str, Any]]:
+    """Every recorded read exchange: topic/name -> exchange."""
+    paths = sorted(path for path in (DATA / "exchanges").glob("*/*.json") if path.parent.name != "scenarios")
+    return {f"{path.parent.name}/{path.stem}": json.loads(path.read_text("utf-8")) for path in paths}
 
 
 def with_token(app: App, value: str) -> str:

@@ -1,0 +1,158 @@
+"""Every recorded read exchange, answered by the emulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from recorded_exchanges import DATA, build, differences, exchanges
+
+from one_async.emulator import World
+from one_async.emulator.app import App
+
+pytestmark = pytest.mark.anyio
+
+PROJECTS = (
+    "PostgreSQL gives the projects of a session in no order; here they are as in records/ at any page size"
+)
+ORDER = "an endpoint without order: PostgreSQL's choice for this filter and page; here always as in records/"
+KEPT_DIFFERENCES = {
+    "django/endswith": PROJECTS,
+    "django/insertions_chronic": PROJECTS,
+    "django/insertions_not_json": PROJECTS,
+    "insertions/dataset_types": PROJECTS,
+    "insertions/datasets": PROJECTS,
+    "insertions/date": PROJECTS,
+    "insertions/location_ignored": PROJECTS,
+    "insertions/name": PROJECTS,
+    "insertions/project_part": PROJECTS,
+    "django/channels_region": ORDER,
+    "django/trajectories_provenance": ORDER,
+    "trajectories/project": ORDER,
+    "trajectories/subject": ORDER,
+    "pagination/tied_start_times_b": "equal start times come in no order; here always as in records/",
+}
+THROTTLE = json.loads((DATA / "throttle.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def app(world: World) -> Iterator[App]:
+    app = App(world, data_url="https://data.test")
+    yield app
+    app.store.close()
+
+
+async def ask(app: App, request: dict[str, Any]) -> httpx.Response:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        return await client.request(**build(app, request))
+
+
+@pytest.mark.parametrize("name", [name for name, x in exchanges().items() if "precondition" not in x])
+async def test_answers_as_recorded(app: App, name: str) -> None:
+    exchange = exchanges()[name]
+    found = differences(exchange, await ask(app, exchange["request"]))
+    if name in KEPT_DIFFERENCES:
+        assert found, f"{name} is as recorded now: take it out of KEPT_DIFFERENCES"
+        assert all(text.startswith(("$.results", "$.next")) for text in found), found
+    else:
+        assert not found, "\n".join(found)
+
+
+def test_few_differences_are_kept() -> None:
+    assert set(KEPT_DIFFERENCES) <= set(exchanges())
+    assert len(KEPT_DIFFERENCES) <= 0.1 * len(exchanges())
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def exhausted(world: World, requests: int) -> tuple[App, Clock]:
+    """An emulator that served so many requests of alice in the last minute, the first of them 9.5 s ago."""
+    clock = Clock()
+    app = App(world, throttle=550, data_url="https://data.test", clock=clock)
+    headers = {"authorization": f"Token {app.token('alice')}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), headers=headers) as client:
+        for _ in range(requests):
+            assert (await client.get("https://alyx.test/water-type/x")).status_code == 200
+    clock.now += 9.5
+    return app, clock
+
+
+@pytest.mark.parametrize("number", range(len(THROTTLE["exchanges"])))
+async def test_throttles_as_recorded(world: World, number: int) -> None:
+    exchange = THROTTLE["exchanges"][number]
+    app, clock = await exhausted(world, exchange["precondition"]["requests_in_the_last_minute"])
+    if "then_waited" in exchange["precondition"]:
+        clock.now += 52
+    response = await ask(app, exchange["request"])
+    app.store.close()
+    assert not differences(exchange, response)
+    if response.status_code == 429:
+        assert response.headers["retry-after"] == "51"
+
+
+async def test_the_recorded_refusal(world: World) -> None:
+    exchange = exchanges()["errors/429_throttled"]
+    app, _ = await exhausted(world, 550)
+    response = await ask(app, exchange["request"])
+    app.store.close()
+    assert not differences(exchange, response)
+
+
+REPEATED = {
+    "nothing before": None,
+    "two 404 JSON": ("GET", "/subjects/nobody", {}),
+    "two 404 HTML": ("GET", "/no-such-endpoint", {}),
+    "two HEAD": ("HEAD", "/labs", {}),
+    "two OPTIONS": ("OPTIONS", "/labs", {}),
+    "two 405": ("DELETE", "/sessions", {}),
+    "two 400": ("GET", "/sessions?number=abc", {}),
+    "two 500": ("GET", "/sessions?qc=GOOD", {}),
+    "two auth-token": ("POST", "/auth-token", {"authorization": ""}),
+    "two cache info": ("GET", "/cache/info/", {}),
+    "two cache zip": ("GET", "/cache.zip", {}),
+    "two schema": ("GET", "/api/schema", {}),
+    "two 406": ("GET", "/tags", {"accept": "application/xml"}),
+    "two of another user": ("GET", "/tags", {"authorization": "Token <bruno>"}),
+}
+
+
+@pytest.mark.parametrize("before", REPEATED)
+async def test_what_the_throttle_counts(world: World, before: str) -> None:
+    app = App(world, throttle=6)
+    headers = {"authorization": f"Token {app.token('alice')}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), headers=headers) as client:
+        if REPEATED[before]:
+            method, path, more = REPEATED[before]
+            more = {k: v.replace("<bruno>", app.token("bruno")) for k, v in more.items()}
+            for _ in range(2):
+                await client.request(method, f"https://alyx.test{path}", headers=more)
+        passed = [(await client.get("https://alyx.test/tags")).status_code for _ in range(8)].count(200)
+    app.store.close()
+    assert passed == THROTTLE["counted"]["result"][before]
+
+
+async def test_the_throttle_window_slides(world: World) -> None:
+    clock = Clock()
+    app = App(world, throttle=6, clock=clock)
+    request = {"method": "GET", "path": "/tags", "query": [], "body": None}
+    request["headers"] = {"authorization": "Token <alice>"}
+    for _ in range(6):
+        assert (await ask(app, request)).status_code == 200
+        clock.now += 2
+    refused = await ask(app, request)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "48")
+    for _ in range(20):
+        assert (await ask(app, request)).status_code == 429
+    clock.now += 46.5
+    assert (await ask(app, request)).status_code == 429
+    clock.now += 1.5
+    assert [(await ask(app, request)).status_code for _ in range(2)] == [200, 429]
+    app.store.close()
