@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,13 @@ def test_logins(world: World) -> None:
     assert world.passwords["reader"] == "reader"
     assert flags["reader"]["is_public_user"]
     assert {row["username"] for row in world.records["users"]["list"]} == set(world.passwords)
+
+
+def test_each_name_matches_the_pattern_of_its_type_alone(world: World) -> None:
+    patterns = {
+        row["name"]: row["filename_pattern"].lower() for row in world.records["dataset-types"]["list"]
+    }
+    named = {(row["name"], row["dataset_type"]) for row in world.records["datasets"]["list"]}
+    for name, kind in named:
+        assert [t for t, pattern in patterns.items() if fnmatch(name.lower(), pattern)] == [kind], name
+    assert {kind for _, kind in named} == set(patterns)
