@@ -1,0 +1,160 @@
+"""The commands of ``one-async``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InputError, OneError
+from .show import DownloadBar, aside, console, frame_table, print_json, waiting
+
+if TYPE_CHECKING:
+    from ..sync import ONE
+
+app = typer.Typer(
+    name="one-async",
+    help="Find and load the data of an Alyx database of neurophysiology sessions.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    add_completion=False,
+)
+tables_app = typer.Typer(help="Cache tables.", no_args_is_help=True)
+app.add_typer(tables_app, name="tables")
+
+Url = Annotated[str | None, typer.Option("--url", help="Address of the database.", envvar="ONE_BASE_URL")]
+User = Annotated[str | None, typer.Option("--user", help="User name.", envvar="ONE_USERNAME")]
+Json = Annotated[bool, typer.Option("--json", help="Write the answer as JSON.")]
+Folder = Annotated[Path | None, typer.Option("--cache-dir", help="Folder of data files.", envvar="ONE_CACHE_DIR")]
+
+
+def fail(error: OneError) -> None:
+    """End with the text of an error, without a traceback."""
+    aside.print(f"[red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+    raise typer.Exit(2 if isinstance(error, InputError) else 1)
+
+
+def connect(url: str | None, user: str | None, cache_dir: Path | None, **options: Any) -> ONE:
+    """Make a client of what was given on the command line, the environment and the settings."""
+    from ..sync import ONE
+
+    given = {"base_url": url, "username": user, "cache_dir": cache_dir, **options}
+    return ONE(**{name: value for name, value in given.items() if value is not None}, progress=DownloadBar())
+
+
+@app.command()
+def demo() -> None:
+    """Show the whole way from login to loaded data, on an emulator of its own; needs no network."""
+    try:
+        from .demo import run
+    except ImportError as error:
+        raise SystemExit(f"the demo needs {error.name}: pip install 'one-async[cli,emulator]'") from None
+    try:
+        run()
+    except OneError as error:
+        fail(error)
+
+
+@app.command()
+def search(
+    terms: Annotated[list[str], typer.Argument(help="TERM=VALUE …; a comma separates several values of a term.")],
+    url: Url = None,
+    user: User = None,
+    cache_dir: Folder = None,
+    mode: Annotated[str | None, typer.Option(help="local, remote, auto or refresh.")] = None,
+    limit: Annotated[int, typer.Option(help="How many sessions to show.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Find sessions: one-async search lab=cortexlab date=2024-01-01,2024-06-30 datasets=spikes.times.npy."""
+    try:
+        with connect(url, user, cache_dir, mode=mode) as one, waiting("searching …"):
+            eids, frame = one.search(details=True, **parse_terms(terms))
+    except OneError as error:
+        fail(error)
+    if as_json:
+        print_json(frame.to_dicts())
+        return
+    console.print(frame_table(frame, f"{len(eids):,} sessions", rows=limit))
+
+
+def parse_terms(given: list[str]) -> dict[str, Any]:
+    """Read ``name=value`` pairs; a comma makes a list, an empty end of a date range is open."""
+    terms: dict[str, Any] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name or not value:
+            raise InputError.of("term", item, "TERM=VALUE, such as lab=cortexlab")
+        if name == "django":
+            terms[name] = value
+            continue
+        values = [part.strip() or None for part in value.split(",")]
+        terms[name] = values[0] if len(values) == 1 else values
+    return terms
+
+
+@app.command()
+def login(
+    url: Url = None,
+    user: User = None,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")] = False,
+) -> None:
+    """Log in once; the token is kept for this user, readable by nobody else."""
+    asks = sys.stdin.isatty()
+    if user is None and asks:
+        user = typer.prompt("User name")
+    password = None
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    elif asks:
+        password = typer.prompt("Password", hide_input=True)
+    try:
+        with connect(url, user, None, password=password) as one, waiting("logging in …"):
+            one.alyx.authenticate(force=password is not None)
+            where, who = one.alyx.base_url, one.alyx.user
+    except OneError as error:
+        fail(error)
+    console.print(f"logged in to {where} as {who}", highlight=False)
+
+
+@app.command()
+def emulator(
+    records: Annotated[Path | None, typer.Option(help="A folder of records; without it, a generated world.")] = None,
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 0,
+    latency: Annotated[float, typer.Option(help="Milliseconds that each answer takes longer.")] = 0.0,
+    throttle: Annotated[int | None, typer.Option(help="Requests a minute that each user may make.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a small Alyx on 127.0.0.1 until interrupted; prints its address and logins."""
+    try:
+        from ..emulator.server import serve
+    except ImportError as error:
+        raise SystemExit(f"the emulator needs {error.name}: pip install 'one-async[emulator]'") from None
+    serve(records=records, port=port, latency=latency, throttle=throttle, as_json=as_json)
+
+
+@tables_app.command("build")
+def build_tables(
+    folder: Annotated[Path, typer.Argument(help="A folder of ALF data.")],
+    hash_files: Annotated[bool, typer.Option("--hash-files", help="Read every file for its md5.")] = False,
+    lab: Annotated[str | None, typer.Option(help="The lab of sessions whose path names none.")] = None,
+) -> None:
+    """Make cache tables (sessions.pqt, datasets.pqt) of a folder, so that it can be searched in local mode."""
+    from rich.progress import Progress
+
+    from ..tables.build import make_parquet_db
+
+    try:
+        with Progress(console=aside, transient=True) as bar:
+            task = bar.add_task("reading", total=None)
+            files = make_parquet_db(
+                folder,
+                hash_files=hash_files,
+                lab=lab,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+    except OneError as error:
+        fail(error)
+    for file in files:
+        console.print(str(file), highlight=False)

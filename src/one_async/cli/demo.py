@@ -1,0 +1,95 @@
+"""``one-async demo``: the whole way from login to loaded data, on an emulator of its own."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from .show import DownloadBar, console, frame_table, plot, waiting
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..sync import ONE
+
+
+def run() -> None:
+    """Start an emulator on a free port, search it, list and load, and search it again from the REST cache."""
+    from ..emulator import Emulator
+    from ..sync import ONE
+
+    with tempfile.TemporaryDirectory(prefix="one-async-demo-") as folder:
+        with waiting("making a small Alyx database with data files …"):
+            emulator = Emulator()
+            emulator.start()
+        try:
+            console.print(f"A small Alyx is running at {emulator.url}\n")
+            options = {"base_url": emulator.url, "username": "demo", "password": "demo", "cache_dir": folder}
+            with ONE(**options, mode="remote", progress=DownloadBar()) as one:
+                _tour(one)
+        finally:
+            emulator.stop()
+
+
+def _say(code: str) -> None:
+    console.print(f"[bold green]>>>[/] [bold]{code}[/]", highlight=False)
+
+
+def _tour(one: ONE) -> None:
+    _say('eids, sessions = one.search(datasets="spikes.times.npy", details=True)')
+    started = time.perf_counter()
+    eids, sessions = one.search(details=True, datasets="spikes.times.npy")
+    first = time.perf_counter() - started
+    columns = ["lab", "subject", "date", "number", "task_protocol"]
+    console.print(frame_table(sessions.select(columns), f"{len(eids)} sessions with spikes"))
+
+    _say('one.list_datasets(eids[0], collection="alf*")')
+    paths = one.list_datasets(eids[0], collection="alf*")
+    console.print(*(f"  {path}" for path in paths[:6]), f"  … {len(paths) - 6} more\n", sep="\n", highlight=False)
+
+    _say('trials = one.load_many(eids, "trials")')
+    trials = one.load_many(eids, "trials")
+    shown = ["eid", "contrastLeft", "contrastRight", "choice", "feedbackType", "probabilityLeft"]
+    console.print(frame_table(trials.select(shown), f"{trials.height:,} trials of {len(eids)} sessions", rows=5))
+    console.print("How often the mouse chose right:", *plot(_choices(trials)), "", sep="\n", highlight=False)
+
+    _say("sorting = one.load_spike_sorting(pids)")
+    pids = one.search_insertions(datasets="spikes.times.npy")
+    sorting = one.load_spike_sorting(pids)
+    title = f"{sorting.spikes.height:,} spikes of {sorting.clusters.height} clusters in {len(pids)} insertions"
+    console.print(frame_table(_rates(sorting.spikes, sorting.clusters), title, rows=6))
+
+    _say('one.search(datasets="spikes.times.npy")  # the same question again')
+    started = time.perf_counter()
+    again = one.search(datasets="spikes.times.npy")
+    second = time.perf_counter() - started
+    if again != eids:
+        raise SystemExit("the second answer differs from the first")
+    console.print(f"  from the server {first * 1000:.1f} ms, from the REST cache {second * 1000:.1f} ms\n")
+
+
+def _choices(trials: pl.DataFrame) -> list[tuple[float, float]]:
+    """Give the share of choices to the right for each signed contrast (%)."""
+    import polars as pl
+
+    signed = (pl.col("contrastRight").fill_nan(0).fill_null(0) - pl.col("contrastLeft").fill_nan(0).fill_null(0)) * 100
+    shares = (
+        trials.filter(pl.col("choice") != 0)
+        .group_by(signed.round(2).alias("contrast"))
+        .agg((pl.col("choice") == -1).mean().alias("right"))  # -1: the wheel turned to the right stimulus
+        .sort("contrast")
+    )
+    return [(contrast, right) for contrast, right in shares.iter_rows()]
+
+
+def _rates(spikes: pl.DataFrame, clusters: pl.DataFrame) -> pl.DataFrame:
+    """Give the busiest clusters: region, depth, spikes a second."""
+    import polars as pl
+
+    seconds = spikes.group_by("pid").agg((pl.col("times").max() - pl.col("times").min()).alias("seconds"))
+    counts = spikes.group_by("pid", pl.col("clusters").cast(pl.Int64).alias("cluster_id")).len("spikes")
+    busy = counts.join(seconds, on="pid").with_columns((pl.col("spikes") / pl.col("seconds")).alias("rate (Hz)"))
+    known = clusters.select("pid", "cluster_id", "acronym")
+    joined = busy.join(known, on=["pid", "cluster_id"], how="left").sort("rate (Hz)", descending=True)
+    return joined.select(pl.col("pid").str.slice(0, 8), "cluster_id", "acronym", "spikes", "rate (Hz)")

@@ -1,0 +1,121 @@
+"""What the command line shows: tables, a plot, the progress of downloads."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+console = Console()
+#: Progress and remarks go beside the answer, so that ``--json`` can be piped.
+aside = Console(stderr=True)
+
+SCATTER = "·•●"
+
+
+def frame_table(frame: pl.DataFrame, title: str, rows: int = 8) -> Table:
+    """Make a table of a frame's first rows."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="cyan")
+    for name in frame.columns:
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
+    for row in frame.head(rows).iter_rows():
+        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+    if frame.height > rows:
+        table.caption = f"… {frame.height - rows:,} more"
+    return table
+
+
+def print_json(value: Any) -> None:
+    """Write an answer as JSON; ids, dates and paths as texts."""
+    sys.stdout.write(json.dumps(value, default=str, indent=2) + "\n")
+
+
+def plot(points: Sequence[tuple[float, float]], width: int = 57, height: int = 11) -> Iterator[str]:
+    """Draw points with y between 0 and 1 as lines of text."""
+    left, right = min(x for x, _ in points), max(x for x, _ in points)
+    grid = [[" "] * width for _ in range(height)]
+    at = [
+        (round((x - left) / (right - left or 1) * (width - 1)), round((1 - y) * (height - 1))) for x, y in sorted(points)
+    ]
+    for (x0, y0), (x1, y1) in zip(at, at[1:], strict=False):
+        for x in range(x0, x1):
+            grid[round(y0 + (y1 - y0) * (x - x0) / (x1 - x0))][x] = SCATTER[0]
+    for x, y in at:
+        grid[y][x] = SCATTER[2]
+    for number, row in enumerate(grid):
+        label = {0: "100 %", height // 2: " 50 %", height - 1: "  0 %"}.get(number, "     ")
+        yield f"{label} │{''.join(row)}"
+    yield "      └" + "─" * width
+    yield f"       {left:<+8.3g}{'contrast, right − left (%)':^{width - 16}}{right:>+8.3g}"
+
+
+class DownloadBar:
+    """A bar that sums files and bytes; appears with the first file, so that what is here already shows nothing."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._running = 0
+
+    def start(self, files: int, nbytes: int) -> None:
+        """Add files to what the bar counts."""
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("downloading"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("files"),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=aside,
+                transient=True,
+            )
+            self._files = self._bar.add_task("files", total=0)
+            self._bytes = 0
+            self._bar.start()
+        self._running += 1
+        self._bar.update(self._files, total=(self._bar.tasks[0].total or 0) + files)
+
+    def advance(self, files: int, nbytes: int) -> None:
+        """Count what came."""
+        if self._bar is not None:
+            self._bar.update(self._files, advance=files)
+
+    def stop(self) -> None:
+        """Take the bar away when the last download ends."""
+        self._running -= 1
+        if self._bar is not None and self._running == 0:
+            self._bar.stop()
+            self._bar = None
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show a spinner while something goes on that cannot be counted."""
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=aside, transient=True) as bar:
+        bar.add_task(text, total=None)
+        yield
+
+
+def sentences(lines: Iterable[str]) -> None:
+    """Print remarks."""
+    for line in lines:
+        console.print(line)
