@@ -1,7 +1,7 @@
 """Answer calls on folders of tables as ONE-api does in local mode; runs in ONE-api's own environment.
 
 Reads ``[[folder, wildcards, method, args, kwargs], …]`` from standard input, writes a list of answers, each a plain value or
-``{"error": name}``. Dates are written as ``{"date": "2020-01-01"}``, datetimes as ``{"datetime": …}``.
+``{"error": name}``. Dates are written as ``{"$date": "2020-01-01"}``, datetimes as ``{"$datetime": …}``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ warnings.simplefilter("ignore")
 
 
 def revive(value):
-    if isinstance(value, dict) and set(value) == {"date"}:
-        return datetime.date.fromisoformat(value["date"])
-    if isinstance(value, dict) and set(value) == {"datetime"}:
-        return datetime.datetime.fromisoformat(value["datetime"])
+    if isinstance(value, dict) and set(value) == {"$date"}:
+        return datetime.date.fromisoformat(value["$date"])
+    if isinstance(value, dict) and set(value) == {"$datetime"}:
+        return datetime.datetime.fromisoformat(value["$datetime"])
     if isinstance(value, dict):
         return {key: revive(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from one_async.alf.spec import FILE_SPEC, QC, regex
 from one_async.errors import (
@@ -141,9 +141,7 @@ def path_pattern(
 
 
 @lru_cache(maxsize=512)
-def _compile(
-    folders: str, spec: str | None, name: str, patterns: tuple[tuple[str, str], ...]
-) -> PathPattern:
+def _compile(folders: str, spec: str | None, name: str, patterns: tuple[tuple[str, str], ...]) -> PathPattern:
     head = regex("^" + folders + (spec or ""), **dict(patterns)).pattern
     python = compile_pattern(head + name, "filename")
     if spec is None:
@@ -177,7 +175,9 @@ def plain_pattern(pattern: str) -> str | None:
     return rest.replace(r"\Z", r"\z")
 
 
-def is_match(texts: pl.Series, python: re.Pattern[str], plain: str | None, *, how: str = "match") -> pl.Series:
+def is_match(
+    texts: pl.Series, python: re.Pattern[str], plain: str | None, *, how: str = "match"
+) -> pl.Series:
     """Tell for each text whether the pattern matches: at its start, whole (``fullmatch``), anywhere (``search``).
 
     Null is no match. Give distinct texts.
@@ -224,8 +224,13 @@ def revisions_of(paths: pl.Series) -> pl.Series:
 def _parts_of(paths: pl.Series) -> tuple[pl.Series, pl.Series]:
     import polars as pl
 
-    distinct = paths.unique()
     pattern = path_pattern()
+    if len(paths) <= _MANY:
+        matches = [pattern.python.match(path) for path in paths]
+        collections = [(found and found["collection"]) or "" for found in matches]
+        revisions = [(found and found["revision"]) or "" for found in matches]
+        return pl.Series(collections, dtype=pl.String), pl.Series(revisions, dtype=pl.String)
+    distinct = paths.unique()
     valid = is_match(distinct, pattern.python, pattern.plain)
     folder = pl.col("path").str.extract(r"^(.*)/[^/]*$", 1).fill_null("")
     revision = folder.str.extract(r"(?:^|/)#([^/#]+)#$", 1).fill_null("")
@@ -268,16 +273,26 @@ def resolve(
         raise InputError.of("revision", revision, "one text, for the revision or the last before it")
     pattern = path_pattern(filename, collection, None if before else revision, wildcards=wildcards)
     good = is_match(datasets["rel_path"], pattern.python, pattern.plain)
-    found = datasets.filter(good & _qc_mask(datasets["qc"], qc, ignore_qc_not_set))
+    found = _taken(datasets, good & _qc_mask(datasets["qc"], qc, ignore_qc_not_set))
     if assert_unique:
         _assert_one_collection(found)
     if before:
-        found = last_before(found, revision if isinstance(revision, str) else None, assert_unique=assert_unique)
+        found = last_before(
+            found, revision if isinstance(revision, str) else None, assert_unique=assert_unique
+        )
     elif assert_unique:
         _assert_one_revision(found)
     if assert_unique and len(found) > 1:
         raise ALFMultipleObjectsFound(_quoted(found["rel_path"]))
     return found
+
+
+def _taken(datasets: pl.DataFrame, mask: pl.Series) -> pl.DataFrame:
+    # for a session's few rows, Polars' own filter costs more than it saves
+    if len(datasets) > _MANY:
+        return datasets.filter(mask)
+    rows = [row for row, keep in enumerate(mask) if keep]
+    return datasets if len(rows) == len(datasets) else datasets[rows]
 
 
 def _quoted(values: Iterable[str]) -> str:

@@ -189,6 +189,11 @@ class Catalogue:
         made[:] = [UUID(eid) for eid in self.session_frame["eid"]]
         return made
 
+    @cached_property
+    def eids(self) -> npt.NDArray[np.object_]:
+        """The sessions' ids as text, in the order of their rows."""
+        return self.session_frame["eid"].to_numpy()
+
     def session_row(self, eid: str) -> int | None:
         """Give the row of a session in ``session_frame``, None if it is not in the tables."""
         return find(self.session_frame["eid"], eid)

@@ -12,6 +12,8 @@ import numpy.typing as npt
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from one_async.alf.match import is_match, path_pattern
+
 from .columns import Column, Rows, codes_of, concat, decode, encode
 from .schema import DATASETS, QC_LEVELS
 
@@ -96,7 +98,7 @@ class Datasets:
             begin, end, _ = rows.indices(len(self))
             first = int(np.searchsorted(self.starts, begin, side="right")) - 1
             if begin < end <= self.starts[first + 1]:  # all of one session
-                return pl.repeat(self.eids[first], end - begin, eager=True)
+                return pl.Series([self.eids[first]] * (end - begin), dtype=pl.String)
             rows = np.arange(begin, end)
         where = rows
         spans = np.searchsorted(self.starts, where, side="right") - 1
@@ -135,9 +137,31 @@ class Datasets:
         return register_io_source(batches, schema=self.schema, is_pure=True)
 
     @cached_property
+    def alf(self) -> npt.NDArray[np.bool_]:
+        """Which of the distinct paths have ALF names."""
+        pattern = path_pattern()
+        return is_match(self.paths, pattern.python, pattern.plain).to_numpy()
+
+    @cached_property
+    def first_rows(self) -> npt.NDArray[np.int64]:
+        """Where each distinct path first appears."""
+        first = np.empty(len(self.paths), np.int64)
+        first[self.path[::-1]] = np.arange(len(self) - 1, -1, -1)  # of several, the last that is written stays
+        return first
+
+    @cached_property
     def usable(self) -> Mapping[str, npt.NDArray[np.bool_]]:
         """For each QC level, which datasets exist and are at that level or a better one."""
         return _Usable(self)
+
+    def is_usable(self, level: str, rows: Rows = slice(None)) -> npt.NDArray[np.bool_]:
+        """Tell which datasets exist and are at a QC level or a better one."""
+        exists = self.columns["exists"]
+        usable: npt.NDArray[np.bool_] = exists.values[rows].astype(bool)
+        if exists.valid is not None:
+            usable &= exists.valid[rows]
+        usable &= self.qc_codes(rows) <= QC_LEVELS.categories.to_list().index(level)
+        return usable
 
     def qc_codes(self, rows: Rows = slice(None)) -> npt.NDArray[np.uint8]:
         """Give QC as positions in `QC_LEVELS`, 255 where there is none."""
@@ -206,11 +230,7 @@ class _Usable(dict[str, npt.NDArray[np.bool_]]):
         self._table = table
 
     def __missing__(self, level: str) -> npt.NDArray[np.bool_]:
-        exists = self._table.columns["exists"]
-        usable = exists.values.astype(bool)
-        if exists.valid is not None:
-            usable &= exists.valid
-        usable &= self._table.qc_codes() <= QC_LEVELS.categories.to_list().index(level)
+        usable = self._table.is_usable(level)
         self[level] = usable
         return usable
 

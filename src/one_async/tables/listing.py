@@ -105,11 +105,11 @@ def list_datasets(
     }
     if eid is not None:
         # the columns that decide are enough for the names
-        columns = None if details else ["rel_path", "qc", "default_revision"]
+        columns = ["rel_path", "qc", "default_revision"]
+        if details:
+            columns = [name for name in catalogue.dataset_table.schema if name != "eid" or keep_eid_index]
         frame = resolve(session_datasets(catalogue, eid, columns), filename, collection, revision, **kwargs)
-        if not details:
-            return sorted(frame["rel_path"])
-        return frame if keep_eid_index else frame.drop("eid")
+        return frame if details else sorted(frame["rel_path"])
     table = catalogue.dataset_table
     rows = _rows(table, filename, collection, revision, **kwargs)
     if details:
@@ -129,8 +129,11 @@ def _rows(
     wildcards: bool,
 ) -> npt.NDArray[np.bool_]:
     """Tell which datasets of all sessions match; patterns are tried on the distinct paths."""
-    pattern = path_pattern(filename, collection, revision, wildcards=wildcards)
-    good = is_match(table.paths, pattern.python, pattern.plain).to_numpy()
+    if not filename and collection is None and revision is None:
+        good = table.alf
+    else:
+        pattern = path_pattern(filename, collection, revision, wildcards=wildcards)
+        good = is_match(table.paths, pattern.python, pattern.plain).to_numpy()
     levels = QC_LEVELS.categories.to_list()
     codes = table.qc_codes()
     rows: npt.NDArray[np.bool_] = codes <= levels.index(qc_name(qc, "qc"))
@@ -148,12 +151,13 @@ def _rows(
 
 def _first_seen(table: Datasets, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
     """Give the distinct paths among rows, in the order in which they first appear."""
-    where = np.flatnonzero(rows)
-    codes = table.path[where]
-    first = np.full(len(table.paths), len(table), np.int64)
-    first[codes[::-1]] = where[::-1]  # of several, numpy keeps the last that is written: the first row
-    seen = np.flatnonzero(first < len(table))
-    return seen[np.argsort(first[seen], kind="stable")].astype(np.uint32)
+    first = table.first_rows
+    early = rows[first]  # most paths are seen where they first are in the table
+    late = np.flatnonzero(rows & ~early[table.path])[::-1]
+    where = np.where(early, first, len(table))
+    where[table.path[late]] = late  # of several, the last that is written stays: the first row
+    seen = np.flatnonzero(where < len(table))
+    return seen[np.argsort(where[seen], kind="stable")].astype(np.uint32)
 
 
 @overload

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import PurePosixPath
 from typing import Any, Literal, overload
@@ -17,6 +17,7 @@ from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputEr
 
 from .arguments import INSERTION_TERMS, SEARCH_TERMS, complete, date_range, numbers, qc_name, texts
 from .catalogue import Catalogue
+from .layout import Datasets
 
 __all__ = [
     "eid2path",
@@ -81,17 +82,18 @@ def search(
     rows = session_rows(catalogue, _completed(terms, SEARCH_TERMS), wildcards=wildcards)
     if details:
         return catalogue.session_frame[pl.Series(rows, dtype=pl.UInt32)]
-    if uuids:
-        if len(rows) > 1000:
-            return catalogue.uuids[rows].tolist()  # type: ignore[no-any-return]
-        return [UUID(eid) for eid in catalogue.session_frame["eid"].gather(rows)]
-    return catalogue.session_frame["eid"].gather(rows).to_list()
+    if len(rows) > 1000:
+        return (catalogue.uuids if uuids else catalogue.eids)[rows].tolist()  # type: ignore[no-any-return]
+    eids = catalogue.session_frame["eid"].gather(rows)
+    return [UUID(eid) for eid in eids] if uuids else eids.to_list()
 
 
 def _completed(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for term, value in terms.items():
         name = complete(term, tuple(names))
+        if value is None:
+            continue
         if name in out:
             raise InputError(f"{term!r} is another spelling of {name!r}, which is given too", argument=term)
         out[name] = value
@@ -110,7 +112,7 @@ def session_rows(
         wanted = np.array(numbers(terms["number"], "number"), np.int64)
         words, codes = catalogue.distinct("number")
         keep &= np.isin(words.cast(pl.Int64).fill_null(-1).to_numpy(), wanted)[codes]
-    if terms.get("date_range") is not None:
+    if "date_range" in terms:
         keep &= _date_mask(catalogue, terms["date_range"])
     if "datasets" in terms or "dataset_qc_lte" in terms:
         keep &= _datasets_mask(catalogue, keep, terms)
@@ -143,43 +145,57 @@ def _date_mask(catalogue: Catalogue, value: Any) -> Mask:
 
 def _datasets_mask(catalogue: Catalogue, keep: Mask, terms: Mapping[str, Any]) -> Mask:
     """Tell which of the sessions that are still in question have all datasets, each existing and good enough."""
-    table = catalogue.dataset_table
-    usable = table.usable[qc_name(terms.get("dataset_qc_lte", "FAIL"))]
+    level = qc_name(terms.get("dataset_qc_lte", "FAIL"))
     wanted = texts(terms["datasets"], "datasets") if "datasets" in terms else [None]
     found = keep & (catalogue.spans >= 0)
-    for name in wanted:
-        spans = catalogue.spans[found]
-        if not len(spans):
-            break
-        good = None if name is None else _name_mask(catalogue, name)
-        found[found] = _any_in_spans(table.path, table.starts, usable, good, spans)
+    spans = catalogue.spans[found]
+    if not len(spans):
+        return found
+    if len(spans) * 4 > len(catalogue.dataset_table.eids):
+        have = _spans_of_all(catalogue.dataset_table, level, wanted)[spans]
+    else:
+        have = _spans_of_few(catalogue.dataset_table, level, wanted, spans)
+    found[found] = have
     return found
 
 
-def _name_mask(catalogue: Catalogue, name: str) -> Mask:
-    pattern = compile_pattern(name, "datasets")
-    names = catalogue.dataset_table.names
-    return is_match(names, pattern, plain_pattern(name), how="fullmatch").to_numpy()
+def _spans_of_all(table: Datasets, level: str, wanted: Sequence[str | None]) -> Mask:
+    """Tell for every session with datasets whether it has all that are wanted."""
+    have: Mask = np.ones(len(table.eids), bool)
+    usable = table.usable[level]
+    for name in wanted:
+        hits = usable if name is None else _name_mask(table.names, name)[table.path] & usable
+        have &= np.logical_or.reduceat(hits, table.starts[:-1])
+    return have
 
 
-def _any_in_spans(
-    path: npt.NDArray[np.uint32],
-    starts: npt.NDArray[np.int64],
-    usable: Mask,
-    good: Mask | None,
-    spans: npt.NDArray[np.int64],
+def _spans_of_few(
+    table: Datasets, level: str, wanted: Sequence[str | None], spans: npt.NDArray[np.int64]
 ) -> Mask:
-    """Tell for each span of rows whether any row is usable and has a good path."""
-    if len(spans) * 4 > len(starts):
-        hits = usable if good is None else good[path] & usable
-        found: Mask = np.logical_or.reduceat(hits, starts[:-1])[spans]
-        return found
-    begins, sizes = starts[spans], starts[spans + 1] - starts[spans]
+    """Tell for some sessions whether each has all datasets, looking at their rows and names only."""
+    begins, sizes = table.starts[spans], table.starts[spans + 1] - table.starts[spans]
     edges = np.zeros(len(sizes), np.int64)
     np.cumsum(sizes[:-1], out=edges[1:])
     rows = np.repeat(begins - edges, sizes) + np.arange(int(sizes.sum()))
-    hits = usable[rows] if good is None else good[path[rows]] & usable[rows]
-    return np.logical_or.reduceat(hits, edges)  # type: ignore[no-any-return]
+    usable = table.is_usable(level, rows)
+    codes = table.path[rows]
+    good: Mask = np.zeros(len(table.names), bool)
+    good[codes] = True
+    there = np.flatnonzero(good)
+    names = table.names.gather(there)
+    have: Mask = np.ones(len(spans), bool)
+    for name in wanted:
+        hits = usable
+        if name is not None:
+            good[there] = _name_mask(names, name)
+            hits = good[codes] & usable
+        have &= np.logical_or.reduceat(hits, edges)
+    return have
+
+
+def _name_mask(names: pl.Series, wanted: str) -> Mask:
+    pattern = compile_pattern(wanted, "datasets")
+    return is_match(names, pattern, plain_pattern(wanted), how="fullmatch").to_numpy()
 
 
 def search_insertions(
@@ -256,17 +272,16 @@ def eid2path(
 
 def session_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[str | None]:
     """Give the relative path of each session as text, None for unknown ones."""
-    wanted = pl.DataFrame({"eid": [id_text(eid) for eid in eids]}, schema={"eid": pl.String})
-    sessions = catalogue.session_frame
-    folder = pl.when(pl.col("lab").fill_null("") != "").then(pl.col("lab") + "/Subjects/").otherwise(pl.lit(""))
-    number = pl.col("number").cast(pl.String).str.zfill(3)
-    path = pl.concat_str(folder, "subject", pl.lit("/"), pl.col("date").cast(pl.String), pl.lit("/"), number)
-    rows = _positions(sessions["eid"], wanted["eid"])
-    found = sessions.select("lab", "subject", "date", "number")[rows.fill_null(0)] if len(sessions) else None
-    if found is None:
-        return [None] * len(wanted)
-    made = found.select(path=path)["path"]
-    return pl.select(pl.when(rows.is_not_null()).then(made)).to_series().to_list()
+    wanted = pl.Series([id_text(eid) for eid in eids], dtype=pl.String)
+    where = _positions(catalogue.session_frame["eid"], wanted)
+    columns = catalogue.session_frame.select("lab", "subject", "date", "number")
+    rows = iter(columns[where.drop_nulls()].rows())
+    return [None if at is None else _session_path(*next(rows)) for at in where]
+
+
+def _session_path(lab: str | None, subject: str, day: date, number: int) -> str:
+    path = f"{subject}/{day}/{number:03d}"
+    return f"{lab}/Subjects/{path}" if lab else path
 
 
 def _positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:

@@ -1,0 +1,77 @@
+"""Load every file and object of a folder, and write what came as plain values.
+
+``python alf_loads.py FOLDER ANSWERS`` does it with ONE-api; the test calls :func:`plain` for one_async too.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import pathlib
+import pickle
+import sys
+import uuid
+import warnings
+
+import numpy as np
+
+
+def plain(value):
+    """Give values without the types of the library that read them; missing ones as None."""
+    if isinstance(value, pathlib.PurePath):
+        return ("path", value.name)
+    if type(value).__name__ == "DataFrame":
+        return ("table", {str(name): plain(list(value[name]))[1] for name in value.columns})
+    if type(value).__name__ == "Series":
+        return ("column", plain(list(value))[1])
+    if hasattr(value, "files") and hasattr(value, "zip"):  # an open archive
+        return plain({name: value[name] for name in value.files})
+    if isinstance(value, np.ndarray):
+        return (
+            "array",
+            plain(value.tolist())[1] if value.dtype.kind not in "Mm" else value.astype(str).tolist(),
+        )
+    if isinstance(value, dict):
+        return ("dict", {key: plain(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return ("list", [plain(item)[1] for item in value])
+    return ("value", scalar(value))
+
+
+def scalar(value):
+    if value is None or type(value).__name__ in ("NaTType", "NAType"):
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if hasattr(value, "isoformat"):
+        return str(value)[:19]
+    return str(value) if isinstance(value, uuid.UUID) else value
+
+
+def attempt(call, *arguments, **keywords):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return plain(call(*arguments, **keywords))
+        except Exception as error:
+            return ("error", type(error).__name__)
+
+
+def load_all(folder, load_file, load_object):
+    """Give {name: values} of each file of ``files`` and each object, one folder each, of ``objects``."""
+    found = {file.name: attempt(load_file, file) for file in sorted((folder / "files").iterdir())}
+    for objects in sorted((folder / "objects").iterdir()):
+        for short in (False, True):
+            name = objects.name.split("-")[0]
+            found[f"{objects.name} {short}"] = attempt(load_object, objects, name, short_keys=short)
+    return found
+
+
+if __name__ == "__main__":
+    from one.alf.io import load_file_content, load_object
+
+    logging.disable()
+    answers = load_all(pathlib.Path(sys.argv[1]), load_file_content, load_object)
+    pathlib.Path(sys.argv[2]).write_bytes(pickle.dumps(answers))
