@@ -139,6 +139,17 @@ async def test_what_the_throttle_counts(world: World, before: str) -> None:
     assert passed == THROTTLE["counted"]["result"][before]
 
 
+async def test_the_throttle_does_not_count_what_a_reader_may_not_do(world: World) -> None:
+    app = App(world, throttle=6)
+    headers = {"authorization": f"Token {app.token('intbrainlab')}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), headers=headers) as client:
+        refused = [(await client.head("https://alyx.test/labs")).status_code for _ in range(2)]
+        passed = [(await client.get("https://alyx.test/labs")).status_code for _ in range(8)].count(200)
+    app.store.close()
+    assert refused == [403, 403]
+    assert passed == THROTTLE["counted"]["result"]["two 403 of the read-only user"]
+
+
 async def test_the_throttle_window_slides(world: World) -> None:
     clock = Clock()
     app = App(world, throttle=6, clock=clock)

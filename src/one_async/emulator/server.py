@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from .app import App, Logged
 from .content import World, recorded
-from .faults import Faults
+from .faults import CutShort, Faults
 from .store import Store
 
 __all__ = ["Emulator", "RequestLog", "serve"]
@@ -142,7 +142,18 @@ class Emulator:
 
     async def _asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.connections_peak = max(self.connections_peak, self.connections)
-        await self.app(scope, receive, send)
+        try:
+            await self.app(scope, receive, send)
+        except CutShort:
+            self._cut(scope)
+            raise
+
+    def _cut(self, scope: Scope) -> None:
+        """Close a request's connection; uvicorn alone would answer 500 if nothing was sent yet."""
+        server = self._server
+        for connection in list(server.server_state.connections) if server is not None else ():
+            if getattr(connection, "scope", None) is scope:
+                connection.transport.close()
 
     def _bind(self) -> socket.socket:
         # asyncio switches Nagle's delay off only where the protocol is said to be TCP (else 40 ms an answer)
