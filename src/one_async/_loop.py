@@ -32,8 +32,9 @@ R = TypeVar("R")
 
 #: Seconds that the end of the process waits for calls and clients to clean up, in all.
 EXIT_TIMEOUT = 3.0
-# Python takes a signal while waiting for a lock on POSIX, but on Windows only after it.
-_WAKE = None if os.name == "posix" else 0.1
+# Seconds after which a waiting caller looks for signals. Windows takes none during a wait, and elsewhere one that
+# comes just before the wait begins would be seen only after it.
+_WAKE = 0.2
 
 
 class Call(Generic[R]):

@@ -30,7 +30,8 @@ WAITING = threading.Event()
 
 
 def say(*words: object) -> None:
-    print(*words, flush=True)
+    # In one piece: other threads and processes write to the same pipe.
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 class AsyncPart:

@@ -16,6 +16,7 @@ import time
 import traceback
 import warnings
 from pathlib import Path
+from types import FrameType
 
 from face import COLOUR, WAITING, Clock, say
 
@@ -69,7 +70,7 @@ def _interrupted(call: object, times: int = 1) -> None:
         WAITING.clear()
         for _ in range(times):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.3)
+            time.sleep(1)  # longer than a waiting caller may take to see the first
 
     threading.Thread(target=press, daemon=True).start()
     try:
@@ -125,29 +126,32 @@ def ctrl_c_in_iterator() -> None:
 def ctrl_c_any_time() -> None:
     """Interrupt short calls at many moments: no call may hang or be lost, and the next one works."""
     clock = Clock()
+    clock.add(0)
     stop = threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # Only inside the bridge: this scenario's own lines are not what is tested.
+        while frame is not None:
+            if frame.f_code.co_filename.endswith("_loop.py"):
+                raise KeyboardInterrupt
+            frame = frame.f_back
 
     def press() -> None:
         while not stop.wait(0.0007):
             os.kill(os.getpid(), signal.SIGINT)
 
-    hits = 0
-    clock.add(0)
+    signal.signal(signal.SIGINT, interrupt)
     presser = threading.Thread(target=press)
     presser.start()
+    hits = 0
     end = time.monotonic() + 1.5
     while time.monotonic() < end:
         try:
-            while True:
-                assert clock.add(1, other=1) == 2
+            assert clock.add(1, other=1) == 2
         except KeyboardInterrupt:
             hits += 1
-    while presser.is_alive():
-        try:
-            stop.set()
-            presser.join()
-        except KeyboardInterrupt:
-            pass
+    stop.set()
+    presser.join()
     say(clock.add(1), hits > 10, len(LoopThread.shared()._calls))
 
 
@@ -307,7 +311,7 @@ def pickling() -> None:
     say(other, other.add(1), other._here.token, other._here.password, clock._here.token)
     part = pickle.loads(pickle.dumps(clock.part))
     say(part.ask())
-    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).add(2))"
+    code = "import face, pickle, sys; clock = pickle.load(sys.stdin.buffer); face.say(clock.add(2)); clock.close()"
     where = Path(__file__).parent
     done = subprocess.run(
         [sys.executable, "-c", code], input=data, capture_output=True, cwd=where, timeout=20
@@ -433,7 +437,8 @@ def parts() -> None:
     say(clock.part is clock.part, clock.part.ask(), clock._here.part.expiry)
     clock.close()
     say(clock.part.ask())
-    say(Clock().part.ask())
+    other = Clock()
+    say(other.part.ask())
 
 
 if __name__ == "__main__":
