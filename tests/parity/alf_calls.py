@@ -11,6 +11,7 @@ import pathlib
 import re
 import sys
 import uuid
+from operator import attrgetter
 
 BAD_INPUT = (ValueError, TypeError, KeyError)
 
@@ -63,7 +64,7 @@ def answer(case, root):
             found = getattr(arguments[0], name)
             found = found(*arguments[1:], **keywords) if callable(found) else found
         else:
-            found = getattr({"spec": spec, "path": path}[module], name)(*arguments, **keywords)
+            found = attrgetter(name)({"spec": spec, "path": path}[module])(*arguments, **keywords)
         return {"value": encode(found)}
     except Exception as error:
         return {"error": kind_of(error)}

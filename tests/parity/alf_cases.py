@@ -150,7 +150,7 @@ def calls(rng: random.Random, text: str) -> list[dict[str, Any]]:
                     "extra": rng.choice([None, "raw", "raw.v12", ["raw", "v12"]])}},
         {"call": "spec.QC.validate", "args": [rng.choice([10, 11, "10", "pass", "NOT_SET", "Critical", word, 40.0, None])]},
         {"call": "path.get_alf_path", "args": [text]},
-        {"call": "path.ensure_alf_path", "args": [rng.choice([text, [text, last], {"make": "PureWindowsPath", "text": text}, 5])]},
+        {"call": "path.ensure_alf_path", "args": [rng.choice([text, [text], {"make": "PureWindowsPath", "text": text}, 5])]},
     ]  # fmt: skip
     keywords = {"as_dict": rng.random() < 0.5, "assert_valid": rng.random() < 0.7}
     for parser in (

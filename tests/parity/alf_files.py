@@ -59,7 +59,7 @@ def make_files(folder: Path) -> None:
     (folder / "damaged.a.npy").write_bytes((folder / "array.vector.npy").read_bytes()[:-9])
     (folder / "damaged.a.pqt").write_bytes((folder / "table.plain.pqt").read_bytes()[:-9])
     (folder / "damaged.a.json").write_text("{")
-    for suffix in ("npy", "csv", "json", "pqt", "jsonable"):
+    for suffix in ("npy", "csv", "json", "pqt", "jsonable", "mp4"):
         (folder / f"empty.a.{suffix}").touch()
 
 
@@ -116,7 +116,7 @@ def make_objects(folder: Path) -> None:
     np.save(mixed / "mixed.a.npy", np.arange(3))
     (mixed / "mixed.b.csv").write_text("x\n1\n2\n3\n")
     (mixed / "mixed.c.json").write_text("[1, 2, 3]")
-    (mixed / "mixed.d.mp4").touch()
+    (mixed / "mixed.d.mp4").write_bytes(b"x")
     new("nothing-here")
     twice = new("twice-namespaces")
     np.save(twice / "_a_twice.x.npy", np.arange(3))

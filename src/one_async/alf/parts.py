@@ -143,10 +143,9 @@ def full_path_parts(path: PathLike, as_dict: bool = False, assert_valid: bool = 
             raise ALFInvalid(f"{str(path)!r} is neither an ALF folder nor an ALF file", path=str(path))
         return _given({**folders, **no_name}, as_dict)
     name = parse(path.name, FILE_SPEC, assert_valid=assert_valid)
-    if "/" in path.as_posix():
-        folders = _folders(path.parent, assert_valid)
-    else:
-        folders = _folders("", assert_valid=False)
+    folders = (
+        _folders(path.parent, assert_valid) if "/" in path.as_posix() else _folders("", assert_valid=False)
+    )
     return _given({**folders, **name}, as_dict)
 
 

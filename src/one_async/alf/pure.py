@@ -223,11 +223,14 @@ class PureALFPath(PurePath):
 
     def with_sequence(self, number: int | str) -> Self:
         """Put another session number, padded; InputError if not 0 to 999, ALFInvalid without a session."""
-        text = str(number).strip()
-        if not (text.isdecimal() and int(text) < 1000):
+        try:
+            value = int(str(number))
+        except ValueError:
+            value = -1
+        if not 0 <= value <= 999:
             raise InputError.of("number", number, "0 to 999")
         self._need(bool(self.sequence), "subject/date/number")
-        return self._put(_SESSION_TAIL, rf"\g<subject>/\g<date>/{int(text):03d}")
+        return self._put(_SESSION_TAIL, rf"\g<subject>/\g<date>/{value:03d}")
 
     def with_padded_sequence(self: PathLike) -> PureALFPath:
         """Write the session number with three digits; also takes any path or text."""

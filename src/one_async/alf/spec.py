@@ -206,7 +206,7 @@ def to_alf(
         )
     ending = _TIME_ENDING.search(attribute)
     cut = ending.start() if ending else len(attribute)
-    return ".".join(
+    name = ".".join(
         [
             (f"_{namespace}_" if namespace else "") + _camel_case(object),
             "_".join(
@@ -216,6 +216,11 @@ def to_alf(
             extension,
         ]
     )
+    if not is_valid(name):
+        raise InputError(
+            f"These parts make {name!r}, which is not an ALF name", argument="object", given=name
+        )
+    return name
 
 
 def _camel_case(text: str) -> str:
