@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from one_async.files.claim import claim, claim_folder, try_claim
+from one_async.files.claim import Claimant, claim, claim_folder, try_claim
 
 from .kills import kill_until, listing, start, wrong_files
 from .servers import Files
@@ -111,6 +112,45 @@ def test_claim_is_renewed_while_it_is_held(tmp_path: Path) -> None:
         while owner.stat().st_mtime_ns == before:
             time.sleep(0.01)
         assert try_claim(path, lease=0.2) is None
+
+
+def test_a_claimant_uses_its_folders_again(tmp_path: Path) -> None:
+    first, second = Claimant(tmp_path / ".claims"), Claimant(tmp_path / ".claims")
+    for name in "abc":
+        mine = first.try_claim(tmp_path / name)
+        assert mine is not None
+        assert second.try_claim(tmp_path / name) is None
+        assert try_claim(tmp_path / name) is None
+        first.release(mine)
+        assert not claim_folder(tmp_path / name).exists()
+        theirs = second.try_claim(tmp_path / name)
+        assert theirs is not None
+        second.release(theirs)
+    assert len(list((tmp_path / ".claims").iterdir())) == 2
+    first.close()
+    second.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claimant_takes_over_and_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    first, second = Claimant(tmp_path / ".claims"), Claimant(tmp_path / ".claims")
+    mine = first.try_claim(path)
+    assert mine is not None
+    os.utime(claim_folder(path) / "owner", (1, 1))
+    theirs = second.try_claim(path)
+    assert theirs is not None
+    assert not mine.renew()
+    first.release(mine)
+    assert theirs.held()
+    # What another made of a plain folder is respected too; and a folder that was swept away is made again.
+    second.release(theirs)
+    shutil.rmtree(tmp_path / ".claims")
+    with claim(path):
+        assert first.try_claim(path) is None
+    assert second.try_claim(path) is not None
+    with pytest.raises(FileNotFoundError):
+        first.try_claim(tmp_path / "no such folder" / "x")
 
 
 def test_long_names_can_be_claimed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fetches the files of a list: ``python worker.py <list.json> <cache folder> [limit]``."""
+"""Fetches the files of a list: ``python worker.py <list.json> <cache folder>``."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ from one_async.transfer.fetch import Policy, fetch
 from one_async.transfer.plan import Item, Source
 
 
-async def run(listing: str, root: Path, limit: int) -> None:
+async def run(listing: str, root: Path) -> None:
     items = [
         Item(row["did"], row["target"], (Source(row["url"]),), row["size"], row["hash"])
         for row in json.loads(listing)
     ]
     wire = HttpWire()
     print("ready", flush=True)
-    outcomes = await fetch(items, root=root, wire=wire, limit=limit, policy=Policy(pause=0.05))
+    outcomes = await fetch(items, root=root, wire=wire, policy=Policy(pause=0.05))
     await wire.close()
     print(json.dumps([outcome.status for outcome in outcomes]), flush=True)
 
 
 if __name__ == "__main__":
-    anyio.run(
-        run, Path(sys.argv[1]).read_text(), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 16
-    )
+    anyio.run(run, Path(sys.argv[1]).read_text(), Path(sys.argv[2]))

@@ -9,6 +9,7 @@ lease, is taken over: it is renamed away, which exactly one caller can do, and t
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
@@ -19,11 +20,12 @@ import sys
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LEASE", "Claim", "claim", "claim_folder", "try_claim"]
+__all__ = ["LEASE", "Claim", "Claimant", "claim", "claim_folder", "try_claim"]
 
 #: Seconds of silence after which a claim may be taken over from an owner of which nothing else is known.
 LEASE = 60.0
@@ -38,6 +40,7 @@ class Claim:
 
     folder: Path
     token: str
+    home: Path | None = None
 
     def held(self) -> bool:
         """Tell whether this claim is still the valid one, and was not taken over."""
@@ -54,10 +57,15 @@ class Claim:
 
     def release(self) -> None:
         """Give the claim up; does nothing if it was lost."""
-        if self.held():
-            with contextlib.suppress(OSError):
-                (self.folder / _OWNER).unlink()
-                self.folder.rmdir()
+        if not self.held():
+            return
+        with contextlib.suppress(OSError):
+            if self.home:
+                self.folder.rename(self.home)
+                return
+        with contextlib.suppress(OSError):
+            (self.folder / _OWNER).unlink()
+            self.folder.rmdir()
 
 
 def claim_folder(path: Path) -> Path:
@@ -81,14 +89,93 @@ def try_claim(path: Path, *, lease: float = LEASE) -> Claim | None:
             if not _take_away(folder, lease):
                 return None
             continue
-        token = uuid.uuid4().hex
         try:
-            with (folder / _OWNER).open("x") as file:
-                file.write(f"{token} {_machine()} {os.getpid()} {_started(os.getpid())}")
+            return Claim(folder, _sign(folder))
         except (FileExistsError, FileNotFoundError):
             return None  # this process slept here for so long that another took the nameless claim over
-        return Claim(folder, token)
     return None
+
+
+class Claimant:
+    """Claims many files, one after the other, with few folders.
+
+    ext4 searches long for a new inode when many were removed within the last seconds, so to make and remove a
+    folder for each file costs more than to write the file. A claimant keeps its signed folders in ``home`` and
+    moves one to where the claim belongs: a rename fails if a claim is there, for all but one of many callers.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._spare: deque[Claim] = deque()
+        self._swept = False
+
+    def try_claim(self, path: Path, *, lease: float = LEASE) -> Claim | None:
+        """Claim a file without waiting; None if another holds it. Meant as ``try_claim`` is."""
+        folder = claim_folder(path)
+        for _ in range(2):
+            spare = self._take_spare()
+            assert spare.home is not None
+            try:
+                spare.home.rename(folder)
+            except OSError as error:
+                if error.errno == errno.ENOENT and not spare.home.exists():
+                    continue  # it was swept away as one of a dead process; the next is new
+                self._spare.append(spare)
+                if error.errno == errno.EXDEV:
+                    return try_claim(path, lease=lease)
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+                if not _take_away(folder, lease):
+                    return None
+                continue
+            return Claim(folder, spare.token, spare.home)
+        return None
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim up, and keep its folder for the next."""
+        claim.release()
+        if claim.home:
+            self._spare.append(claim)
+
+    def close(self) -> None:
+        """Remove the folders that are not in use."""
+        while self._spare:
+            home = self._spare.popleft().home
+            assert home is not None
+            shutil.rmtree(home, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._home.rmdir()
+
+    def _take_spare(self) -> Claim:
+        try:
+            spare = self._spare.popleft()
+        except IndexError:
+            return self._make_spare()
+        assert spare.home is not None
+        try:
+            os.utime(spare.home / _OWNER)
+        except OSError:
+            return self._make_spare()
+        return spare
+
+    def _make_spare(self) -> Claim:
+        if not self._swept:
+            self._swept = True
+            with contextlib.suppress(OSError):
+                for other in self._home.iterdir():
+                    _take_away(other, LEASE)
+        while True:
+            home = self._home / uuid.uuid4().hex
+            with contextlib.suppress(FileNotFoundError):  # swept away by another before it was signed
+                home.mkdir(parents=True)
+                return Claim(home, _sign(home), home)
+
+
+def _sign(folder: Path) -> str:
+    token = uuid.uuid4().hex
+    with (folder / _OWNER).open("x") as file:
+        file.write(f"{token} {_machine()} {os.getpid()} {_started(os.getpid())}")
+    return token
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,7 +15,7 @@ import anyio
 import anyio.to_thread
 
 from one_async.errors import InputError, OneError
-from one_async.files.claim import Claim
+from one_async.files.claim import Claim, Claimant
 from one_async.types import Wire
 
 from .one import Policy, Sources, fetch_one
@@ -100,8 +101,8 @@ async def fetch(
         policy=policy,
         sources=Sources(wire, credentials or Credentials(), policy),
         progress=progress,
-        limiter=anyio.CapacityLimiter(min(limit, 16)),
         stop_at_error=on_error == "raise",
+        claimant=Claimant(Path(root) / ".claims"),
     )
     return await job.run(items, limit)
 
@@ -139,8 +140,8 @@ class _Job:
     policy: Policy
     sources: Sources
     progress: Progress | None
-    limiter: anyio.CapacityLimiter
     stop_at_error: bool
+    claimant: Claimant
     outcomes: dict[Item, Outcome] = field(default_factory=dict)
     held: set[Claim] = field(default_factory=set)
     folders: set[Path] = field(default_factory=set)
@@ -160,6 +161,8 @@ class _Job:
         finally:
             if self.progress:
                 self.progress.stop()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self.claimant.close)
         if self.error:
             raise self.error
         return [self.outcomes[item] for item in items]
@@ -198,7 +201,10 @@ class _Job:
         if item.error:
             raise item.error
         state = await anyio.to_thread.run_sync(
-            begin, item, self.root, self.check_hash, self.policy.lease, self.folders, limiter=self.limiter
+            partial(begin, claimant=self.claimant, folders=self.folders, lease=self.policy.lease),
+            item,
+            self.root,
+            self.check_hash,
         )
         if isinstance(state, Busy):
             return None

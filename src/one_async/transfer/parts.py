@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from one_async.errors import HashMismatch, TransferError, UnsafePath
-from one_async.files.claim import Claim, try_claim
+from one_async.files.claim import Claim, Claimant
 
 from .plan import Item
 
@@ -49,8 +49,8 @@ class Lost(Exception):
 class Part:
     """A file on its way: what is on disk of it, what is yet to be written, and the hash so far."""
 
-    def __init__(self, item: Item, target: Path, claim: Claim) -> None:
-        self.item, self.target, self.claim = item, target, claim
+    def __init__(self, item: Item, target: Path, claim: Claim, claimant: Claimant) -> None:
+        self.item, self.target, self.claim, self._claimant = item, target, claim, claimant
         self.pending: list[bytes] = []
         self.buffered = 0
         self.size = 0
@@ -58,7 +58,7 @@ class Part:
         self._stem = target.with_name(f".{_short(target.name)}.{item.key}")
         self.path = self._stem.with_name(f"{self._stem.name}.{secrets.token_hex(4)}.part")
         self._file: IO[bytes] | None = None
-        self._hash: Any = None
+        self._hash: Any = _new_hash(item)
 
     @property
     def resumable(self) -> bool:
@@ -85,8 +85,7 @@ class Part:
         """Go on from a part that someone left, or start one."""
         rest = self._left_over()
         if rest is None:
-            self._create()
-            return
+            return  # the first write makes it
         rest.replace(self.path)
         self._file = _open(self.path, 0)
         self._hash = _new_hash(self.item)
@@ -139,7 +138,7 @@ class Part:
                 raise Lost from None
             _sync_folder(self.target.parent)
             _remember(self.target, self.item, self.target.stat())
-        self.claim.release()
+        self._claimant.release(self.claim)
         return self.size
 
     def keep(self) -> None:
@@ -150,7 +149,7 @@ class Part:
                 self.path.replace(self._stem.with_name(f"{self._stem.name}.part"))
             else:
                 self.path.unlink(missing_ok=True)
-        self.claim.release()
+        self._claimant.release(self.claim)
 
     def _judge(self, url: str) -> None:
         if self.item.hash:
@@ -231,7 +230,7 @@ def look(item: Item, target: Path, check_hash: bool) -> Present | None:
 
 
 def begin(
-    item: Item, root: Path, check_hash: bool, lease: float, folders: set[Path]
+    item: Item, root: Path, check_hash: bool, lease: float, folders: set[Path], claimant: Claimant
 ) -> Present | Busy | Part:
     """See what is there, claim what is not, and open its part; ``folders`` keeps those known to be safe."""
     target = root / item.target
@@ -239,18 +238,18 @@ def begin(
         _safe_folder(target.parent, root, folders)
         if there := look(item, target, check_hash):
             return there
-        claim = try_claim(target, lease=lease)
+        claim = claimant.try_claim(target, lease=lease)
         if claim is None:
             return Busy()
         try:
             # Whoever had the claim before may have finished meanwhile.
             if there := look(item, target, check_hash):
-                claim.release()
+                claimant.release(claim)
                 return there
-            part = Part(item, target, claim)
+            part = Part(item, target, claim, claimant)
             part.open()
         except BaseException:
-            claim.release()
+            claimant.release(claim)
             raise
     return part
 
