@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -112,11 +112,6 @@ def _fov_provenance(query: Query, name: str, value: str, given: Given, *args: st
 
 
 @special
-def _day(query: Query, name: str, value: str, given: Given, *paths: str) -> None:
-    query.lookup(f"{paths[0]}__date", value)
-
-
-@special
 def _date_range(query: Query, name: str, value: str, given: Given, *args: str) -> None:
     bounds = value.split(",")
     if len(bounds) < 2:
@@ -132,22 +127,20 @@ def _no_start_time(query: Query, name: str, value: str, given: Given, *choices: 
     )
 
 
-def _all_of(query: Query, path: str, names: Iterable[str], counted: str, **more: Any) -> None:
-    """Keep rows with at least as many different related rows as there are names."""
-    inner = Query(query.model)
-    scope: Scope = {}
-    wanted = list(names)
-    inner.lookup(f"{path}__in", wanted, scope)
+def _all_of(query: Query, path: str, names: list[str], **more: Any) -> None:
+    """Keep rows that have related rows of all the names."""
+    inner, scope = Query(query.model), Scope()
+    inner.lookup(f"{path}__in", names, scope)
     for key, item in more.items():
         inner.lookup(key, item, scope)
-    count = inner.walk(counted, scope).sql
-    having = f" GROUP BY t0.row HAVING count(DISTINCT {count}) >= {len(wanted)}"
+    counted = inner.walk(path, scope).sql
+    having = f" GROUP BY t0.row HAVING count(DISTINCT {counted}) >= {len(names)}"
     query.add(f"t0.row IN ({inner.select(having)})", *inner.params)
 
 
 @special
 def _users(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    _all_of(query, "users__username", value.split(","), "users__username")
+    _all_of(query, "users__username", value.split(","))
 
 
 def _relation(query: Query) -> str:
@@ -157,7 +150,7 @@ def _relation(query: Query) -> str:
 @special
 def _dataset_types(query: Query, name: str, value: str, given: Given, *args: str) -> None:
     path = f"{_relation(query)}__dataset_type__name"
-    _all_of(query, path, value.split(","), path)
+    _all_of(query, path, value.split(","))
 
 
 @special
@@ -167,7 +160,7 @@ def _datasets(query: Query, name: str, value: str, given: Given, *args: str) -> 
     if query.model.name == "sessions":
         more[f"{path}__file_records__data_repository__globus_is_personal"] = False
         more[f"{path}__file_records__exists"] = True
-    _all_of(query, f"{path}__name", value.split(","), f"{path}__id", **more)
+    _all_of(query, f"{path}__name", value.split(","), **more)
 
 
 @special
@@ -186,13 +179,7 @@ def _performance(query: Query, name: str, value: str, given: Given, *args: str) 
 
 
 @special
-def _tag(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    query.lookup(f"{_relation(query)}__tags__name__icontains", value)
-    query.distinct = True
-
-
-@special
-def _flag(query: Query, name: str, value: str, given: Given, path: str, sense: str = "is") -> None:
+def _flag(query: Query, name: str, value: str, given: Given, path: str) -> None:
     """Filter by whether some related row has a value, whatever the number of such rows."""
     wanted = boolean(value)
     if wanted is None:
@@ -201,7 +188,7 @@ def _flag(query: Query, name: str, value: str, given: Given, path: str, sense: s
     for pair in path.split(";"):
         key, text = pair.split("=")
         inner.lookup(key, parse_value(text), scope)
-    operator = "IN" if wanted == (sense == "is") else "NOT IN"
+    operator = "IN" if wanted else "NOT IN"
     query.add(f"t0.row {operator} ({inner.select()})", *inner.params)
 
 
@@ -249,15 +236,9 @@ def _exists(query: Query, name: str, value: str, given: Given, *args: str) -> No
 
 @special
 def _water_restricted(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    restriction = "actions_waterrestrictions__{}__isnull"
+    begun, ended = (f"actions_waterrestrictions__{end}_time__isnull" for end in ("start", "end"))
     query.lookup("death_date__isnull", True)
-    _flag(
-        query,
-        name,
-        value,
-        given,
-        f"{restriction.format('start_time')}=False;{restriction.format('end_time')}=True",
-    )
+    _flag(query, name, value, given, f"{begun}=False;{ended}=True")
 
 
 @special
