@@ -32,6 +32,7 @@ KEPT: dict[str, str] = {
     "root file": "a dataset at the session's root is found by datasets= also when others of the session have a collection",
     "name list": "every name of a list (and every alternative of a regular expression) may be in a collection, not only the first",
     "text list": "with wildcards=False a list of texts means any of them; ONE-api looks for the texts joined by '|'",
+    "unread pattern": "a pattern that is none is always an InputError; ONE-api does not look at it where nothing is left to match",
     "no value": "a term that is None is as if not given, so that callers can pass arguments on; ONE-api raises a TypeError",
     "date text": "dates are ISO text; ONE-api also guesses at forms such as 'Jan 2 2020'",
     "unknown eid": "a session without datasets gives an empty list; ONE-api gives an empty frame even where a list was asked for",
@@ -124,7 +125,7 @@ def difference(call: Call, catalogue: Catalogue) -> str | None:
         return "name list"
     if isinstance(name, str) and not wildcards and "|" in name:
         return "name list"
-    return None
+    return None if wildcards or all(map(_compiles, _texts(list(kwargs.values())))) else "unread pattern"
 
 
 def _search_difference(wildcards: bool, kwargs: dict[str, Any], catalogue: Catalogue) -> str | None:
@@ -137,6 +138,8 @@ def _search_difference(wildcards: bool, kwargs: dict[str, Any], catalogue: Catal
     words = [value for name, value in kwargs.items() if name[:3] in ("lab", "sub", "tas", "pro", "dat")]
     if not wildcards and any(isinstance(value, list) and len(value) > 1 for value in words):
         return "text list"
+    if not all(_compiles(text) for value in words for text in _texts(value)):
+        return "unread pattern"
     return None
 
 
@@ -313,6 +316,7 @@ def test_kept_differences_are_real(folders: dict[str, Catalogue]) -> None:
         "root file": (folder, True, "search", [], {"datasets": "_ibl_experiment.description.yaml"}),
         "name list": (folder, True, "list_datasets", [with_spikes], {"filename": names}),
         "text list": (folder, False, "search", [], {"subject": subjects}),
+        "unread pattern": (folder, False, "list_collections", [UNKNOWN], {"collection": "*x"}),
         "no value": (folder, True, "search", [], {"date_range": None}),
         "date text": (folder, True, "search", [], {"date_range": ["Jan 2 2020", None]}),
         "unknown eid": (folder, True, "list_datasets", [UNKNOWN], {}),

@@ -18,10 +18,10 @@ import polars as pl
 
 from one_async.errors import TablesNotFound, TablesWarning
 
-from . import fast
+from . import fast, install
 from .columns import codes_of
 from .layout import Datasets, find
-from .schema import INSERTIONS, SESSIONS, canonical, read_table
+from .schema import INSERTIONS, SCHEMAS, SESSIONS, canonical, read_table
 
 __all__ = ["Catalogue", "TablesMeta"]
 
@@ -78,6 +78,8 @@ class Catalogue:
     dataset_table: Datasets
     others: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     meta: TablesMeta = field(default_factory=TablesMeta)
+    #: Rows that were merged since the tables were opened or saved.
+    pending: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     @classmethod
     def open(cls, tables_dir: str | Path, *, convert: bool = True) -> Catalogue:
@@ -87,6 +89,7 @@ class Catalogue:
         the file, for one that cannot be read.
         """
         folder = Path(tables_dir)
+        install.finish(folder)
         files = _table_files(folder)
         if not any(name in files for name in ("sessions", "datasets")):
             raise TablesNotFound(f"no cache tables (sessions.pqt, datasets.pqt) in {folder}", path=str(folder))
@@ -126,6 +129,7 @@ class Catalogue:
             self.dataset_table if datasets is None else Datasets.from_frame(canonical("datasets", datasets)),
             MappingProxyType({**self.others, **made}),
             self.meta if meta is None else meta,
+            self.pending,
         )
 
     def with_meta(self, **changes: Any) -> Catalogue:
@@ -210,7 +214,7 @@ def read_parts(files: Mapping[str, Path]) -> fast.Parts:
     others: dict[str, pl.DataFrame] = {}
     raw: dict[str, dict[str, Any]] = {}
     for table, path in files.items():
-        frame, raw[table] = read_table(path)
+        frame, raw[table] = read_table(path, table)
         if table == "sessions":
             sessions = sorted_sessions(frame)
         elif table == "datasets":
@@ -223,9 +227,10 @@ def read_parts(files: Mapping[str, Path]) -> fast.Parts:
 def _table_files(folder: Path) -> dict[str, Path]:
     """Find the tables of a folder; other parquet files without ``one_metadata`` are no tables."""
     files = {}
-    for path in sorted(folder.glob("*.pqt")):
-        if path.stem in ("sessions", "datasets", "insertions") or _is_table(path):
-            files[path.stem] = path
+    waiting = install.waiting(folder)
+    for path in sorted({*folder.glob("*.pqt"), *waiting}):
+        if path.stem in SCHEMAS or path in waiting or _is_table(path):
+            files[path.stem] = waiting.get(path, path)
     return files
 
 

@@ -67,22 +67,29 @@ def _numbers(series: pl.Series, physical: pl.Series) -> Column:
 
 def _text(series: pl.Series) -> Column:
     present = series.drop_nulls()
-    empty = np.empty(0, np.uint8)
     if not len(present):
         return Column("codes", series.dtype, np.zeros(len(series), np.uint32), words=series.head(1))
     width = present.str.len_bytes()
     if width.min() == width.max() == 36 and not series.null_count() and series.str.contains(_UUID).all():
         return Column("uuid", series.dtype, uuid_bytes(series))
-    if width.max() in (32, 40) and present.str.contains(rf"^(?:[0-9a-f]{{{width.max()}}})?$").all():
-        # 0: null, 1: empty text, 2: a hash
-        state = series.is_not_null().cast(pl.UInt8) + (series.fill_null("") != "").cast(pl.UInt8)
-        size = int(width.max())  # type: ignore[call-overload]
-        filled = pl.select(pl.when(series.fill_null("") == "").then(pl.lit("0" * size)).otherwise(series))
-        return Column("hex", series.dtype, _from_hex(filled.to_series(), size), state.to_numpy())
+    hashed = _hashes(series, max(int(size) for size in width.unique()))
+    if hashed is not None:
+        return hashed
     words = series.unique(maintain_order=True)
     if len(words) > 1000 + len(series) // 2:
-        return Column("plain", series.dtype, empty, words=series)
+        return Column("plain", series.dtype, np.empty(0, np.uint8), words=series)
     return Column("codes", series.dtype, codes_of(series, words), words=words)
+
+
+def _hashes(series: pl.Series, size: int) -> Column | None:
+    """Keep hashes of one size, among which texts may be empty or null; None if it is anything else."""
+    if size not in (32, 40) or not series.str.contains(rf"^(?:[0-9a-f]{{{size}}})?$").all():
+        return None
+    filled = series.fill_null("")
+    # 0: null, 1: empty text, 2: a hash
+    state = series.is_not_null().cast(pl.UInt8) + (filled != "").cast(pl.UInt8)
+    digits = pl.select(pl.when(filled == "").then(pl.lit("0" * size)).otherwise(filled)).to_series()
+    return Column("hex", series.dtype, _from_hex(digits, size), state.to_numpy())
 
 
 def codes_of(series: pl.Series, words: pl.Series) -> npt.NDArray[np.uint32]:
@@ -193,17 +200,30 @@ def _lines(values: Array) -> pl.Series:
     )["line"]
 
 
-def concat(old: Column, new: Column, order: npt.NDArray[np.int64]) -> Column:
-    """Give the rows of two columns, one after the other, in an order that may leave some out."""
-    same_shape = old.values.shape[1:] == new.values.shape[1:]
-    if old.kind != new.kind or old.dtype != new.dtype or old.kind in ("codes", "plain") or not same_shape:
-        both = pl.concat([decode(old), decode(new)], how="vertical_relaxed")
+def concat(old: Column, new: pl.Series, order: npt.NDArray[np.int64]) -> Column:
+    """Give the rows of a column and of a series, one after the other, in an order that may leave some out."""
+    added = _like(old, new.cast(old.dtype))
+    if added is None:
+        both = pl.concat([decode(old), new.cast(old.dtype)])
         return encode(both.gather(order))
-    values = np.concatenate([old.values, new.values])[order]
-    if old.valid is None and new.valid is None:
-        return Column(old.kind, old.dtype, values)
-    states = [np.ones(len(c), bool) if c.valid is None else c.valid for c in (old, new)]
-    return Column(old.kind, old.dtype, values, np.concatenate(states)[order])
+    values = np.concatenate([old.values, added.values])[order]
+    valid = None
+    if old.valid is not None or added.valid is not None:
+        states = [np.ones(len(c), bool) if c.valid is None else c.valid for c in (old, added)]
+        valid = np.concatenate(states)[order]
+    return Column(old.kind, old.dtype, values, valid, added.words)
+
+
+def _like(old: Column, new: pl.Series) -> Column | None:
+    """Keep a series in the way that a column is kept; None if that cannot be."""
+    if old.kind == "codes":
+        fresh = new.unique(maintain_order=True)
+        words = pl.concat([old.words, fresh.filter(~fresh.is_in(old.words.implode(), nulls_equal=True))])
+        return Column("codes", old.dtype, codes_of(new, words), words=words)
+    if old.kind == "hex":
+        return _hashes(new, old.values.shape[1] * 2)
+    made = encode(new)
+    return made if made.kind == old.kind and made.kind != "plain" else None
 
 
 def save(column: Column, folder: Path, name: str) -> dict[str, Any]:

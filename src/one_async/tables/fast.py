@@ -29,6 +29,7 @@ from one_async.errors import TablesDamaged, TablesNotFound
 from one_async.files.claim import claim
 
 from .columns import load, save
+from .install import sync
 from .layout import Datasets
 
 __all__ = ["FOLDER", "MIN_ROWS", "Parts", "fingerprint", "open_or_convert"]
@@ -126,7 +127,7 @@ def _write(parts: Parts, home: Path, mark: str) -> None:
         if final.exists():  # it did not open, so it is damaged
             final.rename(home / f"tmp-{uuid.uuid4().hex}")
         made.rename(final)
-        _sync(home)
+        sync(home)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     _clean(home, mark)
@@ -147,12 +148,12 @@ def _fill(made: Path, parts: Parts) -> None:
     known = {path.name: _known(path) for path in sorted(made.iterdir())}
     meta = {"raw": parts.raw, "columns": columns, "others": list(parts.others), "files": known}
     for path in made.iterdir():
-        _sync(path)
+        sync(path)
     with (made / "meta.json").open("w", encoding="utf-8") as file:
         json.dump(meta, file)
         file.flush()
         os.fsync(file.fileno())
-    _sync(made)
+    sync(made)
 
 
 def _known(path: Path) -> list[int]:
@@ -175,15 +176,6 @@ def _is_same(path: Path, known: list[int]) -> bool:
     if stat.st_size != size:
         return False
     return stat.st_mtime_ns == modified or _checksum(path) == checksum
-
-
-def _sync(path: Path) -> None:
-    with contextlib.suppress(OSError, PermissionError):  # folders cannot be synced everywhere
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _open(home: Path) -> Parts | None:

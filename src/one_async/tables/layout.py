@@ -191,7 +191,8 @@ class Datasets:
         starts = np.zeros(len(used) + 1, np.int64)
         np.cumsum(counts, out=starts[1:])
         columns = {
-            name: concat(column, added.columns[name], order) for name, column in self.columns.items()
+            name: concat(column, decode(added.columns[name]), order)
+            for name, column in self.columns.items()
         }
         path = np.concatenate([self.path, recoded])[order]
         return Datasets(path, paths, name_of(paths), eids.gather(used), starts, columns)

@@ -66,7 +66,7 @@ _FILLED: Final[dict[str, dict[str, Any]]] = {
 _QC_NAMES: Final = {0: "NOT_SET", 10: "PASS", 30: "WARNING", 40: "FAIL", 50: "CRITICAL"}
 
 
-def read_table(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
+def read_table(path: Path, table: str | None = None) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Read a cache table of any generation: its frame with our columns, and its ``one_metadata``.
 
     Raises TablesDamaged, naming the file, where it is cut short, no parquet, or not that table.
@@ -84,7 +84,7 @@ def read_table(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
     if not isinstance(raw, dict) or "date_created" not in raw:
         raise _damaged(path, "it has no one_metadata with date_created, so it is no cache table")
     try:
-        return canonical(path.stem, frame), raw
+        return canonical(table or path.stem, frame), raw
     except (pl.exceptions.PolarsError, ValueError, KeyError) as error:
         raise _damaged(path, str(error).splitlines()[0]) from error
 

@@ -1,0 +1,172 @@
+"""Tables to parquet files that ONE-api reads as its own, always whole, and losing nothing that others saved."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from one_async.errors import TablesNotFound
+from one_async.files.claim import claim
+
+from .catalogue import Catalogue
+from .install import finish, install
+from .merge import merge, merge_catalogues, merge_raw
+from .schema import IDS
+
+__all__ = ["claim_tables", "is_modified", "remove_tables", "save_tables", "write_table"]
+
+_WAIT: Final = 120.0
+#: What pandas calls a dtype, and numpy's name for it.
+_PANDAS: Final = {
+    "String": ("unicode", "object"),
+    "Boolean": ("bool", "bool"),
+    "Date": ("date", "object"),
+    "Enum": ("categorical", "int8"),
+    "UInt64": ("uint64", "UInt64"),
+    "UInt16": ("uint16", "uint16"),
+    "Float64": ("float64", "float64"),
+    "Int64": ("int64", "int64"),
+}
+
+
+def claim_tables(folder: Path, *, wait: float = _WAIT) -> contextlib.AbstractContextManager[object]:
+    """Hold the right to change the tables of a folder; blocks while another process has it."""
+    return claim(folder / "tables", wait=wait)
+
+
+def is_modified(catalogue: Catalogue) -> bool:
+    """Tell whether rows were merged since the tables were opened or saved."""
+    return bool(catalogue.pending)
+
+
+def save_tables(
+    catalogue: Catalogue, folder: str | Path, *, clobber: bool = False, wait: float = _WAIT
+) -> Catalogue:
+    """Write the tables into a folder; gives the catalogue as it is on disk now.
+
+    Rows that were merged since opening are merged into what the folder holds by then, so that what other processes
+    saved meanwhile stays. ``clobber`` writes our tables over it. Does nothing if nothing changed, as ONE-api does.
+    Raises TimeoutError if another process writes for longer than ``wait`` seconds.
+    """
+    home = Path(folder)
+    same_place = catalogue.meta.tables_dir is not None and catalogue.meta.tables_dir.resolve() == home.resolve()
+    if not clobber and not is_modified(catalogue):
+        return catalogue
+    home.mkdir(parents=True, exist_ok=True)
+    with claim_tables(home, wait=wait):
+        result = catalogue if clobber else _joined(catalogue, home, same_place)
+        return _written(result, home)
+
+
+def _joined(catalogue: Catalogue, home: Path, same_place: bool) -> Catalogue:
+    """Give what the folder holds, with our changes."""
+    try:
+        there = Catalogue.open(home, convert=False)
+    except TablesNotFound:
+        return catalogue
+    if not same_place:
+        return merge_catalogues(there, catalogue)
+    merged = merge(there, **dict(catalogue.pending))
+    raw = {
+        name: merge_raw(there.meta.raw.get(name, {}), catalogue.meta.raw.get(name, {}))
+        for name in {*there.meta.raw, *catalogue.meta.raw}
+    }
+    return merged.with_meta(raw=raw, modified_time=catalogue.meta.modified_time)
+
+
+def _written(catalogue: Catalogue, home: Path) -> Catalogue:
+    modified = (catalogue.meta.modified_time or datetime.now()).isoformat(sep=" ", timespec="minutes")
+    raw = {name: dict(entry) for name, entry in catalogue.meta.raw.items()}
+    frames = {
+        "sessions": catalogue.session_frame,
+        "datasets": catalogue.dataset_table.frame(),
+        **catalogue.others,
+    }
+    files: dict[str, Path] = {}
+    try:
+        for table, frame in frames.items():
+            entry = raw.setdefault(table, {})
+            entry.setdefault("date_created", modified)
+            entry["date_modified"] = modified
+            path = home / f".{table}.{uuid.uuid4().hex}.tmp"
+            files[f"{table}.pqt"] = path
+            write_table(path, table, frame, entry)
+        install(home, files)
+    finally:
+        for path in files.values():
+            path.unlink(missing_ok=True)
+    meta = replace(catalogue.meta, raw=raw, saved_time=datetime.now(), tables_dir=home)
+    return replace(catalogue, meta=meta, pending={})
+
+
+def write_table(path: Path, table: str, frame: pl.DataFrame, one_metadata: Mapping[str, Any]) -> None:
+    """Write one table as ONE-api would: ids as the index of pandas, ``one_metadata`` beside it. Not atomic."""
+    own = IDS.get(table)
+    frame = frame.rename({own: "id"}) if own in frame.columns else frame
+    index = [name for name in ("eid", "id") if name in frame.columns]
+    frame = frame.select([name for name in frame.columns if name not in index] + index)
+    raw = {
+        key: sorted(value) if isinstance(value, set | frozenset) else value
+        for key, value in one_metadata.items()
+    }
+    metadata = {"one_metadata": json.dumps(raw), "pandas": json.dumps(_pandas_metadata(frame, index))}
+    frame.write_parquet(path, compression="snappy", metadata=metadata)
+
+
+def _pandas_metadata(frame: pl.DataFrame, index: list[str]) -> dict[str, Any]:
+    """Say to pandas what its own parquet files say: which columns are the index, and their dtypes."""
+    columns = []
+    for name, dtype in frame.schema.items():
+        kind = type(dtype).__name__
+        pandas_type, numpy_type = _PANDAS.get(kind, ("object", "object"))
+        extra = {"num_categories": len(dtype.categories), "ordered": True} if isinstance(dtype, pl.Enum) else None
+        columns.append(
+            {
+                "name": name,
+                "field_name": name,
+                "pandas_type": pandas_type,
+                "numpy_type": numpy_type,
+                "metadata": extra,
+            }
+        )
+    level = {
+        "name": None,
+        "field_name": None,
+        "pandas_type": "unicode",
+        "numpy_type": "object",
+        "metadata": {"encoding": "UTF-8"},
+    }
+    return {
+        "index_columns": index,
+        "column_indexes": [level],
+        "columns": columns,
+        "attributes": {},
+        "creator": {"library": "polars", "version": pl.__version__},
+        "pandas_version": "2.2.3",
+    }
+
+
+def remove_tables(folder: str | Path, tables: tuple[str, ...] = ("sessions", "datasets")) -> list[Path]:
+    """Delete tables, their fast form and ``cache_info.json`` from a folder; gives the files that were deleted."""
+    import shutil
+
+    from .fast import FOLDER
+
+    home = Path(folder)
+    finish(home)
+    removed = []
+    for name in ("cache_info.json", *(f"{table}.pqt" for table in tables)):
+        path = home / name
+        if path.exists():
+            path.unlink()
+            removed.append(path)
+    shutil.rmtree(home / FOLDER, ignore_errors=True)
+    return removed

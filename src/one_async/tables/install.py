@@ -1,0 +1,78 @@
+"""Several tables into a folder at once: all of the new files or all of the old ones, wherever the process dies.
+
+The new files are complete and synced under temporary names before a note that names them appears; from that moment they are
+the tables. Whoever opens the folder next finishes the renaming, or reads the files from where they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from one_async.errors import InputError
+
+__all__ = ["finish", "install", "sync", "waiting"]
+
+_NOTE: Final = ".one_async_install.json"
+
+
+def install(folder: Path, files: Mapping[str, Path]) -> None:
+    """Put files under their final names (``sessions.pqt``…) into a folder, where they already are, complete.
+
+    Give names to temporary files in that folder; call it while holding the claim on the folder's tables.
+    """
+    for name, path in files.items():
+        if Path(name).name != name or path.parent != folder:
+            raise InputError.of("files", (name, str(path)), f"names and files in {folder}")
+        sync(path)
+    finish(folder)
+    note = folder / _NOTE
+    made = note.with_name(f"{_NOTE}.{os.getpid()}")
+    made.write_text(json.dumps({name: path.name for name, path in files.items()}), encoding="utf-8")
+    sync(made)
+    made.replace(note)
+    sync(folder)
+    finish(folder)
+
+
+def finish(folder: Path) -> None:
+    """Finish an installation that was cut off; does nothing where there is none or nothing can be written."""
+    files = waiting(folder)
+    note = folder / _NOTE
+    if not files and not note.exists():
+        return
+    with contextlib.suppress(OSError):
+        for final, temporary in files.items():
+            with contextlib.suppress(FileNotFoundError):  # another process was quicker
+                temporary.replace(final)
+        sync(folder)
+        note.unlink(missing_ok=True)
+
+
+def waiting(folder: Path) -> dict[Path, Path]:
+    """Give the tables that are installed but not renamed yet: where they belong, and where they are."""
+    try:
+        names = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+        pairs = {str(name): str(temporary) for name, temporary in names.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+    plain = {name: temporary for name, temporary in pairs.items() if _is_plain(name) and _is_plain(temporary)}
+    return {folder / name: folder / temp for name, temp in plain.items() if (folder / temp).exists()}
+
+
+def _is_plain(name: str) -> bool:
+    return Path(name).name == name and name not in ("", ".", "..")
+
+
+def sync(path: Path) -> None:
+    """Bring a file or folder to the disk; folders cannot be synced everywhere."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

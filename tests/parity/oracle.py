@@ -1,0 +1,85 @@
+"""Answer calls as ONE-api does: ``python oracle.py`` in ONE-api's own environment.
+
+Reads one JSON object from standard input: ``home`` (an empty folder), ``cache_dir``, ``mode``, ``server`` (base_url, username,
+password, data_server; absent for an instance without database), ``tables_dir``, ``wildcards`` and ``calls``, each ``[method,
+args, kwargs]`` or ``{"code": expression}``. Writes one JSON answer a line.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import pathlib
+import re
+import sys
+import uuid
+import warnings
+
+
+def make(spec):
+    """Make the instance, in a home of its own."""
+    import one.params
+    from one.api import ONE
+    from one.webclient import AlyxClient
+
+    server = spec.get("server")
+    options = {"wildcards": spec.get("wildcards", True), "cache_dir": spec["cache_dir"]}
+    if spec.get("tables_dir"):
+        options["tables_dir"] = spec["tables_dir"]
+    if server is None:
+        return ONE(mode="local", **options)
+    one.params.setup(client=server["base_url"], silent=True, username=server["username"], make_default=True,
+                     cache_dir=spec["cache_dir"])  # fmt: skip
+    par = one.params.get(server["base_url"], silent=True)
+    one.params.save(par.set("HTTP_DATA_SERVER", server["data_server"]), server["base_url"])
+    AlyxClient.silent = True
+    return ONE(base_url=server["base_url"], username=server["username"], password=server["password"], silent=True,
+               mode=spec["mode"], **options)  # fmt: skip
+
+
+def names(one):
+    """Give what expressions may use besides `one`."""
+    import numpy as np
+    import one.alf.io as alfio
+    from one import converters, params, util, webclient
+    from one.alf import cache, exceptions, spec
+    from one.alf import path as alfpath
+    from one.alf.path import ALFPath
+
+    return {"one": one, "np": np, "alfio": alfio, "converters": converters, "params": params, "util": util, "webclient": webclient,
+            "cache": cache, "exceptions": exceptions, "spec": spec, "alfpath": alfpath, "ALFPath": ALFPath, "Path": pathlib.Path,
+            "UUID": uuid.UUID, "re": re, "timedelta": datetime.timedelta, "date": datetime.date}  # fmt: skip
+
+
+def main():
+    spec = json.load(sys.stdin)
+    os.environ.update(HOME=spec["home"], USERPROFILE=spec["home"], APPDATA=spec["home"], TQDM_DISABLE="1")
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")  # ONE-api prints; only answers may go to standard output
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    import logging
+
+    import numpy as np
+    import pandas as pd
+
+    from protocol import Writer, follow, revive
+
+    logging.disable(logging.CRITICAL)
+    one = make(spec)
+    writer, scope = Writer(spec["cache_dir"]), names(one) | {"pd": pd, "np": np}
+
+    def call(item):
+        if isinstance(item, dict):
+            return eval(item["code"], dict(scope), dict(revive(item.get("names", {}))))
+        method, args, kwargs = item
+        found = follow(one, method)
+        return found(*revive(args), **revive(kwargs)) if callable(found) else found
+
+    for item in spec["calls"]:
+        out.write(writer.answer(lambda item=item: call(item)) + "\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    main()

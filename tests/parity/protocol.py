@@ -1,0 +1,164 @@
+"""What both sides of a comparison share: how calls are made and how answers are written as JSON.
+
+It imports neither package, so that either interpreter can run it. Values keep what matters of their type: ids are
+``{"uuid": …}``, paths are relative to the client's folder, arrays have kind, size and shape, frames their columns, and errors a
+kind rather than a class, since no class is in both packages.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import math
+import pathlib
+import uuid
+
+#: The longest answer that is kept as it is; a longer one is kept as its length and digest.
+LONGEST = 20_000
+BAD_INPUT = {"ValueError", "TypeError", "KeyError", "AssertionError", "AttributeError", "IndexError"}
+MULTIPLE = ("ALFMultipleCollectionsFound", "ALFMultipleObjectsFound", "ALFMultipleRevisionsFound")
+
+
+def revive(value):
+    """Make an argument of what JSON can say."""
+    if isinstance(value, list):
+        return [revive(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        (kind, text), makers = next(iter(value.items())), {
+            "$uuid": uuid.UUID, "$date": datetime.date.fromisoformat, "$datetime": datetime.datetime.fromisoformat,
+            "$path": pathlib.Path, "$tuple": lambda items: tuple(revive(items)),
+            "$timedelta": lambda seconds: datetime.timedelta(seconds=seconds),
+        }  # fmt: skip
+        if kind in makers:
+            return makers[kind](text)
+    return {key: revive(item) for key, item in value.items()}
+
+
+def follow(root, dotted):
+    """Follow a dotted name from an object."""
+    for name in dotted.split("."):
+        root = getattr(root, name)
+    return root
+
+
+def kind_of(error):
+    """Say what an error means to whoever made the call."""
+    names = [cls.__name__ for cls in type(error).__mro__]
+    for name in MULTIPLE:
+        if name in names:
+            return name
+    status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "status", None)
+    if "ALFObjectNotFound" in names or "NotFound" in names or "FileNotFoundError" in names or status == 404:
+        return "not found"
+    if status in (401, 403):
+        return "login"
+    if status in (400, 500) or BAD_INPUT & set(names):
+        return "bad input"
+    return names[0]
+
+
+class Writer:
+    """Writes answers as JSON values; paths below `root` are relative to it."""
+
+    def __init__(self, root, *aliases):
+        self.roots = [pathlib.Path(one).as_posix() for one in (root, *aliases)]
+
+    def answer(self, function):
+        """Call a function and give its value, or the kind of its error, as JSON text."""
+        try:
+            return json.dumps({"value": self.short(self.plain(function()))}, sort_keys=True)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"[:300]
+            return json.dumps({"error": kind_of(error), "text": text})
+
+    def short(self, value):
+        text = json.dumps(value, sort_keys=True)
+        if len(text) <= LONGEST:
+            return value
+        if isinstance(value, list):
+            return [self.short(item) for item in value] if len(value) < 100 else _digest(text, len(value))
+        if isinstance(value, dict) and len(value) < 100:
+            return {key: self.short(item) for key, item in value.items()}
+        return _digest(text, len(value))
+
+    def plain(self, value):
+        """Give the JSON value of an answer."""
+        kind = type(value).__name__
+        if value is None or isinstance(value, bool | str):
+            return value
+        if hasattr(value, "item") and hasattr(value, "dtype") and getattr(value, "shape", None) == ():
+            return self.plain(value.item())
+        if kind in ("NAType", "NaTType"):
+            return None
+        if hasattr(value, "__int__") and isinstance(value, int):
+            return value.name if hasattr(value, "name") else int(value)
+        if isinstance(value, float):
+            return None if math.isnan(value) else value
+        return self.composed(value, kind)
+
+    def composed(self, value, kind):
+        if isinstance(value, uuid.UUID):
+            return {"uuid": str(value)}
+        if isinstance(value, datetime.datetime | datetime.date | datetime.timedelta):
+            return {type(value).__mro__[-2].__name__ if kind == "Timestamp" else kind: str(value)}
+        if isinstance(value, pathlib.PurePath):
+            return {"path": self.relative(value.as_posix())}
+        if kind == "DataFrame":
+            return {"frame": self.frame(value)}
+        if kind == "Series":
+            return self.series(value)
+        if kind == "ndarray":
+            return self.array(value)
+        if hasattr(value, "keys") and hasattr(value, "__getitem__"):
+            return {str(key): self.plain(value[key]) for key in value.keys()}
+        if isinstance(value, set | frozenset):
+            return sorted(map(str, value))
+        if hasattr(value, "__iter__") and not isinstance(value, bytes):
+            return [self.plain(item) for item in value]
+        return {"other": kind}
+
+    def relative(self, text):
+        for root in self.roots:
+            if text == root or text.startswith(root + "/"):
+                return text[len(root) + 1 :] or "."
+        return text
+
+    def array(self, value):
+        """Write an array: kind, size of its items, shape, values, or a digest of many."""
+        if value.dtype.kind in "OUST":
+            return {"array": "text", "shape": list(value.shape), "values": self.plain(value.tolist())}
+        if value.size <= 20 and value.dtype.kind != "V":
+            values = self.plain(value.astype(str).tolist() if value.dtype.kind in "mM" else value.tolist())
+        else:
+            values = hashlib.sha256(value.tobytes()).hexdigest()
+        return {"array": value.dtype.str.lstrip("<|="), "shape": list(value.shape), "values": values}
+
+    def frame(self, value):
+        """Write a frame of either library, the index as columns, an unnamed index left out."""
+        if hasattr(value, "iter_rows"):
+            return {name: [self.cell(item) for item in value[name].to_list()] for name in value.columns}
+        names = list(value.index.names)
+        if names != [None]:
+            value = value.reset_index()
+            value = value.rename(columns={"id": "did" if "rel_path" in value or "eid" in names else "eid"})
+        return {str(name): [self.cell(item) for item in value[name].tolist()] for name in value.columns}
+
+    def cell(self, item):
+        """Write one cell: ids, dates and times as text, whole numbers as such, whatever holds them."""
+        if isinstance(item, uuid.UUID | datetime.date):
+            return str(item)
+        if isinstance(item, float) and item.is_integer():
+            return int(item)
+        return self.plain(item)
+
+    def series(self, value):
+        if hasattr(value, "to_frame") and hasattr(value, "index"):
+            return {str(name): self.cell(item) for name, item in value.items()}
+        return [self.cell(item) for item in value]
+
+
+def _digest(text, length):
+    return {"digest": hashlib.sha256(text.encode()).hexdigest(), "length": length}
