@@ -61,6 +61,8 @@ class ONE(Blocking[AsyncONE]):
     @constructor_of(AsyncONE.__init__)
     def __init__(self) -> None: ...
 
+    setup = staticmethod(AsyncONE.setup)
+
     @property
     def alyx(self) -> AlyxClient:
         """The client of the database's REST interface."""

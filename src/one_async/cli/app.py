@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -30,7 +30,7 @@ Json = Annotated[bool, typer.Option("--json", help="Write the answer as JSON.")]
 Folder = Annotated[Path | None, typer.Option("--cache-dir", help="Folder of data files.", envvar="ONE_CACHE_DIR")]
 
 
-def fail(error: OneError) -> None:
+def fail(error: OneError) -> NoReturn:
     """End with the text of an error, without a traceback."""
     aside.print(f"[red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
     raise typer.Exit(2 if isinstance(error, InputError) else 1)
@@ -116,6 +116,28 @@ def login(
     except OneError as error:
         fail(error)
     console.print(f"logged in to {where} as {who}", highlight=False)
+
+
+@app.command()
+def setup(
+    url: Url = None,
+    user: User = None,
+    cache_dir: Folder = None,
+    default: Annotated[bool | None, typer.Option("--default/--no-default", help="Whether ONE() alone means this one.")] = None,
+) -> None:
+    """Keep the settings of a database; asks only on a terminal, and only for what is not known yet."""
+    from ..settings import setup as keep
+
+    def ask(name: str, otherwise: str | None) -> str:
+        return str(typer.prompt(name.replace("_", " ").capitalize(), default=otherwise or ""))
+
+    try:
+        settings = keep(
+            url, username=user, cache_dir=cache_dir, make_default=default, ask=ask if sys.stdin.isatty() else None
+        )
+    except OneError as error:
+        fail(error)
+    console.print(f"{settings.base_url}: user {settings.username or '-'}, data in {settings.cache_dir}", highlight=False)
 
 
 @app.command()

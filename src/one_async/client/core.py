@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import anyio
 
 from ..errors import InputError, OfflineError
-from ..settings import Settings, TokenFile, resolve
+from ..settings import Settings, TokenFile, resolve, setup
 from ..types import Mode
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ OFFLINE_ADVICE = (
 
 class Core:
     """Settings, mode, server and tables of one instance, and how they are opened and closed."""
+
+    setup = staticmethod(setup)
 
     def __init__(
         self,

@@ -1,0 +1,45 @@
+"""What all tests share: both async libraries, one emulator of each world, and a home that nobody lives in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def empty_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes the settings of whoever runs it."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.setenv("ONE_CONFIG_DIR", str(home / "config"))
+    for name in ("ONE_BASE_URL", "ONE_USERNAME", "ONE_PASSWORD", "ONE_TOKEN", "ONE_CACHE_DIR", "ONE_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture(scope="session")
+def recorded_emulator() -> Iterator[object]:
+    """The world of the recordings on a real port."""
+    from one_async.emulator import Emulator
+
+    with Emulator(records=DATA / "alyx") as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def seeded_emulator() -> Iterator[object]:
+    """The generated world, with real data files, on a real port."""
+    from one_async.emulator import Emulator
+
+    with Emulator() as emulator:
+        yield emulator
