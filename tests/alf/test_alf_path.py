@@ -36,7 +36,7 @@ FULL = "/data/lab/Subjects/subj/2020-01-01/1/alf/probe00/#2024-01-01#/_ibl_spike
 UUID_TEXT = "a976e418-c8b8-4d24-be47-d05120b18341"
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(folders, names)
 def test_a_composed_path_reads_back_in_every_flavour(where: Parts, what: Parts) -> None:
     pieces = [*compose_folders(where), compose_name(what)]
@@ -65,7 +65,7 @@ def test_a_composed_path_reads_back_in_every_flavour(where: Parts, what: Parts) 
     assert get_alf_path("https://data.test/root/" + "/".join(pieces)) == "/".join(pieces)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(folders, names, folders, names)
 def test_each_part_can_be_put_into_any_path(where: Parts, what: Parts, there: Parts, other: Parts) -> None:
     for kind in (PurePosixALFPath, PureWindowsALFPath):
@@ -82,7 +82,7 @@ def test_each_part_can_be_put_into_any_path(where: Parts, what: Parts, there: Pa
         assert type(path) is kind
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(folders, names)
 def test_parts_come_out_and_the_rest_stays(where: Parts, what: Parts) -> None:
     path = PurePosixALFPath(*compose_folders(where), compose_name(what))
@@ -96,7 +96,7 @@ def test_parts_come_out_and_the_rest_stays(where: Parts, what: Parts) -> None:
     assert path.session_path_short(include_lab=True) == f"{lab}{path.session_path_short()}"
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(names, UUIDS, UUIDS)
 def test_uuids_go_in_and_out(what: Parts, uuid: str, other: str) -> None:
     path = PurePosixALFPath("/x", compose_name({**what, "extra": None}))
@@ -109,6 +109,7 @@ def test_uuids_go_in_and_out(what: Parts, uuid: str, other: str) -> None:
             path.with_uuid(uuid).with_uuid(other, strict=True)
 
 
+@settings(deadline=None)
 @given(words, words)
 def test_extra_parts_are_appended(first: str, second: str) -> None:
     path = PurePosixALFPath("a.b.npy").with_extra(first)

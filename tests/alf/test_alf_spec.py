@@ -6,7 +6,7 @@ from uuid import UUID, uuid1, uuid4
 
 import pytest
 from alf_strategies import compose_name, names
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from one_async.alf import spec
@@ -29,6 +29,7 @@ def test_qc_is_ordered_by_badness() -> None:
     assert sorted(spec.QC) == [spec.QC[name] for name in ("NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL")]
 
 
+@settings(deadline=None)
 @given(names)
 def test_a_composed_name_reads_back(parts: dict[str, str | None]) -> None:
     name = compose_name(parts)
@@ -36,11 +37,13 @@ def test_a_composed_name_reads_back(parts: dict[str, str | None]) -> None:
     assert filename_parts(name, as_dict=True) == parts
 
 
+@settings(deadline=None)
 @given(names)
 def test_to_alf_composes_the_same_name(parts: dict[str, str | None]) -> None:
     assert spec.to_alf(**parts) == compose_name(parts)  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(
     st.text("ab_C XY", min_size=1).filter(lambda s: not s.startswith("_") and s.strip("_ ")),
     st.text("abC XY_", min_size=1).filter(lambda s: s.strip("_ ")),
@@ -87,6 +90,14 @@ def test_to_alf_examples(arguments: tuple[object, ...], name: str) -> None:
 )
 def test_to_alf_names_the_bad_part(arguments: dict[str, str]) -> None:
     with pytest.raises(InputError, match=next(iter(arguments))):
+        spec.to_alf(**{"object": "a", "attribute": "b", "extension": "npy"} | arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"object": "sp-ikes"}, {"extra": "a/b"}, {"extension": "n py"}, {"attribute": "_"}]
+)
+def test_to_alf_never_composes_what_is_not_alf(arguments: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="not an ALF name"):
         spec.to_alf(**{"object": "a", "attribute": "b", "extension": "npy"} | arguments)
 
 

@@ -231,6 +231,7 @@ def test_timestamps_become_one_a_sample(tmp_path: Path) -> None:
         read_ts(tmp_path / "wheel")
 
 
+@settings(deadline=None)
 @given(st.integers(2, 50), st.floats(-10, 10), st.floats(0.001, 5))
 def test_two_points_make_a_straight_line(n: int, start: float, step: float) -> None:
     points = np.array([[0, start], [n - 1, start + step * (n - 1)]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from one_async.alf.path import ALFPath
-from one_async.alf.spec import is_uuid_string
+from one_async.alf.spec import is_uuid_string, is_valid
 from one_async.errors import (
     ALFError,
     ALFInvalid,
@@ -137,9 +138,7 @@ def load_object(
     may be of different revisions. ``filters`` are those of :func:`one_async.files.find.filter_by`; for the
     rest, and what is raised, see :func:`make_object`. Raises ALFObjectNotFound if there is no such file.
     """
-    if not isinstance(alfpath, str | PurePath):
-        if hasattr(alfpath, "__fspath__"):
-            raise InputError.of("alfpath", alfpath, "text, a pathlib path, or several of them")
+    if not isinstance(alfpath, str | os.PathLike):
         return make_object(list(alfpath), short_keys=short_keys, tables=tables, allow_pickle=allow_pickle)
     if object is None and ALFPath(alfpath).is_dir():
         raise InputError.of("object", None, "the name of an object, where alfpath is a folder")
@@ -185,7 +184,7 @@ def _keyed(files: list[ALFPath], short_keys: bool) -> dict[str, ALFPath]:
     objects = {}
     keyed: dict[str, ALFPath] = {}
     for file in files:
-        if not file.is_dataset():
+        if not is_valid(file.name):
             raise ALFInvalid(f"{file} is not an ALF dataset", path=str(file))
         objects[file.object] = file
         if _is_sidecar(file):
@@ -215,11 +214,12 @@ class _Sidecars:
 
     def of(self, file: ALFPath) -> ALFPath | None:
         """Give the metadata file of a data file: of the same attribute, with most of its extra parts."""
-        if file.parent not in self._listed:
-            found = (path for path in sorted(file.parent.glob("*.metadata*.json")) if path.is_dataset())
-            self._listed[file.parent] = [path for path in found if _is_sidecar(path)]
+        folder = file.parent
+        if folder not in self._listed:
+            names = sorted(name for name in os.listdir(folder) if ".metadata" in name and is_valid(name))  # noqa: PTH208 - faster
+            self._listed[folder] = [path for path in map(folder.joinpath, names) if _is_sidecar(path)]
         stem, extras = file.name.split(".")[:2], set(file.extra.split("."))
-        same = [path for path in self._listed[file.parent] if path.name.split(".")[:2] == stem]
+        same = [path for path in self._listed[folder] if path.name.split(".")[:2] == stem]
         return max(same, key=lambda path: len(extras & set(path.extra.split("."))), default=None)
 
 

@@ -129,19 +129,27 @@ def _npz(file: Path, options: Options) -> Any:
 
 
 def _sparse(file: Path, options: Options) -> Any:
-    """Read what ``sparse.save_npz`` (coordinates, any dimensions) or ``scipy.sparse.save_npz`` wrote."""
+    """Read what pydata's ``sparse.save_npz`` (coordinates, or compressed in two dimensions) or SciPy's wrote."""
     import numpy as np
     from scipy import sparse
 
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        if "coords" not in archive:
+        if "format" in archive:
             stream.seek(0)
             return sparse.load_npz(stream)
-        if "fill_value" in archive and archive["fill_value"] != 0:
+        shape, fill = tuple(archive["shape"].tolist()), archive.get("fill_value", 0)
+        if fill != 0:
             raise ALFError(
-                f"{file} is filled with {archive['fill_value']}, not 0, and SciPy has no such array"
+                f"{file} is filled with {fill}, not 0, and SciPy has no such array", path=str(file)
             )
-        return sparse.coo_array((archive["data"], tuple(archive["coords"])), shape=tuple(archive["shape"]))
+        if "coords" in archive:
+            return sparse.coo_array((archive["data"], tuple(archive["coords"])), shape=shape)
+        if len(shape) != 2:
+            raise ALFError(
+                f"{file} is compressed in {len(shape)} dimensions; SciPy knows two", path=str(file)
+            )
+        kind = sparse.csr_array if archive["compressed_axes"].tolist() == [0] else sparse.csc_array
+        return kind((archive["data"], archive["indices"], archive["indptr"]), shape=shape)
 
 
 def _json(file: Path, options: Options) -> Any:
