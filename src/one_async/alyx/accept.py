@@ -30,6 +30,9 @@ from one_async.alyx.login import Credentials
 from one_async.alyx.retrying import Timeouts
 from one_async.errors import AnswerError, OneError, ServerUnreachable, StatusError
 
+#: Attempts where an old answer is at hand if nobody answers.
+HASTY = 3
+
 
 def _asked(response: httpx.Response) -> float:
     return float(response.headers.get(STORED, 0.0))
@@ -91,6 +94,7 @@ class Accept(Transport):
             response = await self._ask(request)
             if response.extensions["caching"]["from_cache"] and not self._young(response, terms):
                 request.headers["Cache-Control"] = "no-cache"
+                request.extensions["attempts"] = HASTY
                 response = await self._ask(request)
             return response
         except (ServerUnreachable, StatusError) as error:

@@ -152,13 +152,14 @@ class Retry(Transport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         attempt, waited = 1, 0.0
+        most = request.extensions.get("attempts", ATTEMPTS)
         while True:
             try:
                 async with self.slots:
                     await self._pause_over()
                     response = await self.inner.handle_async_request(request)
             except ServerUnreachable as error:
-                if attempt >= attempts(request.method, error):
+                if attempt >= min(most, attempts(request.method, error)):
                     raise
                 delay, attempt = backoff(attempt), attempt + 1
             else:

@@ -3,16 +3,17 @@
 Alyx numbers its pages by offset, and most of its lists have no order of their own: between two pages the database may
 choose another plan, so that a row comes twice and another not at all, without any write (2,468 of 2,700 rows were
 measured at the default page size). ``count`` counts rows before repetitions are removed, whether those come from
-that or, legitimately, from a join in the query. What tells the two apart: one page is one query, so a row that stands
-twice *within* a page was repeated by a join; a row that stands on two pages of a query without such rows pushed
-another one out.
+that or, legitimately, from a join in the query; only some filters join. What tells the two apart: one page
+is one query, so a row that stands twice *within* a page was repeated by a join; a row that stands on two
+pages of a query without such rows pushed another one out.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
 import anyio
@@ -23,7 +24,13 @@ from one_async.types import JSON
 #: The most that Alyx gives. Fewer pages lose fewer rows, and cost fewer requests of the throttle.
 PAGE = 1000
 #: Other page sizes make the database choose other plans, which lose other rows.
-REPAIRS = (1000, 707, 499)
+REPAIRS = (997, 953, 907, 863, 811, 757, 701, 653)
+#: Readings in vain after which the rest is given up.
+IN_VAIN = 3
+#: Filters that make Alyx's query a join which repeats a row for each match, and counts the repetitions.
+JOINS = frozenset(
+    {"projects", "project", "procedures", "dataset_qc_lte", "tag", "atlas_acronym", "atlas_name", "atlas_id"}
+)
 #: Pages of one list under way at once: an Alyx page is work for the server.
 ABREAST = 8
 
@@ -53,13 +60,18 @@ def page_of(answer: object, url: str) -> Page:
     raise AnswerError(f"{url} answered with something that is no list", url=url)
 
 
+def may_join(endpoint: str, filters: Iterable[str]) -> bool:
+    """Say whether a list may repeat rows by right; imaging-stack does so for each slice."""
+    return endpoint == "imaging-stack" or not JOINS.isdisjoint(filters)
+
+
 def is_page(answer: object) -> bool:
     """Say whether an answer is one page of a list."""
     return isinstance(answer, dict) and {"count", "next", "previous", "results"} <= answer.keys()
 
 
 def identity(row: Row) -> Hashable:
-    """Give what makes a row itself: its id, else its url, else all of it (labs, projects: their names differ)."""
+    """Give what makes a row itself: its id, else its url, else, as a text, all of it (labs, projects)."""
     for key in ("id", "url"):
         value = row.get(key) if isinstance(row, dict) else None
         if value is not None:
@@ -71,19 +83,24 @@ def identity(row: Row) -> Hashable:
 class Gathered:
     """Distinct rows in the server's order, and what was seen while they came."""
 
+    joins: bool = False  # whether the query may be a join
     rows: dict[Hashable, Row] = field(default_factory=dict)
     count: int = 0
     joined: bool = False  # a row twice within one page
     moved: bool = False  # a row on two pages, or a count that changed
+    whole: bool = False  # all that was counted came in one page, that is in one query
 
     def add(self, page: Page) -> list[Row]:
         """Take a page; gives its rows that were not there before."""
         self.moved |= bool(self.count) and page.count != self.count
         self.count = page.count
+        self.whole = len(page.rows) >= page.count
         here: dict[Hashable, Row] = {}
         for row in page.rows:
             key = identity(row)
-            self.joined |= key in here
+            if isinstance(key, str):  # all of the row: two alike in one page are two
+                key = next((key, n) for n in itertools.count() if (key, n) not in here)
+            self.joined |= self.joins and key in here
             here.setdefault(key, row)
         new = [row for key, row in here.items() if key not in self.rows]
         self.moved |= len(new) < len(here)
@@ -91,46 +108,46 @@ class Gathered:
             self.rows.setdefault(key, row)
         return new
 
+    def merge(self, other: Gathered) -> None:
+        """Take what another reading found; its count is the newer one."""
+        for key, row in other.rows.items():
+            self.rows.setdefault(key, row)
+        self.count, self.joined, self.moved = other.count, self.joined or other.joined, True
+
     @property
     def suspicious(self) -> bool:
         """Whether rows may be missing: fewer came than were counted, not all of it the work of a join."""
-        return len(self.rows) < self.count and (self.moved or not self.joined)
+        return len(self.rows) < self.count and not self.whole and (self.moved or not self.joined)
 
 
-async def read_all(ask: AskPage, what: str) -> list[Row]:
+async def read_all(ask: AskPage, what: str, joins: bool = False) -> list[Row]:
     """Give all rows of a list, each once, in the server's order; warns (IncompleteListWarning) if some stayed away.
 
-    A list that looks incomplete is read again with other page sizes; rows found late stand at the end.
+    A list that looks incomplete is read again with other page sizes; rows found late stand at the end. ``joins`` says
+    that the query may repeat rows by right (see JOINS); its true number is unknown, so a reading that finds nothing
+    new ends the search there.
     """
-    gathered = await _pass(ask, PAGE, None)
-    known = len(gathered.rows)
-    for size in REPAIRS if gathered.suspicious else ():
-        again = await _pass(ask, size, again_from(gathered))
-        grown, known = len(again.rows) > known, len(again.rows)
-        gathered = again
-        if known >= gathered.count or (gathered.joined and not grown):
-            return list(gathered.rows.values())
-    if gathered.suspicious:
+    gathered = await _read(ask, PAGE, joins)
+    vain = 0
+    for size in REPAIRS:
+        if not gathered.suspicious or vain == (1 if gathered.joined else IN_VAIN):
+            break
+        known = len(gathered.rows)
+        gathered.merge(await _read(ask, size, joins))
+        vain = 0 if len(gathered.rows) > known else vain + 1
+    if gathered.suspicious and not (gathered.joined and vain):
         warn_incomplete(what, gathered)
     return list(gathered.rows.values())
 
 
-def again_from(gathered: Gathered) -> Gathered:
-    """Begin another reading that keeps what was found."""
-    return Gathered(rows=dict(gathered.rows), joined=gathered.joined)
-
-
-async def _pass(ask: AskPage, limit: int, into: Gathered | None) -> Gathered:
-    found = Gathered()
+async def _read(ask: AskPage, limit: int, joins: bool) -> Gathered:
+    found = Gathered(joins)
     async for page in in_order(ask, limit, 0, None):
         found.add(page)
-    if into is None:
-        return found
-    late = {key: row for key, row in found.rows.items() if key not in into.rows}
-    return Gathered({**into.rows, **late}, found.count, found.joined or into.joined, found.moved)
+    return found
 
 
-async def in_order(ask: AskPage, limit: int, start: int, stop: int | None) -> AsyncIterator[Page]:
+async def in_order(ask: AskPage, limit: int, start: int, stop: int | None) -> AsyncGenerator[Page, None]:
     """Give pages in order, up to ABREAST asked at a time, from row ``start`` to before row ``stop``."""
     first = await ask(limit if stop is None else min(limit, stop - start), start)
     yield first
@@ -184,5 +201,9 @@ def warn_incomplete(what: str, gathered: Gathered) -> None:
 
 
 def distinct(rows: Iterable[Row]) -> list[Row]:
-    """Give each row once, the first time it comes."""
-    return list({identity(row): row for row in reversed(list(rows))}.values())[::-1]
+    """Give each row once, the first time it comes; rows without id or url as often as they come."""
+    seen: dict[Hashable, Row] = {}
+    for n, row in enumerate(rows):
+        key = identity(row)
+        seen.setdefault((key, n) if isinstance(key, str) else key, row)
+    return list(seen.values())

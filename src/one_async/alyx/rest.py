@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -172,7 +173,8 @@ class AsyncAlyxClient:
     # ---- REST
 
     async def rest(
-        self, /,
+        self,
+        /,
         endpoint: str,
         action: str | None = None,
         id: UUID | str | None = None,
@@ -253,7 +255,8 @@ class AsyncAlyxClient:
         return await self._write("DELETE", path_or_url, None, None)
 
     async def pages(
-        self, /,
+        self,
+        /,
         endpoint: str,
         *,
         no_cache: bool = False,
@@ -267,16 +270,18 @@ class AsyncAlyxClient:
         """
         with one_warning():
             params = await self._checked(endpoint, filters)
-        gathered = paging.Gathered()
+        gathered = paging.Gathered(paging.may_join(endpoint, params))
         ask = self._pager(endpoint, params, self._terms(expires, no_cache))
-        async for page in paging.in_order(ask, min(limit, paging.PAGE), 0, None):
-            if rows := gathered.add(page):
-                yield rows
+        async with aclosing(paging.in_order(ask, min(limit, paging.PAGE), 0, None)) as pages:
+            async for page in pages:
+                if rows := gathered.add(page):
+                    yield rows
         if gathered.suspicious:
             paging.warn_incomplete(endpoint, gathered)
 
     async def page(
-        self, /,
+        self,
+        /,
         endpoint: str,
         limit: int,
         offset: int,
@@ -385,7 +390,7 @@ class AsyncAlyxClient:
         given = {key: whole(key, params[key]) for key in ("limit", "offset") if key in params}
         ask = self._pager(endpoint, {k: v for k, v in params.items() if k not in given}, terms)
         if not given:
-            return await paging.read_all(ask, endpoint)
+            return await paging.read_all(ask, endpoint, paging.may_join(endpoint, params))
         start = given.get("offset", 0)
         stop = start + given["limit"] if "limit" in given else None
         pages = paging.in_order(ask, min(given.get("limit", paging.PAGE), paging.PAGE), start, stop)

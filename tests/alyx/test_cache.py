@@ -1,0 +1,420 @@
+"""The REST cache, from the outside: what reaches the server, what is in the file."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import warnings
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from one_async.alyx.caching import max_age, no_cache
+from one_async.alyx.rest import AsyncAlyxClient
+from one_async.emulator import Emulator
+from one_async.errors import AnswerError, InputError, ServerUnreachable, StaleAnswerWarning, StatusError
+
+from .servers import SCHEMA, serving
+
+pytestmark = pytest.mark.anyio
+
+
+def cache_file(folder: Path) -> Path:
+    (found,) = (folder / "cache" / ".rest").glob("*.sqlite")
+    return found
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_equal_questions_make_one_request_and_after_the_default_expiry_two(
+    server: Emulator, make: Any
+) -> None:
+    async with make(server) as alyx:
+        first = await alyx.rest("sessions", "list", subject="KS014", lab="cortexlab")
+        assert await alyx.rest("sessions", "list", lab="cortexlab", subject="KS014") == first
+        assert server.requests.count("/sessions") == 1
+        alyx.default_expiry = timedelta(0)
+        assert await alyx.rest("sessions", "list", lab="cortexlab", subject="KS014") == first
+        assert server.requests.count("/sessions") == 2
+        alyx.default_expiry = None
+        await alyx.rest("sessions", "list", lab="cortexlab", subject="KS014")
+        assert server.requests.count("/sessions") == 2
+
+
+async def test_a_new_client_finds_what_another_stored_and_needs_no_login(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        first = await alyx.rest("subjects", "read", id="KS014")
+    server.requests.reset()
+    async with make(server) as alyx:
+        assert await alyx.rest("subjects", "read", id="KS014") == first
+    assert len(server.requests) == 0
+
+
+async def test_expires_says_how_old_an_answer_may_be(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        await alyx.rest("labs", "list")
+        await alyx.rest("labs", "list", expires=0)
+        await alyx.rest("labs", "list", expires=False)
+        await alyx.rest("labs", "list", expires=timedelta(microseconds=1))
+        assert server.requests.count("/labs") == 4
+        await alyx.rest("labs", "list", expires=True)
+        await alyx.rest("labs", "list", expires=3600)
+        await alyx.rest("labs", "list", expires=datetime.now() - timedelta(hours=1))
+        assert server.requests.count("/labs") == 4
+
+
+async def test_replaced_answers_do_not_pile_up(server: Emulator, make: Any, tmp_path: Path) -> None:
+    async with make(server) as alyx:
+        for _ in range(5):
+            await alyx.rest("labs", "list", expires=0)
+    with sqlite3.connect(cache_file(tmp_path)) as file:
+        assert file.execute("SELECT count(*) FROM answers WHERE endpoint = 'labs'").fetchone() == (1,)
+    file.close()
+
+
+async def test_no_cache_reaches_its_own_task_alone(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        await alyx.rest("labs", "list")
+        inside, outside = anyio.Event(), anyio.Event()
+
+        async def around() -> None:
+            with no_cache(alyx) as given:
+                assert given is alyx
+                inside.set()
+                await outside.wait()
+                await alyx.rest("labs", "list")
+                await alyx.rest("labs", "list")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(around)
+            await inside.wait()
+            await alyx.rest("labs", "list")
+            assert server.requests.count("/labs") == 1
+            outside.set()
+        assert server.requests.count("/labs") == 3
+
+
+async def test_no_cache_stores_nothing(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        await alyx.rest("labs", "list", no_cache=True)
+        with no_cache():
+            await alyx.rest("labs", "list")
+        assert server.requests.count("/labs") == 2
+        await alyx.rest("labs", "list")
+        assert server.requests.count("/labs") == 3
+        with no_cache(AsyncAlyxClient("http://another.test")):
+            await alyx.rest("labs", "list")
+        assert server.requests.count("/labs") == 3
+
+
+async def test_no_cache_of_something_else_is_refused() -> None:
+    with pytest.raises(InputError), no_cache(object()):
+        pass
+
+
+@pytest.mark.parametrize("mode", [None])
+async def test_without_a_cache_each_question_is_asked(
+    server: Emulator, make: Any, tmp_path: Path, mode: None
+) -> None:
+    async with make(server, cache_rest=mode) as alyx:
+        await alyx.rest("labs", "list")
+        await alyx.rest("labs", "list")
+        assert server.requests.count("/labs") == 2
+        alyx.cache_mode = "GET"
+        await alyx.rest("labs", "list")
+        await alyx.rest("labs", "list")
+        assert server.requests.count("/labs") == 3
+        with pytest.raises(InputError):
+            alyx.cache_mode = "POST"
+
+
+async def test_users_never_see_each_others_answers(server: Emulator, make: Any, tmp_path: Path) -> None:
+    for user in ("alice", "bruno"):
+        async with make(server, user) as alyx:
+            await alyx.rest("labs", "list")
+    async with make(server, username=None, password=None, token=server.token("chiara")) as alyx:
+        await alyx.rest("labs", "list")
+        await alyx.authenticate("alice", "alice")
+        assert alyx.user == "alice"
+        await alyx.rest("labs", "list")
+    assert [r.user for r in server.requests if r.path == "/labs"] == ["alice", "bruno", "chiara"]
+    assert len(list((tmp_path / "cache" / ".rest").glob("*.sqlite"))) == 3
+
+
+async def test_the_token_is_in_no_file_and_files_are_the_owners(
+    server: Emulator, make: Any, tmp_path: Path
+) -> None:
+    async with make(server) as alyx:
+        await alyx.rest("sessions", "list", lab="cortexlab")
+        files = files_in(tmp_path)
+        assert files
+        token = server.token("alice").encode()
+        for path in files:
+            assert token not in path.read_bytes()
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    async with make(server, username=None, password=None, token=server.token("alice")) as alyx:
+        await alyx.rest("labs", "list")
+    names = " ".join(path.name for path in files_in(tmp_path))
+    assert "alice" not in names
+    assert token.decode() not in names
+
+
+async def test_stored_answers_serve_while_the_server_is_away_with_one_warning(
+    own_server: Emulator, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make(own_server) as alyx:
+        first = await alyx.rest("sessions", "list", lab="cortexlab")
+        own_server.stop()
+        alyx.default_expiry = timedelta(0)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            assert await alyx.rest("sessions", "list", lab="cortexlab") == first
+        assert [w.category for w in said] == [StaleAnswerWarning]
+        with pytest.raises(ServerUnreachable):
+            await alyx.rest("sessions", "list", lab="riverlab")
+        with pytest.raises(ServerUnreachable):
+            await alyx.rest("sessions", "list", lab="cortexlab", no_cache=True)
+
+
+async def test_stored_answers_serve_when_only_a_proxy_answers(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        first = await alyx.rest("labs", "list")
+        server.faults.add("/labs", status=502, times=None)
+        with pytest.warns(StaleAnswerWarning):
+            assert await alyx.rest("labs", "list", expires=0) == first
+        server.faults.clear()
+        server.faults.add("/labs", status=500, times=1)
+        with pytest.raises(StatusError):
+            await alyx.rest("labs", "list", expires=0)
+
+
+async def test_twenty_tasks_make_one_request(server: Emulator, make: Any) -> None:
+    answers: list[Any] = []
+    async with make(server) as alyx:
+
+        async def ask() -> None:
+            answers.append(await alyx.rest("subjects", "read", id="KS014"))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(ask)
+    assert server.requests.count("/subjects") == 1
+    assert server.requests.count("/auth-token") == 1
+    assert server.requests.count("/api/schema") == 1
+    assert len(answers) == 20
+    answers[0]["nickname"] = "changed by its owner"
+    assert all(answer["nickname"] == "KS014" for answer in answers[1:])
+
+
+async def test_a_cancelled_leader_does_not_fail_those_who_wait(server: Emulator, make: Any) -> None:
+    answers: list[Any] = []
+    async with make(server) as alyx:
+        await alyx.schema()
+        server.faults.add("/subjects", hang=0.3, times=1)
+        leader = anyio.CancelScope()
+
+        async def lead() -> None:
+            with leader:
+                await alyx.rest("subjects", "read", id="KS014")
+                answers.append("the leader was not cancelled")
+
+        async def follow() -> None:
+            answers.append(await alyx.rest("subjects", "read", id="KS014"))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lead)
+            await anyio.sleep(0.05)
+            for _ in range(5):
+                tasks.start_soon(follow)
+            await anyio.sleep(0.05)
+            leader.cancel()
+    assert [answer["nickname"] for answer in answers] == ["KS014"] * 5
+    assert server.requests.count("/subjects/KS014") <= 2
+
+
+async def test_an_error_is_shared_too(server: Emulator, make: Any) -> None:
+    errors: list[StatusError] = []
+    async with make(server) as alyx:
+        await alyx.schema()
+
+        async def ask() -> None:
+            with pytest.raises(StatusError) as caught:
+                await alyx.rest("sessions", "list", number="x")
+            errors.append(caught.value)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(ask)
+    assert server.requests.count("/sessions") == 1
+    assert {error.status for error in errors} == {400}
+
+
+@pytest.mark.parametrize("fault", [{"html": True}, {"broken": True}, {"status": 404}, {"status": 400}])
+async def test_what_is_no_good_answer_is_not_stored(
+    server: Emulator, make: Any, fault: dict[str, Any]
+) -> None:
+    async with make(server) as alyx:
+        await alyx.schema()
+        server.faults.add("/labs", times=1, **fault)
+        with pytest.raises((AnswerError, StatusError)):
+            await alyx.rest("labs", "list")
+        assert len(await alyx.rest("labs", "list")) == 3
+
+
+async def test_a_damaged_file_is_set_aside(server: Emulator, make: Any, tmp_path: Path) -> None:
+    async with make(server) as alyx:
+        first = await alyx.rest("labs", "list")
+    path = cache_file(tmp_path)
+    path.write_bytes(b"this is no database" * 1000)
+    async with make(server) as alyx:
+        assert await alyx.rest("labs", "list") == first
+        assert await alyx.rest("labs", "list") == first
+    assert server.requests.count("/labs") == 2
+    assert path.with_suffix(".damaged").read_bytes().startswith(b"this is no database")
+
+
+async def test_a_flipped_bit_is_no_answer(server: Emulator, make: Any, tmp_path: Path) -> None:
+    async with make(server) as alyx:
+        first = await alyx.rest("labs", "list")
+    with sqlite3.connect(cache_file(tmp_path)) as file:
+        file.execute(
+            "UPDATE answers SET body = replace(body, 'cortexlab', 'cortexlob') WHERE endpoint = 'labs'"
+        )
+    file.close()
+    async with make(server) as alyx:
+        assert await alyx.rest("labs", "list") == first
+
+
+async def test_a_file_of_another_version_is_set_aside(server: Emulator, make: Any, tmp_path: Path) -> None:
+    async with make(server) as alyx:
+        await alyx.rest("labs", "list")
+    with sqlite3.connect(cache_file(tmp_path)) as file:
+        file.execute("PRAGMA user_version=77")
+    file.close()
+    async with make(server) as alyx:
+        assert len(await alyx.rest("labs", "list")) == 3
+        assert len(await alyx.rest("labs", "list")) == 3
+    assert server.requests.count("/labs") == 2
+
+
+async def test_without_a_folder_to_write_in_answers_are_kept_in_memory(
+    server: Emulator, make: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    async with make(server, cache_dir=tmp_path / "taken") as alyx:
+        assert await alyx.rest("labs", "list") == await alyx.rest("labs", "list")
+    assert server.requests.count("/labs") == 1
+    assert (tmp_path / "taken").read_text() == "a file where the folder should be"
+
+
+async def test_a_link_in_the_files_place_is_not_followed(server: Emulator, make: Any, tmp_path: Path) -> None:
+    async with make(server) as alyx:
+        await alyx.rest("labs", "list")
+    path = cache_file(tmp_path)
+    target = tmp_path / "elsewhere"
+    target.write_bytes(b"")
+    path.unlink()
+    path.symlink_to(target)
+    async with make(server) as alyx:
+        assert len(await alyx.rest("labs", "list")) == 3
+    assert target.read_bytes() == b""
+
+
+async def test_constructing_writes_nothing(server: Emulator, make: Any, tmp_path: Path) -> None:
+    make(server)
+    assert files_in(tmp_path) == []
+
+
+def small_alyx(asked: list[str]) -> Starlette:
+    """One subject that can be written to; the first writes end in a 500 that Alyx would give after writing."""
+    record = {"nickname": "KS014", "description": ""}
+
+    async def token(request: Request) -> JSONResponse:
+        return JSONResponse({"token": "t" * 40})
+
+    async def described(request: Request) -> Response:
+        return Response(SCHEMA.read_bytes(), media_type="application/vnd.oai.openapi+json")
+
+    async def subject(request: Request) -> JSONResponse:
+        asked.append(f"{request.method} {request.url.path}")
+        if request.method == "PATCH":
+            record.update(await request.json())
+            if record["description"] == "fails":
+                return JSONResponse({"detail": "broken, yet written"}, 500)
+        return JSONResponse(record, headers={"vary": "Accept, Cookie"})
+
+    async def labs(request: Request) -> JSONResponse:
+        asked.append(f"{request.method} {request.url.path}")
+        return JSONResponse({"count": 1, "next": None, "previous": None, "results": [{"name": "cortexlab"}]})
+
+    return Starlette(
+        routes=[
+            Route("/auth-token", token, methods=["POST"]),
+            Route("/api/schema", described),
+            Route("/subjects/KS014", subject, methods=["GET", "PATCH"]),
+            Route("/labs", labs),
+        ]
+    )
+
+
+async def test_own_writes_are_seen(make: Any) -> None:
+    asked: list[str] = []
+    with serving(small_alyx(asked)) as url:
+        async with make(url) as alyx:
+            await alyx.rest("subjects", "read", id="KS014")
+            await alyx.rest("labs", "list")
+            await alyx.rest("subjects", "partial_update", id="KS014", data={"description": "written"})
+            assert (await alyx.rest("subjects", "read", id="KS014"))["description"] == "written"
+            with pytest.raises(StatusError, match="yet written"):
+                await alyx.patch("/subjects/KS014", {"description": "fails"})
+            assert (await alyx.rest("subjects", "read", id="KS014"))["description"] == "fails"
+            await alyx.rest("labs", "list")
+        async with make(url) as alyx:
+            assert (await alyx.rest("subjects", "read", id="KS014"))["description"] == "fails"
+    assert asked.count("GET /subjects/KS014") == 3
+    assert asked.count("PATCH /subjects/KS014") == 2
+    assert asked.count("GET /labs") == 1
+
+
+async def test_clear_rest_cache(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        await alyx.rest("labs", "list")
+        await alyx.clear_rest_cache()
+        await alyx.rest("labs", "list")
+    assert server.requests.count("/labs") == 2
+
+
+async def test_many_answers_at_once(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        rows = await alyx.rest("datasets", "list")
+        assert len(rows) == 875
+        ids = [row["url"].rsplit("/", 1)[-1] for row in rows[:200]]
+        found: dict[str, Any] = {}
+
+        async def read(id: str) -> None:
+            found[id] = (await alyx.rest("datasets", "read", id=id))["url"]
+
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                for id in ids:
+                    tasks.start_soon(read, id)
+    assert [found[id].rsplit("/", 1)[-1] for id in ids] == ids
+    assert server.requests.count("/datasets/") == 200
+    assert server.connections_peak <= 33
+
+
+@pytest.mark.parametrize("given", ["soon", float("nan"), object()])
+def test_expiries_that_mean_nothing_are_refused(given: Any) -> None:
+    with pytest.raises(InputError):
+        max_age(given)
+    with pytest.raises(InputError):
+        AsyncAlyxClient("http://alyx.test", default_expiry=given)

@@ -1,0 +1,174 @@
+"""Pages: the server's order, each row once, and nothing lost without a word."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import warnings
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from one_async.alyx import paging
+from one_async.alyx.paging import Page
+from one_async.emulator import Emulator
+from one_async.errors import AnswerError, IncompleteListWarning, InputError, NotFound
+
+pytestmark = pytest.mark.anyio
+
+
+class Table:
+    """A list whose order may depend on the page, as Alyx's does."""
+
+    def __init__(
+        self, rows: list[dict[str, Any]], order: Callable[[int, int], Any] | None = None, cap: int = 1000
+    ):
+        self.rows, self.order, self.cap = rows, order, cap
+        self.asked: list[tuple[int, int]] = []
+
+    async def ask(self, limit: int, offset: int) -> Page:
+        self.asked.append((limit, offset))
+        rows = list(self.rows)
+        if self.order is not None:
+            random.Random(self.order(limit, offset)).shuffle(rows)
+        limit = min(limit, self.cap)
+        return Page(len(rows), rows[offset : offset + limit], offset + limit >= len(rows))
+
+
+def ids(rows: list[dict[str, Any]]) -> list[int]:
+    return [row["id"] for row in rows]
+
+
+async def test_all_rows_in_the_servers_order() -> None:
+    for count, cap in itertools.product((0, 1, 2, 11, 12, 13, 40), (1, 5, 12)):
+        table = Table([{"id": n} for n in range(count)], cap=cap)
+        assert ids(await paging.read_all(table.ask, "x")) == list(range(count))
+        assert len(table.asked) == max(1, -(-count // cap))
+
+
+async def test_a_part_is_that_part() -> None:
+    for start, length, size in itertools.product((0, 1, 24, 25, 30), (1, 7, 30), (1, 6, 12)):
+        table = Table([{"id": n} for n in range(25)])
+        pages = paging.in_order(table.ask, size, start, start + length)
+        assert [row["id"] async for page in pages for row in page.rows] == list(range(25))[
+            start : start + length
+        ]
+
+
+async def test_rows_that_unstable_pages_lost_are_found_by_reading_again() -> None:
+    table = Table([{"id": n} for n in range(2700)], order=lambda limit, offset: limit + offset)
+    rows = await paging.read_all(table.ask, "water-administrations")
+    assert sorted(ids(rows)) == list(range(2700))
+
+
+async def test_rows_that_never_come_are_told_with_both_numbers() -> None:
+    def order(limit: int, offset: int) -> int:
+        return 0
+
+    table = Table([{"id": n} for n in range(30)], order, cap=10)
+
+    async def ask(limit: int, offset: int) -> Page:
+        page = await table.ask(limit, offset)
+        return Page(page.count, [row if row["id"] != 7 else {"id": 8} for row in page.rows], page.last)
+
+    with pytest.warns(IncompleteListWarning, match="29 distinct rows of the 30"):
+        rows = await paging.read_all(ask, "x")
+    assert sorted(ids(rows)) == [n for n in range(30) if n != 7]
+
+
+async def test_repetitions_of_a_join_are_no_loss() -> None:
+    for cap in (1000, 10):
+        table = Table([{"id": n // 13} for n in range(39)], cap=cap)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert ids(await paging.read_all(table.ask, "sessions", joins=True)) == [0, 1, 2]
+
+
+async def test_rows_without_id_or_url_are_told_apart_by_all_they_hold_and_two_alike_are_two() -> None:
+    table = Table([{"name": "a", "users": []}, {"name": "b", "users": []}, {"name": "a", "users": []}])
+    assert await paging.read_all(table.ask, "water-restriction") == table.rows
+    table = Table([{"name": str(n)} for n in range(25)], cap=10)
+    assert await paging.read_all(table.ask, "projects") == table.rows
+
+
+async def test_rows_added_while_pages_are_read_are_read_too() -> None:
+    table = Table([{"id": n} for n in range(20)], cap=10)
+
+    async def ask(limit: int, offset: int) -> Page:
+        page = await table.ask(limit, offset)
+        if len(table.asked) == 1:
+            table.rows += [{"id": n} for n in range(20, 25)]
+        return page
+
+    assert ids(await paging.read_all(ask, "x")) == list(range(25))
+
+
+async def test_an_error_of_one_page_is_raised_as_it_is() -> None:
+    async def ask(limit: int, offset: int) -> Page:
+        if offset == 20:
+            raise NotFound("page 3 is missing")
+        return Page(50, [{"id": offset + n} for n in range(10)], offset == 40)
+
+    with pytest.raises(NotFound, match="page 3"):
+        await paging.read_all(ask, "x")
+
+
+@pytest.mark.parametrize("answer", [None, "text", 7, {"detail": "no page"}])
+def test_what_is_no_page_is_an_answer_error(answer: object) -> None:
+    with pytest.raises(AnswerError):
+        paging.page_of(answer, "http://alyx.test/labs")
+
+
+# ---- against the emulator
+
+
+async def test_lists_are_those_of_the_server(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        sessions = await alyx.rest("sessions", "list")
+        assert len(sessions) == 36
+        assert [s["start_time"] for s in sessions] == sorted(
+            (s["start_time"] for s in sessions), reverse=True
+        )
+        assert await alyx.rest("sessions", "list", limit=5) == sessions[:5]
+        assert await alyx.rest("sessions", "list", limit=5, offset=10) == sessions[10:15]
+        assert await alyx.rest("sessions", "list", offset=30) == sessions[30:]
+        assert await alyx.get("/sessions?limit=5") == sessions[:5]
+        assert await alyx.get(f"{server.url}/sessions") == sessions
+        assert await alyx.rest("sessions?limit=3") == sessions[:3]
+        with pytest.raises(InputError):
+            await alyx.rest("sessions", "list", limit=0)
+        with pytest.raises(InputError):
+            await alyx.rest("sessions", "list", offset=-1)
+
+
+async def test_a_join_of_the_server_gives_each_session_once(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        page = await alyx.page("sessions", 1000, 0, dataset_qc_lte="FAIL", subject="RV_2240")
+        rows = await alyx.rest("sessions", "list", dataset_qc_lte="FAIL", subject="RV_2240")
+    assert page.count > len(rows)
+    assert len({row["id"] for row in rows}) == len(rows)
+
+
+async def test_unstable_pages_of_the_server_lose_nothing(make: Any) -> None:
+    from .servers import RECORDS
+
+    with Emulator(records=RECORDS, unstable_paging=7) as server:
+        async with make(server) as alyx:
+            assert len(await alyx.rest("datasets", "list")) == 875
+            assert len(await alyx.rest("files", "list")) == 1367
+
+
+async def test_pages_stream_in_order(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        whole = await alyx.rest("datasets", "list")
+        pages = [page async for page in alyx.pages("datasets", limit=100)]
+        assert [len(page) for page in pages] == [100] * 8 + [75]
+        assert {row["url"] for page in pages for row in page} == {row["url"] for row in whole}
+        async with aclosing(alyx.pages("sessions", limit=10, no_cache=True)) as some:
+            async for page in some:
+                assert len(page) == 10
+                break
+        with pytest.raises(InputError):
+            [page async for page in alyx.pages("datasets", nonsense=1)]
