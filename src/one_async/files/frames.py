@@ -82,6 +82,8 @@ def _spread(data: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in _columns(data)[0].items():
         if hasattr(value, "columns"):
             out.update(columns_of(value))
+        elif not hasattr(value, "ndim"):  # a Polars series, of a table of one column
+            out[key] = value.to_numpy()
         elif value.ndim == 2 and value.shape[1] == 1:
             out[key] = value[:, 0]
         elif value.ndim == 2:
