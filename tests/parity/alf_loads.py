@@ -59,6 +59,35 @@ def attempt(call, *arguments, **keywords):
             return ("error", type(error).__name__)
 
 
+FILTERS = [
+    {},
+    {"object": "spikes"},
+    {"object": "*i*"},
+    {"object": ["spikes", "wh*"]},
+    {"attribute": ["times", "t*s"]},
+    {"namespace": None},
+    {"namespace": "ibl"},
+    {"timescale": None, "extension": "npy"},
+    {"timescale": "*", "extra": "raw"},
+    {"extra": ["raw", "x"]},
+    {"extra": None},
+    {"object": "^sp", "wildcards": False},
+    {"object": ["^sp", ".*l$"], "attribute": "(times|position)$", "wildcards": False},
+    {"colour": "red"},
+]
+
+
+def find_all(folder, filter_by, exists):
+    """Give what each filter finds in each object's folder, and what exists there."""
+    found = {}
+    for objects in sorted((folder / "objects").iterdir()):
+        for number, filters in enumerate(FILTERS):
+            found[f"{objects.name} filter {number}"] = attempt(filter_by, objects, **filters)
+        for attributes in (None, "times", ["times", "amps"]):
+            found[f"{objects.name} exists {attributes}"] = attempt(exists, objects, "spikes", attributes)
+    return found
+
+
 def load_all(folder, load_file, load_object):
     """Give {name: values} of each file of ``files`` and each object, one folder each, of ``objects``."""
     found = {file.name: attempt(load_file, file) for file in sorted((folder / "files").iterdir())}
@@ -70,8 +99,9 @@ def load_all(folder, load_file, load_object):
 
 
 if __name__ == "__main__":
-    from one.alf.io import load_file_content, load_object
+    from one.alf.io import exists, filter_by, load_file_content, load_object
 
     logging.disable()
-    answers = load_all(pathlib.Path(sys.argv[1]), load_file_content, load_object)
+    given = pathlib.Path(sys.argv[1])
+    answers = (load_all(given, load_file_content, load_object), find_all(given, filter_by, exists))
     pathlib.Path(sys.argv[2]).write_bytes(pickle.dumps(answers))

@@ -18,10 +18,11 @@ import alf_calls
 import alf_cases
 import pytest
 from alf_files import make_files, make_objects
-from alf_loads import load_all
+from alf_loads import find_all, load_all
 
 from one_async.alf.path import filename_parts
 from one_async.alf.spec import is_valid, isdatetime
+from one_async.files.find import exists, filter_by
 from one_async.files.objects import load_object
 from one_async.files.read import read_file
 
@@ -222,10 +223,18 @@ def test_all_formats_and_objects_load_to_equal_values(tmp_path: Path) -> None:
     make_files(tmp_path / "files")
     make_objects(tmp_path / "objects")
     one_api("alf_loads.py", tmp_path, tmp_path / "answers.pickle")
-    theirs = pickle.loads((tmp_path / "answers.pickle").read_bytes())
+    theirs, their_finds = pickle.loads((tmp_path / "answers.pickle").read_bytes())
     ours = load_all(tmp_path, read_file, load_object)
     assert theirs.keys() == ours.keys()
     assert len(ours) > 60
+    our_finds = find_all(tmp_path, filter_by, exists)
+    bad_filter = {
+        name for name, found in our_finds.items() if found == ("error", "InputError")
+    }  # a TypeError there
+    assert {name: their_finds[name] for name in our_finds if name not in bad_filter} == {
+        name: found for name, found in our_finds.items() if name not in bad_filter
+    }
+    assert {their_finds[name] for name in bad_filter} == {("error", "TypeError")}
     different = {name: (theirs[name], ours[name]) for name in ours if not same(theirs[name], ours[name])}
     assert different.keys() == KEPT_LOADS.keys()
     for name, (their_kind, our_kind, _) in KEPT_LOADS.items():

@@ -115,10 +115,8 @@ def find_variants(
 
     Each part that is False may differ too. Raises ALFInvalid for a path that is no dataset's in a session.
     """
-    same = [part for part, keep in zip(
-        ("namespace", "timescale", "extra", "extension"), (namespace, timescale, extra, extension),
-        strict=True
-    ) if keep]  # fmt: skip
+    kept = {"namespace": namespace, "timescale": timescale, "extra": extra, "extension": extension}
+    same = [part for part, keep in kept.items() if keep]
     same += ["lab", "subject", "date", "number", "collection", "object", "attribute"]
     variants = {}
     for file in map(ALFPath, file_list):
