@@ -276,7 +276,8 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
 
 def parse_pairs(text: str) -> dict[str, Any]:
     """Take ``field,value,field2,value2`` apart; brackets, digits, None, True and False become values."""
-    parts = re.split(r",(?![^\[]*\])", text)
+    # ONE-api sends Python tuples too: pk__in,('…', '…')
+    parts = re.split(r",(?![^\[]*\])(?![^(]*\))", text)
     pairs: dict[str, Any] = {}
     if len(parts) % 2:
         raise Failed("list index out of range")
