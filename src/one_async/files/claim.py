@@ -32,15 +32,22 @@ LEASE = 60.0
 _OWNER = "owner"
 #: The same for a claim without an owner's name: its owner ended between two system calls.
 _NAMELESS = 2.0
+#: Seconds within which the sign of life of a folder that lay ready is fresh enough.
+_YOUNG = 1.0
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim that is held; ``renew`` it more often than its lease, ``release`` it at the end."""
+    """A claim that is held; ``renew`` it more often than its lease, ``release`` it at the end.
+
+    ``inherited`` says that it was free only at the second look: its owner is dead, or finished meanwhile.
+    """
 
     folder: Path
     token: str
     home: Path | None = None
+    since: float = 0.0
+    inherited: bool = False
 
     def held(self) -> bool:
         """Tell whether this claim is still the valid one, and was not taken over."""
@@ -112,7 +119,7 @@ class Claimant:
     def try_claim(self, path: Path, *, lease: float = LEASE) -> Claim | None:
         """Claim a file without waiting; None if another holds it. Meant as ``try_claim`` is."""
         folder = claim_folder(path)
-        for _ in range(2):
+        for inherited in (False, True):
             spare = self._take_spare()
             assert spare.home is not None
             try:
@@ -128,7 +135,7 @@ class Claimant:
                 if not _take_away(folder, lease):
                     return None
                 continue
-            return Claim(folder, spare.token, spare.home)
+            return Claim(folder, spare.token, spare.home, time.time(), inherited)
         return None
 
     def release(self, claim: Claim) -> None:
@@ -152,11 +159,13 @@ class Claimant:
         except IndexError:
             return self._make_spare()
         assert spare.home is not None
+        if time.time() - spare.since < _YOUNG:
+            return spare
         try:
             os.utime(spare.home / _OWNER)
         except OSError:
             return self._make_spare()
-        return spare
+        return Claim(spare.folder, spare.token, spare.home, time.time())
 
     def _make_spare(self) -> Claim:
         if not self._swept:
@@ -168,7 +177,7 @@ class Claimant:
             home = self._home / uuid.uuid4().hex
             with contextlib.suppress(FileNotFoundError):  # swept away by another before it was signed
                 home.mkdir(parents=True)
-                return Claim(home, _sign(home), home)
+                return Claim(home, _sign(home), home, time.time())
 
 
 def _sign(folder: Path) -> str:
@@ -236,9 +245,15 @@ def _take_away(folder: Path, lease: float) -> bool:
 
 def _read_owner(folder: Path) -> str | None:
     try:
-        return (folder / _OWNER).read_text() or None
+        number = os.open(f"{folder}/{_OWNER}", os.O_RDONLY)
     except OSError:
         return None
+    try:
+        return os.read(number, 1000).decode() or None
+    except OSError:
+        return None
+    finally:
+        os.close(number)
 
 
 def _is_dead(owner: str) -> bool:

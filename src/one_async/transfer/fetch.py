@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +20,7 @@ from one_async.files.claim import Claim, Claimant
 from one_async.types import Wire
 
 from .one import Policy, Sources, fetch_one
-from .parts import Busy, Lost, Part, Present, begin, look
+from .parts import Busy, Lost, Part, Present, begin, look, sync_folders
 from .plan import Item, Plan
 from .web import Credentials
 
@@ -99,7 +100,7 @@ async def fetch(
         root=Path(root),
         check_hash=check_hash,
         policy=policy,
-        sources=Sources(wire, credentials or Credentials(), policy),
+        sources=Sources(wire, credentials or Credentials(), policy, _limiter()),
         progress=progress,
         stop_at_error=on_error == "raise",
         claimant=Claimant(Path(root) / ".claims"),
@@ -144,7 +145,7 @@ class _Job:
     claimant: Claimant
     outcomes: dict[Item, Outcome] = field(default_factory=dict)
     held: set[Claim] = field(default_factory=set)
-    folders: set[Path] = field(default_factory=set)
+    folders: dict[Path, frozenset[str]] = field(default_factory=dict)
     error: OneError | None = None
 
     async def run(self, items: tuple[Item, ...], limit: int) -> list[Outcome]:
@@ -162,10 +163,14 @@ class _Job:
             if self.progress:
                 self.progress.stop()
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self.claimant.close)
+                await anyio.to_thread.run_sync(self._tidy)
         if self.error:
             raise self.error
         return [self.outcomes[item] for item in items]
+
+    def _tidy(self) -> None:
+        self.claimant.close()
+        sync_folders({(self.root / one.dataset).parent for one in self.outcomes.values() if one.url})
 
     async def _beat(self) -> None:
         """Show every quarter of a lease that the owner of the claims lives."""
@@ -205,6 +210,7 @@ class _Job:
             item,
             self.root,
             self.check_hash,
+            limiter=self.sources.limiter,
         )
         if isinstance(state, Busy):
             return None
@@ -236,6 +242,11 @@ class _Job:
     def _tell(self, files: int, nbytes: int) -> None:
         if self.progress:
             self.progress.advance(files, nbytes)
+
+
+def _limiter() -> anyio.CapacityLimiter:
+    # More threads than processors only fight for the interpreter and for the disk's journal.
+    return anyio.CapacityLimiter(max(2, min(8, os.cpu_count() or 2)))
 
 
 def _renew(claims: Sequence[Claim]) -> None:

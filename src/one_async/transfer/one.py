@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from urllib.parse import urlsplit
 
 import anyio
@@ -57,6 +56,7 @@ class Sources:
     wire: Wire
     credentials: Credentials
     policy: Policy
+    limiter: anyio.CapacityLimiter
     down: set[str] = field(default_factory=set)
 
     def opener(self, source: Source) -> Opener:
@@ -109,7 +109,7 @@ async def _from(source: Source, part: Part, sources: Sources, advance: Callable[
                 await start_over(part, advance)
             if not part.is_complete():
                 await receive(open_at, part, stall=policy.stall, advance=advance)
-            size = await anyio.to_thread.run_sync(partial(_finish, part, source.url))
+            size = await anyio.to_thread.run_sync(_finish, part, source.url, limiter=sources.limiter)
         except HashMismatch:
             await start_over(part, advance)
             if mismatches == 0:

@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +23,7 @@ from one_async.files.claim import Claim, Claimant
 
 from .plan import Item
 
-__all__ = ["Busy", "Lost", "Part", "Present", "begin", "look"]
+__all__ = ["Busy", "Lost", "Part", "Present", "begin", "look", "sync_folders"]
 
 _BLOCK = 1 << 20
 _ENDING = re.compile(r"[0-9a-f]{16}(\.[0-9a-f]{8})?\.part")
@@ -56,6 +56,8 @@ class Part:
         self.size = 0
         self.adopted = False
         self._stem = target.with_name(f".{_short(target.name)}.{item.key}")
+        self._resting = self._stem.with_name(f"{self._stem.name}.part")
+        self._moved = True
         self.path = self._stem.with_name(f"{self._stem.name}.{secrets.token_hex(4)}.part")
         self._file: IO[bytes] | None = None
         self._hash: Any = _new_hash(item)
@@ -81,12 +83,18 @@ class Part:
         self.pending, self.buffered = [], 0
         return data
 
-    def open(self) -> None:
-        """Go on from a part that someone left, or start one."""
-        rest = self._left_over()
-        if rest is None:
-            return  # the first write makes it
-        rest.replace(self.path)
+    def open(self, folders: dict[Path, frozenset[str]]) -> None:
+        """Go on from a part that someone left, if there is one; else the first write starts one."""
+        start = f".{_short(self.target.name)}."
+        names = folders[self.target.parent]
+        if self.claim.inherited:
+            names = _parts_in(self.target.parent)
+        mine = [name for name in names if name.startswith(start) and _ENDING.fullmatch(name[len(start) :])]
+        rest = self._longest(mine) if mine else self._resting
+        try:
+            rest.replace(self.path)
+        except FileNotFoundError:
+            return
         self._file = _open(self.path, 0)
         self._hash = _new_hash(self.item)
         while block := self._file.read(_BLOCK):
@@ -100,10 +108,13 @@ class Part:
             if self._file is None:
                 self._create()
             assert self._file is not None
-            self._file.seek(self.size)
+            if self._moved:
+                self._file.seek(self.size)
+            self._moved = True
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
+            self._moved = False
         if self._hash is not None:
             self._hash.update(data)
         self.size += len(data)
@@ -131,13 +142,13 @@ class Part:
         assert self._file is not None
         with _disk(self.target):
             os.fsync(self._file.fileno())
+            stat = os.fstat(self._file.fileno())
             self._close()
             try:
                 self.path.replace(self.target)
             except FileNotFoundError:
                 raise Lost from None
-            _sync_folder(self.target.parent)
-            _remember(self.target, self.item, self.target.stat())
+            _remember(self.target, self.item, stat)
         self._claimant.release(self.claim)
         return self.size
 
@@ -146,7 +157,7 @@ class Part:
         self._close()
         with contextlib.suppress(OSError):
             if self.resumable and self.size:
-                self.path.replace(self._stem.with_name(f"{self._stem.name}.part"))
+                self.path.replace(self._resting)
             else:
                 self.path.unlink(missing_ok=True)
         self._claimant.release(self.claim)
@@ -164,26 +175,18 @@ class Part:
                 url=url, path=str(self.target), expected=expected, found=found,
             )  # fmt: skip
 
-    def _left_over(self) -> Path | None:
+    def _longest(self, names: list[str]) -> Path:
         """Find the longest part of this version and remove all others, as the claim's holder may."""
-        mine, best, size = self._stem.name, None, -1
-        start = f".{_short(self.target.name)}."
-        with os.scandir(self.target.parent) as entries:
-            names = [
-                e.name
-                for e in entries
-                if e.name.startswith(start) and _ENDING.fullmatch(e.name[len(start) :])
-            ]
+        sizes = {}
         for name in names:
             path = self.target.with_name(name)
-            here = (
-                path.stat(follow_symlinks=False).st_size
-                if name.startswith(f"{mine}.") and self.resumable
-                else -1
-            )
-            worse, (best, size) = (best, (path, here)) if here > size else (path, (best, size))
-            if worse is not None:
-                worse.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                sizes[path] = path.stat(follow_symlinks=False).st_size
+        fitting = [path for path in sizes if path.name.startswith(f"{self._stem.name}.") and self.resumable]
+        best = max(fitting, key=lambda path: sizes[path], default=self._resting)
+        for path in sizes:
+            if path != best:
+                path.unlink(missing_ok=True)
         return best
 
     def _create(self) -> None:
@@ -230,9 +233,14 @@ def look(item: Item, target: Path, check_hash: bool) -> Present | None:
 
 
 def begin(
-    item: Item, root: Path, check_hash: bool, lease: float, folders: set[Path], claimant: Claimant
+    item: Item,
+    root: Path,
+    check_hash: bool,
+    lease: float,
+    folders: dict[Path, frozenset[str]],
+    claimant: Claimant,
 ) -> Present | Busy | Part:
-    """See what is there, claim what is not, and open its part; ``folders`` keeps those known to be safe."""
+    """See what is there, claim what is not, and open its part; ``folders`` keeps what was seen of folders."""
     target = root / item.target
     with _disk(target):
         _safe_folder(target.parent, root, folders)
@@ -247,14 +255,14 @@ def begin(
                 claimant.release(claim)
                 return there
             part = Part(item, target, claim, claimant)
-            part.open()
+            part.open(folders)
         except BaseException:
             claimant.release(claim)
             raise
     return part
 
 
-def _safe_folder(folder: Path, root: Path, folders: set[Path]) -> None:
+def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) -> None:
     if folder in folders:
         return
     real = root.resolve()
@@ -266,7 +274,12 @@ def _safe_folder(folder: Path, root: Path, folders: set[Path]) -> None:
             raise UnsafePath(
                 f"{folder} leads out of the cache folder {root} by a link", path=str(folder), local=True
             )
-    folders.add(folder)
+    folders[folder] = _parts_in(folder)
+
+
+def _parts_in(folder: Path) -> frozenset[str]:
+    with os.scandir(folder) as entries:
+        return frozenset(entry.name for entry in entries if entry.name.endswith(".part"))
 
 
 @contextlib.contextmanager
@@ -299,14 +312,17 @@ def _new_hash(item: Item) -> Any:
     return hashlib.new(item.algorithm, usedforsecurity=False) if item.algorithm else None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Make the final names in these folders last, now that all of a job's files have them."""
     if os.name == "nt":
         return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            number = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
 
 
 def _signature(stat: os.stat_result) -> tuple[int, ...]:
