@@ -394,3 +394,17 @@ def test_metadata_are_named_after_the_stem(tmp_path: Path) -> None:
     assert file == tmp_path / "clusters.ccfLocation.metadata.json"
     assert json.loads(file.read_text()) == {"unit": "um"}
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_frames_and_series_in_an_object_become_its_columns() -> None:
+    inner = pl.DataFrame({"p": [1, 2], "q": ["x", "y"]})
+    data = ALFObject(a=np.zeros(2), metrics=inner, label=pl.Series("label", ["u", "v"]))
+    assert data.to_frame().columns == ["a", "p", "q", "label"]
+    assert list(data.to_df()) == ["a", "p", "q", "label"]
+    with pytest.raises(InputError, match="rows"):
+        ALFObject(a=np.zeros(3), metrics=inner).to_frame()
+    assert ALFObject(timestamps=np.zeros((3, 3))).check_dimensions == 1
+    assert ALFObject(timestamps=np.array([[0, 1.0], [9, 2.0]])).to_frame().columns == [
+        "timestamps_0",
+        "timestamps_1",
+    ]
