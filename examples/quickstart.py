@@ -24,6 +24,6 @@ print(f"{len(trials.choice)} trials, {(trials.feedbackType == 1).mean():.0%} rew
 print(one.load_many(eids, "trials").group_by("eid", maintain_order=True).len("trials"))
 
 # Spikes and clusters with the brain regions of their channels.
-pids = one.search_insertions(datasets="spikes.times.npy")
+pids = one.search_insertions(datasets=["spikes.times.npy", "spikes.clusters.npy"])
 sorting = one.load_spike_sorting(pids[:2])
 print(sorting.clusters.select("pid", "cluster_id", "acronym", "depths"))

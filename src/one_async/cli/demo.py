@@ -37,11 +37,13 @@ def _say(code: str) -> None:
 
 
 def _tour(one: ONE) -> None:
+    one.alyx.authenticate()
+    one.search_terms()  # reads the schema, so that the times below are those of the search alone
     _say('eids, sessions = one.search(datasets="spikes.times.npy", details=True)')
     started = time.perf_counter()
     eids, sessions = one.search(details=True, datasets="spikes.times.npy")
     first = time.perf_counter() - started
-    columns = ["lab", "subject", "date", "number", "task_protocol"]
+    columns = ["lab", "subject", "date", "number", "projects"]
     console.print(frame_table(sessions.select(columns), f"{len(eids)} sessions with spikes"))
 
     _say('one.list_datasets(eids[0], collection="alf*")')
@@ -50,12 +52,13 @@ def _tour(one: ONE) -> None:
 
     _say('trials = one.load_many(eids, "trials")')
     trials = one.load_many(eids, "trials")
-    shown = ["eid", "contrastLeft", "contrastRight", "choice", "feedbackType", "probabilityLeft"]
-    console.print(frame_table(trials.select(shown), f"{trials.height:,} trials of {len(eids)} sessions", rows=5))
+    shown = ["contrastLeft", "contrastRight", "choice", "feedbackType", "response_times"]
+    console.print(frame_table(trials.select(trials["eid"].str.slice(0, 8), *shown), f"{trials.height:,} trials of {len(eids)} sessions", rows=5))
     console.print("How often the mouse chose right:", *plot(_choices(trials)), "", sep="\n", highlight=False)
 
+    _say('pids = one.search_insertions(datasets=["spikes.times.npy", "spikes.clusters.npy"])')
     _say("sorting = one.load_spike_sorting(pids)")
-    pids = one.search_insertions(datasets="spikes.times.npy")
+    pids = one.search_insertions(datasets=["spikes.times.npy", "spikes.clusters.npy"])
     sorting = one.load_spike_sorting(pids)
     title = f"{sorting.spikes.height:,} spikes of {sorting.clusters.height} clusters in {len(pids)} insertions"
     console.print(frame_table(_rates(sorting.spikes, sorting.clusters), title, rows=6))
