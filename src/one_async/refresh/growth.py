@@ -1,0 +1,133 @@
+"""What queries learned: queued on the event loop, merged into the tables in a thread."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import polars as pl
+
+from ..errors import InputError, TablesWarning
+from ..tables.catalogue import Catalogue
+from ..tables.merge import merge, to_frame
+from ..tables.schema import IDS, SCHEMAS
+
+__all__ = ["Queue", "Rows", "Taken", "View"]
+
+#: Rows of a table: a frame, or dicts by column.
+Rows: TypeAlias = pl.DataFrame | Sequence[Mapping[str, Any]]
+#: Pieces of each table, each with the time at which it came, in order.
+Taken: TypeAlias = Mapping[str, Sequence[tuple[float, Rows]]]
+#: The column of learned rows that says when they came, in seconds since 1970.
+_AT = "learned_at"
+
+
+class Queue:
+    """Pieces of tables that are not yet merged; for the event loop alone."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[str, list[tuple[float, Rows]]] = {table: [] for table in SCHEMAS}
+
+    def __bool__(self) -> bool:
+        return any(self._pieces.values())
+
+    def add(self, table: str, rows: Rows) -> None:
+        """Queue rows."""
+        self._pieces[table].append((time.time(), rows))
+
+    def peek(self) -> Taken:
+        """Give what is queued now."""
+        return {table: list(pieces) for table, pieces in self._pieces.items() if pieces}
+
+    def drop(self, taken: Taken) -> None:
+        """Forget what was given by `peek`, which is merged now."""
+        for table, pieces in taken.items():
+            del self._pieces[table][: len(pieces)]
+
+
+@dataclass(frozen=True)
+class View:
+    """Tables as they were read (None: there are none), as they are shown, and the learned rows that make the difference."""
+
+    base: Catalogue | None = None
+    shown: Catalogue = field(default_factory=Catalogue.empty)
+    learned: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was read and nothing was learned."""
+        return self.base is None and not self.learned
+
+    def grow(self, taken: Taken, origin: str | None = None) -> View:
+        """Give the view with more rows learned; for a thread."""
+        new = _frames(taken)
+        if not new:
+            return self
+        return View(self.base, merge(self.shown, _bare(new), origin=origin), _together(self.learned, new))
+
+    def on(self, base: Catalogue, taken: Taken, since: float = 0.0, origin: str | None = None) -> View:
+        """Give the view of other tables, with what was learned on top; for a thread.
+
+        Rows that came before ``since``, when the server still had the former tables, are older than these: they are
+        added only where these have none of that id.
+        """
+        learned = {
+            table: frame.filter(
+                (pl.col(_AT) >= since) | ~pl.col(IDS[table]).is_in(_ids(base, table).implode())
+            )
+            for table, frame in _together(self.learned, _frames(taken)).items()
+        }
+        learned = {table: frame for table, frame in learned.items() if len(frame)}
+        return View(base, merge(base, _bare(learned), origin=origin) if learned else base, learned)
+
+    def saved(self, base: Catalogue) -> View:
+        """Give the view of the same tables as they are on disk after saving, where nothing is left to be saved."""
+        return View(base, base, self.learned)
+
+
+def _ids(tables: Catalogue, table: str) -> pl.Series:
+    if table == "datasets":
+        return tables.datasets().select("did").collect()["did"]
+    frame = tables.session_frame if table == "sessions" else tables.insertions().select("pid").collect()
+    return frame[IDS[table]]
+
+
+def _bare(frames: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    return {table: frame.drop(_AT) for table, frame in frames.items()}
+
+
+def _frames(taken: Taken) -> dict[str, pl.DataFrame]:
+    """Make one frame of each table's pieces, with the table's own columns; what is no row of it is left out."""
+    made: dict[str, list[pl.DataFrame]] = {}
+    for table, pieces in taken.items():
+        for at, rows in pieces:
+            try:
+                frame = to_frame(table, _own(table, rows))
+            except InputError as error:
+                warnings.warn(f"rows of {table} are not kept: {error}", TablesWarning, stacklevel=2)
+            else:
+                made.setdefault(table, []).append(frame.with_columns(pl.lit(at).alias(_AT)))
+    return {table: _distinct(table, frames) for table, frames in made.items()}
+
+
+def _own(table: str, rows: Rows) -> Rows:
+    if isinstance(rows, pl.DataFrame):
+        return rows.select(name for name in SCHEMAS[table] if name in rows.columns)
+    return rows
+
+
+def _together(old: Mapping[str, pl.DataFrame], new: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    both = {
+        table: _distinct(table, [old[table], frame] if table in old else [frame])
+        for table, frame in new.items()
+    }
+    return {**old, **both}
+
+
+def _distinct(table: str, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Put frames below each other; of rows with one id the latest counts."""
+    frame = pl.concat(frames, how="diagonal_relaxed")
+    return frame.unique(IDS[table], keep="last", maintain_order=True)

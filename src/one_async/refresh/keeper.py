@@ -1,0 +1,480 @@
+"""TablesKeeper: which cache tables are in use, when they are replaced, and what was added to them."""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+from uuid import UUID
+
+import anyio
+import anyio.to_thread
+
+from ..errors import (
+    ConfigurationError,
+    InputError,
+    OfflineError,
+    ServerError,
+    TablesDamaged,
+    TablesError,
+    TablesNotFound,
+    TablesWarning,
+)
+from ..tables.catalogue import Catalogue
+from ..tables.disk import is_modified, save_tables
+from ..types import Mode
+from .flight import Flight
+from .growth import Queue, Rows, Taken, View
+from .info import Offer, TablesInfo, TooNew, ask
+from .saving import save_ids
+from .schedule import SHORTEST, Schedule, seconds_of
+from .swap import Stamp, State, open_tables, same_tables, stamp_of
+from .update import fetch
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
+
+    from ..alyx.rest import AsyncAlyxClient
+
+__all__ = ["TablesKeeper"]
+
+_LONGEST_SLEEP = 600.0
+_TAG = re.compile(r"\w[\w.+ -]{0,200}")
+#: What may go wrong with a server or a disk while the old tables go on serving.
+_TROUBLE = (ServerError, TablesError, ConfigurationError, OSError)
+
+
+class TablesKeeper:
+    """The cache tables of one folder, and of one database if there is one.
+
+    Readers take ``current()`` or ``loaded``, an immutable Catalogue; new tables replace it by one assignment once they
+    are whole, with what queries learned on top. Constructing reads nothing. For one event loop at a time.
+    """
+
+    def __init__(
+        self,
+        tables_dir: Path,
+        alyx: Callable[[], AsyncAlyxClient] | None,
+        cache_expiry: timedelta | float | None = None,
+    ) -> None:
+        self._folder = Path(tables_dir)
+        self._tag: str | None = None
+        self._alyx = alyx
+        self._schedule = Schedule(seconds_of(cache_expiry))
+        self._view = View()
+        self._stamp: Stamp = ()
+        self._queue = Queue()
+        self._loaded_ids: dict[str, None] = {}
+        self._modified: datetime | None = None
+        self._saved: datetime | None = None
+        self._flight = Flight()
+        self._reading = anyio.Lock()
+        self._changing = anyio.Lock()
+        self._saving = anyio.Lock()
+        self._running = 0
+        self._wake: anyio.Event | None = None
+        self._warned = False
+
+    # ---- settings and facts
+
+    @property
+    def cache_expiry(self) -> timedelta:
+        """How often the server is asked for newer tables; setting it (timedelta or seconds) counts at once."""
+        return timedelta(seconds=self._schedule.expiry)
+
+    @cache_expiry.setter
+    def cache_expiry(self, value: timedelta | float) -> None:
+        self._schedule.expiry = seconds_of(value)
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
+
+    @property
+    def tables_dir(self) -> Path:
+        """The folder of the tables in use."""
+        return self._folder
+
+    @property
+    def loaded(self) -> Catalogue:
+        """The tables at hand, learned rows included, without reading anything; empty ones if there are none."""
+        if self._queue:
+            taken = self._queue.peek()
+            self._view = self._view.grow(taken, self._origin)
+            self._queue.drop(taken)
+        return self._view.shown
+
+    @property
+    def info(self) -> TablesInfo:
+        """What is known of the tables at hand; reads nothing."""
+        tables, checked = self.loaded, self._schedule.checked
+        rows = {"sessions": len(tables.session_frame), "datasets": len(tables.dataset_table)}
+        rows |= {name: len(frame) for name, frame in tables.others.items()}
+        return TablesInfo(
+            created=tables.meta.created_time,
+            loaded=tables.meta.loaded_time,
+            checked=None if checked is None else datetime.fromtimestamp(checked),
+            expired=self._is_expired(),
+            origin=tuple(sorted(tables.meta.origin)),
+            tags=tuple(sorted(tables.meta.database_tags)),
+            rows=rows,
+            path=self._folder,
+        )
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What ONE-api 2 keeps in ``_cache._meta``."""
+        meta = self.loaded.meta
+        return {
+            "expired": self._is_expired(),
+            "created_time": meta.created_time,
+            "loaded_time": meta.loaded_time,
+            "modified_time": self._modified or meta.modified_time,
+            "saved_time": self._saved or meta.saved_time,
+            "raw": {name: dict(raw) for name, raw in meta.raw.items()},
+        }
+
+    def _is_expired(self) -> bool:
+        return self._view.base is None or self._schedule.is_expired(time.time())
+
+    # ---- reading
+
+    async def current(self) -> Catalogue:
+        """Give the tables in use: read on first use, learned rows merged in.
+
+        Never asks the server. Raises TablesNotFound if there are none, TablesDamaged if they cannot be read.
+        """
+        if self._view.base is None:
+            try:
+                await self._read_once()
+            except TablesNotFound:
+                if self._view.is_empty and not self._queue:
+                    raise
+        while self._queue:
+            await self._advance(lambda view, taken: view.grow(taken, self._origin))
+        return self._view.shown
+
+    @property
+    def _origin(self) -> str | None:
+        """Where learned rows come from, as ONE-api writes it."""
+        return None if self._alyx is None else self._alyx().base_url
+
+    async def _advance(self, make: Callable[[View, Taken], View]) -> None:
+        """Make another view in a thread, and show it unless the present one has changed meanwhile."""
+        view, taken = self._view, self._queue.peek()
+        made = await anyio.to_thread.run_sync(make, view, taken)
+        if self._view is view:
+            self._view = made
+            self._queue.drop(taken)
+
+    async def _read_once(self) -> None:
+        async with self._reading:
+            if self._view.base is None:
+                await self._read()
+
+    async def _read(self) -> None:
+        """Read the folder's tables and show them, all at once."""
+        folder = self._folder
+        base, stamp = await anyio.to_thread.run_sync(open_tables, folder)
+        state = await anyio.to_thread.run_sync(State.read, folder)
+        await self._show(base)
+        self._stamp = stamp
+        if state.server and state.server == self._origin:
+            self._note(state)
+
+    async def _show(self, base: Catalogue) -> None:
+        """Show other tables, with what was learned; where they replace some, ready to be searched."""
+        since, origin = self._schedule.checked or 0.0, self._origin
+
+        def make(view: View, taken: Taken) -> View:
+            made = view.on(base, taken, since, origin)
+            if view.base is not None:
+                _prepare(made.shown)
+            return made
+
+        while self._view.base is not base:
+            await self._advance(make)
+
+    def _note(self, state: State) -> None:
+        """Take over when the server was asked, if another process did so since."""
+        if state.checked is not None and state.checked > (self._schedule.checked or 0.0):
+            self._schedule.succeeded(state.checked)
+
+    async def _read_if_changed(self) -> None:
+        """Read the tables if there are other ones than those at hand; without any, or with damaged ones, keep these."""
+        stamp = await anyio.to_thread.run_sync(stamp_of, self._folder)
+        if self._view.base is None or stamp != self._stamp:
+            with suppress(TablesNotFound, TablesDamaged):
+                await self._read()
+
+    # ---- refreshing
+
+    async def refresh(self, mode: Mode) -> datetime | None:
+        """Bring the tables up to date as a mode means it; gives when those in use were loaded.
+
+        ``local`` and ``remote`` read what is on disk if nothing is loaded yet. ``auto`` asks the server if that was longer
+        ago than ``cache_expiry``, but makes nobody wait while there are tables and the background task runs. ``refresh``
+        asks now. A server that cannot be had costs one TablesWarning as long as there are tables; raises TablesNotFound if
+        there are none (in ``remote`` mode: gives None).
+        """
+        if mode not in get_args(Mode):
+            raise InputError.of("mode", mode, get_args(Mode))
+        if mode in ("auto", "refresh") and self._alyx is not None:
+            await self._bring_up_to_date(now=mode == "refresh")
+        elif mode == "refresh":
+            await self._read_if_changed()
+        if self._view.base is None:
+            with suppress(*((TablesNotFound,) if mode == "remote" else ())):
+                await self._read_once()
+        return self._view.shown.meta.loaded_time
+
+    async def _bring_up_to_date(self, now: bool) -> None:
+        if not now:
+            if self._view.base is None:
+                with suppress(TablesNotFound, TablesDamaged):
+                    await self._read_once()
+            if self._view.base is not None and (self._running or self._schedule.due_in(time.time()) > 0):
+                return
+        await self._flight.join(partial(self._check, now), strict=now)
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Ask for newer tables each time ``cache_expiry`` has passed, until cancelled; for a task group.
+
+        After a failure it tries again with growing pauses. What a server or a disk does wrong is no error here.
+        """
+        if self._alyx is None:
+            raise OfflineError("there is no database to ask for newer tables")
+        self._running += 1
+        self._wake = anyio.Event()
+        try:
+            task_status.started()
+            with suppress(*_TROUBLE):
+                await self._read_once()
+            while True:
+                wait = self._schedule.due_in(time.time())
+                if wait > 0:
+                    await self._sleep(wait)
+                    continue
+                with suppress(*_TROUBLE, TablesWarning):
+                    await self._flight.join(partial(self._check, False))
+                await anyio.sleep(SHORTEST)
+        finally:
+            self._running -= 1
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but not longer than until the expiry is set; a clock that is put right is noticed, too."""
+        self._wake = anyio.Event()
+        with anyio.move_on_after(min(seconds, _LONGEST_SLEEP)):
+            await self._wake.wait()
+
+    async def _check(self, now: bool) -> None:
+        """Ask the server, download if its tables are newer, and say so if that fails."""
+        assert self._alyx is not None
+        url = ""
+        try:
+            alyx = self._alyx()
+            url = alyx.base_url
+            async with self._changing:
+                await self._update(alyx, now)
+        except _TROUBLE as error:
+            if isinstance(error, TooNew):
+                self._schedule.succeeded(time.time())
+            else:
+                self._schedule.failed(time.time())
+            if self._view.base is None:
+                text = (
+                    f"there are no cache tables in {self._folder}, and none could be had from {url}: {error}"
+                )
+                raise TablesNotFound(text, path=str(self._folder)) from error
+            self._warn(f"the cache tables in {self._folder} could not be brought up to date: {error}")
+        else:
+            self._warned = False
+
+    def _warn(self, text: str) -> None:
+        """Say that the old tables go on serving, once until things work again."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(text, TablesWarning, stacklevel=3)
+
+    async def _update(self, alyx: AsyncAlyxClient, now: bool) -> None:
+        known = await anyio.to_thread.run_sync(State.read, self._folder)
+        if not now and known.server == alyx.base_url:
+            self._note(known)
+        await self._read_if_changed()
+        if not now and self._view.base is not None and self._schedule.due_in(time.time()) > 0:
+            return
+        offer = await ask(alyx, self._tag)
+
+        async def is_there() -> bool:
+            nonlocal known
+            await self._read_if_changed()
+            known = await anyio.to_thread.run_sync(State.read, self._folder)
+            return not self._wants(offer, known)
+
+        if await is_there():
+            said = replace(known, checked=offer.asked, server=offer.server)
+            await anyio.to_thread.run_sync(said.write, self._folder)
+        else:
+            self._announce(offer)
+            if await fetch(alyx, offer, self._folder, is_there):
+                await self._read()
+        self._schedule.succeeded(offer.asked)
+
+    def _wants(self, offer: Offer, known: State) -> bool:
+        """Tell whether the server offers other tables than those at hand."""
+        base = self._view.base
+        if base is None:
+            return True
+        if known.created and known.server == offer.server and known.files == self._stamp:
+            return known.origin != offer.origin or offer.is_newer_than(datetime.fromisoformat(known.created))
+        if self._tag is not None and self._tag not in base.meta.database_tags:
+            return True
+        return self._is_foreign(offer) or offer.is_newer_than(base.meta.created_time)
+
+    def _is_foreign(self, offer: Offer) -> bool:
+        base = self._view.base
+        known = base.meta.origin if base is not None else ()
+        return offer.origin is not None and offer.origin not in known
+
+    def _announce(self, offer: Offer) -> None:
+        base = self._view.base
+        known = base.meta.origin if base is not None else frozenset()
+        if known and offer.server not in known and self._is_foreign(offer):
+            others = ", ".join(sorted(known))
+            text = f"the cache tables in {self._folder} came from {others} and are replaced by those of {offer.origin}"
+            with suppress(TablesWarning):  # where warnings are errors, too
+                warnings.warn(text, TablesWarning, stacklevel=2)
+
+    # ---- other tables
+
+    async def load(
+        self,
+        tables_dir: Path | None = None,
+        tag: str | None = None,
+        clobber: bool = False,
+        *,
+        online: bool = True,
+    ) -> datetime | None:
+        """Use the tables of another folder, or those of one tag of the database, from now on; gives when they were loaded.
+
+        Without a folder, a tag's tables lie in one of its name below the present one. They are downloaded if they are not
+        there, and with ``clobber`` if the server's are newer; ``online=False`` asks no server. What was learned before is
+        forgotten, as the new tables' rows are meant to be all. Raises InputError for what is no tag, TablesNotFound if
+        there are no such tables; those in use stay then.
+        """
+        if tag is not None and (not isinstance(tag, str) or not _TAG.fullmatch(tag)):
+            raise InputError.of("tag", tag, "the name of a tag of the database")
+        folder = Path(tables_dir) if tables_dir is not None else self._folder
+        if tables_dir is None and tag is not None and tag != self._tag:
+            folder = self._folder / tag
+        other = TablesKeeper(folder, self._alyx if online else None, self._schedule.expiry)
+        other._tag = tag or (self._tag if tables_dir is None else None)
+        await other._load(clobber)
+        async with self._changing:
+            self._folder, self._tag, self._schedule = other._folder, other._tag, other._schedule
+            self._view, self._stamp, self._queue = other._view, other._stamp, Queue()
+            self._modified = self._saved = None
+        self._wake_up()
+        return self._view.shown.meta.loaded_time
+
+    async def _load(self, ask_now: bool) -> None:
+        if not ask_now:
+            try:
+                await self._read_once()
+            except TablesNotFound:
+                if self._alyx is None:
+                    raise
+        base = self._view.base
+        if base is not None and (self._tag is None or self._tag in base.meta.database_tags):
+            return
+        if self._alyx is None:
+            await self._read_once()
+            if (
+                self._tag is not None
+                and self._view.base is not None
+                and self._tag not in self._view.base.meta.database_tags
+            ):
+                raise TablesNotFound(f"the cache tables in {self._folder} are not those of tag {self._tag!r}")
+            return
+        await self._bring_up_to_date(now=True)
+
+    # ---- growth
+
+    def learn(
+        self, *, sessions: Rows | None = None, datasets: Rows | None = None, insertions: Rows | None = None
+    ) -> None:
+        """Queue rows that a query brought; they are merged when the tables are next needed."""
+        for table, rows in (("sessions", sessions), ("datasets", datasets), ("insertions", insertions)):
+            if rows is not None and len(rows):
+                self._queue.add(table, rows)
+                self._modified = datetime.now()
+
+    def record(self, dids: Iterable[UUID | str]) -> None:
+        """Remember that datasets were loaded."""
+        self._loaded_ids.update(dict.fromkeys(map(str, dids)))
+
+    @property
+    def loaded_ids(self) -> tuple[str, ...]:
+        """The ids of the datasets that were loaded, in the order of their first loading."""
+        return tuple(self._loaded_ids)
+
+    async def save_loaded_ids(
+        self, sessions_only: bool = False, clear_list: bool = True
+    ) -> tuple[list[str], Path | None]:
+        """Write the ids of the loaded datasets, or of their sessions, to a CSV file in the tables' folder.
+
+        Gives the ids and the file; warns, and gives none, if nothing was recorded.
+        """
+        ids = list(self._loaded_ids)
+        if not ids:
+            warnings.warn(
+                "no datasets were recorded; set record_loaded to True first", TablesWarning, stacklevel=2
+            )
+            return [], None
+        shown = await self.current() if sessions_only else None
+        saved, path = await anyio.to_thread.run_sync(save_ids, self._folder, ids, shown)
+        if clear_list:
+            for did in ids:
+                self._loaded_ids.pop(did, None)
+        return saved, path
+
+    async def save(self, save_dir: Path | None = None, clobber: bool = False) -> Path:
+        """Write the tables, learned rows included, to a folder; gives the folder.
+
+        Rows that others saved there meanwhile stay, unless ``clobber`` says to replace the files. Writes nothing if
+        nothing was learned since, unless ``clobber``. Raises OSError where nothing can be written.
+        """
+        folder = Path(save_dir) if save_dir is not None else self._folder
+        async with self._saving:
+            with suppress(TablesNotFound):
+                await self.current()
+            view = self._view
+            if not clobber and not is_modified(view.shown):
+                return folder
+            own = folder == self._folder
+            opened = await anyio.to_thread.run_sync(_save, view.shown, folder, clobber, own)
+            self._saved = datetime.now()
+            if opened is not None and self._view is view:
+                self._view, self._stamp = view.saved(opened[0]), opened[1]
+            elif opened is not None:
+                await self._read_if_changed()
+        return folder
+
+
+def _save(tables: Catalogue, folder: Path, clobber: bool, reopen: bool) -> tuple[Catalogue, Stamp] | None:
+    with same_tables(folder):
+        save_tables(tables, folder, clobber=clobber)
+    return open_tables(folder) if reopen else None
+
+
+def _prepare(tables: Catalogue) -> None:
+    """Have what a catalogue makes on its first search made now."""
+    _ = tables.order, tables.spans, tables.dataset_table.usable

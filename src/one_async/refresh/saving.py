@@ -1,0 +1,32 @@
+"""Lists of what was loaded, as ONE-api writes them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from ..tables.catalogue import Catalogue
+
+__all__ = ["save_ids"]
+
+
+def save_ids(folder: Path, dids: list[str], tables: Catalogue | None) -> tuple[list[str], Path]:
+    """Write dataset ids, or with tables the ids of their sessions: one column of a CSV file.
+
+    Blocks. Gives the ids and the file, whose name has the time.
+    """
+    name, ids = "dataset_uuid", dids
+    if tables is not None:
+        name, wanted = "session_uuid", pl.LazyFrame({"did": dids}, schema={"did": pl.String})
+        found = tables.datasets().join(wanted, on="did", how="semi").select(pl.col("eid").unique().sort())
+        ids = found.collect()["eid"].to_list()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{datetime.now().strftime('%Y-%m-%dT%H-%M-%S')}_loaded_{name}s.csv"
+    temporary = path.with_name(f".{path.name}.tmp")
+    pl.DataFrame({name: ids}, schema={name: pl.String}).write_csv(temporary)
+    temporary.replace(path)
+    return ids, path

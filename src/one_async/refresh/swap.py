@@ -1,0 +1,189 @@
+"""New tables into a folder, and tables out of a folder, as they were at one moment.
+
+New tables are made in a folder of their own below ``WORK``, on the same file system, checked and converted there, and then
+installed all at once (`tables.install`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..errors import OneError, TablesDamaged
+from ..tables import fast
+from ..tables.catalogue import Catalogue
+from ..tables.disk import claim_tables
+from ..tables.install import install, waiting
+
+__all__ = [
+    "WORK",
+    "Stamp",
+    "State",
+    "clear_work",
+    "new_folder",
+    "open_tables",
+    "same_tables",
+    "stamp_of",
+    "swap",
+]
+
+WORK = ".one_async_refresh"
+_STATE = "state.json"
+_TRIES = 30
+_TEMPORARY = re.compile(r"\.\w+\.[0-9a-f]{32}\.tmp")
+
+#: Name, size and time of change of each table of a folder.
+Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
+
+
+def stamp_of(folder: Path) -> Stamp:
+    """Give the state of a folder's tables; blocks."""
+    found = []
+    for path in sorted(folder.glob("*.pqt")):
+        with contextlib.suppress(FileNotFoundError):
+            stat = path.stat()
+            found.append((path.name, stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
+
+
+def new_folder(folder: Path) -> Path:
+    """Make a folder for new files of a folder; the caller holds the claim on downloads."""
+    made = folder / WORK / f"new-{uuid.uuid4().hex}"
+    made.mkdir(parents=True)
+    return made
+
+
+def swap(made: Path, folder: Path) -> None:
+    """Make the files in ``made`` those of ``folder``, all or none; blocks while another process saves there."""
+    with claim_tables(folder):
+        _clear_temporaries(folder)
+        _move_fast_form(made, folder)
+        files = {path.name: folder / f".{path.stem}.{uuid.uuid4().hex}.tmp" for path in made.iterdir()}
+        try:
+            for name, path in files.items():
+                (made / name).rename(path)
+            for _ in range(_TRIES):
+                install(folder, files)
+                files = {name: path for name, path in files.items() if path.exists()}
+                if not files:
+                    return
+            raise OSError(
+                f"the tables in {folder} cannot be replaced: another program holds {', '.join(files)}"
+            )
+        finally:
+            # Those that are waiting to be installed are the tables already.
+            for path in {*files.values()} - {*waiting(folder).values()}:
+                path.unlink(missing_ok=True)
+
+
+def _move_fast_form(made: Path, folder: Path) -> None:
+    """Take along the fast form, which is known by its parquet files' state, and so valid wherever they are.
+
+    It is a convenience: where it cannot be moved it is made again.
+    """
+    forms = made / fast.FOLDER
+    if forms.is_dir():
+        with contextlib.suppress(OSError):
+            (folder / fast.FOLDER).mkdir(exist_ok=True)
+            for form in forms.iterdir():
+                if form.is_dir() and len(form.name) == 32:
+                    form.rename(folder / fast.FOLDER / form.name)
+        shutil.rmtree(forms, ignore_errors=True)
+
+
+def _clear_temporaries(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote tables left; the caller holds the claim on the tables."""
+    needed = {*waiting(folder).values()}
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name) and path not in needed:
+            path.unlink(missing_ok=True)
+
+
+def clear_work(folder: Path, keep: Path) -> None:
+    """Remove what killed downloads left, but for one file; the caller holds the claim on downloads."""
+    for path in (folder / WORK).iterdir():
+        if path.name.startswith("new-"):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name.endswith((".part", ".tmp")) and path != keep:
+            path.unlink(missing_ok=True)
+
+
+def open_tables(folder: Path) -> tuple[Catalogue, Stamp]:
+    """Open the tables of a folder as they were at one moment, even while they are replaced; blocks.
+
+    Raises TablesNotFound and TablesDamaged as Catalogue.open does.
+    """
+    for attempt in range(_TRIES):
+        before = stamp_of(folder), waiting(folder)
+        try:
+            catalogue = Catalogue.open(folder)
+        except (OneError, FileNotFoundError):
+            if (stamp_of(folder), waiting(folder)) == before:
+                raise
+        else:
+            # Opening may have finished an installation that was cut off: then it is done once more.
+            if (stamp_of(folder), waiting(folder)) == before:
+                return catalogue, before[0]
+        time.sleep(0.01 * attempt)
+    raise TablesDamaged(f"the tables in {folder} change all the time", path=str(folder))
+
+
+@dataclass(frozen=True)
+class State:
+    """What is kept beside the tables, so that several processes ask no more often than one would.
+
+    ``checked`` is when the server was asked, in seconds since 1970; ``created`` and ``origin`` what it said of the
+    tables whose files are described by ``files``.
+    """
+
+    checked: float | None = None
+    server: str = ""
+    created: str | None = None
+    origin: str | None = None
+    files: Stamp = ()
+
+    @classmethod
+    def read(cls, folder: Path) -> State:
+        """Read it; one that is absent or damaged says nothing."""
+        try:
+            said: dict[str, Any] = json.loads((folder / WORK / _STATE).read_text(encoding="utf-8"))
+            files = tuple((str(name), int(size), int(changed)) for name, size, changed in said["files"])
+            checked, created, origin = said["checked"], said["created"], said["origin"]
+            return cls(
+                None if checked is None else float(checked),
+                str(said["server"]),
+                None if created is None else str(created),
+                None if origin is None else str(origin),
+                files,
+            )
+        except (OSError, ValueError, TypeError, KeyError):
+            return cls()
+
+    def write(self, folder: Path) -> None:
+        """Keep it, where something can be written."""
+        with contextlib.suppress(OSError):
+            (folder / WORK).mkdir(exist_ok=True)
+            temporary = folder / WORK / f"{uuid.uuid4().hex}.tmp"
+            try:
+                temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
+                temporary.replace(folder / WORK / _STATE)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def same_tables(folder: Path) -> Iterator[None]:
+    """Note after a change of the files, made inside, that they are still the tables that the server described."""
+    state = State.read(folder)
+    known = bool(state.files) and state.files == stamp_of(folder)
+    yield
+    if known:
+        replace(state, files=stamp_of(folder)).write(folder)

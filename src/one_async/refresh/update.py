@@ -1,0 +1,143 @@
+"""Bring the server's tables into a folder: one process downloads, the others use what it brought."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from ..errors import InputError, TablesDamaged, TablesError
+from ..files.claim import claim
+from ..records import DatasetRecord, parse_list
+from ..tables.catalogue import Catalogue
+from .cut import cut_down
+from .download import download, part_name
+from .swap import WORK, State, clear_work, new_folder, stamp_of, swap
+from .unpack import unpack
+
+if TYPE_CHECKING:
+    from ..alyx.rest import AsyncAlyxClient
+    from .info import Offer
+
+__all__ = ["claimed", "fetch"]
+
+_LONGEST_PAUSE = 1.0
+
+
+@asynccontextmanager
+async def claimed(folder: Path) -> AsyncIterator[bool]:
+    """Try to become the only one, of all processes, that downloads to a folder; gives whether that succeeded."""
+    path = folder / WORK / "download"
+    holder = claim(path, wait=0.0)
+
+    def enter() -> bool:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            holder.__enter__()
+        except TimeoutError:
+            return False
+        return True
+
+    held = await anyio.to_thread.run_sync(enter)
+    try:
+        yield held
+    finally:
+        if held:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(holder.__exit__, None, None, None)
+
+
+async def fetch(
+    alyx: AsyncAlyxClient, offer: Offer, folder: Path, is_there: Callable[[], Awaitable[bool]]
+) -> bool:
+    """Bring what the server offers into a folder; False if another did, before it was this one's turn.
+
+    Raises ServerErrors, UnsafePath, TablesDamaged and OSError; the old tables are untouched then.
+    """
+    pause = 0.02
+    while True:
+        async with claimed(folder) as held:
+            if await is_there():
+                return False
+            if held:
+                await _bring(alyx, offer, folder)
+                return True
+        await anyio.sleep(pause * random.uniform(0.5, 1.5))
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+async def _bring(alyx: AsyncAlyxClient, offer: Offer, folder: Path) -> None:
+    part = folder / WORK / part_name(offer.url, offer.minute)
+    await anyio.to_thread.run_sync(clear_work, folder, part)
+    made = await _unpacked(alyx, offer, folder, part)
+    try:
+        if offer.cut is not None:
+            await _cut(alyx, made, offer.cut)
+        await anyio.to_thread.run_sync(_install, made, folder, offer)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(partial(shutil.rmtree, made, ignore_errors=True))
+
+
+def _install(made: Path, folder: Path, offer: Offer) -> None:
+    swap(made, folder)
+    State(offer.asked, offer.server, offer.minute, offer.origin, stamp_of(folder)).write(folder)
+
+
+async def _unpacked(alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Path) -> Path:
+    """Download and unpack; a part that another process began is thrown away if it did not fit."""
+    try:
+        resumed = await download(alyx.wire, offer.url, part)
+        try:
+            return await anyio.to_thread.run_sync(_prepare, part, folder)
+        except TablesDamaged:
+            if not resumed:
+                raise
+            await anyio.to_thread.run_sync(part.unlink)
+            await download(alyx.wire, offer.url, part)
+            return await anyio.to_thread.run_sync(_prepare, part, folder)
+    except (TablesError, OSError):
+        with contextlib.suppress(OSError):  # of no use, or the disk is full
+            await anyio.to_thread.run_sync(partial(part.unlink, missing_ok=True))
+        raise
+
+
+def _prepare(part: Path, folder: Path) -> Path:
+    """Unpack into a new folder and open the tables there, which checks them and makes their fast form."""
+    made = new_folder(folder)
+    try:
+        unpack(part, made)
+        Catalogue.open(made)
+        part.unlink()
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    return made
+
+
+async def _cut(alyx: AsyncAlyxClient, made: Path, tag: str) -> None:
+    """Cut tables down to a tag by what the server says of its datasets."""
+    tags = await anyio.to_thread.run_sync(lambda: Catalogue.open(made).meta.database_tags)
+    if tag in tags:
+        return
+    try:
+        rows = await alyx.rest("datasets", "list", tag=tag, no_cache=True)
+    except InputError as error:
+        raise TablesError(
+            f"the server's tables are not those of tag {tag!r}, and it cannot say which are"
+        ) from error
+    await anyio.to_thread.run_sync(_cut_down, made, tag, rows)
+
+
+def _cut_down(made: Path, tag: str, rows: list[dict[str, object]]) -> None:
+    dids = [str(record.did) for record in parse_list(DatasetRecord, "datasets", rows)]
+    cut_down(made, tag, dids)
+    Catalogue.open(made)

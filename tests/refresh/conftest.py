@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from one_async.alyx.rest import AsyncAlyxClient
+from one_async.emulator import Emulator
+from one_async.refresh import TablesKeeper
+
+RECORDS = Path(__file__).parents[1] / "data" / "alyx"
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def world() -> Any:
+    from one_async.emulator import recorded
+
+    return recorded(RECORDS)
+
+
+@pytest.fixture
+def alyx(world: Any) -> Iterator[Emulator]:
+    with Emulator(world) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "tables"
+    made.mkdir()
+    return made
+
+
+def client_of(emulator: Emulator | str) -> AsyncAlyxClient:
+    url = emulator if isinstance(emulator, str) else emulator.url
+    return AsyncAlyxClient(url, username="alice", password="alice", cache_dir=None)
+
+
+@asynccontextmanager
+async def keeping(emulator: Emulator | str, folder: Path, **options: Any) -> AsyncIterator[TablesKeeper]:
+    """Give a keeper of an emulator's tables; its client is closed at the end."""
+    async with client_of(emulator) as client:
+        yield TablesKeeper(folder, lambda: client, **options)
+
+
+def unzip(emulator: Emulator, folder: Path) -> Path:
+    """Put the server's tables into a folder as ONE-api would."""
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(io.BytesIO(emulator.app.cache_zip())) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def downloads(emulator: Emulator) -> int:
+    return emulator.requests.count("/cache.zip")
+
+
+def questions(emulator: Emulator) -> int:
+    return emulator.requests.count("/cache/info")
+
+
+Rezip = Callable[[bytes, str, bytes], bytes]
+
+
+def rezipped(data: bytes, **changes: bytes | None) -> bytes:
+    """Give an archive with other, more or fewer (None) members."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            if name not in changes:
+                new.writestr(name, old.read(name))
+        for name, content in changes.items():
+            if content is not None:
+                new.writestr(name, content)
+    return out.getvalue()
