@@ -29,7 +29,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             "ONE_USERNAME": "demo",
             "ONE_PASSWORD": "demo",
             "ONE_CACHE_DIR": str(folder / "data"),
-            "PYTHONWARNINGS": "error",
+            "PYTHONWARNINGS": "error,default::UserWarning",  # data may be worth a warning
         }
 
 
