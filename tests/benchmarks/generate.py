@@ -98,7 +98,9 @@ def datasets(rng: np.random.Generator, eids: pl.Series, count: int, distinct: fl
     return frame.sort("eid", "id")
 
 
-def write(folder: Path, *, sessions_count: int, datasets_count: int, distinct: float = 0.05, seed: int = 1) -> None:
+def write(
+    folder: Path, *, sessions_count: int, datasets_count: int, distinct: float = 0.05, seed: int = 1
+) -> None:
     """Write sessions.pqt and datasets.pqt, with the metadata of pandas and of ONE, by pandas itself.
 
     Alyx writes them so: the ids are the index, and QC an ordered category.

@@ -64,6 +64,7 @@ def main():
     import pandas as pd
 
     from protocol import Writer, follow, revive
+    from scripts import run
 
     logging.disable(logging.CRITICAL)
     one = make(spec)
@@ -71,7 +72,7 @@ def main():
 
     def call(item):
         if isinstance(item, dict):
-            return eval(item["code"], dict(scope), dict(revive(item.get("names", {}))))
+            return run(item["code"], scope, revive(item.get("names", {})))
         method, args, kwargs = item
         found = follow(one, method)
         return found(*revive(args), **revive(kwargs)) if callable(found) else found

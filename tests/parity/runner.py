@@ -69,14 +69,14 @@ class Bench:
         """Ask `ONE`."""
         from one_async.api import ONE
 
-        from .scripts import blocking_names, run
+        from .scripts import our_names, run
 
         options = self.options("blocking")
         writer, answers = Writer(options["cache_dir"]), []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with ONE(**options) as one:
-                scope = blocking_names(one)
+                scope = our_names(one)
 
                 def ask(item: Call) -> Any:
                     if isinstance(item, dict):
@@ -99,14 +99,14 @@ class Bench:
 
         from one_async.api import AsyncONE
 
-        from .scripts import blocking_names, run_async
+        from .scripts import our_names, run_async
 
         options = self.options("awaited")
         writer, answers = Writer(options["cache_dir"]), []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             async with AsyncONE(**options) as one:
-                scope = blocking_names(one)
+                scope = our_names(one)
 
                 async def ask(item: Call) -> Any:
                     if isinstance(item, dict):

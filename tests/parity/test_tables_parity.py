@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from one_async.errors import OneError
 from one_async.tables import listing, query
 from one_async.tables.catalogue import Catalogue
-from tests.benchmarks import generate
+from benchmarks import generate
 
 HERE = Path(__file__).parent
 Call = tuple[str, bool, str, list[Any], dict[str, Any]]
@@ -45,7 +45,11 @@ def oracle(calls: list[Call]) -> list[Any]:
     if not python:
         pytest.fail("set ONE_API_PYTHON to the Python of an environment with ONE-api 3.6.1")
     done = subprocess.run(
-        [python, str(HERE / "oracle_tables.py")], input=json.dumps(calls), capture_output=True, text=True, check=False
+        [python, str(HERE / "oracle_tables.py")],
+        input=json.dumps(calls),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     answers: list[Any] = json.loads(done.stdout)
@@ -194,17 +198,32 @@ def _terms(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
         values = sorted({value for value in catalogue.session_frame[column] if value})[:40] or ["x"]
         whole = st.sampled_from(values)
         part = st.builds(lambda text, a, n: text[a : a + n], whole, st.integers(0, 8), st.integers(1, 8))
-        pattern = st.builds(lambda text, tail: f"^{re.escape(text[:4])}{tail}", whole, st.sampled_from([".*", ".*1$", "[A-Za-z_]+"]))
+        pattern = st.builds(
+            lambda text, tail: f"^{re.escape(text[:4])}{tail}",
+            whole,
+            st.sampled_from([".*", ".*1$", "[A-Za-z_]+"]),
+        )
         return st.one_of(whole, part, pattern, st.sampled_from(["nothing", "", "(?!x)", r"\d\d$", "a|b"]))
 
     def several(one: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         return st.one_of(one, st.lists(one, min_size=1, max_size=3))
 
     names = sorted({name for name in catalogue.dataset_table.names if "frame" not in name})[:60]
-    name = st.one_of(st.sampled_from(names), st.sampled_from([".*times.*", "spikes.*", r".*\.npy", "spikes", "(?i)SPIKES.*", "none.npy"]))
+    name = st.one_of(
+        st.sampled_from(names),
+        st.sampled_from([".*times.*", "spikes.*", r".*\.npy", "spikes", "(?i)SPIKES.*", "none.npy"]),
+    )
     days = st.sampled_from([str(day) for day in catalogue.session_frame["date"].unique().sort()[:50]])
-    day = st.one_of(days, days.map(lambda text: {"$date": text}), days.map(lambda text: {"$datetime": f"{text}T12:30:00"}))
-    span = st.one_of(day, st.tuples(day, day).map(list), st.tuples(st.none(), day).map(list), st.tuples(day, st.none()).map(list), day.map(lambda d: [d]))
+    day = st.one_of(
+        days, days.map(lambda text: {"$date": text}), days.map(lambda text: {"$datetime": f"{text}T12:30:00"})
+    )
+    span = st.one_of(
+        day,
+        st.tuples(day, day).map(list),
+        st.tuples(st.none(), day).map(list),
+        st.tuples(day, st.none()).map(list),
+        day.map(lambda d: [d]),
+    )
     return st.fixed_dictionaries(
         {},
         optional={
@@ -223,10 +242,42 @@ def _terms(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
 def _filters(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
     """Make filters of datasets, with wildcards and regular expressions alike."""
     names = sorted({name for name in catalogue.dataset_table.names if "frame" not in name})[:60]
-    part = st.sampled_from(["spikes", "trials", "_ibl_trials", "wheel*", "*Camera", "t*", ".*", "times", "[st]*", "?pikes", "clusters|spikes"])
-    parts = st.dictionaries(st.sampled_from(["object", "attribute", "extension", "namespace", "timescale", "extra"]), st.one_of(part, st.sampled_from(["npy", "ibl", "bpod"]), st.lists(part, min_size=1, max_size=2)), max_size=2)
-    filename = st.one_of(st.none(), st.sampled_from(names), st.sampled_from(["*", "*.npy", "*wheel*", "spikes*", "*.*.*", ".*npy", "_ibl_.*", "", "*times*.npy", "[!_]*"]), parts, st.lists(st.sampled_from(names), min_size=1, max_size=2))
-    folder = st.one_of(st.none(), st.sampled_from(["", "alf", "alf*", "*probe*", "alf/probe0?/pykilosort", ".*probe.*", "raw_*", "nothing"]), st.lists(st.sampled_from(["alf", "raw_video_data", "*probe01*"]), min_size=1, max_size=2))
+    part = st.sampled_from(
+        [
+            "spikes",
+            "trials",
+            "_ibl_trials",
+            "wheel*",
+            "*Camera",
+            "t*",
+            ".*",
+            "times",
+            "[st]*",
+            "?pikes",
+            "clusters|spikes",
+        ]
+    )
+    parts = st.dictionaries(
+        st.sampled_from(["object", "attribute", "extension", "namespace", "timescale", "extra"]),
+        st.one_of(part, st.sampled_from(["npy", "ibl", "bpod"]), st.lists(part, min_size=1, max_size=2)),
+        max_size=2,
+    )
+    filename = st.one_of(
+        st.none(),
+        st.sampled_from(names),
+        st.sampled_from(
+            ["*", "*.npy", "*wheel*", "spikes*", "*.*.*", ".*npy", "_ibl_.*", "", "*times*.npy", "[!_]*"]
+        ),
+        parts,
+        st.lists(st.sampled_from(names), min_size=1, max_size=2),
+    )
+    folder = st.one_of(
+        st.none(),
+        st.sampled_from(
+            ["", "alf", "alf*", "*probe*", "alf/probe0?/pykilosort", ".*probe.*", "raw_*", "nothing"]
+        ),
+        st.lists(st.sampled_from(["alf", "raw_video_data", "*probe01*"]), min_size=1, max_size=2),
+    )
     revision = st.one_of(st.none(), st.sampled_from(["", "2024-02-15", "202*", "2024.*", "*b", "[0-9]*"]))
     return st.fixed_dictionaries({}, optional={"filename": filename, "collection": folder, "revision": revision})  # fmt: skip
 
@@ -248,13 +299,26 @@ def _calls(folder: str, catalogue: Catalogue, count: int) -> list[Call]:
     qcs = st.sampled_from(["PASS", "FAIL", "CRITICAL", 30])
 
     @quick
-    @given(eid, _filters(catalogue), st.booleans(), qcs, st.tuples(st.booleans(), st.booleans(), st.booleans()))
+    @given(
+        eid, _filters(catalogue), st.booleans(), qcs, st.tuples(st.booleans(), st.booleans(), st.booleans())
+    )
     def datasets(one: Any, filters: Any, wildcards: bool, qc: Any, flags: Any) -> None:
-        extra = {"details": flags[0], "ignore_qc_not_set": flags[1], "default_revisions_only": flags[2], "qc": qc}
+        extra = {
+            "details": flags[0],
+            "ignore_qc_not_set": flags[1],
+            "default_revisions_only": flags[2],
+            "qc": qc,
+        }
         listed.append((folder, wildcards, "list_datasets", [one], {**filters, **extra}))
 
     @quick
-    @given(eid, _filters(catalogue), st.booleans(), st.sampled_from(["list_collections", "list_revisions"]), st.booleans())
+    @given(
+        eid,
+        _filters(catalogue),
+        st.booleans(),
+        st.sampled_from(["list_collections", "list_revisions"]),
+        st.booleans(),
+    )
     def lists(one: Any, filters: Any, wildcards: bool, method: str, details: bool) -> None:
         listed.append((folder, wildcards, method, [one], {**filters, "details": details}))
 
@@ -274,11 +338,18 @@ def hand_made(folder: str, catalogue: Catalogue) -> list[Call]:
         {"date": "2020"}, {"date": ["2021-05", None]}, {"date": [None, None]}, {"datasets": []}, {"datasets": ["spikes.times.npy"] * 2},
         {"subject": []}, {"lab": "LAB"}, {"number": 99},
     )]  # fmt: skip
-    calls += [(folder, True, "get_details", [eid], {"full": full}) for eid in [*picked[:6], UNKNOWN] for full in (False, True)]
+    calls += [
+        (folder, True, "get_details", [eid], {"full": full})
+        for eid in [*picked[:6], UNKNOWN]
+        for full in (False, True)
+    ]
     calls += [(folder, True, "eid2path", [eid], {}) for eid in [*picked, UNKNOWN]]
     calls += [(folder, True, "list_subjects", [], {}), (folder, True, "list_datasets", [], {})]
     paths = [str(query.eid2path(catalogue, eid)) for eid in picked]
-    calls += [(folder, True, "path2eid", [path], {}) for path in [*paths, "/x/lab/Subjects/none/2020-01-01/001", "/no/session"]]
+    calls += [
+        (folder, True, "path2eid", [path], {})
+        for path in [*paths, "/x/lab/Subjects/none/2020-01-01/001", "/no/session"]
+    ]
     return calls
 
 
@@ -308,7 +379,9 @@ def test_kept_differences_are_real(folders: dict[str, Catalogue]) -> None:
     first = catalogue.session_frame["eid"][0]
     names = ["nothing.here.npy", "spikes.times.npy"]
     with_spikes = next(
-        eid for eid in catalogue.session_frame["eid"] if listing.list_datasets(catalogue, eid, "spikes.times.npy")
+        eid
+        for eid in catalogue.session_frame["eid"]
+        if listing.list_datasets(catalogue, eid, "spikes.times.npy")
     )
     subjects = query.list_subjects(catalogue)[:2]
     examples: dict[str, Call] = {

@@ -335,9 +335,9 @@ def last_before(
     flags = datasets["default_revision"].to_list() if "default_revision" in datasets.columns else None
     chosen = []
     for path in sorted(rows):
-        row = _choose(rows[path], revisions, flags, revision, assert_unique)
-        if row is not None:
-            chosen.append(row)
+        best = _choose(rows[path], revisions, flags, revision, assert_unique)
+        if best is not None:
+            chosen.append(best)
     used = list(dict.fromkeys(revisions[row] for row in chosen))
     if len(used) > 1:
         if assert_consistent:

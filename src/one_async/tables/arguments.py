@@ -44,7 +44,7 @@ def texts(value: Any, argument: str) -> list[str]:
     if isinstance(value, str):
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, dict | bytes):
-        values = [item for item in value]
+        values = list(value)
         if all(isinstance(item, str) for item in values):
             return [str(item) for item in values]
     raise InputError.of(argument, value, "text or a list of texts")

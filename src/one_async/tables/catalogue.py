@@ -92,7 +92,9 @@ class Catalogue:
         install.finish(folder)
         files = _table_files(folder)
         if not any(name in files for name in ("sessions", "datasets")):
-            raise TablesNotFound(f"no cache tables (sessions.pqt, datasets.pqt) in {folder}", path=str(folder))
+            raise TablesNotFound(
+                f"no cache tables (sessions.pqt, datasets.pqt) in {folder}", path=str(folder)
+            )
         parts = fast.open_or_convert(folder, files, read_parts, write=convert)
         meta = TablesMeta(created_time(parts.raw), datetime.now(), raw=parts.raw, tables_dir=folder)
         return cls(parts.sessions, parts.datasets, MappingProxyType(dict(parts.others)), meta)

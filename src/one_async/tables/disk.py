@@ -57,7 +57,9 @@ def save_tables(
     Raises TimeoutError if another process writes for longer than ``wait`` seconds.
     """
     home = Path(folder)
-    same_place = catalogue.meta.tables_dir is not None and catalogue.meta.tables_dir.resolve() == home.resolve()
+    same_place = (
+        catalogue.meta.tables_dir is not None and catalogue.meta.tables_dir.resolve() == home.resolve()
+    )
     if not clobber and not is_modified(catalogue):
         return catalogue
     home.mkdir(parents=True, exist_ok=True)
@@ -74,7 +76,7 @@ def _joined(catalogue: Catalogue, home: Path, same_place: bool) -> Catalogue:
         return catalogue
     if not same_place:
         return merge_catalogues(there, catalogue)
-    merged = merge(there, **dict(catalogue.pending))
+    merged = merge(there, catalogue.pending)
     raw = {
         name: merge_raw(there.meta.raw.get(name, {}), catalogue.meta.raw.get(name, {}))
         for name in {*there.meta.raw, *catalogue.meta.raw}
@@ -111,7 +113,8 @@ def write_table(path: Path, table: str, frame: pl.DataFrame, one_metadata: Mappi
     """Write one table as ONE-api would: ids as the index of pandas, ``one_metadata`` beside it. Not atomic."""
     own = IDS.get(table)
     frame = frame.rename({own: "id"}) if own in frame.columns else frame
-    index = [name for name in ("eid", "id") if name in frame.columns]
+    index = [name for name in frame.columns if name in ("eid", "id")]
+    index.sort()
     frame = frame.select([name for name in frame.columns if name not in index] + index)
     raw = {
         key: sorted(value) if isinstance(value, set | frozenset) else value
@@ -127,7 +130,9 @@ def _pandas_metadata(frame: pl.DataFrame, index: list[str]) -> dict[str, Any]:
     for name, dtype in frame.schema.items():
         kind = type(dtype).__name__
         pandas_type, numpy_type = _PANDAS.get(kind, ("object", "object"))
-        extra = {"num_categories": len(dtype.categories), "ordered": True} if isinstance(dtype, pl.Enum) else None
+        extra = (
+            {"num_categories": len(dtype.categories), "ordered": True} if isinstance(dtype, pl.Enum) else None
+        )
         columns.append(
             {
                 "name": name,

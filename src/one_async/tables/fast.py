@@ -92,9 +92,7 @@ def fingerprint(files: Mapping[str, Path]) -> str:
     return digest.hexdigest()
 
 
-def _convert(
-    folder: Path, mark: str, files: Mapping[str, Path], read: Reader, write: bool | None
-) -> Parts:
+def _convert(folder: Path, mark: str, files: Mapping[str, Path], read: Reader, write: bool | None) -> Parts:
     home = folder / FOLDER
     small = write is None and sum(path.stat().st_size for path in files.values()) < MIN_ROWS * 20
     if write is False or small:
@@ -106,10 +104,9 @@ def _convert(
             if found is not None:
                 return found
             parts = read(files)
-            if write or len(parts.datasets) >= MIN_ROWS:
-                if fingerprint(files) == mark:
-                    _write(parts, home, mark)
-                    return _open(home / mark) or parts
+            if (write or len(parts.datasets) >= MIN_ROWS) and fingerprint(files) == mark:
+                _write(parts, home, mark)
+                return _open(home / mark) or parts
             return parts
     except TimeoutError:
         return read(files)

@@ -57,12 +57,8 @@ class Datasets:
         starts = np.zeros(len(runs) + 1, np.int64)
         np.cumsum(runs["len"].to_numpy(), out=starts[1:])
         paths = frame["rel_path"].unique(maintain_order=True)
-        columns = {
-            name: encode(frame[name]) for name in frame.columns if name not in ("eid", "rel_path")
-        }
-        return cls(
-            codes_of(frame["rel_path"], paths), paths, name_of(paths), runs["value"], starts, columns
-        )
+        columns = {name: encode(frame[name]) for name in frame.columns if name not in ("eid", "rel_path")}
+        return cls(codes_of(frame["rel_path"], paths), paths, name_of(paths), runs["value"], starts, columns)
 
     @classmethod
     def empty(cls) -> Datasets:
@@ -146,7 +142,9 @@ class Datasets:
     def first_rows(self) -> npt.NDArray[np.int64]:
         """Where each distinct path first appears."""
         first = np.empty(len(self.paths), np.int64)
-        first[self.path[::-1]] = np.arange(len(self) - 1, -1, -1)  # of several, the last that is written stays
+        first[self.path[::-1]] = np.arange(
+            len(self) - 1, -1, -1
+        )  # of several, the last that is written stays
         return first
 
     @cached_property
@@ -191,8 +189,7 @@ class Datasets:
         starts = np.zeros(len(used) + 1, np.int64)
         np.cumsum(counts, out=starts[1:])
         columns = {
-            name: concat(column, decode(added.columns[name]), order)
-            for name, column in self.columns.items()
+            name: concat(column, decode(added.columns[name]), order) for name, column in self.columns.items()
         }
         path = np.concatenate([self.path, recoded])[order]
         return Datasets(path, paths, name_of(paths), eids.gather(used), starts, columns)

@@ -255,9 +255,7 @@ def _distinct(names: pl.Series) -> list[str]:
     return names.unique(maintain_order=True).to_list()
 
 
-def _grouped(
-    frame: pl.DataFrame, names: Iterable[str], details: bool
-) -> list[str] | dict[str, pl.DataFrame]:
+def _grouped(frame: pl.DataFrame, names: Iterable[str], details: bool) -> list[str] | dict[str, pl.DataFrame]:
     keys = pl.Series("__key", names, dtype=pl.String)
     if not details:
         return _distinct(keys)

@@ -26,7 +26,9 @@ Records: TypeAlias = "pl.DataFrame | Iterable[Mapping[str, Any]]"
 _MANY_SESSIONS = 2000
 
 
-def merge(catalogue: Catalogue, *, origin: str | None = None, **tables: Records | None) -> Catalogue:
+def merge(
+    catalogue: Catalogue, tables: Mapping[str, Records | None], *, origin: str | None = None
+) -> Catalogue:
     """Give a catalogue in which these rows replaced those of the same id, or were added.
 
     Columns that a table does not have are left out, missing ones are null; of rows with one id the first counts.
@@ -54,7 +56,8 @@ def merge(catalogue: Catalogue, *, origin: str | None = None, **tables: Records 
         raw[name] = entry
     meta = replace(catalogue.meta, modified_time=now, raw=raw, created_time=created_time(raw))
     pending = {
-        name: _upserted(catalogue.pending.get(name), frame, _keys(name, frame)) for name, frame in frames.items()
+        name: _upserted(catalogue.pending.get(name), frame, _keys(name, frame))
+        for name, frame in frames.items()
     }
     return Catalogue(
         sessions,
@@ -68,7 +71,8 @@ def merge(catalogue: Catalogue, *, origin: str | None = None, **tables: Records 
 def merge_catalogues(base: Catalogue, new: Catalogue) -> Catalogue:
     """Merge all rows of one catalogue into another."""
     merged = merge(
-        base, sessions=new.session_frame, datasets=new.dataset_table.frame(), **dict(new.others)
+        base,
+        {"sessions": new.session_frame, "datasets": new.dataset_table.frame(), **new.others},
     )
     names = {*base.meta.raw, *new.meta.raw}
     raw = {name: merge_raw(base.meta.raw.get(name, {}), new.meta.raw.get(name, {})) for name in names}

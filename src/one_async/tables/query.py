@@ -22,6 +22,7 @@ from .layout import Datasets
 __all__ = [
     "eid2path",
     "eid2pid",
+    "eids_to_paths",
     "find_sessions",
     "get_details",
     "id_text",
@@ -30,6 +31,7 @@ __all__ = [
     "pid2eid",
     "search",
     "search_insertions",
+    "session_paths",
     "session_rows",
 ]
 
@@ -254,20 +256,15 @@ def get_details(catalogue: Catalogue, eid: str | UUID, *, full: bool = False) ->
     return datasets.join(session, on="eid", how="right")
 
 
-@overload
-def eid2path(catalogue: Catalogue, eid: str | UUID) -> PurePosixPath | None: ...
-@overload
-def eid2path(catalogue: Catalogue, eid: Iterable[str | UUID]) -> list[PurePosixPath | None]: ...
-def eid2path(
-    catalogue: Catalogue, eid: str | UUID | Iterable[str | UUID]
-) -> PurePosixPath | list[PurePosixPath | None] | None:
-    """Give the path of a session below the cache folder, ``lab/Subjects/subject/date/number``; None if unknown.
+def eid2path(catalogue: Catalogue, eid: str | UUID) -> PurePosixPath | None:
+    """Give the path of a session below the cache folder, ``lab/Subjects/subject/date/number``; None if unknown."""
+    path = session_paths(catalogue, [eid])[0]
+    return None if path is None else PurePosixPath(path)
 
-    Of a list, the list of paths.
-    """
-    if isinstance(eid, str | UUID):
-        return eid2path(catalogue, [eid])[0]
-    return [None if text is None else PurePosixPath(text) for text in session_paths(catalogue, eid)]
+
+def eids_to_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[PurePosixPath | None]:
+    """Give the path of each session below the cache folder, None for unknown ones."""
+    return [None if path is None else PurePosixPath(path) for path in session_paths(catalogue, eids)]
 
 
 def session_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[str | None]:
@@ -311,7 +308,9 @@ def path2eid(catalogue: Catalogue, path: str | PurePosixPath) -> str | None:
         pl.col("number") == int(number),
     )["eid"]
     if len(found) > 1:
-        raise ALFMultipleObjectsFound(f"{path} could be any of the sessions {', '.join(found)}", path=str(path))
+        raise ALFMultipleObjectsFound(
+            f"{path} could be any of the sessions {', '.join(found)}", path=str(path)
+        )
     return found[0] if len(found) else None
 
 

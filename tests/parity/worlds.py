@@ -1,0 +1,68 @@
+"""The two worlds as facts that calls are made of: sessions, datasets, insertions, and what else may be asked for."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+DATA = Path(__file__).parents[1] / "data" / "alyx"
+
+
+@dataclass
+class Facts:
+    """What is in a world, read from its records and its published tables."""
+
+    name: str
+    sessions: list[dict[str, Any]]
+    datasets: pl.DataFrame
+    insertions: list[dict[str, Any]]
+    records: Any = field(repr=False)
+    cache_zip: bytes = field(repr=False)
+
+    def unpack_tables(self, folder: Path) -> Path:
+        """Write the published tables into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(io.BytesIO(self.cache_zip)) as archive:
+            for name in archive.namelist():
+                (folder / name).write_bytes(archive.read(name))
+        return folder
+
+    def pick(self, count: int, seed: int = 1) -> list[dict[str, Any]]:
+        """Choose sessions, those with insertions among them."""
+        with_probes = {row["session"] for row in self.insertions}
+        first = [row for row in self.sessions if row["eid"] in with_probes][: max(1, count // 3)]
+        rest = [row for row in self.sessions if row not in first]
+        return first + random.Random(seed).sample(rest, min(len(rest), max(0, count - len(first))))
+
+    def paths(self, eid: str) -> list[str]:
+        """Give the datasets of a session, as paths below it."""
+        return self.datasets.filter(pl.col("eid") == eid)["rel_path"].sort().to_list()
+
+
+def facts(world: Any, name: str) -> Facts:
+    """Read the facts of a world."""
+    data = world.cache_zip()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        sessions = pl.read_parquet(archive.read("sessions.pqt"))
+        datasets = pl.read_parquet(archive.read("datasets.pqt"))
+    sessions = _with_text(sessions).rename({"id": "eid"}).sort(["date", "subject", "number"], descending=True)
+    return Facts(
+        name, list(sessions.iter_rows(named=True)), _with_text(datasets).rename({"id": "did"}),
+        list(world.records["insertions"]["list"]), world.records, data,
+    )  # fmt: skip
+
+
+def _with_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Write ids, which a table may hold as bytes, as text."""
+    import uuid
+
+    binary = [name for name, kind in frame.schema.items() if kind == pl.Binary]
+    return frame.with_columns(
+        pl.col(name).map_elements(lambda raw: str(uuid.UUID(bytes=raw)), pl.String) for name in binary
+    )

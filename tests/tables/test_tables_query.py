@@ -1,0 +1,227 @@
+"""Search gives what a plain loop over rows gives, in the order of ONE-api."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from one_async.errors import ALFObjectNotFound, InputError
+from one_async.tables import query
+from one_async.tables.arguments import date_range
+from one_async.tables.catalogue import Catalogue
+
+from tables_data import PATHS, make_catalogue
+
+CATALOGUE = make_catalogue(60, seed=7)
+SESSIONS = CATALOGUE.session_frame.to_dicts()
+DATASETS = CATALOGUE.dataset_table.frame().to_dicts()
+LEVELS = ["NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"]
+
+
+def naive(terms: dict[str, Any], wildcards: bool = True) -> list[str]:
+    """Search row by row."""
+    found = [session for session in SESSIONS if _matches(session, terms, wildcards)]
+    found.sort(key=lambda row: row["eid"])
+    found.sort(key=lambda row: (row["date"], row["subject"].encode(), row["number"]), reverse=True)
+    return [row["eid"] for row in found]
+
+
+def _matches(session: dict[str, Any], terms: dict[str, Any], wildcards: bool) -> bool:
+    for name, column in (("lab", "lab"), ("subject", "subject"), ("task", "task_protocol"), ("proj", "projects")):
+        wanted = terms.get(name)
+        if wanted is None:
+            continue
+        wanted = [wanted] if isinstance(wanted, str) else wanted
+        text = session[column]
+        if not any(re.search(word, text) if wildcards else word in text for word in wanted):
+            return False
+    if "number" in terms and session["number"] not in terms["number"]:
+        return False
+    if "date_range" in terms:
+        start, end = terms["date_range"]
+        if (start and session["date"] < start) or (end and session["date"] > end):
+            return False
+    return _has_datasets(session, terms)
+
+
+def _has_datasets(session: dict[str, Any], terms: dict[str, Any]) -> bool:
+    if "datasets" not in terms and "dataset_qc_lte" not in terms:
+        return True
+    worst = LEVELS.index(terms.get("dataset_qc_lte", "FAIL"))
+    names = [
+        row["rel_path"].rsplit("/", 1)[-1]
+        for row in DATASETS
+        if row["eid"] == session["eid"] and row["exists"] and LEVELS.index(row["qc"]) <= worst
+    ]
+    if "datasets" not in terms:
+        return bool(names)
+    return all(any(re.fullmatch(word, name) for name in names) for word in terms["datasets"])
+
+
+words = st.sampled_from(["KS", "ks005", "^K", "5$", "lab", "cortex", "[mw]", "(?!x)", "", "none", "ibl_main$", "a.b", "Ü"])
+names = st.sampled_from([path.rsplit("/", 1)[-1] for path in PATHS] + ["spikes", r".*\.npy", "(?=s).*", "none.npy"])
+days = st.dates(date(2019, 12, 30), date(2020, 1, 14))
+TERMS = st.fixed_dictionaries(
+    {},
+    optional={
+        "lab": st.one_of(words, st.lists(words, min_size=1, max_size=3)),
+        "subject": words,
+        "task": words,
+        "proj": st.lists(words, min_size=1, max_size=2),
+        "number": st.lists(st.integers(0, 4), min_size=1, max_size=2),
+        "date_range": st.tuples(st.none() | days, st.none() | days),
+        "datasets": st.lists(names, min_size=1, max_size=3),
+        "dataset_qc_lte": st.sampled_from(LEVELS),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(TERMS, st.booleans())
+def test_search_gives_what_a_loop_gives(terms: dict[str, Any], wildcards: bool) -> None:
+    assert query.search(CATALOGUE, wildcards=wildcards, **terms) == naive(terms, wildcards)
+
+
+def test_datasets_of_few_sessions_are_found_like_those_of_all(catalogue: Catalogue) -> None:
+    """Few sessions take another way than many."""
+    everywhere = query.search(catalogue, datasets=["spikes.times.npy", ".*trials.*"])
+    one_by_one = [
+        eid
+        for eid in query.search(catalogue)
+        if (row := catalogue.session_frame.filter(eid=eid).to_dicts()[0])
+        and eid
+        in query.search(
+            catalogue,
+            subject=f"^{re.escape(row['subject'])}$",
+            date=row["date"],
+            number=row["number"],
+            lab=f"^{row['lab']}$",
+            datasets=["spikes.times.npy", ".*trials.*"],
+        )
+    ]
+    assert everywhere == one_by_one
+    assert 0 < len(everywhere) < len(catalogue.session_frame)
+
+
+def test_answers_come_as_text_uuids_or_rows(catalogue: Catalogue) -> None:
+    eids = query.search(catalogue, lab="cortexlab")
+    assert eids
+    assert query.search(catalogue, lab="cortexlab", uuids=True) == [UUID(eid) for eid in eids]
+    rows = query.search(catalogue, lab="cortexlab", details=True)
+    assert rows["eid"].to_list() == eids
+    assert set(rows["lab"]) == {"cortexlab"}
+
+
+def test_nothing_is_found_in_nothing() -> None:
+    empty = Catalogue.empty()
+    assert query.search(empty) == []
+    assert query.search(empty, lab="x", datasets="spikes.times.npy", date="2020-01-01") == []
+    assert query.list_subjects(empty) == []
+    assert query.session_paths(empty, [UUID(int=1)]) == [None]
+    assert query.search_insertions(empty, name="probe00") == []
+
+
+@pytest.mark.parametrize(
+    ("given_range", "expected"),
+    [
+        ("2020-01-02", (date(2020, 1, 2), date(2020, 1, 2))),
+        (date(2020, 1, 2), (date(2020, 1, 2), date(2020, 1, 2))),
+        (datetime(2020, 1, 2), (date(2020, 1, 2), date(2020, 1, 2))),
+        (datetime(2020, 1, 2, 12), (date(2020, 1, 3), date(2020, 1, 3))),
+        (np.datetime64("2020-01-02"), (date(2020, 1, 2), date(2020, 1, 2))),
+        (["2020-01-02"], (date(2020, 1, 2), date.max)),
+        (["2020-01-02", None], (date(2020, 1, 2), date.max)),
+        ((None, "2020-01-02"), (date.min, date(2020, 1, 2))),
+        (np.array(["2020-01-01", "2020-01-05"], "datetime64[D]"), (date(2020, 1, 1), date(2020, 1, 5))),
+        (pl.Series([date(2020, 1, 1), date(2020, 1, 5)]), (date(2020, 1, 1), date(2020, 1, 5))),
+        (["2020/01/02", "20200105"], (date(2020, 1, 2), date(2020, 1, 5))),
+        (["2020", "2021-05"], (date(2020, 1, 1), date(2021, 5, 1))),
+    ],
+)
+def test_a_range_of_dates_may_be_written_in_many_ways(given_range: Any, expected: tuple[date, date]) -> None:
+    assert date_range(given_range) == expected
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        ({"colour": "red"}, "subject"),
+        ({"dat": "x"}, "date_range"),
+        ({"date_range": "yesterday"}, "YYYY-MM-DD"),
+        ({"date_range": ["2020-01-01"] * 3}, "two of which"),
+        ({"number": "one"}, "whole number"),
+        ({"lab": 3}, "text"),
+        ({"subject": "("}, "regular expression"),
+        ({"datasets": "["}, "regular expression"),
+        ({"datasets": "x", "dataset_qc_lte": "BEST"}, "NOT_SET"),
+        ({"lab": "a", "laboratory": "b"}, "another spelling"),
+    ],
+)
+def test_terms_that_mean_nothing_say_what_would(catalogue: Catalogue, terms: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
+        query.search(catalogue, **terms)
+
+
+def test_paths_and_ids_lead_to_each_other(catalogue: Catalogue) -> None:
+    eids = query.search(catalogue)
+    paths = query.eids_to_paths(catalogue, [*eids, str(UUID(int=0))])
+    assert paths[-1] is None
+    row = catalogue.session_frame.filter(eid=eids[0]).to_dicts()[0]
+    lab = f"{row['lab']}/Subjects/" if row["lab"] else ""
+    assert str(paths[0]) == f"{lab}{row['subject']}/{row['date']}/{row['number']:03d}"
+    twins = catalogue.session_frame.group_by("subject", "date", "number").len().filter(pl.col("len") > 1)
+    unique = catalogue.session_frame.join(twins, on=["subject", "date", "number"], how="anti")["eid"].to_list()
+    named = [eid for eid in unique if catalogue.session_frame.filter(eid=eid)["subject"][0] == "KS005"]
+    for eid in named:
+        assert query.path2eid(catalogue, f"/data/{query.eid2path(catalogue, eid)}/alf/x.y.npy") == eid
+    assert named
+    assert query.path2eid(catalogue, "/data/nothing") is None
+
+
+def test_details_are_of_one_session(catalogue: Catalogue) -> None:
+    eid = next(e for e in query.search(catalogue) if len(catalogue.datasets().filter(eid=e).collect()))
+    assert query.get_details(catalogue, UUID(eid))["eid"].to_list() == [eid]
+    full = query.get_details(catalogue, eid, full=True)
+    assert full["rel_path"].to_list() == catalogue.datasets().filter(eid=eid).collect()["rel_path"].to_list()
+    assert full["subject"].n_unique() == 1
+    with pytest.raises(ALFObjectNotFound, match="00000000"):
+        query.get_details(catalogue, UUID(int=0))
+
+
+def test_insertions_are_searched_by_name_and_session(catalogue: Catalogue) -> None:
+    eids = query.search(catalogue, lab="cortexlab")
+    rows = [
+        {"pid": str(UUID(int=2 * i + j + 1)), "eid": eid, "name": f"probe0{j}", "model": "3B2"}
+        for i, eid in enumerate(catalogue.session_frame["eid"])
+        for j in (0, 1)
+    ]
+    with_insertions = catalogue.replace(insertions=pl.DataFrame(rows))
+    found = query.search_insertions(with_insertions, name="probe01", lab="cortexlab", details=True)
+    assert found["eid"].unique().sort().to_list() == sorted(eids)
+    assert set(found["name"]) == {"probe01"}
+    assert found["date"].is_sorted(descending=True)
+    pid = found["pid"][0]
+    assert query.pid2eid(with_insertions, pid) == (found["eid"][0], "probe01")
+    assert query.eid2pid(with_insertions, eids[0])["name"].to_list() == ["probe00", "probe01"]
+    assert query.pid2eid(with_insertions, UUID(int=10**9)) is None
+    with pytest.raises(InputError):
+        query.search_insertions(with_insertions, colour="red")
+
+
+def test_polars_and_sql_see_the_same_rows(catalogue: Catalogue) -> None:
+    by_sql = catalogue.sql("SELECT eid, COUNT(*) AS n FROM datasets WHERE qc <> 'CRITICAL' GROUP BY eid")
+    by_frame = catalogue.datasets().filter(pl.col("qc") != "CRITICAL").group_by("eid").len(name="n").collect()
+    assert by_sql.sort("eid").to_dicts() == by_frame.sort("eid").to_dicts()
+    few = catalogue.datasets().select("rel_path").head(3).collect()
+    assert few.to_dicts() == catalogue.dataset_table.frame(slice(0, 3), ["rel_path"]).to_dicts()
+    assert catalogue.insertions().collect().height == 0
+    ahead = catalogue.sessions().filter(pl.col("date") > date(2020, 1, 1) + timedelta(days=5)).collect()
+    assert set(ahead["eid"]) == set(query.search(catalogue, date=["2020-01-07", None]))
