@@ -18,6 +18,8 @@ from .tables.arguments import date_range, qc_name
 
 #: Terms of ONE-api that have another name at the server.
 REST_NAMES = {"laboratory": "lab", "project": "projects"}
+#: Other names of terms; `date` is a filter of insertions, where it would take a single day.
+OTHER_NAMES = {"lab": "laboratory", "project": "projects", "date": "date_range"}
 #: Terms where a list means that all of its members must hold: the server reads their comma lists so.
 ALL_OF = frozenset({"datasets", "dataset_types"})
 #: The session terms that every mode knows.
@@ -34,7 +36,7 @@ SESSION_TERMS = (
 INSERTION_TERMS = ("dataset", "laboratory", "number", "projects")
 EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api sends for an open end
 MOST_REQUESTS = 500
-_SCALARS = (str, bytes, int, float, UUID, date, datetime, QC)
+_SCALARS = (str, bytes, int, float, UUID, date, datetime, QC, Mapping)
 
 
 def complete(term: str, terms: Collection[str]) -> str:
@@ -64,7 +66,7 @@ def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, 
         if value is None:
             continue
         name = complete(term, terms)
-        name = {"lab": "laboratory", "project": "projects"}.get(name, name)
+        name = OTHER_NAMES.get(name, name)
         if name in out:
             raise InputError(f"{term!r} is another spelling of {name!r}, which is given too", argument=term)
         out[name] = value
@@ -136,7 +138,6 @@ CHECKS: dict[str, Callable[[Any, str], str]] = {
     "chronic_insertion": _uuid,
     "histology": _boolean,
     "django": django,
-    "date": lambda value, _: date_range(value)[0].isoformat(),
 }
 _SINGLE = frozenset(
     {"performance_lte", "performance_gte", "dataset_qc_lte", "histology", "django", "json", "extended_qc"}
@@ -213,10 +214,17 @@ def id_batches(ids: Iterable[str], size: int = 75) -> Iterable[list[str]]:
 def insertion_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
     """Turn completed terms of an insertions search into filters; `dataset` is a part of a dataset's name."""
     terms = dict(terms)
+    more = [django(terms["django"])] if terms.get("django") else []
     if (part := terms.pop("dataset", None)) is not None:
         if not isinstance(part, str):
             raise InputError.of("dataset", part, "text; use datasets= for a list")
-        terms["django"] = ",".join(filter(None, [terms.get("django"), f"datasets__name__icontains,{part}"]))
+        more.append(f"datasets__name__icontains,{part}")
+    if (days := terms.pop("date_range", None)) is not None:  # the endpoint has no such filter
+        first, last = date_range(days)
+        field = "session__start_time__date"
+        more.append(f"{field}__gte,{max(first, EARLIEST)},{field}__lte,{min(last, LATEST)}")
+    if more:
+        terms["django"] = ",".join(more)
     queries = rest_queries(terms)
     return [
         {{"projects": "project", "number": "experiment_number"}.get(k, k): v for k, v in q.items()}
