@@ -73,7 +73,7 @@ class PathPattern(NamedTuple):
 
 
 def _listed(value: str | Iterable[str], argument: str) -> list[str]:
-    values = [value] if isinstance(value, str) else list(value)
+    values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     for item in values:
         if not isinstance(item, str):
             raise InputError.of(argument, item, "text or a list of texts")
@@ -264,6 +264,8 @@ def resolve(
     ALFMultipleCollectionsFound, ALFMultipleRevisionsFound or ALFMultipleObjectsFound for more than one.
     Meant for the datasets of one session; an empty frame if none match.
     """
+    if policy not in ("exact", "last_before", "default"):
+        raise InputError.of("revision_policy", policy, ("exact", "last_before", "default"))
     if default_revisions_only or policy == "default":
         if "default_revision" not in datasets.columns:
             raise ALFError("these tables do not say which revisions are the default ones")

@@ -160,10 +160,11 @@ class Listing(Searching):
         """Give what `finish` makes of the datasets of one session, of each of several, or of all in the tables."""
         if eid is None or (isinstance(eid, str) and not eid):
             return await self._of_all(query_type, finish)
+        empty = _no_datasets()
+        finish(empty, True)  # refuses bad filters before any request
         eids, rebuild = await self._known_eids(eid, query_type)
         source = await self._source(query_type)
         found = await source.datasets(list(dict.fromkeys(eids)))
-        empty = _no_datasets()
 
         def finish_all() -> list[Any]:
             return [finish(found[one].datasets if one in found else empty, True) for one in eids]
