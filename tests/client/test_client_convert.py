@@ -1,0 +1,183 @@
+"""The names of sessions and insertions, each into each."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from one_async import ALFPath
+from one_async.emulator import Emulator
+from one_async.errors import ALFObjectNotFound, InputError
+
+from .faces import Face
+from .worlds import Row, World, day
+
+
+@pytest.fixture(scope="module")
+def session(recorded: World) -> Row:
+    return recorded.session("KS014", "2019-12-03", 2)
+
+
+@pytest.fixture(scope="module")
+def eid(session: Row) -> UUID:
+    return UUID(session["id"])
+
+
+PATH = "cortexlab/Subjects/KS014/2019-12-03/002"
+NAMES: list[Any] = [
+    PATH,
+    f"/data/{PATH}",
+    f"/data/{PATH}/alf/_ibl_trials.table.pqt",
+    f"https://data.test/{PATH}/alf/x.npy",
+    "C:\\data\\" + PATH.replace("/", "\\"),
+    Path("/data") / PATH,
+    PurePosixPath(PATH),
+    ALFPath(PATH),
+    "KS014/2019-12-03/002",
+    "KS014/2019-12-03/2",
+    "2019-12-03_2_KS014",
+    "2019-12-03_002_KS014",
+    {"subject": "KS014", "date": date(2019, 12, 3), "sequence": 2},
+    {"subject": "KS014", "date": "2019-12-03", "number": "002"},
+    {"subject": "KS014", "start_time": "2019-12-03T11:02:41", "number": 2, "lab": "cortexlab"},
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=str)
+def test_every_name_of_a_session_gives_its_eid(one: Face, eid: UUID, name: Any) -> None:
+    assert one.ask("to_eid", name) == eid
+
+
+def test_names_that_hold_the_eid_need_no_request(
+    one: Face, session: Row, eid: UUID, recorded_server: Emulator
+) -> None:
+    names = [eid, str(eid), str(eid).upper(), f"https://alyx.test/sessions/{eid}", session, {"eid": eid}]
+    assert one.ask("to_eid", names) == [eid] * 6
+    assert len(recorded_server.requests) == 0
+
+
+def test_shapes_are_kept_and_names_looked_up_together(
+    one: Face, recorded: World, recorded_server: Emulator
+) -> None:
+    one.ask("alyx.clear_rest_cache")
+    one.ask("search_terms")
+    recorded_server.requests.reset()
+    sessions = recorded.sessions
+    refs = [f"{day(s)}_{s['number']}_{s['subject']}" for s in sessions]
+    eids = [UUID(s["id"]) for s in sessions]
+    nested = [refs[:4], [[refs[4]], None, "2001-01-01_1_KS014"], [], eids[5], *refs[6:]]
+    assert one.ask("to_eid", nested) == [eids[:4], [[eids[4]], None, None], [], eids[5], *eids[6:]]
+    assert recorded_server.requests.count("/sessions") == 1
+    assert one.ask("to_eid", []) == []
+    assert one.ask("to_eid", None) is None
+    assert one.ask("to_eid", id=refs[0], cache_dir="/anywhere") == eids[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        5,
+        1.5,
+        b"KS014/2019-12-03/002",
+        "KS014",
+        "",
+        "2019-12-03",
+        {"subject": "KS014"},
+        ["x"],
+        "KS014/2019-13-41/001",
+    ],
+    ids=str,
+)
+def test_what_names_no_session_is_refused(one: Face, recorded_server: Emulator, name: Any) -> None:
+    with pytest.raises(InputError, match="accepted"):
+        one.ask("to_eid", name)
+    assert len(recorded_server.requests) == 0
+
+
+def test_paths(one: Face, session: Row, eid: UUID) -> None:
+    path = one.ask("eid2path", eid)
+    assert isinstance(path, ALFPath)
+    assert path == ALFPath(one.look("cache_dir")) / PATH
+    assert one.ask("eid2path", [str(eid), UUID(int=1)]) == [path, None]
+    assert one.ask("path2eid", path) == eid
+    assert one.ask("path2eid", [str(path), path / "alf" / "x.y.npy", "/no/session"]) == [eid, eid, None]
+    for wrong in (5, None):
+        with pytest.raises(InputError):
+            one.ask("path2eid", wrong)
+    for wrong in ("KS014", 5, None):
+        with pytest.raises(InputError):
+            one.ask("eid2path", wrong)
+
+
+def test_references(one: Face, eid: UUID) -> None:
+    ref = {"subject": "KS014", "date": date(2019, 12, 3), "sequence": 2}
+    assert one.ask("eid2ref", eid) == ref
+    assert one.ask("eid2ref", eid, parse=False) == {
+        "subject": "KS014",
+        "date": "2019-12-03",
+        "sequence": "002",
+    }
+    assert one.ask("eid2ref", [eid, PATH], as_dict=False) == ["2019-12-03_2_KS014"] * 2
+    assert one.ask("ref2eid", ref) == eid
+    assert one.ask("ref2eid", ["2019-12-03_2_KS014", "2019-12-03_002_KS014"]) == [eid, eid]
+    assert one.ask("ref2path", "2019-12-03_2_KS014") == one.ask("eid2path", eid)
+    for unknown in ("2001-01-01_1_KS014", ["2019-12-03_2_KS014", "2019-12-03_9_KS014"]):
+        with pytest.raises(ALFObjectNotFound):
+            one.ask("ref2eid", unknown)
+    for wrong in ("KS014", {"subject": "KS014"}, {"subject": "KS014", "date": "someday", "number": 1}):
+        with pytest.raises(InputError):
+            one.ask("ref2eid", wrong)
+
+
+def test_pure_helpers(one: Face) -> None:
+    assert one.look("is_exp_ref")(["2019-12-03_2_KS014", "x"]) == [True, False]
+    parts = {"subject": "KS014", "date": date(2019, 12, 3), "sequence": 2}
+    assert one.look("ref2dict")("2019-12-03_2_KS014") == parts
+    assert one.look("dict2ref")(parts) == "2019-12-03_2_KS014"
+    assert one.look("path2ref")(PATH, as_dict=False) == "2019-12-03_002_KS014"
+
+
+def test_insertions_of_sessions(one: Face, recorded: World) -> None:
+    rows = recorded.rows("insertions")
+    two = recorded.session("KS014", "2020-02-18")["id"]
+    none = recorded.session("KS046", "2024-12-31")["id"]
+    mine = sorted((row["name"], UUID(row["id"])) for row in rows if row["session"] == two)
+    pids, names = one.ask("eid2pid", two)
+    assert [*zip(names, pids, strict=True)] == mine
+    assert one.ask("eid2pid", none) == (None, None)
+    assert one.ask("eid2pid", none, details=True) == (None, None, None)
+    assert one.ask("eid2pid", [two, [none]]) == [(pids, names), [(None, None)]]
+    assert one.ask("eid2pid", "KS014/2020-02-18/001") == (pids, names)
+    assert [row["name"] for row in one.ask("eid2pid", two, details=True)[2]] == names
+    assert one.ask("eid2pid", two, name="probe01") == ([pids[1]], ["probe01"])
+    assert one.ask("eid2pid", [two, none], name="probe01") == [([pids[1]], ["probe01"]), (None, None)]
+
+
+def test_sessions_of_insertions(one: Face, recorded: World) -> None:
+    rows = recorded.rows("insertions")
+    pairs = [(UUID(row["session"]), row["name"]) for row in rows]
+    assert one.ask("pid2eid", [row["id"] for row in rows]) == pairs
+    assert one.ask("pid2eid", UUID(rows[0]["id"])) == pairs[0]
+    assert one.ask("pid2eid", [[rows[0]["id"]], UUID(int=9)]) == [[pairs[0]], (None, None)]
+    for wrong in ("probe00", 5, None):
+        with pytest.raises(InputError):
+            one.ask("pid2eid", wrong)
+    for wrong in ("KS014", 5):
+        with pytest.raises(InputError):
+            one.ask("eid2pid", wrong)
+
+
+def test_all_eids_in_one_request_each(one: Face, recorded: World, recorded_server: Emulator) -> None:
+    eids = recorded.eids()
+    one.ask("alyx.clear_rest_cache")
+    one.ask("search_terms")
+    recorded_server.requests.reset()
+    one.ask("eid2path", eids)
+    one.ask("eid2pid", eids)
+    one.ask("get_details", eids)
+    assert recorded_server.requests.count("/sessions") == 1
+    assert recorded_server.requests.count("/insertions") == 1
