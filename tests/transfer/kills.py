@@ -63,5 +63,6 @@ def kill_until(file: Path, root: Path, hashes: dict[str, str], kills: int, longe
     assert worker.returncode == 0, said
     assert wrong_files(root, hashes) == []
     assert all((root / path).exists() for path in hashes)
-    assert [p.name for p in root.rglob("*") if p.name.startswith(".")] == []
+    # A folder of .claims whose owner was killed before it had signed it stays until the next run.
+    assert [p.name for p in root.rglob("*") if p.name.endswith((".part", ".claim"))] == []
     return hits
