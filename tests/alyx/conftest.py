@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from one_async.alyx import retrying
 from one_async.alyx.rest import AsyncAlyxClient
 from one_async.emulator import Emulator
 
@@ -15,6 +16,11 @@ from .servers import RECORDS
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "FIRST_WAIT", 0.02)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import warnings
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,14 @@ from starlette.routing import Route
 from one_async.alyx.caching import max_age, no_cache
 from one_async.alyx.rest import AsyncAlyxClient
 from one_async.emulator import Emulator
-from one_async.errors import AnswerError, InputError, ServerUnreachable, StaleAnswerWarning, StatusError
+from one_async.errors import (
+    AnswerError,
+    ConfigurationError,
+    InputError,
+    ServerUnreachable,
+    StaleAnswerWarning,
+    StatusError,
+)
 
 from .servers import SCHEMA, serving
 
@@ -385,6 +393,34 @@ async def test_own_writes_are_seen(make: Any) -> None:
     assert asked.count("GET /labs") == 1
 
 
+async def test_a_servers_own_policy_is_obeyed(make: Any) -> None:
+    asked: list[str] = []
+
+    async def described(request: Request) -> Response:
+        return Response(SCHEMA.read_bytes(), media_type="application/json")
+
+    async def token(request: Request) -> JSONResponse:
+        return JSONResponse({"token": "t" * 40})
+
+    async def labs(request: Request) -> Response:
+        asked.append(request.headers.get("if-none-match", ""))
+        headers = {"cache-control": "max-age=0", "etag": '"one"'}
+        if asked[-1] == '"one"':
+            return Response(status_code=304, headers=headers)
+        return JSONResponse([{"name": "cortexlab"}], headers=headers)
+
+    async def tags(request: Request) -> Response:
+        asked.append("tags")
+        return JSONResponse([], headers={"cache-control": "no-store"})
+
+    routes = [Route("/api/schema", described), Route("/auth-token", token, methods=["POST"])]
+    with serving(Starlette(routes=[*routes, Route("/labs", labs), Route("/tags", tags)])) as url:
+        async with make(url) as alyx:
+            assert [await alyx.rest("labs", "list") for _ in range(3)] == [[{"name": "cortexlab"}]] * 3
+            assert [await alyx.rest("tags", "list") for _ in range(2)] == [[], []]
+    assert asked == ["", '"one"', '"one"', "tags", "tags"]
+
+
 async def test_clear_rest_cache(server: Emulator, make: Any) -> None:
     async with make(server) as alyx:
         await alyx.rest("labs", "list")
@@ -418,3 +454,42 @@ def test_expiries_that_mean_nothing_are_refused(given: Any) -> None:
         max_age(given)
     with pytest.raises(InputError):
         AsyncAlyxClient("http://alyx.test", default_expiry=given)
+
+
+async def test_a_redis_that_is_away_is_no_error_and_no_cache(
+    server: Emulator, make: Any, anyio_backend: str
+) -> None:
+    async with make(server, cache_storage="redis://127.0.0.1:1/0") as alyx:
+        if anyio_backend == "trio":
+            with pytest.raises(ConfigurationError, match="asyncio"):
+                await alyx.rest("labs", "list")
+            return
+        assert len(await alyx.rest("labs", "list")) == 3
+        assert len(await alyx.rest("labs", "list")) == 3
+        await alyx.clear_rest_cache()
+    assert server.requests.count("/labs") == 2
+
+
+def test_a_cache_storage_that_is_unknown_is_refused() -> None:
+    with pytest.raises(InputError):
+        AsyncAlyxClient("http://alyx.test", cache_storage="memcached://x")
+
+
+async def test_many_processes_share_one_file(server: Emulator, make: Any, tmp_path: Path) -> None:
+    """Eight clients, each with a connection of its own to the file, as eight processes have them."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(make(server)) for _ in range(8)]
+
+        async def ask(alyx: AsyncAlyxClient, name: str) -> None:
+            assert (await alyx.rest("subjects", "read", id=name))["nickname"] == name
+
+        for _ in range(3):
+            async with anyio.create_task_group() as tasks:
+                for alyx in clients:
+                    for name in ("KS014", "KS023", "KS046"):
+                        tasks.start_soon(ask, alyx, name)
+    assert not list((tmp_path / "cache" / ".rest").glob("*.damaged"))
+    with sqlite3.connect(cache_file(tmp_path)) as file:
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert file.execute("SELECT count(*) FROM answers WHERE endpoint = 'subjects'").fetchone() == (3,)
+    file.close()

@@ -115,6 +115,22 @@ async def test_a_hung_server_hangs_nobody(server: Emulator, make: Any) -> None:
     assert rule.hits == 2
 
 
+async def test_a_dead_server_is_found_out_once_for_all_tasks(make: Any) -> None:
+    async with make("http://127.0.0.1:9") as alyx:
+        failed: list[OneError] = []
+
+        async def ask(n: int) -> None:
+            with pytest.raises(ServerUnreachable) as caught:
+                await alyx.rest("subjects", "read", id=str(n))
+            failed.append(caught.value)
+
+        with anyio.fail_after(20):  # five attempts a task, one task after the other, would take minutes
+            async with anyio.create_task_group() as tasks:
+                for n in range(300):
+                    tasks.start_soon(ask, n)
+    assert len(failed) == 300
+
+
 async def test_a_refused_request_makes_all_wait(server: Emulator, make: Any) -> None:
     async with make(server) as alyx:
         await alyx.schema()

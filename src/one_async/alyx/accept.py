@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin
 
-import anyio
-
 from one_async.alyx import caching
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import Terms
+from one_async.alyx.flights import Flights
 from one_async.alyx.http import (
     STORED,
     Login,
     Retry,
-    ShelfStorage,
     Stamp,
-    Storage,
     Transport,
     hishel,
     httpx,
@@ -28,7 +24,8 @@ from one_async.alyx.http import (
 )
 from one_async.alyx.login import Credentials
 from one_async.alyx.retrying import Timeouts
-from one_async.errors import AnswerError, OneError, ServerUnreachable, StatusError
+from one_async.alyx.storage import Storage
+from one_async.errors import AnswerError, ServerUnreachable, StatusError
 
 #: Attempts where an old answer is at hand if nobody answers.
 HASTY = 3
@@ -36,15 +33,6 @@ HASTY = 3
 
 def _asked(response: httpx.Response) -> float:
     return float(response.headers.get(STORED, 0.0))
-
-
-class _Flight:
-    __slots__ = ("answer", "done", "error")
-
-    def __init__(self) -> None:
-        self.done = anyio.Event()
-        self.answer: httpx.Response | None = None
-        self.error: OneError | None = None
 
 
 class Accept(Transport):
@@ -56,7 +44,7 @@ class Accept(Transport):
 
     def __init__(self, cache: Transport, around: Transport) -> None:
         self.cache, self.around = cache, around
-        self._flights: dict[tuple[str, float], _Flight] = {}
+        self._flights: Flights[httpx.Response] = Flights()
         self._written: dict[str, float] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -69,25 +57,11 @@ class Accept(Transport):
             return await self._answer(request, terms)
         # A write begins a new generation: who asks after it does not join an answer from before.
         key = (str(request.url), self._written.get(caching.endpoint_of(str(request.url)), 0.0))
-        while (flight := self._flights.get(key)) is not None:
-            await flight.done.wait()
-            if flight.error is not None:
-                raise copy.copy(flight.error)
-            if flight.answer is not None and (
-                self._young(flight.answer, terms) or "stale" in flight.answer.extensions
-            ):
-                return flight.answer
-        flight = self._flights[key] = _Flight()
-        try:
-            flight.answer = await self._answer(request, terms)
-            return flight.answer
-        except OneError as error:
-            flight.error = error
-            raise
-        finally:  # if cancelled, the next in line asks itself
-            if self._flights.get(key) is flight:
-                del self._flights[key]
-            flight.done.set()
+        return await self._flights.share(
+            key,
+            lambda: self._answer(request, terms),
+            lambda answer: self._young(answer, terms) or "stale" in answer.extensions,
+        )
 
     async def _answer(self, request: httpx.Request, terms: Terms) -> httpx.Response:
         try:
@@ -199,11 +173,8 @@ class Stack:
         """Make stored answers stale that a write to this address changed."""
         endpoints = caching.changed_by(caching.endpoint_of(url))
         self.top.written(endpoints)
-        if isinstance(self.storage, ShelfStorage):
-            await self.storage.shelf.expire(endpoints)
+        await self.storage.expire(endpoints)
 
     async def clear(self) -> None:
         """Forget all stored answers of this user."""
-        self.top.written(frozenset({""}))
-        if isinstance(self.storage, ShelfStorage):
-            await self.storage.shelf.clear()
+        await self.storage.clear()

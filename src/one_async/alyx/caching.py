@@ -169,9 +169,13 @@ def one_warning() -> Iterator[None]:
 # ---- where answers are kept -------------------------------------------------------------------------------
 
 
+def user_key(base_url: str, user: str) -> str:
+    """Give what tells apart the answers of one server to one user, without telling who that is."""
+    return hashlib.sha256(f"one_async REST cache\0{base_url}\0{user}".encode()).hexdigest()[:20]
+
+
 def cache_file(folder: Path, base_url: str, user: str) -> Path:
     """Name the file that keeps the answers of one server to one user; the name tells neither token nor user."""
-    host = (urlsplit(base_url).netloc or "server").rpartition("@")[2]
+    host = urlsplit(base_url).netloc
     safe = "".join(c if c.isalnum() or c in ".-" else "_" for c in host)
-    digest = hashlib.sha256(f"one_async REST cache\0{base_url}\0{user}".encode()).hexdigest()
-    return folder / ".rest" / f"{safe}-{digest[:20]}.sqlite"
+    return folder / ".rest" / f"{safe}-{user_key(base_url, user)}.sqlite"

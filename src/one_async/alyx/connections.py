@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import anyio
 
 from one_async.alyx import caching
 from one_async.alyx.accept import Stack
-from one_async.alyx.http import Login, Network, Retry, ShelfStorage, Storage, Transport
+from one_async.alyx.flights import Flights
+from one_async.alyx.http import Login, Network, Retry, Transport
 from one_async.alyx.login import Credentials
 from one_async.alyx.retrying import Timeouts
+from one_async.alyx.schema import Schema
 from one_async.alyx.shelf import Shelf
+from one_async.alyx.storage import RedisStorage, ShelfStorage, Storage
 from one_async.alyx.wire import HttpWire
+from one_async.errors import ConfigurationError
 
 
 class Connections:
@@ -30,7 +35,7 @@ class Connections:
     ) -> None:
         self._base_url, self._credentials, self._timeouts = base_url, credentials, timeouts
         self._cache_dir, self._cache_storage = cache_dir, cache_storage
-        self.lock = anyio.Lock()
+        self.schemas: Flights[Schema] = Flights()
         self._opening = anyio.Lock()
         self.slots = anyio.CapacityLimiter(max_connections)
         self.retry = Retry(Network(base_url, timeouts.total, transport), self.slots)
@@ -54,6 +59,14 @@ class Connections:
         return (await self.stack()).login
 
     def _storage(self, user: str) -> Storage:
+        if self._cache_storage is not None:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError as error:
+                raise ConfigurationError(
+                    "a Redis cache works on asyncio alone; leave cache_storage out"
+                ) from error
+            return RedisStorage(self._cache_storage, caching.user_key(self._base_url, user))
         folder = self._cache_dir
         return ShelfStorage(
             Shelf(None if folder is None else caching.cache_file(folder, self._base_url, user))

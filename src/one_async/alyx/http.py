@@ -7,16 +7,12 @@ Stamp upwards an answer has a good status and JSON in it; everything else has be
 from __future__ import annotations
 
 import email.utils
-import json
 import ssl
 import time
 import urllib.request
 from collections import deque
-from collections.abc import AsyncIterator
-from dataclasses import replace
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import anyio
 import anyio.to_thread
@@ -28,7 +24,6 @@ from one_async.alyx import caching
 from one_async.alyx.answers import check_status, detail_of, is_invalid_token, parse
 from one_async.alyx.login import Credentials
 from one_async.alyx.retrying import ATTEMPTS, PATIENCE, SAFE, Timeouts, attempts, backoff, retry_after
-from one_async.alyx.shelf import Kept, Shelf, head_of
 from one_async.errors import (
     AnswerError,
     InputError,
@@ -291,72 +286,3 @@ class Stamp(Transport):
 
     async def aclose(self) -> None:
         await self.inner.aclose()
-
-
-# ---- Cache ------------------------------------------------------------------------------------------------
-
-
-class ShelfStorage(Storage):
-    """A hishel storage on a Shelf: one answer for each key, the newest.
-
-    Of the request only what ``Vary`` names is kept, so no credentials even if a layer is moved.
-    """
-
-    def __init__(self, shelf: Shelf) -> None:
-        super().__init__()
-        self.shelf = shelf
-
-    async def create_entry(
-        self,
-        request: hishel.Request,
-        response: hishel.Response,
-        key: str,
-        *,
-        ttl: float | None = None,
-        tti: float | None = None,
-    ) -> hishel.Entry:
-        stream = cast("AsyncIterator[bytes]", response.stream)
-        body = b"".join([chunk async for chunk in stream])
-        varying = {name.strip().lower() for name in response.headers.get("vary", "").split(",")} - {
-            "authorization"
-        }
-        asked = {name: values for name, values in lists(request.headers).items() if name.lower() in varying}
-        head = head_of(request.url, request.method, asked, response.status_code, lists(response.headers))
-        id = bytes.fromhex(key[:32])
-        kept = Kept(
-            id, caching.endpoint_of(request.url), float(response.headers.get(STORED, time.time())), head, body
-        )
-        await self.shelf.put(kept)
-        return hishel.Entry(
-            id=UUID(bytes=id), request=request, response=replace(response, stream=one_chunk(body))
-        )
-
-    async def get_entries(self, key: str) -> list[hishel.Entry]:
-        kept = await self.shelf.get(bytes.fromhex(key[:32]))
-        if kept is None:
-            return []
-        url, method, asked, status, said = json.loads(kept.head)
-        request = hishel.Request(method=method, url=url, headers=hishel.Headers(asked))
-        response = hishel.Response(status, hishel.Headers(said), one_chunk(kept.body))
-        return [hishel.Entry(id=UUID(bytes=kept.id), request=request, response=response)]
-
-    async def update_headers(self, id: UUID, headers: hishel.Headers) -> None:
-        def change(head: bytes) -> bytes:
-            url, method, asked, status, _ = json.loads(head)
-            return head_of(url, method, asked, status, lists(headers))
-
-        await self.shelf.set_head(id.bytes, float(headers.get(STORED, time.time())), change)
-
-    async def remove_entry(self, id: UUID) -> None:
-        await self.shelf.remove(id.bytes)
-
-    async def close(self) -> None:
-        await self.shelf.close()
-
-
-def lists(headers: hishel.Headers) -> dict[str, list[str]]:
-    return {name: headers.get_list(name) or [] for name in headers}
-
-
-async def one_chunk(body: bytes) -> AsyncIterator[bytes]:
-    yield body

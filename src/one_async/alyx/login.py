@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import anyio.to_thread
 
+from one_async.alyx.flights import Flights
 from one_async.errors import ConfigurationError, LoginError
 from one_async.types import TokenStore
 
@@ -35,6 +36,7 @@ class Credentials:
         self._store = store
         self._looked = token is not None
         self._lock = anyio.Lock()
+        self._flights: Flights[str] = Flights()
         self._refusal: LoginError | None = None
 
     def __repr__(self) -> str:
@@ -42,7 +44,7 @@ class Credentials:
 
     def rebind(self) -> None:
         """Belong to the event loop that is running now."""
-        self._lock = anyio.Lock()
+        self._lock, self._flights = anyio.Lock(), Flights()
 
     async def identify(self) -> str:
         """Give what tells this user's answers from others', before any request; looks into the token store once.
@@ -60,6 +62,9 @@ class Credentials:
         """Give the token: the one at hand, the stored one, or a new one for the password."""
         if self.token is not None:
             return self.token
+        return await self._flights.share("obtain", lambda: self._obtain(ask))
+
+    async def _obtain(self, ask: Ask) -> str:
         async with self._lock:
             await self._look()
             if self.token is None:
@@ -68,6 +73,9 @@ class Credentials:
 
     async def renew(self, refused: str, ask: Ask) -> str:
         """Give another token than the refused one; tasks that were refused together log in once."""
+        return await self._flights.share(("renew", refused), lambda: self._renew(refused, ask))
+
+    async def _renew(self, refused: str, ask: Ask) -> str:
         async with self._lock:
             if self.token == refused:
                 self.token = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
@@ -67,6 +68,8 @@ class AsyncAlyxClient:
         self._base_url = base_of(base_url)
         if max_connections < 1:
             raise InputError.of("max_connections", max_connections, "1 or more")
+        if cache_storage is not None and not cache_storage.startswith(("redis://", "rediss://", "unix://")):
+            raise InputError.of("cache_storage", cache_storage, "redis://…, rediss://…, or None for a file")
         self._cache_dir = None if cache_dir is None else Path(cache_dir)
         self._cache_storage = cache_storage
         self._max_connections = max_connections
@@ -156,8 +159,7 @@ class AsyncAlyxClient:
         """
         if token is not None or (username is not None and username != self.user):
             connections = self._open()
-            name = username if token is None else username or None
-            self._credentials = Credentials(self._base_url, name, password, token, self._token_store)
+            self._credentials = Credentials(self._base_url, username, password, token, self._token_store)
             await connections.switch(self._credentials)
             password = None
         if token is None:
@@ -299,14 +301,16 @@ class AsyncAlyxClient:
 
     async def schema(self) -> Schema:
         """Give what the server documents; asked once a week, and kept in memory beside the cache."""
-        connections = self._open()
-        async with connections.lock:
-            now = anyio.current_time()
-            if self._schema is None or now - self._schema[1] > SCHEMA_EXPIRY.total_seconds():
-                terms = self._terms(SCHEMA_EXPIRY, False)
-                answer = await self._ask("GET", self._url(ADDRESS), terms=terms, headers=HEADERS)
-                self._schema = (Schema(answer.json), now)
-            return self._schema[0]
+        if self._schema is None or time.monotonic() - self._schema[1] > SCHEMA_EXPIRY.total_seconds():
+            return await self._open().schemas.share("schema", self._ask_schema)
+        return self._schema[0]
+
+    async def _ask_schema(self) -> Schema:
+        answer = await self._ask(
+            "GET", self._url(ADDRESS), terms=self._terms(SCHEMA_EXPIRY, False), headers=HEADERS
+        )
+        self._schema = (Schema(answer.json), time.monotonic())
+        return self._schema[0]
 
     async def list_endpoints(self) -> list[str]:
         """Name all endpoints that the server documents, sorted."""

@@ -13,6 +13,8 @@ from one_async.errors import InputError, ServerUnreachable
 ATTEMPTS, SLOW_ATTEMPTS = 5, 2
 #: Seconds that one request waits, all in all, because the server says so.
 PATIENCE = 300.0
+#: Seconds before the second attempt and, doubled each time, at most before a later one.
+FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 #: What may be repeated though the server may have seen it.
 SAFE = frozenset({"GET", "HEAD"})
 
@@ -52,8 +54,8 @@ def attempts(method: str, error: ServerUnreachable) -> int:
 
 
 def backoff(attempt: int) -> float:
-    """Give the seconds before the next attempt: doubling from 0.2 to 5, half of it by chance."""
-    return min(0.1 * 2.0**attempt, 5.0) * random.uniform(0.5, 1.0)
+    """Give the seconds before the next attempt, half of them by chance."""
+    return min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT) * random.uniform(0.5, 1.0)
 
 
 def retry_after(value: str, default: float) -> float:
