@@ -82,10 +82,10 @@ class Catalogue:
     pending: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, tables_dir: str | Path, *, convert: bool = True) -> Catalogue:
+    def open(cls, tables_dir: str | Path, *, convert: bool | None = None) -> Catalogue:
         """Open the tables of a folder, by memory map where their fast form is there or can be made.
 
-        ``convert=False`` makes no fast form. Raises TablesNotFound where there are none, and TablesDamaged, naming
+        ``convert``: None makes the fast form where it is worth it, True always, False never. Raises TablesNotFound where there are none, and TablesDamaged, naming
         the file, for one that cannot be read.
         """
         folder = Path(tables_dir)

@@ -1,0 +1,97 @@
+"""Tables of a folder say what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from pathlib import Path
+
+import pytest
+
+from one_async.errors import InputError, TablesWarning
+from one_async.tables import listing, query
+from one_async.tables.build import build_tables, make_parquet_db, remove_missing_datasets
+from one_async.tables.catalogue import Catalogue
+
+FILES = [
+    "cortexlab/Subjects/KS005/2020-01-01/001/alf/spikes.times.npy",
+    "cortexlab/Subjects/KS005/2020-01-01/001/alf/#2020-02-01#/spikes.times.npy",
+    "cortexlab/Subjects/KS005/2020-01-01/001/_ibl_experiment.description.yaml",
+    "cortexlab/Subjects/KS005/2020-01-01/001/notes.txt",
+    "cortexlab/Subjects/ZM_1/2020-01-02/002/alf/spikes.times.npy",
+    "cortexlab/Subjects/ZM_1/2020-01-03/001/empty of datasets.txt",
+]
+NAMESPACE = uuid.UUID(int=5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    for name in FILES:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return root
+
+
+def test_rows_and_ids_come_from_paths(folder: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    built = build_tables(
+        folder, hash_files=True, namespace=NAMESPACE, progress=lambda done, total: seen.append((done, total))
+    )
+    eids = query.search(built)
+    assert sorted(map(str, query.eids_to_paths(built, eids))) == sorted({"/".join(f.split("/")[:5]) for f in FILES})
+    eid = str(uuid.uuid3(NAMESPACE, "cortexlab/KS005/2020-01-01/001"))
+    rows = listing.list_datasets(built, eid, details=True)
+    assert set(rows["rel_path"]) == {f.split("/", 5)[5] for f in FILES[:3]}
+    times = rows.filter(rel_path="alf/spikes.times.npy").to_dicts()[0]
+    assert times["hash"] == hashlib.md5(FILES[0].encode()).hexdigest()
+    assert times["file_size"] == len(FILES[0])
+    assert times["did"] == str(uuid.uuid3(NAMESPACE, "alf/spikes.times.npy"))
+    assert seen == [(n, 4) for n in range(1, 5)]
+
+
+def test_tables_are_written_and_open(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    files = make_parquet_db(folder, out, lab="cortexlab")
+    assert [file.name for file in files] == ["sessions.pqt", "datasets.pqt"]
+    opened = Catalogue.open(out)
+    assert set(opened.dataset_table.frame()["hash"]) == {""}
+    assert opened.meta.origin == {str(folder.resolve())}
+    ids = [uuid.UUID(eid) for eid in query.search(opened)]
+    assert {eid.version for eid in ids} == {3}
+
+
+def test_ids_may_stay_paths(folder: Path) -> None:
+    built = build_tables(folder, hash_ids=False)
+    assert query.search(built, subject="KS") == ["cortexlab/KS005/2020-01-01/001"]
+    assert "alf/spikes.times.npy" in listing.list_datasets(built, "cortexlab/KS005/2020-01-01/001")
+
+
+def test_a_lab_that_folders_contradict_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match="cortexlab"):
+        build_tables(folder, lab="mainenlab")
+    with pytest.raises(InputError, match="exists"):
+        build_tables(folder / "nowhere")
+
+
+def test_nothing_found_is_a_warning(tmp_path: Path) -> None:
+    with pytest.warns(TablesWarning, match="no sessions|no datasets"):
+        assert query.search(build_tables(tmp_path)) == []
+
+
+def test_only_what_the_tables_lack_is_removed(folder: Path) -> None:
+    make_parquet_db(folder)
+    known = folder / "cortexlab/Subjects/KS005/2020-01-01/001/alf"
+    unknown = folder / "cortexlab/Subjects/new/2021-01-01/001"
+    (unknown / "alf").mkdir(parents=True)
+    doomed = [known / "extra.times.npy", unknown / "alf/spikes.times.npy"]
+    for path in doomed:
+        path.write_text("x")
+    assert remove_missing_datasets(folder) == sorted([*doomed, unknown])
+    assert all(path.exists() for path in doomed)
+    remove_missing_datasets(folder, dry=False)
+    assert not any(path.exists() for path in doomed)
+    assert not (folder / "cortexlab/Subjects/new").exists()
+    assert all((folder / name).exists() for name in FILES)
