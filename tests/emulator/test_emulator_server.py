@@ -232,14 +232,15 @@ def test_unstable_paging_repeats_and_loses_rows(world: World) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_python_dash_m() -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_python_dash_m(signum: int) -> None:
     command = [sys.executable, "-m", "one_async.emulator", "--records", str(DATA), "--json", "--latency", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         said = json.loads(process.stdout.readline())
         login = {"username": "demo", "password": said["logins"]["demo"]}
         assert httpx.post(f"{said['url']}/auth-token", json=login).status_code == 200
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, signum)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "", "")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -266,7 +268,17 @@ def serve(
             for user, password in logins.items():
                 rights = "reads only" if user in emulator.app.read_only else "reads and writes"
                 say(f"  {user} / {password}  ({rights})")
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            return
+        with stopped_by_signals() as stop:
+            stop.wait()
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """Give an event that SIGINT and SIGTERM set (a shell's background jobs ignore SIGINT unless told so)."""
+    stop = threading.Event()
+    before = {which: signal.signal(which, lambda *_: stop.set()) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
