@@ -36,8 +36,8 @@ __all__ = ["Credentials", "Opener", "judge", "over_http", "receive"]
 #: Starts a request for a file from an offset on.
 Opener = Callable[[int], AbstractAsyncContextManager[ByteStream]]
 
-_BATCH = 256 * 1024
-_MOST = 1024 * 1024
+_BATCH = 1024 * 1024
+_MOST = 2 * 1024 * 1024
 _PATIENCE = 0.05
 _RANGE = re.compile(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)", re.IGNORECASE)
 
@@ -169,7 +169,8 @@ async def _pour(
                 chunks = await _closing(stack, stream.chunks())
                 async for chunk in chunks:
                     now = anyio.current_time()
-                    scope.deadline = now + stall
+                    if scope.deadline - now < stall * 0.9:  # each change costs the event loop a timer
+                        scope.deadline = now + stall
                     part.add(chunk)
                     advance(len(chunk))
                     if part.buffered >= _MOST and writer.busy:
