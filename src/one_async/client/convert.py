@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
 
@@ -62,21 +63,23 @@ class Converting(Core):
         return [str(known) for known in eids], rebuild
 
     @overload
-    async def eid2path(self, eid: UUID | str, query_type: Mode | None = None) -> ALFPath | None: ...
+    async def eid2path(
+        self, eid: UUID | str | PurePath | Mapping[str, Any], query_type: Mode | None = None
+    ) -> ALFPath | None: ...
     @overload
     async def eid2path(self, eid: list[Any], query_type: Mode | None = None) -> list[ALFPath | None]: ...
     async def eid2path(self, eid: Any, query_type: Mode | None = None) -> Any:
         """Give the local path of a session, ``CACHE_DIR/lab/Subjects/subject/yyyy-mm-dd/nnn``, whether or not it exists.
 
-        Of a list, a list; None for a session that is not known.
+        Takes whatever names a session. Of a list, a list; None for a session that is not known.
         """
         values, rebuild = ids.flatten(eid)
-        eids = [str(ids.as_uuid(value, "eid")) for value in values]
+        eids = [known and str(known) for known in await self.to_eid(values, query_type=query_type)]
         source = await self._source(query_type)
-        frame = await source.sessions(list(dict.fromkeys(eids)))
+        frame = await source.sessions(list(dict.fromkeys(filter(None, eids))))
         root = ALFPath(self.cache_dir)
         paths = {row["eid"]: root / ids.session_folder(row) for row in frame.iter_rows(named=True)}
-        return rebuild([paths.get(one) for one in eids])
+        return rebuild([paths.get(one) if one else None for one in eids])
 
     async def path2eid(self, path_obj: Any, query_type: Mode | None = None) -> Any:
         """Give the eid of the session that a path or URL lies in; None if there is none. Of a list, a list."""
