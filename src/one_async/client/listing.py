@@ -8,7 +8,7 @@ import anyio.to_thread
 
 from ..alf.match import Filename, Pattern, collections_of, resolve, revisions_of
 from ..alf.spec import QC
-from ..errors import InputError
+from ..errors import ALFObjectNotFound, InputError
 from .search import Searching
 
 if TYPE_CHECKING:
@@ -165,6 +165,9 @@ class Listing(Searching):
         eids, rebuild = await self._known_eids(eid, query_type)
         source = await self._source(query_type)
         found = await source.datasets(list(dict.fromkeys(eids)))
+        missing = [one for one in eids if one not in found]
+        if missing and self._check_mode(query_type) != "local":
+            raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
 
         def finish_all() -> list[Any]:
             return [finish(found[one].datasets if one in found else empty, True) for one in eids]
