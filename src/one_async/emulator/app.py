@@ -97,7 +97,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or misbehave as the faults ask for."""
         request = Request(scope, receive)
-        path = request.url.path
+        path = scope["path"]
         rule = self.faults.matching(request.method, path)
         if rule is not None and rule.call is not None:
             rule.call()
@@ -105,7 +105,14 @@ class App:
         if self.latency or (is_file and self.file_latency):
             await anyio.sleep(self.latency + (self.file_latency if is_file else 0))
         response, user = await self._respond(request, ignore_range=rule is not None and rule.ignore_range)
-        record = Logged(request.method, path, request.url.query, user, response.status_code, time.time())
+        record = Logged(
+            request.method,
+            path,
+            scope["query_string"].decode("latin-1"),
+            user,
+            response.status_code,
+            time.time(),
+        )
         self.requests.append(record)
         await misbehave(rule, response, scope, receive, send)
 

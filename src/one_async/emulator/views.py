@@ -150,7 +150,12 @@ class Exchange:
     @property
     def base(self) -> str:
         """The address under which the client knows this server."""
-        return f"{self.request.url.scheme}://{self.request.headers['host']}"
+        return f"{self.request.scope['scheme']}://{self.request.headers['host']}"
+
+    @property
+    def query(self) -> str:
+        """The query, still escaped."""
+        return str(self.request.scope["query_string"], "latin-1")
 
     def localized(self, text: str) -> str:
         """Put this server's addresses where the world says alyx.test and data.test."""
@@ -168,7 +173,7 @@ class Exchange:
 
     def page(self) -> str:
         """Give one page of a list."""
-        endpoint, query = self.route.endpoint, self.request.url.query
+        endpoint, query = self.route.endpoint, self.query
         if self.request.method == "HEAD" and endpoint == "sessions":
             raise Failed("'NoneType' object is not iterable")
         given = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
@@ -185,7 +190,7 @@ class Exchange:
 
     def link(self, limit: int, offset: int) -> str:
         """Write the address of another page: the same query, its keys sorted and escaped again."""
-        query: dict[str, Any] = parse_qs(self.request.url.query, keep_blank_values=True)
+        query: dict[str, Any] = parse_qs(self.query, keep_blank_values=True)
         query["limit"] = [limit]
         query["offset"] = [offset]
         if offset <= 0:
