@@ -98,7 +98,7 @@ class Exchange:
         """Choose the media type of the answer; Answer 406 where none is acceptable."""
         accept = self.request.headers.get("accept") or "*/*"
         wanted = [part.split(";")[0].strip() for part in accept.split(",")]
-        offered = SCHEMA_TYPES if self.route.path == "/api/schema" else (JSON, HTML)
+        offered: tuple[str, ...] = SCHEMA_TYPES if self.route.path == "/api/schema" else (JSON, HTML)
         if "format" in self.request.query_params:
             offered = tuple(kind for kind in offered if kind.endswith(self.request.query_params["format"]))
         for kind in offered:
