@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,19 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def world() -> Any:
-    from one_async.emulator import recorded
-
-    return recorded(RECORDS)
+def shared() -> Iterator[Emulator]:
+    with Emulator(records=RECORDS) as emulator:
+        yield emulator
 
 
 @pytest.fixture
-def alyx(world: Any) -> Iterator[Emulator]:
-    with Emulator(world) as emulator:
-        yield emulator
+def alyx(shared: Emulator) -> Iterator[Emulator]:
+    """Give an emulator on which nothing has happened yet."""
+    shared.start()
+    shared.requests.reset()
+    yield shared
+    shared.faults.clear()
+    shared.app._zip = shared.app._date_created = None
 
 
 @pytest.fixture
@@ -67,9 +70,6 @@ def downloads(emulator: Emulator) -> int:
 
 def questions(emulator: Emulator) -> int:
     return emulator.requests.count("/cache/info")
-
-
-Rezip = Callable[[bytes, str, bytes], bytes]
 
 
 def rezipped(data: bytes, **changes: bytes | None) -> bytes:

@@ -49,7 +49,7 @@ class TooNew(TablesError):
 
 @dataclass(frozen=True)
 class Offer:
-    """The tables that a server has: how new, where, and whether they must be cut down to a tag here.
+    """The tables that a server has: how new, where, and the tag that they are to be cut down to, if they are not.
 
     ``server`` is the database's address and ``asked`` when it was asked, in seconds since 1970.
     """
@@ -59,7 +59,7 @@ class Offer:
     created: datetime
     origin: str | None
     url: str
-    cut: str | None = None
+    tag: str | None = None
 
     @property
     def minute(self) -> str:
@@ -86,13 +86,12 @@ async def ask(alyx: AsyncAlyxClient, tag: str | None) -> Offer:
                 raise
             if not await alyx.rest("tags", "list", name=tag, no_cache=True):
                 raise TablesNotFound(f"{alyx.base_url} has no tag {tag!r}", tag=tag) from error
-    cut = tag if tables is None else None
     if tables is None:
         tables = await alyx.get("/cache/info/", no_cache=True)
     info = parse(CacheInfo, "cache/info", tables)
     _check_version(info.min_api_version)
     url = _place(info.location, f"{alyx.base_url}/cache.zip")
-    return Offer(alyx.base_url, asked, info.date_created.replace(tzinfo=None), info.origin, url, cut)
+    return Offer(alyx.base_url, asked, info.date_created.replace(tzinfo=None), info.origin, url, tag)
 
 
 def _check_version(wanted: str | None) -> None:

@@ -79,8 +79,8 @@ async def _bring(alyx: AsyncAlyxClient, offer: Offer, folder: Path) -> None:
     await anyio.to_thread.run_sync(clear_work, folder, part)
     made = await _unpacked(alyx, offer, folder, part)
     try:
-        if offer.cut is not None:
-            await _cut(alyx, made, offer.cut)
+        if offer.tag is not None:
+            await _cut(alyx, made, offer.tag)
         await anyio.to_thread.run_sync(_install, made, folder, offer)
     finally:
         with anyio.CancelScope(shield=True):

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from one_async.errors import TablesDamaged, UnsafePath
+from one_async.refresh import unpack as module
+from one_async.refresh.unpack import unpack
+
+TABLES = {"sessions.pqt": bytes(range(256)) * 20, "datasets.pqt": b"rows of datasets" * 300, "cache_info.json": b"{}"}
+
+
+def archive(members: dict[str, bytes] | None = None, **more: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in {**(TABLES if members is None else members), **more}.items():
+            made.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def unpacked(data: bytes, folder: Path) -> dict[str, bytes]:
+    into = folder / "into"
+    into.mkdir(parents=True)
+    (folder / "a.zip").write_bytes(data)
+    made = unpack(folder / "a.zip", into)
+    assert sorted(made) == sorted(into.iterdir())
+    return {path.name: path.read_bytes() for path in made}
+
+
+def test_tables_come_out_as_they_went_in(tmp_path: Path) -> None:
+    assert unpacked(archive(), tmp_path) == TABLES
+
+
+def test_further_tables_are_taken_and_other_files_left(tmp_path: Path) -> None:
+    data = archive({**TABLES, "insertions.pqt": b"i", "README.txt": b"r", ".hidden.pqt": b"h"})
+    assert unpacked(data, tmp_path) == {**TABLES, "insertions.pqt": b"i"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../sessions.pqt",
+        "/etc/passwd",
+        "..\\sessions.pqt",
+        "C:\\sessions.pqt",
+        "C:sessions.pqt",
+        "sub/sessions.pqt",
+        "sub/",
+        "..",
+        "sessions.pqt:stream",
+    ],
+)
+def test_a_path_for_a_name_is_refused_and_nothing_is_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnsafePath, match="nothing was unpacked"):
+        unpacked(archive({**TABLES, name: b"evil"}), tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["into", "a.zip"] or not any((tmp_path / "into").iterdir())
+
+
+def test_a_name_that_zipfile_would_cut_at_a_null_is_refused(tmp_path: Path) -> None:
+    data = archive({**TABLES, "sessions.pqtX/../x": b""}).replace(b"sessions.pqtX/../x", b"sessions.pqt\0/../x")
+    with pytest.raises(UnsafePath):
+        unpacked(data, tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["sessions.pqt", "datasets.pqt"])
+def test_both_tables_must_be_there(tmp_path: Path, missing: str) -> None:
+    with pytest.raises(TablesDamaged, match=f"lacks {missing}"):
+        unpacked(archive({name: data for name, data in TABLES.items() if name != missing}), tmp_path)
+
+
+@pytest.mark.parametrize("left", [0, 1, 10, 100, -1, -23, -60])
+def test_an_archive_cut_short_is_refused(tmp_path: Path, left: int) -> None:
+    with pytest.raises(TablesDamaged):
+        unpacked(archive()[:left], tmp_path)
+
+
+def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
+    data = archive({**TABLES, "Sessions.pqt": b"other"})
+    with pytest.raises(TablesDamaged, match="two tables of one name"):
+        unpacked(data, tmp_path)
+
+
+def _lie(data: bytes, name: str, field: int, value: int) -> bytes:
+    """Change a 4-byte field of a member's entry in the directory: 20 compressed size, 24 size, 42 offset."""
+    at = data.rindex(name.encode()) - 46
+    assert data[at : at + 4] == b"PK\x01\x02"
+    return data[: at + field] + struct.pack("<I", value) + data[at + field + 4 :]
+
+
+@pytest.mark.parametrize("size", [1, 4799, 4801, 1_000_000])
+def test_a_wrong_size_is_noticed(tmp_path: Path, size: int) -> None:
+    with pytest.raises(TablesDamaged):
+        unpacked(_lie(archive(), "datasets.pqt", 24, size), tmp_path)
+
+
+def test_what_would_grow_beyond_reason_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    data = _lie(archive(), "datasets.pqt", 24, 200 << 20)
+    with pytest.raises(TablesDamaged, match="beyond reason"):
+        unpacked(data, tmp_path)
+    assert not any((tmp_path / "into").iterdir())
+
+
+def test_a_true_bomb_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TablesDamaged, match="beyond reason"):
+        unpacked(archive({**TABLES, "datasets.pqt": bytes(100 << 20)}), tmp_path)
+
+
+def test_more_than_tables_can_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGEST", 9000)
+    with pytest.raises(TablesDamaged, match="would need more"):
+        unpacked(archive(), tmp_path)
+
+
+def test_members_that_share_bytes_are_refused(tmp_path: Path) -> None:
+    data = archive()
+    with pytest.raises(TablesDamaged):
+        unpacked(_lie(data, "datasets.pqt", 20, len(data)), tmp_path)
+
+
+def test_too_many_members_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TablesDamaged, match="members"):
+        unpacked(archive({**TABLES, **{f"t{number}.pqt": b"" for number in range(200)}}), tmp_path)
+
+
+def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+    data = bytearray(archive())
+    at = data.rindex(b"datasets.pqt") - 46
+    data[at + 8] |= 1
+    with pytest.raises(TablesDamaged):
+        unpacked(bytes(data), tmp_path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(at=st.integers(0, len(archive()) - 1), value=st.integers(0, 255), cut=st.none() | st.integers(0, len(archive())))
+def test_damage_is_found_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, at: int, value: int, cut: int | None
+) -> None:
+    data = bytearray(archive())
+    data[at] = value
+    try:
+        found = unpacked(bytes(data[:cut]), tmp_path_factory.mktemp("damaged"))
+    except (TablesDamaged, UnsafePath):
+        return
+    assert {name: found[name] for name in ("sessions.pqt", "datasets.pqt")} == {
+        name: TABLES[name] for name in ("sessions.pqt", "datasets.pqt")
+    }
