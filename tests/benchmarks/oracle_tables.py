@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 import warnings
+from pathlib import Path
 
 warnings.simplefilter("ignore")
 
@@ -40,6 +41,13 @@ def main() -> None:
     timed("search(date)", lambda: one.search(date_range=["2020-01-01", "2020-03-01"]), 3)
     timed("search(lab, number, task)", lambda: one.search(lab="cortexlab", number=1, task="ephys"), 3)
     eid = labs[3]
+    timed(
+        "search(lab, two datasets)",
+        lambda: one.search(lab="cortexlab", datasets=["spikes.times.npy", "_ibl_trials.table.pqt"]),
+    )
+    timed("search(datasets)", lambda: one.search(datasets="spikes.times.npy"))
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    out["memory_after_search"] = int(pages) * resource.getpagesize()
     timed("list_datasets(eid)", lambda: one.list_datasets(eid), 20)
     timed("list_datasets(eid, details)", lambda: one.list_datasets(eid, details=True), 20)
     timed(
@@ -49,15 +57,8 @@ def main() -> None:
     )
     timed("list_collections(eid)", lambda: one.list_collections(eid), 20)
     timed("eid2path(1000)", lambda: one.eid2path(eids[:1000]))
-    timed(
-        "search(lab, two datasets)",
-        lambda: one.search(lab="cortexlab", datasets=["spikes.times.npy", "_ibl_trials.table.pqt"]),
-    )
     timed("list_datasets()", one.list_datasets)
-    timed("search(datasets)", lambda: one.search(datasets="spikes.times.npy"))
     out["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    with open("/proc/self/statm") as file:
-        out["memory_after"] = int(file.read().split()[1]) * resource.getpagesize()
     print(json.dumps({"times": out, "sizes": sizes}))
 
 
