@@ -18,21 +18,21 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from benchmarks import generate
 from one_async.errors import OneError
 from one_async.tables import listing, query
 from one_async.tables.catalogue import Catalogue
-from benchmarks import generate
 
 HERE = Path(__file__).parent
 Call = tuple[str, bool, str, list[Any], dict[str, Any]]
 
 #: Where we differ on purpose: a name, why, and a call that shows it (checked by `test_kept_differences_are_real`).
 KEPT: dict[str, str] = {
-    "qc alone": "dataset_qc_lte without datasets gives sessions with any such dataset, as ONE-api's text says; its code gives none",
+    "qc alone": "dataset_qc_lte without datasets gives sessions with any such dataset, as ONE-api says; its code gives none",
     "root file": "a dataset at the session's root is found by datasets= also when others of the session have a collection",
-    "name list": "every name of a list (and every alternative of a regular expression) may be in a collection, not only the first",
+    "name list": "every name of a list (or alternative of a regular expression) may be in a collection, not the first alone",
     "text list": "with wildcards=False a list of texts means any of them; ONE-api looks for the texts joined by '|'",
-    "unread pattern": "a pattern that is none is always an InputError; ONE-api does not look at it where nothing is left to match",
+    "unread pattern": "a pattern that is none is always an InputError; ONE-api ignores it where nothing is left to match",
     "no value": "a term that is None is as if not given, so that callers can pass arguments on; ONE-api raises a TypeError",
     "date text": "dates are ISO text; ONE-api also guesses at forms such as 'Jan 2 2020'",
     "unknown eid": "a session without datasets gives an empty list; ONE-api gives an empty frame even where a list was asked for",
@@ -231,12 +231,16 @@ def _terms(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
             "subject": several(words("subject")),
             "proj": several(words("projects")),
             "task": several(words("task_protocol")),
-            "number": st.one_of(st.integers(0, 4), st.sampled_from(["1", "002"]), st.lists(st.integers(1, 3), min_size=1, max_size=2)),
+            "number": st.one_of(
+                st.integers(0, 4),
+                st.sampled_from(["1", "002"]),
+                st.lists(st.integers(1, 3), min_size=1, max_size=2),
+            ),
             "date_range": span,
             "datasets": several(name),
             "dataset_qc_lte": st.sampled_from(["PASS", "warning", 30, "FAIL", "CRITICAL", 0]),
         },
-    )  # fmt: skip
+    )
 
 
 def _filters(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
@@ -279,7 +283,9 @@ def _filters(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
         st.lists(st.sampled_from(["alf", "raw_video_data", "*probe01*"]), min_size=1, max_size=2),
     )
     revision = st.one_of(st.none(), st.sampled_from(["", "2024-02-15", "202*", "2024.*", "*b", "[0-9]*"]))
-    return st.fixed_dictionaries({}, optional={"filename": filename, "collection": folder, "revision": revision})  # fmt: skip
+    return st.fixed_dictionaries(
+        {}, optional={"filename": filename, "collection": folder, "revision": revision}
+    )
 
 
 def _calls(folder: str, catalogue: Catalogue, count: int) -> list[Call]:
@@ -287,9 +293,13 @@ def _calls(folder: str, catalogue: Catalogue, count: int) -> list[Call]:
     eid = st.one_of(st.sampled_from(eids), st.sampled_from(eids), st.just(UNKNOWN), st.none())
     listed: list[Call] = []
     quick = settings(
-        max_examples=count, derandomize=True, database=None, phases=[Phase.generate], deadline=None,
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        deadline=None,
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
 
     @quick
     @given(_terms(catalogue), st.booleans(), st.sampled_from([True, True, False]))
@@ -332,12 +342,30 @@ def hand_made(folder: str, catalogue: Catalogue) -> list[Call]:
     """Give calls that a person would think of."""
     eids = catalogue.session_frame["eid"].to_list()
     picked = random.Random(5).sample(eids, min(12, len(eids)))
-    calls: list[Call] = [(folder, True, "search", [], terms) for terms in (
-        {}, {"details": True}, {"foo": 1}, {"da": 1}, {"dat": 1}, {"SUBJ": "a"}, {"number": "x"}, {"lab": 3},
-        {"date": "no date"}, {"date_range": ["2020-01-01", "2020-01-02", "2020-01-03"]}, {"dataset_qc_lte": "bad"},
-        {"date": "2020"}, {"date": ["2021-05", None]}, {"date": [None, None]}, {"datasets": []}, {"datasets": ["spikes.times.npy"] * 2},
-        {"subject": []}, {"lab": "LAB"}, {"number": 99},
-    )]  # fmt: skip
+    calls: list[Call] = [
+        (folder, True, "search", [], terms)
+        for terms in (
+            {},
+            {"details": True},
+            {"foo": 1},
+            {"da": 1},
+            {"dat": 1},
+            {"SUBJ": "a"},
+            {"number": "x"},
+            {"lab": 3},
+            {"date": "no date"},
+            {"date_range": ["2020-01-01", "2020-01-02", "2020-01-03"]},
+            {"dataset_qc_lte": "bad"},
+            {"date": "2020"},
+            {"date": ["2021-05", None]},
+            {"date": [None, None]},
+            {"datasets": []},
+            {"datasets": ["spikes.times.npy"] * 2},
+            {"subject": []},
+            {"lab": "LAB"},
+            {"number": 99},
+        )
+    ]
     calls += [
         (folder, True, "get_details", [eid], {"full": full})
         for eid in [*picked[:6], UNKNOWN]

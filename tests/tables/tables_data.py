@@ -49,19 +49,19 @@ def datasets_frame(sessions: pl.DataFrame, seed: int = 1) -> pl.DataFrame:
     rng = random.Random(seed)
     rows = []
     for eid in sessions["eid"]:
-        for path in rng.sample(PATHS, rng.randrange(len(PATHS) + 1)):
-            rows.append(
-                {
-                    "did": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
-                    "eid": eid,
-                    "rel_path": path,
-                    "file_size": rng.choice([None, 10, 2**40]),
-                    "hash": rng.choice([None, "", f"{rng.getrandbits(128):032x}"]),
-                    "exists": rng.random() < 0.9,
-                    "qc": rng.choice(["NOT_SET", "NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"]),
-                    "default_revision": rng.random() < 0.7,
-                }
-            )
+        rows += [
+            {
+                "did": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
+                "eid": eid,
+                "rel_path": path,
+                "file_size": rng.choice([None, 10, 2**40]),
+                "hash": rng.choice([None, "", f"{rng.getrandbits(128):032x}"]),
+                "exists": rng.random() < 0.9,
+                "qc": rng.choice(["NOT_SET", "NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"]),
+                "default_revision": rng.random() < 0.7,
+            }
+            for path in rng.sample(PATHS, rng.randrange(len(PATHS) + 1))
+        ]
     return pl.DataFrame(rows, schema=DATASETS)
 
 

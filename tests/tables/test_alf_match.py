@@ -25,23 +25,71 @@ from one_async.tables.schema import DATASETS
 
 PADDING = [f"alf/filler.n{i}.npy" for i in range(2100)]
 PIECES = st.sampled_from(
-    ["alf", "alf/probe00", "#", "2020-01-01", "/", ".", "_", "_ibl_", "spikes", "times", "_times", "_intervals", "bpod", "é", "npy", "-", "1", " ", "A"]
-)  # fmt: skip
+    [
+        "alf",
+        "alf/probe00",
+        "#",
+        "2020-01-01",
+        "/",
+        ".",
+        "_",
+        "_ibl_",
+        "spikes",
+        "times",
+        "_times",
+        "_intervals",
+        "bpod",
+        "é",
+        "npy",
+        "-",
+        "1",
+        " ",
+        "A",
+    ]
+)
 TEXTS = st.lists(PIECES, max_size=10).map("".join)
 PATTERNS = st.one_of(
-    st.sampled_from(["*", "*.npy", "*spikes*", "s?ikes*", "[st]*", "[!_]*", "*a*b*c*", "alf*", ".*", "a|b", "(?:x)+", r"\w+\.\d*", "^a$", "[a-z]{2,3}"]),
+    st.sampled_from(
+        [
+            "*",
+            "*.npy",
+            "*spikes*",
+            "s?ikes*",
+            "[st]*",
+            "[!_]*",
+            "*a*b*c*",
+            "alf*",
+            ".*",
+            "a|b",
+            "(?:x)+",
+            r"\w+\.\d*",
+            "^a$",
+            "[a-z]{2,3}",
+        ]
+    ),
     st.lists(st.sampled_from([*"ab.*?[]()|^$\\d_/-{}1,", ".*", "spikes"]), max_size=6).map("".join),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=20))
-@example(["_ibl_spikes.times_intervals.npy", "__a.b.c", "_.times.npy", "_a_.b.c", "é.é.é", "alf/#1#/a.b_times_bpod.x.npy"])
+@example(
+    [
+        "_ibl_spikes.times_intervals.npy",
+        "__a.b.c",
+        "_.times.npy",
+        "_a_.b.c",
+        "é.é.é",
+        "alf/#1#/a.b_times_bpod.x.npy",
+    ]
+)
 def test_both_engines_know_the_same_alf_paths(paths: list[str]) -> None:
     pattern = match.path_pattern()
     assert pattern.plain is not None
     many = match.is_match(pl.Series(paths + PADDING), pattern.python, pattern.plain)
-    assert many.to_list()[: len(paths)] == [regex("^" + REL_PATH_SPEC).match(path) is not None for path in paths]
+    assert many.to_list()[: len(paths)] == [
+        regex("^" + REL_PATH_SPEC).match(path) is not None for path in paths
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:Possible:FutureWarning")
@@ -59,10 +107,16 @@ def test_both_engines_read_a_pattern_alike(pattern: str, text: str, how: str) ->
 @pytest.mark.filterwarnings("ignore:Possible:FutureWarning")
 @settings(max_examples=200, deadline=None)
 @given(
-    st.one_of(st.none(), PATTERNS, st.fixed_dictionaries({}, optional={"object": PATTERNS, "extension": PATTERNS, "namespace": st.just("ibl")})),
+    st.one_of(
+        st.none(),
+        PATTERNS,
+        st.fixed_dictionaries(
+            {}, optional={"object": PATTERNS, "extension": PATTERNS, "namespace": st.just("ibl")}
+        ),
+    ),
     st.one_of(st.none(), st.just(""), PATTERNS),
     st.booleans(),
-)  # fmt: skip
+)
 def test_both_engines_filter_alike(filename: Any, collection: Any, wildcards: bool) -> None:
     try:
         pattern = match.path_pattern(filename, collection, wildcards=wildcards)
@@ -143,7 +197,9 @@ def test_more_than_one_is_told_by_kind() -> None:
 
 def test_qc_bounds_what_is_given() -> None:
     levels = ["NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"]
-    rows = pl.concat([frame((f"alf/a.{level.lower().replace('_', '')}.npy", True), qc=level) for level in levels])
+    rows = pl.concat(
+        [frame((f"alf/a.{level.lower().replace('_', '')}.npy", True), qc=level) for level in levels]
+    )
     assert len(match.resolve(rows)) == 4
     assert match.resolve(rows, qc="PASS")["qc"].to_list() == ["NOT_SET", "PASS"]
     assert match.resolve(rows, qc=10, ignore_qc_not_set=True)["qc"].to_list() == ["PASS"]
@@ -168,7 +224,9 @@ def test_filters_that_mean_nothing_are_refused(filters: dict[str, Any]) -> None:
 
 def test_lists_and_their_parts() -> None:
     found = make_catalogue().dataset_table.paths
-    table = dict(zip(found, zip(match.collections_of(found), match.revisions_of(found), strict=True), strict=True))
+    table = dict(
+        zip(found, zip(match.collections_of(found), match.revisions_of(found), strict=True), strict=True)
+    )
     assert table["alf/probe00/#2024-02-15#/spikes.times.npy"] == ("alf/probe00", "2024-02-15")
     assert table["_ibl_experiment.description.yaml"] == ("", "")
     assert table["raw_video_data/not an ALF name"] == ("", "")

@@ -40,7 +40,9 @@ def test_rows_and_ids_come_from_paths(folder: Path) -> None:
         folder, hash_files=True, namespace=NAMESPACE, progress=lambda done, total: seen.append((done, total))
     )
     eids = query.search(built)
-    assert sorted(map(str, query.eids_to_paths(built, eids))) == sorted({"/".join(f.split("/")[:5]) for f in FILES})
+    assert sorted(map(str, query.eids_to_paths(built, eids))) == sorted(
+        {"/".join(f.split("/")[:5]) for f in FILES}
+    )
     eid = str(uuid.uuid3(NAMESPACE, "cortexlab/KS005/2020-01-01/001"))
     rows = listing.list_datasets(built, eid, details=True)
     assert set(rows["rel_path"]) == {f.split("/", 5)[5] for f in FILES[:3]}

@@ -18,11 +18,17 @@ REVISIONS = [None, "", "2024*"]
 
 
 @pytest.mark.parametrize(("name", "folder", "revision"), list(itertools.product(NAMES, FOLDERS, REVISIONS)))
-def test_all_sessions_list_what_each_lists(catalogue: Catalogue, name: object, folder: object, revision: object) -> None:
+def test_all_sessions_list_what_each_lists(
+    catalogue: Catalogue, name: object, folder: object, revision: object
+) -> None:
     filters = {"filename": name, "collection": folder, "revision": revision, "qc": QC.WARNING}
     every = listing.list_datasets(catalogue, None, **filters)  # type: ignore[arg-type]
     eids = sorted(query.search(catalogue))
-    each = [path for eid in eids for path in listing.list_datasets(catalogue, eid, **filters, details=True)["rel_path"]]  # type: ignore[arg-type]
+    each = [
+        path
+        for eid in eids
+        for path in listing.list_datasets(catalogue, eid, **filters, details=True)["rel_path"]
+    ]  # type: ignore[arg-type]
     assert every == list(dict.fromkeys(each))
     rows = listing.list_datasets(catalogue, None, **filters, details=True)  # type: ignore[arg-type]
     assert rows["rel_path"].to_list() == each
@@ -43,7 +49,9 @@ def test_collections_and_revisions_group_the_rows(catalogue: Catalogue) -> None:
 def test_columns_are_those_that_were_asked_for(catalogue: Catalogue) -> None:
     eid = max(query.search(catalogue), key=lambda one: len(listing.list_datasets(catalogue, one)))
     assert "eid" not in listing.list_datasets(catalogue, eid, details=True).columns
-    assert listing.list_datasets(catalogue, eid, details=True, keep_eid_index=True)["eid"].unique().to_list() == [eid]
+    assert listing.list_datasets(catalogue, eid, details=True, keep_eid_index=True)[
+        "eid"
+    ].unique().to_list() == [eid]
     assert listing.session_datasets(catalogue, eid, ["rel_path", "nothing"]).columns == ["rel_path"]
 
 

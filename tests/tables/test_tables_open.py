@@ -51,7 +51,9 @@ def test_tables_of_2021_open(tmp_path: Path) -> None:
     sessions, datasets = sessions_frame(), datasets_frame(sessions_frame())
     old = sessions.rename({"projects": "project"}).with_columns(pl.col("number").cast(pl.Int64))
     pairs = [halves(eid) for eid in sessions["eid"]]
-    old = old.drop("eid").with_columns(id_0=pl.Series([p[0] for p in pairs]), id_1=pl.Series([p[1] for p in pairs]))
+    old = old.drop("eid").with_columns(
+        id_0=pl.Series([p[0] for p in pairs]), id_1=pl.Series([p[1] for p in pairs])
+    )
     old.write_parquet(tmp_path / "sessions.pqt", metadata=META)
     columns = {
         f"{short}_{half}": pl.Series([halves(value)[half] for value in datasets[name]])
@@ -64,7 +66,11 @@ def test_tables_of_2021_open(tmp_path: Path) -> None:
     old.write_parquet(tmp_path / "datasets.pqt", metadata=META)
     opened = Catalogue.open(tmp_path)
     assert opened.session_frame.equals(sessions.sort("eid"))
-    expected = datasets.drop("default_revision").with_columns(qc=pl.lit("NOT_SET", dtype=QC_LEVELS)).sort("eid", "did")
+    expected = (
+        datasets.drop("default_revision")
+        .with_columns(qc=pl.lit("NOT_SET", dtype=QC_LEVELS))
+        .sort("eid", "did")
+    )
     assert opened.dataset_table.frame().equals(expected)
     assert opened.meta.origin == {"here"}
     assert str(opened.meta.created_time) == "2021-05-13 20:38:00"
@@ -74,9 +80,13 @@ def test_binary_ids_and_dictionaries_open(tmp_path: Path) -> None:
     sessions, datasets = sessions_frame(), datasets_frame(sessions_frame())
     packed = pl.Series([UUID(eid).bytes for eid in sessions["eid"]])
     lab = pl.col("lab").cast(pl.Categorical)
-    sessions.with_columns(packed.alias("id"), lab).drop("eid").write_parquet(tmp_path / "sessions.pqt", metadata=META)
+    sessions.with_columns(packed.alias("id"), lab).drop("eid").write_parquet(
+        tmp_path / "sessions.pqt", metadata=META
+    )
     columns = [pl.col("rel_path").cast(pl.Categorical), pl.col("qc").cast(pl.String)]
-    datasets.with_columns(columns).rename({"did": "id"}).write_parquet(tmp_path / "datasets.pqt", metadata=META)
+    datasets.with_columns(columns).rename({"did": "id"}).write_parquet(
+        tmp_path / "datasets.pqt", metadata=META
+    )
     opened = Catalogue.open(tmp_path)
     assert opened.session_frame.equals(sessions.sort("eid"))
     assert opened.dataset_table.frame().equals(datasets.sort("eid", "did"))
@@ -122,7 +132,9 @@ def test_cut_files_are_damaged_wherever_they_are_cut(folder: Path) -> None:
         (sessions_frame().with_columns(number=pl.lit(-5)), META, "-5"),
     ],
 )
-def test_foreign_files_are_damaged(tmp_path: Path, frame: pl.DataFrame, metadata: dict[str, str] | None, why: str) -> None:
+def test_foreign_files_are_damaged(
+    tmp_path: Path, frame: pl.DataFrame, metadata: dict[str, str] | None, why: str
+) -> None:
     frame.write_parquet(tmp_path / "sessions.pqt", metadata=metadata)
     with pytest.raises(TablesDamaged, match=why) as caught:
         Catalogue.open(tmp_path)
@@ -139,7 +151,9 @@ def test_the_fast_form_gives_the_same(folder: Path) -> None:
     assert same(plain, again)
     assert again.meta.raw == plain.meta.raw
     assert fast_files(folder) == files
-    assert query.search(again, datasets="spikes.times.npy") == query.search(plain, datasets="spikes.times.npy")
+    assert query.search(again, datasets="spikes.times.npy") == query.search(
+        plain, datasets="spikes.times.npy"
+    )
     assert listing.list_datasets(again) == listing.list_datasets(plain)
 
 

@@ -12,13 +12,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables_data import PATHS, make_catalogue
 
 from one_async.errors import ALFObjectNotFound, InputError
 from one_async.tables import query
 from one_async.tables.arguments import date_range
 from one_async.tables.catalogue import Catalogue
-
-from tables_data import PATHS, make_catalogue
 
 CATALOGUE = make_catalogue(60, seed=7)
 SESSIONS = CATALOGUE.session_frame.to_dicts()
@@ -35,7 +34,12 @@ def naive(terms: dict[str, Any], wildcards: bool = True) -> list[str]:
 
 
 def _matches(session: dict[str, Any], terms: dict[str, Any], wildcards: bool) -> bool:
-    for name, column in (("lab", "lab"), ("subject", "subject"), ("task", "task_protocol"), ("proj", "projects")):
+    for name, column in (
+        ("lab", "lab"),
+        ("subject", "subject"),
+        ("task", "task_protocol"),
+        ("proj", "projects"),
+    ):
         wanted = terms.get(name)
         if wanted is None:
             continue
@@ -66,8 +70,12 @@ def _has_datasets(session: dict[str, Any], terms: dict[str, Any]) -> bool:
     return all(any(re.fullmatch(word, name) for name in names) for word in terms["datasets"])
 
 
-words = st.sampled_from(["KS", "ks005", "^K", "5$", "lab", "cortex", "[mw]", "(?!x)", "", "none", "ibl_main$", "a.b", "Ü"])
-names = st.sampled_from([path.rsplit("/", 1)[-1] for path in PATHS] + ["spikes", r".*\.npy", "(?=s).*", "none.npy"])
+words = st.sampled_from(
+    ["KS", "ks005", "^K", "5$", "lab", "cortex", "[mw]", "(?!x)", "", "none", "ibl_main$", "a.b", "Ü"]
+)
+names = st.sampled_from(
+    [path.rsplit("/", 1)[-1] for path in PATHS] + ["spikes", r".*\.npy", "(?=s).*", "none.npy"]
+)
 days = st.dates(date(2019, 12, 30), date(2020, 1, 14))
 TERMS = st.fixed_dictionaries(
     {},
@@ -165,7 +173,9 @@ def test_a_range_of_dates_may_be_written_in_many_ways(given_range: Any, expected
         ({"lab": "a", "laboratory": "b"}, "another spelling"),
     ],
 )
-def test_terms_that_mean_nothing_say_what_would(catalogue: Catalogue, terms: dict[str, Any], says: str) -> None:
+def test_terms_that_mean_nothing_say_what_would(
+    catalogue: Catalogue, terms: dict[str, Any], says: str
+) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         query.search(catalogue, **terms)
 
@@ -178,7 +188,9 @@ def test_paths_and_ids_lead_to_each_other(catalogue: Catalogue) -> None:
     lab = f"{row['lab']}/Subjects/" if row["lab"] else ""
     assert str(paths[0]) == f"{lab}{row['subject']}/{row['date']}/{row['number']:03d}"
     twins = catalogue.session_frame.group_by("subject", "date", "number").len().filter(pl.col("len") > 1)
-    unique = catalogue.session_frame.join(twins, on=["subject", "date", "number"], how="anti")["eid"].to_list()
+    unique = catalogue.session_frame.join(twins, on=["subject", "date", "number"], how="anti")[
+        "eid"
+    ].to_list()
     named = [eid for eid in unique if catalogue.session_frame.filter(eid=eid)["subject"][0] == "KS005"]
     for eid in named:
         assert query.path2eid(catalogue, f"/data/{query.eid2path(catalogue, eid)}/alf/x.y.npy") == eid

@@ -20,6 +20,7 @@ from tables_data import datasets_frame, make_catalogue, sessions_frame
 
 from one_async.errors import InputError
 from one_async.tables import install, query
+from one_async.tables.arrow_schema import schema_with_metadata
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import is_modified, remove_tables, save_tables
 from one_async.tables.merge import merge
@@ -60,7 +61,9 @@ def test_merging_gives_what_a_dict_gives(batches: list[list[dict[str, Any]]]) ->
         fresh: dict[tuple[str, str], dict[str, Any]] = {}
         for row in batch:
             # the table's defaults for what a row does not say: those of its file's generation
-            filled = {name: row.get(name) for name in columns} | {"qc": row.get("qc", None if any("qc" in r for r in batch) else "NOT_SET")}
+            filled = {name: row.get(name) for name in columns} | {
+                "qc": row.get("qc", None if any("qc" in r for r in batch) else "NOT_SET")
+            }
             fresh.setdefault((row["eid"], row["did"]), filled)
         expected |= fresh
     assert keyed(merged) == expected
@@ -84,8 +87,19 @@ def test_many_sessions_merge_alike() -> None:
 
 def test_rows_of_any_form_merge() -> None:
     eid = uuid.uuid4()
-    session = {"id": eid, "lab": "x", "subject": "new", "date": date(2030, 1, 1), "number": 1, "start_time": "…"}
-    merged = merge(BASE, {"sessions": [session], "insertions": [{"id": uuid.UUID(int=7), "eid": str(eid), "name": "probe00"}]}, origin="https://alyx")
+    session = {
+        "id": eid,
+        "lab": "x",
+        "subject": "new",
+        "date": date(2030, 1, 1),
+        "number": 1,
+        "start_time": "…",
+    }
+    merged = merge(
+        BASE,
+        {"sessions": [session], "insertions": [{"id": uuid.UUID(int=7), "eid": str(eid), "name": "probe00"}]},
+        origin="https://alyx",
+    )
     assert query.search(merged)[0] == str(eid)
     assert query.pid2eid(merged, uuid.UUID(int=7)) == (str(eid), "probe00")
     assert merged.meta.origin == {"here", "https://alyx"}
@@ -119,6 +133,19 @@ def test_saved_tables_come_back_and_pandas_has_its_index(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["datasets.pqt", "sessions.pqt"]
 
 
+@pytest.mark.parametrize("metadata", [{"a": ""}, {"pandas": "{}", "é": "ü" * 1001, "b": "x" * 70000}])
+def test_arrow_finds_the_metadata_in_the_schema(tmp_path: Path, metadata: dict[str, str]) -> None:
+    """It is where pyarrow looks for it, and every column is still what it was."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    frame = BASE.dataset_table.frame()
+    frame.write_parquet(tmp_path / "plain.pqt")
+    frame.write_parquet(tmp_path / "x.pqt", metadata={"ARROW:schema": schema_with_metadata(frame, metadata)})
+    found = parquet.read_table(tmp_path / "x.pqt")
+    assert found.schema.metadata == {k.encode(): v.encode() for k, v in metadata.items()}
+    assert found.equals(parquet.read_table(tmp_path / "plain.pqt"))
+    assert pl.read_parquet(tmp_path / "x.pqt").equals(frame)
+
+
 def test_unchanged_tables_are_not_written(tmp_path: Path) -> None:
     save_tables(BASE, tmp_path, clobber=True)
     opened = Catalogue.open(tmp_path)
@@ -137,7 +164,13 @@ def test_tables_can_be_removed(tmp_path: Path) -> None:
 
 def _row(worker: int, step: int) -> dict[str, Any]:
     eid = EIDS[worker % len(EIDS)]
-    return {"eid": eid, "did": str(uuid.UUID(int=1000 * worker + step)), "rel_path": f"alf/w{worker}.s{step}.npy", "exists": True, "qc": "PASS"}
+    return {
+        "eid": eid,
+        "did": str(uuid.UUID(int=1000 * worker + step)),
+        "rel_path": f"alf/w{worker}.s{step}.npy",
+        "exists": True,
+        "qc": "PASS",
+    }
 
 
 def _save_some(folder: str, worker: int, barrier: Any) -> None:

@@ -128,6 +128,7 @@ def path_pattern(
     Raises InputError for a pattern that does not compile or a part that is not ALF's.
     """
     parts: dict[str, Pattern] = dict(filename) if isinstance(filename, Mapping) else {}
+    collection, revision = parts.pop("collection", collection), parts.pop("revision", revision)
     folders = _folder("collection", "{collection}/", collection)
     folders += _folder("revision", "#{revision}#/", revision)
     given = {**parts, "collection": collection or None, "revision": revision or None}

@@ -85,8 +85,8 @@ class Catalogue:
     def open(cls, tables_dir: str | Path, *, convert: bool | None = None) -> Catalogue:
         """Open the tables of a folder, by memory map where their fast form is there or can be made.
 
-        ``convert``: None makes the fast form where it is worth it, True always, False never. Raises TablesNotFound where there are none, and TablesDamaged, naming
-        the file, for one that cannot be read.
+        ``convert``: None makes the fast form where it is worth it, True always, False never.
+        Raises TablesNotFound where there are none, and TablesDamaged, naming the file, for one that cannot be read.
         """
         folder = Path(tables_dir)
         install.finish(folder)

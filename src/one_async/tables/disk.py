@@ -16,6 +16,7 @@ import polars as pl
 from one_async.errors import TablesNotFound
 from one_async.files.claim import claim
 
+from .arrow_schema import schema_with_metadata
 from .catalogue import Catalogue
 from .install import finish, install
 from .merge import merge, merge_catalogues, merge_raw
@@ -121,6 +122,7 @@ def write_table(path: Path, table: str, frame: pl.DataFrame, one_metadata: Mappi
         for key, value in one_metadata.items()
     }
     metadata = {"one_metadata": json.dumps(raw), "pandas": json.dumps(_pandas_metadata(frame, index))}
+    metadata["ARROW:schema"] = schema_with_metadata(frame, metadata)
     frame.write_parquet(path, compression="snappy", metadata=metadata)
 
 

@@ -1,0 +1,193 @@
+"""Time tables beside ONE-api, in one run: ``ONE_API_PYTHON=… python tests/benchmarks/bench_tables.py [--json FILE]``.
+
+Makes tables of 100,000 sessions and 3.4 million datasets (``--sessions``, ``--datasets``, or ``--folder`` with tables that are
+there), runs both sides in processes of their own, and prints how many times faster each call is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+#: What issue 3 asks of each call, as a ratio to ONE-api's time.
+TARGETS = {
+    "open": 200,
+    "open, first time": 10,
+    "search()": 1,
+    "search(lab)": 1,
+    "search(subject)": 1,
+    "search(date)": 1,
+    "search(lab, number, task)": 1,
+    "list_datasets(eid)": 1,
+    "list_datasets(eid, details)": 1,
+    "list_datasets(eid, filename, collection)": 1,
+    "list_collections(eid)": 1,
+    "eid2path(1000)": 20,
+    "search(lab, two datasets)": 500,
+    "list_datasets()": 100,
+    "search(datasets)": 2000,
+}
+
+
+def measure(folder: str) -> dict[str, Any]:
+    """Time one_async on tables that were converted before; runs in a process of its own."""
+    import psutil
+
+    from one_async.tables import listing, query
+    from one_async.tables.catalogue import Catalogue
+
+    times: dict[str, float] = {}
+    sizes: dict[str, int] = {}
+
+    def timed(name: str, call: Callable[[], Any], repeats: int = 1) -> Any:
+        best = float("inf")
+        for _ in range(repeats):
+            start = time.perf_counter()
+            result = call()
+            best = min(best, time.perf_counter() - start)
+        times[name] = best
+        sizes[name] = len(result) if hasattr(result, "__len__") else 0
+        return result
+
+    # the oracle's calls, in its order and as often
+    tables = timed("open", lambda: Catalogue.open(folder))
+    eids = timed("search()", lambda: query.search(tables, uuids=True), 3)
+    labs = timed("search(lab)", lambda: query.search(tables, lab="cortexlab", uuids=True), 3)
+    subject = query.get_details(tables, eids[500])["subject"][0]
+    timed("search(subject)", lambda: query.search(tables, subject=subject, uuids=True), 3)
+    span = ["2020-01-01", "2020-03-01"]
+    timed("search(date)", lambda: query.search(tables, date_range=span, uuids=True), 3)
+    terms = {"lab": "cortexlab", "number": 1, "task": "ephys"}
+    timed("search(lab, number, task)", lambda: query.search(tables, uuids=True, **terms), 3)
+    eid = labs[3]
+    two = ["spikes.times.npy", "_ibl_trials.table.pqt"]
+    timed(
+        "search(lab, two datasets)",
+        lambda: query.search(tables, lab="cortexlab", datasets=two, uuids=True),
+        3,
+    )
+    timed("search(datasets)", lambda: query.search(tables, datasets="spikes.times.npy", uuids=True), 3)
+    memory = psutil.Process().memory_info().rss
+    timed("list_datasets(eid)", lambda: listing.list_datasets(tables, eid), 20)
+    timed("list_datasets(eid, details)", lambda: listing.list_datasets(tables, eid, details=True), 20)
+    filters = {"filename": "*.npy", "collection": "alf*"}
+    name = "list_datasets(eid, filename, collection)"
+    timed(name, lambda: listing.list_datasets(tables, eid, **filters), 20)  # type: ignore[arg-type]
+    timed("list_collections(eid)", lambda: listing.list_collections(tables, eid), 20)
+    timed("eid2path(1000)", lambda: query.eids_to_paths(tables, eids[:1000]), 3)
+    timed("list_datasets()", lambda: listing.list_datasets(tables), 2)
+    return {"times": times, "sizes": sizes, "memory": memory}
+
+
+def convert(folder: str) -> float:
+    """Time the first opening, which converts; in a process of its own."""
+    from one_async.tables.catalogue import Catalogue
+
+    start = time.perf_counter()
+    Catalogue.open(folder)
+    return time.perf_counter() - start
+
+
+def run(python: str, *arguments: str) -> Any:
+    """Run a script in a process of its own and read its JSON."""
+    done = subprocess.run([python, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(folder: Path) -> dict[str, Any]:
+    """Run both sides on a folder of tables."""
+    from one_async.tables.fast import FOLDER
+
+    python = os.environ.get("ONE_API_PYTHON")
+    if not python:
+        sys.exit("set ONE_API_PYTHON to the Python of an environment with ONE-api 3.6.1")
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    first = run(sys.executable, __file__, "--convert", str(folder))
+    ours = run(sys.executable, __file__, "--measure", str(folder))
+    theirs = run(python, str(HERE / "oracle_tables.py"), str(folder))
+    old, new = theirs["times"], ours["times"] | {"open, first time": first}
+    old["open, first time"] = old["open"]
+    rows = [
+        {
+            "call": name,
+            "one_api": old[name],
+            "one_async": new[name],
+            "ratio": old[name] / new[name],
+            "target": target,
+        }
+        for name, target in TARGETS.items()
+    ]
+    wrong = [
+        name for name in ours["sizes"] if name != "open" and ours["sizes"][name] != theirs["sizes"][name]
+    ]
+    memory = {
+        "one_api": old["memory_after_search"],
+        "one_async": ours["memory"],
+        "share": ours["memory"] / old["memory_after_search"],
+        "target": 0.15,
+    }
+    machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+    return {"rows": rows, "memory": memory, "different_lengths": wrong, "machine": machine}
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the table."""
+    print(f"{'call':44}{'ONE-api':>12}{'one_async':>12}{'ratio':>9}{'target':>8}")
+    for row in found["rows"]:
+        mark = "" if row["ratio"] >= row["target"] else "  MISSED"
+        print(
+            f"{row['call']:44}{row['one_api'] * 1e3:9.2f} ms{row['one_async'] * 1e3:9.2f} ms"
+            f"{row['ratio']:9.1f}{row['target']:8}{mark}"
+        )
+    memory = found["memory"]
+    print(
+        f"memory: {memory['one_async'] / 1e6:.0f} MB of {memory['one_api'] / 1e6:.0f} MB = {memory['share']:.1%}"
+    )
+    if found["different_lengths"]:
+        print("answers of different lengths:", ", ".join(found["different_lengths"]))
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--sessions", type=int, default=100_000)
+    parser.add_argument("--datasets", type=int, default=3_400_000)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--convert", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(given.measure)))
+        return
+    if given.convert:
+        print(json.dumps(convert(given.convert)))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.folder or Path(scratch)
+        if not given.folder:
+            sys.path.insert(0, str(HERE))
+            import generate
+
+            generate.write(folder, sessions_count=given.sessions, datasets_count=given.datasets)
+        found = compare(folder)
+    show(found)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
