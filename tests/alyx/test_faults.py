@@ -173,6 +173,23 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after(formatdate(time.time() - 60, usegmt=True), 1) == 0
 
 
+async def test_the_number_of_connections_can_be_changed_while_open(own_server: Emulator, make: Any) -> None:
+    async with make(own_server, max_connections=3) as alyx:
+        await alyx.schema()
+        await alyx.authenticate()
+        before = alyx.request_counts[0]
+        for number in (3, 8):
+            alyx.max_connections = number
+            own_server.app.latency = 0.02
+            async with anyio.create_task_group() as tasks:
+                for _ in range(30):
+                    tasks.start_soon(partial(alyx.get, "/labs", no_cache=True))
+            assert own_server.connections_peak == number
+        assert alyx.request_counts == (before + 60, 0)
+        with pytest.raises(InputError):
+            alyx.max_connections = 0
+
+
 # ---- login
 
 
@@ -319,7 +336,17 @@ async def second_and_close(alyx: AsyncAlyxClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "alyx.test", "ftp://alyx.test", "http://u:p@alyx.test", "http://alyx.test/x", "http://", None]
+    "url",
+    [
+        "",
+        "alyx.test",
+        "ftp://alyx.test",
+        "http://u:p@alyx.test",
+        "http://alyx.test/x",
+        "http://",
+        "http://alyx.test:port",
+        None,
+    ],
 )
 def test_bad_addresses_are_refused(url: Any) -> None:
     with pytest.raises(InputError):
@@ -332,6 +359,28 @@ def test_bad_addresses_are_refused(url: Any) -> None:
 def test_bad_options_are_refused(option: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         AsyncAlyxClient("http://alyx.test", **option)
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "é" * 40])
+def test_what_is_no_token_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(InputError) as caught:
+        AsyncAlyxClient("http://alyx.test", token=token)
+    assert not token or token not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["/labs\x00", "/labs?" + "x" * 70000])
+async def test_addresses_that_cannot_be_sent_are_input_errors(server: Emulator, make: Any, url: str) -> None:
+    async with make(server) as alyx:
+        with pytest.raises(InputError):
+            await alyx.get(url)
+
+
+async def test_a_request_that_is_too_long_is_the_servers_414(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        with pytest.raises(StatusError) as caught:
+            await alyx.rest("sessions", "list", django="id__in,['" + "x" * 5000 + "']")
+    assert caught.value.status == 414
+    assert len(str(caught.value)) < 1000
 
 
 async def test_the_token_goes_to_no_other_server(server: Emulator, make: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx import ASGITransport
 
 from one_async.alyx.query import params_of, read_files
 from one_async.alyx.schema import Schema
@@ -146,3 +147,10 @@ def test_files_to_send_are_read_beforehand(tmp_path: Path) -> None:
         "c": ("c", b"bytes"),
         "d": ("name", b"x"),
     }
+
+
+async def test_the_emulator_can_take_the_networks_place(server: Emulator, make: Any) -> None:
+    inside = ASGITransport(app=server.app)
+    async with make("http://alyx.test", transport=inside) as alyx:
+        assert len(await alyx.rest("sessions", "list", lab="cortexlab")) > 0
+        assert server.connections == 0

@@ -25,7 +25,7 @@ from one_async.alyx.http import (
 from one_async.alyx.login import Credentials
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.storage import Storage
-from one_async.errors import AnswerError, ServerUnreachable, StatusError
+from one_async.errors import AnswerError, InputError, ServerUnreachable, StatusError
 
 #: Attempts where an old answer is at hand if nobody answers.
 HASTY = 3
@@ -144,15 +144,14 @@ class Stack:
         """Send a request and give its answer; ``slow`` for lists, which take Alyx seconds."""
         wait = self.timeouts.on(self.timeouts.list if slow else self.timeouts.record)
         extensions: dict[str, Any] = {"timeout": wait} if terms is None else {"timeout": wait, "terms": terms}
+        sent = {"Accept": "application/json", **(headers or {})}
         for _ in range(4):
-            request = httpx.Request(
-                method,
-                url,
-                params=params,
-                headers={"Accept": "application/json", **(headers or {})},
-                extensions=extensions,
-                **body,
-            )
+            try:
+                request = httpx.Request(
+                    method, url, params=params, headers=sent, extensions=extensions, **body
+                )
+            except httpx.InvalidURL as error:
+                raise InputError.of("url", url[:200], f"an address ({error})") from None
             response = await self.top.handle_async_request(request)
             if not 300 <= response.status_code < 400:
                 known = response.extensions.pop("json", None)

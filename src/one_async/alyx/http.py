@@ -22,7 +22,7 @@ import httpx
 
 from one_async.alyx import caching
 from one_async.alyx.answers import check_status, detail_of, is_invalid_token, parse
-from one_async.alyx.login import Credentials
+from one_async.alyx.login import Credentials, is_token
 from one_async.alyx.retrying import ATTEMPTS, PATIENCE, SAFE, Timeouts, attempts, backoff, retry_after
 from one_async.errors import (
     AnswerError,
@@ -79,6 +79,8 @@ class Network(Transport):
         except httpx.DecodingError as error:
             text = f"{request.url} answered with bytes that cannot be decoded"
             raise AnswerError(text, url=str(request.url)) from error
+        except httpx.LocalProtocolError:  # its text may hold a header
+            raise InputError(f"{request.url}: a header of this request cannot be sent") from None
         except (httpx.TransportError, OSError) as error:
             unreachable(request, f"the connection broke ({_say(error)})", error)
 
@@ -142,7 +144,8 @@ class Retry(Transport):
     """
 
     def __init__(self, inner: Transport, slots: anyio.CapacityLimiter) -> None:
-        self.inner, self.slots, self.retries = inner, slots, 0
+        self.inner, self.slots = inner, slots
+        self.requests, self.retries = 0, 0
         self._resume = 0.0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -152,6 +155,7 @@ class Retry(Transport):
             try:
                 async with self.slots:
                     await self._pause_over()
+                    self.requests += 1
                     response = await self.inner.handle_async_request(request)
             except ServerUnreachable as error:
                 if attempt >= min(most, attempts(request.method, error)):
@@ -232,7 +236,7 @@ class Login(Transport):
         check_status(request.method, str(request.url), response.status_code, response.content)
         answer = json_of(request, response)
         token = answer.get("token") if isinstance(answer, dict) else None
-        if not isinstance(token, str) or not token:
+        if not isinstance(token, str) or not is_token(token):
             raise AnswerError(f"{self._address} answered without a token", url=self._address)
         return token
 

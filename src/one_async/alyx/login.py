@@ -10,11 +10,16 @@ import anyio
 import anyio.to_thread
 
 from one_async.alyx.flights import Flights
-from one_async.errors import ConfigurationError, LoginError
+from one_async.errors import ConfigurationError, InputError, LoginError
 from one_async.types import TokenStore
 
 #: Exchange a user name and password for a token; raises LoginError if the server refuses them.
 Ask = Callable[[str, str], Awaitable[str]]
+
+
+def is_token(text: str) -> bool:
+    """Say whether a text can stand in an Authorization header."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 class Credentials:
@@ -28,6 +33,11 @@ class Credentials:
         token: str | None = None,
         store: TokenStore | None = None,
     ) -> None:
+        token = None if token is None else token.strip()
+        if token is not None and not is_token(token):
+            raise InputError(
+                "token= holds characters that no token has (it is not shown here)", argument="token"
+            )
         self.base_url = base_url
         self.user = username
         self.token: str | None = token
@@ -131,7 +141,7 @@ class Credentials:
         if self._store is None:
             return
         found = await anyio.to_thread.run_sync(self._store.load, self.base_url, self.user)
-        if found is not None:
+        if found is not None and is_token(found[1]):
             self.user, self.token = found
 
     async def _forget_stored(self) -> None:

@@ -14,15 +14,15 @@ from one_async.errors import InputError
 
 
 def base_of(url: str) -> str:
-    parts = urlsplit(url if isinstance(url, str) else "")
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username
-        or parts.query
-        or parts.path.strip("/")
-    ):
-        raise InputError.of("base_url", url, "http(s)://host[:port], without path or credentials")
+    """Check a server's address; gives it in one form, without a slash at its end."""
+    accepted = "http(s)://host[:port], without path or credentials"
+    try:
+        parts = urlsplit(url.strip())
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except (ValueError, AttributeError):
+        raise InputError.of("base_url", url, accepted) from None
+    if not known or "@" in parts.netloc or parts.query or parts.fragment or parts.path.strip("/"):
+        raise InputError.of("base_url", url, accepted)
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 

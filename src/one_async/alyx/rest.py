@@ -66,13 +66,10 @@ class AsyncAlyxClient:
         transport: Transport | None = None,
     ) -> None:
         self._base_url = base_of(base_url)
-        if max_connections < 1:
-            raise InputError.of("max_connections", max_connections, "1 or more")
         if cache_storage is not None and not cache_storage.startswith(("redis://", "rediss://", "unix://")):
             raise InputError.of("cache_storage", cache_storage, "redis://…, rediss://…, or None for a file")
         self._cache_dir = None if cache_dir is None else Path(cache_dir)
         self._cache_storage = cache_storage
-        self._max_connections = max_connections
         self._timeouts = Timeouts.of(timeout)
         self._transport = transport
         self._token_store = token_store
@@ -82,6 +79,7 @@ class AsyncAlyxClient:
         #: What ``no_cache`` knows this client by; the blocking face of a client has the same.
         self.cache_scope = secrets.token_hex(8)
         self._connections: Connections | None = None
+        self.max_connections = max_connections
         self._loop: object = None
         self._schema: tuple[Schema, float] | None = None
 
@@ -142,6 +140,25 @@ class AsyncAlyxClient:
         caching.max_age(expiry)
         self._default_expiry = expiry
 
+    @property
+    def max_connections(self) -> int:
+        """How many requests may be under way at once; counts at once."""
+        return self._max_connections
+
+    @max_connections.setter
+    def max_connections(self, number: int) -> None:
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise InputError.of("max_connections", number, "1 or more")
+        self._max_connections = number
+        if self._connections is not None:
+            self._connections.slots.total_tokens = number
+
+    @property
+    def request_counts(self) -> tuple[int, int]:
+        """Requests sent since the client was opened, and how many of them were repetitions."""
+        retry = None if self._connections is None else self._connections.retry
+        return (0, 0) if retry is None else (retry.requests, retry.retries)
+
     # ---- login
 
     async def authenticate(
@@ -200,7 +217,8 @@ class AsyncAlyxClient:
         Warns IncompleteListWarning if rows stayed away, StaleAnswerWarning if an old answer had to do.
         """
         with one_warning():
-            name, _, query = endpoint.strip("/").partition("?")
+            name, _, query = endpoint.lstrip("/").partition("?")
+            name = name.rstrip("/")
             if query:
                 action, filters = "list", {**dict(parse_qsl(query)), **filters}
             documented = await self.schema()

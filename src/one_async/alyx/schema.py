@@ -140,10 +140,10 @@ class Schema:
         self.check(endpoint, action)
         responses = self._actions[endpoint][action][1].get("responses", {})
         content = responses.get("200", {}).get("content", {}).get("application/json", {})
-        found = self._resolve(content.get("schema", {}))
+        found = self.resolve(content.get("schema", {}))
         if "results" in found.get("properties", {}):
-            found = self._resolve(found["properties"]["results"])
-        return self._resolve(found.get("items", found))
+            found = self.resolve(found["properties"]["results"])
+        return self.resolve(found.get("items", found))
 
     def _describe(self, endpoint: str, action: str) -> ActionDescription:
         path, operation = self._actions[endpoint][action]
@@ -159,7 +159,7 @@ class Schema:
             if p.get("in") == "query"
         )
         content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-        body = self._resolve(content.get("schema", {}))
+        body = self.resolve(content.get("schema", {}))
         required = set(body.get("required", ()))
         fields = tuple(
             Field(name, self._type(of), " ".join(of.get("description", "").split()), name in required)
@@ -169,9 +169,10 @@ class Schema:
         return ActionDescription(endpoint, action, METHODS[action], path, filters, fields)
 
     def _type(self, of: JSON) -> str:
-        return str(self._resolve(of).get("type", "")) + (" or null" if of.get("nullable") else "")
+        return str(self.resolve(of).get("type", "")) + (" or null" if of.get("nullable") else "")
 
-    def _resolve(self, schema: JSON) -> JSON:
+    def resolve(self, schema: JSON) -> JSON:
+        """Follow a reference to a named part of the document."""
         reference = schema.get("$ref")
         if isinstance(reference, str):
             found = self._components.get(reference.rsplit("/", 1)[-1], {})

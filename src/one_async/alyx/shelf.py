@@ -86,9 +86,7 @@ class Shelf:
     async def put(self, kept: Kept) -> None:
         """Keep an answer in the place of the one with the same key."""
         row = (kept.id, kept.endpoint, kept.stored, kept.head, kept.body, kept.crc())
-        await self._do(
-            lambda c: c.execute("INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?)", row) and None, None
-        )
+        await self._write("INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?)", [row])
         self._puts += 1
         if self._puts % 500 == 0:
             await self._do(self._make_room, None)
@@ -101,16 +99,15 @@ class Shelf:
 
     async def remove(self, id: bytes) -> None:
         """Forget one answer."""
-        await self._do(lambda c: c.execute("DELETE FROM answers WHERE id = ?", (id,)) and None, None)
+        await self._write("DELETE FROM answers WHERE id = ?", [(id,)])
 
     async def expire(self, endpoints: frozenset[str]) -> None:
         """Forget the answers of endpoints that were written to."""
-        rows = [(endpoint,) for endpoint in endpoints]
-        await self._do(lambda c: c.executemany("DELETE FROM answers WHERE endpoint = ?", rows) and None, None)
+        await self._write("DELETE FROM answers WHERE endpoint = ?", [(endpoint,) for endpoint in endpoints])
 
     async def clear(self) -> None:
         """Forget all answers."""
-        await self._do(lambda c: c.execute("DELETE FROM answers") and None, None)
+        await self._write("DELETE FROM answers", [()])
 
     async def close(self) -> None:
         """Close the file; later questions find nothing and keep nothing."""
@@ -122,6 +119,12 @@ class Shelf:
                     await anyio.to_thread.run_sync(connection.close)
 
     # -- how it is done
+
+    async def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany(statement, rows)
+
+        await self._do(write, None)
 
     async def _do(self, operation: Operation[T], default: T) -> T:
         waiting = _Waiting(operation, default)
