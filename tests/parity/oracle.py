@@ -55,14 +55,15 @@ def names(one):
 def main():
     spec = json.load(sys.stdin)
     os.environ.update(HOME=spec["home"], USERPROFILE=spec["home"], APPDATA=spec["home"], TQDM_DISABLE="1")
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")  # ONE-api prints; only answers may go to standard output
+    out = os.fdopen(
+        os.dup(1), "w", encoding="utf-8"
+    )  # ONE-api prints; only answers may go to standard output
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     import logging
 
     import numpy as np
     import pandas as pd
-
     from protocol import Writer, follow, revive
     from scripts import run
 
@@ -72,10 +73,14 @@ def main():
 
     def call(item):
         if isinstance(item, dict):
-            return run(item["code"], scope, revive(item.get("names", {})))
+            return run(item["code"], scope, revive(item.get("names", {}), spec["cache_dir"]))
         method, args, kwargs = item
         found = follow(one, method)
-        return found(*revive(args), **revive(kwargs)) if callable(found) else found
+        return (
+            found(*revive(args, spec["cache_dir"]), **revive(kwargs, spec["cache_dir"]))
+            if callable(found)
+            else found
+        )
 
     for item in spec["calls"]:
         out.write(writer.answer(lambda item=item: call(item)) + "\n")

@@ -20,21 +20,23 @@ BAD_INPUT = {"ValueError", "TypeError", "KeyError", "AssertionError", "Attribute
 MULTIPLE = ("ALFMultipleCollectionsFound", "ALFMultipleObjectsFound", "ALFMultipleRevisionsFound")
 
 
-def revive(value):
-    """Make an argument of what JSON can say."""
+def revive(value, cache=""):
+    """Make an argument of what JSON can say; `$CACHE` stands for the client's folder."""
     if isinstance(value, list):
-        return [revive(item) for item in value]
+        return [revive(item, cache) for item in value]
+    if isinstance(value, str):
+        return value.replace("$CACHE", str(cache)) if "$CACHE" in value else value
     if not isinstance(value, dict):
         return value
     if len(value) == 1:
         (kind, text), makers = next(iter(value.items())), {
             "$uuid": uuid.UUID, "$date": datetime.date.fromisoformat, "$datetime": datetime.datetime.fromisoformat,
-            "$path": pathlib.Path, "$tuple": lambda items: tuple(revive(items)),
+            "$path": lambda text: pathlib.Path(revive(text, cache)), "$tuple": lambda items: tuple(revive(items, cache)),
             "$timedelta": lambda seconds: datetime.timedelta(seconds=seconds),
         }  # fmt: skip
         if kind in makers:
             return makers[kind](text)
-    return {key: revive(item) for key, item in value.items()}
+    return {key: revive(item, cache) for key, item in value.items()}
 
 
 def follow(root, dotted):
@@ -112,6 +114,8 @@ class Writer:
             return self.series(value)
         if kind == "ndarray":
             return self.array(value)
+        if kind in ("_PaginatedResponse", "LazyId"):  # lists, though they call themselves mappings
+            return [self.plain(item) for item in value]
         if hasattr(value, "keys") and hasattr(value, "__getitem__"):
             return {str(key): self.plain(value[key]) for key in value.keys()}
         if isinstance(value, set | frozenset):

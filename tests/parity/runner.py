@@ -24,7 +24,9 @@ def interpreter() -> str:
     """Give the Python of the environment that ONE-api is in."""
     python = os.environ.get("ONE_API_PYTHON")
     if not python:
-        pytest.fail("set ONE_API_PYTHON to the Python of an environment with ONE-api 3.6.1; `nox -s parity` makes one")
+        pytest.fail(
+            "set ONE_API_PYTHON to the Python of an environment with ONE-api 3.6.1; `nox -s parity` makes one"
+        )
     return python
 
 
@@ -57,7 +59,12 @@ class Bench:
     def options(self, who: str) -> dict[str, Any]:
         """Give the arguments that make our side's instance."""
         server = self.server or {}
-        options: dict[str, Any] = {"cache_dir": self._folder(who), "mode": self.mode, "wildcards": self.wildcards, **server}
+        options: dict[str, Any] = {
+            "cache_dir": self._folder(who),
+            "mode": self.mode,
+            "wildcards": self.wildcards,
+            **server,
+        }
         return options | ({"tables_dir": self.tables_dir} if self.tables_dir else {})
 
     def _folder(self, who: str) -> Path:
@@ -80,9 +87,13 @@ class Bench:
 
                 def ask(item: Call) -> Any:
                     if isinstance(item, dict):
-                        return run(item["code"], scope, revive(item.get("names", {})))
+                        return run(item["code"], scope, revive(item.get("names", {}), one.cache_dir))
                     found = follow(one, item[0])
-                    return found(*revive(item[1]), **revive(item[2])) if callable(found) else found
+                    return (
+                        found(*revive(item[1], one.cache_dir), **revive(item[2], one.cache_dir))
+                        if callable(found)
+                        else found
+                    )
 
                 for item in calls:
                     answers.append(json.loads(writer.answer(lambda item=item: ask(item))))  # type: ignore[misc]
@@ -110,9 +121,15 @@ class Bench:
 
                 async def ask(item: Call) -> Any:
                     if isinstance(item, dict):
-                        return await run_async(item["code"], scope, revive(item.get("names", {})))
+                        return await run_async(
+                            item["code"], scope, revive(item.get("names", {}), one.cache_dir)
+                        )
                     found = follow(one, item[0])
-                    found = found(*revive(item[1]), **revive(item[2])) if callable(found) else found
+                    found = (
+                        found(*revive(item[1], one.cache_dir), **revive(item[2], one.cache_dir))
+                        if callable(found)
+                        else found
+                    )
                     return await found if inspect.isawaitable(found) else found
 
                 for item in calls:
@@ -120,7 +137,9 @@ class Bench:
                         value, error = await ask(item), None
                     except Exception as caught:
                         value, error = None, caught
-                    answers.append(json.loads(writer.answer(lambda value=value, error=error: _give(value, error))))  # type: ignore[misc]
+                    answers.append(
+                        json.loads(writer.answer(lambda value=value, error=error: _give(value, error)))
+                    )  # type: ignore[misc]
         return answers
 
 

@@ -28,7 +28,7 @@ def run(code, scope, names):
 class _Awaiting(ast.NodeTransformer):
     """Put `await` before every call of something of `one`."""
 
-    def visit_Call(self, node):  # noqa: N802
+    def visit_Call(self, node):
         self.generic_visit(node)
         root = node.func
         while isinstance(root, ast.Attribute):

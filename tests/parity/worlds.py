@@ -33,12 +33,21 @@ class Facts:
                 (folder / name).write_bytes(archive.read(name))
         return folder
 
+    def shows_all(self, eid: str) -> bool:
+        """Tell whether each dataset of a session has an address and a size; ONE-api fails on sessions where one has not."""
+        found = self.records["sessions"]["detail"][eid]["data_dataset_session_related"]
+        return bool(found) and all(row["data_url"] and row["file_size"] is not None for row in found)
+
     def pick(self, count: int, seed: int = 1) -> list[dict[str, Any]]:
-        """Choose sessions, those with insertions among them."""
+        """Choose sessions, those with insertions among them, and two that ONE-api cannot list."""
         with_probes = {row["session"] for row in self.insertions}
-        first = [row for row in self.sessions if row["eid"] in with_probes][: max(1, count // 3)]
-        rest = [row for row in self.sessions if row not in first]
-        return first + random.Random(seed).sample(rest, min(len(rest), max(0, count - len(first))))
+        sound = [row for row in self.sessions if self.shows_all(row["eid"])]
+        first = [row for row in sound if row["eid"] in with_probes][: max(1, count // 3)]
+        rest = [row for row in sound if row not in first]
+        rng = random.Random(seed)
+        others = [row for row in self.sessions if row not in sound]
+        chosen = first + rng.sample(rest, min(len(rest), max(0, count - len(first))))
+        return chosen + rng.sample(others, min(2, len(others)))
 
     def paths(self, eid: str) -> list[str]:
         """Give the datasets of a session, as paths below it."""
