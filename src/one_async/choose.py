@@ -44,6 +44,8 @@ def one_dataset(
 
     Raises ALFObjectNotFound, or ALFMultipleCollectionsFound and its like where the name fits several.
     """
+    if not isinstance(dataset, str | Mapping):
+        raise InputError.of("dataset", dataset, "a name, a path below the session, or a mapping of ALF parts")
     is_path = "/" in dataset if isinstance(dataset, str) else "collection" in dataset
     if is_path and (collection is not None or revision is not None):
         raise InputError.of(
@@ -124,6 +126,8 @@ def many_datasets(
     how: How,
 ) -> list[pl.DataFrame]:
     """Choose a dataset for each that is wanted: a list of frames of one row, or none where there is no such dataset."""
+    if not hasattr(wanted, "columns") and (isinstance(wanted, Mapping) or not isinstance(wanted, Iterable)):
+        raise InputError.of("datasets", wanted, "a list of names or of mappings of ALF parts, or a frame")
     exact = hasattr(wanted, "columns") or any(isinstance(item, str) and "/" in item for item in wanted)
     if exact:
         return _exact_paths(datasets, wanted, collections, revisions)
