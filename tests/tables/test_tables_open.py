@@ -92,6 +92,13 @@ def test_binary_ids_and_dictionaries_open(tmp_path: Path) -> None:
     assert opened.dataset_table.frame().equals(datasets.sort("eid", "did"))
 
 
+def test_rows_without_an_id_are_left_out(tmp_path: Path) -> None:
+    datasets = datasets_frame(sessions_frame())
+    loose = datasets.head(5).with_columns(eid=pl.lit(None, dtype=pl.String))
+    pl.concat([loose, datasets]).rename({"did": "id"}).write_parquet(tmp_path / "datasets.pqt", metadata=META)
+    assert Catalogue.open(tmp_path).dataset_table.frame().equals(datasets.sort("eid", "did"))
+
+
 def test_one_table_alone_and_others_open(tmp_path: Path) -> None:
     write_table(tmp_path / "sessions.pqt", "sessions", sessions_frame(), {"date_created": "2025-01-01 00:00"})
     rows = pl.DataFrame({"id": [str(UUID(int=1))], "eid": [str(UUID(int=2))], "name": ["probe00"]})

@@ -234,7 +234,7 @@ def test_an_installation_that_was_cut_off_is_finished(tmp_path: Path) -> None:
     for name in ("sessions", "datasets"):
         (other / f"{name}.pqt").rename(tmp_path / f".{name}.tmp")
     note = {"sessions.pqt": ".sessions.tmp", "datasets.pqt": ".datasets.tmp", "../../x": "y"}
-    (tmp_path / ".one_async_install.json").write_text(json.dumps(note))
+    (tmp_path / ".one_async_install.1").write_text(json.dumps(note))
     (tmp_path / ".sessions.tmp").replace(tmp_path / "sessions.pqt")
     assert install.waiting(tmp_path) == {tmp_path / "datasets.pqt": tmp_path / ".datasets.tmp"}
     found = Catalogue.open(tmp_path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from one_async.errors import InputError
 
 __all__ = ["finish", "install", "sync", "waiting"]
 
-_NOTE: Final = ".one_async_install.json"
+_NOTE: Final = ".one_async_install."
 
 
 def install(folder: Path, files: Mapping[str, Path]) -> None:
@@ -30,38 +31,54 @@ def install(folder: Path, files: Mapping[str, Path]) -> None:
             raise InputError.of("files", (name, str(path)), f"names and files in {folder}")
         sync(path)
     finish(folder)
-    note = folder / _NOTE
-    made = note.with_name(f"{_NOTE}.{os.getpid()}")
+    note = folder / f"{_NOTE}{uuid.uuid4().hex}"
+    made = note.with_name(f".{note.name}.tmp")
     made.write_text(json.dumps({name: path.name for name, path in files.items()}), encoding="utf-8")
     sync(made)
     made.replace(note)
     sync(folder)
-    finish(folder)
+    _rename(note, {folder / name: path for name, path in files.items()})
 
 
 def finish(folder: Path) -> None:
-    """Finish an installation that was cut off; does nothing where there is none or nothing can be written."""
-    files = waiting(folder)
-    note = folder / _NOTE
-    if not files and not note.exists():
-        return
+    """Finish installations that were cut off; does nothing where there is none or nothing can be written."""
+    for note in _notes(folder):
+        _rename(note, _read(note))
+
+
+def _rename(note: Path, files: Mapping[Path, Path]) -> None:
+    # Each note has a name of its own, so that a slow reader never removes the note of the next installation.
     with contextlib.suppress(OSError):
         for final, temporary in files.items():
             with contextlib.suppress(FileNotFoundError):  # another process was quicker
                 temporary.replace(final)
-        sync(folder)
+        sync(note.parent)
         note.unlink(missing_ok=True)
 
 
 def waiting(folder: Path) -> dict[Path, Path]:
     """Give the tables that are installed but not renamed yet: where they belong, and where they are."""
+    found: dict[Path, Path] = {}
+    for note in _notes(folder):
+        found |= {final: temporary for final, temporary in _read(note).items() if temporary.exists()}
+    return found
+
+
+def _notes(folder: Path) -> list[Path]:
     try:
-        names = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+        return sorted(folder.glob(f"{_NOTE}*"), key=lambda path: path.stat().st_mtime_ns)
+    except OSError:
+        return []
+
+
+def _read(note: Path) -> dict[Path, Path]:
+    try:
+        names = json.loads(note.read_text(encoding="utf-8"))
         pairs = {str(name): str(temporary) for name, temporary in names.items()}
     except (OSError, ValueError, AttributeError):
         return {}
-    plain = {name: temporary for name, temporary in pairs.items() if _is_plain(name) and _is_plain(temporary)}
-    return {folder / name: folder / temp for name, temp in plain.items() if (folder / temp).exists()}
+    home = note.parent
+    return {home / name: home / temp for name, temp in pairs.items() if _is_plain(name) and _is_plain(temp)}
 
 
 def _is_plain(name: str) -> bool:

@@ -120,7 +120,8 @@ def canonical(table: str, frame: pl.DataFrame) -> pl.DataFrame:
     casts = [_cast(frame, name, dtype) for name, dtype in schema.items() if name in frame.columns]
     # session_path repeats the sessions table in tables of 2021; ONE-api drops it too
     extra = [name for name in frame.columns if name not in schema and name != "session_path"]
-    return frame.select(*casts, *extra)
+    # a row without an id is in no session, or is none
+    return frame.select(*casts, *extra).drop_nulls([name for name in ("eid", own) if name in schema])
 
 
 def _joined_ids(frame: pl.DataFrame) -> pl.DataFrame:
