@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
 from .alyx.rest import AsyncAlyxClient
 from .client import AsyncONE
-from .client.tables import CacheTwin
-from .refresh import TablesInfo
-from .settings import Settings
-from .types import Expiry, Mode
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from pathlib import Path
+
+    from .client.tables import CacheTwin
+    from .refresh import TablesInfo
+    from .settings import Settings
+    from .types import Expiry, Mode
 
 __all__ = ["ONE", "AlyxClient"]
 
@@ -23,12 +26,12 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     @constructor_of(AsyncAlyxClient.__init__)
     def __init__(self) -> None: ...
 
-    base_url = blocking_property[str]()
-    user = blocking_property[str | None]()
-    is_logged_in = blocking_property[bool]()
-    cache_mode = blocking_property[str | None]()
-    cache_scope = blocking_property[str]()
-    default_expiry = blocking_property[Expiry]()
+    base_url: blocking_property[str] = blocking_property()
+    user: blocking_property[str | None] = blocking_property()
+    is_logged_in: blocking_property[bool] = blocking_property()
+    cache_mode: blocking_property[str | None] = blocking_property()
+    cache_scope: blocking_property[str] = blocking_property()
+    default_expiry: blocking_property[Expiry] = blocking_property()
 
     authenticate = blocking(AsyncAlyxClient.authenticate)
     logout = blocking(AsyncAlyxClient.logout)
@@ -69,17 +72,17 @@ class ONE(Blocking[AsyncONE]):
         self._here.alyx  # noqa: B018 - raises OfflineError where there is no database
         return self._part(AlyxClient, "alyx")
 
-    mode = blocking_property[Mode]()
-    offline = blocking_property[bool]()
-    cache_dir = blocking_property[Path]()
-    tables_dir = blocking_property[Path]()
-    settings = blocking_property[Settings]()
-    wildcards = blocking_property[bool]()
-    uuid_filenames = blocking_property[bool]()
-    record_loaded = blocking_property[bool]()
-    cache_expiry = blocking_property[timedelta]()
-    tables_info = blocking_property[TablesInfo]()
-    _cache = blocking_property[CacheTwin]()
+    mode: blocking_property[Mode] = blocking_property()
+    offline: blocking_property[bool] = blocking_property()
+    cache_dir: blocking_property[Path] = blocking_property()
+    tables_dir: blocking_property[Path] = blocking_property()
+    settings: blocking_property[Settings] = blocking_property()
+    wildcards: blocking_property[bool] = blocking_property()
+    uuid_filenames: blocking_property[bool] = blocking_property()
+    record_loaded: blocking_property[bool] = blocking_property()
+    cache_expiry: blocking_property[timedelta] = blocking_property()
+    tables_info: blocking_property[TablesInfo] = blocking_property()
+    _cache: blocking_property[CacheTwin] = blocking_property()
 
     search = blocking(AsyncONE.search)
     search_terms = blocking(AsyncONE.search_terms)

@@ -12,8 +12,7 @@ import anyio.to_thread
 from .. import choose
 from ..choose import How
 from ..errors import ALFObjectNotFound, InputError
-from ..sources.base import SessionDatasets
-from ..sources.remote import first_error
+from ..sources.base import SessionDatasets, first_error
 from .files import Files, warn_missing
 
 if TYPE_CHECKING:

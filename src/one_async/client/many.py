@@ -13,7 +13,7 @@ from .. import ids
 from ..alf.match import resolve
 from ..errors import ALFObjectNotFound, InputError, OneError
 from ..ids import session_folder
-from ..sources.remote import first_error
+from ..sources.base import first_error
 from .load import SESSIONS_AT_ONCE
 from .records import Records
 

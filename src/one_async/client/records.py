@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,10 @@ from uuid import UUID
 
 from .. import ids
 from ..alf.match import resolve
-from ..alf.path import ALFPath, rel_path_parts
+from ..alf.path import ALFPath
 from ..choose import How, one_dataset
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
 from ..ids import session_folder
-from ..records import DatasetRecord, parse_list, relative_path, revision_of, url_path
 from .load import Loading
 
 if TYPE_CHECKING:
@@ -56,8 +54,10 @@ class Records(Loading):
             rows = await self._table_rows(dids)
         missing = [did for did in dict.fromkeys(dids) if did not in rows]
         if missing and mode != "local" and not self.offline:
-            records = parse_list(DatasetRecord, "datasets", await self._remote().dataset_records(missing))
-            rows |= {row["did"]: row for row in _rows_of_records(records)}
+            from ..sources.rows import dataset_rows
+
+            found = dataset_rows(await self._remote().dataset_records(missing))
+            rows |= {row["did"]: row for row in found}
         return rows
 
     async def _table_rows(self, dids: list[str]) -> dict[str, dict[str, Any]]:
@@ -89,6 +89,8 @@ class Records(Loading):
     async def _record_of(self, path: Any, query_type: Mode | None) -> dict[str, Any] | None:
         if not isinstance(path, str | PurePath):
             raise InputError.of("path", path, "a path or URL")
+        from ..sources.rows import url_path, without_uuid
+
         text = url_path(path) if isinstance(path, str) and "://" in path else str(path).replace("\\", "/")
         eid = await self.path2eid(text, query_type)
         if eid is None:
@@ -101,7 +103,7 @@ class Records(Loading):
         inside = text.partition(folder.rpartition("/Subjects/")[2] or folder)[2].strip("/")
         if not inside:
             return dict(found.session)
-        plain, did = _without_uuid(inside)
+        plain, did = without_uuid(inside)
         for row in found.datasets.iter_rows(named=True):
             if row["did"] == did or (did is None and row["rel_path"] == plain):
                 return {**row, "session_path": folder}
@@ -163,15 +165,14 @@ class Records(Loading):
             or not types
         ):
             raise InputError.of("dataset_type", dataset_type, "a dataset type's name, or a list of names")
+        from ..sources.rows import dataset_rows, rows_frame
+
         eids, rebuild = await self._known_eids(eid, None)
-        frames = []
-        for one in eids:
-            rows = await self.alyx.rest(
-                "datasets", "list", django=f"session__id,{one},dataset_type__name__in,{list(types)}"
-            )
-            frames.append(
-                _frame(_rows_of_records(parse_list(DatasetRecord, "datasets", rows), reachable=True))
-            )
+        filters = f"dataset_type__name__in,{list(types)}"
+        of_session: dict[str | None, list[dict[str, Any]]] = {}
+        for row in dataset_rows(await self._remote().datasets_of(eids, filters), reachable=True):
+            of_session.setdefault(row["eid"], []).append(row)
+        frames = [rows_frame(of_session.get(one, [])) for one in eids]
         return rebuild([frame if details else frame["rel_path"].sort().to_list() for frame in frames])
 
     async def list_aggregates(
@@ -189,10 +190,11 @@ class Records(Loading):
         """
         import polars as pl
 
+        from ..sources.rows import aggregate_rows, rows_frame
+
         self._needs_database("list_aggregates")
         rows = await self.alyx.rest("datasets", "list", django="session__isnull,True")
-        records = parse_list(DatasetRecord, "datasets", rows)
-        found = _frame([row for record in records if (row := _aggregate(record, relation))], aggregate=True)
+        found = rows_frame(aggregate_rows(rows, relation), "relation", "identifier")
         if identifier is not None:
             found = found.filter(pl.col("identifier").str.contains(identifier))
         revision = revision or None
@@ -261,62 +263,3 @@ def _records(dataset: Any, need: str = "rel_path") -> list[dict[str, Any]]:
     if any(need not in row for row in rows):
         raise InputError.of("record", dataset, f"rows with {need}")
     return rows
-
-
-def _without_uuid(path: str) -> tuple[str, str | None]:
-    """Give a path without the dataset's id in its name, and that id if there was one."""
-    folder, slash, name = path.rpartition("/")
-    parts = name.split(".")
-    for index, part in enumerate(parts):
-        if len(part) == 36 and part.count("-") == 4:
-            return f"{folder}{slash}{'.'.join(parts[:index] + parts[index + 1 :])}", part.lower()
-    return path, None
-
-
-def _rows_of_records(records: list[DatasetRecord], *, reachable: bool = False) -> list[dict[str, Any]]:
-    rows = []
-    for record in records:
-        url = next((one.data_url for one in record.file_records if one.data_url and one.exists), None)
-        if reachable and url is None:
-            continue
-        revision = record.revision or revision_of(url)
-        path = relative_path(record, revision)
-        rows.append(
-            {
-                "did": str(record.did),
-                "eid": str(record.eid) if record.eid else None,
-                "rel_path": path,
-                "file_size": record.file_size,
-                "hash": record.hash,
-                "exists": any(one.exists for one in record.file_records),
-                "qc": record.qc,
-                "default_revision": record.default_dataset,
-                "data_url": url,
-                "session_path": ids.session_part(url_path(url)) if url else "",
-            }
-        )
-    return rows
-
-
-def _aggregate(record: DatasetRecord, relation: str) -> dict[str, Any] | None:
-    """Give the row of a dataset of this relation, the second folder of its path: ``aggregates/Subjects/…``."""
-    rows = _rows_of_records([record], reachable=True)
-    if not rows:
-        return None
-    row = rows[0]
-    path = _without_uuid(url_path(row["data_url"]).strip("/"))[0]
-    path = re.sub(r"^[\w/]+(?=aggregates/)", "", path, count=1)  # of a public copy: public/aggregates/…
-    folders = (rel_path_parts(path)[0] or "").split("/")
-    if len(folders) < 2 or folders[1].casefold() != relation.casefold():
-        return None
-    return {**row, "rel_path": path, "relation": folders[1].casefold(), "identifier": "/".join(folders[2:])}
-
-
-def _frame(rows: list[dict[str, Any]], aggregate: bool = False) -> pl.DataFrame:
-    import polars as pl
-
-    from ..tables.schema import DATASETS
-
-    extra = {"relation": pl.String, "identifier": pl.String} if aggregate else {}
-    schema: dict[str, Any] = {**DATASETS, "data_url": pl.String, **extra}
-    return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema).sort("did")

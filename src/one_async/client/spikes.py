@@ -121,7 +121,9 @@ class SpikeLoading(Many):
         await _all_of(lambda item: load(*item), wanted)
         if lacking := {"times", "clusters"} - set(loaded.get("spikes", SPIKES)):
             what = " and ".join(f"spikes.{attribute}" for attribute in sorted(lacking))
-            raise ALFObjectNotFound(f"{name} of the session {eid} has no {what} of usable quality in {collection}", eid=eid)
+            raise ALFObjectNotFound(
+                f"{name} of the session {eid} has no {what} of usable quality in {collection}", eid=eid
+            )
         return await anyio.to_thread.run_sync(_frames, pid, eid, loaded, acronyms)
 
     async def _acronyms(self, query_type: Mode | None) -> dict[int, str]:

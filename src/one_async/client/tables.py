@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ..refresh import TablesInfo
+    from ..tables.catalogue import Catalogue
     from ..types import Mode
 
 
@@ -81,7 +82,7 @@ class TableMethods(Core):
         catalogue = await self._loaded()
         return await anyio.to_thread.run_sync(catalogue.sql, query)
 
-    async def _loaded(self) -> Any:
+    async def _loaded(self) -> Catalogue:
         await self._source(None)
         return await self._tables.current()
 
@@ -93,16 +94,21 @@ class CacheTwin(Mapping[str, Any]):
         self._owner = owner
 
     def __getitem__(self, name: str) -> Any:
+        """Give a table as a frame, or `_meta`."""
+        catalogue = self._owner._tables.loaded
         if name == "_meta":
             return self._meta
-        return self._owner._tables.loaded.frame(name)
+        if name == "datasets":
+            return catalogue.datasets().collect()
+        return catalogue.session_frame if name == "sessions" else catalogue.others[name]
 
-    def __iter__(self) -> Any:
-        yield from self._owner._tables.loaded.names
-        yield "_meta"
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names of the tables, and `_meta`."""
+        yield from ("sessions", "datasets", *self._owner._tables.loaded.others, "_meta")
 
     def __len__(self) -> int:
-        return len(self._owner._tables.loaded.names) + 1
+        """Count the tables, and `_meta`."""
+        return 3 + len(self._owner._tables.loaded.others)
 
     @property
     def _meta(self) -> dict[str, Any]:

@@ -65,3 +65,11 @@ def matching_keys(sessions: pl.DataFrame, keys: Sequence[SessionKey]) -> pl.Data
     schema = {name: sessions.schema[name] for name in ("subject", "date", "number")}
     wanted = pl.DataFrame(list(dict.fromkeys(keys)), schema=schema, orient="row")
     return sessions.join(wanted, on=["subject", "date", "number"], how="semi")
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the first error of a group that is not itself a group, so that callers see plain errors."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -17,7 +17,7 @@ from ..records import (
     sessions_frame,
 )
 from ..terms import id_batches, insertion_queries, rest_queries
-from .base import SESSION_ORDER, SessionDatasets, SessionKey, matching_keys
+from .base import SESSION_ORDER, SessionDatasets, SessionKey, first_error, matching_keys
 
 if TYPE_CHECKING:
     import polars as pl
@@ -138,6 +138,13 @@ class RemoteSource:
         queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(dids)]
         return await self._list_all("datasets", queries, key="url")
 
+    async def datasets_of(self, eids: Sequence[str], filters: str) -> list[dict[str, Any]]:
+        """Give the rows that `/datasets` lists for these sessions and a django filter."""
+        queries = [
+            {"django": f"session__in,{batch},{filters}"} for batch in id_batches(dict.fromkeys(eids), 60)
+        ]
+        return await self._list_all("datasets", queries, key="url")
+
     async def subjects(self) -> list[str]:
         """Give the nicknames of all subjects of the database."""
         return sorted({row["nickname"] for row in await self._alyx.rest("subjects", "list")})
@@ -203,11 +210,3 @@ async def _at_once(function: Callable[[Any], Any], items: Iterable[Any]) -> None
                 group.start_soon(function, item)
     except BaseExceptionGroup as group_error:
         raise first_error(group_error) from None
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Give the first error of a group that is not itself a group, so that callers see plain errors."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
