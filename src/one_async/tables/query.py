@@ -38,6 +38,12 @@ __all__ = [
 _TEXT = {"laboratory": "lab", "subject": "subject", "task_protocol": "task_protocol", "projects": "projects"}
 _EPOCH = date(1970, 1, 1).toordinal()
 Mask = npt.NDArray[np.bool_]
+_PATH = pl.concat_str(
+    pl.when(pl.col("lab").fill_null("") == "").then(pl.lit("")).otherwise(pl.col("lab") + "/Subjects/"),
+    pl.col("subject") + "/",
+    pl.col("date").cast(pl.String) + "/",
+    pl.col("number").cast(pl.String).str.zfill(3),
+)
 
 
 def id_text(value: str | UUID, argument: str = "eid") -> str:
@@ -269,16 +275,14 @@ def eids_to_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[Pure
 
 def session_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[str | None]:
     """Give the relative path of each session as text, None for unknown ones."""
-    wanted = pl.Series([id_text(eid) for eid in eids], dtype=pl.String)
+    wanted = pl.Series([str(eid) if type(eid) is UUID else id_text(eid) for eid in eids], dtype=pl.String)
     where = _positions(catalogue.session_frame["eid"], wanted)
-    columns = catalogue.session_frame.select("lab", "subject", "date", "number")
-    rows = iter(columns[where.drop_nulls()].rows())
-    return [None if at is None else _session_path(*next(rows)) for at in where]
-
-
-def _session_path(lab: str | None, subject: str, day: date, number: int) -> str:
-    path = f"{subject}/{day}/{number:03d}"
-    return f"{lab}/Subjects/{path}" if lab else path
+    rows = where if where.null_count() == 0 else where.drop_nulls()
+    paths = catalogue.session_frame.select("lab", "subject", "date", "number")[rows].select(_PATH).to_series()
+    if len(rows) == len(where):
+        return paths.to_list()
+    known = iter(paths.to_list())
+    return [None if at is None else next(known) for at in where]
 
 
 def _positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
