@@ -7,9 +7,10 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
@@ -20,15 +21,17 @@ from anyio.lowlevel import current_token
 from one_async.alyx import caching, paging
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import Terms, note_stale, one_warning
-from one_async.alyx.connections import Connections
-from one_async.alyx.http import Transport
 from one_async.alyx.login import Credentials
 from one_async.alyx.paging import Page, Row
 from one_async.alyx.query import base_of, last_part, params_of, plain, read_files, whole, with_id
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import ADDRESS, HEADERS, METHODS, EndpointDescription, Schema
-from one_async.errors import ConfigurationError, InputError
+from one_async.errors import AnswerError, ConfigurationError, InputError
 from one_async.types import Expiry, TokenStore, Wire
+
+if TYPE_CHECKING:
+    from one_async.alyx.connections import Connections
+    from one_async.alyx.http import Transport
 
 SCHEMA_EXPIRY = timedelta(weeks=1)
 
@@ -87,6 +90,8 @@ class AsyncAlyxClient:
         return f"{type(self).__name__}({self._base_url!r}, user={self.user!r})"
 
     async def __aenter__(self) -> Self:
+        # httpx and hishel take a while to import: not on the event loop.
+        await anyio.to_thread.run_sync(import_module, "one_async.alyx.connections")
         self._open()
         return self
 
@@ -324,11 +329,16 @@ class AsyncAlyxClient:
         return self._schema[0]
 
     async def _ask_schema(self) -> Schema:
-        answer = await self._ask(
-            "GET", self._url(ADDRESS), terms=self._terms(SCHEMA_EXPIRY, False), headers=HEADERS
-        )
-        self._schema = (Schema(answer.json), time.monotonic())
-        return self._schema[0]
+        try:
+            schema = await self._schema_of_age(SCHEMA_EXPIRY)
+        except AnswerError:  # what is no schema may be a stored answer
+            schema = await self._schema_of_age(timedelta(0))
+        self._schema = (schema, time.monotonic())
+        return schema
+
+    async def _schema_of_age(self, expiry: timedelta) -> Schema:
+        terms = self._terms(expiry, False)
+        return Schema((await self._ask("GET", self._url(ADDRESS), terms=terms, headers=HEADERS)).json)
 
     async def list_endpoints(self) -> list[str]:
         """Name all endpoints that the server documents, sorted."""
@@ -354,6 +364,8 @@ class AsyncAlyxClient:
     # ---- inside
 
     def _open(self) -> Connections:
+        from one_async.alyx.connections import Connections
+
         loop = current_token()
         if self._connections is None:
             self._connections = Connections(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import anyio
+import anyio.to_thread
 
 from ..errors import InputError, OfflineError
 from ..settings import Settings, TokenFile, resolve, setup
@@ -196,6 +198,7 @@ class Core:
         self._tables.cache_expiry = value
 
     async def __aenter__(self) -> Self:
+        await anyio.to_thread.run_sync(_import_late, self.offline)
         self._group = await anyio.create_task_group().__aenter__()
         self._start_refreshing()
         return self
@@ -260,6 +263,12 @@ class Core:
         from ..sources.remote import RemoteSource
 
         return RemoteSource(self.alyx, self._tables.learn)
+
+
+def _import_late(offline: bool) -> None:
+    """Import what takes a while, so that no call does it on the event loop."""
+    for module in ("refresh", "sources.local", *(() if offline else ("alyx.connections", "sources.remote"))):
+        import_module(f"one_async.{module}")
 
 
 def _text(secret: SecretStr | None) -> str | None:
