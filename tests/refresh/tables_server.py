@@ -8,6 +8,7 @@ import re
 import threading
 import time
 import zipfile
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -28,19 +29,21 @@ def generation(folder: Path, name: str, sessions: int = 40, each: int = 20) -> b
             "eid": eids,
             "lab": "lab",
             "subject": "mouse",
-            "date": pl.date_range(pl.date(2000, 1, 1), pl.date(2000, 1, 1), eager=True).sample(sessions, with_replacement=True),
+            "date": date(2024, 1, 1),
             "number": pl.Series(range(sessions), dtype=pl.UInt16),
             "task_protocol": "",
             "projects": name,
         }
     )
-    datasets = pl.DataFrame({"eid": eids}).join(pl.DataFrame({"number": range(each)}), how="cross").with_row_index()
+    datasets = (
+        pl.DataFrame({"eid": eids}).join(pl.DataFrame({"number": range(each)}), how="cross").with_row_index()
+    )
     datasets = datasets.select(
         did=pl.format("{}-1111-4111-8111-111111111111", pl.col("index").cast(pl.String).str.zfill(8)),
         eid="eid",
         rel_path=pl.format("alf/spikes.n{}.npy", "number"),
         file_size=pl.lit(1, pl.UInt64),
-        hash=pl.lit(name),
+        hash=pl.format("{} {}", pl.lit(name), pl.col("index").hash(1)),
         exists=True,
         qc=pl.lit("PASS").cast(pl.Enum(["NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"])),
         default_revision=True,
@@ -60,7 +63,9 @@ def generation(folder: Path, name: str, sessions: int = 40, each: int = 20) -> b
 
 def generations_of(tables: Any) -> set[str]:
     """Name the generations of which a catalogue has rows: one, if it is whole."""
-    return {*tables.session_frame["projects"].unique()} | {*tables.datasets().select("hash").unique().collect()["hash"]}
+    return {*tables.session_frame["projects"].unique()} | {
+        *tables.datasets().select(pl.col("hash").str.extract(r"^(\S+) ").unique()).collect()["hash"]
+    }
 
 
 class TablesServer:
@@ -71,7 +76,10 @@ class TablesServer:
     """
 
     def __init__(self, archive: bytes = b"", created: str = "2025-01-01 00:00") -> None:
-        self.archive, self.info = archive, {"date_created": created, "origin": "made", "min_api_version": "2.10"}
+        self.archive, self.info = (
+            archive,
+            {"date_created": created, "origin": "made", "min_api_version": "2.10"},
+        )
         self.pace, self.ranges, self.cut, self.wait = 0.0, False, 0, 0.0
         self.log: list[tuple[str, str | None, str | None]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -88,7 +96,9 @@ class TablesServer:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()
 
@@ -127,7 +137,11 @@ def _handler(owner: TablesServer) -> type[BaseHTTPRequestHandler]:
 
         def _send(self, status: int, body: bytes, kind: str, more: dict[str, str] | None = None) -> None:
             self.send_response(status)
-            for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(more or {})}.items():
+            for name, value in {
+                "Content-Type": kind,
+                "Content-Length": str(len(body)),
+                **(more or {}),
+            }.items():
                 self.send_header(name, value)
             self.end_headers()
             slow = kind == "application/zip"

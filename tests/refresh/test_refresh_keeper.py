@@ -20,7 +20,12 @@ from .conftest import downloads, keeping, questions, rezipped, unzip
 
 pytestmark = pytest.mark.anyio
 
-SESSION = {"eid": "00000000-0000-4000-8000-000000000001", "lab": "new", "subject": "mouse", "date": "2024-01-01"} | {
+SESSION = {
+    "eid": "00000000-0000-4000-8000-000000000001",
+    "lab": "new",
+    "subject": "mouse",
+    "date": "2024-01-01",
+} | {
     "number": 1,
     "task_protocol": "",
     "projects": "",
@@ -62,7 +67,9 @@ async def test_the_server_is_asked_no_more_often_than_the_modes_imply(alyx: Emul
         assert questions(alyx) == 4
 
 
-async def test_newer_tables_replace_the_old_ones_and_unchanged_ones_do_not(alyx: Emulator, folder: Path) -> None:
+async def test_newer_tables_replace_the_old_ones_and_unchanged_ones_do_not(
+    alyx: Emulator, folder: Path
+) -> None:
     async with keeping(alyx, folder) as keeper:
         await keeper.refresh("auto")
         old = keeper.loaded
@@ -136,7 +143,9 @@ async def test_if_the_one_who_asks_is_cancelled_another_takes_over(alyx: Emulato
         assert len(keeper.loaded.session_frame) == 36
 
 
-async def test_a_cancelled_download_leaves_the_old_tables_and_can_be_repeated(alyx: Emulator, folder: Path) -> None:
+async def test_a_cancelled_download_leaves_the_old_tables_and_can_be_repeated(
+    alyx: Emulator, folder: Path
+) -> None:
     async with keeping(alyx, folder) as keeper:
         await keeper.refresh("auto")
         alyx.touch_tables(LATER)
@@ -268,7 +277,9 @@ async def test_tables_for_a_newer_version_are_left_alone(alyx: Emulator, folder:
         assert (downloads(alyx), questions(alyx)) == (0, 1)
 
 
-async def test_damaged_tables_on_disk_are_replaced_in_auto_and_an_error_in_local(alyx: Emulator, folder: Path) -> None:
+async def test_damaged_tables_on_disk_are_replaced_in_auto_and_an_error_in_local(
+    alyx: Emulator, folder: Path
+) -> None:
     unzip(alyx, folder)
     path = folder / "datasets.pqt"
     path.write_bytes(path.read_bytes()[:-100])
@@ -385,11 +396,15 @@ async def test_loaded_shows_learned_rows_at_once(alyx: Emulator, folder: Path) -
         assert keeper.meta["modified_time"] is not None
 
 
-async def test_newer_tables_know_better_than_rows_learned_before_the_last_check(alyx: Emulator, folder: Path) -> None:
+async def test_newer_tables_know_better_than_rows_learned_before_the_last_check(
+    alyx: Emulator, folder: Path
+) -> None:
     async with keeping(alyx, folder) as keeper:
         await keeper.refresh("auto")
         eids = keeper.loaded.session_frame["eid"]
-        keeper.learn(sessions=[{**SESSION, "eid": eids[0], "lab": "old news"}, {**SESSION, "lab": "old news"}])
+        keeper.learn(
+            sessions=[{**SESSION, "eid": eids[0], "lab": "old news"}, {**SESSION, "lab": "old news"}]
+        )
         await keeper.refresh("refresh")
         keeper.learn(sessions=[{**SESSION, "eid": eids[1], "lab": "news"}])
         assert (await keeper.current()).session_frame["lab"].to_list().count("old news") == 2
@@ -410,7 +425,9 @@ async def test_what_is_no_row_does_not_stop_the_tables(alyx: Emulator, folder: P
             assert len((await keeper.current()).session_frame) == 37
 
 
-async def test_saving_elsewhere_leaves_the_tables_in_use(alyx: Emulator, folder: Path, tmp_path: Path) -> None:
+async def test_saving_elsewhere_leaves_the_tables_in_use(
+    alyx: Emulator, folder: Path, tmp_path: Path
+) -> None:
     async with keeping(alyx, folder) as keeper:
         await keeper.refresh("auto")
         assert await keeper.save(tmp_path / "copy", clobber=True) == tmp_path / "copy"

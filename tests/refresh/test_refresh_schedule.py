@@ -27,7 +27,9 @@ def test_the_next_check_comes_after_the_expiry_and_a_little_chance() -> None:
         waits.append(schedule.due_in(NOW))
     assert min(waits) >= DAY
     assert max(waits) <= DAY * (1 + SPREAD)
-    busiest = max(sum(int(wait) // 60 == minute for wait in waits) for minute in {int(wait) // 60 for wait in waits})
+    busiest = max(
+        sum(int(wait) // 60 == minute for wait in waits) for minute in {int(wait) // 60 for wait in waits}
+    )
     assert busiest < 30, "a thousand clients would ask in the same minutes"
 
 

@@ -13,7 +13,11 @@ from one_async.errors import TablesDamaged, UnsafePath
 from one_async.refresh import unpack as module
 from one_async.refresh.unpack import unpack
 
-TABLES = {"sessions.pqt": bytes(range(256)) * 20, "datasets.pqt": b"rows of datasets" * 300, "cache_info.json": b"{}"}
+TABLES = {
+    "sessions.pqt": bytes(range(256)) * 20,
+    "datasets.pqt": b"rows of datasets" * 300,
+    "cache_info.json": b"{}",
+}
 
 
 def archive(members: dict[str, bytes] | None = None, **more: bytes) -> bytes:
@@ -59,11 +63,15 @@ def test_further_tables_are_taken_and_other_files_left(tmp_path: Path) -> None:
 def test_a_path_for_a_name_is_refused_and_nothing_is_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(UnsafePath, match="nothing was unpacked"):
         unpacked(archive({**TABLES, name: b"evil"}), tmp_path)
-    assert [path.name for path in tmp_path.rglob("*")] == ["into", "a.zip"] or not any((tmp_path / "into").iterdir())
+    assert [path.name for path in tmp_path.rglob("*")] == ["into", "a.zip"] or not any(
+        (tmp_path / "into").iterdir()
+    )
 
 
 def test_a_name_that_zipfile_would_cut_at_a_null_is_refused(tmp_path: Path) -> None:
-    data = archive({**TABLES, "sessions.pqtX/../x": b""}).replace(b"sessions.pqtX/../x", b"sessions.pqt\0/../x")
+    data = archive({**TABLES, "sessions.pqtX/../x": b""}).replace(
+        b"sessions.pqtX/../x", b"sessions.pqt\0/../x"
+    )
     with pytest.raises(UnsafePath):
         unpacked(data, tmp_path)
 
@@ -137,7 +145,11 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(at=st.integers(0, len(archive()) - 1), value=st.integers(0, 255), cut=st.none() | st.integers(0, len(archive())))
+@given(
+    at=st.integers(0, len(archive()) - 1),
+    value=st.integers(0, 255),
+    cut=st.none() | st.integers(0, len(archive())),
+)
 def test_damage_is_found_or_harmless(
     tmp_path_factory: pytest.TempPathFactory, at: int, value: int, cut: int | None
 ) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "WORK",
     "Stamp",
     "State",
+    "clear_temporaries",
     "clear_work",
     "new_folder",
     "open_tables",
@@ -64,7 +65,7 @@ def new_folder(folder: Path) -> Path:
 def swap(made: Path, folder: Path) -> None:
     """Make the files in ``made`` those of ``folder``, all or none; blocks while another process saves there."""
     with claim_tables(folder):
-        _clear_temporaries(folder)
+        _clear(folder)
         _move_fast_form(made, folder)
         files = {path.name: folder / f".{path.stem}.{uuid.uuid4().hex}.tmp" for path in made.iterdir()}
         try:
@@ -99,8 +100,14 @@ def _move_fast_form(made: Path, folder: Path) -> None:
         shutil.rmtree(forms, ignore_errors=True)
 
 
-def _clear_temporaries(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote tables left; the caller holds the claim on the tables."""
+def clear_temporaries(folder: Path) -> None:
+    """Remove what processes left that were killed while they wrote tables, unless one is writing now."""
+    if folder.is_dir():
+        with contextlib.suppress(TimeoutError), claim_tables(folder, wait=0.0):
+            _clear(folder)
+
+
+def _clear(folder: Path) -> None:
     needed = {*waiting(folder).values()}
     for path in folder.glob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name) and path not in needed:

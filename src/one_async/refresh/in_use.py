@@ -1,0 +1,208 @@
+"""The tables of one folder as one process uses them: read, grown, shown and saved."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import anyio
+import anyio.to_thread
+
+from ..errors import TablesDamaged, TablesNotFound, TablesWarning
+from ..tables.catalogue import Catalogue
+from ..tables.disk import is_modified, save_tables
+from .growth import Queue, Rows, Taken, View
+from .saving import save_ids
+from .schedule import Schedule
+from .swap import Stamp, State, clear_temporaries, open_tables, same_tables, stamp_of
+
+if TYPE_CHECKING:
+    from ..alyx.rest import AsyncAlyxClient
+
+__all__ = ["TablesInUse"]
+
+
+class TablesInUse:
+    """The tables of a folder, with what queries learned on top; they change by one assignment of an immutable view."""
+
+    def __init__(self, tables_dir: Path, alyx: Callable[[], AsyncAlyxClient] | None, expiry: float) -> None:
+        self._folder = Path(tables_dir)
+        self._alyx = alyx
+        self._schedule = Schedule(expiry)
+        self._view = View()
+        self._stamp: Stamp = ()
+        self._queue = Queue()
+        self._loaded_ids: dict[str, None] = {}
+        self._modified: datetime | None = None
+        self._saved: datetime | None = None
+        self._reading = anyio.Lock()
+        self._saving = anyio.Lock()
+        self._putting = threading.Lock()
+
+    @property
+    def tables_dir(self) -> Path:
+        """The folder of the tables in use."""
+        return self._folder
+
+    @property
+    def loaded(self) -> Catalogue:
+        """The tables at hand, learned rows included, without reading anything; empty ones if there are none."""
+        while self._queue:
+            view, taken = self._view, self._queue.peek()
+            self._put(view, view.grow(taken, self._origin), taken)
+        return self._view.shown
+
+    # ---- reading
+
+    async def current(self) -> Catalogue:
+        """Give the tables in use: read on first use, learned rows merged in.
+
+        Never asks the server. Raises TablesNotFound if there are none, TablesDamaged if they cannot be read.
+        """
+        if self._view.base is None:
+            try:
+                await self._read_once()
+            except TablesNotFound:
+                if self._view.is_empty and not self._queue:
+                    raise
+        while self._queue:
+            await self._advance(lambda view, taken: view.grow(taken, self._origin))
+        return self._view.shown
+
+    @property
+    def _origin(self) -> str | None:
+        """Where learned rows come from, as ONE-api writes it."""
+        return None if self._alyx is None else self._alyx().base_url
+
+    async def _advance(self, make: Callable[[View, Taken], View]) -> None:
+        """Make another view in a thread, and show it unless the present one has changed meanwhile."""
+        view, taken = self._view, self._queue.peek()
+        made = await anyio.to_thread.run_sync(make, view, taken)
+        self._put(view, made, taken)
+
+    def _put(self, view: View, made: View, taken: Taken) -> None:
+        """Show a view made from another, unless that one was replaced meanwhile: blocking callers look from threads."""
+        with self._putting:
+            if self._view is view:
+                self._view = made
+                self._queue.drop(taken)
+
+    async def _read_once(self) -> None:
+        async with self._reading:
+            if self._view.base is None:
+                await self._read()
+
+    async def _read(self) -> None:
+        """Read the folder's tables and show them, all at once."""
+        folder = self._folder
+        base, stamp = await anyio.to_thread.run_sync(open_tables, folder)
+        state = await anyio.to_thread.run_sync(State.read, folder)
+        await self._show(base)
+        self._stamp = stamp
+        if state.server and state.server == self._origin:
+            self._note(state)
+
+    async def _show(self, base: Catalogue) -> None:
+        """Show other tables, with what was learned; where they replace some, ready to be searched."""
+        since, origin = self._schedule.checked or 0.0, self._origin
+
+        def make(view: View, taken: Taken) -> View:
+            made = view.on(base, taken, since, origin)
+            if view.base is not None:
+                _prepare(made.shown)
+            return made
+
+        while self._view.base is not base:
+            await self._advance(make)
+
+    def _note(self, state: State) -> None:
+        """Take over when the server was asked, if another process did so since."""
+        if state.checked is not None and state.checked > (self._schedule.checked or 0.0):
+            self._schedule.succeeded(state.checked)
+
+    async def _read_if_changed(self) -> None:
+        """Read the tables if there are other ones than those at hand; without any, or with damaged ones, keep these."""
+        stamp = await anyio.to_thread.run_sync(stamp_of, self._folder)
+        if self._view.base is None or stamp != self._stamp:
+            with suppress(TablesNotFound, TablesDamaged):
+                await self._read()
+
+    # ---- growth
+
+    def learn(
+        self, *, sessions: Rows | None = None, datasets: Rows | None = None, insertions: Rows | None = None
+    ) -> None:
+        """Queue rows that a query brought; they are merged when the tables are next needed."""
+        for table, rows in (("sessions", sessions), ("datasets", datasets), ("insertions", insertions)):
+            if rows is not None and len(rows):
+                self._queue.add(table, rows)
+                self._modified = datetime.now()
+
+    def record(self, dids: Iterable[UUID | str]) -> None:
+        """Remember that datasets were loaded."""
+        self._loaded_ids.update(dict.fromkeys(map(str, dids)))
+
+    @property
+    def loaded_ids(self) -> tuple[str, ...]:
+        """The ids of the datasets that were loaded, in the order of their first loading."""
+        return tuple(self._loaded_ids)
+
+    async def save_loaded_ids(
+        self, sessions_only: bool = False, clear_list: bool = True
+    ) -> tuple[list[str], Path | None]:
+        """Write the ids of the loaded datasets, or of their sessions, to a CSV file in the tables' folder.
+
+        Gives the ids and the file; warns, and gives none, if nothing was recorded.
+        """
+        ids = list(self._loaded_ids)
+        if not ids:
+            warnings.warn(
+                "no datasets were recorded; set record_loaded to True first", TablesWarning, stacklevel=2
+            )
+            return [], None
+        shown = await self.current() if sessions_only else None
+        saved, path = await anyio.to_thread.run_sync(save_ids, self._folder, ids, shown)
+        if clear_list:
+            for did in ids:
+                self._loaded_ids.pop(did, None)
+        return saved, path
+
+    async def save(self, save_dir: Path | None = None, clobber: bool = False) -> Path:
+        """Write the tables, learned rows included, to a folder; gives the folder.
+
+        Rows that others saved there meanwhile stay, unless ``clobber`` says to replace the files. Writes nothing if
+        nothing was learned since, unless ``clobber``. Raises OSError where nothing can be written.
+        """
+        folder = Path(save_dir) if save_dir is not None else self._folder
+        async with self._saving:
+            with suppress(TablesNotFound):
+                await self.current()
+            view = self._view
+            if not clobber and not is_modified(view.shown):
+                return folder
+            own = folder == self._folder
+            opened = await anyio.to_thread.run_sync(_save, view.shown, folder, clobber, own)
+            self._saved = datetime.now()
+            if opened is not None and self._view is view:
+                self._view, self._stamp = view.saved(opened[0]), opened[1]
+            elif opened is not None:
+                await self._read_if_changed()
+        return folder
+
+
+def _save(tables: Catalogue, folder: Path, clobber: bool, reopen: bool) -> tuple[Catalogue, Stamp] | None:
+    clear_temporaries(folder)
+    with same_tables(folder):
+        save_tables(tables, folder, clobber=clobber)
+    return open_tables(folder) if reopen else None
+
+
+def _prepare(tables: Catalogue) -> None:
+    """Have what a catalogue makes on its first search made now."""
+    _ = tables.order, tables.spans, tables.dataset_table.usable

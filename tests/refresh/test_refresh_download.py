@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from one_async.errors import ServerUnreachable, TablesWarning
+from one_async.refresh import TablesKeeper
+from one_async.refresh import download as module
+from one_async.refresh.download import download, part_name
+from one_async.refresh.swap import WORK
+
+from .conftest import client_of, keeping
+from .tables_server import TOKEN, TablesServer, generation, generations_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    return [generation(tmp_path_factory.mktemp("made"), name, 400, 40) for name in ("first", "second")]
+
+
+@pytest.fixture
+def server(archives: list[bytes]) -> Iterator[TablesServer]:
+    with TablesServer(archives[0]) as running:
+        yield running
+
+
+def zips(server: TablesServer) -> list[tuple[str | None, str | None]]:
+    """Give token and range of each request for the archive."""
+    return [(token, part) for path, token, part in server.log if path.endswith(".zip")]
+
+
+async def test_the_token_goes_to_the_databases_own_server_alone(
+    server: TablesServer, archives: list[bytes], folder: Path
+) -> None:
+    with TablesServer(archives[1]) as elsewhere:
+        server.info["location"] = f"{elsewhere.url}/tables"
+        async with keeping(server.url, folder) as keeper:
+            await keeper.refresh("auto")
+            assert generations_of(keeper.loaded) == {"second"}
+            server.info.update(location=f"{server.url}/here/tables.zip", date_created="2025-03-01 00:00")
+            await keeper.refresh("refresh")
+            assert generations_of(keeper.loaded) == {"first"}
+    assert elsewhere.log == [("/tables/cache.zip", None, None)]
+    assert [entry for entry in server.log if "zip" in entry[0]] == [
+        ("/here/tables.zip", f"Token {TOKEN}", None)
+    ]
+
+
+async def test_a_broken_download_goes_on_where_the_server_allows_it(
+    server: TablesServer, archives: list[bytes], folder: Path
+) -> None:
+    server.ranges, server.cut = True, 100_000
+    async with keeping(server.url, folder) as keeper:
+        await keeper.refresh("auto")
+        assert generations_of(keeper.loaded) == {"first"}
+    first, second = zips(server)
+    assert first[1] is None
+    assert second[1] is not None
+    assert 0 < int(second[1].removeprefix("bytes=").rstrip("-")) <= 100_000
+
+
+async def test_a_broken_download_starts_over_where_ranges_are_ignored(
+    server: TablesServer, folder: Path
+) -> None:
+    server.cut = 100_000
+    async with keeping(server.url, folder) as keeper:
+        await keeper.refresh("auto")
+        assert generations_of(keeper.loaded) == {"first"}
+
+
+async def test_what_an_earlier_process_left_is_gone_on_with(
+    server: TablesServer, archives: list[bytes], folder: Path
+) -> None:
+    server.ranges = True
+    part = folder / WORK / part_name(f"{server.url}/cache.zip", "2025-01-01 00:00")
+    part.parent.mkdir()
+    part.write_bytes(archives[0][:70_000])
+    (part.parent / f"{'0' * 24}.zip.part").write_bytes(b"of another version")
+    async with keeping(server.url, folder) as keeper:
+        await keeper.refresh("auto")
+        assert generations_of(keeper.loaded) == {"first"}
+    assert [part for _, part in zips(server)] == ["bytes=70000-"]
+    assert [path.name for path in (folder / WORK).iterdir()] == ["state.json"]
+
+
+@pytest.mark.parametrize("size", [70_000, 10_000_000])
+async def test_a_left_part_of_something_else_is_thrown_away(
+    server: TablesServer, folder: Path, size: int
+) -> None:
+    server.ranges = True
+    part = folder / WORK / part_name(f"{server.url}/cache.zip", "2025-01-01 00:00")
+    part.parent.mkdir()
+    part.write_bytes(bytes(size))
+    async with keeping(server.url, folder) as keeper:
+        await keeper.refresh("auto")
+        assert generations_of(keeper.loaded) == {"first"}
+    assert zips(server)[-1][1] is None
+
+
+async def test_a_connection_that_always_breaks_is_given_up(
+    server: TablesServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ATTEMPTS", 2)
+    server.ranges = True
+
+    async with client_of(server.url) as client:
+        for _ in range(2):
+            with pytest.raises(ServerUnreachable):
+                await download(_CutWire(server, client.wire), f"{server.url}/cache.zip", folder / "x.part")
+    assert (folder / "x.part").stat().st_size > 100_000, "what came is kept"
+
+
+class _CutWire:
+    """A wire whose every answer breaks off."""
+
+    def __init__(self, server: TablesServer, wire: object) -> None:
+        self._server, self._wire = server, wire
+
+    def open(self, url: str, **options: object) -> object:
+        self._server.cut = 40_000
+        return self._wire.open(url, **options)  # type: ignore[attr-defined]
+
+
+async def test_a_full_disk_keeps_the_old_tables(
+    server: TablesServer, archives: list[bytes], folder: Path
+) -> None:
+    async with keeping(server.url, folder) as keeper:
+        await keeper.refresh("auto")
+        server.publish(archives[1], "2025-02-01 00:00")
+        with _limited_files(100_000), pytest.warns(TablesWarning, match="could not be brought up to date"):
+            await keeper.refresh("refresh")
+        assert generations_of(keeper.loaded) == {"first"}
+        assert generations_of(await TablesKeeper(folder, None).current()) == {"first"}
+        assert not any(path.name.endswith(".part") for path in folder.rglob("*"))
+        await keeper.refresh("refresh")
+        assert generations_of(keeper.loaded) == {"second"}
+
+
+class _limited_files:  # noqa: N801
+    """Let files grow no further than so many bytes, as a full disk would."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __enter__(self) -> None:
+        import resource
+        import signal
+
+        self._old = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self._handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self._size, self._old[1]))
+
+    def __exit__(self, *details: object) -> None:
+        import resource
+        import signal
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._old)
+        signal.signal(signal.SIGXFSZ, self._handler)
