@@ -416,7 +416,15 @@ class blocking_property(Generic[R]):  # noqa: N801 - reads as the built-in prope
         return value
 
     def __set__(self, face: Blocking[Any], value: R) -> None:
-        setattr(face._here, self._name, value)
+        # On the loop, since what is set may wake a task that waits there.
+        async def put() -> None:
+            setattr(face._here, self._name, value)
+
+        thread = LoopThread.shared()
+        if thread.is_current:
+            setattr(face._here, self._name, value)
+        else:
+            thread.run(put)
         face._settings[self._name] = value
 
 
