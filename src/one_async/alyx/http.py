@@ -138,7 +138,8 @@ def unreachable(
 class Retry(Transport):
     """Try again what may pass, at most ``slots`` requests at once.
 
-    That is: broken connections and 502, 503, 504 of GET and HEAD, unsent requests and 429 of all methods. A 429 makes
+    That is: broken connections and 502, 503, 504 of GET and HEAD and of logins (each gives the same token), unsent
+    requests and 429 of all methods. A 429 makes
     every request wait, not only the refused one; the wait counts against PATIENCE, not as an attempt. 500 is not
     repeated: Alyx says it of a bad query.
     """
@@ -151,6 +152,7 @@ class Retry(Transport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         attempt, waited = 1, 0.0
         most = request.extensions.get("attempts", ATTEMPTS)
+        method = "GET" if request.extensions.get("repeatable") else request.method
         while True:
             try:
                 async with self.slots:
@@ -158,7 +160,7 @@ class Retry(Transport):
                     self.requests += 1
                     response = await self.inner.handle_async_request(request)
             except ServerUnreachable as error:
-                if attempt >= min(most, attempts(request.method, error)):
+                if attempt >= min(most, attempts(method, error)):
                     raise
                 delay, attempt = backoff(attempt), attempt + 1
             else:
@@ -168,9 +170,7 @@ class Retry(Transport):
                     waited, attempt = waited + delay, min(attempt + 1, 6)
                     if waited <= PATIENCE:
                         self._resume = max(self._resume, anyio.current_time() + delay)
-                elif (
-                    response.status_code in (502, 503, 504) and request.method in SAFE and attempt < ATTEMPTS
-                ):
+                elif response.status_code in (502, 503, 504) and method in SAFE and attempt < ATTEMPTS:
                     delay = max(backoff(attempt), retry_after(said, 0.0))
                     waited, attempt = waited + delay, attempt + 1
                 else:
@@ -227,7 +227,7 @@ class Login(Transport):
             self._address,
             json={"username": username, "password": password},
             headers={"Accept": "application/json"},
-            extensions={"timeout": self._timeouts.on(self._timeouts.login)},
+            extensions={"timeout": self._timeouts.on(self._timeouts.login), "repeatable": True},
         )
         response = await self.inner.handle_async_request(request)
         if response.status_code in (400, 401, 403):
