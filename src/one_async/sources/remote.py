@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..errors import NotFound
+from ..errors import AnswerError, NotFound
 from ..records import (
     InsertionRecord,
     SessionDetail,
@@ -180,7 +180,10 @@ class RemoteSource:
             answers[index] = await self._alyx.rest(endpoint, "list", **filters)
 
         await _at_once(ask, range(len(queries)))
-        rows = {row[key]: row for index in range(len(queries)) for row in answers[index]}
+        try:
+            rows = {row[key]: row for index in range(len(queries)) for row in answers[index]}
+        except (KeyError, TypeError):
+            raise AnswerError(f"/{endpoint} answered with rows that have no {key}") from None
         return list(rows.values())
 
 
