@@ -22,6 +22,7 @@ from benchmarks import generate
 from one_async.errors import OneError
 from one_async.tables import listing, query
 from one_async.tables.catalogue import Catalogue
+from one_async.tables.disk import write_table
 
 HERE = Path(__file__).parent
 Call = tuple[str, bool, str, list[Any], dict[str, Any]]
@@ -33,6 +34,7 @@ KEPT: dict[str, str] = {
     "name list": "every name of a list (or alternative of a regular expression) may be in a collection, not the first alone",
     "text list": "with wildcards=False a list of texts means any of them; ONE-api looks for the texts joined by '|'",
     "unread pattern": "a pattern that is none is always an InputError; ONE-api ignores it where nothing is left to match",
+    "insertions": "insertions are found in tables; ONE-api joins their ids with those of sessions and finds none",
     "no value": "a term that is None is as if not given, so that callers can pass arguments on; ONE-api raises a TypeError",
     "date text": "dates are ISO text; ONE-api also guesses at forms such as 'Jan 2 2020'",
     "unknown eid": "a session without datasets gives an empty list; ONE-api gives an empty frame even where a list was asked for",
@@ -88,13 +90,14 @@ OURS = {
     "get_details": query.get_details,
     "eid2path": query.eid2path,
     "path2eid": query.path2eid,
+    "_search_insertions": query.search_insertions,
 }
 
 
 def ours(catalogues: dict[str, Catalogue], call: Call) -> Any:
     """Ask one_async, in the shape of the oracle's answers."""
     folder, wildcards, method, args, kwargs = call
-    if method in ("search", "list_datasets", "list_collections", "list_revisions"):
+    if method in ("search", "_search_insertions", "list_datasets", "list_collections", "list_revisions"):
         kwargs = {**kwargs, "wildcards": wildcards}
     try:
         found = OURS[method](catalogues[folder], *revive(args), **revive(kwargs))  # type: ignore[operator]
@@ -120,6 +123,8 @@ def same(expected: Any, found: Any) -> bool:
 def difference(call: Call, catalogue: Catalogue) -> str | None:
     """Name the kept difference that a call may show, None if it must give the same."""
     _, wildcards, method, args, kwargs = call
+    if method == "_search_insertions":
+        return "insertions"
     if method == "search":
         return _search_difference(wildcards, kwargs, catalogue)
     if method == "list_datasets" and args[0] and not len(listing.session_datasets(catalogue, args[0])):
@@ -178,10 +183,24 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Catalogue]:
     generate.write(home / "small", sessions_count=40, datasets_count=900, seed=2)
     generate.write(home / "raw", sessions_count=300, datasets_count=6000, distinct=0.5, seed=3)
     generate.write(home / "sparse", sessions_count=500, datasets_count=800, seed=4)
+    _add_insertions(home / "small")
     return {
         str(folder): Catalogue.open(folder, convert=index % 2 == 0)
         for index, folder in enumerate(sorted(home.iterdir()))
     }
+
+
+def _add_insertions(folder: Path) -> None:
+    """Give every session two insertions, as ONE-api would have saved them."""
+    eids = Catalogue.open(folder).session_frame["eid"]
+    rows = [
+        {"pid": f"{number:08x}-0000-4000-8000-000000000000", "eid": eid, "name": f"probe0{number % 2}"}
+        | {"model": ["3A", "3B2", "NP2.1"][number % 3], "serial": str(19000 + number)}
+        for number, eid in enumerate(eid for eid in eids for _ in range(2))
+    ]
+    write_table(
+        folder / "insertions.pqt", "insertions", pl.DataFrame(rows), {"date_created": "2025-01-15 06:00"}
+    )
 
 
 def _unzip(data: bytes, folder: Path) -> None:
@@ -373,6 +392,22 @@ def hand_made(folder: str, catalogue: Catalogue) -> list[Call]:
     ]
     calls += [(folder, True, "eid2path", [eid], {}) for eid in [*picked, UNKNOWN]]
     calls += [(folder, True, "list_subjects", [], {}), (folder, True, "list_datasets", [], {})]
+    if "insertions" in catalogue.others:
+        subject = query.list_subjects(catalogue)[0]
+        some: list[dict[str, Any]] = [
+            {},
+            {"name": "probe00"},
+            {"name": ["probe00", "01"]},
+            {"model": "3"},
+            {"serial": "1900"},
+        ]
+        some += [
+            {"name": "probe01", "subject": subject},
+            {"number": 1},
+            {"model": "^3A$", "task_protocol": "ephys"},
+        ]
+        some += [{"projects": "nothing"}, {"colour": "red"}, {"name": "none"}]
+        calls += [(folder, True, "_search_insertions", [], terms) for terms in some]
     paths = [str(query.eid2path(catalogue, eid)) for eid in picked]
     calls += [
         (folder, True, "path2eid", [path], {})
@@ -418,6 +453,13 @@ def test_kept_differences_are_real(folders: dict[str, Catalogue]) -> None:
         "name list": (folder, True, "list_datasets", [with_spikes], {"filename": names}),
         "text list": (folder, False, "search", [], {"subject": subjects}),
         "unread pattern": (folder, False, "list_collections", [UNKNOWN], {"collection": "*x"}),
+        "insertions": (
+            str(Path(folder).with_name("small")),
+            True,
+            "_search_insertions",
+            [],
+            {"name": "probe00"},
+        ),
         "no value": (folder, True, "search", [], {"date_range": None}),
         "date text": (folder, True, "search", [], {"date_range": ["Jan 2 2020", None]}),
         "unknown eid": (folder, True, "list_datasets", [UNKNOWN], {}),

@@ -68,6 +68,7 @@ def test_tables_are_written_and_open(folder: Path, tmp_path: Path) -> None:
 def test_ids_may_stay_paths(folder: Path) -> None:
     built = build_tables(folder, hash_ids=False)
     assert query.search(built, subject="KS") == ["cortexlab/KS005/2020-01-01/001"]
+    assert query.search(built, subject="KS", uuids=True) == ["cortexlab/KS005/2020-01-01/001"]
     assert "alf/spikes.times.npy" in listing.list_datasets(built, "cortexlab/KS005/2020-01-01/001")
 
 

@@ -56,6 +56,14 @@ def as_texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(item) for item in value if item]
 
 
+def as_uuid(text: str) -> UUID | str:
+    """Give an id as a UUID; ids of tables that were built with paths for ids stay text."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return text
+
+
 def created_time(raw: Mapping[str, Mapping[str, Any]]) -> datetime | None:
     """Give the earliest ``date_created`` of the tables."""
     times = []
@@ -192,7 +200,7 @@ class Catalogue:
     def uuids(self) -> npt.NDArray[np.object_]:
         """The sessions' ids as UUIDs, in the order of their rows; made once, at 100,000 in some 50 ms."""
         made = np.empty(len(self.session_frame), object)
-        made[:] = [UUID(eid) for eid in self.session_frame["eid"]]
+        made[:] = [as_uuid(eid) for eid in self.session_frame["eid"]]
         return made
 
     @cached_property

@@ -16,7 +16,7 @@ from one_async.alf.match import compile_pattern, is_match, plain_pattern
 from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
 
 from .arguments import INSERTION_TERMS, SEARCH_TERMS, complete, date_range, numbers, qc_name, texts
-from .catalogue import Catalogue
+from .catalogue import Catalogue, as_uuid
 from .layout import Datasets
 
 __all__ = [
@@ -93,7 +93,7 @@ def search(
     if len(rows) > 1000:
         return (catalogue.uuids if uuids else catalogue.eids)[rows].tolist()  # type: ignore[no-any-return]
     eids = catalogue.session_frame["eid"].gather(rows)
-    return [UUID(eid) for eid in eids] if uuids else eids.to_list()
+    return [as_uuid(eid) for eid in eids] if uuids else eids.to_list()  # type: ignore[return-value]
 
 
 def _completed(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
