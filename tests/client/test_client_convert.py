@@ -108,9 +108,10 @@ def test_paths(one: Face, session: Row, eid: UUID) -> None:
     for wrong in (5, None):
         with pytest.raises(InputError):
             one.ask("path2eid", wrong)
-    for wrong in ("KS014", 5, None):
+    for wrong in ("KS014", 5, b"x"):
         with pytest.raises(InputError):
             one.ask("eid2path", wrong)
+    assert one.ask("eid2path", ["2019-12-03_2_KS014", [path], None]) == [path, [path], None]
 
 
 def test_references(one: Face, eid: UUID) -> None:

@@ -145,8 +145,7 @@ def test_bad_filters_are_refused_before_any_request(
 
 def test_unknown_sessions(one: Face) -> None:
     unknown = UUID(int=5)
-    assert one.ask("list_datasets", unknown) == []
-    for method in ("get_details", "eid2ref"):
+    for method in ("list_datasets", "list_collections", "list_revisions", "get_details", "eid2ref"):
         with pytest.raises(ALFObjectNotFound, match=str(unknown)):
             one.ask(method, unknown)
     with pytest.raises(ALFObjectNotFound, match=str(unknown)):

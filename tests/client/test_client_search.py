@@ -203,7 +203,7 @@ def test_what_cannot_be_meant_is_refused_before_any_request(
 ) -> None:
     one.ask("search_terms")
     recorded_server.requests.reset()
-    with pytest.raises(InputError, match="accepted|another spelling"):
+    with pytest.raises(InputError, match=r"accepted|another spelling"):
         one.ask("search", **terms)
     assert len(recorded_server.requests) == 0
 

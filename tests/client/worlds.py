@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -10,14 +11,29 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+
 RECORDS = Path(__file__).parents[1] / "data" / "alyx" / "records"
 QC = ("NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL")
 Row = Mapping[str, Any]
 
 
 class World:
-    def __init__(self, records: Mapping[str, Any]) -> None:
+    def __init__(
+        self, records: Mapping[str, Any], read_file: Callable[[str], bytes | None] | None = None
+    ) -> None:
         self.records = records
+        self._read_file = read_file or (lambda _: None)
+
+    def content(self, dataset: Row) -> bytes:
+        """The bytes of a dataset's file at the data server."""
+        found = self._read_file(dataset["data_url"].removeprefix("https://data.test/"))
+        assert found is not None
+        return found
+
+    def array(self, eid: str, path: str) -> np.ndarray[Any, Any]:
+        """The array in a session's file."""
+        return np.load(io.BytesIO(self.content(self.dataset(eid, path))))  # type: ignore[no-any-return]
 
     def rows(self, endpoint: str) -> list[Any]:
         return list(self.records[endpoint]["list"])
@@ -38,7 +54,7 @@ class World:
         return found
 
     def dataset(self, eid: str, path: str) -> Row:
-        (found,) = [d for d in self.of(eid) if path_of(d) == path]
+        (found,) = [d for d in self.of(eid) if path_of(d, self.revisions) == path]
         return found
 
     def of(self, eid: str) -> list[Row]:
@@ -70,4 +86,5 @@ def recorded_world() -> World:
 def seeded_world() -> World:
     from one_async.emulator import seeded
 
-    return World(seeded.world().records)
+    world = seeded.world()
+    return World(world.records, world.read_file)
