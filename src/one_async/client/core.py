@@ -249,15 +249,22 @@ class Core:
         mode = self._check_mode(query_type)
         if mode == "remote":
             return self._remote()
+        local = LocalSource(await self._catalogue(mode), wildcards=self.wildcards)
+        if mode == "local" or self.offline:
+            return local
+        return AutoSource(local, self._remote())
+
+    async def _catalogue(self, query_type: Mode | None = None) -> Catalogue:
+        """Give the tables in use, brought up to date first as far as a mode means it."""
+        if self._frozen is not None:
+            return self._frozen
+        mode = self._check_mode(query_type)
         if mode == "refresh":
             await self._tables.refresh("refresh")
         elif mode == "auto":
             self._start_refreshing()
             await self._tables.refresh("auto")
-        local = LocalSource(await self._tables.current(), wildcards=self.wildcards)
-        if mode == "local" or self.offline:
-            return local
-        return AutoSource(local, self._remote())
+        return await self._tables.current()
 
     def _remote(self) -> RemoteSource:
         from ..sources.remote import RemoteSource

@@ -12,11 +12,15 @@ from ..errors import ALFObjectNotFound, InputError
 from .search import Searching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import polars as pl
 
+    from ..tables.catalogue import Catalogue
     from ..types import Mode, RevisionPolicy
+
+#: The columns of datasets that decide which are meant.
+CHOOSING = ("rel_path", "qc", "default_revision")
 
 
 class Listing(Searching):
@@ -86,31 +90,33 @@ class Listing(Searching):
         Returns the paths below the session, sorted; with `details` a frame: did, rel_path, file_size (bytes), hash, exists,
         qc, default_revision.
         """
+        options: dict[str, Any] = {
+            "qc": QC.validate(qc),
+            "ignore_qc_not_set": ignore_qc_not_set,
+            "default_revisions_only": default_revisions_only or revision_policy == "default",
+            "wildcards": self.wildcards,
+        }
 
-        def choose(datasets: pl.DataFrame) -> pl.DataFrame:
-            return resolve(
-                datasets,
-                filename,
-                collection,
-                revision,
-                qc=QC.validate(qc),
-                ignore_qc_not_set=ignore_qc_not_set,
-                default_revisions_only=default_revisions_only,
-                wildcards=self.wildcards,
-                policy=revision_policy,
-            )
-
-        def finish(datasets: pl.DataFrame, one_session: bool) -> Any:
-            chosen = choose(datasets)
+        def finish(datasets: pl.DataFrame) -> Any:
+            chosen = resolve(datasets, filename, collection, revision, policy=revision_policy, **options)
             if not details:
-                return (
-                    chosen["rel_path"].sort().to_list()
-                    if one_session
-                    else chosen["rel_path"].unique(maintain_order=True).to_list()
-                )
-            return chosen.drop("eid") if one_session and not keep_eid_index else chosen
+                return sorted(chosen["rel_path"])
+            return chosen if keep_eid_index else chosen.drop("eid")
 
-        return await self._per_session(eid, query_type, finish)
+        def of_all(tables: Catalogue) -> Any:
+            from ..tables import listing
+
+            if revision_policy not in ("exact", "default"):
+                raise InputError.of(
+                    "revision_policy",
+                    revision_policy,
+                    "'exact' or 'default' for the datasets of all sessions",
+                )
+            wanted: dict[str, Any] = {**options, "details": details}
+            return listing.list_datasets(tables, None, filename, collection, revision, **wanted)
+
+        columns = None if details else CHOOSING
+        return await self._per_session(eid, query_type, finish, of_all, columns)
 
     async def list_collections(
         self,
@@ -127,11 +133,17 @@ class Listing(Searching):
         collection to the frame of its datasets. Of a list of sessions, a list of answers.
         """
 
-        def finish(datasets: pl.DataFrame, _: bool) -> Any:
+        def finish(datasets: pl.DataFrame) -> Any:
             found = resolve(datasets, filename, collection, revision, wildcards=self.wildcards)
             return _grouped(found, collections_of(found["rel_path"]), details)
 
-        return await self._per_session(eid, query_type, finish)
+        def of_all(tables: Catalogue) -> Any:
+            from ..tables import listing
+
+            options: dict[str, Any] = {"details": details, "wildcards": self.wildcards}
+            return listing.list_collections(tables, None, filename, collection, revision, **options)
+
+        return await self._per_session(eid, query_type, finish, of_all, None if details else CHOOSING)
 
     async def list_revisions(
         self,
@@ -148,42 +160,53 @@ class Listing(Searching):
         Of a list of sessions, a list of answers.
         """
 
-        def finish(datasets: pl.DataFrame, _: bool) -> Any:
+        def finish(datasets: pl.DataFrame) -> Any:
             found = resolve(datasets, filename, collection, revision, wildcards=self.wildcards)
             return _grouped(found, revisions_of(found["rel_path"]), details)
 
-        return await self._per_session(eid, query_type, finish)
+        def of_all(tables: Catalogue) -> Any:
+            from ..tables import listing
+
+            options: dict[str, Any] = {"details": details, "wildcards": self.wildcards}
+            return listing.list_revisions(tables, None, filename, collection, revision, **options)
+
+        return await self._per_session(eid, query_type, finish, of_all, None if details else CHOOSING)
 
     async def _per_session(
-        self, eid: Any, query_type: Mode | None, finish: Callable[[pl.DataFrame, bool], Any]
+        self,
+        eid: Any,
+        query_type: Mode | None,
+        finish: Callable[[pl.DataFrame], Any],
+        of_all: Callable[[Catalogue], Any],
+        columns: Sequence[str] | None,
     ) -> Any:
-        """Give what `finish` makes of the datasets of one session, of each of several, or of all in the tables."""
+        """Give what `finish` makes of the datasets of one session or of each of several, or `of_all` of the tables."""
+        mode = self._check_mode(query_type)
         if eid is None or (isinstance(eid, str) and not eid):
-            return await self._of_all(query_type, finish)
+            return await self._of_all(mode, of_all)
         empty = _no_datasets()
-        finish(empty, True)  # refuses bad filters before any request
-        eids, rebuild = await self._known_eids(eid, query_type)
-        source = await self._source(query_type)
-        found = await source.datasets(list(dict.fromkeys(eids)))
+        if mode != "local":
+            finish(empty)  # refuses bad filters before any request
+        eids, rebuild = await self._known_eids(eid, mode)
+        source = await self._source(mode)
+        found = await source.datasets(list(dict.fromkeys(eids)), columns)
         missing = [one for one in eids if one not in found]
-        if missing and self._check_mode(query_type) != "local":
+        if missing and mode != "local":
             raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
 
         def finish_all() -> list[Any]:
-            return [finish(found[one].datasets if one in found else empty, True) for one in eids]
+            return [finish(found[one].datasets if one in found else empty) for one in eids]
 
         return rebuild(await anyio.to_thread.run_sync(finish_all))
 
-    async def _of_all(self, query_type: Mode | None, finish: Callable[[pl.DataFrame, bool], Any]) -> Any:
-        if self._check_mode(query_type) == "remote":
+    async def _of_all(self, mode: Mode, of_all: Callable[[Catalogue], Any]) -> Any:
+        if mode == "remote":
             raise InputError.of(
                 "eid",
                 None,
                 "a session, or sessions; for the datasets of the whole database use query_type='auto'",
             )
-        await self._source(query_type)
-        catalogue = await self._tables.current()
-        return await anyio.to_thread.run_sync(lambda: finish(catalogue.datasets().collect(), False))
+        return await anyio.to_thread.run_sync(of_all, await self._catalogue(mode))
 
 
 def _no_datasets() -> pl.DataFrame:

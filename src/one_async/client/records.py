@@ -64,8 +64,7 @@ class Records(Loading):
         import anyio.to_thread
         import polars as pl
 
-        await self._source(None if self.mode != "remote" else "local")
-        catalogue = await self._tables.current()
+        catalogue = await self._catalogue()
 
         def look() -> dict[str, dict[str, Any]]:
             frame = catalogue.datasets().filter(pl.col("did").is_in(dids)).collect()

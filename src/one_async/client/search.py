@@ -67,9 +67,7 @@ class Searching(Converting):
         mode = self._check_mode(query_type)
         complete = complete_all(terms, await self._terms_of("sessions", SESSION_TERMS, terms, mode))
         source = await self._source(mode)
-        frame = await source.search(complete)
-        eids = [UUID(eid) for eid in frame["eid"].to_list()]
-        return (eids, frame) if details else eids
+        return await source.search_details(complete) if details else await source.search(complete)
 
     async def _terms_of(
         self, endpoint: str, own: tuple[str, ...], given: Mapping[str, Any], mode: Mode

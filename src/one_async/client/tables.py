@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ..refresh import TablesInfo
-    from ..tables.catalogue import Catalogue
     from ..types import Mode
 
 
@@ -67,24 +66,20 @@ class TableMethods(Core):
 
     async def sessions(self) -> pl.LazyFrame:
         """Give the sessions table: eid, lab, subject, date, number, task_protocol, projects (joined by commas)."""
-        return (await self._loaded()).sessions()
+        return (await self._catalogue()).sessions()
 
     async def datasets(self) -> pl.LazyFrame:
         """Give the datasets table: did, eid, rel_path, file_size (bytes), hash, exists, qc, default_revision."""
-        return (await self._loaded()).datasets()
+        return (await self._catalogue()).datasets()
 
     async def insertions(self) -> pl.LazyFrame:
         """Give the insertions table: pid, eid, name and what else the tables have. Raises TablesNotFound without one."""
-        return (await self._loaded()).insertions()
+        return (await self._catalogue()).insertions()
 
     async def sql(self, query: str) -> pl.DataFrame:
         """Run SQL, as Polars understands it, on the tables `sessions`, `datasets` and others that were found."""
-        catalogue = await self._loaded()
+        catalogue = await self._catalogue()
         return await anyio.to_thread.run_sync(catalogue.sql, query)
-
-    async def _loaded(self) -> Catalogue:
-        await self._source(None)
-        return await self._tables.current()
 
 
 class CacheTwin(Mapping[str, Any]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from uuid import UUID
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,8 +34,11 @@ class SessionDatasets(NamedTuple):
 class Source(Protocol):
     """The questions that every source answers; ids are given and come back as text."""
 
-    async def search(self, terms: Mapping[str, Any]) -> pl.DataFrame:
-        """Give the sessions that match, latest first: the sessions table's columns."""
+    async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
+        """Give the ids of the sessions that match, latest first."""
+
+    async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:
+        """Give the ids of the sessions that match, latest first, and the sessions table's columns of them."""
 
     async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
         """Give the sessions with these ids, in no order; unknown ones are left out."""
@@ -42,8 +46,13 @@ class Source(Protocol):
     async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
         """Give the sessions with these subjects, dates and numbers, in no order."""
 
-    async def datasets(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
-        """Give each session's datasets; unknown sessions are left out."""
+    async def datasets(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, SessionDatasets]:
+        """Give each session's datasets; unknown sessions are left out.
+
+        ``columns`` names those that will be used; a source may give more.
+        """
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give the insertions that match, latest session first, then by name: rows with id, session and name."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import anyio.to_thread
 
 from ..errors import TablesNotFound
-from ..tables import query
+from ..tables import listing, query
 from ..tables.arguments import SEARCH_TERMS
 from .base import SessionDatasets, SessionKey, matching_keys
 
@@ -30,11 +31,20 @@ class LocalSource:
         self._catalogue = catalogue
         self._wildcards = wildcards
 
-    async def search(self, terms: Mapping[str, Any]) -> pl.DataFrame:
-        """Give the sessions that match, latest date first."""
+    async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
+        """Give the ids of the sessions that match, latest date first."""
         return await anyio.to_thread.run_sync(
-            lambda: query.search(self._catalogue, wildcards=self._wildcards, details=True, **terms)
+            lambda: query.search(self._catalogue, wildcards=self._wildcards, uuids=True, **terms)
         )
+
+    async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:
+        """Give the sessions that match, latest date first."""
+
+        def look() -> tuple[list[UUID], pl.DataFrame]:
+            frame = query.search(self._catalogue, wildcards=self._wildcards, details=True, **terms)
+            return [UUID(eid) for eid in frame["eid"]], frame
+
+        return await anyio.to_thread.run_sync(look)
 
     async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
         """Give the sessions with these ids; unknown ones are left out."""
@@ -44,15 +54,18 @@ class LocalSource:
         """Give the sessions with these subjects, dates and numbers."""
         return await anyio.to_thread.run_sync(lambda: matching_keys(self._catalogue.session_frame, keys))
 
-    async def datasets(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
+    async def datasets(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, SessionDatasets]:
         """Give the datasets of each session that the tables know."""
 
         def look() -> dict[str, SessionDatasets]:
-            table = self._catalogue.dataset_table
-            rows = {
-                row["eid"]: row for row in query.find_sessions(self._catalogue, eids).iter_rows(named=True)
+            return {
+                row["eid"]: SessionDatasets(
+                    row, listing.session_datasets(self._catalogue, row["eid"], columns)
+                )
+                for row in query.find_sessions(self._catalogue, eids).iter_rows(named=True)
             }
-            return {eid: SessionDatasets(row, table.frame(table.rows_of(eid))) for eid, row in rows.items()}
 
         return await anyio.to_thread.run_sync(look)
 
@@ -112,10 +125,16 @@ class AutoSource:
         self._local = local
         self._remote = remote
 
-    async def search(self, terms: Mapping[str, Any]) -> pl.DataFrame:
+    async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
         """Ask the tables, or the server where a term is not one of the tables'."""
-        source = self._local if set(terms) <= set(SEARCH_TERMS) else self._remote
-        return await source.search(terms)
+        return await self._for(terms).search(terms)
+
+    async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:
+        """Ask the tables, or the server where a term is not one of the tables'."""
+        return await self._for(terms).search_details(terms)
+
+    def _for(self, terms: Mapping[str, Any]) -> LocalSource | RemoteSource:
+        return self._local if set(terms) <= set(SEARCH_TERMS) else self._remote
 
     async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
         """Give the sessions with these ids; those that the tables lack are asked for."""
@@ -130,9 +149,11 @@ class AutoSource:
         missing = [key for key in keys if tuple(key) not in known]
         return _joined(found, await self._remote.find_sessions(missing)) if missing else found
 
-    async def datasets(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
+    async def datasets(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, SessionDatasets]:
         """Give each session's datasets; sessions that the tables lack are asked for."""
-        found = await self._local.datasets(eids)
+        found = await self._local.datasets(eids, columns)
         missing = [eid for eid in eids if eid not in found]
         return {**found, **await self._remote.datasets(missing)} if missing else found
 

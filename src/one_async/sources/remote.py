@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import anyio
 
@@ -35,10 +36,14 @@ class RemoteSource:
         self._alyx = alyx
         self._learn = learn
 
-    async def search(self, terms: Mapping[str, Any]) -> pl.DataFrame:
+    async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
+        """Give the ids of the sessions that match, latest date first."""
+        return (await self.search_details(terms))[0]
+
+    async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:
         """Give the sessions that match: the sessions table's columns and start_time, latest date first."""
-        rows = await self._list_all("sessions", rest_queries(terms), key="id")
-        return self._sessions(rows)
+        frame = self._sessions(await self._list_all("sessions", rest_queries(terms), key="id"))
+        return [UUID(eid) for eid in frame["eid"]], frame
 
     async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
         """Give the sessions with these ids, in no order; unknown ones are left out."""
@@ -79,7 +84,9 @@ class RemoteSource:
         await _at_once(read, dict.fromkeys(eids))
         return [bodies[eid] for eid in eids]
 
-    async def datasets(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
+    async def datasets(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, SessionDatasets]:
         """Give the datasets of each session: the datasets table's columns and data_url, by dataset id.
 
         These are the datasets with an existing file on a shared repository. A session that the server does not know is
