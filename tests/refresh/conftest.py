@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from one_async.alyx.rest import AsyncAlyxClient
@@ -70,6 +71,18 @@ def downloads(emulator: Emulator) -> int:
 
 def questions(emulator: Emulator) -> int:
     return emulator.requests.count("/cache/info")
+
+
+def left(folder: Path, *suffixes: str) -> list[str]:
+    """Name the files that are below a folder and end so."""
+    return [path.name for path in folder.rglob("*") if path.name.endswith(suffixes)]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that another task or process does."""
+    with anyio.fail_after(30):
+        while not condition():  # noqa: ASYNC110 - there is no event for it
+            await anyio.sleep(0.02)
 
 
 def rezipped(data: bytes, **changes: bytes | None) -> bytes:

@@ -52,7 +52,8 @@ def kill_until(
             server.publish(archives[fresh], f"{2026 + round_}-01-01 00:00")
         worker = start(server.url, folder, action)
         assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
+        if worker.stdout.readline() != "ready\n":
+            raise AssertionError(worker.communicate()[1])
         time.sleep(chance.uniform(0, longest))
         hits += worker.poll() is None
         worker.kill()

@@ -68,6 +68,11 @@ def generations_of(tables: Any) -> set[str]:
     }
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that were killed."""
+
+
 class TablesServer:
     """Serves ``/cache/info/`` and ``/cache.zip`` on a port of 127.0.0.1.
 
@@ -82,7 +87,7 @@ class TablesServer:
         )
         self.pace, self.ranges, self.cut, self.wait = 0.0, False, 0, 0.0
         self.log: list[tuple[str, str | None, str | None]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -11,17 +10,11 @@ from one_async.emulator import Emulator
 from one_async.errors import TablesNotFound
 from one_async.refresh import TablesKeeper
 
-from .conftest import downloads, keeping, questions, unzip
+from .conftest import downloads, keeping, left, questions, until, unzip
 
 pytestmark = pytest.mark.anyio
 
 LATER = "2025-02-01 00:00"
-
-
-async def until(condition: Callable[[], object]) -> None:
-    with anyio.fail_after(30):
-        while not condition():
-            await anyio.sleep(0.02)
 
 
 async def test_it_asks_again_each_time_the_expiry_has_passed(alyx: Emulator, folder: Path) -> None:
@@ -132,4 +125,4 @@ async def test_it_ends_when_it_is_cancelled_in_a_download(alyx: Emulator, folder
             await group.start(keeper.run)
             await until(lambda: rule.hits)
             group.cancel_scope.cancel()
-    assert not any(path.suffix in (".claim", ".tmp", ".pqt") for path in folder.rglob("*"))
+    assert left(folder, ".claim", ".tmp", ".pqt") == []

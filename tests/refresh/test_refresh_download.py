@@ -11,7 +11,7 @@ from one_async.refresh import download as module
 from one_async.refresh.download import download, part_name
 from one_async.refresh.swap import WORK
 
-from .conftest import client_of, keeping
+from .conftest import client_of, keeping, left
 from .tables_server import TOKEN, TablesServer, generation, generations_of
 
 pytestmark = pytest.mark.anyio
@@ -125,6 +125,30 @@ class _CutWire:
         return self._wire.open(url, **options)  # type: ignore[attr-defined]
 
 
+async def test_tables_on_s3(
+    server: TablesServer, archives: list[bytes], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
+    s3 = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    s3.start()
+    url = "http://{}:{}".format(*s3.get_host_and_port())
+    client = boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s"
+    )
+    client.create_bucket(Bucket="public")
+    client.put_object(Bucket="public", Key="caches/cache.zip", Body=archives[1], ACL="public-read")
+    client.close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    server.info["location"] = "s3://public/caches"
+    try:
+        async with keeping(server.url, folder) as keeper:
+            await keeper.refresh("auto")
+            assert generations_of(keeper.loaded) == {"second"}
+    finally:
+        s3.stop()
+    assert zips(server) == []
+
+
 async def test_a_full_disk_keeps_the_old_tables(
     server: TablesServer, archives: list[bytes], folder: Path
 ) -> None:
@@ -135,7 +159,7 @@ async def test_a_full_disk_keeps_the_old_tables(
             await keeper.refresh("refresh")
         assert generations_of(keeper.loaded) == {"first"}
         assert generations_of(await TablesKeeper(folder, None).current()) == {"first"}
-        assert not any(path.name.endswith(".part") for path in folder.rglob("*"))
+        assert left(folder, ".part") == []
         await keeper.refresh("refresh")
         assert generations_of(keeper.loaded) == {"second"}
 

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
+from tests.refresh.tables_server import generations_of
+
 from one_async.alyx.rest import AsyncAlyxClient
 from one_async.errors import TablesNotFound
 from one_async.refresh import TablesKeeper
-from tests.refresh.tables_server import generations_of
 
 
 async def run(url: str, folder: Path, action: str) -> None:
     async with AsyncAlyxClient(url, username="alice", password="alice") as client:
         keeper = TablesKeeper(folder, lambda: client)
-        try:
+        with suppress(TablesNotFound):
             await keeper.refresh("local")
-        except TablesNotFound:
-            pass
         print("ready", flush=True)
         if action == "save":
             frame = keeper.loaded.session_frame

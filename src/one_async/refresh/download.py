@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
@@ -69,7 +70,8 @@ def _over_http(wire: Wire, url: str) -> Opener:
 
 def _over_s3(url: str) -> Opener:
     parts = urlsplit(url)
-    return over_s3(S3Location(parts.netloc, parts.path.lstrip("/")), stall=_STALL)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return over_s3(S3Location(parts.netloc, parts.path.lstrip("/"), endpoint=endpoint), stall=_STALL)
 
 
 async def _request(opener: Opener, part: Path, offset: int) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from ..errors import NotFound, StatusError, TablesError, TablesNotFound
 from ..records import CacheInfo, parse
@@ -79,7 +80,7 @@ async def ask(alyx: AsyncAlyxClient, tag: str | None) -> Offer:
     tables, asked = None, time.time()
     if tag is not None:
         try:
-            tables = await alyx.get(f"/cache/info/{tag}/", no_cache=True)
+            tables = await alyx.get(f"/cache/info/{quote(tag)}/", no_cache=True)
         except StatusError as error:
             # 404 for tags with a hyphen, too, and 500 for those without tables of their own
             if not isinstance(error, NotFound) and error.status != 500:

@@ -17,12 +17,10 @@ import anyio
 import anyio.to_thread
 
 from ..errors import (
-    ConfigurationError,
     InputError,
     OfflineError,
-    ServerError,
+    OneError,
     TablesDamaged,
-    TablesError,
     TablesNotFound,
     TablesWarning,
 )
@@ -45,7 +43,7 @@ __all__ = ["TablesKeeper"]
 _LONGEST_SLEEP = 600.0
 _TAG = re.compile(r"\w[\w.+ -]{0,200}")
 #: What may go wrong with a server or a disk while the old tables go on serving.
-_TROUBLE = (ServerError, TablesError, ConfigurationError, OSError)
+_TROUBLE = (OneError, OSError)
 
 
 class TablesKeeper(TablesInUse):
@@ -88,7 +86,7 @@ class TablesKeeper(TablesInUse):
     @property
     def info(self) -> TablesInfo:
         """What is known of the tables at hand; reads nothing."""
-        tables, checked = self.loaded, self._schedule.checked
+        tables, checked = self._view.shown, self._schedule.checked
         rows = {"sessions": len(tables.session_frame), "datasets": len(tables.dataset_table)}
         rows |= {name: len(frame) for name, frame in tables.others.items()}
         return TablesInfo(
@@ -105,7 +103,7 @@ class TablesKeeper(TablesInUse):
     @property
     def meta(self) -> dict[str, Any]:
         """What ONE-api 2 keeps in ``_cache._meta``."""
-        meta = self.loaded.meta
+        meta = self._view.shown.meta
         return {
             "expired": self._is_expired(),
             "created_time": meta.created_time,
@@ -238,7 +236,7 @@ class TablesKeeper(TablesInUse):
             return True
         if known.created and known.server == offer.server and known.files == self._stamp:
             return known.origin != offer.origin or offer.is_newer_than(datetime.fromisoformat(known.created))
-        if self._tag is not None and self._tag not in base.meta.database_tags:
+        if not self._has_tag():
             return True
         return self._is_foreign(offer) or offer.is_newer_than(base.meta.created_time)
 
@@ -289,22 +287,17 @@ class TablesKeeper(TablesInUse):
         return self._view.shown.meta.loaded_time
 
     async def _load(self, ask_now: bool) -> None:
-        if not ask_now:
+        if not ask_now or self._alyx is None:
             try:
                 await self._read_once()
             except TablesNotFound:
                 if self._alyx is None:
                     raise
+        if self._alyx is not None and (self._view.base is None or not self._has_tag()):
+            await self._bring_up_to_date(now=True)
+        if not self._has_tag():
+            raise TablesNotFound(f"the cache tables in {self._folder} are not those of tag {self._tag!r}")
+
+    def _has_tag(self) -> bool:
         base = self._view.base
-        if base is not None and (self._tag is None or self._tag in base.meta.database_tags):
-            return
-        if self._alyx is None:
-            await self._read_once()
-            if (
-                self._tag is not None
-                and self._view.base is not None
-                and self._tag not in self._view.base.meta.database_tags
-            ):
-                raise TablesNotFound(f"the cache tables in {self._folder} are not those of tag {self._tag!r}")
-            return
-        await self._bring_up_to_date(now=True)
+        return base is not None and (self._tag is None or self._tag in base.meta.database_tags)

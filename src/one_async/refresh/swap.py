@@ -39,6 +39,7 @@ __all__ = [
 WORK = ".one_async_refresh"
 _STATE = "state.json"
 _TRIES = 30
+_FORM = re.compile(r"[0-9a-f]{32}")
 _TEMPORARY = re.compile(r"\.\w+\.[0-9a-f]{32}\.tmp")
 
 #: Name, size and time of change of each table of a folder.
@@ -66,7 +67,7 @@ def swap(made: Path, folder: Path) -> None:
     """Make the files in ``made`` those of ``folder``, all or none; blocks while another process saves there."""
     with claim_tables(folder):
         _clear(folder)
-        _move_fast_form(made, folder)
+        forms = _move_fast_form(made, folder)
         files = {path.name: folder / f".{path.stem}.{uuid.uuid4().hex}.tmp" for path in made.iterdir()}
         try:
             for name, path in files.items():
@@ -75,6 +76,7 @@ def swap(made: Path, folder: Path) -> None:
                 install(folder, files)
                 files = {name: path for name, path in files.items() if path.exists()}
                 if not files:
+                    _clear_forms(folder, forms)
                     return
             raise OSError(
                 f"the tables in {folder} cannot be replaced: another program holds {', '.join(files)}"
@@ -85,19 +87,29 @@ def swap(made: Path, folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _move_fast_form(made: Path, folder: Path) -> None:
+def _move_fast_form(made: Path, folder: Path) -> set[str]:
     """Take along the fast form, which is known by its parquet files' state, and so valid wherever they are.
 
-    It is a convenience: where it cannot be moved it is made again.
+    It is a convenience: where it cannot be moved it is made again. Gives what was moved.
     """
-    forms = made / fast.FOLDER
+    forms, moved = made / fast.FOLDER, set()
     if forms.is_dir():
         with contextlib.suppress(OSError):
             (folder / fast.FOLDER).mkdir(exist_ok=True)
             for form in forms.iterdir():
-                if form.is_dir() and len(form.name) == 32:
+                if form.is_dir() and _FORM.fullmatch(form.name):
                     form.rename(folder / fast.FOLDER / form.name)
+                    moved.add(form.name)
         shutil.rmtree(forms, ignore_errors=True)
+    return moved
+
+
+def _clear_forms(folder: Path, keep: set[str]) -> None:
+    """Remove the fast forms of former tables; who has them open keeps them."""
+    if keep:
+        for form in (folder / fast.FOLDER).iterdir():
+            if _FORM.fullmatch(form.name) and form.name not in keep:
+                shutil.rmtree(form, ignore_errors=True)
 
 
 def clear_temporaries(folder: Path) -> None:
