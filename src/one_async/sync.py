@@ -43,6 +43,7 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     delete = blocking(AsyncAlyxClient.delete)
     pages = blocking_iterator(AsyncAlyxClient.pages)
     page = blocking(AsyncAlyxClient.page)
+    frame = blocking(AsyncAlyxClient.frame)
     schema = blocking(AsyncAlyxClient.schema)
     list_endpoints = blocking(AsyncAlyxClient.list_endpoints)
     describe_endpoint = blocking(AsyncAlyxClient.describe_endpoint)
@@ -134,6 +135,8 @@ class ONE(Blocking[AsyncONE]):
     def from_frozen(cls, file: str | Path, **options: Any) -> Self:
         """Make a client for a frozen set: it finds and loads exactly the files that `freeze` wrote down."""
         return cls(frozen=file, **options)
+
+    harvest = blocking(AsyncONE.harvest)
 
     load_cache = blocking(AsyncONE.load_cache)
     refresh_cache = blocking(AsyncONE.refresh_cache)

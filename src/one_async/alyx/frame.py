@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Type: TypeAlias = pl.DataType | type[pl.DataType]
 
-#: What lists really give where the OpenAPI document calls a computed field a text.
+#: What lists really give where the OpenAPI document calls a computed field a text, or leaves it out.
 FOUND: Mapping[str, Mapping[str, str]] = {
     "subjects": {
         "age_weeks": "integer",
@@ -41,6 +41,9 @@ FOUND: Mapping[str, Mapping[str, str]] = {
     },
     "datasets": {"experiment_number": "integer", "protected": "integer", "public": "integer"},
     "users": {"lab": "texts"},
+    "sessions": {"url": "string"},
+    "data-notices": {"importance": "integer"},
+    "fov-location": {"x": "numbers", "y": "numbers", "z": "numbers", "n_xyz": "integers"},
     "brain-regions": {"related_descriptions": "json"},
     "chronic-insertions": {"probe_insertion": "json"},
 }
@@ -102,15 +105,17 @@ def columns_of(schema: Schema, endpoint: str) -> Columns:
         raise AnswerError(f"the server's schema says nothing about the fields of {endpoint}", url=endpoint)
     read: dict[str, Type] = {}
     times, dates, free = set(), set(), set()
-    for name, said in properties.items():
-        kind = FOUND.get(endpoint, {}).get(name) or _kind(schema, said)
+    found = FOUND.get(endpoint, {})
+    lists = {"texts": pl.String(), "numbers": pl.Float64(), "integers": pl.Int64()}
+    for name, said in {**properties, **{name: {} for name in found.keys() - properties.keys()}}.items():
+        kind = found.get(name) or _kind(schema, said)
         if kind == "date-time":
             times.add(name)
         elif kind == "date":
             dates.add(name)
         elif kind == "json":
             free.add(name)
-        read[name] = pl.List(pl.String) if kind == "texts" else _type(schema, said, kind)
+        read[name] = pl.List(lists[kind]) if kind in lists else _type(schema, said, kind)
     return Columns(endpoint, read, frozenset(times), frozenset(dates), frozenset(free))
 
 
@@ -141,10 +146,7 @@ def _type(schema: Schema, said: JSON, kind: str, depth: int = DEPTH) -> Type:
         return pl.List(_type(schema, items, _kind(schema, items), depth - 1))
     if kind == "object" and said.get("properties") and depth:
         return pl.Struct(
-            {
-                name: _type(schema, of, _kind(schema, of), depth - 1)
-                for name, of in said["properties"].items()
-            }
+            {name: _type(schema, of, _kind(schema, of), depth - 1) for name, of in said["properties"].items()}
         )
     return {"integer": pl.Int64(), "number": pl.Float64(), "boolean": pl.Boolean()}.get(kind, pl.String())
 
@@ -165,12 +167,17 @@ def frame_of(rows: Sequence[JSON], columns: Columns, notes: Notes | None = None)
     try:
         frame = _read(to_json(_with_texts(rows, columns.free)), columns)
     except pl.exceptions.ComputeError:
-        fitted = [{name: _fit(row.get(name), kind, name, notes) for name, kind in columns.read.items()} for row in rows]
+        fitted = [
+            {name: _fit(row.get(name), kind, name, notes) for name, kind in columns.read.items()}
+            for row in rows
+        ]
         frame = _read(to_json(fitted), columns)
     return _typed(frame, columns, notes)
 
 
-def page_frame(content: bytes, columns: Columns, notes: Notes, *, check: bool = False) -> tuple[int, bool, pl.DataFrame]:
+def page_frame(
+    content: bytes, columns: Columns, notes: Notes, *, check: bool = False
+) -> tuple[int, bool, pl.DataFrame]:
     """Read one page: how many rows the server counts, whether it is the last page, and its rows; blocking.
 
     Pages of endpoints without free JSON are read by Polars alone, without a Python object for each value; ``check``
@@ -181,7 +188,11 @@ def page_frame(content: bytes, columns: Columns, notes: Notes, *, check: bool = 
 
     if not check and not columns.free:
         try:
-            whole = {"count": pl.Int64, "next": pl.String, "results": pl.List(pl.Struct(dict(columns.read)))}
+            whole: dict[str, Type] = {
+                "count": pl.Int64,
+                "next": pl.String,
+                "results": pl.List(pl.Struct(dict(columns.read))),
+            }
             page = pl.read_json(io.BytesIO(content), schema=whole)
             rows = page.select("results").explode("results", empty_as_null=False).unnest("results")
             return page["count"][0], page["next"][0] is None, _typed(rows, columns, notes)
@@ -202,9 +213,7 @@ def _with_texts(rows: Sequence[JSON], free: Iterable[str]) -> Sequence[JSON]:
     """Turn the columns that may hold anything into JSON text; None stays."""
     if not free:
         return rows
-    texts = [
-        {name: _text(row[name]) for name in free if row.get(name) is not None} for row in rows
-    ]
+    texts = [{name: _text(row[name]) for name in free if row.get(name) is not None} for row in rows]
     return [{**row, **text} for row, text in zip(rows, texts, strict=True)]
 
 
@@ -222,7 +231,7 @@ def _typed(frame: pl.DataFrame, columns: Columns, notes: Notes) -> pl.DataFrame:
     import polars as pl
 
     kinds: dict[str, Any] = {name: pl.Datetime("us") for name in columns.times}
-    kinds |= {name: pl.Date for name in columns.dates}
+    kinds |= dict.fromkeys(columns.dates, pl.Date)
     if not kinds:
         return frame
     formats = {name: TIME_FORMAT if name in columns.times else "%Y-%m-%d" for name in kinds}
@@ -247,7 +256,7 @@ def _fit(value: Any, kind: Any, name: str, notes: Notes) -> Any:
         return [_fit(item, kind.inner, name, notes) for item in value]
     if isinstance(kind, pl.Struct) and isinstance(value, dict):
         return {part.name: _fit(value.get(part.name), part.dtype, name, notes) for part in kind.fields}
-    if kind == pl.Boolean and isinstance(value, bool) or kind == pl.Float64 and number:
+    if (kind == pl.Boolean and isinstance(value, bool)) or (kind == pl.Float64 and number):
         return value
     if kind == pl.Int64 and number and float(value).is_integer() and abs(value) < 2**63:
         return int(value)

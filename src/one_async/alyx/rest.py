@@ -30,6 +30,8 @@ from one_async.errors import AnswerError, ConfigurationError, InputError
 from one_async.types import Expiry, TokenStore, Wire
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from one_async.alyx.connections import Connections
     from one_async.alyx.http import Transport
 
@@ -319,6 +321,20 @@ class AsyncAlyxClient:
         with one_warning():
             params = await self._checked(endpoint, filters)
             return await self._pager(endpoint, params, self._terms(expires, no_cache))(limit, offset)
+
+    async def frame(
+        self, /, endpoint: str, *, no_cache: bool = False, expires: Expiry = None, **filters: Any
+    ) -> pl.DataFrame:
+        """Give a list as one frame; columns and types are those that the server documents, whatever rows come.
+
+        Objects and arrays are structs and lists, times are naive datetimes; fields that may hold anything are JSON text.
+        Raises and warns as ``rest`` does.
+        """
+        from one_async.alyx.frame import columns_of, frame_of
+
+        rows = await self.rest(endpoint, "list", no_cache=no_cache, expires=expires, **filters)
+        columns = columns_of(await self.schema(), endpoint)
+        return await anyio.to_thread.run_sync(frame_of, rows, columns)
 
     # ---- the schema
 

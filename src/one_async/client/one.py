@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from .harvesting import Harvesting
 from .spikes import SpikeLoading
 from .tables import TableMethods
 
 
-class AsyncONE(SpikeLoading, TableMethods):
+class AsyncONE(SpikeLoading, Harvesting, TableMethods):
     """Find and load the data of a database of neurophysiology sessions, from inside an event loop.
 
     Use it as a context manager, so that connections and the background task end with the block::

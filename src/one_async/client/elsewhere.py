@@ -1,0 +1,133 @@
+"""Parts of a job in other processes or on other machines, by any `concurrent.futures.Executor`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
+from datetime import UTC, datetime
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from ..sources.base import first_error
+
+if TYPE_CHECKING:
+    from ..harvest.report import HarvestReport
+    from ..harvest.run import Endpoints
+    from .core import Core
+
+#: Settings that a constructor takes and that are no secrets: what another process needs to make the same client.
+KEPT = (
+    "base_url",
+    "username",
+    "cache_dir",
+    "tables_dir",
+    "default_expiry",
+    "cache_expiry",
+    "data_server",
+    "data_server_login",
+)
+#: Jobs that wait for their results at once; each holds a thread.
+WAITING = 64
+
+
+def recipe(client: Core) -> dict[str, Any]:
+    """Give the arguments that make this client elsewhere, without password and token: those are found there."""
+    settings = client.settings
+    kept = {name: getattr(settings, name) for name in KEPT}
+    return {
+        **{name: value for name, value in kept.items() if value is not None},
+        **client._rest_options,
+        "mode": client.mode,
+        "wildcards": client.wildcards,
+        "uuid_filenames": client.uuid_filenames,
+        "tables": client._table_kind,
+    }
+
+
+async def run_each(executor: Executor, function: Any, jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Run a function that pickles on each job's arguments, there; gives the results in order, raises the first error."""
+    limiter = anyio.CapacityLimiter(WAITING)
+    futures: list[Future[Any]] = []
+    results: list[Any] = [None] * len(jobs)
+
+    async def result(index: int) -> None:
+        wait = partial(futures[index].result)
+        results[index] = await anyio.to_thread.run_sync(wait, limiter=limiter, abandon_on_cancel=True)
+
+    try:
+        futures += [executor.submit(function, *job) for job in jobs]
+        async with anyio.create_task_group() as group:
+            for index in range(len(jobs)):
+                group.start_soon(result, index)
+    except BaseExceptionGroup as error:
+        raise first_error(error) from None
+    finally:
+        for future in futures:
+            future.cancel()
+    return results
+
+
+def call(
+    made_of: Mapping[str, Any], method: str, arguments: Sequence[Any], options: Mapping[str, Any]
+) -> Any:
+    """Make a client and call one of its methods; runs elsewhere."""
+    from .one import AsyncONE
+
+    async def work() -> Any:
+        async with AsyncONE(**made_of) as one:
+            return await getattr(one, method)(*arguments, **options)
+
+    return anyio.run(work)
+
+
+def collect(
+    made_of: Mapping[str, Any], endpoint: str, to: Any, options: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Harvest one endpoint without writing the report; runs elsewhere."""
+    from ..harvest.run import collect
+    from .one import AsyncONE
+
+    async def work() -> tuple[Any, dict[str, Any]]:
+        async with AsyncONE(**made_of) as one:
+            report = await collect(one.alyx, endpoint, to, **options)
+            return report.endpoints[endpoint], report.frames
+
+    return anyio.run(work)
+
+
+async def harvest_elsewhere(
+    client: Core,
+    executor: Executor,
+    endpoints: Endpoints,
+    to: str | PathLike[str] | None,
+    options: Mapping[str, Any],
+) -> HarvestReport:
+    """Harvest each endpoint as a job of its own, then write one report of all."""
+    from ..harvest.report import HarvestReport
+    from ..harvest.run import checked, keep
+
+    rest = {name: value for name, value in options.items() if name not in ("filters", "storage_options")}
+    asked, kind, moment = checked(endpoints, to, filters=options["filters"], **rest)
+    storage = options["storage_options"]
+    report = HarvestReport(
+        server=client.alyx.base_url,
+        started=datetime.now(UTC),
+        to=None if to is None else str(to),
+        format=kind,
+        since=moment,
+    )
+    made_of = recipe(client)
+    jobs = [
+        (made_of, name, to, {**rest, "filters": {name: dict(given)}, "storage_options": storage})
+        for name, given in asked.items()
+    ]
+    for (_, name, _, _), (entry, frames) in zip(jobs, await run_each(executor, collect, jobs), strict=True):
+        report.endpoints[name] = entry
+        report.frames.update(frames)
+    report.finished = datetime.now(UTC)
+    await keep(report, to, storage)
+    return report

@@ -1,0 +1,76 @@
+"""Harvests: whole endpoints to files or frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from .core import Core
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ..harvest.complete import Progress
+    from ..harvest.report import HarvestReport
+    from ..harvest.run import Endpoints, Format
+    from ..types import DateLike
+
+
+class Harvesting(Core):
+    """The method that reads whole endpoints."""
+
+    async def harvest(
+        self,
+        endpoints: Endpoints,
+        to: str | PathLike[str] | None = None,
+        *,
+        since: DateLike | None = None,
+        resume: bool = False,
+        format: Format | None = None,
+        filters: Mapping[str, Mapping[str, Any]] | None = None,
+        executor: Executor | None = None,
+        progress: Progress | None = None,
+        part_rows: int = 10_000,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> HarvestReport:
+        """Read all rows of endpoints, each once, and say of each whether anything is missing, and what.
+
+        The rows of one list are spread over pages whose order Alyx does not fix, so that plain paging loses some. A harvest
+        compares with the server's counts, cuts lists by ranges of ids where that helps, and reads again what differs, also
+        where the database changes meanwhile. It asks as many questions at once as the server bears and keeps below its
+        throttle; the REST cache is neither read nor filled. A row is held in memory only until its part is written.
+
+        Args:
+            endpoints: names, or names with filters: ``{"datasets": {"lab": "cortexlab"}}``.
+            to: a folder, or an address such as ``s3://bucket/prefix``; None for frames in memory (``report.frames``).
+                Each endpoint is a folder of Parquet files or a Delta table; the report is ``report.json`` beside them.
+            since: a date or time: only rows made or changed since then are read, and merged by id into the harvest that
+                is there. Endpoints without time stamps are read whole.
+            resume: go on where an interrupted harvest to the same place stopped.
+            format: ``parquet``, ``delta`` (extra ``[delta]``) or ``frame``.
+            filters: filters for each endpoint, as `alyx.rest` takes them, in another form.
+            executor: where the endpoints are read, one job each, instead of here: a process pool, or a Dask client's
+                ``get_executor()``. The workers find credentials in their own environment or settings.
+            progress: called with an endpoint's name, the rows that are here and the rows that the server counts; not with
+                an executor.
+            part_rows: rows of a file, which is one row group, and between two checkpoints.
+            storage_options: what the object store wants, as Polars and obstore name it (``aws_endpoint_url``, …).
+
+        Raises InputError before any request, LoginError; what else goes wrong with an endpoint stands in its report.
+        """
+        options: dict[str, Any] = {
+            "since": since,
+            "resume": resume,
+            "format": format,
+            "filters": filters,
+            "part_rows": part_rows,
+            "storage_options": storage_options,
+        }
+        if executor is not None:
+            from .elsewhere import harvest_elsewhere
+
+            return await harvest_elsewhere(self, executor, endpoints, to, options)
+        from ..harvest.run import harvest
+
+        return await harvest(self.alyx, endpoints, to, progress=progress, **options)

@@ -1,0 +1,150 @@
+"""Ask for pages: as many at once as the server bears, as many a minute as it allows, again what may pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from one_async.alyx.answers import check_status
+from one_async.alyx.frame import Columns, Notes, page_frame
+from one_async.alyx.lean import Lean, Reply
+from one_async.alyx.retrying import backoff
+from one_async.errors import AnswerError, ServerUnreachable, StatusError
+
+from .adapt import Concurrency, Pace
+from .plan import PAGE
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: Times that a request is tried for what may pass: broken connections, 502, 503, 504, answers cut short.
+ATTEMPTS = 6
+#: Times that a request is refused by a throttle before it is given up; each waits as long as the server says.
+REFUSALS = 40
+#: Pages decoded at once; more would only fight for the processors.
+DECODERS = 2
+#: Seconds and bytes that a page may take before smaller ones are asked for.
+SLOW, LARGE = 20.0, 24 * 1024**2
+
+
+@dataclass
+class Costs:
+    """What reading an endpoint took."""
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    size: int = PAGE  # rows asked for at once, chosen by what pages cost
+    notes: Notes = field(default_factory=Notes)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page as a frame."""
+
+    count: int
+    last: bool
+    rows: pl.DataFrame
+
+
+class Server:
+    """One database, asked by all endpoints of a harvest together, since they share its throttle."""
+
+    def __init__(self, lean: Lean, clock: Callable[[], float] | None = None) -> None:
+        self._lean = lean
+        self.concurrency = Concurrency(most=lean.most)
+        self.pace = Pace(clock or anyio.current_time)
+        self._under_way = 0
+        self._changed = anyio.Event()
+        self._decoders = anyio.CapacityLimiter(DECODERS)
+
+    async def page(
+        self, endpoint: str, params: Mapping[str, str], columns: Columns, costs: Costs, *, check: bool = False
+    ) -> Page:
+        """Give one page. Raises ServerUnreachable, StatusError, AnswerError after all attempts; LoginError at once."""
+        for attempt in range(1, ATTEMPTS + 1):
+            reply = await self._asked(endpoint, params, costs)
+            rows = int(params.get("limit", PAGE))
+            if rows > 1:
+                self.concurrency.good(endpoint, reply.seconds)
+                self._wake()
+            try:
+                page = await self._decode(reply, columns, costs.notes, check)
+            except AnswerError:
+                if attempt == ATTEMPTS:
+                    raise
+                costs.retries += 1
+                await anyio.sleep(backoff(attempt))
+                continue
+            if rows > 1 and (reply.seconds > SLOW or len(reply.content) > LARGE):
+                costs.size = max(100, min(costs.size, rows // 2))
+            return page
+        raise AssertionError("unreachable")
+
+    async def count(self, endpoint: str, params: Mapping[str, str], columns: Columns, costs: Costs) -> int:
+        """Give how many rows the server counts."""
+        return (await self.page(endpoint, {**params, "limit": "1"}, columns, costs)).count
+
+    async def _decode(self, reply: Reply, columns: Columns, notes: Notes, check: bool) -> Page:
+        def decode() -> Page:
+            return Page(*page_frame(reply.content, columns, notes, check=check))
+
+        return await anyio.to_thread.run_sync(decode, limiter=self._decoders)
+
+    async def _asked(self, endpoint: str, params: Mapping[str, str], costs: Costs) -> Reply:
+        tried = refused = 0
+        while True:
+            mark = await self._enter()
+            costs.requests += 1
+            try:
+                reply = await self._lean.get(endpoint, params)
+            except ServerUnreachable:
+                self.concurrency.bad()
+                tried += 1
+                if tried >= ATTEMPTS:
+                    raise
+                wait = backoff(tried)
+            else:
+                if reply.status == 200:
+                    return reply
+                if reply.status == 429:
+                    costs.throttled += 1
+                    refused += 1
+                    self.pace.was_refused(mark, reply.wait)
+                    wait = 0.0
+                elif reply.status in (502, 503, 504):
+                    self.concurrency.bad()
+                    tried += 1
+                    wait = max(backoff(tried), reply.wait or 0.0)
+                else:
+                    wait = -1.0
+                if wait < 0 or tried >= ATTEMPTS or refused >= REFUSALS:
+                    check_status("GET", reply.url, reply.status, reply.content)
+                    raise StatusError(f"GET {endpoint}: {reply.status}", url=reply.url, status=reply.status)
+            finally:
+                self._leave()
+            costs.retries += 1
+            await anyio.sleep(wait)
+
+    async def _enter(self) -> float:
+        """Wait for a place among the requests under way and in the throttle's window; gives the request's mark."""
+        while True:
+            if self._under_way >= self.concurrency.allowed:
+                await self._changed.wait()
+            elif (delay := self.pace.delay()) > 0:
+                await anyio.sleep(delay)
+            else:
+                self._under_way += 1
+                return self.pace.sending()
+
+    def _leave(self) -> None:
+        self._under_way -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()

@@ -1,0 +1,188 @@
+"""Where a harvest goes: a folder, an object store, or memory. All methods block; files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from one_async.errors import ConfigurationError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Place(Protocol):
+    """Named bytes; names are relative, with slashes."""
+
+    options: dict[str, str] | None
+    """What Polars needs to read here beside an address."""
+
+    def names(self, folder: str) -> list[str]:
+        """Give the names of the files in a folder, sorted; none if it is not there."""
+
+    def get(self, name: str) -> bytes | None:
+        """Read a file; None if it is not there."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file, in place of an older one."""
+
+    def move(self, name: str, to: str) -> None:
+        """Give a file another name, in place of an older one."""
+
+    def delete(self, name: str) -> None:
+        """Remove a file; nothing happens if it is not there."""
+
+    def address(self, name: str) -> str:
+        """Give the address of a file or folder as Polars takes it."""
+
+
+class Folder:
+    """A folder of this machine, or one that machines share."""
+
+    options: dict[str, str] | None = None
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def names(self, folder: str) -> list[str]:
+        where = self._root / folder
+        if not where.is_dir():
+            return []
+        return sorted(
+            f"{folder}/{file.name}" for file in where.iterdir() if file.is_file() and file.suffix != ".tmp"
+        )
+
+    def get(self, name: str) -> bytes | None:
+        try:
+            return (self._root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, content: bytes) -> None:
+        target = self._root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def move(self, name: str, to: str) -> None:
+        target = self._root / to
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (self._root / name).replace(target)
+
+    def delete(self, name: str) -> None:
+        path = self._root / name
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self._root:
+                break
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+
+    def address(self, name: str) -> str:
+        return str(self._root / name)
+
+    def sweep(self, folder: str) -> None:
+        """Remove what a killed process left half-written."""
+        where = self._root / folder
+        for file in where.glob("*.tmp") if where.is_dir() else ():
+            file.unlink(missing_ok=True)
+
+
+class Bucket:
+    """An object store, by address: s3://bucket/prefix and what else obstore and Polars know."""
+
+    def __init__(self, url: str, options: Mapping[str, str] | None) -> None:
+        try:
+            import obstore
+            from obstore.store import from_url
+        except ImportError as error:
+            raise ConfigurationError("object stores need obstore: pip install 'one-async[s3]'") from error
+        self._url = url.rstrip("/")
+        self.options = {**_from_environment(), **(options or {})} or None
+        self._obstore: Any = obstore
+        plain = {"allow_http": True} if (self.options or {}).get("aws_allow_http") == "true" else {}
+        config = {k: v for k, v in (self.options or {}).items() if k != "aws_allow_http"}
+        make: Any = from_url  # its overloads want literal names of options
+        self._store: Any = make(self._url, config=config, client_options=plain or None)
+
+    def names(self, folder: str) -> list[str]:
+        listed = self._obstore.list_with_delimiter(self._store, folder)
+        return sorted(str(entry["path"]) for entry in listed["objects"])
+
+    def get(self, name: str) -> bytes | None:
+        try:
+            return bytes(self._obstore.get(self._store, name).bytes())
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, content: bytes) -> None:
+        self._obstore.put(self._store, name, content)
+
+    def move(self, name: str, to: str) -> None:
+        self._obstore.copy(self._store, name, to)
+        self._obstore.delete(self._store, name)
+
+    def delete(self, name: str) -> None:
+        if self.get(name) is not None:
+            self._obstore.delete(self._store, name)
+
+    def address(self, name: str) -> str:
+        return f"{self._url}/{name}"
+
+
+def _from_environment() -> dict[str, str]:
+    """Take what AWS tools set, for obstore and Polars alike; credentials that they find themselves are left to them."""
+    names = {
+        "AWS_ENDPOINT_URL": "aws_endpoint_url",
+        "AWS_ALLOW_HTTP": "aws_allow_http",
+        "AWS_REGION": "aws_region",
+    }
+    return {option: os.environ[name] for name, option in names.items() if os.environ.get(name)}
+
+
+class Memory:
+    """Named bytes in memory, for a harvest that becomes frames."""
+
+    options: dict[str, str] | None = None
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def names(self, folder: str) -> list[str]:
+        return sorted(name for name in self.files if name.rpartition("/")[0] == folder)
+
+    def get(self, name: str) -> bytes | None:
+        return self.files.get(name)
+
+    def put(self, name: str, content: bytes) -> None:
+        self.files[name] = content
+
+    def move(self, name: str, to: str) -> None:
+        self.files[to] = self.files.pop(name)
+
+    def delete(self, name: str) -> None:
+        self.files.pop(name, None)
+
+    def address(self, name: str) -> str:
+        raise ConfigurationError(f"{name} is in memory and has no address")
+
+
+def place_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) -> Place:
+    """Read what ``to`` means: a folder, or an address with ``://``."""
+    text = os.fspath(to)
+    if not isinstance(text, str) or not text:
+        raise InputError.of("to", to, "a folder, an address such as s3://bucket/prefix, or None for memory")
+    if text.startswith("file://"):
+        return Folder(Path(text.removeprefix("file://")))
+    return Bucket(text, options) if "://" in text else Folder(Path(text).expanduser().absolute())

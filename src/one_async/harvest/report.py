@@ -1,0 +1,74 @@
+"""What a harvest tells: one entry for each endpoint, as a pydantic model and as JSON beside the data."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class EndpointReport(BaseModel):
+    """What became of one endpoint."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    endpoint: str
+    filters: dict[str, str] = Field(default_factory=dict)
+    counted_before: int | None = Field(default=None, description="rows that the server counted at the start")
+    counted: int | None = Field(default=None, description="rows that the server counted at the end")
+    distinct: int = Field(default=0, description="distinct rows that are held in the end")
+    written: int = Field(default=0, description="rows written by this harvest")
+    updated: int = Field(default=0, description="of these, rows that replace older ones (since)")
+    vanished: int = Field(default=0, description="rows that disappeared from the server meanwhile")
+    requests: int = 0
+    retries: int = 0
+    throttled: int = Field(default=0, description="requests that were answered 429")
+    seconds: float = 0.0
+    complete: bool = False
+    missing: list[str] = Field(default_factory=list, description="what could not be had, and why")
+    notes: list[str] = Field(default_factory=list, description="what a reader of the data should know")
+    resumed: bool = False
+    method: str = Field(default="", description="pages, ranges of ids, or both")
+    since_by: str | None = Field(default=None, description="the time stamp that since was compared with")
+
+    def __str__(self) -> str:
+        state = "complete" if self.complete else "INCOMPLETE"
+        text = f"{self.endpoint}: {state}, {self.distinct:,} rows of {self.counted or 0:,} in {self.seconds:.1f} s"
+        return "\n".join([text, *(f"  missing: {line}" for line in self.missing)])
+
+
+class HarvestReport(BaseModel):
+    """What became of a harvest; print it to read it, ``complete`` says whether nothing is missing."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    server: str
+    started: datetime
+    finished: datetime | None = None
+    to: str | None = None
+    format: str = "parquet"
+    since: str | None = None
+    endpoints: dict[str, EndpointReport] = Field(default_factory=dict)
+    _frames: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def complete(self) -> bool:
+        """Whether every endpoint is complete."""
+        return bool(self.endpoints) and all(report.complete for report in self.endpoints.values())
+
+    @property
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """The frames, by endpoint, of a harvest into memory; empty where it went to files."""
+        return self._frames
+
+    def __getitem__(self, endpoint: str) -> EndpointReport:
+        """Give the report of one endpoint."""
+        return self.endpoints[endpoint]
+
+    def __str__(self) -> str:
+        return "\n".join(str(report) for report in self.endpoints.values())

@@ -1,0 +1,268 @@
+"""A harvest from its beginning to its report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import anyio
+import anyio.to_thread
+
+from one_async.alyx.caching import no_cache
+from one_async.alyx.frame import columns_of
+from one_async.alyx.lean import Lean
+from one_async.alyx.paging import together
+from one_async.alyx.query import params_of
+from one_async.alyx.schema import Schema
+from one_async.errors import InputError, LoginError, OneError, StatusError
+from one_async.types import DateLike
+
+from .checkpoint import Checkpoint
+from .complete import Progress, Reader, failed
+from .fetch import Server
+from .places import Place, place_of
+from .plan import EVENTS, Plan, plan, with_since
+from .publish import check_format, parts_of, publish
+from .report import EndpointReport, HarvestReport
+from .write import PART_ROWS, Writer
+
+if TYPE_CHECKING:
+    from one_async.alyx.rest import AsyncAlyxClient
+
+Format: TypeAlias = Literal["parquet", "delta", "frame"]
+Endpoints: TypeAlias = str | Iterable[str] | Mapping[str, Mapping[str, Any] | None]
+REPORT = "report.json"
+
+
+async def harvest(
+    alyx: AsyncAlyxClient,
+    endpoints: Endpoints,
+    to: str | PathLike[str] | None = None,
+    *,
+    storage_options: Mapping[str, str] | None = None,
+    **options: Any,
+) -> HarvestReport:
+    """Read whole endpoints and write the report beside them; see `AsyncONE.harvest` and `collect`."""
+    report = await collect(alyx, endpoints, to, storage_options=storage_options, **options)
+    await keep(report, to, storage_options)
+    return report
+
+
+async def collect(
+    alyx: AsyncAlyxClient,
+    endpoints: Endpoints,
+    to: str | PathLike[str] | None = None,
+    *,
+    since: DateLike | None = None,
+    resume: bool = False,
+    format: Format | None = None,
+    filters: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: Progress | None = None,
+    part_rows: int = PART_ROWS,
+    storage_options: Mapping[str, str] | None = None,
+) -> HarvestReport:
+    """Read whole endpoints; the report is given, not written."""
+    asked, kind, moment = checked(endpoints, to, since, resume, format, filters, part_rows)
+    with no_cache(alyx):
+        schema = await alyx.schema()
+    plans = [_plan(schema, name, given) for name, given in asked.items()]
+    await anyio.to_thread.run_sync(check_format, kind)
+    place = None if to is None else await anyio.to_thread.run_sync(place_of, to, storage_options)
+    report = HarvestReport(
+        server=alyx.base_url,
+        started=datetime.now(UTC),
+        to=None if to is None else str(to),
+        format=kind,
+        since=moment,
+    )
+    run = _Run(Server(Lean(alyx)), report, place, kind, moment, resume, progress, part_rows)
+    await together(run.endpoint, [(plan,) for plan in plans])
+    report.endpoints = {plan.endpoint: report.endpoints[plan.endpoint] for plan in plans}
+    report.finished = datetime.now(UTC)
+    return report
+
+
+async def keep(
+    report: HarvestReport, to: str | PathLike[str] | None, storage_options: Mapping[str, str] | None
+) -> None:
+    """Write a report beside its data, if that is not in memory."""
+    if to is not None:
+        place = await anyio.to_thread.run_sync(place_of, to, storage_options)
+        await anyio.to_thread.run_sync(save_report, place, report)
+
+
+def checked(
+    endpoints: Endpoints,
+    to: object,
+    since: DateLike | None,
+    resume: bool,
+    format: Format | None,
+    filters: Mapping[str, Mapping[str, Any]] | None,
+    part_rows: int,
+) -> tuple[dict[str, Mapping[str, Any]], Format, str | None]:
+    """Read the arguments: filters by endpoint, the format, the time; InputError for what cannot be meant."""
+    kind: Format = format or ("frame" if to is None else "parquet")
+    _check(kind, to, since, resume, part_rows)
+    return _asked(endpoints, filters), kind, None if since is None else _moment(since)
+
+
+class _Run:
+    """One harvest under way."""
+
+    def __init__(
+        self,
+        server: Server,
+        report: HarvestReport,
+        place: Place | None,
+        format: Format,
+        since: str | None,
+        resume: bool,
+        progress: Progress | None,
+        part_rows: int,
+    ) -> None:
+        self.server, self.report, self.place, self.format = server, report, place, format
+        self.since, self.resume, self.progress, self.part_rows = since, resume, progress, part_rows
+
+    async def endpoint(self, whole: Plan) -> None:
+        """Harvest one endpoint; what goes wrong with it is said in its report and does not end the others."""
+        begun = time.monotonic()
+        report = EndpointReport(endpoint=whole.endpoint, filters=dict(whole.filters))
+        self.report.endpoints[whole.endpoint] = report
+        try:
+            if self.place is None:
+                await self._into_memory(whole, report)
+            else:
+                await self._into_place(whole, report, self.place)
+        except LoginError:
+            raise
+        except OneError as error:
+            failed(report, error)
+        report.seconds = round(time.monotonic() - begun, 3)
+
+    async def _into_memory(self, whole: Plan, report: EndpointReport) -> None:
+        writer = Writer(whole, None, part_rows=self.part_rows)
+        reader = Reader(self.server, whole, writer, report, self.progress)
+        await reader.run()
+        frame = await anyio.to_thread.run_sync(reader.frame)
+        report.written = frame.height
+        self.report.frames[whole.endpoint] = frame
+
+    async def _into_place(self, whole: Plan, report: EndpointReport, place: Place) -> None:
+        older: Sequence[str] = ()
+        part, total = whole, None
+        if self.since is not None:
+            older = await anyio.to_thread.run_sync(parts_of, place, whole, self.format)
+            if whole.stamp is None or whole.ids is None:
+                report.notes.append("has no time stamp to filter by: read whole")
+                older = ()
+            else:
+                report.since_by = whole.stamp
+                if whole.stamp in EVENTS:
+                    report.notes.append(
+                        f"{whole.stamp} says when something happened: older rows that were edited are not seen"
+                    )
+                part = _since(whole, whole.stamp, self.since)
+                total = whole if older else None
+        checkpoint = Checkpoint(place, whole.endpoint, whole.signature(self.since))
+        await anyio.to_thread.run_sync(checkpoint.open, self.resume)
+        if checkpoint.publishing is None:
+
+            def reader(plan: Plan, total: Plan | None, older: Sequence[str]) -> Reader:
+                writer = Writer(plan, checkpoint, part_rows=self.part_rows, older=older)
+                return Reader(self.server, plan, writer, report, self.progress, total)
+
+            try:
+                await reader(part, total, older).run()
+            except StatusError as error:
+                if part is whole or error.status not in (400, 500):
+                    raise
+                report.notes.append(f"the server does not take {report.since_by} as a filter: read whole")
+                report.since_by, older = None, ()
+                await reader(whole, None, ()).run()
+            if report.missing and not _worth_it(report):
+                report.notes.append("not finished: what was read waits for the next run with resume")
+                return
+            checkpoint.publishing = {"report": report.model_dump(mode="json"), "merge": bool(older)}
+            await anyio.to_thread.run_sync(checkpoint.save)
+        else:
+            for name, value in EndpointReport(**checkpoint.publishing["report"]):
+                setattr(report, name, value)
+            report.resumed = True
+        await anyio.to_thread.run_sync(publish, place, whole, checkpoint, report, self.format)
+
+
+def _worth_it(report: EndpointReport) -> bool:
+    """Say whether an incomplete reading came to its end, so that reading on would not help."""
+    return report.counted is not None
+
+
+def _since(whole: Plan, stamp: str, since: str) -> Plan:
+    return replace(whole, filters=with_since(whole.filters, stamp, since))
+
+
+def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> Plan:
+    schema.check(endpoint, "list")
+    for name in ("limit", "offset"):
+        if name in given:
+            raise InputError.of(name, given[name], "no part of a list: a harvest reads all of it")
+    params = params_of(given)
+    schema.check_filters(endpoint, params)
+    return plan(schema, endpoint, columns_of(schema, endpoint), params)
+
+
+def _asked(
+    endpoints: Endpoints, filters: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, Mapping[str, Any]]:
+    if isinstance(endpoints, Mapping):
+        asked = {str(name): dict(given or {}) for name, given in endpoints.items()}
+    else:
+        names = [endpoints] if isinstance(endpoints, str) else list(endpoints)
+        asked = {name: {} for name in names}
+    if not asked or not all(isinstance(name, str) and name for name in asked):
+        raise InputError.of("endpoints", endpoints, "names of endpoints, such as ['sessions', 'insertions']")
+    for name, given in (filters or {}).items():
+        if name not in asked:
+            raise InputError.of("filters", name, f"filters of the endpoints asked for: {', '.join(asked)}")
+        asked[name] = {**asked[name], **given}
+    return dict(asked)
+
+
+def _moment(since: DateLike) -> str:
+    try:
+        moment = since if isinstance(since, date) else datetime.fromisoformat(since)
+    except (TypeError, ValueError):
+        raise InputError.of(
+            "since", since, "a date or time, such as 2025-01-31 or 2025-01-31T12:00"
+        ) from None
+    if isinstance(moment, datetime) and moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)  # Alyx's times are naive, UTC
+    return moment.isoformat()
+
+
+def _check(format: str, to: object, since: object, resume: bool, part_rows: int) -> None:
+    if format not in get_args(Format):
+        raise InputError.of("format", format, get_args(Format))
+    if (format == "frame") != (to is None):
+        raise InputError.of("to", to, "a folder or address for parquet and delta, None for frames in memory")
+    if to is None and (since is not None or resume):
+        argument = "since" if since is not None else "resume"
+        raise InputError.of(argument, since or resume, "a harvest in a folder or object store (to=)")
+    if part_rows < 1:
+        raise InputError.of("part_rows", part_rows, "1 or more")
+
+
+def save_report(place: Place, report: HarvestReport) -> None:
+    """Write the report beside the data; endpoints of earlier harvests there keep their entries. Blocking."""
+    stored = place.get(REPORT)
+    whole = report
+    if stored is not None:
+        try:
+            earlier = HarvestReport.model_validate_json(stored)
+        except ValueError:
+            earlier = report
+        whole = report.model_copy(update={"endpoints": {**earlier.endpoints, **report.endpoints}})
+    place.put(REPORT, whole.model_dump_json(indent=2).encode())

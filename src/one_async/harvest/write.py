@@ -1,0 +1,191 @@
+"""Rows that come, each once, into parts of even size; blocking, called in threads."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .checkpoint import Checkpoint
+from .plan import Job, Plan
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+#: A part is written when it has so many rows or takes so many bytes of memory: it is one row group.
+PART_ROWS, PART_BYTES = 10_000, 24 * 1024**2
+RECENT = 1 << 16
+
+
+class Known:
+    """Digests of the rows that are there: an array of 8 bytes a row, and a set of the last ones."""
+
+    def __init__(self) -> None:
+        self._sorted: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._recent: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._sorted) + len(self._recent)
+
+    def fresh(self, digests: NDArray[np.uint64]) -> list[bool]:
+        """Say of each row whether it is new, and know it from now on."""
+        old = np.zeros(len(digests), bool)
+        if len(self._sorted):
+            at = np.searchsorted(self._sorted, digests)
+            old = self._sorted[np.minimum(at, len(self._sorted) - 1)] == digests
+        answer = []
+        for digest, known in zip(digests.tolist(), old.tolist(), strict=True):
+            new = not known and digest not in self._recent
+            if new:
+                self._recent.add(digest)
+            answer.append(new)
+        if len(self._recent) >= RECENT:
+            recent = np.fromiter(self._recent, np.uint64, len(self._recent))
+            self._sorted = np.sort(np.concatenate([self._sorted, recent]))
+            self._recent.clear()
+        return answer
+
+
+def digests(frame: pl.DataFrame, key: str | None) -> NDArray[np.uint64]:
+    """Give 8 bytes that tell each row apart: of its key, or of all of it (two alike in one page are two)."""
+    import polars as pl
+
+    if key is not None:
+        return frame[key].hash().to_numpy()
+    rows = frame.hash_rows().alias("row")
+    nth = rows.to_frame().select(pl.int_range(pl.len(), dtype=pl.UInt64).over("row")).to_series()
+    return rows.to_numpy() + nth.to_numpy() * np.uint64(0x9E3779B97F4A7C15)
+
+
+def key_expression(plan: Plan, key: str) -> Any:
+    """Give an expression for the id of a row: what stands in its id column or at the end of its address."""
+    import polars as pl
+
+    column = pl.col(key)
+    return column.str.split("/").list.last() if key == "url" else column
+
+
+class Writer:
+    """The rows of one endpoint on their way to their place; with no checkpoint they stay in memory."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        checkpoint: Checkpoint | None,
+        *,
+        part_rows: int = PART_ROWS,
+        older: Sequence[str] = (),
+    ) -> None:
+        self.plan, self.checkpoint = plan, checkpoint
+        self.older = list(older)  # parts of an earlier harvest that this one is merged into
+        self.frames: list[pl.DataFrame] = []
+        self.written = 0
+        self._part_rows = part_rows
+        self._known = Known()
+        self._buffer: list[pl.DataFrame] = []
+        self._rows = self._bytes = 0
+        self._jobs: list[tuple[Job, int]] = []
+        self._next = 0
+
+    @property
+    def distinct(self) -> int:
+        """How many different rows came, of this harvest and what it goes on with."""
+        return len(self._known)
+
+    def open(self) -> None:
+        """Learn what an interrupted run has written."""
+        import polars as pl
+
+        if self.checkpoint is None:
+            return
+        parts = self.checkpoint.parts()
+        self._next = 1 + max((number_of(name) for name in parts), default=-1)
+        for name in parts:
+            content = self.checkpoint.place.get(name) or b""
+            key = self.plan.columns.key
+            frame = pl.read_parquet(io.BytesIO(content), columns=None if key is None else [key])
+            self._known.fresh(digests(frame, key))
+            self.written += frame.height
+
+    def add(self, job: Job | None, frame: pl.DataFrame) -> int:
+        """Take the rows of an answer, those that are new; gives their number."""
+        import polars as pl
+
+        fresh = frame.filter(
+            pl.Series(self._known.fresh(digests(frame, self.plan.columns.key)), dtype=pl.Boolean)
+        )
+        if fresh.height:
+            self._buffer.append(fresh)
+            self._rows += fresh.height
+            self._bytes += int(fresh.estimated_size())
+        if job is not None:
+            self._jobs.append((job, self._rows))
+        while self._rows >= self._part_rows or self._bytes >= PART_BYTES:
+            self._write(self._part_rows)
+        return fresh.height
+
+    def close(self) -> None:
+        """Write what is left."""
+        while self._rows:
+            self._write(self._part_rows)
+        self._note_done(0)
+        if self.checkpoint is not None:
+            self.checkpoint.save()
+
+    def _write(self, rows: int) -> None:
+        import polars as pl
+
+        whole = pl.concat(self._buffer)
+        part, rest = whole.head(rows), whole.slice(rows)
+        self._buffer, self._rows = [rest] if rest.height else [], rest.height
+        self._bytes = int(rest.estimated_size()) if rest.height else 0
+        if self.checkpoint is None:
+            self.frames.append(part)
+        else:
+            content = parquet(part)
+            self.checkpoint.place.put(f"{self.checkpoint.folder}/part-{self._next:05d}.parquet", content)
+        self._next += 1
+        self.written += part.height
+        self._note_done(part.height)
+        if self.checkpoint is not None:
+            self.checkpoint.save()
+
+    def _note_done(self, rows: int) -> None:
+        """Take answers as done whose rows are all written."""
+        done = {job for job, end in self._jobs if end <= rows}
+        self._jobs = [(job, end - rows) for job, end in self._jobs if end > rows]
+        if self.checkpoint is not None:
+            self.checkpoint.done |= done
+
+    def ids(self) -> list[int]:
+        """Give the ids that are held, sorted, as numbers; those of an earlier harvest that is merged into, too."""
+        import polars as pl
+
+        key = self.plan.columns.key
+        assert key is not None
+        series = [
+            frame.select(key_expression(self.plan, key)).to_series()
+            for frame in (*self.frames, *self._buffer)
+        ]
+        if self.checkpoint is not None:
+            place = self.checkpoint.place
+            for name in (*self.older, *self.checkpoint.parts()):
+                content = place.get(name) or b""
+                frame = pl.read_parquet(io.BytesIO(content), columns=[key])
+                series.append(frame.select(key_expression(self.plan, key)).to_series())
+        return sorted({self.plan.number(id) for ids in series for id in ids})
+
+
+def number_of(name: str) -> int:
+    """Read the number of a part."""
+    return int(name.rpartition("/")[2].removeprefix("part-").removesuffix(".parquet"))
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    """Write a frame as one row group."""
+    out = io.BytesIO()
+    frame.write_parquet(out, compression="zstd", compression_level=1, row_group_size=max(1, frame.height))
+    return out.getvalue()
