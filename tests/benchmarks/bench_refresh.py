@@ -1,0 +1,292 @@
+"""Search tables while they are replaced by newer ones from a server: ``python tests/benchmarks/bench_refresh.py [--json FILE]``.
+
+Two sets of tables with different sessions are published one after the other by an emulator in a process of its own. A client in
+auto mode answers 50 searches a second, first with nothing else to do, then during a refresh and past the swap. Each answer must
+be exactly that of the old tables or of the new ones, and no old one may follow a new one.
+
+A task that sleeps for a few milliseconds at a time measures how long the event loop is kept from running it: ``loop`` by the
+clock, which other programs on the machine lengthen, and ``loop_own`` as far as this process was using the processor meanwhile,
+so that it can be to blame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+HERE = Path(__file__).parent
+OLD, NEW = "2025-01-15 06:00", "2025-02-01 06:00"
+BEAT = 0.005
+#: What is asked in turn. The labs and names are those of `generate`.
+QUESTIONS: list[dict[str, Any]] = [
+    {"lab": "cortexlab"},
+    {"lab": "danlab", "number": 1, "task_protocol": "ephys"},
+    {"subject": "CORT_0002"},
+    {"date_range": ["2020-01-01", "2020-03-01"]},
+    {"lab": "wittenlab", "datasets": ["spikes.times.npy", "_ibl_trials.table.pqt"]},
+    {"projects": "practice", "date_range": ["2021-06-01", None], "dataset_qc_lte": "PASS"},
+    {"subject": "WITT_0008", "datasets": "spikes.times.npy"},
+]
+
+
+# ---- the server
+
+
+def publish(folder: Path, archive: Path, created: str) -> None:
+    """Make an archive of the tables in a folder, as Alyx publishes it."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
+        for path in sorted(folder.glob("*.pqt")):
+            made.write(path, path.name)
+        said = {"date_created": created, "origin": "generated", "min_api_version": "2.10", "tables": {}}
+        made.writestr("cache_info.json", json.dumps(said))
+
+
+def serve(archives: list[str]) -> None:
+    """Publish the first archive, and each further one when a line comes in; ends with the input."""
+    from one_async.emulator import Emulator
+
+    with Emulator() as emulator:
+        for archive in archives:
+            emulator.touch_tables(cache_zip=Path(archive).read_bytes())
+            print(emulator.url, flush=True)
+            if not sys.stdin.readline():
+                return
+        sys.stdin.read()
+
+
+@contextmanager
+def server(*archives: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run a server in a process of its own; give its address and the process, whose input asks for the next tables."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--serve", *map(str, archives)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip(), process
+    finally:
+        process.stdin.close()
+        process.wait(30)
+        process.stdout.close()
+
+
+def next_tables(process: subprocess.Popen[str]) -> None:
+    """Have the server publish its next tables."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    process.stdout.readline()
+
+
+# ---- the client
+
+
+@dataclass
+class Phase:
+    """What happened while the tables were left alone, or were replaced."""
+
+    seconds: list[float] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, float]:
+        """Give times in ms."""
+        ordered = sorted(self.seconds)
+        at = [ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1e3 for share in (0.5, 0.99, 1)]
+        figures = {"searches": len(ordered), "median": at[0], "p99": at[1], "longest": at[2]}
+        for name, pauses in (("loop", sorted(self.pauses)), ("loop_own", sorted(self.own))):
+            figures |= {
+                f"{name}_p99": pauses[int(len(pauses) * 0.99)] * 1e3,
+                f"{name}_longest": pauses[-1] * 1e3,
+            }
+        return figures
+
+
+async def _heartbeat(phase: Phase, task_status: Any = anyio.TASK_STATUS_IGNORED) -> None:
+    task_status.started()
+    while True:
+        start, used = time.perf_counter(), time.process_time()
+        await anyio.sleep(BEAT)
+        phase.pauses.append(max(time.perf_counter() - start - BEAT, 0.0))
+        phase.own.append(min(phase.pauses[-1], time.process_time() - used))
+
+
+class Load:
+    """Searches at a fixed rate, each compared with what the old and the new tables say."""
+
+    def __init__(self, one: Any, expected: dict[str, list[Any]], rate: float) -> None:
+        self.one, self.expected, self.rate = one, expected, rate
+
+    async def ask(self, phase: Phase, number: int) -> None:
+        """Make one search and note which tables answered; raises for an answer of neither."""
+        index = number % len(QUESTIONS)
+        start = time.perf_counter()
+        found = await self.one.search(**QUESTIONS[index])
+        phase.seconds.append(time.perf_counter() - start)
+        fits = [version for version, answers in self.expected.items() if answers[index] == found]
+        if not fits:
+            raise AssertionError(
+                f"{QUESTIONS[index]} gave {len(found)} sessions: neither the old tables nor the new"
+            )
+        if len(fits) == 1:
+            phase.versions.append(fits[0])
+
+    async def run(self, phase: Phase, until: anyio.Event) -> None:
+        """Ask at the rate, whether or not the last answer is there, until told to stop."""
+        async with anyio.create_task_group() as group:
+            await group.start(_heartbeat, phase)
+            async with anyio.create_task_group() as searches:
+                begin = time.perf_counter()
+                for number in itertools.count():
+                    await anyio.sleep(max(begin + number / self.rate - time.perf_counter(), 0))
+                    if until.is_set():
+                        break
+                    searches.start_soon(self.ask, phase, number)
+            group.cancel_scope.cancel()
+
+
+def answers(folder: Path) -> list[Any]:
+    """Give what the tables of a folder answer, asked directly."""
+    from one_async.tables import query
+    from one_async.tables.catalogue import Catalogue
+
+    tables = Catalogue.open(folder, convert=False)
+    return [query.search(tables, uuids=True, **terms) for terms in QUESTIONS]
+
+
+async def measure(
+    url: str,
+    process: subprocess.Popen[str],
+    cache_dir: Path,
+    expected: dict[str, list[Any]],
+    idle: float,
+    rate: float,
+) -> dict[str, Any]:
+    """Run the client: first on the old tables alone, then through a refresh and a little further."""
+    from one_async import AsyncONE
+
+    quiet, busy = Phase(), Phase()
+    async with AsyncONE(
+        base_url=url, username="demo", password="demo", cache_dir=cache_dir, mode="auto"
+    ) as one:
+        start = time.perf_counter()
+        await one.refresh_cache("refresh")
+        first = time.perf_counter() - start
+        load = Load(one, expected, rate)
+        for number in range(3 * len(QUESTIONS)):
+            await load.ask(Phase(), number)
+
+        async def stop_after(seconds: float, stop: anyio.Event) -> None:
+            await anyio.sleep(seconds)
+            stop.set()
+
+        async with anyio.create_task_group() as group:
+            stop = anyio.Event()
+            group.start_soon(stop_after, idle, stop)
+            await load.run(quiet, stop)
+        next_tables(process)
+        took = 0.0
+
+        async def refresh(stop: anyio.Event) -> None:
+            nonlocal took
+            start = time.perf_counter()
+            await one.refresh_cache("refresh")
+            took = time.perf_counter() - start
+            await anyio.sleep(idle / 3)
+            stop.set()
+
+        async with anyio.create_task_group() as group:
+            stop = anyio.Event()
+            group.start_soon(refresh, stop)
+            await load.run(busy, stop)
+    changed = [new for old, new in itertools.pairwise(busy.versions) if old != new]
+    return {
+        "idle": quiet.figures(),
+        "refresh": busy.figures(),
+        "p99_ratio": busy.figures()["p99"] / quiet.figures()["p99"],
+        "first_load_s": first,
+        "refresh_s": took,
+        "old_answers": busy.versions.count("old"),
+        "new_answers": busy.versions.count("new"),
+        "changes": changed,
+    }
+
+
+def run(
+    scratch: Path,
+    *,
+    sessions: int,
+    datasets: int,
+    idle: float = 10,
+    rate: float = 50,
+    backend: str = "asyncio",
+) -> dict[str, Any]:
+    """Make the tables, start the server, and measure."""
+    sys.path.insert(0, str(HERE))
+    import generate
+
+    expected, archives = {}, []
+    for seed, (version, created) in enumerate((("old", OLD), ("new", NEW)), 1):
+        folder = scratch / version
+        if not (folder / "datasets.pqt").exists():
+            generate.write(folder, sessions_count=sessions, datasets_count=datasets, seed=seed)
+        archives.append(scratch / f"{version}.zip")
+        if not archives[-1].exists():
+            publish(folder, archives[-1], created)
+        expected[version] = answers(folder)
+    with server(*archives) as (url, process), tempfile.TemporaryDirectory(dir=scratch) as cache:
+        args = (url, process, Path(cache), expected, idle, rate)
+        found = anyio.run(measure, *args, backend=backend)
+    machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+    return {"sessions": sessions, "datasets": datasets, "rate": rate, **found, "machine": machine}
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sessions", type=int, default=100_000)
+    parser.add_argument("--datasets", type=int, default=3_400_000)
+    parser.add_argument("--idle", type=float, default=10, help="seconds of searches before the refresh")
+    parser.add_argument("--rate", type=float, default=50, help="searches a second")
+    parser.add_argument("--folder", type=Path, help="keep the tables there and use what is there")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--serve", nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        serve(given.serve)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        sizes = {
+            "sessions": given.sessions,
+            "datasets": given.datasets,
+            "idle": given.idle,
+            "rate": given.rate,
+        }
+        found = run(given.folder or Path(scratch), **sizes)
+    print(json.dumps(found, indent=1))
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
