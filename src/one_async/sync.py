@@ -141,6 +141,7 @@ class ONE(Blocking[AsyncONE]):
     load_cache = blocking(AsyncONE.load_cache)
     refresh_cache = blocking(AsyncONE.refresh_cache)
     save_cache = blocking(AsyncONE.save_cache)
+    save_loaded_ids = blocking(AsyncONE.save_loaded_ids)
     sessions = blocking(AsyncONE.sessions)
     datasets = blocking(AsyncONE.datasets)
     insertions = blocking(AsyncONE.insertions)

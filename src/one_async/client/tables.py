@@ -64,6 +64,16 @@ class TableMethods(Core):
         """
         return await self._tables.save(Path(save_dir) if save_dir else None, clobber=clobber)
 
+    async def save_loaded_ids(
+        self, sessions_only: bool = False, clear_list: bool = True
+    ) -> tuple[list[str], Path | None]:
+        """Save the ids of all datasets loaded while `record_loaded` was True, or those of their sessions.
+
+        Returns the ids and the file, a CSV file of one column in `tables_dir`; warns, and gives none, if nothing was recorded.
+        `clear_list` forgets them then.
+        """
+        return await self._tables.save_loaded_ids(sessions_only=sessions_only, clear_list=clear_list)
+
     async def sessions(self) -> pl.LazyFrame:
         """Give the sessions table: eid, lab, subject, date, number, task_protocol, projects (joined by commas)."""
         return (await self._catalogue()).sessions()
