@@ -20,10 +20,10 @@ BUSY, OVERLOADED = 2.5, 5.0
 class Concurrency:
     """How many requests may be under way: few at first, doubled while latency holds, fewer when the server struggles."""
 
-    def __init__(self, start: int = 4, most: int = 32) -> None:
+    def __init__(self, start: int = 8, most: int = 32) -> None:
         self.most = max(1, most)
         self.limit = float(min(start, self.most))
-        self._opening = True  # doubling, until the first sign of a busy server
+        self._opening = True  # one more for each answer, until the first sign of a busy server
         self._shortest: dict[str, float] = {}
         self._round: list[float] = []
 
@@ -35,7 +35,10 @@ class Concurrency:
     def good(self, what: str, seconds: float) -> None:
         """Count an answer to this kind of question; the middle one of each round is compared with the shortest."""
         shortest = self._shortest[what] = min(self._shortest.get(what, seconds), seconds)
-        self._round.append(seconds / max(shortest, 1e-6))
+        ratio = seconds / max(shortest, 1e-6)
+        self._round.append(ratio)
+        if self._opening and ratio <= BUSY:
+            self.limit = min(self.most, self.limit + 1)
         if len(self._round) < self.allowed:
             return
         middle = sorted(self._round)[len(self._round) // 2]
@@ -45,8 +48,8 @@ class Concurrency:
             self.limit = max(1.0, self.limit * 0.8) if middle > OVERLOADED else self.limit
             # A server that has become slower for good is not held against it forever.
             self._shortest = {key: value * 1.05 for key, value in self._shortest.items()}
-        else:
-            self.limit = min(self.most, self.limit * 2 if self._opening else self.limit + 1)
+        elif not self._opening:
+            self.limit = min(self.most, self.limit + 1)
 
     def bad(self) -> None:
         """Count a 503, a broken connection or a time-out: half as many from now on."""

@@ -68,7 +68,7 @@ class Checkpoint:
             "vanished": [str(id) for id in self.vanished],
             "publishing": self.publishing,
         }
-        self.place.put(self.name, json.dumps(state).encode())
+        self.place.put(self.name, json.dumps(state).encode(), sure=False)
 
     def clear(self) -> None:
         """Forget all of it; the state last, so that a kill in between leaves nothing that is believed."""

@@ -48,11 +48,12 @@ class Reader:
     counts: set[int] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
     gone: set[int] = field(default_factory=set)
+    broken: bool = False  # the server stopped answering
     _answers: int = 0
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
-    async def run(self) -> None:
-        """Read everything, then say in the report what was had and what not."""
+    async def run(self) -> bool:
+        """Read everything, and say in the report what was had and what not; False if it is worth going on later."""
         checkpoint = self.writer.checkpoint
         if checkpoint is not None:
             self.gone = set(checkpoint.vanished)
@@ -61,6 +62,7 @@ class Reader:
         await self._begin(first.count)
         if first.last:
             await self._take(Job("page", 0, PAGE), first)
+            self.report.counted = first.count
             self.report.method = "one page"
         else:
             await self._sweep(self._jobs(first), first)
@@ -68,6 +70,7 @@ class Reader:
         if not self.failures:
             await self._complete(alone=first.last)
         await self._conclude()
+        return not self.broken
 
     async def _begin(self, count: int) -> None:
         """Drop what a checkpoint says about pages if the list has changed since: they begin elsewhere now."""
@@ -87,11 +90,12 @@ class Reader:
             checkpoint.size = self.costs.size
 
     def _jobs(self, first: Page) -> list[Job]:
+        checkpoint = self.writer.checkpoint
         if not self.plan.pages_first:
             self.report.method = "ranges of ids"
-            return ranges(first.count)
+            stored = checkpoint.count if checkpoint is not None else None
+            return ranges(stored or first.count)  # cut as before, so that what is done is known again
         self.report.method = "pages"
-        checkpoint = self.writer.checkpoint
         size = min(self.costs.size, checkpoint.size if checkpoint is not None else PAGE)
         return pages(first.count, size)
 
@@ -100,18 +104,22 @@ class Reader:
     async def _sweep(self, jobs: Iterable[Job], first: Page | None = None, *, again: bool = False) -> None:
         done = self.writer.checkpoint.done if self.writer.checkpoint is not None and not again else set()
         queue = deque(job for job in jobs if job not in done)
-        asked = first
-        if asked is not None and queue and queue[0].kind == "page" and queue[0].low == 0:
-            job = queue.popleft()
-            if asked.rows.height == job.high - job.low:
-                await self._take(job, asked)
-            else:
-                queue.appendleft(job)
+        if first is not None and queue and queue[0] == Job("page", 0, first.rows.height):
+            await self._take(queue.popleft(), first)
 
         async def work() -> None:
             while queue and not self.failures:
                 job = queue.popleft()
+                if not queue and job.kind == "range":  # the count at the end travels beside the last range
+                    await together(answer, [(job,), (None,)])
+                else:
+                    await answer(job)
+
+        async def answer(job: Job | None) -> None:
+            if job is not None:
                 queue.extend(await self._answer(job))
+            else:
+                self.report.counted = await self._count()
 
         workers = min(self.server.concurrency.most, max(1, len(queue)))
         await together(work, [() for _ in range(workers)])
@@ -122,6 +130,7 @@ class Reader:
             page = await self._page(job)
             if job.kind == "page":
                 self.counts.add(page.count)
+                self.report.counted = page.count
                 await self._take(job, page)
                 behind = job.low + page.rows.height
                 grown = page.rows.height and not page.last and job.high >= max(self.counts)
@@ -135,8 +144,12 @@ class Reader:
         except LoginError:
             raise
         except ServerError as error:
-            self.failures.append(f"{self._name(job)}: {type(error).__name__}: {error}")
+            self._failed(self._name(job), error)
         return []
+
+    def _failed(self, what: str, error: ServerError) -> None:
+        self.failures.append(f"{what}: {type(error).__name__}: {error}")
+        self.broken = True
 
     async def _page(self, job: Job, *, check: bool = False) -> Page:
         size = job.high - job.low if job.kind == "page" else PAGE
@@ -177,8 +190,8 @@ class Reader:
     async def _complete(self, *, alone: bool) -> None:
         """Compare with the server's counts, and read again until they agree."""
         try:
-            counted = self.report.counted_before if alone else await self._count()
-            assert counted is not None
+            # Each page says how many rows there are, and a sweep of ranges ends with a count.
+            counted = self.report.counted if self.report.counted is not None else await self._count()
             self.counts.add(counted)
             self.report.counted = counted
             if alone and not self.report.resumed and self.total is None:
@@ -195,7 +208,7 @@ class Reader:
         except LoginError:
             raise
         except ServerError as error:
-            self.failures.append(f"reading again: {type(error).__name__}: {error}")
+            self._failed("reading again", error)
 
     async def _agrees(self) -> bool:
         """Say whether all rows seem to be there, and none has come or gone."""
@@ -280,7 +293,7 @@ class Reader:
                 except LoginError:
                     raise
                 except ServerError as error:
-                    self.failures.append(f"{self._name(job)}: {type(error).__name__}: {error}")
+                    self._failed(self._name(job), error)
 
         await together(work, [() for _ in range(min(self.server.concurrency.most, max(1, len(queue))))])
         await self._save()

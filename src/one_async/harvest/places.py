@@ -25,8 +25,8 @@ class Place(Protocol):
     def get(self, name: str) -> bytes | None:
         """Read a file; None if it is not there."""
 
-    def put(self, name: str, content: bytes) -> None:
-        """Write a file, in place of an older one."""
+    def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
+        """Write a file, in place of an older one; ``sure`` that it outlasts a power cut."""
 
     def move(self, name: str, to: str) -> None:
         """Give a file another name, in place of an older one."""
@@ -60,15 +60,16 @@ class Folder:
         except FileNotFoundError:
             return None
 
-    def put(self, name: str, content: bytes) -> None:
+    def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
         target = self._root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
         try:
             with part.open("wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+                if sure:
+                    file.flush()
+                    os.fsync(file.fileno())
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
@@ -126,7 +127,7 @@ class Bucket:
         except FileNotFoundError:
             return None
 
-    def put(self, name: str, content: bytes) -> None:
+    def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
         self._obstore.put(self._store, name, content)
 
     def move(self, name: str, to: str) -> None:
@@ -149,33 +150,6 @@ def _from_environment() -> dict[str, str]:
         "AWS_REGION": "aws_region",
     }
     return {option: os.environ[name] for name, option in names.items() if os.environ.get(name)}
-
-
-class Memory:
-    """Named bytes in memory, for a harvest that becomes frames."""
-
-    options: dict[str, str] | None = None
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-
-    def names(self, folder: str) -> list[str]:
-        return sorted(name for name in self.files if name.rpartition("/")[0] == folder)
-
-    def get(self, name: str) -> bytes | None:
-        return self.files.get(name)
-
-    def put(self, name: str, content: bytes) -> None:
-        self.files[name] = content
-
-    def move(self, name: str, to: str) -> None:
-        self.files[to] = self.files.pop(name)
-
-    def delete(self, name: str) -> None:
-        self.files.pop(name, None)
-
-    def address(self, name: str) -> str:
-        raise ConfigurationError(f"{name} is in memory and has no address")
 
 
 def place_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) -> Place:

@@ -176,14 +176,14 @@ class _Run:
                 return Reader(self.server, plan, writer, report, self.progress, total)
 
             try:
-                await reader(part, total, older).run()
+                ended = await reader(part, total, older).run()
             except StatusError as error:
                 if part is whole or error.status not in (400, 500):
                     raise
                 report.notes.append(f"the server does not take {report.since_by} as a filter: read whole")
                 report.since_by, older = None, ()
-                await reader(whole, None, ()).run()
-            if report.missing and not _worth_it(report):
+                ended = await reader(whole, None, ()).run()
+            if not ended:
                 report.notes.append("not finished: what was read waits for the next run with resume")
                 return
             checkpoint.publishing = {"report": report.model_dump(mode="json"), "merge": bool(older)}
@@ -193,11 +193,6 @@ class _Run:
                 setattr(report, name, value)
             report.resumed = True
         await anyio.to_thread.run_sync(publish, place, whole, checkpoint, report, self.format)
-
-
-def _worth_it(report: EndpointReport) -> bool:
-    """Say whether an incomplete reading came to its end, so that reading on would not help."""
-    return report.counted is not None
 
 
 def _since(whole: Plan, stamp: str, since: str) -> Plan:
