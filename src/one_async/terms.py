@@ -14,7 +14,7 @@ from uuid import UUID
 
 from .alf.spec import QC
 from .errors import InputError
-from .tables.arguments import date_range, qc_name
+from .tables.arguments import SEARCH_TERMS, complete, date_range, qc_name
 
 #: Terms of ONE-api that have another name at the server.
 REST_NAMES = {"laboratory": "lab", "project": "projects"}
@@ -23,40 +23,11 @@ OTHER_NAMES = {"lab": "laboratory", "project": "projects", "date": "date_range"}
 #: Terms where a list means that all of its members must hold: the server reads their comma lists so.
 ALL_OF = frozenset({"datasets", "dataset_types"})
 #: The session terms that every mode knows.
-SESSION_TERMS = (
-    "datasets",
-    "date_range",
-    "laboratory",
-    "number",
-    "projects",
-    "subject",
-    "task_protocol",
-    "dataset_qc_lte",
-)
+SESSION_TERMS = SEARCH_TERMS
 INSERTION_TERMS = ("dataset", "laboratory", "number", "projects")
 EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api sends for an open end
 MOST_REQUESTS = 500
 _SCALARS = (str, bytes, int, float, UUID, date, datetime, QC, Mapping)
-
-
-def complete(term: str, terms: Collection[str]) -> str:
-    """Give the full name of a term: itself or the only one that begins so, in any case.
-
-    Raises InputError, naming the candidates, when there is none or more than one.
-    """
-    given = term.casefold()
-    if given in terms:
-        return given
-    found = sorted({name for name in terms if name.casefold().startswith(given)})
-    if set(found) == {"project", "projects"}:  # two names of one filter
-        return "projects"
-    if len(found) == 1:
-        return found[0]
-    from difflib import get_close_matches
-
-    near = found or get_close_matches(given, list(terms), n=3) or sorted(terms)
-    problem = "could mean several terms" if found else "is not a search term"
-    raise InputError(f"{term!r} {problem}; accepted: {', '.join(near)}", argument=term, given=term)
 
 
 def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from one_async.errors import InputError
 __all__ = ["INSERTION_TERMS", "SEARCH_TERMS", "complete", "date_range", "numbers", "texts"]
 
 SEARCH_TERMS: Final = (
-    "dataset_qc_lte",
     "datasets",
     "date_range",
     "laboratory",
@@ -20,23 +19,30 @@ SEARCH_TERMS: Final = (
     "projects",
     "subject",
     "task_protocol",
+    "dataset_qc_lte",
 )
 INSERTION_TERMS: Final = ("model", "name", "json", "serial", "chronic_insertion", *SEARCH_TERMS)
 _MIDNIGHT: Final = datetime.min.time()
 
 
 def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
-    """Give the full name of a term: itself, in any case, or the only one that begins so; else InputError."""
+    """Give the full name of a term: itself or the only one that begins so, in any case.
+
+    Raises InputError, naming the candidates, when there is none or more than one.
+    """
     given = term.casefold()
     if given in terms:
         return given
-    found = [name for name in terms if name.startswith(given)]
+    found = sorted({name for name in terms if name.casefold().startswith(given)})
+    if set(found) == {"project", "projects"}:  # two names of one filter
+        return "projects"
     if len(found) == 1:
         return found[0]
+    from difflib import get_close_matches
+
+    near = found or get_close_matches(given, list(terms), n=3) or sorted(terms)
     problem = "could mean several terms" if found else "is not a search term"
-    raise InputError(
-        f"{term!r} {problem}; accepted: {', '.join(found or sorted(terms))}", argument=term, given=term
-    )
+    raise InputError(f"{term!r} {problem}; accepted: {', '.join(near)}", argument=term, given=term)
 
 
 def texts(value: Any, argument: str) -> list[str]:
