@@ -30,7 +30,7 @@ def generation(folder: Path, name: str, sessions: int = 40, each: int = 20) -> b
             "lab": "lab",
             "subject": "mouse",
             "date": date(2024, 1, 1),
-            "number": pl.Series(range(sessions), dtype=pl.UInt16),
+            "number": pl.Series([number % 1000 for number in range(sessions)], dtype=pl.UInt16),
             "task_protocol": "",
             "projects": name,
         }

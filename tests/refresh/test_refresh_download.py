@@ -10,6 +10,7 @@ from one_async.refresh import TablesKeeper
 from one_async.refresh import download as module
 from one_async.refresh.download import download, part_name
 from one_async.refresh.swap import WORK
+from one_async.tables import fast
 
 from .conftest import client_of, keeping, left
 from .tables_server import TOKEN, TablesServer, generation, generations_of
@@ -84,7 +85,7 @@ async def test_what_an_earlier_process_left_is_gone_on_with(
         await keeper.refresh("auto")
         assert generations_of(keeper.loaded) == {"first"}
     assert [part for _, part in zips(server)] == ["bytes=70000-"]
-    assert [path.name for path in (folder / WORK).iterdir()] == ["state.json"]
+    assert left(folder / WORK, "") == ["state.json"]
 
 
 @pytest.mark.parametrize("size", [70_000, 10_000_000])
@@ -123,6 +124,25 @@ class _CutWire:
     def open(self, url: str, **options: object) -> object:
         self._server.cut = 40_000
         return self._wire.open(url, **options)  # type: ignore[attr-defined]
+
+
+async def test_the_fast_form_comes_along_and_that_of_the_former_tables_goes(
+    server: TablesServer, folder: Path, tmp_path: Path
+) -> None:
+    server.publish(generation(tmp_path, "first", 2000, 30), "2025-01-01 00:00")
+    async with keeping(server.url, folder) as keeper:
+        await keeper.refresh("auto")
+        (former,) = forms(folder)
+        server.publish(generation(tmp_path, "second", 2000, 30), "2025-02-01 00:00")
+        await keeper.refresh("refresh")
+        (present,) = forms(folder)
+        assert present != former
+        assert generations_of(await TablesKeeper(folder, None).current()) == {"second"}
+        assert forms(folder) == [present], "it was valid, or there would be another"
+
+
+def forms(folder: Path) -> list[str]:
+    return [path.name for path in (folder / fast.FOLDER).iterdir() if len(path.name) == 32]
 
 
 async def test_tables_on_s3(

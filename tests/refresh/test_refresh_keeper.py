@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from one_async.emulator import Emulator
 from one_async.errors import InputError, OfflineError, TablesDamaged, TablesNotFound, TablesWarning
 from one_async.refresh import TablesKeeper
-from one_async.refresh.swap import WORK, State
+from one_async.refresh.swap import WORK, State, stamp_of
 from one_async.tables.catalogue import Catalogue
 
 from .conftest import downloads, keeping, left, questions, rezipped, until, unzip
@@ -305,6 +306,17 @@ async def test_tables_of_another_origin_are_replaced_with_a_warning(alyx: Emulat
         assert downloads(alyx) == 1
 
 
+async def test_what_one_server_said_is_not_taken_for_another(alyx: Emulator, folder: Path) -> None:
+    unzip(alyx, folder)
+    files = stamp_of(folder)
+    State(time.time(), "http://elsewhere", "2030-01-01 00:00", "elsewhere", files).write(folder)
+    async with keeping(alyx, folder) as keeper:
+        await keeper.refresh("auto")
+        assert (downloads(alyx), questions(alyx)) == (0, 1)
+    state = State.read(folder)
+    assert (state.server, state.created) == (alyx.url, None)
+
+
 async def test_an_unknown_mode_is_refused(alyx: Emulator, folder: Path) -> None:
     async with keeping(alyx, folder) as keeper:
         with pytest.raises(InputError, match="accepted: local, remote, auto, refresh"):
@@ -489,6 +501,8 @@ async def test_tags_with_a_hyphen_that_alyx_does_not_route_are_cut_here(alyx: Em
     async with keeping(alyx, folder) as keeper:
         await keeper.load(tag="practice-tag")
         assert keeper.info.tags == ("practice-tag",)
+        await keeper.load(tag="Brainwidemap")
+        assert keeper.info.path == folder / "Brainwidemap"
 
 
 async def test_tagged_tables_of_the_server_are_used_as_they_are_or_cut(alyx: Emulator, folder: Path) -> None:

@@ -60,6 +60,7 @@ class TablesKeeper(TablesInUse):
         cache_expiry: timedelta | float | None = None,
     ) -> None:
         super().__init__(tables_dir, alyx, seconds_of(cache_expiry))
+        self._home = self._folder
         self._tag: str | None = None
         self._flight = Flight()
         self._changing = anyio.Lock()
@@ -157,7 +158,7 @@ class TablesKeeper(TablesInUse):
         self._wake = anyio.Event()
         try:
             task_status.started()
-            with suppress(*_TROUBLE):
+            with suppress(*_TROUBLE, TablesWarning):
                 await self._read_once()
             while True:
                 wait = self._schedule.due_in(time.time())
@@ -221,7 +222,8 @@ class TablesKeeper(TablesInUse):
             return not self._wants(offer, known)
 
         if await is_there():
-            said = replace(known, checked=offer.asked, server=offer.server)
+            ours = known if known.server == offer.server else State(server=offer.server)
+            said = replace(ours, checked=offer.asked)
             await anyio.to_thread.run_sync(said.write, self._folder)
         else:
             self._announce(offer)
@@ -266,21 +268,23 @@ class TablesKeeper(TablesInUse):
     ) -> datetime | None:
         """Use the tables of another folder, or those of one tag of the database, from now on; gives when they were loaded.
 
-        Without a folder, a tag's tables lie in one of its name below the present one. They are downloaded if they are not
+        Without a folder, a tag's tables lie in one of its name below that of all tables. They are downloaded if they are not
         there, and with ``clobber`` if the server's are newer; ``online=False`` asks no server. What was learned before is
         forgotten, as the new tables' rows are meant to be all. Raises InputError for what is no tag, TablesNotFound if
         there are no such tables; those in use stay then.
         """
         if tag is not None and (not isinstance(tag, str) or not _TAG.fullmatch(tag)):
             raise InputError.of("tag", tag, "the name of a tag of the database")
-        folder = Path(tables_dir) if tables_dir is not None else self._folder
-        if tables_dir is None and tag is not None and tag != self._tag:
-            folder = self._folder / tag
+        home, folder = self._home, self._folder
+        if tables_dir is not None:
+            home = folder = Path(tables_dir)
+        elif tag is not None and tag != self._tag:
+            folder = home / tag
         other = TablesKeeper(folder, self._alyx if online else None, self._schedule.expiry)
         other._tag = tag or (self._tag if tables_dir is None else None)
         await other._load(clobber)
         async with self._changing:
-            self._folder, self._tag, self._schedule = other._folder, other._tag, other._schedule
+            self._home, self._folder, self._tag, self._schedule = home, folder, other._tag, other._schedule
             self._view, self._stamp, self._queue = other._view, other._stamp, Queue()
             self._modified = self._saved = None
         self._wake_up()
