@@ -33,6 +33,7 @@ KEPT_DIFFERENCES = {
     "django/trajectories_provenance": ORDER,
     "trajectories/project": ORDER,
     "trajectories/subject": ORDER,
+    "errors/500_fov_location_provenance_letter": "Alyx stumbles over its own message; here the one that it means",
     "pagination/tied_start_times_b": "equal start times come in no order; here always as in records/",
 }
 THROTTLE = json.loads((DATA / "throttle.json").read_text("utf-8"))
@@ -60,7 +61,7 @@ async def test_answers_as_recorded(app: App, name: str) -> None:
     found = differences(exchange, await ask(app, exchange["request"]))
     if name in KEPT_DIFFERENCES:
         assert found, f"{name} is as recorded now: take it out of KEPT_DIFFERENCES"
-        assert all(text.startswith(("$.results", "$.next")) for text in found), found
+        assert all(text.startswith(("$.results", "$.next", "$.detail")) for text in found), found
     else:
         assert not found, "\n".join(found)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from .lookups import Exists, Failed, Query, Scope, parse_pairs, parse_value
-from .models import CHOICES, FOV_PROVENANCE, MODELS, QC, Model
+from .models import CHOICES, MODELS, Filter
+from .query import Failed, Query, Scope
 
-__all__ = ["Given", "Refused", "compile_query", "rules"]
+__all__ = ["Exists", "Given", "Refused", "compile_query"]
+
+Exists = Callable[[str, Any], bool]
+Given = Mapping[str, str]
 
 
 class Refused(Exception):
@@ -22,314 +26,183 @@ class Refused(Exception):
         self.messages = messages
 
 
-def boolean(text: str) -> bool | None:
-    """Read a boolean query value; None where it cannot be read (and the filter is ignored)."""
-    return {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
+# ---- values ----
+
+NUMBER, MOMENT = (float, "Enter a number."), (datetime.fromisoformat, "Enter a valid date/time.")
+# What a typed filter reads a value with, and Django's complaint where that fails
+FORMS: dict[str, tuple[Callable[[str], Any], str]] = {
+    **dict.fromkeys(("number", "int", "float"), NUMBER),
+    **dict.fromkeys(("datetime", "time"), MOMENT),
+    "date": (datetime.fromisoformat, "Enter a valid date."),
+    "uuid": (uuid.UUID, "Enter a valid UUID."),
+    "key": (uuid.UUID, "“{}” is not a valid UUID."),
+    "sex": ("FMU".index, "Select a valid choice. {} is not one of the available choices."),
+}
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def choice(name: str, text: str) -> int:
-    """Find a named choice in any case."""
-    for label, number in CHOICES[name].items():
-        if label.lower() == text.lower():
-            return number
-    raise Failed(f"Invalid{name}, choices are: {', '.join(CHOICES[name])}")
-
-
-def quality(text: str) -> int:
-    """Read a QC name or number."""
-    if text.isdigit() and int(text) in QC.values():
-        return int(text)
-    if text.upper() not in QC:
-        raise Failed(f"{text} is not a valid QC")
-    return QC[text.upper()]
-
-
-def typed(kind: str, text: str) -> Any:
-    """Read a value of a typed filter; ValueError with Django's complaint."""
-    if kind in ("number", "int", "float"):
+def complaint(kind: str, text: str, exists: Exists) -> str | None:
+    """Give Django's complaint about a value that a typed filter does not take."""
+    form, _, model = kind.partition(" ")
+    if form in FORMS and (not model or MODELS[model].fields["id"].target == "uuid"):
         try:
-            return float(text)
+            FORMS[form][0](text)
         except ValueError:
-            raise ValueError("Enter a number.") from None
-    if kind == "uuid":
-        try:
-            return str(uuid.UUID(text))
-        except ValueError:
-            raise ValueError("Enter a valid UUID.") from None
-    if kind in ("time", "datetime", "date"):
-        try:
-            datetime.fromisoformat(text)
-        except ValueError:
-            raise ValueError(f"Enter a valid {'date' if kind == 'date' else 'date/time'}.") from None
+            return FORMS[form][1].format(text)
+    if model and not exists(f"{model}.id", text):
+        return "Select a valid choice. That choice is not one of the available choices."
+    return None
+
+
+def read(kind: str, text: str) -> Any:
+    """Read a value of a filter; None where it cannot be read and the filter is ignored."""
+    if kind == "bool":
+        return BOOLEANS.get(text.lower())
+    if kind == "list":
+        return text.split(",")
+    if kind == "pairs":
+        return parse_pairs(text)
+    if kind == "qc_limit":
+        named: dict[str, Any] = {**CHOICES["qc"], **{str(n): n for n in CHOICES["qc"].values()}}
+        if text.upper() not in named:
+            raise Failed(f"{text} is not a valid QC")
+        return named[text.upper()]
+    if kind in CHOICES:
+        numbers = {label.lower(): number for label, number in CHOICES[kind].items()}
+        if text.lower() not in numbers:
+            raise Failed(f"Invalid{kind}, choices are: {', '.join(CHOICES[kind])}")
+        return numbers[text.lower()]
     return text
 
 
-# ---- the filters with rules of their own ----
-
-Given = Mapping[str, str]
-Special = Callable[..., None]
-SPECIAL: dict[str, Special] = {}
-
-
-def special(function: Special) -> Special:
-    """Make a function known as the rule ``!name`` of `models`; it adds conditions to a query."""
-    SPECIAL[function.__name__.removeprefix("_")] = function
-    return function
-
-
-@special
-def _django(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    pairs = parse_pairs(value)
-    scope: Scope = {}
-    excluded = {key[1:]: item for key, item in pairs.items() if key.startswith("~")}
-    if excluded:
-        inner, inner_scope = Query(query.model), Scope()
-        for key, item in excluded.items():
-            inner.lookup(key, item, inner_scope)
-        query.add(f"t0.row NOT IN ({inner.select()})", *inner.params)
-    for key, item in pairs.items():
-        if not key.startswith("~"):
-            query.lookup(key, item, scope)
-    query.distinct = True
-
-
-@special
-def _json(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    for key, item in parse_pairs(value).items():
-        query.lookup(f"{name}__{key}", item)
-
-
-@special
-def _choice(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    query.lookup(name, choice(name, value))
-
-
-@special
-def _fov_provenance(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    if value not in FOV_PROVENANCE:
-        raise Failed("sequence item 0: expected str instance, __proxy__ found")
-    query.lookup(name, FOV_PROVENANCE[value])
-
-
-@special
-def _date_range(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    bounds = value.split(",")
-    if len(bounds) < 2:
+def parse_pairs(text: str) -> dict[str, Any]:
+    """Take ``field,value,field2,value2`` apart; brackets, digits, None, True and False become values."""
+    # ONE-api sends Python tuples too: pk__in,('…', '…')
+    parts = re.split(r",(?![^\[]*\])(?![^(]*\))", text)
+    pairs: dict[str, Any] = {}
+    if len(parts) % 2:
         raise Failed("list index out of range")
-    query.lookup("start_time__date__gte", bounds[0])
-    query.lookup("start_time__date__lte", bounds[1])
+    for name, value in zip(parts[::2], parts[1::2], strict=True):
+        if name in pairs:
+            raise Failed(f"duplicate field: {name}")
+        pairs[name] = parse_value(value)
+    return pairs
 
 
-@special
-def _no_start_time(query: Query, name: str, value: str, given: Given, *choices: str) -> None:
-    raise Failed(
-        f"Cannot resolve keyword 'start_time' into field. Choices are: {choices[0].replace(',', ', ')}"
-    )
+def parse_value(text: str) -> Any:
+    """Convert one value as Alyx does."""
+    if text.startswith(("[", "(")):
+        try:
+            return ast.literal_eval(text)
+        except (SyntaxError, ValueError) as error:
+            raise Failed(str(error).replace("<unknown>", "<string>")) from None
+    named = {"none": None, "true": True, "false": False}
+    if text.lower() in named:
+        return named[text.lower()]
+    return float(text) if re.fullmatch(r"-?\d+(\.\d*)?", text) else text
 
 
-def _all_of(query: Query, path: str, names: list[str], **more: Any) -> None:
-    """Keep rows that have related rows of all the names."""
-    inner, scope = Query(query.model), Scope()
-    inner.lookup(f"{path}__in", names, scope)
-    for key, item in more.items():
-        inner.lookup(key, item, scope)
-    counted = inner.walk(path, scope).sql
-    having = f" GROUP BY t0.row HAVING count(DISTINCT {counted}) >= {len(names)}"
-    query.add(f"t0.row IN ({inner.select(having)})", *inner.params)
+# ---- filters that no lookup can say ----
 
 
-@special
-def _users(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    _all_of(query, "users__username", value.split(","))
-
-
-def _relation(query: Query) -> str:
-    return "data_dataset_session_related" if query.model.name == "sessions" else "datasets"
-
-
-@special
-def _dataset_types(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    path = f"{_relation(query)}__dataset_type__name"
-    _all_of(query, path, value.split(","))
-
-
-@special
-def _datasets(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    path = _relation(query)
-    more: dict[str, Any] = {f"{path}__qc__lte": quality(given.get("dataset_qc_lte") or "FAIL")}
-    if query.model.name == "sessions":
-        more[f"{path}__file_records__data_repository__globus_is_personal"] = False
-        more[f"{path}__file_records__exists"] = True
-    _all_of(query, f"{path}__name", value.split(","), **more)
-
-
-@special
-def _dataset_qc_lte(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    limit = quality(value)
-    if not given.get("datasets"):
-        query.lookup(f"{_relation(query)}__qc__lte", limit)
-
-
-@special
-def _performance(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    operator = ">=" if name.endswith("gte") else "<="
-    query.add(
-        f"t0.n_trials IS NOT NULL AND 100 * t0.n_correct_trials / t0.n_trials {operator} ?", float(value)
-    )
-
-
-@special
-def _flag(query: Query, name: str, value: str, given: Given, path: str) -> None:
-    """Filter by whether some related row has a value, whatever the number of such rows."""
-    wanted = boolean(value)
-    if wanted is None:
-        return
-    inner, scope = Query(query.model), Scope()
-    for pair in path.split(";"):
-        key, text = pair.split("=")
-        inner.lookup(key, parse_value(text), scope)
-    operator = "IN" if wanted else "NOT IN"
-    query.add(f"t0.row {operator} ({inner.select()})", *inner.params)
-
-
-@special
-def _atlas(query: Query, name: str, value: str, given: Given, *args: str) -> None:
+def atlas(query: Query, key: str, value: str) -> None:
     """Find rows with a channel of an aligned track, or a default location, in a region or below it."""
-    test = {"atlas_acronym": "fold(b.acronym) = fold(?)", "atlas_id": "b.id = ?"}.get(
-        name, "instr(fold(b.name), fold(?)) > 0"
+    column, lookup = {"atlas_acronym": ("acronym", "iexact"), "atlas_id": ("id", "exact")}.get(
+        key, ("name", "icontains")
     )
-    regions = (
-        'SELECT d.id FROM "brain-regions" b JOIN "brain-regions" d ON d.lft BETWEEN b.lft AND b.rght'
-        f" WHERE {test}"
+    regions = Query(MODELS["brain-regions"])
+    regions.lookup(f"{column}__{lookup}", value, {})
+    inside = (
+        'SELECT d.id FROM "brain-regions" d JOIN "brain-regions" b ON d.lft BETWEEN b.lft AND b.rght'
+        f" WHERE b.row IN ({regions.select()})"
     )
     tracks = (
         "SELECT {column} FROM channels c JOIN trajectories j ON j.id = c.trajectory_estimate"
-        f" WHERE j.provenance = 70 AND c.brain_region IN ({regions})"
+        f" WHERE j.provenance = 70 AND c.brain_region IN ({inside})"
     )
     views = (
         'SELECT l.field_of_view FROM "fov-location" l JOIN "fov-location.brain_region" r ON r.row = l.row'
-        f" WHERE l.default_provenance AND r.value IN ({regions})"
+        f" WHERE l.default_provenance AND r.value IN ({inside})"
     )
-    scope: Scope = {}
-    number: Any = float(value) if name == "atlas_id" else value
-    if query.model.name == "sessions":
-        probe, view = query.walk("probe_insertion", scope).sql, query.walk("field_of_view", scope).sql
-        inside = tracks.format(column="j.probe_insertion")
-        query.add(f"({probe} IN ({inside}) OR {view} IN ({views}))", number, number)
-    elif query.model.name in ("fields-of-view", "imaging-stack"):
-        path = "id" if query.model.name == "fields-of-view" else "slices__id"
-        query.add(f"{query.walk(path, query.to_one).sql} IN ({views})", number)
-    else:
-        chronic = query.model.name == "chronic-insertions"
-        column = "j.chronic_insertion" if chronic else "j.probe_insertion"
-        query.add(f"t0.id IN ({tracks.format(column=column)})", number)
+    probes, chronic = tracks.format(column="j.probe_insertion"), tracks.format(column="j.chronic_insertion")
+    found = {
+        "sessions": {"probe_insertion": probes, "field_of_view": views},
+        "insertions": {"id": probes},
+        "chronic-insertions": {"id": chronic},
+        "fields-of-view": {"id": views},
+        "imaging-stack": {"slices__id": views},
+    }[query.model.name]
+    # The join of imaging-stack is the one that its list makes anyway
+    tests = [f"{query.walk(path, query.to_one).sql} IN ({ids})" for path, ids in found.items()]
+    query.add(f"({' OR '.join(tests)})", *regions.params * len(tests))
 
 
-@special
-def _exists(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    wanted, scope = boolean(value), Scope()
-    if wanted is not None:
-        query.lookup("file_records__exists", wanted, scope)
-        query.lookup("file_records__data_repository__globus_is_personal", False, scope)
-        query.distinct = True
-
-
-@special
-def _water_restricted(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    begun, ended = (f"actions_waterrestrictions__{end}_time__isnull" for end in ("start", "end"))
-    query.lookup("death_date__isnull", True)
-    _flag(query, name, value, given, f"{begun}=False;{ended}=True")
-
-
-@special
-def _of_insertion(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    if not query.exists("insertions", value):
-        raise Failed("ProbeInsertion matching query does not exist.")
-    query.lookup("probe_insertion__id", value)
-
-
-@special
-def _any_dataset(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    query.lookup("datasets__in", value.split(","))
-    query.distinct = True
-
-
-@special
-def _ancestors(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    if not query.exists("brain-regions.acronym", value):
-        raise Failed("BrainRegion matching query does not exist.")
+def ancestors(query: Query, key: str, value: str) -> None:
+    """Find a brain region and what it lies in."""
     inside = "b.acronym = ? AND t0.lft <= b.lft AND t0.rght >= b.rght AND t0.id != 0"
     query.add(f'EXISTS (SELECT 1 FROM "brain-regions" b WHERE {inside})', value)
 
 
-@special
-def _nothing(query: Query, name: str, value: str, given: Given, *args: str) -> None:
-    query.add("0")
+SPECIAL = {"atlas": atlas, "ancestors": ancestors}
 
 
 # ---- the whole query ----
 
-NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
+
+def argument(word: str, value: Any, given: Given) -> Any:
+    """Give the value of one lookup of a rule."""
+    if word == "$dataset_qc_lte":
+        return read("qc_limit", given.get("dataset_qc_lte") or "FAIL")
+    if word.startswith("$"):
+        if len(value) < 2:
+            raise Failed("list index out of range")
+        return value[int(word[1:])]
+    return parse_value(word) if word else value
 
 
-@cache
-def rules(endpoint: str) -> dict[str, str]:
-    """Give the rule of each query key: the declared ones first, then every field of the model, exact."""
-    model = MODELS[endpoint]
-    plain = {f.name: f"{f.name} exact" for f in model.fields.values() if f.kind != "<" and f.target != "json"}
-    return {
-        **model.filters,
-        **{name: rule for name, rule in plain.items() if not model.plain and name not in model.filters},
-    }
-
-
-def check(model: Model, name: str, kind: str, text: str, exists: Exists) -> None:
-    """Raise ValueError with Django's complaint about a value that a typed filter does not take."""
-    if kind != "exact":
-        typed(kind, text)
-        return
-    field_ = model.fields[name]
-    if field_.kind == ":":
-        typed(field_.target, text)
-        if name == "sex" and text not in ("M", "F", "U"):
-            raise ValueError(f"Select a valid choice. {text} is not one of the available choices.")
-        return
-    if MODELS[field_.target].fields["id"].target == "uuid":
-        try:
-            uuid.UUID(text)
-        except ValueError:
-            raise ValueError(f"“{text}” is not a valid UUID.") from None
-    if not exists(field_.target, text):
-        raise ValueError(NO_CHOICE)
+def apply(query: Query, rule: Filter, value: Any, given: Given) -> None:
+    """Add what a rule asks for."""
+    if rule.type == "pairs":
+        prefix = "".join(f"{path}__" for path in rule.lookups)
+        lookups = {
+            f"{path[: path.startswith('~')]}{prefix}{path.removeprefix('~')}": v for path, v in value.items()
+        }
+    else:
+        lookups = {path: argument(word, value, given) for path, word in rule.lookups.items()}
+    if rule.mode in SPECIAL:
+        SPECIAL[rule.mode](query, rule.key, value)
+    elif rule.mode in ("flag", "all"):
+        query.within(lookups, wanted=bool(value), all_of=len(value) if rule.mode == "all" else 0)
+    else:
+        scope: Scope = {}
+        excluded = {path[1:]: item for path, item in lookups.items() if path.startswith("~")}
+        if excluded:
+            query.within(excluded, wanted=False)
+        for path, item in lookups.items():
+            if not path.startswith("~"):
+                query.lookup(path, item, scope)
+        query.distinct |= rule.mode == "distinct"
 
 
 def compile_query(endpoint: str, given: Given, exists: Exists) -> Query:
     """Turn query parameters into a query; Refused where Alyx says 400, Failed where it says 500.
 
-    ``exists(model, id)`` tells whether a row exists: foreign keys must point at something.
+    ``exists("model.field", value)`` tells whether there is such a row: foreign keys must point at something.
     """
-    query = Query(MODELS[endpoint], exists=exists)
+    query = Query(MODELS[endpoint])
     if endpoint == "imaging-stack":
         # A stack comes once for each of its slices (the page's count does not see that)
         query.walk("slices__id", query.to_one)
-    refused: dict[str, list[str]] = {}
-    active = [
-        (name, rule.split(" "), given[name]) for name, rule in rules(endpoint).items() if given.get(name)
-    ]
-    for name, (_, *kinds), text in active:
-        try:
-            check(query.model, name, kinds[0] if kinds else "text", text, exists)
-        except ValueError as error:
-            refused[name] = [str(error)]
-    if refused:
-        raise Refused(refused)
-    for name, (path, *args), text in active:
-        if path.startswith("!"):
-            SPECIAL[path[1:]](query, name, text, given, *args[1:])
+    active = [(rule, given[rule.key]) for rule in query.model.filters if given.get(rule.key)]
+    complaints = {rule.key: complaint(rule.type, text, exists) for rule, text in active}
+    if any(complaints.values()):
+        raise Refused({key: [text] for key, text in complaints.items() if text})
+    arguments = {word[1:] for rule, _ in active for word in rule.lookups.values() if word.startswith("$")}
+    for rule, text in active:
+        value = read(rule.type, text)
+        if value is None or rule.key in arguments:
             continue
-        kind = Query(query.model).walk(path, {}).type
-        value = boolean(text) if kind == "bool" else text
-        if value is not None:
-            query.lookup(path, value)
-            query.distinct |= "distinct" in args
+        if rule.needs and not exists(rule.needs, value):
+            raise Failed(f"{MODELS[rule.needs.split('.')[0]].singular} matching query does not exist.")
+        apply(query, rule, value, given)
     return query

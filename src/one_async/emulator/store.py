@@ -19,8 +19,8 @@ from urllib.parse import unquote
 
 from .content import World
 from .filters import Given, compile_query
-from .lookups import FUNCTIONS
 from .models import CHOICES, MODELS, Field, Model, table_name
+from .query import Failed, regexp
 
 __all__ = ["HOST", "Store"]
 
@@ -98,8 +98,7 @@ class Store:
         self._extra: dict[str, dict[str, Mapping[str, Any]]] = {}
         fresh = database is None or not Path(database).exists()
         self._db = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
-        for name, (count, function) in FUNCTIONS.items():
-            self._db.create_function(name, count, function, deterministic=True)
+        self._db.create_function("regexp", 2, regexp, deterministic=True)
         for name, endpoint in COMPLETED.items():
             key = MODELS[endpoint].key
             self._extra[endpoint] = {str(row[key]): row for row in world.unserved.get(name, ())}
@@ -116,13 +115,18 @@ class Store:
 
     def rows(self, endpoint: str, given: Given) -> array[int]:
         """Give the numbers of the rows that a query finds, in order; Refused or Failed if it is bad."""
+        known = {rule.key for rule in MODELS[endpoint].filters}
+        given = {name: value for name, value in given.items() if value and name in known}
         key = (endpoint, *sorted(given.items()))
         with self._lock:
             if key in self._pages:
                 self._pages.move_to_end(key)
                 return self._pages[key]
             query = compile_query(endpoint, given, self.exists)
-            found = array("q", (row for (row,) in self._db.execute(query.sql(), query.params)))
+            try:
+                found = array("q", (row for (row,) in self._db.execute(query.sql(), query.params)))
+            except sqlite3.Error as error:
+                raise Failed(str(error)) from None
             self._pages[key] = found
             if len(self._pages) > KEPT_QUERIES:
                 self._pages.popitem(last=False)
@@ -150,11 +154,11 @@ class Store:
             found = self._db.execute(sql, (key,)).fetchone()
         return None if found is None else str(found[0])
 
-    def exists(self, model: str, key: Any) -> bool:
-        """Tell whether a model has a row with an id (``model.field``: with that value of a field)."""
-        name, _, column = model.partition(".")
-        wanted = int(key) if str(key).isdigit() else key
-        sql = f'SELECT 1 FROM {table_name(name)} WHERE "{column or "id"}" = ?'
+    def exists(self, field: str, value: Any) -> bool:
+        """Tell whether a row has a value of a field, said as ``model.field``."""
+        name, _, column = field.partition(".")
+        wanted = int(value) if str(value).isdigit() else value
+        sql = f'SELECT 1 FROM {table_name(name)} WHERE "{column}" = ?'
         return bool(self.select(sql, wanted))
 
     def select(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .filters import Refused, rules
-from .lookups import Failed
+from .filters import Refused
 from .models import MODELS
 from .options import description
+from .query import Failed
 from .routes import Route, schema
 from .store import HOST, dumps
 from .water import requirement
@@ -178,8 +178,7 @@ class Exchange:
             raise Failed("'NoneType' object is not iterable")
         given = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
         limit, offset = whole(given.get("limit"), MAX_LIMIT) or DEFAULT_LIMIT, whole(given.get("offset")) or 0
-        known = rules(endpoint)
-        rows = self.app.store.rows(endpoint, {k: v for k, v in given.items() if v and k in known})
+        rows = self.app.store.rows(endpoint, given)
         texts = self.app.store.texts(endpoint, self.app.pick(endpoint, rows, limit, offset))
         count = len(set(rows)) if endpoint == "imaging-stack" else len(rows)
         following = self.link(limit, offset + limit) if offset + limit < count else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from .lookups import Failed
+from .query import Failed
 from .store import Store
 
 __all__ = ["requirement"]
