@@ -145,7 +145,7 @@ class TablesKeeper(TablesInUse):
                     await self._read_once()
             if self._view.base is not None and (self._running or self._schedule.due_in(time.time()) > 0):
                 return
-        await self._flight.join(partial(self._check, now), strict=now)
+        await self._flight.join(partial(self._check, now, time.time()), strict=now)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Ask for newer tables each time ``cache_expiry`` has passed, until cancelled; for a task group.
@@ -166,7 +166,7 @@ class TablesKeeper(TablesInUse):
                     await self._sleep(wait)
                     continue
                 with suppress(*_TROUBLE, TablesWarning):
-                    await self._flight.join(partial(self._check, False))
+                    await self._flight.join(partial(self._check, False, 0.0))
                 await anyio.sleep(SHORTEST)
         finally:
             self._running -= 1
@@ -177,15 +177,18 @@ class TablesKeeper(TablesInUse):
         with anyio.move_on_after(min(seconds, _LONGEST_SLEEP)):
             await self._wake.wait()
 
-    async def _check(self, now: bool) -> None:
-        """Ask the server, download if its tables are newer, and say so if that fails."""
+    async def _check(self, now: bool, called: float) -> None:
+        """Ask the server, download if its tables are newer, and say so if that fails.
+
+        ``now``: it must be asked after ``called``, in seconds since 1970; otherwise only if that is due.
+        """
         assert self._alyx is not None
         url = ""
         try:
             alyx = self._alyx()
             url = alyx.base_url
             async with self._changing:
-                await self._update(alyx, now)
+                await self._update(alyx, now, called)
         except _TROUBLE as error:
             if isinstance(error, TooNew):
                 self._schedule.succeeded(time.time())
@@ -206,7 +209,9 @@ class TablesKeeper(TablesInUse):
             self._warned = True
             warnings.warn(text, TablesWarning, stacklevel=3)
 
-    async def _update(self, alyx: AsyncAlyxClient, now: bool) -> None:
+    async def _update(self, alyx: AsyncAlyxClient, now: bool, called: float) -> None:
+        if now and self._view.base is not None and (self._schedule.checked or 0.0) >= called:
+            return  # the background task did so meanwhile
         known = await anyio.to_thread.run_sync(State.read, self._folder)
         if not now and known.server == alyx.base_url:
             self._note(known)

@@ -1,0 +1,83 @@
+"""Emulators on which nothing has happened yet, and clients of every kind for one test."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from one_async.emulator import Emulator
+
+from client.faces import KINDS, Face, opened
+
+Make = Callable[..., Face]
+LATER = "2025-02-01 00:00"
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which face is asked, and where its coroutines run."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def home_of_the_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The clients that a whole module shares are made before a test has a home."""
+    home = tmp_path_factory.mktemp("shared-home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HOME", "USERPROFILE"):
+            patch.setenv(name, str(home))
+        patch.setenv("ONE_CONFIG_DIR", str(home / "config"))
+        for name in [name for name in os.environ if name.startswith("ONE_") and name != "ONE_CONFIG_DIR"]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture
+def alyx(recorded_emulator: Emulator) -> Iterator[Emulator]:
+    """The recorded world; what a test breaks or publishes is undone afterwards."""
+    recorded_emulator.start()
+    recorded_emulator.requests.reset()
+    yield recorded_emulator
+    recorded_emulator.faults.clear()
+    recorded_emulator.app._zip = recorded_emulator.app._date_created = None
+    recorded_emulator.start()
+
+
+def login(emulator: Emulator, user: str = "demo") -> dict[str, str]:
+    return {"base_url": emulator.url, "username": user, "password": user}
+
+
+def unzip(emulator: Emulator, folder: Path) -> Path:
+    """Put the server's tables into a folder as ONE-api would."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(io.BytesIO(emulator.app.cache_zip())) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def downloads(emulator: Emulator) -> int:
+    return emulator.requests.count("/cache.zip")
+
+
+def questions(emulator: Emulator) -> int:
+    return emulator.requests.count("/cache/info")
+
+
+@pytest.fixture
+def make(kind: str, tmp_path: Path) -> Iterator[Make]:
+    """Make clients for one test: ``make(emulator, **options)``; closed at its end."""
+    with ExitStack() as stack:
+
+        def one(emulator: Emulator | None, user: str = "demo", **options: Any) -> Face:
+            server = {} if emulator is None else login(emulator, user)
+            options = {**server, "cache_dir": tmp_path / "cache", **options}
+            return stack.enter_context(opened(kind, **options))
+
+        yield one
