@@ -85,4 +85,5 @@ def _duration(
 def clean(folder: Path) -> None:
     """Look for what should not have stayed."""
     left = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
-    assert [name for name in left if name.endswith((".claim", ".part", ".tmp")) or "/new-" in name] == []
+    wrong = [name for name in left if name.endswith((".claim", ".part", ".tmp")) or "/new-" in name]
+    assert wrong == [], wrong

@@ -115,7 +115,7 @@ def _clear_forms(folder: Path, keep: set[str]) -> None:
 def clear_temporaries(folder: Path) -> None:
     """Remove what processes left that were killed while they wrote tables, unless one is writing now."""
     if folder.is_dir():
-        with contextlib.suppress(TimeoutError), claim_tables(folder, wait=0.0):
+        with contextlib.suppress(TimeoutError), claim_tables(folder, wait=5.0):
             _clear(folder)
 
 
