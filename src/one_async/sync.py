@@ -29,6 +29,8 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     base_url: blocking_property[str] = blocking_property()
     user: blocking_property[str | None] = blocking_property()
     is_logged_in: blocking_property[bool] = blocking_property()
+    max_connections: blocking_property[int] = blocking_property()
+    request_counts: blocking_property[tuple[int, int]] = blocking_property()
     cache_mode: blocking_property[str | None] = blocking_property()
     cache_scope: blocking_property[str] = blocking_property()
     default_expiry: blocking_property[Expiry] = blocking_property()
@@ -69,7 +71,7 @@ class ONE(Blocking[AsyncONE]):
 
     @property
     def alyx(self) -> AlyxClient:
-        """The client of the database's REST interface."""
+        """The client of the database's REST interface. Raises OfflineError where no database is configured."""
         self._here.alyx  # noqa: B018 - raises OfflineError where there is no database
         return self._part(AlyxClient, "alyx")
 
@@ -133,7 +135,11 @@ class ONE(Blocking[AsyncONE]):
 
     @classmethod
     def from_frozen(cls, file: str | Path, **options: Any) -> Self:
-        """Make a client for a frozen set: it finds and loads exactly the files that `freeze` wrote down."""
+        """Make a client for a frozen set: it finds and loads exactly the files that `freeze` wrote down.
+
+        `options` are those of the constructor. Files that are not on disk come from the database they were frozen from; one
+        whose bytes have changed there raises HashMismatch.
+        """
         return cls(frozen=file, **options)
 
     harvest = blocking(AsyncONE.harvest)

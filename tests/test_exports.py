@@ -1,0 +1,128 @@
+"""The public names, and the two faces beside each other: the same methods, signatures and docstrings."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import AsyncIterator
+from typing import Any, get_type_hints
+
+import pytest
+
+import one_async
+from one_async import ONE, AlyxClient, AsyncAlyxClient, AsyncONE
+
+PAIRS = [(AsyncONE, ONE), (AsyncAlyxClient, AlyxClient)]
+#: What only one face has, and why.
+ONLY_AWAITED = {
+    "aclose": "`close` on the other face",
+    "wire": "gives async context managers, for the package's own transfers",
+}
+ONLY_BLOCKING = {"close": "`aclose` on the other face"}
+
+
+def public(kind: type) -> dict[str, Any]:
+    """Give the public attributes of a class, its bases' included, as they stand in the classes."""
+    return {
+        name: inspect.getattr_static(kind, name)
+        for name in dir(kind)
+        if not name.startswith("_") and not hasattr(object, name)
+    }
+
+
+def methods(kind: type) -> dict[str, Any]:
+    return {
+        name: getattr(kind, name)
+        for name, value in public(kind).items()
+        if inspect.isfunction(value) or isinstance(value, staticmethod | classmethod)
+    }
+
+
+NAMES = [
+    pytest.param(awaited, blocking, name, id=f"{blocking.__name__}.{name}")
+    for awaited, blocking in PAIRS
+    for name in sorted(methods(awaited))
+    if name not in ONLY_AWAITED
+]
+
+
+@pytest.mark.parametrize("name", one_async.__all__)
+def test_public_names_can_be_imported(name: str) -> None:
+    assert getattr(one_async, name) is not None
+    assert name in dir(one_async)
+
+
+def test_other_names_are_no_attributes() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        one_async.nothing  # noqa: B018
+    assert sorted(one_async.__all__) == sorted(set(one_async.__all__))
+
+
+def test_import_lines_of_one_api() -> None:
+    api = importlib.import_module("one_async.api")
+    webclient = importlib.import_module("one_async.webclient")
+    assert (api.ONE, api.AsyncONE) == (ONE, AsyncONE)
+    assert (webclient.AlyxClient, webclient.AsyncAlyxClient) == (AlyxClient, AsyncAlyxClient)
+    assert webclient.no_cache is one_async.no_cache
+
+
+@pytest.mark.parametrize(("awaited", "blocking"), PAIRS)
+def test_the_faces_have_the_same_names(awaited: type, blocking: type) -> None:
+    assert set(public(awaited)) - set(ONLY_AWAITED) <= set(public(blocking)) | instance_names(awaited)
+    assert set(public(blocking)) - set(ONLY_BLOCKING) <= set(public(awaited)) | instance_names(awaited)
+
+
+def instance_names(kind: type) -> set[str]:
+    """The attributes that a constructor sets, which no class shows."""
+    return (
+        {"settings", "wildcards", "uuid_filenames", "record_loaded"} if kind is AsyncONE else {"cache_scope"}
+    )
+
+
+@pytest.mark.parametrize(("awaited", "blocking", "name"), NAMES)
+def test_methods_have_the_same_signature_and_docstring(awaited: type, blocking: type, name: str) -> None:
+    theirs, ours = getattr(awaited, name), getattr(blocking, name)
+    assert inspect.signature(ours) == inspect.signature(theirs)
+    assert ours.__doc__
+    assert ours.__doc__ == theirs.__doc__
+    assert ours.__name__ == theirs.__name__ == name
+    assert not inspect.iscoroutinefunction(inspect.unwrap(ours, stop=lambda f: f is ours))
+
+
+@pytest.mark.parametrize(("awaited", "blocking"), PAIRS)
+def test_constructors_have_the_same_signature(awaited: type, blocking: type) -> None:
+    assert inspect.signature(blocking) == inspect.signature(awaited)
+    assert blocking.__init__.__doc__ == awaited.__init__.__doc__
+    assert blocking.__doc__
+
+
+@pytest.mark.parametrize(("awaited", "blocking"), PAIRS)
+def test_properties_have_the_same_docstring(awaited: type, blocking: type) -> None:
+    for name, value in public(awaited).items():
+        if isinstance(value, property) and name not in ONLY_AWAITED:
+            assert inspect.getattr_static(blocking, name).__doc__ == value.__doc__, name
+            assert value.__doc__, name
+
+
+@pytest.mark.parametrize(("awaited", "blocking"), PAIRS)
+def test_every_async_method_is_a_plain_one_there(awaited: type, blocking: type) -> None:
+    for name, method in methods(awaited).items():
+        if name in ONLY_AWAITED:
+            continue
+        ours = inspect.getattr_static(blocking, name)
+        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+            assert hasattr(ours, "__wrapped__"), name
+        else:
+            assert isinstance(ours, staticmethod | classmethod), name
+
+
+def test_public_methods_say_what_they_give() -> None:
+    for awaited, _ in PAIRS:
+        for name, method in methods(awaited).items():
+            assert "return" in method.__annotations__, name
+            if inspect.isasyncgenfunction(method):
+                assert str(method.__annotations__["return"]).startswith(AsyncIterator.__name__), name
+
+
+def test_the_aliases_of_types_resolve() -> None:
+    assert get_type_hints(one_async.errors.InputError.of)
