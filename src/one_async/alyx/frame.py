@@ -47,6 +47,8 @@ FOUND: Mapping[str, Mapping[str, str]] = {
     "brain-regions": {"related_descriptions": "json"},
     "chronic-insertions": {"probe_insertion": "json"},
 }
+#: Endpoints whose rows show neither id nor address, but a name that the database keeps unique.
+NAMED = frozenset({"labs", "locations", "projects", "data-repository"})
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.f"
 DEPTH = 6  # of structs in structs; deeper is JSON text
 
@@ -78,8 +80,9 @@ class Columns:
 
     @property
     def key(self) -> str | None:
-        """The column that tells rows apart: id, else url; None where rows have neither."""
-        return next((name for name in ("id", "url") if name in self.read), None)
+        """The column that tells rows apart: id, else url, else a name that is unique; None where rows have none."""
+        names = ("id", "url", "name") if self.endpoint in NAMED else ("id", "url")
+        return next((name for name in names if name in self.read), None)
 
 
 @dataclass

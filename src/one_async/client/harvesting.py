@@ -11,9 +11,9 @@ from .core import Core
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ..harvest.complete import Progress
     from ..harvest.report import HarvestReport
     from ..harvest.run import Endpoints, Format
+    from ..harvest.sweep import Progress
     from ..types import DateLike
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,10 +13,11 @@ import anyio.to_thread
 from one_async.alyx.paging import REPAIRS, together
 from one_async.errors import LoginError, OneError, ServerError
 
-from .fetch import Costs, Page, Server
-from .plan import AIM, PAGE, TOP, Job, Plan, around, pages, ranges, split
+from .fetch import Page
+from .plan import AIM, PAGE, Job, Plan, around, pages, ranges, split
 from .report import EndpointReport
-from .write import Writer, key_expression
+from .sweep import FEW, PROBES, Sweep
+from .write import key_expression
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,31 +26,11 @@ if TYPE_CHECKING:
 PASSES = 4
 #: Readings that find nothing new, after which other page sizes are no longer tried.
 IN_VAIN = 4
-#: Ranges whose counts are compared at the end, at most: they see a row that went while another came.
-PROBES = 16
-#: Questions between two counts of all rows while ranges are read.
-EVERY = 25
-
-Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass
-class Reader:
-    """One endpoint's reading. ``total`` is the question whose count must be met, when ``plan`` asks for a part of it."""
-
-    server: Server
-    plan: Plan
-    writer: Writer
-    report: EndpointReport
-    progress: Progress | None = None
-    total: Plan | None = None
-    costs: Costs = field(default_factory=Costs)
-    counts: set[int] = field(default_factory=set)
-    failures: list[str] = field(default_factory=list)
-    gone: set[int] = field(default_factory=set)
-    broken: bool = False  # the server stopped answering
-    _answers: int = 0
-    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+class Reader(Sweep):
+    """One endpoint's reading, from the first question to the report."""
 
     async def run(self) -> bool:
         """Read everything, and say in the report what was had and what not; False if it is worth going on later."""
@@ -65,7 +45,7 @@ class Reader:
             self.report.counted = first.count
             self.report.method = "one page"
         else:
-            await self._sweep(self._jobs(first), first)
+            await self.sweep(self._jobs(first), first)
         await anyio.to_thread.run_sync(self.writer.close)
         if not self.failures:
             await self._complete(alone=first.last)
@@ -99,92 +79,6 @@ class Reader:
         size = min(self.costs.size, checkpoint.size if checkpoint is not None else PAGE)
         return pages(first.count, size)
 
-    # ---- a sweep: many questions at once
-
-    async def _sweep(self, jobs: Iterable[Job], first: Page | None = None, *, again: bool = False) -> None:
-        done = self.writer.checkpoint.done if self.writer.checkpoint is not None and not again else set()
-        queue = deque(job for job in jobs if job not in done)
-        if first is not None and queue and queue[0] == Job("page", 0, first.rows.height):
-            await self._take(queue.popleft(), first)
-
-        async def work() -> None:
-            while queue and not self.failures:
-                job = queue.popleft()
-                if not queue and job.kind == "range":  # the count at the end travels beside the last range
-                    await together(answer, [(job,), (None,)])
-                else:
-                    await answer(job)
-
-        async def answer(job: Job | None) -> None:
-            if job is not None:
-                queue.extend(await self._answer(job))
-            else:
-                self.report.counted = await self._count()
-
-        workers = min(self.server.concurrency.most, max(1, len(queue)))
-        await together(work, [() for _ in range(workers)])
-
-    async def _answer(self, job: Job) -> list[Job]:
-        """Ask a question and take the answer; gives the questions that it leads to."""
-        try:
-            page = await self._page(job)
-            if job.kind == "page":
-                self.counts.add(page.count)
-                self.report.counted = page.count
-                await self._take(job, page)
-                behind = job.low + page.rows.height
-                grown = page.rows.height and not page.last and job.high >= max(self.counts)
-                return [Job("page", behind, behind + job.high - job.low)] if grown else []
-            if not page.last and job.high - job.low > 1:
-                return split(job, page.count, self._numbers(page))
-            await self._take(job, page)
-            self._answers += 1
-            if self._answers % EVERY == 0:
-                self.counts.add(await self._count())
-        except LoginError:
-            raise
-        except ServerError as error:
-            self._failed(self._name(job), error)
-        return []
-
-    def _failed(self, what: str, error: ServerError) -> None:
-        self.failures.append(f"{what}: {type(error).__name__}: {error}")
-        self.broken = True
-
-    async def _page(self, job: Job, *, check: bool = False) -> Page:
-        size = job.high - job.low if job.kind == "page" else PAGE
-        params = self.plan.params(job, size)
-        return await self.server.page(self.plan.endpoint, params, self.plan.columns, self.costs, check=check)
-
-    async def _count(self, plan: Plan | None = None, job: Job | None = None) -> int:
-        plan = plan or self.plan
-        params = plan.params(job or plan.whole)
-        return await self.server.count(plan.endpoint, params, plan.columns, self.costs)
-
-    async def _take(self, job: Job | None, page: Page) -> int:
-        async with (
-            self._lock
-        ):  # the writer sets the pace: answers wait here, and no more are asked for meanwhile
-            added = await anyio.to_thread.run_sync(self.writer.add, job, page.rows)
-        self._tell(max(self.counts))
-        return added
-
-    def _tell(self, total: int | None) -> None:
-        if self.progress is not None:
-            self.progress(self.plan.endpoint, self.writer.distinct, total)
-
-    def _numbers(self, page: Page) -> list[int]:
-        key = self.plan.columns.key
-        if key is None:
-            return []
-        ids = page.rows.select(key_expression(self.plan, key)).to_series()
-        return sorted({self.plan.number(id) for id in ids})
-
-    def _name(self, job: Job) -> str:
-        if job.kind == "page":
-            return f"rows {job.low:,} to {job.high:,}"
-        return f"ids from {self.plan.text(job.low)} to before {self.plan.text(min(job.high, TOP - 1))}"
-
     # ---- until nothing is missing
 
     async def _complete(self, *, alone: bool) -> None:
@@ -213,40 +107,41 @@ class Reader:
     async def _agrees(self) -> bool:
         """Say whether all rows seem to be there, and none has come or gone."""
         held = await self._held()
-        if held != self.report.counted or len(self.counts) > 1:
+        if held != self.report.counted or len(self.counts) > 1 or self.moved:
             return False
-        return self.plan.ids is None or self.total is not None or await self._probe(held)
+        if self.plan.ids is None:
+            return True
+        # One row may have gone and another come, which no count of all rows shows.
+        if self.total is not None or self.report.resumed:
+            return await self._probe(self.total or self.plan, held)
+        return held > FEW  # then the sweep itself has looked again at some
 
     async def _held(self) -> int:
         if self.total is None:
             return self.writer.distinct - len(self.gone)
         return len(set(await anyio.to_thread.run_sync(self.writer.ids)) - self.gone)
 
-    async def _probe(self, held: int) -> bool:
-        """Compare the counts of some ranges: one row may have gone and another come."""
-        number = min(PROBES, max(held // (40 * AIM), 2 if self.report.resumed else 0))
-        if not number:
-            return True
+    async def _probe(self, plan: Plan, held: int) -> bool:
+        """Compare the counts of some ranges of ids."""
         ids = await anyio.to_thread.run_sync(self.writer.ids)
         ids = [id for id in ids if id not in self.gone]
+        number = min(max(PROBES, held // (PROBES * AIM)), held // AIM + 1)
         agree = True
 
         async def probe(job: Job) -> None:
             nonlocal agree
-            agree &= await self._count(self.plan, job) == bisect_left(ids, job.high) - bisect_left(
-                ids, job.low
-            )
+            agree &= await self._count(plan, job) == bisect_left(ids, job.high) - bisect_left(ids, job.low)
 
-        await together(probe, [(job,) for job in around(ids, -(-len(ids) // number))])
+        await together(probe, [(job,) for job in around(ids, -(-len(ids) // number) or 1)])
         return agree
 
     async def _reconcile(self) -> None:
         """Read all ranges anew, note what came and went, until a sweep finds nothing of either."""
         plan = self.total or self.plan
-        self.report.method += ", then ranges of ids" if self.plan.pages_first else ", again"
+        self.report.method += ", compared by ranges of ids"
         for _ in range(PASSES):
+            before = self.report.counted
             ids = await anyio.to_thread.run_sync(self.writer.ids)
-            before = await self._count(plan)
             changes = [0]
             await self._compare(plan, [id for id in ids if id not in self.gone], changes)
             if self.failures:
@@ -311,7 +206,7 @@ class Reader:
             known = self.writer.distinct
             count = await self._count()
             self.counts = {count}
-            await self._sweep(pages(count, size), again=True)
+            await self.sweep(pages(count, size), again=True)
             await anyio.to_thread.run_sync(self.writer.close)
             if self.failures:
                 return

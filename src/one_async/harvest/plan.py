@@ -105,7 +105,7 @@ def plan(schema: Schema, endpoint: str, columns: Columns, filters: Mapping[str, 
 
     known = schema.filters(endpoint)
     ids: Kind | None = None
-    if "django" in known and columns.key is not None and endpoint not in NAMED:
+    if "django" in known and columns.key in ("id", "url") and endpoint not in NAMED:
         ids = "int" if columns.read[columns.key] == pl.Int64 else "uuid"
     joins = may_join(endpoint, filters) and "django" not in filters
     stamp = next((name for name in STAMPS if "django" in known and name in {*known, *columns.read}), None)

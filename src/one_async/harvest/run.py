@@ -22,12 +22,13 @@ from one_async.errors import InputError, LoginError, OneError, StatusError
 from one_async.types import DateLike
 
 from .checkpoint import Checkpoint
-from .complete import Progress, Reader, failed
+from .complete import Reader, failed
 from .fetch import Server
 from .places import Place, place_of
 from .plan import EVENTS, Plan, plan, with_since
 from .publish import check_format, parts_of, publish
 from .report import EndpointReport, HarvestReport
+from .sweep import Progress
 from .write import PART_ROWS, Writer
 
 if TYPE_CHECKING:

@@ -1,0 +1,186 @@
+"""One sweep over an endpoint: all questions of a plan, many at once, each row to the writer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from one_async.alyx.paging import together
+from one_async.errors import LoginError, ServerError
+
+from .fetch import Costs, Page, Server
+from .plan import AIM, PAGE, TOP, Job, Plan, split
+from .report import EndpointReport
+from .write import Writer, key_expression
+
+#: Up to so many rows are compared one by one at the end; of more, so many counts of ranges or places in the list.
+FEW, PROBES = 16 * AIM, 8
+#: Questions between two counts of all rows while ranges are read.
+EVERY = 25
+
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass
+class Sweep:
+    """One endpoint under way. ``total`` is the question whose count must be met, when ``plan`` asks for a part of it."""
+
+    server: Server
+    plan: Plan
+    writer: Writer
+    report: EndpointReport
+    progress: Progress | None = None
+    total: Plan | None = None
+    costs: Costs = field(default_factory=Costs)
+    counts: set[int] = field(default_factory=set)
+    failures: list[str] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+    broken: bool = False  # the server stopped answering
+    moved: bool = False  # rows were seen to come or go
+    _answers: int = 0
+    _seen: dict[Job, tuple[int, Any]] = field(
+        default_factory=dict
+    )  # of each question the rows, and the last id
+    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def sweep(self, jobs: Iterable[Job], first: Page | None = None, *, again: bool = False) -> None:
+        """Answer questions, those that a checkpoint has not; ``first`` is the answer to the first one, if it fits."""
+        done = self.writer.checkpoint.done if self.writer.checkpoint is not None and not again else set()
+        queue = deque(job for job in jobs if job not in done)
+        self._seen.clear()
+        if first is not None and queue and queue[0] == Job("page", 0, first.rows.height):
+            self._note(queue[0], first)
+            await self._take(queue.popleft(), first)
+        left, checked = len(queue), False
+
+        async def work() -> None:
+            nonlocal left, checked
+            while queue and not self.failures:
+                more = await self._answer(queue.popleft())
+                queue.extend(more)
+                left += len(more) - 1
+                if not checked and left <= self.server.concurrency.allowed:
+                    checked = True
+                    await self._check()
+
+        await together(work, [() for _ in range(min(self.server.concurrency.most, len(queue)))])
+
+    async def _answer(self, job: Job) -> list[Job]:
+        """Ask a question and take the answer; gives the questions that it leads to."""
+        try:
+            page = await self._page(job)
+            if job.kind == "page":
+                self.counts.add(page.count)
+                self.report.counted = page.count
+            elif not page.last and job.high - job.low > 1:
+                return split(job, page.count, self._numbers(page))
+            self._note(job, page)
+            await self._take(job, page)
+            if job.kind == "page":
+                behind = job.low + page.rows.height
+                grown = page.rows.height and not page.last and job.high >= max(self.counts)
+                return [Job("page", behind, behind + job.high - job.low)] if grown else []
+            self._answers += 1
+            if self._answers % EVERY == 0:
+                self.counts.add(await self._count())
+        except LoginError:
+            raise
+        except ServerError as error:
+            self._failed(self._name(job), error)
+        return []
+
+    # ---- near its end, beside the last answers: has what was read first stayed as it was?
+
+    async def _check(self) -> None:
+        """Count, and look again at some of what was read; what is still under way is fresh anyway."""
+
+        async def count() -> None:
+            self.report.counted = await self._count()
+
+        try:
+            checks: list[Any] = [count] if not self.plan.pages_first else []
+            if max(self.counts) > FEW and self.total is None:
+                checks += [partial(self._look_again, jobs) for jobs in self._groups()]
+            await together(lambda check: check(), [(check,) for check in checks])
+        except LoginError:
+            raise
+        except ServerError as error:
+            self._failed("counting", error)
+
+    def _groups(self) -> list[list[Job]]:
+        """Put the answered questions into groups, of pages or of ranges without a gap."""
+        runs: list[list[Job]] = []
+        for job in sorted(self._seen):
+            if runs and runs[-1][-1].high == job.low:
+                runs[-1].append(job)
+            else:
+                runs.append([job])
+        size = -(-len(self._seen) // PROBES)
+        return [run[at : at + size] for run in runs for at in range(0, len(run), size)]
+
+    async def _look_again(self, jobs: Sequence[Job]) -> None:
+        """Compare the count of a group of ranges, or the last row of a group of pages, with what came."""
+        low, high = jobs[0].low, jobs[-1].high
+        if jobs[0].kind == "range":
+            self.moved |= await self._count(None, Job("range", low, high)) != sum(
+                self._seen[job][0] for job in jobs
+            )
+            return
+        rows, last = self._seen[jobs[-1]]
+        at = jobs[-1].low + rows - 1
+        page = await self._page(Job("page", at, at + 1))
+        self.moved |= last is not None and self._last(page) != last
+
+    def _note(self, job: Job, page: Page) -> None:
+        if page.rows.height or job.kind == "range":
+            self._seen[job] = (page.rows.height, self._last(page))
+
+    def _last(self, page: Page) -> Any:
+        key = self.plan.columns.key
+        return None if key is None or not page.rows.height else page.rows[key][-1]
+
+    # ---- one question
+
+    def _failed(self, what: str, error: ServerError) -> None:
+        self.failures.append(f"{what}: {type(error).__name__}: {error}")
+        self.broken = True
+
+    async def _page(self, job: Job, *, check: bool = False) -> Page:
+        size = job.high - job.low if job.kind == "page" else PAGE
+        params = self.plan.params(job, size)
+        return await self.server.page(self.plan.endpoint, params, self.plan.columns, self.costs, check=check)
+
+    async def _count(self, plan: Plan | None = None, job: Job | None = None) -> int:
+        plan = plan or self.plan
+        params = plan.params(job or plan.whole)
+        return await self.server.count(plan.endpoint, params, plan.columns, self.costs)
+
+    async def _take(self, job: Job | None, page: Page) -> int:
+        async with (
+            self._lock
+        ):  # the writer sets the pace: answers wait here, and no more are asked for meanwhile
+            added = await anyio.to_thread.run_sync(self.writer.add, job, page.rows)
+        self._tell(max(self.counts))
+        return added
+
+    def _tell(self, total: int | None) -> None:
+        if self.progress is not None:
+            self.progress(self.plan.endpoint, self.writer.distinct, total)
+
+    def _numbers(self, page: Page) -> list[int]:
+        key = self.plan.columns.key
+        if key is None:
+            return []
+        ids = page.rows.select(key_expression(self.plan, key)).to_series()
+        return sorted({self.plan.number(id) for id in ids})
+
+    def _name(self, job: Job) -> str:
+        if job.kind == "page":
+            return f"rows {job.low:,} to {job.high:,}"
+        return f"ids from {self.plan.text(job.low)} to before {self.plan.text(min(job.high, TOP - 1))}"
