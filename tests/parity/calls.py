@@ -4,12 +4,16 @@
 of a search. See `examples`.
 """
 
+# ruff: noqa: E501 - rows of tables
+
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .worlds import Facts
+from worlds import Facts
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -18,8 +22,8 @@ class Row(NamedTuple):
     """A call of a method of `one`."""
 
     method: str
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = MappingProxyType({})
     modes: str = "local remote"
 
 
@@ -39,9 +43,9 @@ def fill(value: Any, example: dict[str, Any]) -> Any:
     if isinstance(value, str) and ",$" in value:
         head, _, name = value.partition("$")
         return head + str(example[name])
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [fill(item, example) for item in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: fill(item, example) for key, item in value.items()}
     return value
 
@@ -442,9 +446,9 @@ def search_example(facts: Facts, seed: int) -> dict[str, Any]:
 
 def examples(facts: Facts, sessions: int, searches: int) -> list[tuple[str, list[Row], dict[str, Any]]]:
     """Give groups of rows, each with an example of what it is over."""
-    groups: list[tuple[str, list[Row], dict[str, Any]]] = []
-    for seed in range(searches):
-        groups.append(("search", SEARCHES + INSERTION_SEARCHES, search_example(facts, seed)))
+    groups = [
+        ("search", SEARCHES + INSERTION_SEARCHES, search_example(facts, seed)) for seed in range(searches)
+    ]
     groups.append(("rest", REST, search_example(facts, 100)))
     groups.append(("unknown", UNKNOWNS, {}))
     rng = random.Random(7)
@@ -462,7 +466,7 @@ def examples(facts: Facts, sessions: int, searches: int) -> list[tuple[str, list
     return groups
 
 
-def made(facts: Facts, mode: str, sessions: int = 8, searches: int = 4) -> list[Made]:
+def made(facts: Facts, mode: str, sessions: int = 4, searches: int = 3) -> list[Made]:
     """Make the calls of a world and mode, each once."""
     seen: set[str] = set()
     calls: list[Made] = []

@@ -10,6 +10,33 @@ MORE = {"data_url", "session_path", "eid", "did", "default_revision", "start_tim
 UNORDERED = {"search_insertions", "alyx.rest", "list_aggregates"}
 
 
+#: Methods whose lists of files come sorted by name here, and by the ids of the datasets in ONE-api.
+FILES_IN_ANY_ORDER = {"load_object", "load_collection"}
+
+
+def _only_paths(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and item.keys() == {"path"} for item in value
+    )
+
+
+def _with_plain_records(value: Any) -> Any:
+    """Name the fields of a dataset's record as ours are; the revision is a part of rel_path."""
+    if isinstance(value, list):
+        return [_with_plain_records(item) for item in value]
+    if not isinstance(value, dict) or "rel_path" not in value:
+        return value
+    record = {
+        {"id": "did"}.get(key, key): item
+        for key, item in value.items()
+        if key not in ("revision", "session_path", "data_url")
+    }
+    return {
+        key: item["uuid"] if isinstance(item, dict) and "uuid" in item else item
+        for key, item in record.items()
+    }
+
+
 def plainer(value: Any) -> Any:
     """Drop what depends on the library that holds a value: arrays of text are lists, dates are their text."""
     if isinstance(value, dict):
@@ -33,13 +60,13 @@ def rows_of(value: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
-def session_rows(value: Any) -> dict[str, dict[str, Any]]:
-    """Give the details of sessions by eid, from ONE-api's records or from a frame."""
+def session_rows(value: Any, eids: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
+    """Give the details of sessions by eid, from ONE-api's records, which go with the eids, or from a frame."""
     rows = rows_of(value) if is_frame(value) else value or []
     found = {}
-    for row in rows:
-        eid = row.get("eid") or row.get("id")
-        eid = eid["uuid"] if isinstance(eid, dict) else eid
+    for row, named in zip(rows, eids, strict=True):
+        eid = named["uuid"]
+        assert row.get("eid", row.get("id", eid)) in (eid, named)
         projects = row["projects"].split(",") if isinstance(row["projects"], str) else row["projects"]
         kept = {name: row.get(name) for name in ("lab", "subject", "number", "task_protocol")}
         found[eid] = kept | {"projects": sorted(filter(None, projects)), "date": str(row["date"])[:10]}
@@ -51,6 +78,10 @@ def same(method: str, mode: str, theirs: dict[str, Any], ours: dict[str, Any]) -
     if "error" in theirs or "error" in ours:
         return theirs.get("error") == ours.get("error")
     left, right = plainer(theirs["value"]), plainer(ours["value"])
+    if method == "load_datasets" or method == "load_dataset_from_id":
+        left, right = _with_plain_records(left), _with_plain_records(right)
+    if method in FILES_IN_ANY_ORDER and _only_paths(left):
+        left, right = _sorted(left), _sorted(right)
     if method == "search":
         return _same_sessions(left, right, ordered=mode == "local")
     if method == "search_terms":
@@ -69,9 +100,9 @@ def _same_sessions(left: Any, right: Any, *, ordered: bool) -> bool:
         return False
     if detailed and not left[0]:
         return not right[0]
-    return _sorted(eids[0]) == _sorted(eids[1]) and (
-        not detailed or session_rows(left[1]) == session_rows(right[1])
-    )
+    if _sorted(eids[0]) != _sorted(eids[1]):
+        return False
+    return not detailed or session_rows(left[1], left[0]) == session_rows(right[1], right[0])
 
 
 def _sorted(value: Any) -> Any:
@@ -113,7 +144,9 @@ def alike(left: Any, right: Any) -> bool:
 def _alike_frames(left: dict[str, Any], right: dict[str, Any]) -> bool:
     if not any(left.values()) and not any(right.values()):
         return True
-    left = {name: column for name, column in left.items() if name in right or any(column)}
+    left = {
+        name: column for name, column in left.items() if name in right or (any(column) and name != "revision")
+    }
     if not (set(left) <= set(right) and set(right) - set(left) <= MORE):
         return False
     return all(alike(left[name], right[name]) for name in left)

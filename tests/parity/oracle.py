@@ -47,8 +47,9 @@ def names(one):
     from one.alf import path as alfpath
     from one.alf.path import ALFPath
 
-    return {"one": one, "np": np, "alfio": alfio, "converters": converters, "params": params, "util": util, "webclient": webclient,
-            "cache": cache, "exceptions": exceptions, "spec": spec, "alfpath": alfpath, "ALFPath": ALFPath, "Path": pathlib.Path,
+    return {"one": one, "np": np, "alfio": alfio, "converters": converters, "params": params, "util": util,
+            "webclient": webclient, "cache": cache, "exceptions": exceptions, "spec": spec,
+            "alfpath": alfpath, "ALFPath": ALFPath, "Path": pathlib.Path,
             "UUID": uuid.UUID, "re": re, "timedelta": datetime.timedelta, "date": datetime.date}  # fmt: skip
 
 

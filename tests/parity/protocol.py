@@ -14,9 +14,15 @@ import math
 import pathlib
 import uuid
 
-#: The longest answer that is kept as it is; a longer one is kept as its length and digest.
-LONGEST = 20_000
 BAD_INPUT = {"ValueError", "TypeError", "KeyError", "AssertionError", "AttributeError", "IndexError"}
+DAMAGED = {
+    "FileDamaged",
+    "ArrowInvalid",
+    "UnpicklingError",
+    "EmptyDataError",
+    "ParserError",
+    "JSONDecodeError",
+}
 MULTIPLE = ("ALFMultipleCollectionsFound", "ALFMultipleObjectsFound", "ALFMultipleRevisionsFound")
 
 
@@ -52,8 +58,14 @@ def kind_of(error):
     for name in MULTIPLE:
         if name in names:
             return name
+    if names[0] in DAMAGED:
+        return "damaged file"
     status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "status", None)
-    if "ALFObjectNotFound" in names or "NotFound" in names or "FileNotFoundError" in names or status == 404:
+    if (
+        status == 404
+        or names[0] == "ALFError"
+        or {"ALFObjectNotFound", "NotFound", "FileNotFoundError"} & set(names)
+    ):
         return "not found"
     if status in (401, 403):
         return "login"
@@ -71,20 +83,10 @@ class Writer:
     def answer(self, function):
         """Call a function and give its value, or the kind of its error, as JSON text."""
         try:
-            return json.dumps({"value": self.short(self.plain(function()))}, sort_keys=True)
+            return json.dumps({"value": self.plain(function())}, sort_keys=True)
         except Exception as error:
             text = f"{type(error).__name__}: {error}"[:300]
             return json.dumps({"error": kind_of(error), "text": text})
-
-    def short(self, value):
-        text = json.dumps(value, sort_keys=True)
-        if len(text) <= LONGEST:
-            return value
-        if isinstance(value, list):
-            return [self.short(item) for item in value] if len(value) < 100 else _digest(text, len(value))
-        if isinstance(value, dict) and len(value) < 100:
-            return {key: self.short(item) for key, item in value.items()}
-        return _digest(text, len(value))
 
     def plain(self, value):
         """Give the JSON value of an answer."""
@@ -117,7 +119,7 @@ class Writer:
         if kind in ("_PaginatedResponse", "LazyId"):  # lists, though they call themselves mappings
             return [self.plain(item) for item in value]
         if hasattr(value, "keys") and hasattr(value, "__getitem__"):
-            return {str(key): self.plain(value[key]) for key in value.keys()}
+            return {str(key): self.plain(value[key]) for key in value}
         if isinstance(value, set | frozenset):
             return sorted(map(str, value))
         if hasattr(value, "__iter__") and not isinstance(value, bytes):
@@ -162,7 +164,3 @@ class Writer:
         if hasattr(value, "to_frame") and hasattr(value, "index"):
             return {str(name): self.cell(item) for name, item in value.items()}
         return [self.cell(item) for item in value]
-
-
-def _digest(text, length):
-    return {"digest": hashlib.sha256(text.encode()).hexdigest(), "length": length}

@@ -64,5 +64,6 @@ def our_names(one):
     from one_async.alf import spec
     from one_async.alf.path import ALFPath
 
-    return {"one": one, "np": np, "webclient": webclient, "spec": spec, "alfpath": alfpath, "ALFPath": ALFPath, "Path": pathlib.Path,
-            "UUID": uuid.UUID, "re": re, "timedelta": datetime.timedelta, "date": datetime.date}  # fmt: skip
+    return {"one": one, "np": np, "webclient": webclient, "spec": spec, "alfpath": alfpath, "ALFPath": ALFPath,
+            "Path": pathlib.Path, "UUID": uuid.UUID, "re": re,
+            "timedelta": datetime.timedelta, "date": datetime.date}  # fmt: skip

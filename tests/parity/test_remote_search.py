@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import calls
+import compare
 import pytest
+from runner import Bench
+from worlds import DATA, Facts, facts
 
 from one_async.emulator import Emulator
-
-from . import calls, compare
-from .runner import Bench
-from .worlds import DATA, Facts, facts
 
 
 @pytest.fixture(scope="module", params=["recorded", "seeded"])
@@ -58,7 +58,8 @@ def test_one_api_logs_in_searches_lists_and_loads(world: tuple[Bench, Facts], tm
     eid = session["eid"]
     made: list[Any] = [
         ["search", [], {"lab": session["lab"]}], ["alyx.is_logged_in", [], {}], ["list_datasets", [eid], {}],
-        ["load_dataset", [eid, small[0]], {}], ["load_object", [eid, "wheelMoves", "alf"], {}], ["load_object", [eid, "wheel", "alf"], {}],
+        ["load_dataset", [eid, small[0]], {}], ["load_object", [eid, "wheelMoves", "alf"], {}],
+        ["load_object", [eid, "wheel", "alf"], {}],
     ]  # fmt: skip
     tables = "one.alyx.download_cache_tables(None, one._tables_dir)\none.load_cache(one._tables_dir)\nlen(one._cache.sessions)"
     answers = bench.oracle([*made, {"code": tables}])
@@ -129,7 +130,7 @@ def test_the_order_is_that_of_one_api_s_local_search(world: tuple[Bench, Facts],
     queries = [query for query in queries if any_of(query) is None and query.get("number") != "x"]
     local = Bench(tmp_path, "local")
     known.unpack_tables(tmp_path / "oracle")
-    tables = {eid for eid in (row["eid"] for row in known.sessions)}
+    tables = {row["eid"] for row in known.sessions}
     made: list[Any] = [["search", [], query] for query in queries]
     compared = 0
     for query, left, right in zip(queries, local.oracle(made), bench.blocking(made), strict=True):

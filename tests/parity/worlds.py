@@ -39,7 +39,7 @@ class Facts:
         return bool(found) and all(row["data_url"] and row["file_size"] is not None for row in found)
 
     def pick(self, count: int, seed: int = 1) -> list[dict[str, Any]]:
-        """Choose sessions, those with insertions among them, and two that ONE-api cannot list."""
+        """Choose sessions, those with insertions among them, and one that ONE-api cannot list."""
         with_probes = {row["session"] for row in self.insertions}
         sound = [row for row in self.sessions if self.shows_all(row["eid"])]
         first = [row for row in sound if row["eid"] in with_probes][: max(1, count // 3)]
@@ -47,7 +47,7 @@ class Facts:
         rng = random.Random(seed)
         others = [row for row in self.sessions if row not in sound]
         chosen = first + rng.sample(rest, min(len(rest), max(0, count - len(first))))
-        return chosen + rng.sample(others, min(2, len(others)))
+        return chosen + rng.sample(others, min(1, len(others)))
 
     def paths(self, eid: str) -> list[str]:
         """Give the datasets of a session, as paths below it."""

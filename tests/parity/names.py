@@ -1,0 +1,257 @@
+"""Every public name of ONE-api 3.6.1, where it is here, and why where it differs; `docs/parity.md` is made of it.
+
+`WHERE` says where the names of a module or class are, by the longest beginning that fits; `NAMES` says it for single ones. A verdict
+is `same`; `better`, with what is better; `elsewhere`, with the other name; `internal` for names that only ONE-api itself has a use for;
+`writing` for what does not read; or `not here`.
+"""
+
+# ruff: noqa: E501 - rows of tables
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+MODULES = (
+    "one.api", "one.webclient", "one.converters", "one.alf.io", "one.alf.path", "one.alf.spec", "one.alf.cache",
+    "one.alf.exceptions", "one.params", "one.util",
+)  # fmt: skip
+TITLES = {
+    "one.api": "ONE: search, list, load", "one.converters": "Identifiers", "one.webclient": "REST", "one.alf.io": "ALF files",
+    "one.alf.path": "ALF paths", "one.alf.spec": "ALF grammar", "one.alf.cache": "Cache tables", "one.alf.exceptions": "Errors",
+    "one.params": "Parameters", "one.util": "Filters and helpers", "ONE 2": "Names of ONE 2 and of the mode documentation",
+}  # fmt: skip
+
+WHERE = {
+    "one.api.": "one_async.api.",
+    "one.api.One.": "one_async.ONE.",
+    "one.api.OneAlyx.": "one_async.ONE.",
+    "one.converters.ConversionMixin.": "one_async.ONE.",
+    "one.webclient.": "one_async.webclient.",
+    "one.webclient.AlyxClient.": "one_async.AlyxClient.",
+    "one.alf.io.AlfBunch.": "one_async.ALFObject.",
+    "one.alf.path.": "one_async.alf.path.",
+    "one.alf.spec.": "one_async.alf.spec.",
+    "one.alf.exceptions.": "one_async.errors.",
+}
+
+FRAMES = "tables are Polars frames with columns `eid`, `did`, not pandas frames with an index of UUIDs"
+#: Single names: theirs -> (ours or None, verdict, why).
+NAMES: dict[str, tuple[str | None, str, str]] = {
+    # one.api
+    "one.api.One": ("one_async.ONE", "elsewhere", "one class in every mode; without a database it is offline"),
+    "one.api.OneAlyx": ("one_async.ONE", "elsewhere", "one class in every mode"),
+    "one.api.ONE": ("one_async.api.ONE", "better", "a class, so it can be annotated, pickled and subclassed; `AsyncONE` beside it"),
+    "one.api.SAVE_ON_DELETE": ("one_async.ONE.save_cache", "elsewhere", "nothing is written when an object is dropped; `save_cache()` writes"),
+    "one.api.REVISION_LAST_BEFORE": ("one_async.ONE.load_dataset", "elsewhere", "the environment variable ONE_REVISION_LAST_BEFORE is read at each load"),
+    "one.api.One.search": ("one_async.ONE.search", "better", "`details` are a Polars frame; None means that a term is not given"),
+    "one.api.OneAlyx.search": ("one_async.ONE.search", "better", "a full list rather than a lazy one; lists mean any of; a frame for `details`"),
+    "one.api.OneAlyx.search_insertions": ("one_async.ONE.search_insertions", "better", "a full list; lists mean any of; also `date_range`, `number`, `projects`, and from tables that have insertions"),
+    "one.api.OneAlyx.describe_revision": ("one_async.ONE.describe_revision", "better", "gives the description; ONE-api prints it and gives None"),
+    "one.api.OneAlyx.dataset2type": ("one_async.ONE.dataset2type", "better", "asks the database also for names that were not seen before"),
+    "one.api.OneAlyx.describe_dataset": ("one_async.ONE.describe_dataset", "better", "asks the database also for names that were not seen before"),
+    "one.api.One.load_object": ("one_async.ONE.load_object", "better", "of a list of sessions, a list; tables as Polars frames (`tables='pandas'` for pandas)"),
+    "one.api.One.load_datasets": ("one_async.ONE.load_datasets", "better", "records are dictionaries"),
+    "one.api.One.list_subjects": ("one_async.ONE.list_subjects", "better", "remotely all subjects of the database, not those of the sessions seen so far"),
+    "one.api.One.load_cache": ("one_async.ONE.load_cache", "same", ""),
+    "one.api.One.setup": ("one_async.ONE.setup", "better", "asks nothing; `one-async setup` asks on a terminal; tables of a folder: `one_async.tables.build.make_parquet_db`"),
+    "one.api.OneAlyx.setup": ("one_async.ONE.setup", "better", "asks nothing; `one-async setup` asks on a terminal"),
+    # one.webclient
+    "one.webclient.N_THREADS": ("one_async.ONE", "elsewhere", "`max_connections=` of the constructor"),
+    "one.webclient.update_url_params": ("one_async.AlyxClient.rest", "elsewhere", "filters are keywords of `rest`, or parameters of the address given to `get`"),
+    "one.webclient.http_download_file": ("one_async.transfer.fetch.fetch", "elsewhere", "checks size and hash, writes to a temporary name first, goes on where it stopped"),
+    "one.webclient.http_download_file_list": ("one_async.transfer.fetch.fetch", "elsewhere", "takes a plan of many files"),
+    "one.webclient.file_record_to_url": ("one_async.transfer.plan.make_plan", "elsewhere", "a plan has the address of each file"),
+    "one.webclient.dataset_record_to_url": ("one_async.ONE.record2url", "elsewhere", ""),
+    "one.webclient.RestScheme": ("one_async.alyx.schema.Schema", "elsewhere", ""),
+    "one.webclient.RestScheme.EXCLUDE": ("one_async.alyx.schema.HIDDEN", "elsewhere", ""),
+    "one.webclient.RestSchemeOpenApi": ("one_async.alyx.schema.Schema", "elsewhere", ""),
+    "one.webclient.RestSchemeOpenApi.backend": (None, "internal", "one schema format is spoken: OpenAPI"),
+    "one.webclient.RestScheme.endpoints": ("one_async.alyx.schema.Schema.endpoints", "same", ""),
+    "one.webclient.RestScheme.actions": ("one_async.alyx.schema.Schema.describe", "elsewhere", "`.actions` of the description"),
+    "one.webclient.RestScheme.fields": ("one_async.alyx.schema.Schema.fields", "same", ""),
+    "one.webclient.RestScheme.field_names": ("one_async.alyx.schema.Schema.fields", "elsewhere", "gives names"),
+    "one.webclient.RestScheme.url": ("one_async.alyx.schema.ActionDescription.url", "elsewhere", ""),
+    "one.webclient.RestScheme.print_endpoint_info": ("one_async.AlyxClient.describe_endpoint", "elsewhere", "print what it gives; the library itself prints nothing"),
+    "one.webclient.validate_endpoint_action": (None, "internal", "a decorator of the REST schemes"),
+    "one.webclient.AlyxClient.max_retry_attempts": ("one_async.alyx.retrying", "elsewhere", "every read is tried again, with a limit"),
+    "one.webclient.AlyxClient.max_retry_wait_seconds": ("one_async.alyx.retrying", "elsewhere", "as long as the server's Retry-After says, with a limit"),
+    "one.webclient.AlyxClient.token_verify_timeout": ("one_async.alyx.retrying.Timeouts", "elsewhere", "`timeout=` of the client"),
+    "one.webclient.AlyxClient.cache_dir": ("one_async.ONE.cache_dir", "elsewhere", ""),
+    "one.webclient.AlyxClient.rest_schemes": ("one_async.AlyxClient.schema", "elsewhere", "`describe_endpoint(endpoint, action)` for one"),
+    "one.webclient.AlyxClient.print_endpoint_info": ("one_async.AlyxClient.describe_endpoint", "elsewhere", "print what it gives; the library itself prints nothing"),
+    "one.webclient.AlyxClient.list_endpoints": ("one_async.AlyxClient.list_endpoints", "same", ""),
+    "one.webclient.AlyxClient.download_cache_tables": ("one_async.ONE.refresh_cache", "elsewhere", "downloads only what is newer, and puts it in place whole"),
+    "one.webclient.AlyxClient.download_file": (None, "not here", "files are loaded by session and name, or by id, so that their hash is known and checked"),
+    "one.webclient.AlyxClient.rel_path2url": ("one_async.ONE.path2url", "elsewhere", "the database's own address of the file, where it has one"),
+    "one.webclient.AlyxClient.rest": ("one_async.AlyxClient.rest", "better", "unknown filters are refused (Alyx ignores them and gives every row); `limit` cuts the list"),
+    "one.webclient.AlyxClient.get": ("one_async.AlyxClient.get", "better", "full lists, each row once"),
+    "one.webclient.AlyxClient.is_logged_in": ("one_async.AlyxClient.is_logged_in", "same", "after the first request: constructing makes none"),
+    "one.webclient.AlyxClient.user": ("one_async.AlyxClient.user", "same", ""),
+    **{f"one.webclient.AlyxClient.{name}": (f"one_async.AlyxClient.{name}", "writing", "") for name in ("post", "put", "patch", "delete")},
+    **{
+        f"one.webclient.AlyxClient.json_field_{name}": (None, "writing", "read the record, change the field, `rest(endpoint, 'partial_update', …)`")
+        for name in ("write", "update", "remove_key", "delete")
+    },
+    # one.converters
+    "one.converters.EMPTY_DATASETS_FRAME": ("one_async.tables.schema.DATASETS", "elsewhere", FRAMES),
+    "one.converters.recurse": (None, "internal", "a decorator; every method takes lists and nested lists"),
+    "one.converters.parse_values": (None, "internal", "a decorator; the `parse=` of the methods"),
+    "one.converters.ConversionMixin": ("one_async.ONE", "elsewhere", "the methods are those of `ONE`"),
+    "one.converters.one_path_from_dataset": ("one_async.ONE.record2path", "elsewhere", ""),
+    "one.converters.path_from_dataset": ("one_async.ONE.record2path", "elsewhere", ""),
+    "one.converters.path_from_filerecord": ("one_async.transfer.plan.make_plan", "elsewhere", "a plan has the target of each file"),
+    "one.converters.session_record2path": ("one_async.ids.session_folder", "elsewhere", ""),
+    "one.converters.ses2records": ("one_async.records.datasets_frame", "elsewhere", FRAMES),
+    "one.converters.datasets2records": ("one_async.records.DatasetRecord", "elsewhere", FRAMES),
+    # one.alf.io
+    "one.alf.io.FILE_SPEC": ("one_async.alf.spec.FILE_SPEC", "elsewhere", ""),
+    "one.alf.io.AlfBunch": ("one_async.ALFObject", "elsewhere", "`dir()` and `del` know its attributes"),
+    "one.alf.io.AlfBunch.from_df": ("one_async.ALFObject.from_frame", "elsewhere", "of Polars or pandas"),
+    "one.alf.io.AlfBunch.to_df": ("one_async.ALFObject.to_df", "same", "pandas; `to_frame()` gives Polars"),
+    "one.alf.io.dataframe": ("one_async.ALFObject.to_df", "elsewhere", ""),
+    "one.alf.io.read_ts": ("one_async.files.timestamps.read_ts", "elsewhere", ""),
+    "one.alf.io.ts2vec": ("one_async.files.timestamps.ts2vec", "elsewhere", ""),
+    "one.alf.io.check_dimensions": ("one_async.files.frames.check_dimensions", "elsewhere", ""),
+    "one.alf.io.load_file_content": ("one_async.files.read.read_file", "elsewhere", "damaged files raise FileDamaged; pickled arrays are not read"),
+    "one.alf.io.iter_sessions": ("one_async.files.find.iter_sessions", "elsewhere", ""),
+    "one.alf.io.iter_datasets": ("one_async.files.find.iter_datasets", "elsewhere", ""),
+    "one.alf.io.exists": ("one_async.files.find.exists", "elsewhere", ""),
+    "one.alf.io.load_object": ("one_async.files.objects.load_object", "elsewhere", ""),
+    "one.alf.io.save_object_npy": ("one_async.files.write.save_object_npy", "writing", ""),
+    "one.alf.io.save_metadata": ("one_async.files.write.save_metadata", "writing", ""),
+    "one.alf.io.next_num_folder": ("one_async.files.find.next_num_folder", "elsewhere", ""),
+    "one.alf.io.remove_empty_folders": (None, "writing", "deletes folders"),
+    "one.alf.io.filter_by": ("one_async.files.find.filter_by", "elsewhere", ""),
+    "one.alf.io.find_variants": ("one_async.files.find.find_variants", "elsewhere", ""),
+    # one.alf.path: the grammar's constants are in the grammar's module alone
+    **{f"one.alf.path.{name}": (f"one_async.alf.spec.{name}", "elsewhere", "") for name in ("SESSION_SPEC", "COLLECTION_SPEC", "FILE_SPEC", "REL_PATH_SPEC")},
+    # one.alf.cache
+    "one.alf.cache.QC_TYPE": ("one_async.tables.schema.QC_LEVELS", "elsewhere", ""),
+    "one.alf.cache.SESSIONS_COLUMNS": ("one_async.tables.schema.SESSIONS", "elsewhere", FRAMES),
+    "one.alf.cache.DATASETS_COLUMNS": ("one_async.tables.schema.DATASETS", "elsewhere", FRAMES),
+    "one.alf.cache.EMPTY_DATASETS_FRAME": ("one_async.tables.schema.DATASETS", "elsewhere", FRAMES),
+    "one.alf.cache.EMPTY_SESSIONS_FRAME": ("one_async.tables.schema.SESSIONS", "elsewhere", FRAMES),
+    "one.alf.cache.default_cache": ("one_async.tables.catalogue.Catalogue", "elsewhere", ""),
+    "one.alf.cache.make_parquet_db": ("one_async.tables.build.make_parquet_db", "elsewhere", ""),
+    "one.alf.cache.cast_index_object": ("one_async.tables.schema.canonical", "elsewhere", "ids of any form become text"),
+    "one.alf.cache.load_tables": ("one_async.tables.catalogue.Catalogue.open", "elsewhere", "tables are memory-mapped"),
+    "one.alf.cache.merge_tables": ("one_async.tables.merge.merge", "elsewhere", "gives a new catalogue; the old one stays as it was"),
+    "one.alf.cache.remove_missing_datasets": ("one_async.tables.build.remove_missing_datasets", "elsewhere", ""),
+    "one.alf.cache.remove_table_files": ("one_async.tables.disk.remove_tables", "elsewhere", ""),
+    "one.alf.cache.patch_tables": ("one_async.tables.schema.canonical", "elsewhere", "tables of older forms are read as they are"),
+    # one.alf.exceptions
+    "one.alf.exceptions.AlyxSubjectNotFound": ("one_async.errors.NotFound", "elsewhere", "raised by registration, which does not read"),
+    # one.params
+    "one.params.CACHE_DIR_DEFAULT": ("one_async.settings.get_cache_dir", "elsewhere", ""),
+    "one.params.default": ("one_async.Settings", "elsewhere", "the defaults of the model"),
+    "one.params.setup": ("one_async.settings.setup", "elsewhere", "asks only through the function that it is given"),
+    "one.params.get": ("one_async.settings.resolve", "elsewhere", "defaults, ONE-api's and our own files, environment, arguments"),
+    "one.params.get_default_client": ("one_async.settings.default_database", "elsewhere", ""),
+    "one.params.save": ("one_async.settings.save", "elsewhere", "secrets are never written"),
+    "one.params.get_cache_dir": ("one_async.settings.get_cache_dir", "elsewhere", ""),
+    "one.params.get_params_dir": ("one_async.settings.get_params_dir", "elsewhere", ""),
+    "one.params.check_cache_conflict": ("one_async.settings.databases", "elsewhere", "`setup` warns of a shared folder"),
+    "one.params.delete_params": ("one_async.settings.delete", "elsewhere", ""),
+    # one.util
+    "one.util.FILE_SPEC": ("one_async.alf.spec.FILE_SPEC", "elsewhere", ""),
+    "one.util.parse_id": (None, "internal", "a decorator; every method takes any name of a session"),
+    "one.util.validate_date_range": ("one_async.tables.arguments.date_range", "elsewhere", "gives two dates"),
+    "one.util.filter_datasets": ("one_async.alf.match.resolve", "elsewhere", FRAMES),
+    "one.util.filter_revision_last_before": ("one_async.alf.match.last_before", "elsewhere", FRAMES),
+    "one.util.index_last_before": ("one_async.alf.match.last_before", "elsewhere", ""),
+    "one.util.autocomplete": ("one_async.terms.complete", "elsewhere", ""),
+    "one.util.LazyId": ("one_async.ONE.search", "elsewhere", "searches give full lists"),
+    "one.util.LazyId.ses2eid": ("one_async.ONE.to_eid", "elsewhere", "takes records"),
+    # ONE 2, and the documentation of modes
+    "ONE 2.ONE.refresh_cache": ("one_async.ONE.refresh_cache", "same", "gives the loaded time; downloads only what is newer"),
+    "ONE 2.ONE.cache_expiry": ("one_async.ONE.cache_expiry", "same", "counts at once"),
+    "ONE 2.ONE._cache._meta": ("one_async.client.tables.CacheTwin", "same", "expired, created_time, loaded_time, modified_time, saved_time, raw"),
+    "ONE 2.mode='auto'": ("one_async.types.Mode", "better", "readers never wait for a refresh; REST for what tables cannot answer"),
+    "ONE 2.mode='refresh'": ("one_async.types.Mode", "same", ""),
+    "ONE 2.mode='local'": ("one_async.types.Mode", "same", ""),
+    "ONE 2.mode='remote'": ("one_async.types.Mode", "same", ""),
+    "ONE 2.query_type=": ("one_async.ONE.search", "same", "on every method that asks; all four modes"),
+}  # fmt: skip
+
+
+#: Verdicts of names that are here.
+HERE = ("same", "better", "elsewhere")
+
+
+class Place(NamedTuple):
+    """Where a name of ONE-api is here."""
+
+    theirs: str
+    ours: str | None
+    verdict: str
+    why: str
+
+
+def place(name: str) -> Place:
+    """Say where a name is; unknown ones are where their module's or class's names are, under the same name."""
+    if name in NAMES:
+        return Place(name, *NAMES[name])
+    if name.startswith("one.webclient.RestSchemeCoreApi"):
+        return Place(name, None, "internal", "for servers older than Alyx 3, which had another schema format")
+    if name.startswith("one.webclient.RestSchemeOpenApi."):
+        return place(name.replace("RestSchemeOpenApi", "RestScheme"))._replace(theirs=name)
+    if name.endswith(".explanation"):
+        return Place(
+            name,
+            "one_async.errors.OneError",
+            "elsewhere",
+            "what went wrong is in the error's text, about the case at hand",
+        )
+    fitting = max((start for start in WHERE if name.startswith(start)), key=len, default=None)
+    if fitting is None:
+        raise LookupError(f"{name} is not in the table")
+    return Place(name, WHERE[fitting] + name[len(fitting) :], "same", "")
+
+
+def is_here(dotted: str | None) -> bool:
+    """Tell whether a dotted name can be imported or reached."""
+    parts = (dotted or "").split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:end]))
+        except (ImportError, ValueError):
+            continue
+        for part in parts[end:]:
+            known = getattr(found, "__dataclass_fields__", {}) | getattr(found, "__annotations__", {})
+            if not hasattr(found, part) and part not in known:
+                return False
+            found = getattr(found, part, None)
+        return True
+    return False
+
+
+ORACLE = """
+import importlib, inspect, json, sys
+names = []
+for title in sys.argv[1:]:
+    module = importlib.import_module(title)
+    for name, value in vars(module).items():
+        mine = getattr(value, "__module__", None) == title
+        borrowed = inspect.isclass(value) or inspect.ismodule(value)
+        if name.startswith("_") or not (mine or (name.isupper() and not borrowed)):
+            continue
+        names.append(f"{title}.{name}")
+        if inspect.isclass(value):
+            names += [f"{title}.{name}.{one}" for one in vars(value) if not one.startswith("_")]
+print(json.dumps(names))
+"""
+
+
+def names_of_one_api(python: str) -> list[str]:
+    """Ask ONE-api for its public names."""
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [python, "-c", ORACLE, *MODULES], capture_output=True, text=True, check=True, env={"HOME": home}, cwd=Path(home)
+        )  # fmt: skip
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return found + [name for name in NAMES if name.startswith("ONE 2.")]
