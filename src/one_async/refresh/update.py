@@ -18,10 +18,10 @@ from ..errors import InputError, TablesDamaged, TablesError
 from ..files.claim import claim
 from ..records import DatasetRecord, parse_list
 from ..tables.catalogue import Catalogue
+from .apart import SMALL, prepare, prepare_apart
 from .cut import cut_down
 from .download import download, part_name
 from .swap import WORK, State, clear_work, new_folder, stamp_of, swap
-from .unpack import unpack
 
 if TYPE_CHECKING:
     from ..alyx.rest import AsyncAlyxClient
@@ -97,30 +97,38 @@ async def _unpacked(alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Pat
     try:
         resumed = await download(alyx.wire, offer.url, part)
         try:
-            return await anyio.to_thread.run_sync(_prepare, part, folder)
+            return await _prepare(part, folder)
         except TablesDamaged:
             if not resumed:
                 raise
             await anyio.to_thread.run_sync(part.unlink)
             await download(alyx.wire, offer.url, part)
-            return await anyio.to_thread.run_sync(_prepare, part, folder)
+            return await _prepare(part, folder)
     except (TablesError, OSError):
         with contextlib.suppress(OSError):  # of no use, or the disk is full
             await anyio.to_thread.run_sync(partial(part.unlink, missing_ok=True))
         raise
 
 
-def _prepare(part: Path, folder: Path) -> Path:
+async def _prepare(part: Path, folder: Path) -> Path:
     """Unpack into a new folder and open the tables there, which checks them and makes their fast form."""
-    made = new_folder(folder)
+    made = await anyio.to_thread.run_sync(new_folder, folder)
     try:
-        unpack(part, made)
-        Catalogue.open(made)
-        part.unlink()
+        size = (await anyio.to_thread.run_sync(part.stat)).st_size
+        if size < SMALL or not await prepare_apart(part, made):
+            await anyio.to_thread.run_sync(_prepare_here, part, made)
+        await anyio.to_thread.run_sync(part.unlink)
     except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(partial(shutil.rmtree, made, ignore_errors=True))
         raise
     return made
+
+
+def _prepare_here(part: Path, made: Path) -> None:
+    shutil.rmtree(made)  # of what another process could not finish; what is wrong is said here
+    made.mkdir()
+    prepare(part, made)
 
 
 async def _cut(alyx: AsyncAlyxClient, made: Path, tag: str) -> None:
