@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
+from ..errors import InputError
 from ..sources.base import first_error
 
 if TYPE_CHECKING:
@@ -32,10 +33,14 @@ KEPT = (
 )
 #: Jobs that wait for their results at once; each holds a thread.
 WAITING = 64
+#: Sessions loaded by one job.
+SESSIONS = 8
 
 
 def recipe(client: Core) -> dict[str, Any]:
     """Give the arguments that make this client elsewhere, without password and token: those are found there."""
+    if client._frozen is not None:
+        raise InputError.of("executor", "…", "clients of a database, not of a frozen set")
     settings = client.settings
     kept = {name: getattr(settings, name) for name in KEPT}
     return {
@@ -82,6 +87,16 @@ def call(
             return await getattr(one, method)(*arguments, **options)
 
     return anyio.run(work)
+
+
+async def load_elsewhere(
+    client: Core, executor: Executor, eids: Sequence[Any], given: Sequence[Any], options: Mapping[str, Any]
+) -> list[Any]:
+    """Call `load_many` for some sessions at a time; gives what the calls gave, in the order of the sessions."""
+    made_of = recipe(client)
+    chunks = [list(eids[at : at + SESSIONS]) for at in range(0, len(eids), SESSIONS)]
+    jobs = [(made_of, "load_many", (chunk, *given), dict(options)) for chunk in chunks]
+    return await run_each(executor, call, jobs)
 
 
 def collect(

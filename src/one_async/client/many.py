@@ -18,6 +18,8 @@ from .load import SESSIONS_AT_ONCE
 from .records import Records
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import polars as pl
 
     from ..alf.match import Filename, Pattern
@@ -49,6 +51,7 @@ class Many(Records):
         query_type: Mode | None = None,
         *,
         on_error: OnError = "raise",
+        executor: Executor | None = None,
         **options: Any,
     ) -> pl.DataFrame | Loaded:
         """Load an object, such as ``"trials"``, of many sessions into one frame with an `eid` column.
@@ -59,9 +62,23 @@ class Many(Records):
 
         Errors of single sessions end the whole with ``on_error="raise"``; with ``"collect"`` they are gathered, and what comes
         back is `Loaded`: the frame and a table of errors.
+
+        With an `executor` (a process pool, or a Dask client's ``get_executor()``) the sessions are loaded there, some at a
+        time; the workers find credentials in their own environment or settings.
         """
         _check_on_error(on_error)
         known, _ = await self._known_eids(list(eids) if ids.is_many(eids) else [eids], query_type)
+        if executor is not None:
+            from .elsewhere import load_elsewhere
+
+            given = (obj, collection, revision, query_type)
+            done = await load_elsewhere(self, executor, known, given, {"on_error": on_error, **options})
+            parts = [part if on_error == "raise" else part.frame for part in done]
+            frame = await anyio.to_thread.run_sync(_concatenated, parts)
+            if on_error == "raise":
+                return frame
+            failed = [row for part in done for row in part.errors.iter_rows(named=True)]
+            return Loaded(frame, _outcome_frame(failed))
         frames: dict[int, pl.DataFrame] = {}
         errors: list[dict[str, Any]] = []
         limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)

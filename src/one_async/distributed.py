@@ -1,0 +1,166 @@
+"""Jobs on a Dask cluster: a function of a session, run where there is room (extra ``[dask]``).
+
+>>> from distributed import Client  # doctest: +SKIP
+>>> with Client("scheduler:8786") as cluster:  # doctest: +SKIP
+...     done = map_sessions(one, one.search(lab="cortexlab"), count_trials, client=cluster)
+...     done.results, done.failures
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigurationError, InputError, OneError
+
+if TYPE_CHECKING:
+    import dask.bag
+    import polars as pl
+    from distributed import Client
+
+    from .sync import ONE
+
+__all__ = ["Failure", "Mapped", "map_sessions"]
+
+#: Clients that a worker keeps open: of different databases, settings or users.
+KEPT = 4
+
+_ones: OrderedDict[bytes, ONE] = OrderedDict()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A session whose function raised: its eid, the error's name and text, and the error where it could be sent."""
+
+    eid: str
+    kind: str
+    text: str
+    error: BaseException | None = None
+
+    def __str__(self) -> str:
+        return f"{self.eid}: {self.kind}: {self.text}"
+
+
+@dataclass
+class Mapped:
+    """What a mapped function gave, session by session; the results stay on the cluster until they are asked for."""
+
+    eids: list[str]
+    futures: list[Any]
+    client: Client
+
+    def outcomes(self) -> list[Any]:
+        """Wait for all sessions; for each what the function gave, or a `Failure`."""
+        cluster: Any = self.client
+        return list(cluster.gather(self.futures))
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What the function gave, by eid, for the sessions where it did not fail; waits for all."""
+        pairs = zip(self.eids, self.outcomes(), strict=True)
+        return {eid: value for eid, value in pairs if not isinstance(value, Failure)}
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The sessions where the function raised; waits for all."""
+        return [value for value in self.outcomes() if isinstance(value, Failure)]
+
+    def bag(self) -> dask.bag.Bag:
+        """Give the results as a Dask bag, computed further on the cluster; failed sessions are left out."""
+        from dask import bag
+        from dask.delayed import delayed
+
+        make: Any = bag.from_delayed
+        made: dask.bag.Bag = make([delayed(_as_list)(future) for future in self.futures])
+        return made
+
+    def frame(self) -> pl.LazyFrame:
+        """Give the results, each a Polars frame or a dict of values, as one lazy frame with an ``eid`` column; waits."""
+        import polars as pl
+
+        frames = []
+        for eid, value in self.results.items():
+            frame = value if isinstance(value, pl.DataFrame) else pl.DataFrame([value])
+            frames.append(frame.lazy().select(pl.lit(eid).alias("eid"), pl.exclude("eid")))
+        return (
+            pl.concat(frames, how="diagonal_relaxed") if frames else pl.LazyFrame(schema={"eid": pl.String})
+        )
+
+
+def map_sessions(
+    one: ONE,
+    eids: Iterable[Any],
+    function: Callable[..., Any],
+    *arguments: Any,
+    client: Client,
+    **options: Any,
+) -> Mapped:
+    """Call ``function(one, eid, *arguments, **options)`` for each session, on the workers of a Dask cluster.
+
+    Each worker makes one `ONE` of the same settings and uses it for all its sessions; password and token are not sent, so
+    workers find them in their environment (ONE_USERNAME, ONE_PASSWORD or ONE_TOKEN), their settings, or a token stored by an
+    earlier login. A worker that dies costs no result: its sessions go to another. An exception of the function is a
+    `Failure` of that session and ends nothing else.
+
+    Returns at once; ``results``, ``failures``, ``bag()`` and ``frame()`` of what comes back wait. Raises InputError for what
+    is no ONE or no function, ConfigurationError without Dask.
+    """
+    from .sync import ONE
+
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ConfigurationError("map_sessions needs Dask: pip install 'one-async[dask]'") from error
+    if not isinstance(one, ONE):
+        raise InputError.of("one", one, "a ONE, which is made again on each worker")
+    if not callable(function):
+        raise InputError.of("function", function, "a function of a ONE and an eid")
+    if not isinstance(client, Client):
+        raise InputError.of("client", client, "a distributed.Client")
+    known = _texts(eids)
+    recipe = pickle.dumps(one)  # the bytes name the settings, so that equal ones share a client on a worker
+    work = _Work(function, arguments, options)
+    futures = client.map(_call, known, recipe=recipe, work=work, pure=False)
+    return Mapped(known, list(futures), client)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A function and what else it is given."""
+
+    function: Callable[..., Any]
+    arguments: Sequence[Any]
+    options: dict[str, Any]
+
+
+def _texts(eids: Iterable[Any]) -> list[str]:
+    given = [eids] if isinstance(eids, str) else list(eids)
+    return [str(eid) for eid in given]
+
+
+def _call(eid: str, recipe: bytes, work: _Work) -> Any:
+    """Call the function for one session; runs on a worker."""
+    try:
+        return work.function(_one(recipe), eid, *work.arguments, **work.options)
+    except Exception as error:
+        return Failure(eid, type(error).__name__, str(error), error if isinstance(error, OneError) else None)
+
+
+def _one(recipe: bytes) -> ONE:
+    """Give this process's client of these settings."""
+    with _lock:
+        if recipe not in _ones:
+            _ones[recipe] = pickle.loads(recipe)
+            while len(_ones) > KEPT:
+                _ones.popitem(last=False)
+        _ones.move_to_end(recipe)
+        return _ones[recipe]
+
+
+def _as_list(outcome: Any) -> list[Any]:
+    return [] if isinstance(outcome, Failure) else [outcome]
