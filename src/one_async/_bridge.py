@@ -38,6 +38,8 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
+#: A face of a class is a face of its bases too, from which most methods come.
+C_co = TypeVar("C_co", bound=AbstractAsyncContextManager[Any], covariant=True)
 B = TypeVar("B", bound="Blocking[Any]")
 
 #: Arguments that no pickle may hold.
@@ -94,7 +96,7 @@ class _Host(Generic[C]):
             self._ready.set()
 
 
-class Blocking(Generic[C]):
+class Blocking(Generic[C_co]):
     """Base of the blocking faces: the arguments, and the async client that they make on the loop thread.
 
     The client is constructed with the face (so that wrong arguments are refused at once), entered by the
@@ -130,8 +132,8 @@ class Blocking(Generic[C]):
         self._parts: weakref.WeakValueDictionary[str, Blocking[Any]] = weakref.WeakValueDictionary()
         self._part_settings: dict[str, dict[str, Any]] = {}
         self._home: LoopThread | None = None
-        self._made: C | None = None
-        self._host: _Host[C] | None = None
+        self._made: C_co | None = None
+        self._host: _Host[C_co] | None = None
 
     def _make(self, thread: LoopThread) -> None:
         """Make the client anew; on the loop, since what it makes may depend on which async library runs."""
@@ -147,11 +149,11 @@ class Blocking(Generic[C]):
         if self._home is not thread:
             self._make(thread)
 
-    async def _client(self, thread: LoopThread) -> C:
+    async def _client(self, thread: LoopThread) -> C_co:
         """Return the open client that belongs to this loop thread; on the loop only."""
         if self._parent is not None:
             parent, name = self._parent
-            client: C = getattr(await parent._client(thread), name)
+            client: C_co = getattr(await parent._client(thread), name)
             return client
         await self._ensure(thread)
         if self._host is None:
@@ -167,11 +169,11 @@ class Blocking(Generic[C]):
             raise
 
     @property
-    def _here(self) -> C:
+    def _here(self) -> C_co:
         """The async client, for what needs no loop: reading and setting its properties, its plain methods."""
         if self._parent is not None:
             parent, name = self._parent
-            client: C = getattr(parent._here, name)
+            client: C_co = getattr(parent._here, name)
             return client
         thread = LoopThread.shared()
         if self._home is not thread:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from ._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
 from .alyx.rest import AsyncAlyxClient
 from .client import AsyncONE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
-    from pathlib import Path
+    from pathlib import Path, PurePath
+    from uuid import UUID
 
+    import polars as pl
+
+    from .alf.match import Filename, Pattern
+    from .alf.path import ALFPath
+    from .alf.spec import QC
     from .client.tables import CacheTwin
     from .refresh import TablesInfo
     from .settings import Settings
-    from .types import Expiry, Mode
+    from .types import Expiry, Mode, RevisionPolicy
 
 __all__ = ["ONE", "AlyxClient"]
 
@@ -87,11 +94,59 @@ class ONE(Blocking[AsyncONE]):
     tables_info: blocking_property[TablesInfo] = blocking_property()
     _cache: blocking_property[CacheTwin] = blocking_property()
 
-    search = blocking(AsyncONE.search)
+    if TYPE_CHECKING:  # mypy sees no more than the first overload through `blocking`
+
+        @overload
+        def search(
+            self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: Any
+        ) -> list[UUID]: ...
+        @overload
+        def search(
+            self, /, details: Literal[True], query_type: Mode | None = None, **terms: Any
+        ) -> tuple[list[UUID], pl.DataFrame]: ...
+        def search(self, /, *args: Any, **terms: Any) -> Any: ...
+    else:
+        search = blocking(AsyncONE.search)
     search_terms = blocking(AsyncONE.search_terms)
     search_insertions = blocking(AsyncONE.search_insertions)
     list_subjects = blocking(AsyncONE.list_subjects)
-    list_datasets = blocking(AsyncONE.list_datasets)
+    if TYPE_CHECKING:
+
+        @overload
+        def list_datasets(
+            self,
+            eid: Any = None,
+            filename: Filename = None,
+            collection: Pattern = None,
+            revision: Pattern = None,
+            qc: int | str | QC = QC.FAIL,
+            ignore_qc_not_set: bool = False,
+            details: Literal[False] = False,
+            query_type: Mode | None = None,
+            default_revisions_only: bool = False,
+            keep_eid_index: bool = False,
+            *,
+            revision_policy: RevisionPolicy = "exact",
+        ) -> list[str]: ...
+        @overload
+        def list_datasets(
+            self,
+            eid: Any = None,
+            filename: Filename = None,
+            collection: Pattern = None,
+            revision: Pattern = None,
+            qc: int | str | QC = QC.FAIL,
+            ignore_qc_not_set: bool = False,
+            *,
+            details: Literal[True],
+            query_type: Mode | None = None,
+            default_revisions_only: bool = False,
+            keep_eid_index: bool = False,
+            revision_policy: RevisionPolicy = "exact",
+        ) -> pl.DataFrame: ...
+        def list_datasets(self, *args: Any, **kwargs: Any) -> Any: ...
+    else:
+        list_datasets = blocking(AsyncONE.list_datasets)
     list_collections = blocking(AsyncONE.list_collections)
     list_revisions = blocking(AsyncONE.list_revisions)
     get_details = blocking(AsyncONE.get_details)
@@ -104,7 +159,17 @@ class ONE(Blocking[AsyncONE]):
     trajectories = blocking(AsyncONE.trajectories)
 
     to_eid = blocking(AsyncONE.to_eid)
-    eid2path = blocking(AsyncONE.eid2path)
+    if TYPE_CHECKING:
+
+        @overload
+        def eid2path(
+            self, eid: UUID | str | PurePath | Mapping[str, Any], query_type: Mode | None = None
+        ) -> ALFPath | None: ...
+        @overload
+        def eid2path(self, eid: list[Any], query_type: Mode | None = None) -> list[ALFPath | None]: ...
+        def eid2path(self, *args: Any, **kwargs: Any) -> Any: ...
+    else:
+        eid2path = blocking(AsyncONE.eid2path)
     path2eid = blocking(AsyncONE.path2eid)
     eid2ref = blocking(AsyncONE.eid2ref)
     ref2eid = blocking(AsyncONE.ref2eid)

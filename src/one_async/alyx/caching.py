@@ -108,7 +108,7 @@ _EVERYONE = "*"
 
 
 @contextmanager
-def no_cache(client: Any = None) -> Iterator[Any]:
+def no_cache(client: T = None) -> Iterator[T]:  # type: ignore[assignment]
     """Go round the REST cache of a client, in this task or thread only: nothing read, nothing stored.
 
     ``client`` is an AlyxClient of either face, or a ONE (its ``alyx`` is meant); None means every client.
