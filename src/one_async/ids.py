@@ -167,15 +167,15 @@ def dict2ref(ref_dict: Any) -> Any:
     return f"{str(day)[:10]}_{sequence}_{ref_dict['subject']}"
 
 
-def path2ref(path: Any, as_dict: bool = True, parse: bool = True) -> Any:
+def path2ref(path_str: Any, as_dict: bool = True, parse: bool = True) -> Any:
     """Read references out of session paths, which need not exist; None for a path that holds no session.
 
     Gives ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``. A list or tuple gives a list.
     """
-    if isinstance(path, list | tuple):
-        return [path2ref(member, as_dict=as_dict, parse=parse) for member in path]
-    found = _PATH.search(str(path))
-    if not found or path_key(str(path)) is None:
+    if isinstance(path_str, list | tuple):
+        return [path2ref(member, as_dict=as_dict, parse=parse) for member in path_str]
+    found = _PATH.search(str(path_str))
+    if not found or path_key(str(path_str)) is None:
         return None
     parts = {"subject": found["subject"], "date": found["date"], "sequence": found["number"]}
     if not as_dict:

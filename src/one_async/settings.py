@@ -408,11 +408,12 @@ def setup(
     keyring: bool | None = None,
     make_default: bool | None = None,
     ask: Ask | None = None,
+    silent: bool = True,
 ) -> Settings:
     """Keep settings for a database in our own file and return what holds for it from now on.
 
     What is not given stays as it was set up before, here or with ONE-api. With ``ask``, what is neither given
-    nor set up is asked for. Secrets are never written.
+    nor set up is asked for. Secrets are never written. ``silent`` is accepted for ONE-api's sake: nothing prompts by itself.
     """
     if base_url is None:
         base_url = default_database()

@@ -60,6 +60,7 @@ class Core:
         uuid_filenames: bool = False,
         progress: Progress | None = None,
         frozen: str | Path | None = None,
+        silent: bool = True,
     ) -> None:
         """Make a client; nothing is read from the network and nothing is written until the first question.
 
@@ -82,6 +83,7 @@ class Core:
             uuid_filenames: keep dataset ids in the names of downloaded files.
             progress: is told about downloads.
             frozen: a file that `freeze` wrote: exactly its files are found and loaded.
+            silent: accepted for ONE-api's sake; nothing is ever asked or printed.
 
         """
         if mode is not None and mode not in get_args(Mode):
