@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from one_async.emulator import Emulator
-
 from client.faces import KINDS, Face, opened
+from one_async.emulator import Emulator
 
 Make = Callable[..., Face]
 LATER = "2025-02-01 00:00"

@@ -14,11 +14,11 @@ from uuid import UUID
 
 import pytest
 
+from client.faces import Face, opened
 from one_async import ONE
 from one_async.emulator import Emulator
 from one_async.errors import InputError, OfflineError, TablesNotFound, TablesWarning
 
-from client.faces import Face, opened
 from .conftest import LATER, Make, downloads, login, questions, unzip
 
 MODES = ("local", "remote", "auto", "refresh")
@@ -72,7 +72,7 @@ def test_repr_says_where_answers_come_from(kind: str, alyx: Emulator, tmp_path: 
 @pytest.mark.parametrize("mode", ["offline", "AUTO", "", 1])
 def test_a_mode_that_does_not_exist_is_refused(make: Make, alyx: Emulator, mode: object) -> None:
     one = make(alyx)
-    with pytest.raises(InputError, match="local.*remote.*auto.*refresh"):
+    with pytest.raises(InputError, match=r"local.*remote.*auto.*refresh"):
         one.put("mode", mode or "x")
     with pytest.raises(InputError):
         one.ask("search", query_type=mode or "x")
@@ -120,15 +120,14 @@ def test_remote_without_a_database_says_what_to_do(
 ) -> None:
     folder = unzip(alyx, tmp_path / "bare")
     one = make(None, cache_dir=folder)
+    calls: dict[str, Callable[[], object]] = {
+        "constructing": lambda: make(None, cache_dir=folder, mode="remote"),
+        "setting": lambda: one.put("mode", "remote"),
+        "asking": lambda: one.ask("search", query_type="remote"),
+        "alyx": lambda: one.look("alyx"),
+    }
     with pytest.raises(OfflineError, match=r"(?s)base_url.*ONE_BASE_URL.*ONE\.setup"):
-        if call == "constructing":
-            make(None, cache_dir=folder, mode="remote")
-        elif call == "setting":
-            one.put("mode", "remote")
-        elif call == "asking":
-            one.ask("search", query_type="remote")
-        else:
-            one.look("alyx")
+        calls[call]()
     assert one.look("mode") == "local"
 
 
