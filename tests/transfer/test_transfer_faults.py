@@ -33,7 +33,8 @@ pytestmark = pytest.mark.anyio
 
 PATH = "lab/Subjects/mouse/2024-05-06/001/alf/spikes.times.npy"
 DATA = os.urandom(700_001)
-QUICK = Policy(retries=3, pause=0.01, stall=0.2)
+QUICK = Policy(retries=3, pause=0.01, stall=20)
+SOON = Policy(retries=3, pause=0.01, stall=0.3)
 
 
 def item(files: Files, *, data: bytes = DATA, path: str = PATH, **change: object) -> Item:
@@ -93,7 +94,7 @@ async def cancelled_halfway(files: Files, one: Item, root: Path, wire: HttpWire)
 async def test_faults_that_pass(files: Files, wire: HttpWire, tmp_path: Path, faults: list[str]) -> None:
     one = item(files)
     files.faults[PATH] = list(faults)
-    (outcome,) = await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+    (outcome,) = await fetch([one], root=tmp_path, wire=wire, policy=SOON if "stall" in faults else QUICK)
     assert outcome.status == "fetched"
     assert (tmp_path / PATH).read_bytes() == DATA
     assert leftovers(tmp_path) == ["spikes.times.npy"]
@@ -121,7 +122,7 @@ async def test_faults_that_stay(
     one = item(files, data=DATA[:300])
     files.always[PATH] = fault
     with pytest.raises(error) as caught:
-        await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+        await fetch([one], root=tmp_path, wire=wire, policy=SOON if fault == "stall" else QUICK)
     assert files.base in str(caught.value)
     assert PATH in str(caught.value)
     assert requests is None or len(files.requests) == requests

@@ -8,8 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 import anyio.to_thread
 
-from one_async.alyx.http import KEEPALIVE, Login, Transport, httpx, invalid, origin
+from one_async.alyx.http import Login, Transport, httpx, invalid, origin
 from one_async.alyx.retrying import Timeouts
+from one_async.alyx.wide import Wide
 from one_async.errors import AnswerError, InputError, ServerUnreachable
 
 
@@ -123,15 +124,8 @@ class HttpWire:
         async with self._lock:
             if self._client is None:
                 context = await anyio.to_thread.run_sync(httpx.create_ssl_context)
-                limits = httpx.Limits(
-                    max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE
-                )
                 self._client = httpx.AsyncClient(
-                    verify=context,
-                    limits=limits,
-                    timeout=self._timeout,
-                    follow_redirects=True,
-                    transport=self._inner,
+                    timeout=self._timeout, follow_redirects=True, transport=self._inner or Wide(context)
                 )
             return self._client
 

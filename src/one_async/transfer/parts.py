@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -54,12 +54,14 @@ class Part:
         self.pending: list[bytes] = []
         self.buffered = 0
         self.size = 0
+        self.synced = 0
         self.adopted = False
         self._stem = target.with_name(f".{_short(target.name)}.{item.key}")
         self._resting = self._stem.with_name(f"{self._stem.name}.part")
         self._moved = True
         self.path = self._stem.with_name(f"{self._stem.name}.{secrets.token_hex(4)}.part")
         self._file: IO[bytes] | None = None
+        self._hashed = 0
         self._hash: Any = _new_hash(item)
 
     @property
@@ -77,10 +79,9 @@ class Part:
         self.pending.append(chunk)
         self.buffered += len(chunk)
 
-    def take(self) -> bytes:
+    def take(self) -> list[bytes]:
         """Give what is to be written; for the event loop."""
-        data = self.pending[0] if len(self.pending) == 1 else b"".join(self.pending)
-        self.pending, self.buffered = [], 0
+        data, self.pending, self.buffered = self.pending, [], 0
         return data
 
     def open(self, folders: dict[Path, frozenset[str]]) -> None:
@@ -96,28 +97,39 @@ class Part:
         except FileNotFoundError:
             return
         self._file = _open(self.path, 0)
-        self._hash = _new_hash(self.item)
-        while block := self._file.read(_BLOCK):
-            self._hash.update(block)
-            self.size += len(block)
+        self.size = os.fstat(self._file.fileno()).st_size
+        self._hash_again()
         self.adopted = self.size > 0
 
-    def write(self, data: bytes) -> None:
-        """Write and hash the next bytes."""
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Write the next bytes; ``digest`` must be given the same, before or after or at once."""
         with _disk(self.target):
             if self._file is None:
                 self._create()
             assert self._file is not None
-            if self._moved:
-                self._file.seek(self.size)
-            self._moved = True
-            view = memoryview(data)
-            while view:
-                view = view[self._file.write(view) :]
-            self._moved = False
-        if self._hash is not None:
-            self._hash.update(data)
-        self.size += len(data)
+            for chunk in chunks:
+                if self._moved:
+                    self._file.seek(self.size)
+                self._moved = True
+                view = memoryview(chunk)
+                while view:
+                    view = view[self._file.write(view) :]
+                self._moved = False
+                self.size += len(chunk)
+
+    def digest(self, chunks: Iterable[bytes]) -> None:
+        """Hash the next bytes."""
+        for chunk in chunks:
+            if self._hash is not None:
+                self._hash.update(chunk)
+            self._hashed += len(chunk)
+
+    def sync(self) -> None:
+        """Have the disk take what was written so far, so that the end need not wait for it; beside writes."""
+        with _disk(self.target):
+            assert self._file is not None
+            self.synced = self.size
+            os.fsync(self._file.fileno())
 
     def start_over(self) -> None:
         """Forget what came; the next write starts a new file."""
@@ -125,19 +137,24 @@ class Part:
         self._close()
         with _disk(self.target):
             self.path.unlink(missing_ok=True)
-        self.size, self.adopted, self._hash = 0, False, _new_hash(self.item)
+        self.size, self.synced, self.adopted = 0, 0, False
+        self._hashed, self._hash = 0, _new_hash(self.item)
 
     def is_complete(self) -> bool:
         """Tell whether the bytes at hand are the whole file, by their hash."""
-        return self.size > 0 and self._hash is not None and self._hash.hexdigest() == self.item.hash
+        whole = self.size == self._hashed > 0 and self._hash is not None
+        return whole and self._hash.hexdigest() == self.item.hash
 
-    def finish(self, data: bytes, url: str) -> int:
+    def finish(self, chunks: Sequence[bytes], url: str) -> int:
         """Write the last bytes, judge the whole, give it its final name, give up the claim; gives its size.
 
         Raises HashMismatch if the bytes are not those of the record.
         """
-        if data or self._file is None:
-            self.write(data)
+        if chunks or self._file is None:
+            self.write(chunks)
+            self.digest(chunks)
+        if self._hashed != self.size:  # the disk once refused bytes that were hashed
+            self._hash_again()
         self._judge(url)
         assert self._file is not None
         with _disk(self.target):
@@ -191,7 +208,14 @@ class Part:
 
     def _create(self) -> None:
         self._file = _open(self.path, os.O_CREAT | os.O_EXCL)
-        self._hash = _new_hash(self.item)
+
+    def _hash_again(self) -> None:
+        """Hash what is on disk."""
+        assert self._file is not None
+        self._hashed, self._hash, self._moved = 0, _new_hash(self.item), True
+        self._file.seek(0)
+        while block := self._file.read(min(_BLOCK, self.size - self._hashed)):
+            self.digest([block])
 
     def _close(self) -> None:
         if self._file is not None:

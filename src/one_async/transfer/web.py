@@ -16,6 +16,7 @@ from typing import Literal
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 
 from one_async.errors import (
     LoginError,
@@ -36,9 +37,12 @@ __all__ = ["Credentials", "Opener", "judge", "over_http", "receive"]
 #: Starts a request for a file from an offset on.
 Opener = Callable[[int], AbstractAsyncContextManager[ByteStream]]
 
-_BATCH = 1024 * 1024
-_MOST = 2 * 1024 * 1024
-_PATIENCE = 0.05
+_BATCH = 2 * 1024 * 1024
+_MOST = 2 * _BATCH
+#: After so many bytes the disk is asked to take them, while more come.
+_SYNC = 64 * 1024 * 1024
+#: Seconds that what came may stay in memory, and be lost by a crash.
+_PATIENCE = 0.02
 _RANGE = re.compile(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)", re.IGNORECASE)
 
 
@@ -161,9 +165,9 @@ async def _pour(
 
     What is left at the end stays in ``part.pending``, so that a small file needs one trip to a thread only.
     """
-    writer = _Writer(part)
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
+        writer = _Writer(part, tasks)
         try:
             async with AsyncExitStack() as stack:
                 chunks = await _closing(stack, stream.chunks())
@@ -178,7 +182,6 @@ async def _pour(
                         scope.deadline = anyio.current_time() + stall
                     if not writer.busy and (part.buffered >= _BATCH or now - writer.last > _PATIENCE):
                         writer.start(now)
-                        tasks.start_soon(writer.write)
                     if writer.failure:
                         break
         except Exception as error:  # a task group would wrap it
@@ -188,19 +191,23 @@ async def _pour(
 
 
 class _Writer:
-    """Writes a part's batches in a thread, one after the other."""
+    """Brings a part's batches to disk, one after the other."""
 
-    def __init__(self, part: Part) -> None:
-        self._part = part
-        self.busy = False
+    def __init__(self, part: Part, tasks: TaskGroup) -> None:
+        self._part, self._tasks = part, tasks
+        self.busy = self._syncing = False
         self.last = anyio.current_time()
         self.idle = anyio.Event()
         self.failure: Exception | None = None
 
     def start(self, now: float) -> None:
         self.busy, self.last, self.idle = True, now, anyio.Event()
+        self._tasks.start_soon(self._write)
+        if self._part.size - self._part.synced >= _SYNC and not self._syncing:
+            self._syncing = True
+            self._tasks.start_soon(self._sync)
 
-    async def write(self) -> None:
+    async def _write(self) -> None:
         try:
             await _flush(self._part)
         except Exception as error:
@@ -209,11 +216,28 @@ class _Writer:
             self.busy = False
             self.idle.set()
 
+    async def _sync(self) -> None:
+        try:
+            await anyio.to_thread.run_sync(self._part.sync)
+        except Exception as error:
+            self.failure = error
+        finally:
+            self._syncing = False
+
 
 async def _flush(part: Part) -> None:
+    """Write and hash what came, at once: each takes about as long as the other."""
+    failure: Exception | None = None
     with anyio.CancelScope(shield=True):
-        data = part.take()
-        await anyio.to_thread.run_sync(part.write, data)
+        chunks = part.take()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, part.digest, chunks)
+            try:
+                await anyio.to_thread.run_sync(part.write, chunks)
+            except Exception as error:  # a task group would wrap it
+                failure = error
+    if failure:
+        raise failure
 
 
 async def _closing(stack: AsyncExitStack, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

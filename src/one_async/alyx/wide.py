@@ -1,0 +1,145 @@
+"""A transport for large bodies: httpcore's pool, which here reads what a connection has instead of 64 KiB of it.
+
+httpx makes its pools itself and lets nobody say how they read; for small pieces the way through all layers costs
+more than the bytes do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+
+import httpcore
+
+from one_async.alyx.http import KEEPALIVE, Transport, httpx, proxy_for
+
+#: What asyncio takes from a socket at a time.
+READ = 256 * 1024
+
+
+class Wide(Transport):
+    """Send requests to any host; through a proxy where the environment says so, then as httpx does it."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=None,
+            max_keepalive_connections=None,
+            keepalive_expiry=KEEPALIVE,
+            network_backend=_Backend(),
+        )
+        self._proxied: dict[str, Transport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        proxy = proxy_for(request.url.host, request.url.scheme)
+        if proxy:
+            return await self._through(proxy).handle_async_request(request)
+        url = request.url
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        with _as_httpx():
+            answer = await self._pool.handle_async_request(
+                httpcore.Request(
+                    request.method,
+                    target,
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions
+        )
+
+    def _through(self, proxy: str) -> Transport:
+        if proxy not in self._proxied:
+            self._proxied[proxy] = httpx.AsyncHTTPTransport(
+                verify=self._context, limits=httpx.Limits(keepalive_expiry=KEEPALIVE), proxy=proxy
+            )
+        return self._proxied[proxy]
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+        for transport in self._proxied.values():
+            await transport.aclose()
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _as_httpx():
+            async for chunk in self._answer.aiter_stream():
+                yield chunk
+
+    async def aclose(self) -> None:
+        with _as_httpx():
+            await self._answer.aclose()
+
+
+class _Backend(httpcore.AsyncNetworkBackend):
+    def __init__(self) -> None:
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        return _Stream(await self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+
+    async def sleep(self, seconds: float) -> None:
+        await self._inner.sleep(seconds)
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection whose reads are wide, also of TLS, where each record has 16 KiB at most."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+        self._tls: ssl.SSLObject | None = inner.get_extra_info("ssl_object")
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data = await self._inner.read(READ, timeout)
+        return data if self._tls is None or not data else data + self._deciphered()
+
+    def _deciphered(self) -> bytes:
+        """Give the records that have come already; what is wrong with one, the next read will say."""
+        assert self._tls is not None
+        pieces: list[bytes] = []
+        with contextlib.suppress(ssl.SSLError):
+            while piece := self._tls.read(READ):
+                pieces.append(piece)
+        return b"".join(pieces)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+@contextlib.contextmanager
+def _as_httpx() -> Iterator[None]:
+    """Turn httpcore's errors into httpx's, which have the same names."""
+    try:
+        yield
+    except (
+        httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError,
+        httpcore.UnsupportedProtocol,
+    ) as error:  # fmt: skip
+        raise getattr(httpx, type(error).__name__)(str(error)) from error
