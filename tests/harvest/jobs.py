@@ -1,0 +1,48 @@
+"""Functions of a session that workers of another process import."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+
+def describe(one: Any, eid: str) -> dict[str, Any]:
+    """What a loop over sessions would ask for."""
+    row = one.get_details(eid)
+    return {"subject": row["subject"], "date": str(row["date"]), "number": row["number"]}
+
+
+def worker_and_client(one: Any, eid: str) -> tuple[int, int]:
+    """Which process this is, and which client it uses."""
+    return os.getpid(), id(one)
+
+
+def odd_ones_fail(one: Any, eid: str, failing: list[str]) -> str:
+    if eid in failing:
+        raise ValueError(f"no good: {eid}")
+    return eid[:8]
+
+
+def die_once(one: Any, eid: str, marker: str, victim: str) -> str:
+    """Kill this worker the first time that the victim's turn comes."""
+    time.sleep(0.01)
+    if eid == victim:
+        try:
+            Path(marker).touch(exist_ok=False)
+        except FileExistsError:
+            pass
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return eid[:8]
+
+
+def ask(one: Any, eid: str) -> int:
+    """A question of the REST interface, which the cache answers the second time."""
+    return len(one.alyx.rest("sessions", "read", id=eid)["data_dataset_session_related"])
+
+
+def what_a_pickle_says(one: Any, eid: str) -> str:
+    return repr(one.settings)

@@ -1,0 +1,132 @@
+"""`map_sessions` and `executor=` on a Dask cluster of two processes; the shared cache in a real Redis server."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import jobs
+import polars as pl
+import pytest
+
+from one_async import ONE
+from one_async.distributed import map_sessions
+from one_async.errors import InputError
+
+pytestmark = pytest.mark.filterwarnings("default")  # Dask's own warnings
+
+
+@pytest.fixture
+def one(seeded_emulator: Any, login: None, tmp_path: Path) -> Any:
+    with ONE(base_url=seeded_emulator.url, cache_dir=tmp_path / "data") as one:
+        yield one
+
+
+def eids_of(one: Any, count: int) -> list[str]:
+    return [str(eid) for eid in one.search()[:count]]
+
+
+def test_a_hundred_sessions_give_what_a_loop_gives(one: Any, cluster: Any) -> None:
+    eids = eids_of(one, 100)
+    mapped = map_sessions(one, eids, jobs.describe, client=cluster)
+    assert mapped.results == {eid: jobs.describe(one, eid) for eid in eids}
+    assert list(mapped.results) == eids
+    assert not mapped.failures
+    frame = mapped.frame().collect()
+    assert frame["eid"].to_list() == eids
+    assert frame.columns == ["eid", "subject", "date", "number"]
+    subjects = mapped.bag().pluck("subject").compute()
+    assert sorted(subjects) == sorted(frame["subject"])
+
+
+def test_each_worker_makes_one_client_and_keeps_it(one: Any, cluster: Any) -> None:
+    eids = eids_of(one, 40)
+    seen = set(map_sessions(one, eids, jobs.worker_and_client, client=cluster).outcomes())
+    seen |= set(map_sessions(one, eids, jobs.worker_and_client, client=cluster).outcomes())
+    workers = {worker for worker, _ in seen}
+    assert len(workers) == 2
+    assert len(seen) == 2
+
+
+def test_failures_come_with_their_eid(one: Any, cluster: Any) -> None:
+    eids = eids_of(one, 12)
+    mapped = map_sessions(one, eids, jobs.odd_ones_fail, eids[1::2], client=cluster)
+    assert mapped.results == {eid: eid[:8] for eid in eids[::2]}
+    assert [failure.eid for failure in mapped.failures] == eids[1::2]
+    assert {failure.kind for failure in mapped.failures} == {"ValueError"}
+    assert mapped.failures[0].text == f"no good: {eids[1]}"
+    assert mapped.bag().count().compute() == 6
+
+
+def test_a_killed_worker_costs_no_result(one: Any, cluster: Any, tmp_path: Path) -> None:
+    eids = eids_of(one, 60)
+    marker = tmp_path / "killed"
+    mapped = map_sessions(one, eids, jobs.die_once, str(marker), eids[30], client=cluster)
+    assert mapped.results == {eid: eid[:8] for eid in eids}
+    assert marker.exists()
+
+
+def test_workers_share_cached_answers_in_redis(
+    seeded_emulator: Any, cluster: Any, redis_url: str, tmp_path: Path
+) -> None:
+    with ONE(base_url=seeded_emulator.url, cache_dir=tmp_path / "data", cache_storage=redis_url) as one:
+        eids = eids_of(one, 30)
+        addresses = {f"/sessions/{eid}" for eid in eids}
+
+        def asked() -> int:
+            return sum(request.path in addresses for request in seeded_emulator.requests)
+
+        before = asked()
+        first = map_sessions(one, eids, jobs.ask, client=cluster).results
+        between = asked()
+        workers = list(cluster.scheduler_info()["workers"])
+        assert len(workers) == 2
+        answers = [
+            cluster.gather(
+                [cluster.submit(jobs_call, eid, pickle.dumps(one), workers=[worker], pure=False) for eid in eids]
+            )
+            for worker in workers
+        ]
+        assert between - before == len(eids)
+        assert asked() == between
+        assert answers == [list(first.values())] * 2
+
+
+def jobs_call(eid: str, recipe: bytes) -> int:
+    from one_async.distributed import _one
+
+    return jobs.ask(_one(recipe), eid)
+
+
+def test_load_many_and_harvest_on_the_cluster(one: Any, cluster: Any, tmp_path: Path) -> None:
+    eids = one.search(datasets="_ibl_trials.table.pqt")[:10]
+    with cluster.get_executor() as executor:
+        there = one.load_many(eids, "trials", executor=executor)
+        report = one.harvest(["sessions", "insertions"], tmp_path / "harvest", executor=executor)
+        frames = one.harvest({"datasets": {"lab": "cortexlab"}}, executor=executor).frames
+    assert there.equals(one.load_many(eids, "trials"))
+    assert report.complete
+    assert (tmp_path / "harvest" / "report.json").exists()
+    sessions = pl.scan_parquet(tmp_path / "harvest" / "sessions" / "*.parquet").collect()
+    assert sessions.height == report["sessions"].distinct == len(one.search())
+    assert set(frames) == {"datasets"}
+    assert frames["datasets"].height == len(one.alyx.rest("datasets", "list", lab="cortexlab"))
+
+
+def test_what_travels_is_small_and_holds_no_token(seeded_emulator: Any, tmp_path: Path) -> None:
+    token = seeded_emulator.token("demo")
+    with ONE(base_url=seeded_emulator.url, token=token, cache_dir=tmp_path) as one:
+        one.search(subject="CX_001")
+        sent = pickle.dumps(one)
+    assert token.encode() not in sent
+    assert len(sent) < 1000
+
+
+def test_wrong_arguments(one: Any, cluster: Any) -> None:
+    with pytest.raises(InputError, match="one="):
+        map_sessions(None, ["x"], jobs.ask, client=cluster)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="function="):
+        map_sessions(one, ["x"], "ask", client=cluster)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="client="):
+        map_sessions(one, ["x"], jobs.ask, client="tcp://scheduler")  # type: ignore[arg-type]
