@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,10 +13,10 @@ from one_async.alyx.paging import REPAIRS, together
 from one_async.errors import LoginError, OneError, ServerError
 
 from .fetch import Page
-from .plan import AIM, PAGE, Job, Plan, around, pages, ranges, split
+from .held import Held, key_expression, numbers
+from .plan import AIM, PAGE, Job, Plan, pages, ranges, split
 from .report import EndpointReport
 from .sweep import FEW, PROBES, Sweep
-from .write import key_expression
 
 if TYPE_CHECKING:
     import polars as pl
@@ -119,20 +118,19 @@ class Reader(Sweep):
     async def _held(self) -> int:
         if self.total is None:
             return self.writer.distinct - len(self.gone)
-        return len(set(await anyio.to_thread.run_sync(self.writer.ids)) - self.gone)
+        return len(await anyio.to_thread.run_sync(self.writer.held, self.gone))
 
     async def _probe(self, plan: Plan, held: int) -> bool:
         """Compare the counts of some ranges of ids."""
-        ids = await anyio.to_thread.run_sync(self.writer.ids)
-        ids = [id for id in ids if id not in self.gone]
+        ids = await anyio.to_thread.run_sync(self.writer.held, self.gone)
         number = min(max(PROBES, held // (PROBES * AIM)), held // AIM + 1)
         agree = True
 
         async def probe(job: Job) -> None:
             nonlocal agree
-            agree &= await self._count(plan, job) == bisect_left(ids, job.high) - bisect_left(ids, job.low)
+            agree &= await self._count(plan, job) == ids.count(job)
 
-        await together(probe, [(job,) for job in around(ids, -(-len(ids) // number) or 1)])
+        await together(probe, [(job,) for job in ids.ranges(-(-len(ids) // number) or 1)])
         return agree
 
     async def _reconcile(self) -> None:
@@ -141,9 +139,9 @@ class Reader(Sweep):
         self.report.method += ", compared by ranges of ids"
         for _ in range(PASSES):
             before = self.report.counted
-            ids = await anyio.to_thread.run_sync(self.writer.ids)
+            ids = await anyio.to_thread.run_sync(self.writer.held, self.gone)
             changes = [0]
-            await self._compare(plan, [id for id in ids if id not in self.gone], changes)
+            await self._compare(plan, ids, changes)
             if self.failures:
                 return
             self.report.counted = await self._count(plan)
@@ -159,19 +157,17 @@ class Reader(Sweep):
                 f"{PASSES} more readings"
             )
 
-    async def _compare(self, plan: Plan, ids: list[int], changes: list[int]) -> None:
-        queue = deque(around(ids))
-        key = plan.columns.key
-        assert key is not None
+    async def _compare(self, plan: Plan, ids: Held, changes: list[int]) -> None:
+        queue = deque(ids.ranges())
 
         async def one(job: Job) -> None:
             params = plan.params(job)
             page = await self.server.page(plan.endpoint, params, plan.columns, self.costs)
             if not page.last and job.high - job.low > 1:
-                queue.extend(split(job, page.count, self._numbers(page)))
+                queue.extend(split(job, page.count, numbers(plan, page.rows)))
                 return
-            here = set(self._numbers(page))
-            known = set(ids[bisect_left(ids, job.low) : bisect_left(ids, job.high)])
+            here = set(numbers(plan, page.rows))
+            known = ids.between(job)
             back = self.gone & here
             self.gone -= back
             self.gone |= known - here
@@ -237,7 +233,7 @@ class Reader(Sweep):
         frame = pl.concat([pl.DataFrame(schema=columns.schema), *self.writer.frames])
         if self.gone and columns.key is not None:
             ids = [self.plan.text(id) if self.plan.ids == "uuid" else id for id in self.gone]
-            frame = frame.filter(~key_expression(self.plan, columns.key).is_in(ids))
+            frame = frame.filter(~key_expression(columns.key).is_in(ids))
         return frame
 
     async def _conclude(self) -> None:

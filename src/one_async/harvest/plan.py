@@ -90,10 +90,6 @@ class Plan:
         """Write an id."""
         return str(UUID(int=number)) if self.ids == "uuid" else str(number)
 
-    def number(self, id: Any) -> int:
-        """Read an id."""
-        return UUID(str(id)).int if self.ids == "uuid" else int(id)
-
     def signature(self, since: str | None) -> str:
         """Tell what is asked, so that a checkpoint of another question is not gone on with."""
         return json.dumps([self.endpoint, sorted(self.filters.items()), since, sorted(self.columns.read)])
@@ -147,12 +143,6 @@ def split(job: Job, count: int, sample: Sequence[int]) -> list[Job]:
     cuts |= even if parts <= 8 or not seen else set()
     ordered = sorted(cut for cut in cuts if job.low <= cut <= job.high)
     return [Job("range", a, b) for a, b in pairwise(ordered)]
-
-
-def around(known: Sequence[int], aim: int = AIM) -> list[Job]:
-    """Cut all ids into ranges of about ``aim`` of those that are known, sorted."""
-    cuts = [0, *known[aim::aim], TOP]
-    return [Job("range", a, b) for a, b in pairwise(cuts) if a < b]
 
 
 def jobs_of(stored: Iterable[Sequence[Any]]) -> set[Job]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from one_async.errors import ConfigurationError
 
 from .checkpoint import Checkpoint
+from .held import key_expression
 from .places import Place
 from .plan import Plan
 from .report import EndpointReport
-from .write import key_expression, number_of, parquet
+from .write import number_of, parquet
 
 if TYPE_CHECKING:
     import polars as pl
@@ -120,7 +121,7 @@ def _without(place: Place, name: str, plan: Plan, ids: set[Any], counted: set[An
     key = plan.columns.key
     assert key is not None
     frame = _read(place, name)
-    its = frame.select(key_expression(plan, key).alias("id"))["id"]
+    its = frame.select(key_expression(key).alias("id"))["id"]
     out = its.is_in(pl.Series(list(ids), dtype=its.dtype).implode())
     if out.any():
         place.put(name, parquet(frame.filter(~out)))
@@ -131,9 +132,7 @@ def _ids(place: Place, plan: Plan, names: list[str]) -> set[Any]:
     key = plan.columns.key
     assert key is not None
     return {
-        id
-        for name in names
-        for id in _read(place, name).select(key_expression(plan, key)).to_series().to_list()
+        id for name in names for id in _read(place, name).select(key_expression(key)).to_series().to_list()
     }
 
 

@@ -15,9 +15,10 @@ from one_async.alyx.paging import together
 from one_async.errors import LoginError, ServerError
 
 from .fetch import Costs, Page, Server
+from .held import numbers
 from .plan import AIM, PAGE, TOP, Job, Plan, split
 from .report import EndpointReport
-from .write import Writer, key_expression
+from .write import Writer
 
 #: Up to so many rows are compared one by one at the end; of more, so many counts of ranges or places in the list.
 FEW, PROBES = 16 * AIM, 8
@@ -79,7 +80,7 @@ class Sweep:
                 self.counts.add(page.count)
                 self.report.counted = page.count
             elif not page.last and job.high - job.low > 1:
-                return split(job, page.count, self._numbers(page))
+                return split(job, page.count, numbers(self.plan, page.rows))
             self._note(job, page)
             await self._take(job, page)
             if job.kind == "page":
@@ -172,13 +173,6 @@ class Sweep:
     def _tell(self, total: int | None) -> None:
         if self.progress is not None:
             self.progress(self.plan.endpoint, self.writer.distinct, total)
-
-    def _numbers(self, page: Page) -> list[int]:
-        key = self.plan.columns.key
-        if key is None:
-            return []
-        ids = page.rows.select(key_expression(self.plan, key)).to_series()
-        return sorted({self.plan.number(id) for id in ids})
 
     def _name(self, job: Job) -> str:
         if job.kind == "page":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .checkpoint import Checkpoint
+from .held import Held
 from .plan import Job, Plan
 
 if TYPE_CHECKING:
@@ -58,14 +59,6 @@ def digests(frame: pl.DataFrame, key: str | None) -> NDArray[np.uint64]:
     rows = frame.hash_rows().alias("row")
     nth = rows.to_frame().select(pl.int_range(pl.len(), dtype=pl.UInt64).over("row")).to_series()
     return rows.to_numpy() + nth.to_numpy() * np.uint64(0x9E3779B97F4A7C15)
-
-
-def key_expression(plan: Plan, key: str) -> Any:
-    """Give an expression for the id of a row: what stands in its id column or at the end of its address."""
-    import polars as pl
-
-    column = pl.col(key)
-    return column.str.split("/").list.last() if key == "url" else column
 
 
 class Writer:
@@ -160,23 +153,22 @@ class Writer:
         if self.checkpoint is not None:
             self.checkpoint.done |= done
 
-    def ids(self) -> list[int]:
-        """Give the ids that are held, sorted, as numbers; those of an earlier harvest that is merged into, too."""
-        import polars as pl
+    def held(self, gone: Iterable[int] = ()) -> Held:
+        """Give the ids that are held, those of an earlier harvest that this one is merged into, too."""
 
-        key = self.plan.columns.key
-        assert key is not None
-        series = [
-            frame.select(key_expression(self.plan, key)).to_series()
-            for frame in (*self.frames, *self._buffer)
-        ]
-        if self.checkpoint is not None:
-            place = self.checkpoint.place
-            for name in (*self.older, *self.checkpoint.parts()):
-                content = place.get(name) or b""
-                frame = pl.read_parquet(io.BytesIO(content), columns=[key])
-                series.append(frame.select(key_expression(self.plan, key)).to_series())
-        return sorted({self.plan.number(id) for ids in series for id in ids})
+        def frames() -> Iterator[pl.DataFrame]:
+            import polars as pl
+
+            key = self.plan.columns.key
+            assert key is not None
+            for frame in (*self.frames, *self._buffer):
+                yield frame.select(key)
+            if self.checkpoint is not None:
+                for name in (*self.older, *self.checkpoint.parts()):
+                    content = self.checkpoint.place.get(name) or b""
+                    yield pl.read_parquet(io.BytesIO(content), columns=[key])
+
+        return Held(self.plan, frames(), gone)
 
 
 def number_of(name: str) -> int:
