@@ -92,7 +92,9 @@ def test_imports_point_upwards(path: Path) -> None:
         assert layer(imported) <= layer(module), f"{module} imports {imported}, which lies below it"
         assert frozenset({room(module), room(imported)}) not in APART, f"{module} imports {imported}"
         if room(module) == "emulator" and room(imported) != "emulator":
-            assert layer(imported) <= 1, f"{module} imports {imported}: the emulator must not share a mistake with it"
+            assert layer(imported) <= 1, (
+                f"{module} imports {imported}: the emulator must not share a mistake with it"
+            )
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
@@ -103,5 +105,7 @@ def test_each_library_has_its_place(path: Path) -> None:
 
 
 def test_httpx_and_hishel_are_known_to_one_module_each() -> None:
-    users = {name_of(path) for path in modules() for package, _ in imports(path) if package in {"httpx", "hishel"}}
+    users = {
+        name_of(path) for path in modules() for package, _ in imports(path) if package in {"httpx", "hishel"}
+    }
     assert users == {"alyx.http"}

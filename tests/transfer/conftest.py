@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from .servers import Files, HttpWire, serve
+from one_async.alyx.rest import AsyncAlyxClient
+from one_async.types import Wire
+
+from .servers import Files, serve
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -27,7 +30,7 @@ def files(server: Files) -> Files:
 
 
 @pytest.fixture
-async def wire(anyio_backend: str) -> AsyncIterator[HttpWire]:
-    one = HttpWire()
-    yield one
-    await one.close()
+async def wire(anyio_backend: str) -> AsyncIterator[Wire]:
+    """The wire of a client whose database is elsewhere."""
+    async with AsyncAlyxClient("http://alyx.invalid") as alyx:
+        yield alyx.wire

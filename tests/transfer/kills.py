@@ -4,15 +4,59 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import os
 import random
-import subprocess
-import sys
 import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from . import worker
 from .servers import Files
 
-WORKER = Path(__file__).with_name("worker.py")
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+# A new process for each run; what they import has been imported by the process that they are forked from.
+_START: SpawnContext | ForkServerContext
+if os.name == "nt":
+    _START = multiprocessing.get_context("spawn")
+else:
+    _START = multiprocessing.get_context("forkserver")
+    _START.set_forkserver_preload([worker.__name__])
+
+
+@dataclass
+class Worker:
+    """A process that downloads."""
+
+    process: BaseProcess
+    said: Connection
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def ready(self) -> None:
+        assert self.said.recv() == "ready"
+
+    def statuses(self) -> list[str]:
+        """Wait for its end, and give what became of each file."""
+        said = self.said.recv()
+        self.process.join()
+        assert self.process.exitcode == 0
+        assert isinstance(said, list)
+        return said
+
+    def kill(self) -> bool:
+        """Kill it; False if it had ended."""
+        self.process.kill()
+        self.process.join()
+        return self.process.exitcode != 0
 
 
 def listing(files: Files, folder: Path, count: int, size: int, seed: int = 1) -> tuple[Path, dict[str, str]]:
@@ -30,10 +74,12 @@ def listing(files: Files, folder: Path, count: int, size: int, seed: int = 1) ->
     return file, hashes
 
 
-def start(file: Path, root: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(WORKER), str(file), str(root)], stdout=subprocess.PIPE, text=True
-    )
+def start(file: Path, root: Path) -> Worker:
+    ours, theirs = _START.Pipe()
+    process = _START.Process(target=worker.work, args=(file.read_text(), root, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return Worker(process, ours)
 
 
 def wrong_files(root: Path, hashes: dict[str, str]) -> list[str]:
@@ -46,21 +92,26 @@ def wrong_files(root: Path, hashes: dict[str, str]) -> list[str]:
     ]
 
 
-def kill_until(file: Path, root: Path, hashes: dict[str, str], kills: int, longest: float, seed: int) -> int:
-    """Start, kill at a random time, look; let the last one finish. Gives how many kills hit a download."""
+def kill_until(files: Files, file: Path, root: Path, hashes: dict[str, str], *, kills: int, seed: int) -> int:
+    """Start, kill at a random time, look; let the last one finish. Gives how many kills hit a download.
+
+    The time is when so much of the set was sent, and a little more: seconds mean nothing on a busy machine.
+    """
     chance, hits = random.Random(seed), 0
+    share = sum(map(len, files.content.values())) / kills
     for _ in range(kills):
-        worker = start(file, root)
-        assert worker.stdout is not None
-        worker.stdout.readline()
-        time.sleep(chance.uniform(0, longest))
-        hits += worker.poll() is None
-        worker.kill()
-        worker.communicate()
+        one = start(file, root)
+        one.ready()
+        enough = sum(files.sent.values()) + chance.uniform(0, 1.5) * share
+        while sum(files.sent.values()) < enough and one.process.is_alive():
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.02))
+        hits += one.kill()
         assert wrong_files(root, hashes) == []
-    worker = start(file, root)
-    said, _ = worker.communicate()
-    assert worker.returncode == 0, said
+    files.pace = 0
+    last = start(file, root)
+    last.ready()
+    assert set(last.statuses()) <= {"fetched", "present"}
     assert wrong_files(root, hashes) == []
     assert all((root / path).exists() for path in hashes)
     # A folder of .claims whose owner was killed before it had signed it stays until the next run.

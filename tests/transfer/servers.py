@@ -1,4 +1,4 @@
-"""A file server with faults, on a real port, and the wire that the tests use to reach it."""
+"""A file server with faults, on a real port."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
-import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-
-from one_async.errors import ServerUnreachable
 
 
 @dataclass
@@ -128,46 +125,3 @@ def serve(files: Files, **settings: object) -> Iterator[Files]:
         server.should_exit = server.force_exit = True
         thread.join()
         place.close()
-
-
-class HttpStream:
-    def __init__(self, response: httpx.Response) -> None:
-        self._response = response
-        self.url, self.status = str(response.url), response.status_code
-        self.headers: Mapping[str, str] = response.headers
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._response.aiter_raw():
-                yield chunk
-        except httpx.TransportError as error:
-            raise ServerUnreachable(f"{self.url} broke off: {error}", url=self.url) from error
-
-
-class HttpWire:
-    """What alyx/http.py gives, in a few lines."""
-
-    def __init__(self) -> None:
-        self.client = httpx.AsyncClient(
-            follow_redirects=True,
-            timeout=httpx.Timeout(30, pool=None),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
-        )
-
-    @contextlib.asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-    ) -> AsyncIterator[HttpStream]:
-        try:
-            async with self.client.stream(method, url, headers=headers, auth=auth) as response:
-                yield HttpStream(response)
-        except httpx.TransportError as error:
-            raise ServerUnreachable(f"{url}: {error}", url=url) from error
-
-    async def close(self) -> None:
-        await self.client.aclose()

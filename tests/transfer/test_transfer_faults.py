@@ -26,8 +26,9 @@ from one_async.errors import (
 from one_async.transfer.fetch import Policy, fetch, survey
 from one_async.transfer.plan import Item, Source
 from one_async.transfer.web import Credentials
+from one_async.types import Wire
 
-from .servers import Files, HttpWire, serve
+from .servers import Files, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +52,7 @@ def leftovers(root: Path) -> list[str]:
     return [p.name for p in root.rglob("*") if p.is_file() or p.name.endswith(".claim")]
 
 
-async def cancelled_halfway(files: Files, one: Item, root: Path, wire: HttpWire) -> Path:
+async def cancelled_halfway(files: Files, one: Item, root: Path, wire: Wire) -> Path:
     """Leave a part behind, as a cancelled fetch does."""
     files.always[PATH] = "stall"
     with anyio.move_on_after(30) as scope:
@@ -91,7 +92,7 @@ async def cancelled_halfway(files: Files, one: Item, root: Path, wire: HttpWire)
     ],
     ids="-".join,
 )
-async def test_faults_that_pass(files: Files, wire: HttpWire, tmp_path: Path, faults: list[str]) -> None:
+async def test_faults_that_pass(files: Files, wire: Wire, tmp_path: Path, faults: list[str]) -> None:
     one = item(files)
     files.faults[PATH] = list(faults)
     (outcome,) = await fetch([one], root=tmp_path, wire=wire, policy=SOON if "stall" in faults else QUICK)
@@ -117,7 +118,7 @@ async def test_faults_that_pass(files: Files, wire: HttpWire, tmp_path: Path, fa
     ],
 )
 async def test_faults_that_stay(
-    files: Files, wire: HttpWire, tmp_path: Path, fault: str, error: type[OneError], requests: int | None
+    files: Files, wire: Wire, tmp_path: Path, fault: str, error: type[OneError], requests: int | None
 ) -> None:
     one = item(files, data=DATA[:300])
     files.always[PATH] = fault
@@ -134,7 +135,7 @@ async def test_faults_that_stay(
         assert leftovers(tmp_path) == []
 
 
-async def test_nobody_listens(wire: HttpWire, tmp_path: Path) -> None:
+async def test_nobody_listens(wire: Wire, tmp_path: Path) -> None:
     ones = [
         Item(str(n), f"a/{n}.npy", (Source(f"http://127.0.0.1:9/{n}.npy"),), 1, "0" * 32) for n in range(40)
     ]
@@ -145,7 +146,7 @@ async def test_nobody_listens(wire: HttpWire, tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_fetch_leaves_a_part_that_is_resumed(
-    files: Files, wire: HttpWire, tmp_path: Path
+    files: Files, wire: Wire, tmp_path: Path
 ) -> None:
     one = item(files)
     part = await cancelled_halfway(files, one, tmp_path, wire)
@@ -159,7 +160,7 @@ async def test_a_cancelled_fetch_leaves_a_part_that_is_resumed(
     assert leftovers(tmp_path) == ["spikes.times.npy"]
 
 
-async def test_a_damaged_part_costs_one_more_download(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_a_damaged_part_costs_one_more_download(files: Files, wire: Wire, tmp_path: Path) -> None:
     one = item(files)
     part = await cancelled_halfway(files, one, tmp_path, wire)
     part.write_bytes(bytes(len(DATA) // 2))
@@ -167,7 +168,7 @@ async def test_a_damaged_part_costs_one_more_download(files: Files, wire: HttpWi
     assert (tmp_path / PATH).read_bytes() == DATA
 
 
-async def test_a_part_that_is_whole_or_longer(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_a_part_that_is_whole_or_longer(files: Files, wire: Wire, tmp_path: Path) -> None:
     one = item(files)
     part = await cancelled_halfway(files, one, tmp_path, wire)
     part.write_bytes(DATA)
@@ -181,7 +182,7 @@ async def test_a_part_that_is_whole_or_longer(files: Files, wire: HttpWire, tmp_
     assert (tmp_path / PATH).read_bytes() == DATA
 
 
-async def test_a_part_of_another_version_is_not_resumed(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_a_part_of_another_version_is_not_resumed(files: Files, wire: Wire, tmp_path: Path) -> None:
     await cancelled_halfway(files, item(files), tmp_path, wire)
     files.requests.clear()
     newer = item(files, data=DATA[::-1])
@@ -192,7 +193,7 @@ async def test_a_part_of_another_version_is_not_resumed(files: Files, wire: Http
 
 
 async def test_without_a_hash_the_size_decides_and_nothing_is_resumed(
-    files: Files, wire: HttpWire, tmp_path: Path
+    files: Files, wire: Wire, tmp_path: Path
 ) -> None:
     files.faults[PATH] = ["truncate"]
     await fetch([item(files, hash=None)], root=tmp_path, wire=wire, policy=QUICK)
@@ -206,7 +207,7 @@ async def test_without_a_hash_the_size_decides_and_nothing_is_resumed(
     assert outcome.bytes == len(DATA)
 
 
-async def test_the_recorded_size_is_only_a_hint(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_the_recorded_size_is_only_a_hint(files: Files, wire: Wire, tmp_path: Path) -> None:
     one = item(files, size=17)
     await fetch([one], root=tmp_path, wire=wire)
     (again,) = await fetch([one], root=tmp_path, wire=wire, check_hash=False)
@@ -214,7 +215,7 @@ async def test_the_recorded_size_is_only_a_hint(files: Files, wire: HttpWire, tm
     assert len(files.requests) == 1
 
 
-async def test_sha1_and_empty_files(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_sha1_and_empty_files(files: Files, wire: Wire, tmp_path: Path) -> None:
     digest = hashlib.sha1(DATA, usedforsecurity=False).hexdigest()
     await fetch([item(files, hash=digest)], root=tmp_path, wire=wire)
     with pytest.raises(HashMismatch, match="0" * 40):
@@ -223,7 +224,7 @@ async def test_sha1_and_empty_files(files: Files, wire: HttpWire, tmp_path: Path
     assert (tmp_path / "c" / PATH).read_bytes() == b""
 
 
-async def test_another_source_is_asked(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_another_source_is_asked(files: Files, wire: Wire, tmp_path: Path) -> None:
     other = Source(f"{files.base}/mirror.npy")
     files.put("mirror.npy", DATA)
     for fault in ("404", "503", "corrupt", "truncate-ignore", "401"):
@@ -237,7 +238,7 @@ async def test_another_source_is_asked(files: Files, wire: HttpWire, tmp_path: P
 
 
 async def test_the_error_names_what_went_wrong_at_each_source(
-    files: Files, wire: HttpWire, tmp_path: Path
+    files: Files, wire: Wire, tmp_path: Path
 ) -> None:
     one = item(files)
     files.always[PATH] = "corrupt"
@@ -247,7 +248,7 @@ async def test_the_error_names_what_went_wrong_at_each_source(
     assert "gone.npy answered 404" in caught.value.__notes__[0]
 
 
-async def test_credentials_stay_with_their_server(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_credentials_stay_with_their_server(files: Files, wire: Wire, tmp_path: Path) -> None:
     path = "secret/x.npy"
     with serve(Files()) as stranger:
         stranger.put(path, DATA)
@@ -272,7 +273,7 @@ async def test_credentials_stay_with_their_server(files: Files, wire: HttpWire, 
     assert "pass" not in repr(secrets)
 
 
-async def test_what_is_there_is_judged(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_what_is_there_is_judged(files: Files, wire: Wire, tmp_path: Path) -> None:
     one = item(files)
     target = tmp_path / PATH
     target.parent.mkdir(parents=True)
@@ -291,7 +292,7 @@ async def test_what_is_there_is_judged(files: Files, wire: HttpWire, tmp_path: P
     assert (outcome.status, outcome.bytes, outcome.path) == ("absent", len(DATA), None)
 
 
-async def test_order_duplicates_and_collected_errors(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_order_duplicates_and_collected_errors(files: Files, wire: Wire, tmp_path: Path) -> None:
     ones = [item(files, path=f"a/{n}.npy", data=bytes([n]) * 1000) for n in range(30)]
     del files.content["a/7.npy"]
     outcomes = await fetch([*ones, ones[3]], root=tmp_path, wire=wire, limit=5, on_error="collect")
@@ -305,7 +306,7 @@ async def test_order_duplicates_and_collected_errors(files: Files, wire: HttpWir
         await fetch(ones, root=tmp_path / "b", wire=wire, limit=5)
 
 
-async def test_progress_adds_up(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_progress_adds_up(files: Files, wire: Wire, tmp_path: Path) -> None:
     class Sum:
         started: tuple[int, int] = (0, 0)
         files = nbytes = stopped = 0
@@ -330,7 +331,7 @@ async def test_progress_adds_up(files: Files, wire: HttpWire, tmp_path: Path) ->
         assert told.stopped == 1
 
 
-async def test_the_disk_says_no(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_the_disk_says_no(files: Files, wire: Wire, tmp_path: Path) -> None:
     (tmp_path / "lab").write_text("a file where a folder should be")
     with pytest.raises(TransferError, match="cannot be written") as caught:
         await fetch([item(files)], root=tmp_path, wire=wire)
@@ -341,7 +342,7 @@ async def test_the_disk_says_no(files: Files, wire: HttpWire, tmp_path: Path) ->
         await fetch([item(files)], root=tmp_path / "b", wire=wire)
 
 
-async def test_links_do_not_lead_out(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_links_do_not_lead_out(files: Files, wire: Wire, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "lab").symlink_to(tmp_path / "out", target_is_directory=True)
@@ -351,7 +352,7 @@ async def test_links_do_not_lead_out(files: Files, wire: HttpWire, tmp_path: Pat
     assert files.requests == []
 
 
-async def test_no_source(files: Files, wire: HttpWire, tmp_path: Path) -> None:
+async def test_no_source(files: Files, wire: Wire, tmp_path: Path) -> None:
     with pytest.raises(TransferError, match="no server that can be reached"):
         await fetch([item(files, sources=())], root=tmp_path, wire=wire)
     for wrong in ({"limit": 0}, {"on_error": "ignore"}):
@@ -360,9 +361,7 @@ async def test_no_source(files: Files, wire: HttpWire, tmp_path: Path) -> None:
     assert await fetch([], root=tmp_path, wire=wire) == []
 
 
-async def test_the_loop_is_not_blocked(
-    files: Files, wire: HttpWire, tmp_path: Path, anyio_backend: str
-) -> None:
+async def test_the_loop_is_not_blocked(files: Files, wire: Wire, tmp_path: Path, anyio_backend: str) -> None:
     ones = [item(files, path=f"a/{n}.npy", data=os.urandom(100_000)) for n in range(40)]
     gaps: list[float] = []
 

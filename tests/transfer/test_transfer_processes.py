@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -21,9 +20,9 @@ from .servers import Files
 
 def test_kills_never_leave_a_wrong_file_and_parts_resume(files: Files, tmp_path: Path) -> None:
     file, hashes = listing(files, tmp_path, count=50, size=200_000)
-    files.pace, files.piece = 0.05, 16_384
+    files.pace, files.piece = 0.025, 4_096
     root = tmp_path / "cache"
-    assert kill_until(file, root, hashes, kills=8, longest=0.4, seed=5) > 2
+    assert kill_until(files, file, root, hashes, kills=8, seed=5) > 2
     assert sum(files.sent.values()) < 1.5 * sum(map(len, files.content.values()))
     assert any("range" in headers for _, headers in files.requests)
 
@@ -33,10 +32,12 @@ def test_eight_processes_fetch_each_file_once(files: Files, tmp_path: Path) -> N
     files.latency = 0.01
     root = tmp_path / "cache"
     workers = [start(file, root) for _ in range(8)]
-    statuses = [json.loads(worker.communicate()[0].splitlines()[-1]) for worker in workers]
+    for one in workers:
+        one.ready()
+    statuses = [status for one in workers for status in one.statuses()]
     assert wrong_files(root, hashes) == []
     assert [files.count(path) for path in hashes] == [1] * 100
-    assert sum(status == "fetched" for one in statuses for status in one) == 100
+    assert sorted(statuses) == ["fetched"] * 100 + ["present"] * 700
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGSTOP is POSIX")
@@ -46,17 +47,19 @@ def test_a_process_that_slept_beyond_its_lease_cannot_publish(files: Files, tmp_
     files.pace = 0.05
     root = tmp_path / "cache"
     sleeper = start(file, root)
+    sleeper.ready()
     while files.sent[path] < 100_000:
         time.sleep(0.01)
-    sleeper.send_signal(signal.SIGSTOP)
+    os.kill(sleeper.pid, signal.SIGSTOP)
     owner = claim_folder(root / path) / "owner"
     os.utime(owner, (1, 1))
     try:
         second = start(file, root)
-        assert json.loads(second.communicate()[0].splitlines()[-1]) == ["fetched"]
+        second.ready()
+        assert second.statuses() == ["fetched"]
     finally:
-        sleeper.send_signal(signal.SIGCONT)
-    assert json.loads(sleeper.communicate()[0].splitlines()[-1]) == ["present"]
+        os.kill(sleeper.pid, signal.SIGCONT)
+    assert sleeper.statuses() == ["present"]
     assert wrong_files(root, hashes) == []
     assert [p.name for p in (root / path).parent.iterdir()] == [(root / path).name]
 

@@ -16,8 +16,9 @@ from one_async.errors import HashMismatch, LoginError, NotFound, ServerUnreachab
 from one_async.transfer.fetch import Policy, fetch
 from one_async.transfer.plan import Item, S3Keys, S3Location, Source
 from one_async.transfer.s3 import over_s3
+from one_async.types import Wire
 
-from .servers import Files, HttpWire
+from .servers import Files
 
 pytestmark = pytest.mark.anyio
 moto_server = pytest.importorskip("moto.server")
@@ -60,13 +61,13 @@ def _unsigned(endpoint: str) -> tuple[Source]:
 
 
 @pytest.mark.parametrize("bucket", ["a-public-bucket", "private"])
-async def test_a_file_comes_from_s3(endpoint: str, wire: HttpWire, tmp_path: Path, bucket: str) -> None:
+async def test_a_file_comes_from_s3(endpoint: str, wire: Wire, tmp_path: Path, bucket: str) -> None:
     (outcome,) = await fetch([item(endpoint, bucket)], root=tmp_path, wire=wire)
     assert outcome.url == f"s3://{bucket}/{KEY}"
     assert (tmp_path / TARGET).read_bytes() == DATA
 
 
-async def test_a_part_is_resumed(endpoint: str, wire: HttpWire, tmp_path: Path) -> None:
+async def test_a_part_is_resumed(endpoint: str, wire: Wire, tmp_path: Path) -> None:
     one = item(endpoint)
     folder = (tmp_path / TARGET).parent
     folder.mkdir(parents=True)
@@ -91,7 +92,7 @@ async def test_ranges(endpoint: str) -> None:
         assert stream.status == 416
 
 
-async def test_what_is_wrong_is_said_without_keys(endpoint: str, wire: HttpWire, tmp_path: Path) -> None:
+async def test_what_is_wrong_is_said_without_keys(endpoint: str, wire: Wire, tmp_path: Path) -> None:
     quick = Policy(retries=1, pause=0.01)
     cases = [
         (item(endpoint, key="none.npy"), NotFound, "none.npy"),
@@ -107,7 +108,7 @@ async def test_what_is_wrong_is_said_without_keys(endpoint: str, wire: HttpWire,
 
 
 async def test_http_and_s3_stand_in_for_each_other(
-    endpoint: str, files: Files, wire: HttpWire, tmp_path: Path
+    endpoint: str, files: Files, wire: Wire, tmp_path: Path
 ) -> None:
     files.put("x.npy", DATA)
     web, stored = Source(f"{files.base}/x.npy"), item(endpoint).sources[0]

@@ -1,32 +1,28 @@
-"""Fetches the files of a list: ``python worker.py <list.json> <cache folder>``."""
+"""Fetches the files of a list, in a process of its own that can be killed."""
 
 from __future__ import annotations
 
 import json
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import anyio
 
-sys.path.insert(0, str(Path(__file__).parent.parent.parent))
-
-from tests.transfer.servers import HttpWire
-
+from one_async.alyx.rest import AsyncAlyxClient
 from one_async.transfer.fetch import Policy, fetch
 from one_async.transfer.plan import Item, Source
 
 
-async def run(listing: str, root: Path) -> None:
+async def run(listing: str, root: Path, said: Connection) -> None:
     items = [
         Item(row["did"], row["target"], (Source(row["url"]),), row["size"], row["hash"])
         for row in json.loads(listing)
     ]
-    wire = HttpWire()
-    print("ready", flush=True)
-    outcomes = await fetch(items, root=root, wire=wire, policy=Policy(pause=0.05))
-    await wire.close()
-    print(json.dumps([outcome.status for outcome in outcomes]), flush=True)
+    async with AsyncAlyxClient("http://alyx.invalid") as alyx:  # another host: no login for the files
+        said.send("ready")
+        outcomes = await fetch(items, root=root, wire=alyx.wire, policy=Policy(pause=0.05))
+    said.send([outcome.status for outcome in outcomes])
 
 
-if __name__ == "__main__":
-    anyio.run(run, Path(sys.argv[1]).read_text(), Path(sys.argv[2]))
+def work(listing: str, root: Path, said: Connection) -> None:
+    anyio.run(run, listing, root, said)
