@@ -40,13 +40,19 @@ class TableMethods(Core):
             clobber: ask the server even if it was asked a short time ago.
             tag: only the datasets that have this tag of the database, and their sessions.
 
-        Returns when they were loaded; None where there are none, in remote mode.
+        In local mode the server is asked with `clobber` alone. Returns when they were loaded; raises TablesNotFound where
+        there are none.
         """
         if tables_dir is not None or tag is not None:
             return await self._tables.load(
-                tables_dir=Path(tables_dir) if tables_dir else None, tag=tag, clobber=clobber
+                tables_dir=Path(tables_dir) if tables_dir else None,
+                tag=tag,
+                clobber=clobber,
+                online=clobber or self._mode != "local",
             )
-        return await self.refresh_cache("refresh" if clobber else "auto")
+        return await self.refresh_cache(
+            "refresh" if clobber else "local" if self._mode == "local" else "auto"
+        )
 
     async def refresh_cache(self, mode: Mode = "auto") -> datetime | None:
         """Bring the cache tables up to date as the mode means it, and give the time at which those in use were loaded.

@@ -206,3 +206,5 @@ def _save(tables: Catalogue, folder: Path, clobber: bool, reopen: bool) -> tuple
 def _prepare(tables: Catalogue) -> None:
     """Have what a catalogue makes on its first search made now."""
     _ = tables.order, tables.spans, tables.dataset_table.usable
+    for column in ("lab", "subject", "number", "task_protocol", "projects"):
+        tables.distinct(column)

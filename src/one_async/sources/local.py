@@ -11,6 +11,7 @@ import anyio.to_thread
 from ..errors import TablesNotFound
 from ..tables import listing, query
 from ..tables.arguments import SEARCH_TERMS
+from ..tables.catalogue import as_uuid
 from .base import SessionDatasets, SessionKey, matching_keys
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class LocalSource:
 
         def look() -> tuple[list[UUID], pl.DataFrame]:
             frame = query.search(self._catalogue, wildcards=self._wildcards, details=True, **terms)
-            return [UUID(eid) for eid in frame["eid"]], frame
+            return [as_uuid(eid) for eid in frame["eid"]], frame  # type: ignore[misc]
 
         return await anyio.to_thread.run_sync(look)
 

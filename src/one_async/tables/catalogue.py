@@ -197,11 +197,23 @@ class Catalogue:
         return self._distinct[column]
 
     @cached_property
-    def uuids(self) -> npt.NDArray[np.object_]:
-        """The sessions' ids as UUIDs, in the order of their rows; made once, at 100,000 in some 50 ms."""
-        made = np.empty(len(self.session_frame), object)
-        made[:] = [as_uuid(eid) for eid in self.session_frame["eid"]]
-        return made
+    def _uuids(self) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.bool_]]:
+        size = len(self.session_frame)
+        return np.empty(size, object), np.zeros(size, bool)
+
+    def uuids(self, rows: npt.NDArray[np.uint32]) -> list[UUID | str]:
+        """Give the ids of sessions as UUIDs; each is made when it is first wanted, and kept.
+
+        Not all at once: so many new objects would stop every thread while Python looks for garbage.
+        """
+        kept, known = self._uuids
+        new = rows[~known[rows]]
+        if len(new):
+            made = np.empty(len(new), object)
+            made[:] = [as_uuid(eid) for eid in self.session_frame["eid"].gather(new)]
+            kept[new] = made
+            known[new] = True
+        return kept[rows].tolist()  # type: ignore[no-any-return]
 
     @cached_property
     def eids(self) -> npt.NDArray[np.object_]:

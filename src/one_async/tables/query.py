@@ -16,7 +16,7 @@ from one_async.alf.match import compile_pattern, is_match, plain_pattern
 from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
 
 from .arguments import INSERTION_TERMS, SEARCH_TERMS, complete, date_range, numbers, qc_name, texts
-from .catalogue import Catalogue, as_uuid
+from .catalogue import Catalogue
 from .layout import Datasets
 
 __all__ = [
@@ -92,10 +92,11 @@ def search(
     rows = session_rows(catalogue, _completed(terms, SEARCH_TERMS), wildcards=wildcards)
     if details:
         return catalogue.session_frame[pl.Series(rows, dtype=pl.UInt32)]
+    if uuids:
+        return catalogue.uuids(rows)  # type: ignore[return-value]
     if len(rows) > 1000:
-        return (catalogue.uuids if uuids else catalogue.eids)[rows].tolist()  # type: ignore[no-any-return]
-    eids = catalogue.session_frame["eid"].gather(rows)
-    return [as_uuid(eid) for eid in eids] if uuids else eids.to_list()  # type: ignore[return-value]
+        return catalogue.eids[rows].tolist()  # type: ignore[no-any-return]
+    return catalogue.session_frame["eid"].gather(rows).to_list()
 
 
 def _completed(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
