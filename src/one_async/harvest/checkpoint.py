@@ -24,6 +24,7 @@ class Checkpoint:
     done: set[Job] = field(default_factory=set)
     vanished: list[int] = field(default_factory=list)
     publishing: dict[str, Any] | None = None
+    finished: dict[str, Any] | None = None  # the report, until the other endpoints are finished, too
     resumed: bool = False
 
     @property
@@ -53,7 +54,7 @@ class Checkpoint:
             self.count, self.size = state["count"], state["size"]
             self.done = jobs_of(state["done"])
             self.vanished = [int(id) for id in state["vanished"]]
-            self.publishing = state["publishing"]
+            self.publishing, self.finished = state["publishing"], state["finished"]
             self.resumed = True
             return
         self.clear()
@@ -67,8 +68,16 @@ class Checkpoint:
             "done": [(job.kind, str(job.low), str(job.high)) for job in sorted(self.done)],
             "vanished": [str(id) for id in self.vanished],
             "publishing": self.publishing,
+            "finished": self.finished,
         }
         self.place.put(self.name, json.dumps(state).encode(), sure=False)
+
+    def finish(self, report: dict[str, Any]) -> None:
+        """Remember that all is done, and forget how."""
+        self.done, self.vanished, self.publishing, self.finished = set(), [], None, report
+        self.save()
+        for name in self.parts():
+            self.place.delete(name)
 
     def clear(self) -> None:
         """Forget all of it; the state last, so that a kill in between leaves nothing that is believed."""

@@ -49,7 +49,7 @@ def publish(place: Place, plan: Plan, checkpoint: Checkpoint, report: EndpointRe
         _into_delta(place, plan, checkpoint, report, merge)
     else:
         _into_parquet(place, plan, checkpoint, report, merge)
-    checkpoint.clear()
+    checkpoint.finish(report.model_dump(mode="json"))
     for name in place.names(f"{checkpoint.folder}/older"):
         place.delete(name)
 

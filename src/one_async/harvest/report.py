@@ -29,6 +29,7 @@ class EndpointReport(BaseModel):
     throttled: int = Field(default=0, description="requests that were answered 429")
     seconds: float = 0.0
     complete: bool = False
+    finished: bool = Field(default=False, description="whether reading on would bring nothing more")
     missing: list[str] = Field(default_factory=list, description="what could not be had, and why")
     notes: list[str] = Field(default_factory=list, description="what a reader of the data should know")
     resumed: bool = False

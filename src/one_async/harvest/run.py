@@ -94,6 +94,10 @@ async def keep(
     if to is not None:
         place = await anyio.to_thread.run_sync(place_of, to, storage_options)
         await anyio.to_thread.run_sync(save_report, place, report)
+        # What is unfinished keeps its checkpoint, for a run that goes on.
+        for entry in report.endpoints.values():
+            if entry.finished:
+                await anyio.to_thread.run_sync(Checkpoint(place, entry.endpoint, "").clear)
 
 
 def checked(
@@ -170,6 +174,9 @@ class _Run:
                 total = whole if older else None
         checkpoint = Checkpoint(place, whole.endpoint, whole.signature(self.since))
         await anyio.to_thread.run_sync(checkpoint.open, self.resume)
+        if checkpoint.finished is not None:
+            _say_again(report, checkpoint.finished)
+            return
         if checkpoint.publishing is None:
 
             def reader(plan: Plan, total: Plan | None, older: Sequence[str]) -> Reader:
@@ -190,10 +197,16 @@ class _Run:
             checkpoint.publishing = {"report": report.model_dump(mode="json"), "merge": bool(older)}
             await anyio.to_thread.run_sync(checkpoint.save)
         else:
-            for name, value in EndpointReport(**checkpoint.publishing["report"]):
-                setattr(report, name, value)
-            report.resumed = True
+            _say_again(report, checkpoint.publishing["report"])
+        report.finished = True
         await anyio.to_thread.run_sync(publish, place, whole, checkpoint, report, self.format)
+
+
+def _say_again(report: EndpointReport, stored: Mapping[str, Any]) -> None:
+    """Take over what a report said in an interrupted run."""
+    for name, value in EndpointReport.model_validate(stored):
+        setattr(report, name, value)
+    report.resumed = True
 
 
 def _since(whole: Plan, stamp: str, since: str) -> Plan:
