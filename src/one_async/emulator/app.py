@@ -24,14 +24,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from .content import World
-from .datafiles import data_file
 from .faults import Faults, misbehave
 from .models import MODELS
-from .routes import find_route
+from .query import Answer
 from .store import Store
-from .views import DEFAULT_LIMIT, NOT_FOUND, PAGE, Answer, Exchange, html
+from .views import DEFAULT_LIMIT, NOT_FOUND, Exchange, data_file, find_route, page_of
 
-__all__ = ["App", "Logged"]
+__all__ = ["App", "Logged", "RequestLog"]
 
 HOSTS = {"alyx.test", "127.0.0.1", "localhost", "::1"}
 LONGEST_REQUEST_LINE = 4094
@@ -49,6 +48,18 @@ class Logged:
     time: float
 
 
+class RequestLog(list[Logged]):
+    """The requests that an emulator received, oldest first."""
+
+    def count(self, path_prefix: str = "/", method: str | None = None) -> int:  # type: ignore[override]
+        """Count the requests whose path begins so."""
+        return sum(r.path.startswith(path_prefix) and method in (None, r.method) for r in self)
+
+    def reset(self) -> None:
+        """Forget all requests."""
+        self.clear()
+
+
 @dataclass
 class App:
     """Serve a world; every option may be changed while it runs.
@@ -59,7 +70,7 @@ class App:
     """
 
     world: World
-    database: Path | None = None
+    database: Path | str | None = None
     latency: float = 0.0
     file_latency: float = 0.0
     throttle: int | None = None
@@ -67,7 +78,7 @@ class App:
     unstable_paging: int | None = None
     token_seed: str = field(default_factory=partial(secrets.token_hex, 8))
     clock: Callable[[], float] = time.monotonic
-    requests: list[Logged] = field(default_factory=list)
+    requests: RequestLog = field(default_factory=RequestLog)
     faults: Faults = field(default_factory=Faults)
     files: dict[str, bytes | None] = field(default_factory=dict)
 
@@ -88,7 +99,10 @@ class App:
         return hashlib.sha1(f"{self.token_seed}:{user}".encode()).hexdigest()
 
     def touch_tables(self, date_created: str | None = None, cache_zip: bytes | None = None) -> None:
-        """Publish newer cache tables: another date (``YYYY-MM-DD HH:MM``), other bytes, or both."""
+        """Publish newer cache tables: another date (``YYYY-MM-DD HH:MM``), other bytes, or both.
+
+        A date alone changes what ``/cache/info`` says; the ``cache_info.json`` inside the archive keeps its own.
+        """
         self._date_created = date_created or self._date_created
         self._zip = cache_zip or self._zip
 
@@ -96,45 +110,34 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or misbehave as the faults ask for."""
-        request = Request(scope, receive)
-        path = scope["path"]
+        request, path = Request(scope, receive), scope["path"]
         rule = self.faults.matching(request.method, path)
         if rule is not None and rule.call is not None:
             rule.call()
-        is_file = path.startswith("/data/")
-        if self.latency or (is_file and self.file_latency):
-            await anyio.sleep(self.latency + (self.file_latency if is_file else 0))
+        latency = self.latency + (self.file_latency if path.startswith("/data/") else 0)
+        if latency:
+            await anyio.sleep(latency)
         response, user = await self._respond(request, ignore_range=rule is not None and rule.ignore_range)
-        record = Logged(
-            request.method,
-            path,
-            scope["query_string"].decode("latin-1"),
-            user,
-            response.status_code,
-            time.time(),
-        )
-        self.requests.append(record)
-        await misbehave(rule, response, scope, receive, send)
+        query = scope["query_string"].decode("latin-1")
+        self.requests.append(Logged(request.method, path, query, user, response.status_code, time.time()))
+        await misbehave(rule, response, scope, send)
 
     async def _respond(self, request: Request, ignore_range: bool) -> tuple[Response, str | None]:
-        scope = request.scope
-        path = scope["path"]
-        target = (scope.get("raw_path") or path.encode()) + b"?" + scope["query_string"]
+        path = request.scope["path"]
+        target = (request.scope.get("raw_path") or path.encode()) + b"?" + request.scope["query_string"]
         if len(request.method) + len(target) + len("  HTTP/1.1") > LONGEST_REQUEST_LINE + 1:
-            return html(414, PAGE.format(title="Request-URI Too Large", text="")), None
+            return page_of(414, "Request-URI Too Large"), None
         if urlsplit(f"//{request.headers.get('host', '')}").hostname not in HOSTS:
-            return html(400, PAGE.format(title="Bad Request (400)", text="")), None
+            return page_of(400, "Bad Request (400)"), None
         if path.startswith("/data/"):
             name = path.removeprefix("/data/")
             body = self.files[name] if name in self.files else self.read_file(name)
             return data_file(request, body, ignore_range), None
+        if path == "/cache/info":
+            return Response(b"", 301, {"location": f"{path}/"}, media_type="text/html"), None
         route, key = find_route(path)
         if route is None:
-            if path in ("/cache/info", "/docs"):
-                return Response(
-                    b"", 301, {"location": f"{path}/", "content-type": "text/html; charset=utf-8"}
-                ), None
-            return html(404, NOT_FOUND), None
+            return page_of(404, "Not Found", NOT_FOUND), None
         exchange = Exchange(self, request, route, key)
         return await exchange.answer(), exchange.user
 

@@ -42,33 +42,19 @@ def recorded(folder: Path) -> World:
     The bytes of its data files are made by the rule that the recordings state, so none are stored.
     """
     folder = Path(folder)
-    records_dir = folder / "records" if (folder / "records").is_dir() else folder
-    root = records_dir.parent
-    records = {
-        path.stem: json.loads(path.read_text("utf-8"))
-        for path in sorted(records_dir.glob("*.json"))
-        if path.stem != "_unserved"
-    }
-    unserved = json.loads((records_dir / "_unserved.json").read_text("utf-8"))
-    listed = json.loads((root / "files" / "files.json").read_text("utf-8"))
+    named = folder / "records" if (folder / "records").is_dir() else folder
+    records = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(named.glob("*.json"))}
+    unserved = records.pop("_unserved")
+    listed = json.loads((named.parent / "files" / "files.json").read_text("utf-8"))
     files = {entry["url_path"].lstrip("/"): entry for entry in listed}
-    zip_path = root / "cache" / "cache.zip"
-
-    @cache
-    def cache_zip() -> bytes:
-        return zip_path.read_bytes()
-
-    def read_file(path: str) -> bytes | None:
-        return made_by_rule(files[path]) if path in files else None
-
     return World(
         name="alyx_small",
         now=datetime(2025, 1, 15, 12, 0),
         records=records,
         unserved=unserved,
         passwords={user["username"]: user["password"] for user in unserved["users"]},
-        read_file=read_file,
-        cache_zip=cache_zip,
+        read_file=lambda path: made_by_rule(files[path]) if path in files else None,
+        cache_zip=cache((named.parent / "cache" / "cache.zip").read_bytes),
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 
 __all__ = ["CutShort", "Faults", "Rule", "misbehave"]
 
@@ -65,44 +65,34 @@ class Rule:
         return True
 
 
-class Faults:
+class Faults(list[Rule]):
     """The rules in force, first match first; they may be changed while the server runs."""
 
-    def __init__(self) -> None:
-        self._rules: list[Rule] = []
-        self._lock = threading.Lock()
-
-    def add(self, path: str = "/", **kind: object) -> Rule:
+    def add(self, path: str = "/", **kind: Any) -> Rule:
         """Add a rule (see `Rule`); its ``hits`` tells how often it was used."""
-        rule = Rule(path, **kind)  # type: ignore[arg-type]
-        with self._lock:
-            self._rules.append(rule)
+        rule = Rule(path, **kind)
+        self.append(rule)
         return rule
-
-    def clear(self) -> None:
-        """Forget every rule."""
-        with self._lock:
-            self._rules.clear()
 
     def matching(self, method: str, path: str) -> Rule | None:
         """Find the rule that a request falls under."""
-        with self._lock:
-            return next((rule for rule in self._rules if rule.takes(method, path)), None)
+        return next((rule for rule in list(self) if rule.takes(method, path)), None)
 
 
-PAGE = "<!doctype html><html><head><title>500 Internal Server Error</title></head><body></body></html>"
+PAGE = b"<!doctype html><html><head><title>500 Internal Server Error</title></head><body></body></html>"
 
 
 def spoiled(rule: Rule, response: Response) -> Response:
     """Replace or damage an answer as a rule says."""
-    body = bytes(response.body)
+    status, media = rule.status or response.status_code, "application/json"
+    body = (
+        bytes(response.body)
+        if rule.status is None
+        else f'{{"detail":"Fault","status_code":{status}}}'.encode()
+    )
     if rule.html:
-        return Response(PAGE, rule.status or 200, {"content-type": "text/html; charset=utf-8"})
-    if rule.status is not None:
-        text = rule.body if rule.body is not None else f'{{"detail":"Fault","status_code":{rule.status}}}'
-        headers = {"content-type": "application/json", **rule.headers}
-        return Response(text, rule.status, headers)
-    if rule.body is not None:
+        status, body, media = rule.status or 200, PAGE, "text/html; charset=utf-8"
+    elif rule.body is not None:
         body = rule.body.encode() if isinstance(rule.body, str) else rule.body
     if rule.broken:
         body = body[: len(body) // 2]
@@ -111,28 +101,26 @@ def spoiled(rule: Rule, response: Response) -> Response:
     if rule.corrupt is not None and body:
         at = rule.corrupt % len(body)
         body = body[:at] + bytes([body[at] ^ 0xFF]) + body[at + 1 :]
-    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    return Response(body, response.status_code, {**headers, **rule.headers})
+    replaced = rule.html or rule.status is not None
+    headers = {"content-type": media} if replaced else dict(response.headers)
+    headers.pop("content-length", None)
+    return Response(body, status, {**headers, **rule.headers})
 
 
-async def misbehave(
-    rule: Rule | None, response: Response, scope: Scope, receive: Receive, send: Send
-) -> None:
+async def misbehave(rule: Rule | None, response: Response, scope: Scope, send: Send) -> None:
     """Send an answer, spoiled as a rule says."""
+    cut = rule is not None and (rule.cut or rule.truncate > 0)
     if rule is not None:
         if rule.hang:
             await (anyio.sleep_forever() if math.isinf(rule.hang) else anyio.sleep(rule.hang))
         if rule.drop:
             raise CutShort
         response = spoiled(rule, response)
-    body = bytes(response.body)
-    if scope["method"] == "HEAD":
-        body = b""
-    cut = rule is not None and (rule.cut or rule.truncate > 0)
-    kept = len(body) // 2 if rule is not None and rule.cut else len(body) - (rule.truncate if rule else 0)
-    await send(
-        {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
-    )
-    await send({"type": "http.response.body", "body": body[:kept] if cut else body, "more_body": cut})
+    body = b"" if scope["method"] == "HEAD" else bytes(response.body)
+    if rule is not None and cut:
+        body = body[: len(body) // 2 if rule.cut else -rule.truncate]
+    start = {"status": response.status_code, "headers": response.raw_headers}
+    await send({"type": "http.response.start", **start})
+    await send({"type": "http.response.body", "body": body, "more_body": cut})
     if cut:
         raise CutShort

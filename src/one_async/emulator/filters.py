@@ -10,20 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from .models import CHOICES, MODELS, Filter
-from .query import Failed, Query, Scope
+from .query import Answer, Failed, Query, Scope
 
-__all__ = ["Exists", "Given", "Refused", "compile_query"]
+__all__ = ["Exists", "Given", "compile_query"]
 
 Exists = Callable[[str, Any], bool]
 Given = Mapping[str, str]
-
-
-class Refused(Exception):
-    """400: values that a typed filter does not take; ``messages`` maps each query key to its complaints."""
-
-    def __init__(self, messages: dict[str, list[str]]) -> None:
-        super().__init__(messages)
-        self.messages = messages
 
 
 # ---- values ----
@@ -164,9 +156,7 @@ def apply(query: Query, rule: Filter, value: Any, given: Given) -> None:
     """Add what a rule asks for."""
     if rule.type == "pairs":
         prefix = "".join(f"{path}__" for path in rule.lookups)
-        lookups = {
-            f"{path[: path.startswith('~')]}{prefix}{path.removeprefix('~')}": v for path, v in value.items()
-        }
+        lookups = {f"{prefix}{path}": item for path, item in value.items()}
     else:
         lookups = {path: argument(word, value, given) for path, word in rule.lookups.items()}
     if rule.mode in SPECIAL:
@@ -175,17 +165,17 @@ def apply(query: Query, rule: Filter, value: Any, given: Given) -> None:
         query.within(lookups, wanted=bool(value), all_of=len(value) if rule.mode == "all" else 0)
     else:
         scope: Scope = {}
-        excluded = {path[1:]: item for path, item in lookups.items() if path.startswith("~")}
-        if excluded:
-            query.within(excluded, wanted=False)
         for path, item in lookups.items():
             if not path.startswith("~"):
                 query.lookup(path, item, scope)
+        excluded = {path[1:]: item for path, item in lookups.items() if path.startswith("~")}
+        if excluded:
+            query.within(excluded, wanted=False)
         query.distinct |= rule.mode == "distinct"
 
 
 def compile_query(endpoint: str, given: Given, exists: Exists) -> Query:
-    """Turn query parameters into a query; Refused where Alyx says 400, Failed where it says 500.
+    """Turn query parameters into a query; Answer where Alyx says 400, Failed where it says 500.
 
     ``exists("model.field", value)`` tells whether there is such a row: foreign keys must point at something.
     """
@@ -196,7 +186,7 @@ def compile_query(endpoint: str, given: Given, exists: Exists) -> Query:
     active = [(rule, given[rule.key]) for rule in query.model.filters if given.get(rule.key)]
     complaints = {rule.key: complaint(rule.type, text, exists) for rule, text in active}
     if any(complaints.values()):
-        raise Refused({key: [text] for key, text in complaints.items() if text})
+        raise Answer(400, {key: [text] for key, text in complaints.items() if text})
     arguments = {word[1:] for rule, _ in active for word in rule.lookups.values() if word.startswith("$")}
     for rule, text in active:
         value = read(rule.type, text)

@@ -45,6 +45,7 @@ class Model:
     singular: str
     key: str
     order: list[str]
+    more: str
     plain: bool
     fields: dict[str, Field] = field(default_factory=dict)
     rules: list[Filter] = field(default_factory=list)
@@ -93,7 +94,7 @@ def read_models(text: str) -> dict[str, Model]:
             said = dict(word.split("=") for word in words[2:] if "=" in word)
             order = said["order"].split(",") if "order" in said else []
             model = models[words[0]] = Model(
-                words[0], words[1], said.get("key", "id"), order, "plain" in words
+                words[0], words[1], said.get("key", "id"), order, said.get("more", ""), "plain" in words
             )
         elif first == "choices":
             pairs = (item.strip().split("=") for item in " ".join(words[1:]).split(","))

@@ -16,13 +16,26 @@ from typing import Any
 
 from .models import MODELS, Field, Model, table_name
 
-__all__ = ["Failed", "Query", "Scope"]
+__all__ = ["Answer", "Failed", "Query", "Scope"]
 
 Scope = dict[str, str]
 
 
-class Failed(Exception):
+class Answer(Exception):
+    """Ends a request early: a status, an error body and more headers."""
+
+    def __init__(self, status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, body)
+        self.status = status
+        self.body = body if "status_code" in body else {**body, "status_code": status}
+        self.headers = dict(headers or {})
+
+
+class Failed(Answer):
     """500: what Alyx says when its own code or the database stumbles over a value."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(500, {"status_code": 500, "detail": text})
 
 
 @dataclass(frozen=True)
@@ -137,15 +150,15 @@ TEXT = {"contains": "{}", "startswith": r"\A{}", "endswith": r"{}\Z"}
 TEXT |= {"iexact": r"(?i)\A{}\Z", **{f"i{name}": f"(?i){pattern}" for name, pattern in TEXT.items()}}
 REGEX = {"regex": "", "iregex": "(?i)"}
 # Where each part of a date stands in ISO 8601
-PARTS = {
-    "year": (1, 4),
-    "month": (6, 2),
-    "day": (9, 2),
-    "hour": (12, 2),
-    "minute": (15, 2),
-    "second": (18, 2),
-}
+PARTS = {"year": (1, 4), "month": (6, 2), "day": (9, 2)}
 LOOKUPS = {"exact", "in", "range", "isnull", "date", "has_key", *COMPARE, *TEXT, *REGEX, *PARTS}
+NUMBERS = {"int", "float", "bool", "qc", "provenance", "status"}
+NUMBERS_ONLY = "Field 'id' expected a number but got {!r}."
+COMPLAINTS = {
+    "uuid": "['“{}” is not a valid UUID.']",
+    "date": "['“{}” value has an invalid date format. It must be in YYYY-MM-DD format.']",
+    "time": "['“{}” value has an invalid format. It must be in YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ] format.']",
+}
 
 
 def convert(kind: str, value: Any) -> Any:
@@ -164,15 +177,6 @@ def convert(kind: str, value: Any) -> Any:
         return float(value) if kind in NUMBERS else str(value)
     except (TypeError, ValueError):
         raise Failed(COMPLAINTS.get(kind, NUMBERS_ONLY).format(value)) from None
-
-
-NUMBERS = {"int", "float", "bool", "qc", "provenance", "status"}
-NUMBERS_ONLY = "Field 'id' expected a number but got {!r}."
-COMPLAINTS = {
-    "uuid": "['“{}” is not a valid UUID.']",
-    "date": "['“{}” value has an invalid date format. It must be in YYYY-MM-DD format.']",
-    "time": "['“{}” value has an invalid format. It must be in YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ] format.']",
-}
 
 
 def condition(place: Place, value: Any) -> tuple[Any, ...]:

@@ -27,19 +27,8 @@ __all__ = ["HOST", "Store"]
 HOST = "https://alyx.test"
 CHUNK = 2000
 KEPT_QUERIES = 256
+LARGE = 20_000
 Pairs = Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
-# What no endpoint shows about rows that an endpoint has, by its name among the unserved
-COMPLETED = {
-    "users": "users",
-    "labs": "labs",
-    "locations": "locations",
-    "projects": "projects",
-    "data_repositories": "data-repository",
-    "water_types": "water-type",
-    "subjects": "subjects",
-    "brain_region_tree": "brain-regions",
-    "datasets_of_other_objects": "datasets",
-}
 CONTENT_TYPES = ("actions.session", "actions.surgery", "subjects.subject", "data.dataset", "data.tag")
 
 
@@ -64,44 +53,27 @@ def plain(value: Any) -> Any:
 def column_value(column: Field, record: Mapping[str, Any]) -> Any:
     """Take a column's value from a record."""
     value = record.get(column.source)
-    if value is None:
+    if value is None or (value == "" and column.kind == ">"):
         return None
-    if column.target == "json":
-        return dumps(value)
     if column.target in CHOICES:
         return CHOICES[column.target].get(value, value)
-    if column.kind == ">" and value == "":
-        return None
-    if isinstance(value, str) and not value.startswith(HOST):
-        return value
-    value = plain(value)
-    return dumps(value) if isinstance(value, dict | list) else value
-
-
-def paired(model: Model, rows: Iterable[Mapping[str, Any]], details: Mapping[str, Any]) -> Pairs:
-    """Bring each row of a list together with its detail; a stack, listed for each of its slices, comes once."""
-    seen: set[str] = set()
-    for row in rows:
-        key = key_of(model, row) or ""
-        if model.name != "imaging-stack" or key not in seen:
-            yield row, details.get(key)
-        if model.name == "imaging-stack":
-            seen.add(key)
+    value = value if column.target == "json" else plain(value)
+    return dumps(value) if column.target == "json" or isinstance(value, dict | list) else value
 
 
 class Store:
     """All rows of a world; every method may be called from any thread."""
 
-    def __init__(self, world: World, database: Path | None = None) -> None:
+    def __init__(self, world: World, database: Path | str | None = None) -> None:
         self._lock = threading.RLock()
+        self._running = False
         self._pages: OrderedDict[tuple[Any, ...], array[int]] = OrderedDict()
         self._extra: dict[str, dict[str, Mapping[str, Any]]] = {}
         fresh = database is None or not Path(database).exists()
         self._db = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
         self._db.create_function("regexp", 2, regexp, deterministic=True)
-        for name, endpoint in COMPLETED.items():
-            key = MODELS[endpoint].key
-            self._extra[endpoint] = {str(row[key]): row for row in world.unserved.get(name, ())}
+        for model in MODELS.values():
+            self._extra[model.name] = {str(row[model.key]): row for row in world.unserved.get(model.more, ())}
         if fresh:
             self._create()
             self._load(world)
@@ -114,23 +86,38 @@ class Store:
     # ---- reading ----
 
     def rows(self, endpoint: str, given: Given) -> array[int]:
-        """Give the numbers of the rows that a query finds, in order; Refused or Failed if it is bad."""
-        known = {rule.key for rule in MODELS[endpoint].filters}
-        given = {name: value for name, value in given.items() if value and name in known}
-        key = (endpoint, *sorted(given.items()))
+        """Give the numbers of the rows that a query finds, in order; Answer where Alyx refuses it."""
+        key = self._key(endpoint, given)
         with self._lock:
             if key in self._pages:
                 self._pages.move_to_end(key)
                 return self._pages[key]
-            query = compile_query(endpoint, given, self.exists)
+            self._running = True
             try:
+                query = compile_query(endpoint, given, self.exists)
                 found = array("q", (row for (row,) in self._db.execute(query.sql(), query.params)))
             except sqlite3.Error as error:
                 raise Failed(str(error)) from None
+            finally:
+                self._running = False
             self._pages[key] = found
             if len(self._pages) > KEPT_QUERIES:
                 self._pages.popitem(last=False)
             return found
+
+    def _key(self, endpoint: str, given: Given) -> tuple[Any, ...]:
+        filters = {rule.key: given[rule.key] for rule in MODELS[endpoint].filters if given.get(rule.key)}
+        return (endpoint, *sorted(filters.items()))
+
+    def slow(self, endpoint: str, given: Given | None) -> bool:
+        """Tell whether an answer (None: of one record) has to wait for a new query of a large table."""
+        if self._running or given is None or self._key(endpoint, given) in self._pages:
+            return self._running
+        return self._newest(endpoint) > LARGE
+
+    def _newest(self, endpoint: str) -> int:
+        sql = f"SELECT coalesce(max(row), 0) FROM {table_name(endpoint, 'text')}"
+        return int(self._db.execute(sql).fetchone()[0])
 
     def texts(self, endpoint: str, rows: Sequence[int]) -> list[str]:
         """Give the JSON of some rows of a list, in the order asked for."""
@@ -149,22 +136,22 @@ class Store:
 
     def detail(self, endpoint: str, key: str) -> str | None:
         """Give the JSON of one record, None if there is none."""
-        sql = f"SELECT coalesce(detail, list) FROM {table_name(endpoint, 'text')} WHERE key = ?"
+        found = self._find(endpoint, key)
+        return None if found is None else found[2] or found[1]
+
+    def _find(self, endpoint: str, key: str) -> tuple[int, str, str | None] | None:
+        sql = f"SELECT row, list, detail FROM {table_name(endpoint, 'text')} WHERE key = ?"
         with self._lock:
-            found = self._db.execute(sql, (key,)).fetchone()
-        return None if found is None else str(found[0])
+            found: tuple[int, str, str | None] | None = self._db.execute(sql, (key,)).fetchone()
+        return found
 
     def exists(self, field: str, value: Any) -> bool:
         """Tell whether a row has a value of a field, said as ``model.field``."""
         name, _, column = field.partition(".")
         wanted = int(value) if str(value).isdigit() else value
         sql = f'SELECT 1 FROM {table_name(name)} WHERE "{column}" = ?'
-        return bool(self.select(sql, wanted))
-
-    def select(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
-        """Run a query of the server's own, such as that behind water requirements."""
         with self._lock:
-            return self._db.execute(sql, params).fetchall()
+            return self._db.execute(sql, (wanted,)).fetchone() is not None
 
     # ---- writing ----
 
@@ -177,19 +164,15 @@ class Store:
     def delete(self, endpoint: str, key: str) -> None:
         """Remove a record; nothing happens if it is not there."""
         with self._lock:
-            found = self._db.execute(
-                f"SELECT row FROM {table_name(endpoint, 'text')} WHERE key = ?",
-                (key,),
-            ).fetchone()
+            found = self._find(endpoint, key)
             if found is not None:
                 self._remove(MODELS[endpoint], found[0])
             self._pages.clear()
 
     def update(self, endpoint: str, key: str, **changes: Any) -> None:
         """Change fields of a record, in its list row and in its detail; KeyError if it is not there."""
-        sql = f"SELECT row, list, detail FROM {table_name(endpoint, 'text')} WHERE key = ?"
         with self._lock:
-            found = self._db.execute(sql, (key,)).fetchone()
+            found = self._find(endpoint, key)
             if found is None:
                 raise KeyError(key)
             number, row, detail = found[0], json.loads(found[1]), json.loads(found[2] or found[1])
@@ -224,12 +207,14 @@ class Store:
         for label in CONTENT_TYPES:
             app, name = label.split(".")
             self._write(MODELS["content-types"], [({"label": label, "app_label": app, "model": name}, None)])
-        for name, rows in world.unserved.items():
-            if name in MODELS and name not in COMPLETED:
-                self._write(MODELS[name], ((row, None) for row in rows))
+        for name in MODELS.keys() & world.unserved.keys() - world.records.keys():
+            self._write(MODELS[name], ((row, None) for row in world.unserved[name]))
         for endpoint, held in world.records.items():
-            details = held.get("detail") or {}
-            self._write(MODELS[endpoint], paired(MODELS[endpoint], held["list"], details))
+            model, details, rows = MODELS[endpoint], held.get("detail") or {}, held["list"]
+            if endpoint == "imaging-stack":
+                # Listed once for each of its slices, a stack is one record all the same
+                rows = list({row["id"]: row for row in rows}.values())
+            self._write(model, ((row, details.get(key_of(model, row) or "")) for row in rows))
         self._db.execute("COMMIT")
         self._db.execute("ANALYZE")
 
@@ -237,7 +222,7 @@ class Store:
         """Write records; ``number``: the first one's row, if it takes the place of an older one."""
         name, links = model.name, model.links
         if number is None:
-            [(number,)] = self.select(f"SELECT coalesce(max(row), 0) + 1 FROM {table_name(name, 'text')}")
+            number = self._newest(name) + 1
         marks = ", ".join("?" * (len(model.columns) + 1))
         numbered = enumerate(pairs, number)
         while chunk := list(islice(numbered, CHUNK)):

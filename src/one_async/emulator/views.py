@@ -1,4 +1,4 @@
-"""What a view of Alyx does with a request, in the order in which it does it."""
+"""What a view of Alyx does with a request, in the order in which it does it; and what the data server does."""
 
 from __future__ import annotations
 
@@ -6,52 +6,87 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .filters import Refused
 from .models import MODELS
-from .options import description
-from .query import Failed
-from .routes import Route, schema
+from .query import Answer, Failed
 from .store import HOST, dumps
-from .water import requirement
 
 if TYPE_CHECKING:
     from .app import App
 
-__all__ = ["DEFAULT_LIMIT", "NOT_FOUND", "PAGE", "Answer", "Exchange", "html"]
+__all__ = ["DEFAULT_LIMIT", "NOT_FOUND", "Exchange", "data_file", "find_route", "page_of"]
 
 DATA_HOST = "https://data.test"
 DEFAULT_LIMIT, MAX_LIMIT = 250, 1000
-OPEN = {"/api/schema", "/docs/", "/check-protected", "/sync-file-status", "/register-file", "/new-download"}
-BROKEN_OPTIONS = {"/sessions", "/datasets", "/trajectories", "/tasks"}
-JSON, HTML = "application/json", "text/html"
-OPENAPI = "application/vnd.oai.openapi"
-SCHEMA_TYPES = (OPENAPI, "application/yaml", f"{OPENAPI}+json", JSON)
+OPEN = {"/api/schema", "/check-protected", "/sync-file-status", "/register-file", "/new-download"}
+JSON, HTML, ZIP = "application/json", "text/html", "application/zip"
+SCHEMA_TYPES = ("application/vnd.oai.openapi", "application/yaml", "application/vnd.oai.openapi+json", JSON)
 PAGE = (
     '\n<!doctype html>\n<html lang="en">\n<head>\n  <title>{title}</title>\n</head>\n'
     "<body>\n  <h1>{title}</h1><p>{text}</p>\n</body>\n</html>\n"
 )
-NOT_FOUND = PAGE.format(title="Not Found", text="The requested resource was not found on this server.")
+NOT_FOUND = "The requested resource was not found on this server."
 
 
-class Answer(Exception):
-    """Ends a request early with an error body."""
-
-    def __init__(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        super().__init__(status, body)
-        self.status = status
-        self.body = body if "status_code" in body else {**body, "status_code": status}
-        self.headers = headers or {}
+def page_of(status: int, title: str, text: str = "") -> Response:
+    """Answer with a page for people."""
+    return Response(PAGE.format(title=title, text=text), status, media_type=HTML)
 
 
-def html(status: int, text: str) -> Response:
-    """Answer with a page."""
-    return Response(text, status, {"content-type": "text/html; charset=utf-8"})
+# ---- addresses ----
+
+
+@dataclass(frozen=True)
+class Route:
+    """One address that Alyx documents, and the methods that it takes."""
+
+    path: str
+    endpoint: str
+    allow: str
+    pattern: re.Pattern[str]
+
+
+KEYS = {"id": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+", "tag": r"\w+"}
+
+
+@cache
+def schema() -> bytes:
+    """Give the OpenAPI document of Alyx 3.6.1 as it was served."""
+    return files(__package__).joinpath("openapi.json").read_bytes()
+
+
+@cache
+def routes() -> list[Route]:
+    """Read the addresses from the OpenAPI document (which leaves out the tables of a tag)."""
+    found = []
+    for path, methods in (json.loads(schema())["paths"] | {"/cache/info/{tag}/": {"get": {}}}).items():
+        allowed = [name.upper() for name in ("get", "post", "put", "patch", "delete") if name in methods]
+        allowed += ["HEAD", "OPTIONS"] if "get" in methods else ["OPTIONS"]
+        fixed, _, name = path.partition("{")
+        name, _, end = name.partition("}")
+        pattern = re.escape(fixed) + (f"(?P<key>{KEYS.get(name, '[^/]+')})" if name else "") + end
+        found.append(Route(path, path.split("/")[1], ", ".join(allowed), re.compile(pattern)))
+    return found
+
+
+def find_route(path: str) -> tuple[Route | None, str]:
+    """Find the route of a path and the key in it."""
+    for route in routes():
+        match = route.pattern.fullmatch(path)
+        if match:
+            return route, match.groupdict().get("key", "")
+    return None, ""
+
+
+# ---- views ----
 
 
 @dataclass
@@ -63,87 +98,80 @@ class Exchange:
     route: Route
     key: str
     user: str | None = None
-    media: str = JSON
+    media: str = ""
 
     async def answer(self) -> Response:
         """Answer the request."""
-        login = self.route.path == "/auth-token"
-        vary = "Cookie" if login else "Accept, Cookie"
-        headers: dict[str, str] = {}
-        status = 200
+        status, headers, body = 200, {}, ""
         try:
-            try:
-                self.media = self.negotiate()
-            except Answer:
-                vary = "Accept"
-                raise
-            self.admit(login)
+            self.media = self.negotiate()
+            self.admit()
             body = await self.handle()
-            if isinstance(body, Response):
-                body.headers.update({"vary": vary, "allow": self.route.allow})
-                return body
         except Answer as error:
-            status, body, headers = error.status, dumps(error.body), error.headers
-        except Refused as error:
-            status, body = 400, dumps({**error.messages, "status_code": 400})
-        except Failed as error:
-            status, body = 500, dumps({"status_code": 500, "detail": str(error)})
+            status, headers, body = error.status, error.headers, dumps(error.body)
+        vary = "Accept, Cookie" if self.media else "Accept"
+        headers |= {"vary": "Cookie" if self.route.path == "/auth-token" else vary, "allow": self.route.allow}
+        if isinstance(body, Response):
+            body.headers.update(headers)
+            return body
         if self.media == HTML:
             escaped = body.replace("&", "&amp;").replace("<", "&lt;")
-            return html(status, PAGE.format(title=self.route.endpoint, text=f"<pre>{escaped}</pre>"))
-        headers |= {"content-type": self.media, "vary": vary, "allow": self.route.allow}
-        return Response(body, status, headers)
+            return page_of(status, self.route.endpoint, f"<pre>{escaped}</pre>")
+        return Response(body, status, {"content-type": self.media or JSON, **headers})
 
     def negotiate(self) -> str:
         """Choose the media type of the answer; Answer 406 where none is acceptable."""
         accept = self.request.headers.get("accept") or "*/*"
         wanted = [part.split(";")[0].strip() for part in accept.split(",")]
-        offered: tuple[str, ...] = SCHEMA_TYPES if self.route.path == "/api/schema" else (JSON, HTML)
-        if "format" in self.request.query_params:
-            offered = tuple(kind for kind in offered if kind.endswith(self.request.query_params["format"]))
+        offered = SCHEMA_TYPES if self.route.path == "/api/schema" else (JSON, HTML)
+        asked = self.request.query_params.get("format", "")
         for kind in offered:
-            if any(want in ("*/*", kind, kind.split("/")[0] + "/*") for want in wanted):
+            if kind.endswith(asked) and any(w in ("*/*", kind, kind.split("/")[0] + "/*") for w in wanted):
                 return kind
         raise Answer(406, {"detail": "Could not satisfy the request Accept header."})
 
-    def admit(self, login: bool) -> None:
+    def admit(self) -> None:
         """Check token, rights, rate and method."""
         method = self.request.method
         self.user = self.app.user_of(self.request.headers.get("authorization"))
-        if not login and self.route.path not in OPEN:
+        if self.route.path not in OPEN | {"/auth-token"}:
             if self.user is None:
                 raise Answer(403, {"detail": "Authentication credentials were not provided."})
             if self.user in self.app.read_only and method != "GET":
                 raise Answer(403, {"detail": "You do not have permission to perform this action."})
-        if not login:
+        if self.route.path != "/auth-token":
             client = self.request.client
             self.app.count(self.user or (client.host if client else ""))
         if method not in self.route.allow.split(", "):
             raise Answer(405, {"detail": f'Method "{method}" not allowed.'})
 
-    async def handle(self) -> str | Response:
-        """Do what the view does."""
+    async def handle(self) -> Any:
+        """Do what the view does: give a text, or a whole response."""
         path, method = self.route.path, self.request.method
         if path == "/auth-token" and method == "POST":
-            return await self.login()
+            return self.login(await self.data())
         if method == "OPTIONS":
-            return self.options()
+            # A real Alyx describes its smaller views, and says this for the larger ones
+            raise Failed("'list' object has no attribute 'items'")
         if method not in ("GET", "HEAD"):
-            return await self.write()
+            # Records change through the store alone
+            await self.data()
+            raise Answer(405, {"detail": f'Method "{method}" not allowed.'})
         special: dict[str, Callable[[], str | Response]] = {
             "/api/schema": self.schema,
-            "/docs/": lambda: html(200, PAGE.format(title="Alyx", text="The schema is at /api/schema.")),
-            "/cache.zip": self.zip,
+            "/cache.zip": lambda: download(self.app.cache_zip(), ZIP, "cache.zip"),
             "/cache/info/": lambda: json.dumps(self.app.cache_info(), ensure_ascii=False),
             "/cache/info/{tag}/": self.tagged_info,
             "/check-protected": self.check_protected,
-            "/water-requirement/{nickname}": self.water,
             "/water-type/{name}": self.page,
-            "/sync-file-status": lambda: "[]",
         }
         if path in special:
             return special[path]()
-        return self.record() if self.key else self.page()
+        if self.route.endpoint not in MODELS:
+            return page_of(404, "Not Found", NOT_FOUND)
+        view = self.record if self.key else self.page
+        slow = self.app.store.slow(self.route.endpoint, None if self.key else self.given)
+        return await to_thread.run_sync(view) if slow else view()
 
     # ---- reading ----
 
@@ -152,16 +180,22 @@ class Exchange:
         """The address under which the client knows this server."""
         return f"{self.request.scope['scheme']}://{self.request.headers['host']}"
 
-    @property
-    def query(self) -> str:
-        """The query, still escaped."""
-        return str(self.request.scope["query_string"], "latin-1")
+    @cached_property
+    def query(self) -> dict[str, list[str]]:
+        """The query, each key with all its values."""
+        return parse_qs(str(self.request.scope["query_string"], "latin-1"), keep_blank_values=True)
+
+    @cached_property
+    def given(self) -> dict[str, str]:
+        """The query as filters read it: the last value of each key."""
+        return {name: values[-1] for name, values in self.query.items()}
 
     def localized(self, text: str) -> str:
         """Put this server's addresses where the world says alyx.test and data.test."""
         data = f"{self.base}/data" if self.app.data_url is None else self.app.data_url.rstrip("/")
-        text = text if data == DATA_HOST else text.replace(DATA_HOST, data)
-        return text if self.base == HOST else text.replace(HOST, self.base)
+        for address, ours in ((DATA_HOST, data), (HOST, self.base)):
+            text = text if ours == address else text.replace(address, ours)
+        return text
 
     def record(self) -> str:
         """Give one record; Answer 404 if there is none."""
@@ -173,50 +207,40 @@ class Exchange:
 
     def page(self) -> str:
         """Give one page of a list."""
-        endpoint, query = self.route.endpoint, self.query
+        endpoint = self.route.endpoint
         if self.request.method == "HEAD" and endpoint == "sessions":
             raise Failed("'NoneType' object is not iterable")
-        given = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
-        limit, offset = whole(given.get("limit"), MAX_LIMIT) or DEFAULT_LIMIT, whole(given.get("offset")) or 0
-        rows = self.app.store.rows(endpoint, given)
-        texts = self.app.store.texts(endpoint, self.app.pick(endpoint, rows, limit, offset))
+        limit = min(whole(self.given.get("limit", "")), MAX_LIMIT) or DEFAULT_LIMIT
+        offset = whole(self.given.get("offset", ""))
+        rows = self.app.store.rows(endpoint, self.given)
+        texts = ",".join(self.app.store.texts(endpoint, self.app.pick(endpoint, rows, limit, offset)))
+        if self.key:
+            return self.localized(f"[{texts}]")
         count = len(set(rows)) if endpoint == "imaging-stack" else len(rows)
         following = self.link(limit, offset + limit) if offset + limit < count else None
         previous = self.link(limit, offset - limit) if offset > 0 else None
-        head = f'{{"count":{count},"next":{dumps(following)},"previous":{dumps(previous)},"results":['
-        results = f"[{','.join(texts)}]" if self.key else ""
-        return self.localized(results or f"{head}{','.join(texts)}]}}")
+        head = f'{{"count":{count},"next":{dumps(following)},"previous":{dumps(previous)}'
+        return self.localized(f'{head},"results":[{texts}]}}')
 
     def link(self, limit: int, offset: int) -> str:
         """Write the address of another page: the same query, its keys sorted and escaped again."""
-        query: dict[str, Any] = parse_qs(self.query, keep_blank_values=True)
-        query["limit"] = [limit]
-        query["offset"] = [offset]
+        query: dict[str, Any] = {**self.query, "limit": limit, "offset": offset}
         if offset <= 0:
             del query["offset"]
         return f"{self.base}{self.request.scope['path']}?{urlencode(sorted(query.items()), doseq=True)}"
 
     def schema(self) -> Response:
-        """Give the OpenAPI document."""
-        suffix = "json" if self.media.endswith("json") else "yaml"
-        disposition = f'inline; filename="schema.{suffix}"'
-        # JSON is YAML too, so one text serves both
-        return Response(schema(), 200, {"content-type": self.media, "content-disposition": disposition})
-
-    def zip(self) -> Response:
-        """Give the cache tables."""
-        disposition = 'inline; filename="cache.zip"'
-        headers = {"content-type": "application/zip", "content-disposition": disposition}
-        return Response(self.app.cache_zip(), 200, headers)
+        """Give the OpenAPI document; JSON is YAML too, so one text serves both."""
+        return download(schema(), self.media, f"schema.{'json' if self.media.endswith('json') else 'yaml'}")
 
     def tagged_info(self) -> Response:
         """Answer for the tables of a tag: this server has none."""
         if not self.app.store.rows("tags", {"name": self.key}):
-            return html(404, f"Tag {self.key} not found")
+            return Response(f"Tag {self.key} not found", 404, media_type=HTML)
         raise Failed(f"[Errno 2] No such file or directory: 'tables/{self.key}/cache_info.json'")
 
     def check_protected(self) -> str:
-        """Tell whether any of some files is protected."""
+        """Tell whether any of some files of a session is protected."""
         query = self.request.query_params
         if "path" not in query:
             raise Failed("The path argument is required.")
@@ -224,41 +248,18 @@ class Exchange:
         if match is None:
             raise Failed(f"The path {query['path']} should be `nickname/YYYY-MM-DD/n/...")
         subject, date, number, collection = match.groups()
-        found = self.app.store.select(
-            "SELECT id FROM sessions WHERE subject = ? AND substr(start_time, 1, 10) = ? AND number = ?",
-            subject,
-            date,
-            int(number),
-        )
-        if not found:
+        session = {"subject": subject, "date_range": f"{date},{date}", "number": number}
+        if not self.app.store.rows("sessions", session):
             raise Failed(f"A base session for {subject} on {date} does not exist")
+        where = {"subject": subject, "date": date, "experiment_number": number, "protected": "True"}
+        rows = self.app.store.rows("datasets", {**where, "django": f"collection,{collection or ''}"})
+        protected = {json.loads(text)["name"] for text in self.app.store.texts("datasets", rows)}
         names = query.get("filenames", "").split(",")
-        sql = (
-            'SELECT d.name FROM datasets d JOIN "datasets.tags" l ON l.row = d.row'
-            " JOIN tags t ON t.name = l.value"
-            " WHERE d.session = ? AND coalesce(d.collection, '') = ? AND t.protected"
-        )
-        held = {name for (name,) in self.app.store.select(sql, found[0][0], collection or "")}
-        details = [{name: [{"": name in held}]} for name in names]
-        if held.intersection(names):
-            return dumps(
-                {"status_code": 403, "error": "One or more datasets is protected", "details": details}
-            )
-        return dumps({"status_code": 200, "details": details})
+        error = {"error": "One or more datasets is protected"} if protected.intersection(names) else {}
+        details = [{name: [{"": name in protected}]} for name in names]
+        return dumps({"status_code": 403 if error else 200, **error, "details": details})
 
-    def water(self) -> str:
-        """Give the water requirement of a subject, day by day."""
-        return dumps(
-            requirement(self.app.store, self.app.world.now, self.key, dict(self.request.query_params))
-        )
-
-    def options(self) -> str:
-        """Describe a view, where Alyx can."""
-        if self.route.path in BROKEN_OPTIONS:
-            raise Failed("'list' object has no attribute 'items'")
-        return dumps(description(self.route.path, json.loads(schema())))
-
-    # ---- writing ----
+    # ---- logging in ----
 
     async def data(self) -> Any:
         """Read the body: JSON or a form; Answer 415 for anything else."""
@@ -273,32 +274,46 @@ class Exchange:
             return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
         raise Answer(415, {"detail": f'Unsupported media type "{kind}" in request.'})
 
-    async def login(self) -> str:
+    def login(self, given: Any) -> str:
         """Exchange a name and a password for a token."""
-        given = await self.data()
         given = given if isinstance(given, dict) else {}
-        missing = {
-            name: ["This field is required."] for name in ("username", "password") if not given.get(name)
-        }
+        missing = [name for name in ("username", "password") if not given.get(name)]
         if missing:
-            raise Answer(400, missing)
+            raise Answer(400, {name: ["This field is required."] for name in missing})
         name = str(given["username"])
         if self.app.passwords.get(name) != given["password"]:
             raise Answer(400, {"non_field_errors": ["Unable to log in with provided credentials."]})
         return dumps({"token": self.app.token(name)})
 
-    async def write(self) -> str:
-        """Refuse what would change the world: its records change through the store alone."""
-        await self.data()
-        raise Answer(405, {"detail": f'Method "{self.request.method}" not allowed.'})
+
+def download(body: bytes, media: str, name: str) -> Response:
+    """Answer with a file for saving."""
+    return Response(body, 200, {"content-type": media, "content-disposition": f'inline; filename="{name}"'})
 
 
-def whole(text: str | None, most: int | None = None) -> int | None:
-    """Read a number that is not negative, up to a limit; None where it cannot be read."""
-    try:
-        number = int(text or "")
-    except ValueError:
-        return None
-    if number < 0:
-        return None
-    return min(number, most) if most else number
+def whole(text: str) -> int:
+    """Read a number that is not negative; 0 where it cannot be read."""
+    return int(text) if text.isdecimal() else 0
+
+
+# ---- the data server ----
+
+
+def data_file(request: Request, body: bytes | None, ignore_range: bool = False) -> Response:
+    """Answer a request for a file: 200, 206 with the part asked for (RFC 9110, section 14), 404, 405 or 416."""
+    if request.method not in ("GET", "HEAD"):
+        return Response("Method Not Allowed", 405, {"allow": "GET, HEAD"}, media_type="text/plain")
+    if body is None:
+        return Response("Not Found", 404, media_type="text/plain")
+    headers = {"accept-ranges": "bytes", "content-type": "application/octet-stream"}
+    asked = "" if ignore_range or request.method == "HEAD" else request.headers.get("range", "")
+    match = re.fullmatch(r"bytes=(?!-$)(\d*)-(\d*)", asked)
+    if match is None:
+        return Response(body, 200, headers)
+    first, last = match.groups()
+    size = len(body)
+    start = int(first) if first else max(size - int(last), 0)
+    stop = min(int(last) + 1, size) if first and last else size
+    if start >= stop:
+        return Response(b"", 416, headers | {"content-range": f"bytes */{size}"})
+    return Response(body[start:stop], 206, headers | {"content-range": f"bytes {start}-{stop - 1}/{size}"})
