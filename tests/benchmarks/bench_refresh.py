@@ -245,6 +245,22 @@ async def measure(
     }
 
 
+def make(scratch: Path, *, sessions: int, datasets: int) -> list[Path]:
+    """Make the old and the new tables and their archives, unless they are there; give the archives."""
+    sys.path.insert(0, str(HERE))
+    import generate
+
+    archives = []
+    for seed, (version, created) in enumerate((("old", OLD), ("new", NEW)), 1):
+        folder, archive = scratch / version, scratch / f"{version}.zip"
+        if not archive.exists():
+            if not (folder / "datasets.pqt").exists():
+                generate.write(folder, sessions_count=sessions, datasets_count=datasets, seed=seed)
+            publish(folder, archive, created)
+        archives.append(archive)
+    return archives
+
+
 def run(
     scratch: Path,
     *,
@@ -255,18 +271,8 @@ def run(
     backend: str = "asyncio",
 ) -> dict[str, Any]:
     """Make the tables, start the server, and measure."""
-    sys.path.insert(0, str(HERE))
-    import generate
-
-    expected, archives = {}, []
-    for seed, (version, created) in enumerate((("old", OLD), ("new", NEW)), 1):
-        folder = scratch / version
-        if not (folder / "datasets.pqt").exists():
-            generate.write(folder, sessions_count=sessions, datasets_count=datasets, seed=seed)
-        archives.append(scratch / f"{version}.zip")
-        if not archives[-1].exists():
-            publish(folder, archives[-1], created)
-        expected[version] = answers(folder)
+    archives = make(scratch, sessions=sessions, datasets=datasets)
+    expected = {version: answers(scratch / version) for version in ("old", "new")}
     with server(*archives) as (url, process), tempfile.TemporaryDirectory(dir=scratch) as cache:
         args = (url, process, Path(cache), expected, idle, rate)
         found = anyio.run(measure, *args, backend=backend)
