@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,7 +36,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 def run(environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -50,7 +56,10 @@ def test_quickstart(environment: dict[str, str]) -> None:
 def test_async_service_ingests_and_stops_on_sigterm(environment: dict[str, str], tmp_path: Path) -> None:
     script = str(HERE / "async_service.py")
     service = subprocess.Popen(
-        [sys.executable, script, str(tmp_path), "--every", "60"], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, script, str(tmp_path), "--every", "60"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with service:
         assert service.stdout is not None
@@ -65,10 +74,14 @@ def test_async_service_ingests_and_stops_on_sigterm(environment: dict[str, str],
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_async_service_stopped_at_work_leaves_no_half_file(environment: dict[str, str], tmp_path: Path) -> None:
+def test_async_service_stopped_at_work_leaves_no_half_file(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     script = str(HERE / "async_service.py")
     fresh = {**environment, "ONE_CACHE_DIR": str(tmp_path / "cache")}
-    service = subprocess.Popen([sys.executable, script, str(tmp_path / "out")], env=fresh, stdout=subprocess.PIPE, text=True)
+    service = subprocess.Popen(
+        [sys.executable, script, str(tmp_path / "out")], env=fresh, stdout=subprocess.PIPE, text=True
+    )
     with service:
         while not list((tmp_path / "out").glob("*.parquet")):
             assert service.poll() is None
@@ -79,6 +92,26 @@ def test_async_service_stopped_at_work_leaves_no_half_file(environment: dict[str
     assert not list((tmp_path / "out").glob("*.tmp"))
     for file in (tmp_path / "out").glob("*.parquet"):
         assert pl.read_parquet(file).height > 0
+
+
+def test_harvest(environment: dict[str, str], tmp_path: Path) -> None:
+    said = run(environment, str(HERE / "harvest.py"), str(tmp_path / "harvest"))
+    assert "sessions: complete" in said
+    assert "INCOMPLETE" not in said
+    assert (tmp_path / "harvest" / "report.json").exists()
+    again = run(environment, str(HERE / "harvest.py"), str(tmp_path / "harvest"))
+    assert "made or changed since" in again
+
+
+def test_dask_map(environment: dict[str, str]) -> None:
+    pytest.importorskip("distributed")
+    said = run(environment, str(HERE / "dask_map.py"))
+    assert "24 sessions done, 0 failed" in said
+
+
+def test_brain_wide_map(environment: dict[str, str]) -> None:
+    said = run(environment, str(HERE / "brain_wide_map.py"))
+    assert re.search(r"\d+ insertions in \d+ sessions", said)
 
 
 @pytest.mark.filterwarnings("default")  # the kernel's own machinery warns

@@ -27,7 +27,9 @@ app.add_typer(tables_app, name="tables")
 Url = Annotated[str | None, typer.Option("--url", help="Address of the database.", envvar="ONE_BASE_URL")]
 User = Annotated[str | None, typer.Option("--user", help="User name.", envvar="ONE_USERNAME")]
 Json = Annotated[bool, typer.Option("--json", help="Write the answer as JSON.")]
-Folder = Annotated[Path | None, typer.Option("--cache-dir", help="Folder of data files.", envvar="ONE_CACHE_DIR")]
+Folder = Annotated[
+    Path | None, typer.Option("--cache-dir", help="Folder of data files.", envvar="ONE_CACHE_DIR")
+]
 
 
 def fail(error: OneError) -> NoReturn:
@@ -59,7 +61,9 @@ def demo() -> None:
 
 @app.command()
 def search(
-    terms: Annotated[list[str], typer.Argument(help="TERM=VALUE …; a comma separates several values of a term.")],
+    terms: Annotated[
+        list[str], typer.Argument(help="TERM=VALUE …; a comma separates several values of a term.")
+    ],
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
@@ -98,7 +102,9 @@ def parse_terms(given: list[str]) -> dict[str, Any]:
 def login(
     url: Url = None,
     user: User = None,
-    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")] = False,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
 ) -> None:
     """Log in once; the token is kept for this user, readable by nobody else."""
     asks = sys.stdin.isatty()
@@ -123,7 +129,9 @@ def setup(
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
-    default: Annotated[bool | None, typer.Option("--default/--no-default", help="Whether ONE() alone means this one.")] = None,
+    default: Annotated[
+        bool | None, typer.Option("--default/--no-default", help="Whether ONE() alone means this one.")
+    ] = None,
 ) -> None:
     """Keep the settings of a database; asks only on a terminal, and only for what is not known yet."""
     from ..settings import setup as keep
@@ -133,16 +141,24 @@ def setup(
 
     try:
         settings = keep(
-            url, username=user, cache_dir=cache_dir, make_default=default, ask=ask if sys.stdin.isatty() else None
+            url,
+            username=user,
+            cache_dir=cache_dir,
+            make_default=default,
+            ask=ask if sys.stdin.isatty() else None,
         )
     except OneError as error:
         fail(error)
-    console.print(f"{settings.base_url}: user {settings.username or '-'}, data in {settings.cache_dir}", highlight=False)
+    console.print(
+        f"{settings.base_url}: user {settings.username or '-'}, data in {settings.cache_dir}", highlight=False
+    )
 
 
 @app.command()
 def emulator(
-    records: Annotated[Path | None, typer.Option(help="A folder of records; without it, a generated world.")] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="A folder of records; without it, a generated world.")
+    ] = None,
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 0,
     latency: Annotated[float, typer.Option(help="Milliseconds that each answer takes longer.")] = 0.0,
     throttle: Annotated[int | None, typer.Option(help="Requests a minute that each user may make.")] = None,
@@ -180,3 +196,8 @@ def build_tables(
         fail(error)
     for file in files:
         console.print(str(file), highlight=False)
+
+
+from .harvest import harvest  # noqa: E402 - it uses what is above
+
+app.command()(harvest)

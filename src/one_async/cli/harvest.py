@@ -1,0 +1,112 @@
+"""``one-async harvest``: whole endpoints to files, with progress for each and a table at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import OneError
+from .app import Folder, Json, Url, User, connect, fail
+from .show import aside, console, print_json
+
+if TYPE_CHECKING:
+    from ..harvest import HarvestReport
+
+
+class RateColumn(ProgressColumn):
+    """Rows a second."""
+
+    def render(self, task: Task) -> Text:
+        """Give the speed of late, or over all."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "", style="dim")
+
+
+class Bars:
+    """One line for each endpoint: rows, of how many, rate, time left."""
+
+    def __init__(self, endpoints: list[str]) -> None:
+        width = max(map(len, endpoints))
+        self.bars = Progress(
+            TextColumn(f"{{task.description:<{width}}}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} of {task.fields[of]} rows"),
+            RateColumn(),
+            TimeRemainingColumn(),
+            console=aside,
+            transient=True,
+        )
+        self._tasks = {name: self.bars.add_task(name, total=None, of="?") for name in endpoints}
+
+    def __call__(self, endpoint: str, rows: int, total: int | None) -> None:
+        """Take what a harvest tells."""
+        task = self._tasks[endpoint]
+        self.bars.update(task, completed=rows, total=total, of="?" if total is None else f"{total:,}")
+
+
+def harvest(
+    endpoints: Annotated[list[str], typer.Argument(help="Endpoints, such as sessions insertions datasets.")],
+    to: Annotated[str, typer.Option("--to", help="A folder, or an address such as s3://bucket/prefix.")],
+    since: Annotated[
+        str | None, typer.Option(help="Only what is new or changed since this date or time.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted harvest stopped.")
+    ] = False,
+    format: Annotated[str, typer.Option(help="parquet or delta.")] = "parquet",
+    url: Url = None,
+    user: User = None,
+    cache_dir: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Read all rows of endpoints to files; ends with status 0 only if nothing is missing."""
+    names = list(dict.fromkeys(endpoints))
+    bars = Bars(names)
+    try:
+        with connect(url, user, cache_dir) as one, bars.bars:
+            report = one.harvest(
+                names,
+                to if "://" in to else Path(to),
+                since=since,
+                resume=resume,
+                format=format,  # type: ignore[arg-type] - what it is not, harvest refuses
+                progress=bars,
+            )
+    except OneError as error:
+        fail(error)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        console.print(table_of(report))
+        for entry in report.endpoints.values():
+            for line in (*entry.missing, *entry.notes):
+                console.print(f"{entry.endpoint}: {line}", highlight=False, soft_wrap=True)
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+def table_of(report: HarvestReport) -> Table:
+    """Make the closing table."""
+    table = Table(
+        title=f"{report.server} to {report.to}",
+        title_justify="left",
+        header_style="cyan",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("endpoint", no_wrap=True)
+    for name in ("counted", "distinct", "written", "requests", "retries", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for entry in report.endpoints.values():
+        numbers = (entry.counted, entry.distinct, entry.written, entry.requests, entry.retries)
+        texts = ["?" if number is None else f"{number:,}" for number in numbers]
+        state = "[green]complete[/]" if entry.complete else "[red]INCOMPLETE[/]"
+        table.add_row(entry.endpoint, *texts, f"{entry.seconds:,.1f}", state)
+    return table
