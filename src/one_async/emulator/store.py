@@ -116,8 +116,8 @@ class Store:
         return self._newest(endpoint) > LARGE
 
     def _newest(self, endpoint: str) -> int:
-        sql = f"SELECT coalesce(max(row), 0) FROM {table_name(endpoint, 'text')}"
-        return int(self._db.execute(sql).fetchone()[0])
+        [(newest,)] = self.select(f"SELECT coalesce(max(row), 0) FROM {table_name(endpoint, 'text')}")
+        return int(newest)
 
     def texts(self, endpoint: str, rows: Sequence[int]) -> list[str]:
         """Give the JSON of some rows of a list, in the order asked for."""
@@ -130,8 +130,7 @@ class Store:
             else f"IN ({','.join(map(str, rows))})"
         )
         sql = f"SELECT row, list FROM {table_name(endpoint, 'text')} WHERE row {where}"
-        with self._lock:
-            texts = dict(self._db.execute(sql).fetchall())
+        texts = dict(self.select(sql))
         return [texts[row] for row in rows if row in texts]
 
     def detail(self, endpoint: str, key: str) -> str | None:
@@ -139,19 +138,22 @@ class Store:
         found = self._find(endpoint, key)
         return None if found is None else found[2] or found[1]
 
-    def _find(self, endpoint: str, key: str) -> tuple[int, str, str | None] | None:
-        sql = f"SELECT row, list, detail FROM {table_name(endpoint, 'text')} WHERE key = ?"
-        with self._lock:
-            found: tuple[int, str, str | None] | None = self._db.execute(sql, (key,)).fetchone()
-        return found
-
     def exists(self, field: str, value: Any) -> bool:
         """Tell whether a row has a value of a field, said as ``model.field``."""
         name, _, column = field.partition(".")
         wanted = int(value) if str(value).isdigit() else value
-        sql = f'SELECT 1 FROM {table_name(name)} WHERE "{column}" = ?'
+        return bool(self.select(f'SELECT 1 FROM {table_name(name)} WHERE "{column}" = ? LIMIT 1', wanted))
+
+    def select(self, sql: str, *params: Any) -> list[Any]:
+        """Run a query of one's own: tables are named as endpoints, ``"endpoint.text"`` holds keys and JSON."""
         with self._lock:
-            return self._db.execute(sql, (wanted,)).fetchone() is not None
+            return self._db.execute(sql, params).fetchall()
+
+    def _find(self, endpoint: str, key: str) -> tuple[int, str, str | None] | None:
+        found = self.select(
+            f"SELECT row, list, detail FROM {table_name(endpoint, 'text')} WHERE key = ?", key
+        )
+        return found[0] if found else None
 
     # ---- writing ----
 
