@@ -352,6 +352,13 @@ REST = [
     Row("list_aggregates", ["subjects", "$aggregate", "*trials*"], modes="remote"),
     Row("list_aggregates", ["subjects"], {"dataset": "*.pqt"}, modes="remote"),
     Row("load_aggregate", ["subjects", "$aggregate", "no.such"], modes="remote"),
+    Row("load_aggregate", ["subjects", "$aggregate", "_ibl_subjectTraining.table"], modes="remote"),
+    Row("load_aggregate", ["subjects", "$aggregate", "_ibl_subjectTraining.table.pqt"], {"download_only": True}, modes="remote"),
+    Row("load_aggregate", ["subjects", "$aggregate", "_ibl_subjectTrials.table"], {"download_only": True}, modes="remote"),
+    Row("load_aggregate", ["subjects", "$aggregate", "_ibl_subjectTrials.table"], {"revision": "2024-02-15", "download_only": True}, modes="remote"),
+    Row("load_aggregate", ["subjects", "$aggregate"], {"download_only": True}, modes="remote"),
+    Row("list_aggregates", ["subjects", "$aggregate"], {"assert_unique": True}, modes="remote"),
+    Row("list_aggregates", ["subjects", "$aggregate"], {"revision": "2024-02-15"}, modes="remote"),
     Row("load_aggregate", ["subjects", "nobody", "trials.table"], modes="remote"),
     Row("search_terms", ["remote"], modes="remote"),
     Row("search_terms", ["remote", "insertions"], modes="remote"),
@@ -410,6 +417,18 @@ def loadable(session: dict[str, Any], facts: Facts, rng: random.Random) -> dict[
     }  # fmt: skip
 
 
+def aggregated(facts: Facts) -> str:
+    """Give a subject that has datasets of many sessions."""
+    addresses = [
+        one["data_url"]
+        for row in facts.records["datasets"]["list"]
+        if not row["session"]
+        for one in row["file_records"]
+    ]
+    named = [url.split("/")[-2] for url in addresses if url and "subjectTraining" in url]
+    return str(min(named))
+
+
 def search_example(facts: Facts, seed: int) -> dict[str, Any]:
     """Choose values to search for."""
     rng = random.Random(seed)
@@ -440,7 +459,7 @@ def search_example(facts: Facts, seed: int) -> dict[str, Any]:
         "model": rng.choice(sorted({row["model"] for row in facts.insertions})),
         "django_subject": f"subject__nickname__in,['{subject}','{other['subject']}']",
         "django_tag": f"data_dataset_session_related__tags__name,{tag}",
-        "subject_regex": f"^{subject[:3]}.*$", "dataset_regex": f"{two[0]}|{two[1]}", "aggregate": subject,
+        "subject_regex": f"^{subject[:3]}.*$", "dataset_regex": f"{two[0]}|{two[1]}", "aggregate": aggregated(facts),
     }  # fmt: skip
 
 

@@ -255,3 +255,27 @@ def names_of_one_api(python: str) -> list[str]:
         )  # fmt: skip
     found: list[str] = json.loads(done.stdout.splitlines()[-1])
     return found + [name for name in NAMES if name.startswith("ONE 2.")]
+
+
+PARAMETERS = """
+import inspect, json
+from one.api import One, OneAlyx
+from one.webclient import AlyxClient
+found = {}
+for kind in (One, OneAlyx, AlyxClient):
+    for name, value in inspect.getmembers(kind, inspect.isroutine):
+        if not name.startswith("_"):
+            known = [one.name for one in inspect.signature(value).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+            found[f"{kind.__name__}.{name}"] = [name for name in known if name != "self"]
+print(json.dumps(found))
+"""
+
+
+def parameters_of_one_api(python: str) -> dict[str, list[str]]:
+    """Ask ONE-api for the names of its methods' parameters."""
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [python, "-c", PARAMETERS], capture_output=True, text=True, check=True, env={"HOME": home}, cwd=Path(home)
+        )  # fmt: skip
+    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from calls import aggregated
 from worlds import Facts
 
 
@@ -43,6 +44,15 @@ OURS_OFFLINE = (
     "from one_async.tables.build import make_parquet_db\nfrom one_async.api import ONE\nmake_parquet_db(folder)"
     + OFFLINE
 )
+
+SAVED = """import tempfile
+folder = Path(tempfile.mkdtemp())
+one.list_datasets(eid)
+one.save_cache(folder, clobber=True)
+"""
+SAVED_AGAIN = """
+local = ONE(mode='local', cache_dir=folder)
+(local.list_datasets(eid), [str(one) for one in local.search(subject='^' + subject + '$', date=day)])"""
 
 NOTEBOOKS = [
     # one_quickstart
@@ -162,6 +172,10 @@ NOTEBOOKS = [
     # recording_data_access
     Lines("recording_data_access", "one.record_loaded = True\none.load_dataset(eid, '_ibl_wheel.position.npy')\nids, filename = one.save_loaded_ids(clear_list=False)\n(list(map(str, ids)), 'loaded_dataset_uuids.csv' in filename.name)"),
     Lines("recording_data_access", "one.record_loaded = True\none.load_dataset(eid, '_ibl_wheel.position.npy')\nids, filename = one.save_loaded_ids(sessions_only=True)\n(list(map(str, ids)), filename.exists())"),
+    Lines("recording_data_access", SAVED + "from one.api import ONE" + SAVED_AGAIN, SAVED + "from one_async.api import ONE" + SAVED_AGAIN),
+    Lines("one_load", "len(one.list_aggregates('subjects')['rel_path']) > 0"),
+    Lines("one_load", "one.load_aggregate('subjects', aggregate, '_ibl_subjectTraining.table', download_only=True)"),
+    Lines("one_load", "len(one.load_aggregate('subjects', aggregate, '_ibl_subjectTraining.table')) > 0"),
     # alf_paths
     *(
         Lines("alf_paths", f"path = ALFPath('/data/cortexlab/Subjects/NYU-001/2019-10-01/001/alf/task_00/#2020-01-01#/_ibl_trials.table.pqt')\n{line}")
@@ -207,5 +221,5 @@ def names(facts: Facts) -> dict[str, Any]:
     return {
         "eid": f"{subject}/{day}/{number:03d}", "uuid": {"$uuid": session["eid"]}, "ref": f"{day}_{number}_{subject}", "subject": subject,
         "lab": session["lab"], "day": day, "span": [f"{day[:4]}-01-01", f"{day[:4]}-12-31"],
-        "tag": facts.records["tags"]["list"][0]["name"],
+        "aggregate": aggregated(facts), "tag": facts.records["tags"]["list"][0]["name"],
     }  # fmt: skip

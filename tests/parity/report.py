@@ -43,6 +43,7 @@ def _numbers(places: list[names.Place], result: dict[str, dict[str, int]]) -> li
     lines = [
         "## Numbers", "", "| | |", "|---|---|",
         f"| calls that give what ONE-api gives | {sum(result['same'].values()):,} |",
+        *(f"| – {name} | {count:,} |" for name, count in result["of these"].items()),
         f"| calls that show a kept difference | {sum(result['kept'].values()):,} |",
         f"| statements of ONE-api's notebooks that give the same | {sum(result['notebooks'].values())} |",
         f"| reading names of ONE-api | {len(reading)} |",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 
 import names
 import pytest
 from report import PAGE, page
 from runner import interpreter
+
+from one_async import AsyncAlyxClient, AsyncONE
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +47,42 @@ def test_what_differs_has_a_reason(places: list[names.Place]) -> None:
 def test_the_page_is_up_to_date(places: list[names.Place]) -> None:
     """``python tests/parity/report.py`` writes it."""
     assert PAGE.read_text("utf-8") == page(places)
+
+
+#: Parameters that have another name here, or none, and why.
+OTHER_PARAMETERS = {
+    "AlyxClient.authenticate": {
+        "cache_token": "the token is kept in a file of its own (0600), or where `token_store` says"
+    },
+    **{
+        f"AlyxClient.{name}": {"rest_query": "`path_or_url`, given by position"}
+        for name in ("get", "post", "put", "patch", "delete")
+    },
+    "AlyxClient.rest": {"url": "the first parameter is `endpoint` and, as in ONE-api, takes an address too"},
+}
+
+
+def test_methods_take_the_parameters_that_one_api_s_take() -> None:
+    """So that calls with keywords go on as they are."""
+    missing = {}
+    for method, parameters in names.parameters_of_one_api(interpreter()).items():
+        kind, _, name = method.partition(".")
+        ours = getattr(AsyncAlyxClient if kind == "AlyxClient" else AsyncONE, name, None)
+        if ours is not None:
+            known = {*inspect.signature(ours).parameters, *OTHER_PARAMETERS.get(method, ())}
+            if lacking := [parameter for parameter in parameters if parameter not in known]:
+                missing[method] = lacking
+    assert not missing
+    constructor = {
+        "mode",
+        "wildcards",
+        "cache_dir",
+        "tables_dir",
+        "base_url",
+        "username",
+        "password",
+        "token",
+        "cache_rest",
+        "silent",
+    }
+    assert constructor <= set(inspect.signature(AsyncONE).parameters)
