@@ -107,6 +107,28 @@ def test_claim_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
     assert try_claim(path, lease=3600) is not None
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is POSIX")
+def test_the_claim_of_a_process_that_died_after_its_work_is_removed(files: Files, tmp_path: Path) -> None:
+    file, hashes = listing(files, tmp_path, count=2, size=100)
+    first, second = hashes
+    root = tmp_path / "cache"
+    for path in hashes:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(files.content[path])
+    child = os.fork()
+    if child == 0:
+        try_claim(root / first)
+        os._exit(0)
+    os.waitpid(child, 0)
+    with claim(root / second):
+        one = start(file, root)
+        one.ready()
+        assert one.statuses() == ["present", "present"]
+        assert not claim_folder(root / first).exists()
+        assert claim_folder(root / second).exists()
+    assert files.requests == []
+
+
 def test_claim_is_renewed_while_it_is_held(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     with claim(path, lease=0.2):

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LEASE", "Claim", "Claimant", "claim", "claim_folder", "try_claim"]
+__all__ = ["LEASE", "Claim", "Claimant", "claim", "claim_folder", "sweep", "try_claim"]
 
 #: Seconds of silence after which a claim may be taken over from an owner of which nothing else is known.
 LEASE = 60.0
@@ -101,6 +101,11 @@ def try_claim(path: Path, *, lease: float = LEASE) -> Claim | None:
         except (FileExistsError, FileNotFoundError):
             return None  # this process slept here for so long that another took the nameless claim over
     return None
+
+
+def sweep(path: Path, *, lease: float = LEASE) -> None:
+    """Remove the claim on a file if its owner is gone; for files that nobody will claim again."""
+    _take_away(claim_folder(path), lease)
 
 
 class Claimant:

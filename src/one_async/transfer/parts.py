@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from one_async.errors import HashMismatch, TransferError, UnsafePath
-from one_async.files.claim import Claim, Claimant
+from one_async.files.claim import Claim, Claimant, claim_folder, sweep
 
 from .plan import Item
 
@@ -89,7 +89,7 @@ class Part:
         start = f".{_short(self.target.name)}."
         names = folders[self.target.parent]
         if self.claim.inherited:
-            names = _parts_in(self.target.parent)
+            names = _traces_in(self.target.parent)
         mine = [name for name in names if name.startswith(start) and _ENDING.fullmatch(name[len(start) :])]
         rest = self._longest(mine) if mine else self._resting
         try:
@@ -269,6 +269,8 @@ def begin(
     with _disk(target):
         _safe_folder(target.parent, root, folders)
         if there := look(item, target, check_hash):
+            if claim_folder(target).name in folders[target.parent]:
+                sweep(target, lease=lease)  # its owner may have ended just after it gave the file its name
             return there
         claim = claimant.try_claim(target, lease=lease)
         if claim is None:
@@ -298,12 +300,13 @@ def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) 
             raise UnsafePath(
                 f"{folder} leads out of the cache folder {root} by a link", path=str(folder), local=True
             )
-    folders[folder] = _parts_in(folder)
+    folders[folder] = _traces_in(folder)
 
 
-def _parts_in(folder: Path) -> frozenset[str]:
+def _traces_in(folder: Path) -> frozenset[str]:
+    """Name the parts and claims in a folder."""
     with os.scandir(folder) as entries:
-        return frozenset(entry.name for entry in entries if entry.name.endswith(".part"))
+        return frozenset(entry.name for entry in entries if entry.name.endswith((".part", ".claim")))
 
 
 @contextlib.contextmanager
