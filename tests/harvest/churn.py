@@ -49,7 +49,9 @@ def change(emulator: Emulator, endpoint: str, rng: random.Random, balanced: bool
         emulator.store.delete(endpoint, key)
 
 
-async def run(seed: int, endpoints: dict[str, int] | None = None, to: str | None = None) -> dict[str, Outcome]:
+async def run(
+    seed: int, endpoints: dict[str, int] | None = None, to: str | None = None
+) -> dict[str, Outcome]:
     """Harvest with one seed's losses and changes."""
     rng = random.Random(seed)
     counts = endpoints or COUNTS

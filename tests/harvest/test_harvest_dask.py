@@ -84,7 +84,10 @@ def test_workers_share_cached_answers_in_redis(
         assert len(workers) == 2
         answers = [
             cluster.gather(
-                [cluster.submit(jobs_call, eid, pickle.dumps(one), workers=[worker], pure=False) for eid in eids]
+                [
+                    cluster.submit(jobs_call, eid, pickle.dumps(one), workers=[worker], pure=False)
+                    for eid in eids
+                ]
             )
             for worker in workers
         ]

@@ -161,7 +161,11 @@ def main() -> None:
     parser.add_argument("--unstable", type=int)
     given = vars(parser.parse_args())
     counts = {name: given[name] for name in (m.replace("-", "_") for m in MAKERS) if given[name] is not None}
-    options = {"latency": given["latency"], "throttle": given["throttle"], "unstable_paging": given["unstable"]}
+    options = {
+        "latency": given["latency"],
+        "throttle": given["throttle"],
+        "unstable_paging": given["unstable"],
+    }
     with Emulator(world(**counts), **options) as emulator:
         print(json.dumps({"url": emulator.url, "token": emulator.token("demo")}), flush=True)
         sys.stdin.read()

@@ -198,7 +198,8 @@ def page_frame(
             }
             page = pl.read_json(io.BytesIO(content), schema=whole)
             rows = page.select("results").explode("results", empty_as_null=False).unnest("results")
-            return page["count"][0], page["next"][0] is None, _typed(rows, columns, notes)
+            if page["count"][0] is not None:
+                return page["count"][0], page["next"][0] is None, _typed(rows, columns, notes)
         except pl.exceptions.ComputeError:
             pass
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -68,6 +68,7 @@ def harvest(
     """Read all rows of endpoints to files; ends with status 0 only if nothing is missing."""
     names = list(dict.fromkeys(endpoints))
     bars = Bars(names)
+    kind: Any = format  # whether it is one, harvest says
     try:
         with connect(url, user, cache_dir) as one, bars.bars:
             report = one.harvest(
@@ -75,7 +76,7 @@ def harvest(
                 to if "://" in to else Path(to),
                 since=since,
                 resume=resume,
-                format=format,  # type: ignore[arg-type] - what it is not, harvest refuses
+                format=kind,
                 progress=bars,
             )
     except OneError as error:

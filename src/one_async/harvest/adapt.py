@@ -15,6 +15,8 @@ SLACK = 0.25
 FEWEST = 20
 #: An answer that takes so many times the shortest says that the server is busy, or overloaded.
 BUSY, OVERLOADED = 2.5, 5.0
+#: So many requests at once are no burden, however long they take.
+MODEST = 4
 
 
 class Concurrency:
@@ -45,9 +47,8 @@ class Concurrency:
         self._round.clear()
         if middle > BUSY:
             self._opening = False
-            self.limit = max(1.0, self.limit * 0.8) if middle > OVERLOADED else self.limit
-            # A server that has become slower for good is not held against it forever.
-            self._shortest = {key: value * 1.05 for key, value in self._shortest.items()}
+            if middle > OVERLOADED:
+                self.limit = min(self.limit, max(MODEST, self.limit * 0.8))
         elif not self._opening:
             self.limit = min(self.most, self.limit + 1)
 
@@ -69,7 +70,8 @@ class Pace:
     def __init__(self, clock: Callable[[], float], window: float = WINDOW) -> None:
         self._clock, self._window = clock, window
         self._sent: deque[float] = deque()
-        self._resume = self._since = self._grown = 0.0
+        self._resume = self._grown = 0.0
+        self._since = float("-inf")  # when the first refusal of the present pause came
         self._estimate = 0
         self._alone = True
         self.limit: int | None = None

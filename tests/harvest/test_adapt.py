@@ -1,0 +1,146 @@
+"""Concurrency and pace, against servers that are numbers only: no clock but a counted one."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+
+import pytest
+
+from one_async.harvest.adapt import WINDOW, Concurrency, Pace
+
+
+class Throttle:
+    """Alyx's: so many requests in any 60 s, refused ones not counted (throttle.json)."""
+
+    def __init__(self, rate: int, others: int = 0) -> None:
+        self.rate, self.refused = rate, 0
+        self.window: deque[float] = deque()
+        self.passed: list[float] = []
+        self.window.extend(-1.0 - 50 * n / max(1, others) for n in reversed(range(others)))
+
+    def asks(self, now: float) -> float | None:
+        while self.window and self.window[0] <= now - 60:
+            self.window.popleft()
+        if len(self.window) >= self.rate:
+            self.refused += 1
+            return float(math.ceil(self.window[0] + 60 - now))
+        self.window.append(now)
+        self.passed.append(now)
+        return None
+
+
+def simulate(throttle: Throttle, minutes: float, at_once: int = 16, seconds: float = 0.3) -> Pace:
+    """Send as many requests as a pace allows; each arrives half its time after it was sent."""
+    now = 0.0
+    pace = Pace(lambda: now)
+    events: list[tuple[float, int, str, float]] = []
+    under_way, number = 0, 0
+    while now < minutes * 60:
+        while under_way < at_once and pace.delay() == 0:
+            mark = pace.sending()
+            under_way, number = under_way + 1, number + 1
+            heapq.heappush(events, (now + seconds / 2, number, "arrives", mark))
+            now += 1e-6
+        resume = now + pace.delay() if under_way < at_once else math.inf
+        if events and events[0][0] <= resume:
+            now, _, what, mark = heapq.heappop(events)
+            if what == "arrives":
+                wait = throttle.asks(now)
+                number += 1
+                heapq.heappush(events, (now + seconds / 2, number, "ok" if wait is None else f"{wait}", mark))
+            else:
+                under_way -= 1
+                if what != "ok":
+                    pace.was_refused(mark, float(what))
+        else:
+            now = resume
+    return pace
+
+
+@pytest.mark.parametrize("rate", [550, 120, 2000])
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 2.0])
+def test_a_throttle_is_learnt_and_then_kept(rate: int, seconds: float) -> None:
+    throttle = Throttle(rate)
+    pace = simulate(throttle, minutes=10, at_once=16, seconds=seconds)
+    assert pace.limit is None or 0.9 * rate <= pace.limit < rate
+    allowed = min(rate * 10, 16 / seconds * 600)
+    assert len(throttle.passed) >= 0.9 * allowed
+    assert throttle.refused <= 0.02 * len(throttle.passed)
+
+
+def test_a_throttle_shared_with_others_is_not_overrun_for_long() -> None:
+    throttle = Throttle(550, others=300)
+    simulate(throttle, minutes=20)
+    late = [moment for moment in throttle.passed if moment > 600]
+    assert len(late) >= 0.85 * 550 * 10
+    assert throttle.refused <= 0.02 * len(throttle.passed)
+
+
+def test_a_passing_429_is_no_throttle() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    marks = [pace.sending() for _ in range(5)]
+    pace.was_refused(marks[-1], 2.0)
+    assert pace.limit is None
+    assert 2.0 <= pace.delay() < 3.0
+    now = 3.0
+    assert pace.delay() == 0
+
+
+def test_what_was_sent_leaves_the_window() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    for _ in range(100):
+        now += 0.01
+        pace.sending()
+    now += 0.01
+    pace.was_refused(pace.sending(), 59.0)
+    assert pace.limit == 97
+    now += WINDOW + 1
+    assert pace.delay() == 0
+
+
+def served(concurrency: Concurrency, workers: int, seconds: float, answers: int) -> None:
+    """Let a server of so many workers answer: with more requests under way than workers, each waits in a queue."""
+    for _ in range(answers):
+        waiting = max(1.0, concurrency.allowed / workers)
+        concurrency.good("sessions", seconds * waiting)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 8, 64])
+def test_concurrency_finds_what_a_server_bears(workers: int) -> None:
+    concurrency = Concurrency(start=2, most=32)
+    concurrency.good("sessions", 0.1)  # the first page is asked for alone
+    served(concurrency, workers, 0.1, 2000)
+    assert min(workers, 32) <= concurrency.allowed <= max(4, 5 * workers)
+
+
+def test_concurrency_starts_low_and_falls_back() -> None:
+    concurrency = Concurrency()
+    assert concurrency.allowed <= 8
+    served(concurrency, 64, 0.1, 200)
+    assert concurrency.allowed == 32
+    concurrency.bad()
+    concurrency.bad()
+    assert concurrency.allowed == 8
+    for _ in range(20):
+        concurrency.bad()
+    assert concurrency.allowed == 1
+
+
+def test_kinds_of_questions_are_not_compared_with_each_other() -> None:
+    concurrency = Concurrency(most=32)
+    for _ in range(200):
+        concurrency.good("labs", 0.01)
+        concurrency.good("insertions", 2.0)
+    assert concurrency.allowed == 32
+
+
+def test_latency_alone_never_leaves_fewer_than_a_few() -> None:
+    concurrency = Concurrency(most=32)
+    served(concurrency, 64, 0.1, 200)
+    for _ in range(1000):
+        concurrency.good("sessions", 10.0)
+    assert concurrency.allowed == 4
