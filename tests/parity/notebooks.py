@@ -172,7 +172,6 @@ NOTEBOOKS = [
     # recording_data_access
     Lines("recording_data_access", "one.record_loaded = True\none.load_dataset(eid, '_ibl_wheel.position.npy')\nids, filename = one.save_loaded_ids(clear_list=False)\n(list(map(str, ids)), 'loaded_dataset_uuids.csv' in filename.name)"),
     Lines("recording_data_access", "one.record_loaded = True\none.load_dataset(eid, '_ibl_wheel.position.npy')\nids, filename = one.save_loaded_ids(sessions_only=True)\n(list(map(str, ids)), filename.exists())"),
-    Lines("recording_data_access", SAVED + "from one.api import ONE" + SAVED_AGAIN, SAVED + "from one_async.api import ONE" + SAVED_AGAIN),
     Lines("one_load", "len(one.list_aggregates('subjects')['rel_path']) > 0"),
     Lines("one_load", "one.load_aggregate('subjects', aggregate, '_ibl_subjectTraining.table', download_only=True)"),
     Lines("one_load", "len(one.load_aggregate('subjects', aggregate, '_ibl_subjectTraining.table')) > 0"),
@@ -200,6 +199,8 @@ NOTEBOOKS = [
     Lines("alyx_files", "[x or None for x in one.list_collections(eid)]", mode="local"),
     Lines("data_sharing", "all(spec.is_valid(path.rpartition('/')[2]) for path in one.list_datasets(eid, collection='alf'))"),
     Lines("data_sharing", "list(one.search(subject=subject, datasets=['_ibl_wheel.position.npy', '_ibl_wheel.timestamps.npy']))", mode="local"),
+    # last: ONE-api cannot list datasets any more once it has saved its tables
+    Lines("recording_data_access", SAVED + "from one.api import ONE" + SAVED_AGAIN, SAVED + "from one_async.api import ONE" + SAVED_AGAIN),
 ]  # fmt: skip
 
 
