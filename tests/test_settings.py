@@ -170,6 +170,7 @@ def test_environment_alone_is_enough(home: Path, monkeypatch: pytest.MonkeyPatch
         "BASE_URL": LOCAL, "USERNAME": "u", "PASSWORD": "p", "TOKEN": "t", "CACHE_DIR": "~/data",
         "MODE": "auto", "CACHE_EXPIRY": "3600", "DATA_SERVER": "https://d.example.org",
         "DATA_SERVER_LOGIN": "dl", "DATA_SERVER_PASSWORD": "dp", "REST_CACHE_DIR": "/scratch",
+        "S3_ENDPOINT": "https://s3.example.org",
     }  # fmt: skip
     for name, value in values.items():
         monkeypatch.setenv(f"ONE_{name}", value)
@@ -182,6 +183,7 @@ def test_environment_alone_is_enough(home: Path, monkeypatch: pytest.MonkeyPatch
     assert settings.cache_expiry == timedelta(hours=1)
     assert (settings.data_server_login, settings.require("data_server_password")) == ("dl", "dp")
     assert settings.rest_cache_dir == Path("/scratch").absolute()
+    assert settings.s3_endpoint == "https://s3.example.org"
 
 
 @pytest.mark.parametrize("empty", ["", "  "])

@@ -43,7 +43,7 @@ SECRETS = ("password", "token", "data_server_password")
 # What no environment variable may say of another database than its own.
 _OF_ONE_DATABASE = (
     "username", "password", "token", "cache_dir", "tables_dir", "rest_cache_dir",
-    "data_server", "data_server_login", "data_server_password",
+    "data_server", "data_server_login", "data_server_password", "s3_endpoint",
 )  # fmt: skip
 _DAY = timedelta(hours=24)
 
@@ -73,7 +73,15 @@ def _duration(value: object) -> object:
         return value  # hh:mm:ss or PT1H, for pydantic to read or refuse
 
 
+def _address(value: object) -> object:
+    value = _text(value)
+    if isinstance(value, str) and not value.lower().startswith(("http://", "https://")):
+        raise ValueError("it must be an http or https address")
+    return value
+
+
 Text = Annotated[str | None, BeforeValidator(_text)]
+Address = Annotated[str | None, BeforeValidator(_address)]
 Folder = Annotated[Path | None, BeforeValidator(_folder)]
 Duration = Annotated[timedelta | None, BeforeValidator(_duration)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_secret), Field(repr=False)]
@@ -99,6 +107,7 @@ class _Values(BaseModel):
     data_server: Text = None
     data_server_login: Text = None
     data_server_password: Secret = None
+    s3_endpoint: Address = None
     keyring: bool | None = None
 
     def said(self) -> dict[str, Any]:
@@ -131,6 +140,7 @@ class Settings(BaseModel):
     data_server: str | None = Field(default=None, description="address below which data files are")
     data_server_login: str | None = None
     data_server_password: SecretStr | None = Field(default=None, repr=False)
+    s3_endpoint: str | None = Field(default=None, description="address of S3 buckets that are not Amazon's")
     keyring: bool = Field(default=False, description="whether the password may come from the keyring")
 
     @property
@@ -185,6 +195,7 @@ def resolve(
     data_server: str | None = None,
     data_server_login: str | None = None,
     data_server_password: str | SecretStr | None = None,
+    s3_endpoint: str | None = None,
     keyring: bool | None = None,
 ) -> Settings:
     """Return the settings that hold for these arguments; reads the environment and files, writes nothing.

@@ -275,9 +275,12 @@ class Core:
 
 
 def _import_late(offline: bool) -> None:
-    """Import what takes a while, so that no call does it on the event loop."""
+    """Import and begin what takes a while, so that no call does it on the event loop."""
     for module in ("refresh", "sources.local", *(() if offline else ("alyx.connections", "sources.remote"))):
         import_module(f"one_async.{module}")
+    from ..tables.catalogue import Catalogue
+
+    Catalogue.empty()  # the first query of a process takes Polars long
 
 
 def _text(secret: SecretStr | None) -> str | None:

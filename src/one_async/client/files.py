@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from ..alf.path import ALFPath
-from ..errors import ALFObjectNotFound, ALFWarning, NotFound, ServerUnreachable, StatusError, TransferError
+from ..errors import (
+    ALFObjectNotFound,
+    ALFWarning,
+    LoginError,
+    NotFound,
+    ServerUnreachable,
+    StatusError,
+    TransferError,
+)
 from ..ids import session_folder
 from .listing import Listing
 
@@ -81,6 +89,7 @@ class Files(Listing):
             base_url=self.settings.base_url,
             repositories=repositories,
             uuid_filenames=self.uuid_filenames,
+            s3_endpoint=self.settings.s3_endpoint,
             on_error="collect",
         )
 
@@ -161,7 +170,7 @@ def _with_address(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _elsewhere(outcome: Outcome) -> bool:
     """Whether another place may have what this one did not give."""
-    return isinstance(outcome.error, NotFound | ServerUnreachable | StatusError | TransferError)
+    return isinstance(outcome.error, LoginError | NotFound | ServerUnreachable | StatusError | TransferError)
 
 
 def _path(outcome: Outcome) -> ALFPath | None:
