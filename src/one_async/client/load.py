@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -203,14 +204,14 @@ class Loading(Files):
         self._group.start_soon(
             self._load_into, send, scope, known, at_once, partial(self.load_object, obj=obj, **options)
         )
-        try:
-            with receive:
+        with receive:
+            try:
                 async for eid, outcome in receive:
                     if isinstance(outcome, Exception):
                         raise outcome
                     yield eid, outcome
-        finally:
-            scope.cancel()
+            finally:
+                scope.cancel()
 
     async def _load_into(
         self,
@@ -229,7 +230,8 @@ class Loading(Files):
                     outcome = await load(eid)
                 except Exception as error:
                     outcome = error
-                await send.send((eid, outcome))
+                with suppress(anyio.BrokenResourceError):  # nobody takes any more
+                    await send.send((eid, outcome))
 
         with scope, send:
             async with anyio.create_task_group() as loads:
