@@ -29,7 +29,10 @@ def flatten(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """Take a value, list or nested list apart; the function that comes with it puts results into the same shape."""
     if not is_many(value):
         return [value], lambda results: results[0]
-    parts = [flatten(member) for member in value]
+    members = list(value)
+    if all(type(member) is UUID or type(member) is str for member in members):
+        return members, list
+    parts = [flatten(member) for member in members]
 
     def rebuild(results: list[Any]) -> list[Any]:
         remaining = iter(results)

@@ -10,7 +10,7 @@ from uuid import UUID
 from .. import ids
 from ..alf.path import ALFPath
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
-from ..sources.base import SessionKey
+from ..sources.base import SessionKey, session_folders
 from .core import Core
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ class Converting(Core):
         source = await self._source(query_type)
         frame = await source.sessions(list(dict.fromkeys(filter(None, eids))))
         root = ALFPath(self.cache_dir)
-        paths = {row["eid"]: root / ids.session_folder(row) for row in frame.iter_rows(named=True)}
+        folders = zip(frame["eid"].to_list(), session_folders(frame), strict=True)
+        paths = {eid: root / folder for eid, folder in folders}
         return rebuild([paths.get(one) if one else None for one in eids])
 
     async def path2eid(self, path_obj: Any, query_type: Mode | None = None) -> Any:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: The columns of datasets that decide which are meant.
 CHOOSING = ("rel_path", "qc", "default_revision")
+#: So few datasets are chosen from in less time than a thread takes to begin.
+FEW = 500
 
 
 class Listing(Searching):
@@ -101,7 +103,10 @@ class Listing(Searching):
             chosen = resolve(datasets, filename, collection, revision, policy=revision_policy, **options)
             if not details:
                 return sorted(chosen["rel_path"])
-            return chosen if keep_eid_index else chosen.drop("eid")
+            if not keep_eid_index:
+                chosen = chosen.clone()
+                chosen.drop_in_place("eid")  # without a query, which would take longer than all the rest
+            return chosen
 
         def of_all(tables: Catalogue) -> Any:
             from ..tables import listing
@@ -197,6 +202,8 @@ class Listing(Searching):
         def finish_all() -> list[Any]:
             return [finish(found[one].datasets if one in found else empty) for one in eids]
 
+        if sum(len(one.datasets) for one in found.values()) <= FEW:
+            return rebuild(finish_all())
         return rebuild(await anyio.to_thread.run_sync(finish_all))
 
     async def _of_all(self, mode: Mode, of_all: Callable[[Catalogue], Any]) -> Any:

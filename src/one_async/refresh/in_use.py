@@ -115,7 +115,7 @@ class TablesInUse:
         def make(view: View, taken: Taken) -> View:
             made = view.on(base, taken, since, origin)
             if view.base is not None:
-                _prepare(made.shown)
+                _prepare(made.shown, view.shown)
             return made
 
         while self._view.base is not base:
@@ -203,8 +203,10 @@ def _save(tables: Catalogue, folder: Path, clobber: bool, reopen: bool) -> tuple
     return open_tables(folder) if reopen else None
 
 
-def _prepare(tables: Catalogue) -> None:
-    """Have what a catalogue makes on its first search made now."""
-    _ = tables.order, tables.spans, tables.dataset_table.usable
+def _prepare(tables: Catalogue, before: Catalogue) -> None:
+    """Have what a catalogue makes on its first searches made now, as far as searches of the one before needed it."""
+    _ = tables.order, tables.spans
     for column in ("lab", "subject", "number", "task_protocol", "projects"):
         tables.distinct(column)
+    for level in list(before.dataset_table.usable):
+        _ = tables.dataset_table.usable[level]

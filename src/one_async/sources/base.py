@@ -82,3 +82,14 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def session_folders(sessions: pl.DataFrame) -> list[str]:
+    """Give each session's path below the cache folder, as `ids.session_folder` gives that of one."""
+    import polars as pl
+
+    lab = pl.col("lab").fill_null("")
+    head = pl.when(lab != "").then(lab + "/Subjects/").otherwise(pl.lit(""))
+    number = pl.col("number").fill_null(0).cast(pl.String).str.zfill(3)
+    path = pl.concat_str(head, "subject", pl.lit("/"), pl.col("date").cast(pl.String), pl.lit("/"), number)
+    return sessions.select(path.alias("path"))["path"].to_list()

@@ -61,11 +61,14 @@ class LocalSource:
         """Give the datasets of each session that the tables know."""
 
         def look() -> dict[str, SessionDatasets]:
+            tables = self._catalogue
+            rows = {eid: row for eid in eids if (row := tables.session_row(eid)) is not None}
             return {
-                row["eid"]: SessionDatasets(
-                    row, listing.session_datasets(self._catalogue, row["eid"], columns)
+                eid: SessionDatasets(
+                    tables.session_frame.row(row, named=True),
+                    listing.session_datasets(tables, eid, columns),
                 )
-                for row in query.find_sessions(self._catalogue, eids).iter_rows(named=True)
+                for eid, row in rows.items()
             }
 
         return await anyio.to_thread.run_sync(look)
