@@ -95,11 +95,6 @@ KEPT: dict[str, Kept] = {
         "`alyx.list_endpoints()`", "The pages of the server's own documentation (`docs`) are no endpoint.",
         lambda call: call.method == "alyx.list_endpoints" and _part(call.theirs, call.ours, {"docs"}),
     ),
-    "limit": Kept(
-        "`alyx.rest(…, limit=5)`, `alyx.get('/sessions?limit=3')`",
-        "`limit` and `offset` cut the list, as they say. In ONE-api `limit` is the size of the pages that all rows come in.",
-        lambda call: call.method in ("alyx.rest", "alyx.get") and _is_beginning(call.ours, call.theirs),
-    ),
     "types of names": Kept(
         "`dataset2type(name)`, `describe_dataset(name)`",
         "The database is asked. ONE-api knows only the names of datasets that were listed before in the same process.",
@@ -192,15 +187,6 @@ KEPT: dict[str, Kept] = {
 def _part(few: Answer, many: Answer, but: set[str] = frozenset()) -> bool:  # type: ignore[assignment]
     """Tell whether all names of one answer, but for some, are in another."""
     return set(few.get("value") or ()) - but <= set(many.get("value") or ())
-
-
-def _is_beginning(few: Answer, many: Answer) -> bool:
-    first = few.get("value")
-    return (
-        isinstance(first, list)
-        and 0 < len(first) < len(many["value"])
-        and many["value"][: len(first)] == first
-    )
 
 
 def _names_nobody(call: Call) -> bool:

@@ -88,7 +88,7 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.webclient.AlyxClient.download_cache_tables": ("one_async.ONE.refresh_cache", "elsewhere", "downloads only what is newer, and puts it in place whole"),
     "one.webclient.AlyxClient.download_file": (None, "not here", "files are loaded by session and name, or by id, so that their hash is known and checked"),
     "one.webclient.AlyxClient.rel_path2url": ("one_async.ONE.path2url", "elsewhere", "the database's own address of the file, where it has one"),
-    "one.webclient.AlyxClient.rest": ("one_async.AlyxClient.rest", "better", "unknown filters are refused (Alyx ignores them and gives every row); `limit` cuts the list"),
+    "one.webclient.AlyxClient.rest": ("one_async.AlyxClient.rest", "better", "unknown filters are refused (Alyx ignores them and gives every row)"),
     "one.webclient.AlyxClient.get": ("one_async.AlyxClient.get", "better", "full lists, each row once"),
     "one.webclient.AlyxClient.is_logged_in": ("one_async.AlyxClient.is_logged_in", "same", "after the first request: constructing makes none"),
     "one.webclient.AlyxClient.user": ("one_async.AlyxClient.user", "same", ""),

@@ -120,14 +120,14 @@ class Gathered:
         return len(self.rows) < self.count and not self.whole and (self.moved or not self.joined)
 
 
-async def read_all(ask: AskPage, what: str, joins: bool = False) -> list[Row]:
+async def read_all(ask: AskPage, what: str, joins: bool = False, limit: int = PAGE) -> list[Row]:
     """Give all rows of a list, each once, in the server's order; warns (IncompleteListWarning) if some stayed away.
 
     A list that looks incomplete is read again with other page sizes; rows found late stand at the end. ``joins`` says
     that the query may repeat rows by right (see JOINS); its true number is unknown, so a reading that finds nothing
     new ends the search there.
     """
-    gathered = await _read(ask, PAGE, joins)
+    gathered = await _read(ask, limit, joins)
     vain = 0
     for size in REPAIRS:
         if not gathered.suspicious or vain == (1 if gathered.joined else IN_VAIN):

@@ -212,8 +212,10 @@ class AsyncAlyxClient:
     ) -> Any:
         """Ask an endpoint for a list of records, for one, or to change one.
 
-        ``list`` gives all records that match as a list of dicts, in the server's order, each once; ``limit`` and
-        ``offset`` cut it. ``id`` narrows it to one. Filters that are None are left out; lists are joined by commas.
+        ``list`` gives all records that match as a list of dicts, in the server's order, each once. As in
+        ONE-api, ``limit`` is the size of the pages it is read in and cuts nothing (``page`` gives a single one);
+        ``offset`` leaves out the first rows. ``id`` narrows it to one. Filters that are None are left out; lists are
+        joined by commas.
         ``read`` gives one dict; ``id`` is an id or name, or a path or URL that ends in it. ``create``, ``update`` and
         ``partial_update`` send ``data`` (and ``files``) and give the record; ``delete`` gives None. A write makes the
         stored answers of the endpoint stale. Without an action: what the endpoint can do (print it).
@@ -261,7 +263,7 @@ class AsyncAlyxClient:
                 return answer.json
             page = paging.page_of(answer.json, url)
             query = dict(parse_qsl(urlsplit(url).query))
-            if page.last or "limit" in query:
+            if page.last and "offset" not in query:
                 return paging.distinct(page.rows)
             return await self._list(urlsplit(url).path.strip("/"), query, terms)
 
@@ -439,11 +441,10 @@ class AsyncAlyxClient:
     async def _list(self, endpoint: str, params: dict[str, str], terms: Terms | None) -> list[Row]:
         given = {key: whole(key, params[key]) for key in ("limit", "offset") if key in params}
         ask = self._pager(endpoint, {k: v for k, v in params.items() if k not in given}, terms)
-        if not given:
-            return await paging.read_all(ask, endpoint, paging.may_join(endpoint, params))
-        start = given.get("offset", 0)
-        stop = start + given["limit"] if "limit" in given else None
-        pages = paging.in_order(ask, min(given.get("limit", paging.PAGE), paging.PAGE), start, stop)
+        size, start = min(given.get("limit", paging.PAGE), paging.PAGE), given.get("offset", 0)
+        if not start:
+            return await paging.read_all(ask, endpoint, paging.may_join(endpoint, params), size)
+        pages = paging.in_order(ask, size, start, None)
         return paging.distinct([row async for page in pages for row in page.rows])
 
     def _pager(self, endpoint: str, params: Mapping[str, str], terms: Terms | None) -> paging.AskPage:

@@ -222,7 +222,7 @@ class Searching(Converting):
             if isinstance(value, UUID) or _looks_like_id(str(value)):
                 rows = await self.alyx.rest("datasets", "list", id=str(ids.as_uuid(value, "dset")))
             else:
-                rows = await self.alyx.rest("datasets", "list", name=str(value).rpartition("/")[2], limit=1)
+                rows = (await self.alyx.page("datasets", 1, 0, name=str(value).rpartition("/")[2])).rows
             if not rows:
                 raise ALFObjectNotFound(f"the database has no dataset {value!r}", dataset=value)
             types.append(rows[0]["dataset_type"])
