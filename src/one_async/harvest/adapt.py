@@ -34,6 +34,10 @@ class Concurrency:
         """How many requests may be under way now."""
         return max(1, int(self.limit))
 
+    def shortest(self, what: str) -> float:
+        """Give the seconds of the quickest answer to this kind of question."""
+        return self._shortest.get(what, 0.0)
+
     def good(self, what: str, seconds: float) -> None:
         """Count an answer to this kind of question; the middle one of each round is compared with the shortest."""
         shortest = self._shortest[what] = min(self._shortest.get(what, seconds), seconds)

@@ -113,7 +113,11 @@ class Reader(Sweep):
         # One row may have gone and another come, which no count of all rows shows.
         if self.total is not None or self.report.resumed:
             return await self._probe(self.total or self.plan, held)
-        return held > FEW  # then the sweep itself has looked again at some
+        if held <= FEW:
+            return False
+        if self._long:
+            await together(lambda look: look(), [(look,) for look in self._looks()])
+        return not self.moved  # else the sweep has looked again at some of it near its end
 
     async def _held(self) -> int:
         if self.total is None:

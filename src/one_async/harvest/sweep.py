@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,6 +24,8 @@ from .write import Writer
 FEW, PROBES = 16 * AIM, 8
 #: Questions between two counts of all rows while ranges are read.
 EVERY = 25
+#: After so many times the shortest answer a reading is long.
+LONG = 20.0
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -45,6 +47,7 @@ class Sweep:
     broken: bool = False  # the server stopped answering
     moved: bool = False  # rows were seen to come or go
     _answers: int = 0
+    _begun: float = 0.0
     _seen: dict[Job, tuple[int, Any]] = field(
         default_factory=dict
     )  # of each question the rows, and the last id
@@ -55,6 +58,7 @@ class Sweep:
         done = self.writer.checkpoint.done if self.writer.checkpoint is not None and not again else set()
         queue = deque(job for job in jobs if job not in done)
         self._seen.clear()
+        self._begun = anyio.current_time()
         if first is not None and queue and queue[0] == Job("page", 0, first.rows.height):
             self._note(queue[0], first)
             await self._take(queue.popleft(), first)
@@ -96,23 +100,33 @@ class Sweep:
             self._failed(self._name(job), error)
         return []
 
-    # ---- near its end, beside the last answers: has what was read first stayed as it was?
+    # ---- has what was read stayed as it was?
 
     async def _check(self) -> None:
-        """Count, and look again at some of what was read; what is still under way is fresh anyway."""
-
-        async def count() -> None:
-            self.report.counted = await self._count()
-
+        """Near the end, beside the last answers: count, and look again at some of what was read first."""
+        checked = max(self.counts) > FEW and self.total is None and not self._long
         try:
-            checks: list[Any] = [count] if not self.plan.pages_first else []
-            if max(self.counts) > FEW and self.total is None:
-                checks += [partial(self._look_again, jobs) for jobs in self._groups()]
-            await together(lambda check: check(), [(check,) for check in checks])
+            looks = self._looks() if checked else []
+            if not self.plan.pages_first:
+                looks.append(self._count_all)
+            await together(lambda look: look(), [(look,) for look in looks])
         except LoginError:
             raise
         except ServerError as error:
             self._failed("counting", error)
+
+    @property
+    def _long(self) -> bool:
+        """Whether reading took so long that looking again afterwards takes little of it."""
+        return anyio.current_time() - self._begun > LONG * self.server.concurrency.shortest(
+            self.plan.endpoint
+        )
+
+    async def _count_all(self) -> None:
+        self.report.counted = await self._count()
+
+    def _looks(self) -> list[Callable[[], Awaitable[None]]]:
+        return [partial(self._look_again, jobs) for jobs in self._groups()]
 
     def _groups(self) -> list[list[Job]]:
         """Put the answered questions into groups, of pages or of ranges without a gap."""
@@ -122,7 +136,7 @@ class Sweep:
                 runs[-1].append(job)
             else:
                 runs.append([job])
-        size = -(-len(self._seen) // PROBES)
+        size = -(-len(self._seen) // max(PROBES, len(self._seen) // PROBES)) or 1
         return [run[at : at + size] for run in runs for at in range(0, len(run), size)]
 
     async def _look_again(self, jobs: Sequence[Job]) -> None:

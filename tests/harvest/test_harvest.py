@@ -1,0 +1,292 @@
+"""Harvests of an emulator on a real port: complete, restartable, merged, and honest about what is missing."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import anyio
+import churn
+import polars as pl
+import pytest
+import worlds
+
+from one_async import AsyncONE
+from one_async.alyx.rest import AsyncAlyxClient
+from one_async.emulator import Emulator
+from one_async.errors import InputError, LoginError
+from one_async.harvest import HarvestReport, harvest
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator(worlds.world(sessions=3100, water_administrations=2700, locations=1500)) as emulator:
+        yield emulator
+
+
+@asynccontextmanager
+async def client(emulator: Any) -> AsyncIterator[AsyncAlyxClient]:
+    async with AsyncAlyxClient(emulator.url, token=emulator.token("demo")) as alyx:
+        yield alyx
+
+
+def read(folder: Path, endpoint: str) -> pl.DataFrame:
+    return pl.scan_parquet(folder / endpoint / "*.parquet").collect()
+
+
+def keys(frame: pl.DataFrame) -> list[str]:
+    return [churn.key_of(row) for row in frame.to_dicts()]
+
+
+async def test_every_endpoint_of_the_recorded_world(recorded_emulator: Any, tmp_path: Path) -> None:
+    records = worlds.recorded_world().records
+    names = [name for name, held in records.items() if held["list"]]
+    async with client(recorded_emulator) as alyx:
+        report = await harvest(alyx, names, tmp_path)
+        memory = await harvest(alyx, names)
+    assert report.complete
+    for name in names:
+        rows = {json.dumps(row, sort_keys=True) for row in records[name]["list"]}
+        assert report[name].distinct == read(tmp_path, name).height == len(rows)
+        assert memory.frames[name].equals(read(tmp_path, name))
+    stored = HarvestReport.model_validate_json((tmp_path / "report.json").read_bytes())
+    assert stored.complete
+    assert stored.endpoints == report.endpoints
+    assert not (tmp_path / ".harvest").exists()
+
+
+async def test_files_have_even_row_groups_and_the_documented_columns(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    async with client(emulator) as alyx:
+        report = await harvest(alyx, ["sessions"], tmp_path, part_rows=400)
+        frame = await alyx.frame("sessions", lab="nowhere")
+    heights = [pl.read_parquet(file).height for file in sorted((tmp_path / "sessions").iterdir())]
+    assert heights == [400] * 7 + [300]
+    assert read(tmp_path, "sessions").schema == frame.schema
+    assert sorted(keys(read(tmp_path, "sessions"))) == sorted(worlds.ids_of(emulator, "sessions"))
+    assert report["sessions"].counted == report["sessions"].written == 3100
+
+
+async def test_no_row_is_lost_or_doubled_by_unstable_pages(emulator: Emulator) -> None:
+    emulator.app.unstable_paging = 7
+    async with client(emulator) as alyx:
+        report = await harvest(alyx, ["water-administrations", "locations"])
+    assert report.complete
+    for name in ("water-administrations", "locations"):
+        assert sorted(keys(report.frames[name])) == sorted(worlds.ids_of(emulator, name))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_database_that_changes_meanwhile(seed: int) -> None:
+    for outcome in (await churn.run(seed)).values():
+        assert outcome.right, outcome.report
+
+
+async def test_as_many_rows_come_as_go_in_a_long_list() -> None:
+    counts = {"water_administrations": 16_000, "sessions": 16_000}
+    with Emulator(worlds.world(**counts)) as emulator:
+        for name in ("water-administrations", "sessions"):
+            emulator.faults.add(f"/{name}", skip=12, call=lambda name=name: swap(emulator, name, 15))
+        async with client(emulator) as alyx:
+            report = await harvest(alyx, ["water-administrations", "sessions"])
+        assert report.complete
+        for name in ("water-administrations", "sessions"):
+            assert set(keys(report.frames[name])) == worlds.ids_of(emulator, name)
+
+
+def swap(emulator: Emulator, name: str, number: int) -> None:
+    """Insert so many rows and delete as many, all over the list."""
+    rng = random.Random(name)
+    for id in islice(worlds.uuids(f"more {name}"), number):
+        emulator.store.insert(name, worlds.MAKERS[name](id, rng.randrange(16_000)))
+    for key in rng.sample(sorted(worlds.ids_of(emulator, name)), number):
+        emulator.store.delete(name, key)
+
+
+async def test_what_cannot_be_had_is_named(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.faults.add("/sessions", skip=2, times=None, status=503, headers={"retry-after": "0"})
+    async with client(emulator) as alyx:
+        report = await harvest(alyx, ["sessions", "labs"], tmp_path)
+    assert not report.complete
+    assert report["labs"].complete
+    assert "503" in report["sessions"].missing[0]
+    assert "rows" in report["sessions"].missing[0]
+    assert not (tmp_path / "sessions").exists()
+    emulator.faults.clear()
+    emulator.requests.reset()
+    async with client(emulator) as alyx:
+        again = await harvest(alyx, ["sessions", "labs"], tmp_path, resume=True)
+    assert again.complete
+    assert emulator.requests.count("/labs") == 1
+    assert sorted(keys(read(tmp_path, "sessions"))) == sorted(worlds.ids_of(emulator, "sessions"))
+
+
+async def test_passing_faults_cost_nothing_but_repetition(emulator: Emulator) -> None:
+    rules = [
+        emulator.faults.add("/sessions", skip=1, status=503),
+        emulator.faults.add("/sessions", skip=2, cut=True),
+        emulator.faults.add("/sessions", skip=1, drop=True),
+        emulator.faults.add("/sessions", broken=True),
+        emulator.faults.add("/water-administrations", status=429, headers={"retry-after": "1"}),
+        emulator.faults.add("/water-administrations", html=True),
+    ]
+    async with client(emulator) as alyx:
+        report = await harvest(alyx, ["sessions", "water-administrations"])
+    assert report.complete
+    assert all(rule.hits == 1 for rule in rules)
+    assert sum(entry.retries for entry in report.endpoints.values()) == len(rules)
+    assert report["water-administrations"].throttled == 1
+
+
+async def test_a_refused_token_ends_everything(emulator: Emulator) -> None:
+    async with AsyncAlyxClient(emulator.url, token="0" * 40) as alyx:
+        with pytest.raises(LoginError):
+            await harvest(alyx, ["sessions", "labs"])
+
+
+async def test_since_fetches_what_changed_and_replaces_it(recorded_emulator: Any, tmp_path: Path) -> None:
+    with Emulator(worlds.recorded_world()) as emulator:
+        async with client(emulator) as alyx:
+            await harvest(alyx, ["insertions", "datasets", "labs"], tmp_path)
+            changed, gone = sorted(worlds.ids_of(emulator, "insertions"))[:2]
+            emulator.store.update(
+                "insertions", changed, auto_datetime="2030-01-01T00:00:00", serial="new one"
+            )
+            emulator.store.delete("insertions", gone)
+            row = next(r for r in worlds.recorded_world().records["insertions"]["list"] if r["id"] == changed)
+            [id] = islice(worlds.uuids("insertion"), 1)
+            emulator.store.insert("insertions", {**row, "id": id, "auto_datetime": "2030-01-02T00:00:00"})
+            report = await harvest(alyx, ["insertions", "datasets", "labs"], tmp_path, since="2030-01-01")
+        frame = read(tmp_path, "insertions")
+        assert report.complete
+        assert set(frame["id"]) == worlds.ids_of(emulator, "insertions")
+        assert frame["id"].is_unique().all()
+        assert frame.filter(id=changed)["serial"].to_list() == ["new one"]
+        entry = report["insertions"]
+        assert (entry.written, entry.updated, entry.vanished, entry.since_by) == (2, 1, 1, "auto_datetime")
+        assert report["datasets"].written == 0
+        assert read(tmp_path, "datasets").height == 875
+        assert report["labs"].since_by is None
+        assert read(tmp_path, "labs").height == 3
+
+
+async def test_delta_tables(recorded_emulator: Any, tmp_path: Path) -> None:
+    pytest.importorskip("deltalake")
+    with Emulator(worlds.recorded_world()) as emulator:
+        async with client(emulator) as alyx:
+            first = await harvest(alyx, ["datasets"], tmp_path, format="delta")
+            table = pl.read_delta(str(tmp_path / "datasets"))
+            changed = churn.key_of(table.row(0, named=True))
+            emulator.store.update("datasets", changed, auto_datetime="2030-01-01T00:00:00", hash="f" * 32)
+            later = await harvest(alyx, ["datasets"], tmp_path, format="delta", since="2030-01-01")
+    assert first.complete
+    assert later.complete
+    newer = pl.read_delta(str(tmp_path / "datasets"))
+    assert newer.height == table.height == 875
+    assert newer.filter(pl.col("url").str.ends_with(changed))["hash"].to_list() == ["f" * 32]
+    assert later["datasets"].updated == 1
+
+
+async def test_filters_and_joins(recorded_emulator: Any) -> None:
+    async with client(recorded_emulator) as alyx:
+        report = await harvest(
+            alyx,
+            {"sessions": {"projects": "ibl"}, "datasets": {"lab": "cortexlab"}, "imaging-stack": None},
+            filters={"datasets": {"name": "spikes.times.npy"}},
+        )
+        rows = await alyx.rest("sessions", "list", projects="ibl")
+        datasets = await alyx.rest("datasets", "list", lab="cortexlab", name="spikes.times.npy")
+    assert report.complete
+    assert set(report.frames["sessions"]["id"]) == {row["id"] for row in rows}
+    assert report.frames["sessions"].height == report["sessions"].counted
+    assert sorted(report.frames["datasets"]["url"]) == sorted(row["url"] for row in datasets)
+    assert report.frames["imaging-stack"].height == 1  # which the list gives twice, for its two slices
+
+
+async def test_ids_that_are_not_spread_evenly() -> None:
+    def in_order(name: str) -> Iterator[str]:
+        return (f"00000000-0000-4000-8000-{number:012x}" for number in range(10**6))
+
+    rows = {"list": worlds.Rows("channels", 4321, in_order), "detail": {}}
+    world = worlds.world()
+    world = type(world)(**{**world.__dict__, "records": {**world.records, "channels": rows}})
+    with Emulator(world) as emulator:
+        async with client(emulator) as alyx:
+            report = await harvest(alyx, "channels")
+    assert report.complete
+    assert report["channels"].distinct == 4321
+    assert report["channels"].requests < 150
+
+
+async def test_nothing_goes_into_the_rest_cache(emulator: Emulator, tmp_path: Path) -> None:
+    async with AsyncAlyxClient(emulator.url, token=emulator.token("demo"), cache_dir=tmp_path) as alyx:
+        await alyx.schema()
+        await alyx.rest("labs", "list")
+        emulator.requests.reset()
+        await harvest(alyx, ["labs", "sessions"])
+        await alyx.rest("sessions", "list", limit=1)
+        assert emulator.requests.count("/labs") == 1
+        assert emulator.requests.count("/sessions") > 4
+
+
+async def test_progress_tells_rows_and_total(emulator: Emulator) -> None:
+    said: list[tuple[str, int, int | None]] = []
+    async with client(emulator) as alyx:
+        await harvest(alyx, "sessions", progress=lambda *what: said.append(what))
+    assert said[0] == ("sessions", 0, 3100)
+    assert said[-1] == ("sessions", 3100, 3100)
+    assert [rows for _, rows, _ in said] == sorted(rows for _, rows, _ in said)
+
+
+async def test_a_cancelled_harvest_can_go_on(emulator: Emulator, tmp_path: Path) -> None:
+    async with client(emulator) as alyx:
+        with anyio.CancelScope() as scope:
+
+            def enough(endpoint: str, rows: int, total: int | None) -> None:
+                if rows >= 2000:
+                    scope.cancel()
+
+            await harvest(alyx, "sessions", tmp_path, part_rows=500, progress=enough)
+        assert scope.cancelled_caught
+        parts = list((tmp_path / ".harvest" / "sessions").glob("*.parquet"))
+        assert 2 <= len(parts) < 7
+        report = await harvest(alyx, "sessions", tmp_path, part_rows=500, resume=True)
+    assert report.complete
+    assert report["sessions"].resumed
+    assert sorted(keys(read(tmp_path, "sessions"))) == sorted(worlds.ids_of(emulator, "sessions"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "name"),
+    [
+        ((["nonsense"],), {}, "endpoint"),
+        (([],), {}, "endpoints"),
+        (({"sessions": {"labb": "x"}},), {}, "labb"),
+        ((["sessions"],), {"filters": {"labs": {}}}, "filters"),
+        (({"sessions": {"limit": 5}},), {}, "limit"),
+        ((["sessions"],), {"resume": True}, "resume"),
+        ((["sessions"],), {"since": "2025-01-01"}, "since"),
+        ((["sessions"], "there"), {"since": "last week"}, "since"),
+        ((["sessions"], "there"), {"format": "csv"}, "format"),
+        ((["sessions"], "there"), {"format": "frame"}, "to"),
+        ((["sessions"],), {"format": "parquet"}, "to"),
+        ((["sessions"], "there"), {"part_rows": 0}, "part_rows"),
+        ((["sessions"], ""), {}, "to"),
+    ],
+)
+async def test_wrong_arguments_are_named(
+    recorded_emulator: Any, tmp_path: Path, arguments: Any, options: Any, name: str
+) -> None:
+    token = recorded_emulator.token("demo")
+    async with AsyncONE(base_url=recorded_emulator.url, token=token, cache_dir=tmp_path) as one:
+        with pytest.raises(InputError) as caught:
+            await one.harvest(*arguments, **options)
+    assert caught.value.argument == name  # type: ignore[attr-defined]
