@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -45,7 +46,17 @@ class Gaps:
 
 
 async def beat_during(work: Callable[[], Awaitable[Any]]) -> Gaps:
-    """Beat on the loop until the work is done."""
+    """Beat on the loop until the work is done.
+
+    What was there before is kept from the garbage collector, whose full pass over all objects of a test run takes
+    long and says nothing of the work.
+    """
+    import polars  # noqa: F401
+
+    import one_async.sync  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
     gaps = Gaps()
 
     async def beat() -> None:
@@ -57,10 +68,13 @@ async def beat_during(work: Callable[[], Awaitable[Any]]) -> Gaps:
             gaps.busy.append(spent - used)
             last, used = now, spent
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(beat)
-        await work()
-        tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(beat)
+            await work()
+            tasks.cancel_scope.cancel()
+    finally:
+        gc.unfreeze()
     return gaps
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -92,18 +93,27 @@ def wrong_files(root: Path, hashes: dict[str, str]) -> list[str]:
     ]
 
 
+def on_disk(root: Path) -> int:
+    """Give how many bytes are there, of whole files and of parts."""
+    size = 0
+    for path in root.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+            size += path.stat().st_size if path.is_file() else 0
+    return size
+
+
 def kill_until(files: Files, file: Path, root: Path, hashes: dict[str, str], *, kills: int, seed: int) -> int:
     """Start, kill at a random time, look; let the last one finish. Gives how many kills hit a download.
 
-    The time is when so much of the set was sent, and a little more: seconds mean nothing on a busy machine.
+    The time is when so much more is on disk, and a little later: seconds mean nothing on a busy machine.
     """
     chance, hits = random.Random(seed), 0
     share = sum(map(len, files.content.values())) / kills
     for _ in range(kills):
         one = start(file, root)
         one.ready()
-        enough = sum(files.sent.values()) + chance.uniform(0, 1.5) * share
-        while sum(files.sent.values()) < enough and one.process.is_alive():
+        enough = on_disk(root) + chance.uniform(0, 1.5) * share
+        while on_disk(root) < enough and one.process.is_alive():
             time.sleep(0.005)
         time.sleep(chance.uniform(0, 0.02))
         hits += one.kill()

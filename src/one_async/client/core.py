@@ -276,7 +276,8 @@ class Core:
 
 def _import_late(offline: bool) -> None:
     """Import and begin what takes a while, so that no call does it on the event loop."""
-    for module in ("refresh", "sources.local", *(() if offline else ("alyx.connections", "sources.remote"))):
+    online = () if offline else ("alyx.connections", "alyx.rest", "sources.remote", "transfer.fetch")
+    for module in ("refresh", "sources.local", "files.objects", *online):
         import_module(f"one_async.{module}")
     from ..tables.catalogue import Catalogue
 
