@@ -96,9 +96,10 @@ def wrong_files(root: Path, hashes: dict[str, str]) -> list[str]:
 def on_disk(root: Path) -> int:
     """Give how many bytes are there, of whole files and of parts."""
     size = 0
-    for path in root.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
-            size += path.stat().st_size if path.is_file() else 0
+    for folder, _, names in os.walk(root):  # says nothing of what is gone meanwhile
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += os.stat(f"{folder}/{name}").st_size
     return size
 
 
