@@ -102,12 +102,12 @@ def table_of(report: HarvestReport) -> Table:
         pad_edge=False,
     )
     table.add_column("endpoint", no_wrap=True)
-    for name in ("counted", "distinct", "written", "requests", "retries", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
+    for name in ("counted", "distinct", "written", "requests", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
     for entry in report.endpoints.values():
-        numbers = (entry.counted, entry.distinct, entry.written, entry.requests, entry.retries)
+        numbers = (entry.counted, entry.distinct, entry.written, entry.requests)
         texts = ["?" if number is None else f"{number:,}" for number in numbers]
         state = "[green]complete[/]" if entry.complete else "[red]INCOMPLETE[/]"
-        table.add_row(entry.endpoint, *texts, f"{entry.seconds:,.1f}", state)
+        table.add_row(entry.endpoint, state, *texts, f"{entry.seconds:,.1f}")
     return table

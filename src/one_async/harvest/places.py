@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from one_async.errors import ConfigurationError, InputError
+from one_async.errors import ConfigurationError, InputError, TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class Place(Protocol):
@@ -118,28 +119,46 @@ class Bucket:
         self._store: Any = make(self._url, config=config, client_options=plain or None)
 
     def names(self, folder: str) -> list[str]:
-        listed = self._obstore.list_with_delimiter(self._store, folder)
+        with self._said(folder):
+            listed = self._obstore.list_with_delimiter(self._store, folder)
         return sorted(str(entry["path"]) for entry in listed["objects"])
 
     def get(self, name: str) -> bytes | None:
-        try:
-            return bytes(self._obstore.get(self._store, name).bytes())
-        except FileNotFoundError:
-            return None
+        with self._said(name):
+            try:
+                return bytes(self._obstore.get(self._store, name).bytes())
+            except (FileNotFoundError, self._obstore.exceptions.NotFoundError):
+                return None
 
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
-        self._obstore.put(self._store, name, content)
+        with self._said(name):
+            self._obstore.put(self._store, name, content)
 
     def move(self, name: str, to: str) -> None:
-        self._obstore.copy(self._store, name, to)
-        self._obstore.delete(self._store, name)
+        with self._said(name):
+            self._obstore.copy(self._store, name, to)
+            self._obstore.delete(self._store, name)
 
     def delete(self, name: str) -> None:
         if self.get(name) is not None:
-            self._obstore.delete(self._store, name)
+            with self._said(name):
+                self._obstore.delete(self._store, name)
 
     def address(self, name: str) -> str:
         return f"{self._url}/{name}"
+
+    @contextmanager
+    def _said(self, name: str) -> Iterator[None]:
+        """Turn what an object store complains of into an error of ours; a missing object is not one."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise TransferError(
+                f"{self.address(name)}: there is no such bucket", url=self.address(name)
+            ) from None
+        except (self._obstore.exceptions.BaseError, OSError) as error:
+            text = f"{self.address(name)}: {str(error).partition(chr(10))[0]}"
+            raise TransferError(text, url=self.address(name)) from error
 
 
 def _from_environment() -> dict[str, str]:

@@ -1,0 +1,152 @@
+"""Harvests against ONE-api and a bare httpx script, in one run, and a million rows: ``python bench_harvest.py [--json FILE]``.
+
+Needs the interpreter of ONE-api's environment in ONE_API_PYTHON; without it that comparison is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+sys.path.append(str(Path(__file__).parents[1] / "harvest"))
+
+from worlds import served
+
+from one_async.alyx.rest import AsyncAlyxClient
+from one_async.harvest import harvest
+
+HERE = Path(__file__).parent
+ROWS, LATENCY, ROUNDS = 20_000, 0.05, 5
+FIXED = (1, 2, 4, 8, 12, 16, 24, 32)
+
+
+async def bare(server: dict[str, Any], endpoint: str, at_once: int) -> float:
+    """The seconds that a plain script takes: the first page, then all others, so many at once; rows as dicts."""
+    url, headers = f"{server['url']}/{endpoint}", {"Authorization": f"Token {server['token']}"}
+    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
+    async with httpx.AsyncClient(headers=headers, limits=limits, timeout=120) as client:
+        started = time.perf_counter()
+        first = (await client.get(url, params={"limit": 1000})).json()
+        rows, slots = list(first["results"]), asyncio.Semaphore(at_once)
+
+        async def page(offset: int) -> Any:
+            async with slots:
+                return (await client.get(url, params={"limit": 1000, "offset": offset})).json()["results"]
+
+        for part in await asyncio.gather(*(page(offset) for offset in range(1000, first["count"], 1000))):
+            rows += part
+        assert len(rows) == ROWS
+        return time.perf_counter() - started
+
+
+async def ours(server: dict[str, Any], endpoint: str, to: Path | None) -> float:
+    """The seconds of a harvest by a client that is logged in and knows the schema."""
+    async with AsyncAlyxClient(server["url"], token=server["token"]) as alyx:
+        await alyx.schema()
+        started = time.perf_counter()
+        report = await harvest(alyx, endpoint, to)
+        seconds = time.perf_counter() - started
+    assert report.complete
+    assert report[endpoint].distinct == ROWS
+    return seconds
+
+
+async def against_fixed(server: dict[str, Any], endpoint: str, folder: Path) -> dict[str, float]:
+    """Medians of rounds in which each takes its turn, since the machine is not the same from one second to the next."""
+    await ours(server, endpoint, None)
+    fixed: dict[int, list[float]] = {at_once: [] for at_once in FIXED}
+    memory, files = [], []
+    for number in range(ROUNDS):
+        for at_once in FIXED:
+            fixed[at_once].append(await bare(server, endpoint, at_once))
+        memory.append(await ours(server, endpoint, None))
+        files.append(await ours(server, endpoint, folder / f"{endpoint}{number}"))
+    best = min(FIXED, key=lambda at_once: statistics.median(fixed[at_once]))
+    seconds = statistics.median(fixed[best])
+    return {
+        "bare": seconds,
+        "bare at once": best,
+        "one_async to frames": statistics.median(memory),
+        "one_async to Parquet": statistics.median(files),
+        "ratio, frames": seconds / statistics.median(memory),
+        "ratio, Parquet": seconds / statistics.median(files),
+    }
+
+
+def one_api(server: dict[str, Any], endpoint: str, folder: Path) -> float | None:
+    """The seconds of ONE-api's iteration."""
+    python = os.environ.get("ONE_API_PYTHON")
+    if not python:
+        return None
+    task = json.dumps({"url": server["url"], "endpoint": endpoint, "cache_dir": str(folder / "oracle")})
+    done = subprocess.run(
+        [python, str(HERE / "oracle_harvest.py")], input=task, capture_output=True, text=True, check=False,
+        env={**os.environ, "HOME": str(folder)},
+    )  # fmt: skip
+    found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not found:
+        sys.exit(f"ONE-api failed: {done.stderr[-2000:]}")
+    said = json.loads(found[0].removeprefix("RESULT "))
+    assert said["rows"] == ROWS
+    return float(said["seconds"])
+
+
+MILLION = """
+import asyncio, json, resource, sys, time
+from one_async import AsyncONE
+
+async def main(url, token, folder):
+    async with AsyncONE(base_url=url, token=token, cache_dir=folder + "/data", cache_rest=None) as one:
+        started = time.perf_counter()
+        report = await one.harvest("sessions", folder + "/million")
+        seconds = time.perf_counter() - started
+    assert report.complete, report
+    assert report["sessions"].distinct == 1_000_000
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "peak memory of the process, MiB": peak}))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def million(folder: Path) -> dict[str, float]:
+    """A million rows to Parquet in a process of its own."""
+    with served(sessions=1_000_000) as server:
+        command = [sys.executable, "-c", MILLION, server["url"], server["token"], str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for endpoint in ("sessions", "water-administrations"):
+            with served(**{endpoint: ROWS}, latency=LATENCY) as server:
+                said = asyncio.run(against_fixed(server, endpoint, folder))
+                theirs = one_api(server, endpoint, folder)
+            if theirs is not None:
+                said |= {"ONE-api": theirs, "ratio to ONE-api": theirs / said["one_async to Parquet"]}
+            results[f"{ROWS} {endpoint}, 50 ms"] = said
+        results["1,000,000 sessions to Parquet"] = million(folder)
+    print(json.dumps(results, indent=2))
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
