@@ -1,6 +1,6 @@
 """Time tables through the blocking client beside ONE-api: ``ONE_API_PYTHON=… python tests/benchmarks/bench_tables_client.py``.
 
-The same calls as in `bench_tables`, which asks the tables themselves, here as a user makes them: ``ONE(mode="local", cache_dir=…)``.
+The calls of `bench_tables`, which asks the tables themselves, as a user makes them: ``ONE(mode="local", cache_dir=…)``.
 """
 
 from __future__ import annotations
