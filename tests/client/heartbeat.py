@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import polars as pl
 
 from one_async import AsyncONE
 
@@ -51,10 +52,6 @@ async def beat_during(work: Callable[[], Awaitable[Any]]) -> Gaps:
     What was there before is kept from the garbage collector, whose full pass over all objects of a test run takes
     long and says nothing of the work.
     """
-    import polars  # noqa: F401
-
-    import one_async.sync  # noqa: F401
-
     gc.collect()
     gc.freeze()
     gaps = Gaps()
@@ -88,6 +85,8 @@ async def load_sessions(world: dict[str, Any], folder: Path, count: int) -> tupl
             base_url=world["url"], username="demo", password="demo", cache_dir=folder, mode="remote"
         ) as one:
             for _ in range(2):
-                rows = (await one.load_many(world["trials"][:count], "trials")).height
+                loaded = await one.load_many(world["trials"][:count], "trials")
+                assert isinstance(loaded, pl.DataFrame)
+                rows = loaded.height
 
     return await beat_during(work), rows

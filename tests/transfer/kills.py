@@ -99,7 +99,7 @@ def on_disk(root: Path) -> int:
     for folder, _, names in os.walk(root):  # says nothing of what is gone meanwhile
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                size += os.stat(f"{folder}/{name}").st_size
+                size += Path(folder, name).stat().st_size
     return size
 
 
