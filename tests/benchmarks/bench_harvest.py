@@ -9,11 +9,14 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ from one_async.alyx.rest import AsyncAlyxClient
 from one_async.harvest import harvest
 
 HERE = Path(__file__).parent
-ROWS, LATENCY, ROUNDS = 20_000, 0.05, 5
+ROWS, LATENCY, ROUNDS = 20_000, 0.05, 9
 FIXED = (1, 2, 4, 8, 12, 16, 24, 32)
 
 
@@ -63,25 +66,33 @@ async def ours(server: dict[str, Any], endpoint: str, to: Path | None) -> float:
 
 
 async def against_fixed(server: dict[str, Any], endpoint: str, folder: Path) -> dict[str, float]:
-    """Medians of rounds in which each takes its turn, since the machine is not the same from one second to the next."""
+    """Medians of rounds in which all take their turn in a random order: a machine changes from one second to the next."""
     await ours(server, endpoint, None)
-    fixed: dict[int, list[float]] = {at_once: [] for at_once in FIXED}
-    memory, files = [], []
-    for number in range(ROUNDS):
-        for at_once in FIXED:
-            fixed[at_once].append(await bare(server, endpoint, at_once))
-        memory.append(await ours(server, endpoint, None))
-        files.append(await ours(server, endpoint, folder / f"{endpoint}{number}"))
-    best = min(FIXED, key=lambda at_once: statistics.median(fixed[at_once]))
-    seconds = statistics.median(fixed[best])
-    return {
-        "bare": seconds,
-        "bare at once": best,
-        "one_async to frames": statistics.median(memory),
-        "one_async to Parquet": statistics.median(files),
-        "ratio, frames": seconds / statistics.median(memory),
-        "ratio, Parquet": seconds / statistics.median(files),
+    runs: dict[str, Callable[[int], Coroutine[Any, Any, float]]] = {
+        **{str(at_once): partial(_bare, server, endpoint, at_once) for at_once in FIXED},
+        "frames": lambda number: ours(server, endpoint, None),
+        "Parquet": lambda number: ours(server, endpoint, folder / f"{endpoint}{number}"),
     }
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    order = random.Random(endpoint)
+    for number in range(ROUNDS):
+        for name in order.sample(list(runs), len(runs)):
+            seconds[name].append(await runs[name](number))
+            await asyncio.sleep(0.1)
+    middle = {name: statistics.median(taken) for name, taken in seconds.items()}
+    best = min((str(at_once) for at_once in FIXED), key=middle.__getitem__)
+    return {
+        "bare": middle[best],
+        "bare at once": int(best),
+        "one_async to frames": middle["frames"],
+        "one_async to Parquet": middle["Parquet"],
+        "ratio, frames": middle[best] / middle["frames"],
+        "ratio, Parquet": middle[best] / middle["Parquet"],
+    }
+
+
+async def _bare(server: dict[str, Any], endpoint: str, at_once: int, number: int) -> float:
+    return await bare(server, endpoint, at_once)
 
 
 def one_api(server: dict[str, Any], endpoint: str, folder: Path) -> float | None:

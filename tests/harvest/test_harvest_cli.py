@@ -25,7 +25,7 @@ def run(emulator: Any, *arguments: str) -> Any:
 def test_a_complete_harvest(recorded_emulator: Any, tmp_path: Path) -> None:
     done = run(recorded_emulator, "sessions", "insertions", "--to", str(tmp_path))
     assert done.exit_code == 0, done.output
-    assert re.findall(r"(?m)^(\w+) +complete", done.stdout) == ["sessions", "insertions"]
+    assert re.findall(r"(?m)^\s*(\w+) +complete", done.stdout) == ["sessions", "insertions"]
     assert "36" in done.stdout
     assert pl.read_parquet(tmp_path / "sessions" / "*.parquet").height == 36
     since = run(recorded_emulator, "insertions", "--to", str(tmp_path), "--since", "2030-01-01", "--json")
