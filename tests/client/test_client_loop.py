@@ -18,4 +18,5 @@ async def test_loading_leaves_the_loop_to_others(tmp_path: Path) -> None:
     assert rows > 30
     assert len(gaps.busy) > 10
     # Processor time of the loop's own thread, so that a machine with much else to do does not matter much.
-    assert max(gaps.busy) < 0.15, sorted(gaps.busy)[-5:]
+    long = [gap for gap in gaps.busy if gap > 0.05]
+    assert len(long) <= max(2, len(gaps.busy) // 50), sorted(gaps.busy)[-5:]

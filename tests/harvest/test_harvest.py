@@ -45,6 +45,10 @@ def keys(frame: pl.DataFrame) -> list[str]:
     return [churn.key_of(row) for row in frame.to_dicts()]
 
 
+def _rows(frame: pl.DataFrame) -> list[str]:
+    return sorted(json.dumps(row, default=str, sort_keys=True) for row in frame.to_dicts())
+
+
 async def test_every_endpoint_of_the_recorded_world(recorded_emulator: Any, tmp_path: Path) -> None:
     records = worlds.recorded_world().records
     names = [name for name, held in records.items() if held["list"]]
@@ -55,7 +59,8 @@ async def test_every_endpoint_of_the_recorded_world(recorded_emulator: Any, tmp_
     for name in names:
         rows = {json.dumps(row, sort_keys=True) for row in records[name]["list"]}
         assert report[name].distinct == read(tmp_path, name).height == len(rows)
-        assert memory.frames[name].equals(read(tmp_path, name))
+        # endpoints without order may come in another one
+        assert _rows(memory.frames[name]) == _rows(read(tmp_path, name))
     stored = HarvestReport.model_validate_json((tmp_path / "report.json").read_bytes())
     assert stored.complete
     assert stored.endpoints == report.endpoints
