@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 from one_async.alyx.paging import REPAIRS, together
-from one_async.errors import LoginError, OneError, ServerError
+from one_async.errors import LoginError, OneError, ServerError, StatusError
 
 from .fetch import Page
 from .held import Held, key_expression, numbers
@@ -37,19 +37,36 @@ class Reader(Sweep):
         if checkpoint is not None:
             self.gone = set(checkpoint.vanished)
             await anyio.to_thread.run_sync(self.writer.open)
-        first = await self._page(self.plan.whole, check=True)
+        had = await self._beginning()
+        first = had[self.plan.whole]
         await self._begin(first.count)
         if first.last:
             await self._take(Job("page", 0, PAGE), first)
             self.report.counted = first.count
             self.report.method = "one page"
         else:
-            await self.sweep(self._jobs(first), first)
+            await self.sweep(self._jobs(first), had)
         await anyio.to_thread.run_sync(self.writer.close)
         if not self.failures:
             await self._complete(alone=first.last)
         await self._conclude()
         return not self.broken
+
+    async def _beginning(self) -> dict[Job, Page]:
+        """Ask for the first page, and for those that surely follow unless they are here from an earlier run."""
+        had: dict[Job, Page] = {}
+        resumed = self.writer.checkpoint is not None and self.writer.checkpoint.resumed
+
+        async def get(job: Job) -> None:
+            try:
+                had[job] = await self._page(job, check=job == self.plan.whole)
+            except StatusError:
+                if job == self.plan.whole:  # the others are asked for again in their turn
+                    raise
+
+        jobs = [self.plan.whole, *(() if resumed else self.plan.ahead)]
+        await together(get, [(job,) for job in jobs])
+        return had
 
     async def _begin(self, count: int) -> None:
         """Drop what a checkpoint says about pages if the list has changed since: they begin elsewhere now."""
@@ -116,7 +133,7 @@ class Reader(Sweep):
         if held <= FEW:
             return False
         if self._long:
-            await together(lambda look: look(), [(look,) for look in self._looks()])
+            await together(lambda look: look(), [(look,) for look in self._looks(PROBES)])
         return not self.moved  # else the sweep has looked again at some of it near its end
 
     async def _held(self) -> int:

@@ -27,6 +27,8 @@ ATTEMPTS = 6
 REFUSALS = 40
 #: Pages decoded at once; more would only fight for the processors.
 DECODERS = 2
+#: Bytes that are decoded in a millisecond or two: in a thread they would wait longer for the interpreter's lock.
+SMALL = 512 * 1024
 #: Seconds and bytes that a page may take before smaller ones are asked for.
 SLOW, LARGE = 20.0, 24 * 1024**2
 
@@ -93,6 +95,8 @@ class Server:
         def decode() -> Page:
             return Page(*page_frame(reply.content, columns, notes, check=check))
 
+        if len(reply.content) < SMALL:
+            return decode()
         return await anyio.to_thread.run_sync(decode, limiter=self._decoders)
 
     async def _asked(self, endpoint: str, params: Mapping[str, str], costs: Costs) -> Reply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,6 +24,8 @@ from .write import Writer
 FEW, PROBES = 16 * AIM, 8
 #: Questions between two counts of all rows while ranges are read.
 EVERY = 25
+#: Looks at what was read first, beside the last answers of a reading that is not long.
+GLANCES = 4
 #: After so many times the shortest answer a reading is long.
 LONG = 20.0
 
@@ -53,15 +55,21 @@ class Sweep:
     )  # of each question the rows, and the last id
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
-    async def sweep(self, jobs: Iterable[Job], first: Page | None = None, *, again: bool = False) -> None:
-        """Answer questions, those that a checkpoint has not; ``first`` is the answer to the first one, if it fits."""
+    async def sweep(
+        self, jobs: Iterable[Job], had: Mapping[Job, Page] | None = None, *, again: bool = False
+    ) -> None:
+        """Answer questions, those that a checkpoint has not; ``had`` are pages that are here, taken where they fit."""
         done = self.writer.checkpoint.done if self.writer.checkpoint is not None and not again else set()
         queue = deque(job for job in jobs if job not in done)
         self._seen.clear()
         self._begun = anyio.current_time()
-        if first is not None and queue and queue[0] == Job("page", 0, first.rows.height):
-            self._note(queue[0], first)
-            await self._take(queue.popleft(), first)
+        takes: list[tuple[Job | None, Page]] = []
+        for job, page in (had or {}).items():
+            if job in queue and job.kind == "page" and (page.last or page.rows.height == job.high - job.low):
+                queue.remove(job)
+                self.counts.add(page.count)
+                self._note(job, page)
+                takes.append((job, page))
         left, checked = len(queue), False
 
         async def work() -> None:
@@ -74,7 +82,12 @@ class Sweep:
                     checked = True
                     await self._check()
 
-        await together(work, [() for _ in range(min(self.server.concurrency.most, len(queue)))])
+        async def take() -> None:
+            for job, page in takes:
+                await self._take(job, page)
+
+        workers = min(self.server.concurrency.most, len(queue))
+        await together(lambda part: part(), [(take,), *((work,) for _ in range(workers))])
 
     async def _answer(self, job: Job) -> list[Job]:
         """Ask a question and take the answer; gives the questions that it leads to."""
@@ -106,7 +119,7 @@ class Sweep:
         """Near the end, beside the last answers: count, and look again at some of what was read first."""
         checked = max(self.counts) > FEW and self.total is None and not self._long
         try:
-            looks = self._looks() if checked else []
+            looks = self._looks(GLANCES) if checked else []
             if not self.plan.pages_first:
                 looks.append(self._count_all)
             await together(lambda look: look(), [(look,) for look in looks])
@@ -125,10 +138,10 @@ class Sweep:
     async def _count_all(self) -> None:
         self.report.counted = await self._count()
 
-    def _looks(self) -> list[Callable[[], Awaitable[None]]]:
-        return [partial(self._look_again, jobs) for jobs in self._groups()]
+    def _looks(self, number: int) -> list[Callable[[], Awaitable[None]]]:
+        return [partial(self._look_again, jobs) for jobs in self._groups(number)]
 
-    def _groups(self) -> list[list[Job]]:
+    def _groups(self, number: int) -> list[list[Job]]:
         """Put the answered questions into groups, of pages or of ranges without a gap."""
         runs: list[list[Job]] = []
         for job in sorted(self._seen):
@@ -136,7 +149,7 @@ class Sweep:
                 runs[-1].append(job)
             else:
                 runs.append([job])
-        size = -(-len(self._seen) // max(PROBES, len(self._seen) // PROBES)) or 1
+        size = -(-len(self._seen) // max(number, len(self._seen) // PROBES)) or 1
         return [run[at : at + size] for run in runs for at in range(0, len(run), size)]
 
     async def _look_again(self, jobs: Sequence[Job]) -> None:
@@ -180,7 +193,9 @@ class Sweep:
         async with (
             self._lock
         ):  # the writer sets the pace: answers wait here, and no more are asked for meanwhile
-            added = await anyio.to_thread.run_sync(self.writer.add, job, page.rows)
+            added = self.writer.add(job, page.rows)
+            if self.writer.full:
+                await anyio.to_thread.run_sync(self.writer.write)
         self._tell(max(self.counts))
         return added
 

@@ -1,4 +1,4 @@
-"""Rows that come, each once, into parts of even size; blocking, called in threads."""
+"""Rows that come, each once, into parts of even size; what reads or writes files blocks, and is called in threads."""
 
 from __future__ import annotations
 
@@ -116,9 +116,17 @@ class Writer:
             self._bytes += int(fresh.estimated_size())
         if job is not None:
             self._jobs.append((job, self._rows))
-        while self._rows >= self._part_rows or self._bytes >= PART_BYTES:
-            self._write(self._part_rows)
         return fresh.height
+
+    @property
+    def full(self) -> bool:
+        """Whether there is enough for a part."""
+        return self._rows >= self._part_rows or self._bytes >= PART_BYTES
+
+    def write(self) -> None:
+        """Write the parts that there is enough for; blocking."""
+        while self.full:
+            self._write(self._part_rows)
 
     def close(self) -> None:
         """Write what is left."""
