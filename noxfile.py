@@ -40,7 +40,9 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "-q", success_codes=[0, 1])
-    session.run("coverage", "report", "--fail-under", (ROOT / "tests" / "coverage-floor.txt").read_text().strip())
+    session.run(
+        "coverage", "report", "--fail-under", (ROOT / "tests" / "coverage-floor.txt").read_text().strip()
+    )
 
 
 @nox.session
@@ -94,4 +96,3 @@ def faults(session: nox.Session) -> None:
     """Run the long fault and load runs."""
     install(session)
     session.run("pytest", "tests/faults", *session.posargs, env={"ONE_API_PYTHON": oracle(session)})
-

@@ -42,8 +42,16 @@ LAYERS: list[tuple[str, float]] = [
 ]
 APART = {frozenset({"alyx", "transfer"})}
 #: Modules of third parties that only these modules of ours may import.
-ONLY_IN = {"httpx": {"alyx"}, "httpcore": {"alyx"}, "hishel": {"alyx"}, "typer": {"cli"}, "rich": {"cli"}, "obstore": {"transfer", "harvest"},
-           "starlette": {"emulator"}, "uvicorn": {"emulator"}}  # fmt: skip
+ONLY_IN = {
+    "httpx": {"alyx"},
+    "httpcore": {"alyx"},
+    "hishel": {"alyx"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "obstore": {"transfer", "harvest"},
+    "starlette": {"emulator"},
+    "uvicorn": {"emulator"},
+}
 
 
 def room(module: str) -> str:

@@ -1,4 +1,4 @@
-"""Loading against ONE-api, and one large file against curl, all in one run: ``python tests/benchmarks/bench_load.py [--json FILE]``.
+"""Loading against ONE-api, and one large file against curl, in one run: ``python bench_load.py [--json FILE]``.
 
 Needs the interpreter of ONE-api's environment in ONE_API_PYTHON.
 """
@@ -40,6 +40,11 @@ def oracle(home: Path, task: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(found[0].removeprefix("RESULT ")))
 
 
+def compared(theirs: float, ours: float) -> dict[str, float]:
+    """Give both times in seconds, and how many times faster ours is."""
+    return {"ONE-api": theirs, "one_async": ours, "ratio": theirs / ours}
+
+
 def against_one_api(results: dict[str, Any], folder: Path) -> None:
     """500 files of 100 kB, the trials of 100 sessions, 200 local files."""
     server = subprocess.Popen(
@@ -47,12 +52,24 @@ def against_one_api(results: dict[str, Any], folder: Path) -> None:
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     with server:
-        assert server.stdin is not None and server.stdout is not None
+        assert server.stdin is not None
+        assert server.stdout is not None
         world = json.loads(server.stdout.readline())
         trials = world["trials"][:SESSIONS]
-        task = {**world, "trials": trials, "files": FILES, "cache_dir": str(folder / "oracle"), "what": ["files", "many"]}
+        task = {
+            **world,
+            "trials": trials,
+            "files": FILES,
+            "cache_dir": str(folder / "oracle"),
+            "what": ["files", "many"],
+        }
         theirs = oracle(folder, task)
-        options = {"base_url": world["url"], "username": "demo", "password": "demo", "cache_dir": folder / "ours"}
+        options = {
+            "base_url": world["url"],
+            "username": "demo",
+            "password": "demo",
+            "cache_dir": folder / "ours",
+        }
         with ONE(**options, mode="remote", cache_rest=None) as one:
             started = time.perf_counter()
             one.download(world["eid"], collection="bench")
@@ -61,9 +78,12 @@ def against_one_api(results: dict[str, Any], folder: Path) -> None:
             frame = one.load_many(trials, "trials")
             many = time.perf_counter() - started
         assert frame.height == theirs["rows"], (frame.height, theirs["rows"])
-        results["500 files of 100 kB, 20 ms"] = {"ONE-api": theirs["files"], "one_async": files, "ratio": theirs["files"] / files}
-        results["trials of 100 sessions"] = {"ONE-api": theirs["many"], "one_async": many, "ratio": theirs["many"] / many}
-        paths = [*sorted((folder / "ours").rglob("*.npy"))[:150], *sorted((folder / "ours").rglob("*.pqt"))[:50]]
+        results["500 files of 100 kB, 20 ms"] = compared(theirs["files"], files)
+        results["trials of 100 sessions"] = compared(theirs["many"], many)
+        paths = [
+            *sorted((folder / "ours").rglob("*.npy"))[:150],
+            *sorted((folder / "ours").rglob("*.pqt"))[:50],
+        ]
         theirs = oracle(folder, {**task, "what": ["local"], "paths": list(map(str, paths))})
         best = []
         for _ in range(5):
@@ -72,17 +92,21 @@ def against_one_api(results: dict[str, Any], folder: Path) -> None:
                 read_file(path)
             best.append(time.perf_counter() - started)
         ours = sorted(best)[len(best) // 2]
-        results[f"{len(paths)} local npy and pqt files"] = {"ONE-api": theirs["local"], "one_async": ours, "ratio": theirs["local"] / ours}
+        results[f"{len(paths)} local npy and pqt files"] = compared(theirs["local"], ours)
         server.stdin.close()
 
 
 def against_curl(results: dict[str, Any], folder: Path) -> None:
     """One file of 1 GiB, and the memory that it takes."""
     server = subprocess.Popen(
-        [sys.executable, str(HERE / "big_file.py"), str(1 << 30)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(HERE / "big_file.py"), str(1 << 30)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with server:
-        assert server.stdin is not None and server.stdout is not None
+        assert server.stdin is not None
+        assert server.stdout is not None
         url, md5 = server.stdout.readline().split()
         times: dict[str, list[float]] = {"curl": [], "one_async": []}
         peaks = []
@@ -94,7 +118,8 @@ def against_curl(results: dict[str, Any], folder: Path) -> None:
             peaks.append(fetch_alone(url, md5, folder / f"big{turn}"))
             times["one_async"].append(time.perf_counter() - started)
         curl, ours = sorted(times["curl"])[1], sorted(times["one_async"])[1]
-        results["one file of 1 GiB (md5 checked)"] = {"curl": curl, "one_async": ours, "ratio": curl / ours, "MiB above idle": max(peaks)}
+        figures = {"curl": curl, "one_async": ours, "ratio": curl / ours, "MiB above idle": max(peaks)}
+        results["one file of 1 GiB (md5 checked)"] = figures
         server.stdin.close()
 
 

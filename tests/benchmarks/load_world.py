@@ -1,6 +1,6 @@
 """A world with many data files for the loading benchmarks, served by an emulator in a process of its own.
 
-``python load_world.py --files 500 --size 100000 --sessions 100 --latency 0.02`` prints one line of JSON and serves until its input ends.
+``python load_world.py --files 500 --size 100000`` prints one line of JSON and serves until its input ends.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import uuid
 
 import numpy as np
 
-from one_async.emulator import Emulator
-from one_async.emulator import seeded
+from one_async.emulator import Emulator, seeded
 from one_async.emulator.content import World
 
 SPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
@@ -83,7 +82,9 @@ def main() -> None:
 
 def _has_trials(world: World, eid: str) -> bool:
     datasets = world.records["sessions"]["detail"][eid]["data_dataset_session_related"]
-    return any(d["name"] == "_ibl_trials.table.pqt" and d["data_url"] and d["qc"] != "CRITICAL" for d in datasets)
+    return any(
+        d["name"] == "_ibl_trials.table.pqt" and d["data_url"] and d["qc"] != "CRITICAL" for d in datasets
+    )
 
 
 if __name__ == "__main__":

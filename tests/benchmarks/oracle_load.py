@@ -12,12 +12,12 @@ from pathlib import Path
 def main() -> None:
     task = json.loads(sys.stdin.read())
     warnings.simplefilter("ignore")
-    import one.params
-    from iblutil.io import params as iopar
     from one.api import ONE
 
     cache = Path(task["cache_dir"])
-    one_ = ONE(base_url=task["url"], username="demo", password="demo", cache_dir=cache, silent=True, cache_rest=None)
+    one_ = ONE(
+        base_url=task["url"], username="demo", password="demo", cache_dir=cache, silent=True, cache_rest=None
+    )
     one_.alyx._par = one_.alyx._par.set("HTTP_DATA_SERVER", task["url"] + "/data")
     one_.alyx.silent = True
     out = {}

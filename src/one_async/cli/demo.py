@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .show import DownloadBar, console, frame_table, plot, waiting
 
@@ -25,7 +25,12 @@ def run() -> None:
             emulator.start()
         try:
             console.print(f"A small Alyx is running at {emulator.url}\n")
-            options = {"base_url": emulator.url, "username": "demo", "password": "demo", "cache_dir": folder}
+            options: dict[str, Any] = {
+                "base_url": emulator.url,
+                "username": "demo",
+                "password": "demo",
+                "cache_dir": folder,
+            }
             with ONE(**options, mode="remote", progress=DownloadBar()) as one:
                 _tour(one)
         finally:
@@ -48,19 +53,24 @@ def _tour(one: ONE) -> None:
 
     _say('one.list_datasets(eids[0], collection="alf*")')
     paths = one.list_datasets(eids[0], collection="alf*")
-    console.print(*(f"  {path}" for path in paths[:6]), f"  … {len(paths) - 6} more\n", sep="\n", highlight=False)
+    console.print(
+        *(f"  {path}" for path in paths[:6]), f"  … {len(paths) - 6} more\n", sep="\n", highlight=False
+    )
 
     _say('trials = one.load_many(eids, "trials")')
     trials = one.load_many(eids, "trials")
     shown = ["contrastLeft", "contrastRight", "choice", "feedbackType", "response_times"]
-    console.print(frame_table(trials.select(trials["eid"].str.slice(0, 8), *shown), f"{trials.height:,} trials of {len(eids)} sessions", rows=5))
+    short = trials.with_columns(trials["eid"].str.slice(0, 8)).select("eid", *shown)
+    console.print(frame_table(short, f"{trials.height:,} trials of {len(eids)} sessions", rows=5))
     console.print("How often the mouse chose right:", *plot(_choices(trials)), "", sep="\n", highlight=False)
 
     _say('pids = one.search_insertions(datasets=["spikes.times.npy", "spikes.clusters.npy"])')
     _say("sorting = one.load_spike_sorting(pids)")
     pids = one.search_insertions(datasets=["spikes.times.npy", "spikes.clusters.npy"])
     sorting = one.load_spike_sorting(pids)
-    title = f"{sorting.spikes.height:,} spikes of {sorting.clusters.height} clusters in {len(pids)} insertions"
+    title = (
+        f"{sorting.spikes.height:,} spikes of {sorting.clusters.height} clusters in {len(pids)} insertions"
+    )
     console.print(frame_table(_rates(sorting.spikes, sorting.clusters), title, rows=6))
 
     _say('one.search(datasets="spikes.times.npy")  # the same question again')
@@ -76,7 +86,9 @@ def _choices(trials: pl.DataFrame) -> list[tuple[float, float]]:
     """Give the share of choices to the right for each signed contrast (%)."""
     import polars as pl
 
-    signed = (pl.col("contrastRight").fill_nan(0).fill_null(0) - pl.col("contrastLeft").fill_nan(0).fill_null(0)) * 100
+    signed = (
+        pl.col("contrastRight").fill_nan(0).fill_null(0) - pl.col("contrastLeft").fill_nan(0).fill_null(0)
+    ) * 100
     shares = (
         trials.filter(pl.col("choice") != 0)
         .group_by(signed.round(2).alias("contrast"))
@@ -92,7 +104,9 @@ def _rates(spikes: pl.DataFrame, clusters: pl.DataFrame) -> pl.DataFrame:
 
     seconds = spikes.group_by("pid").agg((pl.col("times").max() - pl.col("times").min()).alias("seconds"))
     counts = spikes.group_by("pid", pl.col("clusters").cast(pl.Int64).alias("cluster_id")).len("spikes")
-    busy = counts.join(seconds, on="pid").with_columns((pl.col("spikes") / pl.col("seconds")).alias("rate (Hz)"))
+    busy = counts.join(seconds, on="pid").with_columns(
+        (pl.col("spikes") / pl.col("seconds")).alias("rate (Hz)")
+    )
     known = clusters.select("pid", "cluster_id", "acronym")
     joined = busy.join(known, on=["pid", "cluster_id"], how="left").sort("rate (Hz)", descending=True)
     return joined.select(pl.col("pid").str.slice(0, 8), "cluster_id", "acronym", "spikes", "rate (Hz)")

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -53,9 +54,10 @@ def plot(points: Sequence[tuple[float, float]], width: int = 57, height: int = 1
     left, right = min(x for x, _ in points), max(x for x, _ in points)
     grid = [[" "] * width for _ in range(height)]
     at = [
-        (round((x - left) / (right - left or 1) * (width - 1)), round((1 - y) * (height - 1))) for x, y in sorted(points)
+        (round((x - left) / (right - left or 1) * (width - 1)), round((1 - y) * (height - 1)))
+        for x, y in sorted(points)
     ]
-    for (x0, y0), (x1, y1) in zip(at, at[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(at):
         for x in range(x0, x1):
             grid[round(y0 + (y1 - y0) * (x - x0) / (x1 - x0))][x] = SCATTER[0]
     for x, y in at:

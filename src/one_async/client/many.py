@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, overload
 
 import anyio
 import anyio.to_thread
@@ -41,6 +41,34 @@ class Loaded(NamedTuple):
 class Many(Records):
     """The methods for many sessions at once."""
 
+    @overload
+    async def load_many(
+        self,
+        /,
+        eids: Any,
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        *,
+        on_error: Literal["raise"] = "raise",
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> pl.DataFrame: ...
+    @overload
+    async def load_many(
+        self,
+        /,
+        eids: Any,
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        *,
+        on_error: Literal["collect"],
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> Loaded: ...
     async def load_many(
         self,
         /,
