@@ -132,9 +132,8 @@ class Reader(Sweep):
             return await self._probe(self.total or self.plan, held)
         if held <= FEW:
             return False
-        if self._long:
-            await together(lambda look: look(), [(look,) for look in self._looks(PROBES)])
-        return not self.moved  # else the sweep has looked again at some of it near its end
+        await together(lambda look: look(), [(look,) for look in self._looks(PROBES)])
+        return not self.moved
 
     async def _held(self) -> int:
         if self.total is None:

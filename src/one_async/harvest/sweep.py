@@ -24,10 +24,6 @@ from .write import Writer
 FEW, PROBES = 16 * AIM, 8
 #: Questions between two counts of all rows while ranges are read.
 EVERY = 25
-#: Looks at what was read first, beside the last answers of a reading that is not long.
-GLANCES = 4
-#: After so many times the shortest answer a reading is long.
-LONG = 20.0
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -49,7 +45,6 @@ class Sweep:
     broken: bool = False  # the server stopped answering
     moved: bool = False  # rows were seen to come or go
     _answers: int = 0
-    _begun: float = 0.0
     _seen: dict[Job, tuple[int, Any]] = field(
         default_factory=dict
     )  # of each question the rows, and the last id
@@ -62,7 +57,6 @@ class Sweep:
         done = self.writer.checkpoint.done if self.writer.checkpoint is not None and not again else set()
         queue = deque(job for job in jobs if job not in done)
         self._seen.clear()
-        self._begun = anyio.current_time()
         takes: list[tuple[Job | None, Page]] = []
         for job, page in (had or {}).items():
             if job in queue and job.kind == "page" and (page.last or page.rows.height == job.high - job.low):
@@ -116,24 +110,14 @@ class Sweep:
     # ---- has what was read stayed as it was?
 
     async def _check(self) -> None:
-        """Near the end, beside the last answers: count, and look again at some of what was read first."""
-        checked = max(self.counts) > FEW and self.total is None and not self._long
+        """Near the end, beside the last answers: count, where pages do not do it."""
         try:
-            looks = self._looks(GLANCES) if checked else []
             if not self.plan.pages_first:
-                looks.append(self._count_all)
-            await together(lambda look: look(), [(look,) for look in looks])
+                await self._count_all()
         except LoginError:
             raise
         except ServerError as error:
             self._failed("counting", error)
-
-    @property
-    def _long(self) -> bool:
-        """Whether reading took so long that looking again afterwards takes little of it."""
-        return anyio.current_time() - self._begun > LONG * self.server.concurrency.shortest(
-            self.plan.endpoint
-        )
 
     async def _count_all(self) -> None:
         self.report.counted = await self._count()
