@@ -20,7 +20,7 @@ from ..tables.disk import is_modified, save_tables
 from .growth import Queue, Rows, Taken, View
 from .saving import save_ids
 from .schedule import Schedule
-from .swap import Stamp, State, clear_temporaries, open_tables, same_tables, stamp_of
+from .swap import Stamp, State, open_tables, same_tables, stamp_of
 
 if TYPE_CHECKING:
     from ..alyx.rest import AsyncAlyxClient
@@ -197,7 +197,6 @@ class TablesInUse:
 
 
 def _save(tables: Catalogue, folder: Path, clobber: bool, reopen: bool) -> tuple[Catalogue, Stamp] | None:
-    clear_temporaries(folder)
     with same_tables(folder):
         save_tables(tables, folder, clobber=clobber)
     return open_tables(folder) if reopen else None

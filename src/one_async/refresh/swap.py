@@ -18,16 +18,26 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..errors import OneError, TablesDamaged
+from ..files.claim import claim
 from ..tables import fast
 from ..tables.catalogue import Catalogue
 from ..tables.disk import claim_tables
 from ..tables.install import install, waiting
+from ..tables.leftovers import (
+    claim_if_free,
+    clear_conversions,
+    clear_saves,
+    names_in,
+    remove_saves,
+    sweep_claims,
+)
 
 __all__ = [
+    "DOWNLOAD",
     "WORK",
     "Stamp",
     "State",
-    "clear_temporaries",
+    "clear_killed",
     "clear_work",
     "new_folder",
     "open_tables",
@@ -37,10 +47,13 @@ __all__ = [
 ]
 
 WORK = ".one_async_refresh"
+#: What is claimed by whoever downloads.
+DOWNLOAD = "download"
 _STATE = "state.json"
+#: Seconds that a process waits for another that writes the state.
+_SOON = 5.0
 _TRIES = 30
 _FORM = re.compile(r"[0-9a-f]{32}")
-_TEMPORARY = re.compile(r"\.\w+\.[0-9a-f]{32}\.tmp")
 
 #: Name, size and time of change of each table of a folder.
 Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
@@ -66,7 +79,7 @@ def new_folder(folder: Path) -> Path:
 def swap(made: Path, folder: Path) -> None:
     """Make the files in ``made`` those of ``folder``, all or none; blocks while another process saves there."""
     with claim_tables(folder):
-        _clear(folder)
+        remove_saves(folder)
         forms = _move_fast_form(made, folder)
         files = {path.name: folder / f".{path.stem}.{uuid.uuid4().hex}.tmp" for path in made.iterdir()}
         try:
@@ -112,26 +125,42 @@ def _clear_forms(folder: Path, keep: set[str]) -> None:
                 shutil.rmtree(form, ignore_errors=True)
 
 
-def clear_temporaries(folder: Path) -> None:
-    """Remove what processes left that were killed while they wrote tables, unless one is writing now."""
-    if folder.is_dir():
-        with contextlib.suppress(TimeoutError), claim_tables(folder, wait=5.0):
-            _clear(folder)
-
-
-def _clear(folder: Path) -> None:
-    needed = {*waiting(folder).values()}
-    for path in folder.glob(".*.tmp"):
-        if _TEMPORARY.fullmatch(path.name) and path not in needed:
+def clear_work(folder: Path, keep: Path) -> None:
+    """Remove what killed downloads left, but for one file; the caller holds the claim on downloads."""
+    _remove_new(folder)
+    for path in (folder / WORK).glob("*.part"):
+        if path != keep:
             path.unlink(missing_ok=True)
 
 
-def clear_work(folder: Path, keep: Path) -> None:
-    """Remove what killed downloads left, but for one file; the caller holds the claim on downloads."""
-    for path in (folder / WORK).iterdir():
-        if path.name.startswith("new-"):
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name.endswith((".part", ".tmp")) and path != keep:
+def _remove_new(folder: Path) -> None:
+    for path in (folder / WORK).glob("new-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def clear_killed(folder: Path) -> None:
+    """Remove what killed processes left in a folder of tables, but for downloads, which can be gone on with.
+
+    What living processes work on stays, and where nothing can be written all of it. Blocks, but waits for nobody.
+    """
+    work = folder / WORK
+    clear_saves(folder)
+    clear_conversions(folder / fast.FOLDER)
+    sweep_claims(work)
+    names = names_in(work)
+    if any(name.startswith("new-") for name in names):
+        with claim_if_free(work / DOWNLOAD) as free:
+            if free:
+                _remove_new(folder)
+    if any(name.endswith(".tmp") for name in names):
+        with claim_if_free(work / _STATE) as free:
+            if free:
+                _remove_states(work)
+
+
+def _remove_states(work: Path) -> None:
+    with contextlib.suppress(OSError):
+        for path in work.glob("*.tmp"):
             path.unlink(missing_ok=True)
 
 
@@ -140,6 +169,7 @@ def open_tables(folder: Path) -> tuple[Catalogue, Stamp]:
 
     Raises TablesNotFound and TablesDamaged as Catalogue.open does.
     """
+    clear_killed(folder)
     for attempt in range(_TRIES):
         before = stamp_of(folder), waiting(folder)
         try:
@@ -191,11 +221,12 @@ class State:
         with contextlib.suppress(OSError):
             (folder / WORK).mkdir(exist_ok=True)
             temporary = folder / WORK / f"{uuid.uuid4().hex}.tmp"
-            try:
-                temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
-                temporary.replace(folder / WORK / _STATE)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with claim(folder / WORK / _STATE, wait=_SOON):
+                try:
+                    temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
+                    temporary.replace(folder / WORK / _STATE)
+                finally:
+                    temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from ..tables.catalogue import Catalogue
 from .apart import SMALL, prepare, prepare_apart
 from .cut import cut_down
 from .download import download, part_name
-from .swap import WORK, State, clear_work, new_folder, stamp_of, swap
+from .swap import DOWNLOAD, WORK, State, clear_work, new_folder, stamp_of, swap
 
 if TYPE_CHECKING:
     from ..alyx.rest import AsyncAlyxClient
@@ -35,7 +35,7 @@ _LONGEST_PAUSE = 1.0
 @asynccontextmanager
 async def claimed(folder: Path) -> AsyncIterator[bool]:
     """Try to become the only one, of all processes, that downloads to a folder; gives whether that succeeded."""
-    path = folder / WORK / "download"
+    path = folder / WORK / DOWNLOAD
     holder = claim(path, wait=0.0)
 
     def enter() -> bool:

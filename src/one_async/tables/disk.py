@@ -19,6 +19,7 @@ from one_async.files.claim import claim
 from .arrow_schema import schema_with_metadata
 from .catalogue import Catalogue
 from .install import finish, install
+from .leftovers import remove_saves
 from .merge import merge, merge_catalogues, merge_raw
 from .schema import IDS
 
@@ -65,6 +66,7 @@ def save_tables(
         return catalogue
     home.mkdir(parents=True, exist_ok=True)
     with claim_tables(home, wait=wait):
+        remove_saves(home)
         result = catalogue if clobber else _joined(catalogue, home, same_place)
         return _written(result, home)
 

@@ -7,13 +7,11 @@ by one rename; what is found damaged is made anew; where nothing can be written 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
 import sys
-import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
@@ -31,6 +29,7 @@ from one_async.files.claim import claim
 from .columns import load, save
 from .install import sync
 from .layout import Datasets
+from .leftovers import clear_conversions
 
 __all__ = ["FOLDER", "MIN_ROWS", "Parts", "fingerprint", "open_or_convert"]
 
@@ -40,7 +39,6 @@ MIN_ROWS: Final = 20_000
 _VERSION: Final = 1
 _TAIL: Final = 65_536
 _WAIT: Final = 120.0
-_ABANDONED: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -116,13 +114,15 @@ def _convert(folder: Path, mark: str, files: Mapping[str, Path], read: Reader, w
 
 def _write(parts: Parts, home: Path, mark: str) -> None:
     _clean(home, mark)
-    made = home / f"tmp-{uuid.uuid4().hex}"
+    made = home / f"tmp-{mark}-{uuid.uuid4().hex}"
     made.mkdir()
     try:
         _fill(made, parts)
         final = home / mark
         if final.exists():  # it did not open, so it is damaged
-            final.rename(home / f"tmp-{uuid.uuid4().hex}")
+            ruin = home / f"tmp-{mark}-{uuid.uuid4().hex}"
+            final.rename(ruin)
+            shutil.rmtree(ruin, ignore_errors=True)
         made.rename(final)
         sync(home)
     finally:
@@ -204,13 +204,9 @@ def _array(path: Path) -> npt.NDArray[Any]:
 
 
 def _clean(home: Path, mark: str) -> None:
-    """Remove forms of older tables, and what a killed process left."""
+    """Remove forms of older tables, and what killed processes left; the caller holds the claim on ``mark``."""
     for path in home.iterdir():
-        with contextlib.suppress(OSError):
-            if not path.is_dir() or path.name == mark or path.name.endswith(".claim"):
-                continue
-            fresh = abs(time.time() - path.stat().st_mtime) < _ABANDONED
-            if path.name.startswith("tmp-") and fresh:
-                continue
-            if len(path.name) == 32 or path.name.startswith("tmp-"):
-                shutil.rmtree(path, ignore_errors=True)
+        older = len(path.name) == 32 and path.name != mark
+        if older or path.name.startswith(f"tmp-{mark}-"):
+            shutil.rmtree(path, ignore_errors=True)
+    clear_conversions(home)

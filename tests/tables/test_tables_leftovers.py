@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tables_data import make_catalogue
+
+from one_async.files.claim import claim, try_claim
+from one_async.refresh.swap import WORK, open_tables
+from one_async.tables import fast
+from one_async.tables.disk import save_tables
+
+MARK, HEX = "a" * 32, "b" * 32
+HOLD = "import sys, pathlib, one_async.files.claim as c; c.try_claim(pathlib.Path(sys.argv[1])); print(); input()"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_tables(make_catalogue(30), tmp_path, clobber=True)
+    (tmp_path / fast.FOLDER).mkdir(exist_ok=True)
+    (tmp_path / WORK).mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def dead(folder: Path) -> None:
+    """Leave the claims of a process that was killed."""
+    for path in claimed(folder):
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as owner:
+            assert owner.stdout is not None
+            owner.stdout.readline()
+            owner.send_signal(signal.SIGKILL)
+
+
+def claimed(folder: Path) -> list[Path]:
+    return [
+        folder / "tables",
+        folder / fast.FOLDER / MARK,
+        folder / WORK / "download",
+        folder / WORK / "state.json",
+    ]
+
+
+def leave(folder: Path) -> list[Path]:
+    """Make what writers of each kind have while they write."""
+    files = [
+        folder / f".sessions.{HEX}.tmp",
+        folder / f"..one_async_install.{HEX}.tmp",
+        folder / WORK / f"{HEX}.tmp",
+    ]
+    folders = [folder / fast.FOLDER / f"tmp-{MARK}-{HEX}", folder / WORK / f"new-{HEX}"]
+    for path in files:
+        path.write_text("half")
+    for path in folders:
+        path.mkdir()
+        (path / "sessions.arrow").write_text("half")
+    return files + folders
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def test_opening_removes_what_killed_processes_left(folder: Path, dead: None) -> None:
+    left = leave(folder)
+    assert len([name for name in names(folder) if name.endswith(".claim")]) == 4
+    open_tables(folder)
+    assert not any(path.exists() for path in left)
+    assert names(folder) == {"sessions.pqt", "datasets.pqt", fast.FOLDER, WORK}
+
+
+def test_opening_leaves_the_living_their_files(folder: Path) -> None:
+    left = leave(folder)
+    claims = [try_claim(path) for path in claimed(folder)]
+    open_tables(folder)
+    assert all(path.exists() for path in left)
+    assert all(one is not None and one.held() for one in claims)
+
+
+def test_a_download_to_go_on_with_stays(folder: Path, dead: None) -> None:
+    part = folder / WORK / "x.zip.part"
+    part.write_text("half")
+    open_tables(folder)
+    assert part.exists()
+
+
+def test_saving_removes_what_a_killed_save_left(folder: Path, dead: None) -> None:
+    files = leave(folder)[:2]
+    save_tables(make_catalogue(30, seed=3), folder, clobber=True)
+    assert not any(path.exists() for path in files)
+
+
+def test_tables_waiting_to_be_renamed_stay(folder: Path) -> None:
+    waiting = folder / f".sessions.{HEX}.tmp"
+    (folder / "sessions.pqt").rename(waiting)
+    (folder / f".one_async_install.{HEX}").write_text(f'{{"sessions.pqt": "{waiting.name}"}}')
+    assert len(open_tables(folder)[0].session_frame) == 30
+    assert (folder / "sessions.pqt").exists()
+
+
+def test_an_abandoned_takeover_is_removed(folder: Path) -> None:
+    old, young = folder / f".x.claim.{HEX}", folder / f".y.claim.{HEX}"
+    old.mkdir()
+    young.mkdir()
+    os.utime(old, (0, 0))
+    open_tables(folder)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_opened(folder: Path) -> None:
+    left = leave(folder)
+    folder.chmod(0o500)
+    try:
+        open_tables(folder)
+        assert left[0].exists()
+    finally:
+        folder.chmod(0o700)
+
+
+def test_a_claim_of_a_new_conversion_is_not_swept(folder: Path) -> None:
+    with claim(folder / fast.FOLDER / MARK) as mine:
+        open_tables(folder)
+        assert mine.held()
