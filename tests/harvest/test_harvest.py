@@ -117,21 +117,25 @@ def swap(emulator: Emulator, name: str, number: int) -> None:
 
 
 async def test_what_cannot_be_had_is_named(emulator: Emulator, tmp_path: Path) -> None:
-    emulator.faults.add("/sessions", skip=2, times=None, status=503, headers={"retry-after": "0"})
+    emulator.faults.add(
+        "/water-administrations", skip=1, times=None, status=503, headers={"retry-after": "0"}
+    )
     async with client(emulator) as alyx:
-        report = await harvest(alyx, ["sessions", "labs"], tmp_path)
+        report = await harvest(alyx, ["water-administrations", "labs"], tmp_path)
     assert not report.complete
     assert report["labs"].complete
-    assert "503" in report["sessions"].missing[0]
-    assert "rows" in report["sessions"].missing[0]
-    assert not (tmp_path / "sessions").exists()
+    assert "503" in report["water-administrations"].missing[0]
+    assert "ids" in report["water-administrations"].missing[0]
+    assert not (tmp_path / "water-administrations").exists()
     emulator.faults.clear()
     emulator.requests.reset()
     async with client(emulator) as alyx:
-        again = await harvest(alyx, ["sessions", "labs"], tmp_path, resume=True)
+        again = await harvest(alyx, ["water-administrations", "labs"], tmp_path, resume=True)
     assert again.complete
     assert emulator.requests.count("/labs") == 1
-    assert sorted(keys(read(tmp_path, "sessions"))) == sorted(worlds.ids_of(emulator, "sessions"))
+    assert sorted(keys(read(tmp_path, "water-administrations"))) == sorted(
+        worlds.ids_of(emulator, "water-administrations")
+    )
 
 
 async def test_passing_faults_cost_nothing_but_repetition(emulator: Emulator) -> None:

@@ -148,7 +148,8 @@ class Reader(Sweep):
 
         async def probe(job: Job) -> None:
             nonlocal agree
-            agree &= await self._count(plan, job) == ids.count(job)
+            count = await self._count(plan, job)
+            agree &= count == ids.count(job)
 
         await together(probe, [(job,) for job in ids.ranges(-(-len(ids) // number) or 1)])
         return agree

@@ -140,9 +140,8 @@ class Sweep:
         """Compare the count of a group of ranges, or the last row of a group of pages, with what came."""
         low, high = jobs[0].low, jobs[-1].high
         if jobs[0].kind == "range":
-            self.moved |= await self._count(None, Job("range", low, high)) != sum(
-                self._seen[job][0] for job in jobs
-            )
+            count = await self._count(None, Job("range", low, high))
+            self.moved |= count != sum(self._seen[job][0] for job in jobs)
             return
         rows, last = self._seen[jobs[-1]]
         at = jobs[-1].low + rows - 1
