@@ -95,6 +95,11 @@ KEPT: dict[str, Kept] = {
         "`alyx.list_endpoints()`", "The pages of the server's own documentation (`docs`) are no endpoint.",
         lambda call: call.method == "alyx.list_endpoints" and _part(call.theirs, call.ours, {"docs"}),
     ),
+    "offset": Kept(
+        "`alyx.rest(…, limit=5, offset=3)`",
+        "The rows from the fourth on, each once. ONE-api repeats some: it counts its pages as if they began at the first row.",
+        lambda call: call.method == "alyx.rest" and "offset" in call.kwargs and call.kinds == (None, None),
+    ),
     "types of names": Kept(
         "`dataset2type(name)`, `describe_dataset(name)`",
         "The database is asked. ONE-api knows only the names of datasets that were listed before in the same process.",
