@@ -50,6 +50,8 @@ def parse_session(value: object, argument: str = "id") -> UUID | SessionKey:
         return value
     if isinstance(value, Mapping):
         return _from_mapping(value, argument)
+    if eid := eid_text(value):  # looking for a path in it takes long
+        return UUID(eid)
     if isinstance(value, str | PurePath):
         text = str(value)
         if key := path_key(text):
@@ -68,6 +70,15 @@ def _from_mapping(value: Mapping[str, Any], argument: str) -> UUID | SessionKey:
     if "subject" in value and ("sequence" in value or "number" in value):
         return ref_key(value, argument)
     raise InputError.of(argument, dict(value), "a record with subject, date and number (or sequence)")
+
+
+def eid_text(value: object) -> str | None:
+    """Give a UUID, or the text of one, as the tables hold it; None for any other name of a session."""
+    if type(value) is UUID:
+        return str(value)
+    if type(value) is str and len(value) == 36 and _UUID.match(value):
+        return value.lower()
+    return None
 
 
 def as_uuid(value: object, argument: str = "id") -> UUID:

@@ -10,7 +10,7 @@ from uuid import UUID
 from .. import ids
 from ..alf.path import ALFPath
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
-from ..sources.base import SessionKey, session_folders
+from ..sources.base import SessionKey
 from .core import Core
 
 if TYPE_CHECKING:
@@ -56,11 +56,21 @@ class Converting(Core):
     async def _known_eids(self, eid: Any, query_type: Mode | None) -> tuple[list[str], Any]:
         """Give eids as texts, and the function that puts results into the shape that was given."""
         values, rebuild = ids.flatten(eid)
-        eids = await self.to_eid(values, query_type=query_type)
-        for value, known in zip(values, eids, strict=True):
+        eids = []
+        for value, known in zip(values, await self._eid_texts(values, query_type), strict=True):
             if known is None:
                 raise ALFObjectNotFound(f"no session is known by the name {value!r}", eid=value)
-        return [str(known) for known in eids], rebuild
+            eids.append(known)
+        return eids, rebuild
+
+    async def _eid_texts(self, values: list[Any], query_type: Mode | None) -> list[str | None]:
+        """Give the eids of names of sessions as texts, None for those that are not known; ids themselves stay."""
+        eids = [str(value) if type(value) is UUID else ids.eid_text(value) for value in values]
+        if None in eids:
+            others = [value for value, eid in zip(values, eids, strict=True) if eid is None]
+            found = iter(await self.to_eid(others, query_type=query_type))
+            eids = [eid or ((other := next(found)) and str(other)) for eid in eids]
+        return eids
 
     @overload
     async def eid2path(
@@ -74,12 +84,9 @@ class Converting(Core):
         Takes whatever names a session. Of a list, a list; None for a session that is not known.
         """
         values, rebuild = ids.flatten(eid)
-        eids = [known and str(known) for known in await self.to_eid(values, query_type=query_type)]
+        eids = await self._eid_texts(values, query_type)
         source = await self._source(query_type)
-        frame = await source.sessions(list(dict.fromkeys(filter(None, eids))))
-        root = ALFPath(self.cache_dir)
-        folders = zip(frame["eid"].to_list(), session_folders(frame), strict=True)
-        paths = {eid: root / folder for eid, folder in folders}
+        paths = await source.paths(list(dict.fromkeys(filter(None, eids))), ALFPath(self.cache_dir))
         return rebuild([paths.get(one) if one else None for one in eids])
 
     async def path2eid(self, path_obj: Any, query_type: Mode | None = None) -> Any:

@@ -10,6 +10,8 @@ from uuid import UUID
 if TYPE_CHECKING:
     import polars as pl
 
+    from ..alf.path import ALFPath
+
 #: Sessions come latest first in every mode; where the server leaves ties in no order, subject and number decide.
 SESSION_ORDER = ["date", "subject", "number"]
 
@@ -42,6 +44,9 @@ class Source(Protocol):
 
     async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
         """Give the sessions with these ids, in no order; unknown ones are left out."""
+
+    async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
+        """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
 
     async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
         """Give the sessions with these subjects, dates and numbers, in no order."""
@@ -82,6 +87,13 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def paths_below(root: ALFPath, sessions: pl.DataFrame) -> dict[str, ALFPath]:
+    """Give the path of each session below a folder, by the session's id."""
+    return {
+        eid: root / folder for eid, folder in zip(sessions["eid"], session_folders(sessions), strict=True)
+    }
 
 
 def session_folders(sessions: pl.DataFrame) -> list[str]:

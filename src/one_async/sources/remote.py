@@ -18,11 +18,12 @@ from ..records import (
     sessions_frame,
 )
 from ..terms import id_batches, insertion_queries, rest_queries
-from .base import SESSION_ORDER, SessionDatasets, SessionKey, first_error, matching_keys
+from .base import SESSION_ORDER, SessionDatasets, SessionKey, first_error, matching_keys, paths_below
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from ..alf.path import ALFPath
     from ..alyx.rest import AsyncAlyxClient
 
 #: Called with what a query taught: rows of the sessions, datasets and insertions tables.
@@ -48,6 +49,10 @@ class RemoteSource:
     async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
         """Give the sessions with these ids, in no order; unknown ones are left out."""
         return self._sessions(await self.records(eids))
+
+    async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
+        """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
+        return paths_below(root, await self.sessions(eids))
 
     async def records(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the rows that `/sessions` lists for these ids, in no order; unknown ones are left out."""

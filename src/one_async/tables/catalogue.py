@@ -25,6 +25,13 @@ from .schema import INSERTIONS, SCHEMAS, SESSIONS, canonical, read_table
 
 __all__ = ["Catalogue", "TablesMeta"]
 
+_PATH = pl.concat_str(
+    pl.when(pl.col("lab").fill_null("") == "").then(pl.lit("")).otherwise(pl.col("lab") + "/Subjects/"),
+    pl.col("subject") + "/",
+    pl.col("date").cast(pl.String) + "/",
+    pl.col("number").fill_null(0).cast(pl.String).str.zfill(3),
+)
+
 
 @dataclass(frozen=True)
 class TablesMeta:
@@ -220,9 +227,19 @@ class Catalogue:
         """The sessions' ids as text, in the order of their rows."""
         return self.session_frame["eid"].to_numpy()
 
+    @cached_property
+    def folders(self) -> pl.Series:
+        """Each session's path below the cache folder, in the order of their rows."""
+        return folders_of(self.session_frame)
+
     def session_row(self, eid: str) -> int | None:
         """Give the row of a session in ``session_frame``, None if it is not in the tables."""
         return find(self.session_frame["eid"], eid)
+
+
+def folders_of(sessions: pl.DataFrame) -> pl.Series:
+    """Give each session's path below the cache folder: ``lab/Subjects/subject/yyyy-mm-dd/nnn``, or from the subject on."""
+    return sessions.select(_PATH).to_series()
 
 
 def sorted_sessions(frame: pl.DataFrame) -> pl.DataFrame:

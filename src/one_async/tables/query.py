@@ -16,7 +16,7 @@ from one_async.alf.match import compile_pattern, is_match, plain_pattern
 from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
 
 from .arguments import INSERTION_TERMS, SEARCH_TERMS, complete, date_range, numbers, qc_name, texts
-from .catalogue import Catalogue
+from .catalogue import Catalogue, folders_of
 from .layout import Datasets
 
 __all__ = [
@@ -39,13 +39,9 @@ _TEXT = {"laboratory": "lab", "subject": "subject", "task_protocol": "task_proto
 _EPOCH = date(1970, 1, 1).toordinal()
 #: So many ids are found faster one by one.
 _FEW = 20
+#: Whoever wants the paths of one in so many sessions is likely to want more: all of them are made, and kept.
+_SHARE = 200
 Mask = npt.NDArray[np.bool_]
-_PATH = pl.concat_str(
-    pl.when(pl.col("lab").fill_null("") == "").then(pl.lit("")).otherwise(pl.col("lab") + "/Subjects/"),
-    pl.col("subject") + "/",
-    pl.col("date").cast(pl.String) + "/",
-    pl.col("number").cast(pl.String).str.zfill(3),
-)
 
 
 def id_text(value: str | UUID, argument: str = "eid") -> str:
@@ -286,11 +282,10 @@ def session_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[str 
     """Give the relative path of each session as text, None for unknown ones."""
     wanted = pl.Series([str(eid) if type(eid) is UUID else id_text(eid) for eid in eids], dtype=pl.String)
     where = _positions(catalogue.session_frame["eid"], wanted)
-    rows = where if where.null_count() == 0 else where.drop_nulls()
-    paths = catalogue.session_frame.select("lab", "subject", "date", "number")[rows].select(_PATH).to_series()
-    if len(rows) == len(where):
-        return paths.to_list()
-    known = iter(paths.to_list())
+    if len(wanted) * _SHARE >= len(catalogue.session_frame):
+        return catalogue.folders.gather(where).to_list()
+    rows = where.drop_nulls()
+    known = iter(folders_of(catalogue.session_frame.select("lab", "subject", "date", "number")[rows]))
     return [None if at is None else next(known) for at in where]
 
 
@@ -301,7 +296,7 @@ def _positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
     at = sorted_ids.search_sorted(wanted)
     at = at.clip(0, len(sorted_ids) - 1)
     same = sorted_ids.gather(at) == wanted
-    return pl.select(pl.when(same).then(at)).to_series()
+    return at if same.all() else pl.select(pl.when(same).then(at)).to_series()
 
 
 def path2eid(catalogue: Catalogue, path: str | PurePosixPath) -> str | None:
