@@ -15,6 +15,7 @@ from .sources.base import SessionKey
 _PATH = re.compile(
     r"(?:(?P<lab>\w+)[\\/]Subjects[\\/])?(?P<subject>[\w.-]+)[\\/](?P<date>\d{4}-\d{2}-\d{2})[\\/](?P<number>\d{1,3})(?=[\\/]|$)"
 )
+_ENDING = re.compile(r"(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})\Z")
 _REFERENCE = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<sequence>\d{1,3})_(?P<subject>\w[\w.-]*)")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
 ACCEPTED = "a UUID, a session path or URL, a reference such as '2024-05-06_1_SUBJECT', a session record, or a list of these"
@@ -54,10 +55,10 @@ def parse_session(value: object, argument: str = "id") -> UUID | SessionKey:
         return UUID(eid)
     if isinstance(value, str | PurePath):
         text = str(value)
+        if "/" not in text and _REFERENCE.match(text):
+            return ref_key(text, argument)
         if key := path_key(text):
             return key
-        if is_exp_ref(text):
-            return ref_key(text, argument)
         if isinstance(value, str) and _UUID.match(value[-36:]):
             return UUID(value[-36:])
     raise InputError.of(argument, value, ACCEPTED)
@@ -92,11 +93,16 @@ def as_uuid(value: object, argument: str = "id") -> UUID:
 
 def path_key(path: str | PurePath) -> SessionKey | None:
     """Read subject, date and number out of a path or URL; None if it holds no session."""
-    found = _PATH.search(str(path))
-    if not found or re.fullmatch(r"0\d", found["number"]):  # '02' is no number: 2 or 002
+    text = str(path)
+    # Of a session's own folder, the last three parts; to look for a session within a path takes far longer.
+    found = _ENDING.match("/".join(text.rsplit("/", 3)[-3:])) or _PATH.search(text)
+    if not found:
+        return None
+    number = found["number"]
+    if len(number) == 2 and number[0] == "0":  # '02' is no number: 2 or 002
         return None
     try:
-        return SessionKey(found["subject"], date.fromisoformat(found["date"]), int(found["number"]))
+        return SessionKey(found["subject"], date.fromisoformat(found["date"]), int(number))
     except ValueError:
         return None
 
@@ -123,13 +129,17 @@ def is_exp_ref(ref: Any) -> Any:
 
 def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
     """Read a reference, or a record with subject, date or start_time, and number or sequence."""
-    parts = ref2dict(ref, parse=False) if isinstance(ref, str) else dict(ref)
+    if isinstance(ref, str) and _REFERENCE.match(ref):
+        first, sequence, subject = ref.split("_", 2)
+        parts: Mapping[str, Any] = {"date": first, "sequence": sequence, "subject": subject}
+    else:
+        parts = ref2dict(ref, parse=False) if isinstance(ref, str) else dict(ref)
     day = parts.get("date", parts.get("start_time"))
     try:
         if isinstance(day, datetime):
             day = day.date()
         elif not isinstance(day, date):
-            day = datetime.fromisoformat(str(day)).date()
+            day = date.fromisoformat(str(day)[:10])
         return SessionKey(
             str(parts["subject"]), day, int(parts["sequence"] if "sequence" in parts else parts["number"])
         )

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from uuid import UUID
 
 from .. import ids
 from ..alf.path import ALFPath
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
-from ..sources.base import SessionKey
+from ..sources.base import SessionKey, paths_below
 from .core import Core
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from ..types import Mode
+
+T = TypeVar("T")
 
 
 class Converting(Core):
@@ -40,18 +44,25 @@ class Converting(Core):
         return rebuild([found.get(name) if isinstance(name, SessionKey) else name for name in parsed])
 
     async def _look_up(self, keys: list[SessionKey], query_type: Mode | None) -> dict[SessionKey, UUID]:
-        if not keys:
+        if not keys:  # nothing to ask, so neither tables nor a database are needed
             return {}
-        source = await self._source(query_type)
-        found: dict[SessionKey, UUID] = {}
-        for row in (await source.find_sessions(keys)).iter_rows(named=True):
-            key, eid = SessionKey(row["subject"], row["date"], row["number"]), UUID(row["eid"])
-            if found.setdefault(key, eid) != eid:
-                name = ids.dict2ref(row)
-                raise ALFMultipleObjectsFound(
-                    f"{name} names two sessions, {found[key]} and {eid}; use the eid"
-                )
-        return found
+        frame, found = await self._find(keys, query_type)
+        return dict(zip(found, map(UUID, frame["eid"].to_list()), strict=True))
+
+    async def _find(
+        self, keys: list[SessionKey], query_type: Mode | None
+    ) -> tuple[pl.DataFrame, list[SessionKey]]:
+        """Give the sessions that have these keys, and the key of each; no key may fit two."""
+        frame = await (await self._source(query_type)).find_sessions(keys)
+        columns = (frame[name].to_list() for name in ("subject", "date", "number"))
+        found = list(map(SessionKey, *columns))
+        if len(set(found)) < len(found):
+            twice = next(key for key in found if found.count(key) > 1)
+            eids = [eid for eid, key in zip(frame["eid"], found, strict=True) if key == twice]
+            raise ALFMultipleObjectsFound(
+                f"{ids.dict2ref(twice._asdict())} names several sessions, {' and '.join(eids)}; use the eid"
+            )
+        return frame, found
 
     async def _known_eids(self, eid: Any, query_type: Mode | None) -> tuple[list[str], Any]:
         """Give eids as texts, and the function that puts results into the shape that was given."""
@@ -124,15 +135,24 @@ class Converting(Core):
         values, rebuild = ids.flatten(ref)
         keys = [ids.ref_key(value) for value in values]
         found = await self._look_up(keys, query_type)
-        for value, key in zip(values, keys, strict=True):
-            if key not in found:
-                raise ALFObjectNotFound(f"no session has the reference {value!r}", ref=value)
-        return rebuild([found[key] for key in keys])
+        return rebuild([_known(found, key, value) for key, value in zip(keys, values, strict=True)])
 
     async def ref2path(self, ref: Any, query_type: Mode | None = None) -> Any:
-        """Give the local path of the session that a reference names; of a list, a list."""
+        """Give the local path of the session that a reference names; of a list, a list.
+
+        Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
+        """
         values, rebuild = ids.flatten(ref)
-        return rebuild(await self.eid2path(await self.ref2eid(values, query_type), query_type))
+        keys = [ids.ref_key(value) for value in values]
+        frame, found = await self._find(keys, query_type)
+        paths = dict(zip(found, paths_below(ALFPath(self.cache_dir), frame).values(), strict=True))
+        return rebuild([_known(paths, key, value) for key, value in zip(keys, values, strict=True)])
+
+
+def _known(found: Mapping[SessionKey, T], key: SessionKey, ref: object) -> T:
+    if key not in found:
+        raise ALFObjectNotFound(f"no session has the reference {ref!r}", ref=ref)
+    return found[key]
 
 
 def _reference(row: Mapping[str, Any], as_dict: bool, parse: bool) -> Any:

@@ -77,7 +77,8 @@ def matching_keys(sessions: pl.DataFrame, keys: Sequence[SessionKey]) -> pl.Data
     import polars as pl
 
     schema = {name: sessions.schema[name] for name in ("subject", "date", "number")}
-    wanted = pl.DataFrame(list(dict.fromkeys(keys)), schema=schema, orient="row")
+    columns = zip(*dict.fromkeys(keys), strict=True) if keys else ([], [], [])
+    wanted = pl.DataFrame(dict(zip(schema, map(list, columns), strict=True)), schema=schema)
     return sessions.join(wanted, on=["subject", "date", "number"], how="semi")
 
 
