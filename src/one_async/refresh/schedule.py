@@ -54,7 +54,8 @@ class Schedule:
             return min(max(self._retry_at - now, 0.0), self.expiry)
         if self.checked is None or self.checked > now:
             return 0.0
-        return max(self.checked + self.expiry * (1 + self._late) - now, 0.0)
+        # In this order, since beside seconds since 1970 a short expiry would be rounded.
+        return max(self.expiry * (1 + self._late) - (now - self.checked), 0.0)
 
     def succeeded(self, at: float) -> None:
         """Note that the server was asked."""
