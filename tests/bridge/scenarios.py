@@ -442,4 +442,6 @@ def parts() -> None:
 
 
 if __name__ == "__main__":
+    # Whoever runs the tests in the background may have left SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     globals()[sys.argv[1]]()
