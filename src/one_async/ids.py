@@ -31,7 +31,7 @@ def flatten(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     if not is_many(value):
         return [value], lambda results: results[0]
     members = list(value)
-    if all(type(member) is UUID or type(member) is str for member in members):
+    if all(type(member) is UUID or isinstance(member, str | PurePath) for member in members):
         return members, list
     parts = [flatten(member) for member in members]
 
@@ -129,13 +129,12 @@ def is_exp_ref(ref: Any) -> Any:
 
 def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
     """Read a reference, or a record with subject, date or start_time, and number or sequence."""
-    if isinstance(ref, str) and _REFERENCE.match(ref):
-        first, sequence, subject = ref.split("_", 2)
-        parts: Mapping[str, Any] = {"date": first, "sequence": sequence, "subject": subject}
-    else:
-        parts = ref2dict(ref, parse=False) if isinstance(ref, str) else dict(ref)
-    day = parts.get("date", parts.get("start_time"))
     try:
+        if isinstance(ref, str) and _REFERENCE.match(ref):
+            first, sequence, subject = ref.split("_", 2)
+            return SessionKey(subject, date.fromisoformat(first), int(sequence))
+        parts = ref2dict(ref, parse=False) if isinstance(ref, str) else dict(ref)
+        day = parts.get("date", parts.get("start_time"))
         if isinstance(day, datetime):
             day = day.date()
         elif not isinstance(day, date):

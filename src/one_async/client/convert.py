@@ -10,7 +10,7 @@ from uuid import UUID
 from .. import ids
 from ..alf.path import ALFPath
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
-from ..sources.base import SessionKey, paths_below
+from ..sources.base import SessionKey
 from .core import Core
 
 if TYPE_CHECKING:
@@ -145,7 +145,10 @@ class Converting(Core):
         values, rebuild = ids.flatten(ref)
         keys = [ids.ref_key(value) for value in values]
         frame, found = await self._find(keys, query_type)
-        paths = dict(zip(found, paths_below(ALFPath(self.cache_dir), frame).values(), strict=True))
+        source = await self._source(query_type)
+        eids = frame["eid"].to_list()
+        by_eid = await source.paths(eids, ALFPath(self.cache_dir))
+        paths = {key: by_eid[eid] for key, eid in zip(found, eids, strict=True)}
         return rebuild([_known(paths, key, value) for key, value in zip(keys, values, strict=True)])
 
 
