@@ -126,6 +126,8 @@ def test_references(one: Face, eid: UUID) -> None:
     assert one.ask("ref2eid", ref) == eid
     assert one.ask("ref2eid", ["2019-12-03_2_KS014", "2019-12-03_002_KS014"]) == [eid, eid]
     assert one.ask("ref2path", "2019-12-03_2_KS014") == one.ask("eid2path", eid)
+    eids = one.ask("search", lab="cortexlab")[::-1]
+    assert one.ask("ref2path", one.ask("eid2ref", eids, as_dict=False)) == one.ask("eid2path", eids)
     for unknown in ("2001-01-01_1_KS014", ["2019-12-03_2_KS014", "2019-12-03_9_KS014"]):
         with pytest.raises(ALFObjectNotFound):
             one.ask("ref2eid", unknown)
