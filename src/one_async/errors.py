@@ -99,7 +99,9 @@ class InputError(OneError, ValueError):
     def of(cls, argument: str, given: object, accepted: str | Iterable[str]) -> InputError:
         """Name the argument, what was given and what would be accepted."""
         wanted = accepted if isinstance(accepted, str) else ", ".join(accepted)
-        return cls(f"{argument}={given!r} is not understood; accepted: {wanted}", argument=argument, given=given)
+        return cls(
+            f"{argument}={given!r} is not understood; accepted: {wanted}", argument=argument, given=given
+        )
 
 
 class ConfigurationError(OneError):
