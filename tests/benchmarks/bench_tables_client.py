@@ -63,7 +63,7 @@ def measure(folder: str) -> dict[str, Any]:
     some = {"filename": "*.npy", "collection": "alf*"}
     timed("list_datasets(eid, filename, collection)", lambda: one.list_datasets(eid, **some), 20)
     timed("list_collections(eid)", lambda: one.list_collections(eid), 20)
-    timed("eid2path(1000)", lambda: one.eid2path(eids[:1000]), 3)
+    timed("eid2path(1000)", lambda: one.eid2path(eids[:1000]), 10)
     timed("list_datasets()", one.list_datasets, 2)
     return {"times": times, "sizes": sizes, "memory": memory}
 

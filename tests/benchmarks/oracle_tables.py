@@ -56,7 +56,7 @@ def main() -> None:
         20,
     )
     timed("list_collections(eid)", lambda: one.list_collections(eid), 20)
-    timed("eid2path(1000)", lambda: one.eid2path(eids[:1000]))
+    timed("eid2path(1000)", lambda: one.eid2path(eids[:1000]), 10)
     timed("list_datasets()", one.list_datasets)
     out["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"times": out, "sizes": sizes}))
