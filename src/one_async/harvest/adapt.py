@@ -25,7 +25,7 @@ class Concurrency:
     def __init__(self, start: int = 8, most: int = 32) -> None:
         self.most = max(1, most)
         self.limit = float(min(start, self.most))
-        self._opening = True  # two more for each answer, until the first sign of a busy server
+        self._opening = True  # four more for each answer, until the first sign of a busy server
         self._shortest: dict[str, float] = {}
         self._round: list[float] = []
 
@@ -44,7 +44,7 @@ class Concurrency:
         ratio = seconds / max(shortest, 1e-6)
         self._round.append(ratio)
         if self._opening and ratio <= BUSY:
-            self.limit = min(self.most, self.limit + 2)
+            self.limit = min(self.most, self.limit + 4)
         if len(self._round) < self.allowed:
             return
         middle = sorted(self._round)[len(self._round) // 2]

@@ -16,7 +16,7 @@ from .fetch import Page
 from .held import Held, key_expression, numbers
 from .plan import AIM, PAGE, Job, Plan, pages, ranges, split
 from .report import EndpointReport
-from .sweep import FEW, PROBES, Sweep
+from .sweep import FEW, MOMENT, PROBES, Sweep
 
 if TYPE_CHECKING:
     import polars as pl
@@ -132,7 +132,8 @@ class Reader(Sweep):
             return await self._probe(self.total or self.plan, held)
         if held <= FEW:
             return False
-        await together(lambda look: look(), [(look,) for look in self._looks(PROBES)])
+        if self._seconds > MOMENT:
+            await together(lambda look: look(), [(look,) for look in self._looks(PROBES)])
         return not self.moved
 
     async def _held(self) -> int:

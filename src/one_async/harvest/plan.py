@@ -71,7 +71,7 @@ class Plan:
     @property
     def ahead(self) -> list[Job]:
         """Pages that surely exist too, asked for beside the first one, before anybody has counted."""
-        return pages(AHEAD * PAGE, PAGE, PAGE) if self.endpoint in LONG and not self.filters else []
+        return pages(AHEAD * PAGE, PAGE)[1:] if self.endpoint in LONG and not self.filters else []
 
     @property
     def whole(self) -> Job:
@@ -122,9 +122,13 @@ def with_since(filters: Mapping[str, str], stamp: str, since: str) -> dict[str, 
     return {**filters, "django": ",".join(pairs)}
 
 
-def pages(count: int, size: int, begin: int = 0) -> list[Job]:
-    """Cut a list into pages."""
-    return [Job("page", offset, offset + size) for offset in range(begin, count, size)]
+def pages(count: int, size: int) -> list[Job]:
+    """Cut a list into pages, each of which begins with the last row of the one before.
+
+    Where the order is fixed and each pair of neighbours shares that row, no row that was there all the time is missing,
+    whatever came and went meanwhile: it lies between two such rows, and the page between them had it.
+    """
+    return [Job("page", offset, offset + size) for offset in range(0, max(1, count - 1), max(1, size - 1))]
 
 
 def ranges(count: int, low: int = 0, high: int = TOP, aim: int = AIM) -> list[Job]:

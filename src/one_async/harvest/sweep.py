@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -22,10 +23,20 @@ from .write import Writer
 
 #: Up to so many rows are compared one by one at the end; of more, so many counts of ranges or places in the list.
 FEW, PROBES = 16 * AIM, 8
+#: Seconds in which a list of more is read as if at one moment: what came or went meanwhile might have done so just after.
+MOMENT = 1.0
 #: Questions between two counts of all rows while ranges are read.
 EVERY = 25
 
 Progress = Callable[[str, int, int | None], None]
+
+
+class Seen(NamedTuple):
+    """What came for a question: how many rows, and the first and the last one's key."""
+
+    rows: int
+    first: Any
+    last: Any
 
 
 @dataclass
@@ -45,9 +56,8 @@ class Sweep:
     broken: bool = False  # the server stopped answering
     moved: bool = False  # rows were seen to come or go
     _answers: int = 0
-    _seen: dict[Job, tuple[int, Any]] = field(
-        default_factory=dict
-    )  # of each question the rows, and the last id
+    _seen: dict[Job, Seen] = field(default_factory=dict)
+    _seconds: float = 0.0  # that the last sweep took
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def sweep(
@@ -57,6 +67,7 @@ class Sweep:
         done = self.writer.checkpoint.done if self.writer.checkpoint is not None and not again else set()
         queue = deque(job for job in jobs if job not in done)
         self._seen.clear()
+        begun = anyio.current_time()
         takes: list[tuple[Job | None, Page]] = []
         for job, page in (had or {}).items():
             if job in queue and job.kind == "page" and (page.last or page.rows.height == job.high - job.low):
@@ -82,6 +93,8 @@ class Sweep:
 
         workers = min(self.server.concurrency.most, len(queue))
         await together(lambda part: part(), [(take,), *((work,) for _ in range(workers))])
+        self._seconds = anyio.current_time() - begun
+        self.moved |= self._torn()
 
     async def _answer(self, job: Job) -> list[Job]:
         """Ask a question and take the answer; gives the questions that it leads to."""
@@ -95,7 +108,7 @@ class Sweep:
             self._note(job, page)
             await self._take(job, page)
             if job.kind == "page":
-                behind = job.low + page.rows.height
+                behind = job.low + page.rows.height - 1
                 grown = page.rows.height and not page.last and job.high >= max(self.counts)
                 return [Job("page", behind, behind + job.high - job.low)] if grown else []
             self._answers += 1
@@ -122,6 +135,13 @@ class Sweep:
     async def _count_all(self) -> None:
         self.report.counted = await self._count()
 
+    def _torn(self) -> bool:
+        """Say whether two pages that should share a row do not; lists without an order of their own always differ."""
+        neighbours = pairwise(sorted(job for job in self._seen if job.kind == "page"))
+        return self.plan.ids is not None and any(
+            a.high - 1 == b.low and self._seen[a].last != self._seen[b].first for a, b in neighbours
+        )
+
     def _looks(self, number: int) -> list[Callable[[], Awaitable[None]]]:
         return [partial(self._look_again, jobs) for jobs in self._groups(number)]
 
@@ -141,20 +161,22 @@ class Sweep:
         low, high = jobs[0].low, jobs[-1].high
         if jobs[0].kind == "range":
             count = await self._count(None, Job("range", low, high))
-            self.moved |= count != sum(self._seen[job][0] for job in jobs)
+            self.moved |= count != sum(self._seen[job].rows for job in jobs)
             return
-        rows, last = self._seen[jobs[-1]]
-        at = jobs[-1].low + rows - 1
+        seen = self._seen[jobs[-1]]
+        at = jobs[-1].low + seen.rows - 1
         page = await self._page(Job("page", at, at + 1))
-        self.moved |= last is not None and self._last(page) != last
+        self.moved |= self._ends(page) != (seen.last, seen.last)
 
     def _note(self, job: Job, page: Page) -> None:
         if page.rows.height or job.kind == "range":
-            self._seen[job] = (page.rows.height, self._last(page))
+            self._seen[job] = Seen(page.rows.height, *self._ends(page))
 
-    def _last(self, page: Page) -> Any:
+    def _ends(self, page: Page) -> tuple[Any, Any]:
         key = self.plan.columns.key
-        return None if key is None or not page.rows.height else page.rows[key][-1]
+        return (
+            (None, None) if key is None or not page.rows.height else (page.rows[key][0], page.rows[key][-1])
+        )
 
     # ---- one question
 
