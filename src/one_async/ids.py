@@ -31,7 +31,7 @@ def flatten(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     if not is_many(value):
         return [value], lambda results: results[0]
     members = list(value)
-    if all(type(member) is UUID or isinstance(member, str | PurePath) for member in members):
+    if all(type(member) is UUID or isinstance(member, str | PurePath | dict) for member in members):
         return members, list
     parts = [flatten(member) for member in members]
 
@@ -93,18 +93,24 @@ def as_uuid(value: object, argument: str = "id") -> UUID:
 
 def path_key(path: str | PurePath) -> SessionKey | None:
     """Read subject, date and number out of a path or URL; None if it holds no session."""
-    text = str(path)
-    # Of a session's own folder, the last three parts; to look for a session within a path takes far longer.
-    found = _ENDING.match("/".join(text.rsplit("/", 3)[-3:])) or _PATH.search(text)
-    if not found:
+    if not (parts := _path_parts(str(path))):
         return None
-    number = found["number"]
-    if len(number) == 2 and number[0] == "0":  # '02' is no number: 2 or 002
-        return None
+    subject, day, number = parts
     try:
-        return SessionKey(found["subject"], date.fromisoformat(found["date"]), int(number))
+        return SessionKey(subject, date.fromisoformat(day), int(number))
     except ValueError:
         return None
+
+
+def _path_parts(path: str) -> tuple[str, str, str] | None:
+    # Of a session's own folder, the last three parts; to look for a session within a path takes far longer.
+    found = _ENDING.match("/".join(path.rsplit("/", 3)[-3:])) or _PATH.search(path)
+    if not found:
+        return None
+    subject, day, number = found.group("subject", "date", "number")
+    if len(number) == 2 and number[0] == "0":  # '02' is no number: 2 or 002
+        return None
+    return subject, day, number
 
 
 def session_part(path: str) -> str:
@@ -197,13 +203,18 @@ def path2ref(path_str: Any, as_dict: bool = True, parse: bool = True) -> Any:
     """
     if isinstance(path_str, list | tuple):
         return [path2ref(member, as_dict=as_dict, parse=parse) for member in path_str]
-    found = _PATH.search(str(path_str))
-    if not found or path_key(str(path_str)) is None:
+    if not (found := _path_parts(str(path_str))):
         return None
-    parts = {"subject": found["subject"], "date": found["date"], "sequence": found["number"]}
+    subject, day, number = found
+    try:
+        moment = date.fromisoformat(day)
+    except ValueError:
+        return None
     if not as_dict:
-        return f"{parts['date']}_{parts['sequence']}_{parts['subject']}"
-    return _parsed(dict(parts)) if parse else parts
+        return f"{day}_{number}_{subject}"
+    if parse:
+        return {"subject": subject, "date": moment, "sequence": int(number)}
+    return {"subject": subject, "date": day, "sequence": number}
 
 
 def session_folder(row: Mapping[str, Any]) -> str:

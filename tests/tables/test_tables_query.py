@@ -133,7 +133,7 @@ def test_nothing_is_found_in_nothing() -> None:
     assert query.search(empty) == []
     assert query.search(empty, lab="x", datasets="spikes.times.npy", date="2020-01-01") == []
     assert query.list_subjects(empty) == []
-    assert query.session_paths(empty, [UUID(int=1)]) == [None]
+    assert query.session_paths(empty, [str(UUID(int=1))]) == [None]
     assert query.search_insertions(empty, name="probe00") == []
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from uuid import UUID
 
+import anyio.to_thread
+
 from .. import ids
 from ..alf.path import ALFPath
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
-from ..sources.base import SessionKey
+from ..sources.base import SessionKey, session_folders
 from .core import Core
 
 if TYPE_CHECKING:
@@ -40,29 +42,28 @@ class Converting(Core):
         """
         values, rebuild = ids.flatten(id)
         parsed = [None if value is None else ids.parse_session(value) for value in values]
-        found = await self._look_up([name for name in parsed if isinstance(name, SessionKey)], query_type)
-        return rebuild([found.get(name) if isinstance(name, SessionKey) else name for name in parsed])
+        found = iter(
+            await self._look_up([name for name in parsed if isinstance(name, SessionKey)], query_type)
+        )
+        return rebuild([next(found) if isinstance(name, SessionKey) else name for name in parsed])
 
-    async def _look_up(self, keys: list[SessionKey], query_type: Mode | None) -> dict[SessionKey, UUID]:
+    async def _look_up(self, keys: list[SessionKey], query_type: Mode | None) -> list[UUID | None]:
+        """Give the eid of each session, None for one that is not known."""
         if not keys:  # nothing to ask, so neither tables nor a database are needed
-            return {}
-        frame, found = await self._find(keys, query_type)
-        return dict(zip(found, map(UUID, frame["eid"].to_list()), strict=True))
+            return []
+        frame = await self._find(keys, query_type)
+        return _placed(len(keys), frame["key"], map(UUID, frame["eid"]))
 
-    async def _find(
-        self, keys: list[SessionKey], query_type: Mode | None
-    ) -> tuple[pl.DataFrame, list[SessionKey]]:
-        """Give the sessions that have these keys, and the key of each; no key may fit two."""
+    async def _find(self, keys: list[SessionKey], query_type: Mode | None) -> pl.DataFrame:
+        """Give the sessions that have these keys; no key may fit two."""
         frame = await (await self._source(query_type)).find_sessions(keys)
-        columns = (frame[name].to_list() for name in ("subject", "date", "number"))
-        found = list(map(SessionKey, *columns))
-        if len(set(found)) < len(found):
-            twice = next(key for key in found if found.count(key) > 1)
-            eids = [eid for eid, key in zip(frame["eid"], found, strict=True) if key == twice]
+        if not frame["key"].is_unique().all():
+            twice = frame["key"].value_counts(sort=True)["key"][0]
+            eids = frame.filter(frame["key"] == twice)["eid"]
             raise ALFMultipleObjectsFound(
-                f"{ids.dict2ref(twice._asdict())} names several sessions, {' and '.join(eids)}; use the eid"
+                f"{ids.dict2ref(keys[twice]._asdict())} names several sessions, {' and '.join(eids)}; use the eid"
             )
-        return frame, found
+        return frame
 
     async def _known_eids(self, eid: Any, query_type: Mode | None) -> tuple[list[str], Any]:
         """Give eids as texts, and the function that puts results into the shape that was given."""
@@ -108,8 +109,8 @@ class Converting(Core):
             if not isinstance(value, str) and not hasattr(value, "parts"):
                 raise InputError.of("path_obj", value, "a path")
             keys.append(ids.path_key(value))
-        found = await self._look_up([key for key in keys if key], query_type)
-        return rebuild([found.get(key) if key else None for key in keys])
+        found = iter(await self._look_up([key for key in keys if key], query_type))
+        return rebuild([next(found) if key else None for key in keys])
 
     async def eid2ref(
         self, eid: Any, as_dict: bool = True, parse: bool = True, query_type: Mode | None = None
@@ -134,8 +135,7 @@ class Converting(Core):
         """
         values, rebuild = ids.flatten(ref)
         keys = [ids.ref_key(value) for value in values]
-        found = await self._look_up(keys, query_type)
-        return rebuild([_known(found, key, value) for key, value in zip(keys, values, strict=True)])
+        return rebuild(_all_known(await self._look_up(keys, query_type), values))
 
     async def ref2path(self, ref: Any, query_type: Mode | None = None) -> Any:
         """Give the local path of the session that a reference names; of a list, a list.
@@ -144,18 +144,25 @@ class Converting(Core):
         """
         values, rebuild = ids.flatten(ref)
         keys = [ids.ref_key(value) for value in values]
-        frame, found = await self._find(keys, query_type)
-        source = await self._source(query_type)
-        eids = frame["eid"].to_list()
-        by_eid = await source.paths(eids, ALFPath(self.cache_dir))
-        paths = {key: by_eid[eid] for key, eid in zip(found, eids, strict=True)}
-        return rebuild([_known(paths, key, value) for key, value in zip(keys, values, strict=True)])
+        frame = await self._find(keys, query_type)
+        root, folders = ALFPath(self.cache_dir), await anyio.to_thread.run_sync(session_folders, frame)
+        paths = (root / folder for folder in folders)
+        return rebuild(_all_known(_placed(len(keys), frame["key"], paths), values))
 
 
-def _known(found: Mapping[SessionKey, T], key: SessionKey, ref: object) -> T:
-    if key not in found:
-        raise ALFObjectNotFound(f"no session has the reference {ref!r}", ref=ref)
-    return found[key]
+def _placed(size: int, places: Iterable[int], values: Iterable[T]) -> list[T | None]:
+    """Put values into their places in a list."""
+    placed: list[T | None] = [None] * size
+    for at, value in zip(places, values, strict=True):
+        placed[at] = value
+    return placed
+
+
+def _all_known(found: list[T | None], refs: list[Any]) -> list[T | None]:
+    if None in found:
+        unknown = refs[found.index(None)]
+        raise ALFObjectNotFound(f"no session has the reference {unknown!r}", ref=unknown)
+    return found
 
 
 def _reference(row: Mapping[str, Any], as_dict: bool, parse: bool) -> Any:

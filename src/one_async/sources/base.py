@@ -49,7 +49,7 @@ class Source(Protocol):
         """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
 
     async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
-        """Give the sessions with these subjects, dates and numbers, in no order."""
+        """Give the sessions with these subjects, dates and numbers, in no order; ``key`` says which of them a row has."""
 
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
@@ -73,13 +73,13 @@ class Source(Protocol):
 
 
 def matching_keys(sessions: pl.DataFrame, keys: Sequence[SessionKey]) -> pl.DataFrame:
-    """Keep the sessions that have one of these keys."""
+    """Keep the sessions that have one of these keys; the column ``key`` is that key's place."""
     import polars as pl
 
-    schema = {name: sessions.schema[name] for name in ("subject", "date", "number")}
-    columns = zip(*dict.fromkeys(keys), strict=True) if keys else ([], [], [])
+    schema = {name: sessions.schema[name] for name in SessionKey._fields}
+    columns = zip(*keys, strict=True) if keys else ([], [], [])
     wanted = pl.DataFrame(dict(zip(schema, map(list, columns), strict=True)), schema=schema)
-    return sessions.join(wanted, on=["subject", "date", "number"], how="semi")
+    return sessions.join(wanted.with_row_index("key"), on=list(schema), how="inner")
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

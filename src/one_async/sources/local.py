@@ -70,7 +70,7 @@ class LocalSource:
         return await anyio.to_thread.run_sync(look)
 
     async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
-        """Give the sessions with these subjects, dates and numbers."""
+        """Give the sessions with these subjects, dates and numbers, and which of them each has."""
         return await anyio.to_thread.run_sync(lambda: matching_keys(self._catalogue.session_frame, keys))
 
     async def datasets(
@@ -178,10 +178,16 @@ class AutoSource:
 
     async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
         """Give the sessions with these subjects, dates and numbers; those that the tables lack are asked for."""
+        import polars as pl
+
         found = await self._local.find_sessions(keys)
-        known = set(found.select("subject", "date", "number").iter_rows())
-        missing = [key for key in keys if tuple(key) not in known]
-        return _joined(found, await self._remote.find_sessions(missing)) if missing else found
+        known = set(found["key"])
+        missing = [at for at in range(len(keys)) if at not in known]
+        if not missing:
+            return found
+        more = await self._remote.find_sessions([keys[at] for at in missing])
+        places = pl.Series("key", [missing[at] for at in more["key"]], dtype=found.schema["key"])
+        return _joined(found, more.with_columns(places))
 
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None

@@ -269,18 +269,21 @@ def get_details(catalogue: Catalogue, eid: str | UUID, *, full: bool = False) ->
 
 def eid2path(catalogue: Catalogue, eid: str | UUID) -> PurePosixPath | None:
     """Give the path of a session below the cache folder, ``lab/Subjects/subject/date/number``; None if unknown."""
-    path = session_paths(catalogue, [eid])[0]
+    path = session_paths(catalogue, [id_text(eid)])[0]
     return None if path is None else PurePosixPath(path)
 
 
 def eids_to_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[PurePosixPath | None]:
     """Give the path of each session below the cache folder, None for unknown ones."""
-    return [None if path is None else PurePosixPath(path) for path in session_paths(catalogue, eids)]
+    return [
+        None if path is None else PurePosixPath(path)
+        for path in session_paths(catalogue, list(map(id_text, eids)))
+    ]
 
 
-def session_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[str | None]:
+def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]:
     """Give the relative path of each session as text, None for unknown ones."""
-    wanted = pl.Series([str(eid) if type(eid) is UUID else id_text(eid) for eid in eids], dtype=pl.String)
+    wanted = pl.Series(eids, dtype=pl.String)
     where = _positions(catalogue.session_frame["eid"], wanted)
     if len(wanted) * _SHARE >= len(catalogue.session_frame):
         return catalogue.folders.gather(where).to_list()
