@@ -1,15 +1,18 @@
-"""How long the event loop is kept from its other work while sessions load."""
+"""How long the event loop is kept from its other work while sessions load, in a process that does nothing else.
+
+``python heartbeat.py FOLDER BACKEND SESSIONS`` prints it as JSON. The garbage collector runs as it does for users.
+"""
 
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,55 +41,56 @@ def serving() -> Iterator[dict[str, Any]]:
         server.stdin.close()
 
 
-@dataclass
-class Gaps:
-    """Seconds by which beats came late, and the processor time of the loop's thread between two beats."""
+def measured(folder: Path, backend: str, sessions: int) -> dict[str, Any]:
+    """Load trials of so many sessions in a process of its own.
 
-    late: list[float] = field(default_factory=list)
-    busy: list[float] = field(default_factory=list)
-
-
-async def beat_during(work: Callable[[], Awaitable[Any]]) -> Gaps:
-    """Beat on the loop until the work is done.
-
-    What was there before is kept from the garbage collector, whose full pass over all objects of a test run takes
-    long and says nothing of the work.
+    Gives the rows, and in seconds by how much each beat came late, and the processor time of the loop's thread before it.
     """
-    gc.collect()
-    gc.freeze()
-    gaps = Gaps()
-
-    async def beat() -> None:
-        last, used = time.perf_counter(), time.thread_time()
-        while True:
-            await anyio.sleep(BEAT)
-            now, spent = time.perf_counter(), time.thread_time()
-            gaps.late.append(now - last - BEAT)
-            gaps.busy.append(spent - used)
-            last, used = now, spent
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(beat)
-            await work()
-            tasks.cancel_scope.cancel()
-    finally:
-        gc.unfreeze()
-    return gaps
+    done = subprocess.run(
+        [sys.executable, __file__, str(folder), backend, str(sessions)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
-async def load_sessions(world: dict[str, Any], folder: Path, count: int) -> tuple[Gaps, int]:
-    """Load trials of some sessions, twice: from the network and from the disk; gives the gaps and a number of rows."""
+async def beat(late: list[float], busy: list[float]) -> None:
+    """Beat until cancelled."""
+    last, used = time.perf_counter(), time.thread_time()
+    while True:
+        await anyio.sleep(BEAT)
+        now, spent = time.perf_counter(), time.thread_time()
+        late.append(now - last - BEAT)
+        busy.append(spent - used)
+        last, used = now, spent
+
+
+async def load(url: str, eids: list[str], folder: Path) -> dict[str, Any]:
+    """Load sessions twice, from the network and from the disk, beside a beat."""
+    late: list[float] = []
+    busy: list[float] = []
     rows = 0
-
-    async def work() -> None:
-        nonlocal rows
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(beat, late, busy)
         async with AsyncONE(
-            base_url=world["url"], username="demo", password="demo", cache_dir=folder, mode="remote"
+            base_url=url, username="demo", password="demo", cache_dir=folder, mode="remote"
         ) as one:
             for _ in range(2):
-                loaded = await one.load_many(world["trials"][:count], "trials")
+                loaded = await one.load_many(eids, "trials")
                 assert isinstance(loaded, pl.DataFrame)
                 rows = loaded.height
+        tasks.cancel_scope.cancel()
+    return {"rows": rows, "late": late, "busy": busy}
 
-    return await beat_during(work), rows
+
+def main() -> None:
+    """Run from the command line."""
+    folder, backend, sessions = sys.argv[1:]
+    warnings.simplefilter("ignore")  # of datasets with several revisions
+    with serving() as world:
+        call = partial(load, world["url"], world["trials"][: int(sessions)], Path(folder))
+        print(json.dumps(anyio.run(call, backend=backend)))
+
+
+if __name__ == "__main__":
+    main()
