@@ -35,8 +35,8 @@ def test_searches_go_on_while_large_tables_are_replaced(
         assert found["changes"] == ["new"]
         assert found["old_answers"] > 100
         assert found["new_answers"] > 100
-        quick = found["p99_ratio"] <= 3 and found["refresh"]["loop_own_longest"] <= 50
+        quick = found["p99_ratio"] <= 3 and found["refresh"]["loop_longest"] <= 50
         if quick or attempt == ATTEMPTS:
             assert found["p99_ratio"] <= 3
-            assert found["refresh"]["loop_own_longest"] <= 50  # ms
+            assert found["refresh"]["loop_longest"] <= 50  # ms, by the clock
             return
