@@ -211,7 +211,11 @@ class Core:
             if group is None:
                 return None
             group.cancel_scope.cancel()
-            return await group.__aexit__(*details)
+            # The caller's own error is none of the group's, which would wrap it; a cancellation may be the group's.
+            if isinstance(details[1], anyio.get_cancelled_exc_class()):
+                return await group.__aexit__(*details)
+            await group.__aexit__(None, None, None)
+            return None
         finally:
             self._refreshing = False
             with anyio.CancelScope(shield=True):

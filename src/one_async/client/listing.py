@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import anyio.to_thread
@@ -216,6 +217,7 @@ class Listing(Searching):
         return await anyio.to_thread.run_sync(of_all, await self._catalogue(mode))
 
 
+@cache
 def _no_datasets() -> pl.DataFrame:
     import polars as pl
 

@@ -69,7 +69,7 @@ class Datasets:
     def __len__(self) -> int:
         return len(self.path)
 
-    @property
+    @cached_property
     def schema(self) -> dict[str, pl.DataType]:
         """The columns of the frames that this gives: those of `DATASETS` first."""
         found: dict[str, pl.DataType] = {name: column.dtype for name, column in self.columns.items()}
