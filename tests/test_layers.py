@@ -36,6 +36,7 @@ LAYERS: list[tuple[str, float]] = [
     ("client", 5),
     ("_loop", 6),
     ("_bridge", 6),
+    ("_pump", 6),
     ("sync", 6),
     ("distributed", 6),
     ("cli", 6),
