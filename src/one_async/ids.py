@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from .errors import InputError
+from .records import url_path
 from .sources.base import SessionKey
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _PATH = re.compile(
     r"(?:(?P<lab>\w+)[\\/]Subjects[\\/])?(?P<subject>[\w.-]+)[\\/](?P<date>\d{4}-\d{2}-\d{2})[\\/](?P<number>\d{1,3})(?=[\\/]|$)"
@@ -18,6 +22,13 @@ _PATH = re.compile(
 _ENDING = re.compile(r"(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})\Z")
 _REFERENCE = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<sequence>\d{1,3})_(?P<subject>\w[\w.-]*)")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+# The same for the engine of Polars, which takes many texts at once and knows no look-ahead.
+_IN_SESSION = (
+    r"(?:\w+/Subjects/)?(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})(?:/(?P<rel_path>.*))?$"
+)
+_DID_IN_NAME = r"\.([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})(\.[^/]*)?$"
+#: Types that are known to be no collection without asking them, which takes longer.
+_SINGLE = frozenset({UUID, str, dict})
 ACCEPTED = "a UUID, a session path or URL, a reference such as '2024-05-06_1_SUBJECT', a session record, or a list of these"
 
 
@@ -30,16 +41,27 @@ def flatten(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """Take a value, list or nested list apart; the function that comes with it puts results into the same shape."""
     if not is_many(value):
         return [value], lambda results: results[0]
-    members = list(value)
-    if all(type(member) is UUID or isinstance(member, str | PurePath | dict) for member in members):
-        return members, list
-    parts = [flatten(member) for member in members]
+    leaves: list[Any] = []
+    shape = _take_apart(value, leaves)
+    if len(leaves) == len(shape) and not any(shape):  # no list in it, which is usual
+        return leaves, list
+    return leaves, lambda results: _shaped(shape, iter(results))
 
-    def rebuild(results: list[Any]) -> list[Any]:
-        remaining = iter(results)
-        return [build([next(remaining) for _ in members]) for members, build in parts]
 
-    return [member for members, _ in parts for member in members], rebuild
+def _take_apart(values: Iterable[Any], leaves: list[Any]) -> list[Any]:
+    """Append the members of nested lists to `leaves`; gives their shape: None for a member, a list for a list."""
+    shape: list[Any] = []
+    for value in values:
+        if type(value) in _SINGLE or not is_many(value):
+            leaves.append(value)
+            shape.append(None)
+        else:
+            shape.append(_take_apart(value, leaves))
+    return shape
+
+
+def _shaped(shape: list[Any], results: Iterator[Any]) -> list[Any]:
+    return [next(results) if part is None else _shaped(part, results) for part in shape]
 
 
 def parse_session(value: object, argument: str = "id") -> UUID | SessionKey:
@@ -111,6 +133,28 @@ def _path_parts(path: str) -> tuple[str, str, str] | None:
     if len(number) == 2 and number[0] == "0":  # '02' is no number: 2 or 002
         return None
     return subject, day, number
+
+
+def file_parts(paths: Iterable[str | PurePath]) -> pl.DataFrame:
+    """Take paths and URLs apart, all at once: subject, date, number, and rel_path and did of a file in the session.
+
+    `rel_path` is without the dataset's id, which is `did` if the name has it. All are null where there is no session.
+    """
+    import polars as pl
+
+    texts = [url_path(text) if "://" in (text := str(path)) else text for path in paths]
+    parts = pl.DataFrame({"path": texts}, schema={"path": pl.String}).select(
+        pl.col("path").str.replace_all("\\", "/", literal=True).str.extract_groups(_IN_SESSION)
+    )
+    parts = parts.unnest("path").with_columns(pl.col("rel_path").fill_null("").str.strip_chars("/"))
+    known = pl.col("date").str.to_date(strict=False).is_not_null() & ~pl.col("number").str.contains("^0[0-9]$")
+    return parts.select(
+        pl.when(known).then("subject").alias("subject"),
+        pl.col("date").str.to_date(strict=False),
+        pl.col("number").cast(pl.UInt16),
+        pl.col("rel_path").str.replace(_DID_IN_NAME, "$2"),
+        pl.col("rel_path").str.extract(_DID_IN_NAME).str.to_lowercase().alias("did"),
+    )
 
 
 def session_part(path: str) -> str:

@@ -12,7 +12,7 @@ from ..errors import TablesNotFound
 from ..tables import listing, query
 from ..tables.arguments import SEARCH_TERMS
 from ..tables.catalogue import as_uuid
-from .base import SessionDatasets, SessionKey, matching_keys, paths_below
+from .base import SessionDatasets, SessionKey, matching_datasets, matching_keys, paths_below
 
 if TYPE_CHECKING:
     import polars as pl
@@ -91,6 +91,14 @@ class LocalSource:
 
         if len(eids) == 1 and self._has_few_datasets(eids[0]):
             return look()
+        return await anyio.to_thread.run_sync(look)
+
+    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Give the datasets with these sessions and paths, and which of them each is."""
+
+        def look() -> pl.DataFrame:
+            return matching_datasets(listing.datasets_like(self._catalogue, wanted), wanted)
+
         return await anyio.to_thread.run_sync(look)
 
     def _has_few_datasets(self, eid: str) -> bool:
@@ -196,6 +204,18 @@ class AutoSource:
         found = await self._local.datasets(eids, columns)
         missing = [eid for eid in eids if eid not in found]
         return {**found, **await self._remote.datasets(missing)} if missing else found
+
+    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Give the datasets with these sessions and paths; those that the tables lack are asked for."""
+        import polars as pl
+
+        found = await self._local.find_datasets(wanted)
+        missing = pl.Series("key", range(len(wanted)), dtype=found.schema["key"])
+        missing = missing.filter(~missing.is_in(found["key"].implode()))
+        if missing.is_empty():
+            return found
+        more = await self._remote.find_datasets(wanted[missing])
+        return pl.concat([found, more.with_columns(missing.gather(more["key"]))], how="diagonal_relaxed")
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Ask the tables if they have insertions and know all the terms, else the server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,7 +19,15 @@ from ..records import (
     sessions_frame,
 )
 from ..terms import id_batches, insertion_queries, rest_queries
-from .base import SESSION_ORDER, SessionDatasets, SessionKey, first_error, matching_keys, paths_below
+from .base import (
+    SESSION_ORDER,
+    SessionDatasets,
+    SessionKey,
+    first_error,
+    matching_datasets,
+    matching_keys,
+    paths_below,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +35,9 @@ if TYPE_CHECKING:
     from ..alf.path import ALFPath
     from ..alyx.rest import AsyncAlyxClient
 
+#: So many names of files fit a request line beside the ids of sessions.
+FEW_NAMES = 16
+_PLAIN = re.compile(r"[\w.-]{1,60}\Z").match
 #: Called with what a query taught: rows of the sessions, datasets and insertions tables.
 Learn = Callable[..., None]
 
@@ -145,15 +157,28 @@ class RemoteSource:
         self._learn_insertions(rows)
         return rows
 
+    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Give the datasets with these sessions and paths, and which of them each is; each has data_url.
+
+        All datasets of up to 60 sessions are asked for at once, cut down to the wanted names where these are few.
+        """
+        from .rows import dataset_rows, rows_frame
+
+        names = wanted["rel_path"].str.extract(r"([^/]*)$", 1).unique(maintain_order=True).to_list()
+        filters = f"name__in,{names}" if len(names) <= FEW_NAMES and all(map(_PLAIN, names)) else ""
+        rows = await self.datasets_of(wanted["eid"].unique(maintain_order=True).to_list(), filters)
+        return matching_datasets(rows_frame(dataset_rows(rows, reachable=True)), wanted)
+
     async def dataset_records(self, dids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the rows that `/datasets` lists for these ids, in no order; unknown ones are left out."""
         queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(dids)]
         return await self._list_all("datasets", queries, key="url")
 
     async def datasets_of(self, eids: Sequence[str], filters: str) -> list[dict[str, Any]]:
-        """Give the rows that `/datasets` lists for these sessions and a django filter."""
+        """Give the rows that `/datasets` lists for these sessions and a django filter, if there is one."""
         queries = [
-            {"django": f"session__in,{batch},{filters}"} for batch in id_batches(dict.fromkeys(eids), 60)
+            {"django": ",".join(filter(None, [f"session__in,{batch}", filters]))}
+            for batch in id_batches(dict.fromkeys(eids), 60)
         ]
         return await self._list_all("datasets", queries, key="url")
 

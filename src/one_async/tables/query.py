@@ -29,6 +29,8 @@ __all__ = [
     "list_subjects",
     "path2eid",
     "pid2eid",
+    "positions",
+    "rows_of_spans",
     "search",
     "search_insertions",
     "session_paths",
@@ -180,10 +182,10 @@ def _spans_of_few(
     table: Datasets, level: str, wanted: Sequence[str | None], spans: npt.NDArray[np.int64]
 ) -> Mask:
     """Tell for some sessions whether each has all datasets, looking at their rows and names only."""
-    begins, sizes = table.starts[spans], table.starts[spans + 1] - table.starts[spans]
+    rows = rows_of_spans(table, spans)
+    sizes = table.starts[spans + 1] - table.starts[spans]
     edges = np.zeros(len(sizes), np.int64)
     np.cumsum(sizes[:-1], out=edges[1:])
-    rows = np.repeat(begins - edges, sizes) + np.arange(int(sizes.sum()))
     usable = table.is_usable(level, rows)
     codes = table.path[rows]
     good: Mask = np.zeros(len(table.names), bool)
@@ -198,6 +200,13 @@ def _spans_of_few(
             hits = good[codes] & usable
         have &= np.logical_or.reduceat(hits, edges)
     return have
+
+
+def rows_of_spans(table: Datasets, spans: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Give the rows of the datasets of some sessions, by the sessions' positions in ``table.eids``."""
+    begins, sizes = table.starts[spans], table.starts[spans + 1] - table.starts[spans]
+    edges = np.cumsum(sizes) - sizes
+    return np.repeat(begins - edges, sizes) + np.arange(int(sizes.sum()))
 
 
 def _name_mask(names: pl.Series, wanted: str) -> Mask:
@@ -236,7 +245,7 @@ def find_sessions(catalogue: Catalogue, eids: Iterable[str | UUID]) -> pl.DataFr
     wanted = [id_text(eid) for eid in eids]
     if len(wanted) > _FEW:
         ids = pl.Series(wanted, dtype=pl.String)
-        rows = _positions(catalogue.session_frame["eid"], ids).drop_nulls()
+        rows = positions(catalogue.session_frame["eid"], ids).drop_nulls()
     else:
         found = (catalogue.session_row(eid) for eid in wanted)
         rows = pl.Series([row for row in found if row is not None], dtype=pl.UInt32)
@@ -284,7 +293,7 @@ def eids_to_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[Pure
 def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]:
     """Give the relative path of each session as text, None for unknown ones."""
     wanted = pl.Series(eids, dtype=pl.String)
-    where = _positions(catalogue.session_frame["eid"], wanted)
+    where = positions(catalogue.session_frame["eid"], wanted)
     if len(wanted) * _SHARE >= len(catalogue.session_frame):
         return catalogue.folders.gather(where).to_list()
     rows = where.drop_nulls()
@@ -292,7 +301,7 @@ def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]
     return [None if at is None else next(known) for at in where]
 
 
-def _positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
+def positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
     """Give where each wanted id is among sorted ones, null where it is not."""
     if not len(sorted_ids) or not len(wanted):
         return pl.Series([None] * len(wanted), dtype=pl.UInt32)
