@@ -21,7 +21,7 @@ SessionLike: TypeAlias = UUID | str | PurePath | Mapping[str, Any]
 #: Whatever names one insertion: a pid, or an address that ends in one.
 InsertionLike: TypeAlias = UUID | str
 #: A path in a session, or the address of a file.
-PathLike: TypeAlias = str | PurePath
+PathOrUrl: TypeAlias = str | PurePath
 #: A session as ``2024-05-06_1_SUBJECT``, or its subject, date and sequence (or number).
 ReferenceLike: TypeAlias = str | Mapping[str, Any]
 DateLike: TypeAlias = date | datetime | str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
 
 import anyio.to_thread
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ..alf.match import Filename, Pattern
-    from ..types import JSON, Mode, PathLike, SessionLike, Several
+    from ..types import JSON, Mode, PathOrUrl, SessionLike, Several
 
     RecordLike: TypeAlias = Mapping[str, Any] | Several[Mapping[str, Any]] | pl.DataFrame
 
@@ -31,8 +31,8 @@ class Records(Loading):
     """The methods that deal with rows of the datasets table one by one."""
 
     async def load_dataset_from_id(
-        self, dset_id: Any, download_only: bool = False, details: bool = False, check_hash: bool = True,
-        query_type: Mode | None = None,
+        self, dset_id: UUID | str | Several[UUID | str], download_only: bool = False, details: bool = False,
+        check_hash: bool = True, query_type: Mode | None = None,
     ) -> Any:  # fmt: skip
         """Load a dataset by its id; with `details` also its row, as a dictionary. Of a list, a list.
 
@@ -84,14 +84,14 @@ class Records(Loading):
         return await anyio.to_thread.run_sync(look)
 
     @overload
-    async def path2record(self, path: PathLike, query_type: Mode | None = None) -> JSON | None: ...
+    async def path2record(self, path: PathOrUrl, query_type: Mode | None = None) -> JSON | None: ...
     @overload
     async def path2record(
-        self, path: Several[PathLike], query_type: Mode | None = None
+        self, path: Several[PathOrUrl], query_type: Mode | None = None
     ) -> list[JSON | None]: ...
     async def path2record(
-        self, path: PathLike | Several[PathLike], query_type: Mode | None = None
-    ) -> JSON | None | list[JSON | None]:
+        self, path: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
+    ) -> JSON | list[JSON | None] | None:
         """Give the row of the dataset that a path or URL stands for, or of the session, as a dictionary; None if unknown.
 
         A dataset's row has session_path as well. Of a list, a list.
@@ -113,7 +113,9 @@ class Records(Loading):
             records[row.pop("at")] = row
         if is_file.any():
             files = located.filter(is_file)
-            found = await (await self._source(query_type)).find_datasets(files.select("eid", "rel_path", "did"))
+            found = await (await self._source(query_type)).find_datasets(
+                files.select("eid", "rel_path", "did")
+            )
             places = files[found["key"]].select("at", "session_path")
             rows = found.drop("key").with_columns(places)
             for row in rows.iter_rows(named=True):
@@ -142,7 +144,9 @@ class Records(Loading):
     async def record2path(
         self, dataset: Several[Mapping[str, Any]] | pl.DataFrame, query_type: Mode | None = None
     ) -> list[ALFPath]: ...
-    async def record2path(self, dataset: RecordLike, query_type: Mode | None = None) -> ALFPath | list[ALFPath]:
+    async def record2path(
+        self, dataset: RecordLike, query_type: Mode | None = None
+    ) -> ALFPath | list[ALFPath]:
         """Give the local path of the file of a dataset's row, or of the folder of a session's, there or not.
 
         Takes a row as a dictionary, or several as a list or frame: then a list.
@@ -188,14 +192,14 @@ class Records(Loading):
         return [urls.get(row.get("did")) or _made_url(server, row, next(folders)) for row in records]
 
     @overload
-    async def path2url(self, filepath: PathLike, query_type: Mode | None = None) -> str | None: ...
+    async def path2url(self, filepath: PathOrUrl, query_type: Mode | None = None) -> str | None: ...
     @overload
     async def path2url(
-        self, filepath: Several[PathLike], query_type: Mode | None = None
+        self, filepath: Several[PathOrUrl], query_type: Mode | None = None
     ) -> list[str | None]: ...
     async def path2url(
-        self, filepath: PathLike | Several[PathLike], query_type: Mode | None = None
-    ) -> str | None | list[str | None]:
+        self, filepath: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
+    ) -> str | list[str | None] | None:
         """Give the address of the file that a local path stands for, as `record2url` does. Of a list, a list.
 
         A file that the tables do not know gives None in local mode; in the others ALFObjectNotFound, if the database does not
@@ -209,10 +213,37 @@ class Records(Loading):
         urls = iter(await self._urls([row for row in records if row is not None], query_type))
         return rebuild([None if row is None else next(urls) for row in records])
 
-    async def type2datasets(self, eid: Any, dataset_type: str | list[str], details: bool = False) -> Any:
+    @overload
+    async def type2datasets(
+        self, eid: SessionLike, dataset_type: str | list[str], details: Literal[False] = False
+    ) -> list[str]: ...
+    @overload
+    async def type2datasets(
+        self, eid: SessionLike, dataset_type: str | list[str], details: Literal[True]
+    ) -> pl.DataFrame: ...
+    @overload
+    async def type2datasets(
+        self, eid: SessionLike, dataset_type: str | list[str], details: bool
+    ) -> list[str] | pl.DataFrame: ...
+    @overload
+    async def type2datasets(
+        self, eid: Several[SessionLike], dataset_type: str | list[str], details: Literal[False] = False
+    ) -> list[list[str]]: ...
+    @overload
+    async def type2datasets(
+        self, eid: Several[SessionLike], dataset_type: str | list[str], details: Literal[True]
+    ) -> list[pl.DataFrame]: ...
+    @overload
+    async def type2datasets(
+        self, eid: Several[SessionLike], dataset_type: str | list[str], details: bool
+    ) -> list[list[str] | pl.DataFrame]: ...
+    async def type2datasets(
+        self, eid: SessionLike | Several[SessionLike], dataset_type: str | list[str], details: bool = False
+    ) -> object:
         """List a session's datasets of one of some dataset types: paths, sorted, or with `details` a frame.
 
         Of a list of sessions, a list. Only files that can be reached are listed.
+        Raises ALFObjectNotFound for a session that is not known.
         """
         self._needs_database("type2datasets")
         types = [dataset_type] if isinstance(dataset_type, str) else dataset_type
@@ -229,31 +260,50 @@ class Records(Loading):
         of_session: dict[str | None, list[dict[str, Any]]] = {}
         for row in dataset_rows(await self._remote().datasets_of(eids, filters), reachable=True):
             of_session.setdefault(row["eid"], []).append(row)
+        await self._check_known([one for one in eids if one not in of_session])
         frames = [rows_frame(of_session.get(one, [])) for one in eids]
         return rebuild([frame if details else frame["rel_path"].sort().to_list() for frame in frames])
+
+    async def _check_known(self, eids: list[str]) -> None:
+        """Raise ALFObjectNotFound where the database does not have all of some sessions."""
+        known = (
+            {str(row["id"]) for row in await self._remote().records(list(dict.fromkeys(eids)))}
+            if eids
+            else set()
+        )
+        if missing := [one for one in eids if one not in known]:
+            raise ALFObjectNotFound(f"the database has no session {missing[0]}", eid=missing[0])
 
     async def list_aggregates(
         self,
         relation: str,
         identifier: str | None = None,
-        dataset: Any = None,
-        revision: Any = None,
+        dataset: Filename = None,
+        revision: Pattern = None,
         assert_unique: bool = False,
     ) -> pl.DataFrame:
         """List datasets that were made of many sessions: of a subject (`relation` ``"subjects"``), project or tag.
 
-        `identifier` is found anywhere in the aggregate's own: a subject's nickname, ``lab/subject``, a tag. `dataset` and
-        `revision` are patterns with wildcards. Returns a frame: the datasets table's columns, relation, identifier.
+        `identifier`, a regular expression, is found anywhere in the aggregate's own: a subject's nickname, ``lab/subject``, a
+        tag. `dataset` and `revision` are patterns with wildcards.
+        Returns a frame: the datasets table's columns, relation, identifier. Raises InputError for a relation that the
+        database has no datasets of, naming those that it has.
         """
-        import polars as pl
-
         from ..sources.rows import aggregate_rows, rows_frame
 
         self._needs_database("list_aggregates")
+        if not isinstance(relation, str):
+            raise InputError.of("relation", relation, "'subjects', 'projects' or 'tags'")
+        pattern = None if identifier is None else compile_pattern(identifier, "identifier")
         rows = await self.alyx.rest("datasets", "list", django="session__isnull,True")
-        found = rows_frame(aggregate_rows(rows, relation), "relation", "identifier")
-        if identifier is not None:
-            found = found.filter(pl.col("identifier").str.contains(identifier))
+        found = rows_frame(aggregate_rows(rows), "relation", "identifier")
+        known = found["relation"].unique().sort().to_list()
+        if relation.casefold() not in known:
+            raise InputError.of("relation", relation, known)
+        found = found.filter(found["relation"] == relation.casefold())
+        if identifier is not None and pattern is not None:
+            plain = plain_pattern(identifier)
+            found = found.filter(is_match(found["identifier"], pattern, plain, how="search"))
         revision = revision or None
         return resolve(found, dataset, revision=revision, policy="last_before", assert_unique=assert_unique)
 
@@ -261,7 +311,7 @@ class Records(Loading):
         self,
         relation: str,
         identifier: str,
-        dataset: Any = None,
+        dataset: str | Mapping[str, Any] | None = None,
         revision: str | None = None,
         download_only: bool = False,
     ) -> Any:
@@ -317,9 +367,11 @@ def _needs_session(row: Mapping[str, Any]) -> bool:
     return "rel_path" in row and row.get("session_path") is None
 
 
-def _as_rows(argument: str, given: RecordLike) -> tuple[list[JSON], Callable[[list[Any]], Any]]:
+def _as_rows(argument: str, given: RecordLike) -> tuple[list[JSON], ids.Rebuild]:
     """Give rows of datasets and sessions as dictionaries, and the function that puts results into the shape that was given."""
-    rows, rebuild = (list(given.iter_rows(named=True)), list) if hasattr(given, "iter_rows") else ids.flatten(given)
+    rows, rebuild = (
+        (list(given.iter_rows(named=True)), list) if hasattr(given, "iter_rows") else ids.flatten(given)
+    )
     for row in rows:
         if not isinstance(row, Mapping):
             raise InputError.of(argument, row, "a row as a dictionary, a list of them, or a frame")
@@ -327,6 +379,8 @@ def _as_rows(argument: str, given: RecordLike) -> tuple[list[JSON], Callable[[li
             raise InputError.of(argument, dict(row), "rows with rel_path, or with subject, date and number")
         if "rel_path" in row and not ("did" in row and (row.get("session_path") is not None or "eid" in row)):
             raise InputError.of(
-                argument, dict(row), "rows with did, rel_path and eid (list_datasets gives it with keep_eid_index=True)"
+                argument,
+                dict(row),
+                "rows with did, rel_path and eid (list_datasets gives it with keep_eid_index=True)",
             )
     return rows, rebuild

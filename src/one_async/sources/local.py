@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from .remote import RemoteSource
 
 NO_INSERTIONS = "the cache tables have no insertions; use query_type='remote'"
-#: Terms that insertions are searched by in tables.
-INSERTION_SEARCH = frozenset({*SEARCH_TERMS, "name", "model", "serial", "session"})
+#: Terms of insertions that mean the same in tables: not `model`, which is a part number there, nor what concerns datasets,
+#: of which the server knows the insertion's own.
+INSERTION_SEARCH = frozenset(
+    {*SEARCH_TERMS, "name", "serial", "chronic_insertion", "session"} - {"datasets", "dataset_qc_lte"}
+)
 #: So few sessions, and the datasets of one session if they are so few, are found in less time than a thread takes to
 #: begin, by their places in the tables.
 FEW = 8
@@ -108,16 +111,11 @@ class LocalSource:
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give the insertions that match, latest session first."""
         self._needs_insertions()
-        wanted = dict(terms)
-        sessions = wanted.pop("session", None)
 
         def look() -> list[dict[str, Any]]:
-            frame = query.search_insertions(
-                self._catalogue, wildcards=self._wildcards, details=True, **wanted
+            return _insertion_rows(
+                query.search_insertions(self._catalogue, wildcards=self._wildcards, details=True, **terms)
             )
-            rows = _insertion_rows(frame)
-            chosen = {sessions} if isinstance(sessions, str) else set(map(str, sessions or ()))
-            return [row for row in rows if sessions is None or row["session"] in chosen]
 
         return await anyio.to_thread.run_sync(look)
 
@@ -218,7 +216,7 @@ class AutoSource:
         return pl.concat([found, more.with_columns(missing.gather(more["key"]))], how="diagonal_relaxed")
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Ask the tables if they have insertions and know all the terms, else the server."""
+        """Ask the tables if they have insertions and the terms mean the same there, else the server."""
         if self._local.has_insertions() and set(terms) <= INSERTION_SEARCH:
             return await self._local.search_insertions(terms)
         return await self._remote.search_insertions(terms)

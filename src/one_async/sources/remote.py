@@ -133,19 +133,9 @@ class RemoteSource:
         self._learn_insertions(rows)
         return rows
 
-    async def insertions_of(
-        self, eids: Sequence[str], filters: Mapping[str, str] | None = None
-    ) -> list[dict[str, Any]]:
+    async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Give all insertions of these sessions, as the server lists them."""
-        more = dict(filters or {})
-        if len(eids) == 1:
-            queries = [{"session": eids[0], **more}]
-        else:
-            extra = more.pop("django", None)
-            queries = [
-                {"django": ",".join(filter(None, [f"session__in,{batch}", extra])), **more}
-                for batch in id_batches(eids)
-            ]
+        queries = [{"django": f"session__in,{batch}"} for batch in id_batches(eids)]
         rows = await self._list_all("insertions", queries, key="id")
         self._learn_insertions(rows)
         return rows
@@ -173,6 +163,16 @@ class RemoteSource:
         """Give the rows that `/datasets` lists for these ids, in no order; unknown ones are left out."""
         queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(dids)]
         return await self._list_all("datasets", queries, key="url")
+
+    async def datasets_named(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        """Give one row that `/datasets` lists for each of these file names; unknown ones are left out."""
+        rows: list[dict[str, Any]] = []
+
+        async def ask(name: str) -> None:
+            rows.extend((await self._alyx.page("datasets", 1, 0, name=name)).rows)
+
+        await _at_once(ask, names)
+        return rows
 
     async def datasets_of(self, eids: Sequence[str], filters: str) -> list[dict[str, Any]]:
         """Give the rows that `/datasets` lists for these sessions and a django filter, if there is one."""

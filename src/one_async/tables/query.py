@@ -219,6 +219,8 @@ def search_insertions(
 ) -> list[str] | pl.DataFrame:
     """Give the insertions whose name, model or serial contain any of the texts, in sessions that match the other terms.
 
+    ``session`` is an eid, or several; ``dataset`` a part, in any case, of the name of a file in the insertion's own folder.
+
     Ordered by their session's date, subject and number and by name, descending. Gives pids, or with ``details`` the rows
     with date, subject and number. Without an insertions table: none. InputError for terms that mean nothing.
     """
@@ -228,6 +230,14 @@ def search_insertions(
     sessions = catalogue.session_frame.select("eid", "date", "subject", "number")
     if session_terms:
         sessions = sessions[pl.Series(session_rows(catalogue, session_terms, wildcards=wildcards))]
+    if "session" in given:
+        frame = frame.filter(pl.col("eid").is_in(list(map(id_text, _several(given.pop("session"))))))
+    if "dataset" in given:
+        (part,) = texts(given.pop("dataset"), "dataset")
+        owners = frame.select("eid", "name").iter_rows()
+        frame = frame.filter(
+            pl.Series([_has_dataset(catalogue, eid, probe, part) for eid, probe in owners], dtype=pl.Boolean)
+        )
     for name in given.keys() - session_terms.keys():
         if name not in frame.columns:
             raise InputError.of("term", name, [n for n in INSERTION_TERMS if n in frame.columns])
@@ -238,6 +248,20 @@ def search_insertions(
         *keys, "eid", "pid", descending=[True] * 4 + [False] * 2, nulls_last=True
     )
     return found if details else found["pid"].to_list()
+
+
+def _several(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str | UUID) or not isinstance(value, Iterable) else list(value)
+
+
+def _has_dataset(catalogue: Catalogue, eid: str, probe: str, part: str) -> bool:
+    """Tell whether an insertion has a file whose name contains a text: one in a folder of the probe's name."""
+    table = catalogue.dataset_table
+    for path in table.rel_paths(table.rows_of(eid)):
+        *folders, name = path.split("/")
+        if probe in folders and part.casefold() in name.casefold():
+            return True
+    return False
 
 
 def find_sessions(catalogue: Catalogue, eids: Iterable[str | UUID]) -> pl.DataFrame:
