@@ -37,6 +37,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_loop", 6),
     ("_bridge", 6),
     ("sync", 6),
+    ("_one_api", 6),
     ("distributed", 6),
     ("cli", 6),
 ]

@@ -48,6 +48,8 @@ from one_async.types import (
     TokenStore,
 )
 
+__all__ = ["ONE", "AlyxClient"]
+
 class AlyxClient(Blocking[AsyncAlyxClient]):
     def __init__(
         self,

@@ -156,7 +156,10 @@ def make() -> str:
     stub, source = Stub(), Source("one_async.sync")
     for name in FACES:
         stub.face(source, getattr(sync, name))
-    return "\n".join([HEAD, *sorted(set(stub.imports.values())), *stub.lines]) + "\n"
+    return (
+        "\n".join([HEAD, *sorted(set(stub.imports.values())), f"__all__ = {sync.__all__!r}", *stub.lines])
+        + "\n"
+    )
 
 
 def main() -> None:

@@ -88,6 +88,18 @@ def matching_keys(sessions: pl.DataFrame, keys: Sequence[SessionKey]) -> pl.Data
     return sessions.join(wanted.with_row_index("key"), on=list(schema), how="inner")
 
 
+def order_insertions(rows: list[dict[str, Any]]) -> None:
+    """Sort insertions as sessions are, and those of one session by name; rows of tables have the session's columns."""
+
+    def session(row: Mapping[str, Any]) -> tuple[str, str, int]:
+        info = row.get("session_info") or row
+        day = info.get("date") or info.get("start_time") or ""
+        return str(day)[:10], info.get("subject") or "", info.get("number") or 0
+
+    rows.sort(key=lambda row: row.get("name") or "")
+    rows.sort(key=session, reverse=True)
+
+
 def matching_datasets(datasets: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
     """Keep the datasets that are wanted: those with an eid, rel_path and, where it is given, did of ``wanted``."""
     import polars as pl

@@ -12,7 +12,7 @@ from ..errors import TablesNotFound
 from ..tables import listing, query
 from ..tables.arguments import SEARCH_TERMS
 from ..tables.catalogue import as_uuid
-from .base import SessionDatasets, SessionKey, matching_datasets, matching_keys, paths_below
+from .base import SessionDatasets, SessionKey, matching_datasets, matching_keys, order_insertions, paths_below
 
 if TYPE_CHECKING:
     import polars as pl
@@ -113,9 +113,10 @@ class LocalSource:
         self._needs_insertions()
 
         def look() -> list[dict[str, Any]]:
-            return _insertion_rows(
-                query.search_insertions(self._catalogue, wildcards=self._wildcards, details=True, **terms)
-            )
+            frame = query.search_insertions(self._catalogue, wildcards=self._wildcards, details=True, **terms)
+            rows = _insertion_rows(frame)
+            order_insertions(rows)
+            return rows
 
         return await anyio.to_thread.run_sync(look)
 

@@ -26,6 +26,7 @@ from .base import (
     first_error,
     matching_datasets,
     matching_keys,
+    order_insertions,
     paths_below,
 )
 
@@ -128,8 +129,7 @@ class RemoteSource:
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give the insertions that match, as the server lists them: latest session first, then by name."""
         rows = await self._list_all("insertions", insertion_queries(terms), key="id")
-        rows.sort(key=lambda row: row.get("name") or "")
-        rows.sort(key=lambda row: (row.get("session_info") or {}).get("start_time") or "", reverse=True)
+        order_insertions(rows)
         self._learn_insertions(rows)
         return rows
 
