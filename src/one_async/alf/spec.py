@@ -84,15 +84,15 @@ class QC(IntEnum):
     CRITICAL = 50
 
     @staticmethod
-    def validate(value: int | str | QC) -> QC:
+    def validate(v: int | str | QC) -> QC:
         """Give the QC of a number, a name in any case, or a QC; InputError for anything else."""
         try:
-            if not isinstance(value, str):
-                return QC(value)
-            return QC(int(value)) if value.isnumeric() else QC[value.upper()]
+            if not isinstance(v, str):
+                return QC(v)
+            return QC(int(v)) if v.isnumeric() else QC[v.upper()]
         except (KeyError, ValueError):
             accepted = ", ".join(f"{qc.name} ({qc.value})" for qc in QC)
-            raise InputError.of("qc", value, accepted) from None
+            raise InputError.of("qc", v, accepted) from None
 
 
 def regex(spec: str = FULL_SPEC, **patterns: str | None) -> re.Pattern[str]:
