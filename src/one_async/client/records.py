@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     RecordLike: TypeAlias = Mapping[str, Any] | Several[Mapping[str, Any]] | pl.DataFrame
 
+#: What datasets of many sessions are made of; a database may have others.
+RELATIONS = ("subjects", "projects", "tags")
+
 
 class Records(Loading):
     """The methods that deal with rows of the datasets table one by one."""
@@ -286,20 +289,20 @@ class Records(Loading):
 
         `identifier`, a regular expression, is found anywhere in the aggregate's own: a subject's nickname, ``lab/subject``, a
         tag. `dataset` and `revision` are patterns with wildcards.
-        Returns a frame: the datasets table's columns, relation, identifier. Raises InputError for a relation that the
-        database has no datasets of, naming those that it has.
+        Returns a frame: the datasets table's columns, relation, identifier. Raises InputError for another relation
+        of which the database has no datasets either.
         """
         from ..sources.rows import aggregate_rows, rows_frame
 
         self._needs_database("list_aggregates")
         if not isinstance(relation, str):
-            raise InputError.of("relation", relation, "'subjects', 'projects' or 'tags'")
+            raise InputError.of("relation", relation, RELATIONS)
         pattern = None if identifier is None else compile_pattern(identifier, "identifier")
         rows = await self.alyx.rest("datasets", "list", django="session__isnull,True")
         found = rows_frame(aggregate_rows(rows), "relation", "identifier")
-        known = found["relation"].unique().sort().to_list()
+        known = {*RELATIONS, *found["relation"]}
         if relation.casefold() not in known:
-            raise InputError.of("relation", relation, known)
+            raise InputError.of("relation", relation, sorted(known))
         found = found.filter(found["relation"] == relation.casefold())
         if identifier is not None and pattern is not None:
             plain = plain_pattern(identifier)

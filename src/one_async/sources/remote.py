@@ -150,14 +150,16 @@ class RemoteSource:
     async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Give the datasets with these sessions and paths, and which of them each is; each has data_url.
 
-        All datasets of up to 60 sessions are asked for at once, cut down to the wanted names where these are few.
+        As in `datasets`, these have an existing file on a shared repository. All datasets of up to 60 sessions are asked for
+        at once, cut down to the wanted names where these are few.
         """
         from .rows import dataset_rows, rows_frame
 
         names = wanted["rel_path"].str.extract(r"([^/]*)$", 1).unique(maintain_order=True).to_list()
         filters = f"name__in,{names}" if len(names) <= FEW_NAMES and all(map(_PLAIN, names)) else ""
-        rows = await self.datasets_of(wanted["eid"].unique(maintain_order=True).to_list(), filters)
-        return matching_datasets(rows_frame(dataset_rows(rows, reachable=True)), wanted)
+        eids = wanted["eid"].unique(maintain_order=True).to_list()
+        rows = await self.datasets_of(eids, filters, exists="True")
+        return matching_datasets(rows_frame(dataset_rows(rows)), wanted)
 
     async def dataset_records(self, dids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the rows that `/datasets` lists for these ids, in no order; unknown ones are left out."""
@@ -174,10 +176,10 @@ class RemoteSource:
         await _at_once(ask, names)
         return rows
 
-    async def datasets_of(self, eids: Sequence[str], filters: str) -> list[dict[str, Any]]:
-        """Give the rows that `/datasets` lists for these sessions and a django filter, if there is one."""
+    async def datasets_of(self, eids: Sequence[str], filters: str, **more: str) -> list[dict[str, Any]]:
+        """Give the rows that `/datasets` lists for these sessions, a django filter, if there is one, and other filters."""
         queries = [
-            {"django": ",".join(filter(None, [f"session__in,{batch}", filters]))}
+            {"django": ",".join(filter(None, [f"session__in,{batch}", filters])), **more}
             for batch in id_batches(dict.fromkeys(eids), 60)
         ]
         return await self._list_all("datasets", queries, key="url")
