@@ -80,9 +80,8 @@ def differences(theirs: list[names.Parameter], ours: list[names.Parameter]) -> d
 
 def test_calls_go_on_as_they_are(places: list[names.Place]) -> None:
     """Functions, methods and constructors take what ONE-api's take: by keyword, by position, with the same defaults."""
-    kept = {
-        place.theirs: place.ours for place in places if place.verdict in ("same", "better") and place.ours
-    }
+    named = [place for place in places if place.verdict in ("same", "better") and place.ours]
+    kept = {place.theirs: place.ours for place in named if not place.theirs.startswith("ONE 2.")}
     met = {}
     for name, parameters in names.signatures_of_one_api(interpreter(), list(kept)).items():
         try:
