@@ -108,23 +108,23 @@ _EVERYONE = "*"
 
 
 @contextmanager
-def no_cache(client: T = None) -> Iterator[T]:  # type: ignore[assignment]
+def no_cache(ac: T = None) -> Iterator[T]:  # type: ignore[assignment]
     """Go round the REST cache of a client, in this task or thread only: nothing read, nothing stored.
 
-    ``client`` is an AlyxClient of either face, or a ONE (its ``alyx`` is meant); None means every client.
+    ``ac`` is an AlyxClient of either face, or a ONE (its ``alyx`` is meant); None means every client.
     Tasks that run beside this one keep using the cache; tasks started inside do not.
 
     >>> with no_cache(one.alyx):
     ...     eids = one.search(lab="cortexlab", query_type="remote")
     """
     scope: Any = _EVERYONE
-    if client is not None:
-        scope = getattr(getattr(client, "alyx", client), "cache_scope", None)
+    if ac is not None:
+        scope = getattr(getattr(ac, "alyx", ac), "cache_scope", None)
         if not isinstance(scope, str):
-            raise InputError.of("client", client, "an AlyxClient, a ONE, or None for all clients")
+            raise InputError.of("ac", ac, "an AlyxClient, a ONE, or None for all clients")
     token = _around.set(_around.get() | {scope})
     try:
-        yield client
+        yield ac
     finally:
         _around.reset(token)
 

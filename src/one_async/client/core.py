@@ -11,12 +11,11 @@ import anyio
 import anyio.to_thread
 
 from ..errors import InputError, OfflineError
-from ..settings import Settings, TokenFile, resolve, setup
+from ..settings import Settings, resolve, setup
 from ..types import Mode
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
-    from pydantic import SecretStr
 
     from ..alyx.rest import AsyncAlyxClient
     from ..refresh import TablesKeeper
@@ -163,19 +162,9 @@ class Core:
         if self._alyx is None:
             from ..alyx.rest import AsyncAlyxClient
 
-            settings = self.settings
-            if settings.base_url is None:
+            if self.offline:
                 raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
-            self._alyx = AsyncAlyxClient(
-                settings.base_url,
-                username=settings.username,
-                password=_text(settings.password),
-                token=_text(settings.token),
-                cache_dir=settings.rest_cache_dir or settings.cache_dir,
-                default_expiry=settings.default_expiry,
-                token_store=TokenFile(),
-                **self._rest_options,
-            )
+            self._alyx = AsyncAlyxClient(settings=self.settings, **self._rest_options)
         return self._alyx
 
     @property
@@ -286,7 +275,3 @@ def _import_late(offline: bool) -> None:
     from ..tables.catalogue import Catalogue
 
     Catalogue.empty()  # the first query of a process takes Polars long
-
-
-def _text(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..alf.match import Filename, Pattern
     from ..transfer.fetch import Outcome
-    from ..types import Mode, RevisionPolicy
+    from ..types import Mode, RevisionPolicy, SessionLike, Several
 
 OnError = Literal["raise", "collect"]
 
@@ -45,7 +45,7 @@ class Many(Records):
     async def load_many(
         self,
         /,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike],
         obj: str,
         collection: str | None = None,
         revision: str | None = None,
@@ -59,7 +59,7 @@ class Many(Records):
     async def load_many(
         self,
         /,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike],
         obj: str,
         collection: str | None = None,
         revision: str | None = None,
@@ -72,7 +72,7 @@ class Many(Records):
     async def load_many(
         self,
         /,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike],
         obj: str,
         collection: str | None = None,
         revision: str | None = None,
@@ -95,7 +95,7 @@ class Many(Records):
         time; the workers find credentials in their own environment or settings.
         """
         _check_on_error(on_error)
-        known, _ = await self._known_eids(list(eids) if ids.is_many(eids) else [eids], query_type)
+        known, _ = await self._known_eids(ids.as_many(eids), query_type)
         if executor is not None:
             from .elsewhere import load_elsewhere
 
@@ -129,7 +129,7 @@ class Many(Records):
 
     async def download(
         self,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike],
         filename: Filename = None,
         collection: Pattern = None,
         revision: Pattern = None,
@@ -174,7 +174,7 @@ class Many(Records):
 
     async def freeze(
         self,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike] | pl.DataFrame,
         file: str | Path,
         filename: Filename = None,
         collection: Pattern = None,
@@ -188,9 +188,11 @@ class Many(Records):
         `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets that `list_datasets` gave (with its eid
         column). `from_frozen(file)` loads exactly those files, whatever the database says by then.
         """
+        import polars as pl
+
         from ..frozen import write_frozen
 
-        if hasattr(eids, "columns"):
+        if isinstance(eids, pl.DataFrame):
             records = await self._frame_rows(eids, query_type)
         else:
             records = await self._chosen_rows(
@@ -226,14 +228,14 @@ class Many(Records):
 
     async def _chosen_rows(
         self,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike],
         filename: Filename,
         collection: Pattern,
         revision: Pattern,
         query_type: Mode | None,
         policy: RevisionPolicy,
     ) -> list[dict[str, Any]]:
-        known, _ = await self._known_eids(list(eids) if ids.is_many(eids) else [eids], query_type)
+        known, _ = await self._known_eids(ids.as_many(eids), query_type)
         source = await self._source(query_type)
         unique = list(dict.fromkeys(known))
         found = await source.datasets(unique)

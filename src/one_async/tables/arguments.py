@@ -21,7 +21,9 @@ SEARCH_TERMS: Final = (
     "task_protocol",
     "dataset_qc_lte",
 )
-INSERTION_TERMS: Final = ("model", "name", "json", "serial", "chronic_insertion", *SEARCH_TERMS)
+INSERTION_TERMS: Final = (
+    "model", "name", "json", "serial", "chronic_insertion", "session", "dataset", *SEARCH_TERMS,
+)  # fmt: skip
 _MIDNIGHT: Final = datetime.min.time()
 
 

@@ -24,12 +24,12 @@ from one_async.errors import ALFError
 
 from .arguments import qc_name
 from .catalogue import Catalogue
-from .columns import decode
+from .columns import codes_of, decode
 from .layout import Datasets
-from .query import id_text
+from .query import id_text, positions, rows_of_spans
 from .schema import QC_LEVELS
 
-__all__ = ["list_collections", "list_datasets", "list_revisions", "session_datasets"]
+__all__ = ["datasets_like", "list_collections", "list_datasets", "list_revisions", "session_datasets"]
 
 Eid = str | UUID | None
 
@@ -44,6 +44,16 @@ def session_datasets(
     table = catalogue.dataset_table
     wanted = None if columns is None else [name for name in columns if name in table.schema]
     return table.frame(table.rows_of(id_text(eid)), wanted)
+
+
+def datasets_like(catalogue: Catalogue, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Give the datasets of the sessions that ``wanted`` names (eid) that have any of the paths that it names (rel_path)."""
+    table = catalogue.dataset_table
+    paths = codes_of(wanted["rel_path"].unique(), table.paths)
+    usable = np.zeros(len(table.paths) + 1, bool)
+    usable[np.nan_to_num(paths, nan=-1).astype(np.int64)] = True
+    rows = rows_of_spans(table, positions(table.eids, wanted["eid"].unique()).drop_nulls().to_numpy())
+    return table.frame(rows[usable[:-1][table.path[rows]]])
 
 
 @overload
