@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -72,9 +72,7 @@ def older_of(place: Place, plan: Plan, format: str) -> Older | None:
     return table if format == "delta" else parts
 
 
-def check_there(
-    place: Place, endpoint: str, filters: Mapping[str, str], format: str, *, merge: bool
-) -> None:
+def check_there(place: Place, endpoint: str, filters: Mapping[str, str], format: str, *, merge: bool) -> None:
     """Raise InputError where an earlier harvest lies in another format, or, to merge into it, has other filters."""
     there = format_of(place, endpoint)
     if there not in (None, format):
@@ -125,8 +123,10 @@ def publish(place: Place, plan: Plan, checkpoint: Checkpoint) -> EndpointReport:
         if report.written and not checkpoint.parts():
             where = place.address(checkpoint.folder)
             raise FileDamaged(f"{where}: {report.written:,} rows were written there and are gone", path=where)
+        moves: dict[str, str] = {}
+        replaced: list[str] = []
         if delta:
-            report.updated, moves, replaced = _changed_in_table(place, plan, checkpoint), {}, []
+            report.updated = _changed_in_table(place, plan, checkpoint)
         else:
             report.updated, moves, replaced = _decide(place, plan, checkpoint)
         task |= {"moves": moves, "replaced": replaced, "report": report.model_dump(mode="json")}
@@ -146,7 +146,8 @@ def _decide(place: Place, plan: Plan, checkpoint: Checkpoint) -> tuple[int, dict
     """Give how many older rows are updated, which files get which names, and which older ones then go."""
     assert checkpoint.publishing is not None
     new, there = checkpoint.parts(), parts_of(place, plan.endpoint)
-    updated, kept, replaced = 0, [], there
+    kept: list[str] = []
+    updated, replaced = 0, there
     gone = _digests_of_gone(plan, checkpoint)
     for name in new if len(gone) else ():
         _keep(place, name, name, ~_among(gone, _digests(read(place, name), plan)))
@@ -164,7 +165,9 @@ def _older(
     place: Place, plan: Plan, checkpoint: Checkpoint, newer: NDArray[np.uint64], gone: NDArray[np.uint64]
 ) -> tuple[int, list[str], list[str]]:
     """Write anew the older parts that hold rows which came again, went, or stand twice; those stay as they are, too."""
-    updated, kept, replaced, known = 0, [], [], Known()
+    kept: list[str] = []
+    replaced: list[str] = []
+    updated, known = 0, Known()
     for name in parts_of(place, plan.endpoint):
         its = _digests(read(place, name), plan)
         again, first = _among(newer, its), np.array(known.fresh(its), bool)
@@ -210,7 +213,8 @@ def _among(known: NDArray[np.uint64], digests: NDArray[np.uint64]) -> NDArray[np
     """Say of each digest whether it is one of these sorted ones."""
     if not len(known):
         return np.zeros(len(digests), bool)
-    return known[np.minimum(np.searchsorted(known, digests), len(known) - 1)] == digests
+    at = np.minimum(np.searchsorted(known, digests), len(known) - 1)
+    return np.asarray(known[at] == digests)
 
 
 def _gone(plan: Plan, checkpoint: Checkpoint) -> pl.Series:

@@ -85,7 +85,7 @@ async def collect(
     )
     async with AsyncExitStack() as stack:
         leases: dict[str, Lease] = {}
-        for name in sorted(asked) if place is not None else ():  # sorted: two harvests never wait for each other
+        for name in () if place is None else sorted(asked):  # sorted: no two harvests wait for each other
             assert place is not None
             leases[name] = await stack.enter_async_context(claimed(place, name))
             look = partial(check_there, place, name, params_of(asked[name]), kind, merge=since is not None)
