@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Seconds to wait for another harvest: longer than the lease of one that was killed on another machine.
 PATIENCE = LEASE + 10.0
 #: Seconds between two looks.
-PAUSE = 0.25
+PAUSE = 0.5
 
 
 class Lease(Protocol):

@@ -101,11 +101,16 @@ class Folder:
         with self._said(name):
             target.parent.mkdir(parents=True, exist_ok=True)
             (self._root / name).replace(target)
+        self._tidy(self._root / name)
 
     def delete(self, name: str) -> None:
         path = self._root / name
         with self._said(name):
             path.unlink(missing_ok=True)
+        self._tidy(path)
+
+    def _tidy(self, path: Path) -> None:
+        """Remove the folders that a file has left empty."""
         for folder in path.parents:
             if folder == self._root:
                 break

@@ -21,7 +21,7 @@ from one_async.alyx.lean import Lean
 from one_async.alyx.paging import together
 from one_async.alyx.query import params_of
 from one_async.alyx.schema import Schema
-from one_async.errors import HarvestUnderWay, InputError, LoginError, OneError, StatusError
+from one_async.errors import AnswerError, HarvestUnderWay, InputError, LoginError, OneError, StatusError
 from one_async.types import DateLike
 
 from .checkpoint import Checkpoint
@@ -257,7 +257,11 @@ def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> Plan:
             raise InputError.of(name, given[name], "no part of a list: a harvest reads all of it")
     params = params_of(given)
     schema.check_filters(endpoint, params)
-    return plan(schema, endpoint, columns_of(schema, endpoint), params)
+    try:
+        columns = columns_of(schema, endpoint)
+    except AnswerError as error:
+        raise InputError.of("endpoints", endpoint, f"lists whose rows are documented ({error})") from None
+    return plan(schema, endpoint, columns, params)
 
 
 def _asked(
