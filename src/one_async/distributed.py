@@ -133,7 +133,8 @@ def map_sessions(
     Each worker makes one `ONE` of the same settings and uses it for all its sessions; password and token are not sent, so
     workers find them in their environment (ONE_USERNAME, ONE_PASSWORD or ONE_TOKEN), their settings, or a token stored by an
     earlier login. A worker that dies costs no result: its sessions go to another. An exception of the function is a
-    `Failure` of that session and ends nothing else.
+    `Failure` of that session and ends nothing else, and so is a session that ends its worker wherever it runs. The password
+    of a shared cache is not sent either: workers take it from ONE_CACHE_STORAGE.
 
     Returns at once; ``results``, ``failures``, ``bag()`` and ``frame()`` of what comes back wait. Raises InputError for what
     is no ONE or no function, ConfigurationError without Dask.

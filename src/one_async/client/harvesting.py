@@ -67,7 +67,8 @@ class Harvesting(Core):
             part_rows: rows of a file, which is one row group, and between two checkpoints.
             storage_options: what the object store wants, as Polars and obstore name it (``aws_endpoint_url``, …).
 
-        Raises InputError before any request, HarvestUnderWay if another harvest does not end, LoginError; what else goes wrong with an endpoint stands in its report.
+        Raises InputError before any request, HarvestUnderWay if another harvest does not end, LoginError; what else goes
+        wrong with an endpoint stands in its report.
         """
         options: dict[str, Any] = {
             "since": since,
