@@ -327,17 +327,19 @@ class AsyncAlyxClient:
     ) -> AsyncIterator[list[Row]]:
         """Stream a list: pages of ``limit`` rows (at most 1000), in order, each row once, a few asked ahead.
 
-        Warns IncompleteListWarning at the end if rows stayed away: unlike ``rest`` it cannot read twice.
+        ``offset`` leaves out the first rows. Warns IncompleteListWarning at the end if rows stayed away: unlike ``rest`` it
+        cannot read twice.
         """
+        size, start = whole("limit", str(limit)), whole("offset", str(filters.pop("offset", None) or 0))
         with one_warning():
             params = await self._checked(endpoint, filters)
         gathered = paging.Gathered(paging.may_join(endpoint, params))
         ask = self._pager(endpoint, params, self._terms(expires, no_cache))
-        async with aclosing(paging.in_order(ask, min(limit, paging.PAGE), 0, None)) as pages:
+        async with aclosing(paging.in_order(ask, min(size, paging.PAGE), start, None)) as pages:
             async for page in pages:
                 if rows := gathered.add(page):
                     yield rows
-        if gathered.suspicious:
+        if gathered.suspicious and not start:
             paging.warn_incomplete(endpoint, gathered)
 
     async def page(

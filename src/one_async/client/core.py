@@ -72,7 +72,8 @@ class Core:
             mode: `local`, `remote`, `auto` or `refresh`; where answers come from.
             wildcards: patterns for files are shell wildcards (True) or regular expressions (False).
             cache_rest: None keeps no REST answers.
-            cache_storage: `redis://…` keeps them in Redis instead of a file below `cache_dir`.
+            cache_storage: `redis://…` keeps them in Redis instead of a file below `cache_dir`. Its password does not travel
+                with a pickle: where one is loaded it is taken from ONE_CACHE_STORAGE, if that is the same address with it.
             default_expiry: how old a kept REST answer may be, 24 h by default.
             cache_expiry: how often `auto` asks for newer cache tables, every 24 h by default.
             data_server, data_server_login, data_server_password: where data files are, for datasets of which the
