@@ -94,13 +94,14 @@ def parse_session(value: object, argument: str = "id") -> UUID | SessionKey:
             return ref_key(text, argument)
         if key := path_key(text):
             return key
-        if isinstance(value, str) and _UUID.match(value[-36:]):
-            return UUID(value[-36:])
+        end = text.strip().partition("?")[0].rstrip("/")[-36:]
+        if isinstance(value, str) and _UUID.match(end):
+            return UUID(end)
     raise InputError.of(argument, value, ACCEPTED)
 
 
 def _from_mapping(value: Mapping[str, Any], argument: str) -> UUID | SessionKey:
-    for name in ("eid", "id"):
+    for name in ("eid", "id", "url"):
         if value.get(name):
             return as_uuid(value[name], argument)
     if "subject" in value and ("sequence" in value or "number" in value):
