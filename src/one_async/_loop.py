@@ -43,7 +43,10 @@ class Call(Generic[R]):
     def __init__(self, make: Callable[[], Coroutine[Any, Any, R]], context: contextvars.Context) -> None:
         self.make = make
         self.context = context
-        self.over = threading.Event()
+        self.over = False
+        # A bare lock, taken until it is over: what threading.Event does in Python, Ctrl-C can break half-way.
+        self._latch = threading.Lock()
+        self._latch.acquire()
         self.result: R | None = None
         self.error: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
@@ -52,7 +55,7 @@ class Call(Generic[R]):
 
     def start(self, thread: LoopThread) -> None:
         """Begin, unless cancelled before it could."""
-        if self.over.is_set():
+        if self.over:
             return
         if thread.stopping:
             self.refuse()
@@ -75,7 +78,7 @@ class Call(Generic[R]):
     def refuse(self) -> None:
         """End without having begun."""
         self.error = OneError("the event loop of the blocking interface was stopped")
-        self.over.set()
+        self._end()
 
     async def _work(self) -> None:
         from anyio import CancelScope
@@ -99,12 +102,17 @@ class Call(Generic[R]):
             self.error = _cancelled()
         # At exit only daemon threads can still be waiting: woken, they would print errors over the end.
         if not thread.exiting:
-            self.over.set()
+            self._end()
+
+    def _end(self) -> None:
+        if not self.over:
+            self.over = True
+            self._latch.release()
 
     def wait(self) -> None:
         """Wait until it is over, and stay open for Ctrl-C."""
-        while not self.over.wait(_WAKE):
-            pass
+        while not self.over:
+            self._latch.acquire(timeout=_WAKE)
 
     def outcome(self) -> R:
         """Return its result or raise its error, once over."""
