@@ -13,7 +13,7 @@ from .. import ids
 from ..alf.path import ALFPath
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
 from ..sources.base import SessionKey, session_folders
-from .core import Core
+from .core import Core, one_answer
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,7 +52,9 @@ class Converting(Core):
         if not keys:  # nothing to ask, so neither tables nor a database are needed
             return []
         frame = await self._find(keys, query_type)
-        return _placed(len(keys), frame["key"], map(UUID, frame["eid"]))
+        from ..tables.catalogue import as_uuid
+
+        return _placed(len(keys), frame["key"], map(as_uuid, frame["eid"]))  # type: ignore[arg-type]
 
     async def _find(self, keys: list[SessionKey], query_type: Mode | None) -> pl.DataFrame:
         """Give the sessions that have these keys; no key may fit two."""
@@ -90,6 +92,7 @@ class Converting(Core):
     ) -> ALFPath | None: ...
     @overload
     async def eid2path(self, eid: list[Any], query_type: Mode | None = None) -> list[ALFPath | None]: ...
+    @one_answer
     async def eid2path(self, eid: Any, query_type: Mode | None = None) -> Any:
         """Give the local path of a session, ``CACHE_DIR/lab/Subjects/subject/yyyy-mm-dd/nnn``, whether or not it exists.
 
@@ -112,6 +115,7 @@ class Converting(Core):
         found = iter(await self._look_up([key for key in keys if key], query_type))
         return rebuild([next(found) if key else None for key in keys])
 
+    @one_answer
     async def eid2ref(
         self, eid: Any, as_dict: bool = True, parse: bool = True, query_type: Mode | None = None
     ) -> Any:

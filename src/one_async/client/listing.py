@@ -10,6 +10,7 @@ import anyio.to_thread
 from ..alf.match import Filename, Pattern, collections_of, resolve, revisions_of
 from ..alf.spec import QC
 from ..errors import ALFObjectNotFound, InputError
+from .core import one_answer
 from .search import Searching
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Listing(Searching):
         keep_eid_index: bool = False,
         revision_policy: RevisionPolicy = "exact",
     ) -> pl.DataFrame: ...
+    @one_answer
     async def list_datasets(
         self,
         eid: Any = None,
@@ -124,6 +126,7 @@ class Listing(Searching):
         columns = None if details else CHOOSING
         return await self._per_session(eid, query_type, finish, of_all, columns)
 
+    @one_answer
     async def list_collections(
         self,
         eid: Any = None,
@@ -151,6 +154,7 @@ class Listing(Searching):
 
         return await self._per_session(eid, query_type, finish, of_all, None if details else CHOOSING)
 
+    @one_answer
     async def list_revisions(
         self,
         eid: Any = None,

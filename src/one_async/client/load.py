@@ -14,6 +14,7 @@ from .. import choose
 from ..choose import How
 from ..errors import ALFObjectNotFound, InputError
 from ..sources.base import SessionDatasets, first_error
+from .core import one_answer
 from .files import Files, warn_missing
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ class Loading(Files):
                 for eid in eids:
                     loads.start_soon(one, eid)
 
+    @one_answer
     async def _for_each(
         self, eid: Any, query_type: Mode | None, load: Callable[[SessionDatasets, Mode], Awaitable[Any]]
     ) -> Any:

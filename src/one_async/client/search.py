@@ -10,6 +10,7 @@ from .. import ids
 from ..errors import ALFObjectNotFound, InputError, NotFound, OfflineError
 from ..terms import INSERTION_TERMS, SESSION_TERMS, complete_all
 from .convert import Converting
+from .core import one_answer
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,6 +117,7 @@ class Searching(Converting):
         )
         return rebuild(list(pairs))
 
+    @one_answer
     async def eid2pid(
         self, /, eid: Any, query_type: Mode | None = None, details: bool = False, **filters: Any
     ) -> Any:
@@ -137,30 +139,35 @@ class Searching(Converting):
             of_session.setdefault(str(row["session"]), []).append(row)
         return rebuild([_insertions(of_session.get(str(one), []), details) for one in eids])
 
+    @one_answer
     async def get_details(self, eid: Any, full: bool = False, query_type: Mode | None = None) -> Any:
         """Give what is known of a session, as a dictionary; of a list, a list of them.
 
         From the server: subject, start_time, number, lab, projects (joined by commas), url, task_protocol, local_path,
         date; with `full` the whole record as `/sessions/<eid>` gives it. From tables: the row of the sessions table;
-        with `full` a frame of its datasets, each with the session's columns.
+        with `full` a frame of its datasets, each with the session's columns. In `auto` and `refresh` mode they come from
+        tables that have all of the sessions, else from the server.
 
         Raises ALFObjectNotFound for a session that is not known.
         """
         eids, rebuild = await self._known_eids(eid, query_type)
-        mode = self._check_mode(query_type)
-        if mode == "local":
-            return rebuild(await self._table_details(eids, full, mode))
-        if full:
-            try:
-                return rebuild(await self._remote().details(eids))
-            except NotFound as error:
-                raise ALFObjectNotFound(
-                    f"the database has no session {error.url.rpartition('/')[2]}"
-                ) from None
-        rows = {str(row["id"]): row for row in await self._remote().records(list(dict.fromkeys(eids)))}
-        if missing := [one for one in eids if one not in rows]:
-            raise ALFObjectNotFound(f"the database has no session {missing[0]}", eid=missing[0])
-        return rebuild([self._brief(rows[one]) for one in eids])
+        unique = list(dict.fromkeys(eids))
+        found: Mapping[str, Any] = {}
+        if self._check_mode(query_type) != "remote":
+            found = await (await self._local(query_type)).details(unique, full)
+        if len(found) < len(unique) and not self._is_local(query_type):
+            found = await self._server_details(unique, full)
+        if missing := [one for one in unique if one not in found]:
+            raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
+        return rebuild([found[one] for one in eids])
+
+    async def _server_details(self, eids: list[str], full: bool) -> Mapping[str, Any]:
+        if not full:
+            return {str(row["id"]): self._brief(row) for row in await self._remote().records(eids)}
+        try:
+            return dict(zip(eids, await self._remote().details(eids), strict=True))
+        except NotFound as error:
+            raise ALFObjectNotFound(f"the database has no session {error.url.rpartition('/')[2]}") from None
 
     def _brief(self, row: Mapping[str, Any]) -> dict[str, Any]:
         from datetime import datetime
@@ -172,24 +179,6 @@ class Searching(Converting):
         brief["date"] = datetime.fromisoformat(row["start_time"]).date()
         brief["local_path"] = ALFPath(self.cache_dir) / ids.session_folder(row)
         return brief
-
-    async def _table_details(self, eids: list[str], full: bool, mode: Mode) -> list[Any]:
-        import polars as pl
-
-        source = await self._source(mode)
-        unique = list(dict.fromkeys(eids))
-        sessions = {row["eid"]: row for row in (await source.sessions(unique)).iter_rows(named=True)}
-        if missing := [one for one in eids if one not in sessions]:
-            raise ALFObjectNotFound(f"the tables have no session {missing[0]}", eid=missing[0])
-        if not full:
-            return [sessions[one] for one in eids]
-        found = await source.datasets(unique)
-        return [
-            found[one].datasets.with_columns(
-                pl.lit(value).alias(name) for name, value in sessions[one].items() if name != "eid"
-            )
-            for one in eids
-        ]
 
     async def list_subjects(self, query_type: Mode | None = None) -> list[str]:
         """Give the names of all subjects, sorted: of the whole database remotely, of those with sessions from tables."""

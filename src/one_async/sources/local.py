@@ -97,6 +97,21 @@ class LocalSource:
         rows = self._catalogue.dataset_table.rows_of(eid)
         return bool(rows.stop - rows.start <= FEW_DATASETS)
 
+    async def details(self, eids: Sequence[str], full: bool) -> dict[str, Any]:
+        """Give the row of each session that the tables have, or with ``full`` a frame of its datasets with its columns."""
+        import polars as pl
+
+        rows = {row["eid"]: row for row in (await self.sessions(eids)).iter_rows(named=True)}
+        if not full:
+            return rows
+        found = await self.datasets(list(rows))
+        return {
+            eid: found[eid].datasets.with_columns(
+                pl.lit(value).alias(name) for name, value in row.items() if name != "eid"
+            )
+            for eid, row in rows.items()
+        }
+
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give the insertions that match, latest session first."""
         self._needs_insertions()
