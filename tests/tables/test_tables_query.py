@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables_data import PATHS, make_catalogue
 
-from one_async.errors import ALFObjectNotFound, InputError
+from one_async.errors import ALFMultipleObjectsFound, InputError
 from one_async.tables import query
 from one_async.tables.arguments import date_range
 from one_async.tables.catalogue import Catalogue
@@ -128,6 +128,23 @@ def test_answers_come_as_text_uuids_or_rows(catalogue: Catalogue) -> None:
     assert set(rows["lab"]) == {"cortexlab"}
 
 
+@pytest.mark.parametrize("wildcards", [True, False])
+@pytest.mark.parametrize("term", ["subject", "lab", "projects", "task_protocol"])
+def test_an_empty_list_leaves_the_term_without_effect(
+    catalogue: Catalogue, term: str, wildcards: bool
+) -> None:
+    everything = query.search(catalogue)
+    for nothing in ([], "", [""]):
+        assert query.search(catalogue, wildcards=wildcards, **{term: nothing}) == everything
+
+
+def test_a_session_without_number_is_found_by_none(catalogue: Catalogue) -> None:
+    without = pl.when(pl.col("number") == 1).then(None).otherwise(pl.col("number")).alias("number")
+    tables = catalogue.replace(sessions=catalogue.session_frame.with_columns(without))
+    assert query.search(tables, number=[-1, 0, 1]) == []
+    assert query.search(tables, number=2)
+
+
 def test_nothing_is_found_in_nothing() -> None:
     empty = Catalogue.empty()
     assert query.search(empty) == []
@@ -151,6 +168,8 @@ def test_nothing_is_found_in_nothing() -> None:
         (np.array(["2020-01-01", "2020-01-05"], "datetime64[D]"), (date(2020, 1, 1), date(2020, 1, 5))),
         (pl.Series([date(2020, 1, 1), date(2020, 1, 5)]), (date(2020, 1, 1), date(2020, 1, 5))),
         (["2020/01/02", "20200105"], (date(2020, 1, 2), date(2020, 1, 5))),
+        ("2020-1-5", (date(2020, 1, 5), date(2020, 1, 5))),
+        (["2020-1", "2021/5/7 10:00"], (date(2020, 1, 1), date(2021, 5, 7))),
         (["2020", "2021-05"], (date(2020, 1, 1), date(2021, 5, 1))),
     ],
 )
@@ -180,32 +199,23 @@ def test_terms_that_mean_nothing_say_what_would(
         query.search(catalogue, **terms)
 
 
-def test_paths_and_ids_lead_to_each_other(catalogue: Catalogue) -> None:
+def test_paths_are_those_of_sessions(catalogue: Catalogue) -> None:
     eids = query.search(catalogue)
-    paths = query.eids_to_paths(catalogue, [*eids, str(UUID(int=0))])
+    paths = query.session_paths(catalogue, [*eids, str(UUID(int=0))])
     assert paths[-1] is None
     row = catalogue.session_frame.filter(eid=eids[0]).to_dicts()[0]
     lab = f"{row['lab']}/Subjects/" if row["lab"] else ""
-    assert str(paths[0]) == f"{lab}{row['subject']}/{row['date']}/{row['number']:03d}"
-    twins = catalogue.session_frame.group_by("subject", "date", "number").len().filter(pl.col("len") > 1)
-    unique = catalogue.session_frame.join(twins, on=["subject", "date", "number"], how="anti")[
-        "eid"
-    ].to_list()
-    named = [eid for eid in unique if catalogue.session_frame.filter(eid=eid)["subject"][0] == "KS005"]
-    for eid in named:
-        assert query.path2eid(catalogue, f"/data/{query.eid2path(catalogue, eid)}/alf/x.y.npy") == eid
-    assert named
-    assert query.path2eid(catalogue, "/data/nothing") is None
+    assert paths[0] == f"{lab}{row['subject']}/{row['date']}/{row['number']:03d}"
 
 
-def test_details_are_of_one_session(catalogue: Catalogue) -> None:
-    eid = next(e for e in query.search(catalogue) if len(catalogue.datasets().filter(eid=e).collect()))
-    assert query.get_details(catalogue, UUID(eid))["eid"].to_list() == [eid]
-    full = query.get_details(catalogue, eid, full=True)
-    assert full["rel_path"].to_list() == catalogue.datasets().filter(eid=eid).collect()["rel_path"].to_list()
-    assert full["subject"].n_unique() == 1
-    with pytest.raises(ALFObjectNotFound, match="00000000"):
-        query.get_details(catalogue, UUID(int=0))
+def test_a_session_that_is_there_twice_is_refused(catalogue: Catalogue) -> None:
+    first, second, *_ = query.search(catalogue)
+    twice = pl.concat([catalogue.session_frame, catalogue.session_frame.filter(eid=first)])
+    tables = catalogue.replace(sessions=twice)
+    for call in (query.find_sessions, query.session_paths):
+        with pytest.raises(ALFMultipleObjectsFound, match=first):
+            call(tables, [second, first])
+        assert len(call(tables, [second])) == 1
 
 
 def test_insertions_are_searched_by_name_and_session(catalogue: Catalogue) -> None:
@@ -220,10 +230,6 @@ def test_insertions_are_searched_by_name_and_session(catalogue: Catalogue) -> No
     assert found["eid"].unique().sort().to_list() == sorted(eids)
     assert set(found["name"]) == {"probe01"}
     assert found["date"].is_sorted(descending=True)
-    pid = found["pid"][0]
-    assert query.pid2eid(with_insertions, pid) == (found["eid"][0], "probe01")
-    assert query.eid2pid(with_insertions, eids[0])["name"].to_list() == ["probe00", "probe01"]
-    assert query.pid2eid(with_insertions, UUID(int=10**9)) is None
     with pytest.raises(InputError):
         query.search_insertions(with_insertions, colour="red")
 

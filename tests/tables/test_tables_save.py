@@ -101,7 +101,9 @@ def test_rows_of_any_form_merge() -> None:
         origin="https://alyx",
     )
     assert query.search(merged)[0] == str(eid)
-    assert query.pid2eid(merged, uuid.UUID(int=7)) == (str(eid), "probe00")
+    assert merged.insertions().collect().select("pid", "eid", "name").rows() == [
+        (str(uuid.UUID(int=7)), str(eid), "probe00")
+    ]
     assert merged.meta.origin == {"here", "https://alyx"}
     assert merged.meta.modified_time is not None
     assert "start_time" not in merged.session_frame.columns

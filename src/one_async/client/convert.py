@@ -13,6 +13,7 @@ from .. import ids
 from ..alf.path import ALFPath
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
 from ..sources.base import SessionKey, session_folders
+from ..tables.ids import as_uuid
 from .core import Core, one_answer
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ class Converting(Core):
         Raises InputError for what is none of these, ALFMultipleObjectsFound where two sessions have one name.
         """
         values, rebuild = ids.flatten(id)
-        parsed = [None if value is None else ids.parse_session(value) for value in values]
+        own = await self._path_ids(values, query_type)
+        parsed = [
+            value if value is None or (type(value) is str and value in own) else ids.parse_session(value)
+            for value in values
+        ]
         found = iter(
             await self._look_up([name for name in parsed if isinstance(name, SessionKey)], query_type)
         )
@@ -52,8 +57,6 @@ class Converting(Core):
         if not keys:  # nothing to ask, so neither tables nor a database are needed
             return []
         frame = await self._find(keys, query_type)
-        from ..tables.catalogue import as_uuid
-
         return _placed(len(keys), frame["key"], map(as_uuid, frame["eid"]))  # type: ignore[arg-type]
 
     async def _find(self, keys: list[SessionKey], query_type: Mode | None) -> pl.DataFrame:

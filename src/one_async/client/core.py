@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import wraps
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, get_args
 import anyio
 import anyio.to_thread
 
-from ..errors import InputError, OfflineError
+from ..errors import InputError, OfflineError, TablesNotFound
 from ..settings import Settings, TokenFile, resolve, setup
 from ..types import Mode
 
@@ -312,6 +312,19 @@ class Core:
         from ..sources.local import LocalSource
 
         return LocalSource(await self._catalogue(query_type), wildcards=self.wildcards)
+
+    async def _path_ids(self, values: Iterable[object], query_type: Mode | None) -> set[object]:
+        """Give which of these are ids as they stand, in tables of a folder that were built with paths for ids."""
+        texts = [value for value in values if type(value) is str and "/" in value]
+        if not texts or not self._is_local(query_type):
+            return set()
+        try:
+            tables = await self._catalogue(query_type)
+        except TablesNotFound:
+            return set()
+        if not tables.has_paths_for_ids:
+            return set()
+        return {text for text in texts if tables.session_row(text) is not None}
 
     async def _catalogue(self, query_type: Mode | None = None) -> Catalogue:
         """Give the tables in use, brought up to date first as far as a mode means it."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from .. import ids
 from ..errors import ALFObjectNotFound, InputError, NotFound, OfflineError
+from ..tables.ids import as_uuid
 from ..terms import INSERTION_TERMS, SESSION_TERMS, complete_all
 from .convert import Converting
 from .core import one_answer
@@ -99,7 +100,7 @@ class Searching(Converting):
         complete = complete_all(terms, await self._terms_of("insertions", own, terms, mode))
         source = await self._source(mode)
         rows = await source.search_insertions(complete)
-        pids = [UUID(str(row["id"])) for row in rows]
+        pids = cast("list[UUID]", [as_uuid(str(row["id"])) for row in rows])
         return (pids, rows) if details else pids
 
     async def pid2eid(self, pid: Any, query_type: Mode | None = None) -> Any:
@@ -112,7 +113,7 @@ class Searching(Converting):
         source = await self._source(query_type)
         rows = {str(row["id"]): row for row in await source.insertions(list(dict.fromkeys(pids)))}
         pairs = (
-            (UUID(str(rows[one]["session"])), rows[one]["name"]) if one in rows else (None, None)
+            (as_uuid(str(rows[one]["session"])), rows[one]["name"]) if one in rows else (None, None)
             for one in pids
         )
         return rebuild(list(pairs))
@@ -246,5 +247,5 @@ def _looks_like_id(text: str) -> bool:
 def _insertions(rows: list[dict[str, Any]], details: bool) -> tuple[Any, ...]:
     if not rows:
         return (None, None, None) if details else (None, None)
-    pids, names = [UUID(str(row["id"])) for row in rows], [row["name"] for row in rows]
+    pids, names = [as_uuid(str(row["id"])) for row in rows], [row["name"] for row in rows]
     return (pids, names, rows) if details else (pids, names)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import anyio.to_thread
 
 from ..errors import TablesNotFound
-from ..tables import listing, query
+from ..tables import query
 from ..tables.arguments import SEARCH_TERMS
-from ..tables.catalogue import as_uuid
+from ..tables.ids import as_uuid
 from .base import SessionDatasets, SessionKey, matching_keys, paths_below
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..tables.catalogue import Catalogue
     from .remote import RemoteSource
 
+T = TypeVar("T")
 NO_INSERTIONS = "the cache tables have no insertions; use query_type='remote'"
 #: Terms that insertions are searched by in tables.
 INSERTION_SEARCH = frozenset({*SEARCH_TERMS, "name", "model", "serial", "session"})
@@ -77,18 +78,32 @@ class LocalSource:
         self, eids: Sequence[str], columns: Sequence[str] | None = None
     ) -> dict[str, SessionDatasets]:
         """Give the datasets of each session that the tables know."""
+        tables = self._catalogue
 
         def look() -> dict[str, SessionDatasets]:
-            tables = self._catalogue
-            rows = {eid: row for eid in eids if (row := tables.session_row(eid)) is not None}
             return {
                 eid: SessionDatasets(
-                    tables.session_frame.row(row, named=True),
-                    listing.session_datasets(tables, eid, columns),
+                    tables.session_frame.row(row, named=True), query.session_datasets(tables, eid, columns)
                 )
-                for eid, row in rows.items()
+                for eid in eids
+                if (row := tables.session_row(eid)) is not None
             }
 
+        return await self._off_the_loop(eids, look)
+
+    async def listed(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        """Give the frame of each session's datasets, where the tables have the session or datasets of it."""
+        tables = self._catalogue
+
+        def look() -> dict[str, pl.DataFrame]:
+            frames = ((eid, query.session_datasets(tables, eid, columns)) for eid in eids)
+            return {eid: frame for eid, frame in frames if len(frame) or tables.session_row(eid) is not None}
+
+        return await self._off_the_loop(eids, look)
+
+    async def _off_the_loop(self, eids: Sequence[str], look: Callable[[], T]) -> T:
         if len(eids) == 1 and self._has_few_datasets(eids[0]):
             return look()
         return await anyio.to_thread.run_sync(look)
@@ -104,9 +119,9 @@ class LocalSource:
         rows = {row["eid"]: row for row in (await self.sessions(eids)).iter_rows(named=True)}
         if not full:
             return rows
-        found = await self.datasets(list(rows))
+        found = await self.listed(list(rows))
         return {
-            eid: found[eid].datasets.with_columns(
+            eid: found[eid].with_columns(
                 pl.lit(value).alias(name) for name, value in row.items() if name != "eid"
             )
             for eid, row in rows.items()
@@ -211,6 +226,14 @@ class AutoSource:
         found = await self._local.datasets(eids, columns)
         missing = [eid for eid in eids if eid not in found]
         return {**found, **await self._remote.datasets(missing)} if missing else found
+
+    async def listed(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        """Give the frame of each session's datasets; sessions that the tables lack are asked for."""
+        found = await self._local.listed(eids, columns)
+        missing = [eid for eid in eids if eid not in found]
+        return {**found, **await self._remote.listed(missing)} if missing else found
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Ask the tables if they have insertions and know all the terms, else the server."""
