@@ -222,17 +222,20 @@ class AutoSource:
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
     ) -> dict[str, SessionDatasets]:
-        """Give each session's datasets; sessions that the tables lack are asked for."""
+        """Give each session's datasets; sessions of which the tables have none are asked for.
+
+        A search at the server adds sessions to the tables, and their datasets stay there.
+        """
         found = await self._local.datasets(eids, columns)
-        missing = [eid for eid in eids if eid not in found]
+        missing = [eid for eid in eids if eid not in found or not len(found[eid].datasets)]
         return {**found, **await self._remote.datasets(missing)} if missing else found
 
     async def listed(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
     ) -> dict[str, pl.DataFrame]:
-        """Give the frame of each session's datasets; sessions that the tables lack are asked for."""
+        """Give the frame of each session's datasets, asked for as in `datasets`."""
         found = await self._local.listed(eids, columns)
-        missing = [eid for eid in eids if eid not in found]
+        missing = [eid for eid in eids if not len(found.get(eid, ()))]
         return {**found, **await self._remote.listed(missing)} if missing else found
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
