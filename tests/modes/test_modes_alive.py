@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import time
+import weakref
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -138,6 +140,19 @@ def test_one_call_checks_for_newer_tables_once(
     before = questions(alyx)
     one.ask(method, path, query_type="refresh", **CALLS[method])
     assert questions(alyx) == before + 1
+
+
+def test_tables_that_were_replaced_are_let_go_of(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+    """Also by the background task that a call began."""
+    unzip(alyx, tmp_path / "cache")
+    one = make(alyx, cache_expiry=OFTEN)
+    one.put("mode", "auto")
+    (eid,) = make(alyx, mode="local").ask("search", subject="KS014", date="2020-02-18")
+    assert one.ask("list_datasets", eid)
+    old = weakref.ref(one.look("_tables" if hasattr(one, "_portal") else "_here._tables").loaded)
+    alyx.touch_tables(LATER)
+    until(lambda: downloads(alyx) == 1)
+    until(lambda: gc.collect() >= 0 and old() is None)
 
 
 # ---- details of sessions

@@ -275,6 +275,7 @@ class Core:
         self._background.add(scope)
 
         async def go_on() -> None:
+            _asked.set(None)  # no part of the call that began it, whose tables would never be let go of
             try:
                 with scope:
                     await work()

@@ -102,8 +102,10 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def paths_below(root: ALFPath, sessions: pl.DataFrame) -> dict[str, ALFPath]:
     """Give the path of each session below a folder, by the session's id; one without subject or date has none."""
-    known = sessions.drop_nulls(["subject", "date"])
-    return {eid: root / folder for eid, folder in zip(known["eid"], session_folders(known), strict=True)}
+    if sessions["subject"].has_nulls() or sessions["date"].has_nulls():
+        sessions = sessions.drop_nulls(["subject", "date"])
+    folders = session_folders(sessions)
+    return {eid: root / folder for eid, folder in zip(sessions["eid"], folders, strict=True)}
 
 
 def session_folders(sessions: pl.DataFrame) -> list[str]:
