@@ -38,8 +38,27 @@ OFFLINE_ADVICE = (
 REFRESHING = ("auto", "refresh")
 
 M = TypeVar("M", bound="Callable[..., Coroutine[Any, Any, Any]]")
-#: The tables that the call at hand has asked, by client and mode; None outside of `one_answer`.
-_asked: ContextVar[dict[tuple[Core, Mode], Catalogue] | None] = ContextVar("_asked", default=None)
+
+
+class _Answer:
+    """The tables that the call at hand has asked, by client and mode."""
+
+    def __init__(self) -> None:
+        self.asked: dict[tuple[Core, Mode], Catalogue] = {}
+        self.is_given = False
+
+    @classmethod
+    def now(cls) -> _Answer | None:
+        """Give that of the call at hand, None outside of `one_answer`."""
+        answer = _answer.get()
+        return None if answer is None or answer.is_given else answer
+
+    def end(self) -> None:
+        """Let go of the tables: tasks and connections that were begun meanwhile keep a copy of the context."""
+        self.asked, self.is_given = {}, True
+
+
+_answer: ContextVar[_Answer | None] = ContextVar("_answer", default=None)
 
 
 def one_answer(method: M) -> M:
@@ -47,13 +66,15 @@ def one_answer(method: M) -> M:
 
     @wraps(method)
     async def call(*args: Any, **kwargs: Any) -> Any:
-        if _asked.get() is not None:  # part of a larger answer
+        if _Answer.now() is not None:  # part of a larger answer
             return await method(*args, **kwargs)
-        token = _asked.set({})
+        answer = _Answer()
+        token = _answer.set(answer)
         try:
             return await method(*args, **kwargs)
         finally:
-            _asked.reset(token)
+            _answer.reset(token)
+            answer.end()
 
     return cast("M", call)
 
@@ -275,7 +296,6 @@ class Core:
         self._background.add(scope)
 
         async def go_on() -> None:
-            _asked.set(None)  # no part of the call that began it, whose tables would never be let go of
             try:
                 with scope:
                     await work()
@@ -332,9 +352,9 @@ class Core:
         if self._frozen is not None:
             return self._frozen
         mode = self._check_mode(query_type)
-        asked = _asked.get()
-        if asked is not None and (self, mode) in asked:
-            return asked[self, mode]
+        answer = _Answer.now()
+        if answer is not None and (self, mode) in answer.asked:
+            return answer.asked[self, mode]
         if mode == "refresh":
             await self._tables.refresh("refresh")
         elif mode == "auto":
@@ -342,8 +362,8 @@ class Core:
             later = None if self._group is None else self._in_background
             await self._tables.refresh("auto", later=later)
         tables = await self._tables.current()
-        if asked is not None:
-            asked[self, mode] = tables
+        if answer is not None:
+            answer.asked[self, mode] = tables
         return tables
 
     def _remote(self) -> RemoteSource:
