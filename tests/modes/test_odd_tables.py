@@ -192,3 +192,17 @@ def test_datasets_of_a_session_that_a_query_taught_are_the_server_s(
     assert one.ask("list_datasets", eid, query_type="auto") == known
     assert one.ask("list_datasets", eid, query_type="local") == known  # learned meanwhile
     assert questions(alyx) <= 1
+
+
+def test_a_session_without_datasets_in_the_tables_needs_no_server(
+    make: Make, alyx: Emulator, tmp_path: Path
+) -> None:
+    folder = unzip(alyx, tmp_path / "cache")
+    one = make(alyx, mode="local")
+    (eid,) = one.ask("search", subject="KS014", date="2020-02-18")
+    datasets = one.ask("datasets").collect()
+    write_table(folder / "datasets.pqt", "datasets", datasets.filter(pl.col("eid") != str(eid)), SAID)
+    one = make(alyx)
+    alyx.stop()
+    assert one.ask("list_datasets", eid, query_type="auto") == []
+    assert one.ask("get_details", eid, query_type="auto", full=True).height == 0

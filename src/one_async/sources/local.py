@@ -155,6 +155,16 @@ class LocalSource:
         """Give the names of the subjects that have sessions in the tables."""
         return await anyio.to_thread.run_sync(query.list_subjects, self._catalogue)
 
+    def unknown(self, found: Mapping[str, pl.DataFrame], eids: Sequence[str]) -> list[str]:
+        """Give the sessions whose datasets the tables cannot know: not found, or taught by a search at the server.
+
+        Of others, to have none in the tables is an answer.
+        """
+        empty = [eid for eid in eids if eid in found and not len(found[eid])]
+        learned = self._catalogue.pending.get("sessions")
+        taught = set() if learned is None or not empty else set(empty).intersection(learned["eid"])
+        return [eid for eid in eids if eid not in found or eid in taught]
+
     def has_insertions(self) -> bool:
         """Whether the tables include insertions."""
         return "insertions" in self._catalogue.others
@@ -222,12 +232,9 @@ class AutoSource:
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
     ) -> dict[str, SessionDatasets]:
-        """Give each session's datasets; sessions of which the tables have none are asked for.
-
-        A search at the server adds sessions to the tables, and their datasets stay there.
-        """
+        """Give each session's datasets; sessions that the tables lack, or know from a search alone, are asked for."""
         found = await self._local.datasets(eids, columns)
-        missing = [eid for eid in eids if eid not in found or not len(found[eid].datasets)]
+        missing = self._local.unknown({eid: session.datasets for eid, session in found.items()}, eids)
         return {**found, **await self._remote.datasets(missing)} if missing else found
 
     async def listed(
@@ -235,7 +242,7 @@ class AutoSource:
     ) -> dict[str, pl.DataFrame]:
         """Give the frame of each session's datasets, asked for as in `datasets`."""
         found = await self._local.listed(eids, columns)
-        missing = [eid for eid in eids if not len(found.get(eid, ()))]
+        missing = self._local.unknown(found, eids)
         return {**found, **await self._remote.listed(missing)} if missing else found
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
