@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from tables_data import search
 
 from one_async.alf.match import resolve
 from one_async.errors import InputError, TablesWarning
@@ -40,7 +41,7 @@ def test_rows_and_ids_come_from_paths(folder: Path) -> None:
     built = build_tables(
         folder, hash_files=True, namespace=NAMESPACE, progress=lambda done, total: seen.append((done, total))
     )
-    eids = query.search(built)
+    eids = search(built)
     assert sorted(filter(None, query.session_paths(built, eids))) == sorted(
         {"/".join(f.split("/")[:5]) for f in FILES}
     )
@@ -62,14 +63,14 @@ def test_tables_are_written_and_open(folder: Path, tmp_path: Path) -> None:
     opened = Catalogue.open(out)
     assert set(opened.dataset_table.frame()["hash"]) == {""}
     assert opened.meta.origin == {str(folder.resolve())}
-    ids = [uuid.UUID(eid) for eid in query.search(opened)]
+    ids = [uuid.UUID(eid) for eid in search(opened)]
     assert {eid.version for eid in ids} == {3}
 
 
 def test_ids_may_stay_paths(folder: Path) -> None:
     built = build_tables(folder, hash_ids=False)
+    assert search(built, subject="KS") == ["cortexlab/KS005/2020-01-01/001"]
     assert query.search(built, subject="KS") == ["cortexlab/KS005/2020-01-01/001"]
-    assert query.search(built, subject="KS", uuids=True) == ["cortexlab/KS005/2020-01-01/001"]
     rows = query.session_datasets(built, "cortexlab/KS005/2020-01-01/001")
     assert rows["did"].to_list() == rows["rel_path"].to_list()
     assert "alf/spikes.times.npy" in rows["did"]
@@ -104,7 +105,7 @@ def test_a_link_to_nothing_is_named(folder: Path) -> None:
 
 def test_nothing_found_is_a_warning(tmp_path: Path) -> None:
     with pytest.warns(TablesWarning, match="no sessions|no datasets"):
-        assert query.search(build_tables(tmp_path)) == []
+        assert search(build_tables(tmp_path)) == []
 
 
 def test_only_what_the_tables_lack_is_removed(folder: Path) -> None:

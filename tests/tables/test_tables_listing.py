@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from tables_data import make_catalogue
+from tables_data import make_catalogue, search
 
 from one_async.alf.match import resolve
 from one_async.alf.spec import QC
@@ -26,7 +26,7 @@ def test_all_sessions_list_what_each_lists(
     every = listing.list_datasets(catalogue, **filters)  # type: ignore[arg-type]
     each = [
         path
-        for eid in sorted(query.search(catalogue))
+        for eid in sorted(search(catalogue))
         for path in resolve(query.session_datasets(catalogue, eid), **filters)["rel_path"]  # type: ignore[arg-type]
     ]
     assert every == list(dict.fromkeys(each))
@@ -45,7 +45,7 @@ def test_collections_and_revisions_group_the_rows(catalogue: Catalogue) -> None:
 
 
 def test_columns_are_those_that_were_asked_for(catalogue: Catalogue) -> None:
-    eid = max(query.search(catalogue), key=lambda one: len(query.session_datasets(catalogue, one)))
+    eid = max(search(catalogue), key=lambda one: len(query.session_datasets(catalogue, one)))
     assert query.session_datasets(catalogue, eid, ["rel_path", "nothing"]).columns == ["rel_path"]
     assert query.session_datasets(catalogue, eid)["eid"].unique().to_list() == [eid]
 

@@ -13,10 +13,10 @@ from uuid import UUID
 
 import polars as pl
 import pytest
-from tables_data import datasets_frame, make_catalogue, sessions_frame
+from tables_data import datasets_frame, make_catalogue, search, sessions_frame
 
 from one_async.errors import TablesDamaged, TablesNotFound, TablesWarning
-from one_async.tables import fast, listing, query
+from one_async.tables import fast, listing
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.columns import decode, encode
 from one_async.tables.disk import save_tables, write_table
@@ -158,7 +158,7 @@ def test_a_number_beyond_reason_is_of_its_session_alone(tmp_path: Path, number: 
     assert opened.session_frame["number"].to_list() == [read, *sessions["number"][1:]]
     assert opened.session_frame.drop("number").equals(sessions.drop("number"))
     if isinstance(read, int):
-        assert sessions["eid"][0] in query.search(opened, number=read)
+        assert sessions["eid"][0] in search(opened, number=read)
 
 
 def test_odd_sizes_and_qc_are_not_known(tmp_path: Path) -> None:
@@ -202,9 +202,7 @@ def test_the_fast_form_gives_the_same(folder: Path) -> None:
     assert same(plain, again)
     assert again.meta.raw == plain.meta.raw
     assert fast_files(folder) == files
-    assert query.search(again, datasets="spikes.times.npy") == query.search(
-        plain, datasets="spikes.times.npy"
-    )
+    assert search(again, datasets="spikes.times.npy") == search(plain, datasets="spikes.times.npy")
     assert listing.list_datasets(again) == listing.list_datasets(plain)
 
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables_data import PATHS, make_catalogue
+from tables_data import PATHS, make_catalogue, search
 
 from one_async.errors import ALFMultipleObjectsFound, InputError
 from one_async.tables import query
@@ -95,18 +95,18 @@ TERMS = st.fixed_dictionaries(
 @settings(max_examples=300, deadline=None)
 @given(TERMS, st.booleans())
 def test_search_gives_what_a_loop_gives(terms: dict[str, Any], wildcards: bool) -> None:
-    assert query.search(CATALOGUE, wildcards=wildcards, **terms) == naive(terms, wildcards)
+    assert search(CATALOGUE, wildcards=wildcards, **terms) == naive(terms, wildcards)
 
 
 def test_datasets_of_few_sessions_are_found_like_those_of_all(catalogue: Catalogue) -> None:
     """Few sessions take another way than many."""
-    everywhere = query.search(catalogue, datasets=["spikes.times.npy", ".*trials.*"])
+    everywhere = search(catalogue, datasets=["spikes.times.npy", ".*trials.*"])
     one_by_one = [
         eid
-        for eid in query.search(catalogue)
+        for eid in search(catalogue)
         if (row := catalogue.session_frame.filter(eid=eid).to_dicts()[0])
         and eid
-        in query.search(
+        in search(
             catalogue,
             subject=f"^{re.escape(row['subject'])}$",
             date=row["date"],
@@ -119,10 +119,10 @@ def test_datasets_of_few_sessions_are_found_like_those_of_all(catalogue: Catalog
     assert 0 < len(everywhere) < len(catalogue.session_frame)
 
 
-def test_answers_come_as_text_uuids_or_rows(catalogue: Catalogue) -> None:
-    eids = query.search(catalogue, lab="cortexlab")
+def test_answers_come_as_uuids_or_rows(catalogue: Catalogue) -> None:
+    eids = search(catalogue, lab="cortexlab")
     assert eids
-    assert query.search(catalogue, lab="cortexlab", uuids=True) == [UUID(eid) for eid in eids]
+    assert query.search(catalogue, lab="cortexlab") == [UUID(eid) for eid in eids]
     rows = query.search(catalogue, lab="cortexlab", details=True)
     assert rows["eid"].to_list() == eids
     assert set(rows["lab"]) == {"cortexlab"}
@@ -133,22 +133,22 @@ def test_answers_come_as_text_uuids_or_rows(catalogue: Catalogue) -> None:
 def test_an_empty_list_leaves_the_term_without_effect(
     catalogue: Catalogue, term: str, wildcards: bool
 ) -> None:
-    everything = query.search(catalogue)
+    everything = search(catalogue)
     for nothing in ([], "", [""]):
-        assert query.search(catalogue, wildcards=wildcards, **{term: nothing}) == everything
+        assert search(catalogue, wildcards=wildcards, **{term: nothing}) == everything
 
 
 def test_a_session_without_number_is_found_by_none(catalogue: Catalogue) -> None:
     without = pl.when(pl.col("number") == 1).then(None).otherwise(pl.col("number")).alias("number")
     tables = catalogue.replace(sessions=catalogue.session_frame.with_columns(without))
-    assert query.search(tables, number=[-1, 0, 1]) == []
-    assert query.search(tables, number=2)
+    assert search(tables, number=[-1, 0, 1]) == []
+    assert search(tables, number=2)
 
 
 def test_nothing_is_found_in_nothing() -> None:
     empty = Catalogue.empty()
-    assert query.search(empty) == []
-    assert query.search(empty, lab="x", datasets="spikes.times.npy", date="2020-01-01") == []
+    assert search(empty) == []
+    assert search(empty, lab="x", datasets="spikes.times.npy", date="2020-01-01") == []
     assert query.list_subjects(empty) == []
     assert query.session_paths(empty, [str(UUID(int=1))]) == [None]
     assert query.search_insertions(empty, name="probe00") == []
@@ -196,11 +196,11 @@ def test_terms_that_mean_nothing_say_what_would(
     catalogue: Catalogue, terms: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
-        query.search(catalogue, **terms)
+        search(catalogue, **terms)
 
 
 def test_paths_are_those_of_sessions(catalogue: Catalogue) -> None:
-    eids = query.search(catalogue)
+    eids = search(catalogue)
     paths = query.session_paths(catalogue, [*eids, str(UUID(int=0))])
     assert paths[-1] is None
     row = catalogue.session_frame.filter(eid=eids[0]).to_dicts()[0]
@@ -209,7 +209,7 @@ def test_paths_are_those_of_sessions(catalogue: Catalogue) -> None:
 
 
 def test_a_session_that_is_there_twice_is_refused(catalogue: Catalogue) -> None:
-    first, second, *_ = query.search(catalogue)
+    first, second, *_ = search(catalogue)
     twice = pl.concat([catalogue.session_frame, catalogue.session_frame.filter(eid=first)])
     tables = catalogue.replace(sessions=twice)
     for call in (query.find_sessions, query.session_paths):
@@ -219,7 +219,7 @@ def test_a_session_that_is_there_twice_is_refused(catalogue: Catalogue) -> None:
 
 
 def test_insertions_are_searched_by_name_and_session(catalogue: Catalogue) -> None:
-    eids = query.search(catalogue, lab="cortexlab")
+    eids = search(catalogue, lab="cortexlab")
     rows = [
         {"pid": str(UUID(int=2 * i + j + 1)), "eid": eid, "name": f"probe0{j}", "model": "3B2"}
         for i, eid in enumerate(catalogue.session_frame["eid"])
@@ -242,4 +242,4 @@ def test_polars_and_sql_see_the_same_rows(catalogue: Catalogue) -> None:
     assert few.to_dicts() == catalogue.dataset_table.frame(slice(0, 3), ["rel_path"]).to_dicts()
     assert catalogue.insertions().collect().height == 0
     ahead = catalogue.sessions().filter(pl.col("date") > date(2020, 1, 1) + timedelta(days=5)).collect()
-    assert set(ahead["eid"]) == set(query.search(catalogue, date=["2020-01-07", None]))
+    assert set(ahead["eid"]) == set(search(catalogue, date=["2020-01-07", None]))

@@ -41,7 +41,7 @@ class LocalSource:
     async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
         """Give the ids of the sessions that match, latest date first."""
         return await anyio.to_thread.run_sync(
-            lambda: query.search(self._catalogue, wildcards=self._wildcards, uuids=True, **terms)
+            lambda: query.search(self._catalogue, wildcards=self._wildcards, **terms)
         )
 
     async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:

@@ -222,11 +222,6 @@ class Catalogue:
         return kept[rows].tolist()  # type: ignore[no-any-return]
 
     @cached_property
-    def eids(self) -> npt.NDArray[np.object_]:
-        """The sessions' ids as text, in the order of their rows."""
-        return self.session_frame["eid"].to_numpy()
-
-    @cached_property
     def folders(self) -> pl.Series:
         """Each session's path below the cache folder, in the order of their rows."""
         return folders_of(self.session_frame)

@@ -39,44 +39,26 @@ Mask = npt.NDArray[np.bool_]
 
 @overload
 def search(
-    catalogue: Catalogue,
-    *,
-    wildcards: bool = ...,
-    details: Literal[False] = ...,
-    uuids: Literal[False] = ...,
-    **terms: Any,
-) -> list[str]: ...
-@overload
-def search(
-    catalogue: Catalogue,
-    *,
-    wildcards: bool = ...,
-    details: Literal[False] = ...,
-    uuids: Literal[True],
-    **terms: Any,
+    catalogue: Catalogue, *, wildcards: bool = ..., details: Literal[False] = ..., **terms: Any
 ) -> list[UUID]: ...
 @overload
 def search(
-    catalogue: Catalogue, *, wildcards: bool = ..., details: Literal[True], uuids: bool = ..., **terms: Any
+    catalogue: Catalogue, *, wildcards: bool = ..., details: Literal[True], **terms: Any
 ) -> pl.DataFrame: ...
 def search(
-    catalogue: Catalogue, *, wildcards: bool = True, details: bool = False, uuids: bool = False, **terms: Any
-) -> list[str] | list[UUID] | pl.DataFrame:
+    catalogue: Catalogue, *, wildcards: bool = True, details: bool = False, **terms: Any
+) -> list[UUID] | pl.DataFrame:
     """Give the sessions for which all terms hold, latest first (then subject and number descending, then eid).
 
     Terms (or unambiguous beginnings): subject, laboratory, projects, task_protocol contain any of the texts, as regular
     expressions where ``wildcards``, matching case; number is any of; date_range; datasets are all there by file name
     (regular expressions of whole names) and exist; dataset_qc_lte bounds their QC, or that of any dataset.
-    Gives ids, as text or as ``uuids``, or with ``details`` the sessions' rows. InputError for terms that mean nothing.
+    Gives ids, or with ``details`` the sessions' rows. InputError for terms that mean nothing.
     """
     rows = session_rows(catalogue, _completed(terms, SEARCH_TERMS), wildcards=wildcards)
     if details:
         return catalogue.session_frame[pl.Series(rows, dtype=pl.UInt32)]
-    if uuids:
-        return catalogue.uuids(rows)  # type: ignore[return-value]
-    if len(rows) > 1000:
-        return catalogue.eids[rows].tolist()  # type: ignore[no-any-return]
-    return catalogue.session_frame["eid"].gather(rows).to_list()
+    return catalogue.uuids(rows)  # type: ignore[return-value]
 
 
 def _completed(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
