@@ -55,9 +55,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types: mypy on everything, pyright on what users see."""
+    """Check types: mypy on everything, the blocking faces' stub against them, pyright on what users see."""
     install(session)
     session.run("mypy")
+    session.run("stubtest", "one_async.sync")
     session.run("pyright", "tests/typing")
 
 

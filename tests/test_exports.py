@@ -62,6 +62,8 @@ def test_import_lines_of_one_api() -> None:
     api = importlib.import_module("one_async.api")
     webclient = importlib.import_module("one_async.webclient")
     assert (api.ONE, api.AsyncONE) == (ONE, AsyncONE)
+    assert issubclass(api.One, ONE)
+    assert issubclass(api.OneAlyx, ONE)
     assert (webclient.AlyxClient, webclient.AsyncAlyxClient) == (AlyxClient, AsyncAlyxClient)
     assert webclient.no_cache is one_async.no_cache
 
@@ -75,7 +77,9 @@ def test_the_faces_have_the_same_names(awaited: type, blocking: type) -> None:
 def instance_names(kind: type) -> set[str]:
     """The attributes that a constructor sets, which no class shows."""
     return (
-        {"settings", "wildcards", "uuid_filenames", "record_loaded"} if kind is AsyncONE else {"cache_scope"}
+        {"settings", "wildcards", "uuid_filenames", "record_loaded"}
+        if kind is AsyncONE
+        else {"cache_scope", "silent"}
     )
 
 

@@ -38,6 +38,8 @@ LAYERS: list[tuple[str, float]] = [
     ("_bridge", 6),
     ("_pump", 6),
     ("sync", 6),
+    ("_one_api", 6),
+    ("remote", 6),
     ("distributed", 6),
     ("cli", 6),
 ]

@@ -22,6 +22,7 @@ from typing import (
 
 from one_async._loop import LoopThread
 from one_async._pump import Pump
+from one_async.alyx.caching import without_password
 from one_async.errors import OneError
 
 __all__ = [
@@ -227,6 +228,8 @@ class Blocking(Generic[C_co]):
         if self._parent is not None:
             return (_part_again, (type(self), *self._parent))
         kept = {name: value for name, value in self._arguments.items() if name not in SECRETS}
+        if isinstance(kept.get("cache_storage"), str):
+            kept["cache_storage"] = without_password(kept["cache_storage"])
         return (_made_again, (type(self), kept))
 
 

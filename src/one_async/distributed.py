@@ -12,7 +12,7 @@ import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError, InputError, OneError
@@ -53,11 +53,37 @@ class Mapped:
     eids: list[str]
     futures: list[Any]
     client: Client
+    _tried: bool = field(default=False, repr=False)
 
     def outcomes(self) -> list[Any]:
-        """Wait for all sessions; for each what the function gave, or a `Failure`."""
+        """Wait for all sessions; for each what the function gave, or a `Failure`.
+
+        A session that ends its worker each time it is tried, and one whose result cannot be sent, is a `Failure`, too.
+        """
+        self._finish()
         cluster: Any = self.client
-        return list(cluster.gather(self.futures))
+        try:
+            return list(cluster.gather(self.futures))
+        except Exception:  # one of them; which one, they say one by one
+            return [_outcome(eid, future) for eid, future in zip(self.eids, self.futures, strict=True)]
+
+    def _finish(self) -> None:
+        """Wait for all; those that were lost with their worker are tried again one by one.
+
+        The scheduler gives up what runs while several workers die, whoever killed them: alone, only the culprit does.
+        """
+        import distributed
+        from distributed.scheduler import KilledWorker
+
+        wait: Any = distributed.wait
+        wait(self.futures)
+        if self._tried:
+            return
+        self._tried = True
+        for future in self.futures:
+            if future.status == "error" and isinstance(future.exception(), KilledWorker):
+                future.retry()
+                wait([future])
 
     @property
     def results(self) -> dict[str, Any]:
@@ -71,12 +97,14 @@ class Mapped:
         return [value for value in self.outcomes() if isinstance(value, Failure)]
 
     def bag(self) -> dask.bag.Bag:
-        """Give the results as a Dask bag, computed further on the cluster; failed sessions are left out."""
+        """Give the results as a Dask bag, computed further on the cluster; failed sessions are left out; waits."""
         from dask import bag
         from dask.delayed import delayed
 
+        self._finish()
         make: Any = bag.from_delayed
-        made: dask.bag.Bag = make([delayed(_as_list)(future) for future in self.futures])
+        done = [future for future in self.futures if future.status == "finished"]
+        made: dask.bag.Bag = make([delayed(_as_list)(future) for future in done] or [delayed(list)()])
         return made
 
     def frame(self) -> pl.LazyFrame:
@@ -105,7 +133,8 @@ def map_sessions(
     Each worker makes one `ONE` of the same settings and uses it for all its sessions; password and token are not sent, so
     workers find them in their environment (ONE_USERNAME, ONE_PASSWORD or ONE_TOKEN), their settings, or a token stored by an
     earlier login. A worker that dies costs no result: its sessions go to another. An exception of the function is a
-    `Failure` of that session and ends nothing else.
+    `Failure` of that session and ends nothing else, and so is a session that ends its worker wherever it runs. The password
+    of a shared cache is not sent either: workers take it from ONE_CACHE_STORAGE.
 
     Returns at once; ``results``, ``failures``, ``bag()`` and ``frame()`` of what comes back wait. Raises InputError for what
     is no ONE or no function, ConfigurationError without Dask.
@@ -147,8 +176,19 @@ def _call(eid: str, recipe: bytes, work: _Work) -> Any:
     """Call the function for one session; runs on a worker."""
     try:
         return work.function(_one(recipe), eid, *work.arguments, **work.options)
+    except (Exception, SystemExit) as error:
+        return _failure(eid, error)
+
+
+def _failure(eid: str, error: BaseException) -> Failure:
+    return Failure(eid, type(error).__name__, str(error), error if isinstance(error, OneError) else None)
+
+
+def _outcome(eid: str, future: Any) -> Any:
+    try:
+        return future.result()
     except Exception as error:
-        return Failure(eid, type(error).__name__, str(error), error if isinstance(error, OneError) else None)
+        return _failure(eid, error)
 
 
 def _one(recipe: bytes) -> ONE:

@@ -16,6 +16,7 @@
     ├── TransferError                      a file could not be fetched; has .url, .path
     │   ├── HashMismatch                   its bytes are not those of the record; has .expected, .found
     │   └── UnsafePath                     it would have been written outside the cache folder
+    ├── HarvestUnderWay                    another harvest writes the same endpoint to the same place; has .endpoint
     ├── TablesError                        cache tables that are absent or cannot be read
     │   ├── TablesNotFound
     │   └── TablesDamaged
@@ -29,6 +30,7 @@
 
     OneWarning (UserWarning)
     ├── StaleAnswerWarning                 the server cannot be reached; an old answer is given
+    ├── CacheWarning                       the shared REST cache cannot be reached; answers come without it
     ├── IncompleteListWarning              fewer distinct rows came than the server counted
     ├── TablesWarning                      tables could not be refreshed; the old ones serve on
     └── ALFWarning                         something about a dataset that the caller should know
@@ -47,8 +49,10 @@ __all__ = [
     "ALFObjectNotFound",
     "ALFWarning",
     "AnswerError",
+    "CacheWarning",
     "ConfigurationError",
     "FileDamaged",
+    "HarvestUnderWay",
     "HashMismatch",
     "IncompleteListWarning",
     "InputError",
@@ -168,6 +172,12 @@ class UnsafePath(TransferError):
     """A record or an archive names a path outside the folder it belongs in."""
 
 
+class HarvestUnderWay(OneError):
+    """Another harvest writes the same endpoint to the same place, and did not end while this one waited."""
+
+    endpoint: str = ""
+
+
 class TablesError(OneError):
     """Cache tables that are absent or cannot be read."""
 
@@ -216,6 +226,10 @@ class OneWarning(UserWarning):
 
 class StaleAnswerWarning(OneWarning):
     """The server cannot be reached, so a stored answer is given that is older than was asked for."""
+
+
+class CacheWarning(OneWarning):
+    """The shared REST cache cannot be reached; requests go to the server meanwhile, and nothing is stored."""
 
 
 class IncompleteListWarning(OneWarning):

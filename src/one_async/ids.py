@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 from uuid import UUID
 
 from .errors import InputError
+from .records import url_path
 from .sources.base import SessionKey
 
+if TYPE_CHECKING:
+    import polars as pl
+
+    from .types import PathOrUrl, Reference, ReferenceLike, ReferenceText, Several
+
+T = TypeVar("T")
 _PATH = re.compile(
     r"(?:(?P<lab>\w+)[\\/]Subjects[\\/])?(?P<subject>[\w.-]+)[\\/](?P<date>\d{4}-\d{2}-\d{2})[\\/](?P<number>\d{1,3})(?=[\\/]|$)"
 )
 _ENDING = re.compile(r"(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})\Z")
 _REFERENCE = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<sequence>\d{1,3})_(?P<subject>\w[\w.-]*)")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+# The same for the engine of Polars, which takes many texts at once and knows no look-ahead.
+_IN_SESSION = r"(?:\w+/Subjects/)?(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})(?:/(?P<rel_path>.*))?$"
+_DID_IN_NAME = r"\.([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})(\.[^/]*)?$"
+#: Types that are known to be no collection without asking them, which takes longer.
+_SINGLE = frozenset({UUID, str, dict})
 ACCEPTED = "a UUID, a session path or URL, a reference such as '2024-05-06_1_SUBJECT', a session record, or a list of these"
 
 
@@ -26,20 +38,43 @@ def is_many(value: object) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | PurePath)
 
 
-def flatten(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+def as_many(value: Any) -> list[Any]:
+    """Give a list of what may be one identifier or several."""
+    return list(value) if is_many(value) else [value]
+
+
+class Rebuild(Protocol):
+    """Puts results into the shape that `flatten` found: one alone, several as a list (or a list of lists …)."""
+
+    def __call__(self, results: list[T], /) -> T | list[T]:
+        """Take a result for each of the values, in order."""
+
+
+def flatten(value: Any) -> tuple[list[Any], Rebuild]:
     """Take a value, list or nested list apart; the function that comes with it puts results into the same shape."""
     if not is_many(value):
         return [value], lambda results: results[0]
-    members = list(value)
-    if all(type(member) is UUID or isinstance(member, str | PurePath | dict) for member in members):
-        return members, list
-    parts = [flatten(member) for member in members]
+    leaves: list[Any] = []
+    shape = _take_apart(value, leaves)
+    if len(leaves) == len(shape) and not any(shape):  # no list in it, which is usual
+        return leaves, list
+    return leaves, lambda results: _shaped(shape, iter(results))
 
-    def rebuild(results: list[Any]) -> list[Any]:
-        remaining = iter(results)
-        return [build([next(remaining) for _ in members]) for members, build in parts]
 
-    return [member for members, _ in parts for member in members], rebuild
+def _take_apart(values: Iterable[Any], leaves: list[Any]) -> list[Any]:
+    """Append the members of nested lists to `leaves`; gives their shape: None for a member, a list for a list."""
+    shape: list[Any] = []
+    for value in values:
+        if type(value) in _SINGLE or not is_many(value):
+            leaves.append(value)
+            shape.append(None)
+        else:
+            shape.append(_take_apart(value, leaves))
+    return shape
+
+
+def _shaped(shape: list[Any], results: Iterator[Any]) -> list[Any]:
+    return [next(results) if part is None else _shaped(part, results) for part in shape]
 
 
 def parse_session(value: object, argument: str = "id") -> UUID | SessionKey:
@@ -59,13 +94,14 @@ def parse_session(value: object, argument: str = "id") -> UUID | SessionKey:
             return ref_key(text, argument)
         if key := path_key(text):
             return key
-        if isinstance(value, str) and _UUID.match(value[-36:]):
-            return UUID(value[-36:])
+        end = text.strip().partition("?")[0].rstrip("/")[-36:]
+        if isinstance(value, str) and _UUID.match(end):
+            return UUID(end)
     raise InputError.of(argument, value, ACCEPTED)
 
 
 def _from_mapping(value: Mapping[str, Any], argument: str) -> UUID | SessionKey:
-    for name in ("eid", "id"):
+    for name in ("eid", "id", "url"):
         if value.get(name):
             return as_uuid(value[name], argument)
     if "subject" in value and ("sequence" in value or "number" in value):
@@ -113,19 +149,52 @@ def _path_parts(path: str) -> tuple[str, str, str] | None:
     return subject, day, number
 
 
+def file_parts(paths: Iterable[str | PurePath]) -> pl.DataFrame:
+    """Take paths and URLs apart, all at once: subject, date, number, and rel_path and did of a file in the session.
+
+    `rel_path` is without the dataset's id, which is `did` if the name has it. All are null where there is no session.
+    """
+    import polars as pl
+
+    texts = [url_path(text) if "://" in (text := str(path)) else text for path in paths]
+    parts = pl.DataFrame({"path": texts}, schema={"path": pl.String}).select(
+        pl.col("path").str.replace_all("\\", "/", literal=True).str.extract_groups(_IN_SESSION)
+    )
+    parts = parts.unnest("path").with_columns(pl.col("rel_path").fill_null("").str.strip_chars("/"))
+    known = pl.col("date").str.to_date(strict=False).is_not_null() & ~pl.col("number").str.contains(
+        "^0[0-9]$"
+    )
+    return parts.select(
+        pl.when(known).then("subject").alias("subject"),
+        pl.col("date").str.to_date(strict=False),
+        pl.col("number").cast(pl.UInt16),
+        pl.col("rel_path").str.replace(_DID_IN_NAME, "$2"),
+        pl.col("rel_path").str.extract(_DID_IN_NAME).str.to_lowercase().alias("did"),
+    )
+
+
 def session_part(path: str) -> str:
     """Give the part of a path that names the session: ``lab/Subjects/subject/yyyy-mm-dd/nnn``; empty if there is none."""
     found = _PATH.search(path)
     return found[0] if found else ""
 
 
-def is_exp_ref(ref: Any) -> Any:
+@overload
+def is_exp_ref(ref: ReferenceLike) -> bool: ...
+@overload
+def is_exp_ref(ref: Several[object]) -> list[bool]: ...
+@overload
+def is_exp_ref(ref: object) -> bool | list[bool]: ...
+def is_exp_ref(ref: object) -> bool | list[bool]:
     """Tell whether something is a reference: ``yyyy-mm-dd_n_subject`` or a mapping with subject, date and sequence.
 
-    A list or tuple gives a list of answers.
+    A list gives a list of answers.
     """
-    if isinstance(ref, list | tuple):
-        return [is_exp_ref(member) for member in ref]
+    values, rebuild = flatten(ref)
+    return rebuild([_is_reference(value) for value in values])
+
+
+def _is_reference(ref: object) -> bool:
     if isinstance(ref, Mapping):
         if not {"subject", "date", "sequence"} <= set(ref):
             return False
@@ -139,7 +208,7 @@ def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
         if isinstance(ref, str) and _REFERENCE.match(ref):
             first, sequence, subject = ref.split("_", 2)
             return SessionKey(subject, date.fromisoformat(first), int(sequence))
-        parts = ref2dict(ref, parse=False) if isinstance(ref, str) else dict(ref)
+        parts = dict(ref) if isinstance(ref, Mapping) else _reference_parts(ref, parse=False)
         day = parts.get("date", parts.get("start_time"))
         if isinstance(day, datetime):
             day = day.date()
@@ -154,56 +223,102 @@ def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
         ) from None
 
 
-def ref2dict(ref: Any, parse: bool = True) -> Any:
+@overload
+def ref2dict(ref: ReferenceLike, parse: Literal[True] = True) -> Reference: ...
+@overload
+def ref2dict(ref: ReferenceLike, parse: Literal[False]) -> ReferenceText: ...
+@overload
+def ref2dict(ref: Several[ReferenceLike], parse: Literal[True] = True) -> list[Reference]: ...
+@overload
+def ref2dict(ref: Several[ReferenceLike], parse: Literal[False]) -> list[ReferenceText]: ...
+def ref2dict(ref: ReferenceLike | Several[ReferenceLike], parse: bool = True) -> object:
     """Take references apart into ``{'subject', 'date', 'sequence'}``; with `parse` as date and int, else as texts.
 
-    A list or tuple gives a list.
+    A list gives a list. Raises InputError for what is no reference.
     """
-    if isinstance(ref, list | tuple):
-        return [ref2dict(member, parse=parse) for member in ref]
+    values, rebuild = flatten(ref)
+    return rebuild([_reference_parts(value, parse) for value in values])
+
+
+def _reference_parts(ref: object, parse: bool) -> dict[str, Any]:
     if isinstance(ref, Mapping):
         parts = dict(ref)
-    else:
-        if not is_exp_ref(ref):
-            raise InputError.of("ref", ref, "text such as '2024-05-06_1_SUBJECT'")
+    elif isinstance(ref, str) and _REFERENCE.match(ref):
         day, sequence, subject = ref.split("_", 2)
         parts = {"date": day, "sequence": sequence, "subject": subject}
-    return _parsed(parts) if parse else parts
-
-
-def _parsed(parts: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(parts["date"], str):
-        parts["date"] = datetime.fromisoformat(parts["date"]).date()
-    parts["sequence"] = int(parts["sequence"])
+    else:
+        raise InputError.of("ref", ref, "text such as '2024-05-06_1_SUBJECT'")
+    if parse:
+        try:
+            if isinstance(parts["date"], str):
+                parts["date"] = datetime.fromisoformat(parts["date"]).date()
+            parts["sequence"] = int(parts["sequence"])
+        except (KeyError, TypeError, ValueError):
+            raise InputError.of("ref", ref, "'yyyy-mm-dd_n_subject', or subject, date and sequence") from None
     return parts
 
 
-def dict2ref(ref_dict: Any) -> Any:
+@overload
+def dict2ref(ref_dict: Mapping[str, Any]) -> str | None: ...
+@overload
+def dict2ref(ref_dict: Several[Mapping[str, Any]]) -> list[str | None]: ...
+def dict2ref(ref_dict: Mapping[str, Any] | Several[Mapping[str, Any]]) -> str | list[str | None] | None:
     """Put references together: ``{'subject', 'date', 'sequence'}`` to ``yyyy-mm-dd_n_subject``.
 
-    A session's record, with number and start_time, will do as well. A list or tuple gives a list.
+    A session's record, with number and start_time, will do as well. A list gives a list; an empty mapping, None.
     """
-    if isinstance(ref_dict, list | tuple):
-        return [dict2ref(member) for member in ref_dict]
-    if not ref_dict:
+    values, rebuild = flatten(ref_dict)
+    return rebuild([_reference_of(value) for value in values])
+
+
+def _reference_of(parts: Any) -> str | None:
+    if parts is None or parts == {}:
         return None
-    if not isinstance(ref_dict, Mapping):
-        raise InputError.of("ref_dict", ref_dict, "a mapping with subject, date and sequence")
-    sequence = ref_dict["sequence"] if "sequence" in ref_dict else ref_dict.get("number")
-    day = ref_dict["date"] if "date" in ref_dict else ref_dict.get("start_time")
-    if sequence is None or day is None or "subject" not in ref_dict:
-        raise InputError.of("ref_dict", dict(ref_dict), "a mapping with subject, date and sequence")
-    return f"{str(day)[:10]}_{sequence}_{ref_dict['subject']}"
+    if not isinstance(parts, Mapping):
+        raise InputError.of("ref_dict", parts, "a mapping with subject, date and sequence")
+    sequence = parts["sequence"] if "sequence" in parts else parts.get("number")
+    day = parts["date"] if "date" in parts else parts.get("start_time")
+    if sequence is None or day is None or "subject" not in parts:
+        raise InputError.of("ref_dict", dict(parts), "a mapping with subject, date and sequence")
+    return f"{str(day)[:10]}_{sequence}_{parts['subject']}"
 
 
-def path2ref(path_str: Any, as_dict: bool = True, parse: bool = True) -> Any:
+@overload
+def path2ref(
+    path_str: PathOrUrl, as_dict: Literal[True] = True, parse: Literal[True] = True
+) -> Reference | None: ...
+@overload
+def path2ref(
+    path_str: PathOrUrl, as_dict: Literal[True] = True, *, parse: Literal[False]
+) -> ReferenceText | None: ...
+@overload
+def path2ref(path_str: PathOrUrl, as_dict: Literal[False], parse: bool = True) -> str | None: ...
+@overload
+def path2ref(
+    path_str: Several[PathOrUrl], as_dict: Literal[True] = True, parse: Literal[True] = True
+) -> list[Reference | None]: ...
+@overload
+def path2ref(
+    path_str: Several[PathOrUrl], as_dict: Literal[True] = True, *, parse: Literal[False]
+) -> list[ReferenceText | None]: ...
+@overload
+def path2ref(
+    path_str: Several[PathOrUrl], as_dict: Literal[False], parse: bool = True
+) -> list[str | None]: ...
+def path2ref(path_str: PathOrUrl | Several[PathOrUrl], as_dict: bool = True, parse: bool = True) -> object:
     """Read references out of session paths, which need not exist; None for a path that holds no session.
 
-    Gives ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``. A list or tuple gives a list.
+    Gives ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``. A list gives a list.
+    Raises InputError for what is no path.
     """
-    if isinstance(path_str, list | tuple):
-        return [path2ref(member, as_dict=as_dict, parse=parse) for member in path_str]
-    if not (found := _path_parts(str(path_str))):
+    values, rebuild = flatten(path_str)
+    return rebuild([_reference_in(value, as_dict, parse) for value in values])
+
+
+def _reference_in(path: object, as_dict: bool, parse: bool) -> object:
+    if not isinstance(path, str | PurePath):
+        raise InputError.of("path_str", path, "a path, or a list of them")
+    if not (found := _path_parts(str(path))):
         return None
     subject, day, number = found
     try:

@@ -162,6 +162,11 @@ class Settings(BaseModel):
             raise kind(_missing(name) + where, setting=name)
         return value.get_secret_value() if isinstance(value, SecretStr) else value
 
+    def secret(self, name: str) -> str | None:
+        """Return a secret as its text, None if it is not set."""
+        value = getattr(self, name)
+        return value.get_secret_value() if value else None
+
     def __reduce__(self) -> tuple[Any, ...]:
         kept = {name: value for name, value in self if name not in SECRETS}
         return (_from_pickle, (kept,))

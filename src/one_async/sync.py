@@ -1,28 +1,24 @@
-"""The blocking faces: `ONE` and `AlyxClient`, one line a method; the code is in `AsyncONE` and `AsyncAlyxClient`."""
+"""The blocking faces: `ONE` and `AlyxClient`, one line a method; the code is in `AsyncONE` and `AsyncAlyxClient`.
+
+Type checkers read `sync.pyi`, which `tests/typing/make_stub.py` makes of the same classes: no type of a wrapper keeps overloads.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Self
 
 from ._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
 from .alyx.rest import AsyncAlyxClient
 from .client import AsyncONE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import timedelta
-    from pathlib import Path, PurePath
-    from uuid import UUID
+    from pathlib import Path
 
-    import polars as pl
-
-    from .alf.match import Filename, Pattern
-    from .alf.path import ALFPath
-    from .alf.spec import QC
     from .client.tables import CacheTwin
     from .refresh import TablesInfo
     from .settings import Settings
-    from .types import Expiry, Mode, RevisionPolicy
+    from .types import Expiry, Mode
 
 __all__ = ["ONE", "AlyxClient"]
 
@@ -34,6 +30,8 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     def __init__(self) -> None: ...
 
     base_url: blocking_property[str] = blocking_property()
+    cache_dir: blocking_property[Path] = blocking_property()
+    silent: blocking_property[bool] = blocking_property()
     user: blocking_property[str | None] = blocking_property()
     is_logged_in: blocking_property[bool] = blocking_property()
     max_connections: blocking_property[int] = blocking_property()
@@ -94,59 +92,11 @@ class ONE(Blocking[AsyncONE]):
     tables_info: blocking_property[TablesInfo] = blocking_property()
     _cache: blocking_property[CacheTwin] = blocking_property()
 
-    if TYPE_CHECKING:  # mypy sees no more than the first overload through `blocking`
-
-        @overload
-        def search(
-            self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: Any
-        ) -> list[UUID]: ...
-        @overload
-        def search(
-            self, /, details: Literal[True], query_type: Mode | None = None, **terms: Any
-        ) -> tuple[list[UUID], pl.DataFrame]: ...
-        def search(self, /, *args: Any, **terms: Any) -> Any: ...
-    else:
-        search = blocking(AsyncONE.search)
+    search = blocking(AsyncONE.search)
     search_terms = blocking(AsyncONE.search_terms)
     search_insertions = blocking(AsyncONE.search_insertions)
     list_subjects = blocking(AsyncONE.list_subjects)
-    if TYPE_CHECKING:
-
-        @overload
-        def list_datasets(
-            self,
-            eid: Any = None,
-            filename: Filename = None,
-            collection: Pattern = None,
-            revision: Pattern = None,
-            qc: int | str | QC = QC.FAIL,
-            ignore_qc_not_set: bool = False,
-            details: Literal[False] = False,
-            query_type: Mode | None = None,
-            default_revisions_only: bool = False,
-            keep_eid_index: bool = False,
-            *,
-            revision_policy: RevisionPolicy = "exact",
-        ) -> list[str]: ...
-        @overload
-        def list_datasets(
-            self,
-            eid: Any = None,
-            filename: Filename = None,
-            collection: Pattern = None,
-            revision: Pattern = None,
-            qc: int | str | QC = QC.FAIL,
-            ignore_qc_not_set: bool = False,
-            *,
-            details: Literal[True],
-            query_type: Mode | None = None,
-            default_revisions_only: bool = False,
-            keep_eid_index: bool = False,
-            revision_policy: RevisionPolicy = "exact",
-        ) -> pl.DataFrame: ...
-        def list_datasets(self, *args: Any, **kwargs: Any) -> Any: ...
-    else:
-        list_datasets = blocking(AsyncONE.list_datasets)
+    list_datasets = blocking(AsyncONE.list_datasets)
     list_collections = blocking(AsyncONE.list_collections)
     list_revisions = blocking(AsyncONE.list_revisions)
     get_details = blocking(AsyncONE.get_details)
@@ -159,17 +109,7 @@ class ONE(Blocking[AsyncONE]):
     trajectories = blocking(AsyncONE.trajectories)
 
     to_eid = blocking(AsyncONE.to_eid)
-    if TYPE_CHECKING:
-
-        @overload
-        def eid2path(
-            self, eid: UUID | str | PurePath | Mapping[str, Any], query_type: Mode | None = None
-        ) -> ALFPath | None: ...
-        @overload
-        def eid2path(self, eid: list[Any], query_type: Mode | None = None) -> list[ALFPath | None]: ...
-        def eid2path(self, *args: Any, **kwargs: Any) -> Any: ...
-    else:
-        eid2path = blocking(AsyncONE.eid2path)
+    eid2path = blocking(AsyncONE.eid2path)
     path2eid = blocking(AsyncONE.path2eid)
     eid2ref = blocking(AsyncONE.eid2ref)
     ref2eid = blocking(AsyncONE.ref2eid)

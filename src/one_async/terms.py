@@ -7,14 +7,14 @@ one odd name. So all of that is settled here, before a request is made.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from .alf.spec import QC
 from .errors import InputError
-from .tables.arguments import SEARCH_TERMS, complete, date_range, qc_name
+from .tables.arguments import INSERTION_TERMS, SEARCH_TERMS, complete, date_range, qc_name, texts
 
 #: Terms of ONE-api that have another name at the server.
 REST_NAMES = {"laboratory": "lab", "project": "projects"}
@@ -24,9 +24,22 @@ OTHER_NAMES = {"lab": "laboratory", "project": "projects", "date": "date_range"}
 ALL_OF = frozenset({"datasets", "dataset_types"})
 #: The session terms that every mode knows.
 SESSION_TERMS = SEARCH_TERMS
-INSERTION_TERMS = ("dataset", "laboratory", "number", "projects")
+#: The terms that tables know, and those that the server is asked for in other words, beside its own filters.
+TABLE_TERMS = {"sessions": SESSION_TERMS, "insertions": INSERTION_TERMS}
+OWN_TERMS = {"sessions": SESSION_TERMS, "insertions": (*SESSION_TERMS, "dataset")}
+#: Terms whose values are ids, of which there may be thousands, and the fields that they are the ids of. The server is asked
+#: for them by field: a filter of its own answers 400 to an id that it does not know.
+BATCHED = {
+    "id": "pk",
+    "session": "session",
+    "parent_session": "parent_session",
+    "chronic_insertion": "chronic_insertion",
+}
+_TEXTS = frozenset({"subject", "laboratory", "projects", "task_protocol", "datasets"})
 EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api sends for an open end
 MOST_REQUESTS = 500
+#: So many ids fit a request line.
+BATCH = 75
 _SCALARS = (str, bytes, int, float, UUID, date, datetime, QC, Mapping)
 
 
@@ -40,8 +53,21 @@ def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, 
         name = OTHER_NAMES.get(name, name)
         if name in out:
             raise InputError(f"{term!r} is another spelling of {name!r}, which is given too", argument=term)
+        value = list(value) if isinstance(value, Iterator) else value
+        _check_given(name, value)
         out[name] = value
     return out
+
+
+def _check_given(name: str, value: Any) -> None:
+    """Refuse what no mode takes, whichever source will be asked: nothing at all, and other things than texts for names."""
+    members = as_list(value)
+    if name != "date_range" and (not members or any(isinstance(one, str) and not one for one in members)):
+        raise InputError.of(name, value, "a value, or a list of at least one")
+    if name in _TEXTS:
+        texts(value, name)
+    if name == "dataset" and not isinstance(value, str):
+        raise InputError.of("dataset", value, "text; use datasets= for a list")
 
 
 def as_list(value: Any) -> list[Any]:
@@ -147,8 +173,6 @@ def rest_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
             fixed[name] = ",".join(_check(term, item) for item in as_list(value))
         else:
             members = list(dict.fromkeys(_check(term, item) for item in as_list(value)))
-            if not members:
-                raise InputError.of(term, value, "a value, or a list of at least one")
             if term in ALL_OF:
                 fixed[name] = ",".join(members)
             else:
@@ -157,25 +181,32 @@ def rest_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _product(fixed: dict[str, str], choices: dict[str, list[str]]) -> list[dict[str, str]]:
-    """One request for each combination; ids, of which there may be thousands, go in batches instead."""
-    ids = choices.pop("id", [])
-    if len(ids) > 1 and "django" not in fixed:
-        batches: list[dict[str, str]] = [{"django": f"pk__in,{batch}"} for batch in id_batches(ids)]
-    else:
-        batches = [{"id": one} for one in ids] or [{}]
+    """One request for each combination; ids go in batches instead, by a django filter."""
+    listed = {field: choices.pop(name) for name, field in BATCHED.items() if name in choices}
+    size = BATCH // max(1, len(listed))
+    batches = list(
+        itertools.product(
+            *([f"{field}__in,{batch}" for batch in id_batches(ids, size)] for field, ids in listed.items())
+        )
+    )
     combinations = [
         dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())
     ]
-    if len(combinations) * len(batches) > MOST_REQUESTS:
+    if len(combinations) > 1 and len(combinations) * len(batches) > MOST_REQUESTS:
         lists = ", ".join(f"{name} ({len(values)})" for name, values in choices.items())
         raise InputError(
             f"these lists have {len(combinations)} combinations: {lists}; "
             f"accepted: up to {MOST_REQUESTS}; leave the longest list out and filter the frame of details=True"
         )
-    return [{**fixed, **batch, **choice} for batch in batches for choice in combinations]
+    queries = []
+    for batch in batches:
+        pairs = ",".join(filter(None, [fixed.get("django"), *batch]))
+        more = {"django": pairs} if pairs else {}
+        queries += [{**fixed, **more, **choice} for choice in combinations]
+    return queries
 
 
-def id_batches(ids: Iterable[str], size: int = 75) -> Iterable[list[str]]:
+def id_batches(ids: Iterable[str], size: int = BATCH) -> Iterable[list[str]]:
     """Cut ids into lists whose Python text, which Alyx evaluates, fits its request line of 4,094 bytes."""
     remaining = iter(ids)
     while batch := list(itertools.islice(remaining, size)):
@@ -187,8 +218,6 @@ def insertion_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
     terms = dict(terms)
     more = [django(terms["django"])] if terms.get("django") else []
     if (part := terms.pop("dataset", None)) is not None:
-        if not isinstance(part, str):
-            raise InputError.of("dataset", part, "text; use datasets= for a list")
         more.append(f"datasets__name__icontains,{part}")
     if (days := terms.pop("date_range", None)) is not None:  # the endpoint has no such filter
         first, last = date_range(days)

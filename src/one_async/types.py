@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime, timedelta
 from pathlib import PurePath
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar
 from uuid import UUID
+
+T_co = TypeVar("T_co", covariant=True)
 
 Mode: TypeAlias = Literal["local", "remote", "auto", "refresh"]
 QCName: TypeAlias = Literal["NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"]
@@ -16,10 +18,48 @@ Action: TypeAlias = Literal["list", "read", "create", "update", "partial_update"
 
 #: Whatever names one session: an eid, a session path or URL, a reference such as ``2024-05-06_1_SUBJECT``.
 SessionLike: TypeAlias = UUID | str | PurePath | Mapping[str, Any]
+#: Whatever names one insertion: a pid, or an address that ends in one.
+InsertionLike: TypeAlias = UUID | str
+#: A path in a session, or the address of a file.
+PathOrUrl: TypeAlias = str | PurePath
+#: A session as ``2024-05-06_1_SUBJECT``, or its subject, date and sequence (or number).
+ReferenceLike: TypeAlias = str | Mapping[str, Any]
 DateLike: TypeAlias = date | datetime | str
 #: How old a stored answer may be. True means any age; False or 0 means none.
 Expiry: TypeAlias = timedelta | datetime | bool | float | None
 JSON: TypeAlias = dict[str, Any]
+
+
+class Several(Protocol[T_co]):
+    """A list, tuple, array or series: what a text and a mapping are not."""
+
+    def __contains__(self, item: object, /) -> bool:
+        """Whether something is one of them."""
+
+    def __getitem__(self, at: int, /) -> T_co:
+        """One of them."""
+
+    def __iter__(self) -> Iterator[T_co]:
+        """Each of them, in order."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+
+class Reference(TypedDict):
+    """A session's reference, taken apart."""
+
+    subject: str
+    date: date
+    sequence: int
+
+
+class ReferenceText(TypedDict):
+    """The same, each part as it is written."""
+
+    subject: str
+    date: str
+    sequence: str
 
 
 class ByteStream(Protocol):

@@ -338,14 +338,11 @@ async def second_and_close(alyx: AsyncAlyxClient) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "",
-        "alyx.test",
         "ftp://alyx.test",
         "http://u:p@alyx.test",
         "http://alyx.test/x",
         "http://",
         "http://alyx.test:port",
-        None,
     ],
 )
 def test_bad_addresses_are_refused(url: Any) -> None:
@@ -361,7 +358,7 @@ def test_bad_options_are_refused(option: dict[str, Any]) -> None:
         AsyncAlyxClient("http://alyx.test", **option)
 
 
-@pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "é" * 40])
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "é" * 40])
 def test_what_is_no_token_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(InputError) as caught:
         AsyncAlyxClient("http://alyx.test", token=token)

@@ -173,3 +173,22 @@ async def test_pages_stream_in_order(server: Emulator, make: Any) -> None:
                 break
         with pytest.raises(InputError):
             [page async for page in alyx.pages("datasets", nonsense=1)]
+
+
+async def test_pages_after_an_offset(server: Emulator, make: Any) -> None:
+    async with make(server) as alyx:
+        whole = await alyx.rest("datasets", "list")
+        rows = [row async for page in alyx.pages("datasets", limit=200, offset=100) for row in page]
+        assert rows == whole[100:]
+
+
+@pytest.mark.parametrize(("name", "value"), [("limit", 0), ("limit", -5), ("offset", -1), ("offset", "x")])
+async def test_pages_refuse_what_is_no_number_of_rows(
+    server: Emulator, make: Any, name: str, value: Any
+) -> None:
+    server.requests.reset()
+    async with make(server) as alyx:
+        with pytest.raises(InputError) as caught:
+            [page async for page in alyx.pages("datasets", **{name: value})]
+    assert caught.value.argument == name  # type: ignore[attr-defined]
+    assert not server.requests.count("/datasets")

@@ -55,8 +55,10 @@ def test_every_name_of_a_session_gives_its_eid(one: Face, eid: UUID, name: Any) 
 def test_names_that_hold_the_eid_need_no_request(
     one: Face, session: Row, eid: UUID, recorded_server: Emulator
 ) -> None:
-    names = [eid, str(eid), str(eid).upper(), f"https://alyx.test/sessions/{eid}", session, {"eid": eid}]
-    assert one.ask("to_eid", names) == [eid] * 6
+    url = f"https://alyx.test/sessions/{eid}"
+    names = [eid, str(eid), str(eid).upper(), f" {eid} ", url, f"{url}/", f"{url}?format=json", session]
+    names += [{"eid": eid}, {"url": url}]
+    assert one.ask("to_eid", names) == [eid] * 10
     assert len(recorded_server.requests) == 0
 
 

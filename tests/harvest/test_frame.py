@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import worlds
 
-from one_async.alyx.frame import Notes, columns_of, frame_of, page_frame
+from one_async.alyx.frame import Columns, Notes, columns_of, frame_of, page_frame
 from one_async.alyx.rest import AsyncAlyxClient
 from one_async.alyx.schema import Schema
 from one_async.errors import AnswerError, InputError
@@ -116,3 +116,34 @@ async def test_a_client_gives_frames(recorded_emulator: Any) -> None:
     assert sessions.schema["start_time"] == pl.Datetime("us")
     assert empty.schema == sessions.schema
     assert empty.height == 0
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("n", 1.5, None),
+        ("n", 2**70, None),
+        ("n", -(2**63) - 1, None),
+        ("n", 2**53 + 1, 2**53 + 1),
+        ("n", 2**63 - 1, 2**63 - 1),
+        ("n", 3.0, 3),
+        ("of", {"a": 1.5}, {"a": None}),
+        ("of", {"a": 7}, {"a": 7}),
+        ("list", [1, 1.5, None], [1, None, None]),
+        ("list", [], []),
+    ],
+)
+def test_whole_numbers_are_not_cut_off(check: bool, name: str, given: Any, expected: Any) -> None:
+    columns = Columns(
+        "x",
+        {"id": pl.String(), "n": pl.Int64(), "of": pl.Struct({"a": pl.Int64()}), "list": pl.List(pl.Int64())},
+    )
+    row = {"id": "1", "n": 1, "of": {"a": 1}, "list": [1]}
+    rows = [row, {**row, name: given}, dict.fromkeys(row, None)]
+    content = json.dumps({"count": 3, "next": None, "previous": None, "results": rows}).encode()
+    notes = Notes()
+    _, _, frame = page_frame(content, columns, notes, check=check)
+    assert frame.schema == columns.schema
+    assert frame[name].to_list() == [row[name], expected, None]
+    assert notes.unfit == ({} if expected == given else {name: 1})

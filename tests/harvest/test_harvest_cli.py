@@ -45,12 +45,30 @@ def test_an_incomplete_one_ends_with_1_and_can_be_resumed(tmp_path: Path) -> Non
     assert pl.read_parquet(tmp_path / "sessions" / "*.parquet").height == 2500
 
 
+def test_no_folder_is_not_this_one(
+    recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(recorded_emulator, "labs", "--to", "")
+    assert done.exit_code == 2
+    assert "to=" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_is_named(recorded_emulator: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(recorded_emulator, "labs", "--to", str(tmp_path / "file"))
+    assert done.exit_code == 2
+    assert "to=" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
         (["nonsense"], "endpoint="),
         (["sessions", "--since", "soon"], "since="),
         (["sessions", "--format", "csv"], "format="),
+        (["cache", "sessions"], "endpoints="),
     ],
 )
 def test_wrong_arguments_end_with_2(

@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 
 from one_async import ONE
+from one_async.alyx import caching
+from one_async.client.elsewhere import recipe
 from one_async.distributed import map_sessions
 from one_async.errors import InputError
 
@@ -65,6 +67,24 @@ def test_a_killed_worker_costs_no_result(one: Any, cluster: Any, tmp_path: Path)
     mapped = map_sessions(one, eids, jobs.die_once, str(marker), eids[30], client=cluster)
     assert mapped.results == {eid: eid[:8] for eid in eids}
     assert marker.exists()
+
+
+def test_a_session_that_kills_every_worker_is_one_failure(one: Any, cluster: Any) -> None:
+    eids = eids_of(one, 24)
+    mapped = map_sessions(one, eids, jobs.die_always, eids[3], client=cluster)
+    assert [(failure.eid, failure.kind) for failure in mapped.failures] == [(eids[3], "KilledWorker")]
+    assert list(mapped.results) == [eid for eid in eids if eid != eids[3]]
+    assert mapped.bag().count().compute() == 23
+
+
+def test_what_cannot_be_sent_or_ends_the_process_is_a_failure(one: Any, cluster: Any) -> None:
+    eids = eids_of(one, 3)
+    assert {failure.kind for failure in map_sessions(one, eids, jobs.leave, client=cluster).failures} == {
+        "SystemExit"
+    }
+    mapped = map_sessions(one, eids, jobs.locked, eids[1], client=cluster)
+    assert list(mapped.results) == [eids[0], eids[2]]
+    assert [failure.eid for failure in mapped.failures] == [eids[1]]
 
 
 def test_workers_share_cached_answers_in_redis(
@@ -124,6 +144,22 @@ def test_what_travels_is_small_and_holds_no_token(seeded_emulator: Any, tmp_path
         sent = pickle.dumps(one)
     assert token.encode() not in sent
     assert len(sent) < 1000
+
+
+@pytest.mark.parametrize("address", ["redis://:sekret@127.0.0.1:1/0", "unix:///tmp/x?db=1&password=sekret"])
+def test_the_password_of_a_shared_cache_stays(
+    seeded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    with ONE(base_url=seeded_emulator.url, cache_dir=tmp_path, cache_storage=address) as one:
+        assert b"sekret" not in pickle.dumps(one)
+        assert b"sekret" not in pickle.dumps(one.alyx)
+        assert "sekret" not in str(recipe(one._here))
+    bare = caching.without_password(address)
+    assert caching.with_password(bare) == bare
+    monkeypatch.setenv("ONE_CACHE_STORAGE", address)
+    assert caching.with_password(bare) == address
+    other = bare.replace("127.0.0.1", "other").replace("/tmp/x", "/tmp/other")
+    assert caching.with_password(other) == other
 
 
 def test_wrong_arguments(one: Any, cluster: Any) -> None:

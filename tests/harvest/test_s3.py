@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +15,9 @@ import worlds
 
 from one_async.alyx.rest import AsyncAlyxClient
 from one_async.emulator import Emulator
-from one_async.errors import TransferError
-from one_async.harvest import HarvestReport, harvest
+from one_async.errors import HarvestUnderWay, TransferError
+from one_async.harvest import HarvestReport, harvest, lease
+from one_async.harvest.places import place_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]  # moto's own warnings
 
@@ -89,8 +91,6 @@ async def test_polars_scans_a_harvest_in_a_bucket(options: dict[str, str], anyio
 
 
 def read(url: str, options: dict[str, Any]) -> bytes:
-    from one_async.harvest.places import place_of
-
     folder, _, name = url.rpartition("/")
     place = place_of(folder, options)
     assert place.names(".harvest/sessions") == []
@@ -106,6 +106,41 @@ async def test_a_delta_table_in_a_bucket(options: dict[str, str], anyio_backend:
         assert report.complete
         table = await anyio.to_thread.run_sync(lambda: pl.read_delta(f"{to}/notes", storage_options=options))
         assert set(table["id"]) == worlds.ids_of(emulator, "notes")
+
+
+async def test_one_harvest_at_a_time(
+    options: dict[str, str], anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = f"s3://harvests/{anyio_backend}/claims"
+    with Emulator(worlds.world(notes=3000)) as emulator:
+        reports = []
+
+        async def one() -> None:
+            async with AsyncAlyxClient(emulator.url, token=emulator.token("demo")) as alyx:
+                reports.append(await harvest(alyx, "notes", to, part_rows=700, storage_options=options))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(one)
+            group.start_soon(one)
+        assert [report.complete for report in reports] == [True, True]
+        lazy = pl.scan_parquet(f"{to}/notes/*.parquet", storage_options=options)
+        frame = await anyio.to_thread.run_sync(lazy.collect)
+        assert sorted(frame["id"]) == sorted(worlds.ids_of(emulator, "notes"))
+        place = await anyio.to_thread.run_sync(place_of, to, options)
+        monkeypatch.setattr(lease, "PATIENCE", 0.1)
+        async with lease.claimed(place, "notes") as held:
+            assert await anyio.to_thread.run_sync(held.renew)
+            with pytest.raises(HarvestUnderWay):
+                await one()
+        # An owner that is dead, or silent for long, does not stand in the way.
+        code = "from one_async.files.claim import owner_of; print(owner_of('x'), end='')"
+        dead = await anyio.run_process([sys.executable, "-c", code])
+        for owner, patience, term in ((dead.stdout, 0.1, 60.0), (b"x elsewhere 1 1", 30.0, 0.0)):
+            monkeypatch.setattr(lease, "PATIENCE", patience)
+            monkeypatch.setattr(lease, "LEASE", term)
+            await anyio.to_thread.run_sync(place.put, ".harvest/notes.lease", owner)
+            await one()
+        assert await anyio.to_thread.run_sync(place.names, ".harvest") == []
 
 
 async def test_a_bucket_that_is_not_there(options: dict[str, str], recorded_emulator: Any) -> None:

@@ -83,9 +83,8 @@ SAME: dict[str, list[Terms]] = {
     ],
 }  # fmt: skip
 
-REFUSED = "refused"
 #: Searches of the recorded world that differ: what is asked, how many sessions local and remote mode give, and why.
-KEPT: list[tuple[Terms, int, int | str, str]] = [
+KEPT: list[tuple[Terms, int, int, str]] = [
     ({"subject": "ks014"}, 0, 8, "case"),
     ({"lab": "CORTEXLAB"}, 0, 18, "case"),
     ({"task_protocol": "EPHYSchoice"}, 0, 8, "case"),
@@ -97,12 +96,17 @@ KEPT: list[tuple[Terms, int, int | str, str]] = [
     ({"task_protocol": "ephys.*World"}, 8, 0, "pattern"),
     ({"datasets": "spikes.times.*"}, 8, 0, "pattern"),
     ({"projects": "ibl_neuropixel_brainwide_01,practice"}, 2, 0, "joined"),
-    ({"subject": "", "lab": "cortexlab"}, 18, REFUSED, "empty"),
-    ({"task_protocol": ""}, 36, REFUSED, "empty"),
-    ({"projects": ""}, 36, REFUSED, "empty"),
-    ({"subject": []}, 36, REFUSED, "empty"),
-    ({"datasets": []}, 34, REFUSED, "empty"),
-    ({"number": []}, 0, REFUSED, "empty"),
 ]
 #: The rows of the table in `docs/modes.md` that explain them.
-REASONS = {"case", "part", "pattern", "joined", "empty"}
+REASONS = {"case", "part", "pattern", "joined"}
+#: What is refused in every mode, before any request.
+EMPTY: list[Terms] = [
+    {"subject": "", "lab": "cortexlab"},
+    {"task_protocol": ""},
+    {"projects": ["practice", ""]},
+    {"subject": []},
+    {"datasets": []},
+    {"number": []},
+    {"subject": 3},
+    {"datasets": [b"spikes.times.npy"]},
+]

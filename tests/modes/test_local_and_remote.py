@@ -14,7 +14,7 @@ from one_async.emulator import Emulator
 from one_async.errors import InputError
 
 from .conftest import login
-from .searches import KEPT, REASONS, REFUSED, SAME, Terms
+from .searches import EMPTY, KEPT, REASONS, SAME, Terms
 
 PAGE = Path(__file__).parents[2] / "docs" / "modes.md"
 CASES = [(world, terms) for world, searches in SAME.items() for terms in searches]
@@ -57,17 +57,28 @@ def test_the_searches_say_something(one_of: Callable[[str], Face]) -> None:
 
 @pytest.mark.parametrize(("terms", "local", "remote", "reason"), KEPT, ids=[str(row[0]) for row in KEPT])
 def test_kept_differences_are_there(
-    one_of: Callable[[str], Face], terms: Terms, local: int, remote: int | str, reason: str
+    one_of: Callable[[str], Face], terms: Terms, local: int, remote: int, reason: str
 ) -> None:
     one = one_of("recorded")
     assert len(one.ask("search", query_type="local", **terms)) == local
-    if remote == REFUSED:
-        with pytest.raises(InputError):
-            one.ask("search", query_type="remote", **terms)
-    else:
-        assert len(one.ask("search", query_type="remote", **terms)) == remote
-        assert local != remote
+    assert len(one.ask("search", query_type="remote", **terms)) == remote
+    assert local != remote
     assert reason in REASONS
+
+
+@pytest.mark.parametrize("mode", ["local", "auto", "remote"])
+@pytest.mark.parametrize("terms", EMPTY, ids=str)
+@pytest.mark.parametrize("method", ["search", "search_insertions"])
+def test_terms_without_a_value_are_refused_in_every_mode(
+    one_of: Callable[[str], Face], recorded_emulator: Emulator, method: str, terms: Terms, mode: str
+) -> None:
+    one = one_of("recorded")
+    one.ask("search_terms", "remote", "sessions")
+    one.ask("search_terms", "remote", "insertions")
+    recorded_emulator.requests.reset()
+    with pytest.raises(InputError, match=f"{next(iter(terms))}.*accepted"):
+        one.ask(method, query_type=mode, **terms)
+    assert not len(recorded_emulator.requests)
 
 
 def test_the_page_explains_each_of_them() -> None:

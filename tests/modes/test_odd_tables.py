@@ -92,9 +92,11 @@ def test_datasets_are_listed_without_their_session(make: Make, folder: Path, wit
         one.ask("load_dataset", eid, "spikes.times.npy")
 
 
-def test_an_empty_list_of_texts_leaves_the_term_without_effect(make: Make, folder: Path) -> None:
+def test_an_empty_list_of_texts_is_refused(make: Make, folder: Path) -> None:
     one = make(None, cache_dir=folder, wildcards=False)
-    assert len(one.ask("search", projects=[])) == len(one.ask("search", lab=[])) == 5
+    for term in ("projects", "lab", "subject", "task_protocol"):
+        with pytest.raises(InputError, match=term):
+            one.ask("search", **{term: []})
     assert len(one.ask("search", projects=["p", "q"])) == 5
 
 

@@ -10,20 +10,21 @@ is `same`; `better`, with what is better; `elsewhere`, with the other name; `int
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MODULES = (
     "one.api", "one.webclient", "one.converters", "one.alf.io", "one.alf.path", "one.alf.spec", "one.alf.cache",
-    "one.alf.exceptions", "one.params", "one.util",
+    "one.alf.exceptions", "one.params", "one.util", "one.remote.aws", "one.remote.base",
 )  # fmt: skip
 TITLES = {
     "one.api": "ONE: search, list, load", "one.converters": "Identifiers", "one.webclient": "REST", "one.alf.io": "ALF files",
     "one.alf.path": "ALF paths", "one.alf.spec": "ALF grammar", "one.alf.cache": "Cache tables", "one.alf.exceptions": "Errors",
-    "one.params": "Parameters", "one.util": "Filters and helpers", "ONE 2": "Names of ONE 2 and of the mode documentation",
+    "one.params": "Parameters", "one.util": "Filters and helpers", "one.remote.aws": "Files on S3", "one.remote.base": "Other ways to files", "ONE 2": "Names of ONE 2 and of the mode documentation",
 }  # fmt: skip
 
 WHERE = {
@@ -37,14 +38,15 @@ WHERE = {
     "one.alf.path.": "one_async.alf.path.",
     "one.alf.spec.": "one_async.alf.spec.",
     "one.alf.exceptions.": "one_async.errors.",
+    "one.remote.aws.": "one_async.remote.aws.",
 }
 
 FRAMES = "tables are Polars frames with columns `eid`, `did`, not pandas frames with an index of UUIDs"
 #: Single names: theirs -> (ours or None, verdict, why).
 NAMES: dict[str, tuple[str | None, str, str]] = {
     # one.api
-    "one.api.One": ("one_async.ONE", "elsewhere", "one class in every mode; without a database it is offline"),
-    "one.api.OneAlyx": ("one_async.ONE", "elsewhere", "one class in every mode"),
+    "one.api.One": ("one_async.api.One", "same", "`ONE` with this class's constructor; every `ONE` is an instance of it"),
+    "one.api.OneAlyx": ("one_async.api.OneAlyx", "same", "`ONE` with this class's constructor; every `ONE` that has a database is an instance of it"),
     "one.api.ONE": ("one_async.api.ONE", "better", "a class, so it can be annotated, pickled and subclassed; `AsyncONE` beside it"),
     "one.api.SAVE_ON_DELETE": ("one_async.ONE.save_cache", "elsewhere", "nothing is written when an object is dropped; `save_cache()` writes"),
     "one.api.REVISION_LAST_BEFORE": ("one_async.ONE.load_dataset", "elsewhere", "the environment variable ONE_REVISION_LAST_BEFORE is read at each load"),
@@ -57,9 +59,9 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.api.One.load_object": ("one_async.ONE.load_object", "better", "of a list of sessions, a list; tables as Polars frames (`tables='pandas'` for pandas)"),
     "one.api.One.load_datasets": ("one_async.ONE.load_datasets", "better", "records are dictionaries"),
     "one.api.One.list_subjects": ("one_async.ONE.list_subjects", "better", "remotely all subjects of the database, not those of the sessions seen so far"),
-    "one.api.One.load_cache": ("one_async.ONE.load_cache", "same", ""),
-    "one.api.One.setup": ("one_async.ONE.setup", "better", "asks nothing; `one-async setup` asks on a terminal; tables of a folder: `one_async.tables.build.make_parquet_db`"),
-    "one.api.OneAlyx.setup": ("one_async.ONE.setup", "better", "asks nothing; `one-async setup` asks on a terminal"),
+    "one.api.One.load_cache": ("one_async.ONE.load_cache", "same", "`clobber` asks the server; in local mode tables are read anew from disk in any case"),
+    "one.api.One.setup": ("one_async.api.One.setup", "better", "asks nothing: without a folder, an error"),
+    "one.api.OneAlyx.setup": ("one_async.api.OneAlyx.setup", "better", "asks nothing; `one-async setup` asks on a terminal. `ONE.setup` gives the `Settings` rather than a client"),
     # one.webclient
     "one.webclient.N_THREADS": ("one_async.ONE", "elsewhere", "`max_connections=` of the constructor"),
     "one.webclient.update_url_params": ("one_async.AlyxClient.rest", "elsewhere", "filters are keywords of `rest`, or parameters of the address given to `get`"),
@@ -81,7 +83,7 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.webclient.AlyxClient.max_retry_attempts": ("one_async.alyx.retrying", "elsewhere", "every read is tried again, with a limit"),
     "one.webclient.AlyxClient.max_retry_wait_seconds": ("one_async.alyx.retrying", "elsewhere", "as long as the server's Retry-After says, with a limit"),
     "one.webclient.AlyxClient.token_verify_timeout": ("one_async.alyx.retrying.Timeouts", "elsewhere", "`timeout=` of the client"),
-    "one.webclient.AlyxClient.cache_dir": ("one_async.ONE.cache_dir", "elsewhere", ""),
+    "one.webclient.AlyxClient": ("one_async.webclient.AlyxClient", "same", "the same settings, stored tokens and environment variables as `ONE`; the first request logs in, constructing does not"),
     "one.webclient.AlyxClient.rest_schemes": ("one_async.AlyxClient.schema", "elsewhere", "`describe_endpoint(endpoint, action)` for one"),
     "one.webclient.AlyxClient.print_endpoint_info": ("one_async.AlyxClient.describe_endpoint", "elsewhere", "print what it gives; the library itself prints nothing"),
     "one.webclient.AlyxClient.list_endpoints": ("one_async.AlyxClient.list_endpoints", "same", ""),
@@ -128,6 +130,8 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.alf.io.remove_empty_folders": (None, "writing", "deletes folders"),
     "one.alf.io.filter_by": ("one_async.files.find.filter_by", "elsewhere", ""),
     "one.alf.io.find_variants": ("one_async.files.find.find_variants", "elsewhere", ""),
+    "one.alf.io.AlfBunch.load": ("one_async.files.objects.load_object", "elsewhere", "of ALF files; of an `.npz` file, `ALFObject(numpy.load(file))`"),
+    "one.alf.io.AlfBunch.save": ("one_async.files.write.save_object_npy", "writing", "to ALF files; to an `.npz` file, `numpy.savez(file, **object)`"),
     # one.alf.path: the grammar's constants are in the grammar's module alone
     **{f"one.alf.path.{name}": (f"one_async.alf.spec.{name}", "elsewhere", "") for name in ("SESSION_SPEC", "COLLECTION_SPEC", "FILE_SPEC", "REL_PATH_SPEC")},
     # one.alf.cache
@@ -146,6 +150,27 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.alf.cache.patch_tables": ("one_async.tables.schema.canonical", "elsewhere", "tables of older forms are read as they are"),
     # one.alf.exceptions
     "one.alf.exceptions.AlyxSubjectNotFound": ("one_async.errors.NotFound", "elsewhere", "raised by registration, which does not read"),
+    "one.alf.exceptions.ALFError": ("one_async.errors.ALFError", "same", "for catching; it is made with one text and attributes, where ONE-api's makes its text of several parts and `terse`"),
+    # one.remote
+    "one.remote.aws.get_s3_public": ("one_async.remote.aws.get_s3_public", "same", "gives a `Bucket` rather than a boto3 resource, for `s3_download_file` and `s3_download_folder`"),
+    "one.remote.aws.get_s3_allen": ("one_async.remote.aws.get_s3_allen", "same", "gives a `Bucket` rather than a boto3 resource"),
+    "one.remote.aws.get_s3_from_alyx": ("one_async.remote.aws.get_s3_from_alyx", "same", "gives a `Bucket` rather than a boto3 resource"),
+    "one.remote.aws.get_aws_access_keys": ("one_async.remote.aws.get_s3_from_alyx", "elsewhere", "keys are not given away; what holds them does not show them"),
+    "one.remote.aws.s3_download_file": ("one_async.remote.aws.s3_download_file", "better", "goes on where it stopped; an error where ONE-api gives None"),
+    "one.remote.aws.s3_download_folder": ("one_async.remote.aws.s3_download_folder", "better", "several files at once; goes on where it stopped"),
+    "one.remote.aws.is_folder": (None, "internal", "of boto3's summaries of objects"),
+    "one.remote.aws.UNSIGNED": (None, "internal", "botocore's own; public buckets are read unsigned"),
+    "one.remote.base.PROC_PRECEDENCE": ("one_async.transfer.plan.make_plan", "elsewhere", "`prefer=`, http or s3"),
+    "one.remote.base.ALYX_JSON": (None, "internal", "an example of a repository's record"),
+    "one.remote.base.PAR_ID_STR": (None, "internal", "the name of a file of parameters"),
+    "one.remote.base.load_client_params": ("one_async.settings.resolve", "elsewhere", "data servers have settings (`data_server_login`, …), buckets the database's own record"),
+    "one.remote.base.save_client_params": ("one_async.settings.save", "writing", "secrets are never written"),
+    "one.remote.base.DownloadClient": (None, "internal", "a base class without methods that do anything; files are fetched by `ONE.download` and the loads, over HTTP or from S3"),
+    **{
+        f"one.remote.base.DownloadClient.{name}": (None, "internal", "of a base class: not implemented in ONE-api either")
+        for name in ("to_address", "download_file", "setup")
+    },
+    "one.remote.base.DownloadClient.repo_from_alyx": ("one_async.AlyxClient.rest", "elsewhere", "`rest('data-repository', 'read', id=name)`"),
     # one.params
     "one.params.CACHE_DIR_DEFAULT": ("one_async.settings.get_cache_dir", "elsewhere", ""),
     "one.params.default": ("one_async.Settings", "elsewhere", "the defaults of the model"),
@@ -242,7 +267,10 @@ for title in sys.argv[1:]:
             continue
         names.append(f"{title}.{name}")
         if inspect.isclass(value):
-            names += [f"{title}.{name}.{one}" for one in vars(value) if not one.startswith("_")]
+            known = {one: owner for owner in reversed(value.__mro__) for one in vars(owner) if not one.startswith("_")}
+            theirs = {one for one, owner in known.items() if owner.__module__.startswith(("one.", "iblutil."))}
+            inherited = {one for owner in value.__mro__[1:] if owner.__module__.startswith("one.") for one in vars(owner)}
+            names += [f"{title}.{name}.{one}" for one in sorted(theirs) if one in vars(value) or one not in inherited]
 print(json.dumps(names))
 """
 
@@ -257,25 +285,57 @@ def names_of_one_api(python: str) -> list[str]:
     return found + [name for name in NAMES if name.startswith("ONE 2.")]
 
 
-PARAMETERS = """
-import inspect, json
-from one.api import One, OneAlyx
-from one.webclient import AlyxClient
+SIGNATURES = """
+import importlib, inspect, json, sys
 found = {}
-for kind in (One, OneAlyx, AlyxClient):
-    for name, value in inspect.getmembers(kind, inspect.isroutine):
-        if not name.startswith("_"):
-            known = [one.name for one in inspect.signature(value).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
-            found[f"{kind.__name__}.{name}"] = [name for name in known if name != "self"]
+for dotted in json.loads(sys.stdin.read()):
+    parts = dotted.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        try:
+            value = importlib.import_module(".".join(parts[:end]))
+        except ImportError:
+            continue
+        for part in parts[end:]:
+            value = getattr(value, part)
+        break
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        continue
+    found[dotted] = [
+        (one.name, one.kind.name, None if one.default is one.empty else repr(one.default))
+        for one in parameters if one.name != "self"
+    ]
 print(json.dumps(found))
 """
+#: Name, kind, and default as text or None where there is none.
+Parameter = tuple[str, str, str | None]
 
 
-def parameters_of_one_api(python: str) -> dict[str, list[str]]:
-    """Ask ONE-api for the names of its methods' parameters."""
+def signatures_of_one_api(python: str, names: list[str]) -> dict[str, list[Parameter]]:
+    """Ask ONE-api what its functions and classes take."""
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
-            [python, "-c", PARAMETERS], capture_output=True, text=True, check=True, env={"HOME": home}, cwd=Path(home)
+            [python, "-c", SIGNATURES],
+            input=json.dumps(names), capture_output=True, text=True, check=True, env={"HOME": home}, cwd=Path(home),
         )  # fmt: skip
-    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    found: dict[str, list[Any]] = json.loads(done.stdout.splitlines()[-1])
+    return {name: [tuple(one) for one in parameters] for name, parameters in found.items()}
+
+
+def signature_here(dotted: str) -> list[Parameter]:
+    """Give what our function or class of a dotted name takes."""
+    parts = dotted.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:end]))
+        except ImportError:
+            continue
+        for part in parts[end:]:
+            found = getattr(found, part)
+        return [
+            (one.name, one.kind.name, None if one.default is one.empty else repr(one.default))
+            for one in inspect.signature(found).parameters.values()
+            if one.name not in ("self", "cls")
+        ]
+    raise LookupError(dotted)

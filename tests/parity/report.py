@@ -30,6 +30,9 @@ worlds (the recorded answers of a real Alyx, and a generated one): remotely from
 tables and files. Their answers are compared by value, order, type and kind of error. Set aside are: pandas or Polars; ids in
 frames and records as UUIDs or as text; the order of sessions where the server leaves them in none; the order of an object's
 files (here by name); columns that only ours have.
+
+Not counted: `one.remote.globus`, which ONE-api itself can import only with an extra (globus_sdk). Transfers between Globus
+endpoints are not here; files come over HTTP or from S3.
 """
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 
 import names
 import pytest
 from report import PAGE, page
 from runner import interpreter
-
-from one_async import AsyncAlyxClient, AsyncONE
 
 
 @pytest.fixture(scope="module")
@@ -49,40 +46,50 @@ def test_the_page_is_up_to_date(places: list[names.Place]) -> None:
     assert PAGE.read_text("utf-8") == page(places)
 
 
-#: Parameters that have another name here, or none, and why.
-OTHER_PARAMETERS = {
-    "AlyxClient.authenticate": {
-        "cache_token": "the token is kept in a file of its own (0600), or where `token_store` says"
-    },
+#: Differences of what is taken, by ONE-api's name, and why.
+OTHER: dict[str, dict[str, str]] = {
+    "one.api.ONE": {"mode": "not given, it is that of the settings, else remote, or local for a folder of no database"},
+    "one.api.One.load_cache": {"clobber": "of a folder, tables are read anew in any case; as in OneAlyx, it asks the server"},
     **{
-        f"AlyxClient.{name}": {"rest_query": "`path_or_url`, given by position"}
-        for name in ("get", "post", "put", "patch", "delete")
+        f"one.alf.path.{name}": {"path": "the path itself; of the class, the first argument by position"}
+        for name in (
+            "PureALFPath.is_session_path", "PureALFPath.is_valid_alf", "PureALFPath.with_padded_sequence", "ALFPath.is_valid_alf",
+        )
     },
-    "AlyxClient.rest": {"url": "the first parameter is `endpoint` and, as in ONE-api, takes an address too"},
-}
+}  # fmt: skip
 
 
-def test_methods_take_the_parameters_that_one_api_s_take() -> None:
-    """So that calls with keywords go on as they are."""
-    missing = {}
-    for method, parameters in names.parameters_of_one_api(interpreter()).items():
-        kind, _, name = method.partition(".")
-        ours = getattr(AsyncAlyxClient if kind == "AlyxClient" else AsyncONE, name, None)
-        if ours is not None:
-            known = {*inspect.signature(ours).parameters, *OTHER_PARAMETERS.get(method, ())}
-            if lacking := [parameter for parameter in parameters if parameter not in known]:
-                missing[method] = lacking
-    assert not missing
-    constructor = {
-        "mode",
-        "wildcards",
-        "cache_dir",
-        "tables_dir",
-        "base_url",
-        "username",
-        "password",
-        "token",
-        "cache_rest",
-        "silent",
-    }
-    assert constructor <= set(inspect.signature(AsyncONE).parameters)
+def differences(theirs: list[names.Parameter], ours: list[names.Parameter]) -> dict[str, str]:
+    """Say of each of ONE-api's parameters what calls that give it would meet here."""
+    known = {name: (kind, default) for name, kind, default in ours}
+    rest = {kind for _, kind, _ in ours if kind.startswith("VAR_")}
+    found: dict[str, str] = {}
+    order = [name for name, kind, _ in ours if kind.startswith("POSITIONAL")]
+    for place, (name, kind, default) in enumerate(theirs):
+        if kind.startswith("VAR_"):
+            continue
+        if name not in known:
+            if "VAR_KEYWORD" not in rest:
+                found[name] = "missing"
+        elif order[place : place + 1] != [name] and kind == "POSITIONAL_OR_KEYWORD":
+            found[name] = "not at its place"
+        elif default is not None and known[name][1] != default and known[name][0] != "POSITIONAL_ONLY":
+            found[name] = f"{default} there, {known[name][1]} here"
+    return found
+
+
+def test_calls_go_on_as_they_are(places: list[names.Place]) -> None:
+    """Functions, methods and constructors take what ONE-api's take: by keyword, by position, with the same defaults."""
+    named = [place for place in places if place.verdict in ("same", "better") and place.ours]
+    kept = {place.theirs: place.ours for place in named if not place.theirs.startswith("ONE 2.")}
+    met = {}
+    for name, parameters in names.signatures_of_one_api(interpreter(), list(kept)).items():
+        try:
+            ours = names.signature_here(str(kept[name]))
+        except (TypeError, ValueError, AttributeError):  # a property, or of a base that is not Python
+            continue
+        if found := differences(parameters, ours):
+            met[name] = found
+    unknown = {name: found for name, found in met.items() if set(found) - set(OTHER.get(name, ()))}
+    assert not unknown
+    assert set(OTHER) <= set(met)

@@ -51,7 +51,7 @@ async def awaited(eid: UUID) -> None:
         assert_type(await one.eid2path(eid), ALFPath | None)
         sorting = await one.load_spike_sorting(eid)
         assert_type(sorting.spikes, pl.DataFrame)
-        assert_type(one.iter_objects([eid], "trials"), AsyncIterator[tuple[Any, ALFObject]])
+        assert_type(one.iter_objects([eid], "trials"), AsyncIterator[tuple[UUID, ALFObject]])
         async for _, trials in one.iter_objects([eid], "trials"):
             assert_type(trials, ALFObject)
             assert_type(trials.to_frame(), pl.DataFrame)
@@ -80,7 +80,7 @@ def blocked(eid: UUID) -> None:
         assert_type(one.download([eid], "spikes.*", on_error="collect"), pl.DataFrame)
         assert_type(one.freeze([eid], Path("set.json")), Path)
         assert_type(one.load_spike_sorting([eid]).clusters, pl.DataFrame)
-        assert_type(one.iter_objects([eid], "trials"), Iterator[tuple[Any, ALFObject]])
+        assert_type(one.iter_objects([eid], "trials"), Iterator[tuple[UUID, ALFObject]])
         for _, trials in one.iter_objects([eid], "trials"):
             assert_type(trials, ALFObject)
         with no_cache(one.alyx) as alyx:

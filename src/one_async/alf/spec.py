@@ -84,15 +84,15 @@ class QC(IntEnum):
     CRITICAL = 50
 
     @staticmethod
-    def validate(value: int | str | QC) -> QC:
+    def validate(v: int | str | QC) -> QC:
         """Give the QC of a number, a name in any case, or a QC; InputError for anything else."""
         try:
-            if not isinstance(value, str):
-                return QC(value)
-            return QC(int(value)) if value.isnumeric() else QC[value.upper()]
+            if not isinstance(v, str):
+                return QC(v)
+            return QC(int(v)) if v.isnumeric() else QC[v.upper()]
         except (KeyError, ValueError):
             accepted = ", ".join(f"{qc.name} ({qc.value})" for qc in QC)
-            raise InputError.of("qc", value, accepted) from None
+            raise InputError.of("qc", v, accepted) from None
 
 
 def regex(spec: str = FULL_SPEC, **patterns: str | None) -> re.Pattern[str]:
@@ -123,8 +123,11 @@ def path_pattern() -> str:
     return re.sub(r"[{}?*\\$]", "", FULL_SPEC)
 
 
-def describe(part: str | None = None) -> dict[str, str]:
-    """Give what a part means, or what all parts mean, as ``{part: text}``; InputError for an unknown part."""
+def describe(part: str | None = None, width: int | None = 99) -> dict[str, str]:
+    """Give what a part means, or what all parts mean, as ``{part: text}``; InputError for an unknown part.
+
+    ``width`` is accepted for ONE-api's sake, which prints the texts and breaks their lines; these are not broken.
+    """
     if part is None:
         return dict(SPEC_DESCRIPTION)
     if part not in SPEC_DESCRIPTION:
@@ -137,9 +140,9 @@ def is_valid(filename: str) -> bool:
     return regex(FILE_SPEC).match(filename) is not None
 
 
-def is_session_path(path: str | PurePath) -> bool:
+def is_session_path(path_object: str | PurePath) -> bool:
     """Tell whether a path ends in ``subject/date/number``; the disk is not asked."""
-    text = path.as_posix() if isinstance(path, PurePath) else path
+    text = path_object.as_posix() if isinstance(path_object, PurePath) else path_object
     return regex(SESSION_SPEC + "$").search(text.strip("/")) is not None
 
 

@@ -24,7 +24,7 @@ from one_async.alyx.http import (
 )
 from one_async.alyx.login import Credentials
 from one_async.alyx.retrying import Timeouts
-from one_async.alyx.storage import Storage
+from one_async.alyx.shared import Storage
 from one_async.errors import AnswerError, InputError, ServerUnreachable, StatusError
 
 #: Attempts where an old answer is at hand if nobody answers.

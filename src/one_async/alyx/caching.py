@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
 import sqlite3
 import time
 import warnings
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from one_async.errors import InputError, StaleAnswerWarning
 from one_async.types import Expiry
@@ -108,23 +109,23 @@ _EVERYONE = "*"
 
 
 @contextmanager
-def no_cache(client: T = None) -> Iterator[T]:  # type: ignore[assignment]
+def no_cache(ac: T = None) -> Iterator[T]:  # type: ignore[assignment]
     """Go round the REST cache of a client, in this task or thread only: nothing read, nothing stored.
 
-    ``client`` is an AlyxClient of either face, or a ONE (its ``alyx`` is meant); None means every client.
+    ``ac`` is an AlyxClient of either face, or a ONE (its ``alyx`` is meant); None means every client.
     Tasks that run beside this one keep using the cache; tasks started inside do not.
 
     >>> with no_cache(one.alyx):
     ...     eids = one.search(lab="cortexlab", query_type="remote")
     """
     scope: Any = _EVERYONE
-    if client is not None:
-        scope = getattr(getattr(client, "alyx", client), "cache_scope", None)
+    if ac is not None:
+        scope = getattr(getattr(ac, "alyx", ac), "cache_scope", None)
         if not isinstance(scope, str):
-            raise InputError.of("client", client, "an AlyxClient, a ONE, or None for all clients")
+            raise InputError.of("ac", ac, "an AlyxClient, a ONE, or None for all clients")
     token = _around.set(_around.get() | {scope})
     try:
-        yield client
+        yield ac
     finally:
         _around.reset(token)
 
@@ -172,6 +173,20 @@ def one_warning() -> Iterator[None]:
 def user_key(base_url: str, user: str) -> str:
     """Give what tells apart the answers of one server to one user, without telling who that is."""
     return hashlib.sha256(f"one_async REST cache\0{base_url}\0{user}".encode()).hexdigest()[:20]
+
+
+def without_password(url: str) -> str:
+    """Give the address of a shared cache as it may be shown and sent: without its password."""
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    query = "&".join(part for part in parts.query.split("&") if not part.lower().startswith("password="))
+    return urlunsplit(parts._replace(netloc=f"{login.partition(':')[0]}{at}{host}".lstrip("@"), query=query))
+
+
+def with_password(url: str) -> str:
+    """Give the address with the password that ``ONE_CACHE_STORAGE`` has for the same one, if it has none itself."""
+    own = os.environ.get("ONE_CACHE_STORAGE", "")
+    return own if own and url == without_password(url) == without_password(own) else url
 
 
 def cache_file(folder: Path, base_url: str, user: str) -> Path:

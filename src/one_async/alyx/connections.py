@@ -14,8 +14,9 @@ from one_async.alyx.http import Login, Network, Retry, Transport
 from one_async.alyx.login import Credentials
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import Schema
+from one_async.alyx.shared import RedisStorage, Storage
 from one_async.alyx.shelf import Shelf
-from one_async.alyx.storage import RedisStorage, ShelfStorage, Storage
+from one_async.alyx.storage import ShelfStorage
 from one_async.alyx.wire import HttpWire
 from one_async.errors import ConfigurationError
 

@@ -2,14 +2,19 @@
 
 Polars guesses columns from the first rows and drops keys that it sees later, so it is never left to guess. Objects and
 arrays that are documented become structs and lists; what may be anything (``json`` fields) stays JSON text.
+
+Numbers that a column of whole numbers cannot hold become null and are noted; a number in a text column becomes its text,
+which may be written in another way (1.0 as 1). What is not documented is left out: in the rows of the first page that is
+noted, inside of documented objects it is not.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from one_async.alyx.schema import Schema
@@ -50,6 +55,8 @@ FOUND: Mapping[str, Mapping[str, str]] = {
 #: Endpoints whose rows show neither id nor address, but a name that the database keeps unique.
 NAMED = frozenset({"labs", "locations", "projects", "data-repository"})
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.f"
+#: Below this, numbers with a point are exact for whole ones.
+EXACT = 2**53
 DEPTH = 6  # of structs in structs; deeper is JSON text
 
 
@@ -77,6 +84,11 @@ class Columns:
             for name, kind in self.read.items()
         }
         return dict(out)
+
+    @cached_property
+    def wide(self) -> dict[str, Type]:
+        """How the JSON is read first: whole numbers as any numbers, which Polars would cut off without a word."""
+        return {name: _widened(kind) for name, kind in self.read.items()}
 
     @property
     def key(self) -> str | None:
@@ -168,13 +180,13 @@ def frame_of(rows: Sequence[JSON], columns: Columns, notes: Notes | None = None)
     for row in rows:
         notes.unknown.update(row.keys() - columns.read.keys())
     try:
-        frame = _read(to_json(_with_texts(rows, columns.free)), columns)
+        frame = _narrowed(_read(to_json(_with_texts(rows, columns.free)), columns.wide), columns)
     except pl.exceptions.ComputeError:
         fitted = [
             {name: _fit(row.get(name), kind, name, notes) for name, kind in columns.read.items()}
             for row in rows
         ]
-        frame = _read(to_json(fitted), columns)
+        frame = _read(to_json(fitted), columns.read)
     return _typed(frame, columns, notes)
 
 
@@ -194,11 +206,12 @@ def page_frame(
             whole: dict[str, Type] = {
                 "count": pl.Int64,
                 "next": pl.String,
-                "results": pl.List(pl.Struct(dict(columns.read))),
+                "results": pl.List(pl.Struct(columns.wide)),
             }
             page = pl.read_json(io.BytesIO(content), schema=whole)
             rows = page.select("results").explode("results", empty_as_null=False).unnest("results")
             if page["count"][0] is not None:
+                rows = _narrowed(rows, columns)
                 return page["count"][0], page["next"][0] is None, _typed(rows, columns, notes)
         except pl.exceptions.ComputeError:
             pass
@@ -225,10 +238,46 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _read(content: bytes, columns: Columns) -> pl.DataFrame:
+def _read(content: bytes, schema: Mapping[str, Type]) -> pl.DataFrame:
     import polars as pl
 
-    return pl.read_json(io.BytesIO(content), schema=dict(columns.read))
+    return pl.read_json(io.BytesIO(content), schema=dict(schema))
+
+
+def _widened(kind: Any) -> Type:
+    import polars as pl
+
+    if isinstance(kind, pl.List):
+        return pl.List(_widened(kind.inner))
+    if isinstance(kind, pl.Struct):
+        return pl.Struct({part.name: _widened(part.dtype) for part in kind.fields})
+    wide: Type = pl.Float64() if kind == pl.Int64 else kind
+    return wide
+
+
+def _narrowed(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
+    """Make whole numbers of those that were read as any; ComputeError if some are not, or are too large for that."""
+    import polars as pl
+
+    changed = {name: kind for name, kind in columns.read.items() if columns.wide[name] != kind}
+    for name, kind in changed.items():
+        for leaf in _whole_numbers(frame[name], kind):
+            if ((leaf != leaf.floor()) | (leaf.abs() >= EXACT)).any():
+                raise pl.exceptions.ComputeError(f"{name} holds what are no whole numbers")
+    return frame.with_columns(pl.col(name).cast(kind) for name, kind in changed.items())
+
+
+def _whole_numbers(column: pl.Series, kind: Any) -> Iterator[pl.Series]:
+    """Give what should be whole numbers, also in lists and structs."""
+    import polars as pl
+
+    if isinstance(kind, pl.List):
+        yield from _whole_numbers(column.explode(empty_as_null=True), kind.inner)
+    elif isinstance(kind, pl.Struct):
+        for part in kind.fields:
+            yield from _whole_numbers(column.struct.field(part.name), part.dtype)
+    elif kind == pl.Int64:
+        yield column
 
 
 def _typed(frame: pl.DataFrame, columns: Columns, notes: Notes) -> pl.DataFrame:

@@ -95,12 +95,17 @@ class Credentials:
                 await self._login(ask)
             return self._sure()
 
-    async def login(self, password: str | None, force: bool, ask: Ask) -> None:
-        """Log in now, with a new password if one is given; does nothing if a token is at hand and not ``force``."""
+    async def login(self, password: str | None, force: bool, ask: Ask, *, keep: bool = True) -> None:
+        """Log in now, with a new password if one is given; does nothing if a token is at hand and not ``force``.
+
+        ``keep`` False: from now on no token goes into the store.
+        """
         async with self._lock:
             if password is not None:
                 self._password, self._refusal = password, None
             await self._look()
+            if not keep:
+                self._store = None
             if force or self.token is None:
                 await self._login(ask)
 

@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
+from one_async._stored import TokenFile
 from one_async.alyx import caching, paging
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import Terms, note_stale, one_warning
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from one_async.alyx.connections import Connections
     from one_async.alyx.http import Transport
+    from one_async.settings import Settings
 
 SCHEMA_EXPIRY = timedelta(weeks=1)
 
@@ -44,11 +46,16 @@ class AsyncAlyxClient:
     Constructing does nothing but remember; the first request opens connections and the cache file, ``aclose`` or the
     end of ``async with`` closes them. All of that belongs to one event loop, asyncio's or trio's.
 
-    Parameters: ``token``, or ``username`` and ``password``, or a ``token_store`` that has one; ``cache_dir`` is where
-    the REST cache lies (None: in memory); ``cache_rest`` "GET" or None for no cache; ``default_expiry`` how old a stored
-    answer may be; ``cache_storage`` "redis://…" to share the cache between machines; ``timeout`` in seconds for the
-    next bytes of an answer; ``transport`` takes the network's place in tests.
-    Raises InputError for what cannot be meant.
+    What is not given comes from the environment (``ONE_BASE_URL``, ``ONE_USERNAME``, …), the settings and the tokens that
+    are kept, ONE-api's among them; without ``base_url`` it is the default database.
+
+    Parameters: ``token``, or ``username`` and ``password``, or a ``token_store`` that has one; ``cache_dir`` is the folder
+    of the database's data, below which the REST cache lies; ``cache_rest`` "GET" or None for no cache;
+    ``default_expiry`` how old a stored answer may be; ``cache_storage`` "redis://…" to share the cache between machines;
+    ``timeout`` in seconds for the next bytes of an answer; ``transport`` takes the network's place in tests;
+    ``settings`` that were resolved already stand for all that says who and where. ``silent`` is accepted for ONE-api's
+    sake: nothing is ever asked or printed.
+    Raises InputError for what cannot be meant, OfflineError where ``cache_dir`` is no database's.
 
     >>> async with AsyncAlyxClient("http://127.0.0.1:8000", username="demo", password="demo") as alyx:
     ...     sessions = await alyx.rest("sessions", "list", lab="cortexlab")
@@ -56,31 +63,44 @@ class AsyncAlyxClient:
 
     def __init__(
         self,
-        base_url: str,
-        *,
+        base_url: str | None = None,
         username: str | None = None,
         password: str | None = None,
-        token: str | None = None,
         cache_dir: Path | str | None = None,
+        silent: bool = False,
         cache_rest: str | None = "GET",
+        token: str | None = None,
+        *,
         default_expiry: Expiry = caching.DEFAULT_EXPIRY,
         token_store: TokenStore | None = None,
         max_connections: int = 32,
         cache_storage: str | None = None,
         timeout: Timeouts | float | None = None,
         transport: Transport | None = None,
+        settings: Settings | None = None,
     ) -> None:
-        self._base_url = base_of(base_url)
+        if settings is None:
+            from one_async.settings import resolve
+
+            settings = resolve(
+                base_url=base_url, username=username, password=password, token=token, cache_dir=cache_dir
+            )
+        self._base_url = base_of(settings.require("base_url"))
+        self.silent = silent
         if cache_storage is not None and not cache_storage.startswith(("redis://", "rediss://", "unix://")):
             raise InputError.of("cache_storage", cache_storage, "redis://…, rediss://…, or None for a file")
-        self._cache_dir = None if cache_dir is None else Path(cache_dir)
+        self._cache_dir = settings.cache_dir
+        self._rest_cache_dir = settings.rest_cache_dir or settings.cache_dir
         self._cache_storage = cache_storage
         self._timeouts = Timeouts.of(timeout)
         self._transport = transport
-        self._token_store = token_store
-        self._credentials = Credentials(self._base_url, username, password, token, token_store)
+        self._token_store = token_store or TokenFile()
+        password, token = settings.secret("password"), settings.secret("token")
+        self._credentials = Credentials(self._base_url, settings.username, password, token, self._token_store)
         self.cache_mode = cache_rest
-        self.default_expiry = default_expiry
+        self.default_expiry = (
+            settings.default_expiry if default_expiry is caching.DEFAULT_EXPIRY else default_expiry
+        )
         #: What ``no_cache`` knows this client by; the blocking face of a client has the same.
         self.cache_scope = secrets.token_hex(8)
         self._connections: Connections | None = None
@@ -115,6 +135,11 @@ class AsyncAlyxClient:
     def base_url(self) -> str:
         """The server's address, without a slash at its end."""
         return self._base_url
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder of the database's data, below which stored answers lie."""
+        return self._cache_dir
 
     @property
     def user(self) -> str | None:
@@ -172,23 +197,24 @@ class AsyncAlyxClient:
         self,
         username: str | None = None,
         password: str | None = None,
-        *,
-        token: str | None = None,
+        cache_token: bool = True,
         force: bool = False,
+        token: str | None = None,
     ) -> None:
         """Log in now; without arguments with what is known, and only if there is no token yet or with ``force``.
 
-        Raises LoginError if the server refuses, ServerUnreachable if it does not answer. Another user's stored answers
-        are not seen by this one.
+        Without ``cache_token`` the token is not kept for later sessions. Another user's stored answers are not seen by
+        this one. Raises LoginError if the server refuses, ServerUnreachable if it does not answer.
         """
         if token is not None or (username is not None and username != self.user):
             connections = self._open()
-            self._credentials = Credentials(self._base_url, username, password, token, self._token_store)
+            store = self._token_store if cache_token else None
+            self._credentials = Credentials(self._base_url, username, password, token, store)
             await connections.switch(self._credentials)
             password = None
         if token is None:
             stack = await self._open().stack()
-            await self._credentials.login(password, force, stack.login.ask)
+            await self._credentials.login(password, force, stack.login.ask, keep=cache_token)
 
     async def logout(self) -> None:
         """Forget token, password and user, here and in the token store, and the user's stored answers."""
@@ -201,7 +227,7 @@ class AsyncAlyxClient:
     async def rest(
         self,
         /,
-        endpoint: str,
+        url: str | None = None,
         action: str | None = None,
         id: UUID | str | None = None,
         data: Any = None,
@@ -210,7 +236,7 @@ class AsyncAlyxClient:
         expires: Expiry = None,
         **filters: Any,
     ) -> Any:
-        """Ask an endpoint for a list of records, for one, or to change one.
+        """Ask an endpoint, named by ``url``, for a list of records, for one, or to change one.
 
         ``list`` gives all records that match as a list of dicts, in the server's order, each once. As in
         ONE-api, ``limit`` is the size of the pages it is read in and cuts nothing (``page`` gives a single one);
@@ -218,7 +244,8 @@ class AsyncAlyxClient:
         joined by commas.
         ``read`` gives one dict; ``id`` is an id or name, or a path or URL that ends in it. ``create``, ``update`` and
         ``partial_update`` send ``data`` (and ``files``) and give the record; ``delete`` gives None. A write makes the
-        stored answers of the endpoint stale. Without an action: what the endpoint can do (print it).
+        stored answers of the endpoint stale. Without an action: what the endpoint can do (print it), and without
+        an endpoint the names of all.
         ``expires`` is how old a stored answer may be here; ``no_cache`` goes round the cache.
 
         Raises InputError for endpoints, actions and filters that the server does not document, since Alyx ignores
@@ -226,7 +253,9 @@ class AsyncAlyxClient:
         Warns IncompleteListWarning if rows stayed away, StaleAnswerWarning if an old answer had to do.
         """
         with one_warning():
-            name, _, query = endpoint.lstrip("/").partition("?")
+            if url is None:
+                return await self.list_endpoints()
+            name, _, query = url.lstrip("/").partition("?")
             name = name.rstrip("/")
             if query:
                 action, filters = "list", {**dict(parse_qsl(query)), **filters}
@@ -250,14 +279,17 @@ class AsyncAlyxClient:
                 )
             return await self._write(METHODS[action], address, data, files)
 
-    async def get(self, path_or_url: str, *, expires: Expiry = None, no_cache: bool = False) -> Any:
+    async def get(
+        self, rest_query: str, *, expires: Expiry = None, no_cache: bool = False, clobber: bool = False
+    ) -> Any:
         """Give the JSON of an address of this server; of a list all pages, as a list.
 
+        ``clobber`` takes no stored answer and stores the new one; ``expires`` and ``no_cache`` as in ``rest``.
         Raises InputError for other servers' addresses, and as ``rest`` does.
         """
         with one_warning():
-            url = self._url(path_or_url)
-            terms = self._terms(expires, no_cache)
+            url = self._url(rest_query)
+            terms = self._terms(False if clobber else expires, no_cache)
             answer = await self._ask("GET", url, terms=terms)
             if not paging.is_page(answer.json):
                 return answer.json
@@ -267,21 +299,21 @@ class AsyncAlyxClient:
                 return paging.distinct(page.rows)
             return await self._list(urlsplit(url).path.strip("/"), query, terms)
 
-    async def post(self, path_or_url: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
+    async def post(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
         """Send data to an address; gives the answer's JSON."""
-        return await self._write("POST", path_or_url, data, files)
+        return await self._write("POST", rest_query, data, files)
 
-    async def put(self, path_or_url: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
+    async def put(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
         """Replace the record at an address; gives the answer's JSON."""
-        return await self._write("PUT", path_or_url, data, files)
+        return await self._write("PUT", rest_query, data, files)
 
-    async def patch(self, path_or_url: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
+    async def patch(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
         """Change fields of the record at an address; gives the answer's JSON."""
-        return await self._write("PATCH", path_or_url, data, files)
+        return await self._write("PATCH", rest_query, data, files)
 
-    async def delete(self, path_or_url: str) -> Any:
+    async def delete(self, rest_query: str) -> Any:
         """Delete the record at an address."""
-        return await self._write("DELETE", path_or_url, None, None)
+        return await self._write("DELETE", rest_query, None, None)
 
     async def pages(
         self,
@@ -295,17 +327,19 @@ class AsyncAlyxClient:
     ) -> AsyncIterator[list[Row]]:
         """Stream a list: pages of ``limit`` rows (at most 1000), in order, each row once, a few asked ahead.
 
-        Warns IncompleteListWarning at the end if rows stayed away: unlike ``rest`` it cannot read twice.
+        ``offset`` leaves out the first rows. Warns IncompleteListWarning at the end if rows stayed away: unlike ``rest`` it
+        cannot read twice.
         """
+        size, start = whole("limit", str(limit)), whole("offset", str(filters.pop("offset", None) or 0))
         with one_warning():
             params = await self._checked(endpoint, filters)
         gathered = paging.Gathered(paging.may_join(endpoint, params))
         ask = self._pager(endpoint, params, self._terms(expires, no_cache))
-        async with aclosing(paging.in_order(ask, min(limit, paging.PAGE), 0, None)) as pages:
+        async with aclosing(paging.in_order(ask, min(size, paging.PAGE), start, None)) as pages:
             async for page in pages:
                 if rows := gathered.add(page):
                     yield rows
-        if gathered.suspicious:
+        if gathered.suspicious and not start:
             paging.warn_incomplete(endpoint, gathered)
 
     async def page(
@@ -391,7 +425,7 @@ class AsyncAlyxClient:
                 self._credentials,
                 self._timeouts,
                 self._max_connections,
-                self._cache_dir,
+                self._rest_cache_dir,
                 self._cache_storage,
                 self._transport,
             )

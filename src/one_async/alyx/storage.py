@@ -1,19 +1,17 @@
-"""Where hishel keeps answers: in a file of one user, or in a Redis server that machines share."""
+"""Where hishel keeps answers: in a file of one user."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeAlias, cast
+from typing import cast
 from uuid import UUID
 
 from one_async.alyx import caching
 from one_async.alyx.http import STORED, hishel
 from one_async.alyx.shelf import Kept, Shelf, head_of
-from one_async.errors import ConfigurationError
 
 
 class ShelfStorage(hishel.AsyncBaseStorage):
@@ -82,53 +80,9 @@ class ShelfStorage(hishel.AsyncBaseStorage):
         await self.shelf.close()
 
 
-class RedisStorage(hishel.AsyncRedisStorage):
-    """hishel's Redis storage, for one user of one server, with one answer for each key: asyncio only, Redis 7."""
-
-    def __init__(self, url: str, user: str) -> None:
-        try:
-            from redis.asyncio import Redis
-        except ImportError as error:
-            text = "cache_storage needs the redis package: pip install 'one-async[redis]'"
-            raise ConfigurationError(text) from error
-        self.redis: Any = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=10)
-        super().__init__(self.redis, default_ttl=None, max_stream_size=None, key_prefix=f"one_async:{user}")
-
-    async def create_entry(
-        self,
-        request: hishel.Request,
-        response: hishel.Response,
-        key: str,
-        *,
-        ttl: float | None = None,
-        tti: float | None = None,
-    ) -> hishel.Entry:
-        for older in await self.get_entries(key):
-            await self.remove_entry(older.id)
-        return await super().create_entry(request, response, key, ttl=ttl, tti=tti)
-
-    async def expire(self, endpoints: frozenset[str]) -> None:
-        """Forget all answers of this user: Redis knows them by a digest of their address, not by endpoint."""
-        await self.clear()
-
-    async def clear(self) -> None:
-        """Forget all answers of this user."""
-        from redis import RedisError
-
-        with suppress(RedisError):
-            async for name in self.redis.scan_iter(match=f"{self._key_prefix}:*", count=1000):
-                await self.redis.unlink(name)
-
-    async def close(self) -> None:
-        await self.redis.aclose()
-
-
 def lists(headers: hishel.Headers) -> dict[str, list[str]]:
     return {name: headers.get_list(name) or [] for name in headers}
 
 
 async def one_chunk(body: bytes) -> AsyncIterator[bytes]:
     yield body
-
-
-Storage: TypeAlias = ShelfStorage | RedisStorage

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from ..errors import InputError, OneError
+from ..errors import ConfigurationError, InputError, OneError
 from .show import DownloadBar, aside, console, frame_table, print_json, waiting
 
 if TYPE_CHECKING:
@@ -107,17 +107,20 @@ def login(
     ] = False,
 ) -> None:
     """Log in once; the token is kept for this user, readable by nobody else."""
-    asks = sys.stdin.isatty()
-    if user is None and asks:
-        user = typer.prompt("User name")
-    password = None
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
-    elif asks:
-        password = typer.prompt("Password", hide_input=True)
+    from ..settings import resolve
+
     try:
+        known = resolve(base_url=url, username=user)
+        user, password = known.username, None
+        asks = sys.stdin.isatty() and known.token is None
+        if user is None and asks:
+            user = typer.prompt("User name")
+        if password_stdin:
+            password = sys.stdin.readline().rstrip("\n")
+        elif asks and known.password is None:
+            password = typer.prompt("Password", hide_input=True)
         with connect(url, user, None, password=password) as one, waiting("logging in …"):
-            one.alyx.authenticate(force=password is not None)
+            one.alyx.authenticate(force=password is not None or known.password is not None)
             where, who = one.alyx.base_url, one.alyx.user
     except OneError as error:
         fail(error)
@@ -134,12 +137,17 @@ def setup(
     ] = None,
 ) -> None:
     """Keep the settings of a database; asks only on a terminal, and only for what is not known yet."""
+    from ..settings import databases
     from ..settings import setup as keep
 
     def ask(name: str, otherwise: str | None) -> str:
         return str(typer.prompt(name.replace("_", " ").capitalize(), default=otherwise or ""))
 
     try:
+        if url is None and not sys.stdin.isatty() and not databases():
+            raise ConfigurationError(
+                "base_url is not set: give --url, or set ONE_BASE_URL", setting="base_url"
+            )
         settings = keep(
             url,
             username=user,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,7 +72,7 @@ def harvest(
         with connect(url, user, cache_dir) as one, bars.bars:
             report = one.harvest(
                 names,
-                to if "://" in to else Path(to),
+                to,
                 since=since,
                 resume=resume,
                 format=kind,

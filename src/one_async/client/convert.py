@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from uuid import UUID
 
 import anyio.to_thread
@@ -19,20 +18,48 @@ from .core import Core, one_answer
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..types import Mode
+    from ..types import Mode, PathOrUrl, Reference, ReferenceLike, ReferenceText, SessionLike, Several
 
 T = TypeVar("T")
+
+
+if TYPE_CHECKING:
+
+    class Static(Generic[T]):
+        """`staticmethod`, whose types lose a function's overloads."""
+
+        def __init__(self, function: T) -> None: ...
+        def __get__(self, instance: object, owner: type) -> T: ...
+else:
+    Static = staticmethod
 
 
 class Converting(Core):
     """The methods that turn one name of a session, insertion or file into another."""
 
-    is_exp_ref = staticmethod(ids.is_exp_ref)
-    ref2dict = staticmethod(ids.ref2dict)
-    dict2ref = staticmethod(ids.dict2ref)
-    path2ref = staticmethod(ids.path2ref)
+    is_exp_ref = Static(ids.is_exp_ref)
+    ref2dict = Static(ids.ref2dict)
+    dict2ref = Static(ids.dict2ref)
+    path2ref = Static(ids.path2ref)
 
-    async def to_eid(self, id: Any = None, cache_dir: object = None, query_type: Mode | None = None) -> Any:
+    @overload
+    async def to_eid(
+        self, id: SessionLike, cache_dir: object = None, query_type: Mode | None = None
+    ) -> UUID | None: ...
+    @overload
+    async def to_eid(
+        self, id: Several[SessionLike | None], cache_dir: object = None, query_type: Mode | None = None
+    ) -> list[UUID | None]: ...
+    @overload
+    async def to_eid(
+        self, id: None = None, cache_dir: object = None, query_type: Mode | None = None
+    ) -> None: ...
+    async def to_eid(
+        self,
+        id: SessionLike | Several[SessionLike | None] | None = None,
+        cache_dir: object = None,
+        query_type: Mode | None = None,
+    ) -> UUID | list[UUID | None] | None:
         """Give the eid of whatever names a session; of a list or nested list, the same shape of eids.
 
         Accepts UUIDs, their texts, session paths and URLs, references, records (with subject, date and number).
@@ -42,22 +69,27 @@ class Converting(Core):
         Raises InputError for what is none of these, ALFMultipleObjectsFound where two sessions have one name.
         """
         values, rebuild = ids.flatten(id)
+        return rebuild(await self._eids_of(values, query_type, "id"))
+
+    async def _eids_of(self, values: list[Any], query_type: Mode | None, argument: str) -> list[UUID | None]:
         own = await self._path_ids(values, query_type)
-        parsed = [
-            value if value is None or (type(value) is str and value in own) else ids.parse_session(value)
+        parsed: list[Any] = [
+            value
+            if value is None or (type(value) is str and value in own)
+            else ids.parse_session(value, argument)
             for value in values
         ]
         found = iter(
             await self._look_up([name for name in parsed if isinstance(name, SessionKey)], query_type)
         )
-        return rebuild([next(found) if isinstance(name, SessionKey) else name for name in parsed])
+        return [next(found) if isinstance(name, SessionKey) else name for name in parsed]
 
     async def _look_up(self, keys: list[SessionKey], query_type: Mode | None) -> list[UUID | None]:
         """Give the eid of each session, None for one that is not known."""
         if not keys:  # nothing to ask, so neither tables nor a database are needed
             return []
         frame = await self._find(keys, query_type)
-        return _placed(len(keys), frame["key"], map(as_uuid, frame["eid"]))  # type: ignore[arg-type]
+        return _placed(len(keys), frame["key"], map(as_uuid, frame["eid"]))
 
     async def _find(self, keys: list[SessionKey], query_type: Mode | None) -> pl.DataFrame:
         """Give the sessions that have these keys; no key may fit two."""
@@ -70,7 +102,7 @@ class Converting(Core):
             )
         return frame
 
-    async def _known_eids(self, eid: Any, query_type: Mode | None) -> tuple[list[str], Any]:
+    async def _known_eids(self, eid: Any, query_type: Mode | None) -> tuple[list[str], ids.Rebuild]:
         """Give eids as texts, and the function that puts results into the shape that was given."""
         values, rebuild = ids.flatten(eid)
         eids = []
@@ -80,23 +112,27 @@ class Converting(Core):
             eids.append(known)
         return eids, rebuild
 
-    async def _eid_texts(self, values: list[Any], query_type: Mode | None) -> list[str | None]:
+    async def _eid_texts(
+        self, values: list[Any], query_type: Mode | None, argument: str = "eid"
+    ) -> list[str | None]:
         """Give the eids of names of sessions as texts, None for those that are not known; ids themselves stay."""
         eids = [str(value) if type(value) is UUID else ids.eid_text(value) for value in values]
         if None in eids:
             others = [value for value, eid in zip(values, eids, strict=True) if eid is None]
-            found = iter(await self.to_eid(others, query_type=query_type))
-            eids = [eid or ((other := next(found)) and str(other)) for eid in eids]
+            found = iter(await self._eids_of(others, query_type, argument))
+            eids = [eid or (str(other) if (other := next(found)) else None) for eid in eids]
         return eids
 
     @overload
-    async def eid2path(
-        self, eid: UUID | str | PurePath | Mapping[str, Any], query_type: Mode | None = None
-    ) -> ALFPath | None: ...
+    async def eid2path(self, eid: SessionLike, query_type: Mode | None = None) -> ALFPath | None: ...
     @overload
-    async def eid2path(self, eid: list[Any], query_type: Mode | None = None) -> list[ALFPath | None]: ...
+    async def eid2path(
+        self, eid: Several[SessionLike | None], query_type: Mode | None = None
+    ) -> list[ALFPath | None]: ...
     @one_answer
-    async def eid2path(self, eid: Any, query_type: Mode | None = None) -> Any:
+    async def eid2path(
+        self, eid: SessionLike | Several[SessionLike | None], query_type: Mode | None = None
+    ) -> ALFPath | list[ALFPath | None] | None:
         """Give the local path of a session, ``CACHE_DIR/lab/Subjects/subject/yyyy-mm-dd/nnn``, whether or not it exists.
 
         Takes whatever names a session. Of a list, a list; None for a session that is not known.
@@ -107,7 +143,15 @@ class Converting(Core):
         paths = await source.paths(list(dict.fromkeys(filter(None, eids))), ALFPath(self.cache_dir))
         return rebuild([paths.get(one) if one else None for one in eids])
 
-    async def path2eid(self, path_obj: Any, query_type: Mode | None = None) -> Any:
+    @overload
+    async def path2eid(self, path_obj: PathOrUrl, query_type: Mode | None = None) -> UUID | None: ...
+    @overload
+    async def path2eid(
+        self, path_obj: Several[PathOrUrl], query_type: Mode | None = None
+    ) -> list[UUID | None]: ...
+    async def path2eid(
+        self, path_obj: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
+    ) -> UUID | list[UUID | None] | None:
         """Give the eid of the session that a path or URL lies in; None if there is none. Of a list, a list."""
         values, rebuild = ids.flatten(path_obj)
         keys = []
@@ -118,10 +162,60 @@ class Converting(Core):
         found = iter(await self._look_up([key for key in keys if key], query_type))
         return rebuild([next(found) if key else None for key in keys])
 
+    @overload
+    async def eid2ref(
+        self,
+        eid: SessionLike,
+        as_dict: Literal[True] = True,
+        parse: Literal[True] = True,
+        query_type: Mode | None = None,
+    ) -> Reference: ...
+    @overload
+    async def eid2ref(
+        self,
+        eid: SessionLike,
+        as_dict: Literal[True] = True,
+        *,
+        parse: Literal[False],
+        query_type: Mode | None = None,
+    ) -> ReferenceText: ...
+    @overload
+    async def eid2ref(
+        self, eid: SessionLike, as_dict: Literal[False], parse: bool = True, query_type: Mode | None = None
+    ) -> str: ...
+    @overload
+    async def eid2ref(
+        self,
+        eid: Several[SessionLike],
+        as_dict: Literal[True] = True,
+        parse: Literal[True] = True,
+        query_type: Mode | None = None,
+    ) -> list[Reference]: ...
+    @overload
+    async def eid2ref(
+        self,
+        eid: Several[SessionLike],
+        as_dict: Literal[True] = True,
+        *,
+        parse: Literal[False],
+        query_type: Mode | None = None,
+    ) -> list[ReferenceText]: ...
+    @overload
+    async def eid2ref(
+        self,
+        eid: Several[SessionLike],
+        as_dict: Literal[False],
+        parse: bool = True,
+        query_type: Mode | None = None,
+    ) -> list[str]: ...
     @one_answer
     async def eid2ref(
-        self, eid: Any, as_dict: bool = True, parse: bool = True, query_type: Mode | None = None
-    ) -> Any:
+        self,
+        eid: SessionLike | Several[SessionLike],
+        as_dict: bool = True,
+        parse: bool = True,
+        query_type: Mode | None = None,
+    ) -> object:
         """Give the reference of a session: ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``.
 
         With ``parse=False`` date and sequence are texts, the sequence of three digits. Of a list, a list.
@@ -135,7 +229,13 @@ class Converting(Core):
             raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
         return rebuild([_reference(rows[one], as_dict, parse) for one in eids])
 
-    async def ref2eid(self, ref: Any, query_type: Mode | None = None) -> Any:
+    @overload
+    async def ref2eid(self, ref: ReferenceLike, query_type: Mode | None = None) -> UUID: ...
+    @overload
+    async def ref2eid(self, ref: Several[ReferenceLike], query_type: Mode | None = None) -> list[UUID]: ...
+    async def ref2eid(
+        self, ref: ReferenceLike | Several[ReferenceLike], query_type: Mode | None = None
+    ) -> UUID | list[UUID]:
         """Give the eid of the session that a reference names; of a list, a list.
 
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
@@ -144,7 +244,15 @@ class Converting(Core):
         keys = [ids.ref_key(value) for value in values]
         return rebuild(_all_known(await self._look_up(keys, query_type), values))
 
-    async def ref2path(self, ref: Any, query_type: Mode | None = None) -> Any:
+    @overload
+    async def ref2path(self, ref: ReferenceLike, query_type: Mode | None = None) -> ALFPath: ...
+    @overload
+    async def ref2path(
+        self, ref: Several[ReferenceLike], query_type: Mode | None = None
+    ) -> list[ALFPath]: ...
+    async def ref2path(
+        self, ref: ReferenceLike | Several[ReferenceLike], query_type: Mode | None = None
+    ) -> ALFPath | list[ALFPath]:
         """Give the local path of the session that a reference names; of a list, a list.
 
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
@@ -165,11 +273,12 @@ def _placed(size: int, places: Iterable[int], values: Iterable[T]) -> list[T | N
     return placed
 
 
-def _all_known(found: list[T | None], refs: list[Any]) -> list[T | None]:
-    if None in found:
+def _all_known(found: list[T | None], refs: list[Any]) -> list[T]:
+    known = [one for one in found if one is not None]
+    if len(known) < len(found):
         unknown = refs[found.index(None)]
         raise ALFObjectNotFound(f"no session has the reference {unknown!r}", ref=unknown)
-    return found
+    return known
 
 
 def _reference(row: Mapping[str, Any], as_dict: bool, parse: bool) -> Any:

@@ -14,13 +14,12 @@ import anyio
 import anyio.to_thread
 
 from ..errors import InputError, OfflineError, TablesNotFound
-from ..settings import Settings, TokenFile, resolve, setup
+from ..settings import Settings, resolve, setup
 from ..types import Mode
 
 if TYPE_CHECKING:
     from anyio import CancelScope
     from anyio.abc import TaskGroup
-    from pydantic import SecretStr
 
     from ..alyx.rest import AsyncAlyxClient
     from ..refresh import TablesKeeper
@@ -120,7 +119,8 @@ class Core:
             mode: `local`, `remote`, `auto` or `refresh`; where answers come from.
             wildcards: patterns for files are shell wildcards (True) or regular expressions (False).
             cache_rest: None keeps no REST answers.
-            cache_storage: `redis://…` keeps them in Redis instead of a file below `cache_dir`.
+            cache_storage: `redis://…` keeps them in Redis instead of a file below `cache_dir`. Its password does not travel
+                with a pickle: where one is loaded it is taken from ONE_CACHE_STORAGE, if that is the same address with it.
             default_expiry: how old a kept REST answer may be, 24 h by default.
             cache_expiry: how often `auto` asks for newer cache tables, every 24 h by default.
             data_server, data_server_login, data_server_password: where data files are, for datasets of which the
@@ -213,19 +213,9 @@ class Core:
         if self._alyx is None:
             from ..alyx.rest import AsyncAlyxClient
 
-            settings = self.settings
-            if settings.base_url is None:
+            if self.offline:
                 raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
-            self._alyx = AsyncAlyxClient(
-                settings.base_url,
-                username=settings.username,
-                password=_text(settings.password),
-                token=_text(settings.token),
-                cache_dir=settings.rest_cache_dir or settings.cache_dir,
-                default_expiry=settings.default_expiry,
-                token_store=TokenFile(),
-                **self._rest_options,
-            )
+            self._alyx = AsyncAlyxClient(settings=self.settings, **self._rest_options)
         return self._alyx
 
     @property
@@ -380,7 +370,3 @@ def _import_late(offline: bool) -> None:
     from ..tables.catalogue import Catalogue
 
     Catalogue.empty()  # the first query of a process takes Polars long
-
-
-def _text(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
+from ..alyx.caching import without_password
 from ..errors import InputError
 from ..sources.base import first_error
 
@@ -38,14 +39,17 @@ SESSIONS = 8
 
 
 def recipe(client: Core) -> dict[str, Any]:
-    """Give the arguments that make this client elsewhere, without password and token: those are found there."""
+    """Give the arguments that make this client elsewhere, without passwords and token: those are found there."""
     if client._frozen is not None:
         raise InputError.of("executor", "…", "clients of a database, not of a frozen set")
     settings = client.settings
     kept = {name: getattr(settings, name) for name in KEPT}
+    options = dict(client._rest_options)
+    if options.get("cache_storage") is not None:
+        options["cache_storage"] = without_password(options["cache_storage"])
     return {
         **{name: value for name, value in kept.items() if value is not None},
-        **client._rest_options,
+        **options,
         "mode": client.mode,
         "wildcards": client.wildcards,
         "uuid_filenames": client.uuid_filenames,

@@ -41,14 +41,24 @@ class Harvesting(Core):
         where the database changes meanwhile. It asks as many questions at once as the server bears and keeps below its
         throttle; the REST cache is neither read nor filled. A row is held in memory only until its part is written.
 
+        What ``compared`` of an endpoint's report says of rows that came or went meanwhile: lists of up to 14,400 rows are
+        compared with the server id by id at the end (``ids``); so are those of up to 90,000 that took longer than a second,
+        were resumed, or are merged by ``since``. Of longer ones, ranges of ids are counted (``counts``): 64 or more, each
+        900 rows after ``resume`` and ``since``; a row that went and one that came in the same range then hide each other.
+        A list that is read within a second is taken as it came (``one moment``). No row that was there all the time is
+        missing in any case.
+
+        One harvest at a time writes an endpoint to a place; another waits for it up to 70 s. While Parquet files are
+        exchanged, for a moment at the end, readers see rows of the old and the new ones; Delta tables change at once.
+
         Args:
             endpoints: names, or names with filters: ``{"datasets": {"lab": "cortexlab"}}``.
             to: a folder, or an address such as ``s3://bucket/prefix``; None for frames in memory (``report.frames``).
                 Each endpoint is a folder of Parquet files or a Delta table; the report is ``report.json`` beside them.
             since: a date or time: only rows made or changed since then are read, and merged by id into the harvest that
-                is there. Endpoints without time stamps are read whole.
+                is there, which must have the same filters. Endpoints without time stamps are read whole.
             resume: go on where an interrupted harvest to the same place stopped.
-            format: ``parquet``, ``delta`` (extra ``[delta]``) or ``frame``.
+            format: ``parquet``, ``delta`` (extra ``[delta]``) or ``frame``; the one that is there, if one is.
             filters: filters for each endpoint, as `alyx.rest` takes them, in another form.
             executor: where the endpoints are read, one job each, instead of here: a process pool, or a Dask client's
                 ``get_executor()``. The workers find credentials in their own environment or settings.
@@ -57,7 +67,8 @@ class Harvesting(Core):
             part_rows: rows of a file, which is one row group, and between two checkpoints.
             storage_options: what the object store wants, as Polars and obstore name it (``aws_endpoint_url``, …).
 
-        Raises InputError before any request, LoginError; what else goes wrong with an endpoint stands in its report.
+        Raises InputError before any request, HarvestUnderWay if another harvest does not end, LoginError; what else goes
+        wrong with an endpoint stands in its report.
         """
         options: dict[str, Any] = {
             "since": since,

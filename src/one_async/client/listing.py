@@ -14,12 +14,12 @@ from .core import one_answer
 from .search import Searching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import polars as pl
 
     from ..tables.catalogue import Catalogue
-    from ..types import Mode, RevisionPolicy
+    from ..types import Mode, RevisionPolicy, SessionLike, Several
 
 #: The columns of datasets that decide which are meant.
 CHOOSING = ("rel_path", "qc", "default_revision")
@@ -30,42 +30,60 @@ FEW = 500
 class Listing(Searching):
     """The methods that list datasets and the folders they are in."""
 
+    # fmt: off
     @overload
     async def list_datasets(
-        self,
-        eid: Any = None,
-        filename: Filename = None,
-        collection: Pattern = None,
-        revision: Pattern = None,
-        qc: int | str | QC = QC.FAIL,
-        ignore_qc_not_set: bool = False,
+        self, eid: SessionLike | None = None, filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, qc: int | str | QC = QC.FAIL, ignore_qc_not_set: bool = False,
         details: Literal[False] = False,
-        query_type: Mode | None = None,
-        default_revisions_only: bool = False,
-        keep_eid_index: bool = False,
-        *,
-        revision_policy: RevisionPolicy = "exact",
+        query_type: Mode | None = None, default_revisions_only: bool = False, keep_eid_index: bool = False,
+        *, revision_policy: RevisionPolicy = "exact",
     ) -> list[str]: ...
     @overload
     async def list_datasets(
-        self,
-        eid: Any = None,
-        filename: Filename = None,
-        collection: Pattern = None,
-        revision: Pattern = None,
-        qc: int | str | QC = QC.FAIL,
-        ignore_qc_not_set: bool = False,
-        *,
-        details: Literal[True],
-        query_type: Mode | None = None,
-        default_revisions_only: bool = False,
-        keep_eid_index: bool = False,
-        revision_policy: RevisionPolicy = "exact",
+        self, eid: SessionLike | None = None, filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, qc: int | str | QC = QC.FAIL, ignore_qc_not_set: bool = False,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None, default_revisions_only: bool = False, keep_eid_index: bool = False,
+        *, revision_policy: RevisionPolicy = "exact",
     ) -> pl.DataFrame: ...
+    @overload
+    async def list_datasets(
+        self, eid: SessionLike | None = None, filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, qc: int | str | QC = QC.FAIL, ignore_qc_not_set: bool = False,
+        details: bool = False,
+        query_type: Mode | None = None, default_revisions_only: bool = False, keep_eid_index: bool = False,
+        *, revision_policy: RevisionPolicy = "exact",
+    ) -> list[str] | pl.DataFrame: ...
+    @overload
+    async def list_datasets(
+        self, eid: Several[SessionLike], filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, qc: int | str | QC = QC.FAIL, ignore_qc_not_set: bool = False,
+        details: Literal[False] = False,
+        query_type: Mode | None = None, default_revisions_only: bool = False, keep_eid_index: bool = False,
+        *, revision_policy: RevisionPolicy = "exact",
+    ) -> list[list[str]]: ...
+    @overload
+    async def list_datasets(
+        self, eid: Several[SessionLike], filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, qc: int | str | QC = QC.FAIL, ignore_qc_not_set: bool = False,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None, default_revisions_only: bool = False, keep_eid_index: bool = False,
+        *, revision_policy: RevisionPolicy = "exact",
+    ) -> list[pl.DataFrame]: ...
+    @overload
+    async def list_datasets(
+        self, eid: Several[SessionLike], filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, qc: int | str | QC = QC.FAIL, ignore_qc_not_set: bool = False,
+        details: bool = False,
+        query_type: Mode | None = None, default_revisions_only: bool = False, keep_eid_index: bool = False,
+        *, revision_policy: RevisionPolicy = "exact",
+    ) -> list[list[str] | pl.DataFrame]: ...
+    # fmt: on
     @one_answer
     async def list_datasets(
         self,
-        eid: Any = None,
+        eid: SessionLike | Several[SessionLike] | None = None,
         filename: Filename = None,
         collection: Pattern = None,
         revision: Pattern = None,
@@ -77,7 +95,7 @@ class Listing(Searching):
         keep_eid_index: bool = False,
         *,
         revision_policy: RevisionPolicy = "exact",
-    ) -> Any:
+    ) -> object:
         """List the datasets of a session, or without `eid` those of all sessions in the tables.
 
         Args:
@@ -126,16 +144,54 @@ class Listing(Searching):
         columns = None if details else CHOOSING
         return await self._per_session(eid, query_type, finish, of_all, columns)
 
+    # fmt: off
+    @overload
+    async def list_collections(
+        self, eid: SessionLike | None = None, filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[str]: ...
+    @overload
+    async def list_collections(
+        self, eid: SessionLike | None = None, filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> dict[str, pl.DataFrame]: ...
+    @overload
+    async def list_collections(
+        self, eid: SessionLike | None = None, filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[str] | dict[str, pl.DataFrame]: ...
+    @overload
+    async def list_collections(
+        self, eid: Several[SessionLike], filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str]]: ...
+    @overload
+    async def list_collections(
+        self, eid: Several[SessionLike], filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> list[dict[str, pl.DataFrame]]: ...
+    @overload
+    async def list_collections(
+        self, eid: Several[SessionLike], filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
+    # fmt: on
     @one_answer
     async def list_collections(
         self,
-        eid: Any = None,
+        eid: SessionLike | Several[SessionLike] | None = None,
         filename: Filename = None,
         collection: Pattern = None,
         revision: Pattern = None,
         details: bool = False,
         query_type: Mode | None = None,
-    ) -> Any:
+    ) -> object:
         """List the collections of a session, or without `eid` of all sessions in the tables; filters as in `list_datasets`.
 
         Datasets that lie in the session's folder itself are in the collection ``""``. With `details`, a mapping of each
@@ -154,16 +210,54 @@ class Listing(Searching):
 
         return await self._per_session(eid, query_type, finish, of_all, None if details else CHOOSING)
 
+    # fmt: off
+    @overload
+    async def list_revisions(
+        self, eid: SessionLike | None = None, filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[str]: ...
+    @overload
+    async def list_revisions(
+        self, eid: SessionLike | None = None, filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> dict[str, pl.DataFrame]: ...
+    @overload
+    async def list_revisions(
+        self, eid: SessionLike | None = None, filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[str] | dict[str, pl.DataFrame]: ...
+    @overload
+    async def list_revisions(
+        self, eid: Several[SessionLike], filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str]]: ...
+    @overload
+    async def list_revisions(
+        self, eid: Several[SessionLike], filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> list[dict[str, pl.DataFrame]]: ...
+    @overload
+    async def list_revisions(
+        self, eid: Several[SessionLike], filename: Filename = None, collection: Pattern = None,
+        revision: Pattern = None, details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
+    # fmt: on
     @one_answer
     async def list_revisions(
         self,
-        eid: Any = None,
+        eid: SessionLike | Several[SessionLike] | None = None,
         filename: Filename = None,
         collection: Pattern = None,
         revision: Pattern = None,
         details: bool = False,
         query_type: Mode | None = None,
-    ) -> Any:
+    ) -> object:
         """List the revisions of a session's datasets, or without `eid` of all; filters as in `list_datasets`.
 
         Datasets without revision are under ``""``. With `details`, a mapping of each revision to the frame of its datasets.
@@ -230,9 +324,7 @@ def _no_datasets() -> pl.DataFrame:
     return pl.DataFrame(schema=dict(DATASETS))
 
 
-def _grouped(
-    datasets: pl.DataFrame, names: pl.Series, details: bool
-) -> list[str] | Mapping[str, pl.DataFrame]:
+def _grouped(datasets: pl.DataFrame, names: pl.Series, details: bool) -> list[str] | dict[str, pl.DataFrame]:
     if not details:
         return names.unique(maintain_order=True).to_list()
     grouped = datasets.with_columns(names.alias("_group")).partition_by(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import anyio
 import anyio.to_thread
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..alf.path import ALFPath
     from ..files.objects import ALFObject
-    from ..types import Mode, RevisionPolicy
+    from ..types import Mode, RevisionPolicy, SessionLike, Several
 
 #: How many sessions are worked on at once; the files of all of them share one limit of their own.
 SESSIONS_AT_ONCE = 12
@@ -34,7 +35,7 @@ class Loading(Files):
 
     async def load_dataset(
         self,
-        eid: Any,
+        eid: SessionLike | Several[SessionLike],
         dataset: str | Mapping[str, Any],
         collection: str | None = None,
         revision: str | None = None,
@@ -74,7 +75,7 @@ class Loading(Files):
     async def load_object(
         self,
         /,
-        eid: Any,
+        eid: SessionLike | Several[SessionLike],
         obj: str,
         collection: str | None = None,
         revision: str | None = None,
@@ -107,7 +108,7 @@ class Loading(Files):
     async def load_collection(
         self,
         /,
-        eid: Any,
+        eid: SessionLike | Several[SessionLike],
         collection: str,
         object: str | list[str] | None = None,
         revision: str | None = None,
@@ -142,7 +143,7 @@ class Loading(Files):
 
     async def load_datasets(
         self,
-        eid: Any,
+        eid: SessionLike | Several[SessionLike],
         datasets: Sequence[str] | Sequence[Mapping[str, Any]] | pl.DataFrame,
         collections: str | Sequence[str | None] | None = None,
         revisions: str | Sequence[str | None] | None = None,
@@ -185,13 +186,13 @@ class Loading(Files):
         return await self._for_each(eid, query_type, load)
 
     async def iter_objects(
-        self, /, eids: Any, obj: str, *, at_once: int = SESSIONS_AT_ONCE, **options: Any
-    ) -> AsyncIterator[tuple[Any, ALFObject]]:
+        self, /, eids: Several[SessionLike], obj: str, *, at_once: int = SESSIONS_AT_ONCE, **options: Any
+    ) -> AsyncIterator[tuple[UUID, ALFObject]]:
         """Give ``(eid, object)`` of each session as they arrive, in any order; `options` are those of `load_object`.
 
         At most `at_once` sessions are under way or waiting to be taken, so that a slow consumer holds back the network.
         """
-        known = await self.to_eid(list(eids))
+        known = [UUID(eid) for eid in (await self._known_eids(list(eids), None))[0]]
         if (
             self._group is None
         ):  # not opened with `async with`, so there is no place for tasks that outlive a step
@@ -241,7 +242,10 @@ class Loading(Files):
 
     @one_answer
     async def _for_each(
-        self, eid: Any, query_type: Mode | None, load: Callable[[SessionDatasets, Mode], Awaitable[Any]]
+        self,
+        eid: SessionLike | Several[SessionLike],
+        query_type: Mode | None,
+        load: Callable[[SessionDatasets, Mode], Awaitable[Any]],
     ) -> Any:
         """Do something with each session that is named, several at once, and give the results in the shape of the names."""
         mode = self._check_mode(query_type)

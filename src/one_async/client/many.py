@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..alf.match import Filename, Pattern
     from ..transfer.fetch import Outcome
-    from ..types import Mode, RevisionPolicy
+    from ..types import Mode, RevisionPolicy, SessionLike, Several
 
 OnError = Literal["raise", "collect"]
 
@@ -46,7 +46,7 @@ class Many(Records):
     async def load_many(
         self,
         /,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike],
         obj: str,
         collection: str | None = None,
         revision: str | None = None,
@@ -60,7 +60,7 @@ class Many(Records):
     async def load_many(
         self,
         /,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike],
         obj: str,
         collection: str | None = None,
         revision: str | None = None,
@@ -74,7 +74,7 @@ class Many(Records):
     async def load_many(
         self,
         /,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike],
         obj: str,
         collection: str | None = None,
         revision: str | None = None,
@@ -97,7 +97,7 @@ class Many(Records):
         time; the workers find credentials in their own environment or settings.
         """
         _check_on_error(on_error)
-        known, _ = await self._known_eids(list(eids) if ids.is_many(eids) else [eids], query_type)
+        known, _ = await self._known_eids(ids.as_many(eids), query_type)
         if executor is not None:
             from .elsewhere import load_elsewhere
 
@@ -132,7 +132,7 @@ class Many(Records):
     @one_answer
     async def download(
         self,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike],
         filename: Filename = None,
         collection: Pattern = None,
         revision: Pattern = None,
@@ -178,7 +178,7 @@ class Many(Records):
     @one_answer
     async def freeze(
         self,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike] | pl.DataFrame,
         file: str | Path,
         filename: Filename = None,
         collection: Pattern = None,
@@ -192,9 +192,11 @@ class Many(Records):
         `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets that `list_datasets` gave (with its eid
         column). `from_frozen(file)` loads exactly those files, whatever the database says by then.
         """
+        import polars as pl
+
         from ..frozen import write_frozen
 
-        if hasattr(eids, "columns"):
+        if isinstance(eids, pl.DataFrame):
             records = await self._frame_rows(eids, query_type)
         else:
             records = await self._chosen_rows(
@@ -230,14 +232,14 @@ class Many(Records):
 
     async def _chosen_rows(
         self,
-        eids: Any,
+        eids: SessionLike | Several[SessionLike],
         filename: Filename,
         collection: Pattern,
         revision: Pattern,
         query_type: Mode | None,
         policy: RevisionPolicy,
     ) -> list[dict[str, Any]]:
-        known, _ = await self._known_eids(list(eids) if ids.is_many(eids) else [eids], query_type)
+        known, _ = await self._known_eids(ids.as_many(eids), query_type)
         source = await self._source(query_type)
         unique = list(dict.fromkeys(known))
         found = await source.datasets(unique)

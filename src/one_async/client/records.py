@@ -4,29 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
 
+import anyio.to_thread
+
 from .. import ids
-from ..alf.match import resolve
+from ..alf.match import compile_pattern, is_match, plain_pattern, resolve
 from ..alf.path import ALFPath
 from ..choose import How, one_dataset
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
 from ..ids import session_folder
+from ..sources.base import SessionKey, session_folders
 from .load import Loading
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..types import Mode
+    from ..alf.match import Filename, Pattern
+    from ..types import JSON, Mode, PathOrUrl, SessionLike, Several
+
+    RecordLike: TypeAlias = Mapping[str, Any] | Several[Mapping[str, Any]] | pl.DataFrame
+
+#: What datasets of many sessions are made of; a database may have others.
+RELATIONS = ("subjects", "projects", "tags")
 
 
 class Records(Loading):
     """The methods that deal with rows of the datasets table one by one."""
 
     async def load_dataset_from_id(
-        self, dset_id: Any, download_only: bool = False, details: bool = False, check_hash: bool = True,
-        query_type: Mode | None = None,
+        self, dset_id: UUID | str | Several[UUID | str], download_only: bool = False, details: bool = False,
+        check_hash: bool = True, query_type: Mode | None = None,
     ) -> Any:  # fmt: skip
         """Load a dataset by its id; with `details` also its row, as a dictionary. Of a list, a list.
 
@@ -77,84 +86,167 @@ class Records(Loading):
 
         return await anyio.to_thread.run_sync(look)
 
-    async def path2record(self, path: Any, query_type: Mode | None = None) -> Any:
+    @overload
+    async def path2record(self, path: PathOrUrl, query_type: Mode | None = None) -> JSON | None: ...
+    @overload
+    async def path2record(
+        self, path: Several[PathOrUrl], query_type: Mode | None = None
+    ) -> list[JSON | None]: ...
+    async def path2record(
+        self, path: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
+    ) -> JSON | list[JSON | None] | None:
         """Give the row of the dataset that a path or URL stands for, or of the session, as a dictionary; None if unknown.
 
         A dataset's row has session_path as well. Of a list, a list.
         """
         values, rebuild = ids.flatten(path)
-        return rebuild([await self._record_of(value, query_type) for value in values])
+        return rebuild(await self._records_at(values, "path", query_type))
 
-    async def _record_of(self, path: Any, query_type: Mode | None) -> dict[str, Any] | None:
-        if not isinstance(path, str | PurePath):
-            raise InputError.of("path", path, "a path or URL")
-        from ..sources.rows import url_path, without_uuid
+    async def _records_at(
+        self, paths: list[Any], argument: str, query_type: Mode | None
+    ) -> list[JSON | None]:
+        """Give the rows of all paths: one look-up of their sessions, and one of their datasets."""
+        for path in paths:
+            if not isinstance(path, str | PurePath):
+                raise InputError.of(argument, path, "a path or URL, or a list of them")
+        records: list[JSON | None] = [None] * len(paths)
+        located = await self._located_at(paths, query_type)
+        is_file = located["rel_path"] != ""
+        for row in located.filter(~is_file).drop("rel_path", "did", "session_path").iter_rows(named=True):
+            records[row.pop("at")] = row
+        if is_file.any():
+            files = located.filter(is_file)
+            found = await (await self._source(query_type)).find_datasets(
+                files.select("eid", "rel_path", "did")
+            )
+            places = files[found["key"]].select("at", "session_path")
+            rows = found.drop("key").with_columns(places)
+            for row in rows.iter_rows(named=True):
+                records[row.pop("at")] = row
+        return records
 
-        text = url_path(path) if isinstance(path, str) and "://" in path else str(path).replace("\\", "/")
-        eid = await self.path2eid(text, query_type)
-        if eid is None:
-            return None
-        source = await self._source(query_type)
-        found = (await source.datasets([str(eid)])).get(str(eid))
-        if found is None:
-            return None
-        folder = session_folder(found.session)
-        inside = text.partition(folder.rpartition("/Subjects/")[2] or folder)[2].strip("/")
-        if not inside:
-            return dict(found.session)
-        plain, did = without_uuid(inside)
-        for row in found.datasets.iter_rows(named=True):
-            if row["did"] == did or (did is None and row["rel_path"] == plain):
-                return {**row, "session_path": folder}
-        return None
+    async def _located_at(self, paths: list[Any], query_type: Mode | None) -> pl.DataFrame:
+        """Give a row for each path in a known session: its place (`at`), rel_path, did, session_path, and the session's row."""
+        import polars as pl
 
-    async def record2path(self, dataset: Any, query_type: Mode | None = None) -> Any:
-        """Give the local path of the file of a dataset's row (a dictionary, or a frame: then a list), there or not."""
-        records = _records(dataset)
-        folders = await self._folders(records, query_type)
+        from ..tables.schema import SESSIONS
+
+        name = list(SessionKey._fields)
+        parts = await anyio.to_thread.run_sync(ids.file_parts, paths)
+        parts = parts.with_row_index("at").drop_nulls("subject")
+        keys = [SessionKey(*row) for row in parts.select(name).unique(maintain_order=True).iter_rows()]
+        found = await self._find(keys, query_type) if keys else pl.DataFrame(schema=dict(SESSIONS))
+        folders = pl.Series("session_path", session_folders(found), dtype=pl.String)
+        found = found.drop("key", "start_time", strict=False).with_columns(folders)
+        parts = parts.with_columns(pl.col("number").cast(found.schema["number"]))
+        return parts.join(found, on=name, how="inner").select("at", "rel_path", "did", *found.columns)
+
+    @overload
+    async def record2path(self, dataset: Mapping[str, Any], query_type: Mode | None = None) -> ALFPath: ...
+    @overload
+    async def record2path(
+        self, dataset: Several[Mapping[str, Any]] | pl.DataFrame, query_type: Mode | None = None
+    ) -> list[ALFPath]: ...
+    async def record2path(
+        self, dataset: RecordLike, query_type: Mode | None = None
+    ) -> ALFPath | list[ALFPath]:
+        """Give the local path of the file of a dataset's row, or of the folder of a session's, there or not.
+
+        Takes a row as a dictionary, or several as a list or frame: then a list.
+        """
+        records, rebuild = _as_rows("dataset", dataset)
+        root = ALFPath(self.cache_dir)
         paths = []
-        for record, folder in zip(records, folders, strict=True):
-            path = ALFPath(self.cache_dir) / folder / record["rel_path"]
-            paths.append(path.with_uuid(UUID(record["did"])) if self.uuid_filenames else path)
-        return paths if hasattr(dataset, "iter_rows") else paths[0]
+        for record, folder in zip(records, await self._folders(records, query_type), strict=True):
+            path = root / "/".join(filter(None, (folder, record.get("rel_path"))))
+            named = self.uuid_filenames and "rel_path" in record
+            paths.append(path.with_uuid(UUID(record["did"])) if named else path)
+        return rebuild(paths)
 
-    async def record2url(self, record: Any, query_type: Mode | None = None) -> Any:
-        """Give the address of a dataset's or session's row at the data server; of a frame, a list.
+    @overload
+    async def record2url(self, record: Mapping[str, Any], query_type: Mode | None = None) -> str: ...
+    @overload
+    async def record2url(
+        self, record: Several[Mapping[str, Any]] | pl.DataFrame, query_type: Mode | None = None
+    ) -> list[str]: ...
+    async def record2url(self, record: RecordLike, query_type: Mode | None = None) -> str | list[str]:
+        """Give the address of a dataset's or session's row at the data server; of a list or frame, a list.
 
-        A dataset's own address is used if the row has it; otherwise it is made from the setting `data_server`.
+        A dataset's own address is used if the row has it or the database knows it; otherwise it is made from the setting
+        `data_server`. Outside remote mode the database is asked only where `data_server` is not set.
         Raises ConfigurationError where neither is known.
         """
-        rows = _records(record, need="subject" if "rel_path" not in _names(record) else "rel_path")
-        if rows and "rel_path" not in rows[0]:
-            urls = [f"{self._data_server()}/{session_folder(row)}" for row in rows]
-        else:
-            unknown = [row for row in rows if not row.get("data_url")]
-            folders = iter(await self._folders(unknown, query_type))
-            urls = [row.get("data_url") or self._made_url(row, next(folders)) for row in rows]
-        return urls if hasattr(record, "iter_rows") else urls[0]
+        records, rebuild = _as_rows("record", record)
+        return rebuild(await self._urls(records, query_type))
 
-    async def path2url(self, filepath: Any, query_type: Mode | None = None) -> Any:
-        """Give the address of the file that a local path stands for; None for a path in no session. Of a list, a list.
+    async def _urls(self, records: list[JSON], query_type: Mode | None) -> list[str]:
+        mode = self._check_mode(query_type)
+        urls = {row["did"]: row["data_url"] for row in records if row.get("data_url") and "did" in row}
+        unknown = [row["did"] for row in records if "rel_path" in row and row.get("did") not in urls]
+        asks = mode == "remote" or (mode != "local" and not self.settings.data_server)
+        if unknown and asks and not self.offline:
+            from ..sources.rows import dataset_rows
 
-        Remotely the database says where it is; ALFObjectNotFound if it does not know it.
+            found = dataset_rows(await self._remote().dataset_records(list(dict.fromkeys(unknown))))
+            urls |= {row["did"]: row["data_url"] for row in found if row["data_url"]}
+        left = [row for row in records if "rel_path" not in row or row["did"] not in urls]
+        folders = iter(await self._folders(left, query_type))
+        server = self._data_server() if left else ""
+        return [urls.get(row.get("did")) or _made_url(server, row, next(folders)) for row in records]
+
+    @overload
+    async def path2url(self, filepath: PathOrUrl, query_type: Mode | None = None) -> str | None: ...
+    @overload
+    async def path2url(
+        self, filepath: Several[PathOrUrl], query_type: Mode | None = None
+    ) -> list[str | None]: ...
+    async def path2url(
+        self, filepath: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
+    ) -> str | list[str | None] | None:
+        """Give the address of the file that a local path stands for, as `record2url` does. Of a list, a list.
+
+        A file that the tables do not know gives None in local mode; in the others ALFObjectNotFound, if the database does not
+        know it either.
         """
         values, rebuild = ids.flatten(filepath)
-        mode = self._check_mode(query_type)
-        urls: list[str | None] = []
-        for value in values:
-            row = await self._record_of(value, query_type)
-            if row is None:
-                if mode == "remote":
-                    raise ALFObjectNotFound(f"the database knows no file {str(value)!r}", path=str(value))
-                urls.append(None)
-            else:
-                urls.append(await self.record2url(row, query_type))
-        return rebuild(urls)
+        records = await self._records_at(values, "filepath", query_type)
+        if None in records and self._check_mode(query_type) != "local" and not self.offline:
+            unknown = str(values[records.index(None)])
+            raise ALFObjectNotFound(f"the database knows no file {unknown!r}", path=unknown)
+        urls = iter(await self._urls([row for row in records if row is not None], query_type))
+        return rebuild([None if row is None else next(urls) for row in records])
 
-    async def type2datasets(self, eid: Any, dataset_type: str | list[str], details: bool = False) -> Any:
+    @overload
+    async def type2datasets(
+        self, eid: SessionLike, dataset_type: str | list[str], details: Literal[False] = False
+    ) -> list[str]: ...
+    @overload
+    async def type2datasets(
+        self, eid: SessionLike, dataset_type: str | list[str], details: Literal[True]
+    ) -> pl.DataFrame: ...
+    @overload
+    async def type2datasets(
+        self, eid: SessionLike, dataset_type: str | list[str], details: bool
+    ) -> list[str] | pl.DataFrame: ...
+    @overload
+    async def type2datasets(
+        self, eid: Several[SessionLike], dataset_type: str | list[str], details: Literal[False] = False
+    ) -> list[list[str]]: ...
+    @overload
+    async def type2datasets(
+        self, eid: Several[SessionLike], dataset_type: str | list[str], details: Literal[True]
+    ) -> list[pl.DataFrame]: ...
+    @overload
+    async def type2datasets(
+        self, eid: Several[SessionLike], dataset_type: str | list[str], details: bool
+    ) -> list[list[str] | pl.DataFrame]: ...
+    async def type2datasets(
+        self, eid: SessionLike | Several[SessionLike], dataset_type: str | list[str], details: bool = False
+    ) -> object:
         """List a session's datasets of one of some dataset types: paths, sorted, or with `details` a frame.
 
         Of a list of sessions, a list. Only files that can be reached are listed.
+        Raises ALFObjectNotFound for a session that is not known.
         """
         self._needs_database("type2datasets")
         types = [dataset_type] if isinstance(dataset_type, str) else dataset_type
@@ -171,31 +263,50 @@ class Records(Loading):
         of_session: dict[str | None, list[dict[str, Any]]] = {}
         for row in dataset_rows(await self._remote().datasets_of(eids, filters), reachable=True):
             of_session.setdefault(row["eid"], []).append(row)
+        await self._check_known([one for one in eids if one not in of_session])
         frames = [rows_frame(of_session.get(one, [])) for one in eids]
         return rebuild([frame if details else frame["rel_path"].sort().to_list() for frame in frames])
+
+    async def _check_known(self, eids: list[str]) -> None:
+        """Raise ALFObjectNotFound where the database does not have all of some sessions."""
+        known = (
+            {str(row["id"]) for row in await self._remote().records(list(dict.fromkeys(eids)))}
+            if eids
+            else set()
+        )
+        if missing := [one for one in eids if one not in known]:
+            raise ALFObjectNotFound(f"the database has no session {missing[0]}", eid=missing[0])
 
     async def list_aggregates(
         self,
         relation: str,
         identifier: str | None = None,
-        dataset: Any = None,
-        revision: Any = None,
+        dataset: Filename = None,
+        revision: Pattern = None,
         assert_unique: bool = False,
     ) -> pl.DataFrame:
         """List datasets that were made of many sessions: of a subject (`relation` ``"subjects"``), project or tag.
 
-        `identifier` is found anywhere in the aggregate's own: a subject's nickname, ``lab/subject``, a tag. `dataset` and
-        `revision` are patterns with wildcards. Returns a frame: the datasets table's columns, relation, identifier.
+        `identifier`, a regular expression, is found anywhere in the aggregate's own: a subject's nickname, ``lab/subject``, a
+        tag. `dataset` and `revision` are patterns with wildcards.
+        Returns a frame: the datasets table's columns, relation, identifier. Raises InputError for another relation
+        of which the database has no datasets either.
         """
-        import polars as pl
-
         from ..sources.rows import aggregate_rows, rows_frame
 
         self._needs_database("list_aggregates")
+        if not isinstance(relation, str):
+            raise InputError.of("relation", relation, RELATIONS)
+        pattern = None if identifier is None else compile_pattern(identifier, "identifier")
         rows = await self.alyx.rest("datasets", "list", django="session__isnull,True")
-        found = rows_frame(aggregate_rows(rows, relation), "relation", "identifier")
-        if identifier is not None:
-            found = found.filter(pl.col("identifier").str.contains(identifier))
+        found = rows_frame(aggregate_rows(rows), "relation", "identifier")
+        known = {*RELATIONS, *found["relation"]}
+        if relation.casefold() not in known:
+            raise InputError.of("relation", relation, sorted(known))
+        found = found.filter(found["relation"] == relation.casefold())
+        if identifier is not None and pattern is not None:
+            plain = plain_pattern(identifier)
+            found = found.filter(is_match(found["identifier"], pattern, plain, how="search"))
         revision = revision or None
         return resolve(found, dataset, revision=revision, policy="last_before", assert_unique=assert_unique)
 
@@ -203,7 +314,7 @@ class Records(Loading):
         self,
         relation: str,
         identifier: str,
-        dataset: Any = None,
+        dataset: str | Mapping[str, Any] | None = None,
         revision: str | None = None,
         download_only: bool = False,
     ) -> Any:
@@ -226,21 +337,20 @@ class Records(Loading):
             raise ALFObjectNotFound(f"{rows['rel_path'][0]} cannot be had", dataset=dataset)
         return file if download_only else await self._read(file)
 
-    async def _folders(self, records: list[dict[str, Any]], query_type: Mode | None) -> list[str]:
-        """Give the session's path of each row: its own, or that of its session."""
-        unknown = sorted({str(row["eid"]) for row in records if "session_path" not in row})
+    async def _folders(self, records: list[JSON], query_type: Mode | None) -> list[str]:
+        """Give the session's path of each row of `_as_rows`: its own, or that of its session."""
+        unknown = list(dict.fromkeys(str(row["eid"]) for row in records if _needs_session(row)))
         known: dict[str, str] = {}
         if unknown:
             frame = await (await self._source(query_type)).sessions(unknown)
-            known = {row["eid"]: session_folder(row) for row in frame.iter_rows(named=True)}
+            known = dict(zip(frame["eid"], session_folders(frame), strict=True))
             if missing := set(unknown) - set(known):
                 raise ALFObjectNotFound(f"no session has the id {min(missing)}", eid=min(missing))
-        return [row["session_path"] if "session_path" in row else known[str(row["eid"])] for row in records]
-
-    def _made_url(self, row: Mapping[str, Any], folder: str) -> str:
-        path = PurePath(row["rel_path"])
-        name = f"{path.stem}.{row['did']}{path.suffix}"
-        return "/".join(filter(None, [self._data_server(), folder, path.parent.as_posix().strip("."), name]))
+        return [
+            known[str(row["eid"])] if _needs_session(row)
+            else row["session_path"] if "rel_path" in row else session_folder(row)
+            for row in records
+        ]  # fmt: skip
 
     def _data_server(self) -> str:
         if not self.settings.data_server:
@@ -248,17 +358,32 @@ class Records(Loading):
         return self.settings.data_server.rstrip("/")
 
 
-def _names(record: Any) -> Any:
-    return record.columns if hasattr(record, "columns") else record
+def _made_url(server: str, row: Mapping[str, Any], folder: str) -> str:
+    """Make the address of a file, in whose name the dataset's id is, or of a session's folder."""
+    if "rel_path" not in row:
+        return f"{server}/{folder}"
+    start, _, suffix = row["rel_path"].rpartition(".")
+    return f"{server}/{folder}{'/' if folder else ''}{start}.{row['did']}.{suffix}"
 
 
-def _records(dataset: Any, need: str = "rel_path") -> list[dict[str, Any]]:
-    if hasattr(dataset, "iter_rows"):
-        rows = list(dataset.iter_rows(named=True))
-    elif isinstance(dataset, Mapping):
-        rows = [dict(dataset)]
-    else:
-        raise InputError.of("record", dataset, "a row as a dictionary, or a frame")
-    if any(need not in row for row in rows):
-        raise InputError.of("record", dataset, f"rows with {need}")
-    return rows
+def _needs_session(row: Mapping[str, Any]) -> bool:
+    return "rel_path" in row and row.get("session_path") is None
+
+
+def _as_rows(argument: str, given: RecordLike) -> tuple[list[JSON], ids.Rebuild]:
+    """Give rows of datasets and sessions as dictionaries, and the function that puts results into the shape that was given."""
+    rows, rebuild = (
+        (list(given.iter_rows(named=True)), list) if hasattr(given, "iter_rows") else ids.flatten(given)
+    )
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise InputError.of(argument, row, "a row as a dictionary, a list of them, or a frame")
+        if "rel_path" not in row and not {"subject", "date", "number"} <= set(row):
+            raise InputError.of(argument, dict(row), "rows with rel_path, or with subject, date and number")
+        if "rel_path" in row and not ("did" in row and (row.get("session_path") is not None or "eid" in row)):
+            raise InputError.of(
+                argument,
+                dict(row),
+                "rows with did, rel_path and eid (list_datasets gives it with keep_eid_index=True)",
+            )
+    return rows, rebuild

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
 
 from .. import ids
 from ..errors import ALFObjectNotFound, InputError, NotFound, OfflineError
 from ..tables.ids import as_uuid
-from ..terms import INSERTION_TERMS, SESSION_TERMS, complete_all
+from ..terms import OWN_TERMS, TABLE_TERMS, as_list, complete_all
 from .convert import Converting
 from .core import one_answer
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..types import Mode
+    from ..types import JSON, InsertionLike, Mode, SessionLike, Several
 
+#: A session and a probe's name, or neither.
+Place: TypeAlias = tuple[UUID, str] | tuple[None, None]
+Probes: TypeAlias = tuple[list[UUID], list[str]] | tuple[None, None]
+ProbesDetails: TypeAlias = tuple[list[UUID], list[str], list[dict[str, Any]]] | tuple[None, None, None]
 RECORD_FIELDS = ("subject", "start_time", "number", "lab", "projects", "url", "task_protocol")
 
 
@@ -25,31 +29,36 @@ class Searching(Converting):
     """The methods that find sessions and insertions and describe them."""
 
     async def search_terms(
-        self, query_type: Mode | None = None, endpoint: str = "sessions"
+        self, query_type: Mode | None = None, endpoint: str | None = None
     ) -> tuple[str, ...]:
         """Give the names that `search` accepts as keywords, or with ``endpoint="insertions"`` `search_insertions`.
 
         Remote searches know the filters of the server's schema as well. Of another endpoint, all of its filters.
         """
-        own = {"sessions": SESSION_TERMS, "insertions": (*SESSION_TERMS, *INSERTION_TERMS)}.get(endpoint, ())
+        endpoint = endpoint or "sessions"
         mode = self._check_mode(query_type)
         if mode == "local" or self.offline:
-            if not own:
-                raise InputError.of("endpoint", endpoint, ("sessions", "insertions"))
-            return tuple(dict.fromkeys(own))
+            if endpoint not in TABLE_TERMS:
+                raise InputError.of("endpoint", endpoint, TABLE_TERMS)
+            return TABLE_TERMS[endpoint]
+        own = OWN_TERMS.get(endpoint, ())
         filters = (await self.alyx.schema()).filters(endpoint)
         return tuple(sorted({*own, *filters} - {"lab", "limit", "offset"} if own else set(filters)))
 
     @overload
     async def search(
-        self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: Any
+        self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: object
     ) -> list[UUID]: ...
     @overload
     async def search(
-        self, /, details: Literal[True], query_type: Mode | None = None, **terms: Any
+        self, /, details: Literal[True], query_type: Mode | None = None, **terms: object
     ) -> tuple[list[UUID], pl.DataFrame]: ...
+    @overload
     async def search(
-        self, /, details: bool = False, query_type: Mode | None = None, **terms: Any
+        self, /, details: bool, query_type: Mode | None = None, **terms: object
+    ) -> list[UUID] | tuple[list[UUID], pl.DataFrame]: ...
+    async def search(
+        self, /, details: bool = False, query_type: Mode | None = None, **terms: object
     ) -> list[UUID] | tuple[list[UUID], pl.DataFrame]:
         """Find the sessions that meet all of the terms.
 
@@ -67,14 +76,13 @@ class Searching(Converting):
         Raises InputError for an unknown term or a value that the term cannot have, before any request is made.
         """
         mode = self._check_mode(query_type)
-        complete = complete_all(terms, await self._terms_of("sessions", SESSION_TERMS, terms, mode))
+        complete = complete_all(terms, await self._terms_of("sessions", terms, mode))
         source = await self._source(mode)
         return await source.search_details(complete) if details else await source.search(complete)
 
-    async def _terms_of(
-        self, endpoint: str, own: tuple[str, ...], given: Mapping[str, Any], mode: Mode
-    ) -> tuple[str, ...]:
+    async def _terms_of(self, endpoint: str, given: Mapping[str, Any], mode: Mode) -> tuple[str, ...]:
         """Give the names to complete terms with; the schema is asked only where it can matter."""
+        own = TABLE_TERMS[endpoint]
         known = {*own, "lab", "project"}
         if (
             mode == "local"
@@ -84,26 +92,48 @@ class Searching(Converting):
             return (*own, "lab")
         return await self.search_terms("remote", endpoint)
 
+    @overload
     async def search_insertions(
-        self, /, details: bool = False, query_type: Mode | None = None, **terms: Any
-    ) -> list[UUID] | tuple[list[UUID], list[dict[str, Any]]]:
+        self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: object
+    ) -> list[UUID]: ...
+    @overload
+    async def search_insertions(
+        self, /, details: Literal[True], query_type: Mode | None = None, **terms: object
+    ) -> tuple[list[UUID], list[JSON]]: ...
+    @overload
+    async def search_insertions(
+        self, /, details: bool, query_type: Mode | None = None, **terms: object
+    ) -> list[UUID] | tuple[list[UUID], list[JSON]]: ...
+    async def search_insertions(
+        self, /, details: bool = False, query_type: Mode | None = None, **terms: object
+    ) -> list[UUID] | tuple[list[UUID], list[JSON]]:
         """Find the probe insertions that meet all of the terms.
 
-        Terms as in `search`, and `name` (``"probe00"``), `model`, `session`, `atlas_acronym`, `atlas_name`, `atlas_id`,
-        `dataset` (a part of a file name), `datasets` (names, all of them), `dataset_types`, `tag`, `django`.
+        Terms as in `search`, and `name` (``"probe00"``), `serial`, `chronic_insertion`, `model` (the model's name; in local
+        mode its part number), `session` (whatever names sessions), `dataset` (a part of a file name); remotely also
+        `datasets` (names, all of them), `atlas_acronym`, `atlas_name`, `atlas_id`, `dataset_types`, `tag`, `django`.
 
-        Returns the pids, latest session first, then by name; with `details` also the server's records in the same order.
-        Raises InputError for an unknown term or an impossible value, before any request is made.
+        Returns the pids, latest session first, then by name; with `details` also the records in the same order, remotely
+        the server's. Raises InputError for an unknown term or an impossible value, before any request is made.
         """
         mode = self._check_mode(query_type)
-        own = (*SESSION_TERMS, *INSERTION_TERMS)
-        complete = complete_all(terms, await self._terms_of("insertions", own, terms, mode))
-        source = await self._source(mode)
-        rows = await source.search_insertions(complete)
-        pids = cast("list[UUID]", [as_uuid(str(row["id"])) for row in rows])
+        complete = complete_all(terms, await self._terms_of("insertions", terms, mode))
+        rows: list[JSON] = []
+        if "session" in complete:
+            eids = await self._eid_texts(as_list(complete["session"]), mode, "session")
+            complete["session"] = list(dict.fromkeys(filter(None, eids)))
+        if complete.get("session", True):  # of sessions that nobody knows there are none
+            rows = await (await self._source(mode)).search_insertions(complete)
+        pids = [as_uuid(str(row["id"])) for row in rows]
         return (pids, rows) if details else pids
 
-    async def pid2eid(self, pid: Any, query_type: Mode | None = None) -> Any:
+    @overload
+    async def pid2eid(self, pid: InsertionLike, query_type: Mode | None = None) -> Place: ...
+    @overload
+    async def pid2eid(self, pid: Several[InsertionLike], query_type: Mode | None = None) -> list[Place]: ...
+    async def pid2eid(
+        self, pid: InsertionLike | Several[InsertionLike], query_type: Mode | None = None
+    ) -> Place | list[Place]:
         """Give ``(eid, name)`` of an insertion: the session's id and the probe's label; (None, None) if unknown.
 
         Of a list, a list of such pairs.
@@ -118,30 +148,104 @@ class Searching(Converting):
         )
         return rebuild(list(pairs))
 
+    @overload
+    async def eid2pid(
+        self,
+        /,
+        eid: SessionLike,
+        query_type: Mode | None = None,
+        details: Literal[False] = False,
+        **filters: object,
+    ) -> Probes: ...
+    @overload
+    async def eid2pid(
+        self,
+        /,
+        eid: SessionLike,
+        query_type: Mode | None = None,
+        *,
+        details: Literal[True],
+        **filters: object,
+    ) -> ProbesDetails: ...
+    @overload
+    async def eid2pid(
+        self, /, eid: SessionLike, query_type: Mode | None = None, details: bool = False, **filters: object
+    ) -> Probes | ProbesDetails: ...
+    @overload
+    async def eid2pid(
+        self,
+        /,
+        eid: Several[SessionLike],
+        query_type: Mode | None = None,
+        details: Literal[False] = False,
+        **filters: object,
+    ) -> list[Probes]: ...
+    @overload
+    async def eid2pid(
+        self,
+        /,
+        eid: Several[SessionLike],
+        query_type: Mode | None = None,
+        *,
+        details: Literal[True],
+        **filters: object,
+    ) -> list[ProbesDetails]: ...
+    @overload
+    async def eid2pid(
+        self,
+        /,
+        eid: Several[SessionLike],
+        query_type: Mode | None = None,
+        details: bool = False,
+        **filters: object,
+    ) -> list[Probes | ProbesDetails]: ...
     @one_answer
     async def eid2pid(
-        self, /, eid: Any, query_type: Mode | None = None, details: bool = False, **filters: Any
-    ) -> Any:
+        self,
+        /,
+        eid: SessionLike | Several[SessionLike],
+        query_type: Mode | None = None,
+        details: bool = False,
+        **filters: object,
+    ) -> object:
         """Give ``(pids, names)`` of a session's insertions, sorted by name, or with `details` also their records.
 
-        A session without insertions gives None in their place. `filters` are terms of `search_insertions`.
-        Of a list of sessions, a list of such tuples.
+        A session without insertions, or one that is not known, gives None in their place. `filters` are terms of
+        `search_insertions`. Of a list of sessions, a list of such tuples.
         """
         values, rebuild = ids.flatten(eid)
-        eids = await self.to_eid(values, query_type=query_type)
-        known = list(dict.fromkeys(str(one) for one in eids if one))
-        if filters:
-            found = await self.search_insertions(True, query_type, **{**filters, "session": known})
-            rows = cast("list[dict[str, Any]]", found[1])
-        else:
+        eids = await self._eid_texts(values, query_type)
+        known = list(dict.fromkeys(filter(None, eids)))
+        rows: list[JSON] = []
+        if known and filters:
+            _, rows = await self.search_insertions(True, query_type, **{**filters, "session": known})
+        elif known:
             rows = await (await self._source(query_type)).insertions_of(known)
-        of_session: dict[str, list[dict[str, Any]]] = {}
+        of_session: dict[str | None, list[JSON]] = {}
         for row in sorted(rows, key=lambda row: row["name"] or ""):
             of_session.setdefault(str(row["session"]), []).append(row)
-        return rebuild([_insertions(of_session.get(str(one), []), details) for one in eids])
+        return rebuild([_insertions(of_session.get(one, []), details) for one in eids])
 
+    @overload
+    async def get_details(
+        self, eid: SessionLike, full: Literal[False] = False, query_type: Mode | None = None
+    ) -> JSON: ...
+    @overload
+    async def get_details(
+        self, eid: SessionLike, full: bool, query_type: Mode | None = None
+    ) -> JSON | pl.DataFrame: ...
+    @overload
+    async def get_details(
+        self, eid: Several[SessionLike], full: Literal[False] = False, query_type: Mode | None = None
+    ) -> list[JSON]: ...
+    @overload
+    async def get_details(
+        self, eid: Several[SessionLike], full: bool, query_type: Mode | None = None
+    ) -> list[JSON | pl.DataFrame]: ...
     @one_answer
-    async def get_details(self, eid: Any, full: bool = False, query_type: Mode | None = None) -> Any:
+    async def get_details(
+        self, eid: SessionLike | Several[SessionLike], full: bool = False, query_type: Mode | None = None
+    ) -> object:
         """Give what is known of a session, as a dictionary; of a list, a list of them.
 
         From the server: subject, start_time, number, lab, projects (joined by commas), url, task_protocol, local_path,
@@ -185,49 +289,69 @@ class Searching(Converting):
         """Give the names of all subjects, sorted: of the whole database remotely, of those with sessions from tables."""
         return await (await self._source(query_type)).subjects()
 
-    async def describe_dataset(self, dataset_type: str | UUID | None = None) -> Any:
+    @overload
+    async def describe_dataset(self, dataset_type: None = None) -> list[JSON]: ...
+    @overload
+    async def describe_dataset(self, dataset_type: str | UUID) -> JSON: ...
+    async def describe_dataset(self, dataset_type: str | UUID | None = None) -> JSON | list[JSON]:
         """Give the database's record of a dataset type, named itself or by a file name or dataset id that is of it.
 
         Its `description` says what such files hold. Without argument, the list of all dataset types.
         """
         self._needs_database("describe_dataset")
         if dataset_type is None:
-            return await self.alyx.rest("dataset-types", "list")
-        if isinstance(dataset_type, str) and "/" not in dataset_type and not _looks_like_id(dataset_type):
+            types: list[JSON] = await self.alyx.rest("dataset-types", "list")
+            return types
+        name, did = _dataset_name(dataset_type, "dataset_type")
+        record: JSON
+        if did is None and "/" not in str(dataset_type):
             try:
-                return await self.alyx.rest("dataset-types", "read", id=dataset_type)
+                record = await self.alyx.rest("dataset-types", "read", id=name)
             except NotFound:
                 pass
-        return await self.alyx.rest("dataset-types", "read", id=await self.dataset2type(dataset_type))
+            else:
+                return record
+        record = await self.alyx.rest("dataset-types", "read", id=await self.dataset2type(dataset_type))
+        return record
 
-    async def dataset2type(self, dset: Any) -> Any:
+    @overload
+    async def dataset2type(self, dset: str | UUID) -> str: ...
+    @overload
+    async def dataset2type(self, dset: Several[str | UUID]) -> list[str]: ...
+    async def dataset2type(self, dset: str | UUID | Several[str | UUID]) -> str | list[str]:
         """Give the name of the dataset type that a dataset, given by id or file name, is of; of a list, a list.
 
         Raises ALFObjectNotFound for a dataset that the database does not know.
         """
         self._needs_database("dataset2type")
         values, rebuild = ids.flatten(dset)
-        types = []
-        for value in values:
-            if isinstance(value, UUID) or _looks_like_id(str(value)):
-                rows = await self.alyx.rest("datasets", "list", id=str(ids.as_uuid(value, "dset")))
-            else:
-                rows = (await self.alyx.page("datasets", 1, 0, name=str(value).rpartition("/")[2])).rows
-            if not rows:
+        names = [_dataset_name(value, "dset") for value in values]
+        found: dict[str, str] = {}
+        rows = await self._remote().dataset_records(list(dict.fromkeys(did for _, did in names if did)))
+        found |= {row["url"][-36:]: row["dataset_type"] for row in rows}
+        rows = await self._remote().datasets_named(dict.fromkeys(name for name, did in names if not did))
+        found |= {row["name"]: row["dataset_type"] for row in rows}
+        for value, (name, did) in zip(values, names, strict=True):
+            if (did or name) not in found:
                 raise ALFObjectNotFound(f"the database has no dataset {value!r}", dataset=value)
-            types.append(rows[0]["dataset_type"])
-        return rebuild(types)
+        return rebuild([found[did or name] for name, did in names])
 
-    async def describe_revision(self, revision: str, full: bool = False) -> Any:
+    @overload
+    async def describe_revision(self, revision: str, full: Literal[False] = False) -> str: ...
+    @overload
+    async def describe_revision(self, revision: str, full: Literal[True]) -> JSON: ...
+    @overload
+    async def describe_revision(self, revision: str, full: bool) -> str | JSON: ...
+    async def describe_revision(self, revision: str, full: bool = False) -> str | JSON:
         """Give the description of a revision, or with `full` its whole record. Raises ALFObjectNotFound if there is none."""
         self._needs_database("describe_revision")
         if not isinstance(revision, str) or not revision.strip("#"):
             raise InputError.of("revision", revision, "a revision's name, such as '2024-05-06'")
         try:
-            record = await self.alyx.rest("revisions", "read", id=revision.strip("#"))
+            record: JSON = await self.alyx.rest("revisions", "read", id=revision.strip("#"))
         except NotFound:
             raise ALFObjectNotFound(f"the database has no revision {revision!r}", revision=revision) from None
-        return record if full else record["description"]
+        return record if full else str(record["description"])
 
     def _needs_database(self, method: str) -> None:
         if self.mode == "local" or self.offline:
@@ -236,12 +360,16 @@ class Searching(Converting):
             )
 
 
-def _looks_like_id(text: str) -> bool:
+def _dataset_name(value: object, argument: str) -> tuple[str, str | None]:
+    """Give a file's name, and the dataset's id if that is what names it."""
+    if isinstance(value, UUID):
+        return "", str(value)
+    if not isinstance(value, str) or not value.rpartition("/")[2]:
+        raise InputError.of(argument, value, "a dataset's id or file name, such as 'spikes.times.npy'")
     try:
-        ids.as_uuid(text)
+        return "", str(ids.as_uuid(value))
     except InputError:
-        return False
-    return True
+        return value.rpartition("/")[2], None
 
 
 def _insertions(rows: list[dict[str, Any]], details: bool) -> tuple[Any, ...]:

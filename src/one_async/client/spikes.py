@@ -18,7 +18,7 @@ from .many import Many, OnError, _all_of, _check_on_error, _concatenated, _error
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..types import Mode
+    from ..types import InsertionLike, Mode, Several
 
 #: Where sorters leave their results below ``alf/<probe>``, best first; empty is the probe's own folder.
 SORTERS = ("iblsorter", "pykilosort", "kilosort2.5", "ks2_matlab", "")
@@ -43,7 +43,7 @@ class SpikeLoading(Many):
     @one_answer
     async def load_spike_sorting(
         self,
-        pids: Any,
+        pids: InsertionLike | Several[InsertionLike],
         revision: str | None = None,
         query_type: Mode | None = None,
         *,
@@ -63,8 +63,7 @@ class SpikeLoading(Many):
         region for a channel, atlas_id, acronym and coordinates are null.
         """
         _check_on_error(on_error)
-        values = list(pids) if ids.is_many(pids) else [pids]
-        known = [str(ids.as_uuid(value, "pids")) for value in values]
+        known = [str(ids.as_uuid(value, "pids")) for value in ids.as_many(pids)]
         places = await self.pid2eid(known, query_type)
         acronyms = await self._acronyms(query_type)
         parts: dict[int, tuple[pl.DataFrame, pl.DataFrame]] = {}
@@ -75,7 +74,7 @@ class SpikeLoading(Many):
             eid, name = places[index]
             async with limiter:
                 try:
-                    if eid is None:
+                    if eid is None or name is None:
                         raise ALFObjectNotFound(f"no insertion has the id {known[index]}", pid=known[index])
                     parts[index] = await self._sorting(
                         known[index], str(eid), name, revision, query_type, spikes, acronyms

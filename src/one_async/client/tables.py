@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from ..errors import TablesNotFound
+from ..errors import ConfigurationError, OneError, TablesError, TablesNotFound
 from .core import Core
 
 if TYPE_CHECKING:
@@ -67,9 +68,12 @@ class TableMethods(Core):
     async def save_cache(self, save_dir: str | Path | None = None, clobber: bool = False) -> Path:
         """Save the tables with what queries have added to them; gives the folder.
 
-        Rows that another process saved meanwhile are kept, unless `clobber` says to replace the files.
+        Rows that another process saved meanwhile are kept, unless `clobber` says to replace the files. Raises
+        ConfigurationError where nothing can be written, TablesError if another process writes for very long.
         """
-        return await self._tables.save(Path(save_dir) if save_dir else None, clobber=clobber)
+        folder = Path(save_dir) if save_dir else None
+        with _writing(folder or self.tables_dir):
+            return await self._tables.save(folder, clobber=clobber)
 
     async def save_loaded_ids(
         self, sessions_only: bool = False, clear_list: bool = True
@@ -79,7 +83,8 @@ class TableMethods(Core):
         Returns the ids and the file, a CSV file of one column in `tables_dir`; warns, and gives none, if nothing was recorded.
         `clear_list` forgets them then.
         """
-        return await self._tables.save_loaded_ids(sessions_only=sessions_only, clear_list=clear_list)
+        with _writing(self.tables_dir):
+            return await self._tables.save_loaded_ids(sessions_only=sessions_only, clear_list=clear_list)
 
     async def sessions(self) -> pl.LazyFrame:
         """Give the sessions table: eid, lab, subject, date, number, task_protocol, projects (joined by commas)."""
@@ -103,6 +108,23 @@ class TableMethods(Core):
         """
         catalogue = await self._catalogue()
         return await anyio.to_thread.run_sync(catalogue.sql, query)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say which folder cannot be written to, and what to do about it."""
+    try:
+        yield
+    except OneError:
+        raise
+    except TimeoutError:
+        raise TablesError(f"another process is writing the tables of {folder}", path=str(folder)) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"nothing can be written to {folder} ({error.strerror or error}); give another folder: save_dir= here, "
+            "tables_dir= of the constructor, or ONE_TABLES_DIR",
+            path=str(folder),
+        ) from error
 
 
 class CacheTwin(Mapping[str, Any]):

@@ -25,7 +25,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LEASE", "Claim", "Claimant", "claim", "claim_folder", "sweep", "try_claim"]
+__all__ = [
+    "LEASE",
+    "Claim",
+    "Claimant",
+    "claim",
+    "claim_folder",
+    "is_dead",
+    "owner_of",
+    "sweep",
+    "try_claim",
+]
 
 #: Seconds of silence after which a claim may be taken over from an owner of which nothing else is known.
 LEASE = 60.0
@@ -188,8 +198,13 @@ class Claimant:
 def _sign(folder: Path) -> str:
     token = uuid.uuid4().hex
     with (folder / _OWNER).open("x") as file:
-        file.write(f"{token} {_machine()} {os.getpid()} {_started(os.getpid())}")
+        file.write(owner_of(token))
     return token
+
+
+def owner_of(token: str) -> str:
+    """Name this process as the owner of a claim, in a way that `is_dead` understands."""
+    return f"{token} {_machine()} {os.getpid()} {_started(os.getpid())}"
 
 
 @contextlib.contextmanager
@@ -232,7 +247,7 @@ def _take_away(folder: Path, lease: float) -> bool:
         return True
     # abs: a claim that seems to come from the future was made by a clock that is wrong, and must end too.
     silent = abs(time.time() - seen) > (lease if owner else min(lease, _NAMELESS))
-    if not silent and not (owner and _is_dead(owner)):
+    if not silent and not (owner and is_dead(owner)):
         return False
     away = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
     try:
@@ -261,7 +276,7 @@ def _read_owner(folder: Path) -> str | None:
         os.close(number)
 
 
-def _is_dead(owner: str) -> bool:
+def is_dead(owner: str) -> bool:
     """Tell whether the owner ran on this machine and no longer does; False if that cannot be known."""
     try:
         _, machine, pid, started = owner.split(" ")

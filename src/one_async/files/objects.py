@@ -71,15 +71,15 @@ class ALFObject(dict[str, Any]):
         """Copy; ``deep`` copies the arrays too."""
         return copy.deepcopy(self) if deep else ALFObject(self)
 
-    def append(self, other: Mapping[str, Any], inplace: bool = False) -> ALFObject:
+    def append(self, b: Mapping[str, Any], inplace: bool = False) -> ALFObject:
         """Put the rows of another object with the same keys after these, in a new object or ``inplace``.
 
         Raises InputError if the keys differ (an empty object goes with any); warns if the rows then do not
         agree.
         """
-        if self and other and self.keys() != other.keys():
-            raise InputError.of("other", sorted(other), f"data with keys {sorted(self)}")
-        joined = {key: _joined(key, self[key], other[key]) if other else self[key] for key in self} or other
+        if self and b and self.keys() != b.keys():
+            raise InputError.of("b", sorted(b), f"data with keys {sorted(self)}")
+        joined = {key: _joined(key, self[key], b[key]) if b else self[key] for key in self} or b
         target = self if inplace else ALFObject()
         target.update(joined if inplace else copy.deepcopy(dict(joined)))
         _warn_of_rows(target, "the joined object")

@@ -10,6 +10,8 @@ from .places import Folder, Place
 from .plan import Job, jobs_of
 
 WORK = ".harvest"
+#: Written into each state; one of another version is not gone on with.
+VERSION = 2
 
 
 @dataclass
@@ -23,14 +25,19 @@ class Checkpoint:
     size: int = 0
     done: set[Job] = field(default_factory=set)
     vanished: list[int] = field(default_factory=list)
-    publishing: dict[str, Any] | None = None
-    finished: dict[str, Any] | None = None  # the report, until the other endpoints are finished, too
+    publishing: dict[str, Any] | None = None  # what is to be put where readers look, once all is read
+    finished: dict[str, Any] | None = None  # the report, until it is written beside the data
     resumed: bool = False
 
     @property
     def folder(self) -> str:
         """Where parts lie until the endpoint is finished."""
         return f"{WORK}/{self.endpoint}"
+
+    @property
+    def older(self) -> str:
+        """Where parts of an earlier harvest lie, without the rows that a merge replaces."""
+        return f"{self.folder}/older"
 
     @property
     def name(self) -> str:
@@ -41,27 +48,27 @@ class Checkpoint:
         """Name the written parts, in order."""
         return [name for name in self.place.names(self.folder) if name.endswith(".parquet")]
 
-    def open(self, resume: bool) -> None:
-        """Go on where an earlier run of the same question stopped, or begin afresh."""
+    def load(self) -> bool:
+        """Read the state that is there, of whichever question; False if there is none."""
         if isinstance(self.place, Folder):
             self.place.sweep(self.folder)
-        stored = self.place.get(self.name) if resume else None
+        stored = self.place.get(self.name)
         try:
             state = json.loads(stored) if stored else {}
         except ValueError:
             state = {}
-        if state.get("signature") == self.signature:
-            self.count, self.size = state["count"], state["size"]
-            self.done = jobs_of(state["done"])
-            self.vanished = [int(id) for id in state["vanished"]]
-            self.publishing, self.finished = state["publishing"], state["finished"]
-            self.resumed = True
-            return
-        self.clear()
+        if state.get("version") != VERSION:
+            return False
+        self.signature, self.count, self.size = state["signature"], state["count"], state["size"]
+        self.done = jobs_of(state["done"])
+        self.vanished = [int(id) for id in state["vanished"]]
+        self.publishing, self.finished = state["publishing"], state["finished"]
+        return True
 
     def save(self) -> None:
         """Write the state."""
         state = {
+            "version": VERSION,
             "signature": self.signature,
             "count": self.count,
             "size": self.size,
@@ -76,11 +83,13 @@ class Checkpoint:
         """Remember that all is done, and forget how."""
         self.done, self.vanished, self.publishing, self.finished = set(), [], None, report
         self.save()
-        for name in self.parts():
-            self.place.delete(name)
+        self._delete_parts()
 
     def clear(self) -> None:
-        """Forget all of it; the state last, so that a kill in between leaves nothing that is believed."""
+        """Forget all of it; the state first, so that a kill in between leaves nothing that is believed."""
         self.place.delete(self.name)
-        for name in self.parts():
+        self._delete_parts()
+
+    def _delete_parts(self) -> None:
+        for name in (*self.parts(), *self.place.names(self.older)):
             self.place.delete(name)

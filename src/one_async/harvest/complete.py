@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,17 +11,23 @@ import anyio
 import anyio.to_thread
 
 from one_async.alyx.paging import REPAIRS, together
-from one_async.errors import LoginError, OneError, ServerError, StatusError
+from one_async.errors import LoginError, OneError, ServerError, ServerUnreachable, StatusError
 
-from .fetch import Page
+from .fetch import FEWEST, Page, too_long
 from .held import Held, key_expression, numbers
-from .plan import AIM, PAGE, Job, Plan, pages, ranges, split
+from .plan import AIM, PAGE, Job, Plan, pages, ranges
 from .report import EndpointReport
-from .sweep import FEW, MOMENT, PROBES, Sweep
+from .sweep import Sweep
 
 if TYPE_CHECKING:
     import polars as pl
 
+#: Lists of up to so many rows are always compared id by id at the end; of up to so many if there was time for changes.
+FEW, MANY = 16 * AIM, 100 * AIM
+#: Of longer ones, so many ranges of ids are counted, or one for each EACH questions if that is more.
+GROUPS, EACH = 64, 8
+#: Seconds in which a list is read as if at one moment: what came or went meanwhile might have done so just after.
+MOMENT = 1.0
 #: Sweeps after the first; a database that changes faster than it can be read is reported as such.
 PASSES = 4
 #: Readings that find nothing new, after which other page sizes are no longer tried.
@@ -33,6 +40,13 @@ class Reader(Sweep):
 
     async def run(self) -> bool:
         """Read everything, and say in the report what was had and what not; False if it is worth going on later."""
+        try:
+            return await self._run()
+        finally:
+            report, costs = self.report, self.costs
+            report.requests, report.retries, report.throttled = costs.requests, costs.retries, costs.throttled
+
+    async def _run(self) -> bool:
         checkpoint = self.writer.checkpoint
         if checkpoint is not None:
             self.gone = set(checkpoint.vanished)
@@ -57,16 +71,31 @@ class Reader(Sweep):
         had: dict[Job, Page] = {}
         resumed = self.writer.checkpoint is not None and self.writer.checkpoint.resumed
 
-        async def get(job: Job) -> None:
-            try:
-                had[job] = await self._page(job, check=job == self.plan.whole)
-            except StatusError:
-                if job == self.plan.whole:  # the others are asked for again in their turn
-                    raise
+        async def first() -> None:
+            job = self.plan.whole
+            had[job] = await self._first(job)
 
-        jobs = [self.plan.whole, *(() if resumed else self.plan.ahead)]
-        await together(get, [(job,) for job in jobs])
+        async def ahead(job: Job) -> None:
+            with suppress(StatusError, ServerUnreachable):  # asked for again in its turn
+                had[job] = await self._page(job)
+
+        jobs = () if resumed else self.plan.ahead
+        await together(lambda ask, *of: ask(*of), [(first,), *((ahead, job) for job in jobs)])
         return had
+
+    async def _first(self, whole: Job) -> Page:
+        """Ask for the first page, or for as much of it as the server gives."""
+        while True:
+            asked = self.costs.size
+            try:
+                params = self.plan.params(whole, asked)
+                return await self.server.page(
+                    self.plan.endpoint, params, self.plan.columns, self.costs, check=True
+                )
+            except ServerError as error:
+                if not too_long(error) or asked <= FEWEST:
+                    raise
+                self.costs.lower(asked)
 
     async def _begin(self, count: int) -> None:
         """Drop what a checkpoint says about pages if the list has changed since: they begin elsewhere now."""
@@ -106,6 +135,7 @@ class Reader(Sweep):
             self.report.counted = counted
             if alone and not self.report.resumed and self.total is None:
                 self.report.complete = True  # one page is one query: it says all there is
+                self.report.compared = "one moment"
                 return
             if self.total is not None:
                 self.report.counted = await self._count(self.total)
@@ -126,38 +156,46 @@ class Reader(Sweep):
         if held != self.report.counted or len(self.counts) > 1 or self.moved:
             return False
         if self.plan.ids is None:
+            self.report.compared = "counts"
             return True
-        # One row may have gone and another come, which no count of all rows shows.
-        if self.total is not None or self.report.resumed:
-            return await self._probe(self.total or self.plan, held)
+        # Pages that share a row and ranges of ids lose none that was there throughout. What is left to notice is a row
+        # that went after it was read and another that came behind the reading, which no count of all rows shows.
+        later = self.total is not None or self.report.resumed
         if held <= FEW:
             return False
-        if self._seconds > MOMENT:
-            await together(lambda look: look(), [(look,) for look in self._looks(PROBES)])
-        return not self.moved
+        if not later and self._seconds <= MOMENT:
+            self.report.compared = "one moment"
+            return True
+        if held <= MANY:
+            return False
+        questions = -(-held // AIM)
+        self.report.compared = "counts"
+        return await self._counts_agree(
+            self.total or self.plan, questions if later else max(GROUPS, questions // EACH)
+        )
 
     async def _held(self) -> int:
         if self.total is None:
             return self.writer.distinct - len(self.gone)
         return len(await anyio.to_thread.run_sync(self.writer.held, self.gone))
 
-    async def _probe(self, plan: Plan, held: int) -> bool:
-        """Compare the counts of some ranges of ids."""
+    async def _counts_agree(self, plan: Plan, number: int) -> bool:
+        """Compare the counts of so many ranges of ids with what is held of them."""
         ids = await anyio.to_thread.run_sync(self.writer.held, self.gone)
-        number = min(max(PROBES, held // (PROBES * AIM)), held // AIM + 1)
         agree = True
 
-        async def probe(job: Job) -> None:
+        async def one(job: Job) -> None:
             nonlocal agree
             count = await self._count(plan, job)
             agree &= count == ids.count(job)
 
-        await together(probe, [(job,) for job in ids.ranges(-(-len(ids) // number) or 1)])
+        await together(one, [(job,) for job in ids.ranges(-(-len(ids) // number))])
         return agree
 
     async def _reconcile(self) -> None:
         """Read all ranges anew, note what came and went, until a sweep finds nothing of either."""
         plan = self.total or self.plan
+        self.report.compared = "ids"
         self.report.method += ", compared by ranges of ids"
         for _ in range(PASSES):
             before = self.report.counted
@@ -172,6 +210,7 @@ class Reader(Sweep):
                 self.report.complete = True
                 return
         held = await self._held()
+        self.report.compared = "counts"  # the ids changed again while they were compared
         self.report.complete = held == self.report.counted
         if not self.report.complete:
             self.failures.append(
@@ -183,10 +222,16 @@ class Reader(Sweep):
         queue = deque(ids.ranges())
 
         async def one(job: Job) -> None:
-            params = plan.params(job)
-            page = await self.server.page(plan.endpoint, params, plan.columns, self.costs)
+            asked = self._limit(job)
+            try:
+                page = await self.server.page(
+                    plan.endpoint, plan.params(job, asked), plan.columns, self.costs
+                )
+            except ServerError as error:
+                queue.extend(self._again(job, asked, error))
+                return
             if not page.last and job.high - job.low > 1:
-                queue.extend(split(job, page.count, numbers(plan, page.rows)))
+                queue.extend(self._split(job, page))
                 return
             here = set(numbers(plan, page.rows))
             known = ids.between(job)
@@ -200,13 +245,7 @@ class Reader(Sweep):
 
         async def work() -> None:
             while queue and not self.failures:
-                job = queue.popleft()
-                try:
-                    await one(job)
-                except LoginError:
-                    raise
-                except ServerError as error:
-                    self._failed(self._name(job), error)
+                await one(queue.popleft())
 
         await together(work, [() for _ in range(min(self.server.concurrency.most, max(1, len(queue))))])
         await self._save()
@@ -224,6 +263,7 @@ class Reader(Sweep):
             known = self.writer.distinct
             count = await self._count()
             self.counts = {count}
+            self.report.compared = "counts"
             await self.sweep(pages(count, size), again=True)
             await anyio.to_thread.run_sync(self.writer.close)
             if self.failures:
@@ -259,13 +299,12 @@ class Reader(Sweep):
         return frame
 
     async def _conclude(self) -> None:
-        report, costs = self.report, self.costs
-        report.requests, report.retries, report.throttled = costs.requests, costs.retries, costs.throttled
+        report = self.report
         report.written = self.writer.written
         report.vanished = len(self.gone)
         report.distinct = await self._held()
         report.missing = list(self.failures)
-        notes = costs.notes
+        notes = self.costs.notes
         report.notes += [
             f"{name}: {count} values do not fit the column and are null"
             for name, count in notes.unfit.items()

@@ -13,7 +13,7 @@ from one_async.alyx.answers import check_status
 from one_async.alyx.frame import Columns, Notes, page_frame
 from one_async.alyx.lean import Lean, Reply
 from one_async.alyx.retrying import backoff
-from one_async.errors import AnswerError, ServerUnreachable, StatusError
+from one_async.errors import AnswerError, ServerError, ServerUnreachable, StatusError
 
 from .adapt import Concurrency, Pace
 from .plan import PAGE
@@ -29,8 +29,19 @@ REFUSALS = 40
 DECODERS = 2
 #: Bytes that are decoded in a millisecond or two: in a thread they would wait longer for the interpreter's lock.
 SMALL = 512 * 1024
-#: Seconds and bytes that a page may take before smaller ones are asked for.
-SLOW, LARGE = 20.0, 24 * 1024**2
+#: Seconds and bytes that a page may take before smaller ones are asked for, and the fewest rows that are.
+SLOW, LARGE, FEWEST = 20.0, 24 * 1024**2, 100
+#: What proxies say of a server that takes too long.
+SLOWNESS = (502, 504)
+#: Times that a page which the server cannot make in time is tried before a smaller one is.
+TOO_LONG = 2
+
+
+def too_long(error: ServerError) -> bool:
+    """Say whether an error may mean that the server could not make so large a page in time."""
+    if isinstance(error, StatusError):
+        return error.status in SLOWNESS
+    return isinstance(error, ServerUnreachable) and bool(getattr(error, "slow", False))
 
 
 @dataclass
@@ -42,6 +53,10 @@ class Costs:
     throttled: int = 0
     size: int = PAGE  # rows asked for at once, chosen by what pages cost
     notes: Notes = field(default_factory=Notes)
+
+    def lower(self, rows: int) -> None:
+        """Ask for half as many rows as were too many."""
+        self.size = max(FEWEST, min(self.size, rows // 2))
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,10 @@ class Server:
     async def page(
         self, endpoint: str, params: Mapping[str, str], columns: Columns, costs: Costs, *, check: bool = False
     ) -> Page:
-        """Give one page. Raises ServerUnreachable, StatusError, AnswerError after all attempts; LoginError at once."""
+        """Give one page. Raises ServerUnreachable, StatusError, AnswerError after all attempts; LoginError at once.
+
+        A page that the server cannot make in time (see `too_long`) is given up early where a smaller one can be asked for.
+        """
         for attempt in range(1, ATTEMPTS + 1):
             reply = await self._asked(endpoint, params, costs)
             rows = int(params.get("limit", PAGE))
@@ -83,7 +101,7 @@ class Server:
                 await anyio.sleep(backoff(attempt))
                 continue
             if rows > 1 and (reply.seconds > SLOW or len(reply.content) > LARGE):
-                costs.size = max(100, min(costs.size, rows // 2))
+                costs.lower(rows)
             return page
         raise AssertionError("unreachable")
 
@@ -101,15 +119,16 @@ class Server:
 
     async def _asked(self, endpoint: str, params: Mapping[str, str], costs: Costs) -> Reply:
         tried = refused = 0
+        patience = TOO_LONG if int(params.get("limit", PAGE)) > FEWEST else ATTEMPTS
         while True:
             mark = await self._enter()
             costs.requests += 1
             try:
                 reply = await self._lean.get(endpoint, params)
-            except ServerUnreachable:
+            except ServerUnreachable as error:
                 self.concurrency.bad()
                 tried += 1
-                if tried >= ATTEMPTS:
+                if tried >= (patience if too_long(error) else ATTEMPTS):
                     raise
                 wait = backoff(tried)
             else:
@@ -126,7 +145,8 @@ class Server:
                     wait = max(backoff(tried), reply.wait or 0.0)
                 else:
                     wait = -1.0
-                if wait < 0 or tried >= ATTEMPTS or refused >= REFUSALS:
+                most = patience if reply.status in SLOWNESS else ATTEMPTS
+                if wait < 0 or tried >= most or refused >= REFUSALS:
                     check_status("GET", reply.url, reply.status, reply.content)
                     raise StatusError(f"GET {endpoint}: {reply.status}", url=reply.url, status=reply.status)
             finally:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from one_async.errors import ConfigurationError, InputError, TransferError
+from one_async.errors import ConfigurationError, FileDamaged, InputError, TransferError
+from one_async.files.claim import try_claim
+
+from .lease import BucketLease, Lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import polars as pl
+
+TO = "a folder that can be written to, an address such as s3://bucket/prefix, or None for memory"
+
 
 class Place(Protocol):
-    """Named bytes; names are relative, with slashes."""
+    """Named bytes; names are relative, with slashes. What goes wrong is a TransferError."""
 
     options: dict[str, str] | None
     """What Polars needs to read here beside an address."""
@@ -38,51 +47,70 @@ class Place(Protocol):
     def address(self, name: str) -> str:
         """Give the address of a file or folder as Polars takes it."""
 
+    def try_claim(self, name: str) -> Lease | None:
+        """Claim a name for one writer; None while another holds it."""
+
 
 class Folder:
-    """A folder of this machine, or one that machines share."""
+    """A folder of this machine, or one that machines share; it is made if it is not there."""
 
     options: dict[str, str] | None = None
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError.of("to", str(root), f"{TO} ({error.strerror or error})") from error
 
     def names(self, folder: str) -> list[str]:
         where = self._root / folder
-        if not where.is_dir():
-            return []
-        return sorted(
-            f"{folder}/{file.name}" for file in where.iterdir() if file.is_file() and file.suffix != ".tmp"
-        )
+        with self._said(folder):
+            if not where.is_dir():
+                return []
+            return sorted(
+                f"{folder}/{file.name}"
+                for file in where.iterdir()
+                if file.is_file() and file.suffix != ".tmp"
+            )
 
     def get(self, name: str) -> bytes | None:
-        try:
-            return (self._root / name).read_bytes()
-        except FileNotFoundError:
-            return None
+        with self._said(name):
+            try:
+                return (self._root / name).read_bytes()
+            except FileNotFoundError:
+                return None
 
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
         target = self._root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            with part.open("wb") as file:
-                file.write(content)
-                if sure:
-                    file.flush()
-                    os.fsync(file.fileno())
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        with self._said(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with part.open("wb") as file:
+                    file.write(content)
+                    if sure:
+                        file.flush()
+                        os.fsync(file.fileno())
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
 
     def move(self, name: str, to: str) -> None:
         target = self._root / to
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (self._root / name).replace(target)
+        with self._said(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (self._root / name).replace(target)
+        self._tidy(self._root / name)
 
     def delete(self, name: str) -> None:
         path = self._root / name
-        path.unlink(missing_ok=True)
+        with self._said(name):
+            path.unlink(missing_ok=True)
+        self._tidy(path)
+
+    def _tidy(self, path: Path) -> None:
+        """Remove the folders that a file has left empty."""
         for folder in path.parents:
             if folder == self._root:
                 break
@@ -94,11 +122,23 @@ class Folder:
     def address(self, name: str) -> str:
         return str(self._root / name)
 
+    def try_claim(self, name: str) -> Lease | None:
+        with self._said(name):
+            return try_claim(self._root / name)
+
     def sweep(self, folder: str) -> None:
         """Remove what a killed process left half-written."""
         where = self._root / folder
         for file in where.glob("*.tmp") if where.is_dir() else ():
             file.unlink(missing_ok=True)
+
+    @contextmanager
+    def _said(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            text = f"{self.address(name)}: {error.strerror or error}"
+            raise TransferError(text, path=self.address(name)) from error
 
 
 class Bucket:
@@ -116,7 +156,14 @@ class Bucket:
         plain = {"allow_http": True} if (self.options or {}).get("aws_allow_http") == "true" else {}
         config = {k: v for k, v in (self.options or {}).items() if k != "aws_allow_http"}
         make: Any = from_url  # its overloads want literal names of options
-        self._store: Any = make(self._url, config=config, client_options=plain or None)
+        try:
+            self._store: Any = make(self._url, config=config, client_options=plain or None)
+        except obstore.exceptions.UnknownConfigurationKeyError as error:
+            accepted = f"options of the object store ({_first_line(error)})"
+            raise InputError.of("storage_options", sorted(options or {}), accepted) from error
+        except (obstore.exceptions.BaseError, ValueError, TypeError) as error:
+            raise InputError.of("to", url, f"{TO} ({_first_line(error)})") from error
+        self._leases: dict[str, BucketLease] = {}
 
     def names(self, folder: str) -> list[str]:
         with self._said(folder):
@@ -124,15 +171,32 @@ class Bucket:
         return sorted(str(entry["path"]) for entry in listed["objects"])
 
     def get(self, name: str) -> bytes | None:
+        found = self.look(name)
+        return None if found is None else found[0]
+
+    def look(self, name: str) -> tuple[bytes, str] | None:
+        """Read an object and the tag of its version; None if it is not there."""
         with self._said(name):
             try:
-                return bytes(self._obstore.get(self._store, name).bytes())
+                found = self._obstore.get(self._store, name)
+                return bytes(found.bytes()), str(found.meta["e_tag"])
             except (FileNotFoundError, self._obstore.exceptions.NotFoundError):
                 return None
 
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
         with self._said(name):
             self._obstore.put(self._store, name, content)
+
+    def put_if(self, name: str, content: bytes, tag: str | None) -> bool:
+        """Write an object only over the version with this tag (None: only if there is none); False if it is another."""
+        errors = self._obstore.exceptions
+        with self._said(name):
+            try:
+                mode = "create" if tag is None else {"e_tag": tag}
+                self._obstore.put(self._store, name, content, mode=mode)
+            except (errors.AlreadyExistsError, errors.PreconditionError, errors.NotFoundError):
+                return False
+            return True
 
     def move(self, name: str, to: str) -> None:
         with self._said(name):
@@ -147,6 +211,12 @@ class Bucket:
     def address(self, name: str) -> str:
         return f"{self._url}/{name}"
 
+    def try_claim(self, name: str) -> Lease | None:
+        lease = self._leases.setdefault(name, BucketLease(self, name))
+        if not lease.take():
+            return None
+        return self._leases.pop(name)
+
     @contextmanager
     def _said(self, name: str) -> Iterator[None]:
         """Turn what an object store complains of into an error of ours; a missing object is not one."""
@@ -157,8 +227,12 @@ class Bucket:
                 f"{self.address(name)}: there is no such bucket", url=self.address(name)
             ) from None
         except (self._obstore.exceptions.BaseError, OSError) as error:
-            text = f"{self.address(name)}: {str(error).partition(chr(10))[0]}"
+            text = f"{self.address(name)}: {_first_line(error)}"
             raise TransferError(text, url=self.address(name)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _from_environment() -> dict[str, str]:
@@ -172,10 +246,23 @@ def _from_environment() -> dict[str, str]:
 
 
 def place_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) -> Place:
-    """Read what ``to`` means: a folder, or an address with ``://``."""
+    """Read what ``to`` means: a folder, or an address with ``://``; InputError for what cannot be one."""
     text = os.fspath(to)
     if not isinstance(text, str) or not text:
-        raise InputError.of("to", to, "a folder, an address such as s3://bucket/prefix, or None for memory")
+        raise InputError.of("to", to, TO)
     if text.startswith("file://"):
         return Folder(Path(text.removeprefix("file://")))
     return Bucket(text, options) if "://" in text else Folder(Path(text).expanduser().absolute())
+
+
+def read(place: Place, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Read a part; FileDamaged if it is gone or no Parquet with these columns."""
+    import polars as pl
+
+    content = place.get(name)
+    try:
+        if content is None:
+            raise FileNotFoundError("it is not there")
+        return pl.read_parquet(io.BytesIO(content), columns=None if columns is None else list(columns))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise FileDamaged(f"{place.address(name)}: {_first_line(error)}", path=place.address(name)) from error

@@ -97,9 +97,10 @@ class Plan:
         """Write an id."""
         return str(UUID(int=number)) if self.ids == "uuid" else str(number)
 
-    def signature(self, since: str | None) -> str:
+    def signature(self, since: str | None, format: str) -> str:
         """Tell what is asked, so that a checkpoint of another question is not gone on with."""
-        return json.dumps([self.endpoint, sorted(self.filters.items()), since, sorted(self.columns.read)])
+        asked = [self.endpoint, sorted(self.filters.items()), since, sorted(self.columns.read), format]
+        return json.dumps(asked)
 
 
 def plan(schema: Schema, endpoint: str, columns: Columns, filters: Mapping[str, str]) -> Plan:
@@ -122,13 +123,19 @@ def with_since(filters: Mapping[str, str], stamp: str, since: str) -> dict[str, 
     return {**filters, "django": ",".join(pairs)}
 
 
-def pages(count: int, size: int) -> list[Job]:
+def pages(count: int, size: int, low: int = 0) -> list[Job]:
     """Cut a list into pages, each of which begins with the last row of the one before.
 
     Where the order is fixed and each pair of neighbours shares that row, no row that was there all the time is missing,
     whatever came and went meanwhile: it lies between two such rows, and the page between them had it.
     """
-    return [Job("page", offset, offset + size) for offset in range(0, max(1, count - 1), max(1, size - 1))]
+    offsets = range(low, max(low + 1, count - 1), max(1, size - 1))
+    return [Job("page", offset, offset + size) for offset in offsets]
+
+
+def smaller(job: Job, size: int) -> list[Job]:
+    """Cut a page into smaller ones, which share a row with their neighbours, too."""
+    return [part._replace(high=min(part.high, job.high)) for part in pages(job.high, size, job.low)]
 
 
 def ranges(count: int, low: int = 0, high: int = TOP, aim: int = AIM) -> list[Job]:
@@ -138,13 +145,13 @@ def ranges(count: int, low: int = 0, high: int = TOP, aim: int = AIM) -> list[Jo
     return [Job("range", a, b) for a, b in pairwise(cuts) if a < b]
 
 
-def split(job: Job, count: int, sample: Sequence[int]) -> list[Job]:
+def split(job: Job, count: int, sample: Sequence[int], aim: int = AIM) -> list[Job]:
     """Cut a range that holds more rows than a page: at even distances and between the ids that were seen of it.
 
     The one suits ids that are spread evenly, the other those that are not, whether the sample is a fair one or, as for
     lists in the order of their ids, the lowest.
     """
-    parts = max(2, -(-count // AIM))
+    parts = max(2, -(-count // aim))
     seen = sorted(id for id in sample if job.low <= id < job.high)
     cuts = {job.low, job.high}
     if seen:

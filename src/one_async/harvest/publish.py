@@ -1,21 +1,34 @@
-"""Parts that are complete take the place of an earlier harvest, or are merged into it. Blocking."""
+"""Parts that are complete take the place of an earlier harvest, or are merged into it. Blocking.
+
+What is to be done is decided by reading alone, and saved, before any file is touched that readers see; doing it may be
+interrupted and done again. So whoever comes next, with whichever question, first finishes what was decided.
+"""
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from one_async.errors import ConfigurationError
+import numpy as np
+
+from one_async.errors import ConfigurationError, FileDamaged, InputError, TransferError
 
 from .checkpoint import Checkpoint
 from .held import key_expression
-from .places import Place
+from .places import Place, read
 from .plan import Plan
-from .report import EndpointReport
-from .write import number_of, parquet
+from .report import REPORT, EndpointReport, HarvestReport
+from .write import Known, number_of, parquet
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
+
+PART = re.compile(r"part-\d+\.parquet")
+#: Gives the ids of an earlier harvest, in frames with the column that tells rows apart.
+Older = Callable[[], Iterable["pl.DataFrame"]]
 
 
 def check_format(format: str) -> None:
@@ -27,113 +40,190 @@ def check_format(format: str) -> None:
             raise ConfigurationError("delta needs deltalake: pip install 'one-async[delta]'") from error
 
 
-def parts_of(place: Place, plan: Plan, format: str) -> list[str]:
-    """Name the parts of an earlier harvest; those of a Delta table are made of it."""
-    names = _parquet_names(place, plan.endpoint)
-    if format == "delta" and names:
-        import polars as pl
-
-        older = f".harvest/{plan.endpoint}/older"
-        table = pl.scan_delta(place.address(plan.endpoint), storage_options=place.options).collect(
-            engine="streaming"
-        )
-        place.put(f"{older}/part-00000.parquet", parquet(table))
-        return [f"{older}/part-00000.parquet"]
-    return names
+# ---- what lies there
 
 
-def publish(place: Place, plan: Plan, checkpoint: Checkpoint, report: EndpointReport, format: str) -> None:
-    """Put the parts where readers look; may be interrupted and called again."""
-    merge = bool(checkpoint.publishing and checkpoint.publishing["merge"])
-    if format == "delta":
-        _into_delta(place, plan, checkpoint, report, merge)
+def parts_of(place: Place, endpoint: str) -> list[str]:
+    """Name the parts of an earlier harvest; other files in the folder are none of ours."""
+    return [name for name in place.names(endpoint) if PART.fullmatch(name.rpartition("/")[2])]
+
+
+def format_of(place: Place, endpoint: str) -> str | None:
+    """Say what lies there: a Delta table, Parquet files, nothing."""
+    if place.names(f"{endpoint}/_delta_log"):
+        return "delta"
+    return "parquet" if parts_of(place, endpoint) else None
+
+
+def older_of(place: Place, plan: Plan, format: str) -> Older | None:
+    """Give what reads the ids of an earlier harvest; None if there is none."""
+    key = plan.columns.key
+    if key is None or format_of(place, plan.endpoint) is None:
+        return None
+
+    def parts() -> Iterator[pl.DataFrame]:
+        for name in parts_of(place, plan.endpoint):
+            yield read(place, name, [key])
+
+    def table() -> Iterator[pl.DataFrame]:
+        with _said(place, plan.endpoint):
+            yield _table(place, plan.endpoint).select(key).collect(engine="streaming")
+
+    return table if format == "delta" else parts
+
+
+def check_there(place: Place, endpoint: str, filters: Mapping[str, str], format: str, *, merge: bool) -> None:
+    """Raise InputError where an earlier harvest lies in another format, or, to merge into it, has other filters."""
+    there = format_of(place, endpoint)
+    if there not in (None, format):
+        raise InputError.of("format", format, f"{there}, as which {place.address(endpoint)} is there already")
+    holds = _filters_of(place, endpoint) if merge and there else None
+    if holds is not None and holds != filters:
+        accepted = f"with since= the filters of the harvest that is there: {holds or 'none'}"
+        raise InputError.of("filters", dict(filters), accepted)
+
+
+def _filters_of(place: Place, endpoint: str) -> dict[str, str] | None:
+    """Give the filters of the rows that lie there; None if nobody knows."""
+    checkpoint = Checkpoint(place, endpoint, "")
+    checkpoint.load()
+    if checkpoint.publishing is not None or checkpoint.finished is not None:
+        stored = checkpoint.finished or (checkpoint.publishing or {})["report"]
+        return EndpointReport.model_validate(stored).holds
+    try:
+        report = HarvestReport.model_validate_json(place.get(REPORT) or b"")
+    except ValueError:
+        return None
+    return report.endpoints[endpoint].holds if endpoint in report.endpoints else None
+
+
+# ---- a harvest that begins, and one that has read all
+
+
+def begin(place: Place, plan: Plan, signature: str, resume: bool) -> Checkpoint:
+    """Finish what an interrupted run was about to publish, then go on where one of the same question stopped, or afresh."""
+    checkpoint = Checkpoint(place, plan.endpoint, signature)
+    there = checkpoint.load()
+    if checkpoint.publishing is not None:
+        publish(place, plan, checkpoint)
+    if there and resume and checkpoint.signature == signature:
+        checkpoint.resumed = True
+        return checkpoint
+    checkpoint.clear()
+    return Checkpoint(place, plan.endpoint, signature)
+
+
+def publish(place: Place, plan: Plan, checkpoint: Checkpoint) -> EndpointReport:
+    """Put the parts where readers look, as was decided; gives the report, which says what was updated."""
+    task = checkpoint.publishing
+    assert task is not None
+    delta = task["format"] == "delta"
+    report = EndpointReport.model_validate(task["report"])
+    if task.get("moves") is None:
+        if report.written and not checkpoint.parts():
+            where = place.address(checkpoint.folder)
+            raise FileDamaged(f"{where}: {report.written:,} rows were written there and are gone", path=where)
+        moves: dict[str, str] = {}
+        replaced: list[str] = []
+        if delta:
+            report.updated = _changed_in_table(place, plan, checkpoint)
+        else:
+            report.updated, moves, replaced = _decide(place, plan, checkpoint)
+        task |= {"moves": moves, "replaced": replaced, "report": report.model_dump(mode="json")}
+        checkpoint.save()
+    if delta:
+        _into_delta(place, plan, checkpoint)
     else:
-        _into_parquet(place, plan, checkpoint, report, merge)
+        _into_parquet(place, checkpoint)
     checkpoint.finish(report.model_dump(mode="json"))
-    for name in place.names(f"{checkpoint.folder}/older"):
+    return report
+
+
+# ---- Parquet
+
+
+def _decide(place: Place, plan: Plan, checkpoint: Checkpoint) -> tuple[int, dict[str, str], list[str]]:
+    """Give how many older rows are updated, which files get which names, and which older ones then go."""
+    assert checkpoint.publishing is not None
+    new, there = checkpoint.parts(), parts_of(place, plan.endpoint)
+    kept: list[str] = []
+    updated, replaced = 0, there
+    gone = _digests_of_gone(plan, checkpoint)
+    for name in new if len(gone) else ():
+        _keep(place, name, name, ~_among(gone, _digests(read(place, name), plan)))
+    if checkpoint.publishing["merge"]:
+        newer = np.concatenate([gone[:0], *(_digests(read(place, name), plan) for name in new)])
+        updated, kept, replaced = _older(place, plan, checkpoint, np.sort(newer), gone)
+    if not new and not kept and len(replaced) == len(there):
+        new = [_empty(place, plan, checkpoint)]
+    first = 1 + max((number_of(name) for name in there), default=-1)
+    files = enumerate((*kept, *new), first)
+    return updated, {name: f"{plan.endpoint}/part-{number:05d}.parquet" for number, name in files}, replaced
+
+
+def _older(
+    place: Place, plan: Plan, checkpoint: Checkpoint, newer: NDArray[np.uint64], gone: NDArray[np.uint64]
+) -> tuple[int, list[str], list[str]]:
+    """Write anew the older parts that hold rows which came again, went, or stand twice; those stay as they are, too."""
+    kept: list[str] = []
+    replaced: list[str] = []
+    updated, known = 0, Known()
+    for name in parts_of(place, plan.endpoint):
+        its = _digests(read(place, name), plan)
+        again, first = _among(newer, its), np.array(known.fresh(its), bool)
+        updated += int((again & first).sum())
+        stays = first & ~again & ~_among(gone, its)
+        if stays.all():
+            continue
+        replaced.append(name)
+        if stays.any():
+            kept.append(f"{checkpoint.older}/{name.rpartition('/')[2]}")
+            _keep(place, name, kept[-1], stays)
+    return updated, kept, replaced
+
+
+def _into_parquet(place: Place, checkpoint: Checkpoint) -> None:
+    assert checkpoint.publishing is not None
+    waiting = {*checkpoint.parts(), *place.names(checkpoint.older)}
+    for name, target in checkpoint.publishing["moves"].items():
+        if name in waiting:
+            place.move(name, target)
+    for name in checkpoint.publishing["replaced"]:
         place.delete(name)
 
 
-def _into_parquet(
-    place: Place, plan: Plan, checkpoint: Checkpoint, report: EndpointReport, merge: bool
-) -> None:
-    assert checkpoint.publishing is not None
-    folder = plan.endpoint
-    names: dict[str, str] | None = checkpoint.publishing.get("names")
-    if names is None:  # decided once, so that a run that goes on decides the same
-        gone, new = _gone(plan, checkpoint), checkpoint.parts()
-        for name in new if gone else ():
-            _without(place, name, plan, gone)
-        if not new and not merge:
-            new = [_empty(place, plan, checkpoint)]
-        older = _parquet_names(place, folder)
-        newer = _ids(place, plan, new) if merge else set()
-        for name in older if merge else ():
-            report.updated += _without(place, name, plan, gone | newer, newer)
-        first = 1 + max((number_of(name) for name in older), default=-1) if merge else 0
-        names = {name: f"{folder}/part-{number:05d}.parquet" for number, name in enumerate(new, first)}
-        checkpoint.publishing |= {"names": names, "report": report.model_dump(mode="json")}
-        checkpoint.save()
-    waiting = set(checkpoint.parts())
-    for name, target in names.items():
-        if name in waiting:
-            place.move(name, target)
-    for name in () if merge else _parquet_names(place, folder):
-        if name not in names.values():
-            place.delete(name)
-
-
-def _into_delta(
-    place: Place, plan: Plan, checkpoint: Checkpoint, report: EndpointReport, merge: bool
-) -> None:
+def _keep(place: Place, name: str, to: str, stays: NDArray[np.bool_]) -> None:
     import polars as pl
 
-    gone, new = _gone(plan, checkpoint), checkpoint.parts()
-    older = place.names(f"{checkpoint.folder}/older") if merge else []
-    newer = _ids(place, plan, new) if merge else set()
-    for name in older:
-        report.updated += _without(place, name, plan, gone | newer, newer)
-    for name in new if gone else ():
-        _without(place, name, plan, gone)
-    names = [*older, *(new or ([] if older else [_empty(place, plan, checkpoint)]))]
-    rows = pl.scan_parquet([place.address(name) for name in names], storage_options=place.options)
-    rows.sink_delta(place.address(plan.endpoint), mode="overwrite", storage_options=place.options)
+    if to != name or not stays.all():
+        place.put(to, parquet(read(place, name).filter(pl.Series(stays))))
 
 
-def _parquet_names(place: Place, folder: str) -> list[str]:
-    return [name for name in place.names(folder) if name.endswith(".parquet")]
+def _digests(frame: pl.DataFrame, plan: Plan) -> NDArray[np.uint64]:
+    """Give 8 bytes of each row's id."""
+    assert plan.columns.key is not None
+    return frame.select(key_expression(plan.columns.key)).to_series().hash().to_numpy()
 
 
-def _gone(plan: Plan, checkpoint: Checkpoint) -> set[Any]:
-    return {plan.text(id) if plan.ids == "uuid" else id for id in checkpoint.vanished}
+def _digests_of_gone(plan: Plan, checkpoint: Checkpoint) -> NDArray[np.uint64]:
+    return np.sort(_gone(plan, checkpoint).hash().to_numpy())
 
 
-def _read(place: Place, name: str) -> pl.DataFrame:
+def _among(known: NDArray[np.uint64], digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Say of each digest whether it is one of these sorted ones."""
+    if not len(known):
+        return np.zeros(len(digests), bool)
+    at = np.minimum(np.searchsorted(known, digests), len(known) - 1)
+    return np.asarray(known[at] == digests)
+
+
+def _gone(plan: Plan, checkpoint: Checkpoint) -> pl.Series:
+    """Give the ids that the server has no longer."""
     import polars as pl
 
-    return pl.read_parquet(io.BytesIO(place.get(name) or b""))
-
-
-def _without(place: Place, name: str, plan: Plan, ids: set[Any], counted: set[Any] = frozenset()) -> int:  # type: ignore[assignment]
-    """Take rows out of a part; gives how many of the ``counted`` ones were in it."""
-    import polars as pl
-
-    key = plan.columns.key
-    assert key is not None
-    frame = _read(place, name)
-    its = frame.select(key_expression(key).alias("id"))["id"]
-    out = its.is_in(pl.Series(list(ids), dtype=its.dtype).implode())
-    if out.any():
-        place.put(name, parquet(frame.filter(~out)))
-    return sum(id in counted for id in its.filter(out).to_list())
-
-
-def _ids(place: Place, plan: Plan, names: list[str]) -> set[Any]:
-    key = plan.columns.key
-    assert key is not None
-    return {
-        id for name in names for id in _read(place, name).select(key_expression(key)).to_series().to_list()
-    }
+    if plan.ids == "int":
+        return pl.Series(checkpoint.vanished, dtype=pl.Int64)
+    return pl.Series([plan.text(id) for id in checkpoint.vanished], dtype=pl.String)
 
 
 def _empty(place: Place, plan: Plan, checkpoint: Checkpoint) -> str:
@@ -143,3 +233,67 @@ def _empty(place: Place, plan: Plan, checkpoint: Checkpoint) -> str:
     name = f"{checkpoint.folder}/part-00000.parquet"
     place.put(name, parquet(pl.DataFrame(schema=plan.columns.schema)))
     return name
+
+
+# ---- Delta Lake, which shows its readers the old rows until the new ones are whole
+
+
+def _table(place: Place, endpoint: str) -> pl.LazyFrame:
+    import polars as pl
+
+    return pl.scan_delta(place.address(endpoint), storage_options=place.options)
+
+
+def _new(place: Place, plan: Plan, checkpoint: Checkpoint) -> pl.LazyFrame:
+    import polars as pl
+
+    parts = checkpoint.parts() or [_empty(place, plan, checkpoint)]
+    rows = pl.scan_parquet([place.address(name) for name in parts], storage_options=place.options)
+    gone = _gone(plan, checkpoint)
+    if plan.columns.key is None or gone.is_empty():
+        return rows
+    return rows.filter(~key_expression(plan.columns.key).is_in(gone.implode()))
+
+
+def _newer(place: Place, plan: Plan, checkpoint: Checkpoint) -> pl.Series:
+    assert plan.columns.key is not None
+    return _new(place, plan, checkpoint).select(key_expression(plan.columns.key)).collect().to_series()
+
+
+def _changed_in_table(place: Place, plan: Plan, checkpoint: Checkpoint) -> int:
+    assert checkpoint.publishing is not None
+    if not checkpoint.publishing["merge"]:
+        return 0
+    assert plan.columns.key is not None
+    with _said(place, plan.endpoint):
+        again = key_expression(plan.columns.key).is_in(_newer(place, plan, checkpoint).implode())
+        return int(_table(place, plan.endpoint).select(again.sum()).collect(engine="streaming").item())
+
+
+def _into_delta(place: Place, plan: Plan, checkpoint: Checkpoint) -> None:
+    import polars as pl
+
+    assert checkpoint.publishing is not None
+    with _said(place, plan.endpoint):
+        rows = _new(place, plan, checkpoint)
+        if checkpoint.publishing["merge"]:
+            assert plan.columns.key is not None
+            out = pl.concat([_newer(place, plan, checkpoint), _gone(plan, checkpoint)])
+            older = _table(place, plan.endpoint).filter(
+                ~key_expression(plan.columns.key).is_in(out.implode())
+            )
+            rows = pl.concat([older, rows])
+        rows.sink_delta(place.address(plan.endpoint), mode="overwrite", storage_options=place.options)
+
+
+@contextmanager
+def _said(place: Place, endpoint: str) -> Iterator[None]:
+    """Turn what Polars and Delta Lake complain of into an error of ours."""
+    import polars as pl
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
+        where = place.address(endpoint)
+        raise TransferError(f"{where}: {str(error).partition(chr(10))[0]}", path=where) from error

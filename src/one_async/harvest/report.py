@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+#: The report's name beside the data.
+REPORT = "report.json"
 
 
 class EndpointReport(BaseModel):
@@ -18,6 +22,9 @@ class EndpointReport(BaseModel):
 
     endpoint: str
     filters: dict[str, str] = Field(default_factory=dict)
+    holds: dict[str, str] | None = Field(
+        default=None, description="filters of the rows that lie there, also after a run that did not finish"
+    )
     counted_before: int | None = Field(default=None, description="rows that the server counted at the start")
     counted: int | None = Field(default=None, description="rows that the server counted at the end")
     distinct: int = Field(default=0, description="distinct rows that are held in the end")
@@ -34,6 +41,12 @@ class EndpointReport(BaseModel):
     notes: list[str] = Field(default_factory=list, description="what a reader of the data should know")
     resumed: bool = False
     method: str = Field(default="", description="pages, ranges of ids, or both")
+    compared: Literal["ids", "counts", "one moment"] | None = Field(
+        default=None,
+        description="how it is known that no row came or went while it was read. ids: each id was compared with the server's "
+        "after the reading. counts: the numbers of rows were, so a row that came and one that went may hide each other "
+        "(of the whole list, or of ranges of ids where there are filters for them). one moment: all was read within a second",
+    )
     since_by: str | None = Field(default=None, description="the time stamp that since was compared with")
 
     def __str__(self) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -18,25 +21,28 @@ from one_async.alyx.lean import Lean
 from one_async.alyx.paging import together
 from one_async.alyx.query import params_of
 from one_async.alyx.schema import Schema
-from one_async.errors import InputError, LoginError, OneError, StatusError
+from one_async.errors import AnswerError, HarvestUnderWay, InputError, LoginError, OneError, StatusError
 from one_async.types import DateLike
 
 from .checkpoint import Checkpoint
 from .complete import Reader, failed
 from .fetch import Server
+from .lease import Lease, claimed
 from .places import Place, place_of
 from .plan import EVENTS, Plan, plan, with_since
-from .publish import check_format, parts_of, publish
-from .report import EndpointReport, HarvestReport
+from .publish import begin, check_format, check_there, older_of, publish
+from .report import REPORT, EndpointReport, HarvestReport
 from .sweep import Progress
 from .write import PART_ROWS, Writer
 
 if TYPE_CHECKING:
     from one_async.alyx.rest import AsyncAlyxClient
 
+    from .publish import Older
+
 Format: TypeAlias = Literal["parquet", "delta", "frame"]
+NAME = re.compile(r"[\w-]+")
 Endpoints: TypeAlias = str | Iterable[str] | Mapping[str, Mapping[str, Any] | None]
-REPORT = "report.json"
 
 
 async def harvest(
@@ -68,9 +74,6 @@ async def collect(
 ) -> HarvestReport:
     """Read whole endpoints; the report is given, not written."""
     asked, kind, moment = checked(endpoints, to, since, resume, format, filters, part_rows)
-    with no_cache(alyx):
-        schema = await alyx.schema()
-    plans = [_plan(schema, name, given) for name, given in asked.items()]
     await anyio.to_thread.run_sync(check_format, kind)
     place = None if to is None else await anyio.to_thread.run_sync(place_of, to, storage_options)
     report = HarvestReport(
@@ -80,8 +83,18 @@ async def collect(
         format=kind,
         since=moment,
     )
-    run = _Run(Server(Lean(alyx)), report, place, kind, moment, resume, progress, part_rows)
-    await together(run.endpoint, [(plan,) for plan in plans])
+    async with AsyncExitStack() as stack:
+        leases: dict[str, Lease] = {}
+        for name in () if place is None else sorted(asked):  # sorted: no two harvests wait for each other
+            assert place is not None
+            leases[name] = await stack.enter_async_context(claimed(place, name))
+            look = partial(check_there, place, name, params_of(asked[name]), kind, merge=since is not None)
+            await anyio.to_thread.run_sync(look)
+        with no_cache(alyx):
+            schema = await alyx.schema()
+        plans = [_plan(schema, name, given) for name, given in asked.items()]
+        run = _Run(Server(Lean(alyx)), report, place, leases, moment, resume, progress, part_rows)
+        await together(run.endpoint, [(plan,) for plan in plans])
     report.endpoints = {plan.endpoint: report.endpoints[plan.endpoint] for plan in plans}
     report.finished = datetime.now(UTC)
     return report
@@ -91,13 +104,28 @@ async def keep(
     report: HarvestReport, to: str | PathLike[str] | None, storage_options: Mapping[str, str] | None
 ) -> None:
     """Write a report beside its data, if that is not in memory."""
-    if to is not None:
-        place = await anyio.to_thread.run_sync(place_of, to, storage_options)
+    if to is None:
+        return
+    place = await anyio.to_thread.run_sync(place_of, to, storage_options)
+    async with claimed(place, REPORT):
         await anyio.to_thread.run_sync(save_report, place, report)
-        # What is unfinished keeps its checkpoint, for a run that goes on.
-        for entry in report.endpoints.values():
-            if entry.finished:
-                await anyio.to_thread.run_sync(Checkpoint(place, entry.endpoint, "").clear)
+    # What is unfinished keeps its checkpoint, for a run that goes on.
+    for entry in report.endpoints.values():
+        if entry.finished:
+            await anyio.to_thread.run_sync(_forget, place, entry.endpoint)
+
+
+def _forget(place: Place, endpoint: str) -> None:
+    """Remove a checkpoint that says no more than the report; another harvest's that has begun meanwhile stays."""
+    lease = place.try_claim(endpoint)
+    if lease is None:
+        return
+    try:
+        checkpoint = Checkpoint(place, endpoint, "")
+        if checkpoint.load() and checkpoint.finished is not None:
+            checkpoint.clear()
+    finally:
+        lease.release()
 
 
 def checked(
@@ -123,13 +151,13 @@ class _Run:
         server: Server,
         report: HarvestReport,
         place: Place | None,
-        format: Format,
+        leases: Mapping[str, Lease],
         since: str | None,
         resume: bool,
         progress: Progress | None,
         part_rows: int,
     ) -> None:
-        self.server, self.report, self.place, self.format = server, report, place, format
+        self.server, self.report, self.place, self.leases = server, report, place, leases
         self.since, self.resume, self.progress, self.part_rows = since, resume, progress, part_rows
 
     async def endpoint(self, whole: Plan) -> None:
@@ -157,49 +185,62 @@ class _Run:
         self.report.frames[whole.endpoint] = frame
 
     async def _into_place(self, whole: Plan, report: EndpointReport, place: Place) -> None:
-        older: Sequence[str] = ()
-        part, total = whole, None
-        if self.since is not None:
-            older = await anyio.to_thread.run_sync(parts_of, place, whole, self.format)
-            if whole.stamp is None or whole.ids is None:
-                report.notes.append("has no time stamp to filter by: read whole")
-                older = ()
-            else:
-                report.since_by = whole.stamp
-                if whole.stamp in EVENTS:
-                    report.notes.append(
-                        f"{whole.stamp} says when something happened: older rows that were edited are not seen"
-                    )
-                part = _since(whole, whole.stamp, self.since)
-                total = whole if older else None
-        checkpoint = Checkpoint(place, whole.endpoint, whole.signature(self.since))
-        await anyio.to_thread.run_sync(checkpoint.open, self.resume)
+        format = self.report.format
+        signature = whole.signature(self.since, format)
+        checkpoint = await anyio.to_thread.run_sync(begin, place, whole, signature, self.resume)
         if checkpoint.finished is not None:
             _say_again(report, checkpoint.finished)
             return
-        if checkpoint.publishing is None:
+        older = await anyio.to_thread.run_sync(older_of, place, whole, format) if self.since else None
+        ended, merge = await self._read(whole, report, checkpoint, older)
+        if not ended:
+            report.notes.append("not finished: what was read waits for the next run with resume")
+            return
+        report.finished, report.holds = True, report.filters
+        checkpoint.publishing = {
+            "report": report.model_dump(mode="json"),
+            "merge": merge,
+            "format": format,
+        }
+        await anyio.to_thread.run_sync(self._publish, place, whole, checkpoint, report)
 
-            def reader(plan: Plan, total: Plan | None, older: Sequence[str]) -> Reader:
-                writer = Writer(plan, checkpoint, part_rows=self.part_rows, older=older)
-                return Reader(self.server, plan, writer, report, self.progress, total)
+    async def _read(
+        self, whole: Plan, report: EndpointReport, checkpoint: Checkpoint, older: Older | None
+    ) -> tuple[bool, bool]:
+        """Read what is asked; says whether it is finished, and whether it is to be merged with what is there."""
 
-            try:
-                ended = await reader(part, total, older).run()
-            except StatusError as error:
-                if part is whole or error.status not in (400, 500):
-                    raise
-                report.notes.append(f"the server does not take {report.since_by} as a filter: read whole")
-                report.since_by, older = None, ()
-                ended = await reader(whole, None, ()).run()
-            if not ended:
-                report.notes.append("not finished: what was read waits for the next run with resume")
-                return
-            checkpoint.publishing = {"report": report.model_dump(mode="json"), "merge": bool(older)}
-            await anyio.to_thread.run_sync(checkpoint.save)
-        else:
-            _say_again(report, checkpoint.publishing["report"])
-        report.finished = True
-        await anyio.to_thread.run_sync(publish, place, whole, checkpoint, report, self.format)
+        async def read(plan: Plan, total: Plan | None, older: Older | None) -> bool:
+            writer = Writer(plan, checkpoint, part_rows=self.part_rows, older=older)
+            return await Reader(self.server, plan, writer, report, self.progress, total).run()
+
+        if self.since is None:
+            return await read(whole, None, None), False
+        if whole.stamp is None or whole.ids is None:
+            report.notes.append("has no time stamp to filter by: read whole")
+            return await read(whole, None, None), False
+        report.since_by = whole.stamp
+        if whole.stamp in EVENTS:
+            report.notes.append(
+                f"{whole.stamp} says when something happened: older rows that were edited are not seen"
+            )
+        part = replace(whole, filters=with_since(whole.filters, whole.stamp, self.since))
+        try:
+            return await read(part, whole if older else None, older), older is not None
+        except StatusError as error:
+            if error.status not in (400, 500):
+                raise
+            report.notes.append(f"the server does not take {report.since_by} as a filter: read whole")
+            report.since_by = None
+            return await read(whole, None, None), False
+
+    def _publish(self, place: Place, whole: Plan, checkpoint: Checkpoint, report: EndpointReport) -> None:
+        if not self.leases[whole.endpoint].held():
+            raise HarvestUnderWay(
+                f"another harvest has taken {place.address(whole.endpoint)} over, since this one showed no sign of life",
+                endpoint=whole.endpoint,
+            )
+        checkpoint.save()
+        report.updated = publish(place, whole, checkpoint).updated
 
 
 def _say_again(report: EndpointReport, stored: Mapping[str, Any]) -> None:
@@ -209,10 +250,6 @@ def _say_again(report: EndpointReport, stored: Mapping[str, Any]) -> None:
     report.resumed = True
 
 
-def _since(whole: Plan, stamp: str, since: str) -> Plan:
-    return replace(whole, filters=with_since(whole.filters, stamp, since))
-
-
 def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> Plan:
     schema.check(endpoint, "list")
     for name in ("limit", "offset"):
@@ -220,7 +257,11 @@ def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> Plan:
             raise InputError.of(name, given[name], "no part of a list: a harvest reads all of it")
     params = params_of(given)
     schema.check_filters(endpoint, params)
-    return plan(schema, endpoint, columns_of(schema, endpoint), params)
+    try:
+        columns = columns_of(schema, endpoint)
+    except AnswerError as error:
+        raise InputError.of("endpoints", endpoint, f"lists whose rows are documented ({error})") from None
+    return plan(schema, endpoint, columns, params)
 
 
 def _asked(
@@ -231,7 +272,7 @@ def _asked(
     else:
         names = [endpoints] if isinstance(endpoints, str) else list(endpoints)
         asked = {name: {} for name in names}
-    if not asked or not all(isinstance(name, str) and name for name in asked):
+    if not asked or not all(isinstance(name, str) and NAME.fullmatch(name) for name in asked):
         raise InputError.of("endpoints", endpoints, "names of endpoints, such as ['sessions', 'insertions']")
     for name, given in (filters or {}).items():
         if name not in asked:
@@ -266,12 +307,13 @@ def _check(format: str, to: object, since: object, resume: bool, part_rows: int)
 
 def save_report(place: Place, report: HarvestReport) -> None:
     """Write the report beside the data; endpoints of earlier harvests there keep their entries. Blocking."""
-    stored = place.get(REPORT)
-    whole = report
-    if stored is not None:
-        try:
-            earlier = HarvestReport.model_validate_json(stored)
-        except ValueError:
-            earlier = report
-        whole = report.model_copy(update={"endpoints": {**earlier.endpoints, **report.endpoints}})
+    try:
+        earlier = HarvestReport.model_validate_json(place.get(REPORT) or b"").endpoints
+    except ValueError:
+        earlier = {}
+    entries = {**earlier, **report.endpoints}
+    for name, entry in report.endpoints.items():
+        if not entry.finished and name in earlier:  # the rows that lie there are still the earlier ones
+            entries[name] = entry.model_copy(update={"holds": earlier[name].holds})
+    whole = report.model_copy(update={"endpoints": entries})
     place.put(REPORT, whole.model_dump_json(indent=2).encode())

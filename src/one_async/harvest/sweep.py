@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,26 +14,21 @@ import anyio.to_thread
 from one_async.alyx.paging import together
 from one_async.errors import LoginError, ServerError
 
-from .fetch import Costs, Page, Server
+from .fetch import FEWEST, Costs, Page, Server, too_long
 from .held import numbers
-from .plan import AIM, PAGE, TOP, Job, Plan, split
+from .plan import AIM, PAGE, TOP, Job, Plan, smaller, split
 from .report import EndpointReport
 from .write import Writer
 
-#: Up to so many rows are compared one by one at the end; of more, so many counts of ranges or places in the list.
-FEW, PROBES = 16 * AIM, 8
-#: Seconds in which a list of more is read as if at one moment: what came or went meanwhile might have done so just after.
-MOMENT = 1.0
 #: Questions between two counts of all rows while ranges are read.
 EVERY = 25
 
 Progress = Callable[[str, int, int | None], None]
 
 
-class Seen(NamedTuple):
-    """What came for a question: how many rows, and the first and the last one's key."""
+class Ends(NamedTuple):
+    """What came for a page: the first and the last row's key."""
 
-    rows: int
     first: Any
     last: Any
 
@@ -56,7 +50,7 @@ class Sweep:
     broken: bool = False  # the server stopped answering
     moved: bool = False  # rows were seen to come or go
     _answers: int = 0
-    _seen: dict[Job, Seen] = field(default_factory=dict)
+    _seen: dict[Job, Ends] = field(default_factory=dict)
     _seconds: float = 0.0  # that the last sweep took
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -98,13 +92,16 @@ class Sweep:
 
     async def _answer(self, job: Job) -> list[Job]:
         """Ask a question and take the answer; gives the questions that it leads to."""
+        if job.kind == "page" and job.high - job.low > self.costs.size:
+            return smaller(job, self.costs.size)
+        asked = self._limit(job)
         try:
             page = await self._page(job)
             if job.kind == "page":
                 self.counts.add(page.count)
                 self.report.counted = page.count
             elif not page.last and job.high - job.low > 1:
-                return split(job, page.count, numbers(self.plan, page.rows))
+                return self._split(job, page)
             self._note(job, page)
             await self._take(job, page)
             if job.kind == "page":
@@ -114,10 +111,21 @@ class Sweep:
             self._answers += 1
             if self._answers % EVERY == 0:
                 self.counts.add(await self._count())
-        except LoginError:
-            raise
         except ServerError as error:
-            self._failed(self._name(job), error)
+            return self._again(job, asked, error)
+        return []
+
+    def _split(self, job: Job, page: Page) -> list[Job]:
+        return split(job, page.count, numbers(self.plan, page.rows), self.costs.size * AIM // PAGE)
+
+    def _again(self, job: Job, asked: int, error: ServerError) -> list[Job]:
+        """Ask again for fewer rows at once, if so many were too many; give the question up otherwise."""
+        if isinstance(error, LoginError):
+            raise error
+        if too_long(error) and asked > FEWEST:
+            self.costs.lower(asked)
+            return [job]
+        self._failed(self._name(job), error)
         return []
 
     # ---- has what was read stayed as it was?
@@ -137,46 +145,15 @@ class Sweep:
 
     def _torn(self) -> bool:
         """Say whether two pages that should share a row do not; lists without an order of their own always differ."""
-        neighbours = pairwise(sorted(job for job in self._seen if job.kind == "page"))
+        neighbours = pairwise(sorted(self._seen))
         return self.plan.ids is not None and any(
             a.high - 1 == b.low and self._seen[a].last != self._seen[b].first for a, b in neighbours
         )
 
-    def _looks(self, number: int) -> list[Callable[[], Awaitable[None]]]:
-        return [partial(self._look_again, jobs) for jobs in self._groups(number)]
-
-    def _groups(self, number: int) -> list[list[Job]]:
-        """Put the answered questions into groups, of pages or of ranges without a gap."""
-        runs: list[list[Job]] = []
-        for job in sorted(self._seen):
-            if runs and runs[-1][-1].high == job.low:
-                runs[-1].append(job)
-            else:
-                runs.append([job])
-        size = -(-len(self._seen) // max(number, len(self._seen) // PROBES)) or 1
-        return [run[at : at + size] for run in runs for at in range(0, len(run), size)]
-
-    async def _look_again(self, jobs: Sequence[Job]) -> None:
-        """Compare the count of a group of ranges, or the last row of a group of pages, with what came."""
-        low, high = jobs[0].low, jobs[-1].high
-        if jobs[0].kind == "range":
-            count = await self._count(None, Job("range", low, high))
-            self.moved |= count != sum(self._seen[job].rows for job in jobs)
-            return
-        seen = self._seen[jobs[-1]]
-        at = jobs[-1].low + seen.rows - 1
-        page = await self._page(Job("page", at, at + 1))
-        self.moved |= self._ends(page) != (seen.last, seen.last)
-
     def _note(self, job: Job, page: Page) -> None:
-        if page.rows.height or job.kind == "range":
-            self._seen[job] = Seen(page.rows.height, *self._ends(page))
-
-    def _ends(self, page: Page) -> tuple[Any, Any]:
         key = self.plan.columns.key
-        return (
-            (None, None) if key is None or not page.rows.height else (page.rows[key][0], page.rows[key][-1])
-        )
+        if job.kind == "page" and key is not None and page.rows.height:
+            self._seen[job] = Ends(page.rows[key][0], page.rows[key][-1])
 
     # ---- one question
 
@@ -185,9 +162,11 @@ class Sweep:
         self.broken = True
 
     async def _page(self, job: Job, *, check: bool = False) -> Page:
-        size = job.high - job.low if job.kind == "page" else PAGE
-        params = self.plan.params(job, size)
+        params = self.plan.params(job, self._limit(job))
         return await self.server.page(self.plan.endpoint, params, self.plan.columns, self.costs, check=check)
+
+    def _limit(self, job: Job) -> int:
+        return job.high - job.low if job.kind == "page" else self.costs.size
 
     async def _count(self, plan: Plan | None = None, job: Job | None = None) -> int:
         plan = plan or self.plan

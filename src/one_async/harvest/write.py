@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .checkpoint import Checkpoint
 from .held import Held
+from .places import read
 from .plan import Job, Plan
 
 if TYPE_CHECKING:
@@ -70,10 +71,10 @@ class Writer:
         checkpoint: Checkpoint | None,
         *,
         part_rows: int = PART_ROWS,
-        older: Sequence[str] = (),
+        older: Callable[[], Iterable[pl.DataFrame]] | None = None,
     ) -> None:
         self.plan, self.checkpoint = plan, checkpoint
-        self.older = list(older)  # parts of an earlier harvest that this one is merged into
+        self.older = older  # the ids of an earlier harvest that this one is merged into
         self.frames: list[pl.DataFrame] = []
         self.written = 0
         self._part_rows = part_rows
@@ -90,16 +91,13 @@ class Writer:
 
     def open(self) -> None:
         """Learn what an interrupted run has written."""
-        import polars as pl
-
         if self.checkpoint is None:
             return
         parts = self.checkpoint.parts()
         self._next = 1 + max((number_of(name) for name in parts), default=-1)
         for name in parts:
-            content = self.checkpoint.place.get(name) or b""
             key = self.plan.columns.key
-            frame = pl.read_parquet(io.BytesIO(content), columns=None if key is None else [key])
+            frame = read(self.checkpoint.place, name, None if key is None else [key])
             self._known.fresh(digests(frame, key))
             self.written += frame.height
 
@@ -165,16 +163,15 @@ class Writer:
         """Give the ids that are held, those of an earlier harvest that this one is merged into, too."""
 
         def frames() -> Iterator[pl.DataFrame]:
-            import polars as pl
-
             key = self.plan.columns.key
             assert key is not None
             for frame in (*self.frames, *self._buffer):
                 yield frame.select(key)
+            if self.older is not None:
+                yield from self.older()
             if self.checkpoint is not None:
-                for name in (*self.older, *self.checkpoint.parts()):
-                    content = self.checkpoint.place.get(name) or b""
-                    yield pl.read_parquet(io.BytesIO(content), columns=[key])
+                for name in self.checkpoint.parts():
+                    yield read(self.checkpoint.place, name, [key])
 
         return Held(self.plan, frames(), gone)
 

@@ -64,6 +64,12 @@ class Source(Protocol):
     ) -> dict[str, pl.DataFrame]:
         """Give the frame of each session's datasets, as `datasets` does, also where nothing else is known of the session."""
 
+    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Give the datasets that have an eid and rel_path of ``wanted``, and its did where it has one, in no order.
+
+        The column ``key`` says which row of ``wanted`` each is for; no row is found twice.
+        """
+
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give the insertions that match, latest session first, then by name: rows with id, session and name."""
 
@@ -90,6 +96,28 @@ def matching_keys(sessions: pl.DataFrame, keys: Sequence[SessionKey]) -> pl.Data
         {"number": schema["number"]}, strict=False
     )  # a number that no session can have fits none
     return sessions.join(wanted.with_row_index("key"), on=list(schema), how="inner")
+
+
+def order_insertions(rows: list[dict[str, Any]]) -> None:
+    """Sort insertions as sessions are, and those of one session by name; rows of tables have the session's columns."""
+
+    def session(row: Mapping[str, Any]) -> tuple[str, str, int]:
+        info = row.get("session_info") or row
+        day = info.get("date") or info.get("start_time") or ""
+        return str(day)[:10], info.get("subject") or "", info.get("number") or 0
+
+    rows.sort(key=lambda row: row.get("name") or "")
+    rows.sort(key=session, reverse=True)
+
+
+def matching_datasets(datasets: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Keep the datasets that are wanted: those with an eid, rel_path and, where it is given, did of ``wanted``."""
+    import polars as pl
+
+    keys = wanted.with_row_index("key").rename({"did": "_did"})
+    found = datasets.join(keys, on=["eid", "rel_path"], how="inner")
+    found = found.filter(pl.col("_did").is_null() | (pl.col("_did") == pl.col("did")))
+    return found.drop("_did").unique("key", keep="first", maintain_order=True)
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

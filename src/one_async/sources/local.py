@@ -9,10 +9,10 @@ from uuid import UUID
 import anyio.to_thread
 
 from ..errors import TablesNotFound
-from ..tables import query
+from ..tables import listing, query
 from ..tables.arguments import SEARCH_TERMS
 from ..tables.ids import as_uuid
-from .base import SessionDatasets, SessionKey, matching_keys, paths_below
+from .base import SessionDatasets, SessionKey, matching_datasets, matching_keys, order_insertions, paths_below
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 NO_INSERTIONS = "the cache tables have no insertions; use query_type='remote'"
-#: Terms that insertions are searched by in tables.
-INSERTION_SEARCH = frozenset({*SEARCH_TERMS, "name", "model", "serial", "session"})
+#: Terms of insertions that mean the same in tables: not `model`, which is a part number there, nor what concerns datasets,
+#: of which the server knows the insertion's own.
+INSERTION_SEARCH = frozenset(
+    {*SEARCH_TERMS, "name", "serial", "chronic_insertion", "session"} - {"datasets", "dataset_qc_lte"}
+)
 #: So few sessions, and the datasets of one session if they are so few, are found in less time than a thread takes to
 #: begin, by their places in the tables.
 FEW = 8
@@ -49,7 +52,7 @@ class LocalSource:
 
         def look() -> tuple[list[UUID], pl.DataFrame]:
             frame = query.search(self._catalogue, wildcards=self._wildcards, details=True, **terms)
-            return [as_uuid(eid) for eid in frame["eid"]], frame  # type: ignore[misc]
+            return [as_uuid(eid) for eid in frame["eid"]], frame
 
         return await anyio.to_thread.run_sync(look)
 
@@ -108,6 +111,14 @@ class LocalSource:
             return look()
         return await anyio.to_thread.run_sync(look)
 
+    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Give the datasets with these sessions and paths, and which of them each is."""
+
+        def look() -> pl.DataFrame:
+            return matching_datasets(listing.datasets_like(self._catalogue, wanted), wanted)
+
+        return await anyio.to_thread.run_sync(look)
+
     def _has_few_datasets(self, eid: str) -> bool:
         rows = self._catalogue.dataset_table.rows_of(eid)
         return bool(rows.stop - rows.start <= FEW_DATASETS)
@@ -130,16 +141,12 @@ class LocalSource:
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give the insertions that match, latest session first."""
         self._needs_insertions()
-        wanted = dict(terms)
-        sessions = wanted.pop("session", None)
 
         def look() -> list[dict[str, Any]]:
-            frame = query.search_insertions(
-                self._catalogue, wildcards=self._wildcards, details=True, **wanted
-            )
+            frame = query.search_insertions(self._catalogue, wildcards=self._wildcards, details=True, **terms)
             rows = _insertion_rows(frame)
-            chosen = {sessions} if isinstance(sessions, str) else set(map(str, sessions or ()))
-            return [row for row in rows if sessions is None or row["session"] in chosen]
+            order_insertions(rows)
+            return rows
 
         return await anyio.to_thread.run_sync(look)
 
@@ -245,8 +252,20 @@ class AutoSource:
         missing = self._local.unknown(found, eids)
         return {**found, **await self._remote.listed(missing)} if missing else found
 
+    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Give the datasets with these sessions and paths; those that the tables lack are asked for."""
+        import polars as pl
+
+        found = await self._local.find_datasets(wanted)
+        missing = pl.Series("key", range(len(wanted)), dtype=found.schema["key"])
+        missing = missing.filter(~missing.is_in(found["key"].implode()))
+        if missing.is_empty():
+            return found
+        more = await self._remote.find_datasets(wanted[missing])
+        return pl.concat([found, more.with_columns(missing.gather(more["key"]))], how="diagonal_relaxed")
+
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Ask the tables if they have insertions and know all the terms, else the server."""
+        """Ask the tables if they have insertions and the terms mean the same there, else the server."""
         if self._local.has_insertions() and set(terms) <= INSERTION_SEARCH:
             return await self._local.search_insertions(terms)
         return await self._remote.search_insertions(terms)

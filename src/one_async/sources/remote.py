@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,7 +19,16 @@ from ..records import (
     sessions_frame,
 )
 from ..terms import id_batches, insertion_queries, rest_queries
-from .base import SESSION_ORDER, SessionDatasets, SessionKey, first_error, matching_keys, paths_below
+from .base import (
+    SESSION_ORDER,
+    SessionDatasets,
+    SessionKey,
+    first_error,
+    matching_datasets,
+    matching_keys,
+    order_insertions,
+    paths_below,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +36,9 @@ if TYPE_CHECKING:
     from ..alf.path import ALFPath
     from ..alyx.rest import AsyncAlyxClient
 
+#: So many names of files fit a request line beside the ids of sessions.
+FEW_NAMES = 16
+_PLAIN = re.compile(r"[\w.-]{1,60}\Z").match
 #: Called with what a query taught: rows of the sessions, datasets and insertions tables.
 Learn = Callable[..., None]
 
@@ -122,24 +135,13 @@ class RemoteSource:
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give the insertions that match, as the server lists them: latest session first, then by name."""
         rows = await self._list_all("insertions", insertion_queries(terms), key="id")
-        rows.sort(key=lambda row: row.get("name") or "")
-        rows.sort(key=lambda row: (row.get("session_info") or {}).get("start_time") or "", reverse=True)
+        order_insertions(rows)
         self._learn_insertions(rows)
         return rows
 
-    async def insertions_of(
-        self, eids: Sequence[str], filters: Mapping[str, str] | None = None
-    ) -> list[dict[str, Any]]:
+    async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Give all insertions of these sessions, as the server lists them."""
-        more = dict(filters or {})
-        if len(eids) == 1:
-            queries = [{"session": eids[0], **more}]
-        else:
-            extra = more.pop("django", None)
-            queries = [
-                {"django": ",".join(filter(None, [f"session__in,{batch}", extra])), **more}
-                for batch in id_batches(eids)
-            ]
+        queries = [{"django": f"session__in,{batch}"} for batch in id_batches(eids)]
         rows = await self._list_all("insertions", queries, key="id")
         self._learn_insertions(rows)
         return rows
@@ -151,15 +153,40 @@ class RemoteSource:
         self._learn_insertions(rows)
         return rows
 
+    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Give the datasets with these sessions and paths, and which of them each is; each has data_url.
+
+        As in `datasets`, these have an existing file on a shared repository. All datasets of up to 60 sessions are asked for
+        at once, cut down to the wanted names where these are few.
+        """
+        from .rows import dataset_rows, rows_frame
+
+        names = wanted["rel_path"].str.extract(r"([^/]*)$", 1).unique(maintain_order=True).to_list()
+        filters = f"name__in,{names}" if len(names) <= FEW_NAMES and all(map(_PLAIN, names)) else ""
+        eids = wanted["eid"].unique(maintain_order=True).to_list()
+        rows = await self.datasets_of(eids, filters, exists="True")
+        return matching_datasets(rows_frame(dataset_rows(rows)), wanted)
+
     async def dataset_records(self, dids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the rows that `/datasets` lists for these ids, in no order; unknown ones are left out."""
         queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(dids)]
         return await self._list_all("datasets", queries, key="url")
 
-    async def datasets_of(self, eids: Sequence[str], filters: str) -> list[dict[str, Any]]:
-        """Give the rows that `/datasets` lists for these sessions and a django filter."""
+    async def datasets_named(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        """Give one row that `/datasets` lists for each of these file names; unknown ones are left out."""
+        rows: list[dict[str, Any]] = []
+
+        async def ask(name: str) -> None:
+            rows.extend((await self._alyx.page("datasets", 1, 0, name=name)).rows)
+
+        await _at_once(ask, names)
+        return rows
+
+    async def datasets_of(self, eids: Sequence[str], filters: str, **more: str) -> list[dict[str, Any]]:
+        """Give the rows that `/datasets` lists for these sessions, a django filter, if there is one, and other filters."""
         queries = [
-            {"django": f"session__in,{batch},{filters}"} for batch in id_batches(dict.fromkeys(eids), 60)
+            {"django": ",".join(filter(None, [f"session__in,{batch}", filters])), **more}
+            for batch in id_batches(dict.fromkeys(eids), 60)
         ]
         return await self._list_all("datasets", queries, key="url")
 

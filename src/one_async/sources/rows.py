@@ -50,8 +50,8 @@ def dataset_rows(raw: Iterable[object], *, reachable: bool = False) -> list[dict
     return rows
 
 
-def aggregate_rows(raw: Iterable[object], relation: str) -> list[dict[str, Any]]:
-    """Make rows, with relation and identifier, of datasets of one relation.
+def aggregate_rows(raw: Iterable[object]) -> list[dict[str, Any]]:
+    """Make rows, with relation and identifier, of the datasets that were made of many sessions.
 
     The relation is the second folder of a path, what follows it the identifier: ``aggregates/Subjects/lab/subject/…``.
     """
@@ -60,7 +60,7 @@ def aggregate_rows(raw: Iterable[object], relation: str) -> list[dict[str, Any]]
         path = without_uuid(url_path(row["data_url"]).strip("/"))[0]
         path = re.sub(r"^[\w/]+(?=aggregates/)", "", path, count=1)  # of a public copy: public/aggregates/…
         folders = (rel_path_parts(path)[0] or "").split("/")
-        if len(folders) > 1 and folders[1].casefold() == relation.casefold():
+        if len(folders) > 1:
             identifier = "/".join(folders[2:])
             rows.append(
                 {**row, "rel_path": path, "relation": folders[1].casefold(), "identifier": identifier}

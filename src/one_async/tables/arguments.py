@@ -22,7 +22,9 @@ SEARCH_TERMS: Final = (
     "task_protocol",
     "dataset_qc_lte",
 )
-INSERTION_TERMS: Final = ("model", "name", "json", "serial", "chronic_insertion", *SEARCH_TERMS)
+INSERTION_TERMS: Final = (
+    "model", "name", "json", "serial", "chronic_insertion", "session", "dataset", *SEARCH_TERMS,
+)  # fmt: skip
 #: A month, or a day after it, that is written without its zero.
 _SHORT: Final = re.compile(r"(?<=\d)-(\d{1,2})(?!\d)")
 _MIDNIGHT: Final = datetime.min.time()

@@ -21,6 +21,8 @@ from .layout import Datasets
 __all__ = [
     "find_sessions",
     "list_subjects",
+    "positions",
+    "rows_of_spans",
     "search",
     "search_insertions",
     "session_datasets",
@@ -147,10 +149,10 @@ def _spans_of_few(
     table: Datasets, level: str, wanted: Sequence[str | None], spans: npt.NDArray[np.int64]
 ) -> Mask:
     """Tell for some sessions whether each has all datasets, looking at their rows and names only."""
-    begins, sizes = table.starts[spans], table.starts[spans + 1] - table.starts[spans]
+    rows = rows_of_spans(table, spans)
+    sizes = table.starts[spans + 1] - table.starts[spans]
     edges = np.zeros(len(sizes), np.int64)
     np.cumsum(sizes[:-1], out=edges[1:])
-    rows = np.repeat(begins - edges, sizes) + np.arange(int(sizes.sum()))
     usable = table.is_usable(level, rows)
     codes = table.path[rows]
     good: Mask = np.zeros(len(table.names), bool)
@@ -167,6 +169,13 @@ def _spans_of_few(
     return have
 
 
+def rows_of_spans(table: Datasets, spans: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Give the rows of the datasets of some sessions, by the sessions' positions in ``table.eids``."""
+    begins, sizes = table.starts[spans], table.starts[spans + 1] - table.starts[spans]
+    edges = np.cumsum(sizes) - sizes
+    return np.repeat(begins - edges, sizes) + np.arange(int(sizes.sum()))
+
+
 def _name_mask(names: pl.Series, wanted: str) -> Mask:
     pattern = compile_pattern(wanted, "datasets")
     return is_match(names, pattern, plain_pattern(wanted), how="fullmatch").to_numpy()
@@ -177,6 +186,8 @@ def search_insertions(
 ) -> list[str] | pl.DataFrame:
     """Give the insertions whose name, model or serial contain any of the texts, in sessions that match the other terms.
 
+    ``session`` is an eid, or several; ``dataset`` a part, in any case, of the name of a file in the insertion's own folder.
+
     Ordered by their session's date, subject and number and by name, descending. Gives pids, or with ``details`` the rows
     with date, subject and number. Without an insertions table: none. InputError for terms that mean nothing.
     """
@@ -186,6 +197,14 @@ def search_insertions(
     sessions = catalogue.session_frame.select("eid", "date", "subject", "number")
     if session_terms:
         sessions = sessions[pl.Series(session_rows(catalogue, session_terms, wildcards=wildcards))]
+    if "session" in given:
+        frame = frame.filter(pl.col("eid").is_in(list(map(str, _several(given.pop("session"))))))
+    if "dataset" in given:
+        (part,) = texts(given.pop("dataset"), "dataset")
+        owners = frame.select("eid", "name").iter_rows()
+        frame = frame.filter(
+            pl.Series([_has_dataset(catalogue, eid, probe, part) for eid, probe in owners], dtype=pl.Boolean)
+        )
     for name in given.keys() - session_terms.keys():
         if name not in frame.columns:
             raise InputError.of("term", name, [n for n in INSERTION_TERMS if n in frame.columns])
@@ -198,6 +217,20 @@ def search_insertions(
     return found if details else found["pid"].to_list()
 
 
+def _several(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str | UUID) or not isinstance(value, Iterable) else list(value)
+
+
+def _has_dataset(catalogue: Catalogue, eid: str, probe: str, part: str) -> bool:
+    """Tell whether an insertion has a file whose name contains a text: one in a folder of the probe's name."""
+    table = catalogue.dataset_table
+    for path in table.rel_paths(table.rows_of(eid)):
+        *folders, name = path.split("/")
+        if probe in folders and part.casefold() in name.casefold():
+            return True
+    return False
+
+
 def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
     """Give the rows of sessions by id, in the order asked; unknown ones are left out.
 
@@ -206,7 +239,7 @@ def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
     _no_twins(catalogue, eids)
     if len(eids) > _FEW:
         ids = pl.Series(eids, dtype=pl.String)
-        rows = _positions(catalogue.session_frame["eid"], ids).drop_nulls()
+        rows = positions(catalogue.session_frame["eid"], ids).drop_nulls()
     else:
         found = (catalogue.session_row(eid) for eid in eids)
         rows = pl.Series([row for row in found if row is not None], dtype=pl.UInt32)
@@ -241,7 +274,7 @@ def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]
     """
     _no_twins(catalogue, eids)
     wanted = pl.Series(eids, dtype=pl.String)
-    where = _positions(catalogue.session_frame["eid"], wanted)
+    where = positions(catalogue.session_frame["eid"], wanted)
     if len(wanted) * _SHARE >= len(catalogue.session_frame):
         return catalogue.folders.gather(where).to_list()
     rows = where.drop_nulls()
@@ -249,7 +282,7 @@ def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]
     return [None if at is None else next(known) for at in where]
 
 
-def _positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
+def positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
     """Give where each wanted id is among sorted ones, null where it is not."""
     if not len(sorted_ids) or not len(wanted):
         return pl.Series([None] * len(wanted), dtype=pl.UInt32)

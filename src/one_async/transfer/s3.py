@@ -22,7 +22,7 @@ from one_async.types import ByteStream
 from .plan import S3Location
 from .web import Opener
 
-__all__ = ["over_s3"]
+__all__ = ["open_store", "over_s3"]
 
 _CHUNK = 1 << 20
 
@@ -32,7 +32,7 @@ def over_s3(place: S3Location, *, stall: float = 30.0) -> Opener:
 
     Raises ConfigurationError if the extra is not installed.
     """
-    store = _store(place, stall)
+    store = open_store(place, stall)
 
     @asynccontextmanager
     async def open_at(offset: int) -> AsyncIterator[ByteStream]:
@@ -100,7 +100,8 @@ def _get(store: Any, place: S3Location, offset: int) -> _Answer:
     return _Answer(place.url, 206 if offset else 200, fields, answer.stream(min_chunk_size=_CHUNK))
 
 
-def _store(place: S3Location, stall: float) -> Any:
+def open_store(place: S3Location, stall: float = 30.0) -> Any:
+    """Give obstore's client of a bucket. Raises ConfigurationError if the extra is not installed."""
     try:
         from obstore import store
     except ImportError as error:

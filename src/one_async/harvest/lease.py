@@ -1,0 +1,136 @@
+"""One harvest at a time for each endpoint of a place; another one waits, or is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+import anyio.to_thread
+
+from one_async.errors import HarvestUnderWay, OneError
+from one_async.files.claim import LEASE, is_dead, owner_of
+
+if TYPE_CHECKING:
+    from .places import Bucket, Place
+
+#: Seconds to wait for another harvest: longer than the lease of one that was killed on another machine.
+PATIENCE = LEASE + 10.0
+#: Seconds between two looks.
+PAUSE = 0.5
+
+
+class Lease(Protocol):
+    """A name that is claimed: ``renew`` it more often than its lease, ``release`` it at the end. All block."""
+
+    def held(self) -> bool:
+        """Say whether it is still ours."""
+
+    def renew(self) -> bool:
+        """Show that its owner lives; False if it was lost."""
+
+    def release(self) -> None:
+        """Give it up."""
+
+
+class BucketLease:
+    """A lease as an object that is only written over the version that was seen, which object stores do for one of many.
+
+    Its owner writes it anew as long as it lives. One that stays as it is for a lease's time, by the clock of the one who
+    waits, or whose owner is known to be dead, is taken over.
+    """
+
+    def __init__(self, place: Bucket, name: str) -> None:
+        self._place, self._name = place, f".harvest/{name}.lease"
+        self._owner = owner_of(uuid.uuid4().hex)
+        self._seen, self._since = "", 0.0
+        self._renewed = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Take it if it is free, or its owner is gone."""
+        if self._place.put_if(self._name, self._content(), None):
+            return True
+        found = self._place.look(self._name)
+        if found is None:
+            return False  # given up this moment; the next look takes it
+        content, tag = found
+        if tag != self._seen:
+            self._seen, self._since = tag, time.monotonic()
+        gone = is_dead(_owner(content)) or time.monotonic() - self._since > LEASE
+        return gone and self._place.put_if(self._name, self._content(), tag)
+
+    def held(self) -> bool:
+        return self.renew()
+
+    def renew(self) -> bool:
+        with self._lock:
+            tag = self._mine()
+            self._renewed += 1
+            return tag is not None and self._place.put_if(self._name, self._content(), tag)
+
+    def release(self) -> None:
+        with self._lock:
+            if self._mine() is not None:
+                self._place.delete(self._name)
+
+    def _mine(self) -> str | None:
+        found = self._place.look(self._name)
+        return found[1] if found is not None and _owner(found[0]) == self._owner else None
+
+    def _content(self) -> bytes:
+        return f"{self._owner}\n{self._renewed}".encode()
+
+
+def _owner(content: bytes) -> str:
+    return content.decode(errors="replace").partition("\n")[0]
+
+
+@asynccontextmanager
+async def claimed(place: Place, name: str) -> AsyncIterator[Lease]:
+    """Hold the claim on a name of a place; HarvestUnderWay if another has it for too long."""
+    lease = await _obtained(place, name)
+    done = threading.Event()
+    # A thread of its own: neither a busy event loop nor long writes make this process look dead.
+    beat = threading.Thread(target=_beat, args=(lease, done), name="one-async-harvest", daemon=True)
+    beat.start()
+
+    def end() -> None:
+        done.set()
+        beat.join()
+        with suppress(OneError):  # it ends by itself
+            lease.release()
+
+    try:
+        yield lease
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(end)
+
+
+async def _obtained(place: Place, name: str) -> Lease:
+    until = anyio.current_time() + PATIENCE
+    while True:
+        lease = await anyio.to_thread.run_sync(place.try_claim, name)
+        if lease is not None:
+            return lease
+        if anyio.current_time() >= until:
+            raise HarvestUnderWay(
+                f"another harvest writes {name} to {place.address('').rstrip('/')}, and has not ended within "
+                f"{PATIENCE:.0f} s; wait for it, or harvest to another place",
+                endpoint=name,
+            )
+        await anyio.sleep(PAUSE)
+
+
+def _beat(lease: Lease, done: threading.Event) -> None:
+    while not done.wait(LEASE / 4):
+        try:
+            if not lease.renew():
+                return
+        except OneError:  # a passing fault of the object store; the lease outlasts three of them
+            continue

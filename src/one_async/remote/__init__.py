@@ -1,0 +1,1 @@
+"""Files that are no datasets: see `one_async.remote.aws`."""

@@ -1,0 +1,134 @@
+"""Files of S3 buckets by their keys, for scripts that used ``one.remote.aws``. Needs the extra ``one-async[s3]``.
+
+Datasets need none of this: `ONE` fetches them from wherever the database says they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path, PurePath
+from urllib.parse import urlsplit
+
+from .._bridge import LoopThread
+from ..errors import ConfigurationError, InputError
+from ..settings import resolve
+from ..sync import AlyxClient
+from ..transfer.bucket import Bucket, below
+from ..transfer.plan import S3Keys
+
+__all__ = [
+    "REGION_NAME", "REPO_DEFAULT", "S3_BUCKET_IBL", "get_s3_allen", "get_s3_from_alyx", "get_s3_public", "get_s3_virtual_host",
+    "s3_download_file", "s3_download_folder", "url2uri",
+]  # fmt: skip
+
+REPO_DEFAULT = "aws_cortexlab"
+S3_BUCKET_IBL = "ibl-brain-wide-map-public"
+REGION_NAME = "us-east-1"
+
+
+def get_s3_public() -> tuple[Bucket, str]:
+    """Give how IBL's public bucket is read, and its name."""
+    return Bucket(REGION_NAME), S3_BUCKET_IBL
+
+
+def get_s3_allen() -> tuple[Bucket, str]:
+    """Give how the Allen Institute's public bucket of cell atlases is read, and its name."""
+    return Bucket("us-west-2"), "allen-brain-cell-atlas"
+
+
+def get_s3_from_alyx(alyx: AlyxClient, repo_name: str = REPO_DEFAULT) -> tuple[Bucket, str]:
+    """Give how the bucket of one of the database's repositories is read, with its keys, and its name.
+
+    Raises NotFound for an unknown repository, ConfigurationError for one that is no bucket.
+    """
+    said = alyx.rest("data-repository", "read", id=repo_name).get("json") or {}
+    if not said.get("bucket_name"):
+        raise ConfigurationError(
+            f"the database says of no bucket that {repo_name!r} is in", setting="bucket_name"
+        )
+    access, secret = said.get("Access key ID"), said.get("Secret access key")
+    keys = S3Keys(access, secret, said.get("Session token")) if access and secret else None
+    return Bucket(said.get("region_name") or REGION_NAME, keys), said["bucket_name"]
+
+
+def s3_download_file(
+    source: str | PurePath,
+    destination: str | Path,
+    s3: Bucket | None = None,
+    bucket_name: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Fetch one object of a bucket to a path, and give the path; a file of the right size is not fetched again.
+
+    `s3` is what `get_s3_from_alyx` gives; without it, and without `bucket_name`, it is IBL's public bucket.
+    `overwrite` fetches in any case. Raises NotFound, LoginError, ServerUnreachable or TransferError.
+    """
+    key, target = _key(source), Path(destination)
+
+    async def download() -> Path:
+        bucket, name = _of(s3), bucket_name or S3_BUCKET_IBL
+        sizes = await bucket.sizes(name, key)
+        if key not in sizes:
+            raise InputError.of("source", key, "the key of one file; s3_download_folder takes a folder")
+        _clear([target], overwrite)
+        return (await bucket.download(name, {key: target}, sizes))[0]
+
+    return LoopThread.shared().run(download)
+
+
+def s3_download_folder(
+    source: str | PurePath,
+    destination: str | Path,
+    s3: Bucket | None = None,
+    bucket_name: str = S3_BUCKET_IBL,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Fetch all objects below a folder of a bucket into a folder, and give their paths; see `s3_download_file`."""
+    key, target = _key(source), Path(destination)
+
+    async def download() -> list[Path]:
+        bucket = _of(s3)
+        sizes = await bucket.sizes(bucket_name, key)
+        files = {one: below(target, key, one) for one in sizes}
+        _clear(files.values(), overwrite)
+        return await bucket.download(bucket_name, files, sizes)
+
+    return LoopThread.shared().run(download)
+
+
+def get_s3_virtual_host(uri: str, region: str = REGION_NAME) -> str:
+    """Give the web address of a bucket, or of an object of it: ``s3://bucket/key``, or the same without ``s3://``."""
+    bucket, slash, key = uri.removeprefix("s3://").strip("/").partition("/")
+    if not bucket or not region or "://" in uri.removeprefix("s3://"):
+        raise InputError.of("uri", uri, "s3://bucket/key")
+    return f"https://{bucket}.s3.{region}.amazonaws.com{slash}{key}"
+
+
+def url2uri(data_path: str, return_location: bool = False) -> str | tuple[str, str]:
+    """Give the ``s3://`` name of an object from its web address; with `return_location` also the bucket's region."""
+    parts = urlsplit(data_path)
+    bucket, _, host = (parts.hostname or "").partition(".s3.")
+    if not host.endswith("amazonaws.com"):
+        raise InputError.of("data_path", data_path, "https://bucket.s3.region.amazonaws.com/key")
+    uri = f"s3://{bucket}{parts.path}"
+    return (uri, host.partition(".")[0]) if return_location else uri
+
+
+def _key(source: str | PurePath) -> str:
+    key = source.as_posix() if isinstance(source, PurePath) else source
+    if not isinstance(key, str) or not key.strip("/"):
+        raise InputError.of(
+            "source", source, "a key within the bucket, such as 'atlas/dorsal_cortex_50.nrrd'"
+        )
+    return key.strip("/")
+
+
+def _of(s3: Bucket | None) -> Bucket:
+    bucket = s3 or get_s3_public()[0]
+    return replace(bucket, endpoint=bucket.endpoint or resolve().s3_endpoint)
+
+
+def _clear(files: Iterable[Path], overwrite: bool) -> None:
+    for path in files if overwrite else ():
+        path.unlink(missing_ok=True)

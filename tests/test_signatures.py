@@ -1,0 +1,75 @@
+"""What type checkers see: the stub of the blocking faces is that of the async ones, and public types say something."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).parents[1]
+#: Methods that load data, or give the JSON of an endpoint, which may be anything.
+LOADS = frozenset(
+    {
+        "load_dataset", "load_datasets", "load_object", "load_collection", "load_dataset_from_id", "load_aggregate",
+        "rest", "get", "post", "put", "patch", "delete",
+    }
+)  # fmt: skip
+#: Keywords that are passed on to another method, or become filters of an endpoint.
+PASSED_ON = frozenset({"options", "parts", "filters"})
+
+
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_stub", ROOT / "tests" / "typing" / "make_stub.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def plain(text: str) -> list[str]:
+    """Take a stub apart: its statements without their layout, imports in one order and one name each."""
+    body = ast.parse(text).body
+    imports = sorted(
+        f"{ast.unparse(node).partition('import')[0]}{ast.unparse(alias)}"
+        for node in body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    )
+    return imports + [ast.unparse(node) for node in body if not isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def test_the_stub_is_up_to_date() -> None:
+    """``python tests/typing/make_stub.py`` writes it."""
+    stub = maker()
+    assert plain(stub.STUB.read_text("utf-8")) == plain(stub.make())
+
+
+def functions() -> Iterator[ast.FunctionDef]:
+    for node in ast.parse(maker().make()).body:
+        if isinstance(node, ast.ClassDef):
+            yield from (one for one in node.body if isinstance(one, ast.FunctionDef))
+
+
+def says_any(node: ast.AST) -> bool:
+    """Tell whether a type is or holds Any, but as a value of a record."""
+    if isinstance(node, ast.Subscript) and ast.unparse(node) in ("dict[str, Any]", "Mapping[str, Any]"):
+        return False
+    return (isinstance(node, ast.Name) and node.id == "Any") or any(map(says_any, ast.iter_child_nodes(node)))
+
+
+def test_only_loaded_data_is_of_any_type() -> None:
+    vague = []
+    for function in functions():
+        arguments = function.args
+        keywords = arguments.kwarg
+        if keywords is not None and keywords.arg in PASSED_ON:
+            arguments.kwarg = None
+        if function.name not in LOADS and (
+            says_any(arguments) or (function.returns and says_any(function.returns))
+        ):
+            vague.append(ast.unparse(function))
+    assert not vague
+    assert {function.name for function in functions()} >= LOADS

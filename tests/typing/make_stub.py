@@ -1,0 +1,172 @@
+"""Write `sync.pyi`: the blocking faces' signatures, made of the async classes' own, overloads included.
+
+``python tests/typing/make_stub.py``
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+
+from one_async import sync
+
+STUB = Path(sync.__file__).with_suffix(".pyi")
+HEAD = '"""Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""'
+FACES = ("AlyxClient", "ONE")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Source:
+    """A module's text, taken apart: its classes and functions, and where its names come from."""
+
+    def __init__(self, name: str) -> None:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        self.name = name
+        self.tree = ast.parse(Path(spec.origin).read_text("utf-8"))
+        package = name if spec.submodule_search_locations else name.rpartition(".")[0]
+        self.places: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ImportFrom):
+                parts = package.split(".")
+                base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+                module = ".".join(filter(None, [base, node.module]))
+                for alias in node.names:
+                    self.places[alias.asname or alias.name] = f"from {module} import {alias.name}"
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    self.places[alias.asname or alias.name] = f"import {alias.name}" + (
+                        f" as {alias.asname}" if alias.asname else ""
+                    )
+        for node in self.tree.body:
+            for inner in [node, *getattr(node, "body", [])]:
+                if (
+                    isinstance(inner, ast.ClassDef | ast.Assign | ast.AnnAssign) and inner is node
+                ) or isinstance(node, ast.If):
+                    for defined in _names(inner):
+                        self.places.setdefault(defined, f"from {name} import {defined}")
+
+    def functions(self, name: str, kind: str | None = None) -> list[Function]:
+        """Give all definitions of a function, or of a class's method: overloads first."""
+        bodies = [self.tree.body] if kind is None else [
+            node.body for node in self.tree.body if isinstance(node, ast.ClassDef) and node.name == kind
+        ]  # fmt: skip
+        return [node for body in bodies for node in body if isinstance(node, Function) and node.name == name]
+
+
+def _shown(default: ast.expr) -> ast.expr:
+    return default if isinstance(default, ast.Constant) else ast.Constant(...)
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ClassDef):
+        return [node.name]
+    targets = (
+        node.targets
+        if isinstance(node, ast.Assign)
+        else [node.target]
+        if isinstance(node, ast.AnnAssign)
+        else []
+    )
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def definition(face: type, name: str) -> tuple[Source, list[Function]]:
+    """Find where the async class, or the module that it takes a function from, defines a method."""
+    awaited = face._kind  # type: ignore[attr-defined]
+    for kind in awaited.__mro__:
+        if name not in vars(kind):
+            continue
+        source = Source(kind.__module__)
+        if found := source.functions(name, kind.__name__):
+            return source, found
+        function = inspect.unwrap(getattr(awaited, name))
+        source = Source(function.__module__)
+        return source, source.functions(function.__name__)
+    raise LookupError(f"{awaited.__name__} has no {name}")
+
+
+class Stub:
+    """The lines of the stub, and the names that they use."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.imports: dict[str, str] = {}
+
+    def method(self, source: Source, function: Function, name: str, *decorators: str) -> None:
+        """Add a plain twin of a definition."""
+        returns = function.returns
+        if isinstance(returns, ast.Subscript) and ast.unparse(returns.value) == "AsyncIterator":
+            returns = ast.Subscript(ast.Name("Iterator"), returns.slice)
+            self.imports["Iterator"] = "from collections.abc import Iterator"
+        arguments = function.args
+        arguments.defaults = [_shown(one) for one in arguments.defaults]
+        arguments.kw_defaults = [one and _shown(one) for one in arguments.kw_defaults]
+        self.use(source, arguments, returns)
+        result = f" -> {ast.unparse(returns)}" if returns else ""
+        self.lines += [f"    @{decorator}" for decorator in decorators]
+        self.lines.append(f"    def {name}({ast.unparse(arguments)}){result}: ...")
+
+    def use(self, source: Source, *nodes: ast.AST | None) -> None:
+        """Import what some types name; of two that have one name, the second gets another."""
+        for node in filter(None, nodes):
+            for inner in ast.walk(node):
+                if not isinstance(inner, ast.Name) or inner.id not in source.places or inner.id in FACES:
+                    continue
+                place = source.places[inner.id]
+                if self.imports.setdefault(inner.id, place) != place:
+                    inner.id += "2"
+                    self.imports[inner.id] = f"{place} as {inner.id}"
+
+    def face(self, source: Source, kind: type) -> None:
+        """Add a class."""
+        (node,) = (
+            one for one in source.tree.body if isinstance(one, ast.ClassDef) and one.name == kind.__name__
+        )
+        self.use(source, *node.bases)
+        self.lines.append(f"class {node.name}({', '.join(map(ast.unparse, node.bases))}):")
+        for member in node.body:
+            if isinstance(member, ast.AnnAssign):
+                self.use(source, member.annotation)
+                self.lines.append(f"    {ast.unparse(member.target)}: {ast.unparse(member.annotation)}")
+            elif isinstance(member, ast.Assign):
+                (name,) = _names(member)
+                self.twins(kind, name, "staticmethod" in ast.unparse(member.value))
+            elif isinstance(member, ast.FunctionDef) and member.name == "__init__":
+                self.twins(kind, "__init__", False)
+            elif isinstance(member, ast.FunctionDef):
+                self.method(source, member, member.name, *map(ast.unparse, member.decorator_list))
+
+    def twins(self, kind: type, name: str, static: bool) -> None:
+        """Add each overload of a method, or the method itself if it has none."""
+        source, functions = definition(kind, name)
+        for function in functions[:-1] or functions:
+            decorators = (["staticmethod"] if static else []) + (["overload"] if len(functions) > 1 else [])
+            self.method(source, function, name, *decorators)
+            if len(functions) > 1:
+                self.imports["overload"] = "from typing import overload"
+
+
+def make() -> str:
+    """Give the text of the stub."""
+    stub, source = Stub(), Source("one_async.sync")
+    for name in FACES:
+        stub.face(source, getattr(sync, name))
+    return (
+        "\n".join([HEAD, *sorted(set(stub.imports.values())), f"__all__ = {sync.__all__!r}", *stub.lines])
+        + "\n"
+    )
+
+
+def main() -> None:
+    """Write the stub; `ruff format` breaks its lines."""
+    STUB.write_text(make(), "utf-8")
+    sys.stdout.write(f"{STUB}\n")
+
+
+if __name__ == "__main__":
+    main()
