@@ -50,6 +50,10 @@ KEPT: dict[str, Kept] = {
         "`search_insertions` in tables", "Insertions are found; ONE-api compares their ids with those of sessions and finds none.",
         "_search_insertions", kwargs={"name": "probe00"},
     ),
+    "nothing": Kept(
+        "`search(subject='')`, `search(subject=[])`", "InputError in every mode, as a value that got lost on the way would give every session; in ONE-api's tables the term is without effect.",
+        "search", kwargs={"subject": []},
+    ),
     "no value": Kept(
         "a term that is None", "As if not given, so that callers can pass arguments on; ONE-api raises a TypeError.",
         "search", kwargs={"date_range": None},

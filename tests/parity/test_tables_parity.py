@@ -128,6 +128,8 @@ def difference(call: Call, catalogue: Catalogue) -> str | None:
 def _search_difference(wildcards: bool, kwargs: dict[str, Any], catalogue: Catalogue) -> str | None:
     if any(name.startswith("dataset_") for name in kwargs) and "datasets" not in kwargs:
         return "qc alone"
+    if any(value in ("", []) or (isinstance(value, list) and "" in value) for value in kwargs.values()):
+        return "nothing"
     wanted = _texts(kwargs.get("datasets", []))
     root = [name for name in catalogue.dataset_table.paths if "/" not in name]
     if any(_compiles(text) and re.fullmatch(text, name) for text in wanted for name in root):
