@@ -182,7 +182,7 @@ def answers(folder: Path) -> list[bytes]:
     from one_async.tables.catalogue import Catalogue
 
     tables = Catalogue.open(folder, convert=False)
-    return [packed(query.search(tables, uuids=True, **terms)) for terms in QUESTIONS]
+    return [packed(query.search(tables, **terms)) for terms in QUESTIONS]
 
 
 def packed(eids: list[Any]) -> bytes:

@@ -181,6 +181,7 @@ def test_a_call_may_choose_otherwise(make: Make, alyx: Emulator, tmp_path: Path)
     assert found(one, lab="cortexlab", query_type="remote") == CORTEX
     assert (alyx.requests.count("/sessions"), questions(alyx)) == (1, 0)
     assert found(one, lab="cortexlab", query_type="auto") == CORTEX
+    until(lambda: not one.look("tables_info").expired)  # asked beside the search, which does not wait
     assert (alyx.requests.count("/sessions"), questions(alyx), downloads(alyx)) == (1, 1, 0)
     assert found(one, lab="cortexlab", query_type="refresh") == CORTEX
     assert (alyx.requests.count("/sessions"), questions(alyx), downloads(alyx)) == (1, 2, 0)

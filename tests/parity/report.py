@@ -13,10 +13,12 @@ from pathlib import Path
 
 import names
 from kept import KEPT
+from tables_kept import KEPT as TABLES_KEPT
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "parity.md"
 RESULT = HERE / "result.json"
+TABLES_RESULT = HERE / "tables_result.json"
 
 HEAD = """\
 # Parity with ONE-api 3.6.1
@@ -37,7 +39,10 @@ endpoints are not here; files come over HTTP or from S3.
 def page(places: list[names.Place]) -> str:
     """Give the page."""
     result = json.loads(RESULT.read_text("utf-8"))
-    return "\n".join([HEAD, *_numbers(places, result), *_differences(result), *_names(places)]) + "\n"
+    tables = _in_tables(json.loads(TABLES_RESULT.read_text("utf-8")))
+    return (
+        "\n".join([HEAD, *_numbers(places, result), *_differences(result), *tables, *_names(places)]) + "\n"
+    )
 
 
 def _numbers(places: list[names.Place], result: dict[str, dict[str, int]]) -> list[str]:
@@ -74,6 +79,21 @@ def _differences(result: dict[str, dict[str, int]]) -> list[str]:
         f"| {entry.what} | {entry.why} | {result['kept'].get(name, 0)} |" for name, entry in KEPT.items()
     ]
     return [line.replace("\n", " ") for line in lines] + [""]
+
+
+def _in_tables(result: dict[str, dict[str, int]]) -> list[str]:
+    """Give the differences of searches in tables, each of which an example shows."""
+    same, kept = (sum(result[name].values()) for name in ("same", "kept"))
+    methods = ", ".join(f"`{name.lstrip('_')}` {count}" for name, count in result["same"].items())
+    text = (
+        '`ONE(mode="local")` and ONE-api are asked made-up searches and lists on five pairs of tables: the recorded ones, '
+        f"those of the generated world, and three made at random. {same:,} calls give the same ({methods}); {kept:,} show "
+        "these differences, each of which an example shows, too."
+    )
+    rows = [(entry.what, entry.why) for entry in TABLES_KEPT.values()]
+    cells = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in rows]
+    lines = ["## Tables of every kind", "", text, "", "| what | why |", "|---|---|"]
+    return [*lines, *(f"| {row} |" for row in cells), ""]
 
 
 def _names(places: list[names.Place]) -> list[str]:

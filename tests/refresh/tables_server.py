@@ -124,7 +124,7 @@ def _handler(owner: TablesServer) -> type[BaseHTTPRequestHandler]:
             if self.path.startswith("/cache/info/"):
                 time.sleep(owner.wait)
                 self._send(200, json.dumps(owner.info).encode(), "application/json")
-            elif self.path.endswith(".zip"):
+            elif self.path.partition("?")[0].endswith(".zip"):
                 self._zip(owner.archive)
             else:
                 self._send(404, b'{"detail": "Not found."}', "application/json")

@@ -51,6 +51,28 @@ async def test_the_token_goes_to_the_databases_own_server_alone(
     ]
 
 
+async def test_a_folder_s_address_may_have_a_query(
+    server: TablesServer, archives: list[bytes], folder: Path
+) -> None:
+    server.info["location"] = f"{server.url}/sub/?sig=1"
+    async with keeping(server.url, folder) as keeper:
+        await keeper.refresh("auto")
+        assert generations_of(keeper.loaded) == {"first"}
+    assert [path for path, _, _ in server.log if "zip" in path] == ["/sub/cache.zip?sig=1"]
+
+
+@pytest.mark.parametrize("location", ["http://[bad/cache.zip", "s3://", "file:///etc", "nowhere"])
+async def test_an_address_that_is_none_is_said(
+    server: TablesServer, archives: list[bytes], folder: Path, location: str
+) -> None:
+    async with keeping(server.url, folder) as keeper:
+        await keeper.refresh("auto")
+        server.info.update(location=location, date_created="2025-02-01 00:00")
+        with pytest.warns(TablesWarning, match="no http or s3 address"):
+            await keeper.refresh("refresh")
+        assert generations_of(keeper.loaded) == {"first"}
+
+
 async def test_a_broken_download_goes_on_where_the_server_allows_it(
     server: TablesServer, archives: list[bytes], folder: Path
 ) -> None:

@@ -144,6 +144,17 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
         unpacked(bytes(data), tmp_path)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_ways_of_compressing_are_refused(tmp_path: Path, method: int) -> None:
+    """Their decoders would do what a damaged or hostile archive says."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for name, content in TABLES.items():
+            made.writestr(name, content, method)
+    with pytest.raises(TablesDamaged, match=f"method {method}"):
+        unpacked(out.getvalue(), tmp_path)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     at=st.integers(0, len(archive()) - 1),

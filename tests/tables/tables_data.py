@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import uuid
 from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
 
+from one_async.tables import query
 from one_async.tables.catalogue import Catalogue, TablesMeta
 from one_async.tables.schema import DATASETS, SESSIONS
 
@@ -70,3 +72,8 @@ def make_catalogue(count: int = 40, seed: int = 1) -> Catalogue:
     sessions = sessions_frame(count, seed)
     raw = {name: {"date_created": "2025-01-15 06:00", "origin": "here"} for name in ("sessions", "datasets")}
     return Catalogue.from_frames(sessions, datasets_frame(sessions, seed), meta=TablesMeta(raw=raw))
+
+
+def search(catalogue: Catalogue, *, wildcards: bool = True, **terms: Any) -> list[str]:
+    """Give the ids that a search finds as the tables hold them."""
+    return [str(eid) for eid in query.search(catalogue, wildcards=wildcards, **terms)]

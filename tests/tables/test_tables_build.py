@@ -7,9 +7,11 @@ import uuid
 from pathlib import Path
 
 import pytest
+from tables_data import search
 
+from one_async.alf.match import resolve
 from one_async.errors import InputError, TablesWarning
-from one_async.tables import listing, query
+from one_async.tables import query
 from one_async.tables.build import build_tables, make_parquet_db, remove_missing_datasets
 from one_async.tables.catalogue import Catalogue
 
@@ -39,12 +41,12 @@ def test_rows_and_ids_come_from_paths(folder: Path) -> None:
     built = build_tables(
         folder, hash_files=True, namespace=NAMESPACE, progress=lambda done, total: seen.append((done, total))
     )
-    eids = query.search(built)
-    assert sorted(map(str, query.eids_to_paths(built, eids))) == sorted(
+    eids = search(built)
+    assert sorted(filter(None, query.session_paths(built, eids))) == sorted(
         {"/".join(f.split("/")[:5]) for f in FILES}
     )
     eid = str(uuid.uuid3(NAMESPACE, "cortexlab/KS005/2020-01-01/001"))
-    rows = listing.list_datasets(built, eid, details=True)
+    rows = resolve(query.session_datasets(built, eid))
     assert set(rows["rel_path"]) == {f.split("/", 5)[5] for f in FILES[:3]}
     times = rows.filter(rel_path="alf/spikes.times.npy").to_dicts()[0]
     assert times["hash"] == hashlib.md5(FILES[0].encode()).hexdigest()
@@ -61,15 +63,17 @@ def test_tables_are_written_and_open(folder: Path, tmp_path: Path) -> None:
     opened = Catalogue.open(out)
     assert set(opened.dataset_table.frame()["hash"]) == {""}
     assert opened.meta.origin == {str(folder.resolve())}
-    ids = [uuid.UUID(eid) for eid in query.search(opened)]
+    ids = [uuid.UUID(eid) for eid in search(opened)]
     assert {eid.version for eid in ids} == {3}
 
 
 def test_ids_may_stay_paths(folder: Path) -> None:
     built = build_tables(folder, hash_ids=False)
+    assert search(built, subject="KS") == ["cortexlab/KS005/2020-01-01/001"]
     assert query.search(built, subject="KS") == ["cortexlab/KS005/2020-01-01/001"]
-    assert query.search(built, subject="KS", uuids=True) == ["cortexlab/KS005/2020-01-01/001"]
-    assert "alf/spikes.times.npy" in listing.list_datasets(built, "cortexlab/KS005/2020-01-01/001")
+    rows = query.session_datasets(built, "cortexlab/KS005/2020-01-01/001")
+    assert rows["did"].to_list() == rows["rel_path"].to_list()
+    assert "alf/spikes.times.npy" in rows["did"]
 
 
 def test_a_lab_that_folders_contradict_is_refused(folder: Path) -> None:
@@ -77,11 +81,31 @@ def test_a_lab_that_folders_contradict_is_refused(folder: Path) -> None:
         build_tables(folder, lab="mainenlab")
     with pytest.raises(InputError, match="exists"):
         build_tables(folder / "nowhere")
+    with pytest.raises(InputError, match="root_dir"):
+        make_parquet_db(folder / "nowhere")
+    with pytest.raises(InputError, match="out_dir"):
+        make_parquet_db(folder, folder / "nowhere")
+
+
+def test_a_folder_of_a_date_that_there_is_not_is_named(folder: Path) -> None:
+    (folder / "cortexlab/Subjects/KS005/2020-13-01/001/alf").mkdir(parents=True)
+    with pytest.raises(InputError, match="2020-13-01"):
+        build_tables(folder)
+
+
+def test_a_link_to_nothing_is_named(folder: Path) -> None:
+    link = folder / "cortexlab/Subjects/KS005/2020-01-01/001/alf/spikes.amps.npy"
+    try:
+        link.symlink_to(folder / "nowhere.npy")
+    except OSError:
+        pytest.skip("no links here")
+    with pytest.raises(InputError, match=r"spikes\.amps\.npy"):
+        build_tables(folder)
 
 
 def test_nothing_found_is_a_warning(tmp_path: Path) -> None:
     with pytest.warns(TablesWarning, match="no sessions|no datasets"):
-        assert query.search(build_tables(tmp_path)) == []
+        assert search(build_tables(tmp_path)) == []
 
 
 def test_only_what_the_tables_lack_is_removed(folder: Path) -> None:

@@ -1,12 +1,13 @@
-"""Lists of all sessions and of one agree, and filter by name, folder and QC."""
+"""Lists of all sessions are those of each session together, and filter by name, folder and QC."""
 
 from __future__ import annotations
 
 import itertools
 
 import pytest
-from tables_data import make_catalogue
+from tables_data import make_catalogue, search
 
+from one_async.alf.match import resolve
 from one_async.alf.spec import QC
 from one_async.errors import ALFError
 from one_async.tables import listing, query
@@ -22,37 +23,31 @@ def test_all_sessions_list_what_each_lists(
     catalogue: Catalogue, name: object, folder: object, revision: object
 ) -> None:
     filters = {"filename": name, "collection": folder, "revision": revision, "qc": QC.WARNING}
-    every = listing.list_datasets(catalogue, None, **filters)  # type: ignore[arg-type]
-    eids = sorted(query.search(catalogue))
+    every = listing.list_datasets(catalogue, **filters)  # type: ignore[arg-type]
     each = [
         path
-        for eid in eids
-        for path in listing.list_datasets(catalogue, eid, **filters, details=True)["rel_path"]
-    ]  # type: ignore[arg-type]
+        for eid in sorted(search(catalogue))
+        for path in resolve(query.session_datasets(catalogue, eid), **filters)["rel_path"]  # type: ignore[arg-type]
+    ]
     assert every == list(dict.fromkeys(each))
-    rows = listing.list_datasets(catalogue, None, **filters, details=True)  # type: ignore[arg-type]
+    rows = listing.list_datasets(catalogue, **filters, details=True)  # type: ignore[arg-type]
     assert rows["rel_path"].to_list() == each
 
 
 def test_collections_and_revisions_group_the_rows(catalogue: Catalogue) -> None:
-    eid = max(query.search(catalogue), key=lambda one: len(listing.list_datasets(catalogue, one)))
     for call in (listing.list_collections, listing.list_revisions):
-        for one in (eid, None):
-            names = call(catalogue, one)
-            parts = call(catalogue, one, details=True)
-            assert sorted(names) == list(parts)
-            assert all(len(part) for part in parts.values())
+        names = call(catalogue)
+        parts = call(catalogue, details=True)
+        assert sorted(names) == list(parts)
+        assert all(len(part) for part in parts.values())
     assert "alf/probe00" in listing.list_collections(catalogue)
     assert set(listing.list_revisions(catalogue)) == {"", "2021-07-05", "2024-02-15"}
 
 
 def test_columns_are_those_that_were_asked_for(catalogue: Catalogue) -> None:
-    eid = max(query.search(catalogue), key=lambda one: len(listing.list_datasets(catalogue, one)))
-    assert "eid" not in listing.list_datasets(catalogue, eid, details=True).columns
-    assert listing.list_datasets(catalogue, eid, details=True, keep_eid_index=True)[
-        "eid"
-    ].unique().to_list() == [eid]
-    assert listing.session_datasets(catalogue, eid, ["rel_path", "nothing"]).columns == ["rel_path"]
+    eid = max(search(catalogue), key=lambda one: len(query.session_datasets(catalogue, one)))
+    assert query.session_datasets(catalogue, eid, ["rel_path", "nothing"]).columns == ["rel_path"]
+    assert query.session_datasets(catalogue, eid)["eid"].unique().to_list() == [eid]
 
 
 def test_default_revisions_need_their_column() -> None:
@@ -60,9 +55,8 @@ def test_default_revisions_need_their_column() -> None:
     rows = listing.list_datasets(with_column, default_revisions_only=True, details=True)
     assert rows["default_revision"].all()
     without = with_column.replace(datasets=with_column.datasets().drop("default_revision").collect())
-    for eid in (None, query.search(without)[0]):
-        with pytest.raises(ALFError, match="default"):
-            listing.list_datasets(without, eid, default_revisions_only=True)
+    with pytest.raises(ALFError, match="default"):
+        listing.list_datasets(without, default_revisions_only=True)
     assert listing.list_datasets(without)
 
 
@@ -71,4 +65,5 @@ def test_nothing_lists_nothing() -> None:
     assert listing.list_datasets(empty) == []
     assert listing.list_collections(empty) == []
     assert listing.list_revisions(empty, details=True) == {}
-    assert listing.list_datasets(empty, "00000000-0000-4000-8000-000000000000", details=True).height == 0
+    assert listing.list_datasets(empty, details=True).height == 0
+    assert query.session_datasets(empty, "00000000-0000-4000-8000-000000000000").height == 0

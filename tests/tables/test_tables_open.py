@@ -13,10 +13,10 @@ from uuid import UUID
 
 import polars as pl
 import pytest
-from tables_data import datasets_frame, make_catalogue, sessions_frame
+from tables_data import datasets_frame, make_catalogue, search, sessions_frame
 
-from one_async.errors import TablesDamaged, TablesNotFound
-from one_async.tables import fast, listing, query
+from one_async.errors import TablesDamaged, TablesNotFound, TablesWarning
+from one_async.tables import fast, listing
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.columns import decode, encode
 from one_async.tables.disk import save_tables, write_table
@@ -136,7 +136,6 @@ def test_cut_files_are_damaged_wherever_they_are_cut(folder: Path) -> None:
         (sessions_frame(), None, "one_metadata"),
         (sessions_frame(), {"one_metadata": "{"}, "JSON"),
         (sessions_frame().with_columns(date=pl.lit("monday")), META, "monday"),
-        (sessions_frame().with_columns(number=pl.lit(-5)), META, "-5"),
     ],
 )
 def test_foreign_files_are_damaged(
@@ -146,6 +145,51 @@ def test_foreign_files_are_damaged(
     with pytest.raises(TablesDamaged, match=why) as caught:
         Catalogue.open(tmp_path)
     assert "sessions.pqt" in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [-5, 70_000, 2.0, "3", None, "three"])
+def test_a_number_beyond_reason_is_of_its_session_alone(tmp_path: Path, number: object) -> None:
+    sessions = sessions_frame().sort("eid")
+    kind = {str: pl.String, float: pl.Float64}.get(type(number), pl.Int64)
+    column = pl.Series("number", [number, *sessions["number"][1:]], dtype=kind, strict=False)
+    sessions.with_columns(column).write_parquet(tmp_path / "sessions.pqt", metadata=META)
+    opened = Catalogue.open(tmp_path)
+    read = {"3": 3, 2.0: 2, "three": None}.get(number, number)  # type: ignore[call-overload]
+    assert opened.session_frame["number"].to_list() == [read, *sessions["number"][1:]]
+    assert opened.session_frame.drop("number").equals(sessions.drop("number"))
+    if isinstance(read, int):
+        assert sessions["eid"][0] in search(opened, number=read)
+
+
+def test_odd_sizes_and_qc_are_not_known(tmp_path: Path) -> None:
+    datasets = datasets_frame(sessions_frame()).sort("eid", "did").head(4)
+    odd = datasets.with_columns(file_size=pl.Series([-1, 2, None, 3]), qc=pl.Series([10, 4, None, 50]))
+    odd.rename({"did": "id"}).write_parquet(tmp_path / "datasets.pqt", metadata=META)
+    rows = Catalogue.open(tmp_path).dataset_table.frame()
+    assert rows["file_size"].to_list() == [None, 2, None, 3]
+    assert rows["qc"].to_list() == ["PASS", "NOT_SET", None, "CRITICAL"]
+    named = datasets.with_columns(qc=pl.Series(["PASS", "GOOD", None, "FAIL"]))
+    named.rename({"did": "id"}).write_parquet(tmp_path / "datasets.pqt", metadata=META)
+    assert Catalogue.open(tmp_path).dataset_table.frame()["qc"].to_list() == ["PASS", "NOT_SET", None, "FAIL"]
+
+
+def test_levels_of_an_index_without_names_are_session_and_dataset(tmp_path: Path) -> None:
+    sessions, datasets = sessions_frame(), datasets_frame(sessions_frame())
+    names = {"eid": "__index_level_0__", "did": "__index_level_1__"}
+    sessions.rename({"eid": "__index_level_0__"}).write_parquet(tmp_path / "sessions.pqt", metadata=META)
+    datasets.rename(names).write_parquet(tmp_path / "datasets.pqt", metadata=META)
+    opened = Catalogue.open(tmp_path)
+    assert opened.session_frame.equals(sessions.sort("eid"))
+    assert opened.dataset_table.frame().equals(datasets.sort("eid", "did"))
+
+
+@pytest.mark.parametrize("said", ["{}", "{", '"text"'])
+def test_a_foreign_table_beside_them_is_left_out(folder: Path, said: str) -> None:
+    pl.DataFrame({"a": [1]}).write_parquet(folder / "trials.pqt", metadata={"one_metadata": said})
+    with pytest.warns(TablesWarning, match=r"trials\.pqt"):
+        opened = Catalogue.open(folder)
+    assert same(opened, make_catalogue())
+    assert dict(opened.others) == {}
 
 
 def test_the_fast_form_gives_the_same(folder: Path) -> None:
@@ -158,9 +202,7 @@ def test_the_fast_form_gives_the_same(folder: Path) -> None:
     assert same(plain, again)
     assert again.meta.raw == plain.meta.raw
     assert fast_files(folder) == files
-    assert query.search(again, datasets="spikes.times.npy") == query.search(
-        plain, datasets="spikes.times.npy"
-    )
+    assert search(again, datasets="spikes.times.npy") == search(plain, datasets="spikes.times.npy")
     assert listing.list_datasets(again) == listing.list_datasets(plain)
 
 

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables_data import PATHS, make_catalogue
+from tables_data import PATHS, make_catalogue, search
 
-from one_async.errors import ALFObjectNotFound, InputError
+from one_async.errors import ALFMultipleObjectsFound, InputError
 from one_async.tables import query
 from one_async.tables.arguments import date_range
 from one_async.tables.catalogue import Catalogue
@@ -95,18 +95,18 @@ TERMS = st.fixed_dictionaries(
 @settings(max_examples=300, deadline=None)
 @given(TERMS, st.booleans())
 def test_search_gives_what_a_loop_gives(terms: dict[str, Any], wildcards: bool) -> None:
-    assert query.search(CATALOGUE, wildcards=wildcards, **terms) == naive(terms, wildcards)
+    assert search(CATALOGUE, wildcards=wildcards, **terms) == naive(terms, wildcards)
 
 
 def test_datasets_of_few_sessions_are_found_like_those_of_all(catalogue: Catalogue) -> None:
     """Few sessions take another way than many."""
-    everywhere = query.search(catalogue, datasets=["spikes.times.npy", ".*trials.*"])
+    everywhere = search(catalogue, datasets=["spikes.times.npy", ".*trials.*"])
     one_by_one = [
         eid
-        for eid in query.search(catalogue)
+        for eid in search(catalogue)
         if (row := catalogue.session_frame.filter(eid=eid).to_dicts()[0])
         and eid
-        in query.search(
+        in search(
             catalogue,
             subject=f"^{re.escape(row['subject'])}$",
             date=row["date"],
@@ -119,19 +119,36 @@ def test_datasets_of_few_sessions_are_found_like_those_of_all(catalogue: Catalog
     assert 0 < len(everywhere) < len(catalogue.session_frame)
 
 
-def test_answers_come_as_text_uuids_or_rows(catalogue: Catalogue) -> None:
-    eids = query.search(catalogue, lab="cortexlab")
+def test_answers_come_as_uuids_or_rows(catalogue: Catalogue) -> None:
+    eids = search(catalogue, lab="cortexlab")
     assert eids
-    assert query.search(catalogue, lab="cortexlab", uuids=True) == [UUID(eid) for eid in eids]
+    assert query.search(catalogue, lab="cortexlab") == [UUID(eid) for eid in eids]
     rows = query.search(catalogue, lab="cortexlab", details=True)
     assert rows["eid"].to_list() == eids
     assert set(rows["lab"]) == {"cortexlab"}
 
 
+@pytest.mark.parametrize("wildcards", [True, False])
+@pytest.mark.parametrize("term", ["subject", "lab", "projects", "task_protocol"])
+def test_an_empty_list_leaves_the_term_without_effect(
+    catalogue: Catalogue, term: str, wildcards: bool
+) -> None:
+    everything = search(catalogue)
+    for nothing in ([], "", [""]):
+        assert search(catalogue, wildcards=wildcards, **{term: nothing}) == everything
+
+
+def test_a_session_without_number_is_found_by_none(catalogue: Catalogue) -> None:
+    without = pl.when(pl.col("number") == 1).then(None).otherwise(pl.col("number")).alias("number")
+    tables = catalogue.replace(sessions=catalogue.session_frame.with_columns(without))
+    assert search(tables, number=[-1, 0, 1]) == []
+    assert search(tables, number=2)
+
+
 def test_nothing_is_found_in_nothing() -> None:
     empty = Catalogue.empty()
-    assert query.search(empty) == []
-    assert query.search(empty, lab="x", datasets="spikes.times.npy", date="2020-01-01") == []
+    assert search(empty) == []
+    assert search(empty, lab="x", datasets="spikes.times.npy", date="2020-01-01") == []
     assert query.list_subjects(empty) == []
     assert query.session_paths(empty, [str(UUID(int=1))]) == [None]
     assert query.search_insertions(empty, name="probe00") == []
@@ -151,6 +168,8 @@ def test_nothing_is_found_in_nothing() -> None:
         (np.array(["2020-01-01", "2020-01-05"], "datetime64[D]"), (date(2020, 1, 1), date(2020, 1, 5))),
         (pl.Series([date(2020, 1, 1), date(2020, 1, 5)]), (date(2020, 1, 1), date(2020, 1, 5))),
         (["2020/01/02", "20200105"], (date(2020, 1, 2), date(2020, 1, 5))),
+        ("2020-1-5", (date(2020, 1, 5), date(2020, 1, 5))),
+        (["2020-1", "2021/5/7 10:00"], (date(2020, 1, 1), date(2021, 5, 7))),
         (["2020", "2021-05"], (date(2020, 1, 1), date(2021, 5, 1))),
     ],
 )
@@ -177,39 +196,30 @@ def test_terms_that_mean_nothing_say_what_would(
     catalogue: Catalogue, terms: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
-        query.search(catalogue, **terms)
+        search(catalogue, **terms)
 
 
-def test_paths_and_ids_lead_to_each_other(catalogue: Catalogue) -> None:
-    eids = query.search(catalogue)
-    paths = query.eids_to_paths(catalogue, [*eids, str(UUID(int=0))])
+def test_paths_are_those_of_sessions(catalogue: Catalogue) -> None:
+    eids = search(catalogue)
+    paths = query.session_paths(catalogue, [*eids, str(UUID(int=0))])
     assert paths[-1] is None
     row = catalogue.session_frame.filter(eid=eids[0]).to_dicts()[0]
     lab = f"{row['lab']}/Subjects/" if row["lab"] else ""
-    assert str(paths[0]) == f"{lab}{row['subject']}/{row['date']}/{row['number']:03d}"
-    twins = catalogue.session_frame.group_by("subject", "date", "number").len().filter(pl.col("len") > 1)
-    unique = catalogue.session_frame.join(twins, on=["subject", "date", "number"], how="anti")[
-        "eid"
-    ].to_list()
-    named = [eid for eid in unique if catalogue.session_frame.filter(eid=eid)["subject"][0] == "KS005"]
-    for eid in named:
-        assert query.path2eid(catalogue, f"/data/{query.eid2path(catalogue, eid)}/alf/x.y.npy") == eid
-    assert named
-    assert query.path2eid(catalogue, "/data/nothing") is None
+    assert paths[0] == f"{lab}{row['subject']}/{row['date']}/{row['number']:03d}"
 
 
-def test_details_are_of_one_session(catalogue: Catalogue) -> None:
-    eid = next(e for e in query.search(catalogue) if len(catalogue.datasets().filter(eid=e).collect()))
-    assert query.get_details(catalogue, UUID(eid))["eid"].to_list() == [eid]
-    full = query.get_details(catalogue, eid, full=True)
-    assert full["rel_path"].to_list() == catalogue.datasets().filter(eid=eid).collect()["rel_path"].to_list()
-    assert full["subject"].n_unique() == 1
-    with pytest.raises(ALFObjectNotFound, match="00000000"):
-        query.get_details(catalogue, UUID(int=0))
+def test_a_session_that_is_there_twice_is_refused(catalogue: Catalogue) -> None:
+    first, second, *_ = search(catalogue)
+    twice = pl.concat([catalogue.session_frame, catalogue.session_frame.filter(eid=first)])
+    tables = catalogue.replace(sessions=twice)
+    for call in (query.find_sessions, query.session_paths):
+        with pytest.raises(ALFMultipleObjectsFound, match=first):
+            call(tables, [second, first])
+        assert len(call(tables, [second])) == 1
 
 
 def test_insertions_are_searched_by_name_and_session(catalogue: Catalogue) -> None:
-    eids = query.search(catalogue, lab="cortexlab")
+    eids = search(catalogue, lab="cortexlab")
     rows = [
         {"pid": str(UUID(int=2 * i + j + 1)), "eid": eid, "name": f"probe0{j}", "model": "3B2"}
         for i, eid in enumerate(catalogue.session_frame["eid"])
@@ -220,10 +230,6 @@ def test_insertions_are_searched_by_name_and_session(catalogue: Catalogue) -> No
     assert found["eid"].unique().sort().to_list() == sorted(eids)
     assert set(found["name"]) == {"probe01"}
     assert found["date"].is_sorted(descending=True)
-    pid = found["pid"][0]
-    assert query.pid2eid(with_insertions, pid) == (found["eid"][0], "probe01")
-    assert query.eid2pid(with_insertions, eids[0])["name"].to_list() == ["probe00", "probe01"]
-    assert query.pid2eid(with_insertions, UUID(int=10**9)) is None
     with pytest.raises(InputError):
         query.search_insertions(with_insertions, colour="red")
 
@@ -236,4 +242,4 @@ def test_polars_and_sql_see_the_same_rows(catalogue: Catalogue) -> None:
     assert few.to_dicts() == catalogue.dataset_table.frame(slice(0, 3), ["rel_path"]).to_dicts()
     assert catalogue.insertions().collect().height == 0
     ahead = catalogue.sessions().filter(pl.col("date") > date(2020, 1, 1) + timedelta(days=5)).collect()
-    assert set(ahead["eid"]) == set(query.search(catalogue, date=["2020-01-07", None]))
+    assert set(ahead["eid"]) == set(search(catalogue, date=["2020-01-07", None]))

@@ -16,10 +16,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables_data import datasets_frame, make_catalogue, sessions_frame
+from tables_data import datasets_frame, make_catalogue, search, sessions_frame
 
 from one_async.errors import InputError
-from one_async.tables import install, query
+from one_async.tables import install
 from one_async.tables.arrow_schema import schema_with_metadata
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import is_modified, remove_tables, save_tables
@@ -100,8 +100,10 @@ def test_rows_of_any_form_merge() -> None:
         {"sessions": [session], "insertions": [{"id": uuid.UUID(int=7), "eid": str(eid), "name": "probe00"}]},
         origin="https://alyx",
     )
-    assert query.search(merged)[0] == str(eid)
-    assert query.pid2eid(merged, uuid.UUID(int=7)) == (str(eid), "probe00")
+    assert search(merged)[0] == str(eid)
+    assert merged.insertions().collect().select("pid", "eid", "name").rows() == [
+        (str(uuid.UUID(int=7)), str(eid), "probe00")
+    ]
     assert merged.meta.origin == {"here", "https://alyx"}
     assert merged.meta.modified_time is not None
     assert "start_time" not in merged.session_frame.columns

@@ -12,7 +12,8 @@ from .. import ids
 from ..alf.path import ALFPath
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
 from ..sources.base import SessionKey, session_folders
-from .core import Core
+from ..tables.ids import as_uuid
+from .core import Core, one_answer
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,7 +72,13 @@ class Converting(Core):
         return rebuild(await self._eids_of(values, query_type, "id"))
 
     async def _eids_of(self, values: list[Any], query_type: Mode | None, argument: str) -> list[UUID | None]:
-        parsed = [None if value is None else ids.parse_session(value, argument) for value in values]
+        own = await self._path_ids(values, query_type)
+        parsed: list[Any] = [
+            value
+            if value is None or (type(value) is str and value in own)
+            else ids.parse_session(value, argument)
+            for value in values
+        ]
         found = iter(
             await self._look_up([name for name in parsed if isinstance(name, SessionKey)], query_type)
         )
@@ -82,7 +89,7 @@ class Converting(Core):
         if not keys:  # nothing to ask, so neither tables nor a database are needed
             return []
         frame = await self._find(keys, query_type)
-        return _placed(len(keys), frame["key"], map(UUID, frame["eid"]))
+        return _placed(len(keys), frame["key"], map(as_uuid, frame["eid"]))
 
     async def _find(self, keys: list[SessionKey], query_type: Mode | None) -> pl.DataFrame:
         """Give the sessions that have these keys; no key may fit two."""
@@ -122,6 +129,7 @@ class Converting(Core):
     async def eid2path(
         self, eid: Several[SessionLike | None], query_type: Mode | None = None
     ) -> list[ALFPath | None]: ...
+    @one_answer
     async def eid2path(
         self, eid: SessionLike | Several[SessionLike | None], query_type: Mode | None = None
     ) -> ALFPath | list[ALFPath | None] | None:
@@ -200,6 +208,7 @@ class Converting(Core):
         parse: bool = True,
         query_type: Mode | None = None,
     ) -> list[str]: ...
+    @one_answer
     async def eid2ref(
         self,
         eid: SessionLike | Several[SessionLike],

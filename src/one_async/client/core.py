@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import ContextVar
 from datetime import timedelta
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, get_args
 
 import anyio
 import anyio.to_thread
 
-from ..errors import InputError, OfflineError
+from ..errors import InputError, OfflineError, TablesNotFound
 from ..settings import Settings, resolve, setup
 from ..types import Mode
 
 if TYPE_CHECKING:
+    from anyio import CancelScope
     from anyio.abc import TaskGroup
 
     from ..alyx.rest import AsyncAlyxClient
     from ..refresh import TablesKeeper
     from ..sources.base import Source
+    from ..sources.local import LocalSource
     from ..sources.remote import RemoteSource
     from ..tables.catalogue import Catalogue
     from ..transfer.fetch import Progress
@@ -28,7 +33,49 @@ OFFLINE_ADVICE = (
     "no database is configured for {folder}, so it can only be searched in local mode; "
     "give base_url= (for the public data: https://openalyx.internationalbrainlab.org), "
     "set ONE_BASE_URL, or call ONE.setup(base_url)"
-)
+)  #: The modes in which tables are refreshed in the background.
+REFRESHING = ("auto", "refresh")
+
+M = TypeVar("M", bound="Callable[..., Coroutine[Any, Any, Any]]")
+
+
+class _Answer:
+    """The tables that the call at hand has asked, by client and mode."""
+
+    def __init__(self) -> None:
+        self.asked: dict[tuple[Core, Mode], Catalogue] = {}
+        self.is_given = False
+
+    @classmethod
+    def now(cls) -> _Answer | None:
+        """Give that of the call at hand, None outside of `one_answer`."""
+        answer = _answer.get()
+        return None if answer is None or answer.is_given else answer
+
+    def end(self) -> None:
+        """Let go of the tables: tasks and connections that were begun meanwhile keep a copy of the context."""
+        self.asked, self.is_given = {}, True
+
+
+_answer: ContextVar[_Answer | None] = ContextVar("_answer", default=None)
+
+
+def one_answer(method: M) -> M:
+    """Have all questions that a method asks go to the same tables, and with ``refresh`` check for newer ones once."""
+
+    @wraps(method)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        if _Answer.now() is not None:  # part of a larger answer
+            return await method(*args, **kwargs)
+        answer = _Answer()
+        token = _answer.set(answer)
+        try:
+            return await method(*args, **kwargs)
+        finally:
+            _answer.reset(token)
+            answer.end()
+
+    return cast("M", call)
 
 
 class Core:
@@ -124,7 +171,8 @@ class Core:
         self._alyx: AsyncAlyxClient | None = None
         self._keeper: TablesKeeper | None = None
         self._group: TaskGroup | None = None
-        self._refreshing = False
+        self._refreshing: CancelScope | None = None
+        self._background: set[CancelScope] = set()
         if self._mode == "remote" and self.offline:
             raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
 
@@ -140,12 +188,14 @@ class Core:
 
     @property
     def mode(self) -> Mode:
-        """Where answers come from unless a call says otherwise with `query_type`."""
+        """Where answers come from unless a call says otherwise with `query_type`; the tables are refreshed by it, too."""
         return self._mode
 
     @mode.setter
     def mode(self, mode: Mode) -> None:
         self._mode = self._check_mode(mode, "mode")
+        if self._mode not in REFRESHING:
+            self._stop_refreshing()
 
     @property
     def cache_dir(self) -> Path:
@@ -207,7 +257,7 @@ class Core:
             await group.__aexit__(None, None, None)
             return None
         finally:
-            self._refreshing = False
+            self._stop_refreshing()
             with anyio.CancelScope(shield=True):
                 await self.aclose()
 
@@ -219,14 +269,31 @@ class Core:
 
     def _start_refreshing(self) -> None:
         """Start the background task if the mode wants it; a mode set later starts it with the next question."""
-        if (
-            self._group is not None
-            and not self._refreshing
-            and self._mode in ("auto", "refresh")
-            and not self.offline
-        ):
-            self._refreshing = True
-            self._group.start_soon(self._tables.run)
+        if self._refreshing is None and self._mode in REFRESHING and not self.offline:
+            self._refreshing = self._in_background(self._tables.run)
+
+    def _stop_refreshing(self) -> None:
+        """End all that goes on in the background, now."""
+        self._refreshing = None
+        while self._background:
+            self._background.pop().cancel()
+
+    def _in_background(self, work: Callable[[], Awaitable[None]]) -> CancelScope | None:
+        """Begin something that goes on beside calls until the mode rules it out; None where nothing holds it."""
+        if self._group is None:
+            return None
+        scope = anyio.CancelScope()
+        self._background.add(scope)
+
+        async def go_on() -> None:
+            try:
+                with scope:
+                    await work()
+            finally:
+                self._background.discard(scope)
+
+        self._group.start_soon(go_on)
+        return scope
 
     def _check_mode(self, mode: Mode | None, argument: str = "query_type") -> Mode:
         mode = mode or self._mode
@@ -238,29 +305,56 @@ class Core:
 
     async def _source(self, query_type: Mode | None) -> Source:
         """Give the source of answers that a mode means."""
-        from ..sources.local import AutoSource, LocalSource
-
-        if self._frozen is not None:
-            return LocalSource(self._frozen, wildcards=self.wildcards)
-        mode = self._check_mode(query_type)
-        if mode == "remote":
+        if self._frozen is None and self._check_mode(query_type) == "remote":
             return self._remote()
-        local = LocalSource(await self._catalogue(mode), wildcards=self.wildcards)
-        if mode == "local" or self.offline:
+        local = await self._local(query_type)
+        if self._is_local(query_type):
             return local
+        from ..sources.local import AutoSource
+
         return AutoSource(local, self._remote())
+
+    def _is_local(self, query_type: Mode | None) -> bool:
+        """Whether a mode means the tables alone."""
+        return self._frozen is not None or self.offline or self._check_mode(query_type) == "local"
+
+    async def _local(self, query_type: Mode | None) -> LocalSource:
+        """Give the tables as a source of answers, brought up to date first as far as a mode means it."""
+        from ..sources.local import LocalSource
+
+        return LocalSource(await self._catalogue(query_type), wildcards=self.wildcards)
+
+    async def _path_ids(self, values: Iterable[object], query_type: Mode | None) -> set[object]:
+        """Give which of these are ids as they stand, in tables of a folder that were built with paths for ids."""
+        texts = [value for value in values if type(value) is str and "/" in value]
+        if not texts or not self._is_local(query_type):
+            return set()
+        try:
+            tables = await self._catalogue(query_type)
+        except TablesNotFound:
+            return set()
+        if not tables.has_paths_for_ids:
+            return set()
+        return {text for text in texts if tables.session_row(text) is not None}
 
     async def _catalogue(self, query_type: Mode | None = None) -> Catalogue:
         """Give the tables in use, brought up to date first as far as a mode means it."""
         if self._frozen is not None:
             return self._frozen
         mode = self._check_mode(query_type)
+        answer = _Answer.now()
+        if answer is not None and (self, mode) in answer.asked:
+            return answer.asked[self, mode]
         if mode == "refresh":
             await self._tables.refresh("refresh")
         elif mode == "auto":
             self._start_refreshing()
-            await self._tables.refresh("auto")
-        return await self._tables.current()
+            later = None if self._group is None else self._in_background
+            await self._tables.refresh("auto", later=later)
+        tables = await self._tables.current()
+        if answer is not None:
+            answer.asked[self, mode] = tables
+        return tables
 
     def _remote(self) -> RemoteSource:
         from ..sources.remote import RemoteSource

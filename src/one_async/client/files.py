@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
 
 import anyio.to_thread
 
@@ -19,6 +20,7 @@ from ..errors import (
     TransferError,
 )
 from ..ids import session_folder
+from ..tables.ids import as_uuid
 from .listing import Listing
 
 if TYPE_CHECKING:
@@ -62,7 +64,9 @@ class Files(Listing):
         from ..transfer.fetch import survey
 
         root = self.cache_dir
-        plan = self._plan([{**record, "data_url": None} for record in records])
+        plan = self._plan(
+            [{**record, "did": _plan_id(record["did"]), "data_url": None} for record in records]
+        )
         seen = await survey(plan, root=root, check_hash=check_hash)
 
         def look() -> list[ALFPath | None]:
@@ -161,6 +165,11 @@ class Files(Listing):
 
         kind = self._table_kind
         return await anyio.to_thread.run_sync(lambda: make_object(files, tables=kind))
+
+
+def _plan_id(did: str) -> str:
+    """Give a UUID for a dataset whose id is its path, since plans want one; a file that is here is known by its place."""
+    return str(uuid5(NAMESPACE_URL, did)) if isinstance(as_uuid(did), str) else did
 
 
 def _with_address(record: Mapping[str, Any]) -> Mapping[str, Any]:

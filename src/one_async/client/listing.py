@@ -10,6 +10,7 @@ import anyio.to_thread
 from ..alf.match import Filename, Pattern, collections_of, resolve, revisions_of
 from ..alf.spec import QC
 from ..errors import ALFObjectNotFound, InputError
+from .core import one_answer
 from .search import Searching
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Listing(Searching):
         *, revision_policy: RevisionPolicy = "exact",
     ) -> list[list[str] | pl.DataFrame]: ...
     # fmt: on
+    @one_answer
     async def list_datasets(
         self,
         eid: SessionLike | Several[SessionLike] | None = None,
@@ -137,7 +139,7 @@ class Listing(Searching):
                     "'exact' or 'default' for the datasets of all sessions",
                 )
             wanted: dict[str, Any] = {**options, "details": details}
-            return listing.list_datasets(tables, None, filename, collection, revision, **wanted)
+            return listing.list_datasets(tables, filename, collection, revision, **wanted)
 
         columns = None if details else CHOOSING
         return await self._per_session(eid, query_type, finish, of_all, columns)
@@ -180,6 +182,7 @@ class Listing(Searching):
         query_type: Mode | None = None,
     ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
     # fmt: on
+    @one_answer
     async def list_collections(
         self,
         eid: SessionLike | Several[SessionLike] | None = None,
@@ -203,7 +206,7 @@ class Listing(Searching):
             from ..tables import listing
 
             options: dict[str, Any] = {"details": details, "wildcards": self.wildcards}
-            return listing.list_collections(tables, None, filename, collection, revision, **options)
+            return listing.list_collections(tables, filename, collection, revision, **options)
 
         return await self._per_session(eid, query_type, finish, of_all, None if details else CHOOSING)
 
@@ -245,6 +248,7 @@ class Listing(Searching):
         query_type: Mode | None = None,
     ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
     # fmt: on
+    @one_answer
     async def list_revisions(
         self,
         eid: SessionLike | Several[SessionLike] | None = None,
@@ -268,7 +272,7 @@ class Listing(Searching):
             from ..tables import listing
 
             options: dict[str, Any] = {"details": details, "wildcards": self.wildcards}
-            return listing.list_revisions(tables, None, filename, collection, revision, **options)
+            return listing.list_revisions(tables, filename, collection, revision, **options)
 
         return await self._per_session(eid, query_type, finish, of_all, None if details else CHOOSING)
 
@@ -289,15 +293,15 @@ class Listing(Searching):
             finish(empty)  # refuses bad filters before any request
         eids, rebuild = await self._known_eids(eid, mode)
         source = await self._source(mode)
-        found = await source.datasets(list(dict.fromkeys(eids)), columns)
+        found = await source.listed(list(dict.fromkeys(eids)), columns)
         missing = [one for one in eids if one not in found]
         if missing and mode != "local":
             raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
 
         def finish_all() -> list[Any]:
-            return [finish(found[one].datasets if one in found else empty) for one in eids]
+            return [finish(found.get(one, empty)) for one in eids]
 
-        if sum(len(one.datasets) for one in found.values()) <= FEW:
+        if sum(map(len, found.values())) <= FEW:
             return rebuild(finish_all())
         return rebuild(await anyio.to_thread.run_sync(finish_all))
 

@@ -15,6 +15,7 @@ from .. import choose
 from ..choose import How
 from ..errors import ALFObjectNotFound, InputError
 from ..sources.base import SessionDatasets, first_error
+from .core import one_answer
 from .files import Files, warn_missing
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ class Loading(Files):
                 for eid in eids:
                     loads.start_soon(one, eid)
 
+    @one_answer
     async def _for_each(
         self,
         eid: SessionLike | Several[SessionLike],

@@ -14,6 +14,7 @@ from ..alf.match import resolve
 from ..errors import ALFObjectNotFound, InputError, OneError
 from ..ids import session_folder
 from ..sources.base import first_error
+from .core import one_answer
 from .load import SESSIONS_AT_ONCE
 from .records import Records
 
@@ -69,6 +70,7 @@ class Many(Records):
         executor: Executor | None = None,
         **options: Any,
     ) -> Loaded: ...
+    @one_answer
     async def load_many(
         self,
         /,
@@ -127,6 +129,7 @@ class Many(Records):
         frame = await anyio.to_thread.run_sync(_concatenated, [frames[index] for index in sorted(frames)])
         return Loaded(frame, _outcome_frame(errors)) if on_error == "collect" else frame
 
+    @one_answer
     async def download(
         self,
         eids: SessionLike | Several[SessionLike],
@@ -172,6 +175,7 @@ class Many(Records):
         again = {outcome.did: outcome.row() for outcome in outcomes}
         return _outcome_frame([again.get(row["did"], row) if row["did"] in dids else row for row in rows])
 
+    @one_answer
     async def freeze(
         self,
         eids: SessionLike | Several[SessionLike] | pl.DataFrame,

@@ -8,8 +8,10 @@ from uuid import UUID
 
 from .. import ids
 from ..errors import ALFObjectNotFound, InputError, NotFound, OfflineError
+from ..tables.ids import as_uuid
 from ..terms import OWN_TERMS, TABLE_TERMS, as_list, complete_all
 from .convert import Converting
+from .core import one_answer
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,7 +124,7 @@ class Searching(Converting):
             complete["session"] = list(dict.fromkeys(filter(None, eids)))
         if complete.get("session", True):  # of sessions that nobody knows there are none
             rows = await (await self._source(mode)).search_insertions(complete)
-        pids = [UUID(str(row["id"])) for row in rows]
+        pids = [as_uuid(str(row["id"])) for row in rows]
         return (pids, rows) if details else pids
 
     @overload
@@ -141,7 +143,7 @@ class Searching(Converting):
         source = await self._source(query_type)
         rows = {str(row["id"]): row for row in await source.insertions(list(dict.fromkeys(pids)))}
         pairs = (
-            (UUID(str(rows[one]["session"])), rows[one]["name"]) if one in rows else (None, None)
+            (as_uuid(str(rows[one]["session"])), rows[one]["name"]) if one in rows else (None, None)
             for one in pids
         )
         return rebuild(list(pairs))
@@ -197,6 +199,7 @@ class Searching(Converting):
         details: bool = False,
         **filters: object,
     ) -> list[Probes | ProbesDetails]: ...
+    @one_answer
     async def eid2pid(
         self,
         /,
@@ -239,6 +242,7 @@ class Searching(Converting):
     async def get_details(
         self, eid: Several[SessionLike], full: bool, query_type: Mode | None = None
     ) -> list[JSON | pl.DataFrame]: ...
+    @one_answer
     async def get_details(
         self, eid: SessionLike | Several[SessionLike], full: bool = False, query_type: Mode | None = None
     ) -> object:
@@ -246,25 +250,29 @@ class Searching(Converting):
 
         From the server: subject, start_time, number, lab, projects (joined by commas), url, task_protocol, local_path,
         date; with `full` the whole record as `/sessions/<eid>` gives it. From tables: the row of the sessions table;
-        with `full` a frame of its datasets, each with the session's columns.
+        with `full` a frame of its datasets, each with the session's columns. In `auto` and `refresh` mode they come from
+        tables that have all of the sessions, else from the server.
 
         Raises ALFObjectNotFound for a session that is not known.
         """
         eids, rebuild = await self._known_eids(eid, query_type)
-        mode = self._check_mode(query_type)
-        if mode == "local":
-            return rebuild(await self._table_details(eids, full, mode))
-        if full:
-            try:
-                return rebuild(await self._remote().details(eids))
-            except NotFound as error:
-                raise ALFObjectNotFound(
-                    f"the database has no session {error.url.rpartition('/')[2]}"
-                ) from None
-        rows = {str(row["id"]): row for row in await self._remote().records(list(dict.fromkeys(eids)))}
-        if missing := [one for one in eids if one not in rows]:
-            raise ALFObjectNotFound(f"the database has no session {missing[0]}", eid=missing[0])
-        return rebuild([self._brief(rows[one]) for one in eids])
+        unique = list(dict.fromkeys(eids))
+        found: Mapping[str, Any] = {}
+        if self._check_mode(query_type) != "remote":
+            found = await (await self._local(query_type)).details(unique, full)
+        if len(found) < len(unique) and not self._is_local(query_type):
+            found = await self._server_details(unique, full)
+        if missing := [one for one in unique if one not in found]:
+            raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
+        return rebuild([found[one] for one in eids])
+
+    async def _server_details(self, eids: list[str], full: bool) -> Mapping[str, Any]:
+        if not full:
+            return {str(row["id"]): self._brief(row) for row in await self._remote().records(eids)}
+        try:
+            return dict(zip(eids, await self._remote().details(eids), strict=True))
+        except NotFound as error:
+            raise ALFObjectNotFound(f"the database has no session {error.url.rpartition('/')[2]}") from None
 
     def _brief(self, row: Mapping[str, Any]) -> dict[str, Any]:
         from datetime import datetime
@@ -276,24 +284,6 @@ class Searching(Converting):
         brief["date"] = datetime.fromisoformat(row["start_time"]).date()
         brief["local_path"] = ALFPath(self.cache_dir) / ids.session_folder(row)
         return brief
-
-    async def _table_details(self, eids: list[str], full: bool, mode: Mode) -> list[Any]:
-        import polars as pl
-
-        source = await self._source(mode)
-        unique = list(dict.fromkeys(eids))
-        sessions = {row["eid"]: row for row in (await source.sessions(unique)).iter_rows(named=True)}
-        if missing := [one for one in eids if one not in sessions]:
-            raise ALFObjectNotFound(f"the tables have no session {missing[0]}", eid=missing[0])
-        if not full:
-            return [sessions[one] for one in eids]
-        found = await source.datasets(unique)
-        return [
-            found[one].datasets.with_columns(
-                pl.lit(value).alias(name) for name, value in sessions[one].items() if name != "eid"
-            )
-            for one in eids
-        ]
 
     async def list_subjects(self, query_type: Mode | None = None) -> list[str]:
         """Give the names of all subjects, sorted: of the whole database remotely, of those with sessions from tables."""
@@ -385,5 +375,5 @@ def _dataset_name(value: object, argument: str) -> tuple[str, str | None]:
 def _insertions(rows: list[dict[str, Any]], details: bool) -> tuple[Any, ...]:
     if not rows:
         return (None, None, None) if details else (None, None)
-    pids, names = [UUID(str(row["id"])) for row in rows], [row["name"] for row in rows]
+    pids, names = [as_uuid(str(row["id"])) for row in rows], [row["name"] for row in rows]
     return (pids, names, rows) if details else (pids, names)

@@ -11,6 +11,7 @@ from .. import ids
 from ..alf.match import collections_of
 from ..errors import ALFObjectNotFound, OneError
 from ..sources.base import SessionDatasets
+from .core import one_answer
 from .load import SESSIONS_AT_ONCE
 from .many import Many, OnError, _all_of, _check_on_error, _concatenated, _error_row, _outcome_frame
 
@@ -39,6 +40,7 @@ class SpikeSorting(NamedTuple):
 class SpikeLoading(Many):
     """The method that loads spike sorting."""
 
+    @one_answer
     async def load_spike_sorting(
         self,
         pids: InsertionLike | Several[InsertionLike],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from ..errors import ConfigurationError, OneError, TablesError
+from ..errors import ConfigurationError, OneError, TablesError, TablesNotFound
 from .core import Core
 
 if TYPE_CHECKING:
@@ -96,10 +96,16 @@ class TableMethods(Core):
 
     async def insertions(self) -> pl.LazyFrame:
         """Give the insertions table: pid, eid, name and what else the tables have. Raises TablesNotFound without one."""
-        return (await self._catalogue()).insertions()
+        catalogue = await self._catalogue()
+        if "insertions" not in catalogue.others:
+            raise TablesNotFound("the cache tables have no insertions", path=str(self.tables_dir))
+        return catalogue.insertions()
 
     async def sql(self, query: str) -> pl.DataFrame:
-        """Run SQL, as Polars understands it, on the tables `sessions`, `datasets` and others that were found."""
+        """Run SQL, as Polars understands it, on the tables `sessions`, `datasets` and others that were found.
+
+        Raises InputError for what Polars cannot run.
+        """
         catalogue = await self._catalogue()
         return await anyio.to_thread.run_sync(catalogue.sql, query)
 

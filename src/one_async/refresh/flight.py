@@ -15,6 +15,11 @@ class Flight:
     def __init__(self) -> None:
         self._now: _Work | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is doing the work."""
+        return self._now is not None
+
     async def join(self, work: Callable[[], Awaitable[None]], *, strict: bool = False) -> None:
         """Do the work, or wait for the caller who is doing it and share what comes of it, errors too.
 

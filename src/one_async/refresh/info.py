@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ..errors import NotFound, StatusError, TablesError, TablesNotFound
 from ..records import CacheInfo, parse
@@ -108,9 +108,14 @@ def _place(location: str | None, default: str) -> str:
     """Give the archive's address; a location may be the folder that it is in."""
     if not location:
         return default
-    if not location.startswith(("https://", "http://", "s3://")):
+    try:
+        parts = urlsplit(location)
+    except ValueError:  # a host in brackets that is none
+        parts = urlsplit("")
+    if parts.scheme not in ("https", "http", "s3") or not parts.netloc:
         raise TablesError(
             f"the server says that its tables are at {location!r}, which is no http or s3 address"
         )
-    path = location.partition("?")[0]
-    return location if path.endswith(".zip") else f"{location.rstrip('/')}/cache.zip"
+    if parts.path.endswith(".zip"):
+        return location
+    return parts._replace(path=f"{parts.path.rstrip('/')}/cache.zip").geturl()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -42,8 +42,8 @@ __all__ = ["TablesKeeper"]
 
 _LONGEST_SLEEP = 600.0
 _TAG = re.compile(r"\w[\w.+ -]{0,200}")
-#: What may go wrong with a server or a disk while the old tables go on serving.
-_TROUBLE = (OneError, OSError)
+#: Takes work that is to be done beside its caller.
+Later = Callable[[Callable[[], Awaitable[None]]], object]
 
 
 class TablesKeeper(TablesInUse):
@@ -119,18 +119,18 @@ class TablesKeeper(TablesInUse):
 
     # ---- refreshing
 
-    async def refresh(self, mode: Mode) -> datetime | None:
+    async def refresh(self, mode: Mode, *, later: Later | None = None) -> datetime | None:
         """Bring the tables up to date as a mode means it; gives when those in use were loaded.
 
         ``local`` and ``remote`` read what is on disk if nothing is loaded yet. ``auto`` asks the server if that was longer
-        ago than ``cache_expiry``, but makes nobody wait while there are tables and the background task runs. ``refresh``
-        asks now. A server that cannot be had costs one TablesWarning as long as there are tables; raises TablesNotFound if
-        there are none (in ``remote`` mode: gives None).
+        ago than ``cache_expiry``, but makes nobody wait while there are tables and the background task runs, or ``later``
+        takes the work to be done beside the caller. ``refresh`` asks now. A server that cannot be had costs one TablesWarning
+        as long as there are tables; raises TablesNotFound if there are none (in ``remote`` mode: gives None).
         """
         if mode not in get_args(Mode):
             raise InputError.of("mode", mode, get_args(Mode))
         if mode in ("auto", "refresh") and self._alyx is not None:
-            await self._bring_up_to_date(now=mode == "refresh")
+            await self._bring_up_to_date(now=mode == "refresh", later=later)
         elif mode == "refresh":
             await self._read_if_changed()
         if self._view.base is None:
@@ -138,14 +138,23 @@ class TablesKeeper(TablesInUse):
                 await self._read_once()
         return self._view.shown.meta.loaded_time
 
-    async def _bring_up_to_date(self, now: bool) -> None:
+    async def _bring_up_to_date(self, now: bool, later: Later | None = None) -> None:
         if not now:
             if self._view.base is None:
                 with suppress(TablesNotFound, TablesDamaged):
                     await self._read_once()
             if self._view.base is not None and (self._running or self._schedule.due_in(time.time()) > 0):
                 return
+            if self._view.base is not None and later is not None:
+                if not self._flight.busy:
+                    later(self._check_quietly)
+                return
         await self._flight.join(partial(self._check, now, time.time()), strict=now)
+
+    async def _check_quietly(self) -> None:
+        """Ask for newer tables if that is due; nothing goes wrong but that the old ones go on serving."""
+        with suppress(Exception):  # what the server did was said in a warning, which may be an error itself
+            await self._flight.join(partial(self._check, False, 0.0))
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Ask for newer tables each time ``cache_expiry`` has passed, until cancelled; for a task group.
@@ -158,15 +167,16 @@ class TablesKeeper(TablesInUse):
         self._wake = anyio.Event()
         try:
             task_status.started()
-            with suppress(*_TROUBLE, TablesWarning):
+            with suppress(
+                Exception
+            ):  # said to whoever asks for the tables; nothing but a cancellation ends this
                 await self._read_once()
             while True:
                 wait = self._schedule.due_in(time.time())
                 if wait > 0:
                     await self._sleep(wait)
                     continue
-                with suppress(*_TROUBLE, TablesWarning):
-                    await self._flight.join(partial(self._check, False, 0.0))
+                await self._check_quietly()
                 await anyio.sleep(SHORTEST)
         finally:
             self._running -= 1
@@ -189,17 +199,19 @@ class TablesKeeper(TablesInUse):
             url = alyx.base_url
             async with self._changing:
                 await self._update(alyx, now, called)
-        except _TROUBLE as error:
+        except Exception as error:  # whatever it is, the old tables go on serving
             if isinstance(error, TooNew):
                 self._schedule.succeeded(time.time())
             else:
                 self._schedule.failed(time.time())
+            known = isinstance(error, (OneError, OSError))
+            what = error if known else f"{type(error).__name__}: {error}"
             if self._view.base is None:
                 text = (
-                    f"there are no cache tables in {self._folder}, and none could be had from {url}: {error}"
+                    f"there are no cache tables in {self._folder}, and none could be had from {url}: {what}"
                 )
                 raise TablesNotFound(text, path=str(self._folder)) from error
-            self._warn(f"the cache tables in {self._folder} could not be brought up to date: {error}")
+            self._warn(f"the cache tables in {self._folder} could not be brought up to date: {what}")
         else:
             self._warned = False
 

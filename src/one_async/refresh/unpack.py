@@ -21,6 +21,8 @@ _RATIO = 100
 #: …unless it is small.
 _HARMLESS = 64 << 20
 _MEMBERS = 100
+#: Alyx uses these. LZMA takes as much memory as the archive says, and bzip2 more time than tables are worth.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BLOCK = 1 << 20
 _TABLE = re.compile(r"[A-Za-z]\w{0,60}\.pqt", re.ASCII)
 _NEEDED = ("sessions.pqt", "datasets.pqt")
@@ -75,6 +77,9 @@ def _members(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
     if sum(member.compress_size for member in wanted) > size:
         raise TablesDamaged("members of the server's archive overlap")
     for member in wanted:
+        if member.compress_type not in _METHODS:
+            method = member.compress_type
+            raise TablesDamaged(f"{member.filename} in the server's archive is compressed by method {method}")
         if member.file_size > max(_HARMLESS, _RATIO * member.compress_size):
             raise TablesDamaged(f"{member.filename} in the server's archive would grow beyond reason")
     return wanted

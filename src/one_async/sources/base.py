@@ -59,6 +59,11 @@ class Source(Protocol):
         ``columns`` names those that will be used; a source may give more.
         """
 
+    async def listed(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        """Give the frame of each session's datasets, as `datasets` does, also where nothing else is known of the session."""
+
     async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Give the datasets that have an eid and rel_path of ``wanted``, and its did where it has one, in no order.
 
@@ -84,7 +89,12 @@ def matching_keys(sessions: pl.DataFrame, keys: Sequence[SessionKey]) -> pl.Data
 
     schema = {name: sessions.schema[name] for name in SessionKey._fields}
     columns = zip(*keys, strict=True) if keys else ([], [], [])
-    wanted = pl.DataFrame(dict(zip(schema, map(list, columns), strict=True)), schema=schema)
+    wanted = pl.DataFrame(
+        dict(zip(schema, map(list, columns), strict=True)), schema={**schema, "number": pl.Int64}
+    )
+    wanted = wanted.cast(
+        {"number": schema["number"]}, strict=False
+    )  # a number that no session can have fits none
     return sessions.join(wanted.with_row_index("key"), on=list(schema), how="inner")
 
 
@@ -119,10 +129,11 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def paths_below(root: ALFPath, sessions: pl.DataFrame) -> dict[str, ALFPath]:
-    """Give the path of each session below a folder, by the session's id."""
-    return {
-        eid: root / folder for eid, folder in zip(sessions["eid"], session_folders(sessions), strict=True)
-    }
+    """Give the path of each session below a folder, by the session's id; one without subject or date has none."""
+    if sessions["subject"].has_nulls() or sessions["date"].has_nulls():
+        sessions = sessions.drop_nulls(["subject", "date"])
+    folders = session_folders(sessions)
+    return {eid: root / folder for eid, folder in zip(sessions["eid"], folders, strict=True)}
 
 
 def session_folders(sessions: pl.DataFrame) -> list[str]:

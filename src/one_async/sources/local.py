@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import anyio.to_thread
@@ -11,7 +11,7 @@ import anyio.to_thread
 from ..errors import TablesNotFound
 from ..tables import listing, query
 from ..tables.arguments import SEARCH_TERMS
-from ..tables.catalogue import as_uuid
+from ..tables.ids import as_uuid
 from .base import SessionDatasets, SessionKey, matching_datasets, matching_keys, order_insertions, paths_below
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..tables.catalogue import Catalogue
     from .remote import RemoteSource
 
+T = TypeVar("T")
 NO_INSERTIONS = "the cache tables have no insertions; use query_type='remote'"
 #: Terms of insertions that mean the same in tables: not `model`, which is a part number there, nor what concerns datasets,
 #: of which the server knows the insertion's own.
@@ -43,7 +44,7 @@ class LocalSource:
     async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
         """Give the ids of the sessions that match, latest date first."""
         return await anyio.to_thread.run_sync(
-            lambda: query.search(self._catalogue, wildcards=self._wildcards, uuids=True, **terms)
+            lambda: query.search(self._catalogue, wildcards=self._wildcards, **terms)
         )
 
     async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:
@@ -51,7 +52,7 @@ class LocalSource:
 
         def look() -> tuple[list[UUID], pl.DataFrame]:
             frame = query.search(self._catalogue, wildcards=self._wildcards, details=True, **terms)
-            return [as_uuid(eid) for eid in frame["eid"]], frame  # type: ignore[misc]
+            return [as_uuid(eid) for eid in frame["eid"]], frame
 
         return await anyio.to_thread.run_sync(look)
 
@@ -80,18 +81,32 @@ class LocalSource:
         self, eids: Sequence[str], columns: Sequence[str] | None = None
     ) -> dict[str, SessionDatasets]:
         """Give the datasets of each session that the tables know."""
+        tables = self._catalogue
 
         def look() -> dict[str, SessionDatasets]:
-            tables = self._catalogue
-            rows = {eid: row for eid in eids if (row := tables.session_row(eid)) is not None}
             return {
                 eid: SessionDatasets(
-                    tables.session_frame.row(row, named=True),
-                    listing.session_datasets(tables, eid, columns),
+                    tables.session_frame.row(row, named=True), query.session_datasets(tables, eid, columns)
                 )
-                for eid, row in rows.items()
+                for eid in eids
+                if (row := tables.session_row(eid)) is not None
             }
 
+        return await self._off_the_loop(eids, look)
+
+    async def listed(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        """Give the frame of each session's datasets, where the tables have the session or datasets of it."""
+        tables = self._catalogue
+
+        def look() -> dict[str, pl.DataFrame]:
+            frames = ((eid, query.session_datasets(tables, eid, columns)) for eid in eids)
+            return {eid: frame for eid, frame in frames if len(frame) or tables.session_row(eid) is not None}
+
+        return await self._off_the_loop(eids, look)
+
+    async def _off_the_loop(self, eids: Sequence[str], look: Callable[[], T]) -> T:
         if len(eids) == 1 and self._has_few_datasets(eids[0]):
             return look()
         return await anyio.to_thread.run_sync(look)
@@ -107,6 +122,21 @@ class LocalSource:
     def _has_few_datasets(self, eid: str) -> bool:
         rows = self._catalogue.dataset_table.rows_of(eid)
         return bool(rows.stop - rows.start <= FEW_DATASETS)
+
+    async def details(self, eids: Sequence[str], full: bool) -> dict[str, Any]:
+        """Give the row of each session that the tables have, or with ``full`` a frame of its datasets with its columns."""
+        import polars as pl
+
+        rows = {row["eid"]: row for row in (await self.sessions(eids)).iter_rows(named=True)}
+        if not full:
+            return rows
+        found = await self.listed(list(rows))
+        return {
+            eid: found[eid].with_columns(
+                pl.lit(value).alias(name) for name, value in row.items() if name != "eid"
+            )
+            for eid, row in rows.items()
+        }
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give the insertions that match, latest session first."""
@@ -131,6 +161,16 @@ class LocalSource:
     async def subjects(self) -> list[str]:
         """Give the names of the subjects that have sessions in the tables."""
         return await anyio.to_thread.run_sync(query.list_subjects, self._catalogue)
+
+    def unknown(self, found: Mapping[str, pl.DataFrame], eids: Sequence[str]) -> list[str]:
+        """Give the sessions whose datasets the tables cannot know: not found, or taught by a search at the server.
+
+        Of others, to have none in the tables is an answer.
+        """
+        empty = [eid for eid in eids if eid in found and not len(found[eid])]
+        learned = self._catalogue.pending.get("sessions")
+        taught = set() if learned is None or not empty else set(empty).intersection(learned["eid"])
+        return [eid for eid in eids if eid not in found or eid in taught]
 
     def has_insertions(self) -> bool:
         """Whether the tables include insertions."""
@@ -199,10 +239,18 @@ class AutoSource:
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
     ) -> dict[str, SessionDatasets]:
-        """Give each session's datasets; sessions that the tables lack are asked for."""
+        """Give each session's datasets; sessions that the tables lack, or know from a search alone, are asked for."""
         found = await self._local.datasets(eids, columns)
-        missing = [eid for eid in eids if eid not in found]
+        missing = self._local.unknown({eid: session.datasets for eid, session in found.items()}, eids)
         return {**found, **await self._remote.datasets(missing)} if missing else found
+
+    async def listed(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        """Give the frame of each session's datasets, asked for as in `datasets`."""
+        found = await self._local.listed(eids, columns)
+        missing = self._local.unknown(found, eids)
+        return {**found, **await self._remote.listed(missing)} if missing else found
 
     async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Give the datasets with these sessions and paths; those that the tables lack are asked for."""

@@ -126,6 +126,12 @@ class RemoteSource:
         await _at_once(read, dict.fromkeys(eids))
         return found
 
+    async def listed(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        """Give the frame of each session's datasets."""
+        return {eid: session.datasets for eid, session in (await self.datasets(eids, columns)).items()}
+
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give the insertions that match, as the server lists them: latest session first, then by name."""
         rows = await self._list_all("insertions", insertion_queries(terms), key="id")

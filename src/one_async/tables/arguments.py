@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -24,6 +25,8 @@ SEARCH_TERMS: Final = (
 INSERTION_TERMS: Final = (
     "model", "name", "json", "serial", "chronic_insertion", "session", "dataset", *SEARCH_TERMS,
 )  # fmt: skip
+#: A month, or a day after it, that is written without its zero.
+_SHORT: Final = re.compile(r"(?<=\d)-(\d{1,2})(?!\d)")
 _MIDNIGHT: Final = datetime.min.time()
 
 
@@ -116,7 +119,7 @@ def _moment(value: Any) -> datetime:
 
 
 def _parse(text: str) -> datetime | None:
-    text = text.strip().replace("/", "-")
+    text = _SHORT.sub(lambda found: f"-{found[1]:0>2}", text.strip().replace("/", "-"))
     for attempt in (text, f"{text}-01", f"{text}-01-01"):  # a year or a month is its first day
         try:
             return datetime.fromisoformat(attempt)

@@ -20,7 +20,6 @@ from one_async.errors import InputError, TablesWarning
 
 from .catalogue import Catalogue, TablesMeta
 from .disk import save_tables
-from .query import session_paths
 from .schema import DATASETS, SESSIONS
 
 __all__ = ["build_tables", "iter_sessions", "make_parquet_db", "remove_missing_datasets"]
@@ -44,6 +43,8 @@ def make_parquet_db(
 
     See `build_tables`. Tables that are there already are replaced.
     """
+    if not Path(root_dir).is_dir():
+        raise InputError.of("root_dir", str(root_dir), "a folder that exists")
     out = Path(out_dir or root_dir)
     if not out.is_dir():
         raise InputError.of("out_dir", str(out), "a folder that exists")
@@ -115,11 +116,15 @@ def _files(session: ALFPath) -> Iterator[ALFPath]:
 def _session_row(folder: ALFPath) -> dict[str, Any]:
     path = get_alf_path(folder)
     lab, subject, day, number = session_path_parts(path or "", assert_valid=True)
+    try:
+        parsed = date.fromisoformat(day or "")
+    except ValueError:
+        raise InputError.of("root_dir", str(folder), "sessions in folders of dates that there are") from None
     return {
         "eid": "/".join(part for part in (lab, subject, day, number) if part),
         "lab": lab or "",
         "subject": subject,
-        "date": date.fromisoformat(day or ""),
+        "date": parsed,
         "number": int(number or ""),
         "task_protocol": "",
         "projects": "",
@@ -131,6 +136,8 @@ def _dataset_rows(
 ) -> list[dict[str, Any]]:
     def describe(item: tuple[str, ALFPath]) -> dict[str, Any]:
         eid, file = item
+        if not file.exists():  # its tables would lack what is only out of reach
+            raise InputError.of("root_dir", str(file), "links to files that are there")
         rel_path = file.relative_to_session().as_posix()
         return {
             "did": rel_path,
@@ -192,10 +199,9 @@ def remove_missing_datasets(
     """
     root = Path(cache_dir)
     tables = Catalogue.open(root) if catalogue is None else catalogue
-    eids = tables.session_frame["eid"].to_list()
     known = {
         root / path: eid
-        for eid, path in zip(eids, session_paths(tables, eids), strict=True)
+        for eid, path in zip(tables.session_frame["eid"], tables.folders, strict=True)
         if path is not None
     }
     doomed: set[Path] = set()

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from one_async.errors import TablesNotFound, TablesWarning
+from one_async.errors import InputError, TablesDamaged, TablesNotFound, TablesWarning
 
 from . import fast, install
 from .columns import codes_of
+from .ids import as_uuid
 from .layout import Datasets, find
 from .schema import INSERTIONS, SCHEMAS, SESSIONS, canonical, read_table
 
@@ -61,14 +62,6 @@ def as_texts(value: Any) -> list[str]:
     if not value:
         return []
     return [value] if isinstance(value, str) else [str(item) for item in value if item]
-
-
-def as_uuid(text: str) -> UUID | str:
-    """Give an id as a UUID; ids of tables that were built with paths for ids stay text."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return text
 
 
 def created_time(raw: Mapping[str, Mapping[str, Any]]) -> datetime | None:
@@ -167,10 +160,16 @@ class Catalogue:
         return pl.LazyFrame(schema=INSERTIONS) if frame is None else frame.lazy()
 
     def sql(self, query: str) -> pl.DataFrame:
-        """Run SQL on the tables ``sessions``, ``datasets``, ``insertions`` and any others that were found."""
+        """Run SQL on the tables ``sessions``, ``datasets``, ``insertions`` and any others that were found.
+
+        Raises InputError for what Polars cannot run.
+        """
         frames = {name: frame.lazy() for name, frame in self.others.items()}
         frames |= {"sessions": self.sessions(), "datasets": self.datasets(), "insertions": self.insertions()}
-        return pl.SQLContext(frames).execute(query, eager=True)
+        try:
+            return pl.SQLContext(frames).execute(query, eager=True)
+        except (pl.exceptions.PolarsError, TypeError) as error:
+            raise InputError(f"the SQL cannot be run: {error}", argument="query", given=query) from error
 
     @cached_property
     def order(self) -> npt.NDArray[np.uint32]:
@@ -223,14 +222,21 @@ class Catalogue:
         return kept[rows].tolist()  # type: ignore[no-any-return]
 
     @cached_property
-    def eids(self) -> npt.NDArray[np.object_]:
-        """The sessions' ids as text, in the order of their rows."""
-        return self.session_frame["eid"].to_numpy()
-
-    @cached_property
     def folders(self) -> pl.Series:
         """Each session's path below the cache folder, in the order of their rows."""
         return folders_of(self.session_frame)
+
+    @property
+    def has_paths_for_ids(self) -> bool:
+        """Whether the tables were built without UUIDs."""
+        eids = self.session_frame["eid"]
+        return any("/" in eid for eid in (*eids[:1], *eids[-1:]))
+
+    @cached_property
+    def twins(self) -> frozenset[str]:
+        """The ids that more than one session has; there should be none."""
+        eids = self.session_frame["eid"]
+        return frozenset(eids.filter(eids == eids.shift()))
 
     def session_row(self, eid: str) -> int | None:
         """Give the row of a session in ``session_frame``, None if it is not in the tables."""
@@ -253,7 +259,14 @@ def read_parts(files: Mapping[str, Path]) -> fast.Parts:
     others: dict[str, pl.DataFrame] = {}
     raw: dict[str, dict[str, Any]] = {}
     for table, path in files.items():
-        frame, raw[table] = read_table(path, table)
+        try:
+            frame, said = read_table(path, table)
+        except TablesDamaged as error:
+            if table in SCHEMAS:
+                raise
+            warnings.warn(f"it is left out of the tables: {error}", TablesWarning, stacklevel=2)
+            continue
+        raw[table] = said
         if table == "sessions":
             sessions = sorted_sessions(frame)
         elif table == "datasets":

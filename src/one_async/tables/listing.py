@@ -1,10 +1,8 @@
-"""Lists of datasets, collections and revisions, of one session or of all, with ONE-api's local meaning."""
+"""Lists of the datasets, collections and revisions of all sessions, with ONE-api's local meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any, Literal, overload
-from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -26,24 +24,10 @@ from .arguments import qc_name
 from .catalogue import Catalogue
 from .columns import codes_of, decode
 from .layout import Datasets
-from .query import id_text, positions, rows_of_spans
+from .query import positions, rows_of_spans
 from .schema import QC_LEVELS
 
-__all__ = ["datasets_like", "list_collections", "list_datasets", "list_revisions", "session_datasets"]
-
-Eid = str | UUID | None
-
-
-def session_datasets(
-    catalogue: Catalogue, eid: str | UUID, columns: Sequence[str] | None = None
-) -> pl.DataFrame:
-    """Give all datasets of a session, ordered by id; an empty frame for an unknown one.
-
-    ``columns`` limits the columns to these, as far as the tables have them.
-    """
-    table = catalogue.dataset_table
-    wanted = None if columns is None else [name for name in columns if name in table.schema]
-    return table.frame(table.rows_of(id_text(eid)), wanted)
+__all__ = ["datasets_like", "list_collections", "list_datasets", "list_revisions"]
 
 
 def datasets_like(catalogue: Catalogue, wanted: pl.DataFrame) -> pl.DataFrame:
@@ -59,7 +43,6 @@ def datasets_like(catalogue: Catalogue, wanted: pl.DataFrame) -> pl.DataFrame:
 @overload
 def list_datasets(
     catalogue: Catalogue,
-    eid: Eid = ...,
     filename: Filename = ...,
     collection: Pattern = ...,
     revision: Pattern = ...,
@@ -68,13 +51,11 @@ def list_datasets(
     ignore_qc_not_set: bool = ...,
     default_revisions_only: bool = ...,
     details: Literal[False] = ...,
-    keep_eid_index: bool = ...,
     wildcards: bool = ...,
 ) -> list[str]: ...
 @overload
 def list_datasets(
     catalogue: Catalogue,
-    eid: Eid = ...,
     filename: Filename = ...,
     collection: Pattern = ...,
     revision: Pattern = ...,
@@ -83,12 +64,10 @@ def list_datasets(
     ignore_qc_not_set: bool = ...,
     default_revisions_only: bool = ...,
     details: Literal[True],
-    keep_eid_index: bool = ...,
     wildcards: bool = ...,
 ) -> pl.DataFrame: ...
 def list_datasets(
     catalogue: Catalogue,
-    eid: Eid = None,
     filename: Filename = None,
     collection: Pattern = None,
     revision: Pattern = None,
@@ -97,14 +76,13 @@ def list_datasets(
     ignore_qc_not_set: bool = False,
     default_revisions_only: bool = False,
     details: bool = False,
-    keep_eid_index: bool = False,
     wildcards: bool = True,
 ) -> list[str] | pl.DataFrame:
-    """Give the relative paths of the datasets of a session that match all filters, sorted; or of all sessions, distinct.
+    """Give the distinct relative paths of the datasets that match all filters, in the order in which they first appear.
 
     ``filename``: a pattern of whole names, several, or ALF parts; ``collection`` and ``revision``: patterns, an empty
     text for none. Patterns are Unix wildcards, or regular expressions with ``wildcards=False``. With ``details`` the rows
-    of the datasets table, ordered by id; the eid column is kept where asked, and where all sessions are listed.
+    of the datasets table, ordered by session and id.
     Raises ALFError where default revisions are wanted of tables that do not say them, InputError for bad patterns.
     """
     kwargs: dict[str, Any] = {
@@ -113,13 +91,6 @@ def list_datasets(
         "default_revisions_only": default_revisions_only,
         "wildcards": wildcards,
     }
-    if eid is not None:
-        # the columns that decide are enough for the names
-        columns = ["rel_path", "qc", "default_revision"]
-        if details:
-            columns = [name for name in catalogue.dataset_table.schema if name != "eid" or keep_eid_index]
-        frame = resolve(session_datasets(catalogue, eid, columns), filename, collection, revision, **kwargs)
-        return frame if details else sorted(frame["rel_path"])
     table = catalogue.dataset_table
     rows = _rows(table, filename, collection, revision, **kwargs)
     if details:
@@ -173,7 +144,6 @@ def _first_seen(table: Datasets, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.
 @overload
 def list_collections(
     catalogue: Catalogue,
-    eid: Eid = ...,
     filename: Filename = ...,
     collection: Pattern = ...,
     revision: Pattern = ...,
@@ -184,7 +154,6 @@ def list_collections(
 @overload
 def list_collections(
     catalogue: Catalogue,
-    eid: Eid = ...,
     filename: Filename = ...,
     collection: Pattern = ...,
     revision: Pattern = ...,
@@ -194,7 +163,6 @@ def list_collections(
 ) -> dict[str, pl.DataFrame]: ...
 def list_collections(
     catalogue: Catalogue,
-    eid: Eid = None,
     filename: Filename = None,
     collection: Pattern = None,
     revision: Pattern = None,
@@ -206,19 +174,16 @@ def list_collections(
 
     With ``details``, the datasets of each collection, in the order of the names.
     """
-    if details or eid is not None:
-        frame = list_datasets(
-            catalogue, eid, filename, collection, revision, details=True, wildcards=wildcards
-        )
-        return _grouped(frame, collections_of(frame["rel_path"]), details)
-    paths = list_datasets(catalogue, None, filename, collection, revision, wildcards=wildcards)
+    if details:
+        frame = list_datasets(catalogue, filename, collection, revision, details=True, wildcards=wildcards)
+        return _grouped(frame, collections_of(frame["rel_path"]))
+    paths = list_datasets(catalogue, filename, collection, revision, wildcards=wildcards)
     return _distinct(collections_of(pl.Series(paths, dtype=pl.String)))
 
 
 @overload
 def list_revisions(
     catalogue: Catalogue,
-    eid: Eid = ...,
     filename: Filename = ...,
     collection: Pattern = ...,
     revision: Pattern = ...,
@@ -229,7 +194,6 @@ def list_revisions(
 @overload
 def list_revisions(
     catalogue: Catalogue,
-    eid: Eid = ...,
     filename: Filename = ...,
     collection: Pattern = ...,
     revision: Pattern = ...,
@@ -239,7 +203,6 @@ def list_revisions(
 ) -> dict[str, pl.DataFrame]: ...
 def list_revisions(
     catalogue: Catalogue,
-    eid: Eid = None,
     filename: Filename = None,
     collection: Pattern = None,
     revision: Pattern = None,
@@ -251,11 +214,12 @@ def list_revisions(
 
     Only files with ALF names count, as in ONE-api. With ``details``, the datasets of each revision, in the order of the names.
     """
-    if details or eid is not None:
-        frame = list_datasets(catalogue, eid, details=True)
-        frame = resolve(frame, filename, collection, revision, wildcards=wildcards)
-        return _grouped(frame, revisions_of(frame["rel_path"]), details)
-    paths = list_datasets(catalogue, None, filename, collection, revision, wildcards=wildcards)
+    if details:
+        frame = resolve(
+            list_datasets(catalogue, details=True), filename, collection, revision, wildcards=wildcards
+        )
+        return _grouped(frame, revisions_of(frame["rel_path"]))
+    paths = list_datasets(catalogue, filename, collection, revision, wildcards=wildcards)
     found = pl.Series(paths, dtype=pl.String)
     pattern = path_pattern()
     return _distinct(revisions_of(found.filter(is_match(found, pattern.python, pattern.plain))))
@@ -265,9 +229,6 @@ def _distinct(names: pl.Series) -> list[str]:
     return names.unique(maintain_order=True).to_list()
 
 
-def _grouped(frame: pl.DataFrame, names: Iterable[str], details: bool) -> list[str] | dict[str, pl.DataFrame]:
-    keys = pl.Series("__key", names, dtype=pl.String)
-    if not details:
-        return _distinct(keys)
-    parts = frame.with_columns(keys).partition_by("__key", as_dict=True, include_key=False)
+def _grouped(frame: pl.DataFrame, names: pl.Series) -> dict[str, pl.DataFrame]:
+    parts = frame.with_columns(names.alias("__key")).partition_by("__key", as_dict=True, include_key=False)
     return {str(key[0]): part for key, part in sorted(parts.items())}

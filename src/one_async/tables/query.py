@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from pathlib import PurePosixPath
 from typing import Any, Literal, overload
 from uuid import UUID
 
@@ -13,26 +12,20 @@ import numpy.typing as npt
 import polars as pl
 
 from one_async.alf.match import compile_pattern, is_match, plain_pattern
-from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
+from one_async.errors import ALFMultipleObjectsFound, InputError
 
 from .arguments import INSERTION_TERMS, SEARCH_TERMS, complete, date_range, numbers, qc_name, texts
 from .catalogue import Catalogue, folders_of
 from .layout import Datasets
 
 __all__ = [
-    "eid2path",
-    "eid2pid",
-    "eids_to_paths",
     "find_sessions",
-    "get_details",
-    "id_text",
     "list_subjects",
-    "path2eid",
-    "pid2eid",
     "positions",
     "rows_of_spans",
     "search",
     "search_insertions",
+    "session_datasets",
     "session_paths",
     "session_rows",
 ]
@@ -46,55 +39,28 @@ _SHARE = 200
 Mask = npt.NDArray[np.bool_]
 
 
-def id_text(value: str | UUID, argument: str = "eid") -> str:
-    """Give an id as the tables hold it; InputError for what is no id."""
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, str) and value:
-        return value.lower() if len(value) == 36 else value
-    raise InputError.of(argument, value, "a UUID or its text")
-
-
 @overload
 def search(
-    catalogue: Catalogue,
-    *,
-    wildcards: bool = ...,
-    details: Literal[False] = ...,
-    uuids: Literal[False] = ...,
-    **terms: Any,
-) -> list[str]: ...
-@overload
-def search(
-    catalogue: Catalogue,
-    *,
-    wildcards: bool = ...,
-    details: Literal[False] = ...,
-    uuids: Literal[True],
-    **terms: Any,
+    catalogue: Catalogue, *, wildcards: bool = ..., details: Literal[False] = ..., **terms: Any
 ) -> list[UUID]: ...
 @overload
 def search(
-    catalogue: Catalogue, *, wildcards: bool = ..., details: Literal[True], uuids: bool = ..., **terms: Any
+    catalogue: Catalogue, *, wildcards: bool = ..., details: Literal[True], **terms: Any
 ) -> pl.DataFrame: ...
 def search(
-    catalogue: Catalogue, *, wildcards: bool = True, details: bool = False, uuids: bool = False, **terms: Any
-) -> list[str] | list[UUID] | pl.DataFrame:
+    catalogue: Catalogue, *, wildcards: bool = True, details: bool = False, **terms: Any
+) -> list[UUID] | pl.DataFrame:
     """Give the sessions for which all terms hold, latest first (then subject and number descending, then eid).
 
     Terms (or unambiguous beginnings): subject, laboratory, projects, task_protocol contain any of the texts, as regular
     expressions where ``wildcards``, matching case; number is any of; date_range; datasets are all there by file name
     (regular expressions of whole names) and exist; dataset_qc_lte bounds their QC, or that of any dataset.
-    Gives ids, as text or as ``uuids``, or with ``details`` the sessions' rows. InputError for terms that mean nothing.
+    Gives ids, or with ``details`` the sessions' rows. InputError for terms that mean nothing.
     """
     rows = session_rows(catalogue, _completed(terms, SEARCH_TERMS), wildcards=wildcards)
     if details:
         return catalogue.session_frame[pl.Series(rows, dtype=pl.UInt32)]
-    if uuids:
-        return catalogue.uuids(rows)  # type: ignore[return-value]
-    if len(rows) > 1000:
-        return catalogue.eids[rows].tolist()  # type: ignore[no-any-return]
-    return catalogue.session_frame["eid"].gather(rows).to_list()
+    return catalogue.uuids(rows)  # type: ignore[return-value]
 
 
 def _completed(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -118,9 +84,9 @@ def session_rows(
         if name in terms:
             keep &= _text_mask(catalogue, column, texts(terms[name], name), wildcards)
     if "number" in terms:
-        wanted = np.array(numbers(terms["number"], "number"), np.int64)
+        wanted = numbers(terms["number"], "number")
         words, codes = catalogue.distinct("number")
-        keep &= np.isin(words.cast(pl.Int64).fill_null(-1).to_numpy(), wanted)[codes]
+        keep &= words.cast(pl.Int64).is_in(wanted).fill_null(value=False).to_numpy()[codes]
     if "date_range" in terms:
         keep &= _date_mask(catalogue, terms["date_range"])
     if "datasets" in terms or "dataset_qc_lte" in terms:
@@ -139,7 +105,8 @@ def _contains_any(words: pl.Series, wanted: list[str], wildcards: bool, argument
         pattern = "|".join(wanted)
         found = is_match(words, compile_pattern(pattern, argument), plain_pattern(pattern), how="search")
     else:
-        found = words.str.contains_any(wanted).fill_null(value=False) if all(wanted) else words.is_not_null()
+        anything = not wanted or not all(wanted)  # an empty text is in every text
+        found = words.is_not_null() if anything else words.str.contains_any(wanted).fill_null(value=False)
     return found.to_numpy()
 
 
@@ -231,7 +198,7 @@ def search_insertions(
     if session_terms:
         sessions = sessions[pl.Series(session_rows(catalogue, session_terms, wildcards=wildcards))]
     if "session" in given:
-        frame = frame.filter(pl.col("eid").is_in(list(map(id_text, _several(given.pop("session"))))))
+        frame = frame.filter(pl.col("eid").is_in(list(map(str, _several(given.pop("session"))))))
     if "dataset" in given:
         (part,) = texts(given.pop("dataset"), "dataset")
         owners = frame.select("eid", "name").iter_rows()
@@ -264,16 +231,35 @@ def _has_dataset(catalogue: Catalogue, eid: str, probe: str, part: str) -> bool:
     return False
 
 
-def find_sessions(catalogue: Catalogue, eids: Iterable[str | UUID]) -> pl.DataFrame:
-    """Give the rows of sessions by id, in the order asked; unknown ones are left out."""
-    wanted = [id_text(eid) for eid in eids]
-    if len(wanted) > _FEW:
-        ids = pl.Series(wanted, dtype=pl.String)
+def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
+    """Give the rows of sessions by id, in the order asked; unknown ones are left out.
+
+    Raises ALFMultipleObjectsFound for one that is there twice.
+    """
+    _no_twins(catalogue, eids)
+    if len(eids) > _FEW:
+        ids = pl.Series(eids, dtype=pl.String)
         rows = positions(catalogue.session_frame["eid"], ids).drop_nulls()
     else:
-        found = (catalogue.session_row(eid) for eid in wanted)
+        found = (catalogue.session_row(eid) for eid in eids)
         rows = pl.Series([row for row in found if row is not None], dtype=pl.UInt32)
     return catalogue.session_frame[rows]
+
+
+def session_datasets(catalogue: Catalogue, eid: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Give all datasets of a session, ordered by id; an empty frame for an unknown one.
+
+    ``columns`` limits the columns to these, as far as the tables have them.
+    """
+    table = catalogue.dataset_table
+    wanted = None if columns is None else [name for name in columns if name in table.schema]
+    return table.frame(table.rows_of(eid), wanted)
+
+
+def _no_twins(catalogue: Catalogue, eids: Iterable[str]) -> None:
+    if catalogue.twins and (twice := catalogue.twins.intersection(eids)):
+        eid = min(twice)
+        raise ALFMultipleObjectsFound(f"session {eid} is in the cache tables more than once", eid=eid)
 
 
 def list_subjects(catalogue: Catalogue) -> list[str]:
@@ -281,41 +267,12 @@ def list_subjects(catalogue: Catalogue) -> list[str]:
     return sorted(name for name in catalogue.distinct("subject")[0] if name is not None)
 
 
-def get_details(catalogue: Catalogue, eid: str | UUID, *, full: bool = False) -> pl.DataFrame:
-    """Give a session's row, or with ``full`` its datasets, each with the session's columns.
-
-    Raises ALFObjectNotFound for an unknown session, ALFMultipleObjectsFound for one that is there twice.
-    """
-    text = id_text(eid)
-    row = catalogue.session_row(text)
-    if row is None:
-        raise ALFObjectNotFound(f"session {text} is not in the cache tables", eid=text)
-    frame = catalogue.session_frame.slice(row, 2)
-    if len(frame) > 1 and frame["eid"][1] == text:
-        raise ALFMultipleObjectsFound(f"session {text} is in the cache tables more than once", eid=text)
-    session = frame.head(1)
-    if not full:
-        return session
-    datasets = catalogue.dataset_table.frame(catalogue.dataset_table.rows_of(text))
-    return datasets.join(session, on="eid", how="right")
-
-
-def eid2path(catalogue: Catalogue, eid: str | UUID) -> PurePosixPath | None:
-    """Give the path of a session below the cache folder, ``lab/Subjects/subject/date/number``; None if unknown."""
-    path = session_paths(catalogue, [id_text(eid)])[0]
-    return None if path is None else PurePosixPath(path)
-
-
-def eids_to_paths(catalogue: Catalogue, eids: Iterable[str | UUID]) -> list[PurePosixPath | None]:
-    """Give the path of each session below the cache folder, None for unknown ones."""
-    return [
-        None if path is None else PurePosixPath(path)
-        for path in session_paths(catalogue, list(map(id_text, eids)))
-    ]
-
-
 def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]:
-    """Give the relative path of each session as text, None for unknown ones."""
+    """Give the relative path of each session as text, None for unknown ones.
+
+    Raises ALFMultipleObjectsFound for one that is there twice.
+    """
+    _no_twins(catalogue, eids)
     wanted = pl.Series(eids, dtype=pl.String)
     where = positions(catalogue.session_frame["eid"], wanted)
     if len(wanted) * _SHARE >= len(catalogue.session_frame):
@@ -333,37 +290,3 @@ def positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
     at = at.clip(0, len(sorted_ids) - 1)
     same = sorted_ids.gather(at) == wanted
     return at if same.all() else pl.select(pl.when(same).then(at)).to_series()
-
-
-def path2eid(catalogue: Catalogue, path: str | PurePosixPath) -> str | None:
-    """Give the id of the session that a path is in, by subject, date and number; None if unknown or no such path.
-
-    Raises ALFMultipleObjectsFound where several sessions fit.
-    """
-    from one_async.alf.path import get_session_path
-
-    session = get_session_path(path)
-    if session is None:
-        return None
-    subject, day, number = session.parts[-3:]
-    found = catalogue.session_frame.filter(
-        pl.col("subject") == subject,
-        pl.col("date") == date.fromisoformat(day),
-        pl.col("number") == int(number),
-    )["eid"]
-    if len(found) > 1:
-        raise ALFMultipleObjectsFound(
-            f"{path} could be any of the sessions {', '.join(found)}", path=str(path)
-        )
-    return found[0] if len(found) else None
-
-
-def pid2eid(catalogue: Catalogue, pid: str | UUID) -> tuple[str, str | None] | None:
-    """Give the session and the name of an insertion, None if it is not in the tables."""
-    found = catalogue.insertions().filter(pl.col("pid") == id_text(pid, "pid")).head(1).collect()
-    return (found["eid"][0], found["name"][0]) if len(found) else None
-
-
-def eid2pid(catalogue: Catalogue, eid: str | UUID) -> pl.DataFrame:
-    """Give the insertions of a session, ordered by name."""
-    return catalogue.insertions().filter(pl.col("eid") == id_text(eid)).sort("name").collect()

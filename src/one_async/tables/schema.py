@@ -63,6 +63,8 @@ _FILLED: Final[dict[str, dict[str, Any]]] = {
     "datasets": {"file_size": None, "hash": None, "exists": True, "qc": "NOT_SET"},
     "insertions": {"name": None},
 }
+#: How pandas calls the levels of an index that have no names.
+_LEVELS: Final = ("__index_level_0__", "__index_level_1__")
 _QC_NAMES: Final = {0: "NOT_SET", 10: "PASS", 30: "WARNING", 40: "FAIL", 50: "CRITICAL"}
 
 
@@ -103,8 +105,7 @@ def canonical(table: str, frame: pl.DataFrame) -> pl.DataFrame:
     if own is None:
         return frame
     if own not in frame.columns:
-        id_column = next((name for name in ("id", "__index_level_0__") if name in frame.columns), None)
-        frame = frame.rename({id_column: own}) if id_column else frame
+        frame = frame.rename(_id_names(table, frame.columns))
     if "project" in frame.columns and "projects" not in frame.columns:
         frame = frame.rename({"project": "projects"})
     missing = [name for name in _NEEDED[table] if name not in frame.columns]
@@ -124,6 +125,15 @@ def canonical(table: str, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(*casts, *extra).drop_nulls([name for name in ("eid", own) if name in schema])
 
 
+def _id_names(table: str, columns: list[str]) -> dict[str, str]:
+    """Tell which column is the table's own id: ``id``, or a level of an index that has no name."""
+    if "id" in columns:
+        return {"id": IDS[table]}
+    if table == "datasets" and set(_LEVELS) <= set(columns):  # in the order that ONE-api gives them
+        return dict(zip(_LEVELS, ("eid", IDS[table]), strict=True))
+    return {_LEVELS[0]: IDS[table]} if _LEVELS[0] in columns else {}
+
+
 def _joined_ids(frame: pl.DataFrame) -> pl.DataFrame:
     """Make UUID text of pairs of integer columns, each holding half of the UUID's bytes, little-endian."""
     import numpy as np
@@ -141,7 +151,7 @@ def _joined_ids(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _text_ids(frame: pl.DataFrame) -> pl.DataFrame:
     out = []
-    for name in ("id", "eid", "did", "pid", "__index_level_0__"):
+    for name in ("id", "eid", "did", "pid", *_LEVELS):
         dtype = frame.schema.get(name)
         if dtype == pl.Binary:
             hexed = pl.col(name).bin.encode("hex")
@@ -157,10 +167,12 @@ def _cast(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if found == dtype:
         return column
-    if name == "qc" and found.is_numeric():
-        return column.replace_strict(_QC_NAMES, return_dtype=QC_LEVELS)
-    if name == "qc" and isinstance(found, pl.Categorical | pl.Enum):
-        return column.cast(pl.String).cast(QC_LEVELS)
+    if name == "qc":
+        return _qc(column, found)
+    if name == "number":
+        return _number(frame)
+    if name == "file_size":  # no more than a hint: one that is none is not known
+        return column.cast(dtype, strict=False)
     if name == "date" and found == pl.String:
         return column.str.slice(0, 10).str.to_date("%Y-%m-%d")
     if found.is_float() and dtype.is_integer():
@@ -168,6 +180,25 @@ def _cast(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.String and not isinstance(found, pl.Categorical | pl.Enum | pl.Null) and found.is_nested():
         return column.map_elements(_to_json, return_dtype=pl.String)
     return column.cast(dtype)
+
+
+def _qc(column: pl.Expr, found: pl.DataType) -> pl.Expr:
+    """Read QC as names or numbers; what is no QC of ours is not set, what is missing stays so."""
+    if found.is_float():
+        column = column.fill_nan(None)
+    if found.is_numeric():
+        read = column.replace_strict(_QC_NAMES, default=None, return_dtype=QC_LEVELS)
+    else:
+        read = column.cast(pl.String).cast(QC_LEVELS, strict=False)
+    unread = column.is_not_null() & read.is_null()
+    return pl.when(unread).then(pl.lit("NOT_SET", dtype=QC_LEVELS)).otherwise(read).alias("qc")
+
+
+def _number(frame: pl.DataFrame) -> pl.Expr:
+    """Read numbers of sessions; where one is beyond all reason, the column is wide enough to hold it."""
+    numbers = frame["number"].cast(pl.Int64, strict=False)
+    fits = bool(numbers.is_between(0, 2**16 - 1).all())
+    return pl.lit(numbers.cast(pl.UInt16) if fits else numbers)
 
 
 def _to_json(value: Any) -> str:

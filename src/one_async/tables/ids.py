@@ -1,0 +1,15 @@
+"""Ids of sessions, datasets and insertions: text in the tables, UUIDs for users, unless they are paths."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+__all__ = ["as_uuid"]
+
+
+def as_uuid(text: str) -> UUID:
+    """Give an id as a UUID; ids of tables that were built with paths for ids stay text, of which the types say nothing."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return text  # type: ignore[return-value]

@@ -1,0 +1,206 @@
+"""What goes on beside the calls of a living client, and how often one call asks; in both faces."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import time
+import weakref
+import zipfile
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from one_async.emulator import Emulator
+
+from .conftest import LATER, Make, downloads, questions, unzip
+from .test_modes import ALL, CORTEX, found, until
+
+OFTEN = timedelta(seconds=0.05)
+
+
+@pytest.mark.parametrize("mode", ["local", "remote"])
+def test_a_mode_that_refreshes_nothing_ends_the_refreshing(make: Make, alyx: Emulator, mode: str) -> None:
+    one = make(alyx, mode="auto", cache_expiry=OFTEN)
+    assert found(one) == ALL
+    until(lambda: questions(alyx) >= 3)
+    one.put("mode", mode)
+    asked = questions(alyx)
+    time.sleep(1)
+    assert questions(alyx) <= asked + 1  # the one that was on its way
+    one.put("mode", "auto")
+    assert found(one) == ALL
+    until(lambda: questions(alyx) >= asked + 4)
+
+
+def test_a_mode_that_rules_the_network_out_ends_a_download(
+    make: Make, alyx: Emulator, tmp_path: Path
+) -> None:
+    unzip(alyx, tmp_path / "cache")
+    alyx.touch_tables(LATER)
+    rule = alyx.faults.add("/cache.zip", hang=60)
+    one = make(alyx, mode="auto")
+    assert found(one) == ALL
+    until(lambda: rule.hits)
+    one.put("mode", "local")
+    until(lambda: not list((tmp_path / "cache").rglob("*.claim")))  # let go of by whoever downloads
+    assert found(one) == ALL
+    assert one.look("tables_info").checked is None
+
+
+def test_an_auto_search_of_a_remote_client_does_not_wait_for_a_refresh(
+    make: Make, alyx: Emulator, tmp_path: Path
+) -> None:
+    unzip(alyx, tmp_path / "cache")
+    rule = alyx.faults.add("/cache", hang=60, times=None)
+    one = make(alyx)
+    for _ in range(3):
+        assert found(one, lab="cortexlab", query_type="auto") == CORTEX
+    until(lambda: rule.hits)
+    assert found(one, lab="cortexlab", query_type="auto") == CORTEX
+    assert (one.look("tables_info").checked, rule.hits) == (None, 1)
+
+
+def test_an_auto_search_of_a_remote_client_has_newer_tables_brought(
+    make: Make, alyx: Emulator, tmp_path: Path
+) -> None:
+    unzip(alyx, tmp_path / "cache")
+    alyx.touch_tables(LATER)
+    one = make(alyx)
+    assert found(one, query_type="auto") == ALL
+    until(lambda: downloads(alyx) == 1 and not one.look("tables_info").expired)
+    assert found(one, query_type="auto") == ALL
+    assert questions(alyx) == 1
+
+
+def _lzma(alyx: Emulator) -> None:
+    """Publish an archive with damaged members of a kind that zipfile gives an error of its own for."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(alyx.app.cache_zip())) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name), zipfile.ZIP_LZMA)
+    data = bytearray(out.getvalue())
+    member = zipfile.ZipFile(out).getinfo("datasets.pqt")
+    middle = member.header_offset + 30 + len(member.filename) + member.compress_size // 2
+    data[middle : middle + 200] = bytes(200)
+    alyx.touch_tables(LATER, bytes(data))
+
+
+def _odd_port(alyx: Emulator) -> None:
+    """Say that the tables are where a socket refuses to connect to."""
+    said = {"date_created": LATER, "location": "http://127.0.0.1:99999/x"}
+    alyx.faults.add("/cache/info", body=json.dumps(said), times=3)
+    alyx.touch_tables(LATER)
+
+
+@pytest.mark.parametrize("trouble", [_lzma, _odd_port])
+def test_nothing_that_a_server_does_ends_the_client(
+    make: Make, alyx: Emulator, tmp_path: Path, trouble: Callable[[Emulator], None]
+) -> None:
+    unzip(alyx, tmp_path / "cache")
+    good = alyx.app.cache_zip()
+    trouble(alyx)
+    one = make(alyx, mode="auto", cache_expiry=OFTEN)
+    assert found(one) == ALL
+    for asked in range(1, 4):
+        assert found(one, lab="cortexlab") == CORTEX
+        until(lambda asked=asked: questions(alyx) >= asked)  # type: ignore[misc]
+    loaded = one.look("tables_info").loaded
+    alyx.touch_tables(LATER, good)
+    until(lambda: one.look("tables_info").loaded > loaded)
+    assert found(one, lab="cortexlab") == CORTEX
+
+
+CALLS: dict[str, dict[str, Any]] = {
+    "list_datasets": {},
+    "list_collections": {},
+    "list_revisions": {},
+    "get_details": {},
+    "eid2path": {},
+    "eid2ref": {},
+    "eid2pid": {"name": "probe00"},
+    "freeze": {"file": "frozen.json", "revision_policy": "exact"},
+}
+
+
+@pytest.mark.parametrize("method", CALLS)
+def test_one_call_checks_for_newer_tables_once(
+    make: Make, alyx: Emulator, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that is named by its path is looked up in the tables that are asked for the rest, too."""
+    monkeypatch.chdir(tmp_path)
+    one = make(alyx)
+    one.ask("refresh_cache", "refresh")
+    (eid,) = one.ask("search", subject="KS014", date="2020-02-18", query_type="local")
+    path = one.ask("eid2path", eid, query_type="local")
+    before = questions(alyx)
+    one.ask(method, path, query_type="refresh", **CALLS[method])
+    assert questions(alyx) == before + 1
+
+
+def test_tables_that_were_replaced_are_let_go_of(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+    """Also by the background task that a call began."""
+    unzip(alyx, tmp_path / "cache")
+    one = make(alyx, cache_expiry=OFTEN)
+    one.put("mode", "auto")
+    (eid,) = make(alyx, mode="local").ask("search", subject="KS014", date="2020-02-18")
+    assert one.ask("list_datasets", eid)
+    old = weakref.ref(one.look("_tables" if hasattr(one, "_portal") else "_here._tables").loaded)
+    alyx.touch_tables(LATER)
+    until(lambda: downloads(alyx) == 1)
+    until(lambda: gc.collect() >= 0 and old() is None)
+
+
+# ---- details of sessions
+
+
+@pytest.mark.parametrize("mode", ["auto", "refresh"])
+@pytest.mark.parametrize("full", [False, True])
+def test_details_come_from_tables_that_have_them(make: Make, alyx: Emulator, mode: str, full: bool) -> None:
+    one = make(alyx)
+    one.ask("refresh_cache", "refresh")
+    eids = one.ask("search", lab="cortexlab", query_type="local")[:3]
+    before = len(alyx.requests), questions(alyx)
+    details = one.ask("get_details", eids, full=full, query_type=mode)
+    in_tables = one.ask("get_details", eids, full=full, query_type="local")
+    assert len(alyx.requests) == before[0] + (mode == "refresh")
+    assert questions(alyx) == before[1] + (mode == "refresh")
+    if full:
+        assert [frame.rows() for frame in details] == [frame.rows() for frame in in_tables]
+    else:
+        assert details == in_tables
+        assert {row["lab"] for row in details} == {"cortexlab"}
+
+
+def test_details_of_a_session_that_the_tables_lack_are_the_server_s(
+    make: Make, alyx: Emulator, tmp_path: Path
+) -> None:
+    """All answers of one call are of one kind."""
+    from one_async.tables.disk import write_table
+
+    folder = unzip(alyx, tmp_path / "cache")
+    one = make(alyx)
+    eids = one.ask("search", lab="cortexlab", query_type="local")[:3]
+    sessions = one.ask("sessions").collect()
+    said = {"date_created": "2025-01-01 00:00"}
+    write_table(folder / "sessions.pqt", "sessions", sessions.filter(sessions["eid"] != str(eids[1])), said)
+    one = make(alyx)
+    assert "start_time" not in one.ask("get_details", eids[0], query_type="auto")
+    details = one.ask("get_details", eids, query_type="auto")
+    assert all("start_time" in row for row in details)
+    assert details == one.ask("get_details", eids, query_type="remote")
+
+
+def test_details_need_no_server(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+    folder = unzip(alyx, tmp_path / "cache")
+    alyx.stop()
+    bare = make(None, cache_dir=folder, mode="auto")
+    one = make(alyx, mode="local")
+    (eid,) = bare.ask("search", subject="KS014", date="2020-02-18")
+    for face, mode in ((bare, "auto"), (bare, "refresh"), (bare, None), (one, "auto")):
+        assert face.ask("get_details", eid, query_type=mode)["subject"] == "KS014"
+        assert len(face.ask("get_details", eid, full=True, query_type=mode)) > 0
