@@ -41,7 +41,8 @@ def check_dimensions(data: Mapping[str, Any]) -> int:
 def columns_of(frame: pl.DataFrame | pl.Series | pd.DataFrame | pd.Series[Any]) -> dict[str, Any]:
     """Give the columns of a frame or series as numpy arrays of their own, each with its dtype.
 
-    What numpy has no dtype for, times with a zone and columns where all is missing, come as arrays of objects.
+    What numpy has no dtype for comes as arrays of objects: times with a zone, whole numbers of more than 64 bits,
+    columns where all is missing.
     """
     import numpy as np
 
@@ -53,10 +54,9 @@ def columns_of(frame: pl.DataFrame | pl.Series | pd.DataFrame | pd.Series[Any]) 
 def _array(column: Any) -> np.ndarray[Any, Any]:
     import numpy as np
 
-    if getattr(column.dtype, "time_zone", None) or str(column.dtype) == "Null":
-        return np.array([*column.to_list(), None], dtype=object)[
-            :-1
-        ]  # Polars' own gives UTC without zone, or NaN
+    if getattr(column.dtype, "time_zone", None) or str(column.dtype) in ("Null", "Int128"):
+        # Polars itself would give UTC without zone, NaN, and an error.
+        return np.array([*column.to_list(), None], dtype=object)[:-1]
     return column.to_numpy()  # type: ignore[no-any-return]
 
 
