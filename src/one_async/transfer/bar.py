@@ -131,7 +131,7 @@ def _terminal() -> Iterator[Callable[[Bar], None]]:
 
     # What the user prints meanwhile stays what it is, and where it goes.
     line = _line(Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False)
-    task = line.add_task("")
+    task = line.add_task("", files=0, all_files=0)
 
     def draw(bar: Bar) -> None:
         _update(line, task, bar)
@@ -147,7 +147,7 @@ def _notebook() -> Iterator[Callable[[Bar], None]]:
     from rich.console import Console
 
     line = _line(Console(force_jupyter=True))
-    task = line.add_task("")
+    task = line.add_task("", files=0, all_files=0)
     shown: list[Any] = []
 
     def draw(bar: Bar) -> None:
