@@ -152,10 +152,11 @@ def _notebook() -> Iterator[Callable[[Bar], None]]:
 
     def draw(bar: Bar) -> None:
         _update(line, task, bar)
+        table = line.make_tasks_table(line.tasks)
         if shown:
-            shown[0].update(line.get_renderable())
+            shown[0].update(table)
         else:
-            shown.append(display(line.get_renderable(), display_id=True))  # type: ignore[no-untyped-call, unused-ignore]
+            shown.append(display(table, display_id=True))  # type: ignore[no-untyped-call, unused-ignore]
 
     yield draw
 
