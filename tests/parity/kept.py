@@ -157,7 +157,7 @@ KEPT: dict[str, Kept] = {
     "revision of a collection": Kept(
         "`load_collection(revision=)`",
         "The revision or the last before it, as in every load. ONE-api takes the revision for the collection, and finds nothing.",
-        lambda call: call.method == "load_collection" and "revision" in call.kwargs and call.kinds == ("not found", None),
+        lambda call: call.method == "load_collection" and "revision" in call.kwargs and call.kinds[0] == "not found" != call.kinds[1],
     ),
     "cannot be fetched": Kept(
         "loading a dataset that no reachable server has", "TransferError, which says where it would have been; ONE-api gives the error for a dataset that is not in the database.",
