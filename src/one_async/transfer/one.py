@@ -19,6 +19,7 @@ from one_async.errors import (
     ServerUnreachable,
     StatusError,
     Throttled,
+    TransferError,
 )
 from one_async.types import Wire
 
@@ -78,7 +79,9 @@ async def fetch_one(part: Part, sources: Sources, advance: Callable[[int], None]
     for source in part.item.sources:
         try:
             return await _from(source, part, sources, advance)
-        except (ServerError, ConfigurationError, InputError) as error:
+        except InputError as error:  # an address that cannot be, which is no argument of the caller's
+            errors.append(TransferError(str(error), url=source.url, path=str(part.target)))
+        except (ServerError, ConfigurationError) as error:
             if getattr(error, "local", False):
                 raise
             error.__dict__.setdefault("path", str(part.target))
@@ -94,7 +97,7 @@ async def fetch_one(part: Part, sources: Sources, advance: Callable[[int], None]
 def _worth(error: OneError) -> int:
     if isinstance(error, HashMismatch):
         return 0
-    return 2 if isinstance(error, (ConfigurationError, InputError, LookupError)) else 1
+    return 2 if isinstance(error, (ConfigurationError, LookupError)) else 1
 
 
 async def _from(source: Source, part: Part, sources: Sources, advance: Callable[[int], None]) -> Done:

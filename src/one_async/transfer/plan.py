@@ -352,7 +352,8 @@ def _is_http(url: object) -> bool:
     if not _begins_http(url):
         return False
     try:
-        return bool(urlsplit(str(url), allow_fragments=False).hostname) and (urlsplit(str(url)).port or 1) > 0
+        parts = urlsplit(str(url), allow_fragments=False)
+        return bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets that do not close, a port above 65535
         return False
 
