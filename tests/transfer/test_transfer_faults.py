@@ -19,6 +19,7 @@ from one_async.errors import (
     LoginError,
     NotFound,
     OneError,
+    ServerError,
     ServerUnreachable,
     StatusError,
     Throttled,
@@ -227,7 +228,7 @@ async def test_an_address_that_cannot_be_is_one_items_error(
     good = item(files, path="a/good.npy")
     outcomes = await fetch([odd, good], root=tmp_path, wire=wire, policy=QUICK, on_error="collect")
     assert [outcome.status for outcome in outcomes] == ["failed", "fetched"]
-    assert isinstance(outcomes[0].error, TransferError)
+    assert isinstance(outcomes[0].error, ServerError)
     assert url in str(outcomes[0].error)
     both = item(files, path="a/both.npy", sources=(Source(url), Source(f"{files.base}/a/both.npy")))
     assert (await fetch([both], root=tmp_path, wire=wire, policy=QUICK))[0].status == "fetched"
