@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -67,7 +66,7 @@ class Files(Listing):
         from ..transfer.fetch import survey
 
         root = self.cache_dir
-        plan = await self._plan([{**record, "data_url": None} for record in records])
+        plan = await self._plan(records, lambda record: {**record, "data_url": None})
         for item in plan.items:
             if isinstance(item.error, UnsafePath):  # whatever lies there is none of the cache folder's
                 raise item.error
@@ -87,20 +86,25 @@ class Files(Listing):
         return await anyio.to_thread.run_sync(look)
 
     async def _plan(
-        self, records: Sequence[Mapping[str, Any]], repositories: Iterable[Mapping[str, Any]] = ()
+        self,
+        records: Sequence[Mapping[str, Any]],
+        change: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        repositories: Iterable[Mapping[str, Any]] = (),
     ) -> Plan:
+        """Plan the files of records, each changed first; many of them beside the event loop."""
         from ..transfer.plan import make_plan
 
-        make = partial(
-            make_plan,
-            records,
-            data_server=self.settings.data_server,
-            base_url=self.settings.base_url,
-            repositories=repositories,
-            uuid_filenames=self.uuid_filenames,
-            s3_endpoint=self.settings.s3_endpoint,
-            on_error="collect",
-        )
+        def make() -> Plan:
+            return make_plan(
+                map(change or _with_address, records),
+                data_server=self.settings.data_server,
+                base_url=self.settings.base_url,
+                repositories=repositories,
+                uuid_filenames=self.uuid_filenames,
+                s3_endpoint=self.settings.s3_endpoint,
+                on_error="collect",
+            )
+
         return make() if len(records) <= FEW else await anyio.to_thread.run_sync(make)
 
     async def _fetch(
@@ -111,7 +115,7 @@ class Files(Listing):
         Raises the first error, or with `collect` leaves them in the outcomes.
         """
         async with self._showing():
-            plan = await self._plan([with_address(record) for record in records])
+            plan = await self._plan(records)
             unknown = {item.did for item in plan.items if not item.sources and not item.error}
             if unknown:
                 plan = await self._replanned(records, unknown)
@@ -168,13 +172,13 @@ class Files(Listing):
         repositories = []
         if any(one["data_repository"].startswith("aws") for one in files):
             repositories = await self.alyx.rest("data-repository", "list")
-        merged = [
-            {**record, "file_records": known[record["did"]]["file_records"]}
-            if record["did"] in known
-            else with_address(record)
-            for record in records
-        ]
-        return await self._plan(merged, repositories)
+
+        def change(record: Mapping[str, Any]) -> Mapping[str, Any]:
+            if record["did"] in known:
+                return {**record, "file_records": known[record["did"]]["file_records"]}
+            return _with_address(record)
+
+        return await self._plan(records, change, repositories)
 
     async def _read(self, file: ALFPath) -> Any:
         from ..files.read import read_file
@@ -189,7 +193,7 @@ class Files(Listing):
         return await anyio.to_thread.run_sync(lambda: make_object(files, tables=kind))
 
 
-def with_address(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_address(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Leave out an address that is not known, so that the plan makes one from the data server's."""
     return {name: value for name, value in record.items() if name != "data_url" or value}
 

@@ -15,7 +15,6 @@ from ..choose import How
 from ..errors import ALFError, ALFObjectNotFound, InputError
 from ..files.join import joined, owned
 from ..ids import session_folder
-from .files import with_address
 from .load import each
 from .outcomes import COLUMNS, OnError, check_on_error, error_rows, outcome_frame, rows_of
 from .records import Records
@@ -177,11 +176,11 @@ class Many(Records):
         if dry_run:
             from ..transfer.fetch import survey
 
-            plan = await self._plan([with_address(record) for record in records])
+            plan = await self._plan(records)
             outcomes = await survey(plan, root=self.cache_dir, check_hash=check_hash)
         else:
             outcomes = await self._fetch(records, check_hash, collect=on_error == "collect")
-        return outcome_frame([outcome.row() for outcome in outcomes])
+        return await anyio.to_thread.run_sync(lambda: outcome_frame(outcome.row() for outcome in outcomes))
 
     async def retry(self, table: pl.DataFrame, check_hash: bool = True) -> pl.DataFrame:
         """Fetch again what a table of errors names; gives the same table with what became of each row this time.
