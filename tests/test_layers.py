@@ -50,7 +50,7 @@ ONLY_IN = {
     "httpcore": {"alyx"},
     "hishel": {"alyx"},
     "typer": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "transfer"},
     "obstore": {"transfer", "harvest"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},

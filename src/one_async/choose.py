@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, get_args
 
 from .alf.match import resolve
 from .alf.path import rel_path_parts
-from .alf.spec import to_alf
+from .alf.spec import QC, to_alf
 from .errors import (
     ALFMultipleCollectionsFound,
     ALFMultipleObjectsFound,
@@ -20,21 +21,39 @@ from .errors import (
     ALFWarning,
     InputError,
 )
+from .types import RevisionPolicy
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from .types import RevisionPolicy
 
 #: ONE-api's environment variable: a revision that all loads take as if it were given.
 REVISION_VARIABLE = "ONE_REVISION_LAST_BEFORE"
 
 
-class How(NamedTuple):
-    """How the filters of one request are meant."""
+@dataclass(frozen=True)
+class How:
+    """How the filters of one request are meant. Raises InputError for a policy or a QC that there is not."""
 
     wildcards: bool = True
     policy: RevisionPolicy = "last_before"
+    qc: int | str | QC = QC.FAIL
+    ignore_qc_not_set: bool = False
+
+    def __post_init__(self) -> None:
+        QC.validate(self.qc)
+        if self.policy not in get_args(RevisionPolicy):
+            raise InputError.of("revision_policy", self.policy, get_args(RevisionPolicy))
+
+    def resolve(self, datasets: pl.DataFrame, **filters: Any) -> pl.DataFrame:
+        """Give the datasets that filters mean, as `list_datasets` does."""
+        return resolve(
+            datasets,
+            wildcards=self.wildcards,
+            policy=self.policy,
+            qc=self.qc,
+            ignore_qc_not_set=self.ignore_qc_not_set,
+            **filters,
+        )
 
 
 def one_dataset(
@@ -47,21 +66,17 @@ def one_dataset(
     if not isinstance(dataset, str | Mapping):
         raise InputError.of("dataset", dataset, "a name, a path below the session, or a mapping of ALF parts")
     is_path = "/" in dataset if isinstance(dataset, str) else "collection" in dataset
-    if is_path and (collection is not None or revision is not None):
-        raise InputError.of(
-            "collection, revision", (collection, revision), "None where the dataset is a path"
-        )
+    if is_path:
+        _check_no_folders("collection, revision", collection, revision)
     if is_path and isinstance(dataset, str) and "*" in dataset:
         warnings.warn(
             "a dataset that is given as a path should have no wildcards in it", ALFWarning, stacklevel=2
         )
-    found = resolve(
+    found = how.resolve(
         datasets,
         filename=_with_any_extension(dataset, how),
-        collection=collection,
-        revision=revision or os.environ.get(REVISION_VARIABLE) or None,
-        wildcards=how.wildcards,
-        policy=how.policy,
+        collection=None if is_path else collection,
+        revision=None if is_path else _revision(revision),
         assert_unique=not is_path,
     )
     if found.is_empty():
@@ -78,13 +93,8 @@ def one_object(
 
     Raises ALFObjectNotFound, ALFMultipleObjectsFound, ALFMultipleCollectionsFound.
     """
-    found = resolve(
-        datasets,
-        filename={"object": obj, **parts},
-        collection=collection,
-        revision=revision or os.environ.get(REVISION_VARIABLE) or None,
-        wildcards=how.wildcards,
-        policy=how.policy,
+    found = how.resolve(
+        datasets, filename={"object": obj, **parts}, collection=collection, revision=_revision(revision)
     )
     if found.is_empty():
         raise ALFObjectNotFound(f"the session has no object {obj!r}" + _within(collection, parts), object=obj)
@@ -103,16 +113,10 @@ def whole_collection(
     datasets: pl.DataFrame, collection: Any, obj: Any, revision: str | None, how: How, **parts: Any
 ) -> pl.DataFrame:
     """Choose the datasets of a collection, or of its objects that match: at least one row."""
-    inside = resolve(datasets, collection=collection, wildcards=how.wildcards, policy="exact")
+    inside = replace(how, policy="exact").resolve(datasets, collection=collection)
     if inside.is_empty():
         raise ALFObjectNotFound(f"the session has no collection {collection!r}", collection=collection)
-    found = resolve(
-        inside,
-        filename={"object": obj, **parts},
-        revision=revision or os.environ.get(REVISION_VARIABLE) or None,
-        wildcards=how.wildcards,
-        policy=how.policy,
-    )
+    found = how.resolve(inside, filename={"object": obj, **parts}, revision=_revision(revision))
     if found.is_empty():
         raise ALFObjectNotFound(f"the collection {collection!r} has no object {obj!r}" + _within(None, parts))
     return found
@@ -130,38 +134,35 @@ def many_datasets(
         raise InputError.of("datasets", wanted, "a list of names or of mappings of ALF parts, or a frame")
     exact = hasattr(wanted, "columns") or any(isinstance(item, str) and "/" in item for item in wanted)
     if exact:
-        return _exact_paths(datasets, wanted, collections, revisions)
+        return _exact_paths(datasets, wanted, collections, revisions, how)
     kinds = {str if isinstance(item, str) else dict if isinstance(item, Mapping) else None for item in wanted}
     if len(kinds) > 1 or None in kinds:
         raise InputError.of("datasets", wanted, "names only, or mappings of ALF parts only")
-    revisions = revisions or os.environ.get(REVISION_VARIABLE) or None
+    revisions = _revision(revisions)
     folders, versions = (_for_each(value, len(wanted), name) for value, name in
                          ((collections, "collections"), (revisions, "revisions")))  # fmt: skip
     return [
-        resolve(
+        how.resolve(
             datasets,
             filename=_with_any_extension(item, how),
             collection=folder,
             revision=version,
-            wildcards=how.wildcards,
-            policy=how.policy,
             assert_unique=True,
         )
         for item, folder, version in zip(wanted, folders, versions, strict=True)
     ]
 
 
-def _exact_paths(datasets: pl.DataFrame, wanted: Any, collections: Any, revisions: Any) -> list[pl.DataFrame]:
+def _exact_paths(
+    datasets: pl.DataFrame, wanted: Any, collections: Any, revisions: Any, how: How
+) -> list[pl.DataFrame]:
     """Choose by whole paths, as `list_datasets` gives them; datasets that are not the default revision give a warning."""
-    if collections is not None or revisions is not None or os.environ.get(REVISION_VARIABLE):
-        raise InputError.of(
-            "collections, revisions", (collections, revisions),
-            f"None where datasets are given as paths (and {REVISION_VARIABLE} not set)",
-        )  # fmt: skip
+    _check_no_folders("collections, revisions", collections, revisions)
     import polars as pl
 
     paths = wanted["rel_path"].to_list() if hasattr(wanted, "columns") else list(wanted)
-    found = [datasets.filter(pl.col("rel_path") == path) for path in paths]
+    good = replace(how, policy="exact").resolve(datasets)
+    found = [good.filter(pl.col("rel_path") == path) for path in paths]
     old = [
         path
         for path, row in zip(paths, found, strict=True)
@@ -174,6 +175,19 @@ def _exact_paths(datasets: pl.DataFrame, wanted: Any, collections: Any, revision
             stacklevel=2,
         )
     return found
+
+
+def _check_no_folders(arguments: str, collection: Any, revision: Any) -> None:
+    """Raise InputError if something else than a path says which collection or revision is meant."""
+    if collection is not None or revision or os.environ.get(REVISION_VARIABLE):
+        raise InputError.of(
+            arguments, (collection, revision),
+            f"None where datasets are given as paths (and {REVISION_VARIABLE} not set)",
+        )  # fmt: skip
+
+
+def _revision(given: Any) -> Any:
+    return given or os.environ.get(REVISION_VARIABLE) or None
 
 
 def describe_missing(wanted: Any, found: Sequence[pl.DataFrame]) -> str:

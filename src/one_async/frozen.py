@@ -61,7 +61,7 @@ def read_frozen(file: str | Path) -> tuple[str | None, Catalogue]:
     import polars as pl
 
     from .tables.catalogue import Catalogue
-    from .tables.schema import DATASETS
+    from .tables.schema import DATASETS, SESSIONS
 
     path = Path(file)
     try:
@@ -73,6 +73,7 @@ def read_frozen(file: str | Path) -> tuple[str | None, Catalogue]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError.of("file", str(path), "a file that freeze() wrote")
     rows = [{**row, "date": date.fromisoformat(row["date"])} for row in content["sessions"]]
-    sessions = pl.DataFrame(rows, infer_schema_length=None)
+    schema = {name: dtype for name, dtype in SESSIONS.items() if name in _SESSION}
+    sessions = pl.DataFrame(rows, schema=schema)
     datasets = pl.DataFrame(content["datasets"], schema={**DATASETS, "data_url": pl.String})
     return content["origin"], Catalogue.from_frames(sessions=sessions, datasets=datasets)

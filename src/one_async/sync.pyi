@@ -1,52 +1,63 @@
 """Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from datetime import datetime, timedelta
-from os import PathLike
-from pathlib import Path
-from typing import Any, Literal, Self, overload
-from uuid import UUID
-
-import polars as pl
-
-from one_async._bridge import Blocking, blocking_property
-from one_async.alf.match import Filename, Pattern
+from datetime import datetime
+from datetime import timedelta
+from one_async._bridge import Blocking
+from one_async._bridge import blocking_property
+from one_async.alf.match import Filename
+from one_async.alf.match import Pattern
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import QC
 from one_async.alyx.http import Transport
-from one_async.alyx.paging import Page, Row
+from one_async.alyx.paging import Page
+from one_async.alyx.paging import Row
 from one_async.alyx.rest import AsyncAlyxClient
 from one_async.alyx.retrying import Timeouts
-from one_async.alyx.schema import EndpointDescription, Schema
+from one_async.alyx.schema import EndpointDescription
+from one_async.alyx.schema import Schema
 from one_async.client import AsyncONE
-from one_async.client.many import Loaded, OnError
-from one_async.client.search import Place, Probes, ProbesDetails
+from one_async.client.many import Loaded
+from one_async.client.outcomes import OnError
+from one_async.client.search import Place
+from one_async.client.search import Probes
+from one_async.client.search import ProbesDetails
 from one_async.client.spikes import SpikeSorting
 from one_async.client.tables import CacheTwin
 from one_async.files.objects import ALFObject
 from one_async.harvest.report import HarvestReport
-from one_async.harvest.run import Endpoints, Format
+from one_async.harvest.run import Endpoints
+from one_async.harvest.run import Format
 from one_async.harvest.sweep import Progress as Progress2
 from one_async.refresh import TablesInfo
-from one_async.settings import Ask, Settings
+from one_async.settings import Ask
+from one_async.settings import Settings
 from one_async.transfer.fetch import Progress
-from one_async.types import (
-    JSON,
-    DateLike,
-    Expiry,
-    InsertionLike,
-    Mode,
-    PathOrUrl,
-    Reference,
-    ReferenceLike,
-    ReferenceText,
-    RevisionPolicy,
-    SessionLike,
-    Several,
-    TokenStore,
-)
+from one_async.types import DateLike
+from one_async.types import Expiry
+from one_async.types import InsertionLike
+from one_async.types import JSON
+from one_async.types import Mode
+from one_async.types import PathOrUrl
+from one_async.types import Reference
+from one_async.types import ReferenceLike
+from one_async.types import ReferenceText
+from one_async.types import RevisionPolicy
+from one_async.types import SessionLike
+from one_async.types import Several
+from one_async.types import TokenStore
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from typing import Literal
+from typing import Self
+from typing import overload
+from uuid import UUID
+import os
+import polars as pl
 
 __all__ = ["ONE", "AlyxClient"]
 
@@ -158,9 +169,9 @@ class ONE(Blocking[AsyncONE]):
         max_connections: int = 32,
         tables: Literal["polars", "pandas"] = "polars",
         uuid_filenames: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         frozen: str | Path | None = None,
-        silent: bool = True,
+        silent: bool = False,
     ) -> None: ...
     @staticmethod
     def setup(
@@ -712,6 +723,8 @@ class ONE(Blocking[AsyncONE]):
         check_hash: bool = True,
         *,
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
     ) -> Any: ...
     def load_datasets(
         self,
@@ -725,6 +738,8 @@ class ONE(Blocking[AsyncONE]):
         check_hash: bool = True,
         *,
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
     ) -> Any: ...
     def load_object(
         self,
@@ -738,6 +753,8 @@ class ONE(Blocking[AsyncONE]):
         check_hash: bool = True,
         *,
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
         **parts: Any,
     ) -> Any: ...
     def load_collection(
@@ -752,6 +769,8 @@ class ONE(Blocking[AsyncONE]):
         check_hash: bool = True,
         *,
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
         **parts: Any,
     ) -> Any: ...
     def load_dataset_from_id(
@@ -806,10 +825,33 @@ class ONE(Blocking[AsyncONE]):
         *,
         spikes: bool = True,
         on_error: OnError = "raise",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
     ) -> SpikeSorting: ...
+    @overload
     def iter_objects(
-        self, /, eids: Several[SessionLike], obj: str, *, at_once: int = ..., **options: Any
+        self,
+        /,
+        eids: SessionLike | Several[SessionLike],
+        obj: str,
+        *,
+        at_once: int = ...,
+        on_error: Literal["raise"] = "raise",
+        query_type: Mode | None = None,
+        **options: Any,
     ) -> Iterator[tuple[UUID, ALFObject]]: ...
+    @overload
+    def iter_objects(
+        self,
+        /,
+        eids: SessionLike | Several[SessionLike],
+        obj: str,
+        *,
+        at_once: int = ...,
+        on_error: Literal["collect"],
+        query_type: Mode | None = None,
+        **options: Any,
+    ) -> Iterator[tuple[UUID, ALFObject | pl.DataFrame]]: ...
     def download(
         self,
         eids: SessionLike | Several[SessionLike],
@@ -822,6 +864,8 @@ class ONE(Blocking[AsyncONE]):
         check_hash: bool = True,
         on_error: OnError = "raise",
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
     ) -> pl.DataFrame: ...
     def retry(self, table: pl.DataFrame, check_hash: bool = True) -> pl.DataFrame: ...
     def freeze(
@@ -834,6 +878,8 @@ class ONE(Blocking[AsyncONE]):
         query_type: Mode | None = None,
         *,
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
     ) -> Path: ...
     @classmethod
     def from_frozen(cls, file: str | Path, **options: Any) -> Self: ...

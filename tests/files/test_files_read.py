@@ -206,6 +206,42 @@ def test_json_jsonable_yaml(tmp_path: Path) -> None:
     assert read_file(tmp_path / "a.b.jsonable") == [content, [1]]
 
 
+def test_jsonable_has_a_value_a_line_and_only_line_breaks_end_lines(tmp_path: Path) -> None:
+    for number, mark in enumerate(("\u2028", "\u2029", "\u0085")):
+        file = tmp_path / f"a.x{number}.jsonable"
+        file.write_bytes(json.dumps({"x": f"a{mark}b"}, ensure_ascii=False).encode() + b"\r\n\n{}\n")
+        assert read_file(file) == [{"x": f"a{mark}b"}, {}]
+    file.write_bytes(b"1\x0c\n2\n")
+    with pytest.raises(FileDamaged):
+        read_file(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("a,b\r1,2\r3,4\r", {"a": [1, 3], "b": [2, 4]}),
+        ('a,b\r1,"x\ry"\r\n3,4\n', {"a": [1, 3], "b": ["x\ry", "4"]}),
+        ("a,b\n1,2,3\n4,5,6\n", {"index": [1, 4], "a": [2, 5], "b": [3, 6]}),
+        ("a,b\n1,2,3,7\n4,5,6,8\n", {"level_0": [1, 4], "level_1": [2, 5], "a": [3, 6], "b": [7, 8]}),
+        ("a,b\n18446744073709551616,1\n-1,2\n", {"a": [18446744073709551616, -1], "b": [1, 2]}),
+        (f"a,b\n{10**40},1\n2,2\n", {"a": [str(10**40), "2"], "b": [1, 2]}),
+        ("a,b\n1e40,1\n2,2\n", {"a": [1e40, 2.0], "b": [1, 2]}),
+    ],
+)
+def test_csv_as_it_is_found(tmp_path: Path, text: str, columns: dict[str, list[Any]]) -> None:
+    file = tmp_path / "a.table.csv"
+    file.write_bytes(text.encode())
+    assert read_file(file).to_dict(as_series=False) == columns
+    assert [*read_file(file, index=False).columns] == ["a", "b"]
+
+
+def test_a_later_row_with_too_many_fields_is_damage(tmp_path: Path) -> None:
+    file = tmp_path / "a.table.csv"
+    file.write_text("a,b\n1,2\n3,4,5\n")
+    with pytest.raises(FileDamaged):
+        read_file(file)
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "bin", "cbin", "ch", "meta", "unheardof"])
 def test_the_rest_is_a_path(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"a.b.{suffix}"

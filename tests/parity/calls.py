@@ -275,6 +275,7 @@ LOADS = [
     Row("load_object", ["$eid", "trials", "alf"], {"attribute": ["choice", "feedbackType"]}),
     Row("load_collection", ["$eid", "$loadable_collection"], {"object": "$loadable_object"}),
     Row("load_collection", ["$eid", "$loadable_collection"], {"object": "$loadable_object", "download_only": True}),
+    Row("load_collection", ["$eid", "$loadable_collection"], {"object": "$loadable_object", "revision": "2030-01-01"}),
     Row("load_collection", ["$eid", "nothing"]),
     Row("load_dataset_from_id", ["$did"]),
     Row("load_dataset_from_id", ["$did"], {"download_only": True}),

@@ -150,11 +150,14 @@ KEPT: dict[str, Kept] = {
         lambda call: call.method in LISTS and call.mode == "remote" and bool(call.kwargs.get("default_revisions_only")),
     ),
     "critical": Kept(
-        "`load_datasets` and `path2record` of a dataset whose QC is CRITICAL",
-        "Named datasets are found whatever their QC. ONE-api's load_dataset and load_object load them, too, but these two do not find them.",
-        lambda call: call.method in ("load_datasets", "path2record")
-        and call.kinds[1] is None
-        and (call.kinds[0] == "not found" or call.theirs == {"value": None} or str(call.theirs).count("[None, None]") == 2),
+        "`path2record` of a dataset whose QC is CRITICAL",
+        "A path is found whatever its dataset's QC. Loads leave such datasets out, as ONE-api does, unless `qc=` asks for them.",
+        lambda call: call.method == "path2record" and call.kinds[1] is None and call.theirs == {"value": None},
+    ),
+    "revision of a collection": Kept(
+        "`load_collection(revision=)`",
+        "The revision or the last before it, as in every load. ONE-api takes the revision for the collection, and finds nothing.",
+        lambda call: call.method == "load_collection" and "revision" in call.kwargs and call.kinds[0] == "not found" != call.kinds[1],
     ),
     "cannot be fetched": Kept(
         "loading a dataset that no reachable server has", "TransferError, which says where it would have been; ONE-api gives the error for a dataset that is not in the database.",

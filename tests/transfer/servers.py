@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import hashlib
 import socket
 import threading
@@ -17,6 +18,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+
+#: Faults that say a body is encoded, which is true of the first alone.
+ENCODINGS = {"gzip": "gzip", "no-gzip": "gzip", "says-gzip": "gzip", "brotli": "br"}
 
 
 @dataclass
@@ -94,6 +98,10 @@ class Files:
             rest = rest[: len(rest) // 2]
         if fault == "chunked":
             del headers["content-length"]
+        if fault in ENCODINGS:
+            headers["content-encoding"] = ENCODINGS[fault]
+            rest = gzip.compress(rest) if fault == "gzip" else rest
+            headers["content-length"] = str(len(rest))
         return StreamingResponse(self.pieces(path, rest, fault), status, headers)
 
     async def pieces(self, path: str, data: bytes, fault: str) -> AsyncIterator[bytes]:

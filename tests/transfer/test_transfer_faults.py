@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import time
@@ -12,11 +13,13 @@ import anyio
 import pytest
 
 from one_async.errors import (
+    AnswerError,
     HashMismatch,
     InputError,
     LoginError,
     NotFound,
     OneError,
+    ServerError,
     ServerUnreachable,
     StatusError,
     Throttled,
@@ -180,6 +183,55 @@ async def test_a_part_that_is_whole_or_longer(files: Files, wire: Wire, tmp_path
     part.write_bytes(DATA + b"more")
     await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
     assert (tmp_path / PATH).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("restart", [[], ["ignore-range"], ["wrong-range"]], ids="-".join)
+async def test_after_a_stale_part_each_byte_is_progress(
+    files: Files, wire: Wire, tmp_path: Path, restart: list[str]
+) -> None:
+    """The part is longer than what any single answer brings before it breaks off."""
+    one = item(files)
+    part = await cancelled_halfway(files, one, tmp_path, wire)
+    part.write_bytes(os.urandom(len(DATA) - 1000))
+    files.faults[PATH] = [*restart, *["truncate"] * 8]
+    (outcome,) = await fetch([one], root=tmp_path, wire=wire, policy=Policy(retries=2, pause=0.01))
+    assert outcome.status == "fetched"
+    assert (tmp_path / PATH).read_bytes() == DATA
+
+
+async def test_bodies_that_are_compressed_unasked(files: Files, wire: Wire, tmp_path: Path) -> None:
+    for check in ({}, {"hash": None, "size": None}):
+        one = item(files, **check)
+        files.always[PATH] = "gzip"
+        (outcome,) = await fetch([one], root=tmp_path / str(len(check)), wire=wire, policy=QUICK)
+        assert outcome.status == "fetched"
+        assert (tmp_path / str(len(check)) / PATH).read_bytes() == DATA
+    files.faults[PATH] = ["truncate"]  # and goes on encoded, which no range can
+    await fetch([item(files)], root=tmp_path / "resumed", wire=wire, policy=QUICK)
+    for fault, said in (("brotli", "encoded as 'br'"), ("no-gzip", "not as encoded")):
+        files.always[PATH] = fault
+        with pytest.raises(AnswerError, match=said) as caught:
+            await fetch([item(files, hash=None, size=None)], root=tmp_path / fault, wire=wire, policy=QUICK)
+        assert PATH in str(caught.value)
+        assert leftovers(tmp_path / fault) == []
+    zipped = item(files, path="a/b.c.gz", data=gzip.compress(DATA))
+    files.always["a/b.c.gz"] = "says-gzip"
+    (outcome,) = await fetch([zipped], root=tmp_path, wire=wire, policy=QUICK)
+    assert outcome.status == "fetched"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/x", f"http://{'a' * 70}.invalid/x", "ftp://h/x"])
+async def test_an_address_that_cannot_be_is_one_items_error(
+    files: Files, wire: Wire, tmp_path: Path, url: str
+) -> None:
+    odd = item(files, path="a/odd.npy", sources=(Source(url),))
+    good = item(files, path="a/good.npy")
+    outcomes = await fetch([odd, good], root=tmp_path, wire=wire, policy=QUICK, on_error="collect")
+    assert [outcome.status for outcome in outcomes] == ["failed", "fetched"]
+    assert isinstance(outcomes[0].error, ServerError)
+    assert url in str(outcomes[0].error)
+    both = item(files, path="a/both.npy", sources=(Source(url), Source(f"{files.base}/a/both.npy")))
+    assert (await fetch([both], root=tmp_path, wire=wire, policy=QUICK))[0].status == "fetched"
 
 
 async def test_a_part_of_another_version_is_not_resumed(files: Files, wire: Wire, tmp_path: Path) -> None:

@@ -243,6 +243,19 @@ def test_bad_records() -> None:
         make_plan([ROW | {"hash": "abc"}])
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://host:99999/x", "http:///x"])
+def test_an_address_that_is_none(url: str) -> None:
+    with pytest.raises(TransferError, match="is no address"):
+        make_plan([{"id": DID, "data_url": url}])
+    plan = make_plan([{"id": DID, "data_url": url}, ROW], data_server=SERVER, on_error="collect")
+    assert [bool(item.error) for item in plan.items] == [True, False]
+    both = {"id": DID, "file_records": [
+        {"data_url": place, "exists": True, "relative_path": "x", "data_repository": "flatiron"}
+        for place in (url, f"{SERVER}/lab/Subjects/s/2020-01-01/001/a.b.npy")
+    ]}  # fmt: skip
+    assert len(one(both).sources) == 1
+
+
 BAD = [
     *("../x/y", "a/../b", "/etc/passwd", "a//b", "C:/x", "a/C:/x", "a\\b/c", "\\\\host/x"),
     *("a/b\0", "x.npy", ".one/x", "", "a/", "a/.. /b", "a/\n"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -36,12 +37,38 @@ class HttpStream:
         return self._response.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the bytes as they stand on the server; raises ServerUnreachable if the connection breaks."""
+        """Give the bytes of the file, decoded where a server or proxy compressed them although nobody asked for it.
+
+        Raises ServerUnreachable if the connection breaks, AnswerError for an encoding that is not understood.
+        """
+        decode = self._decoder()
+        why = ""
         try:
             async for chunk in self._response.aiter_raw():
-                yield chunk
+                if decode is None:
+                    yield chunk
+                elif (
+                    not why
+                ):  # what is left of a body that is no good is read all the same, so that it ends in order
+                    try:
+                        yield decode.decompress(chunk)
+                    except zlib.error as error:
+                        why = str(error)
         except httpx.TransportError as error:
             raise ServerUnreachable(f"{self.url}: the connection broke ({error})", url=self.url) from error
+        if decode is not None and (why or not decode.eof):
+            raise AnswerError(
+                f"{self.url}: the body is not as encoded as it says ({why or 'no end'})", url=self.url
+            )
+
+    def _decoder(self) -> zlib._Decompress | None:
+        encoding = self.headers.get("content-encoding", "identity").strip().lower()
+        # Of a file that is itself compressed, some servers say so with this field.
+        if encoding in ("", "identity") or self._response.url.path.endswith((".gz", ".tgz")):
+            return None
+        if encoding not in ("gzip", "deflate"):
+            raise AnswerError(f"{self.url} sent the body encoded as {encoding!r}, unasked", url=self.url)
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # either, by its header
 
 
 class HttpWire:
@@ -112,7 +139,8 @@ class HttpWire:
             response = await client.send(request, stream=True, auth=httpx.BasicAuth(*auth) if auth else None)
         except httpx.TooManyRedirects as error:
             raise AnswerError(f"{url} redirects without end", url=url) from error
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError, ExceptionGroup) as error:
+            # httpx lets errors of sockets pass (AnyIO groups them) for a port or a host name that there cannot be.
             raise InputError.of("url", url, "http or https addresses") from error
         except httpx.TransportError as error:
             text = f"{url}: no answer ({error or type(error).__name__})"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ..errors import ConfigurationError, InputError, OneError
-from .show import DownloadBar, aside, console, frame_table, print_json, waiting
+from .show import aside, console, frame_table, print_json, waiting
 
 if TYPE_CHECKING:
     from ..sync import ONE
@@ -43,7 +43,7 @@ def connect(url: str | None, user: str | None, cache_dir: Path | None, **options
     from ..sync import ONE
 
     given = {"base_url": url, "username": user, "cache_dir": cache_dir, **options}
-    return ONE(**{name: value for name, value in given.items() if value is not None}, progress=DownloadBar())
+    return ONE(**{name: value for name, value in given.items() if value is not None})
 
 
 @app.command()

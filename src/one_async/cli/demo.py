@@ -6,7 +6,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from .show import DownloadBar, console, frame_table, plot, waiting
+from .show import console, frame_table, plot, waiting
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +31,7 @@ def run() -> None:
                 "password": "demo",
                 "cache_dir": folder,
             }
-            with ONE(**options, mode="remote", progress=DownloadBar()) as one:
+            with ONE(**options, mode="remote") as one:
                 _tour(one)
         finally:
             emulator.stop()

@@ -1,4 +1,4 @@
-"""What the command line shows: tables, a plot, the progress of downloads."""
+"""What the command line shows: tables, a plot, a spinner."""
 
 from __future__ import annotations
 
@@ -10,16 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -67,46 +58,6 @@ def plot(points: Sequence[tuple[float, float]], width: int = 57, height: int = 1
         yield f"{label} │{''.join(row)}"
     yield "      └" + "─" * width
     yield f"       {left:<+8.3g}{'contrast, right − left (%)':^{width - 16}}{right:>+8.3g}"
-
-
-class DownloadBar:
-    """A bar that sums files and bytes; appears with the first file, so that what is here already shows nothing."""
-
-    def __init__(self) -> None:
-        self._bar: Progress | None = None
-        self._running = 0
-
-    def start(self, files: int, nbytes: int) -> None:
-        """Add files to what the bar counts."""
-        if self._bar is None:
-            self._bar = Progress(
-                TextColumn("downloading"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("files"),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-                console=aside,
-                transient=True,
-            )
-            self._files = self._bar.add_task("files", total=0)
-            self._bytes = 0
-            self._bar.start()
-        self._running += 1
-        self._bar.update(self._files, total=(self._bar.tasks[0].total or 0) + files)
-
-    def advance(self, files: int, nbytes: int) -> None:
-        """Count what came."""
-        if self._bar is not None:
-            self._bar.update(self._files, advance=files)
-
-    def stop(self) -> None:
-        """Take the bar away when the last download ends."""
-        self._running -= 1
-        if self._bar is not None and self._running == 0:
-            self._bar.stop()
-            self._bar = None
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from ..errors import InputError, OfflineError, TablesNotFound
 from ..settings import Settings, resolve, setup
+from ..transfer.bar import bar_for
 from ..types import Mode
 
 if TYPE_CHECKING:
@@ -104,9 +105,9 @@ class Core:
         max_connections: int = 32,
         tables: Literal["polars", "pandas"] = "polars",
         uuid_filenames: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         frozen: str | Path | None = None,
-        silent: bool = True,
+        silent: bool = False,
     ) -> None:
         """Make a client; nothing is read from the network and nothing is written until the first question.
 
@@ -128,9 +129,10 @@ class Core:
             max_connections: how many connections the server may get at once.
             tables: what tables in data files are loaded as.
             uuid_filenames: keep dataset ids in the names of downloaded files.
-            progress: is told about downloads.
+            progress: False shows no progress of downloads, True always does, an object with start, advance and stop is told
+                about them; without it, a bar is shown on an interactive terminal or in a notebook if rich is installed.
             frozen: a file that `freeze` wrote: exactly its files are found and loaded.
-            silent: accepted for ONE-api's sake; nothing is ever asked or printed.
+            silent: as ``progress=False``, by ONE-api's name.
 
         """
         if mode is not None and mode not in get_args(Mode):
@@ -162,7 +164,8 @@ class Core:
         self.record_loaded = False
         self._mode: Mode = self.settings.mode
         self._table_kind: Literal["polars", "pandas"] = tables
-        self._progress = progress
+        self._progress = None if isinstance(progress, bool) else progress
+        self._bar = bar_for(progress, silent)
         self._rest_options: dict[str, Any] = {
             "cache_rest": cache_rest,
             "cache_storage": cache_storage,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
+import anyio
 import anyio.to_thread
 
 from ..alf.path import ALFPath
@@ -18,10 +20,12 @@ from ..errors import (
     ServerUnreachable,
     StatusError,
     TransferError,
+    UnsafePath,
 )
 from ..ids import session_folder
 from ..tables.ids import as_uuid
-from .listing import Listing
+from .listing import FEW, Listing
+from .outcomes import raise_first
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,9 +68,12 @@ class Files(Listing):
         from ..transfer.fetch import survey
 
         root = self.cache_dir
-        plan = self._plan(
-            [{**record, "did": _plan_id(record["did"]), "data_url": None} for record in records]
+        plan = await self._plan(
+            records, lambda record: {**record, "did": _plan_id(record["did"]), "data_url": None}
         )
+        for item in plan.items:
+            if isinstance(item.error, UnsafePath):  # whatever lies there is none of the cache folder's
+                raise item.error
         seen = await survey(plan, root=root, check_hash=check_hash)
 
         def look() -> list[ALFPath | None]:
@@ -82,20 +89,27 @@ class Files(Listing):
 
         return await anyio.to_thread.run_sync(look)
 
-    def _plan(
-        self, records: Iterable[Mapping[str, Any]], repositories: Iterable[Mapping[str, Any]] = ()
+    async def _plan(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        change: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        repositories: Iterable[Mapping[str, Any]] = (),
     ) -> Plan:
+        """Plan the files of records, each changed first; many of them beside the event loop."""
         from ..transfer.plan import make_plan
 
-        return make_plan(
-            records,
-            data_server=self.settings.data_server,
-            base_url=self.settings.base_url,
-            repositories=repositories,
-            uuid_filenames=self.uuid_filenames,
-            s3_endpoint=self.settings.s3_endpoint,
-            on_error="collect",
-        )
+        def make() -> Plan:
+            return make_plan(
+                map(change or _with_address, records),
+                data_server=self.settings.data_server,
+                base_url=self.settings.base_url,
+                repositories=repositories,
+                uuid_filenames=self.uuid_filenames,
+                s3_endpoint=self.settings.s3_endpoint,
+                on_error="collect",
+            )
+
+        return make() if len(records) <= FEW else await anyio.to_thread.run_sync(make)
 
     async def _fetch(
         self, records: Sequence[Mapping[str, Any]], check_hash: bool, *, collect: bool = False
@@ -104,20 +118,36 @@ class Files(Listing):
 
         Raises the first error, or with `collect` leaves them in the outcomes.
         """
-        plan = self._plan([_with_address(record) for record in records])
-        unknown = {item.did for item in plan.items if not item.sources and not item.error}
-        if unknown:
-            plan = await self._replanned(records, unknown)
-        outcomes = await self._transfer(plan, check_hash)
-        failed = {outcome.did for outcome in outcomes if _elsewhere(outcome)} - unknown
-        if failed:
-            second = await self._replanned([record for record in records if record["did"] in failed], failed)
-            again = {outcome.did: outcome for outcome in await self._transfer(second, check_hash)}
-            outcomes = [again.get(outcome.did, outcome) for outcome in outcomes]
-        for outcome in outcomes:
-            if outcome.error is not None and not collect:
-                raise outcome.error
+        async with self._showing():
+            plan = await self._plan(records)
+            unknown = {item.did for item in plan.items if not item.sources and not item.error}
+            if unknown:
+                plan = await self._replanned(records, unknown)
+            outcomes = await self._transfer(plan, check_hash)
+            failed = {outcome.did for outcome in outcomes if _elsewhere(outcome)} - unknown
+            if failed:
+                second = await self._replanned(
+                    [record for record in records if record["did"] in failed], failed
+                )
+                again = {outcome.did: outcome for outcome in await self._transfer(second, check_hash)}
+                outcomes = [again.get(outcome.did, outcome) for outcome in outcomes]
+        if not collect:
+            raise_first(outcomes)
         return outcomes
+
+    @asynccontextmanager
+    async def _showing(self) -> AsyncIterator[None]:
+        """Sum up the transfers of a call, of all its sessions, in one bar, where there is one to be seen."""
+        if self._bar is None:
+            yield
+            return
+        self._bar.enter()
+        try:
+            yield
+        finally:
+            if wait := self._bar.leave():
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(wait)
 
     async def _transfer(self, plan: Plan, check_hash: bool) -> list[Outcome]:
         from ..transfer.fetch import fetch
@@ -130,7 +160,7 @@ class Files(Listing):
             wire=self.alyx.wire,
             limit=FILES_AT_ONCE,
             check_hash=check_hash,
-            progress=self._progress,
+            progress=self._bar or self._progress,
             on_error="collect",
             credentials=Credentials(
                 data=(login, password.get_secret_value()) if login and password else None
@@ -146,13 +176,13 @@ class Files(Listing):
         repositories = []
         if any(one["data_repository"].startswith("aws") for one in files):
             repositories = await self.alyx.rest("data-repository", "list")
-        merged = [
-            {**record, "file_records": known[record["did"]]["file_records"]}
-            if record["did"] in known
-            else _with_address(record)
-            for record in records
-        ]
-        return self._plan(merged, repositories)
+
+        def change(record: Mapping[str, Any]) -> Mapping[str, Any]:
+            if record["did"] in known:
+                return {**record, "file_records": known[record["did"]]["file_records"]}
+            return _with_address(record)
+
+        return await self._plan(records, change, repositories)
 
     async def _read(self, file: ALFPath) -> Any:
         from ..files.read import read_file

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 from uuid import UUID
 
 import anyio
 import anyio.to_thread
 
-from .. import choose
+from .. import choose, ids
+from ..alf.spec import QC
 from ..choose import How
-from ..errors import ALFObjectNotFound, InputError
+from ..errors import ALFObjectNotFound, InputError, OneError
 from ..sources.base import SessionDatasets, first_error
 from .core import one_answer
 from .files import Files, warn_missing
+from .outcomes import OnError, check_on_error, error_rows, outcome_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,6 +45,8 @@ class Loading(Files):
         check_hash: bool = True,
         *,
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
     ) -> Any:
         """Load one dataset of a session, fetched first if it is not there or not right.
 
@@ -57,11 +60,13 @@ class Loading(Files):
             download_only: give the path of the file instead of its contents.
             check_hash: judge a file that is there by its hash, not by its size alone.
             revision_policy: what `revision` means; see `list_datasets`.
+            qc: the worst QC that a dataset may have; CRITICAL ones are loaded only if asked for, also by their paths.
+            ignore_qc_not_set: leave out datasets whose QC is not set.
 
         Returns an array, a frame, or whatever the format holds; a path for formats that are not read.
         Raises ALFObjectNotFound, ALFMultipleCollectionsFound and its like, or a ServerError if the file cannot be had.
         """
-        how = How(self.wildcards, revision_policy)
+        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         async def load(session: SessionDatasets, mode: Mode) -> Any:
             rows = choose.one_dataset(session.datasets, dataset, collection, revision, how)
@@ -84,6 +89,8 @@ class Loading(Files):
         check_hash: bool = True,
         *,
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
         **parts: Any,
     ) -> Any:
         """Load all attributes of an ALF object, such as ``"trials"`` or ``"spikes"``, of a session.
@@ -94,7 +101,7 @@ class Loading(Files):
         Returns an ALFObject: attributes by name, each with one row for each event; with `download_only` a list of paths.
         Raises ALFObjectNotFound, ALFMultipleObjectsFound or ALFMultipleCollectionsFound.
         """
-        how = How(self.wildcards, revision_policy)
+        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         async def load(session: SessionDatasets, mode: Mode) -> Any:
             rows = choose.one_object(session.datasets, obj, collection, revision, how, **parts)
@@ -117,13 +124,15 @@ class Loading(Files):
         check_hash: bool = True,
         *,
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
         **parts: Any,
     ) -> Any:
         """Load all objects of a collection, or those that `object` and `parts` match: a mapping of names to ALFObjects.
 
         The other arguments are those of `load_object`; with `download_only`, a list of paths.
         """
-        how = How(self.wildcards, revision_policy)
+        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         async def load(session: SessionDatasets, mode: Mode) -> Any:
             rows = choose.whole_collection(session.datasets, collection, object, revision, how, **parts)
@@ -153,6 +162,8 @@ class Loading(Files):
         check_hash: bool = True,
         *,
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
     ) -> Any:
         """Load several datasets of a session: ``(data, records)``, two lists as long as `datasets`.
 
@@ -162,7 +173,7 @@ class Loading(Files):
         """
         if isinstance(datasets, str):
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
-        how = How(self.wildcards, revision_policy)
+        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         async def load(session: SessionDatasets, mode: Mode) -> tuple[list[Any], list[Any]]:
             import polars as pl
@@ -185,48 +196,93 @@ class Loading(Files):
 
         return await self._for_each(eid, query_type, load)
 
+    @overload
+    def iter_objects(
+        self,
+        /,
+        eids: SessionLike | Several[SessionLike],
+        obj: str,
+        *,
+        at_once: int = SESSIONS_AT_ONCE,
+        on_error: Literal["raise"] = "raise",
+        query_type: Mode | None = None,
+        **options: Any,
+    ) -> AsyncIterator[tuple[UUID, ALFObject]]: ...
+    @overload
+    def iter_objects(
+        self,
+        /,
+        eids: SessionLike | Several[SessionLike],
+        obj: str,
+        *,
+        at_once: int = SESSIONS_AT_ONCE,
+        on_error: Literal["collect"],
+        query_type: Mode | None = None,
+        **options: Any,
+    ) -> AsyncIterator[tuple[UUID, ALFObject | pl.DataFrame]]: ...
     async def iter_objects(
-        self, /, eids: Several[SessionLike], obj: str, *, at_once: int = SESSIONS_AT_ONCE, **options: Any
-    ) -> AsyncIterator[tuple[UUID, ALFObject]]:
+        self,
+        /,
+        eids: SessionLike | Several[SessionLike],
+        obj: str,
+        *,
+        at_once: int = SESSIONS_AT_ONCE,
+        on_error: OnError = "raise",
+        query_type: Mode | None = None,
+        **options: Any,
+    ) -> AsyncIterator[tuple[UUID, Any]]:
         """Give ``(eid, object)`` of each session as they arrive, in any order; `options` are those of `load_object`.
 
         At most `at_once` sessions are under way or waiting to be taken, so that a slow consumer holds back the network.
+        The first error ends the iteration, or with ``on_error="collect"`` a session that cannot be loaded gives, in place
+        of the object, a table of its errors, which `retry` takes.
         """
-        known = [UUID(eid) for eid in (await self._known_eids(list(eids), None))[0]]
-        if (
-            self._group is None
-        ):  # not opened with `async with`, so there is no place for tasks that outlive a step
+        check_on_error(on_error)
+        if not isinstance(at_once, int) or at_once < 1:
+            raise InputError.of("at_once", at_once, "a whole number of at least 1")
+        known, _ = await self._known_eids(ids.as_many(eids), query_type)
+
+        async def load(eid: str) -> Any:
+            try:
+                return await self.load_object(eid, obj, query_type=query_type, **options)
+            except InputError:
+                raise
+            except OneError as error:
+                if on_error == "raise":
+                    raise
+                return outcome_frame(error_rows(eid, obj, error))
+
+        if self._group is None:  # not opened with `async with`: no place for tasks that outlive a step
             for start in range(0, len(known), at_once):
                 batch = known[start : start + at_once]
-                for pair in zip(batch, await self.load_object(batch, obj, **options), strict=True):
-                    yield pair
+                loaded, _ = await each(len(batch), lambda index, batch=batch: load(batch[index]))  # type: ignore[misc]
+                for index, eid in enumerate(batch):
+                    yield UUID(eid), loaded[index]
             return
-        send, receive = anyio.create_memory_object_stream[tuple[Any, Any]](0)
+        send, receive = anyio.create_memory_object_stream[tuple[str, Any]](0)
         scope = anyio.CancelScope()
-        self._group.start_soon(
-            self._load_into, send, scope, known, at_once, partial(self.load_object, obj=obj, **options)
-        )
+        self._group.start_soon(self._load_into, send, scope, known, at_once, load)
         with receive:
             try:
                 async for eid, outcome in receive:
                     if isinstance(outcome, Exception):
                         raise outcome
-                    yield eid, outcome
+                    yield UUID(eid), outcome
             finally:
                 scope.cancel()
 
     async def _load_into(
         self,
-        send: MemoryObjectSendStream[tuple[Any, Any]],
+        send: MemoryObjectSendStream[tuple[str, Any]],
         scope: anyio.CancelScope,
-        eids: Sequence[Any],
+        eids: Sequence[str],
         at_once: int,
-        load: Callable[[Any], Awaitable[Any]],
+        load: Callable[[str], Awaitable[Any]],
     ) -> None:
         """Send what each session gives, or its error, which must not reach the group of the whole client."""
         limiter = anyio.CapacityLimiter(at_once)
 
-        async def one(eid: Any) -> None:
+        async def one(eid: str) -> None:
             async with limiter:
                 try:
                     outcome = await load(eid)
@@ -236,7 +292,7 @@ class Loading(Files):
                     await send.send((eid, outcome))
 
         with scope, send:
-            async with anyio.create_task_group() as loads:
+            async with self._showing(), anyio.create_task_group() as loads:
                 for eid in eids:
                     loads.start_soon(one, eid)
 
@@ -251,20 +307,46 @@ class Loading(Files):
         mode = self._check_mode(query_type)
         eids, rebuild = await self._known_eids(eid, query_type)
         source = await self._source(mode)
-        results: dict[int, Any] = {}
-        limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)
 
-        async def one(index: int) -> None:
-            async with limiter:
-                found = await source.datasets([eids[index]])
-                if eids[index] not in found:
-                    raise ALFObjectNotFound(f"no session has the id {eids[index]}", eid=eids[index])
-                results[index] = await load(found[eids[index]], mode)
+        async def one(index: int) -> Any:
+            found = await source.datasets([eids[index]])
+            if eids[index] not in found:
+                raise ALFObjectNotFound(f"no session has the id {eids[index]}", eid=eids[index])
+            return await load(found[eids[index]], mode)
 
-        try:
-            async with anyio.create_task_group() as group:
-                for index in range(len(eids)):
-                    group.start_soon(one, index)
-        except BaseExceptionGroup as error:
-            raise first_error(error) from None
+        async with self._showing():
+            results, _ = await each(len(eids), one)
         return rebuild([results[index] for index in range(len(eids))])
+
+
+async def each(
+    count: int, load: Callable[[int], Awaitable[Any]], on_error: OnError = "raise"
+) -> tuple[dict[int, Any], dict[int, OneError]]:
+    """Do something for each of so many sessions, several at once: what it gave, and the errors, by place.
+
+    The first error ends the whole with ``on_error="raise"``. A wrong argument always does.
+    """
+    results: dict[int, Any] = {}
+    errors: dict[int, OneError] = {}
+    limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)
+
+    async def one(index: int) -> None:
+        async with limiter:
+            try:
+                results[index] = await load(index)
+            except InputError:
+                raise
+            except OneError as error:
+                if on_error == "raise":
+                    raise
+                errors[index] = error
+
+    try:
+        async with anyio.create_task_group() as group:
+            for index in range(count):
+                group.start_soon(one, index)
+    except BaseExceptionGroup as error:
+        raise first_error(error) from None
+    return {index: results[index] for index in sorted(results)}, {
+        index: errors[index] for index in sorted(errors)
+    }

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, overload
 
-import anyio
 import anyio.to_thread
 
 from .. import ids
-from ..alf.match import resolve
-from ..errors import ALFObjectNotFound, InputError, OneError
+from ..alf.spec import QC
+from ..choose import How
+from ..errors import ALFError, ALFObjectNotFound, InputError
+from ..files.join import joined, owned
 from ..ids import session_folder
-from ..sources.base import first_error
 from .core import one_answer
-from .load import SESSIONS_AT_ONCE
+from .load import each
+from .outcomes import COLUMNS, OnError, check_on_error, error_rows, outcome_frame, rows_of
 from .records import Records
 
 if TYPE_CHECKING:
@@ -24,10 +26,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ..alf.match import Filename, Pattern
-    from ..transfer.fetch import Outcome
+    from ..sources.base import SessionDatasets
     from ..types import Mode, RevisionPolicy, SessionLike, Several
-
-OnError = Literal["raise", "collect"]
 
 
 class Loaded(NamedTuple):
@@ -87,47 +87,67 @@ class Many(Records):
         """Load an object, such as ``"trials"``, of many sessions into one frame with an `eid` column.
 
         Rows come in the order of the sessions and then in their own. A column that a session lacks is null there; columns of
-        different types take the wider one; arrays of several columns become ``name_0``, ``name_1``. `options` are those of
-        `load_object`.
+        different types take the wider one, and numbers beside texts become texts; arrays of several columns become
+        ``name_0``, ``name_1``. `options` are those of `load_object`.
 
         Errors of single sessions end the whole with ``on_error="raise"``; with ``"collect"`` they are gathered, and what comes
-        back is `Loaded`: the frame and a table of errors.
+        back is `Loaded`: the frame and a table of errors. A session whose column is of another kind than that of the sessions
+        before it (times beside numbers) is such an error: ALFError.
 
         With an `executor` (a process pool, or a Dask client's ``get_executor()``) the sessions are loaded there, some at a
         time; the workers find credentials in their own environment or settings.
         """
-        _check_on_error(on_error)
+        check_on_error(on_error)
+        if options.get("download_only"):
+            raise InputError.of("download_only", True, "False; download() fetches without reading")
         known, _ = await self._known_eids(ids.as_many(eids), query_type)
         if executor is not None:
-            from .elsewhere import load_elsewhere
-
             given = (obj, collection, revision, query_type)
-            done = await load_elsewhere(self, executor, known, given, {"on_error": on_error, **options})
+            return await self._load_elsewhere(executor, known, given, on_error, options)
+
+        async def load(index: int) -> pl.DataFrame:
+            data = await self.load_object(known[index], obj, collection, revision, query_type, **options)
+            return await anyio.to_thread.run_sync(partial(owned, data, obj, eid=known[index]))
+
+        async with self._showing():
+            frames, errors = await each(len(known), load, on_error)
+        frame, refused = await anyio.to_thread.run_sync(joined, list(frames.values()))
+        places = list(frames)
+        errors.update((places[at], error) for at, error in refused.items())
+        if on_error == "raise":
+            if errors:
+                raise errors[min(errors)]
+            return frame
+        rows = [row for at in sorted(errors) for row in error_rows(known[at], obj, errors[at])]
+        return Loaded(frame, outcome_frame(rows))
+
+    async def _load_elsewhere(
+        self,
+        executor: Executor,
+        known: list[str],
+        given: tuple[Any, ...],
+        on_error: OnError,
+        options: Mapping[str, Any],
+    ) -> pl.DataFrame | Loaded:
+        """Do the same in the workers of an executor, some sessions at a time."""
+        from .elsewhere import load_elsewhere
+
+        done = await load_elsewhere(self, executor, known, given, {"on_error": on_error, **options})
+
+        def join() -> tuple[pl.DataFrame, dict[str, ALFError]]:
             parts = [part if on_error == "raise" else part.frame for part in done]
-            frame = await anyio.to_thread.run_sync(_concatenated, parts)
-            if on_error == "raise":
-                return frame
-            failed = [row for part in done for row in part.errors.iter_rows(named=True)]
-            return Loaded(frame, _outcome_frame(failed))
-        frames: dict[int, pl.DataFrame] = {}
-        errors: list[dict[str, Any]] = []
-        limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)
+            frames = [one for part in parts for one in part.partition_by("eid", maintain_order=True)]
+            frame, refused = joined(frames)
+            return frame, {frames[at]["eid"][0]: error for at, error in refused.items()}
 
-        async def one(index: int) -> None:
-            async with limiter:
-                try:
-                    data = await self.load_object(
-                        known[index], obj, collection, revision, query_type, **options
-                    )
-                    frames[index] = await anyio.to_thread.run_sync(_with_eid, data, known[index])
-                except OneError as error:
-                    if on_error == "raise":
-                        raise
-                    errors.append(_error_row(known[index], obj, error))
-
-        await _all_of(one, range(len(known)))
-        frame = await anyio.to_thread.run_sync(_concatenated, [frames[index] for index in sorted(frames)])
-        return Loaded(frame, _outcome_frame(errors)) if on_error == "collect" else frame
+        frame, refused = await anyio.to_thread.run_sync(join)
+        if on_error == "raise":
+            for error in refused.values():
+                raise error
+            return frame
+        rows = [row for part in done for row in part.errors.iter_rows(named=True)]
+        rows += [row for eid, error in refused.items() for row in error_rows(eid, given[0], error)]
+        return Loaded(frame, outcome_frame(rows))
 
     @one_answer
     async def download(
@@ -142,38 +162,48 @@ class Many(Records):
         check_hash: bool = True,
         on_error: OnError = "raise",
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
     ) -> pl.DataFrame:
         """Fetch all datasets of sessions that match, without reading them; filters as in `list_datasets`.
 
         With `dry_run` nothing is fetched: the table says what would be (status ``absent``), of how many bytes, and what is
         there (``present``). Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
         """
-        _check_on_error(on_error)
-        records = await self._chosen_rows(eids, filename, collection, revision, query_type, revision_policy)
+        check_on_error(on_error)
+        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        if not dry_run:
+            self._needs_files("download")
+        filters = {"filename": filename, "collection": collection, "revision": revision}
+        records = await self._chosen_rows(eids, filters, how, query_type)
         if dry_run:
             from ..transfer.fetch import survey
 
-            plan = self._plan([_addressed(record) for record in records])
+            plan = await self._plan(records)
             outcomes = await survey(plan, root=self.cache_dir, check_hash=check_hash)
         else:
-            self._needs_database("download")
             outcomes = await self._fetch(records, check_hash, collect=on_error == "collect")
-        return _outcomes(outcomes)
+        return await anyio.to_thread.run_sync(lambda: outcome_frame(outcome.row() for outcome in outcomes))
 
     async def retry(self, table: pl.DataFrame, check_hash: bool = True) -> pl.DataFrame:
         """Fetch again what a table of errors names; gives the same table with what became of each row this time.
 
-        Rows that name no dataset (of a session without the object that was asked for, say) stay as they are.
+        Rows that name no dataset (of a session without the object that was asked for, say) stay as they are, and so do
+        columns besides those of such tables.
         """
-        self._needs_database("retry")
-        if not hasattr(table, "columns") or not {"did", "status"} <= set(table.columns):
-            raise InputError.of("table", table, "a table as load_many and download give it")
-        rows = list(table.iter_rows(named=True))
-        dids = [row["did"] for row in rows if row["did"] and row["status"] not in ("fetched", "present")]
-        known = await self._rows_of(dids, "remote")
-        outcomes = await self._fetch([known[did] for did in dids if did in known], check_hash, collect=True)
+        self._needs_files("retry")
+        rows = rows_of(table, "table", ("did", "status"), "a table as load_many and download give it")
+        dids = {row["did"] for row in rows if row["did"] and row["status"] not in ("fetched", "present")}
+        known = await self._rows_of(sorted(dids), "remote")
+        outcomes = await self._fetch(list(known.values()), check_hash, collect=True)
         again = {outcome.did: outcome.row() for outcome in outcomes}
-        return _outcome_frame([again.get(row["did"], row) if row["did"] in dids else row for row in rows])
+        owner = [name for name in table.columns if name not in COLUMNS]
+        return outcome_frame([{**row, **again.get(row["did"], {})} for row in rows], *owner)
+
+    def _needs_files(self, method: str) -> None:
+        """Raise OfflineError unless files can be fetched, as they can for a frozen set, whose tables are local."""
+        if self._frozen is None or self.offline:
+            self._needs_database(method)
 
     @one_answer
     async def freeze(
@@ -186,22 +216,22 @@ class Many(Records):
         query_type: Mode | None = None,
         *,
         revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
     ) -> Path:
         """Write down exactly which files of which sessions are meant: ids, paths, sizes, hashes, revisions, origin.
 
         `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets that `list_datasets` gave (with its eid
         column). `from_frozen(file)` loads exactly those files, whatever the database says by then.
         """
-        import polars as pl
-
         from ..frozen import write_frozen
 
-        if isinstance(eids, pl.DataFrame):
+        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        if hasattr(eids, "columns"):
             records = await self._frame_rows(eids, query_type)
         else:
-            records = await self._chosen_rows(
-                eids, filename, collection, revision, query_type, revision_policy
-            )
+            filters = {"filename": filename, "collection": collection, "revision": revision}
+            records = await self._chosen_rows(eids, filters, how, query_type)
         source = await self._source(query_type)
         sessions = await source.sessions(sorted({row["eid"] for row in records}))
         target = Path(file)
@@ -220,24 +250,24 @@ class Many(Records):
         """
         return cls(frozen=file, **options)
 
-    async def _frame_rows(self, frame: pl.DataFrame, query_type: Mode | None) -> list[dict[str, Any]]:
-        if not {"did", "eid"} <= set(frame.columns):
-            raise InputError.of(
-                "eids", frame, "sessions, or a frame of datasets with its did and eid columns"
-            )
+    async def _frame_rows(self, frame: Any, query_type: Mode | None) -> list[dict[str, Any]]:
+        accepted = "sessions, or a frame of datasets with its did and eid columns"
+        rows = rows_of(frame, "eids", ("did", "eid"), accepted)
         source = await self._source(query_type)
-        wanted = set(frame["did"])
-        found = await source.datasets(frame["eid"].unique(maintain_order=True).to_list())
-        return [row for row in _located(found.values()) if row["did"] in wanted]
+        wanted = {str(row["did"]) for row in rows}
+        found = await source.datasets(list(dict.fromkeys(str(row["eid"]) for row in rows)))
+        chosen = (
+            one._replace(datasets=one.datasets.filter(one.datasets["did"].is_in(wanted)))
+            for one in found.values()
+        )
+        return await anyio.to_thread.run_sync(_located, chosen)
 
     async def _chosen_rows(
         self,
         eids: SessionLike | Several[SessionLike],
-        filename: Filename,
-        collection: Pattern,
-        revision: Pattern,
+        filters: Mapping[str, Any],
+        how: How,
         query_type: Mode | None,
-        policy: RevisionPolicy,
     ) -> list[dict[str, Any]]:
         known, _ = await self._known_eids(ids.as_many(eids), query_type)
         source = await self._source(query_type)
@@ -245,89 +275,15 @@ class Many(Records):
         found = await source.datasets(unique)
         if missing := [eid for eid in unique if eid not in found]:
             raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
-
-        def choose() -> list[dict[str, Any]]:
-            chosen = [
-                found[eid]._replace(
-                    datasets=resolve(
-                        found[eid].datasets,
-                        filename,
-                        collection,
-                        revision,
-                        wildcards=self.wildcards,
-                        policy=policy,
-                    )
-                )
-                for eid in unique
-            ]
-            return _located(chosen)
-
-        return await anyio.to_thread.run_sync(choose)
+        chosen = (found[eid]._replace(datasets=how.resolve(found[eid].datasets, **filters)) for eid in unique)
+        return await anyio.to_thread.run_sync(_located, chosen)
 
 
-async def _all_of(function: Any, items: Iterable[Any]) -> None:
-    try:
-        async with anyio.create_task_group() as group:
-            for item in items:
-                group.start_soon(function, item)
-    except BaseExceptionGroup as error:
-        raise first_error(error) from None
-
-
-def _located(sessions: Iterable[Any]) -> list[dict[str, Any]]:
+def _located(sessions: Iterable[SessionDatasets]) -> list[dict[str, Any]]:
     """Give the rows of datasets with their session's path."""
     return [
-        {**row, "session_path": session_folder(session.session)}
+        {**row, "session_path": folder}
         for session in sessions
+        for folder in [session_folder(session.session)]
         for row in session.datasets.iter_rows(named=True)
     ]
-
-
-def _addressed(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in record.items() if name != "data_url" or value}
-
-
-def _check_on_error(on_error: str) -> None:
-    if on_error not in ("raise", "collect"):
-        raise InputError.of("on_error", on_error, ("raise", "collect"))
-
-
-def _with_eid(data: Any, eid: str) -> pl.DataFrame:
-    import polars as pl
-
-    frame: pl.DataFrame = data.to_frame()
-    return frame.select(pl.lit(eid).alias("eid"), *frame.columns)
-
-
-def _concatenated(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    import polars as pl
-
-    if not frames:
-        return pl.DataFrame(schema={"eid": pl.String})
-    return pl.concat(frames, how="diagonal_relaxed", rechunk=True)
-
-
-OUTCOME_COLUMNS = ("eid", "did", "dataset", "status", "path", "bytes", "error")
-
-
-def _error_row(eid: str, obj: str, error: OneError) -> dict[str, Any]:
-    return {
-        "eid": eid,
-        "did": getattr(error, "did", None),
-        "dataset": getattr(error, "dataset", None) or obj,
-        "status": "failed",
-        "path": str(getattr(error, "path", "") or "") or None,
-        "bytes": 0,
-        "error": f"{type(error).__name__}: {error}",
-    }
-
-
-def _outcome_frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-    import polars as pl
-
-    schema = {name: pl.Int64 if name == "bytes" else pl.String for name in OUTCOME_COLUMNS}
-    return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
-
-
-def _outcomes(outcomes: Iterable[Outcome]) -> pl.DataFrame:
-    return _outcome_frame([outcome.row() for outcome in outcomes])

@@ -45,19 +45,26 @@ class Records(Loading):
         dids = [str(ids.as_uuid(value, "dset_id")) for value in values]
         mode = self._check_mode(query_type)
         rows = await self._rows_of(dids, mode)
+        if unknown := [did for did in dids if did not in rows]:
+            raise ALFObjectNotFound(f"no dataset has the id {unknown[0]}", dataset=unknown[0])
+        files = await self._files_of_rows(list(rows.values()), mode, check_hash)
+        paths = dict(zip(rows, files, strict=True))
+        if absent := [did for did in dids if paths[did] is None]:
+            raise ALFObjectNotFound(f"{rows[absent[0]]['rel_path']} is not on disk", dataset=absent[0])
         results = []
         for did in dids:
-            if did not in rows:
-                raise ALFObjectNotFound(f"no dataset has the id {did}", dataset=did)
-            (file,) = await self._files_of_rows([rows[did]], mode, check_hash)
-            if file is None:
-                raise ALFObjectNotFound(f"{rows[did]['rel_path']} is not on disk", dataset=did)
-            data = file if download_only else await self._read(file)
-            results.append((data, rows[did]) if details else data)
+            file = paths[did]
+            data = file if download_only or file is None else await self._read(file)
+            results.append((data, dict(rows[did])) if details else data)
         return rebuild(results)
 
     async def _rows_of(self, dids: list[str], mode: Mode) -> dict[str, dict[str, Any]]:
-        """Give rows, with session_path, of datasets by id: from the tables, else from the server."""
+        """Give rows, with session_path, of datasets by id: from the tables, else from the server.
+
+        A frozen set has no rows besides its own.
+        """
+        if self._frozen is not None:
+            return await self._table_rows(dids)
         rows: dict[str, dict[str, Any]] = {}
         if mode != "remote":
             rows = await self._table_rows(dids)

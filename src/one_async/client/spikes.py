@@ -9,11 +9,14 @@ import anyio.to_thread
 
 from .. import ids
 from ..alf.match import collections_of
+from ..alf.spec import QC
 from ..errors import ALFObjectNotFound, OneError
+from ..files.join import joined, owned
 from ..sources.base import SessionDatasets
 from .core import one_answer
-from .load import SESSIONS_AT_ONCE
-from .many import Many, OnError, _all_of, _check_on_error, _concatenated, _error_row, _outcome_frame
+from .load import each
+from .many import Many
+from .outcomes import OnError, check_on_error, error_rows, outcome_frame, together
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,7 +37,7 @@ class SpikeSorting(NamedTuple):
     clusters: pl.DataFrame
     """A row for each cluster: pid, eid, cluster_id, channels, depths (µm), metrics, atlas_id, acronym, x, y, z (m)."""
     errors: pl.DataFrame
-    """With ``on_error="collect"``, what could not be loaded; else without rows."""
+    """With ``on_error="collect"``, what could not be loaded: pid, eid, did, …; `retry` takes it. Else without rows."""
 
 
 class SpikeLoading(Many):
@@ -49,6 +52,8 @@ class SpikeLoading(Many):
         *,
         spikes: bool = True,
         on_error: OnError = "raise",
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
     ) -> SpikeSorting:
         """Load the spikes and clusters of probe insertions, clusters with the brain region of their channel.
 
@@ -58,74 +63,68 @@ class SpikeLoading(Many):
             query_type: as everywhere.
             spikes: False loads the clusters alone, which are far smaller.
             on_error: ``"collect"`` gathers errors of single insertions in `errors`.
+            qc, ignore_qc_not_set: as in `list_datasets`.
 
         Returns three frames: spikes, clusters, errors; the insertions in the order of `pids`. Where the database has no
         region for a channel, atlas_id, acronym and coordinates are null.
         """
-        _check_on_error(on_error)
+        check_on_error(on_error)
         known = [str(ids.as_uuid(value, "pids")) for value in ids.as_many(pids)]
         places = await self.pid2eid(known, query_type)
         acronyms = await self._acronyms(query_type)
-        parts: dict[int, tuple[pl.DataFrame, pl.DataFrame]] = {}
-        errors: list[dict[str, Any]] = []
-        limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)
+        options: dict[str, Any] = {"revision": revision, "qc": qc, "ignore_qc_not_set": ignore_qc_not_set}
 
-        async def one(index: int) -> None:
+        async def load(index: int) -> tuple[pl.DataFrame, pl.DataFrame]:
             eid, name = places[index]
-            async with limiter:
-                try:
-                    if eid is None or name is None:
-                        raise ALFObjectNotFound(f"no insertion has the id {known[index]}", pid=known[index])
-                    parts[index] = await self._sorting(
-                        known[index], str(eid), name, revision, query_type, spikes, acronyms
-                    )
-                except OneError as error:
-                    if on_error == "raise":
-                        raise
-                    errors.append(_error_row(str(eid or ""), f"spikes of {known[index]}", error))
+            if eid is None or name is None:
+                raise ALFObjectNotFound(f"no insertion has the id {known[index]}", pid=known[index])
+            loaded = await self._sorting(str(eid), name, query_type, spikes, options)
+            return await anyio.to_thread.run_sync(_frames, known[index], str(eid), loaded, acronyms)
 
-        await _all_of(one, range(len(known)))
-        found = [parts[index] for index in sorted(parts)]
-        spike_frame = await anyio.to_thread.run_sync(_concatenated, [spike for spike, _ in found])
-        cluster_frame = await anyio.to_thread.run_sync(_concatenated, [cluster for _, cluster in found])
-        return SpikeSorting(spike_frame, cluster_frame, _outcome_frame(errors))
+        async with self._showing():
+            parts, errors = await each(len(known), load, on_error)
+        spike_frame, cluster_frame, refused = await anyio.to_thread.run_sync(_joined, parts)
+        errors |= refused
+        if on_error == "raise" and errors:
+            raise errors[min(errors)]
+        rows = [
+            row
+            for at, error in sorted(errors.items())
+            for row in error_rows(_text(places[at][0]), f"spikes of {known[at]}", error, pid=known[at])
+        ]
+        return SpikeSorting(spike_frame, cluster_frame, outcome_frame(rows, "pid"))
 
     async def _sorting(
-        self,
-        pid: str,
-        eid: str,
-        name: str,
-        revision: str | None,
-        query_type: Mode | None,
-        with_spikes: bool,
-        acronyms: dict[int, str],
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        self, eid: str, name: str, query_type: Mode | None, with_spikes: bool, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Load the objects of one insertion; what failed of all of them is in one error."""
         source = await self._source(query_type)
         session = (await source.datasets([eid])).get(eid)
         if session is None:
             raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
         collection = _sorter_collection(session, name)
-        options: dict[str, Any] = {"collection": collection, "revision": revision, "query_type": query_type}
-        loaded: dict[str, Any] = {}
-
-        async def load(obj: str, attribute: tuple[str, ...] | None) -> None:
-            parts: dict[str, Any] = {"attribute": list(attribute)} if attribute else {}
-            try:
-                loaded[obj] = await self.load_object(eid, obj, **options, **parts)
-            except ALFObjectNotFound:
-                if obj != "channels":
-                    raise
-
-        wanted: list[tuple[str, tuple[str, ...] | None]] = [("clusters", CLUSTERS), ("channels", None)]
+        wanted: dict[str, dict[str, Any]] = {"clusters": {"attribute": list(CLUSTERS)}, "channels": {}}
         if with_spikes:
-            wanted.append(("spikes", SPIKES))
-        await _all_of(lambda item: load(*item), wanted)
+            wanted["spikes"] = {"attribute": list(SPIKES)}
+        objects = list(wanted)
+
+        async def load(index: int) -> Any:
+            obj = objects[index]
+            return await self.load_object(
+                eid, obj, collection, query_type=query_type, **options, **wanted[obj]
+            )
+
+        found, failed = await each(len(objects), load, "collect")
+        loaded = {objects[index]: data for index, data in found.items()}
+        if errors := [error for index, error in failed.items()
+                      if objects[index] != "channels" or not isinstance(error, ALFObjectNotFound)]:  # fmt: skip
+            raise together(errors)
         if lacking := {"times", "clusters"} - set(loaded.get("spikes", SPIKES)):
             what = " and ".join(f"spikes.{attribute}" for attribute in sorted(lacking))
             raise ALFObjectNotFound(
                 f"{name} of the session {eid} has no {what} of usable quality in {collection}", eid=eid
             )
-        return await anyio.to_thread.run_sync(_frames, pid, eid, loaded, acronyms)
+        return loaded
 
     async def _acronyms(self, query_type: Mode | None) -> dict[int, str]:
         """Give the acronyms of brain regions by their Allen id, as far as the database can be asked."""
@@ -164,21 +163,35 @@ def _sorter_collection(session: SessionDatasets, name: str) -> str:
     )
 
 
+def _text(eid: Any) -> str | None:
+    return None if eid is None else str(eid)
+
+
+def _joined(
+    parts: dict[int, tuple[pl.DataFrame, pl.DataFrame]],
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[int, OneError]]:
+    """Put the frames of all insertions together; those that do not go with the rest are in neither frame."""
+    places = list(parts)
+    spikes, clash = joined([spike for spike, _ in parts.values() if spike.width], ("pid", "eid"))
+    clusters, other = joined([cluster for _, cluster in parts.values()], ("pid", "eid"))
+    refused: dict[int, OneError] = {places[at]: error for at, error in {**clash, **other}.items()}
+    if refused:
+        pids = [parts[place][1]["pid"][0] for place in refused if parts[place][1].height]
+        spikes, clusters = (frame.filter(~frame["pid"].is_in(pids)) for frame in (spikes, clusters))
+    return spikes, clusters, refused
+
+
 def _frames(
     pid: str, eid: str, loaded: dict[str, Any], acronyms: dict[int, str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     import polars as pl
 
-    owner = [pl.lit(pid).alias("pid"), pl.lit(eid).alias("eid")]
-    spikes = pl.DataFrame()
-    if "spikes" in loaded:
-        frame = loaded["spikes"].to_frame()
-        spikes = frame.select(*owner, *frame.columns)
-    clusters = loaded["clusters"].to_frame()
+    spikes = owned(loaded["spikes"], "spikes", pid=pid, eid=eid) if "spikes" in loaded else pl.DataFrame()
+    clusters = owned(loaded["clusters"], "clusters", pid=pid, eid=eid)
     if "cluster_id" not in clusters.columns:
         clusters = clusters.with_row_index("cluster_id")
     clusters = clusters.with_columns(pl.col("cluster_id").cast(pl.Int64))
-    clusters = clusters.select(*owner, "cluster_id", pl.exclude("cluster_id"))
+    clusters = clusters.select("pid", "eid", "cluster_id", pl.exclude("pid", "eid", "cluster_id"))
     regions = _regions(loaded.get("channels"), acronyms)
     if "channels" not in clusters.columns:
         return spikes, clusters

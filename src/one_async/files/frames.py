@@ -10,6 +10,7 @@ from one_async.errors import InputError
 from one_async.files.timestamps import ts2vec
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import polars as pl
 
@@ -38,12 +39,25 @@ def check_dimensions(data: Mapping[str, Any]) -> int:
 
 
 def columns_of(frame: pl.DataFrame | pl.Series | pd.DataFrame | pd.Series[Any]) -> dict[str, Any]:
-    """Give the columns of a frame or series as numpy arrays of their own, each with its dtype."""
+    """Give the columns of a frame or series as numpy arrays of their own, each with its dtype.
+
+    What numpy has no dtype for comes as arrays of objects: times with a zone, whole numbers of more than 64 bits,
+    columns where all is missing.
+    """
     import numpy as np
 
     if hasattr(frame, "to_frame"):
         frame = frame.to_frame()
-    return {str(name): np.require(frame[name].to_numpy(), requirements="W") for name in frame.columns}
+    return {str(name): np.require(_array(frame[name]), requirements="W") for name in frame.columns}
+
+
+def _array(column: Any) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    if getattr(column.dtype, "time_zone", None) or str(column.dtype) in ("Null", "Int128"):
+        # Polars itself would give UTC without zone, NaN, and an error.
+        return np.array([*column.to_list(), None], dtype=object)[:-1]
+    return column.to_numpy()  # type: ignore[no-any-return]
 
 
 def split_table(columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +97,7 @@ def _spread(data: Mapping[str, Any]) -> dict[str, Any]:
         if hasattr(value, "columns"):
             out.update(columns_of(value))
         elif not hasattr(value, "ndim"):  # a Polars series, of a table of one column
-            out[key] = value.to_numpy()
+            out[key] = _array(value)
         elif value.ndim == 2 and value.shape[1] == 1:
             out[key] = value[:, 0]
         elif value.ndim == 2:
@@ -94,7 +108,11 @@ def _spread(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_polars(data: Mapping[str, Any]) -> pl.DataFrame:
-    """Make a Polars frame; nothing is cut: wide and many-dimensional arrays become columns of arrays."""
+    """Make a Polars frame; nothing is cut: wide and many-dimensional arrays become columns of arrays.
+
+    Arrays of objects get the type that all their values have (texts, lists, times with a zone, …); None and NaN
+    among them are missing.
+    """
     import numpy as np
     import polars as pl
 
@@ -104,7 +122,21 @@ def to_polars(data: Mapping[str, Any]) -> pl.DataFrame:
             value.ndim > 2 or (value.ndim == 2 and value.shape[1] > MOST_COLUMNS)
         )
         columns.update({key: pl.Series(key, np.ascontiguousarray(value))} if wide else _spread({key: value}))
-    return pl.DataFrame(columns)
+    return pl.DataFrame({key: _typed(value) for key, value in columns.items()})
+
+
+def _typed(values: Any) -> Any:
+    import numpy as np
+    import polars as pl
+
+    if not isinstance(values, np.ndarray) or values.dtype != object or values.ndim != 1:
+        return values
+    plain = [one.tolist() if isinstance(one, np.ndarray | np.generic) else one for one in values]
+    present = [None if isinstance(one, float) and one != one else one for one in plain]
+    try:
+        return pl.Series(values=present, strict=False)
+    except (pl.exceptions.PolarsError, TypeError, OverflowError):
+        return pl.Series(values=present, dtype=pl.Object)
 
 
 def to_pandas(data: Mapping[str, Any]) -> pd.DataFrame:

@@ -157,7 +157,8 @@ def _json(file: Path, options: Options) -> Any:
 
 
 def _jsonable(file: Path, options: Options) -> list[Any]:
-    return [json.loads(line) for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    # Only line breaks: `splitlines` would also split at characters that JSON texts may hold.
+    return [json.loads(line) for line in file.read_text("utf-8-sig").split("\n") if line.strip(" \t\r")]
 
 
 def _yaml(file: Path, options: Options) -> Any:
@@ -185,7 +186,9 @@ def _delimited(separator: str) -> Reader:
             return pd.read_csv(file, sep=separator).squeeze("columns")
         from one_async.files.tabular import read_delimited
 
-        frame = read_delimited(file, separator)
+        frame, index = read_delimited(file, separator)
+        if not options.keep_index:
+            frame = frame.drop(index)
         return frame.to_series() if frame.width == 1 else frame
 
     return read

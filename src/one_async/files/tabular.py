@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -19,6 +21,8 @@ _MISSING: Final = [
     "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 ]  # fmt: skip
 _TRUTH: Final = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+#: A whole number of more than 128 bits, which has at least so many digits.
+_TOO_LONG: Final = r"^[+-]?[0-9]{39,}$"
 
 
 def read_parquet(file: Path) -> tuple[pl.DataFrame, list[str]]:
@@ -70,23 +74,48 @@ def _uuid_text(series: pl.Series) -> pl.Series:
     return pl.Series(series.name, text, dtype=pl.String)
 
 
-def read_delimited(file: Path, separator: str) -> pl.DataFrame:
-    """Read delimited text whose first row names the columns, with types found from all rows.
+def read_delimited(file: Path, separator: str) -> tuple[pl.DataFrame, list[str]]:
+    """Read delimited text whose first row names the columns; give the frame and the names of its index columns.
 
-    Whole numbers, else numbers, else true and false, else text; missing values by pandas' list, and blank
-    lines left out, as pandas does.
+    Types are found from all rows: whole numbers, else numbers, else true and false, else text; missing values by
+    pandas' list, and blank lines left out, as pandas does. Fields that rows have before those that have names
+    are pandas' index: a column ``index``, or of several ``level_0``, ``level_1``, …
     """
-    data = file.read_bytes()
+    data = _with_line_feeds(file.read_bytes())
     if b'"' not in data:  # a blank line between quotes would be text
         data = re.sub(rb"(?m)^[ \t]*\r?\n" if separator == "," else rb"(?m)^\r?\n", b"", data)
+    levels = _unnamed_fields(data, separator)
     table = pl.read_csv(
-        io.BytesIO(data), separator=separator, has_header=False, infer_schema=False, null_values=_MISSING
+        io.BytesIO(separator.encode() * levels + data),
+        separator=separator,
+        has_header=False,
+        infer_schema=False,
+        null_values=_MISSING,
     )
-    names = _unique([name or f"Unnamed: {i}" for i, name in enumerate(table.row(0))])
+    index = ["index"] if levels == 1 else [f"level_{level}" for level in range(levels)]
+    given = [name or f"Unnamed: {i}" for i, name in enumerate(table.row(0)[levels:])]
     columns = [
-        _typed(series.alias(name)) for series, name in zip(table[1:].get_columns(), names, strict=True)
+        _typed(series.alias(name))
+        for series, name in zip(table[1:].get_columns(), _unique([*index, *given]), strict=True)
     ]
-    return pl.DataFrame(columns)
+    return pl.DataFrame(columns), index
+
+
+def _with_line_feeds(data: bytes) -> bytes:
+    """Give text whose lines end as Polars takes them, where some end as on old Macintosh computers."""
+    if not re.search(rb"\r(?!\n)", data):
+        return data
+    return re.sub(rb'"[^"]*"|\r\n?', lambda found: found[0] if found[0][:1] == b'"' else b"\n", data)
+
+
+def _unnamed_fields(data: bytes, separator: str) -> int:
+    """Count the fields that the first row has more than the header."""
+    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", errors="replace", newline="")
+    try:
+        header, first = islice(filter(None, csv.reader(text, delimiter=separator)), 2)
+    except (ValueError, csv.Error):  # fewer than two lines, or what Polars will complain of
+        return 0
+    return max(0, len(first) - len(header))
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -102,10 +131,11 @@ def _unique(names: list[str]) -> list[str]:
 def _typed(text: pl.Series) -> pl.Series:
     words = text.str.strip_chars()
     present = text.is_not_null().sum()
-    for dtype in (pl.Int64, pl.UInt64, pl.Float64):
+    for dtype in (pl.Int64, pl.UInt64, pl.Int128, pl.Float64):
         numbers = words.cast(dtype, strict=False)
         if present and numbers.is_not_null().sum() == present:
-            return numbers
+            # A whole number of which a float would keep the first digits only stays text.
+            return text if dtype == pl.Float64 and words.str.contains(_TOO_LONG).any() else numbers
     truth = words.replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
     if present and truth.is_not_null().sum() == present:
         return truth

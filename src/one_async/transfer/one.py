@@ -13,11 +13,13 @@ import anyio.to_thread
 from one_async.errors import (
     ConfigurationError,
     HashMismatch,
+    InputError,
     OneError,
     ServerError,
     ServerUnreachable,
     StatusError,
     Throttled,
+    TransferError,
 )
 from one_async.types import Wire
 
@@ -77,6 +79,8 @@ async def fetch_one(part: Part, sources: Sources, advance: Callable[[int], None]
     for source in part.item.sources:
         try:
             return await _from(source, part, sources, advance)
+        except InputError as error:  # an address that cannot be, which is no argument of the caller's
+            errors.append(TransferError(str(error), url=source.url, path=str(part.target)))
         except (ServerError, ConfigurationError) as error:
             if getattr(error, "local", False):
                 raise
@@ -103,6 +107,7 @@ async def _from(source: Source, part: Part, sources: Sources, advance: Callable[
     # A part that another source or run began may be of other bytes; that is not this source's fault.
     mismatches = 2 if part.adopted or part.size else 1
     tries, best = 0, part.size
+    stale = part.size  # what the first request found; once it is thrown away, less than it is progress
     while True:
         try:
             if part.size and not part.resumable:
@@ -115,9 +120,12 @@ async def _from(source: Source, part: Part, sources: Sources, advance: Callable[
             if mismatches == 0:
                 raise
             mismatches -= 1
+            tries, best, stale = 0, 0, 0
         except (ServerUnreachable, StatusError) as error:
             if not _may_pass(error):
                 raise
+            if part.size < stale:
+                best, stale = 0, 0
             tries, best = (1, part.size) if part.size > best else (tries + 1, best)
             if tries > (0 if server in sources.down else policy.retries):
                 if isinstance(error, ServerUnreachable):

@@ -198,6 +198,10 @@ class _Maker:
         places = self._places(record, did)
         target = self._target(record, [path for _, path in places], did)
         try:
+            if not places and (url := record.get("data_url")) and _begins_http(url):
+                raise TransferError(
+                    f"{url!r}, where the dataset {did} is said to be, is no address", path=target
+                )
             safe_relative(target)
             digest = _hash(record)
         except OneError as error:
@@ -345,6 +349,16 @@ def _without_uuid(path: str) -> str:
 
 
 def _is_http(url: object) -> bool:
+    if not _begins_http(url):
+        return False
+    try:
+        parts = urlsplit(str(url), allow_fragments=False)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port above 65535
+        return False
+
+
+def _begins_http(url: object) -> bool:
     return isinstance(url, str) and url.startswith(("http://", "https://"))
 
 

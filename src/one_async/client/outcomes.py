@@ -1,0 +1,65 @@
+"""Tables of what became of datasets: what `download` gives, and the errors that ``on_error="collect"`` gathers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ..errors import InputError, OneError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..transfer.fetch import Outcome
+
+OnError: TypeAlias = Literal["raise", "collect"]
+
+COLUMNS = ("eid", "did", "dataset", "status", "path", "bytes", "error")
+
+
+def check_on_error(on_error: str) -> None:
+    """Raise InputError for what is neither ``raise`` nor ``collect``."""
+    if on_error not in ("raise", "collect"):
+        raise InputError.of("on_error", on_error, ("raise", "collect"))
+
+
+def raise_first(outcomes: Iterable[Outcome]) -> None:
+    """Raise the first error of a transfer, which then has the rows of all that failed as ``failed``."""
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if failed and failed[0].error is not None:
+        error = failed[0].error
+        error.__dict__["failed"] = [outcome.row() for outcome in failed]
+        raise error
+
+
+def together(errors: list[OneError]) -> OneError:
+    """Give the first of several errors, with the rows of all."""
+    rows = [row for error in errors for row in getattr(error, "failed", ())]
+    if rows:
+        errors[0].__dict__["failed"] = rows
+    return errors[0]
+
+
+def error_rows(eid: str | None, what: str, error: OneError, **owner: Any) -> list[dict[str, Any]]:
+    """Give a row for each dataset that an error is about, or one row for an error that is about none."""
+    said = {"error": f"{type(error).__name__}: {error}", "path": str(getattr(error, "path", "")) or None}
+    whole = {"eid": eid, "dataset": what, "status": "failed", "bytes": 0, **said}
+    return [{**owner, **row} for row in getattr(error, "failed", None) or [whole]]
+
+
+def outcome_frame(rows: Iterable[Mapping[str, Any]], *owner: str) -> pl.DataFrame:
+    """Make a table of rows, with the columns of `owner` before the usual ones."""
+    import polars as pl
+
+    schema = {name: pl.Int64 if name == "bytes" else pl.String for name in (*owner, *COLUMNS)}
+    return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
+
+
+def rows_of(table: Any, argument: str, need: Iterable[str], accepted: str) -> list[dict[str, Any]]:
+    """Give the rows of a Polars or pandas frame that has some columns. Raises InputError for anything else."""
+    if not hasattr(table, "columns") or not set(need) <= set(table.columns):
+        raise InputError.of(argument, table, accepted)
+    if hasattr(table, "iter_rows"):
+        return list(table.iter_rows(named=True))
+    rows = table.to_dict("records")  # of pandas, where what is missing is NaN
+    return [{name: None if value != value else value for name, value in row.items()} for row in rows]

@@ -1,0 +1,134 @@
+"""Frames of many sessions, one below the other, where columns differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from one_async.errors import ALFError, InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["joined", "owned"]
+
+
+def owned(data: Any, what: str, **owner: str) -> pl.DataFrame:
+    """Make a frame of an object, each row with its owner's ids: ``owned(trials, "trials", eid=eid)``.
+
+    Raises ALFError, which names object and owner, if the data make no frame or have a column of such a name.
+    """
+    import polars as pl
+
+    whose = f"{what} of " + ", ".join(f"{name} {value}" for name, value in owner.items())
+    try:
+        frame: pl.DataFrame = data.to_frame()
+    except InputError as error:
+        raise ALFError(f"{whose}: {error}", **owner) from error
+    if taken := owner.keys() & set(frame.columns):
+        raise ALFError(
+            f"{whose} has a column {min(taken)!r} of its own, so that none can say whose a row is", **owner
+        )
+    return frame.select(*(pl.lit(value).alias(name) for name, value in owner.items()), *frame.columns)
+
+
+def joined(
+    frames: Sequence[pl.DataFrame], owners: Sequence[str] = ("eid",)
+) -> tuple[pl.DataFrame, dict[int, ALFError]]:
+    """Put frames one below the other: the whole, and for those that do not go with the rest, by place, why.
+
+    A column that a frame lacks is null there. Types of one kind take the wider one, and numbers beside texts
+    become texts; a column of nothing but NaN is missing where others have something else than numbers. Of other
+    kinds, such as times beside numbers, the first one stays.
+    """
+    import polars as pl
+
+    dtypes: dict[str, list[tuple[int, Any]]] = {}
+    for place, frame in enumerate(frames):
+        for name, dtype in frame.schema.items():
+            dtypes.setdefault(name, []).append((place, dtype))
+    refused: dict[int, ALFError] = {}
+    changes: dict[int, dict[str, Any]] = {}
+    for name, seen in dtypes.items():
+        if len({dtype for _, dtype in seen}) > 1:
+            _settle(
+                name,
+                [(place, dtype) for place, dtype in seen if place not in refused],
+                frames,
+                changes,
+                refused,
+            )
+    kept = [
+        frame.with_columns(**changes.get(place, {}))
+        for place, frame in enumerate(frames)
+        if place not in refused
+    ]
+    if not kept:
+        return pl.DataFrame(schema=dict.fromkeys(owners, pl.String)), refused
+    return pl.concat(kept, how="diagonal_relaxed", rechunk=True), refused
+
+
+def _settle(
+    name: str,
+    seen: Sequence[tuple[int, Any]],
+    frames: Sequence[pl.DataFrame],
+    changes: dict[int, dict[str, Any]],
+    refused: dict[int, ALFError],
+) -> None:
+    """Say what must become of a column whose types differ, so that they go together, and which frames cannot."""
+    import polars as pl
+
+    kinds = {place: _kind(dtype) for place, dtype in seen}
+    found = [kind for kind in dict.fromkeys(kinds.values()) if kind]
+    if len(found) > 1:
+        for place, dtype in seen:
+            if kinds[place] == "number" and dtype.is_float() and _is_missing(frames[place][name]):
+                kinds[place] = ""
+                changes.setdefault(place, {})[name] = pl.lit(None)
+        found = [kind for kind in dict.fromkeys(kinds.values()) if kind]
+    whole = "text" if set(found) == {"number", "text"} else found[0] if found else ""
+    for place, dtype in seen:
+        if kinds[place] == "number" and whole == "text":
+            number = pl.col(name).fill_nan(None) if dtype.is_float() else pl.col(name)
+            changes.setdefault(place, {})[name] = number.cast(pl.String)
+        elif kinds[place] and kinds[place] != whole:
+            first = next(other for other, kind in kinds.items() if kind == whole)
+            refused[place] = ALFError(
+                f"the column {name!r} is of type {dtype} in the session {_owner(frames[place])}, and "
+                f"{frames[first].schema[name]} in {_owner(frames[first])}: no column can hold both"
+            )
+        elif whole.startswith("list"):
+            changes.setdefault(place, {})[name] = pl.col(name).cast(_lists(dtype))
+
+
+def _is_missing(column: pl.Series) -> bool:
+    return column.fill_nan(None).null_count() == len(column)
+
+
+def _owner(frame: pl.DataFrame) -> str:
+    return str(frame["eid"][0]) if "eid" in frame.columns and frame.height else "?"
+
+
+def _kind(dtype: Any) -> str:
+    """Give what a type is of; types of one kind have a common wider one. Empty for what goes with all."""
+    import polars as pl
+
+    if dtype == pl.Null:
+        return ""
+    if dtype.is_numeric() or dtype == pl.Boolean:
+        return "number"
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return "text"
+    if dtype in (pl.Date, pl.Datetime):
+        return f"time {getattr(dtype, 'time_zone', None)}"
+    if dtype in (pl.List, pl.Array):
+        inner = _kind(dtype.inner)
+        return inner and f"list of {inner}"
+    return str(dtype.base_type())
+
+
+def _lists(dtype: Any) -> Any:
+    """Give a type of lists instead of arrays, whose lengths may differ."""
+    import polars as pl
+
+    return pl.List(_lists(dtype.inner)) if dtype in (pl.List, pl.Array) else dtype
