@@ -32,6 +32,7 @@ LAYERS: list[tuple[str, float]] = [
     ("choose", 3),
     ("frozen", 3),
     ("_stored", 1),
+    ("_values", 1),
     ("harvest", 4),
     ("client", 5),
     ("_loop", 6),

@@ -15,14 +15,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from one_async import _stored
 from one_async._stored import OPEN_ALYX, OPEN_DATA, TokenFile, normal_url
-from one_async.errors import ConfigurationError, InputError, OfflineError, OneWarning
+from one_async._values import SECRETS, Values, blame, checked, environment
+from one_async.errors import ConfigurationError, OfflineError, OneWarning
 from one_async.types import Mode
 
 __all__ = [
@@ -39,84 +39,12 @@ __all__ = [
     "setup",
 ]
 
-SECRETS = ("password", "token", "data_server_password")
 # What no environment variable may say of another database than its own.
 _OF_ONE_DATABASE = (
     "username", "password", "token", "cache_dir", "tables_dir", "rest_cache_dir",
     "data_server", "data_server_login", "data_server_password", "s3_endpoint",
 )  # fmt: skip
 _DAY = timedelta(hours=24)
-
-
-def _text(value: object) -> object:
-    return (value.strip() or None) if isinstance(value, str) else value
-
-
-def _folder(value: object) -> object:
-    value = _text(value)
-    try:
-        return Path(value).expanduser().absolute() if isinstance(value, str | os.PathLike) else value
-    except RuntimeError:
-        raise ValueError("there is no home folder for ~") from None
-
-
-def _secret(value: object) -> object:
-    # ONE-api takes a token also as the server's answer, {"token": "…"}.
-    return next(iter(value.values()), None) if isinstance(value, Mapping) else _text(value)
-
-
-def _duration(value: object) -> object:
-    value = _text(value)
-    try:
-        return timedelta(seconds=float(value)) if isinstance(value, str) else value
-    except (ValueError, OverflowError):
-        return value  # hh:mm:ss or PT1H, for pydantic to read or refuse
-
-
-def _address(value: object) -> object:
-    value = _text(value)
-    if isinstance(value, str) and not value.lower().startswith(("http://", "https://")):
-        raise ValueError("it must be an http or https address")
-    return value
-
-
-Text = Annotated[str | None, BeforeValidator(_text)]
-Address = Annotated[str | None, BeforeValidator(_address)]
-Folder = Annotated[Path | None, BeforeValidator(_folder)]
-Duration = Annotated[timedelta | None, BeforeValidator(_duration)]
-Secret = Annotated[SecretStr | None, BeforeValidator(_secret), Field(repr=False)]
-
-
-class _Values(BaseModel):
-    """What one source says; None where it says nothing."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    base_url: Annotated[str | None, BeforeValidator(lambda url: normal_url(url) if _text(url) else None)] = (
-        None
-    )
-    username: Text = None
-    password: Secret = None
-    token: Secret = None
-    mode: Annotated[Mode | None, BeforeValidator(_text)] = None
-    cache_dir: Folder = None
-    tables_dir: Folder = None
-    rest_cache_dir: Folder = None
-    default_expiry: Duration = None
-    cache_expiry: Duration = None
-    data_server: Text = None
-    data_server_login: Text = None
-    data_server_password: Secret = None
-    s3_endpoint: Address = None
-    keyring: bool | None = None
-
-    def said(self) -> dict[str, Any]:
-        """Return what is said, by name."""
-        return {name: value for name, value in self if value is not None}
-
-
-class _Environment(_Values, BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="ONE_", env_ignore_empty=True, extra="ignore", frozen=True)
 
 
 class Settings(BaseModel):
@@ -213,8 +141,8 @@ def resolve(
         InputError: an argument that cannot mean anything.
         ConfigurationError: the same in an environment variable or a file, which is named.
     """
-    given = _checked(_Values, {name: value for name, value in locals().items() if value is not None})
-    around = _environment()
+    given = checked(Values, {name: value for name, value in locals().items() if value is not None})
+    around = environment()
     url = _database(given, around)
     sources = [given.said(), _that_applies(around, url).said(), *_files(url)]
     merged = _merged(url, sources)
@@ -239,29 +167,6 @@ def _merged(url: str | None, sources: list[dict[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def _checked(kind: type[_Values], values: dict[str, Any]) -> _Values:
-    """Validate arguments; an error never shows a secret."""
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        if isinstance(own := error.errors()[0].get("ctx", {}).get("error"), InputError):
-            raise own from None
-        name = str(error.errors()[0]["loc"][0])
-        shown = "…" if name in SECRETS else values.get(name)
-        raise InputError.of(name, shown, error.errors()[0]["msg"]) from None
-
-
-def _environment() -> _Values:
-    try:
-        return _Environment()
-    except ValidationError as error:
-        _blame(f"environment variable ONE_{str(error.errors()[0]['loc'][0]).upper()}", error)
-
-
-def _blame(where: str, error: ValidationError) -> NoReturn:
-    raise ConfigurationError(f"{where}: {error.errors()[0]['msg']}") from None
-
-
 def _files(url: str | None) -> list[dict[str, Any]]:
     """Return what our file and ONE-api's say of a database."""
     if url is None:
@@ -272,14 +177,14 @@ def _files(url: str | None) -> list[dict[str, Any]]:
         (_stored.one_api_databases(), f"ONE-api's parameters of {url}"),
     ):
         try:
-            values = _Values.model_validate(databases.get(url, {}))
+            values = Values.model_validate(databases.get(url, {}))
         except ValidationError as error:
-            _blame(f"{error.errors()[0]['loc'][0]} in {name}", error)
+            blame(f"{error.errors()[0]['loc'][0]} in {name}", error)
         found.append(values.said())
     return found
 
 
-def _database(given: _Values, around: _Values) -> str | None:
+def _database(given: Values, around: Values) -> str | None:
     """Return the address of the database that is meant, None where none is."""
     if given.base_url:
         return given.base_url
@@ -299,7 +204,7 @@ def _owner_of(folder: Path) -> str | None:
     return default if default in known else next(iter(known), None)
 
 
-def _that_applies(around: _Values, url: str | None) -> _Values:
+def _that_applies(around: Values, url: str | None) -> Values:
     """Leave out what the environment says of another database."""
     if url is not None and around.base_url in (None, url):
         return around
@@ -452,7 +357,7 @@ def setup(
         "data_server_login": data_server_login,
         "keyring": keyring,
     }
-    values = _checked(_Values, {name: value for name, value in given.items() if value is not None}).said()
+    values = checked(Values, {name: value for name, value in given.items() if value is not None}).said()
     # What the environment happens to say, and secrets, are not for keeping.
     kept = _merged(base_url, [values, *_files(base_url)])
     settings = Settings(**{name: value for name, value in kept.items() if name not in SECRETS})

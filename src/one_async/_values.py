@@ -1,0 +1,112 @@
+"""What one source of settings says, validated: arguments, the environment, a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from one_async._stored import normal_url
+from one_async.errors import ConfigurationError, InputError
+from one_async.types import Mode
+
+SECRETS = ("password", "token", "data_server_password")
+
+
+def _text(value: object) -> object:
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
+def _folder(value: object) -> object:
+    value = _text(value)
+    try:
+        return Path(value).expanduser().absolute() if isinstance(value, str | os.PathLike) else value
+    except RuntimeError:
+        raise ValueError("there is no home folder for ~") from None
+
+
+def _secret(value: object) -> object:
+    # ONE-api takes a token also as the server's answer, {"token": "…"}.
+    return next(iter(value.values()), None) if isinstance(value, Mapping) else _text(value)
+
+
+def _duration(value: object) -> object:
+    value = _text(value)
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except (ValueError, OverflowError):
+        return value  # hh:mm:ss or PT1H, for pydantic to read or refuse
+
+
+def _address(value: object) -> object:
+    value = _text(value)
+    if isinstance(value, str) and not value.lower().startswith(("http://", "https://")):
+        raise ValueError("it must be an http or https address")
+    return value
+
+
+Text = Annotated[str | None, BeforeValidator(_text)]
+Address = Annotated[str | None, BeforeValidator(_address)]
+Folder = Annotated[Path | None, BeforeValidator(_folder)]
+Duration = Annotated[timedelta | None, BeforeValidator(_duration)]
+Secret = Annotated[SecretStr | None, BeforeValidator(_secret), Field(repr=False)]
+
+
+class Values(BaseModel):
+    """What one source says; None where it says nothing."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    base_url: Annotated[str | None, BeforeValidator(lambda url: normal_url(url) if _text(url) else None)] = (
+        None
+    )
+    username: Text = None
+    password: Secret = None
+    token: Secret = None
+    mode: Annotated[Mode | None, BeforeValidator(_text)] = None
+    cache_dir: Folder = None
+    tables_dir: Folder = None
+    rest_cache_dir: Folder = None
+    default_expiry: Duration = None
+    cache_expiry: Duration = None
+    data_server: Text = None
+    data_server_login: Text = None
+    data_server_password: Secret = None
+    s3_endpoint: Address = None
+    keyring: bool | None = None
+
+    def said(self) -> dict[str, Any]:
+        """Return what is said, by name."""
+        return {name: value for name, value in self if value is not None}
+
+
+class Environment(Values, BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="ONE_", env_ignore_empty=True, extra="ignore", frozen=True)
+
+
+def checked(kind: type[Values], values: dict[str, Any]) -> Values:
+    """Validate arguments; an error never shows a secret."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        if isinstance(own := error.errors()[0].get("ctx", {}).get("error"), InputError):
+            raise own from None
+        name = str(error.errors()[0]["loc"][0])
+        shown = "…" if name in SECRETS else values.get(name)
+        raise InputError.of(name, shown, error.errors()[0]["msg"]) from None
+
+
+def environment() -> Values:
+    try:
+        return Environment()
+    except ValidationError as error:
+        blame(f"environment variable ONE_{str(error.errors()[0]['loc'][0]).upper()}", error)
+
+
+def blame(where: str, error: ValidationError) -> NoReturn:
+    raise ConfigurationError(f"{where}: {error.errors()[0]['msg']}") from None
