@@ -123,6 +123,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "eid2path": {},
     "eid2ref": {},
     "eid2pid": {"name": "probe00"},
+    "path2record": {},
     "freeze": {"file": "frozen.json", "revision_policy": "exact"},
 }
 

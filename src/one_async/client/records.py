@@ -16,6 +16,7 @@ from ..choose import How, one_dataset
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
 from ..ids import session_folder
 from ..sources.base import SessionKey, session_folders
+from .core import one_answer
 from .load import Loading
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Records(Loading):
     async def path2record(
         self, path: Several[PathOrUrl], query_type: Mode | None = None
     ) -> list[JSON | None]: ...
+    @one_answer
     async def path2record(
         self, path: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
     ) -> JSON | list[JSON | None] | None:
@@ -176,6 +178,7 @@ class Records(Loading):
     async def record2url(
         self, record: Several[Mapping[str, Any]] | pl.DataFrame, query_type: Mode | None = None
     ) -> list[str]: ...
+    @one_answer
     async def record2url(self, record: RecordLike, query_type: Mode | None = None) -> str | list[str]:
         """Give the address of a dataset's or session's row at the data server; of a list or frame, a list.
 
@@ -207,6 +210,7 @@ class Records(Loading):
     async def path2url(
         self, filepath: Several[PathOrUrl], query_type: Mode | None = None
     ) -> list[str | None]: ...
+    @one_answer
     async def path2url(
         self, filepath: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
     ) -> str | list[str | None] | None:
