@@ -113,10 +113,11 @@ def test_an_abandoned_takeover_is_removed(folder: Path) -> None:
     assert (old.exists(), young.exists()) == (False, True)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_opened(folder: Path) -> None:
     left = leave(folder)
     folder.chmod(0o500)
+    if os.access(folder, os.W_OK):
+        pytest.skip("this user may write anywhere; .ci/run drops that right")
     try:
         open_tables(folder)
         assert left[0].exists()
