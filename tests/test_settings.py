@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import stat
 import subprocess
 import sys
@@ -129,6 +130,13 @@ def test_address_is_written_one_way(given: str, normal: str) -> None:
 def test_what_is_no_address_is_refused(given: str) -> None:
     with pytest.raises(InputError, match="base_url"):
         resolve(base_url=given)
+
+
+@pytest.mark.parametrize("given", ["http://[::1", "http://host:99999", "ftp://host", "host"])
+@pytest.mark.parametrize("name", ["data_server", "s3_endpoint"])
+def test_what_is_no_server_is_refused(name: str, given: str) -> None:
+    with pytest.raises(InputError, match=f"{name}='{re.escape(given)}'"):
+        resolve(**{name: given})  # type: ignore[arg-type]
 
 
 def test_password_in_an_address_is_refused_and_not_shown() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,8 +46,12 @@ def _duration(value: object) -> object:
 
 def _address(value: object) -> object:
     value = _text(value)
-    if isinstance(value, str) and not value.lower().startswith(("http://", "https://")):
-        raise ValueError("it must be an http or https address")
+    if isinstance(value, str):
+        parts = urlsplit(
+            value
+        )  # ValueError for brackets that do not match, and below for a port that cannot be
+        if parts.scheme.lower() not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("it must be an http or https address")
     return value
 
 
@@ -74,7 +79,7 @@ class Values(BaseModel):
     rest_cache_dir: Folder = None
     default_expiry: Duration = None
     cache_expiry: Duration = None
-    data_server: Text = None
+    data_server: Address = None
     data_server_login: Text = None
     data_server_password: Secret = None
     s3_endpoint: Address = None
@@ -98,7 +103,7 @@ def checked(kind: type[Values], values: dict[str, Any]) -> Values:
             raise own from None
         name = str(error.errors()[0]["loc"][0])
         shown = "…" if name in SECRETS else values.get(name)
-        raise InputError.of(name, shown, error.errors()[0]["msg"]) from None
+        raise InputError.of(name, shown, _said(error)) from None
 
 
 def environment() -> Values:
@@ -109,4 +114,8 @@ def environment() -> Values:
 
 
 def blame(where: str, error: ValidationError) -> NoReturn:
-    raise ConfigurationError(f"{where}: {error.errors()[0]['msg']}") from None
+    raise ConfigurationError(f"{where}: {_said(error)}") from None
+
+
+def _said(error: ValidationError) -> str:
+    return error.errors()[0]["msg"].removeprefix("Value error, ")
