@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from one_async.alyx.schema import Schema
 from one_async.errors import AnswerError
 from one_async.types import JSON
@@ -54,7 +56,9 @@ FOUND: Mapping[str, Mapping[str, str]] = {
 }
 #: Endpoints whose rows show neither id nor address, but a name that the database keeps unique.
 NAMED = frozenset({"labs", "locations", "projects", "data-repository"})
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.f"
+#: How times and dates are written; Alyx leaves out microseconds that are zero, and Polars reads those three times as fast.
+TIMES = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f")
+DATES = ("%Y-%m-%d",)
 #: Below this, numbers with a point are exact for whole ones.
 EXACT = 2**53
 DEPTH = 6  # of structs in structs; deeper is JSON text
@@ -195,25 +199,27 @@ def page_frame(
 ) -> tuple[int, bool, pl.DataFrame]:
     """Read one page: how many rows the server counts, whether it is the last page, and its rows; blocking.
 
-    Pages of endpoints without free JSON are read by Polars alone, without a Python object for each value; ``check``
-    takes the slow way, which sees fields that are not documented.
+    Pages of endpoints without free JSON are read by Polars alone, without a Python object for each value; with ``check``
+    the first row is also looked at for fields that are not documented.
     """
     import polars as pl
     from pydantic_core import from_json
 
-    if not check and not columns.free:
+    if not columns.free:
         try:
+            if check:
+                notes.unknown.update(_first_row(content).keys() - columns.read.keys())
             whole: dict[str, Type] = {
                 "count": pl.Int64,
                 "next": pl.String,
                 "results": pl.List(pl.Struct(columns.wide)),
             }
             page = pl.read_json(io.BytesIO(content), schema=whole)
-            rows = page.select("results").explode("results", empty_as_null=False).unnest("results")
+            rows = page["results"].explode(empty_as_null=False).struct.unnest()
             if page["count"][0] is not None:
                 rows = _narrowed(rows, columns)
                 return page["count"][0], page["next"][0] is None, _typed(rows, columns, notes)
-        except pl.exceptions.ComputeError:
+        except (pl.exceptions.ComputeError, json.JSONDecodeError):
             pass
     try:
         answer = from_json(content)
@@ -224,6 +230,15 @@ def page_frame(
     if not isinstance(answer, dict) or not {"count", "next", "results"} <= answer.keys():
         raise AnswerError(f"{columns.endpoint} answered with something that is no list")
     return int(answer["count"]), answer["next"] is None, frame_of(answer["results"], columns, notes)
+
+
+def _first_row(content: bytes) -> Mapping[str, JSON]:
+    """Give the first row of a page, without reading the others."""
+    start = content.find(b'"results":[{')
+    if start < 0:
+        return {}
+    row: Mapping[str, JSON] = json.JSONDecoder().raw_decode(content[start + 11 :].decode(errors="replace"))[0]
+    return row
 
 
 def _with_texts(rows: Sequence[JSON], free: Iterable[str]) -> Sequence[JSON]:
@@ -262,7 +277,8 @@ def _narrowed(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
     changed = {name: kind for name, kind in columns.read.items() if columns.wide[name] != kind}
     for name, kind in changed.items():
         for leaf in _whole_numbers(frame[name], kind):
-            if ((leaf != leaf.floor()) | (leaf.abs() >= EXACT)).any():
+            values = leaf.drop_nulls().to_numpy()
+            if ((values != np.floor(values)) | (np.abs(values) >= EXACT)).any():
                 raise pl.exceptions.ComputeError(f"{name} holds what are no whole numbers")
     return frame.with_columns(pl.col(name).cast(kind) for name, kind in changed.items())
 
@@ -283,17 +299,17 @@ def _whole_numbers(column: pl.Series, kind: Any) -> Iterator[pl.Series]:
 def _typed(frame: pl.DataFrame, columns: Columns, notes: Notes) -> pl.DataFrame:
     import polars as pl
 
-    kinds: dict[str, Any] = {name: pl.Datetime("us") for name in columns.times}
-    kinds |= dict.fromkeys(columns.dates, pl.Date)
-    if not kinds:
-        return frame
-    formats = {name: TIME_FORMAT if name in columns.times else "%Y-%m-%d" for name in kinds}
-    typed = frame.with_columns(
-        pl.col(name).str.strptime(kind, formats[name], strict=False) for name, kind in kinds.items()
-    )
-    for name in kinds:
-        notes.count(name, typed[name].null_count() - frame[name].null_count())
-    return typed
+    typed = []
+    for name in (*columns.times, *columns.dates):
+        text, missing = frame[name], frame[name].null_count()
+        kind, formats = (pl.Datetime("us"), TIMES) if name in columns.times else (pl.Date(), DATES)
+        for written in formats:
+            moments = text.str.strptime(kind, written, strict=False)
+            if moments.null_count() == missing:
+                break
+        notes.count(name, moments.null_count() - missing)
+        typed.append(moments)
+    return frame.with_columns(typed)
 
 
 def _fit(value: Any, kind: Any, name: str, notes: Notes) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,13 @@ import anyio
 import anyio.to_thread
 
 from one_async.alyx.paging import REPAIRS, together
-from one_async.errors import LoginError, OneError, ServerError, ServerUnreachable, StatusError
+from one_async.errors import LoginError, OneError, ServerError
 
 from .fetch import FEWEST, Page, too_long
 from .held import Held, key_expression, numbers
 from .plan import AIM, PAGE, Job, Plan, pages, ranges
 from .report import EndpointReport
-from .sweep import Sweep
+from .sweep import Sweep, work_off
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +37,9 @@ IN_VAIN = 4
 class Reader(Sweep):
     """One endpoint's reading, from the first question to the report."""
 
+    _begun: bool = False
+    _alone: bool = False  # one page holds the whole list
+
     async def run(self) -> bool:
         """Read everything, and say in the report what was had and what not; False if it is worth going on later."""
         try:
@@ -51,37 +53,34 @@ class Reader(Sweep):
         if checkpoint is not None:
             self.gone = set(checkpoint.vanished)
             await anyio.to_thread.run_sync(self.writer.open)
-        had = await self._beginning()
-        first = had[self.plan.whole]
-        await self._begin(first.count)
-        if first.last:
-            await self._take(Job("page", 0, PAGE), first)
-            self.report.counted = first.count
-            self.report.method = "one page"
-        else:
-            await self.sweep(self._jobs(first), had)
+        ahead = () if checkpoint is not None and checkpoint.resumed else self.plan.ahead
+        await self.sweep([self.plan.whole, *ahead])
         await anyio.to_thread.run_sync(self.writer.close)
         if not self.failures:
-            await self._complete(alone=first.last)
+            await self._complete()
         await self._conclude()
         return not self.broken
 
-    async def _beginning(self) -> dict[Job, Page]:
-        """Ask for the first page, and for those that surely follow unless they are here from an earlier run."""
-        had: dict[Job, Page] = {}
-        resumed = self.writer.checkpoint is not None and self.writer.checkpoint.resumed
-
-        async def first() -> None:
-            job = self.plan.whole
-            had[job] = await self._first(job)
-
-        async def ahead(job: Job) -> None:
-            with suppress(StatusError, ServerUnreachable):  # asked for again in its turn
-                had[job] = await self._page(job)
-
-        jobs = () if resumed else self.plan.ahead
-        await together(lambda ask, *of: ask(*of), [(first,), *((ahead, job) for job in jobs)])
-        return had
+    async def _answer(self, job: Job) -> list[Job]:
+        """Ask a question; the first one, which the others follow from, in a way of its own."""
+        if self._begun or job != self.plan.whole:
+            return await super()._answer(job)
+        self._begun = True
+        first = await self._first(job)
+        await self._begin(first.count)
+        if first.last:
+            self._alone = True
+            await self._take(Job("page", 0, PAGE), first)
+            self.report.counted = first.count
+            self.report.method = "one page"
+            return []
+        done = self.writer.checkpoint.done if self.writer.checkpoint is not None else set()
+        jobs = [job for job in self._jobs(first) if job not in done and job not in self.plan.ahead]
+        if jobs and jobs[0] == Job("page", 0, first.rows.height):
+            self.counts.add(first.count)
+            self._note(jobs[0], first)
+            await self._take(jobs.pop(0), first)
+        return jobs
 
     async def _first(self, whole: Job) -> Page:
         """Ask for the first page, or for as much of it as the server gives."""
@@ -126,14 +125,14 @@ class Reader(Sweep):
 
     # ---- until nothing is missing
 
-    async def _complete(self, *, alone: bool) -> None:
+    async def _complete(self) -> None:
         """Compare with the server's counts, and read again until they agree."""
         try:
             # Each page says how many rows there are, and a sweep of ranges ends with a count.
             counted = self.report.counted if self.report.counted is not None else await self._count()
             self.counts.add(counted)
             self.report.counted = counted
-            if alone and not self.report.resumed and self.total is None:
+            if self._alone and not self.report.resumed and self.total is None:
                 self.report.complete = True  # one page is one query: it says all there is
                 self.report.compared = "one moment"
                 return
@@ -219,20 +218,16 @@ class Reader(Sweep):
             )
 
     async def _compare(self, plan: Plan, ids: Held, changes: list[int]) -> None:
-        queue = deque(ids.ranges())
-
-        async def one(job: Job) -> None:
+        async def one(job: Job) -> list[Job]:
             asked = self._limit(job)
             try:
                 page = await self.server.page(
                     plan.endpoint, plan.params(job, asked), plan.columns, self.costs
                 )
             except ServerError as error:
-                queue.extend(self._again(job, asked, error))
-                return
+                return self._again(job, asked, error)
             if not page.last and job.high - job.low > 1:
-                queue.extend(self._split(job, page))
-                return
+                return self._split(job, page)
             here = set(numbers(plan, page.rows))
             known = ids.between(job)
             back = self.gone & here
@@ -242,12 +237,9 @@ class Reader(Sweep):
             if added:
                 await self._take(None, page)
             changes[0] += len(known - here) + len(added) + len(back)
+            return []
 
-        async def work() -> None:
-            while queue and not self.failures:
-                await one(queue.popleft())
-
-        await together(work, [() for _ in range(min(self.server.concurrency.most, max(1, len(queue))))])
+        await work_off(deque(ids.ranges()), one, self.server.concurrency.most, self.failures)
         await self._save()
 
     async def _save(self) -> None:
@@ -264,7 +256,7 @@ class Reader(Sweep):
             count = await self._count()
             self.counts = {count}
             self.report.compared = "counts"
-            await self.sweep(pages(count, size), again=True)
+            await self.sweep(pages(count, size))
             await anyio.to_thread.run_sync(self.writer.close)
             if self.failures:
                 return

@@ -170,7 +170,7 @@ def _older(
     updated, known = 0, Known()
     for name in parts_of(place, plan.endpoint):
         its = _digests(read(place, name), plan)
-        again, first = _among(newer, its), np.array(known.fresh(its), bool)
+        again, first = _among(newer, its), known.fresh(its)
         updated += int((again & first).sum())
         stays = first & ~again & ~_among(gone, its)
         if stays.all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -54,39 +54,23 @@ class Sweep:
     _seconds: float = 0.0  # that the last sweep took
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
-    async def sweep(
-        self, jobs: Iterable[Job], had: Mapping[Job, Page] | None = None, *, again: bool = False
-    ) -> None:
-        """Answer questions, those that a checkpoint has not; ``had`` are pages that are here, taken where they fit."""
-        done = self.writer.checkpoint.done if self.writer.checkpoint is not None and not again else set()
-        queue = deque(job for job in jobs if job not in done)
+    async def sweep(self, jobs: Iterable[Job]) -> None:
+        """Answer questions, and those that the answers lead to."""
+        queue = deque(jobs)
         self._seen.clear()
         begun = anyio.current_time()
-        takes: list[tuple[Job | None, Page]] = []
-        for job, page in (had or {}).items():
-            if job in queue and job.kind == "page" and (page.last or page.rows.height == job.high - job.low):
-                queue.remove(job)
-                self.counts.add(page.count)
-                self._note(job, page)
-                takes.append((job, page))
-        left, checked = len(queue), False
+        left, counted = len(queue), False
 
-        async def work() -> None:
-            nonlocal left, checked
-            while queue and not self.failures:
-                more = await self._answer(queue.popleft())
-                queue.extend(more)
-                left += len(more) - 1
-                if not checked and left <= self.server.concurrency.allowed:
-                    checked = True
-                    await self._check()
+        async def answer(job: Job) -> list[Job]:
+            nonlocal left, counted
+            more = await self._answer(job)
+            left += len(more) - 1
+            if self._answers and not counted and left <= self.server.concurrency.allowed:
+                counted = True
+                await self._count_all()
+            return more
 
-        async def take() -> None:
-            for job, page in takes:
-                await self._take(job, page)
-
-        workers = min(self.server.concurrency.most, len(queue))
-        await together(lambda part: part(), [(take,), *((work,) for _ in range(workers))])
+        await work_off(queue, answer, self.server.concurrency.most, self.failures)
         self._seconds = anyio.current_time() - begun
         self.moved |= self._torn()
 
@@ -130,18 +114,14 @@ class Sweep:
 
     # ---- has what was read stayed as it was?
 
-    async def _check(self) -> None:
-        """Near the end, beside the last answers: count, where pages do not do it."""
+    async def _count_all(self) -> None:
+        """Near the end of ranges, beside the last answers; pages say by themselves how many rows there are."""
         try:
-            if not self.plan.pages_first:
-                await self._count_all()
+            self.report.counted = await self._count()
         except LoginError:
             raise
         except ServerError as error:
             self._failed("counting", error)
-
-    async def _count_all(self) -> None:
-        self.report.counted = await self._count()
 
     def _torn(self) -> bool:
         """Say whether two pages that should share a row do not; lists without an order of their own always differ."""
@@ -191,3 +171,26 @@ class Sweep:
         if job.kind == "page":
             return f"rows {job.low:,} to {job.high:,}"
         return f"ids from {self.plan.text(job.low)} to before {self.plan.text(min(job.high, TOP - 1))}"
+
+
+async def work_off(
+    queue: deque[Job], answer: Callable[[Job], Awaitable[list[Job]]], at_once: int, failures: Sequence[str]
+) -> None:
+    """Answer questions, so many at once, and those that the answers lead to; no more of them after a failure."""
+    busy, changed = 0, anyio.Event()
+
+    async def work() -> None:
+        nonlocal busy, changed
+        while (queue or busy) and not failures:
+            if not queue:
+                await changed.wait()
+                continue
+            busy += 1
+            try:
+                queue.extend(await answer(queue.popleft()))
+            finally:
+                busy -= 1
+                changed.set()
+                changed = anyio.Event()
+
+    await together(work, [() for _ in range(at_once)])

@@ -32,23 +32,23 @@ class Known:
     def __len__(self) -> int:
         return len(self._sorted) + len(self._recent)
 
-    def fresh(self, digests: NDArray[np.uint64]) -> list[bool]:
+    def fresh(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Say of each row whether it is new, and know it from now on."""
-        old = np.zeros(len(digests), bool)
+        _, first = np.unique(digests, return_index=True)
+        new = np.zeros(len(digests), bool)
+        new[first] = True
         if len(self._sorted):
             at = np.searchsorted(self._sorted, digests)
-            old = self._sorted[np.minimum(at, len(self._sorted) - 1)] == digests
-        answer = []
-        for digest, known in zip(digests.tolist(), old.tolist(), strict=True):
-            new = not known and digest not in self._recent
-            if new:
-                self._recent.add(digest)
-            answer.append(new)
+            new &= self._sorted[np.minimum(at, len(self._sorted) - 1)] != digests
+        found = set(digests[new].tolist())
+        if known := found & self._recent:
+            new &= ~np.isin(digests, np.fromiter(known, np.uint64, len(known)))
+        self._recent |= found
         if len(self._recent) >= RECENT:
             recent = np.fromiter(self._recent, np.uint64, len(self._recent))
             self._sorted = np.sort(np.concatenate([self._sorted, recent]))
             self._recent.clear()
-        return answer
+        return new
 
 
 def digests(frame: pl.DataFrame, key: str | None) -> NDArray[np.uint64]:
@@ -105,9 +105,8 @@ class Writer:
         """Take the rows of an answer, those that are new; gives their number."""
         import polars as pl
 
-        fresh = frame.filter(
-            pl.Series(self._known.fresh(digests(frame, self.plan.columns.key)), dtype=pl.Boolean)
-        )
+        new = self._known.fresh(digests(frame, self.plan.columns.key))
+        fresh = frame if new.all() else frame.filter(pl.Series(new))
         if fresh.height:
             self._buffer.append(fresh)
             self._rows += fresh.height
