@@ -7,6 +7,8 @@ more than the bytes do.
 from __future__ import annotations
 
 import contextlib
+import select
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
@@ -104,6 +106,7 @@ class _Stream(httpcore.AsyncNetworkStream):
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
         self._tls: ssl.SSLObject | None = inner.get_extra_info("ssl_object")
+        self._socket: socket.socket | None = inner.get_extra_info("socket")
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data = await self._inner.read(READ, timeout)
@@ -130,7 +133,19 @@ class _Stream(httpcore.AsyncNetworkStream):
         return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
+        # The pool asks this of every idle connection at each request; anyio would look all other facts up as well.
+        if info == "is_readable" and self._socket is not None and hasattr(select, "poll"):
+            return _is_readable(self._socket)
         return self._inner.get_extra_info(info)
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    """Say whether something came over an idle connection, which means that the server has closed it."""
+    if sock.fileno() < 0:
+        return True
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 @contextlib.contextmanager
