@@ -244,7 +244,7 @@ class Login(Transport):
         await self.inner.aclose()
 
 
-def origin(url: str) -> str:
+def origin(url: str | httpx.URL) -> str:
     """Give scheme, host and port: what a token belongs to."""
     parts = httpx.URL(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)

@@ -10,7 +10,7 @@ import contextlib
 import select
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import httpcore
@@ -26,13 +26,8 @@ class Wide(Transport):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=None,
-            max_keepalive_connections=None,
-            keepalive_expiry=KEEPALIVE,
-            network_backend=_Backend(),
-        )
+        self._pools: set[httpcore.AsyncConnectionPool] = set()
+        self._idle: dict[tuple[str, str, int | None], list[httpcore.AsyncConnectionPool]] = {}
         self._proxied: dict[str, Transport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -41,19 +36,39 @@ class Wide(Transport):
             return await self._through(proxy).handle_async_request(request)
         url = request.url
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        with _as_httpx():
-            answer = await self._pool.handle_async_request(
-                httpcore.Request(
-                    request.method,
-                    target,
-                    headers=request.headers.raw,
-                    content=request.stream,
-                    extensions=request.extensions,
+        idle = self._idle.setdefault((url.scheme, url.host, url.port), [])
+        pool = idle.pop() if idle else self._make()
+        try:
+            with _as_httpx():
+                answer = await pool.handle_async_request(
+                    httpcore.Request(
+                        request.method,
+                        target,
+                        headers=request.headers.raw,
+                        content=request.stream,
+                        extensions=request.extensions,
+                    )
                 )
-            )
+        except BaseException:
+            idle.append(pool)  # which has closed its connection
+            raise
         return httpx.Response(
-            answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions
+            answer.status,
+            headers=answer.headers,
+            stream=_Body(answer, lambda: idle.append(pool)),
+            extensions=answer.extensions,
         )
+
+    def _make(self) -> httpcore.AsyncConnectionPool:
+        """Make a pool of one connection: one of many looks at each of them, for each of them, at every request."""
+        pool = httpcore.AsyncConnectionPool(
+            ssl_context=self._context,
+            max_connections=1,
+            keepalive_expiry=KEEPALIVE,
+            network_backend=_Backend(),
+        )
+        self._pools.add(pool)
+        return pool
 
     def _through(self, proxy: str) -> Transport:
         if proxy not in self._proxied:
@@ -63,14 +78,17 @@ class Wide(Transport):
         return self._proxied[proxy]
 
     async def aclose(self) -> None:
-        await self._pool.aclose()
+        pools, self._pools, self._idle = self._pools, set(), {}
+        for pool in pools:
+            await pool.aclose()
         for transport in self._proxied.values():
             await transport.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, answer: httpcore.Response) -> None:
-        self._answer = answer
+    def __init__(self, answer: httpcore.Response, end: Callable[[], None]) -> None:
+        self._answer, self._end = answer, end
+        self._ended = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _as_httpx():
@@ -78,8 +96,13 @@ class _Body(httpx.AsyncByteStream):
                 yield chunk
 
     async def aclose(self) -> None:
-        with _as_httpx():
-            await self._answer.aclose()
+        try:
+            with _as_httpx():
+                await self._answer.aclose()
+        finally:
+            if not self._ended:
+                self._ended = True
+                self._end()
 
 
 class _Backend(httpcore.AsyncNetworkBackend):

@@ -106,27 +106,28 @@ class HttpWire:
         Raises ServerUnreachable when no connection can be made, LoginError when there is no token to be had.
         Does not retry.
         """
+        address = _parsed(url)
         asked = {"Accept-Encoding": "identity", **(headers or {})}
         own = (
             auth is None
             and "authorization" not in {name.lower() for name in asked}
-            and _origin(url) == self._origin
+            and origin(address) == self._origin
         )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._slots)
             login = await self._login() if own else None
             token = await login.credentials.obtain(login.ask) if login else None
-            response = await self._send(stack, method, url, asked, auth, token)
+            response = await self._send(stack, method, address, asked, auth, token)
             if login and token and response.status_code == 403 and await _refused(response):
                 token = await login.credentials.renew(token, login.ask)
-                response = await self._send(stack, method, url, asked, auth, token)
+                response = await self._send(stack, method, address, asked, auth, token)
             yield HttpStream(response)
 
     async def _send(
         self,
         stack: AsyncExitStack,
         method: str,
-        url: str,
+        url: httpx.URL,
         headers: Mapping[str, str],
         auth: tuple[str, str] | None,
         token: str | None,
@@ -138,13 +139,15 @@ class HttpWire:
             request = client.build_request(method, url, headers=headers)
             response = await client.send(request, stream=True, auth=httpx.BasicAuth(*auth) if auth else None)
         except httpx.TooManyRedirects as error:
-            raise AnswerError(f"{url} redirects without end", url=url) from error
+            raise AnswerError(f"{url} redirects without end", url=str(url)) from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError, ExceptionGroup) as error:
             # httpx lets errors of sockets pass (AnyIO groups them) for a port or a host name that there cannot be.
-            raise InputError.of("url", url, "http or https addresses") from error
+            raise InputError.of("url", str(url), "http or https addresses") from error
         except httpx.TransportError as error:
             text = f"{url}: no answer ({error or type(error).__name__})"
-            raise ServerUnreachable(text, url=url, slow=isinstance(error, httpx.TimeoutException)) from error
+            raise ServerUnreachable(
+                text, url=str(url), slow=isinstance(error, httpx.TimeoutException)
+            ) from error
         stack.push_async_callback(response.aclose)
         return response
 
@@ -164,9 +167,9 @@ class HttpWire:
             await client.aclose()
 
 
-def _origin(url: str) -> str:
+def _parsed(url: str) -> httpx.URL:
     try:
-        return origin(url)
+        return httpx.URL(url)
     except httpx.InvalidURL as error:
         raise InputError.of("url", url, "http or https addresses") from error
 
