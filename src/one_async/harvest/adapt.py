@@ -22,7 +22,7 @@ MODEST = 4
 class Concurrency:
     """How many requests may be under way: few at first, quickly more while latency holds, fewer when the server struggles."""
 
-    def __init__(self, start: int = 12, most: int = 32) -> None:
+    def __init__(self, start: int = 8, most: int = 32) -> None:
         self.most = max(1, most)
         self.limit = float(min(start, self.most))
         self._opening = True  # four more for each answer, until the first sign of a busy server

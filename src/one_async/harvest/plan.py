@@ -34,7 +34,7 @@ ORDERED = frozenset(
     }
 )
 #: Of these, the ones that have thousands of rows wherever there is a database at all; so many pages are sure.
-LONG, AHEAD = frozenset({"sessions", "insertions"}), 11
+LONG, AHEAD = frozenset({"sessions", "insertions"}), 7
 #: Endpoints whose address holds a name instead of an id.
 NAMED = frozenset({"water-type", "data-repository-type", "water-restricted-subjects"})
 #: When a row was made or last changed, the best first; what a list can be filtered by, not what its rows show.
