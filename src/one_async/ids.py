@@ -26,10 +26,8 @@ _ENDING = re.compile(r"(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<numb
 _REFERENCE = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<sequence>\d{1,3})_(?P<subject>\w[\w.-]*)")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
 # The same for the engine of Polars, which takes many texts at once and knows no look-ahead.
-_IN_SESSION = r"(?:\w+/Subjects/)?(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})(?:/(?P<rel_path>.*))?$"
+_IN_SESSION = r"(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})(?:/(?P<rel_path>.*))?$"
 _DID_IN_NAME = r"\.([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})(\.[^/]*)?$"
-#: Types that are known to be no collection without asking them, which takes longer.
-_SINGLE = frozenset({UUID, str, dict})
 ACCEPTED = "a UUID, a session path or URL, a reference such as '2024-05-06_1_SUBJECT', a session record, or a list of these"
 
 
@@ -64,8 +62,12 @@ def flatten(value: Any) -> tuple[list[Any], Rebuild]:
 def _take_apart(values: Iterable[Any], leaves: list[Any]) -> list[Any]:
     """Append the members of nested lists to `leaves`; gives their shape: None for a member, a list for a list."""
     shape: list[Any] = []
+    single: dict[type, bool] = {}  # to ask each value whether it is a collection takes long
     for value in values:
-        if type(value) in _SINGLE or not is_many(value):
+        kind = type(value)
+        if kind not in single:
+            single[kind] = not is_many(value)
+        if single[kind]:
             leaves.append(value)
             shape.append(None)
         else:
@@ -160,16 +162,19 @@ def file_parts(paths: Iterable[str | PurePath]) -> pl.DataFrame:
     parts = pl.DataFrame({"path": texts}, schema={"path": pl.String}).select(
         pl.col("path").str.replace_all("\\", "/", literal=True).str.extract_groups(_IN_SESSION)
     )
-    parts = parts.unnest("path").with_columns(pl.col("rel_path").fill_null("").str.strip_chars("/"))
-    known = pl.col("date").str.to_date(strict=False).is_not_null() & ~pl.col("number").str.contains(
-        "^0[0-9]$"
+    parts = parts.unnest("path").with_columns(
+        pl.col("rel_path").fill_null("").str.strip_chars("/"), pl.col("date").str.to_date(strict=False)
     )
+    rel_path, did = pl.col("rel_path"), pl.lit(None, pl.String)
+    if parts["rel_path"].str.contains(_DID_IN_NAME).any():
+        rel_path, did = rel_path.str.replace(_DID_IN_NAME, "$2"), rel_path.str.extract(_DID_IN_NAME)
+    unnamed = pl.col("date").is_null() | pl.col("number").str.contains("^0[0-9]$")
     return parts.select(
-        pl.when(known).then("subject").alias("subject"),
-        pl.col("date").str.to_date(strict=False),
+        pl.when(~unnamed).then("subject").alias("subject"),
+        "date",
         pl.col("number").cast(pl.UInt16),
-        pl.col("rel_path").str.replace(_DID_IN_NAME, "$2"),
-        pl.col("rel_path").str.extract(_DID_IN_NAME).str.to_lowercase().alias("did"),
+        rel_path,
+        did.str.to_lowercase().alias("did"),
     )
 
 

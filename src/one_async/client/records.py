@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import repeat
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 #: What datasets of many sessions are made of; a database may have others.
 RELATIONS = ("subjects", "projects", "tags")
+#: The columns that addresses are made of.
+IN_ADDRESSES = frozenset({"subject", "date", "number", "lab", "did", "rel_path", "session_path", "data_url"})
 
 
 class Records(Loading):
@@ -112,27 +115,25 @@ class Records(Loading):
         return rebuild(await self._records_at(values, "path", query_type))
 
     async def _records_at(
-        self, paths: list[Any], argument: str, query_type: Mode | None
+        self, paths: list[Any], argument: str, query_type: Mode | None, only: frozenset[str] | None = None
     ) -> list[JSON | None]:
-        """Give the rows of all paths: one look-up of their sessions, and one of their datasets."""
-        for path in paths:
-            if not isinstance(path, str | PurePath):
-                raise InputError.of(argument, path, "a path or URL, or a list of them")
+        """Give the rows of all paths, or `only` some columns: one look-up of their sessions, and one of their datasets."""
+        if not all(issubclass(kind, str | PurePath) for kind in set(map(type, paths))):
+            wrong = next(path for path in paths if not isinstance(path, str | PurePath))
+            raise InputError.of(argument, wrong, "a path or URL, or a list of them")
         records: list[JSON | None] = [None] * len(paths)
         located = await self._located_at(paths, query_type)
         is_file = located["rel_path"] != ""
-        for row in located.filter(~is_file).drop("rel_path", "did", "session_path").iter_rows(named=True):
-            records[row.pop("at")] = row
+        _put(records, located.filter(~is_file).drop("rel_path", "did", "session_path"), only)
         if is_file.any():
-            files = located.filter(is_file)
-            found = await (await self._source(query_type)).find_datasets(
-                files.select("eid", "rel_path", "did")
-            )
-            places = files[found["key"]].select("at", "session_path")
-            rows = found.drop("key").with_columns(places)
-            for row in rows.iter_rows(named=True):
-                records[row.pop("at")] = row
+            _put(records, await self._files_among(located.filter(is_file), query_type), only)
         return records
+
+    async def _files_among(self, located: pl.DataFrame, query_type: Mode | None) -> pl.DataFrame:
+        """Give the datasets' rows of what `_located_at` found of files, with session_path, and their places (`at`)."""
+        source = await self._source(query_type)
+        found = await source.find_datasets(located.select("eid", "rel_path", "did"))
+        return found.drop("key").with_columns(located[found["key"]].select("at", "session_path"))
 
     async def _located_at(self, paths: list[Any], query_type: Mode | None) -> pl.DataFrame:
         """Give a row for each path in a known session: its place (`at`), rel_path, did, session_path, and the session's row."""
@@ -192,17 +193,21 @@ class Records(Loading):
     async def _urls(self, records: list[JSON], query_type: Mode | None) -> list[str]:
         mode = self._check_mode(query_type)
         urls = {row["did"]: row["data_url"] for row in records if row.get("data_url") and "did" in row}
-        unknown = [row["did"] for row in records if "rel_path" in row and row.get("did") not in urls]
         asks = mode == "remote" or (mode != "local" and not self.settings.data_server)
-        if unknown and asks and not self.offline:
-            from ..sources.rows import dataset_rows
-
-            found = dataset_rows(await self._remote().dataset_records(list(dict.fromkeys(unknown))))
-            urls |= {row["did"]: row["data_url"] for row in found if row["data_url"]}
-        left = [row for row in records if "rel_path" not in row or row["did"] not in urls]
+        if asks and not self.offline:
+            unknown = [row["did"] for row in records if "rel_path" in row and row.get("did") not in urls]
+            urls |= await self._known_urls(list(dict.fromkeys(unknown)))
+        left = [row for row in records if row.get("did") not in urls] if urls else records
         folders = iter(await self._folders(left, query_type))
         server = self._data_server() if left else ""
         return [urls.get(row.get("did")) or _made_url(server, row, next(folders)) for row in records]
+
+    async def _known_urls(self, dids: list[str]) -> dict[str, str]:
+        """Ask the database for the addresses of datasets; those of which it has none are left out."""
+        from ..sources.rows import dataset_rows
+
+        found = dataset_rows(await self._remote().dataset_records(dids)) if dids else []
+        return {row["did"]: row["data_url"] for row in found if row["data_url"]}
 
     @overload
     async def path2url(self, filepath: PathOrUrl, query_type: Mode | None = None) -> str | None: ...
@@ -220,7 +225,7 @@ class Records(Loading):
         know it either.
         """
         values, rebuild = ids.flatten(filepath)
-        records = await self._records_at(values, "filepath", query_type)
+        records = await self._records_at(values, "filepath", query_type, IN_ADDRESSES)
         if None in records and self._check_mode(query_type) != "local" and not self.offline:
             unknown = str(values[records.index(None)])
             raise ALFObjectNotFound(f"the database knows no file {unknown!r}", path=unknown)
@@ -350,23 +355,33 @@ class Records(Loading):
 
     async def _folders(self, records: list[JSON], query_type: Mode | None) -> list[str]:
         """Give the session's path of each row of `_as_rows`: its own, or that of its session."""
-        unknown = list(dict.fromkeys(str(row["eid"]) for row in records if _needs_session(row)))
+        folders: list[str | None] = [
+            row.get("session_path") if "rel_path" in row else session_folder(row) for row in records
+        ]
+        eids = [str(row["eid"]) for row, folder in zip(records, folders, strict=True) if folder is None]
         known: dict[str, str] = {}
-        if unknown:
-            frame = await (await self._source(query_type)).sessions(unknown)
+        if eids:
+            frame = await (await self._source(query_type)).sessions(list(dict.fromkeys(eids)))
             known = dict(zip(frame["eid"], session_folders(frame), strict=True))
-            if missing := set(unknown) - set(known):
-                raise ALFObjectNotFound(f"no session has the id {min(missing)}", eid=min(missing))
-        return [
-            known[str(row["eid"])] if _needs_session(row)
-            else row["session_path"] if "rel_path" in row else session_folder(row)
-            for row in records
-        ]  # fmt: skip
+        if missing := set(eids) - set(known):
+            raise ALFObjectNotFound(f"no session has the id {min(missing)}", eid=min(missing))
+        looked_up = map(known.__getitem__, eids)
+        return [next(looked_up) if folder is None else folder for folder in folders]
 
     def _data_server(self) -> str:
         if not self.settings.data_server:
             raise ConfigurationError("data_server is not set: pass data_server= or set ONE_DATA_SERVER")
         return self.settings.data_server.rstrip("/")
+
+
+def _put(records: list[JSON | None], rows: pl.DataFrame, only: frozenset[str] | None) -> None:
+    """Put the rows of a frame into their places, which its column `at` gives."""
+    columns = [name for name in rows.columns if name != "at" and (only is None or name in only)]
+    values = zip(
+        *(rows[name].to_list() for name in columns), strict=True
+    )  # by columns takes less time than by rows
+    for at, items in zip(rows["at"].to_list(), map(zip, repeat(columns), values), strict=True):
+        records[at] = dict(items)
 
 
 def _made_url(server: str, row: Mapping[str, Any], folder: str) -> str:
@@ -375,10 +390,6 @@ def _made_url(server: str, row: Mapping[str, Any], folder: str) -> str:
         return f"{server}/{folder}"
     start, _, suffix = row["rel_path"].rpartition(".")
     return f"{server}/{folder}{'/' if folder else ''}{start}.{row['did']}.{suffix}"
-
-
-def _needs_session(row: Mapping[str, Any]) -> bool:
-    return "rel_path" in row and row.get("session_path") is None
 
 
 def _as_rows(argument: str, given: RecordLike) -> tuple[list[JSON], ids.Rebuild]:

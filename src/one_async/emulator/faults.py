@@ -79,6 +79,7 @@ class Faults(list[Rule]):
         return next((rule for rule in list(self) if rule.takes(method, path)), None)
 
 
+PIECE = 64 * 1024
 PAGE = b"<!doctype html><html><head><title>500 Internal Server Error</title></head><body></body></html>"
 
 
@@ -121,6 +122,9 @@ async def misbehave(rule: Rule | None, response: Response, scope: Scope, send: S
         body = body[: len(body) // 2 if rule.cut else -rule.truncate]
     start = {"status": response.status_code, "headers": response.raw_headers}
     await send({"type": "http.response.start", **start})
-    await send({"type": "http.response.body", "body": body, "more_body": cut})
+    # In pieces, as servers of files send them: whole, the server would keep another copy of what is not sent yet.
+    for at in range(0, max(len(body), 1), PIECE):
+        more = cut or at + PIECE < len(body)
+        await send({"type": "http.response.body", "body": body[at : at + PIECE], "more_body": more})
     if cut:
         raise CutShort

@@ -117,7 +117,10 @@ def matching_datasets(datasets: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFr
     keys = wanted.with_row_index("key").rename({"did": "_did"})
     found = datasets.join(keys, on=["eid", "rel_path"], how="inner")
     found = found.filter(pl.col("_did").is_null() | (pl.col("_did") == pl.col("did")))
-    return found.drop("_did").unique("key", keep="first", maintain_order=True)
+    found = found.drop("_did")
+    if found["key"].is_unique().all():
+        return found
+    return found.unique("key", keep="first", maintain_order=True)
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
