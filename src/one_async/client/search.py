@@ -139,7 +139,7 @@ class Searching(Converting):
         Of a list, a list of such pairs.
         """
         values, rebuild = ids.flatten(pid)
-        pids = [str(ids.as_uuid(value, "pid")) for value in values]
+        pids = [ids.eid_text(value) or str(ids.as_uuid(value, "pid")) for value in values]
         source = await self._source(query_type)
         rows = {str(row["id"]): row for row in await source.insertions(list(dict.fromkeys(pids)))}
         pairs = (
@@ -216,6 +216,9 @@ class Searching(Converting):
         values, rebuild = ids.flatten(eid)
         eids = await self._eid_texts(values, query_type)
         known = list(dict.fromkeys(filter(None, eids)))
+        if known and not (details or filters):
+            probes = await (await self._source(query_type)).probes_of(known)
+            return rebuild([probes.get(one or "", (None, None)) for one in eids])
         rows: list[JSON] = []
         if known and filters:
             _, rows = await self.search_insertions(True, query_type, **{**filters, "session": known})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ class SessionDatasets(NamedTuple):
     """The session's row: eid, lab, subject, date, number, task_protocol, projects."""
     datasets: pl.DataFrame
     """The datasets table's columns, in the order of the ids; answers of the server have data_url as well."""
+
+
+#: The ids and the names of a session's insertions.
+ProbeLists: TypeAlias = tuple[list[UUID], list[str | None]]
 
 
 class Source(Protocol):
@@ -75,6 +79,9 @@ class Source(Protocol):
 
     async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Give all insertions of these sessions."""
+
+    async def probes_of(self, eids: Sequence[str]) -> dict[str, ProbeLists]:
+        """Give the ids and names of these sessions' insertions, by name; a session that has none is left out."""
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the insertions with these ids, in no order; unknown ones are left out."""

@@ -12,7 +12,15 @@ from ..errors import TablesNotFound
 from ..tables import listing, query
 from ..tables.arguments import SEARCH_TERMS
 from ..tables.ids import as_uuid
-from .base import SessionDatasets, SessionKey, matching_datasets, matching_keys, order_insertions, paths_below
+from .base import (
+    ProbeLists,
+    SessionDatasets,
+    SessionKey,
+    matching_datasets,
+    matching_keys,
+    order_insertions,
+    paths_below,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -154,6 +162,28 @@ class LocalSource:
         """Give all insertions of these sessions."""
         return await self._insertions("eid", eids)
 
+    async def probes_of(self, eids: Sequence[str]) -> dict[str, ProbeLists]:
+        """Give the ids and names of these sessions' insertions, by name."""
+        import polars as pl
+
+        self._needs_insertions()
+
+        def look() -> dict[str, ProbeLists]:
+            found = self._catalogue.insertions().filter(pl.col("eid").is_in(list(eids)))
+            rows = (
+                found.select("eid", "pid", "name")
+                .collect()
+                .sort("eid", pl.col("name").fill_null(""), maintain_order=True)
+            )
+            pids, names, at = list(map(as_uuid, rows["pid"])), rows["name"].to_list(), 0
+            probes: dict[str, ProbeLists] = {}
+            for eid, count in rows["eid"].rle().struct.unnest().select("value", "len").iter_rows():
+                probes[eid] = pids[at : at + count], names[at : at + count]
+                at += count
+            return probes
+
+        return await anyio.to_thread.run_sync(look)
+
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the insertions with these ids; unknown ones are left out."""
         return await self._insertions("pid", pids)
@@ -277,6 +307,14 @@ class AutoSource:
             if {row["session"] for row in rows} >= set(eids):
                 return rows
         return await self._remote.insertions_of(eids)
+
+    async def probes_of(self, eids: Sequence[str]) -> dict[str, ProbeLists]:
+        """Ask the tables if they have insertions of all the sessions, else the server."""
+        if self._local.has_insertions():
+            probes = await self._local.probes_of(eids)
+            if len(probes) == len(set(eids)):
+                return probes
+        return await self._remote.probes_of(eids)
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the insertions with these ids; those that the tables lack are asked for."""

@@ -18,9 +18,11 @@ from ..records import (
     parse_list,
     sessions_frame,
 )
+from ..tables.ids import as_uuid
 from ..terms import id_batches, insertion_queries, rest_queries
 from .base import (
     SESSION_ORDER,
+    ProbeLists,
     SessionDatasets,
     SessionKey,
     first_error,
@@ -145,6 +147,15 @@ class RemoteSource:
         rows = await self._list_all("insertions", queries, key="id")
         self._learn_insertions(rows)
         return rows
+
+    async def probes_of(self, eids: Sequence[str]) -> dict[str, ProbeLists]:
+        """Give the ids and names of these sessions' insertions, by name."""
+        probes: dict[str, ProbeLists] = {}
+        for row in sorted(await self.insertions_of(eids), key=lambda row: row["name"] or ""):
+            pids, names = probes.setdefault(str(row["session"]), ([], []))
+            pids.append(as_uuid(str(row["id"])))
+            names.append(row["name"])
+        return probes
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the insertions with these ids, in no order; unknown ones are left out."""
