@@ -196,6 +196,23 @@ def test_datasets_of_a_session_that_a_query_taught_are_the_server_s(
     assert questions(alyx) <= 1
 
 
+def test_datasets_of_a_session_that_an_earlier_run_was_taught_are_the_server_s(
+    make: Make, alyx: Emulator, tmp_path: Path
+) -> None:
+    folder = unzip(alyx, tmp_path / "cache")
+    one = make(alyx, mode="local")
+    (eid,) = one.ask("search", subject="KS014", date="2020-02-18")
+    known = one.ask("list_datasets", eid)
+    for name in ("sessions", "datasets"):
+        frame = one.ask(name).collect()
+        write_table(folder / f"{name}.pqt", name, frame.filter(pl.col("eid") != str(eid)), SAID)
+    one = make(alyx)
+    one.ask("search", subject="KS014", query_type="remote")
+    one.ask("save_cache")
+    assert make(alyx, mode="local").ask("list_datasets", eid) == []  # all that is on disk
+    assert make(alyx).ask("list_datasets", eid, query_type="auto") == known
+
+
 def test_a_session_without_datasets_in_the_tables_needs_no_server(
     make: Make, alyx: Emulator, tmp_path: Path
 ) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import anyio.to_thread
 
-from ..errors import TablesNotFound
+from ..errors import OneError, TablesNotFound
 from ..tables import listing, query
 from ..tables.arguments import SEARCH_TERMS
 from ..tables.ids import as_uuid
@@ -192,15 +192,10 @@ class LocalSource:
         """Give the names of the subjects that have sessions in the tables."""
         return await anyio.to_thread.run_sync(query.list_subjects, self._catalogue)
 
-    def unknown(self, found: Mapping[str, pl.DataFrame], eids: Sequence[str]) -> list[str]:
-        """Give the sessions whose datasets the tables cannot know: not found, or taught by a search at the server.
-
-        Of others, to have none in the tables is an answer.
-        """
-        empty = [eid for eid in eids if eid in found and not len(found[eid])]
-        learned = self._catalogue.pending.get("sessions")
-        taught = set() if learned is None or not empty else set(empty).intersection(learned["eid"])
-        return [eid for eid in eids if eid not in found or eid in taught]
+    def learned(self, eids: Sequence[str]) -> set[str]:
+        """Give those of some sessions that are in the tables because a query at the server taught them."""
+        sessions = self._catalogue.pending.get("sessions")
+        return set() if sessions is None else set(eids).intersection(sessions["eid"])
 
     def has_insertions(self) -> bool:
         """Whether the tables include insertions."""
@@ -269,18 +264,40 @@ class AutoSource:
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
     ) -> dict[str, SessionDatasets]:
-        """Give each session's datasets; sessions that the tables lack, or know from a search alone, are asked for."""
+        """Give each session's datasets; those of sessions of which the tables have none are asked for."""
         found = await self._local.datasets(eids, columns)
-        missing = self._local.unknown({eid: session.datasets for eid, session in found.items()}, eids)
-        return {**found, **await self._remote.datasets(missing)} if missing else found
+        known = {eid for eid, session in found.items() if len(session.datasets)}
+        return {**found, **await self._asked(self._remote.datasets, eids, known, set(found))}
 
     async def listed(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
     ) -> dict[str, pl.DataFrame]:
         """Give the frame of each session's datasets, asked for as in `datasets`."""
         found = await self._local.listed(eids, columns)
-        missing = self._local.unknown(found, eids)
-        return {**found, **await self._remote.listed(missing)} if missing else found
+        known = {eid for eid, datasets in found.items() if len(datasets)}
+        return {**found, **await self._asked(self._remote.listed, eids, known, set(found))}
+
+    async def _asked(
+        self,
+        ask: Callable[[list[str]], Awaitable[dict[str, T]]],
+        eids: Sequence[str],
+        known: set[str],
+        found: set[str],
+    ) -> dict[str, T]:
+        """Ask the server for the sessions whose datasets the tables do not have.
+
+        That they have a session, but no dataset of it, may mean that a search taught them the session alone, perhaps long ago.
+        Where the server cannot say, they are believed, unless it was a search of this very client.
+        """
+        missing = [eid for eid in eids if eid not in known]
+        if not missing:
+            return {}
+        try:
+            return await ask(missing)
+        except OneError:
+            if set(missing) - found or self._local.learned(missing):
+                raise
+            return {}
 
     async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Give the datasets with these sessions and paths; those that the tables lack are asked for."""
