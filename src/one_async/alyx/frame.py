@@ -58,7 +58,7 @@ FOUND: Mapping[str, Mapping[str, str]] = {
 NAMED = frozenset({"labs", "locations", "projects", "data-repository"})
 #: How times and dates are written; Alyx leaves out microseconds that are zero, and Polars reads those three times as fast.
 TIMES = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f")
-DATES = ("%Y-%m-%d",)
+DATE = "%Y-%m-%d"
 #: Below this, numbers with a point are exact for whole ones.
 EXACT = 2**53
 DEPTH = 6  # of structs in structs; deeper is JSON text
@@ -93,6 +93,11 @@ class Columns:
     def wide(self) -> dict[str, Type]:
         """How the JSON is read first: whole numbers as any numbers, which Polars would cut off without a word."""
         return {name: _widened(kind) for name, kind in self.read.items()}
+
+    @property
+    def moments(self) -> frozenset[str]:
+        """The columns of times and dates."""
+        return self.times | self.dates
 
     @property
     def key(self) -> str | None:
@@ -184,14 +189,13 @@ def frame_of(rows: Sequence[JSON], columns: Columns, notes: Notes | None = None)
     for row in rows:
         notes.unknown.update(row.keys() - columns.read.keys())
     try:
-        frame = _narrowed(_read(to_json(_with_texts(rows, columns.free)), columns.wide), columns)
+        return _typed(_read(to_json(_with_texts(rows, columns.free)), columns.wide), columns, notes)
     except pl.exceptions.ComputeError:
         fitted = [
             {name: _fit(row.get(name), kind, name, notes) for name, kind in columns.read.items()}
             for row in rows
         ]
-        frame = _read(to_json(fitted), columns.read)
-    return _typed(frame, columns, notes)
+        return _typed(_read(to_json(fitted), columns.read), columns, notes)
 
 
 def page_frame(
@@ -217,7 +221,6 @@ def page_frame(
             page = pl.read_json(io.BytesIO(content), schema=whole)
             rows = page["results"].explode(empty_as_null=False).struct.unnest()
             if page["count"][0] is not None:
-                rows = _narrowed(rows, columns)
                 return page["count"][0], page["next"][0] is None, _typed(rows, columns, notes)
         except (pl.exceptions.ComputeError, json.JSONDecodeError):
             pass
@@ -270,17 +273,34 @@ def _widened(kind: Any) -> Type:
     return wide
 
 
-def _narrowed(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
-    """Make whole numbers of those that were read as any; ComputeError if some are not, or are too large for that."""
+def _typed(frame: pl.DataFrame, columns: Columns, notes: Notes) -> pl.DataFrame:
+    """Make times, dates and whole numbers of what was read as text and as any numbers.
+
+    ComputeError if some are no whole numbers, or are too large to be told from others.
+    """
     import polars as pl
 
-    changed = {name: kind for name, kind in columns.read.items() if columns.wide[name] != kind}
-    for name, kind in changed.items():
+    numbers = {name: kind for name, kind in columns.read.items() if frame.schema[name] != kind}
+    for name, kind in numbers.items():
         for leaf in _whole_numbers(frame[name], kind):
             values = leaf.drop_nulls().to_numpy()
             if ((values != np.floor(values)) | (np.abs(values) >= EXACT)).any():
                 raise pl.exceptions.ComputeError(f"{name} holds what are no whole numbers")
-    return frame.with_columns(pl.col(name).cast(kind) for name, kind in changed.items())
+    casts = [pl.col(name).cast(kind) for name, kind in numbers.items()]
+    typed = frame.with_columns(*casts, *(_moment(name, columns, 0) for name in columns.moments))
+    for name in columns.moments:
+        missing = frame[name].null_count()
+        if typed[name].null_count() > missing and name in columns.times:
+            typed = typed.with_columns(frame.select(_moment(name, columns, 1)))
+        notes.count(name, typed[name].null_count() - missing)
+    return typed
+
+
+def _moment(name: str, columns: Columns, nth: int) -> pl.Expr:
+    import polars as pl
+
+    kind, written = (pl.Datetime("us"), TIMES[nth]) if name in columns.times else (pl.Date(), DATE)
+    return pl.col(name).str.strptime(kind, written, strict=False)
 
 
 def _whole_numbers(column: pl.Series, kind: Any) -> Iterator[pl.Series]:
@@ -294,22 +314,6 @@ def _whole_numbers(column: pl.Series, kind: Any) -> Iterator[pl.Series]:
             yield from _whole_numbers(column.struct.field(part.name), part.dtype)
     elif kind == pl.Int64:
         yield column
-
-
-def _typed(frame: pl.DataFrame, columns: Columns, notes: Notes) -> pl.DataFrame:
-    import polars as pl
-
-    typed = []
-    for name in (*columns.times, *columns.dates):
-        text, missing = frame[name], frame[name].null_count()
-        kind, formats = (pl.Datetime("us"), TIMES) if name in columns.times else (pl.Date(), DATES)
-        for written in formats:
-            moments = text.str.strptime(kind, written, strict=False)
-            if moments.null_count() == missing:
-                break
-        notes.count(name, moments.null_count() - missing)
-        typed.append(moments)
-    return frame.with_columns(typed)
 
 
 def _fit(value: Any, kind: Any, name: str, notes: Notes) -> Any:

@@ -10,7 +10,6 @@ import email.utils
 import ssl
 import time
 import urllib.request
-from collections import deque
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -43,29 +42,15 @@ KEEPALIVE = 4.0
 
 
 class Network(Transport):
-    """Send one request and read the whole answer; nothing but our errors comes out.
-
-    Every request under way has a transport with one connection to itself, the one used last first. One pool for all
-    would do the same, but httpcore 1.0.9 gives one idle connection to several requests that start together and then
-    sorts that out in quadratic time.
-    """
+    """Send one request and read the whole answer; nothing but our errors comes out."""
 
     def __init__(self, base_url: str, total: float, inner: Transport | None = None) -> None:
-        self._base, self._total, self._inner = base_url, total, inner
-        self._idle: deque[tuple[Transport, float]] = deque()
-        self._context: ssl.SSLContext | None = None
+        self._base, self._total, self._given = base_url, total, inner
+        self._own: Transport | None = None
         self._lock = anyio.Lock()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self._inner is not None:
-            return await self._read(self._inner, request)
-        transport = await self._take()
-        try:
-            return await self._read(transport, request)
-        finally:
-            self._idle.append((transport, time.monotonic()))
-
-    async def _read(self, transport: Transport, request: httpx.Request) -> httpx.Response:
+        transport = self._given or self._own or await self._open()
         try:
             with anyio.fail_after(self._total):
                 response = await transport.handle_async_request(request)
@@ -84,23 +69,13 @@ class Network(Transport):
         except (httpx.TransportError, OSError) as error:
             unreachable(request, f"the connection broke ({_say(error)})", error)
 
-    async def _take(self) -> Transport:
-        while self._idle and time.monotonic() - self._idle[0][1] > KEEPALIVE:
-            await self._idle.popleft()[0].aclose()
-        if self._idle:
-            return self._idle.pop()[0]
-        context = self._context
-        if context is None:
-            async with self._lock:
-                if self._context is None:
-                    self._context = await anyio.to_thread.run_sync(self._certificates)
-                context = self._context
-        parts = urlsplit(self._base)
-        return httpx.AsyncHTTPTransport(
-            verify=context,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE),
-            proxy=proxy_for(parts.hostname, parts.scheme),
-        )
+    async def _open(self) -> Transport:
+        from one_async.alyx.wide import Wide
+
+        async with self._lock:
+            if self._own is None:
+                self._own = Wide(await anyio.to_thread.run_sync(self._certificates))
+            return self._own
 
     def _certificates(self) -> ssl.SSLContext:
         # Plain http needs no certificates, and reading them takes time; a context without any trusts nobody.
@@ -108,8 +83,9 @@ class Network(Transport):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else httpx.create_ssl_context()
 
     async def aclose(self) -> None:
-        while self._idle:
-            await self._idle.pop()[0].aclose()
+        own, self._own = self._own, None
+        if own is not None:
+            await own.aclose()
 
 
 def _say(error: BaseException) -> str:
@@ -200,7 +176,7 @@ class Login(Transport):
         self._address = f"{base_url}/auth-token"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if origin(str(request.url)) != self._origin:
+        if origin(request.url) != self._origin:
             raise InputError.of("url", str(request.url), f"addresses of {self._origin}, whose token this is")
         token = await self.credentials.obtain(self.ask)
         response = await self._send(request, token)

@@ -1,7 +1,8 @@
-"""A transport for large bodies: httpcore's pool, which here reads what a connection has instead of 64 KiB of it.
+"""The transport below everything: httpcore's pools of one connection, which read what it has instead of 64 KiB of it.
 
 httpx makes its pools itself and lets nobody say how they read; for small pieces the way through all layers costs
-more than the bytes do.
+more than the bytes do. One pool for all connections looks at each of them, for each of them, at every request, and
+httpcore 1.0.9 gives one idle connection to several requests that start together.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import contextlib
 import select
 import socket
 import ssl
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpcore
 
@@ -19,6 +22,8 @@ from one_async.alyx.http import KEEPALIVE, Transport, httpx, proxy_for
 
 #: What asyncio takes from a socket at a time.
 READ = 256 * 1024
+#: Scheme, host, and port if it is not the scheme's own.
+Server: TypeAlias = tuple[str, str, int | None]
 
 
 class Wide(Transport):
@@ -27,17 +32,19 @@ class Wide(Transport):
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         self._pools: set[httpcore.AsyncConnectionPool] = set()
-        self._idle: dict[tuple[str, str, int | None], list[httpcore.AsyncConnectionPool]] = {}
+        self._idle: dict[Server, deque[tuple[httpcore.AsyncConnectionPool, float]]] = {}
+        self._proxies: dict[tuple[str, str], str | None] = {}
         self._proxied: dict[str, Transport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        proxy = proxy_for(request.url.host, request.url.scheme)
+        url = request.url
+        proxy = self._proxy_for(url.scheme, url.host)
         if proxy:
             return await self._through(proxy).handle_async_request(request)
-        url = request.url
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        idle = self._idle.setdefault((url.scheme, url.host, url.port), [])
-        pool = idle.pop() if idle else self._make()
+        idle = self._idle.setdefault((url.scheme, url.host, url.port), deque())
+        await self._forget(idle)
+        pool = idle.pop()[0] if idle else self._make()
         try:
             with _as_httpx():
                 answer = await pool.handle_async_request(
@@ -50,17 +57,23 @@ class Wide(Transport):
                     )
                 )
         except BaseException:
-            idle.append(pool)  # which has closed its connection
+            idle.append((pool, time.monotonic()))  # which has closed its connection
             raise
         return httpx.Response(
             answer.status,
             headers=answer.headers,
-            stream=_Body(answer, lambda: idle.append(pool)),
+            stream=_Body(answer, lambda: idle.append((pool, time.monotonic()))),
             extensions=answer.extensions,
         )
 
+    async def _forget(self, idle: deque[tuple[httpcore.AsyncConnectionPool, float]]) -> None:
+        """Close the connections that were not used for long: the server may have closed its end."""
+        while idle and time.monotonic() - idle[0][1] > KEEPALIVE:
+            pool, _ = idle.popleft()
+            self._pools.discard(pool)
+            await pool.aclose()
+
     def _make(self) -> httpcore.AsyncConnectionPool:
-        """Make a pool of one connection: one of many looks at each of them, for each of them, at every request."""
         pool = httpcore.AsyncConnectionPool(
             ssl_context=self._context,
             max_connections=1,
@@ -69,6 +82,11 @@ class Wide(Transport):
         )
         self._pools.add(pool)
         return pool
+
+    def _proxy_for(self, scheme: str, host: str) -> str | None:
+        if (scheme, host) not in self._proxies:
+            self._proxies[scheme, host] = proxy_for(host, scheme)
+        return self._proxies[scheme, host]
 
     def _through(self, proxy: str) -> Transport:
         if proxy not in self._proxied:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,8 +28,9 @@ ATTEMPTS = 6
 REFUSALS = 40
 #: Pages decoded at once; more would only fight for the processors.
 DECODERS = 2
-#: Bytes that are decoded in a millisecond or two: in a thread they would wait longer for the interpreter's lock.
-SMALL = 512 * 1024
+#: Bytes that are decoded in less time than it takes to go to a thread and come back; and of a page that others wait for,
+#: where a millisecond or two of the event loop are less than a thread's wait for the interpreter's lock.
+SMALL, AWAITED = 64 * 1024, 512 * 1024
 #: Seconds and bytes that a page may take before smaller ones are asked for, and the fewest rows that are.
 SLOW, LARGE, FEWEST = 20.0, 24 * 1024**2, 100
 #: What proxies say of a server that takes too long.
@@ -76,7 +78,7 @@ class Server:
         self.concurrency = Concurrency(most=lean.most)
         self.pace = Pace(clock or anyio.current_time)
         self._under_way = 0
-        self._changed = anyio.Event()
+        self._waiting: deque[anyio.Event] = deque()
         self._decoders = anyio.CapacityLimiter(DECODERS)
 
     async def page(
@@ -113,7 +115,7 @@ class Server:
         def decode() -> Page:
             return Page(*page_frame(reply.content, columns, notes, check=check))
 
-        if len(reply.content) < SMALL:
+        if len(reply.content) < (AWAITED if check else SMALL):
             return decode()
         return await anyio.to_thread.run_sync(decode, limiter=self._decoders)
 
@@ -158,7 +160,7 @@ class Server:
         """Wait for a place among the requests under way and in the throttle's window; gives the request's mark."""
         while True:
             if self._under_way >= self.concurrency.allowed:
-                await self._changed.wait()
+                await self._turn()
             elif (delay := self.pace.delay()) > 0:
                 await anyio.sleep(delay)
             else:
@@ -169,6 +171,19 @@ class Server:
         self._under_way -= 1
         self._wake()
 
+    async def _turn(self) -> None:
+        event = anyio.Event()
+        self._waiting.append(event)
+        try:
+            await event.wait()
+        except BaseException:
+            if event.is_set():  # the place that this one will not take is another's
+                self._wake()
+            else:
+                self._waiting.remove(event)
+            raise
+
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        """Let as many look for a place as there are places; to wake all for each answer takes long."""
+        for _ in range(min(self.concurrency.allowed - self._under_way, len(self._waiting))):
+            self._waiting.popleft().set()

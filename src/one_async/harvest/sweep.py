@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import anyio
 import anyio.to_thread
 
-from one_async.alyx.paging import together
-from one_async.errors import LoginError, ServerError
+from one_async.errors import LoginError, OneError, ServerError
 
 from .fetch import FEWEST, Costs, Page, Server, too_long
 from .held import numbers
@@ -177,20 +176,25 @@ async def work_off(
     queue: deque[Job], answer: Callable[[Job], Awaitable[list[Job]]], at_once: int, failures: Sequence[str]
 ) -> None:
     """Answer questions, so many at once, and those that the answers lead to; no more of them after a failure."""
-    busy, changed = 0, anyio.Event()
+    busy, errors = 0, list[OneError]()
 
-    async def work() -> None:
-        nonlocal busy, changed
-        while (queue or busy) and not failures:
-            if not queue:
-                await changed.wait()
-                continue
+    async def one(job: Job) -> None:
+        nonlocal busy
+        try:
+            queue.extend(await answer(job))
+        except OneError as error:  # the group would wrap it
+            errors.append(error)
+            tasks.cancel_scope.cancel()
+        busy -= 1
+        go_on()
+
+    def go_on() -> None:
+        nonlocal busy
+        while queue and busy < at_once and not (failures or errors):
             busy += 1
-            try:
-                queue.extend(await answer(queue.popleft()))
-            finally:
-                busy -= 1
-                changed.set()
-                changed = anyio.Event()
+            tasks.start_soon(one, queue.popleft())
 
-    await together(work, [() for _ in range(at_once)])
+    async with anyio.create_task_group() as tasks:
+        go_on()
+    if errors:
+        raise errors[0]

@@ -34,13 +34,15 @@ class Known:
 
     def fresh(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Say of each row whether it is new, and know it from now on."""
-        _, first = np.unique(digests, return_index=True)
-        new = np.zeros(len(digests), bool)
-        new[first] = True
+        new = np.ones(len(digests), bool)
+        found = set(digests.tolist())
+        if len(found) < len(digests):
+            new[:] = False
+            new[np.unique(digests, return_index=True)[1]] = True
         if len(self._sorted):
             at = np.searchsorted(self._sorted, digests)
             new &= self._sorted[np.minimum(at, len(self._sorted) - 1)] != digests
-        found = set(digests[new].tolist())
+            found = set(digests[new].tolist())
         if known := found & self._recent:
             new &= ~np.isin(digests, np.fromiter(known, np.uint64, len(known)))
         self._recent |= found
@@ -106,7 +108,10 @@ class Writer:
         import polars as pl
 
         new = self._known.fresh(digests(frame, self.plan.columns.key))
-        fresh = frame if new.all() else frame.filter(pl.Series(new))
+        at = np.flatnonzero(new)
+        # Nearly always all are new, or all but the row that pages share.
+        together = len(at) > 0 and at[-1] - at[0] + 1 == len(at)
+        fresh = frame.slice(at[0], len(at)) if together else frame.filter(pl.Series(new))
         if fresh.height:
             self._buffer.append(fresh)
             self._rows += fresh.height
