@@ -20,6 +20,7 @@ class HttpStream:
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
+        self._headers = dict(response.headers)
 
     @property
     def url(self) -> str:
@@ -33,8 +34,8 @@ class HttpStream:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Header fields, names in any case."""
-        return self._response.headers
+        """Header fields, their names in lower case."""
+        return self._headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the bytes of the file, decoded where a server or proxy compressed them although nobody asked for it.
@@ -69,6 +70,25 @@ class HttpStream:
         if encoding not in ("gzip", "deflate"):
             raise AnswerError(f"{self.url} sent the body encoded as {encoding!r}, unasked", url=self.url)
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # either, by its header
+
+
+class _NoCookies(httpx.Cookies):
+    """Servers of files need none, and what one of them sets is nothing for another; to look for them takes long."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Leave them."""
+
+    def set_cookie_header(self, request: httpx.Request) -> None:
+        """Send none."""
+
+
+class _Client(httpx.AsyncClient):
+    @property  # type: ignore[misc]  # nobody sets it
+    def cookies(self) -> httpx.Cookies:
+        return _NO_COOKIES
+
+
+_NO_COOKIES = _NoCookies()
 
 
 class HttpWire:
@@ -155,7 +175,7 @@ class HttpWire:
         async with self._lock:
             if self._client is None:
                 context = await anyio.to_thread.run_sync(httpx.create_ssl_context)
-                self._client = httpx.AsyncClient(
+                self._client = _Client(
                     timeout=self._timeout, follow_redirects=True, transport=self._inner or Wide(context)
                 )
             return self._client

@@ -79,7 +79,7 @@ class Faults(list[Rule]):
         return next((rule for rule in list(self) if rule.takes(method, path)), None)
 
 
-PIECE = 64 * 1024
+PIECE = 256 * 1024
 PAGE = b"<!doctype html><html><head><title>500 Internal Server Error</title></head><body></body></html>"
 
 

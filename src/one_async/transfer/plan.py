@@ -153,6 +153,9 @@ def make_plan(
     return Plan(tuple(items))
 
 
+_CONTROL, _SURROGATE = re.compile("[\x00-\x1f\x7f]"), re.compile("[\ud800-\udfff]")
+
+
 def safe_relative(path: str) -> str:
     """Give a relative path with ``/`` between its parts, if it surely stays within its folder.
 
@@ -167,8 +170,8 @@ def safe_relative(path: str) -> str:
         "it has an empty part" if not all(p.strip(" .") for p in parts) else
         "it has a drive letter" if any(re.match(r"[A-Za-z]:", p) for p in parts) else
         "it has a back slash" if "\\" in path else
-        "it has a control character" if any(ord(c) < 32 or ord(c) == 127 for c in path) else
-        "it has a character that is no text" if any(0xD800 <= ord(c) < 0xE000 for c in path) else
+        "it has a control character" if _CONTROL.search(path) else
+        "it has a character that is no text" if _SURROGATE.search(path) else
         "it lies in the root of the cache folder" if len(parts) < 2 else
         "it lies in a hidden folder" if parts[0].startswith(".") else None
     )  # fmt: skip
