@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from one_async import ALFPath
+from one_async import ALFPath, ids
 from one_async.emulator import Emulator
 from one_async.errors import ALFObjectNotFound, InputError
 
@@ -186,3 +187,28 @@ def test_all_eids_in_one_request_each(one: Face, recorded: World, recorded_serve
     one.ask("get_details", eids)
     assert recorded_server.requests.count("/sessions") == 1
     assert recorded_server.requests.count("/insertions") == 1
+
+
+MANY_REFS = [
+    f"20{i % 20:02d}-0{i % 9 + 1}-{i % 28 + 1:02d}_{i % 4 + 1:0{i % 3 + 1}d}_SUB-{i}.x_{i % 7}"
+    for i in range(400)
+]
+
+
+@pytest.mark.parametrize("last", ["2020-02-29_3_ä_b", {"subject": "a", "date": "2020-01-01", "sequence": 1}])
+def test_many_references_are_read_as_one_by_one(last: Any) -> None:
+    assert ids.ref_keys([*MANY_REFS, last]) == [ids.ref_key(ref) for ref in (*MANY_REFS, last)]
+
+
+@pytest.mark.parametrize("wrong", ["2021-02-29_1_a", "2020-01-01_1", "2020-01-01_1_-a", "x", "", None, 5])
+def test_one_wrong_among_many_references_is_named(wrong: Any) -> None:
+    with pytest.raises(InputError, match=f"ref={re.escape(repr(wrong))}"):
+        ids.ref_keys([*MANY_REFS, wrong])
+
+
+def test_probes_of_many_sessions_are_each_session_s_own(one: Face, recorded: World) -> None:
+    eids = recorded.eids()[:12]
+    alone = [one.ask("eid2pid", eid) for eid in eids]
+    assert one.ask("eid2pid", eids) == alone
+    assert [found[:2] for found in one.ask("eid2pid", eids, details=True)] == alone
+    assert any(pids for pids, _ in alone)

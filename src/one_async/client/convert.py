@@ -241,7 +241,7 @@ class Converting(Core):
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
         """
         values, rebuild = ids.flatten(ref)
-        keys = [ids.ref_key(value) for value in values]
+        keys = await anyio.to_thread.run_sync(ids.ref_keys, values)
         return rebuild(_all_known(await self._look_up(keys, query_type), values))
 
     @overload
@@ -258,7 +258,7 @@ class Converting(Core):
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
         """
         values, rebuild = ids.flatten(ref)
-        keys = [ids.ref_key(value) for value in values]
+        keys = await anyio.to_thread.run_sync(ids.ref_keys, values)
         frame = await self._find(keys, query_type)
         root, folders = ALFPath(self.cache_dir), await anyio.to_thread.run_sync(session_folders, frame)
         paths = (root / folder for folder in folders)

@@ -121,10 +121,10 @@ def matching_datasets(datasets: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFr
     """Keep the datasets that are wanted: those with an eid, rel_path and, where it is given, did of ``wanted``."""
     import polars as pl
 
-    keys = wanted.with_row_index("key").rename({"did": "_did"})
-    found = datasets.join(keys, on=["eid", "rel_path"], how="inner")
-    found = found.filter(pl.col("_did").is_null() | (pl.col("_did") == pl.col("did")))
-    found = found.drop("_did")
+    keys = wanted.lazy().with_row_index("key").rename({"did": "_did"})
+    both = datasets.lazy().join(keys, on=["eid", "rel_path"], how="inner")
+    its = pl.col("_did").is_null() | (pl.col("_did") == pl.col("did"))
+    found = both.filter(its).drop("_did").collect()
     if found["key"].is_unique().all():
         return found
     return found.unique("key", keep="first", maintain_order=True)
