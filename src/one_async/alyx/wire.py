@@ -20,7 +20,6 @@ class HttpStream:
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
-        self._headers = dict(response.headers)
 
     @property
     def url(self) -> str:
@@ -34,8 +33,8 @@ class HttpStream:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Header fields, their names in lower case."""
-        return self._headers
+        """Header fields, names in any case."""
+        return self._response.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the bytes of the file, decoded where a server or proxy compressed them although nobody asked for it.

@@ -49,6 +49,7 @@ class Sweep:
     broken: bool = False  # the server stopped answering
     moved: bool = False  # rows were seen to come or go
     _answers: int = 0
+    _told: bool = False
     _seen: dict[Job, Ends] = field(default_factory=dict)
     _seconds: float = 0.0  # that the last sweep took
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
@@ -156,6 +157,8 @@ class Sweep:
         async with (
             self._lock
         ):  # the writer sets the pace: answers wait here, and no more are asked for meanwhile
+            if not self._told:  # an answer may be here before the first page is
+                self._tell(max(self.counts))
             added = self.writer.add(job, page.rows)
             if self.writer.full:
                 await anyio.to_thread.run_sync(self.writer.write)
@@ -163,6 +166,7 @@ class Sweep:
         return added
 
     def _tell(self, total: int | None) -> None:
+        self._told = True
         if self.progress is not None:
             self.progress(self.plan.endpoint, self.writer.distinct, total)
 
