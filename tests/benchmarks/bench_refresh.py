@@ -251,16 +251,17 @@ async def measure(
 
 
 def make(scratch: Path, *, sessions: int, datasets: int) -> list[Path]:
-    """Make the old and the new tables and their archives, unless they are there; give the archives."""
-    sys.path.insert(0, str(HERE))
-    import generate
+    """Make the old and the new tables and their archives, unless they are there; give the archives.
 
+    In processes of their own: pandas would leave thousands of objects for the garbage collector to look through.
+    """
     archives = []
     for seed, (version, created) in enumerate((("old", OLD), ("new", NEW)), 1):
         folder, archive = scratch / version, scratch / f"{version}.zip"
         if not archive.exists():
             if not (folder / "datasets.pqt").exists():
-                generate.write(folder, sessions_count=sessions, datasets_count=datasets, seed=seed)
+                sizes = ["--sessions", str(sessions), "--datasets", str(datasets), "--seed", str(seed)]
+                subprocess.run([sys.executable, str(HERE / "generate.py"), str(folder), *sizes], check=True)
             publish(folder, archive, created)
         archives.append(archive)
     return archives
