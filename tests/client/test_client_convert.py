@@ -210,5 +210,8 @@ def test_probes_of_many_sessions_are_each_session_s_own(one: Face, recorded: Wor
     eids = recorded.eids()[:12]
     alone = [one.ask("eid2pid", eid) for eid in eids]
     assert one.ask("eid2pid", eids) == alone
+    first, second = one.ask("eid2pid", [eids[0]] * 2)
+    assert first == second == alone[0]
+    assert first[1] is None or first[1] is not second[1]
     assert [found[:2] for found in one.ask("eid2pid", eids, details=True)] == alone
     assert any(pids for pids, _ in alone)

@@ -218,6 +218,13 @@ class Searching(Converting):
         known = list(dict.fromkeys(filter(None, eids)))
         if known and not (details or filters):
             probes = await (await self._source(query_type)).probes_of(known)
+            if len(known) < len(eids):  # of a session that is named twice, each answer is the caller's own
+                return rebuild(
+                    [
+                        tuple(part and list(part) for part in probes.get(one or "", (None, None)))
+                        for one in eids
+                    ]
+                )
             return rebuild([probes.get(one or "", (None, None)) for one in eids])
         rows: list[JSON] = []
         if known and filters:
