@@ -11,7 +11,7 @@ from uuid import UUID
 
 from .errors import InputError
 from .records import url_path
-from .sources.base import SessionKey
+from .sources.base import SessionKey, key_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,9 +26,10 @@ _ENDING = re.compile(r"(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<numb
 _REFERENCE = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<sequence>\d{1,3})_(?P<subject>\w[\w.-]*)")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
 # The same for the engine of Polars, which takes many texts at once and knows no look-ahead.
+_TABLES_UUID = r"^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$"
 _IN_SESSION = r"(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})(?:/(?P<rel_path>.*))?$"
 _DID_IN_NAME = r"\.([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})(\.[^/]*)?$"
-#: Fewer references are read one by one in less time.
+#: Fewer names are read one by one in less time.
 _FEW = 200
 ACCEPTED = "a UUID, a session path or URL, a reference such as '2024-05-06_1_SUBJECT', a session record, or a list of these"
 
@@ -122,6 +123,16 @@ def eid_text(value: object) -> str | None:
     return None
 
 
+def eid_texts(values: list[Any]) -> list[str | None]:
+    """Give the `eid_text` of each value."""
+    if len(values) > _FEW and set(map(type, values)) == {str}:
+        import polars as pl
+
+        if pl.Series(values, dtype=pl.String).str.contains(_TABLES_UUID).all():
+            return values
+    return list(map(eid_text, values))
+
+
 def as_uuid(value: object, argument: str = "id") -> UUID:
     """Read a UUID from a UUID, its text, or a URL that ends in it."""
     if isinstance(value, UUID):
@@ -164,7 +175,7 @@ def file_parts(paths: Iterable[str | PurePath]) -> pl.DataFrame:
     groups = pl.col("path").str.replace_all("\\", "/", literal=True).str.extract_groups(_IN_SESSION)
     rel_path, day = (
         pl.col("rel_path").fill_null("").str.strip_chars("/"),
-        pl.col("date").str.to_date(strict=False),
+        pl.col("date").str.to_date("%Y-%m-%d", strict=False),
     )
     whole = pl.LazyFrame({"path": texts}, schema={"path": pl.String}).select(groups).unnest("path")
     parts = whole.with_columns(rel_path, day).collect()
@@ -231,8 +242,8 @@ def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
         ) from None
 
 
-def ref_keys(refs: list[Any]) -> list[SessionKey]:
-    """Read references or records, all at once; InputError for the first that is neither."""
+def ref_keys(refs: list[Any]) -> pl.DataFrame:
+    """Read references or records, all at once: subject, date, number. InputError for the first that is neither."""
     if len(refs) > _FEW and set(map(type, refs)) == {str}:
         import polars as pl
 
@@ -240,10 +251,12 @@ def ref_keys(refs: list[Any]) -> list[SessionKey]:
         parts = texts.str.splitn("_", 3).struct.unnest()
         days = parts["field_0"].str.to_date("%Y-%m-%d", strict=False)
         if not days.has_nulls() and texts.str.contains(f"^{_REFERENCE.pattern}").all():
-            numbers = parts["field_1"].cast(pl.Int64)
-            rows = zip(parts["field_2"].to_list(), days.to_list(), numbers.to_list(), strict=True)
-            return list(map(SessionKey._make, rows))
-    return [ref_key(ref) for ref in refs]
+            return parts.select(
+                pl.col("field_2").alias("subject"),
+                days.alias("date"),
+                pl.col("field_1").cast(pl.Int64).alias("number"),
+            )
+    return key_frame([ref_key(ref) for ref in refs])
 
 
 @overload

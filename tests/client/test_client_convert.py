@@ -197,7 +197,7 @@ MANY_REFS = [
 
 @pytest.mark.parametrize("last", ["2020-02-29_3_ä_b", {"subject": "a", "date": "2020-01-01", "sequence": 1}])
 def test_many_references_are_read_as_one_by_one(last: Any) -> None:
-    assert ids.ref_keys([*MANY_REFS, last]) == [ids.ref_key(ref) for ref in (*MANY_REFS, last)]
+    assert ids.ref_keys([*MANY_REFS, last]).rows() == [ids.ref_key(ref) for ref in (*MANY_REFS, last)]
 
 
 @pytest.mark.parametrize("wrong", ["2021-02-29_1_a", "2020-01-01_1", "2020-01-01_1_-a", "x", "", None, 5])
@@ -215,3 +215,14 @@ def test_probes_of_many_sessions_are_each_session_s_own(one: Face, recorded: Wor
     assert first[1] is None or first[1] is not second[1]
     assert [found[:2] for found in one.ask("eid2pid", eids, details=True)] == alone
     assert any(pids for pids, _ in alone)
+
+
+MANY_EIDS: list[Any] = [str(UUID(int=number << 64 | number)) for number in range(1, 400)]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [MANY_EIDS[0], MANY_EIDS[9].upper(), MANY_EIDS[0] + "\n", "é" + MANY_EIDS[0][1:], UUID(int=3), None, ""],
+)
+def test_many_ids_are_read_as_one_by_one(last: Any) -> None:
+    assert ids.eid_texts([*MANY_EIDS, last]) == [ids.eid_text(eid) for eid in (*MANY_EIDS, last)]

@@ -272,3 +272,23 @@ def test_tables_that_cannot_be_saved(
     blocked.write_text("not a folder")
     with pytest.raises(ConfigurationError, match="save_dir"):
         one.ask("save_cache", blocked / "below", clobber=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "expected"),
+    [
+        ("alf/a.b.npy", "l/Subjects/s/2020-01-01/001", "l/Subjects/s/2020-01-01/001/alf/a.b.{}.npy"),
+        ("a.b.c.tar", "", "a.b.c.{}.tar"),
+        ("alf/v1.2/README", "s/2020-01-01/001", "s/2020-01-01/001/alf/v1.2/README.{}"),
+        (None, "s/2020-01-01/001", "s/2020-01-01/001"),
+    ],
+)  # fmt: skip
+def test_addresses_have_the_id_before_the_suffix(
+    make: Make, seeded_server: Emulator, name: str | None, folder: str, expected: str
+) -> None:
+    one = make(seeded_server, mode="local", data_server="https://data.example.org/")
+    did = str(UUID(int=7))
+    row: dict[str, Any] = {"did": did, "rel_path": name, "session_path": folder}
+    if name is None:
+        row = {"subject": "s", "date": "2020-01-01", "number": 1, "rel_path": None}
+    assert one.ask("record2url", row) == f"https://data.example.org/{expected.format(did)}"

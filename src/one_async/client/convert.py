@@ -11,7 +11,7 @@ import anyio.to_thread
 from .. import ids
 from ..alf.path import ALFPath
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
-from ..sources.base import SessionKey, session_folders
+from ..sources.base import SessionKey, key_frame, session_folders
 from ..tables.ids import as_uuid
 from .core import Core, one_answer
 
@@ -79,26 +79,25 @@ class Converting(Core):
             else ids.parse_session(value, argument)
             for value in values
         ]
-        found = iter(
-            await self._look_up([name for name in parsed if isinstance(name, SessionKey)], query_type)
-        )
+        keys = [name for name in parsed if isinstance(name, SessionKey)]
+        found = iter(await self._look_up(key_frame(keys), query_type) if keys else ())
         return [next(found) if isinstance(name, SessionKey) else name for name in parsed]
 
-    async def _look_up(self, keys: list[SessionKey], query_type: Mode | None) -> list[UUID | None]:
+    async def _look_up(self, keys: pl.DataFrame, query_type: Mode | None) -> list[UUID | None]:
         """Give the eid of each session, None for one that is not known."""
-        if not keys:  # nothing to ask, so neither tables nor a database are needed
+        if keys.is_empty():  # nothing to ask, so neither tables nor a database are needed
             return []
         frame = await self._find(keys, query_type)
         return _placed(len(keys), frame["key"], map(as_uuid, frame["eid"]))
 
-    async def _find(self, keys: list[SessionKey], query_type: Mode | None) -> pl.DataFrame:
-        """Give the sessions that have these keys; no key may fit two."""
+    async def _find(self, keys: pl.DataFrame, query_type: Mode | None) -> pl.DataFrame:
+        """Give the sessions that have these keys (subject, date, number); no key may fit two."""
         frame = await (await self._source(query_type)).find_sessions(keys)
         if not frame["key"].is_unique().all():
             twice = frame["key"].value_counts(sort=True)["key"][0]
             eids = frame.filter(frame["key"] == twice)["eid"]
             raise ALFMultipleObjectsFound(
-                f"{ids.dict2ref(keys[twice]._asdict())} names several sessions, {' and '.join(eids)}; use the eid"
+                f"{ids.dict2ref(keys.row(twice, named=True))} names several sessions, {' and '.join(eids)}; use the eid"
             )
         return frame
 
@@ -116,7 +115,7 @@ class Converting(Core):
         self, values: list[Any], query_type: Mode | None, argument: str = "eid"
     ) -> list[str | None]:
         """Give the eids of names of sessions as texts, None for those that are not known; ids themselves stay."""
-        eids = [str(value) if type(value) is UUID else ids.eid_text(value) for value in values]
+        eids = ids.eid_texts(values)
         if None in eids:
             others = [value for value, eid in zip(values, eids, strict=True) if eid is None]
             found = iter(await self._eids_of(others, query_type, argument))
@@ -159,7 +158,7 @@ class Converting(Core):
             if not isinstance(value, str) and not hasattr(value, "parts"):
                 raise InputError.of("path_obj", value, "a path")
             keys.append(ids.path_key(value))
-        found = iter(await self._look_up([key for key in keys if key], query_type))
+        found = iter(await self._look_up(key_frame([key for key in keys if key]), query_type))
         return rebuild([next(found) if key else None for key in keys])
 
     @overload
@@ -260,9 +259,12 @@ class Converting(Core):
         values, rebuild = ids.flatten(ref)
         keys = await anyio.to_thread.run_sync(ids.ref_keys, values)
         frame = await self._find(keys, query_type)
-        root, folders = ALFPath(self.cache_dir), await anyio.to_thread.run_sync(session_folders, frame)
-        paths = (root / folder for folder in folders)
-        return rebuild(_all_known(_placed(len(keys), frame["key"], paths), values))
+        root = ALFPath(self.cache_dir)
+
+        def paths() -> list[ALFPath | None]:
+            return _placed(len(keys), frame["key"], (root / folder for folder in session_folders(frame)))
+
+        return rebuild(_all_known(await anyio.to_thread.run_sync(paths), values))
 
 
 def _placed(size: int, places: Iterable[int], values: Iterable[T]) -> list[T | None]:

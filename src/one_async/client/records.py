@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import repeat
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 #: What datasets of many sessions are made of; a database may have others.
 RELATIONS = ("subjects", "projects", "tags")
-#: The columns that addresses are made of.
-IN_ADDRESSES = frozenset({"subject", "date", "number", "lab", "did", "rel_path", "session_path", "data_url"})
+#: What paths and addresses are made of.
+ROW = ("did", "eid", "rel_path", "session_path", "data_url")
 
 
 class Records(Loading):
@@ -112,28 +112,30 @@ class Records(Loading):
         A dataset's row has session_path as well. Of a list, a list.
         """
         values, rebuild = ids.flatten(path)
-        return rebuild(await self._records_at(values, "path", query_type))
+        sessions, files = await self._rows_at(values, "path", query_type)
+        records: list[JSON | None] = [None] * len(values)
+        _put(records, sessions.drop("rel_path", "did", "session_path"))
+        _put(records, files)
+        return rebuild(records)
 
-    async def _records_at(
-        self, paths: list[Any], argument: str, query_type: Mode | None, only: frozenset[str] | None = None
-    ) -> list[JSON | None]:
-        """Give the rows of all paths, or `only` some columns: one look-up of their sessions, and one of their datasets."""
+    async def _rows_at(
+        self, paths: list[Any], argument: str, query_type: Mode | None, columns: Collection[str] | None = None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Give the rows of the sessions that are named, and of the datasets, each with its path's place (`at`) and session_path.
+
+        One look-up of the sessions, and one of the datasets, of which `columns` names those that will be used.
+        """
         if not all(issubclass(kind, str | PurePath) for kind in set(map(type, paths))):
             wrong = next(path for path in paths if not isinstance(path, str | PurePath))
             raise InputError.of(argument, wrong, "a path or URL, or a list of them")
-        records: list[JSON | None] = [None] * len(paths)
         located = await self._located_at(paths, query_type)
         is_file = located["rel_path"] != ""
-        _put(records, located.filter(~is_file).drop("rel_path", "did", "session_path"), only)
-        if is_file.any():
-            _put(records, await self._files_among(located.filter(is_file), query_type), only)
-        return records
-
-    async def _files_among(self, located: pl.DataFrame, query_type: Mode | None) -> pl.DataFrame:
-        """Give the datasets' rows of what `_located_at` found of files, with session_path, and their places (`at`)."""
-        source = await self._source(query_type)
-        found = await source.find_datasets(located.select("eid", "rel_path", "did"))
-        return found.drop("key").with_columns(located[found["key"]].select("at", "session_path"))
+        sessions, files = located.filter(~is_file), located.filter(is_file)
+        if len(files):
+            source = await self._source(query_type)
+            found = await source.find_datasets(files.select("eid", "rel_path", "did"), columns)
+            files = found.drop("key").with_columns(files[found["key"]].select("at", "session_path"))
+        return sessions, files
 
     async def _located_at(self, paths: list[Any], query_type: Mode | None) -> pl.DataFrame:
         """Give a row for each path in a known session: its place (`at`), rel_path, did, session_path, and the session's row."""
@@ -144,8 +146,8 @@ class Records(Loading):
         name = list(SessionKey._fields)
         parts = await anyio.to_thread.run_sync(ids.file_parts, paths)
         parts = parts.with_row_index("at").drop_nulls("subject")
-        keys = [SessionKey(*row) for row in parts.select(name).unique(maintain_order=True).iter_rows()]
-        found = await self._find(keys, query_type) if keys else pl.DataFrame(schema=dict(SESSIONS))
+        keys = parts.select(name).unique(maintain_order=True)
+        found = await self._find(keys, query_type) if len(keys) else pl.DataFrame(schema=dict(SESSIONS))
         folders = pl.Series("session_path", session_folders(found), dtype=pl.String)
         found = found.drop("key", "start_time", strict=False).with_columns(folders)
         parts = parts.with_columns(pl.col("number").cast(found.schema["number"]))
@@ -164,14 +166,18 @@ class Records(Loading):
 
         Takes a row as a dictionary, or several as a list or frame: then a list.
         """
-        records, rebuild = _as_rows("dataset", dataset)
+        rows, rebuild = _as_rows("dataset", dataset)
+        rows = await self._with_folders(rows, query_type)
         root = ALFPath(self.cache_dir)
-        paths = []
-        for record, folder in zip(records, await self._folders(records, query_type), strict=True):
-            path = root / "/".join(filter(None, (folder, record.get("rel_path"))))
-            named = self.uuid_filenames and "rel_path" in record
-            paths.append(path.with_uuid(UUID(record["did"])) if named else path)
-        return rebuild(paths)
+
+        def paths() -> list[ALFPath]:
+            made = []
+            for folder, name, did in rows.select("session_path", "rel_path", "did").iter_rows():
+                path = root / "/".join(filter(None, (folder, name)))
+                made.append(path.with_uuid(UUID(did)) if name and self.uuid_filenames else path)
+            return made
+
+        return rebuild(await anyio.to_thread.run_sync(paths))
 
     @overload
     async def record2url(self, record: Mapping[str, Any], query_type: Mode | None = None) -> str: ...
@@ -187,20 +193,26 @@ class Records(Loading):
         `data_server`. Outside remote mode the database is asked only where `data_server` is not set.
         Raises ConfigurationError where neither is known.
         """
-        records, rebuild = _as_rows("record", record)
-        return rebuild(await self._urls(records, query_type))
+        rows, rebuild = _as_rows("record", record)
+        return rebuild(await self._urls(rows, query_type))
 
-    async def _urls(self, records: list[JSON], query_type: Mode | None) -> list[str]:
+    async def _urls(self, rows: pl.DataFrame, query_type: Mode | None) -> list[str]:
+        """Give the address of each row of `_as_rows`."""
+        import polars as pl
+
         mode = self._check_mode(query_type)
-        urls = {row["did"]: row["data_url"] for row in records if row.get("data_url") and "did" in row}
         asks = mode == "remote" or (mode != "local" and not self.settings.data_server)
         if asks and not self.offline:
-            unknown = [row["did"] for row in records if "rel_path" in row and row.get("did") not in urls]
-            urls |= await self._known_urls(list(dict.fromkeys(unknown)))
-        left = [row for row in records if row.get("did") not in urls] if urls else records
-        folders = iter(await self._folders(left, query_type))
-        server = self._data_server() if left else ""
-        return [urls.get(row.get("did")) or _made_url(server, row, next(folders)) for row in records]
+            unknown = rows.filter(pl.col("rel_path").is_not_null(), pl.col("data_url").is_null())["did"]
+            known = await self._known_urls(unknown.unique(maintain_order=True).to_list())
+            its = pl.col("did").replace_strict(known, default=None, return_dtype=pl.String)
+            rows = rows.with_columns(pl.col("data_url").fill_null(its))
+        left = rows.filter(pl.col("data_url").is_null())
+        if left.is_empty():
+            return rows["data_url"].to_list()
+        left = await self._with_folders(left, query_type)
+        made = iter(left.select(_address(self._data_server())).to_series().to_list())
+        return [url or next(made) for url in rows["data_url"]]
 
     async def _known_urls(self, dids: list[str]) -> dict[str, str]:
         """Ask the database for the addresses of datasets; those of which it has none are left out."""
@@ -225,12 +237,19 @@ class Records(Loading):
         know it either.
         """
         values, rebuild = ids.flatten(filepath)
-        records = await self._records_at(values, "filepath", query_type, IN_ADDRESSES)
-        if None in records and self._check_mode(query_type) != "local" and not self.offline:
-            unknown = str(values[records.index(None)])
+        import polars as pl
+
+        sessions, files = await self._rows_at(values, "filepath", query_type, ROW)
+        rows = _frame({name: [] for name in ROW}).with_columns(at=pl.lit(0, pl.UInt32))
+        files = files.select("at", *(name for name in ROW if name in files.columns))
+        rows = pl.concat([rows, sessions.select("at", "eid", "session_path"), files], how="diagonal")
+        urls: list[str | None] = [None] * len(values)
+        for at, url in zip(rows["at"], await self._urls(rows, query_type), strict=True):
+            urls[at] = url
+        if None in urls and self._check_mode(query_type) != "local" and not self.offline:
+            unknown = str(values[urls.index(None)])
             raise ALFObjectNotFound(f"the database knows no file {unknown!r}", path=unknown)
-        urls = iter(await self._urls([row for row in records if row is not None], query_type))
-        return rebuild([None if row is None else next(urls) for row in records])
+        return rebuild(urls)
 
     @overload
     async def type2datasets(
@@ -353,20 +372,18 @@ class Records(Loading):
             raise ALFObjectNotFound(f"{rows['rel_path'][0]} cannot be had", dataset=dataset)
         return file if download_only else await self._read(file)
 
-    async def _folders(self, records: list[JSON], query_type: Mode | None) -> list[str]:
-        """Give the session's path of each row of `_as_rows`: its own, or that of its session."""
-        folders: list[str | None] = [
-            row.get("session_path") if "rel_path" in row else session_folder(row) for row in records
-        ]
-        eids = [str(row["eid"]) for row, folder in zip(records, folders, strict=True) if folder is None]
-        known: dict[str, str] = {}
-        if eids:
-            frame = await (await self._source(query_type)).sessions(list(dict.fromkeys(eids)))
-            known = dict(zip(frame["eid"], session_folders(frame), strict=True))
-        if missing := set(eids) - set(known):
+    async def _with_folders(self, rows: pl.DataFrame, query_type: Mode | None) -> pl.DataFrame:
+        """Give the rows of `_as_rows` with the path of the session also where they did not have it."""
+        import polars as pl
+
+        eids = rows.filter(pl.col("session_path").is_null())["eid"].unique()
+        if eids.is_empty():
+            return rows
+        found = await (await self._source(query_type)).sessions(eids.to_list())
+        if missing := set(eids).difference(found["eid"]):
             raise ALFObjectNotFound(f"no session has the id {min(missing)}", eid=min(missing))
-        looked_up = map(known.__getitem__, eids)
-        return [next(looked_up) if folder is None else folder for folder in folders]
+        its = pl.col("eid").replace_strict(found["eid"], session_folders(found), default=None)
+        return rows.with_columns(pl.col("session_path").fill_null(its))
 
     def _data_server(self) -> str:
         if not self.settings.data_server:
@@ -374,9 +391,9 @@ class Records(Loading):
         return self.settings.data_server.rstrip("/")
 
 
-def _put(records: list[JSON | None], rows: pl.DataFrame, only: frozenset[str] | None) -> None:
+def _put(records: list[JSON | None], rows: pl.DataFrame) -> None:
     """Put the rows of a frame into their places, which its column `at` gives."""
-    columns = [name for name in rows.columns if name != "at" and (only is None or name in only)]
+    columns = [name for name in rows.columns if name != "at"]
     values = zip(
         *(rows[name].to_list() for name in columns), strict=True
     )  # by columns takes less time than by rows
@@ -384,28 +401,52 @@ def _put(records: list[JSON | None], rows: pl.DataFrame, only: frozenset[str] | 
         records[at] = dict(items)
 
 
-def _made_url(server: str, row: Mapping[str, Any], folder: str) -> str:
-    """Make the address of a file, in whose name the dataset's id is, or of a session's folder."""
-    if "rel_path" not in row:
-        return f"{server}/{folder}"
-    start, _, suffix = row["rel_path"].rpartition(".")
-    return f"{server}/{folder}{'/' if folder else ''}{start}.{row['did']}.{suffix}"
+def _address(server: str) -> pl.Expr:
+    """Give the address of a file, in whose name the dataset's id is, or of a session's folder, at a data server."""
+    import polars as pl
+
+    folder, name = pl.col("session_path"), pl.col("rel_path")
+    suffix = name.str.extract(r"(\.[^./]*)$").fill_null("")
+    file = pl.concat_str(name.str.strip_suffix(suffix), pl.lit("."), "did", suffix)
+    slash = pl.when(folder != "").then(pl.lit("/")).otherwise(pl.lit(""))
+    return pl.concat_str(
+        pl.lit(f"{server}/"), folder, pl.when(name.is_not_null()).then(slash + file).otherwise(pl.lit(""))
+    )
 
 
-def _as_rows(argument: str, given: RecordLike) -> tuple[list[JSON], ids.Rebuild]:
-    """Give rows of datasets and sessions as dictionaries, and the function that puts results into the shape that was given."""
-    rows, rebuild = (
+def _as_rows(argument: str, given: RecordLike) -> tuple[pl.DataFrame, ids.Rebuild]:
+    """Give the columns `ROW` of rows of datasets and sessions, and the function that puts results into the shape that was given.
+
+    A session's row has neither did nor rel_path then. A dataset's row without session_path has eid.
+    """
+    records, rebuild = (
         (list(given.iter_rows(named=True)), list) if hasattr(given, "iter_rows") else ids.flatten(given)
     )
-    for row in rows:
-        if not isinstance(row, Mapping):
-            raise InputError.of(argument, row, "a row as a dictionary, a list of them, or a frame")
-        if "rel_path" not in row and not {"subject", "date", "number"} <= set(row):
-            raise InputError.of(argument, dict(row), "rows with rel_path, or with subject, date and number")
-        if "rel_path" in row and not ("did" in row and (row.get("session_path") is not None or "eid" in row)):
+    rows = [_row(argument, record) for record in records]
+    return _frame(dict(zip(ROW, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}), rebuild
+
+
+def _row(argument: str, record: object) -> tuple[str | None, ...]:
+    if not isinstance(record, Mapping):
+        raise InputError.of(argument, record, "a row as a dictionary, a list of them, or a frame")
+    name = record.get("rel_path")
+    if name is None:
+        if not {"subject", "date", "number"} <= set(record):
             raise InputError.of(
-                argument,
-                dict(row),
-                "rows with did, rel_path and eid (list_datasets gives it with keep_eid_index=True)",
+                argument, dict(record), "rows with rel_path, or with subject, date and number"
             )
-    return rows, rebuild
+        return None, None, None, session_folder(record), record.get("data_url") or None
+    did, eid, folder = record.get("did"), record.get("eid"), record.get("session_path")
+    if did is None or (folder is None and eid is None):
+        raise InputError.of(
+            argument,
+            dict(record),
+            "rows with did, rel_path and eid (list_datasets gives it with keep_eid_index=True)",
+        )
+    return str(did), None if eid is None else str(eid), name, folder, record.get("data_url") or None
+
+
+def _frame(columns: Mapping[str, list[str | None]]) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame(columns, schema=dict.fromkeys(ROW, pl.String))

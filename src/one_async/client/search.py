@@ -139,7 +139,8 @@ class Searching(Converting):
         Of a list, a list of such pairs.
         """
         values, rebuild = ids.flatten(pid)
-        pids = [ids.eid_text(value) or str(ids.as_uuid(value, "pid")) for value in values]
+        texts = zip(values, ids.eid_texts(values), strict=True)
+        pids = [text or str(ids.as_uuid(value, "pid")) for value, text in texts]
         source = await self._source(query_type)
         rows = {str(row["id"]): row for row in await source.insertions(list(dict.fromkeys(pids)))}
         pairs = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
@@ -52,8 +52,8 @@ class Source(Protocol):
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
         """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
 
-    async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
-        """Give the sessions with these subjects, dates and numbers, in no order; ``key`` says which of them a row has."""
+    async def find_sessions(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Give the sessions with these subjects, dates and numbers, in no order; ``key`` is a row of ``wanted``."""
 
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
@@ -68,10 +68,12 @@ class Source(Protocol):
     ) -> dict[str, pl.DataFrame]:
         """Give the frame of each session's datasets, as `datasets` does, also where nothing else is known of the session."""
 
-    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+    async def find_datasets(
+        self, wanted: pl.DataFrame, columns: Collection[str] | None = None
+    ) -> pl.DataFrame:
         """Give the datasets that have an eid and rel_path of ``wanted``, and its did where it has one, in no order.
 
-        The column ``key`` says which row of ``wanted`` each is for; no row is found twice.
+        The column ``key`` says which row of ``wanted`` each is for; no row is found twice. ``columns`` as in `datasets`.
         """
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -90,19 +92,20 @@ class Source(Protocol):
         """Give the names of all subjects, sorted."""
 
 
-def matching_keys(sessions: pl.DataFrame, keys: Sequence[SessionKey]) -> pl.DataFrame:
-    """Keep the sessions that have one of these keys; the column ``key`` is that key's place."""
+def key_frame(keys: Sequence[SessionKey]) -> pl.DataFrame:
+    """Give the names of sessions as a frame, in their order."""
     import polars as pl
 
-    schema = {name: sessions.schema[name] for name in SessionKey._fields}
+    schema = {"subject": pl.String, "date": pl.Date, "number": pl.Int64}
     columns = zip(*keys, strict=True) if keys else ([], [], [])
-    wanted = pl.DataFrame(
-        dict(zip(schema, map(list, columns), strict=True)), schema={**schema, "number": pl.Int64}
-    )
-    wanted = wanted.cast(
-        {"number": schema["number"]}, strict=False
-    )  # a number that no session can have fits none
-    return sessions.join(wanted.with_row_index("key"), on=list(schema), how="inner")
+    return pl.DataFrame(dict(zip(schema, map(list, columns), strict=True)), schema=schema)
+
+
+def matching_keys(sessions: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Keep the sessions with the subject, date and number of a row of ``wanted``; the column ``key`` is that row's place."""
+    # A number that no session can have fits none.
+    wanted = wanted.cast({name: sessions.schema[name] for name in SessionKey._fields}, strict=False)
+    return sessions.join(wanted.with_row_index("key"), on=list(SessionKey._fields), how="inner")
 
 
 def order_insertions(rows: list[dict[str, Any]]) -> None:
@@ -121,10 +124,10 @@ def matching_datasets(datasets: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFr
     """Keep the datasets that are wanted: those with an eid, rel_path and, where it is given, did of ``wanted``."""
     import polars as pl
 
-    keys = wanted.lazy().with_row_index("key").rename({"did": "_did"})
-    both = datasets.lazy().join(keys, on=["eid", "rel_path"], how="inner")
+    keys = wanted.with_row_index("key").rename({"did": "_did"})
+    both = datasets.join(keys, on=["eid", "rel_path"], how="inner")
     its = pl.col("_did").is_null() | (pl.col("_did") == pl.col("did"))
-    found = both.filter(its).drop("_did").collect()
+    found = both.filter(its).drop("_did")
     if found["key"].is_unique().all():
         return found
     return found.unique("key", keep="first", maintain_order=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -15,7 +15,6 @@ from ..tables.ids import as_uuid
 from .base import (
     ProbeLists,
     SessionDatasets,
-    SessionKey,
     matching_datasets,
     matching_keys,
     order_insertions,
@@ -81,9 +80,9 @@ class LocalSource:
 
         return await anyio.to_thread.run_sync(look)
 
-    async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
+    async def find_sessions(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Give the sessions with these subjects, dates and numbers, and which of them each has."""
-        return await anyio.to_thread.run_sync(lambda: matching_keys(self._catalogue.session_frame, keys))
+        return await anyio.to_thread.run_sync(lambda: matching_keys(self._catalogue.session_frame, wanted))
 
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
@@ -119,11 +118,13 @@ class LocalSource:
             return look()
         return await anyio.to_thread.run_sync(look)
 
-    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+    async def find_datasets(
+        self, wanted: pl.DataFrame, columns: Collection[str] | None = None
+    ) -> pl.DataFrame:
         """Give the datasets with these sessions and paths, and which of them each is."""
 
         def look() -> pl.DataFrame:
-            return matching_datasets(listing.datasets_like(self._catalogue, wanted), wanted)
+            return matching_datasets(listing.datasets_like(self._catalogue, wanted, columns), wanted)
 
         return await anyio.to_thread.run_sync(look)
 
@@ -248,18 +249,14 @@ class AutoSource:
         missing = [eid for eid in eids if eid not in found]
         return found | await self._remote.paths(missing, root) if missing else found
 
-    async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
+    async def find_sessions(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Give the sessions with these subjects, dates and numbers; those that the tables lack are asked for."""
-        import polars as pl
-
-        found = await self._local.find_sessions(keys)
-        known = set(found["key"])
-        missing = [at for at in range(len(keys)) if at not in known]
-        if not missing:
+        found = await self._local.find_sessions(wanted)
+        missing = _missing(wanted, found)
+        if missing.is_empty():
             return found
-        more = await self._remote.find_sessions([keys[at] for at in missing])
-        places = pl.Series("key", [missing[at] for at in more["key"]], dtype=found.schema["key"])
-        return _joined(found, more.with_columns(places))
+        more = await self._remote.find_sessions(wanted[missing])
+        return _joined(found, more.with_columns(missing.gather(more["key"])))
 
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
@@ -299,16 +296,17 @@ class AutoSource:
                 raise
             return {}
 
-    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+    async def find_datasets(
+        self, wanted: pl.DataFrame, columns: Collection[str] | None = None
+    ) -> pl.DataFrame:
         """Give the datasets with these sessions and paths; those that the tables lack are asked for."""
         import polars as pl
 
-        found = await self._local.find_datasets(wanted)
-        missing = pl.Series("key", range(len(wanted)), dtype=found.schema["key"])
-        missing = missing.filter(~missing.is_in(found["key"].implode()))
+        found = await self._local.find_datasets(wanted, columns)
+        missing = _missing(wanted, found)
         if missing.is_empty():
             return found
-        more = await self._remote.find_datasets(wanted[missing])
+        more = await self._remote.find_datasets(wanted[missing], columns)
         return pl.concat([found, more.with_columns(missing.gather(more["key"]))], how="diagonal_relaxed")
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -342,6 +340,14 @@ class AutoSource:
     async def subjects(self) -> list[str]:
         """Give the names of the subjects that have sessions in the tables."""
         return await self._local.subjects()
+
+
+def _missing(wanted: pl.DataFrame, found: pl.DataFrame) -> pl.Series:
+    """Give the places (`key`) of the rows of ``wanted`` that nothing was found for."""
+    import polars as pl
+
+    places = pl.Series("key", range(len(wanted)), dtype=found.schema["key"])
+    return places.filter(~places.is_in(found["key"].implode()))
 
 
 def _joined(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -24,7 +24,6 @@ from .base import (
     SESSION_ORDER,
     ProbeLists,
     SessionDatasets,
-    SessionKey,
     first_error,
     matching_datasets,
     matching_keys,
@@ -74,22 +73,23 @@ class RemoteSource:
         queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(eids)]
         return await self._list_all("sessions", queries, key="id")
 
-    async def find_sessions(self, keys: Sequence[SessionKey]) -> pl.DataFrame:
+    async def find_sessions(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Give the sessions with these subjects, dates and numbers.
 
         All sessions of up to 40 subjects within the span of dates are asked for in one request, and the others left out here.
         """
-        subjects = sorted({key.subject for key in keys})
+        subjects = wanted["subject"].unique().sort().to_list()
         if not subjects:
-            return self._sessions([])
-        span = f"{min(key.date for key in keys)},{max(key.date for key in keys)}"
+            return matching_keys(self._sessions([]), wanted)
+        days = wanted["date"].sort()
+        span = f"{days[0]},{days[-1]}"
         queries = [
             {"django": f"subject__nickname__in,{batch}", "date_range": span}
             for batch in id_batches(subjects, 40)
         ]
-        if len(keys) == 1:
-            queries = [{"subject": subjects[0], "date_range": span, "number": str(keys[0].number)}]
-        return matching_keys(self._sessions(await self._list_all("sessions", queries, key="id")), keys)
+        if len(wanted) == 1:
+            queries = [{"subject": subjects[0], "date_range": span, "number": str(wanted["number"][0])}]
+        return matching_keys(self._sessions(await self._list_all("sessions", queries, key="id")), wanted)
 
     async def details(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the detail body of each session, in the order of the ids.
@@ -164,7 +164,9 @@ class RemoteSource:
         self._learn_insertions(rows)
         return rows
 
-    async def find_datasets(self, wanted: pl.DataFrame) -> pl.DataFrame:
+    async def find_datasets(
+        self, wanted: pl.DataFrame, columns: Collection[str] | None = None
+    ) -> pl.DataFrame:
         """Give the datasets with these sessions and paths, and which of them each is; each has data_url.
 
         As in `datasets`, these have an existing file on a shared repository. All datasets of up to 60 sessions are asked for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -30,14 +31,20 @@ from .schema import QC_LEVELS
 __all__ = ["datasets_like", "list_collections", "list_datasets", "list_revisions"]
 
 
-def datasets_like(catalogue: Catalogue, wanted: pl.DataFrame) -> pl.DataFrame:
-    """Give the datasets of the sessions that ``wanted`` names (eid), at least those that have a path that it names (rel_path)."""
+def datasets_like(
+    catalogue: Catalogue, wanted: pl.DataFrame, columns: Collection[str] | None = None
+) -> pl.DataFrame:
+    """Give the datasets of the sessions that ``wanted`` names (eid), at least those that have a path that it names (rel_path).
+
+    ``columns`` limits the columns to these, as far as the tables have them, and to the ids and paths.
+    """
     table = catalogue.dataset_table
     rows = rows_of_spans(table, positions(table.eids, wanted["eid"].unique()).drop_nulls().to_numpy())
     if len(rows) > 2 * len(wanted):  # else to look for the paths takes longer than it saves
         usable = table.paths.is_in(wanted["rel_path"].unique().implode()).to_numpy()
         rows = rows[usable[table.path[rows]]]
-    return table.frame(rows)
+    names = [name for name in table.schema if columns is None or name in {"did", "eid", "rel_path", *columns}]
+    return table.frame(rows, names)
 
 
 @overload
