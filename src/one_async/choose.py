@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
 from .alf.match import resolve
 from .alf.path import rel_path_parts
@@ -26,6 +28,7 @@ from .types import RevisionPolicy
 if TYPE_CHECKING:
     import polars as pl
 
+T = TypeVar("T")
 #: ONE-api's environment variable: a revision that all loads take as if it were given.
 REVISION_VARIABLE = "ONE_REVISION_LAST_BEFORE"
 
@@ -56,6 +59,30 @@ class How:
         )
 
 
+#: Gives the datasets of a session, a frame, that a request means.
+Choice: TypeAlias = "Callable[[pl.DataFrame], T]"
+
+
+def checked(choice: Choice[T]) -> Choice[T]:
+    """Give a choice back after it was tried on a session without datasets, where wrong filters raise InputError.
+
+    So they do before any request is sent.
+    """
+    with suppress(ALFObjectNotFound):
+        choice(no_datasets())
+    return choice
+
+
+@cache
+def no_datasets() -> pl.DataFrame:
+    """Give the datasets of a session that has none."""
+    import polars as pl
+
+    from .tables.schema import DATASETS
+
+    return pl.DataFrame(schema=dict(DATASETS))
+
+
 def one_dataset(
     datasets: pl.DataFrame, dataset: str | Mapping[str, Any], collection: Any, revision: str | None, how: How
 ) -> pl.DataFrame:
@@ -68,7 +95,7 @@ def one_dataset(
     is_path = "/" in dataset if isinstance(dataset, str) else "collection" in dataset
     if is_path:
         _check_no_folders("collection, revision", collection, revision)
-    if is_path and isinstance(dataset, str) and "*" in dataset:
+    if is_path and isinstance(dataset, str) and "*" in dataset and len(datasets):
         warnings.warn(
             "a dataset that is given as a path should have no wildcards in it", ALFWarning, stacklevel=2
         )
@@ -114,9 +141,9 @@ def whole_collection(
 ) -> pl.DataFrame:
     """Choose the datasets of a collection, or of its objects that match: at least one row."""
     inside = replace(how, policy="exact").resolve(datasets, collection=collection)
+    found = how.resolve(inside, filename={"object": obj, **parts}, revision=_revision(revision))
     if inside.is_empty():
         raise ALFObjectNotFound(f"the session has no collection {collection!r}", collection=collection)
-    found = how.resolve(inside, filename={"object": obj, **parts}, revision=_revision(revision))
     if found.is_empty():
         raise ALFObjectNotFound(f"the collection {collection!r} has no object {obj!r}" + _within(None, parts))
     return found

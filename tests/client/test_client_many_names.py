@@ -292,3 +292,46 @@ def test_addresses_have_the_id_before_the_suffix(
     if name is None:
         row = {"subject": "s", "date": "2020-01-01", "number": 1, "rel_path": None}
     assert one.ask("record2url", row) == f"https://data.example.org/{expected.format(did)}"
+
+
+WRONG_FILTERS: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
+    ("load_dataset", ({"nonsense": "a"},), {}, "nonsense"),
+    ("load_dataset", (3,), {}, "dataset"),
+    ("load_dataset", ("a.b.npy",), {"collection": 3}, "collection"),
+    ("load_dataset", ("a.b.npy",), {"revision": ["x"]}, "revision"),
+    ("load_dataset", ("a.b.npy",), {"qc": "nonsense"}, "qc"),
+    ("load_dataset", ("alf/a.b.npy",), {"collection": "alf"}, "collection"),
+    ("load_object", ("trials",), {"nonsense": "a"}, "nonsense"),
+    ("load_object", (3,), {}, "object"),
+    ("load_object", ("trials",), {"attribute": [3]}, "attribute"),
+    ("load_collection", (3,), {}, "collection"),
+    ("load_collection", ("alf",), {"object": 3}, "object"),
+    ("load_datasets", (["a.b.npy", 3],), {}, "datasets"),
+    ("load_datasets", (["a.b.npy"],), {"collections": ["a", "b"]}, "collections"),
+    ("load_many", ("trials",), {"nonsense": "a"}, "nonsense"),
+    ("load_many", ("trials",), {"revision_policy": "newest"}, "revision_policy"),
+    ("download", (3,), {}, "filename"),
+    ("download", ({"nonsense": "a"},), {"dry_run": True}, "nonsense"),
+    ("download", (), {"collection": 3}, "collection"),
+]
+
+
+@pytest.mark.parametrize(("method", "given", "options", "named"), WRONG_FILTERS, ids=str)
+def test_wrong_filters_are_refused_before_any_request(
+    data_one: Face, seeded: World, seeded_server: Emulator, method: str, given: Any, options: Any, named: str
+) -> None:
+    ref = data_one.ask("eid2ref", seeded.eids()[0], as_dict=False)  # to find this session takes a request
+    data_one.ask("alyx.clear_rest_cache")
+    seeded_server.requests.reset()
+    for eids in ([ref], ref):
+        with pytest.raises(InputError, match=named):
+            data_one.ask(method, eids, *given, **options)
+    assert len(seeded_server.requests) == 0
+    for call in (
+        lambda: data_one.ask("list_aggregates", "subjects", dataset={"nonsense": "a"}),
+        lambda: data_one.ask("load_aggregate", "subjects", "a", 3),
+        lambda: data_one.ask("load_spike_sorting", [UUID(int=1)], qc="nonsense"),
+    ):
+        with pytest.raises(InputError):
+            call()
+    assert len(seeded_server.requests) == 0

@@ -383,6 +383,20 @@ async def test_progress_adds_up(files: Files, wire: Wire, tmp_path: Path) -> Non
         assert told.stopped == 1
 
 
+async def test_an_error_of_the_progress_bar_is_not_wrapped(files: Files, wire: Wire, tmp_path: Path) -> None:
+    class Broken:
+        def start(self, files: int, nbytes: int) -> None: ...
+
+        def advance(self, files: int, nbytes: int) -> None:
+            raise KeyError("mine")
+
+        def stop(self) -> None: ...
+
+    with pytest.raises(KeyError, match="mine"):
+        await fetch([item(files)], root=tmp_path, wire=wire, policy=QUICK, progress=Broken())
+    assert not [name for name in leftovers(tmp_path) if name.endswith(".claim")]
+
+
 async def test_the_disk_says_no(files: Files, wire: Wire, tmp_path: Path) -> None:
     (tmp_path / "lab").write_text("a file where a folder should be")
     with pytest.raises(TransferError, match="cannot be written") as caught:

@@ -13,8 +13,7 @@ import anyio
 import anyio.to_thread
 
 from ..alyx.caching import without_password
-from ..errors import InputError
-from ..sources.base import first_error
+from ..errors import InputError, first_error
 
 if TYPE_CHECKING:
     from ..harvest.report import HarvestReport

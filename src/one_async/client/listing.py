@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import anyio.to_thread
 
 from ..alf.match import Filename, Pattern, collections_of, resolve, revisions_of
 from ..alf.spec import QC
+from ..choose import no_datasets
 from ..errors import ALFObjectNotFound, InputError
 from .core import one_answer
 from .search import Searching
@@ -288,7 +288,7 @@ class Listing(Searching):
         mode = self._check_mode(query_type)
         if eid is None or (isinstance(eid, str) and not eid):
             return await self._of_all(mode, of_all)
-        empty = _no_datasets()
+        empty = no_datasets()
         if mode != "local":
             finish(empty)  # refuses bad filters before any request
         eids, rebuild = await self._known_eids(eid, mode)
@@ -313,15 +313,6 @@ class Listing(Searching):
                 "a session, or sessions; for the datasets of the whole database use query_type='auto'",
             )
         return await anyio.to_thread.run_sync(of_all, await self._catalogue(mode))
-
-
-@cache
-def _no_datasets() -> pl.DataFrame:
-    import polars as pl
-
-    from ..tables.schema import DATASETS
-
-    return pl.DataFrame(schema=dict(DATASETS))
 
 
 def _grouped(datasets: pl.DataFrame, names: pl.Series, details: bool) -> list[str] | dict[str, pl.DataFrame]:

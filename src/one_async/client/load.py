@@ -13,8 +13,8 @@ import anyio.to_thread
 from .. import choose, ids
 from ..alf.spec import QC
 from ..choose import How
-from ..errors import ALFObjectNotFound, InputError, OneError
-from ..sources.base import SessionDatasets, first_error
+from ..errors import ALFObjectNotFound, InputError, OneError, first_error
+from ..sources.base import SessionDatasets
 from .core import one_answer
 from .files import Files, warn_missing
 from .outcomes import OnError, check_on_error, error_rows, outcome_frame
@@ -68,8 +68,10 @@ class Loading(Files):
         """
         how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
+        choice = choose.checked(lambda rows: choose.one_dataset(rows, dataset, collection, revision, how))
+
         async def load(session: SessionDatasets, mode: Mode) -> Any:
-            rows = choose.one_dataset(session.datasets, dataset, collection, revision, how)
+            rows = choice(session.datasets)
             (file,) = await self._files(session, rows, mode, check_hash)
             if file is None:
                 raise ALFObjectNotFound(f"{rows['rel_path'][0]} is not on disk", dataset=dataset)
@@ -102,9 +104,10 @@ class Loading(Files):
         Raises ALFObjectNotFound, ALFMultipleObjectsFound or ALFMultipleCollectionsFound.
         """
         how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        choice = choose.checked(lambda rows: choose.one_object(rows, obj, collection, revision, how, **parts))
 
         async def load(session: SessionDatasets, mode: Mode) -> Any:
-            rows = choose.one_object(session.datasets, obj, collection, revision, how, **parts)
+            rows = choice(session.datasets)
             files = [file for file in await self._files(session, rows, mode, check_hash) if file]
             if not files:
                 raise ALFObjectNotFound(f"no file of the object {obj!r} is on disk", object=obj)
@@ -134,8 +137,12 @@ class Loading(Files):
         """
         how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
+        choice = choose.checked(
+            lambda rows: choose.whole_collection(rows, collection, object, revision, how, **parts)
+        )
+
         async def load(session: SessionDatasets, mode: Mode) -> Any:
-            rows = choose.whole_collection(session.datasets, collection, object, revision, how, **parts)
+            rows = choice(session.datasets)
             files = [file for file in await self._files(session, rows, mode, check_hash) if file]
             if not files:
                 raise ALFObjectNotFound(
@@ -175,10 +182,14 @@ class Loading(Files):
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
         how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
+        choice = choose.checked(
+            lambda rows: choose.many_datasets(rows, datasets, collections, revisions, how)
+        )
+
         async def load(session: SessionDatasets, mode: Mode) -> tuple[list[Any], list[Any]]:
             import polars as pl
 
-            found = choose.many_datasets(session.datasets, datasets, collections, revisions, how)
+            found = choice(session.datasets)
             present = [bool(row.height) for row in found]
             if not all(present):
                 warn_missing(
@@ -240,6 +251,7 @@ class Loading(Files):
         check_on_error(on_error)
         if not isinstance(at_once, int) or at_once < 1:
             raise InputError.of("at_once", at_once, "a whole number of at least 1")
+        await self.load_object([], obj, query_type=query_type, **options)  # refuses wrong filters at once
         known, _ = await self._known_eids(ids.as_many(eids), query_type)
 
         async def load(eid: str) -> Any:
@@ -306,6 +318,8 @@ class Loading(Files):
         """Do something with each session that is named, several at once, and give the results in the shape of the names."""
         mode = self._check_mode(query_type)
         eids, rebuild = await self._known_eids(eid, query_type)
+        if not eids:
+            return rebuild([])
         source = await self._source(mode)
 
         async def one(index: int) -> Any:

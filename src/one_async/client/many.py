@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from .. import ids
 from ..alf.spec import QC
-from ..choose import How
+from ..choose import How, checked
 from ..errors import ALFError, ALFObjectNotFound, InputError
 from ..files.join import joined, owned
 from ..ids import session_folder
@@ -100,6 +100,8 @@ class Many(Records):
         check_on_error(on_error)
         if options.get("download_only"):
             raise InputError.of("download_only", True, "False; download() fetches without reading")
+        # Of no session at all: this refuses wrong filters before any request.
+        await self.load_object([], obj, collection, revision, query_type, **options)
         known, _ = await self._known_eids(ids.as_many(eids), query_type)
         if executor is not None:
             given = (obj, collection, revision, query_type)
@@ -269,13 +271,14 @@ class Many(Records):
         how: How,
         query_type: Mode | None,
     ) -> list[dict[str, Any]]:
+        choice = checked(lambda rows: how.resolve(rows, **filters))
         known, _ = await self._known_eids(ids.as_many(eids), query_type)
         source = await self._source(query_type)
         unique = list(dict.fromkeys(known))
         found = await source.datasets(unique)
         if missing := [eid for eid in unique if eid not in found]:
             raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
-        chosen = (found[eid]._replace(datasets=how.resolve(found[eid].datasets, **filters)) for eid in unique)
+        chosen = (found[eid]._replace(datasets=choice(found[eid].datasets)) for eid in unique)
         return await anyio.to_thread.run_sync(_located, chosen)
 
 

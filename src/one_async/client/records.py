@@ -13,7 +13,7 @@ import anyio.to_thread
 from .. import ids
 from ..alf.match import compile_pattern, is_match, plain_pattern, resolve
 from ..alf.path import ALFPath
-from ..choose import How, one_dataset
+from ..choose import How, checked, one_dataset
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
 from ..ids import session_folder
 from ..sources.base import SessionKey, session_folders
@@ -333,6 +333,11 @@ class Records(Loading):
         if not isinstance(relation, str):
             raise InputError.of("relation", relation, RELATIONS)
         pattern = None if identifier is None else compile_pattern(identifier, "identifier")
+        choice = checked(
+            lambda rows: resolve(
+                rows, dataset, revision=revision or None, policy="last_before", assert_unique=assert_unique
+            )
+        )
         rows = await self.alyx.rest("datasets", "list", django="session__isnull,True")
         found = rows_frame(aggregate_rows(rows), "relation", "identifier")
         known = {*RELATIONS, *found["relation"]}
@@ -342,8 +347,7 @@ class Records(Loading):
         if identifier is not None and pattern is not None:
             plain = plain_pattern(identifier)
             found = found.filter(is_match(found["identifier"], pattern, plain, how="search"))
-        revision = revision or None
-        return resolve(found, dataset, revision=revision, policy="last_before", assert_unique=assert_unique)
+        return choice(found)
 
     async def load_aggregate(
         self,
@@ -357,11 +361,9 @@ class Records(Loading):
 
         Raises ALFObjectNotFound if there is none, ALFMultipleObjectsFound or its like if there are several.
         """
-        found = await self.list_aggregates(relation, identifier)
-        revision = revision or None
-        rows = one_dataset(
-            found, dataset if dataset is not None else "*", None, revision, How(True, "last_before")
-        )
+        name, how = "*" if dataset is None else dataset, How(True, "last_before")
+        choice = checked(lambda rows: one_dataset(rows, name, None, revision or None, how))
+        rows = choice(await self.list_aggregates(relation, identifier))
         if rows.height != 1:
             raise ALFMultipleObjectsFound(
                 f"{relation}/{identifier} has {rows.height} datasets that match {dataset!r}"

@@ -70,9 +70,10 @@ class SpikeLoading(Many):
         """
         check_on_error(on_error)
         known = [str(ids.as_uuid(value, "pids")) for value in ids.as_many(pids)]
+        options: dict[str, Any] = {"revision": revision, "qc": qc, "ignore_qc_not_set": ignore_qc_not_set}
+        await self.load_object([], "spikes", query_type=query_type, **options)  # refuses wrong ones at once
         places = await self.pid2eid(known, query_type)
         acronyms = await self._acronyms(query_type)
-        options: dict[str, Any] = {"revision": revision, "qc": qc, "ignore_qc_not_set": ignore_qc_not_set}
 
         async def load(index: int) -> tuple[pl.DataFrame, pl.DataFrame]:
             eid, name = places[index]

@@ -133,14 +133,6 @@ def matching_datasets(datasets: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFr
     return found.unique("key", keep="first", maintain_order=True)
 
 
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Give the first error of a group that is not itself a group, so that callers see plain errors."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
 def paths_below(root: ALFPath, sessions: pl.DataFrame) -> dict[str, ALFPath]:
     """Give the path of each session below a folder, by the session's id; one without subject or date has none."""
     if sessions["subject"].has_nulls() or sessions["date"].has_nulls():

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import anyio
 
-from ..errors import AnswerError, NotFound
+from ..errors import AnswerError, NotFound, first_error
 from ..records import (
     InsertionRecord,
     SessionDetail,
@@ -24,7 +24,6 @@ from .base import (
     SESSION_ORDER,
     ProbeLists,
     SessionDatasets,
-    first_error,
     matching_datasets,
     matching_keys,
     order_insertions,

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import anyio
 import anyio.to_thread
 
-from one_async.errors import InputError, OneError
+from one_async.errors import InputError, OneError, first_error
 from one_async.files.claim import Claim, Claimant
 from one_async.types import Wire
 
@@ -159,6 +159,8 @@ class _Job:
                     for _ in range(min(limit, len(queue))):
                         workers.start_soon(self._work, queue, workers.cancel_scope)
                 tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
         finally:
             if self.progress:
                 self.progress.stop()
