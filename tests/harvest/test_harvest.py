@@ -257,6 +257,17 @@ async def test_progress_tells_rows_and_total(emulator: Emulator) -> None:
     assert [rows for _, rows, _ in said] == sorted(rows for _, rows, _ in said)
 
 
+@pytest.mark.parametrize("at", [0, 3100])
+async def test_an_error_of_the_progress_function_is_not_wrapped(emulator: Emulator, at: int) -> None:
+    def broken(endpoint: str, rows: int, total: int | None) -> None:
+        if rows >= at:
+            raise KeyError("mine")
+
+    async with client(emulator) as alyx:
+        with pytest.raises(KeyError, match="mine"):
+            await harvest(alyx, ["labs", "sessions"], progress=broken)
+
+
 async def test_a_cancelled_harvest_can_go_on(emulator: Emulator, tmp_path: Path) -> None:
     async with client(emulator) as alyx:
         with anyio.CancelScope() as scope:

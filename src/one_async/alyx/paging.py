@@ -13,12 +13,13 @@ from __future__ import annotations
 import itertools
 import json
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
-from one_async.errors import AnswerError, IncompleteListWarning, OneError
+from one_async.errors import AnswerError, IncompleteListWarning, first_error
 from one_async.types import JSON
 
 #: The most that Alyx gives. Fewer pages lose fewer rows, and cost fewer requests of the throttle.
@@ -172,22 +173,16 @@ async def in_order(ask: AskPage, limit: int, start: int, stop: int | None) -> As
             yield more
 
 
-async def together(function: Callable[..., Awaitable[None]], calls: Iterable[tuple[object, ...]]) -> None:
+async def together(
+    function: Callable[..., Coroutine[Any, Any, None]], calls: Iterable[tuple[object, ...]]
+) -> None:
     """Make calls at the same time; the first error ends all of them and is raised as it is, in no group."""
-    failed: list[OneError] = []
-
-    async def one(call: tuple[object, ...]) -> None:
-        try:
-            await function(*call)
-        except OneError as error:
-            failed.append(error)
-            tasks.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as tasks:
-        for call in calls:
-            tasks.start_soon(one, call)
-    if failed:
-        raise failed[0]
+    try:
+        async with anyio.create_task_group() as tasks:
+            for call in calls:
+                tasks.start_soon(function, *call)
+    except BaseExceptionGroup as group:
+        raise first_error(group) from None
 
 
 def warn_incomplete(what: str, gathered: Gathered) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import anyio
 import anyio.to_thread
 
-from one_async.errors import LoginError, OneError, ServerError
+from one_async.errors import LoginError, ServerError, first_error
 
 from .fetch import FEWEST, Costs, Page, Server, too_long
 from .held import numbers
@@ -180,25 +180,22 @@ async def work_off(
     queue: deque[Job], answer: Callable[[Job], Awaitable[list[Job]]], at_once: int, failures: Sequence[str]
 ) -> None:
     """Answer questions, so many at once, and those that the answers lead to; no more of them after a failure."""
-    busy, errors = 0, list[OneError]()
+    busy = 0
 
     async def one(job: Job) -> None:
         nonlocal busy
-        try:
-            queue.extend(await answer(job))
-        except OneError as error:  # the group would wrap it
-            errors.append(error)
-            tasks.cancel_scope.cancel()
+        queue.extend(await answer(job))
         busy -= 1
         go_on()
 
     def go_on() -> None:
         nonlocal busy
-        while queue and busy < at_once and not (failures or errors):
+        while queue and busy < at_once and not failures:
             busy += 1
             tasks.start_soon(one, queue.popleft())
 
-    async with anyio.create_task_group() as tasks:
-        go_on()
-    if errors:
-        raise errors[0]
+    try:
+        async with anyio.create_task_group() as tasks:
+            go_on()
+    except BaseExceptionGroup as group:
+        raise first_error(group) from None
