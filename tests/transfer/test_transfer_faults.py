@@ -358,6 +358,26 @@ async def test_order_duplicates_and_collected_errors(files: Files, wire: Wire, t
         await fetch(ones, root=tmp_path / "b", wire=wire, limit=5)
 
 
+@pytest.mark.parametrize("gone", range(4, 8))
+async def test_what_was_begun_when_another_failed_is_given_up(
+    files: Files, wire: Wire, tmp_path: Path, gone: int
+) -> None:
+    ones = [item(files, path=f"a/{n}.npy") for n in range(12)]
+    del files.content[f"a/{gone}.npy"]
+    rests = [tmp_path / "a" / f".{n}.npy.{one.key}.part" for n, one in enumerate(ones)]
+    rests[0].parent.mkdir()
+    for rest in rests:
+        rest.write_bytes(DATA[:1000])
+    with pytest.raises(NotFound):
+        await fetch(ones, root=tmp_path, wire=wire, policy=QUICK, limit=5)
+    fetched = [name for name in leftovers(tmp_path) if name.endswith(".npy")]
+    assert len(fetched) < 12
+    # what was not fetched rests as it was, under the name by which the next to come finds it
+    assert sorted(leftovers(tmp_path)) == sorted(
+        [*fetched, *(rest.name for n, rest in enumerate(rests) if f"{n}.npy" not in fetched)]
+    )
+
+
 async def test_progress_adds_up(files: Files, wire: Wire, tmp_path: Path) -> None:
     class Sum:
         started: tuple[int, int] = (0, 0)

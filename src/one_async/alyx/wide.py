@@ -1,8 +1,8 @@
-"""The transport below everything: httpcore's pools of one connection, which read what it has instead of 64 KiB of it.
+"""The transport below everything: httpcore's connections, which read what there is instead of 64 KiB of it.
 
-httpx makes its pools itself and lets nobody say how they read; for small pieces the way through all layers costs
-more than the bytes do. One pool for all connections looks at each of them, for each of them, at every request, and
-httpcore 1.0.9 gives one idle connection to several requests that start together.
+httpx makes its connections itself and lets nobody say how they read; for small pieces the way through all layers costs
+more than the bytes do. httpcore's pool looks at each of its connections, for each of them, at every request, and its
+version 1.0.9 gives one idle connection to several requests that start together; here the one used last is used first.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
+import anyio
 import httpcore
 
 from one_async.alyx.http import KEEPALIVE, Transport, httpx, proxy_for
@@ -31,23 +32,31 @@ class Wide(Transport):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
-        self._pools: set[httpcore.AsyncConnectionPool] = set()
-        self._idle: dict[Server, deque[tuple[httpcore.AsyncConnectionPool, float]]] = {}
+        self._open: set[httpcore.AsyncHTTPConnection] = set()
+        self._idle: dict[Server, deque[tuple[httpcore.AsyncHTTPConnection, float]]] = {}
         self._proxies: dict[tuple[str, str], str | None] = {}
         self._proxied: dict[str, Transport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
+        if url.scheme not in ("http", "https"):
+            raise httpx.UnsupportedProtocol(f"{url} begins neither with http:// nor with https://")
         proxy = self._proxy_for(url.scheme, url.host)
         if proxy:
             return await self._through(proxy).handle_async_request(request)
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         idle = self._idle.setdefault((url.scheme, url.host, url.port), deque())
-        await self._forget(idle)
-        pool = idle.pop()[0] if idle else self._make()
+        connection = await self._take(idle, target.origin)
+
+        async def release() -> None:
+            if connection.is_idle():
+                idle.append((connection, time.monotonic()))
+            else:
+                await self._close(connection)
+
         try:
             with _as_httpx():
-                answer = await pool.handle_async_request(
+                answer = await connection.handle_async_request(
                     httpcore.Request(
                         request.method,
                         target,
@@ -57,31 +66,36 @@ class Wide(Transport):
                     )
                 )
         except BaseException:
-            idle.append((pool, time.monotonic()))  # which has closed its connection
+            await release()
             raise
         return httpx.Response(
             answer.status,
             headers=answer.headers,
-            stream=_Body(answer, lambda: idle.append((pool, time.monotonic()))),
+            stream=_Body(answer, release),
             extensions=answer.extensions,
         )
 
-    async def _forget(self, idle: deque[tuple[httpcore.AsyncConnectionPool, float]]) -> None:
-        """Close the connections that were not used for long: the server may have closed its end."""
+    async def _take(
+        self, idle: deque[tuple[httpcore.AsyncHTTPConnection, float]], origin: httpcore.Origin
+    ) -> httpcore.AsyncHTTPConnection:
+        """Give a connection that nobody uses; those that were not used for long are closed, as servers close theirs."""
         while idle and time.monotonic() - idle[0][1] > KEEPALIVE:
-            pool, _ = idle.popleft()
-            self._pools.discard(pool)
-            await pool.aclose()
-
-    def _make(self) -> httpcore.AsyncConnectionPool:
-        pool = httpcore.AsyncConnectionPool(
-            ssl_context=self._context,
-            max_connections=1,
-            keepalive_expiry=KEEPALIVE,
-            network_backend=_Backend(),
+            await self._close(idle.popleft()[0])
+        while idle:
+            connection, _ = idle.pop()
+            if not connection.has_expired():
+                return connection
+            await self._close(connection)
+        connection = httpcore.AsyncHTTPConnection(
+            origin, self._context, keepalive_expiry=KEEPALIVE, network_backend=_Backend()
         )
-        self._pools.add(pool)
-        return pool
+        self._open.add(connection)
+        return connection
+
+    async def _close(self, connection: httpcore.AsyncHTTPConnection) -> None:
+        self._open.discard(connection)
+        with anyio.CancelScope(shield=True):
+            await connection.aclose()
 
     def _proxy_for(self, scheme: str, host: str) -> str | None:
         if (scheme, host) not in self._proxies:
@@ -96,17 +110,17 @@ class Wide(Transport):
         return self._proxied[proxy]
 
     async def aclose(self) -> None:
-        pools, self._pools, self._idle = self._pools, set(), {}
-        for pool in pools:
-            await pool.aclose()
+        self._idle = {}
+        for connection in list(self._open):
+            await self._close(connection)
         for transport in self._proxied.values():
             await transport.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, answer: httpcore.Response, end: Callable[[], None]) -> None:
-        self._answer, self._end = answer, end
-        self._ended = False
+    def __init__(self, answer: httpcore.Response, release: Callable[[], Awaitable[None]]) -> None:
+        self._answer, self._release = answer, release
+        self._released = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _as_httpx():
@@ -118,9 +132,9 @@ class _Body(httpx.AsyncByteStream):
             with _as_httpx():
                 await self._answer.aclose()
         finally:
-            if not self._ended:
-                self._ended = True
-                self._end()
+            if not self._released:
+                self._released = True
+                await self._release()
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
@@ -174,7 +188,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
-        # The pool asks this of every idle connection at each request; anyio would look all other facts up as well.
+        # This is asked of every connection that is used again; anyio would look all other facts up as well.
         if info == "is_readable" and self._socket is not None and hasattr(select, "poll"):
             return _is_readable(self._socket)
         return self._inner.get_extra_info(info)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -183,37 +183,32 @@ class _Job:
     async def _work(self, queue: deque[Item], scope: anyio.CancelScope) -> None:
         """Take items until there are none; what another process is fetching goes to the end of the queue."""
         missed, pause = 0, 0.02
-        while queue and not self.error:
-            item = queue.popleft()
-            try:
-                outcome = await self._one(item)
-            except OneError as error:
-                outcome = _outcome(item, "failed", error=error)
-                if self.stop_at_error:
-                    self.error = self.error or error
-                    scope.cancel()
-            if outcome:
-                self.outcomes[item] = outcome
-                self._tell(1, 0)
-                missed, pause = 0, 0.02
-                continue
-            queue.append(item)
-            missed += 1
-            if missed >= len(queue):
-                await anyio.sleep(pause * random.uniform(0.5, 1.5))
-                pause = min(pause * 1.5, 1.0)
+        next_one = _Next(self, queue)
+        try:
+            while not self.error and (item := await next_one.take()):
+                try:
+                    outcome = await self._one(item, next_one)
+                except OneError as error:
+                    outcome = _outcome(item, "failed", error=error)
+                    if self.stop_at_error:
+                        self.error = self.error or error
+                        scope.cancel()
+                if outcome:
+                    self.outcomes[item] = outcome
+                    self._tell(1, 0)
+                    missed, pause = 0, 0.02
+                    continue
+                queue.append(item)
+                missed += 1
+                if missed >= len(queue):
+                    await anyio.sleep(pause * random.uniform(0.5, 1.5))
+                    pause = min(pause * 1.5, 1.0)
+        finally:
+            await next_one.leave()
 
-    async def _one(self, item: Item) -> Outcome | None:
-        """Bring one file; None if another worker has it in hand."""
-        if item.error:
-            raise item.error
-        state = await anyio.to_thread.run_sync(
-            partial(begin, claimant=self.claimant, folders=self.folders, lease=self.policy.lease),
-            item,
-            self.root,
-            self.check_hash,
-            limiter=self.sources.limiter,
-        )
+    async def _one(self, item: Item, next_one: _Next) -> Outcome | None:
+        """Bring one file, whose beginning was made; None if another worker has it in hand."""
+        state = next_one.begun()
         if isinstance(state, Busy):
             return None
         if isinstance(state, Present):
@@ -222,11 +217,19 @@ class _Job:
         async with self._holding(state):
             self._tell(0, state.size)
             try:
-                done = await fetch_one(state, self.sources, lambda count: self._tell(0, count))
+                done = await fetch_one(
+                    state, self.sources, lambda count: self._tell(0, count), next_one.begin
+                )
             except Lost:
                 self._tell(0, -state.size)
                 return None
         return _outcome(item, "fetched", state.target, done.size, done.url)
+
+    def begin(self, item: Item) -> Present | Busy | Part:
+        """See what is there of an item, and claim what is not; blocking."""
+        if item.error:
+            raise item.error
+        return begin(item, self.root, self.check_hash, self.policy.lease, self.folders, self.claimant)
 
     @asynccontextmanager
     async def _holding(self, part: Part) -> AsyncIterator[None]:
@@ -244,6 +247,47 @@ class _Job:
     def _tell(self, files: int, nbytes: int) -> None:
         if self.progress:
             self.progress.advance(files, nbytes)
+
+
+class _Next:
+    """What a worker does next, begun in the thread that ended the item before: each way to a thread and back takes long."""
+
+    def __init__(self, job: _Job, queue: deque[Item]) -> None:
+        self._job, self._queue = job, queue
+        self._item: Item | None = None
+        self._state: Present | Busy | Part | Exception | None = None
+
+    def begin(self) -> None:
+        """Take an item, if there is one, and begin with it; blocking."""
+        if self._job.error or not self._queue:
+            return
+        with contextlib.suppress(IndexError):  # another worker was faster
+            self._item = self._queue.popleft()
+        if self._item:
+            try:
+                self._state = self._job.begin(self._item)
+            except Exception as error:
+                self._state = error
+
+    async def take(self) -> Item | None:
+        """Give the item that was begun with, or begin with one; None if there are no more."""
+        if self._item is None and self._queue:
+            await anyio.to_thread.run_sync(self.begin, limiter=self._job.sources.limiter)
+        return self._item
+
+    def begun(self) -> Present | Busy | Part:
+        """Give what the beginning found, or raise what it raised."""
+        state, self._item, self._state = self._state, None, None
+        if isinstance(state, Exception):
+            raise state
+        assert state is not None
+        return state
+
+    async def leave(self) -> None:
+        """Give up what was begun and will not be fetched."""
+        if isinstance(self._state, Part):
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._state.keep)
 
 
 def _limiter() -> anyio.CapacityLimiter:

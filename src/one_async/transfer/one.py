@@ -70,15 +70,18 @@ class Sources:
         return over_s3(source.s3, stall=self.policy.stall)
 
 
-async def fetch_one(part: Part, sources: Sources, advance: Callable[[int], None]) -> Done:
+async def fetch_one(
+    part: Part, sources: Sources, advance: Callable[[int], None], then: Callable[[], None]
+) -> Done:
     """Fetch the rest of a part from the first source that has it right, and give it its final name.
 
+    The thread that did so goes on with ``then``, which must not raise.
     Raises the error that tells most when none has: a HashMismatch before others, a refusal before an absence.
     """
     errors: list[OneError] = []
     for source in part.item.sources:
         try:
-            return await _from(source, part, sources, advance)
+            return await _from(source, part, sources, advance, then)
         except InputError as error:  # an address that cannot be, which is no argument of the caller's
             errors.append(TransferError(str(error), url=source.url, path=str(part.target)))
         except (ServerError, ConfigurationError) as error:
@@ -100,7 +103,9 @@ def _worth(error: OneError) -> int:
     return 2 if isinstance(error, (ConfigurationError, LookupError)) else 1
 
 
-async def _from(source: Source, part: Part, sources: Sources, advance: Callable[[int], None]) -> Done:
+async def _from(
+    source: Source, part: Part, sources: Sources, advance: Callable[[int], None], then: Callable[[], None]
+) -> Done:
     """Try one source until it gives the file or has failed for good."""
     policy, server = sources.policy, urlsplit(source.url).netloc
     open_at = await anyio.to_thread.run_sync(sources.opener, source) if source.s3 else sources.opener(source)
@@ -114,7 +119,7 @@ async def _from(source: Source, part: Part, sources: Sources, advance: Callable[
                 await start_over(part, advance)
             if not part.is_complete():
                 await receive(open_at, part, stall=policy.stall, advance=advance)
-            size = await anyio.to_thread.run_sync(_finish, part, source.url, limiter=sources.limiter)
+            size = await anyio.to_thread.run_sync(_finish, part, source.url, then, limiter=sources.limiter)
         except HashMismatch:
             await start_over(part, advance)
             if mismatches == 0:
@@ -137,8 +142,10 @@ async def _from(source: Source, part: Part, sources: Sources, advance: Callable[
             return Done(size, source.url)
 
 
-def _finish(part: Part, url: str) -> int:
-    return part.finish(part.take(), url)
+def _finish(part: Part, url: str, then: Callable[[], None]) -> int:
+    size = part.finish(part.take(), url)
+    then()
+    return size
 
 
 async def start_over(part: Part, advance: Callable[[int], None]) -> None:
