@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import hashlib
 import ipaddress
 import os
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,36 @@ async def test_a_large_file(files: Files, wire: Wire, tmp_path: Path) -> None:
     with (tmp_path / "a/large.bin").open("rb") as file:
         assert hashlib.file_digest(file, "md5").hexdigest() == one.hash
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["large.bin"]
+
+
+async def test_a_large_file_over_tls(
+    over_tls: Files, certificate: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    one = item(over_tls, "a/large.bin", LARGE)
+    async with AsyncAlyxClient("http://alyx.invalid") as alyx:
+        await fetch([one], root=tmp_path, wire=alyx.wire, policy=QUICK)
+    with (tmp_path / "a/large.bin").open("rb") as file:
+        assert hashlib.file_digest(file, "md5").hexdigest() == one.hash
+
+
+async def test_a_large_body_that_stalls_or_is_left(files: Files, wire: Wire, tmp_path: Path) -> None:
+    one = item(files, "a/large.bin", LARGE)
+    files.piece = 1 << 20
+    files.always["a/large.bin"] = "stall"
+    with pytest.raises(ServerUnreachable, match="no bytes came"):
+        await fetch([one], root=tmp_path, wire=wire, policy=Policy(retries=0, stall=0.5))
+    del files.always["a/large.bin"]
+    for least in (1, 3_000_000):
+        came = 0
+        async with wire.open(f"{files.base}/a/large.bin") as stream, aclosing(stream.chunks()) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                came += len(chunk)
+                if came >= least:
+                    break
+    small = item(files, "a/small.npy", b"small")
+    await fetch([small, one], root=tmp_path, wire=wire, policy=QUICK)
+    gc.collect()
 
 
 async def test_the_token_goes_to_its_own_server_alone(files: Files, tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ from one_async.alyx.http import KEEPALIVE, Transport, httpx, proxy_for
 
 #: What asyncio takes from a socket at a time.
 READ = 256 * 1024
+#: Of a body with so much to come, the rest is read from the connection itself, which then is not used again: for less,
+#: a new connection would cost more than this saves.
+LARGE = 64 * 1024 * 1024
 #: Scheme, host, and port if it is not the scheme's own.
 Server: TypeAlias = tuple[str, str, int | None]
 
@@ -71,7 +74,7 @@ class Wide(Transport):
         return httpx.Response(
             answer.status,
             headers=answer.headers,
-            stream=_Body(answer, release),
+            stream=_Body(request, answer, release),
             extensions=answer.extensions,
         )
 
@@ -118,14 +121,44 @@ class Wide(Transport):
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, answer: httpcore.Response, release: Callable[[], Awaitable[None]]) -> None:
+    """A body as it comes; the rest of a large one not through h11, which would copy all of it three times."""
+
+    def __init__(
+        self, request: httpx.Request, answer: httpcore.Response, release: Callable[[], Awaitable[None]]
+    ) -> None:
         self._answer, self._release = answer, release
+        self._patience: float | None = request.extensions.get("timeout", {}).get("read")
         self._released = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = self._length()
+        stream = self._answer.extensions["network_stream"]
         with _as_httpx():
-            async for chunk in self._answer.aiter_stream():
+            pieces = aiter(self._answer.aiter_stream())
+            async for chunk in pieces:  # the first of them is all that came with the head
                 yield chunk
+                left -= len(chunk)
+                if left >= LARGE and isinstance(stream, WideStream):
+                    break
+            else:
+                return
+            try:
+                while left:
+                    chunk = (await stream.read(READ, self._patience))[:left]
+                    if not chunk:
+                        raise httpcore.RemoteProtocolError(f"the body ended {left} bytes too early")
+                    yield chunk
+                    left -= len(chunk)
+            finally:
+                stream.end()  # for h11, which has not seen that the body ended: it gives the connection up
+                with contextlib.suppress(httpcore.RemoteProtocolError):
+                    await anext(pieces)
+
+    def _length(self) -> int:
+        """Give how many bytes a body has that says it; 0 for others, which h11 alone can read."""
+        fields = {name.lower(): value for name, value in self._answer.headers}
+        length = b"" if b"transfer-encoding" in fields else fields.get(b"content-length", b"")
+        return int(length) if length.isdigit() else 0
 
     async def aclose(self) -> None:
         try:
@@ -149,21 +182,28 @@ class _Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        return _Stream(await self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+        return WideStream(await self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)
 
 
-class _Stream(httpcore.AsyncNetworkStream):
+class WideStream(httpcore.AsyncNetworkStream):
     """A connection whose reads are wide, also of TLS, where each record has 16 KiB at most."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
+        self._ended = False
         self._tls: ssl.SSLObject | None = inner.get_extra_info("ssl_object")
         self._socket: socket.socket | None = inner.get_extra_info("socket")
 
+    def end(self) -> None:
+        """Let what reads from now on find the end."""
+        self._ended = True
+
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._ended:
+            return b""
         data = await self._inner.read(READ, timeout)
         return data if self._tls is None or not data else data + self._deciphered()
 
@@ -185,7 +225,7 @@ class _Stream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        return WideStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         # This is asked of every connection that is used again; anyio would look all other facts up as well.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import anyio
 import anyio.to_thread
 
 from one_async.alyx.http import Login, Transport, httpx, invalid, origin
 from one_async.alyx.retrying import Timeouts
-from one_async.alyx.wide import Wide
+from one_async.alyx.wide import Wide, WideStream
 from one_async.errors import AnswerError, InputError, ServerUnreachable
 
 
@@ -42,9 +42,10 @@ class HttpStream:
         Raises ServerUnreachable if the connection breaks, AnswerError for an encoding that is not understood.
         """
         decode = self._decoder()
-        why = ""
+        why, left = "", True
+        raw = self._response.aiter_raw()
         try:
-            async for chunk in self._response.aiter_raw():
+            async for chunk in raw:
                 if decode is None:
                     yield chunk
                 elif (
@@ -54,12 +55,25 @@ class HttpStream:
                         yield decode.decompress(chunk)
                     except zlib.error as error:
                         why = str(error)
+            left = False
         except httpx.TransportError as error:
             raise ServerUnreachable(f"{self.url}: the connection broke ({error})", url=self.url) from error
+        finally:
+            if left:
+                await self._leave(raw)
         if decode is not None and (why or not decode.eof):
             raise AnswerError(
                 f"{self.url}: the body is not as encoded as it says ({why or 'no end'})", url=self.url
             )
+
+    async def _leave(self, raw: AsyncIterator[bytes]) -> None:
+        """End a body whose rest nobody wants: with the connection's end all generators below come to theirs."""
+        stream = self._response.extensions.get("network_stream")
+        if isinstance(stream, WideStream):
+            stream.end()
+            with suppress(httpx.TransportError):
+                async for _ in raw:
+                    pass
 
     def _decoder(self) -> zlib._Decompress | None:
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
