@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -137,7 +137,7 @@ async def test_pages_become_smaller_until_the_server_makes_them(
 ) -> None:
     monkeypatch.setattr(fetch, "backoff", lambda attempt: 0.0)
     counts = {"sessions": 3000, "notes": 3000, "locations": 1200}
-    emulator = Emulator(worlds.world(**counts))
+    emulator = Emulator(worlds.world(**counts))  # not started: it answers within this process
     refused = []
 
     async def proxy(scope: Any, receive: Any, send: Any) -> None:
@@ -151,8 +151,11 @@ async def test_pages_become_smaller_until_the_server_makes_them(
             await send({"type": "http.response.body", "body": b"too slow"})
 
     transport = httpx.ASGITransport(proxy)
-    async with AsyncAlyxClient("http://alyx.test", token=emulator.token("demo"), transport=transport) as alyx:
-        report = await harvest(alyx, list(counts))
+    with closing(emulator):
+        async with AsyncAlyxClient(
+            "http://alyx.test", token=emulator.token("demo"), transport=transport
+        ) as alyx:
+            report = await harvest(alyx, list(counts))
     for name, count in counts.items():
         assert report[name].complete, report[name]
         assert report.frames[name].height == report[name].distinct == count
