@@ -246,7 +246,8 @@ class ALFWarning(OneWarning):
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Give the first error of a group that is not itself a group, so that callers see plain errors; cancellation comes last."""
-    error: BaseException = group.split(Exception)[0] or group
+    stop = group.split((KeyboardInterrupt, SystemExit))[0]
+    error: BaseException = stop or group.split(Exception)[0] or group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
