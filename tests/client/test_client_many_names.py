@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
@@ -103,6 +103,8 @@ def test_records_go_there_and_back(data_one: Face, files: list[ALFPath]) -> None
     assert data_one.ask("record2path", records) == some
     assert data_one.ask("record2path", [[records[0]], records[1]]) == [[some[0]], some[1]]
     assert data_one.ask("record2path", pl.DataFrame(records)) == some
+    as_paths = {name: PurePosixPath(records[0][name]) for name in ("rel_path", "session_path")}
+    assert data_one.ask("record2path", {**records[0], **as_paths}) == some[0]
     assert data_one.ask("record2url", records) == data_one.ask("path2url", some)
     folders = [path.session_path() for path in some]
     sessions = data_one.ask("path2record", folders)

@@ -52,7 +52,7 @@ class Wide(Transport):
         connection = await self._take(idle, target.origin)
 
         async def release() -> None:
-            if connection.is_idle():
+            if connection.is_idle() and connection in self._open:  # else all were closed meanwhile
                 idle.append((connection, time.monotonic()))
             else:
                 await self._close(connection)

@@ -439,6 +439,7 @@ def _row(argument: str, record: object) -> tuple[str | None, ...]:
             )
         return None, None, None, session_folder(record), record.get("data_url") or None
     did, eid, folder = record.get("did"), record.get("eid"), record.get("session_path")
+    name, folder = (part.as_posix() if isinstance(part, PurePath) else part for part in (name, folder))
     if did is None or (folder is None and eid is None):
         raise InputError.of(
             argument,
