@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,26 +17,29 @@ from one_async import AsyncONE
 KINDS = ("asyncio", "trio", "blocking")
 
 
-class Face:
+class Face(ABC):
     """What tests talk to: `ask` a method, `items` of an iterator, and `look` at properties."""
 
-    def ask(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def ask(self, method: str, /, *args: Any, **kwargs: Any) -> Any: ...
 
+    @abstractmethod
     def items(self, method: str, /, *args: Any, at_most: int | None = None, **kwargs: Any) -> list[Any]:
         """Give the first items of an iterator, which is then left."""
-        raise NotImplementedError
+        ...
 
-    def look(self, name: str) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def look(self, name: str) -> Any: ...
 
+    @abstractmethod
     def put(self, name: str, value: Any) -> None:
         """Set a property, such as ``alyx.default_expiry``."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def together(self, *calls: tuple[Any, ...]) -> list[Any]:
         """Make several calls at once, ``(method, *args)`` or ``(method, *args, {keywords})``; results in order."""
-        raise NotImplementedError
+        ...
 
 
 def _parts(call: tuple[Any, ...]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:

@@ -228,9 +228,8 @@ class WideStream(httpcore.AsyncNetworkStream):
         return WideStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
-        if (
-            info == "is_readable" and self._ended
-        ):  # as with a connection that the server closed: not to be used again
+        # As with a connection that the server closed: it is not to be used again.
+        if info == "is_readable" and self._ended:
             return True
         # This is asked of every connection that is used again; anyio would look all other facts up as well.
         if info == "is_readable" and self._socket is not None and hasattr(select, "poll"):
