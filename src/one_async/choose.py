@@ -23,6 +23,7 @@ from .errors import (
     ALFWarning,
     InputError,
 )
+from .ids import dataset_id, is_dataset_record
 from .types import RevisionPolicy
 
 if TYPE_CHECKING:
@@ -92,6 +93,13 @@ def one_dataset(
     """
     if not isinstance(dataset, str | Mapping):
         raise InputError.of("dataset", dataset, "a name, a path below the session, or a mapping of ALF parts")
+    if isinstance(dataset, Mapping) and _is_record(dataset):
+        found = _of_record(datasets, dataset)
+        if found.is_empty():
+            raise ALFObjectNotFound(
+                f"{_name(dataset)!r} is not among the session's datasets", dataset=dict(dataset)
+            )
+        return found
     is_path = "/" in dataset if isinstance(dataset, str) else "collection" in dataset
     if is_path:
         _check_no_folders("collection, revision", collection, revision)
@@ -160,6 +168,9 @@ def many_datasets(
     if not hasattr(wanted, "columns") and (isinstance(wanted, Mapping) or not isinstance(wanted, Iterable)):
         raise InputError.of("datasets", wanted, "a list of names or of mappings of ALF parts, or a frame")
     exact = hasattr(wanted, "columns") or any(isinstance(item, str) and "/" in item for item in wanted)
+    if not hasattr(wanted, "columns") and wanted and all(map(_is_record, wanted)):
+        _check_no_folders("collections, revisions", collections, revisions)
+        return [_of_record(datasets, dict(item)) for item in wanted]
     if exact:
         return _exact_paths(datasets, wanted, collections, revisions, how)
     kinds = {str if isinstance(item, str) else dict if isinstance(item, Mapping) else None for item in wanted}
@@ -178,6 +189,28 @@ def many_datasets(
         )
         for item, folder, version in zip(wanted, folders, versions, strict=True)
     ]
+
+
+def _is_record(item: object) -> bool:
+    """Tell whether this is a row of the datasets table, or a record of the database, rather than ALF parts."""
+    return isinstance(item, Mapping) and ("rel_path" in item or is_dataset_record(item))
+
+
+def _of_record(datasets: pl.DataFrame, record: Mapping[str, Any]) -> pl.DataFrame:
+    """Choose the dataset that a record is of, by its id: one of another session is not found."""
+    import polars as pl
+
+    did = record.get("did") or dataset_id(record, "datasets")
+    found = datasets.filter(pl.col("did") == str(did))
+    if record.get("eid"):
+        found = found.filter(pl.col("eid") == str(record["eid"]))
+    return found
+
+
+def _name(item: Any) -> str:
+    if isinstance(item, str):
+        return item
+    return str(item.get("rel_path") or item["name"]) if _is_record(item) else to_alf(**item)
 
 
 def _exact_paths(
@@ -220,11 +253,7 @@ def _revision(given: Any) -> Any:
 def describe_missing(wanted: Any, found: Sequence[pl.DataFrame]) -> str:
     """Name those that were wanted and not found."""
     items = wanted["rel_path"].to_list() if hasattr(wanted, "columns") else list(wanted)
-    missing = [
-        item if isinstance(item, str) else to_alf(**item)
-        for item, row in zip(items, found, strict=True)
-        if row.is_empty()
-    ]
+    missing = [_name(item) for item, row in zip(items, found, strict=True) if row.is_empty()]
     return _names(missing)
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .alf.session import FOLDER
 from .errors import InputError, TablesNotFound
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT = "one_async frozen set 1"
 _DATASET = ("did", "eid", "rel_path", "file_size", "hash", "exists", "qc", "default_revision", "data_url")
-_SESSION = ("eid", "lab", "subject", "date", "number", "task_protocol", "projects")
+_SESSION = ("eid", "lab", "subject", "date", "number", "task_protocol", "projects", FOLDER)
 
 
 def write_frozen(
@@ -32,7 +33,10 @@ def write_frozen(
         "format": FORMAT,
         "origin": origin,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sessions": [{name: _plain(row.get(name)) for name in _SESSION} for row in sessions],
+        "sessions": [
+            {name: _plain(row.get(name)) for name in _SESSION if name != FOLDER or row.get(name)}
+            for row in sessions
+        ],
         "datasets": [{name: _plain(row.get(name)) for name in _DATASET} for row in datasets],
     }
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +77,9 @@ def read_frozen(file: str | Path) -> tuple[str | None, Catalogue]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError.of("file", str(path), "a file that freeze() wrote")
     rows = [{**row, "date": date.fromisoformat(row["date"])} for row in content["sessions"]]
-    schema = {name: dtype for name, dtype in SESSIONS.items() if name in _SESSION}
+    schema: dict[str, Any] = {name: dtype for name, dtype in SESSIONS.items() if name in _SESSION}
+    if any(row.get(FOLDER) for row in rows):
+        schema[FOLDER] = pl.String
     sessions = pl.DataFrame(rows, schema=schema)
     datasets = pl.DataFrame(content["datasets"], schema={**DATASETS, "data_url": pl.String})
     return content["origin"], Catalogue.from_frames(sessions=sessions, datasets=datasets)

@@ -5,13 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
-from pathlib import PurePath
+from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 from uuid import UUID
 
+from .alf.session import (
+    REFERENCE,
+    SessionKey,
+    key_frame,
+    match_session,
+    parse_date,
+    parse_paths,
+    parse_reference,
+    parse_references,
+    parse_session_path,
+    split_ids,
+)
 from .errors import InputError
 from .records import url_path
-from .sources.base import SessionKey, key_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,16 +30,9 @@ if TYPE_CHECKING:
     from .types import PathOrUrl, Reference, ReferenceLike, ReferenceText, Several
 
 T = TypeVar("T")
-_PATH = re.compile(
-    r"(?:(?P<lab>\w+)[\\/]Subjects[\\/])?(?P<subject>[\w.-]+)[\\/](?P<date>\d{4}-\d{2}-\d{2})[\\/](?P<number>\d{1,3})(?=[\\/]|$)"
-)
-_ENDING = re.compile(r"(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})\Z")
-_REFERENCE = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<sequence>\d{1,3})_(?P<subject>\w[\w.-]*)")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
 # The same for the engine of Polars, which takes many texts at once and knows no look-ahead.
 _TABLES_UUID = r"^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$"
-_IN_SESSION = r"(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})(?:/(?P<rel_path>.*))?$"
-_DID_IN_NAME = r"\.([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})(\.[^/]*)?$"
 #: Fewer names are read one by one in less time.
 _FEW = 200
 ACCEPTED = "a UUID, a session path or URL, a reference such as '2024-05-06_1_SUBJECT', a session record, or a list of these"
@@ -82,10 +86,10 @@ def _shaped(shape: list[Any], results: Iterator[Any]) -> list[Any]:
     return [next(results) if part is None else _shaped(part, results) for part in shape]
 
 
-def parse_session(value: object, argument: str = "id") -> UUID | SessionKey:
-    """Read any name of one session: its id if the name holds it, else subject, date and number.
+def parse_session(value: object, argument: str = "id", root: str | None = None) -> UUID | SessionKey:
+    """Read any name of one session: its id if the name holds it, else subject, date, number and, from a path, lab.
 
-    Raises InputError for anything else.
+    ``root`` as in `path_key`. Raises InputError for anything else.
     """
     if isinstance(value, UUID):
         return value
@@ -95,9 +99,9 @@ def parse_session(value: object, argument: str = "id") -> UUID | SessionKey:
         return UUID(eid)
     if isinstance(value, str | PurePath):
         text = str(value)
-        if "/" not in text and _REFERENCE.match(text):
+        if "/" not in text and REFERENCE.match(text):
             return ref_key(text, argument)
-        if key := path_key(text):
+        if key := path_key(value, root):
             return key
         end = text.strip().partition("?")[0].rstrip("/")[-36:]
         if isinstance(value, str) and _UUID.match(end):
@@ -106,12 +110,34 @@ def parse_session(value: object, argument: str = "id") -> UUID | SessionKey:
 
 
 def _from_mapping(value: Mapping[str, Any], argument: str) -> UUID | SessionKey:
-    for name in ("eid", "id", "url"):
-        if value.get(name):
-            return as_uuid(value[name], argument)
-    if "subject" in value and ("sequence" in value or "number" in value):
-        return ref_key(value, argument)
+    if value.get("eid"):
+        return as_uuid(value["eid"], argument)
+    if "session" in value:  # a record of a dataset or an insertion, whose own id is not a session's
+        return as_uuid(value["session"], argument)
+    if not is_dataset_record(value):
+        for name in ("id", "url"):
+            if value.get(name):
+                return as_uuid(value[name], argument)
+        if "subject" in value and ("sequence" in value or "number" in value):
+            return ref_key(value, argument)
     raise InputError.of(argument, dict(value), "a record with subject, date and number (or sequence)")
+
+
+def is_dataset_record(value: object) -> bool:
+    """Tell whether this is a record of the database's ``datasets`` endpoint, or a dataset of a session's detail."""
+    if not isinstance(value, Mapping) or "rel_path" in value or "name" not in value:
+        return False
+    return bool(value.get("url") or value.get("id")) and not {"file_records", "collection"}.isdisjoint(value)
+
+
+def dataset_id(value: object, argument: str = "dset_id") -> UUID:
+    """Read the id of a dataset from a UUID, its text, a URL that ends in it, or a record of the dataset."""
+    if isinstance(value, Mapping):
+        found = value.get("did") or (is_dataset_record(value) and (value.get("id") or value.get("url")))
+        if not found:
+            raise InputError.of(argument, dict(value), "a record of a dataset")
+        value = found
+    return as_uuid(value, argument)
 
 
 def eid_text(value: object) -> str | None:
@@ -142,60 +168,60 @@ def as_uuid(value: object, argument: str = "id") -> UUID:
     raise InputError.of(argument, value, "a UUID")
 
 
-def path_key(path: str | PurePath) -> SessionKey | None:
-    """Read subject, date and number out of a path or URL; None if it holds no session."""
-    if not (parts := _path_parts(str(path))):
-        return None
-    subject, day, number = parts
-    try:
-        return SessionKey(subject, date.fromisoformat(day), int(number))
-    except ValueError:
-        return None
+def path_key(path: str | PurePath, root: str | None = None) -> SessionKey | None:
+    """Read the key of the session that a path or URL lies in; None if it holds no session.
+
+    ``root`` is a folder whose own path names a session, which those of the paths below it do not mean: see `odd_root`.
+    """
+    text = path_text(path)
+    if root is not None and text.startswith(root) and (key := parse_session_path(text[len(root) :])):
+        return key
+    return parse_session_path(text)
 
 
-def _path_parts(path: str) -> tuple[str, str, str] | None:
-    # Of a session's own folder, the last three parts; to look for a session within a path takes far longer.
-    found = _ENDING.match("/".join(path.rsplit("/", 3)[-3:])) or _PATH.search(path)
-    if not found:
-        return None
-    subject, day, number = found.group("subject", "date", "number")
-    if len(number) == 2 and number[0] == "0":  # '02' is no number: 2 or 002
-        return None
-    return subject, day, number
+def path_text(path: str | PurePath) -> str:
+    """Return the text of a path, or the path of a URL; backslashes in a POSIX path are no separators."""
+    text = str(path)
+    if "://" in text:
+        return url_path(text)
+    if "\\" in text and isinstance(path, PurePosixPath):
+        return text.replace("\\", "\0")
+    return text
 
 
-def file_parts(paths: Iterable[str | PurePath]) -> pl.DataFrame:
-    """Take paths and URLs apart, all at once: subject, date, number, and rel_path and did of a file in the session.
+def odd_root(folder: str | PurePath) -> str | None:
+    """Return a folder with a separator at its end if its path could be taken for a session's, else None."""
+    root = str(folder).rstrip("/\\") + "/"
+    return root if match_session(root) else None
 
-    `rel_path` is without the dataset's id, which is `did` if the name has it. All are null where there is no session.
+
+def path_keys(paths: list[Any], root: str | None = None) -> pl.DataFrame:
+    """Read the keys of paths and URLs, all at once: the columns of `key_frame`, and rel_path; null where there is no session."""
+    import polars as pl
+
+    texts = list(map(path_text, paths))
+    parts = parse_paths(texts)
+    if root is None or not any(text.startswith(root) for text in texts):
+        return parts
+    below = parse_paths([text[len(root) :] if text.startswith(root) else "" for text in texts])
+    better = below["subject"].is_not_null()
+    return parts.select(
+        pl.when(better).then(below[name]).otherwise(name).alias(name) for name in parts.columns
+    )
+
+
+def file_parts(paths: list[Any], root: str | None = None) -> pl.DataFrame:
+    """Take paths and URLs apart, all at once: the columns of `path_keys`, raw_path and did of a file in the session.
+
+    ``rel_path`` is without the dataset's id, which is ``did`` if the name has it; ``raw_path`` is as it was written.
+    All are null where there is no session.
     """
     import polars as pl
 
-    texts = [url_path(text) if "://" in (text := str(path)) else text for path in paths]
-    groups = pl.col("path").str.replace_all("\\", "/", literal=True).str.extract_groups(_IN_SESSION)
-    rel_path, day = (
-        pl.col("rel_path").fill_null("").str.strip_chars("/"),
-        pl.col("date").str.to_date("%Y-%m-%d", strict=False),
+    parts = path_keys(paths, root)
+    return parts.drop("rel_path").with_columns(
+        pl.Series("raw_path", parts["rel_path"]), *split_ids(parts["rel_path"]).get_columns()
     )
-    whole = pl.LazyFrame({"path": texts}, schema={"path": pl.String}).select(groups).unnest("path")
-    parts = whole.with_columns(rel_path, day).collect()
-    rel_path, did = pl.col("rel_path"), pl.lit(None, pl.String)
-    if parts["rel_path"].str.contains(_DID_IN_NAME).any():
-        rel_path, did = rel_path.str.replace(_DID_IN_NAME, "$2"), rel_path.str.extract(_DID_IN_NAME)
-    unnamed = pl.col("date").is_null() | pl.col("number").str.contains("^0[0-9]$")
-    return parts.select(
-        pl.when(~unnamed).then("subject").alias("subject"),
-        "date",
-        pl.col("number").cast(pl.UInt16),
-        rel_path,
-        did.str.to_lowercase().alias("did"),
-    )
-
-
-def session_part(path: str) -> str:
-    """Give the part of a path that names the session: ``lab/Subjects/subject/yyyy-mm-dd/nnn``; empty if there is none."""
-    found = _PATH.search(path)
-    return found[0] if found else ""
 
 
 @overload
@@ -218,15 +244,14 @@ def _is_reference(ref: object) -> bool:
         if not {"subject", "date", "sequence"} <= set(ref):
             return False
         ref = "{date}_{sequence}_{subject}".format(**ref)
-    return isinstance(ref, str) and _REFERENCE.match(ref) is not None
+    return isinstance(ref, str) and REFERENCE.match(ref) is not None
 
 
 def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
     """Read a reference, or a record with subject, date or start_time, and number or sequence."""
     try:
-        if isinstance(ref, str) and _REFERENCE.match(ref):
-            first, sequence, subject = ref.split("_", 2)
-            return SessionKey(subject, date.fromisoformat(first), int(sequence))
+        if isinstance(ref, str) and (key := parse_reference(ref)):
+            return key
         parts = dict(ref) if isinstance(ref, Mapping) else _reference_parts(ref, parse=False)
         day = parts.get("date", parts.get("start_time"))
         if isinstance(day, datetime):
@@ -243,19 +268,12 @@ def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
 
 
 def ref_keys(refs: list[Any]) -> pl.DataFrame:
-    """Read references or records, all at once: subject, date, number. InputError for the first that is neither."""
+    """Read references or records, all at once: the columns of `key_frame`. InputError for the first that is neither."""
     if len(refs) > _FEW and set(map(type, refs)) == {str}:
         import polars as pl
 
-        texts = pl.Series(refs, dtype=pl.String)
-        parts = texts.str.splitn("_", 3).struct.unnest()
-        days = parts["field_0"].str.to_date("%Y-%m-%d", strict=False)
-        if not days.has_nulls() and texts.str.contains(f"^{_REFERENCE.pattern}").all():
-            return parts.select(
-                pl.col("field_2").alias("subject"),
-                days.alias("date"),
-                pl.col("field_1").cast(pl.Int64).alias("number"),
-            )
+        if (keys := parse_references(pl.Series(refs, dtype=pl.String))) is not None:
+            return keys
     return key_frame([ref_key(ref) for ref in refs])
 
 
@@ -279,7 +297,7 @@ def ref2dict(ref: ReferenceLike | Several[ReferenceLike], parse: bool = True) ->
 def _reference_parts(ref: object, parse: bool) -> dict[str, Any]:
     if isinstance(ref, Mapping):
         parts = dict(ref)
-    elif isinstance(ref, str) and _REFERENCE.match(ref):
+    elif isinstance(ref, str) and REFERENCE.match(ref):
         day, sequence, subject = ref.split("_", 2)
         parts = {"date": day, "sequence": sequence, "subject": subject}
     else:
@@ -354,22 +372,12 @@ def path2ref(path_str: PathOrUrl | Several[PathOrUrl], as_dict: bool = True, par
 def _reference_in(path: object, as_dict: bool, parse: bool) -> object:
     if not isinstance(path, str | PurePath):
         raise InputError.of("path_str", path, "a path, or a list of them")
-    if not (found := _path_parts(str(path))):
+    found = match_session(path_text(path))
+    if found is None or (moment := parse_date(found.date)) is None:
         return None
-    subject, day, number = found
-    try:
-        moment = date.fromisoformat(day)
-    except ValueError:
-        return None
+    subject, day, number = found.subject, found.date, found.number
     if not as_dict:
         return f"{day}_{number}_{subject}"
     if parse:
         return {"subject": subject, "date": moment, "sequence": int(number)}
     return {"subject": subject, "date": day, "sequence": number}
-
-
-def session_folder(row: Mapping[str, Any]) -> str:
-    """Give a session's path below the cache folder: ``lab/Subjects/subject/yyyy-mm-dd/nnn``, or from the subject on."""
-    head = f"{row['lab']}/Subjects/" if row.get("lab") else ""
-    day = row["date"] if "date" in row else str(row["start_time"])[:10]
-    return f"{head}{row['subject']}/{str(day)[:10]}/{int(row['number'] or 0):03d}"

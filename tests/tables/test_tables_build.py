@@ -87,10 +87,15 @@ def test_a_lab_that_folders_contradict_is_refused(folder: Path) -> None:
         make_parquet_db(folder, folder / "nowhere")
 
 
-def test_a_folder_of_a_date_that_there_is_not_is_named(folder: Path) -> None:
-    (folder / "cortexlab/Subjects/KS005/2020-13-01/001/alf").mkdir(parents=True)
-    with pytest.raises(InputError, match="2020-13-01"):
-        build_tables(folder)
+@pytest.mark.parametrize("day", ["2020-13-01", "2021-02-29", "0000-01-01", "2020-04-31"])
+def test_a_folder_of_a_date_that_there_is_not_is_named_and_costs_no_more_than_itself(
+    folder: Path, day: str
+) -> None:
+    usual = search(build_tables(folder, namespace=NAMESPACE))
+    (folder / f"cortexlab/Subjects/KS005/{day}/001/alf").mkdir(parents=True)
+    with pytest.warns(TablesWarning, match=day):
+        built = build_tables(folder, namespace=NAMESPACE)
+    assert search(built) == usual
 
 
 def test_a_link_to_nothing_is_named(folder: Path) -> None:

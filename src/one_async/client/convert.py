@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from uuid import UUID
 
@@ -10,8 +11,8 @@ import anyio.to_thread
 
 from .. import ids
 from ..alf.path import ALFPath
+from ..alf.session import SessionKey, key_frame, session_folder, session_folders
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
-from ..sources.base import SessionKey, key_frame, session_folders
 from ..tables.ids import as_uuid
 from .core import Core, one_answer
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from ..types import Mode, PathOrUrl, Reference, ReferenceLike, ReferenceText, SessionLike, Several
 
 T = TypeVar("T")
+#: Fewer paths are read one by one in less time.
+FEW = 200
+#: A row of keys for a path that names no session.
+NO_KEY: Any = (None,) * len(SessionKey._fields)
 
 
 if TYPE_CHECKING:
@@ -72,11 +77,11 @@ class Converting(Core):
         return rebuild(await self._eids_of(values, query_type, "id"))
 
     async def _eids_of(self, values: list[Any], query_type: Mode | None, argument: str) -> list[UUID | None]:
-        own = await self._path_ids(values, query_type)
+        own, root = await self._path_ids(values, query_type), ids.odd_root(self.cache_dir)
         parsed: list[Any] = [
             value
             if value is None or (type(value) is str and value in own)
-            else ids.parse_session(value, argument)
+            else ids.parse_session(value, argument, root)
             for value in values
         ]
         keys = [name for name in parsed if isinstance(name, SessionKey)]
@@ -91,13 +96,17 @@ class Converting(Core):
         return _placed(len(keys), frame["key"], map(as_uuid, frame["eid"]))
 
     async def _find(self, keys: pl.DataFrame, query_type: Mode | None) -> pl.DataFrame:
-        """Give the sessions that have these keys (subject, date, number); no key may fit two."""
+        """Return the sessions that have these keys. Raise ALFMultipleObjectsFound where a key fits two sessions."""
         frame = await (await self._source(query_type)).find_sessions(keys)
         if not frame["key"].is_unique().all():
             twice = frame["key"].value_counts(sort=True)["key"][0]
-            eids = frame.filter(frame["key"] == twice)["eid"]
+            said = [
+                f"{row['eid']} of {row['lab'] or 'no lab'}"
+                for row in frame.filter(frame["key"] == twice).iter_rows(named=True)
+            ]
             raise ALFMultipleObjectsFound(
-                f"{ids.dict2ref(keys.row(twice, named=True))} names several sessions, {' and '.join(eids)}; use the eid"
+                f"{ids.dict2ref(keys.row(twice, named=True))} names several sessions, {' and '.join(said)}; "
+                "use the eid, or a path with the lab"
             )
         return frame
 
@@ -132,9 +141,10 @@ class Converting(Core):
     async def eid2path(
         self, eid: SessionLike | Several[SessionLike | None], query_type: Mode | None = None
     ) -> ALFPath | list[ALFPath | None] | None:
-        """Give the local path of a session, ``CACHE_DIR/lab/Subjects/subject/yyyy-mm-dd/nnn``, whether or not it exists.
+        """Return the local path of a session, ``CACHE_DIR/lab/Subjects/subject/yyyy-mm-dd/nnn``, whether or not it exists.
 
-        Takes whatever names a session. Of a list, a list; None for a session that is not known.
+        Takes whatever names a session. Of a list, a list; None for a session that is not known, and, with a warning that names
+        it, for one whose lab or subject cannot be the name of a folder.
         """
         values, rebuild = ids.flatten(eid)
         eids = await self._eid_texts(values, query_type)
@@ -151,15 +161,23 @@ class Converting(Core):
     async def path2eid(
         self, path_obj: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
     ) -> UUID | list[UUID | None] | None:
-        """Give the eid of the session that a path or URL lies in; None if there is none. Of a list, a list."""
+        """Return the eid of the session that a path or URL lies in; None if there is none. Of a list, a list.
+
+        A lab in the path must be the session's own. Raises ALFMultipleObjectsFound, naming the sessions, for a path without a lab
+        that names sessions of several labs.
+        """
         values, rebuild = ids.flatten(path_obj)
-        keys = []
         for value in values:
-            if not isinstance(value, str) and not hasattr(value, "parts"):
+            if not isinstance(value, str | PurePath):
                 raise InputError.of("path_obj", value, "a path")
-            keys.append(ids.path_key(value))
-        found = iter(await self._look_up(key_frame([key for key in keys if key]), query_type))
-        return rebuild([next(found) if key else None for key in keys])
+        root = ids.odd_root(self.cache_dir)
+        if len(values) <= FEW:
+            keys = key_frame([key or NO_KEY for key in (ids.path_key(value, root) for value in values)])
+        else:
+            keys = (await anyio.to_thread.run_sync(ids.path_keys, values, root)).drop("rel_path")
+        named = keys["subject"].is_not_null()
+        found = iter(await self._look_up(keys.filter(named), query_type))
+        return rebuild([next(found) if one else None for one in named])
 
     @overload
     async def eid2ref(
@@ -262,7 +280,12 @@ class Converting(Core):
         root = ALFPath(self.cache_dir)
 
         def paths() -> list[ALFPath | None]:
-            return _placed(len(keys), frame["key"], (root / folder for folder in session_folders(frame)))
+            folders = session_folders(frame)
+            if folders.has_nulls():
+                session_folder(
+                    frame.row(folders.is_null().arg_true()[0], named=True)
+                )  # raises, naming the session
+            return _placed(len(keys), frame["key"], (root / folder for folder in folders))
 
         return rebuild(_all_known(await anyio.to_thread.run_sync(paths), values))
 

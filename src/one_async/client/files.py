@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -12,7 +14,10 @@ import anyio
 import anyio.to_thread
 
 from ..alf.path import ALFPath
+from ..alf.session import other_spellings, session_folder, session_part
 from ..errors import (
+    ALFInvalid,
+    ALFMultipleObjectsFound,
     ALFObjectNotFound,
     ALFWarning,
     LoginError,
@@ -22,7 +27,6 @@ from ..errors import (
     TransferError,
     UnsafePath,
 )
-from ..ids import session_folder
 from ..tables.ids import as_uuid
 from .listing import FEW, Listing
 from .outcomes import raise_first
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from ..files.objects import ALFObject
     from ..sources.base import SessionDatasets
     from ..transfer.fetch import Outcome
-    from ..transfer.plan import Plan
+    from ..transfer.plan import Item, Plan
     from ..types import Mode
 
 #: How many files are fetched at once.
@@ -69,16 +73,25 @@ class Files(Listing):
 
         root = self.cache_dir
         plan = await self._plan(
-            records, lambda record: {**record, "did": _plan_id(record["did"]), "data_url": None}
+            records,
+            lambda record: {**record, "did": _plan_id(record["did"]), "data_url": None},
+            written=False,
         )
         for item in plan.items:
-            if isinstance(item.error, UnsafePath):  # whatever lies there is none of the cache folder's
+            if isinstance(
+                item.error, UnsafePath | ALFInvalid
+            ):  # whatever lies there is none of the cache folder's
                 raise item.error
-        seen = await survey(plan, root=root, check_hash=check_hash)
+        items, seen = list(plan.items), await survey(plan, root=root, check_hash=check_hash)
+        if lost := [at for at, outcome in enumerate(seen) if outcome.status == "absent"]:
+            there = await anyio.to_thread.run_sync(_spelled_otherwise, [items[at] for at in lost], root)
+            again = await survey(there, root=root, check_hash=check_hash)
+            for at, item, outcome in zip(lost, there, again, strict=True):
+                items[at], seen[at] = item, outcome
 
         def look() -> list[ALFPath | None]:
             files: list[ALFPath | None] = []
-            for item, outcome in zip(plan.items, seen, strict=True):
+            for item, outcome in zip(items, seen, strict=True):
                 path = ALFPath(root / item.target)
                 files.append(path if path.exists() else None)
                 if files[-1] and outcome.status != "present":
@@ -94,6 +107,8 @@ class Files(Listing):
         records: Sequence[Mapping[str, Any]],
         change: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         repositories: Iterable[Mapping[str, Any]] = (),
+        *,
+        written: bool = True,
     ) -> Plan:
         """Plan the files of records, each changed first; many of them beside the event loop."""
         from ..transfer.plan import make_plan
@@ -107,6 +122,7 @@ class Files(Listing):
                 uuid_filenames=self.uuid_filenames,
                 s3_endpoint=self.settings.s3_endpoint,
                 on_error="collect",
+                written=written,
             )
 
         return make() if len(records) <= FEW else await anyio.to_thread.run_sync(make)
@@ -195,6 +211,24 @@ class Files(Listing):
 
         kind = self._table_kind
         return await anyio.to_thread.run_sync(lambda: make_object(files, tables=kind))
+
+
+def _spelled_otherwise(items: Sequence[Item], root: Path) -> list[Item]:
+    """Return items with the session's number as it is on disk, `1` or `01`, where there is no folder `001`."""
+    targets: dict[str, str] = {}
+    found = []
+    for item in items:
+        folder = session_part(item.target)
+        if folder and folder not in targets:
+            targets[folder] = folder
+            if not (root / folder).exists():
+                there = [other for other in other_spellings(folder) if (root / other).is_dir()]
+                if len(there) > 1:
+                    raise ALFMultipleObjectsFound(f"{root / folder} may be {' or '.join(there)}")
+                targets[folder] = there[0] if there else folder
+        target = targets.get(folder, "") + item.target[len(folder) :]
+        found.append(item if target == item.target else replace(item, target=target))
+    return found
 
 
 def _plan_id(did: str) -> str:

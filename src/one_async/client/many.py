@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, overload
 import anyio.to_thread
 
 from .. import ids
+from ..alf.session import session_folder
 from ..alf.spec import QC
 from ..choose import How, checked
 from ..errors import ALFError, ALFObjectNotFound, InputError
 from ..files.join import joined, owned
-from ..ids import session_folder
 from .core import one_answer
 from .load import each
 from .outcomes import COLUMNS, OnError, check_on_error, error_rows, outcome_frame, rows_of
@@ -169,6 +169,8 @@ class Many(Records):
     ) -> pl.DataFrame:
         """Fetch all datasets of sessions that match, without reading them; filters as in `list_datasets`.
 
+        In place of sessions, records of the database's datasets (``alyx.rest("datasets", "list", …)``) name the datasets.
+
         With `dry_run` nothing is fetched: the table says what would be (status ``absent``), of how many bytes, and what is
         there (``present``). Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
         """
@@ -252,6 +254,13 @@ class Many(Records):
         """
         return cls(frozen=file, **options)
 
+    async def _record_rows(self, records: list[Any]) -> list[dict[str, Any]]:
+        """Return the rows of records of the database's datasets, each with the path of its session."""
+        from ..sources.rows import record_row
+
+        rows = [record_row(record, "eids") for record in records]
+        return await self._placed_rows(rows)
+
     async def _frame_rows(self, frame: Any, query_type: Mode | None) -> list[dict[str, Any]]:
         accepted = "sessions, or a frame of datasets with its did and eid columns"
         rows = rows_of(frame, "eids", ("did", "eid"), accepted)
@@ -272,7 +281,12 @@ class Many(Records):
         query_type: Mode | None,
     ) -> list[dict[str, Any]]:
         choice = checked(lambda rows: how.resolve(rows, **filters))
-        known, _ = await self._known_eids(ids.as_many(eids), query_type)
+        given = ids.as_many(eids)
+        if records := [one for one in given if ids.is_dataset_record(one)]:
+            if len(records) < len(given) or any(value is not None for value in filters.values()):
+                raise InputError.of("eids", eids, "sessions with filters, or records of datasets without any")
+            return await self._record_rows(records)
+        known, _ = await self._known_eids(given, query_type)
         source = await self._source(query_type)
         unique = list(dict.fromkeys(known))
         found = await source.datasets(unique)

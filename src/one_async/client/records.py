@@ -13,10 +13,10 @@ import anyio.to_thread
 from .. import ids
 from ..alf.match import compile_pattern, is_match, plain_pattern, resolve
 from ..alf.path import ALFPath
+from ..alf.session import ID_IN_NAME, has_id, session_folder, session_folders
 from ..choose import How, checked, one_dataset
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
-from ..ids import session_folder
-from ..sources.base import SessionKey, session_folders
+from ..ids import is_dataset_record
 from .core import one_answer
 from .load import Loading
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..alf.match import Filename, Pattern
     from ..types import JSON, Mode, PathOrUrl, SessionLike, Several
 
+    DatasetLike: TypeAlias = UUID | str | Mapping[str, Any]
     RecordLike: TypeAlias = Mapping[str, Any] | Several[Mapping[str, Any]] | pl.DataFrame
 
 #: What datasets of many sessions are made of; a database may have others.
@@ -38,15 +39,16 @@ class Records(Loading):
     """The methods that deal with rows of the datasets table one by one."""
 
     async def load_dataset_from_id(
-        self, dset_id: UUID | str | Several[UUID | str], download_only: bool = False, details: bool = False,
+        self, dset_id: DatasetLike | Several[DatasetLike], download_only: bool = False, details: bool = False,
         check_hash: bool = True, query_type: Mode | None = None,
     ) -> Any:  # fmt: skip
-        """Load a dataset by its id; with `details` also its row, as a dictionary. Of a list, a list.
+        """Load a dataset by its id, or a record that has it; with `details` also its row, as a dictionary. Of a list, a list.
 
-        Raises ALFObjectNotFound for an id that is not known, or a file that is not on disk in local mode.
+        Raises ALFObjectNotFound for an id that is not known, or a file that is not on disk in local mode, and
+        ALFMultipleObjectsFound, naming the sessions, where datasets of several sessions have the id.
         """
         values, rebuild = ids.flatten(dset_id)
-        dids = [str(ids.as_uuid(value, "dset_id")) for value in values]
+        dids = [str(ids.dataset_id(value)) for value in values]
         mode = self._check_mode(query_type)
         rows = await self._rows_of(dids, mode)
         if unknown := [did for did in dids if did not in rows]:
@@ -77,8 +79,17 @@ class Records(Loading):
             from ..sources.rows import dataset_rows
 
             found = dataset_rows(await self._remote().dataset_records(missing))
-            rows |= {row["did"]: row for row in found}
+            rows |= {row["did"]: row for row in await self._placed_rows(found)}
         return rows
+
+    async def _placed_rows(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return rows of the server's records with the path of the session also where no address has it."""
+        lost = sorted({row["eid"] for row in rows if row["eid"] and not row["session_path"]})
+        if not lost:
+            return rows
+        found = await self._remote().sessions(lost)
+        folders = dict(zip(found["eid"], session_folders(found), strict=True))
+        return [{**row, "session_path": row["session_path"] or folders.get(row["eid"]) or ""} for row in rows]
 
     async def _table_rows(self, dids: list[str]) -> dict[str, dict[str, Any]]:
         import anyio.to_thread
@@ -88,6 +99,12 @@ class Records(Loading):
 
         def look() -> dict[str, dict[str, Any]]:
             frame = catalogue.datasets().filter(pl.col("did").is_in(dids)).collect()
+            if frame["did"].is_duplicated().any():
+                twice = frame.filter(frame["did"].is_duplicated())["did"][0]
+                eids = ", ".join(frame.filter(frame["did"] == twice)["eid"].head(5))
+                raise ALFMultipleObjectsFound(
+                    f"datasets of several sessions have the id {twice}: {eids}; load by session and path"
+                )
             sessions = {row["eid"]: session_folder(row) for row in catalogue.sessions()
                         .filter(pl.col("eid").is_in(frame["eid"].to_list())).collect().iter_rows(named=True)}  # fmt: skip
             return {
@@ -114,7 +131,7 @@ class Records(Loading):
         values, rebuild = ids.flatten(path)
         sessions, files = await self._rows_at(values, "path", query_type)
         records: list[JSON | None] = [None] * len(values)
-        _put(records, sessions.drop("rel_path", "did", "session_path"))
+        _put(records, sessions.drop("rel_path", "raw_path", "did", "session_path"))
         _put(records, files)
         return rebuild(records)
 
@@ -134,24 +151,54 @@ class Records(Loading):
         if len(files):
             source = await self._source(query_type)
             found = await source.find_datasets(files.select("eid", "rel_path", "did"), columns)
-            files = found.drop("key").with_columns(files[found["key"]].select("at", "session_path"))
+            rows = found.drop("key").with_columns(files[found["key"]].select("at", "session_path"))
+            files = await self._with_ids_in_names(files, rows, query_type, columns)
         return sessions, files
 
+    async def _with_ids_in_names(
+        self,
+        files: pl.DataFrame,
+        found: pl.DataFrame,
+        query_type: Mode | None,
+        columns: Collection[str] | None,
+    ) -> pl.DataFrame:
+        """Add the rows of files in whose names tables of a folder have the ids, as `tables build` makes them."""
+        import polars as pl
+
+        left = files.filter(pl.col("did").is_not_null() & ~pl.col("at").is_in(found["at"].implode()))
+        if left.is_empty() or (self._frozen is None and self._check_mode(query_type) == "remote"):
+            return found
+        none = pl.lit(None, pl.String)
+        wanted = left.select("eid", pl.col("raw_path").alias("rel_path"), none.alias("did"))
+        more = await (await self._local(query_type)).find_datasets(wanted, columns)
+        more = more.drop("key").with_columns(left[more["key"]].select("at", "session_path"))
+        return pl.concat([found, more], how="diagonal_relaxed") if len(more) else found
+
     async def _located_at(self, paths: list[Any], query_type: Mode | None) -> pl.DataFrame:
-        """Give a row for each path in a known session: its place (`at`), rel_path, did, session_path, and the session's row."""
+        """Return a row for each path in a known session: its place (`at`), what `file_parts` says, and the session's row."""
         import polars as pl
 
         from ..tables.schema import SESSIONS
 
-        name = list(SessionKey._fields)
-        parts = await anyio.to_thread.run_sync(ids.file_parts, paths)
+        name = ["subject", "date", "number", "lab", "path"]
+        root = ids.odd_root(self.cache_dir)
+        parts = await anyio.to_thread.run_sync(ids.file_parts, paths, root)
         parts = parts.with_row_index("at").drop_nulls("subject")
         keys = parts.select(name).unique(maintain_order=True)
-        found = await self._find(keys, query_type) if len(keys) else pl.DataFrame(schema=dict(SESSIONS))
-        folders = pl.Series("session_path", session_folders(found), dtype=pl.String)
-        found = found.drop("key", "start_time", strict=False).with_columns(folders)
-        parts = parts.with_columns(pl.col("number").cast(found.schema["number"]))
-        return parts.join(found, on=name, how="inner").select("at", "rel_path", "did", *found.columns)
+        if not len(keys):
+            found = pl.DataFrame(schema={**SESSIONS, "key": pl.UInt32})
+        else:
+            found = await self._find(keys, query_type)
+        found = found.with_columns(session_folders(found)).drop("start_time", strict=False)
+        place = parts.join(keys.with_row_index("key"), on=name, how="inner", nulls_equal=True).drop(name)
+        found = found.drop_nulls("session_path").join(place, on="key", how="inner").drop("key")
+        return found.select(
+            "at",
+            "rel_path",
+            "raw_path",
+            "did",
+            *(c for c in found.columns if c not in {"at", "rel_path", "raw_path", "did"}),
+        )
 
     @overload
     async def record2path(self, dataset: Mapping[str, Any], query_type: Mode | None = None) -> ALFPath: ...
@@ -174,7 +221,9 @@ class Records(Loading):
             made = []
             for folder, name, did in rows.select("session_path", "rel_path", "did").iter_rows():
                 path = root / "/".join(filter(None, (folder, name)))
-                made.append(path.with_uuid(UUID(did)) if name and self.uuid_filenames else path)
+                made.append(
+                    path.with_uuid(UUID(did)) if name and self.uuid_filenames and not has_id(name) else path
+                )
             return made
 
         return rebuild(await anyio.to_thread.run_sync(paths))
@@ -408,6 +457,7 @@ def _address(server: str) -> pl.Expr:
     import polars as pl
 
     folder, name = pl.col("session_path"), pl.col("rel_path")
+    name = pl.when(name.str.contains(ID_IN_NAME)).then(name.str.replace(ID_IN_NAME, "$2")).otherwise(name)
     suffix = name.str.extract(r"(\.[^./]*)$").fill_null("")
     file = pl.concat_str(name.str.strip_suffix(suffix), pl.lit("."), "did", suffix)
     slash = pl.when(folder != "").then(pl.lit("/")).otherwise(pl.lit(""))
@@ -431,6 +481,8 @@ def _as_rows(argument: str, given: RecordLike) -> tuple[pl.DataFrame, ids.Rebuil
 def _row(argument: str, record: object) -> tuple[str | None, ...]:
     if not isinstance(record, Mapping):
         raise InputError.of(argument, record, "a row as a dictionary, a list of them, or a frame")
+    if is_dataset_record(record):
+        record = _of_endpoint(record)
     name = record.get("rel_path")
     if name is None:
         if not {"subject", "date", "number"} <= set(record):
@@ -447,6 +499,13 @@ def _row(argument: str, record: object) -> tuple[str | None, ...]:
             "rows with did, rel_path and eid (list_datasets gives it with keep_eid_index=True)",
         )
     return str(did), None if eid is None else str(eid), name, folder, record.get("data_url") or None
+
+
+def _of_endpoint(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the row that a record of the ``datasets`` endpoint, or of a session's detail, stands for."""
+    from ..sources.rows import record_row
+
+    return record_row(record)
 
 
 def _frame(columns: Mapping[str, list[str | None]]) -> pl.DataFrame:

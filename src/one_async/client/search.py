@@ -289,11 +289,12 @@ class Searching(Converting):
         from datetime import datetime
 
         from ..alf.path import ALFPath
+        from ..alf.session import session_folder
 
         brief = {name: row[name] for name in RECORD_FIELDS if name in row}
         brief["projects"] = ",".join(row["projects"])
         brief["date"] = datetime.fromisoformat(row["start_time"]).date()
-        brief["local_path"] = ALFPath(self.cache_dir) / ids.session_folder(row)
+        brief["local_path"] = ALFPath(self.cache_dir) / session_folder(row)
         return brief
 
     async def list_subjects(self, query_type: Mode | None = None) -> list[str]:

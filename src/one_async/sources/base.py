@@ -1,11 +1,14 @@
-"""What the sources share: the order of sessions, and the keys that name a session besides its id."""
+"""What the sources share: the questions, and the order of sessions."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
+
+from ..alf.session import session_folders
+from ..errors import ALFWarning
 
 if TYPE_CHECKING:
     import polars as pl
@@ -14,14 +17,6 @@ if TYPE_CHECKING:
 
 #: Sessions come latest first in every mode; where the server leaves ties in no order, subject and number decide.
 SESSION_ORDER = ["date", "subject", "number"]
-
-
-class SessionKey(NamedTuple):
-    """A session's name in paths and references; the lab is not part of it, as in ONE."""
-
-    subject: str
-    date: date
-    number: int
 
 
 class SessionDatasets(NamedTuple):
@@ -53,7 +48,7 @@ class Source(Protocol):
         """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
 
     async def find_sessions(self, wanted: pl.DataFrame) -> pl.DataFrame:
-        """Give the sessions with these subjects, dates and numbers, in no order; ``key`` is a row of ``wanted``."""
+        """Return the sessions with these keys, as `alf.session.match_keys` does, in no order; ``key`` is a row of ``wanted``."""
 
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
@@ -92,22 +87,6 @@ class Source(Protocol):
         """Give the names of all subjects, sorted."""
 
 
-def key_frame(keys: Sequence[SessionKey]) -> pl.DataFrame:
-    """Give the names of sessions as a frame, in their order."""
-    import polars as pl
-
-    schema = {"subject": pl.String, "date": pl.Date, "number": pl.Int64}
-    columns = zip(*keys, strict=True) if keys else ([], [], [])
-    return pl.DataFrame(dict(zip(schema, map(list, columns), strict=True)), schema=schema)
-
-
-def matching_keys(sessions: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    """Keep the sessions with the subject, date and number of a row of ``wanted``; the column ``key`` is that row's place."""
-    # A number that no session can have fits none.
-    wanted = wanted.cast({name: sessions.schema[name] for name in SessionKey._fields}, strict=False)
-    return sessions.join(wanted.with_row_index("key"), on=list(SessionKey._fields), how="inner")
-
-
 def order_insertions(rows: list[dict[str, Any]]) -> None:
     """Sort insertions as sessions are, and those of one session by name; rows of tables have the session's columns."""
 
@@ -134,19 +113,19 @@ def matching_datasets(datasets: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFr
 
 
 def paths_below(root: ALFPath, sessions: pl.DataFrame) -> dict[str, ALFPath]:
-    """Give the path of each session below a folder, by the session's id; one without subject or date has none."""
-    if sessions["subject"].has_nulls() or sessions["date"].has_nulls():
-        sessions = sessions.drop_nulls(["subject", "date"])
+    """Return the path of each session below a folder, by the session's id; one that cannot have a folder has none."""
     folders = session_folders(sessions)
-    return {eid: root / folder for eid, folder in zip(sessions["eid"], folders, strict=True)}
+    if folders.has_nulls():
+        warn_of_no_folder(sessions.filter(folders.is_null()))
+    return {eid: root / folder for eid, folder in zip(sessions["eid"], folders, strict=True) if folder}
 
 
-def session_folders(sessions: pl.DataFrame) -> list[str]:
-    """Give each session's path below the cache folder, as `ids.session_folder` gives that of one."""
-    import polars as pl
-
-    lab = pl.col("lab").fill_null("")
-    head = pl.when(lab != "").then(lab + "/Subjects/").otherwise(pl.lit(""))
-    number = pl.col("number").fill_null(0).cast(pl.String).str.zfill(3)
-    path = pl.concat_str(head, "subject", pl.lit("/"), pl.col("date").cast(pl.String), pl.lit("/"), number)
-    return sessions.select(path.alias("path"))["path"].to_list()
+def warn_of_no_folder(sessions: pl.DataFrame) -> None:
+    """Warn of sessions that cannot have a folder, by their ids, labs and subjects."""
+    some = [
+        f"{row['eid']} ({row['lab']!r}, {row['subject']!r})" for row in sessions.head(5).iter_rows(named=True)
+    ]
+    if more := len(sessions) - len(some):
+        some.append(f"{more} more")
+    text = f"no folder can have the name of these sessions' lab or subject, so they have no path: {', '.join(some):.400}"
+    warnings.warn(text, ALFWarning, stacklevel=3)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import anyio.to_thread
 
+from ..alf.session import match_keys
 from ..errors import OneError, TablesNotFound
 from ..tables import listing, query
 from ..tables.arguments import SEARCH_TERMS
@@ -16,9 +17,9 @@ from .base import (
     ProbeLists,
     SessionDatasets,
     matching_datasets,
-    matching_keys,
     order_insertions,
     paths_below,
+    warn_of_no_folder,
 )
 
 if TYPE_CHECKING:
@@ -76,13 +77,17 @@ class LocalSource:
 
         def look() -> dict[str, ALFPath]:
             folders = query.session_paths(self._catalogue, eids)
+            if None in folders:
+                some = [eid for eid, folder in zip(eids, folders, strict=True) if folder is None]
+                if len(known := query.find_sessions(self._catalogue, some)):
+                    warn_of_no_folder(known)
             return {eid: root / folder for eid, folder in zip(eids, folders, strict=True) if folder}
 
         return await anyio.to_thread.run_sync(look)
 
     async def find_sessions(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Give the sessions with these subjects, dates and numbers, and which of them each has."""
-        return await anyio.to_thread.run_sync(lambda: matching_keys(self._catalogue.session_frame, wanted))
+        return await anyio.to_thread.run_sync(lambda: match_keys(self._catalogue.session_frame, wanted))
 
     async def datasets(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
@@ -353,4 +358,7 @@ def _missing(wanted: pl.DataFrame, found: pl.DataFrame) -> pl.Series:
 def _joined(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
-    return pl.concat([first, second.select(first.columns)])
+    # Columns that only the tables have are null in what the server says.
+    return pl.concat(
+        [first, second.select(name for name in first.columns if name in second.columns)], how="diagonal"
+    )

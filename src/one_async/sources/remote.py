@@ -9,6 +9,7 @@ from uuid import UUID
 
 import anyio
 
+from ..alf.session import match_keys
 from ..errors import AnswerError, NotFound, first_error
 from ..records import (
     InsertionRecord,
@@ -25,7 +26,6 @@ from .base import (
     ProbeLists,
     SessionDatasets,
     matching_datasets,
-    matching_keys,
     order_insertions,
     paths_below,
 )
@@ -79,7 +79,7 @@ class RemoteSource:
         """
         subjects = wanted["subject"].unique().sort().to_list()
         if not subjects:
-            return matching_keys(self._sessions([]), wanted)
+            return match_keys(self._sessions([]), wanted)
         days = wanted["date"].sort()
         span = f"{days[0]},{days[-1]}"
         queries = [
@@ -88,7 +88,7 @@ class RemoteSource:
         ]
         if len(wanted) == 1:
             queries = [{"subject": subjects[0], "date_range": span, "number": str(wanted["number"][0])}]
-        return matching_keys(self._sessions(await self._list_all("sessions", queries, key="id")), wanted)
+        return match_keys(self._sessions(await self._list_all("sessions", queries, key="id")), wanted)
 
     async def details(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the detail body of each session, in the order of the ids.

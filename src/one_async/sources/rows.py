@@ -6,24 +6,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import ids
 from ..alf.path import rel_path_parts
+from ..alf.session import session_part, without_id
+from ..errors import AnswerError, InputError
 from ..records import DatasetRecord, parse_list, relative_path, revision_of, url_path
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["aggregate_rows", "dataset_rows", "rows_frame", "url_path", "without_uuid"]
-
-
-def without_uuid(path: str) -> tuple[str, str | None]:
-    """Give a path without the dataset's id in its name, and that id if there was one."""
-    folder, slash, name = path.rpartition("/")
-    parts = name.split(".")
-    for index, part in enumerate(parts):
-        if len(part) == 36 and part.count("-") == 4:
-            return f"{folder}{slash}{'.'.join(parts[:index] + parts[index + 1 :])}", part.lower()
-    return path, None
+__all__ = ["aggregate_rows", "dataset_rows", "record_row", "rows_frame", "url_path"]
 
 
 def dataset_rows(raw: Iterable[object], *, reachable: bool = False) -> list[dict[str, Any]]:
@@ -44,10 +35,40 @@ def dataset_rows(raw: Iterable[object], *, reachable: bool = False) -> list[dict
                 "qc": record.qc,
                 "default_revision": record.default_dataset,
                 "data_url": url,
-                "session_path": ids.session_part(url_path(url)) if url else "",
+                "session_path": session_part(url_path(url)) if url else "",
             }
         )
     return rows
+
+
+def record_row(record: Mapping[str, Any], argument: str = "dataset") -> dict[str, Any]:
+    """Make the row, with data_url and session_path, of one record of ``/datasets``, or of a dataset in a session's detail.
+
+    The session's path is None where only the database knows it. Raises InputError for a record that is neither.
+    """
+    if "file_records" not in record:
+        url = record.get("data_url")
+        copies = (
+            [{"data_repository": "", "relative_path": "", "data_url": url, "exists": True}] if url else []
+        )
+        did = record.get("id") or str(record.get("url"))[-36:]
+        record = {**record, "url": str(did), "revision": None, "session": None, "file_records": copies}
+    try:
+        (row,) = dataset_rows([record])
+    except (AnswerError, ValueError):
+        raise InputError.of(
+            argument, dict(record), "a record as the database's datasets endpoint gives it"
+        ) from None
+    path = url_path(row["data_url"]).strip("/") if row["data_url"] else ""
+    if row["eid"] is None and not row["session_path"] and "aggregates/" in path:
+        return {**row, "rel_path": _aggregate_path(path)}
+    return {**row, "session_path": row["session_path"] or None}
+
+
+def _aggregate_path(path: str) -> str:
+    return re.sub(
+        r"^[\w/]+(?=aggregates/)", "", without_id(path), count=1
+    )  # of a public copy: public/aggregates/…
 
 
 def aggregate_rows(raw: Iterable[object]) -> list[dict[str, Any]]:
@@ -57,8 +78,7 @@ def aggregate_rows(raw: Iterable[object]) -> list[dict[str, Any]]:
     """
     rows = []
     for row in dataset_rows(raw, reachable=True):
-        path = without_uuid(url_path(row["data_url"]).strip("/"))[0]
-        path = re.sub(r"^[\w/]+(?=aggregates/)", "", path, count=1)  # of a public copy: public/aggregates/…
+        path = _aggregate_path(url_path(row["data_url"]).strip("/"))
         folders = (rel_path_parts(path)[0] or "").split("/")
         if len(folders) > 1:
             identifier = "/".join(folders[2:])

@@ -6,16 +6,18 @@ import hashlib
 import os
 import uuid
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from one_async.alf.path import ALFPath, get_alf_path, session_path_parts
-from one_async.alf.spec import is_session_path
+from one_async.alf.path import ALFPath
+from one_async.alf.session import FOLDER, match_session, parse_session_path, session_folder, split_id
+from one_async.alf.spec import is_valid
 from one_async.errors import InputError, TablesWarning
 
 from .catalogue import Catalogue, TablesMeta
@@ -70,75 +72,183 @@ def build_tables(
     Ids are UUIDs (version 3) of paths in a ``namespace``, by default one of this machine and moment as in ONE-api:
     give one to get the same ids again. Without ``hash_ids``, ids are the paths themselves. ``hash_files`` adds each
     file's md5, many files at a time. ``lab`` fills the lab where folders do not say it; InputError if they say another.
-    Warns with TablesWarning where nothing is found.
+    Links to folders are followed, each folder once. A session whose folder is not what its parts give (its number is not of
+    three digits, or it lies elsewhere) keeps its folder in a column ``folder``.
+    Warns with TablesWarning where nothing is found, and by name of folders that are left out: of dates that do not exist,
+    of names that no table can hold, and those that cannot be read.
     """
     root = Path(root_dir).resolve()
     if not root.is_dir():
         raise InputError.of("root_dir", str(root_dir), "a folder that exists")
-    folders = list(iter_sessions(root))
-    sessions = [_session_row(folder) for folder in folders]
-    found = [
-        (row["eid"], file) for row, folder in zip(sessions, folders, strict=True) for file in _files(folder)
-    ]
-    datasets = _dataset_rows(found, hash_files, progress, workers)
+    found = [(row, folder) for folder in _walk_sessions(root) if (row := _session_row(folder, root))]
+    sessions = _with_own_ids([row for row, _ in found])
+    files = [(row["eid"], folder, file) for row, folder in found for file in _files(folder)]
+    datasets = _dataset_rows(files, hash_files, progress, workers)
     for name, rows in (("sessions", sessions), ("datasets", datasets)):
         if not rows:
             warnings.warn(f"no {name} found in {root}", TablesWarning, stacklevel=2)
     if lab:
         _fill_lab(sessions, lab)
+    _keep_folders(sessions)
     if hash_ids:
         _hash_ids(sessions, datasets, namespace or uuid.uuid1())
     created = datetime.now().isoformat(sep=" ", timespec="minutes")
     raw = {name: {"date_created": created, "origin": str(root)} for name in ("sessions", "datasets")}
     schema = {name: dtype for name, dtype in DATASETS.items() if name != "default_revision"}
     return Catalogue.from_frames(
-        pl.DataFrame(sessions, schema=SESSIONS),
+        _sessions_frame(sessions),
         pl.DataFrame(datasets, schema=schema),
         meta=TablesMeta(datetime.fromisoformat(created), raw=raw),
     )
 
 
 def iter_sessions(root_dir: str | Path) -> Iterator[ALFPath]:
-    """Give the session folders of a folder (itself, if it is one), in the order of their paths."""
+    """Yield the session folders of a folder (itself, if it is one), in the order of their paths; links are not followed."""
     root = Path(root_dir)
-    if is_session_path(root):
+    if _names_session(root):
         yield ALFPath(root)
-    folders = [Path(top, name) for top, names, _ in os.walk(root) for name in names]
-    for folder in sorted(folders):
-        if is_session_path(folder):
-            yield ALFPath(folder)
+    yield from sorted(
+        ALFPath(top, name)
+        for top, names, _ in os.walk(root)
+        for name in names
+        if _names_session(Path(top, name))
+    )
 
 
-def _files(session: ALFPath) -> Iterator[ALFPath]:
-    yield from session.iter_datasets(recursive=True)
+def _names_session(folder: Path) -> bool:
+    found = match_session("/".join(folder.parts[-3:]))
+    return found is not None and found.number == folder.name
 
 
-def _session_row(folder: ALFPath) -> dict[str, Any]:
-    path = get_alf_path(folder)
-    lab, subject, day, number = session_path_parts(path or "", assert_valid=True)
-    try:
-        parsed = date.fromisoformat(day or "")
-    except ValueError:
-        raise InputError.of("root_dir", str(folder), "sessions in folders of dates that there are") from None
+def _walk_sessions(root: Path) -> list[ALFPath]:
+    """Return the session folders of a folder, in the order of their paths.
+
+    What lies within a session is the session's.
+    """
+    return sorted(ALFPath(folder) for folder in _walk(root, _names_session) if _names_session(folder))
+
+
+def _walk(root: Path, stop: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
+    """Yield a folder and those below it, but nothing below one where it is to ``stop``.
+
+    Links are followed after all folders that are not links. No folder is seen twice, and no link that leads to where it lies or
+    above, so that there are no loops.
+    """
+    seen: dict[tuple[int, int], Path] = {}
+    links = deque([root])
+    while links:
+        folders = [links.popleft()]
+        while folders:
+            folder = folders.pop()
+            try:
+                if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
+                    continue  # a loop: it leads to where it lies, or above
+                stat = folder.stat()
+                if (known := seen.setdefault((stat.st_dev, stat.st_ino), folder)) is not folder:
+                    if not folder.is_relative_to(known):
+                        _left_out(folder, f"it is the same folder as {str(known)!r}")
+                    continue
+                entries = [] if stop(folder) else sorted(os.scandir(folder), key=lambda entry: entry.name)
+            except OSError as error:
+                _left_out(folder, error.strerror or str(error))
+                continue
+            yield folder
+            folders += [Path(one.path) for one in reversed(entries) if one.is_dir(follow_symlinks=False)]
+            for one in entries:
+                if one.is_symlink() and one.is_dir():
+                    links.append(Path(one.path))
+                elif one.is_symlink() and not is_valid(one.name) and not Path(one.path).exists():
+                    _left_out(Path(one.path), "it is a link to nothing")
+
+
+def _left_out(path: Path, why: str) -> None:
+    warnings.warn(f"{str(path)!r} is left out of the tables: {why}", TablesWarning, stacklevel=4)
+
+
+def _files(session: ALFPath) -> list[ALFPath]:
+    """Return the datasets of a session, those in folders that are links as well, in the order of their paths."""
+    found = []
+    for folder in _walk(session):
+        for file in folder.glob("*.*.*"):
+            if (path := ALFPath(file)).is_dataset():
+                if is_text(str(file)):
+                    found.append(path)
+                else:
+                    _left_out(file, "its name is no text")
+    return sorted(found)
+
+
+def _session_row(folder: ALFPath, root: Path) -> dict[str, Any] | None:
+    """Return a session's row with its folder below the root; None, with a warning, for one that no table can hold."""
+    text = folder.as_posix()
+    parts = text.split("/")
+    tail = "/".join(
+        parts[-5:] if len(parts) > 4 and parts[-4].lower() == "subjects" and parts[-5] else parts[-3:]
+    )
+    found, key = match_session(tail), parse_session_path(tail)
+    problem = (
+        "it has a back slash" if "\\" in tail else
+        "its name is no text" if not is_text(text) else
+        "there is no such date or number" if found is None or key is None else None
+    )  # fmt: skip
+    if problem or found is None or key is None:
+        _left_out(folder, str(problem))
+        return None
     return {
-        "eid": "/".join(part for part in (lab, subject, day, number) if part),
-        "lab": lab or "",
-        "subject": subject,
-        "date": parsed,
-        "number": int(number or ""),
+        "eid": "/".join(part for part in (found.lab, found.subject, found.date, found.number) if part),
+        "lab": key.lab or "",
+        "subject": key.subject,
+        "date": key.date,
+        "number": key.number,
         "task_protocol": "",
         "projects": "",
+        FOLDER: folder.relative_to(root).as_posix(),
     }
 
 
+def is_text(path: str) -> bool:
+    """Tell whether a path can be written as UTF-8, which the names of files need not be."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _with_own_ids(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make the ids of sessions different that lie in different folders of the same lab, subject, date and number."""
+    usual = sorted(sessions, key=lambda row: session_folder({**row, FOLDER: None}) != row[FOLDER])
+    taken: set[str] = set()
+    for row in usual:
+        if row["eid"] in taken:
+            row["eid"] = f"./{row[FOLDER]}"
+        taken.add(row["eid"])
+    return sessions
+
+
+def _keep_folders(sessions: list[dict[str, Any]]) -> None:
+    """Keep the folders of those sessions alone whose parts do not give them."""
+    for row in sessions:
+        if row[FOLDER] == session_folder({**row, FOLDER: None}):
+            row[FOLDER] = None
+
+
+def _sessions_frame(sessions: list[dict[str, Any]]) -> pl.DataFrame:
+    frame = pl.DataFrame(sessions, schema={**SESSIONS, FOLDER: pl.String})
+    return frame if frame[FOLDER].null_count() < len(frame) else frame.drop(FOLDER)
+
+
 def _dataset_rows(
-    found: list[tuple[str, ALFPath]], hash_files: bool, progress: Progress | None, workers: int | None
+    found: list[tuple[str, ALFPath, ALFPath]],
+    hash_files: bool,
+    progress: Progress | None,
+    workers: int | None,
 ) -> list[dict[str, Any]]:
-    def describe(item: tuple[str, ALFPath]) -> dict[str, Any]:
-        eid, file = item
+    def describe(item: tuple[str, ALFPath, ALFPath]) -> dict[str, Any]:
+        eid, folder, file = item
         if not file.exists():  # its tables would lack what is only out of reach
             raise InputError.of("root_dir", str(file), "links to files that are there")
-        rel_path = file.relative_to_session().as_posix()
+        rel_path = file.relative_to(folder).as_posix()
         return {
             "did": rel_path,
             "eid": eid,
@@ -177,13 +287,21 @@ def _fill_lab(sessions: list[dict[str, Any]], lab: str) -> None:
 
 
 def _hash_ids(sessions: list[dict[str, Any]], datasets: list[dict[str, Any]], namespace: uuid.UUID) -> None:
-    """Make UUIDs of path ids. As in ONE-api, equal paths of different sessions get equal dataset ids."""
+    """Make UUIDs of path ids. As in ONE-api, equal paths of different sessions get equal dataset ids.
+
+    A file that has an id in its name keeps it.
+    """
     made: dict[str, str] = {}
-    for row, name in [(row, "eid") for row in sessions + datasets] + [(row, "did") for row in datasets]:
-        path = row[name]
+
+    def uuid_of(path: str) -> str:
         if path not in made:
             made[path] = str(uuid.uuid3(namespace, path))
-        row[name] = made[path]
+        return made[path]
+
+    for row in sessions + datasets:
+        row["eid"] = uuid_of(row["eid"])
+    for row in datasets:
+        row["did"] = split_id(row["rel_path"])[1] or uuid_of(row["rel_path"])
 
 
 def remove_missing_datasets(

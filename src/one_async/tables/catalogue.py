@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from one_async.alf.session import session_folders
 from one_async.errors import InputError, TablesDamaged, TablesNotFound, TablesWarning
 
 from . import fast, install
@@ -25,13 +26,6 @@ from .layout import Datasets, find
 from .schema import INSERTIONS, SCHEMAS, SESSIONS, canonical, read_table
 
 __all__ = ["Catalogue", "TablesMeta"]
-
-_PATH = pl.concat_str(
-    pl.when(pl.col("lab").fill_null("") == "").then(pl.lit("")).otherwise(pl.col("lab") + "/Subjects/"),
-    pl.col("subject") + "/",
-    pl.col("date").cast(pl.String) + "/",
-    pl.col("number").fill_null(0).cast(pl.String).str.zfill(3),
-)
 
 
 @dataclass(frozen=True)
@@ -223,8 +217,8 @@ class Catalogue:
 
     @cached_property
     def folders(self) -> pl.Series:
-        """Each session's path below the cache folder, in the order of their rows."""
-        return folders_of(self.session_frame)
+        """Each session's path below the cache folder, in the order of their rows; null for one that cannot have a folder."""
+        return session_folders(self.session_frame)
 
     @property
     def has_paths_for_ids(self) -> bool:
@@ -241,11 +235,6 @@ class Catalogue:
     def session_row(self, eid: str) -> int | None:
         """Give the row of a session in ``session_frame``, None if it is not in the tables."""
         return find(self.session_frame["eid"], eid)
-
-
-def folders_of(sessions: pl.DataFrame) -> pl.Series:
-    """Give each session's path below the cache folder: ``lab/Subjects/subject/yyyy-mm-dd/nnn``, or from the subject on."""
-    return sessions.select(_PATH).to_series()
 
 
 def sorted_sessions(frame: pl.DataFrame) -> pl.DataFrame:

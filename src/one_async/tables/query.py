@@ -12,10 +12,11 @@ import numpy.typing as npt
 import polars as pl
 
 from one_async.alf.match import compile_pattern, is_match, plain_pattern
+from one_async.alf.session import FOLDER, session_folders
 from one_async.errors import ALFMultipleObjectsFound, InputError
 
 from .arguments import INSERTION_TERMS, SEARCH_TERMS, complete, date_range, numbers, qc_name, texts
-from .catalogue import Catalogue, folders_of
+from .catalogue import Catalogue
 from .layout import Datasets
 
 __all__ = [
@@ -268,7 +269,7 @@ def list_subjects(catalogue: Catalogue) -> list[str]:
 
 
 def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]:
-    """Give the relative path of each session as text, None for unknown ones.
+    """Return the relative path of each session as text, None for unknown ones and those that cannot have a folder.
 
     Raises ALFMultipleObjectsFound for one that is there twice.
     """
@@ -278,7 +279,12 @@ def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]
     if len(wanted) * _SHARE >= len(catalogue.session_frame):
         return catalogue.folders.gather(where).to_list()
     rows = where.drop_nulls()
-    known = iter(folders_of(catalogue.session_frame.select("lab", "subject", "date", "number")[rows]))
+    names = [
+        name
+        for name in ("lab", "subject", "date", "number", FOLDER)
+        if name in catalogue.session_frame.columns
+    ]
+    known = iter(session_folders(catalogue.session_frame.select(names)[rows]))
     return [None if at is None else next(known) for at in where]
 
 

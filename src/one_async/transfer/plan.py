@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from one_async.errors import InputError, OneError, TransferError, UnsafePath
+from one_async.alf.session import has_id, match_session, session_folder, with_id, without_id
+from one_async.errors import ALFInvalid, InputError, OneError, TransferError, UnsafePath
 
 __all__ = [
     "Item",
@@ -24,9 +25,6 @@ __all__ = [
 ]
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_WITH_UUID = re.compile(rf"^(?P<stem>.*)\.(?P<uuid>{_UUID})(?P<suffix>\.[^.]*)?$", re.DOTALL)
-#: The part of a path from the lab or, without one, from the subject on.
-_SESSION = re.compile(r"(?:^|/)((?:[^/]+/Subjects/)?[^/]+/\d{4}-\d{2}-\d{2}/\d{1,3}/.+)$", re.DOTALL)
 _HASHES = {32: "md5", 40: "sha1"}
 
 
@@ -122,6 +120,7 @@ def make_plan(
     prefer: Literal["http", "s3"] = "http",
     s3_endpoint: str | None = None,
     on_error: Literal["raise", "collect"] = "raise",
+    written: bool = True,
 ) -> Plan:
     """Make a plan from dataset records of any kind.
 
@@ -134,12 +133,14 @@ def make_plan(
 
     A file whose path would leave the cache folder raises UnsafePath, and two datasets for one path
     TransferError; with ``on_error="collect"`` the item has that error instead, and the others can be fetched.
+    With ``written=False`` the plan is for files that are only looked for on disk, where the folder itself may be a session's.
     """
     if prefer not in ("http", "s3"):
         raise InputError.of("prefer", prefer, ("http", "s3"))
     maker = _Maker(
-        data_server, base_url, {r["name"]: r for r in repositories}, uuid_filenames, prefer, s3_endpoint
-    )
+        data_server, base_url, {r["name"]: r for r in repositories}, uuid_filenames, prefer, s3_endpoint,
+        written,
+    )  # fmt: skip
     seen: dict[str, Item] = {}
     items: list[Item] = []
     for record in records:
@@ -156,25 +157,29 @@ def make_plan(
 _CONTROL, _SURROGATE = re.compile("[\x00-\x1f\x7f]"), re.compile("[\ud800-\udfff]")
 
 
-def safe_relative(path: str) -> str:
-    """Give a relative path with ``/`` between its parts, if it surely stays within its folder.
+def safe_relative(path: str, *, written: bool = True) -> str:
+    """Return a relative path with ``/`` between its parts, if it surely stays within its folder.
 
-    Raises UnsafePath for ``..``, absolute paths, drive letters, back slashes, control characters, a file
-    directly in the folder's root or below a hidden folder there: these hold tables, settings and stored
-    answers.
+    Raises UnsafePath for ``..`` and absolute paths, and where the file would be ``written`` also for drive letters, back
+    slashes, control characters, a file directly in the folder's root or below a hidden folder there: these hold tables,
+    settings and stored answers.
     """
     parts = path.split("/")
     problem = (
         "it is absolute" if path.startswith(("/", "\\")) else
-        "it has a part that means another folder" if any(p in ("..", ".", "~") for p in parts) else
-        "it has an empty part" if not all(p.strip(" .") for p in parts) else
-        "it has a drive letter" if any(re.match(r"[A-Za-z]:", p) for p in parts) else
-        "it has a back slash" if "\\" in path else
-        "it has a control character" if _CONTROL.search(path) else
-        "it has a character that is no text" if _SURROGATE.search(path) else
-        "it lies in the root of the cache folder" if len(parts) < 2 else
-        "it lies in a hidden folder" if parts[0].startswith(".") else None
+        "it has a part that means another folder" if any(p == ".." for p in parts) else
+        "it has a character that is no text" if _SURROGATE.search(path) or "\0" in path else None
     )  # fmt: skip
+    if written and not problem:
+        problem = (
+            "it has a part that means another folder" if any(p in (".", "~") for p in parts) else
+            "it has an empty part" if not all(p.strip(" .") for p in parts) else
+            "it has a drive letter" if any(re.match(r"[A-Za-z]:", p) for p in parts) else
+            "it has a back slash" if "\\" in path else
+            "it has a control character" if _CONTROL.search(path) else
+            "it lies in the root of the cache folder" if len(parts) < 2 else
+            "it lies in a hidden folder" if parts[0].startswith(".") else None
+        )  # fmt: skip
     if problem:
         raise UnsafePath(f"{path!r} is not written to the cache folder: {problem}", path=path)
     return path
@@ -194,18 +199,22 @@ class _Maker:
     uuid_filenames: bool
     prefer: str
     s3_endpoint: str | None
+    written: bool
 
     def item(self, record: Mapping[str, Any]) -> Item:
         did = _did(record)
         eid = _eid(record)
-        places = self._places(record, did)
-        target = self._target(record, [path for _, path in places], did)
+        try:
+            places = self._places(record, did)
+            target = self._target(record, [path for _, path in places], did)
+        except ALFInvalid as error:  # its session cannot have a folder
+            return _refused(did, str(record.get("rel_path") or did), error, eid)
         try:
             if not places and (url := record.get("data_url")) and _begins_http(url):
                 raise TransferError(
                     f"{url!r}, where the dataset {did} is said to be, is no address", path=target
                 )
-            safe_relative(target)
+            safe_relative(target, written=self.written)
             digest = _hash(record)
         except OneError as error:
             if isinstance(error, UnsafePath) and not places and record.get("rel_path") is None:
@@ -226,7 +235,7 @@ class _Maker:
         path = _row_path(record)
         places = []
         if self.data_server:
-            places.append((self._http(f"{self.data_server.rstrip('/')}/{_with_uuid(path, did)}")[0], path))
+            places.append((self._http(f"{self.data_server.rstrip('/')}/{with_id(path, did)}")[0], path))
         for repository in self.repositories.values():
             # The globus path of a lab's bucket ends as the paths of its sessions begin: <lab>/Subjects/.
             prefix = (repository.get("globus_path") or "").strip("/")
@@ -265,19 +274,21 @@ class _Maker:
         access, secret = said.get("Access key ID"), said.get("Secret access key")
         keys = S3Keys(access, secret, said.get("Session token")) if access and secret else None
         region = said.get("region_name") or "us-east-1"
-        key = _with_uuid(path.strip("/"), did)
+        key = with_id(path.strip("/"), did)
         place = S3Location(said["bucket_name"], key, region, self.s3_endpoint, keys)
         return [(Source(place.url, None, place), path)]
 
     def _target(self, record: Mapping[str, Any], paths: list[str], did: str) -> str:
         if record.get("rel_path") is not None:
             path = _row_path(record)
+            if not self.written and has_id(path):  # the id is in the name on disk, too
+                return path
         elif paths:
             path = _local_part(paths[0])
         else:
             path = _known_path(record) or did
-        path = _without_uuid(path)
-        return _with_uuid(path, did) if self.uuid_filenames else path
+        path = without_id(path)
+        return with_id(path, did) if self.uuid_filenames else path
 
 
 def _local_part(path: str) -> str:
@@ -285,8 +296,8 @@ def _local_part(path: str) -> str:
     if path.startswith("//") or "/../" in path:
         return path  # not a path that a server could mean; safe_relative says so
     path = path.lstrip("/")
-    if match := _SESSION.search(path):
-        return match[1]
+    if (found := match_session(path)) and len(path) > found.end + 1:
+        return path[found.start :]
     return re.sub(r"^[\w/]+(?=aggregates/)", "", path, count=1)
 
 
@@ -304,8 +315,7 @@ def _known_path(record: Mapping[str, Any]) -> str:
 def _row_path(record: Mapping[str, Any]) -> str:
     session = record.get("session_path")
     if session is None and record.get("subject") is not None:
-        number = int(record["number"])
-        session = f"{record['lab']}/Subjects/{record['subject']}/{record['date']}/{number:03d}"
+        session = session_folder(record)
     if session is None:
         raise InputError.of(
             "records", dict(record), "rows with session_path, or lab, subject, date and number"
@@ -335,20 +345,6 @@ def _hash(record: Mapping[str, Any]) -> str | None:
             f"the recorded hash {value!r} is neither md5 nor sha1", path=str(record.get("rel_path", ""))
         )
     return text
-
-
-def _with_uuid(path: str, did: str) -> str:
-    """Put the dataset's id before the extension: ``spikes.times.<id>.npy``."""
-    folder, slash, name = _without_uuid(path).rpartition("/")
-    stem, dot, suffix = name.rpartition(".")
-    return f"{folder}{slash}{stem}.{did}{dot}{suffix}" if stem else f"{folder}{slash}{name}.{did}"
-
-
-def _without_uuid(path: str) -> str:
-    folder, slash, name = path.rpartition("/")
-    if match := _WITH_UUID.match(name):
-        name = match["stem"] + (match["suffix"] or "")
-    return f"{folder}{slash}{name}"
 
 
 def _is_http(url: object) -> bool:

@@ -1,0 +1,315 @@
+"""A session's name: its path and its reference, parsed and composed, as text and as Polars expressions; ids in file names.
+
+A session's folder is ``lab/Subjects/subject/yyyy-mm-dd/number``, or only its last three parts. Paths are split on ``/`` and
+``\\``, and lab and subject are whole parts: whatever letters, blanks or signs they contain. The first such parts of a path
+name its session.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from one_async.errors import ALFInvalid
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = [
+    "FOLDER",
+    "ID_IN_NAME",
+    "REFERENCE",
+    "SessionKey",
+    "folder_expression",
+    "has_id",
+    "key_frame",
+    "match_keys",
+    "match_session",
+    "other_spellings",
+    "parse_date",
+    "parse_paths",
+    "parse_reference",
+    "parse_references",
+    "parse_session_path",
+    "session_folder",
+    "session_folders",
+    "session_part",
+    "split_id",
+    "split_ids",
+    "with_id",
+    "without_id",
+]
+
+#: The optional column of the sessions table that has the folder of a session whose parts do not give it.
+FOLDER: Final = "folder"
+_DATE: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_NUMBER: Final = "[0-9]{1,3}|[1-9][0-9]{3,4}"
+_LARGEST: Final = 65_535
+_DAY_AND_NUMBER: Final = re.compile(rf"[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?=[/\\]|\Z)")
+#: The same with subject and lab, for the engine of Polars, which has no look-ahead and takes linear time.
+_SESSION: Final = (
+    r"(?s)(?:^|[/\\])(?:(?P<lab>[^/\\]+)[/\\](?i:subjects)[/\\])?(?P<subject>[^/\\]+)"
+    rf"[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?:[/\\](?P<rel_path>.*))?$"
+)
+REFERENCE: Final = re.compile(rf"(?P<date>{_DATE})_(?P<sequence>{_NUMBER})_(?P<subject>[^/\\]+)\Z")
+_UUID: Final = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_NAME_WITH_ID: Final = re.compile(rf"(?P<stem>.+)\.(?P<id>{_UUID})(?P<suffix>\.[^.]*)?\Z", re.DOTALL)
+#: The same for Polars: the group is the id, and what follows it.
+ID_IN_NAME: Final = rf"\.({_UUID})(\.[^./]*)?$"
+
+
+class SessionKey(NamedTuple):
+    """What names a session besides its id. Without a lab, that of any lab is meant."""
+
+    subject: str
+    date: date
+    number: int
+    lab: str | None = None
+    path: str | None = None
+    """The path as far as the number, as it was written; decides where several sessions have the other parts."""
+
+
+class SessionMatch(NamedTuple):
+    """The parts of a path that name its session, as they are written, and where they begin and end in it."""
+
+    lab: str | None
+    subject: str
+    date: str
+    number: str
+    start: int
+    end: int
+
+
+def match_session(path: str) -> SessionMatch | None:
+    """Return the first session that a path names, or None. A date that does not exist is matched too."""
+    for found in _DAY_AND_NUMBER.finditer(path):
+        start = _part_start(path, found.start())
+        subject = path[start : found.start()]
+        if subject in ("", ".", ".."):
+            continue
+        lab = None
+        middle = _part_start(path, start - 1) if start else 0
+        if middle and path[middle : start - 1].lower() == "subjects":
+            beginning = _part_start(path, middle - 1)
+            if name := path[beginning : middle - 1]:
+                lab, start = name, beginning
+        return SessionMatch(lab, subject, found["date"], found["number"], start, found.end())
+    return None
+
+
+def _part_start(path: str, end: int) -> int:
+    return max(path.rfind("/", 0, end), path.rfind("\\", 0, end)) + 1
+
+
+def parse_session_path(path: str) -> SessionKey | None:
+    """Return the key of the session that a path names; None where there is none, or its date does not exist."""
+    found = match_session(path)
+    if found is None or (day := parse_date(found.date)) is None or int(found.number) > _LARGEST:
+        return None
+    return SessionKey(found.subject, day, int(found.number), found.lab, path[: found.end].replace("\\", "/"))
+
+
+def parse_date(text: str) -> date | None:
+    """Return the date that a text in the form ``yyyy-mm-dd`` means, None for one that does not exist."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def session_part(path: str) -> str:
+    """Return the part of a path that names its session: ``lab/Subjects/subject/yyyy-mm-dd/nnn``; empty if there is none."""
+    found = match_session(path)
+    return path[found.start : found.end] if found else ""
+
+
+def other_spellings(folder: str) -> list[str]:
+    """Return a session's folder with its number spelled in other ways: ``1`` and ``01`` for ``001``."""
+    head, _, number = folder.rpartition("/")
+    spelled = dict.fromkeys(f"{int(number):0{width}d}" for width in (3, 2, 1))
+    return [f"{head}/{other}" for other in spelled if other != number]
+
+
+def parse_paths(paths: Sequence[str]) -> pl.DataFrame:
+    """Parse many paths: subject, date, number, lab, path, rel_path; all null where a path names no session.
+
+    ``rel_path`` is what follows the session's folder, empty if nothing does.
+    """
+    import polars as pl
+
+    whole = pl.LazyFrame({"path": paths}, schema={"path": pl.String})
+    groups = pl.col("path").str.extract_groups(_SESSION)
+    below = pl.col("rel_path").str.replace_all("\\", "/", literal=True).str.strip_chars("/")
+    # Where something follows, it and the separator before it are cut off the path.
+    length = pl.when(pl.col("rel_path").is_null()).then(0).otherwise(pl.col("rel_path").str.len_chars() + 1)
+    upto = pl.col("path").str.head(pl.col("path").str.len_chars() - length)
+    parts = whole.with_columns(groups.alias("found")).unnest("found").with_columns(
+        pl.col("date").str.to_date("%Y-%m-%d", strict=False),
+        pl.col("number").cast(pl.UInt16, strict=False),
+        upto.str.replace_all("\\", "/", literal=True).alias("path"),
+        below.fill_null(""),
+    )  # fmt: skip
+    names = ["subject", "date", "number", "lab", "path", "rel_path"]
+    named = (
+        pl.col("date").is_not_null() & pl.col("number").is_not_null() & ~pl.col("subject").is_in([".", ".."])
+    )
+    return parts.select(pl.when(named).then(pl.col(name)).alias(name) for name in names).collect()
+
+
+def key_frame(keys: Sequence[SessionKey]) -> pl.DataFrame:
+    """Return the keys of sessions as a frame, in their order."""
+    import polars as pl
+
+    schema = {
+        "subject": pl.String,
+        "date": pl.Date,
+        "number": pl.Int64,
+        "lab": pl.String,
+        "path": pl.String,
+    }
+    columns = zip(*keys, strict=True) if keys else ([],) * len(schema)
+    return pl.DataFrame(dict(zip(schema, map(list, columns), strict=True)), schema=schema)
+
+
+def match_keys(sessions: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Return the sessions that have a key of ``wanted``; the column ``key`` is the key's place there.
+
+    A lab in a key must be the session's own. Where several sessions have a key, its path decides: those are meant whose
+    folder the path ends in, of these the one with the longest folder. All of them are returned where the path does not decide.
+    """
+    import polars as pl
+
+    own = ["subject", "date", "number"]
+    # A number that no session can have fits none.
+    wanted = wanted.cast({name: sessions.schema[name] for name in own}, strict=False)
+    wanted = wanted.with_row_index("key").rename({"lab": "_lab", "path": "_path"})
+    found = sessions.join(wanted, on=own, how="inner")
+    if wanted["_lab"].null_count() < len(wanted):
+        found = found.filter(pl.col("_lab").is_null() | (pl.col("_lab") == pl.col("lab").fill_null("")))
+    if found["key"].is_duplicated().any():
+        folder = folder_expression(found.columns)
+        ends = (pl.col("_path") == folder) | pl.col("_path").str.ends_with(pl.concat_str(pl.lit("/"), folder))
+        found = found.with_columns(
+            pl.when(ends).then(folder.str.len_chars()).otherwise(0).fill_null(0).alias("_ends")
+        )
+        found = found.filter(pl.col("_ends") == pl.col("_ends").max().over("key")).drop("_ends")
+    return found.drop("_lab", "_path")
+
+
+def session_folder(row: Mapping[str, Any]) -> str:
+    """Return a session's path below the cache folder: ``lab/Subjects/subject/yyyy-mm-dd/nnn``, or from the subject on.
+
+    ``row`` is a row of the sessions table, or a record with start_time. Raises ALFInvalid for a session whose lab or subject
+    cannot be the name of a folder.
+    """
+    day = row["date"] if "date" in row else row.get("start_time")
+    lab, subject, folder = row.get("lab"), row.get("subject"), row.get(FOLDER)
+    if folder and not _leads_out(folder):
+        return str(folder)
+    if folder or not subject or day is None or not all(map(_is_part, filter(None, (lab, subject)))):
+        said = {name: row.get(name) for name in ("lab", "subject", FOLDER) if row.get(name)}
+        raise ALFInvalid(f"the session {row.get('eid') or row.get('id')} cannot have a folder: {said!r:.300}")
+    head = f"{lab}/Subjects/" if lab else ""
+    return f"{head}{subject}/{str(day)[:10]}/{int(row.get('number') or 0):03d}"
+
+
+def _is_part(name: str) -> bool:
+    return name not in (".", "..") and not re.search(r"[/\\\0]", name)
+
+
+def _leads_out(folder: str) -> bool:
+    return folder.startswith("/") or ".." in folder.split("/") or "\\" in folder
+
+
+def folder_expression(columns: Collection[str]) -> pl.Expr:
+    """Return `session_folder` as an expression for a frame with these columns; null for a session that cannot have one."""
+    import polars as pl
+
+    lab, subject = pl.col("lab").fill_null(""), pl.col("subject")
+    head = pl.when(lab != "").then(lab + "/Subjects/").otherwise(pl.lit(""))
+    number = pl.col("number").fill_null(0).cast(pl.String).str.zfill(3)
+    path = pl.concat_str(head, subject, pl.lit("/"), pl.col("date").cast(pl.String), pl.lit("/"), number)
+    # One look at the whole path: a lab or subject with a separator, `.` or `..` gives it parts that do not fit.
+    good = path.str.contains(rf"^(?:[^/\\\x00]+/Subjects/)?[^/\\\x00]+/{_DATE}/[0-9]+$")
+    good &= ~path.str.contains(r"(?:^|/)\.\.?/") & (
+        (lab == "") | path.str.contains("/Subjects/", literal=True)
+    )
+    composed = pl.when(good).then(path)
+    if FOLDER not in columns:
+        return composed
+    own = pl.col(FOLDER).cast(pl.String)
+    safe = ~own.str.contains(r"^/|(?:^|/)\.\.(?:/|$)|\\")
+    return pl.when(own.is_null() | (own == "")).then(composed).when(safe).then(own)
+
+
+def session_folders(sessions: pl.DataFrame) -> pl.Series:
+    """Return each session's path below the cache folder; null for one that cannot have a folder."""
+    return sessions.select(folder_expression(sessions.columns).alias("session_path")).to_series()
+
+
+def parse_reference(text: str) -> SessionKey | None:
+    """Return the key of the session that a reference ``yyyy-mm-dd_n_subject`` names; None for any other text.
+
+    Raises ValueError for a date that does not exist.
+    """
+    found = REFERENCE.match(text)
+    if found is None:
+        return None
+    return SessionKey(found["subject"], date.fromisoformat(found["date"]), int(found["sequence"]))
+
+
+def parse_references(texts: pl.Series) -> pl.DataFrame | None:
+    """Parse many references into a frame as `key_frame` makes it; None where not all are references."""
+    import polars as pl
+
+    parts = texts.str.splitn("_", 3).struct.unnest()
+    days = parts["field_0"].str.to_date("%Y-%m-%d", strict=False)
+    if days.has_nulls() or not texts.str.contains(rf"^{_DATE}_(?:{_NUMBER})_[^/\\]+$").all():
+        return None
+    return parts.select(
+        pl.col("field_2").alias("subject"),
+        days.alias("date"),
+        pl.col("field_1").cast(pl.Int64).alias("number"),
+        pl.lit(None, pl.String).alias("lab"),
+        pl.lit(None, pl.String).alias("path"),
+    )
+
+
+def split_id(path: str) -> tuple[str, str | None]:
+    """Return a file's path without the dataset's id in its name, and that id in lower case if there was one."""
+    folder, slash, name = path.rpartition("/")
+    if found := _NAME_WITH_ID.match(name):
+        return f"{folder}{slash}{found['stem']}{found['suffix'] or ''}", found["id"].lower()
+    return path, None
+
+
+def has_id(path: str) -> bool:
+    """Tell whether a dataset's id is in a file's name."""
+    return _NAME_WITH_ID.match(path.rpartition("/")[2]) is not None
+
+
+def without_id(path: str) -> str:
+    """Return a file's path without the dataset's id in its name."""
+    return split_id(path)[0]
+
+
+def with_id(path: str, did: str) -> str:
+    """Return a file's path with a dataset's id before the extension, in place of another: ``spikes.times.<id>.npy``."""
+    folder, slash, name = without_id(path).rpartition("/")
+    stem, dot, suffix = name.rpartition(".")
+    return f"{folder}{slash}{stem}.{did}{dot}{suffix}" if stem else f"{folder}{slash}{name}.{did}"
+
+
+def split_ids(paths: Iterable[str]) -> pl.DataFrame:
+    """Return `split_id` of many paths: rel_path, and did, null where there is none."""
+    import polars as pl
+
+    frame = pl.DataFrame({"rel_path": paths}, schema={"rel_path": pl.String})
+    path = pl.col("rel_path")
+    if not frame["rel_path"].str.contains(ID_IN_NAME).any():
+        return frame.with_columns(did=pl.lit(None, pl.String))
+    return frame.select(
+        path.str.replace(ID_IN_NAME, "$2"), did=path.str.extract(ID_IN_NAME).str.to_lowercase()
+    )
