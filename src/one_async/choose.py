@@ -170,7 +170,7 @@ def many_datasets(
     exact = hasattr(wanted, "columns") or any(isinstance(item, str) and "/" in item for item in wanted)
     if not hasattr(wanted, "columns") and wanted and all(map(_is_record, wanted)):
         _check_no_folders("collections, revisions", collections, revisions)
-        return [_of_record(datasets, dict(item)) for item in wanted]
+        return [_of_record(datasets, item) for item in wanted if isinstance(item, Mapping)]
     if exact:
         return _exact_paths(datasets, wanted, collections, revisions, how)
     kinds = {str if isinstance(item, str) else dict if isinstance(item, Mapping) else None for item in wanted}

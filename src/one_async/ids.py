@@ -13,6 +13,7 @@ from .alf.session import (
     REFERENCE,
     SessionKey,
     key_frame,
+    match_parts,
     match_session,
     parse_date,
     parse_paths,
@@ -372,10 +373,10 @@ def path2ref(path_str: PathOrUrl | Several[PathOrUrl], as_dict: bool = True, par
 def _reference_in(path: object, as_dict: bool, parse: bool) -> object:
     if not isinstance(path, str | PurePath):
         raise InputError.of("path_str", path, "a path, or a list of them")
-    found = match_session(path_text(path))
-    if found is None or (moment := parse_date(found.date)) is None:
+    found = match_parts(path_text(path))
+    if found is None or (moment := parse_date(found[2])) is None:
         return None
-    subject, day, number = found.subject, found.date, found.number
+    _, subject, day, number = found
     if not as_dict:
         return f"{day}_{number}_{subject}"
     if parse:

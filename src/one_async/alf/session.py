@@ -24,8 +24,10 @@ __all__ = [
     "SessionKey",
     "folder_expression",
     "has_id",
+    "id_expression",
     "key_frame",
     "match_keys",
+    "match_parts",
     "match_session",
     "other_spellings",
     "parse_date",
@@ -47,10 +49,16 @@ FOLDER: Final = "folder"
 _DATE: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _NUMBER: Final = "[0-9]{1,3}|[1-9][0-9]{3,4}"
 _LARGEST: Final = 65_535
-_DAY_AND_NUMBER: Final = re.compile(rf"[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?=[/\\]|\Z)")
-#: The same with subject and lab, for the engine of Polars, which has no look-ahead and takes linear time.
+#: What no part of a path can be.
+_NO_PART: Final = r"[/\\\x00]|^\.\.?$"
+#: Part by part from the start, each looked at a few times, so that the time is linear.
+_FIRST: Final = re.compile(
+    r"(?:[^/\\]*+[/\\])*?(?:(?P<lab>[^/\\]++)[/\\](?i:subjects)[/\\])?(?!\.\.?[/\\])(?P<subject>[^/\\]++)"
+    rf"[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?=[/\\]|\Z)"
+)
+#: The same for the engine of Polars, which has no look-ahead; the leftmost match begins where a part does.
 _SESSION: Final = (
-    r"(?s)(?:^|[/\\])(?:(?P<lab>[^/\\]+)[/\\](?i:subjects)[/\\])?(?P<subject>[^/\\]+)"
+    r"(?s)(?:(?P<lab>[^/\\]+)[/\\](?i:subjects)[/\\])?(?P<subject>[^/\\]+)"
     rf"[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?:[/\\](?P<rel_path>.*))?$"
 )
 REFERENCE: Final = re.compile(rf"(?P<date>{_DATE})_(?P<sequence>{_NUMBER})_(?P<subject>[^/\\]+)\Z")
@@ -84,31 +92,27 @@ class SessionMatch(NamedTuple):
 
 def match_session(path: str) -> SessionMatch | None:
     """Return the first session that a path names, or None. A date that does not exist is matched too."""
-    for found in _DAY_AND_NUMBER.finditer(path):
-        start = _part_start(path, found.start())
-        subject = path[start : found.start()]
-        if subject in ("", ".", ".."):
-            continue
-        lab = None
-        middle = _part_start(path, start - 1) if start else 0
-        if middle and path[middle : start - 1].lower() == "subjects":
-            beginning = _part_start(path, middle - 1)
-            if name := path[beginning : middle - 1]:
-                lab, start = name, beginning
-        return SessionMatch(lab, subject, found["date"], found["number"], start, found.end())
-    return None
+    if (found := _FIRST.match(path)) is None:
+        return None
+    start = found.start("subject" if found["lab"] is None else "lab")
+    lab, subject, day, number = found.group("lab", "subject", "date", "number")
+    return SessionMatch(lab, subject, day, number, start, found.end())
 
 
-def _part_start(path: str, end: int) -> int:
-    return max(path.rfind("/", 0, end), path.rfind("\\", 0, end)) + 1
+def match_parts(path: str) -> tuple[str | None, str, str, str] | None:
+    """Return lab, subject, date and number of the first session that a path names, as they are written, or None."""
+    found = _FIRST.match(path)
+    return None if found is None else found.group("lab", "subject", "date", "number")  # type: ignore[return-value]
 
 
 def parse_session_path(path: str) -> SessionKey | None:
     """Return the key of the session that a path names; None where there is none, or its date does not exist."""
-    found = match_session(path)
-    if found is None or (day := parse_date(found.date)) is None or int(found.number) > _LARGEST:
+    if (found := _FIRST.match(path)) is None:
         return None
-    return SessionKey(found.subject, day, int(found.number), found.lab, path[: found.end].replace("\\", "/"))
+    lab, subject, day, number = found.group("lab", "subject", "date", "number")
+    if (parsed := parse_date(day)) is None or int(number) > _LARGEST:
+        return None
+    return SessionKey(subject, parsed, int(number), lab, found[0].replace("\\", "/"))
 
 
 def parse_date(text: str) -> date | None:
@@ -216,27 +220,28 @@ def session_folder(row: Mapping[str, Any]) -> str:
 
 
 def _is_part(name: str) -> bool:
-    return name not in (".", "..") and not re.search(r"[/\\\0]", name)
+    return re.search(_NO_PART, name) is None
 
 
 def _leads_out(folder: str) -> bool:
     return folder.startswith("/") or ".." in folder.split("/") or "\\" in folder
 
 
-def folder_expression(columns: Collection[str]) -> pl.Expr:
-    """Return `session_folder` as an expression for a frame with these columns; null for a session that cannot have one."""
+def folder_expression(columns: Collection[str], *, check: bool = True) -> pl.Expr:
+    """Return `session_folder` as an expression for a frame with these columns; null for a session that cannot have one.
+
+    ``check=False`` leaves out the check of labs and subjects, for frames where all of them can be names of folders.
+    """
     import polars as pl
 
     lab, subject = pl.col("lab").fill_null(""), pl.col("subject")
     head = pl.when(lab != "").then(lab + "/Subjects/").otherwise(pl.lit(""))
     number = pl.col("number").fill_null(0).cast(pl.String).str.zfill(3)
-    path = pl.concat_str(head, subject, pl.lit("/"), pl.col("date").cast(pl.String), pl.lit("/"), number)
-    # One look at the whole path: a lab or subject with a separator, `.` or `..` gives it parts that do not fit.
-    good = path.str.contains(rf"^(?:[^/\\\x00]+/Subjects/)?[^/\\\x00]+/{_DATE}/[0-9]+$")
-    good &= ~path.str.contains(r"(?:^|/)\.\.?/") & (
-        (lab == "") | path.str.contains("/Subjects/", literal=True)
-    )
-    composed = pl.when(good).then(path)
+    composed = pl.concat_str(head, subject, pl.lit("/"), pl.col("date").cast(pl.String), pl.lit("/"), number)
+    if check:
+        composed = pl.when(~lab.str.contains(_NO_PART), ~subject.str.contains(_NO_PART), subject != "").then(
+            composed
+        )
     if FOLDER not in columns:
         return composed
     own = pl.col(FOLDER).cast(pl.String)
@@ -246,7 +251,10 @@ def folder_expression(columns: Collection[str]) -> pl.Expr:
 
 def session_folders(sessions: pl.DataFrame) -> pl.Series:
     """Return each session's path below the cache folder; null for one that cannot have a folder."""
-    return sessions.select(folder_expression(sessions.columns).alias("session_path")).to_series()
+    # The few names of labs and subjects are checked in less time than those of all sessions.
+    check = any(sessions[name].unique().str.contains(_NO_PART).any() for name in ("lab", "subject"))
+    check = check or bool((sessions["subject"] == "").any())
+    return sessions.select(folder_expression(sessions.columns, check=check).alias("session_path")).to_series()
 
 
 def parse_reference(text: str) -> SessionKey | None:
@@ -293,6 +301,15 @@ def has_id(path: str) -> bool:
 def without_id(path: str) -> str:
     """Return a file's path without the dataset's id in its name."""
     return split_id(path)[0]
+
+
+def id_expression(path: pl.Expr, did: pl.Expr) -> pl.Expr:
+    """Return `with_id` as an expression."""
+    import polars as pl
+
+    suffix = path.str.extract(r"(\.[^./]*)$").fill_null("")
+    stem = path.str.replace(rf"(?:\.{_UUID})?(?:\.[^./]*)?$", "")
+    return pl.concat_str(stem, pl.lit("."), did, suffix)
 
 
 def with_id(path: str, did: str) -> str:

@@ -78,6 +78,14 @@ class Converting(Core):
 
     async def _eids_of(self, values: list[Any], query_type: Mode | None, argument: str) -> list[UUID | None]:
         own, root = await self._path_ids(values, query_type), ids.odd_root(self.cache_dir)
+        if (
+            len(values) > FEW
+            and not own
+            and all(issubclass(kind, str | PurePath) for kind in set(map(type, values)))
+        ):
+            frame = await anyio.to_thread.run_sync(ids.path_keys, values, root)
+            if not frame["subject"].has_nulls():  # all are paths
+                return await self._look_up(frame.drop("rel_path"), query_type)
         parsed: list[Any] = [
             value
             if value is None or (type(value) is str and value in own)
@@ -102,7 +110,7 @@ class Converting(Core):
             twice = frame["key"].value_counts(sort=True)["key"][0]
             said = [
                 f"{row['eid']} of {row['lab'] or 'no lab'}"
-                for row in frame.filter(frame["key"] == twice).iter_rows(named=True)
+                for row in frame.filter(frame["key"] == twice).head(5).iter_rows(named=True)
             ]
             raise ALFMultipleObjectsFound(
                 f"{ids.dict2ref(keys.row(twice, named=True))} names several sessions, {' and '.join(said)}; "

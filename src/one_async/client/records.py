@@ -13,7 +13,7 @@ import anyio.to_thread
 from .. import ids
 from ..alf.match import compile_pattern, is_match, plain_pattern, resolve
 from ..alf.path import ALFPath
-from ..alf.session import ID_IN_NAME, has_id, session_folder, session_folders
+from ..alf.session import has_id, id_expression, session_folder, session_folders
 from ..choose import How, checked, one_dataset
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
 from ..ids import is_dataset_record
@@ -457,9 +457,7 @@ def _address(server: str) -> pl.Expr:
     import polars as pl
 
     folder, name = pl.col("session_path"), pl.col("rel_path")
-    name = pl.when(name.str.contains(ID_IN_NAME)).then(name.str.replace(ID_IN_NAME, "$2")).otherwise(name)
-    suffix = name.str.extract(r"(\.[^./]*)$").fill_null("")
-    file = pl.concat_str(name.str.strip_suffix(suffix), pl.lit("."), "did", suffix)
+    file = id_expression(name, pl.col("did"))
     slash = pl.when(folder != "").then(pl.lit("/")).otherwise(pl.lit(""))
     return pl.concat_str(
         pl.lit(f"{server}/"), folder, pl.when(name.is_not_null()).then(slash + file).otherwise(pl.lit(""))
@@ -481,7 +479,7 @@ def _as_rows(argument: str, given: RecordLike) -> tuple[pl.DataFrame, ids.Rebuil
 def _row(argument: str, record: object) -> tuple[str | None, ...]:
     if not isinstance(record, Mapping):
         raise InputError.of(argument, record, "a row as a dictionary, a list of them, or a frame")
-    if is_dataset_record(record):
+    if "rel_path" not in record and is_dataset_record(record):
         record = _of_endpoint(record)
     name = record.get("rel_path")
     if name is None:

@@ -296,11 +296,26 @@ def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) 
     for made in (False, True):
         if made:
             folder.mkdir(parents=True, exist_ok=True)
-        if not folder.resolve().is_relative_to(real):
+        if not folder.resolve().is_relative_to(real) and not _leads_to_own(folder, root):
             raise UnsafePath(
-                f"{folder} leads out of the cache folder {root} by a link", path=str(folder), local=True
+                f"{folder} leads out of the cache folder {root} by a link to what is not this user's",
+                path=str(folder),
+                local=True,
             )
     folders[folder] = _traces_in(folder)
+
+
+def _leads_to_own(folder: Path, root: Path) -> bool:
+    """Tell whether the links on the way to a folder are this user's or the administrator's, and lead to this user's folders."""
+    if not hasattr(os, "getuid"):
+        return False
+    user = os.getuid()
+    for path in (folder, *folder.parents):
+        if path == root:
+            return True
+        if path.is_symlink() and (path.lstat().st_uid not in {user, 0} or path.stat().st_uid != user):
+            return False
+    return False
 
 
 def _traces_in(folder: Path) -> frozenset[str]:
