@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import anyio
-import anyio.to_thread
 
+from one_async._threads import run_sync
 from one_async.alyx import paging
 from one_async.alyx.asking import Asking
 from one_async.alyx.caching import Terms, one_warning
@@ -191,7 +191,7 @@ class AsyncAlyxClient(Asking):
 
         rows = await self.rest(endpoint, "list", no_cache=no_cache, expires=expires, **filters)
         columns = columns_of(await self.schema(), endpoint)
-        return await anyio.to_thread.run_sync(frame_of, rows, columns)
+        return await run_sync(frame_of, rows, columns)
 
     # ---- inside
 
@@ -199,7 +199,7 @@ class AsyncAlyxClient(Asking):
         url = self._url(path_or_url)
         body: dict[str, Any] = {}
         if files is not None:
-            body = {"files": await anyio.to_thread.run_sync(read_files, files), "data": data}
+            body = {"files": await run_sync(read_files, files), "data": data}
         elif isinstance(data, str | bytes):
             body = {"content": data, "headers": {"Content-Type": "application/json"}}
         elif data is not None:

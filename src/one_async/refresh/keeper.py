@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import anyio
-import anyio.to_thread
 
+from .._threads import run_sync
 from ..errors import (
     InputError,
     OfflineError,
@@ -224,7 +224,7 @@ class TablesKeeper(TablesInUse):
     async def _update(self, alyx: AsyncAlyxClient, now: bool, called: float) -> None:
         if now and self._view.base is not None and (self._schedule.checked or 0.0) >= called:
             return  # the background task did so meanwhile
-        known = await anyio.to_thread.run_sync(State.read, self._folder)
+        known = await run_sync(State.read, self._folder)
         if not now and known.server == alyx.base_url:
             self._note(known)
         await self._read_if_changed()
@@ -235,13 +235,13 @@ class TablesKeeper(TablesInUse):
         async def is_there() -> bool:
             nonlocal known
             await self._read_if_changed()
-            known = await anyio.to_thread.run_sync(State.read, self._folder)
+            known = await run_sync(State.read, self._folder)
             return not self._wants(offer, known)
 
         if await is_there():
             ours = known if known.server == offer.server else State(server=offer.server)
             said = replace(ours, checked=offer.asked)
-            await anyio.to_thread.run_sync(said.write, self._folder)
+            await run_sync(said.write, self._folder)
         else:
             self._announce(offer)
             if await fetch(alyx, offer, self._folder, is_there):

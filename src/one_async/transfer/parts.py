@@ -303,6 +303,14 @@ def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) 
     folders[folder] = _traces_in(folder)
 
 
+def is_plain(folder: Path, root: Path) -> bool:
+    """Whether a folder is there, within a root that is resolved, and no transfer has left anything in it."""
+    try:
+        return folder.resolve(strict=True).is_relative_to(root) and not _traces_in(folder)
+    except OSError:
+        return False
+
+
 def _traces_in(folder: Path) -> frozenset[str]:
     """Name the parts and claims in a folder."""
     with os.scandir(folder) as entries:
