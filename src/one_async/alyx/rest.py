@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import anyio
 
-from one_async._threads import run_sync
+from one_async._fork import check_polars
+from one_async._threads import run_polars, run_sync
 from one_async.alyx import paging
 from one_async.alyx.asking import Asking
 from one_async.alyx.caching import Terms, one_warning
@@ -187,11 +189,11 @@ class AsyncAlyxClient(Asking):
         Objects and arrays are structs and lists, times are naive datetimes; fields that may hold anything are JSON text.
         Raises and warns as ``rest`` does.
         """
-        from one_async.alyx.frame import columns_of, frame_of
-
+        frames = await run_sync(import_module, "one_async.alyx.frame")
+        check_polars()
         rows = await self.rest(endpoint, "list", no_cache=no_cache, expires=expires, **filters)
-        columns = columns_of(await self.schema(), endpoint)
-        return await run_sync(frame_of, rows, columns)
+        schema = await self.schema()
+        return await run_polars(lambda: frames.frame_of(rows, frames.columns_of(schema, endpoint)))
 
     # ---- inside
 

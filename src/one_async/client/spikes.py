@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import ids
+from .._fork import check_polars
 from .._threads import run_polars
 from ..alf.match import collections_of
 from ..alf.spec import QC
@@ -143,11 +144,16 @@ class SpikeLoading(Many):
         return await self._endpoint_frame("trajectories", **filters)
 
     async def _endpoint_frame(self, /, endpoint: str, **filters: Any) -> pl.DataFrame:
-        import polars as pl
-
         self._needs_database(endpoint.replace("-", "_"))
+        check_polars()
         rows = await self.alyx.rest(endpoint, "list", **filters)
-        return await run_polars(lambda: pl.DataFrame(rows, infer_schema_length=None, strict=False))
+
+        def make() -> pl.DataFrame:
+            import polars as pl
+
+            return pl.DataFrame(rows, infer_schema_length=None, strict=False)
+
+        return await run_polars(make)
 
 
 def _sorter_collection(session: SessionDatasets, name: str) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from one_async._fork import check_polars
 from one_async._threads import run_sync
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
@@ -71,6 +72,7 @@ async def collect(
     storage_options: Mapping[str, str] | None = None,
 ) -> HarvestReport:
     """Read whole endpoints; the report is given, not written."""
+    check_polars()
     asked, kind, moment = checked(endpoints, to, since, resume, format, filters, part_rows)
     await run_sync(check_format, kind)
     place = None if to is None else await run_sync(place_of, to, storage_options)

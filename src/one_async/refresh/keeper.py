@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import anyio
 
+from .._fork import check_polars
 from .._threads import run_sync
 from ..errors import (
     InputError,
@@ -129,6 +130,7 @@ class TablesKeeper(TablesInUse):
         """
         if mode not in get_args(Mode):
             raise InputError.of("mode", mode, get_args(Mode))
+        check_polars()
         if mode in ("auto", "refresh") and self._alyx is not None:
             await self._bring_up_to_date(now=mode == "refresh", later=later)
         elif mode == "refresh":

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from one_async._fork import check_polars
 from one_async.alf.path import ALFPath, get_alf_path, session_path_parts
 from one_async.alf.spec import is_session_path
 from one_async.errors import InputError, TablesWarning
@@ -43,6 +44,7 @@ def make_parquet_db(
 
     See `build_tables`. Tables that are there already are replaced.
     """
+    check_polars()
     if not Path(root_dir).is_dir():
         raise InputError.of("root_dir", str(root_dir), "a folder that exists")
     out = Path(out_dir or root_dir)
@@ -72,6 +74,7 @@ def build_tables(
     file's md5, many files at a time. ``lab`` fills the lab where folders do not say it; InputError if they say another.
     Warns with TablesWarning where nothing is found.
     """
+    check_polars()
     root = Path(root_dir).resolve()
     if not root.is_dir():
         raise InputError.of("root_dir", str(root_dir), "a folder that exists")
