@@ -33,6 +33,8 @@ LAYERS: list[tuple[str, float]] = [
     ("frozen", 3),
     ("_stored", 1),
     ("_values", 1),
+    ("_fork", 0),
+    ("_threads", 1),
     ("harvest", 4),
     ("client", 5),
     ("_loop", 6),

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._fork import check_polars
 from .alf.session import FOLDER
 from .errors import InputError, TablesNotFound
 
@@ -67,6 +68,7 @@ def read_frozen(file: str | Path) -> tuple[str | None, Catalogue]:
     from .tables.catalogue import Catalogue
     from .tables.schema import DATASETS, SESSIONS
 
+    check_polars()
     path = Path(file)
     try:
         content = json.loads(path.read_text("utf-8"))

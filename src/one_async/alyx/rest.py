@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import anyio
-import anyio.to_thread
 
+from one_async._fork import check_polars
+from one_async._threads import run_polars, run_sync
 from one_async.alyx import paging
 from one_async.alyx.asking import Asking
 from one_async.alyx.caching import Terms, one_warning
@@ -187,11 +189,11 @@ class AsyncAlyxClient(Asking):
         Objects and arrays are structs and lists, times are naive datetimes; fields that may hold anything are JSON text.
         Raises and warns as ``rest`` does.
         """
-        from one_async.alyx.frame import columns_of, frame_of
-
+        frames = await run_sync(import_module, "one_async.alyx.frame")
+        check_polars()
         rows = await self.rest(endpoint, "list", no_cache=no_cache, expires=expires, **filters)
-        columns = columns_of(await self.schema(), endpoint)
-        return await anyio.to_thread.run_sync(frame_of, rows, columns)
+        schema = await self.schema()
+        return await run_polars(lambda: frames.frame_of(rows, frames.columns_of(schema, endpoint)))
 
     # ---- inside
 
@@ -199,7 +201,7 @@ class AsyncAlyxClient(Asking):
         url = self._url(path_or_url)
         body: dict[str, Any] = {}
         if files is not None:
-            body = {"files": await anyio.to_thread.run_sync(read_files, files), "data": data}
+            body = {"files": await run_sync(read_files, files), "data": data}
         elif isinstance(data, str | bytes):
             body = {"content": data, "headers": {"Content-Type": "application/json"}}
         elif data is not None:

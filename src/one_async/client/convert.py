@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from uuid import UUID
 
-import anyio.to_thread
-
 from .. import ids
+from .._threads import run_many, run_polars
 from ..alf.path import ALFPath
 from ..alf.session import SessionKey, key_frame, session_folder, session_folders
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
@@ -78,45 +77,65 @@ class Converting(Core):
 
     async def _eids_of(self, values: list[Any], query_type: Mode | None, argument: str) -> list[UUID | None]:
         own, root = await self._path_ids(values, query_type), ids.odd_root(self.cache_dir)
+
+        def parse_paths() -> pl.DataFrame | None:
+            frame = ids.path_keys(values, root)
+            return None if frame["subject"].has_nulls() else frame.drop("rel_path")
+
         if (
             len(values) > FEW
             and not own
             and all(issubclass(kind, str | PurePath) for kind in set(map(type, values)))
         ):
-            frame = await anyio.to_thread.run_sync(ids.path_keys, values, root)
-            if not frame["subject"].has_nulls():  # all are paths
-                return await self._look_up(frame.drop("rel_path"), query_type)
-        parsed: list[Any] = [
-            value
-            if value is None or (type(value) is str and value in own)
-            else ids.parse_session(value, argument, root)
-            for value in values
-        ]
+            frame = await run_polars(parse_paths)
+            if frame is not None:  # all are paths
+                return await self._look_up(lambda: frame, query_type)
+
+        def parse() -> list[Any]:
+            return [
+                value
+                if value is None or (type(value) is str and value in own)
+                else ids.parse_session(value, argument, root)
+                for value in values
+            ]
+
+        parsed = await run_many(len(values), parse)
         keys = [name for name in parsed if isinstance(name, SessionKey)]
-        found = iter(await self._look_up(key_frame(keys), query_type) if keys else ())
+        if not keys:  # nothing to ask, so neither tables nor a database are needed
+            return parsed
+        found = iter(await self._look_up(lambda: key_frame(keys), query_type))
         return [next(found) if isinstance(name, SessionKey) else name for name in parsed]
 
-    async def _look_up(self, keys: pl.DataFrame, query_type: Mode | None) -> list[UUID | None]:
+    async def _look_up(self, keys: Callable[[], pl.DataFrame], query_type: Mode | None) -> list[UUID | None]:
         """Give the eid of each session, None for one that is not known."""
-        if keys.is_empty():  # nothing to ask, so neither tables nor a database are needed
-            return []
-        frame = await self._find(keys, query_type)
-        return _placed(len(keys), frame["key"], map(as_uuid, frame["eid"]))
 
-    async def _find(self, keys: pl.DataFrame, query_type: Mode | None) -> pl.DataFrame:
-        """Return the sessions that have these keys. Raise ALFMultipleObjectsFound where a key fits two sessions."""
-        frame = await (await self._source(query_type)).find_sessions(keys)
-        if not frame["key"].is_unique().all():
-            twice = frame["key"].value_counts(sort=True)["key"][0]
-            said = [
-                f"{row['eid']} of {row['lab'] or 'no lab'}"
-                for row in frame.filter(frame["key"] == twice).head(5).iter_rows(named=True)
-            ]
-            raise ALFMultipleObjectsFound(
-                f"{ids.dict2ref(keys.row(twice, named=True))} names several sessions, {' and '.join(said)}; "
-                "use the eid, or a path with the lab"
-            )
-        return frame
+        def eids(keys: pl.DataFrame, found: pl.DataFrame) -> list[UUID | None]:
+            return _placed(len(keys), found["key"], map(as_uuid, found["eid"]))
+
+        return await self._find(keys, eids, query_type)
+
+    async def _find(
+        self,
+        keys: Callable[[], pl.DataFrame],
+        use: Callable[[pl.DataFrame, pl.DataFrame], T],
+        query_type: Mode | None,
+    ) -> T:
+        """Use the sessions that have these keys. Raise ALFMultipleObjectsFound where a key fits two sessions."""
+
+        def check(keys: pl.DataFrame, found: pl.DataFrame) -> T:
+            if not found["key"].is_unique().all():
+                twice = found["key"].value_counts(sort=True)["key"][0]
+                said = [
+                    f"{row['eid']} of {row['lab'] or 'no lab'}"
+                    for row in found.filter(found["key"] == twice).head(5).iter_rows(named=True)
+                ]
+                raise ALFMultipleObjectsFound(
+                    f"{ids.dict2ref(keys.row(twice, named=True))} names several sessions, {' and '.join(said)}; "
+                    "use the eid, or a path with the lab"
+                )
+            return use(keys, found)
+
+        return await (await self._source(query_type)).find_sessions(keys, check)
 
     async def _known_eids(self, eid: Any, query_type: Mode | None) -> tuple[list[str], ids.Rebuild]:
         """Give eids as texts, and the function that puts results into the shape that was given."""
@@ -132,7 +151,7 @@ class Converting(Core):
         self, values: list[Any], query_type: Mode | None, argument: str = "eid"
     ) -> list[str | None]:
         """Give the eids of names of sessions as texts, None for those that are not known; ids themselves stay."""
-        eids = ids.eid_texts(values)
+        eids = await run_many(len(values), ids.eid_texts, values)
         if None in eids:
             others = [value for value, eid in zip(values, eids, strict=True) if eid is None]
             found = iter(await self._eids_of(others, query_type, argument))
@@ -179,12 +198,17 @@ class Converting(Core):
             if not isinstance(value, str | PurePath):
                 raise InputError.of("path_obj", value, "a path")
         root = ids.odd_root(self.cache_dir)
-        if len(values) <= FEW:
-            keys = key_frame([key or NO_KEY for key in (ids.path_key(value, root) for value in values)])
-        else:
-            keys = (await anyio.to_thread.run_sync(ids.path_keys, values, root)).drop("rel_path")
-        named = keys["subject"].is_not_null()
-        found = iter(await self._look_up(keys.filter(named), query_type))
+
+        def parse() -> tuple[pl.DataFrame, list[bool]]:
+            if len(values) <= FEW:
+                keys = key_frame([key or NO_KEY for key in (ids.path_key(value, root) for value in values)])
+            else:
+                keys = ids.path_keys(values, root).drop("rel_path")
+            named = keys["subject"].is_not_null()
+            return keys.filter(named), named.to_list()
+
+        keys, named = await run_polars(parse, few=len(values) <= FEW)
+        found = iter(await self._look_up(lambda: keys, query_type) if any(named) else ())
         return rebuild([next(found) if one else None for one in named])
 
     @overload
@@ -248,8 +272,10 @@ class Converting(Core):
         """
         eids, rebuild = await self._known_eids(eid, query_type)
         source = await self._source(query_type)
-        frame = await source.sessions(list(dict.fromkeys(eids)))
-        rows = {row["eid"]: row for row in frame.iter_rows(named=True)}
+        unique = list(dict.fromkeys(eids))
+        rows = await source.sessions(
+            unique, lambda frame: {row["eid"]: row for row in frame.iter_rows(named=True)}
+        )
         if missing := [one for one in eids if one not in rows]:
             raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
         return rebuild([_reference(rows[one], as_dict, parse) for one in eids])
@@ -266,8 +292,9 @@ class Converting(Core):
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
         """
         values, rebuild = ids.flatten(ref)
-        keys = await anyio.to_thread.run_sync(ids.ref_keys, values)
-        return rebuild(_all_known(await self._look_up(keys, query_type), values))
+        keys = await run_polars(ids.ref_keys, values)  # refuses what is no reference before any request
+        found = await self._look_up(lambda: keys, query_type) if values else []
+        return rebuild(_all_known(found, values))
 
     @overload
     async def ref2path(self, ref: ReferenceLike, query_type: Mode | None = None) -> ALFPath: ...
@@ -283,19 +310,18 @@ class Converting(Core):
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
         """
         values, rebuild = ids.flatten(ref)
-        keys = await anyio.to_thread.run_sync(ids.ref_keys, values)
-        frame = await self._find(keys, query_type)
+        keys = await run_polars(ids.ref_keys, values)  # refuses what is no reference before any request
         root = ALFPath(self.cache_dir)
 
-        def paths() -> list[ALFPath | None]:
-            folders = session_folders(frame)
+        def paths(keys: pl.DataFrame, found: pl.DataFrame) -> list[ALFPath | None]:
+            folders = session_folders(found)
             if folders.has_nulls():
-                session_folder(
-                    frame.row(folders.is_null().arg_true()[0], named=True)
-                )  # raises, naming the session
-            return _placed(len(keys), frame["key"], (root / folder for folder in folders))
+                row = found.row(folders.is_null().arg_true()[0], named=True)
+                session_folder(row)  # raises, naming the session
+            return _placed(len(keys), found["key"], (root / folder for folder in folders))
 
-        return rebuild(_all_known(await anyio.to_thread.run_sync(paths), values))
+        found = await self._find(lambda: keys, paths, query_type) if values else []
+        return rebuild(_all_known(found, values))
 
 
 def _placed(size: int, places: Iterable[int], values: Iterable[T]) -> list[T | None]:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, get_args
 
 import anyio
-import anyio.to_thread
 
+from .._fork import check_polars, is_polars_lost
+from .._threads import run_polars, run_sync
 from ..errors import InputError, OfflineError, TablesNotFound
 from ..settings import Settings, resolve, setup
 from ..transfer.bar import bar_for
@@ -34,7 +35,10 @@ OFFLINE_ADVICE = (
     "no database is configured for {folder}, so it can only be searched in local mode; "
     "give base_url= (for the public data: https://openalyx.internationalbrainlab.org), "
     "set ONE_BASE_URL, or call ONE.setup(base_url)"
-)  #: The modes in which tables are refreshed in the background.
+)
+#: So few sessions are looked up in less time than a thread takes to begin.
+FEW = 8
+#: The modes in which tables are refreshed in the background.
 REFRESHING = ("auto", "refresh")
 
 M = TypeVar("M", bound="Callable[..., Coroutine[Any, Any, Any]]")
@@ -243,7 +247,7 @@ class Core:
         self._tables.cache_expiry = value
 
     async def __aenter__(self) -> Self:
-        await anyio.to_thread.run_sync(_import_late, self.offline)
+        await run_sync(_import_late, self.offline)
         self._group = await anyio.create_task_group().__aenter__()
         self._start_refreshing()
         return self
@@ -272,7 +276,12 @@ class Core:
 
     def _start_refreshing(self) -> None:
         """Start the background task if the mode wants it; a mode set later starts it with the next question."""
-        if self._refreshing is None and self._mode in REFRESHING and not self.offline:
+        if (
+            self._refreshing is None
+            and self._mode in REFRESHING
+            and not self.offline
+            and not is_polars_lost()
+        ):
             self._refreshing = self._in_background(self._tables.run)
 
     def _stop_refreshing(self) -> None:
@@ -307,7 +316,8 @@ class Core:
         return mode
 
     async def _source(self, query_type: Mode | None) -> Source:
-        """Give the source of answers that a mode means."""
+        """Give the source of answers that a mode means. Raises ConfigurationError in a forked child without Polars."""
+        check_polars()
         if self._frozen is None and self._check_mode(query_type) == "remote":
             return self._remote()
         local = await self._local(query_type)
@@ -336,12 +346,17 @@ class Core:
             tables = await self._catalogue(query_type)
         except TablesNotFound:
             return set()
-        if not tables.has_paths_for_ids:
-            return set()
-        return {text for text in texts if tables.session_row(text) is not None}
+
+        def look() -> set[object]:
+            if not tables.has_paths_for_ids:
+                return set()
+            return {text for text in texts if tables.session_row(text) is not None}
+
+        return await run_polars(look, few=len(texts) <= FEW)
 
     async def _catalogue(self, query_type: Mode | None = None) -> Catalogue:
         """Give the tables in use, brought up to date first as far as a mode means it."""
+        check_polars()
         if self._frozen is not None:
             return self._frozen
         mode = self._check_mode(query_type)
@@ -372,4 +387,5 @@ def _import_late(offline: bool) -> None:
         import_module(f"one_async.{module}")
     from ..tables.catalogue import Catalogue
 
-    Catalogue.empty()  # the first query of a process takes Polars long
+    if not is_polars_lost():
+        Catalogue.empty()  # the first query of a process takes Polars long

@@ -10,8 +10,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import anyio.to_thread
 
+from .._threads import run_sync
 from ..alyx.caching import without_password
 from ..errors import InputError, first_error
 
@@ -64,7 +64,7 @@ async def run_each(executor: Executor, function: Any, jobs: Sequence[tuple[Any, 
 
     async def result(index: int) -> None:
         wait = partial(futures[index].result)
-        results[index] = await anyio.to_thread.run_sync(wait, limiter=limiter, abandon_on_cancel=True)
+        results[index] = await run_sync(wait, limiter=limiter, abandon_on_cancel=True)
 
     try:
         futures += [executor.submit(function, *job) for job in jobs]

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import NAMESPACE_URL, uuid5
 
 import anyio
-import anyio.to_thread
 
+from .._threads import run_many, run_sync
 from ..alf.path import ALFPath
-from ..alf.session import other_spellings, session_folder, session_part
+from ..alf.session import other_spellings, session_part
 from ..errors import (
     ALFInvalid,
     ALFMultipleObjectsFound,
@@ -28,18 +28,17 @@ from ..errors import (
     UnsafePath,
 )
 from ..tables.ids import as_uuid
-from .listing import FEW, Listing
+from .listing import Listing
 from .outcomes import raise_first
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ..files.objects import ALFObject
-    from ..sources.base import SessionDatasets
     from ..transfer.fetch import Outcome
     from ..transfer.plan import Item, Plan
     from ..types import Mode
 
+#: Finds which of some records' files are on disk: the paths, and the places of those that must be fetched.
+AtHand: TypeAlias = "Callable[[Sequence[Mapping[str, Any]]], tuple[list[ALFPath | None], list[int]]]"
 #: How many files are fetched at once.
 FILES_AT_ONCE = 16
 
@@ -47,60 +46,47 @@ FILES_AT_ONCE = 16
 class Files(Listing):
     """Fetching and reading the files that rows of the datasets table stand for."""
 
-    async def _files(
-        self, session: SessionDatasets, rows: pl.DataFrame, mode: Mode, check_hash: bool
-    ) -> list[ALFPath | None]:
-        """Give the local path of each row's file, fetched first if need be; None for what is neither here nor online."""
-        folder = session_folder(session.session)
-        records = [{**row, "session_path": folder} for row in rows.iter_rows(named=True)]
-        return await self._files_of_rows(records, mode, check_hash)
-
     async def _files_of_rows(
         self, records: Sequence[Mapping[str, Any]], mode: Mode, check_hash: bool
     ) -> list[ALFPath | None]:
-        """Do the same for rows that name their session's path."""
-        if self.offline or (mode == "local" and self._frozen is None):
-            files = await self._at_hand(records, check_hash)
-        else:
-            files = [_path(outcome) for outcome in await self._fetch(records, check_hash)]
+        """Give the local path of each row's file, fetched first if need be; None for what is neither here nor online.
+
+        The rows name their session's path.
+        """
+        files, unknown = await run_sync(self._at_hand(mode, check_hash), records)
+        if unknown:
+            outcomes = await self._fetch([records[at] for at in unknown], check_hash)
+            for at, outcome in zip(unknown, outcomes, strict=True):
+                files[at] = path_of(outcome)
         if self.record_loaded:
             self._tables.record([row["did"] for row, file in zip(records, files, strict=True) if file])
         return files
 
-    async def _at_hand(self, records: Sequence[Mapping[str, Any]], check_hash: bool) -> list[ALFPath | None]:
-        """Give the files that are on disk; one that is not what the tables say gives a warning."""
-        from ..transfer.fetch import survey
+    def _at_hand(self, mode: Mode, check_hash: bool) -> AtHand:
+        """Return the function that finds which files are on disk; it is for a thread.
 
-        root = self.cache_dir
-        plan = await self._plan(
-            records,
-            lambda record: {**record, "did": _plan_id(record["did"]), "data_url": None},
-            written=False,
-        )
-        for item in plan.items:
-            if isinstance(
-                item.error, UnsafePath | ALFInvalid
-            ):  # whatever lies there is none of the cache folder's
-                raise item.error
-        items, seen = list(plan.items), await survey(plan, root=root, check_hash=check_hash)
-        if lost := [at for at, outcome in enumerate(seen) if outcome.status == "absent"]:
-            there = await anyio.to_thread.run_sync(_spelled_otherwise, [items[at] for at in lost], root)
-            again = await survey(there, root=root, check_hash=check_hash)
-            for at, item, outcome in zip(lost, there, again, strict=True):
-                items[at], seen[at] = item, outcome
+        It gives the paths, and the places of the files that must be fetched. Where nothing can be fetched, a file that is
+        not what the tables say gives a warning.
+        """
+        from ..transfer.fetch import at_hand
+        from ..transfer.plan import make_plan
 
-        def look() -> list[ALFPath | None]:
-            files: list[ALFPath | None] = []
-            for item, outcome in zip(items, seen, strict=True):
-                path = ALFPath(root / item.target)
-                files.append(path if path.exists() else None)
-                if files[-1] and outcome.status != "present":
-                    warnings.warn(
-                        f"{path} is not the file that the tables describe", ALFWarning, stacklevel=2
-                    )
-            return files
+        is_local = self.offline or (mode == "local" and self._frozen is None)
+        is_watched = self._progress is not None  # progress counts files that are here, too
+        root, uuid_filenames = self.cache_dir, self.uuid_filenames
 
-        return await anyio.to_thread.run_sync(look)
+        def look(records: Sequence[Mapping[str, Any]]) -> tuple[list[ALFPath | None], list[int]]:
+            if is_watched and not is_local:
+                return [None] * len(records), list(range(len(records)))
+            plain = ({**record, "did": _plan_id(record["did"]), "data_url": None} for record in records)
+            plan = make_plan(plain, uuid_filenames=uuid_filenames, on_error="collect", written=not is_local)
+            if not is_local:
+                found = at_hand(plan, root, check_hash)
+                files = [None if path is None else ALFPath(path) for path in found]
+                return files, [at for at, file in enumerate(files) if file is None]
+            return _on_disk(plan, root, check_hash), []
+
+        return look
 
     async def _plan(
         self,
@@ -125,7 +111,7 @@ class Files(Listing):
                 written=written,
             )
 
-        return make() if len(records) <= FEW else await anyio.to_thread.run_sync(make)
+        return await run_many(len(records), make)
 
     async def _fetch(
         self, records: Sequence[Mapping[str, Any]], check_hash: bool, *, collect: bool = False
@@ -163,7 +149,7 @@ class Files(Listing):
         finally:
             if wait := self._bar.leave():
                 with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(wait)
+                    await run_sync(wait)
 
     async def _transfer(self, plan: Plan, check_hash: bool) -> list[Outcome]:
         from ..transfer.fetch import fetch
@@ -200,35 +186,55 @@ class Files(Listing):
 
         return await self._plan(records, change, repositories)
 
-    async def _read(self, file: ALFPath) -> Any:
+    def _read(self, file: ALFPath) -> Any:
         from ..files.read import read_file
 
-        kind = self._table_kind
-        return await anyio.to_thread.run_sync(lambda: read_file(file, tables=kind))
+        return read_file(file, tables=self._table_kind)
 
-    async def _make_object(self, files: Sequence[ALFPath]) -> ALFObject:
+    def _make_object(self, files: Sequence[ALFPath]) -> ALFObject:
         from ..files.objects import make_object
 
-        kind = self._table_kind
-        return await anyio.to_thread.run_sync(lambda: make_object(files, tables=kind))
+        return make_object(files, tables=self._table_kind)
 
 
-def _spelled_otherwise(items: Sequence[Item], root: Path) -> list[Item]:
-    """Return items with the session's number as it is on disk, `1` or `01`, where there is no folder `001`."""
-    targets: dict[str, str] = {}
-    found = []
-    for item in items:
-        folder = session_part(item.target)
-        if folder and folder not in targets:
-            targets[folder] = folder
-            if not (root / folder).exists():
-                there = [other for other in other_spellings(folder) if (root / other).is_dir()]
-                if len(there) > 1:
-                    raise ALFMultipleObjectsFound(f"{root / folder} may be {' or '.join(there)}")
-                targets[folder] = there[0] if there else folder
-        target = targets.get(folder, "") + item.target[len(folder) :]
-        found.append(item if target == item.target else replace(item, target=target))
-    return found
+def _on_disk(plan: Plan, root: Path, check_hash: bool) -> list[ALFPath | None]:
+    """Return the files that are on disk; one that is not what the tables say gives a warning."""
+    from ..transfer.fetch import see
+
+    files: list[ALFPath | None] = []
+    folders: dict[str, str] = {}
+    for item in plan.items:
+        if isinstance(
+            item.error, UnsafePath | ALFInvalid
+        ):  # whatever lies there is none of the cache folder's
+            raise item.error
+        outcome = see(item, root, check_hash)
+        if outcome.status == "absent":
+            item = _spelled_otherwise(item, root, folders)
+            outcome = see(item, root, check_hash)
+        path = ALFPath(root / item.target)
+        is_right = outcome.status == "present"
+        files.append(path if is_right or path.exists() else None)
+        if files[-1] and not is_right:
+            warnings.warn(f"{path} is not the file that the tables describe", ALFWarning, stacklevel=2)
+    return files
+
+
+def _spelled_otherwise(item: Item, root: Path, folders: dict[str, str]) -> Item:
+    """Return an item with the session's number as it is on disk, `1` or `01`, where there is no folder `001`.
+
+    ``folders`` remembers what was found.
+    """
+    folder = session_part(item.target)
+    if folder and folder not in folders:
+        folders[folder] = folder
+        if not (root / folder).exists():
+            existing = [other for other in other_spellings(folder) if (root / other).is_dir()]
+            if len(existing) > 1:
+                raise ALFMultipleObjectsFound(f"{root / folder} may be {' or '.join(existing)}")
+            folders[folder] = existing[0] if existing else folder
+    target = folders.get(folder, "") + item.target[len(folder) :]
+    return item if target == item.target else replace(item, target=target)
 
 
 def _plan_id(did: str) -> str:
@@ -246,7 +252,8 @@ def _elsewhere(outcome: Outcome) -> bool:
     return isinstance(outcome.error, LoginError | NotFound | ServerUnreachable | StatusError | TransferError)
 
 
-def _path(outcome: Outcome) -> ALFPath | None:
+def path_of(outcome: Outcome) -> ALFPath | None:
+    """Return where the file of an outcome is."""
     return ALFPath(outcome.path) if outcome.path else None
 
 

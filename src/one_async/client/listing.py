@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import anyio.to_thread
-
+from .._threads import run_polars
 from ..alf.match import Filename, Pattern, collections_of, resolve, revisions_of
 from ..alf.spec import QC
 from ..choose import no_datasets
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 #: The columns of datasets that decide which are meant.
 CHOOSING = ("rel_path", "qc", "default_revision")
-#: So few datasets are chosen from in less time than a thread takes to begin.
-FEW = 500
 
 
 class Listing(Searching):
@@ -288,22 +285,18 @@ class Listing(Searching):
         mode = self._check_mode(query_type)
         if eid is None or (isinstance(eid, str) and not eid):
             return await self._of_all(mode, of_all)
-        empty = no_datasets()
         if mode != "local":
-            finish(empty)  # refuses bad filters before any request
+            await run_polars(lambda: finish(no_datasets()))  # refuses bad filters before any request
         eids, rebuild = await self._known_eids(eid, mode)
         source = await self._source(mode)
-        found = await source.listed(list(dict.fromkeys(eids)), columns)
-        missing = [one for one in eids if one not in found]
-        if missing and mode != "local":
-            raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
 
-        def finish_all() -> list[Any]:
-            return [finish(found.get(one, empty)) for one in eids]
+        def finish_all(found: dict[str, pl.DataFrame]) -> list[Any]:
+            missing = [one for one in eids if one not in found]
+            if missing and mode != "local":
+                raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
+            return [finish(found[one] if one in found else no_datasets()) for one in eids]
 
-        if sum(map(len, found.values())) <= FEW:
-            return rebuild(finish_all())
-        return rebuild(await anyio.to_thread.run_sync(finish_all))
+        return rebuild(await source.listed(list(dict.fromkeys(eids)), finish_all, columns))
 
     async def _of_all(self, mode: Mode, of_all: Callable[[Catalogue], Any]) -> Any:
         if mode == "remote":
@@ -312,7 +305,7 @@ class Listing(Searching):
                 None,
                 "a session, or sessions; for the datasets of the whole database use query_type='auto'",
             )
-        return await anyio.to_thread.run_sync(of_all, await self._catalogue(mode))
+        return await run_polars(of_all, await self._catalogue(mode))
 
 
 def _grouped(datasets: pl.DataFrame, names: pl.Series, details: bool) -> list[str] | dict[str, pl.DataFrame]:

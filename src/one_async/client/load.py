@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from uuid import UUID
 
 import anyio
-import anyio.to_thread
 
 from .. import choose, ids
+from .._threads import run_polars
 from ..alf.spec import QC
 from ..choose import How
 from ..errors import ALFObjectNotFound, InputError, OneError, first_error
 from ..sources.base import SessionDatasets
 from .core import one_answer
-from .files import Files, warn_missing
-from .outcomes import OnError, check_on_error, error_rows, outcome_frame
+from .files import Files, path_of, warn_missing
+from .jobs import SESSION_PATH, Job, Load, read_jobs
+from .outcomes import OnError, check_on_error, error_rows, outcome_frame, raise_first
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 #: How many sessions are worked on at once; the files of all of them share one limit of their own.
 SESSIONS_AT_ONCE = 12
+#: How many sessions are looked up at once, and how many such batches are worked on.
+BATCH, BATCHES_AT_ONCE = 32, 4
+#: The column that says which of the datasets that are wanted a row is.
+PLACE = "_place"
 
 
 class Loading(Files):
@@ -68,16 +73,16 @@ class Loading(Files):
         """
         how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
-        choice = choose.checked(lambda rows: choose.one_dataset(rows, dataset, collection, revision, how))
+        def choice(rows: pl.DataFrame) -> pl.DataFrame:
+            return choose.one_dataset(rows, dataset, collection, revision, how)
 
-        async def load(session: SessionDatasets, mode: Mode) -> Any:
-            rows = choice(session.datasets)
-            (file,) = await self._files(session, rows, mode, check_hash)
+        def finish(job: Job) -> Any:
+            (file,) = job.files
             if file is None:
-                raise ALFObjectNotFound(f"{rows['rel_path'][0]} is not on disk", dataset=dataset)
-            return file if download_only else await self._read(file)
+                raise ALFObjectNotFound(f"{job.records[0]['rel_path']} is not on disk", dataset=dataset)
+            return file if download_only else self._read(file)
 
-        return await self._for_each(eid, query_type, load)
+        return await self._for_each(eid, Load(choice, finish), query_type, check_hash)
 
     async def load_object(
         self,
@@ -103,17 +108,38 @@ class Loading(Files):
         Returns an ALFObject: attributes by name, each with one row for each event; with `download_only` a list of paths.
         Raises ALFObjectNotFound, ALFMultipleObjectsFound or ALFMultipleCollectionsFound.
         """
-        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
-        choice = choose.checked(lambda rows: choose.one_object(rows, obj, collection, revision, how, **parts))
+        options: dict[str, Any] = {"revision_policy": revision_policy, "qc": qc, **parts}
+        load = self._object_load(
+            obj, collection, revision, download_only, ignore_qc_not_set=ignore_qc_not_set, **options
+        )
+        return await self._for_each(eid, load, query_type, check_hash)
 
-        async def load(session: SessionDatasets, mode: Mode) -> Any:
-            rows = choice(session.datasets)
-            files = [file for file in await self._files(session, rows, mode, check_hash) if file]
+    def _object_load(
+        self,
+        obj: str,
+        collection: str | None,
+        revision: str | None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        *,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
+        **parts: Any,
+    ) -> Load:
+        """Return what `load_object` does with each session."""
+        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+
+        def choice(rows: pl.DataFrame) -> pl.DataFrame:
+            return choose.one_object(rows, obj, collection, revision, how, **parts)
+
+        def finish(job: Job) -> Any:
+            files = [file for file in job.files if file]
             if not files:
                 raise ALFObjectNotFound(f"no file of the object {obj!r} is on disk", object=obj)
-            return files if download_only else await self._make_object(files)
+            return files if download_only else self._make_object(files)
 
-        return await self._for_each(eid, query_type, load)
+        return Load(choice, finish)
 
     async def load_collection(
         self,
@@ -137,13 +163,11 @@ class Loading(Files):
         """
         how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
-        choice = choose.checked(
-            lambda rows: choose.whole_collection(rows, collection, object, revision, how, **parts)
-        )
+        def choice(rows: pl.DataFrame) -> pl.DataFrame:
+            return choose.whole_collection(rows, collection, object, revision, how, **parts)
 
-        async def load(session: SessionDatasets, mode: Mode) -> Any:
-            rows = choice(session.datasets)
-            files = [file for file in await self._files(session, rows, mode, check_hash) if file]
+        def finish(job: Job) -> Any:
+            files = [file for file in job.files if file]
             if not files:
                 raise ALFObjectNotFound(
                     f"no file of the collection {collection!r} is on disk", collection=collection
@@ -153,9 +177,9 @@ class Loading(Files):
             groups: dict[str, list[ALFPath]] = {}
             for file in files:
                 groups.setdefault(file.object, []).append(file)
-            return {name: await self._make_object(members) for name, members in groups.items()}
+            return {name: self._make_object(members) for name, members in groups.items()}
 
-        return await self._for_each(eid, query_type, load)
+        return await self._for_each(eid, Load(choice, finish), query_type, check_hash)
 
     async def load_datasets(
         self,
@@ -182,30 +206,38 @@ class Loading(Files):
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
         how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
-        choice = choose.checked(
-            lambda rows: choose.many_datasets(rows, datasets, collections, revisions, how)
-        )
+        def each_of(rows: pl.DataFrame) -> list[pl.DataFrame]:
+            return choose.many_datasets(rows, datasets, collections, revisions, how)
 
-        async def load(session: SessionDatasets, mode: Mode) -> tuple[list[Any], list[Any]]:
+        def choice(rows: pl.DataFrame) -> pl.DataFrame:
             import polars as pl
 
-            found = choice(session.datasets)
-            present = [bool(row.height) for row in found]
-            if not all(present):
+            found = each_of(rows)
+            if not all(row.height for row in found):
                 warn_missing(
                     f"not among the session's datasets: {choose.describe_missing(datasets, found)}",
                     assert_present,
                 )
-            rows = pl.concat([*found, session.datasets.clear()])
-            files = await self._files(session, rows, mode, check_hash)
-            if absent := [path for path, file in zip(rows["rel_path"], files, strict=True) if file is None]:
-                warn_missing(f"not on disk: {', '.join(absent)}", assert_present)
-            at_hand, records = iter(files), iter(rows.iter_rows(named=True))
-            paths = [next(at_hand) if here else None for here in present]
-            data = paths if download_only else [await self._read(path) if path else None for path in paths]
-            return data, [next(records) if here else None for here in present]
+            numbered = [row.with_columns(pl.lit(at).alias(PLACE)) for at, row in enumerate(found)]
+            return pl.concat([*numbered, rows.clear().with_columns(pl.lit(0).alias(PLACE))])
 
-        return await self._for_each(eid, query_type, load)
+        def finish(job: Job) -> tuple[list[Any], list[Any]]:
+            if absent := [
+                row["rel_path"] for row, file in zip(job.records, job.files, strict=True) if not file
+            ]:
+                warn_missing(f"not on disk: {', '.join(absent)}", assert_present)
+            data: list[Any] = [None] * len(datasets)
+            records: list[Any] = [None] * len(datasets)
+            for row, file in zip(job.records, job.files, strict=True):
+                at = row[PLACE]
+                records[at] = {
+                    name: value for name, value in row.items() if name not in (PLACE, SESSION_PATH)
+                }
+                if file is not None:
+                    data[at] = file if download_only else self._read(file)
+            return data, records
+
+        return await self._for_each(eid, Load(choice, finish, each_of), query_type, check_hash)
 
     @overload
     def iter_objects(
@@ -262,7 +294,7 @@ class Loading(Files):
             except OneError as error:
                 if on_error == "raise":
                     raise
-                return outcome_frame(error_rows(eid, obj, error))
+                return await run_polars(outcome_frame, error_rows(eid, obj, error))
 
         if self._group is None:  # not opened with `async with`: no place for tasks that outlive a step
             for start in range(0, len(known), at_once):
@@ -312,29 +344,81 @@ class Loading(Files):
     async def _for_each(
         self,
         eid: SessionLike | Several[SessionLike],
+        load: Load,
         query_type: Mode | None,
-        load: Callable[[SessionDatasets, Mode], Awaitable[Any]],
+        check_hash: bool,
     ) -> Any:
-        """Do something with each session that is named, several at once, and give the results in the shape of the names."""
-        mode = self._check_mode(query_type)
+        """Load from each session that is named, and give the results in the shape of the names."""
+        if not self._is_local(query_type):
+            await run_polars(load.check)  # before any request
         eids, rebuild = await self._known_eids(eid, query_type)
-        if not eids:
-            return rebuild([])
-        source = await self._source(mode)
+        results, _ = await self._load_each(eids, load, query_type, check_hash)
+        return rebuild([results[index] for index in range(len(eids))])
 
-        async def one(index: int) -> Any:
-            found = await source.datasets([eids[index]])
-            if eids[index] not in found:
-                raise ALFObjectNotFound(f"no session has the id {eids[index]}", eid=eids[index])
-            return await load(found[eids[index]], mode)
+    async def _load_each(
+        self,
+        eids: Sequence[str],
+        load: Load,
+        query_type: Mode | None,
+        check_hash: bool,
+        on_error: OnError = "raise",
+    ) -> tuple[dict[int, Any], dict[int, OneError]]:
+        """Load from sessions: what each gave, and the errors, by place.
+
+        A batch of sessions is looked up, and what is on disk is read, in one trip to a thread.
+        """
+        mode = self._check_mode(query_type)
+        if not eids:
+            await run_polars(load.check)
+            return {}, {}
+        source = await self._source(mode)
+        jobs = [Job(at, eid) for at, eid in enumerate(eids)]
+        batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
+        at_hand = self._at_hand(mode, check_hash)
+
+        async def one(index: int) -> None:
+            batch = batches[index]
+
+            def begin(found: dict[str, SessionDatasets]) -> None:
+                for job in batch:
+                    with job.failing(on_error):
+                        job.look_up(found, load)
+                        job.files, job.unknown = at_hand(job.records)
+                read_jobs([job for job in batch if not job.unknown], load, on_error)
+
+            await source.datasets(list(dict.fromkeys(job.eid for job in batch)), begin)
+            await self._fetch_jobs([job for job in batch if job.unknown], check_hash, on_error)
+            while rest := [job for job in batch if not job.is_over]:
+                await run_polars(read_jobs, rest, load, on_error, True)
 
         async with self._showing():
-            results, _ = await each(len(eids), one)
-        return rebuild([results[index] for index in range(len(eids))])
+            await each(len(batches), one, at_once=BATCHES_AT_ONCE)
+        if self.record_loaded:
+            self._tables.record(did for job in jobs for did in job.loaded_ids)
+        return {job.at: job.result for job in jobs if not job.error}, {
+            job.at: job.error for job in jobs if job.error
+        }
+
+    async def _fetch_jobs(self, jobs: list[Job], check_hash: bool, on_error: OnError) -> None:
+        """Fetch the files of jobs that are not on disk."""
+        if not jobs:
+            return
+        wanted = [job.records[at] for job in jobs for at in job.unknown]
+        outcomes = iter(await self._fetch(wanted, check_hash, collect=True))
+        for job in jobs:
+            own = [next(outcomes) for _ in job.unknown]
+            with job.failing(on_error):
+                raise_first(own)
+                for at, outcome in zip(job.unknown, own, strict=True):
+                    job.files[at] = path_of(outcome)
+            job.unknown = []
 
 
 async def each(
-    count: int, load: Callable[[int], Awaitable[Any]], on_error: OnError = "raise"
+    count: int,
+    load: Callable[[int], Awaitable[Any]],
+    on_error: OnError = "raise",
+    at_once: int = SESSIONS_AT_ONCE,
 ) -> tuple[dict[int, Any], dict[int, OneError]]:
     """Do something for each of so many sessions, several at once: what it gave, and the errors, by place.
 
@@ -342,7 +426,7 @@ async def each(
     """
     results: dict[int, Any] = {}
     errors: dict[int, OneError] = {}
-    limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)
+    limiter = anyio.CapacityLimiter(at_once)
 
     async def one(index: int) -> None:
         async with limiter:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, overload
 
-import anyio.to_thread
-
 from .. import ids
+from .._threads import run_polars, run_sync
 from ..alf.session import session_folder
 from ..alf.spec import QC
 from ..choose import How, checked
 from ..errors import ALFError, ALFObjectNotFound, InputError
 from ..files.join import joined, owned
 from .core import one_answer
-from .load import each
+from .jobs import Job
 from .outcomes import COLUMNS, OnError, check_on_error, error_rows, outcome_frame, rows_of
 from .records import Records
 
@@ -100,20 +98,22 @@ class Many(Records):
         check_on_error(on_error)
         if options.get("download_only"):
             raise InputError.of("download_only", True, "False; download() fetches without reading")
-        # Of no session at all: this refuses wrong filters before any request.
-        await self.load_object([], obj, collection, revision, query_type, **options)
+        wanted = self._object_load(obj, collection, revision, **options)
+        check_hash = options.get("check_hash", True)
+        if not self._is_local(query_type):
+            await run_polars(wanted.check)  # before any request
         known, _ = await self._known_eids(ids.as_many(eids), query_type)
         if executor is not None:
             given = (obj, collection, revision, query_type)
             return await self._load_elsewhere(executor, known, given, on_error, options)
 
-        async def load(index: int) -> pl.DataFrame:
-            data = await self.load_object(known[index], obj, collection, revision, query_type, **options)
-            return await anyio.to_thread.run_sync(partial(owned, data, obj, eid=known[index]))
+        def frame_of(job: Job) -> pl.DataFrame:
+            return owned(wanted.finish(job), obj, eid=job.eid)
 
-        async with self._showing():
-            frames, errors = await each(len(known), load, on_error)
-        frame, refused = await anyio.to_thread.run_sync(joined, list(frames.values()))
+        frames, errors = await self._load_each(
+            known, wanted._replace(finish=frame_of), query_type, check_hash, on_error
+        )
+        frame, refused = await run_polars(joined, list(frames.values()))
         places = list(frames)
         errors.update((places[at], error) for at, error in refused.items())
         if on_error == "raise":
@@ -121,7 +121,7 @@ class Many(Records):
                 raise errors[min(errors)]
             return frame
         rows = [row for at in sorted(errors) for row in error_rows(known[at], obj, errors[at])]
-        return Loaded(frame, outcome_frame(rows))
+        return Loaded(frame, await run_polars(outcome_frame, rows))
 
     async def _load_elsewhere(
         self,
@@ -142,14 +142,18 @@ class Many(Records):
             frame, refused = joined(frames)
             return frame, {frames[at]["eid"][0]: error for at, error in refused.items()}
 
-        frame, refused = await anyio.to_thread.run_sync(join)
+        frame, refused = await run_polars(join)
         if on_error == "raise":
             for error in refused.values():
                 raise error
             return frame
-        rows = [row for part in done for row in part.errors.iter_rows(named=True)]
-        rows += [row for eid, error in refused.items() for row in error_rows(eid, given[0], error)]
-        return Loaded(frame, outcome_frame(rows))
+
+        def errors() -> pl.DataFrame:
+            rows = [row for part in done for row in part.errors.iter_rows(named=True)]
+            rows += [row for eid, error in refused.items() for row in error_rows(eid, given[0], error)]
+            return outcome_frame(rows)
+
+        return Loaded(frame, await run_polars(errors))
 
     @one_answer
     async def download(
@@ -187,7 +191,7 @@ class Many(Records):
             outcomes = await survey(plan, root=self.cache_dir, check_hash=check_hash)
         else:
             outcomes = await self._fetch(records, check_hash, collect=on_error == "collect")
-        return await anyio.to_thread.run_sync(lambda: outcome_frame(outcome.row() for outcome in outcomes))
+        return await run_polars(lambda: outcome_frame(outcome.row() for outcome in outcomes))
 
     async def retry(self, table: pl.DataFrame, check_hash: bool = True) -> pl.DataFrame:
         """Fetch again what a table of errors names; gives the same table with what became of each row this time.
@@ -196,13 +200,15 @@ class Many(Records):
         columns besides those of such tables.
         """
         self._needs_files("retry")
-        rows = rows_of(table, "table", ("did", "status"), "a table as load_many and download give it")
+        accepted = "a table as load_many and download give it"
+        rows = await run_polars(rows_of, table, "table", ("did", "status"), accepted)
         dids = {row["did"] for row in rows if row["did"] and row["status"] not in ("fetched", "present")}
         known = await self._rows_of(sorted(dids), "remote")
         outcomes = await self._fetch(list(known.values()), check_hash, collect=True)
         again = {outcome.did: outcome.row() for outcome in outcomes}
         owner = [name for name in table.columns if name not in COLUMNS]
-        return outcome_frame([{**row, **again.get(row["did"], {})} for row in rows], *owner)
+        rows = [{**row, **again.get(row["did"], {})} for row in rows]
+        return await run_polars(outcome_frame, rows, *owner)
 
     def _needs_files(self, method: str) -> None:
         """Raise OfflineError unless files can be fetched, as they can for a frozen set, whose tables are local."""
@@ -237,12 +243,12 @@ class Many(Records):
             filters = {"filename": filename, "collection": collection, "revision": revision}
             records = await self._chosen_rows(eids, filters, how, query_type)
         source = await self._source(query_type)
-        sessions = await source.sessions(sorted({row["eid"] for row in records}))
+        sessions = await source.sessions(
+            sorted({row["eid"] for row in records}), lambda frame: list(frame.iter_rows(named=True))
+        )
         target = Path(file)
         origin = self.settings.base_url
-        await anyio.to_thread.run_sync(
-            write_frozen, target, origin, list(sessions.iter_rows(named=True)), records
-        )
+        await run_sync(write_frozen, target, origin, sessions, records)
         return target
 
     @classmethod
@@ -263,15 +269,17 @@ class Many(Records):
 
     async def _frame_rows(self, frame: Any, query_type: Mode | None) -> list[dict[str, Any]]:
         accepted = "sessions, or a frame of datasets with its did and eid columns"
-        rows = rows_of(frame, "eids", ("did", "eid"), accepted)
+        rows = await run_polars(rows_of, frame, "eids", ("did", "eid"), accepted)
         source = await self._source(query_type)
         wanted = {str(row["did"]) for row in rows}
-        found = await source.datasets(list(dict.fromkeys(str(row["eid"]) for row in rows)))
-        chosen = (
-            one._replace(datasets=one.datasets.filter(one.datasets["did"].is_in(wanted)))
-            for one in found.values()
-        )
-        return await anyio.to_thread.run_sync(_located, chosen)
+
+        def choose(found: dict[str, SessionDatasets]) -> list[dict[str, Any]]:
+            return _located(
+                one._replace(datasets=one.datasets.filter(one.datasets["did"].is_in(wanted)))
+                for one in found.values()
+            )
+
+        return await source.datasets(list(dict.fromkeys(str(row["eid"]) for row in rows)), choose)
 
     async def _chosen_rows(
         self,
@@ -280,7 +288,10 @@ class Many(Records):
         how: How,
         query_type: Mode | None,
     ) -> list[dict[str, Any]]:
-        choice = checked(lambda rows: how.resolve(rows, **filters))
+        def choice(rows: pl.DataFrame) -> pl.DataFrame:
+            return how.resolve(rows, **filters)
+
+        await run_polars(checked, choice)
         given = ids.as_many(eids)
         if records := [one for one in given if ids.is_dataset_record(one)]:
             if len(records) < len(given) or any(value is not None for value in filters.values()):
@@ -289,11 +300,13 @@ class Many(Records):
         known, _ = await self._known_eids(given, query_type)
         source = await self._source(query_type)
         unique = list(dict.fromkeys(known))
-        found = await source.datasets(unique)
-        if missing := [eid for eid in unique if eid not in found]:
-            raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
-        chosen = (found[eid]._replace(datasets=choice(found[eid].datasets)) for eid in unique)
-        return await anyio.to_thread.run_sync(_located, chosen)
+
+        def choose(found: dict[str, SessionDatasets]) -> list[dict[str, Any]]:
+            if missing := [eid for eid in unique if eid not in found]:
+                raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
+            return _located(found[eid]._replace(datasets=choice(found[eid].datasets)) for eid in unique)
+
+        return await source.datasets(unique, choose)
 
 
 def _located(sessions: Iterable[SessionDatasets]) -> list[dict[str, Any]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from itertools import repeat
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
-import anyio.to_thread
-
 from .. import ids
+from .._threads import run_polars, run_sync
 from ..alf.match import compile_pattern, is_match, plain_pattern, resolve
 from ..alf.path import ALFPath
 from ..alf.session import has_id, id_expression, session_folder, session_folders
@@ -18,7 +18,7 @@ from ..choose import How, checked, one_dataset
 from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
 from ..ids import is_dataset_record
 from .core import one_answer
-from .load import Loading
+from .load import Loading, each
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     DatasetLike: TypeAlias = UUID | str | Mapping[str, Any]
     RecordLike: TypeAlias = Mapping[str, Any] | Several[Mapping[str, Any]] | pl.DataFrame
 
+T = TypeVar("T")
 #: What datasets of many sessions are made of; a database may have others.
 RELATIONS = ("subjects", "projects", "tags")
 #: What paths and addresses are made of.
@@ -57,12 +58,15 @@ class Records(Loading):
         paths = dict(zip(rows, files, strict=True))
         if absent := [did for did in dids if paths[did] is None]:
             raise ALFObjectNotFound(f"{rows[absent[0]]['rel_path']} is not on disk", dataset=absent[0])
-        results = []
-        for did in dids:
+
+        async def load(index: int) -> Any:
+            did = dids[index]
             file = paths[did]
-            data = file if download_only or file is None else await self._read(file)
-            results.append((data, dict(rows[did])) if details else data)
-        return rebuild(results)
+            data = file if download_only or file is None else await run_sync(self._read, file)
+            return (data, dict(rows[did])) if details else data
+
+        results, _ = await each(len(dids), load)
+        return rebuild([results[index] for index in range(len(dids))])
 
     async def _rows_of(self, dids: list[str], mode: Mode) -> dict[str, dict[str, Any]]:
         """Give rows, with session_path, of datasets by id: from the tables, else from the server.
@@ -78,7 +82,7 @@ class Records(Loading):
         if missing and mode != "local" and not self.offline:
             from ..sources.rows import dataset_rows
 
-            found = dataset_rows(await self._remote().dataset_records(missing))
+            found = await run_sync(dataset_rows, await self._remote().dataset_records(missing))
             rows |= {row["did"]: row for row in await self._placed_rows(found)}
         return rows
 
@@ -87,12 +91,14 @@ class Records(Loading):
         lost = sorted({row["eid"] for row in rows if row["eid"] and not row["session_path"]})
         if not lost:
             return rows
-        found = await self._remote().sessions(lost)
-        folders = dict(zip(found["eid"], session_folders(found), strict=True))
+
+        def folders_of(found: pl.DataFrame) -> dict[str, str]:
+            return dict(zip(found["eid"], session_folders(found), strict=True))
+
+        folders = await self._remote().sessions(lost, folders_of)
         return [{**row, "session_path": row["session_path"] or folders.get(row["eid"]) or ""} for row in rows]
 
     async def _table_rows(self, dids: list[str]) -> dict[str, dict[str, Any]]:
-        import anyio.to_thread
         import polars as pl
 
         catalogue = await self._catalogue()
@@ -112,7 +118,7 @@ class Records(Loading):
                 for row in frame.iter_rows(named=True)
             }
 
-        return await anyio.to_thread.run_sync(look)
+        return await run_polars(look)
 
     @overload
     async def path2record(self, path: PathOrUrl, query_type: Mode | None = None) -> JSON | None: ...
@@ -129,76 +135,76 @@ class Records(Loading):
         A dataset's row has session_path as well. Of a list, a list.
         """
         values, rebuild = ids.flatten(path)
-        sessions, files = await self._rows_at(values, "path", query_type)
-        records: list[JSON | None] = [None] * len(values)
-        _put(records, sessions.drop("rel_path", "raw_path", "did", "session_path"))
-        _put(records, files)
-        return rebuild(records)
+
+        def put(sessions: pl.DataFrame, files: pl.DataFrame) -> list[JSON | None]:
+            records: list[JSON | None] = [None] * len(values)
+            _put(records, sessions.drop("rel_path", "raw_path", "did", "session_path"))
+            _put(records, files)
+            return records
+
+        return rebuild(await self._rows_at(values, "path", query_type, put))
 
     async def _rows_at(
-        self, paths: list[Any], argument: str, query_type: Mode | None, columns: Collection[str] | None = None
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Give the rows of the sessions that are named, and of the datasets, each with its path's place (`at`) and session_path.
+        self,
+        paths: list[Any],
+        argument: str,
+        query_type: Mode | None,
+        use: Callable[[pl.DataFrame, pl.DataFrame], T],
+        columns: Collection[str] | None = None,
+    ) -> T:
+        """Use the rows of the sessions that are named, and of the datasets, each with its path's place (`at`) and session_path.
 
         One look-up of the sessions, and one of the datasets, of which `columns` names those that will be used.
         """
         if not all(issubclass(kind, str | PurePath) for kind in set(map(type, paths))):
             wrong = next(path for path in paths if not isinstance(path, str | PurePath))
             raise InputError.of(argument, wrong, "a path or URL, or a list of them")
-        located = await self._located_at(paths, query_type)
-        is_file = located["rel_path"] != ""
-        sessions, files = located.filter(~is_file), located.filter(is_file)
-        if len(files):
-            source = await self._source(query_type)
-            found = await source.find_datasets(files.select("eid", "rel_path", "did"), columns)
-            rows = found.drop("key").with_columns(files[found["key"]].select("at", "session_path"))
-            files = await self._with_ids_in_names(files, rows, query_type, columns)
-        return sessions, files
-
-    async def _with_ids_in_names(
-        self,
-        files: pl.DataFrame,
-        found: pl.DataFrame,
-        query_type: Mode | None,
-        columns: Collection[str] | None,
-    ) -> pl.DataFrame:
-        """Add the rows of files in whose names tables of a folder have the ids, as `tables build` makes them."""
         import polars as pl
-
-        left = files.filter(pl.col("did").is_not_null() & ~pl.col("at").is_in(found["at"].implode()))
-        if left.is_empty() or (self._frozen is None and self._check_mode(query_type) == "remote"):
-            return found
-        none = pl.lit(None, pl.String)
-        wanted = left.select("eid", pl.col("raw_path").alias("rel_path"), none.alias("did"))
-        more = await (await self._local(query_type)).find_datasets(wanted, columns)
-        more = more.drop("key").with_columns(left[more["key"]].select("at", "session_path"))
-        return pl.concat([found, more], how="diagonal_relaxed") if len(more) else found
-
-    async def _located_at(self, paths: list[Any], query_type: Mode | None) -> pl.DataFrame:
-        """Return a row for each path in a known session: its place (`at`), what `file_parts` says, and the session's row."""
-        import polars as pl
-
-        from ..tables.schema import SESSIONS
 
         name = ["subject", "date", "number", "lab", "path"]
+        own = ["at", "rel_path", "raw_path", "did"]
         root = ids.odd_root(self.cache_dir)
-        parts = await anyio.to_thread.run_sync(ids.file_parts, paths, root)
-        parts = parts.with_row_index("at").drop_nulls("subject")
-        keys = parts.select(name).unique(maintain_order=True)
-        if not len(keys):
-            found = pl.DataFrame(schema={**SESSIONS, "key": pl.UInt32})
+
+        def parse() -> tuple[pl.DataFrame, pl.DataFrame, bool]:
+            parts = ids.file_parts(paths, root).with_row_index("at").drop_nulls("subject")
+            return parts, parts.select(name).unique(maintain_order=True), parts.is_empty()
+
+        def locate(keys: pl.DataFrame, found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, bool]:
+            found = found.with_columns(session_folders(found)).drop("start_time", strict=False)
+            place = parts.join(keys.with_row_index("key"), on=name, how="inner", nulls_equal=True).drop(name)
+            located = found.drop_nulls("session_path").join(place, on="key", how="inner").drop("key")
+            located = located.select(*own, *(column for column in located.columns if column not in own))
+            is_file = located["rel_path"] != ""
+            files = located.filter(is_file)
+            return located.filter(~is_file), files, files.is_empty()
+
+        def fill(found: pl.DataFrame) -> tuple[T | None, pl.DataFrame, pl.DataFrame]:
+            rows = found.drop("key").with_columns(files[found["key"]].select("at", "session_path"))
+            left = files.filter(pl.col("did").is_not_null() & ~pl.col("at").is_in(rows["at"].implode()))
+            done = is_remote or left.is_empty()
+            return (use(sessions, rows) if done else None), rows, left
+
+        def fill_left(found: pl.DataFrame) -> T:
+            more = found.drop("key").with_columns(left[found["key"]].select("at", "session_path"))
+            return use(sessions, pl.concat([rows, more], how="diagonal_relaxed") if len(more) else rows)
+
+        parts, keys, is_empty = await run_polars(parse)
+        if is_empty:
+            sessions, files, no_files = await run_polars(lambda: locate(keys, _no_sessions()))
         else:
-            found = await self._find(keys, query_type)
-        found = found.with_columns(session_folders(found)).drop("start_time", strict=False)
-        place = parts.join(keys.with_row_index("key"), on=name, how="inner", nulls_equal=True).drop(name)
-        found = found.drop_nulls("session_path").join(place, on="key", how="inner").drop("key")
-        return found.select(
-            "at",
-            "rel_path",
-            "raw_path",
-            "did",
-            *(c for c in found.columns if c not in {"at", "rel_path", "raw_path", "did"}),
+            sessions, files, no_files = await self._find(lambda: keys, locate, query_type)
+        if no_files:
+            return await run_polars(use, sessions, files)
+        is_remote = self._frozen is None and self._check_mode(query_type) == "remote"
+        source = await self._source(query_type)
+        result, rows, left = await source.find_datasets(files.select("eid", "rel_path", "did"), fill, columns)
+        if is_remote or left.is_empty():
+            return cast("T", result)
+        # Tables of a folder may have the ids in the names of files, as `tables build` makes them.
+        wanted = left.select(
+            "eid", pl.col("raw_path").alias("rel_path"), pl.lit(None, pl.String).alias("did")
         )
+        return await (await self._local(query_type)).find_datasets(wanted, fill_left, columns)
 
     @overload
     async def record2path(self, dataset: Mapping[str, Any], query_type: Mode | None = None) -> ALFPath: ...
@@ -214,10 +220,9 @@ class Records(Loading):
         Takes a row as a dictionary, or several as a list or frame: then a list.
         """
         rows, rebuild = _as_rows("dataset", dataset)
-        rows = await self._with_folders(rows, query_type)
         root = ALFPath(self.cache_dir)
 
-        def paths() -> list[ALFPath]:
+        def paths(rows: pl.DataFrame) -> list[ALFPath]:
             made = []
             for folder, name, did in rows.select("session_path", "rel_path", "did").iter_rows():
                 path = root / "/".join(filter(None, (folder, name)))
@@ -226,7 +231,7 @@ class Records(Loading):
                 )
             return made
 
-        return rebuild(await anyio.to_thread.run_sync(paths))
+        return rebuild(await self._with_folders(rows, query_type, paths))
 
     @overload
     async def record2url(self, record: Mapping[str, Any], query_type: Mode | None = None) -> str: ...
@@ -245,29 +250,41 @@ class Records(Loading):
         rows, rebuild = _as_rows("record", record)
         return rebuild(await self._urls(rows, query_type))
 
-    async def _urls(self, rows: pl.DataFrame, query_type: Mode | None) -> list[str]:
+    async def _urls(self, make: Callable[[], pl.DataFrame], query_type: Mode | None) -> list[str]:
         """Give the address of each row of `_as_rows`."""
         import polars as pl
 
         mode = self._check_mode(query_type)
-        asks = mode == "remote" or (mode != "local" and not self.settings.data_server)
-        if asks and not self.offline:
+        asks = not self.offline and (mode == "remote" or (mode != "local" and not self.settings.data_server))
+
+        def look() -> tuple[pl.DataFrame, list[str]]:
+            rows = make()
             unknown = rows.filter(pl.col("rel_path").is_not_null(), pl.col("data_url").is_null())["did"]
-            known = await self._known_urls(unknown.unique(maintain_order=True).to_list())
+            return rows, unknown.unique(maintain_order=True).to_list() if asks else []
+
+        rows, unknown = await run_polars(look)
+        known = await self._known_urls(unknown)
+
+        def fill() -> tuple[list[str | None], pl.DataFrame | None]:
             its = pl.col("did").replace_strict(known, default=None, return_dtype=pl.String)
-            rows = rows.with_columns(pl.col("data_url").fill_null(its))
-        left = rows.filter(pl.col("data_url").is_null())
-        if left.is_empty():
-            return rows["data_url"].to_list()
-        left = await self._with_folders(left, query_type)
-        made = iter(left.select(_address(self._data_server())).to_series().to_list())
-        return [url or next(made) for url in rows["data_url"]]
+            filled = rows.with_columns(pl.col("data_url").fill_null(its)) if known else rows
+            left = filled.filter(pl.col("data_url").is_null())
+            return filled["data_url"].to_list(), None if left.is_empty() else left
+
+        def made(left: pl.DataFrame) -> list[str]:
+            return left.select(_address(self._data_server())).to_series().to_list()
+
+        urls, left = await run_polars(fill)
+        addresses = iter(() if left is None else await self._with_folders(lambda: left, query_type, made))
+        return [url or next(addresses) for url in urls]
 
     async def _known_urls(self, dids: list[str]) -> dict[str, str]:
         """Ask the database for the addresses of datasets; those of which it has none are left out."""
         from ..sources.rows import dataset_rows
 
-        found = dataset_rows(await self._remote().dataset_records(dids)) if dids else []
+        if not dids:
+            return {}
+        found = await run_sync(dataset_rows, await self._remote().dataset_records(dids))
         return {row["did"]: row["data_url"] for row in found if row["data_url"]}
 
     @overload
@@ -288,12 +305,15 @@ class Records(Loading):
         values, rebuild = ids.flatten(filepath)
         import polars as pl
 
-        sessions, files = await self._rows_at(values, "filepath", query_type, ROW)
-        rows = _frame({name: [] for name in ROW}).with_columns(at=pl.lit(0, pl.UInt32))
-        files = files.select("at", *(name for name in ROW if name in files.columns))
-        rows = pl.concat([rows, sessions.select("at", "eid", "session_path"), files], how="diagonal")
+        def put(sessions: pl.DataFrame, files: pl.DataFrame) -> tuple[list[int], pl.DataFrame]:
+            rows = _frame({name: [] for name in ROW}).with_columns(at=pl.lit(0, pl.UInt32))
+            files = files.select("at", *(name for name in ROW if name in files.columns))
+            rows = pl.concat([rows, sessions.select("at", "eid", "session_path"), files], how="diagonal")
+            return rows["at"].to_list(), rows
+
+        places, rows = await self._rows_at(values, "filepath", query_type, put, ROW)
         urls: list[str | None] = [None] * len(values)
-        for at, url in zip(rows["at"], await self._urls(rows, query_type), strict=True):
+        for at, url in zip(places, await self._urls(lambda: rows, query_type), strict=True):
             urls[at] = url
         if None in urls and self._check_mode(query_type) != "local" and not self.offline:
             unknown = str(values[urls.index(None)])
@@ -345,11 +365,16 @@ class Records(Loading):
         eids, rebuild = await self._known_eids(eid, None)
         filters = f"dataset_type__name__in,{list(types)}"
         of_session: dict[str | None, list[dict[str, Any]]] = {}
-        for row in dataset_rows(await self._remote().datasets_of(eids, filters), reachable=True):
+        found = await self._remote().dataset_lists(eids, filters)
+        for row in await run_sync(lambda: dataset_rows(found, reachable=True)):
             of_session.setdefault(row["eid"], []).append(row)
         await self._check_known([one for one in eids if one not in of_session])
-        frames = [rows_frame(of_session.get(one, [])) for one in eids]
-        return rebuild([frame if details else frame["rel_path"].sort().to_list() for frame in frames])
+
+        def frames() -> list[Any]:
+            made = [rows_frame(of_session.get(one, [])) for one in eids]
+            return made if details else [frame["rel_path"].sort().to_list() for frame in made]
+
+        return rebuild(await run_polars(frames))
 
     async def _check_known(self, eids: list[str]) -> None:
         """Raise ALFObjectNotFound where the database does not have all of some sessions."""
@@ -376,27 +401,43 @@ class Records(Loading):
         Returns a frame: the datasets table's columns, relation, identifier. Raises InputError for another relation
         of which the database has no datasets either.
         """
-        from ..sources.rows import aggregate_rows, rows_frame
-
         self._needs_database("list_aggregates")
         if not isinstance(relation, str):
             raise InputError.of("relation", relation, RELATIONS)
         pattern = None if identifier is None else compile_pattern(identifier, "identifier")
-        choice = checked(
-            lambda rows: resolve(
+
+        def choice(rows: pl.DataFrame) -> pl.DataFrame:
+            return resolve(
                 rows, dataset, revision=revision or None, policy="last_before", assert_unique=assert_unique
             )
-        )
+
+        await run_polars(checked, choice)
+        return await self._aggregates(relation, identifier, pattern, choice)
+
+    async def _aggregates(
+        self,
+        relation: str,
+        identifier: str | None,
+        pattern: re.Pattern[str] | None,
+        use: Callable[[pl.DataFrame], T],
+    ) -> T:
+        """Use the datasets that were made of many sessions of a relation."""
+        from ..sources.rows import aggregate_rows, rows_frame
+
         rows = await self.alyx.rest("datasets", "list", django="session__isnull,True")
-        found = rows_frame(aggregate_rows(rows), "relation", "identifier")
-        known = {*RELATIONS, *found["relation"]}
-        if relation.casefold() not in known:
-            raise InputError.of("relation", relation, sorted(known))
-        found = found.filter(found["relation"] == relation.casefold())
-        if identifier is not None and pattern is not None:
-            plain = plain_pattern(identifier)
-            found = found.filter(is_match(found["identifier"], pattern, plain, how="search"))
-        return choice(found)
+
+        def look() -> T:
+            found = rows_frame(aggregate_rows(rows), "relation", "identifier")
+            known = {*RELATIONS, *found["relation"]}
+            if relation.casefold() not in known:
+                raise InputError.of("relation", relation, sorted(known))
+            found = found.filter(found["relation"] == relation.casefold())
+            if identifier is not None and pattern is not None:
+                plain = plain_pattern(identifier)
+                found = found.filter(is_match(found["identifier"], pattern, plain, how="search"))
+            return use(found)
+
+        return await run_polars(look)
 
     async def load_aggregate(
         self,
@@ -411,30 +452,47 @@ class Records(Loading):
         Raises ALFObjectNotFound if there is none, ALFMultipleObjectsFound or its like if there are several.
         """
         name, how = "*" if dataset is None else dataset, How(True, "last_before")
-        choice = checked(lambda rows: one_dataset(rows, name, None, revision or None, how))
-        rows = choice(await self.list_aggregates(relation, identifier))
-        if rows.height != 1:
+
+        def choice(rows: pl.DataFrame) -> pl.DataFrame:
+            return one_dataset(rows, name, None, revision or None, how)
+
+        def choose() -> list[dict[str, Any]]:
+            return [{**row, "session_path": ""} for row in choice(found).iter_rows(named=True)]
+
+        await run_polars(checked, choice)
+        found = await self.list_aggregates(relation, identifier)
+        records = await run_polars(choose)
+        if len(records) != 1:
             raise ALFMultipleObjectsFound(
-                f"{relation}/{identifier} has {rows.height} datasets that match {dataset!r}"
+                f"{relation}/{identifier} has {len(records)} datasets that match {dataset!r}"
             )
-        records = [{**row, "session_path": ""} for row in rows.iter_rows(named=True)]
         (file,) = await self._files_of_rows(records, self._check_mode(None), True)
         if file is None:
-            raise ALFObjectNotFound(f"{rows['rel_path'][0]} cannot be had", dataset=dataset)
-        return file if download_only else await self._read(file)
+            raise ALFObjectNotFound(f"{records[0]['rel_path']} cannot be had", dataset=dataset)
+        return file if download_only else await run_sync(self._read, file)
 
-    async def _with_folders(self, rows: pl.DataFrame, query_type: Mode | None) -> pl.DataFrame:
-        """Give the rows of `_as_rows` with the path of the session also where they did not have it."""
+    async def _with_folders(
+        self, make: Callable[[], pl.DataFrame], query_type: Mode | None, use: Callable[[pl.DataFrame], T]
+    ) -> T:
+        """Use the rows of `_as_rows` with the path of the session also where they did not have it."""
         import polars as pl
 
-        eids = rows.filter(pl.col("session_path").is_null())["eid"].unique()
-        if eids.is_empty():
-            return rows
-        found = await (await self._source(query_type)).sessions(eids.to_list())
-        if missing := set(eids).difference(found["eid"]):
-            raise ALFObjectNotFound(f"no session has the id {min(missing)}", eid=min(missing))
-        its = pl.col("eid").replace_strict(found["eid"], session_folders(found), default=None)
-        return rows.with_columns(pl.col("session_path").fill_null(its))
+        def look() -> tuple[pl.DataFrame, list[str], T | None]:
+            rows = make()
+            eids = rows.filter(pl.col("session_path").is_null())["eid"].unique().to_list()
+            return rows, eids, None if eids else use(rows)
+
+        rows, eids, result = await run_polars(look)
+        if not eids:
+            return cast("T", result)
+
+        def fill(found: pl.DataFrame) -> T:
+            if missing := set(eids).difference(found["eid"]):
+                raise ALFObjectNotFound(f"no session has the id {min(missing)}", eid=min(missing))
+            its = pl.col("eid").replace_strict(found["eid"], session_folders(found), default=None)
+            return use(rows.with_columns(pl.col("session_path").fill_null(its)))
+
+        return await (await self._source(query_type)).sessions(eids, fill)
 
     def _data_server(self) -> str:
         if not self.settings.data_server:
@@ -464,16 +522,22 @@ def _address(server: str) -> pl.Expr:
     )
 
 
-def _as_rows(argument: str, given: RecordLike) -> tuple[pl.DataFrame, ids.Rebuild]:
-    """Give the columns `ROW` of rows of datasets and sessions, and the function that puts results into the shape that was given.
+def _as_rows(argument: str, given: RecordLike) -> tuple[Callable[[], pl.DataFrame], ids.Rebuild]:
+    """Give what makes the columns `ROW` of rows of datasets and sessions, and what puts results into the shape given.
 
     A session's row has neither did nor rel_path then. A dataset's row without session_path has eid.
     """
-    records, rebuild = (
-        (list(given.iter_rows(named=True)), list) if hasattr(given, "iter_rows") else ids.flatten(given)
-    )
-    rows = [_row(argument, record) for record in records]
-    return _frame(dict(zip(ROW, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}), rebuild
+    rebuild: ids.Rebuild = list
+    records: list[object] = []
+    if not hasattr(given, "iter_rows"):
+        records, rebuild = ids.flatten(given)
+
+    def make() -> pl.DataFrame:
+        all_records = given.iter_rows(named=True) if hasattr(given, "iter_rows") else records
+        rows = [_row(argument, record) for record in all_records]
+        return _frame(dict(zip(ROW, map(list, zip(*rows, strict=True)), strict=True)) if rows else {})
+
+    return make, rebuild
 
 
 def _row(argument: str, record: object) -> tuple[str | None, ...]:
@@ -510,3 +574,11 @@ def _frame(columns: Mapping[str, list[str | None]]) -> pl.DataFrame:
     import polars as pl
 
     return pl.DataFrame(columns, schema=dict.fromkeys(ROW, pl.String))
+
+
+def _no_sessions() -> pl.DataFrame:
+    import polars as pl
+
+    from ..tables.schema import SESSIONS
+
+    return pl.DataFrame(schema={**SESSIONS, "key": pl.UInt32})

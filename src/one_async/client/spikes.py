@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import anyio
-import anyio.to_thread
-
 from .. import ids
+from .._fork import check_polars
+from .._threads import run_polars
 from ..alf.match import collections_of
 from ..alf.spec import QC
 from ..errors import ALFObjectNotFound, OneError
@@ -80,11 +79,11 @@ class SpikeLoading(Many):
             if eid is None or name is None:
                 raise ALFObjectNotFound(f"no insertion has the id {known[index]}", pid=known[index])
             loaded = await self._sorting(str(eid), name, query_type, spikes, options)
-            return await anyio.to_thread.run_sync(_frames, known[index], str(eid), loaded, acronyms)
+            return await run_polars(_frames, known[index], str(eid), loaded, acronyms)
 
         async with self._showing():
             parts, errors = await each(len(known), load, on_error)
-        spike_frame, cluster_frame, refused = await anyio.to_thread.run_sync(_joined, parts)
+        spike_frame, cluster_frame, refused = await run_polars(_joined, parts)
         errors |= refused
         if on_error == "raise" and errors:
             raise errors[min(errors)]
@@ -93,17 +92,20 @@ class SpikeLoading(Many):
             for at, error in sorted(errors.items())
             for row in error_rows(_text(places[at][0]), f"spikes of {known[at]}", error, pid=known[at])
         ]
-        return SpikeSorting(spike_frame, cluster_frame, outcome_frame(rows, "pid"))
+        return SpikeSorting(spike_frame, cluster_frame, await run_polars(outcome_frame, rows, "pid"))
 
     async def _sorting(
         self, eid: str, name: str, query_type: Mode | None, with_spikes: bool, options: dict[str, Any]
     ) -> dict[str, Any]:
         """Load the objects of one insertion; what failed of all of them is in one error."""
         source = await self._source(query_type)
-        session = (await source.datasets([eid])).get(eid)
-        if session is None:
-            raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
-        collection = _sorter_collection(session, name)
+
+        def look(found: dict[str, SessionDatasets]) -> str:
+            if eid not in found:
+                raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
+            return _sorter_collection(found[eid], name)
+
+        collection = await source.datasets([eid], look)
         wanted: dict[str, dict[str, Any]] = {"clusters": {"attribute": list(CLUSTERS)}, "channels": {}}
         if with_spikes:
             wanted["spikes"] = {"attribute": list(SPIKES)}
@@ -142,13 +144,16 @@ class SpikeLoading(Many):
         return await self._endpoint_frame("trajectories", **filters)
 
     async def _endpoint_frame(self, /, endpoint: str, **filters: Any) -> pl.DataFrame:
-        import polars as pl
-
         self._needs_database(endpoint.replace("-", "_"))
+        check_polars()
         rows = await self.alyx.rest(endpoint, "list", **filters)
-        return await anyio.to_thread.run_sync(
-            lambda: pl.DataFrame(rows, infer_schema_length=None, strict=False)
-        )
+
+        def make() -> pl.DataFrame:
+            import polars as pl
+
+            return pl.DataFrame(rows, infer_schema_length=None, strict=False)
+
+        return await run_polars(make)
 
 
 def _sorter_collection(session: SessionDatasets, name: str) -> str:

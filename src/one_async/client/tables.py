@@ -8,8 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio.to_thread
-
+from .._threads import run_polars
 from ..errors import ConfigurationError, OneError, TablesError, TablesNotFound
 from .core import Core
 
@@ -88,18 +87,18 @@ class TableMethods(Core):
 
     async def sessions(self) -> pl.LazyFrame:
         """Give the sessions table: eid, lab, subject, date, number, task_protocol, projects (joined by commas)."""
-        return (await self._catalogue()).sessions()
+        return await run_polars((await self._catalogue()).sessions)
 
     async def datasets(self) -> pl.LazyFrame:
         """Give the datasets table: did, eid, rel_path, file_size (bytes), hash, exists, qc, default_revision."""
-        return (await self._catalogue()).datasets()
+        return await run_polars((await self._catalogue()).datasets)
 
     async def insertions(self) -> pl.LazyFrame:
         """Give the insertions table: pid, eid, name and what else the tables have. Raises TablesNotFound without one."""
         catalogue = await self._catalogue()
         if "insertions" not in catalogue.others:
             raise TablesNotFound("the cache tables have no insertions", path=str(self.tables_dir))
-        return catalogue.insertions()
+        return await run_polars(catalogue.insertions)
 
     async def sql(self, query: str) -> pl.DataFrame:
         """Run SQL, as Polars understands it, on the tables `sessions`, `datasets` and others that were found.
@@ -107,7 +106,7 @@ class TableMethods(Core):
         Raises InputError for what Polars cannot run.
         """
         catalogue = await self._catalogue()
-        return await anyio.to_thread.run_sync(catalogue.sql, query)
+        return await run_polars(catalogue.sql, query)
 
 
 @contextmanager

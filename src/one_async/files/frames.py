@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from one_async._fork import check_polars
 from one_async.errors import InputError
 from one_async.files.timestamps import ts2vec
 
@@ -116,6 +117,7 @@ def to_polars(data: Mapping[str, Any]) -> pl.DataFrame:
     import numpy as np
     import polars as pl
 
+    check_polars()
     columns: dict[str, Any] = {}
     for key, value in _columns(data)[0].items():
         wide = isinstance(value, np.ndarray) and (

@@ -13,6 +13,8 @@ from uuid import UUID
 
 import polars as pl
 
+from one_async._fork import check_polars
+
 __all__ = ["read_delimited", "read_parquet"]
 
 #: What pandas takes for a missing value in text, so that both give the same cells as missing.
@@ -31,6 +33,7 @@ def read_parquet(file: Path) -> tuple[pl.DataFrame, list[str]]:
     A pandas index that only counts rows from 0 is left out; another one without a name becomes column
     ``index``. Columns of 16-byte values, which is how UUIDs are stored, come as UUID text.
     """
+    check_polars()
     data = file.read_bytes()  # by content, since Polars gives some characters of a path a meaning
     frame = pl.read_parquet(io.BytesIO(data))
     pandas = json.loads(pl.read_parquet_metadata(io.BytesIO(data)).get("pandas", "{}"))
@@ -81,6 +84,7 @@ def read_delimited(file: Path, separator: str) -> tuple[pl.DataFrame, list[str]]
     pandas' list, and blank lines left out, as pandas does. Fields that rows have before those that have names
     are pandas' index: a column ``index``, or of several ``level_0``, ``level_1``, …
     """
+    check_polars()
     data = _with_line_feeds(file.read_bytes())
     if b'"' not in data:  # a blank line between quotes would be text
         data = re.sub(rb"(?m)^[ \t]*\r?\n" if separator == "," else rb"(?m)^\r?\n", b"", data)

@@ -6,9 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import anyio
-import anyio.to_thread
-
+from one_async._threads import run_sync
 from one_async.alyx.paging import REPAIRS, together
 from one_async.errors import LoginError, OneError, ServerError
 
@@ -52,10 +50,10 @@ class Reader(Sweep):
         checkpoint = self.writer.checkpoint
         if checkpoint is not None:
             self.gone = set(checkpoint.vanished)
-            await anyio.to_thread.run_sync(self.writer.open)
+            await run_sync(self.writer.open)
         ahead = () if checkpoint is not None and checkpoint.resumed else self.plan.ahead
         await self.sweep([self.plan.whole, *ahead])
-        await anyio.to_thread.run_sync(self.writer.close)
+        await run_sync(self.writer.close)
         if not self.failures:
             await self._complete()
         await self._conclude()
@@ -176,11 +174,11 @@ class Reader(Sweep):
     async def _held(self) -> int:
         if self.total is None:
             return self.writer.distinct - len(self.gone)
-        return len(await anyio.to_thread.run_sync(self.writer.held, self.gone))
+        return len(await run_sync(self.writer.held, self.gone))
 
     async def _counts_agree(self, plan: Plan, number: int) -> bool:
         """Compare the counts of so many ranges of ids with what is held of them."""
-        ids = await anyio.to_thread.run_sync(self.writer.held, self.gone)
+        ids = await run_sync(self.writer.held, self.gone)
         agree = True
 
         async def one(job: Job) -> None:
@@ -198,7 +196,7 @@ class Reader(Sweep):
         self.report.method += ", compared by ranges of ids"
         for _ in range(PASSES):
             before = self.report.counted
-            ids = await anyio.to_thread.run_sync(self.writer.held, self.gone)
+            ids = await run_sync(self.writer.held, self.gone)
             changes = [0]
             await self._compare(plan, ids, changes)
             if self.failures:
@@ -245,7 +243,7 @@ class Reader(Sweep):
     async def _save(self) -> None:
         if self.writer.checkpoint is not None:
             self.writer.checkpoint.vanished = sorted(self.gone)
-        await anyio.to_thread.run_sync(self.writer.close)
+        await run_sync(self.writer.close)
 
     async def _read_again(self) -> None:
         """Read with other page sizes, which lose other rows, where no filter could cut the list."""
@@ -257,7 +255,7 @@ class Reader(Sweep):
             self.counts = {count}
             self.report.compared = "counts"
             await self.sweep(pages(count, size))
-            await anyio.to_thread.run_sync(self.writer.close)
+            await run_sync(self.writer.close)
             if self.failures:
                 return
             self.report.counted = await self._count()

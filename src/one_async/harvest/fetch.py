@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 
+from one_async._threads import run_sync
 from one_async.alyx.answers import check_status
 from one_async.alyx.frame import Columns, Notes, page_frame
 from one_async.alyx.lean import Lean, Reply
@@ -117,7 +117,7 @@ class Server:
 
         if len(reply.content) < (AWAITED if check else SMALL):
             return decode()
-        return await anyio.to_thread.run_sync(decode, limiter=self._decoders)
+        return await run_sync(decode, limiter=self._decoders)
 
     async def _asked(self, endpoint: str, params: Mapping[str, str], costs: Costs) -> Reply:
         tried = refused = 0

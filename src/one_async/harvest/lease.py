@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
-import anyio.to_thread
 
+from one_async._threads import run_sync
 from one_async.errors import HarvestUnderWay, OneError
 from one_async.files.claim import LEASE, is_dead, owner_of
 
@@ -109,13 +109,13 @@ async def claimed(place: Place, name: str) -> AsyncIterator[Lease]:
         yield lease
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(end)
+            await run_sync(end)
 
 
 async def _obtained(place: Place, name: str) -> Lease:
     until = anyio.current_time() + PATIENCE
     while True:
-        lease = await anyio.to_thread.run_sync(place.try_claim, name)
+        lease = await run_sync(place.try_claim, name)
         if lease is not None:
             return lease
         if anyio.current_time() >= until:

@@ -12,9 +12,8 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-import anyio
-import anyio.to_thread
-
+from one_async._fork import check_polars
+from one_async._threads import run_sync
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
 from one_async.alyx.lean import Lean
@@ -73,9 +72,10 @@ async def collect(
     storage_options: Mapping[str, str] | None = None,
 ) -> HarvestReport:
     """Read whole endpoints; the report is given, not written."""
+    check_polars()
     asked, kind, moment = checked(endpoints, to, since, resume, format, filters, part_rows)
-    await anyio.to_thread.run_sync(check_format, kind)
-    place = None if to is None else await anyio.to_thread.run_sync(place_of, to, storage_options)
+    await run_sync(check_format, kind)
+    place = None if to is None else await run_sync(place_of, to, storage_options)
     report = HarvestReport(
         server=alyx.base_url,
         started=datetime.now(UTC),
@@ -89,7 +89,7 @@ async def collect(
             assert place is not None
             leases[name] = await stack.enter_async_context(claimed(place, name))
             look = partial(check_there, place, name, params_of(asked[name]), kind, merge=since is not None)
-            await anyio.to_thread.run_sync(look)
+            await run_sync(look)
         with no_cache(alyx):
             schema = await alyx.schema()
         plans = [_plan(schema, name, given) for name, given in asked.items()]
@@ -106,13 +106,13 @@ async def keep(
     """Write a report beside its data, if that is not in memory."""
     if to is None:
         return
-    place = await anyio.to_thread.run_sync(place_of, to, storage_options)
+    place = await run_sync(place_of, to, storage_options)
     async with claimed(place, REPORT):
-        await anyio.to_thread.run_sync(save_report, place, report)
+        await run_sync(save_report, place, report)
     # What is unfinished keeps its checkpoint, for a run that goes on.
     for entry in report.endpoints.values():
         if entry.finished:
-            await anyio.to_thread.run_sync(_forget, place, entry.endpoint)
+            await run_sync(_forget, place, entry.endpoint)
 
 
 def _forget(place: Place, endpoint: str) -> None:
@@ -180,18 +180,18 @@ class _Run:
         writer = Writer(whole, None, part_rows=self.part_rows)
         reader = Reader(self.server, whole, writer, report, self.progress)
         await reader.run()
-        frame = await anyio.to_thread.run_sync(reader.frame)
+        frame = await run_sync(reader.frame)
         report.written = frame.height
         self.report.frames[whole.endpoint] = frame
 
     async def _into_place(self, whole: Plan, report: EndpointReport, place: Place) -> None:
         format = self.report.format
         signature = whole.signature(self.since, format)
-        checkpoint = await anyio.to_thread.run_sync(begin, place, whole, signature, self.resume)
+        checkpoint = await run_sync(begin, place, whole, signature, self.resume)
         if checkpoint.finished is not None:
             _say_again(report, checkpoint.finished)
             return
-        older = await anyio.to_thread.run_sync(older_of, place, whole, format) if self.since else None
+        older = await run_sync(older_of, place, whole, format) if self.since else None
         ended, merge = await self._read(whole, report, checkpoint, older)
         if not ended:
             report.notes.append("not finished: what was read waits for the next run with resume")
@@ -202,7 +202,7 @@ class _Run:
             "merge": merge,
             "format": format,
         }
-        await anyio.to_thread.run_sync(self._publish, place, whole, checkpoint, report)
+        await run_sync(self._publish, place, whole, checkpoint, report)
 
     async def _read(
         self, whole: Plan, report: EndpointReport, checkpoint: Checkpoint, older: Older | None

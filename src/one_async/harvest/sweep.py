@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import anyio
-import anyio.to_thread
 
+from one_async._threads import run_sync
 from one_async.errors import LoginError, ServerError, first_error
 
 from .fetch import FEWEST, Costs, Page, Server, too_long
@@ -161,7 +161,7 @@ class Sweep:
                 self._tell(max(self.counts))
             added = self.writer.add(job, page.rows)
             if self.writer.full:
-                await anyio.to_thread.run_sync(self.writer.write)
+                await run_sync(self.writer.write)
         self._tell(max(self.counts))
         return added
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
-import anyio.to_thread
 
+from .._threads import run_sync
 from ..errors import ServerUnreachable, StatusError, TablesDamaged
 from ..transfer.plan import S3Location
 from ..transfer.s3 import over_s3
@@ -46,7 +46,7 @@ async def download(wire: Wire, url: str, part: Path) -> bool:
     opener = _over_s3(url) if url.startswith("s3://") else _over_http(wire, url)
     resumed = False
     for attempt in range(1, _ATTEMPTS + 1):
-        size = await anyio.to_thread.run_sync(_size, part)
+        size = await run_sync(_size, part)
         resumed = resumed or size > 0
         try:
             if await _request(opener, part, size):
@@ -82,7 +82,7 @@ async def _request(opener: Opener, part: Path, offset: int) -> bool:
             return True
         if verdict != "rest":
             offset = 0
-            await anyio.to_thread.run_sync(partial(part.unlink, missing_ok=True))
+            await run_sync(partial(part.unlink, missing_ok=True))
         if verdict == "restart":
             return False
         promised = stream.headers.get("content-length", "")
@@ -110,10 +110,10 @@ async def _pour(stream: ByteStream, part: Path, most: int) -> int:
                 waiting += chunk
                 if len(waiting) >= _BATCH:
                     batch, waiting = waiting, bytearray()
-                    await anyio.to_thread.run_sync(_append, part, batch)
+                    await run_sync(_append, part, batch)
         finally:
             with anyio.CancelScope(shield=True):  # what came is kept for the next attempt
-                await anyio.to_thread.run_sync(_append, part, waiting)
+                await run_sync(_append, part, waiting)
     return count
 
 

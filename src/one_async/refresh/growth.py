@@ -53,8 +53,13 @@ class View:
     """Tables as they were read (None: there are none), as they are shown, and the learned rows that make the difference."""
 
     base: Catalogue | None = None
-    shown: Catalogue = field(default_factory=Catalogue.empty)
+    grown: Catalogue | None = None
     learned: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> Catalogue:
+        """The tables, learned rows included; empty ones if there are none."""
+        return Catalogue.empty() if self.grown is None else self.grown
 
     @property
     def is_empty(self) -> bool:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import anyio
-import anyio.to_thread
 
+from .._fork import check_polars
+from .._threads import run_polars, run_sync
 from ..errors import TablesDamaged, TablesNotFound, TablesWarning
 from ..tables.catalogue import Catalogue
 from ..tables.disk import is_modified, save_tables
@@ -53,6 +54,7 @@ class TablesInUse:
     @property
     def loaded(self) -> Catalogue:
         """The tables at hand, learned rows included, without reading anything; empty ones if there are none."""
+        check_polars()
         while self._queue:
             view, taken = self._view, self._queue.peek()
             self._put(view, view.grow(taken, self._origin), taken)
@@ -83,7 +85,7 @@ class TablesInUse:
     async def _advance(self, make: Callable[[View, Taken], View]) -> None:
         """Make another view in a thread, and show it unless the present one has changed meanwhile."""
         view, taken = self._view, self._queue.peek()
-        made = await anyio.to_thread.run_sync(make, view, taken)
+        made = await run_polars(make, view, taken)
         self._put(view, made, taken)
 
     def _put(self, view: View, made: View, taken: Taken) -> None:
@@ -101,8 +103,8 @@ class TablesInUse:
     async def _read(self) -> None:
         """Read the folder's tables and show them, all at once."""
         folder = self._folder
-        base, stamp = await anyio.to_thread.run_sync(open_tables, folder)
-        state = await anyio.to_thread.run_sync(State.read, folder)
+        base, stamp = await run_polars(open_tables, folder)
+        state = await run_sync(State.read, folder)
         await self._show(base)
         self._stamp = stamp
         if state.server and state.server == self._origin:
@@ -128,7 +130,7 @@ class TablesInUse:
 
     async def _read_if_changed(self) -> None:
         """Read the tables if there are other ones than those at hand; without any, or with damaged ones, keep these."""
-        stamp = await anyio.to_thread.run_sync(stamp_of, self._folder)
+        stamp = await run_sync(stamp_of, self._folder)
         if self._view.base is None or stamp != self._stamp:
             with suppress(TablesNotFound, TablesDamaged):
                 await self._read()
@@ -167,7 +169,7 @@ class TablesInUse:
             )
             return [], None
         shown = await self.current() if sessions_only else None
-        saved, path = await anyio.to_thread.run_sync(save_ids, self._folder, ids, shown)
+        saved, path = await run_polars(save_ids, self._folder, ids, shown)
         if clear_list:
             for did in ids:
                 self._loaded_ids.pop(did, None)
@@ -179,6 +181,7 @@ class TablesInUse:
         Rows that others saved there meanwhile stay, unless ``clobber`` says to replace the files. Writes nothing if
         nothing was learned since, unless ``clobber``. Raises OSError where nothing can be written.
         """
+        check_polars()
         folder = Path(save_dir) if save_dir is not None else self._folder
         async with self._saving:
             with suppress(TablesNotFound):
@@ -187,7 +190,7 @@ class TablesInUse:
             if not clobber and not is_modified(view.shown):
                 return folder
             own = folder == self._folder
-            opened = await anyio.to_thread.run_sync(_save, view.shown, folder, clobber, own)
+            opened = await run_polars(_save, view.shown, folder, clobber, own)
             self._saved = datetime.now()
             if opened is not None and self._view is view:
                 self._view, self._stamp = view.saved(opened[0]), opened[1]

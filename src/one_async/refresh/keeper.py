@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import anyio
-import anyio.to_thread
 
+from .._fork import check_polars
+from .._threads import run_sync
 from ..errors import (
     InputError,
     OfflineError,
@@ -129,6 +130,7 @@ class TablesKeeper(TablesInUse):
         """
         if mode not in get_args(Mode):
             raise InputError.of("mode", mode, get_args(Mode))
+        check_polars()
         if mode in ("auto", "refresh") and self._alyx is not None:
             await self._bring_up_to_date(now=mode == "refresh", later=later)
         elif mode == "refresh":
@@ -224,7 +226,7 @@ class TablesKeeper(TablesInUse):
     async def _update(self, alyx: AsyncAlyxClient, now: bool, called: float) -> None:
         if now and self._view.base is not None and (self._schedule.checked or 0.0) >= called:
             return  # the background task did so meanwhile
-        known = await anyio.to_thread.run_sync(State.read, self._folder)
+        known = await run_sync(State.read, self._folder)
         if not now and known.server == alyx.base_url:
             self._note(known)
         await self._read_if_changed()
@@ -235,13 +237,13 @@ class TablesKeeper(TablesInUse):
         async def is_there() -> bool:
             nonlocal known
             await self._read_if_changed()
-            known = await anyio.to_thread.run_sync(State.read, self._folder)
+            known = await run_sync(State.read, self._folder)
             return not self._wants(offer, known)
 
         if await is_there():
             ours = known if known.server == offer.server else State(server=offer.server)
             said = replace(ours, checked=offer.asked)
-            await anyio.to_thread.run_sync(said.write, self._folder)
+            await run_sync(said.write, self._folder)
         else:
             self._announce(offer)
             if await fetch(alyx, offer, self._folder, is_there):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 
+from .._threads import run_sync
 from ..errors import InputError, TablesDamaged, TablesError
 from ..files.claim import claim
 from ..records import DatasetRecord, parse_list
@@ -46,13 +46,13 @@ async def claimed(folder: Path) -> AsyncIterator[bool]:
             return False
         return True
 
-    held = await anyio.to_thread.run_sync(enter)
+    held = await run_sync(enter)
     try:
         yield held
     finally:
         if held:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(holder.__exit__, None, None, None)
+                await run_sync(holder.__exit__, None, None, None)
 
 
 async def fetch(
@@ -76,15 +76,15 @@ async def fetch(
 
 async def _bring(alyx: AsyncAlyxClient, offer: Offer, folder: Path) -> None:
     part = folder / WORK / part_name(offer.url, offer.minute)
-    await anyio.to_thread.run_sync(clear_work, folder, part)
+    await run_sync(clear_work, folder, part)
     made = await _unpacked(alyx, offer, folder, part)
     try:
         if offer.tag is not None:
             await _cut(alyx, made, offer.tag)
-        await anyio.to_thread.run_sync(_install, made, folder, offer)
+        await run_sync(_install, made, folder, offer)
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(partial(shutil.rmtree, made, ignore_errors=True))
+            await run_sync(partial(shutil.rmtree, made, ignore_errors=True))
 
 
 def _install(made: Path, folder: Path, offer: Offer) -> None:
@@ -101,26 +101,26 @@ async def _unpacked(alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Pat
         except TablesDamaged:
             if not resumed:
                 raise
-            await anyio.to_thread.run_sync(part.unlink)
+            await run_sync(part.unlink)
             await download(alyx.wire, offer.url, part)
             return await _prepare(part, folder)
     except (TablesError, OSError):
         with contextlib.suppress(OSError):  # of no use, or the disk is full
-            await anyio.to_thread.run_sync(partial(part.unlink, missing_ok=True))
+            await run_sync(partial(part.unlink, missing_ok=True))
         raise
 
 
 async def _prepare(part: Path, folder: Path) -> Path:
     """Unpack into a new folder and open the tables there, which checks them and makes their fast form."""
-    made = await anyio.to_thread.run_sync(new_folder, folder)
+    made = await run_sync(new_folder, folder)
     try:
-        size = (await anyio.to_thread.run_sync(part.stat)).st_size
+        size = (await run_sync(part.stat)).st_size
         if size < SMALL or not await prepare_apart(part, made):
-            await anyio.to_thread.run_sync(_prepare_here, part, made)
-        await anyio.to_thread.run_sync(part.unlink)
+            await run_sync(_prepare_here, part, made)
+        await run_sync(part.unlink)
     except BaseException:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(partial(shutil.rmtree, made, ignore_errors=True))
+            await run_sync(partial(shutil.rmtree, made, ignore_errors=True))
         raise
     return made
 
@@ -133,7 +133,7 @@ def _prepare_here(part: Path, made: Path) -> None:
 
 async def _cut(alyx: AsyncAlyxClient, made: Path, tag: str) -> None:
     """Cut tables down to a tag by what the server says of its datasets."""
-    tags = await anyio.to_thread.run_sync(lambda: Catalogue.open(made).meta.database_tags)
+    tags = await run_sync(lambda: Catalogue.open(made).meta.database_tags)
     if tag in tags:
         return
     try:
@@ -142,7 +142,7 @@ async def _cut(alyx: AsyncAlyxClient, made: Path, tag: str) -> None:
         raise TablesError(
             f"the server's tables are not those of tag {tag!r}, and it cannot say which are"
         ) from error
-    await anyio.to_thread.run_sync(_cut_down, made, tag, rows)
+    await run_sync(_cut_down, made, tag, rows)
 
 
 def _cut_down(made: Path, tag: str, rows: list[dict[str, object]]) -> None:

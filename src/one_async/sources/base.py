@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from ..alf.session import session_folders
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..alf.path import ALFPath
 
+T = TypeVar("T")
 #: Sessions come latest first in every mode; where the server leaves ties in no order, subject and number decide.
 SESSION_ORDER = ["date", "subject", "number"]
 
@@ -33,7 +34,11 @@ ProbeLists: TypeAlias = tuple[list[UUID], list[str | None]]
 
 
 class Source(Protocol):
-    """The questions that every source answers; ids are given and come back as text."""
+    """The questions that every source answers; ids are given and come back as text.
+
+    Frames are handed to a function ``use``, whose result is returned. It is called in the worker thread that made the
+    frame: Polars is not used on the event loop's thread.
+    """
 
     async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
         """Give the ids of the sessions that match, latest first."""
@@ -41,32 +46,46 @@ class Source(Protocol):
     async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:
         """Give the ids of the sessions that match, latest first, and the sessions table's columns of them."""
 
-    async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
-        """Give the sessions with these ids, in no order; unknown ones are left out."""
+    async def sessions(self, eids: Sequence[str], use: Callable[[pl.DataFrame], T]) -> T:
+        """Use the sessions with these ids, in no order; unknown ones are left out."""
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
         """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
 
-    async def find_sessions(self, wanted: pl.DataFrame) -> pl.DataFrame:
-        """Return the sessions with these keys, as `alf.session.match_keys` does, in no order; ``key`` is a row of ``wanted``."""
+    async def find_sessions(
+        self, wanted: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame, pl.DataFrame], T]
+    ) -> T:
+        """Use the frame of the keys that are wanted, and that of the sessions which have them.
+
+        The sessions come as `alf.session.match_keys` gives them, in no order; their column ``key`` is a row of the first frame.
+        """
 
     async def datasets(
-        self, eids: Sequence[str], columns: Sequence[str] | None = None
-    ) -> dict[str, SessionDatasets]:
-        """Give each session's datasets; unknown sessions are left out.
+        self,
+        eids: Sequence[str],
+        use: Callable[[dict[str, SessionDatasets]], T],
+        columns: Sequence[str] | None = None,
+    ) -> T:
+        """Use each session's datasets; unknown sessions are left out.
 
         ``columns`` names those that will be used; a source may give more.
         """
 
     async def listed(
-        self, eids: Sequence[str], columns: Sequence[str] | None = None
-    ) -> dict[str, pl.DataFrame]:
-        """Give the frame of each session's datasets, as `datasets` does, also where nothing else is known of the session."""
+        self,
+        eids: Sequence[str],
+        use: Callable[[dict[str, pl.DataFrame]], T],
+        columns: Sequence[str] | None = None,
+    ) -> T:
+        """Use the frame of each session's datasets, as `datasets` does, also where nothing else is known of the session."""
 
     async def find_datasets(
-        self, wanted: pl.DataFrame, columns: Collection[str] | None = None
-    ) -> pl.DataFrame:
-        """Give the datasets that have an eid and rel_path of ``wanted``, and its did where it has one, in no order.
+        self,
+        wanted: pl.DataFrame,
+        use: Callable[[pl.DataFrame], T],
+        columns: Collection[str] | None = None,
+    ) -> T:
+        """Use the datasets that have an eid and rel_path of ``wanted``, and its did where it has one, in no order.
 
         The column ``key`` says which row of ``wanted`` each is for; no row is found twice. ``columns`` as in `datasets`.
         """

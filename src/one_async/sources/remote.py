@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import anyio
 
+from .._threads import run_polars, run_sync
 from ..alf.session import match_keys
 from ..errors import AnswerError, NotFound, first_error
 from ..records import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ..alf.path import ALFPath
     from ..alyx.rest import AsyncAlyxClient
 
+T = TypeVar("T")
 #: So many names of files fit a request line beside the ids of sessions.
 FEW_NAMES = 16
 _PLAIN = re.compile(r"[\w.-]{1,60}\Z").match
@@ -56,39 +58,32 @@ class RemoteSource:
 
     async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:
         """Give the sessions that match: the sessions table's columns and start_time, latest date first."""
-        frame = self._sessions(await self._list_all("sessions", rest_queries(terms), key="id"))
-        return [UUID(eid) for eid in frame["eid"]], frame
+        rows = await self._list_all("sessions", rest_queries(terms), key="id")
+        return await self._sessions(rows, lambda frame: ([UUID(eid) for eid in frame["eid"]], frame))
 
-    async def sessions(self, eids: Sequence[str]) -> pl.DataFrame:
-        """Give the sessions with these ids, in no order; unknown ones are left out."""
-        return self._sessions(await self.records(eids))
+    async def sessions(self, eids: Sequence[str], use: Callable[[pl.DataFrame], T]) -> T:
+        """Use the sessions with these ids, in no order; unknown ones are left out."""
+        return await self._sessions(await self.records(eids), use)
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
         """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
-        return paths_below(root, await self.sessions(eids))
+        return await self.sessions(eids, lambda frame: paths_below(root, frame))
 
     async def records(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the rows that `/sessions` lists for these ids, in no order; unknown ones are left out."""
         queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(eids)]
         return await self._list_all("sessions", queries, key="id")
 
-    async def find_sessions(self, wanted: pl.DataFrame) -> pl.DataFrame:
-        """Give the sessions with these subjects, dates and numbers.
+    async def find_sessions(
+        self, wanted: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame, pl.DataFrame], T]
+    ) -> T:
+        """Use the sessions with these subjects, dates and numbers.
 
         All sessions of up to 40 subjects within the span of dates are asked for in one request, and the others left out here.
         """
-        subjects = wanted["subject"].unique().sort().to_list()
-        if not subjects:
-            return match_keys(self._sessions([]), wanted)
-        days = wanted["date"].sort()
-        span = f"{days[0]},{days[-1]}"
-        queries = [
-            {"django": f"subject__nickname__in,{batch}", "date_range": span}
-            for batch in id_batches(subjects, 40)
-        ]
-        if len(wanted) == 1:
-            queries = [{"subject": subjects[0], "date_range": span, "number": str(wanted["number"][0])}]
-        return match_keys(self._sessions(await self._list_all("sessions", queries, key="id")), wanted)
+        keys, queries = await run_polars(lambda: _key_queries(wanted()))
+        rows = await self._list_all("sessions", queries, key="id") if queries else []
+        return await self._sessions(rows, lambda frame: use(keys, match_keys(frame, keys)))
 
     async def details(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the detail body of each session, in the order of the ids.
@@ -104,9 +99,16 @@ class RemoteSource:
         return [bodies[eid] for eid in eids]
 
     async def datasets(
-        self, eids: Sequence[str], columns: Sequence[str] | None = None
-    ) -> dict[str, SessionDatasets]:
-        """Give the datasets of each session: the datasets table's columns and data_url, by dataset id.
+        self,
+        eids: Sequence[str],
+        use: Callable[[dict[str, SessionDatasets]], T],
+        columns: Sequence[str] | None = None,
+    ) -> T:
+        """Use the datasets of each session: the datasets table's columns and data_url, by dataset id."""
+        return await run_polars(use, await self.datasets_of(eids))
+
+    async def datasets_of(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
+        """Give the datasets of each session.
 
         These are the datasets with an existing file on a shared repository. A session that the server does not know is
         left out.
@@ -116,35 +118,47 @@ class RemoteSource:
 
         async def read(eid: str) -> None:
             try:
-                body = await self._alyx.rest("sessions", "read", id=eid)
+                body = {**await self._alyx.rest("sessions", "read", id=eid), "id": eid}
             except NotFound:
                 return
-            detail = parse(SessionDetail, "sessions", {**body, "id": eid})
-            frame = datasets_frame(detail, await revisions.needed_for(detail))
-            found[eid] = SessionDatasets(detail.row(), frame)
-            self._learn(sessions=sessions_frame([{**body, "id": eid}]), datasets=frame)
+            detail = await run_sync(parse, SessionDetail, "sessions", body)
+            names = await revisions.needed_for(detail)
+
+            def make() -> tuple[pl.DataFrame, pl.DataFrame]:
+                return sessions_frame([body]), datasets_frame(detail, names)
+
+            sessions, datasets = await run_polars(make)
+            found[eid] = SessionDatasets(detail.row(), datasets)
+            self._learn(sessions=sessions, datasets=datasets)
 
         await _at_once(read, dict.fromkeys(eids))
         return found
 
     async def listed(
-        self, eids: Sequence[str], columns: Sequence[str] | None = None
-    ) -> dict[str, pl.DataFrame]:
+        self,
+        eids: Sequence[str],
+        use: Callable[[dict[str, pl.DataFrame]], T],
+        columns: Sequence[str] | None = None,
+    ) -> T:
+        """Use the frame of each session's datasets."""
+        return await run_polars(use, await self.frames_of(eids))
+
+    async def frames_of(self, eids: Sequence[str]) -> dict[str, pl.DataFrame]:
         """Give the frame of each session's datasets."""
-        return {eid: session.datasets for eid, session in (await self.datasets(eids, columns)).items()}
+        return {eid: session.datasets for eid, session in (await self.datasets_of(eids)).items()}
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give the insertions that match, as the server lists them: latest session first, then by name."""
         rows = await self._list_all("insertions", insertion_queries(terms), key="id")
         order_insertions(rows)
-        self._learn_insertions(rows)
+        await self._learn_insertions(rows)
         return rows
 
     async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Give all insertions of these sessions, as the server lists them."""
         queries = [{"django": f"session__in,{batch}"} for batch in id_batches(eids)]
         rows = await self._list_all("insertions", queries, key="id")
-        self._learn_insertions(rows)
+        await self._learn_insertions(rows)
         return rows
 
     async def probes_of(self, eids: Sequence[str]) -> dict[str, ProbeLists]:
@@ -160,24 +174,27 @@ class RemoteSource:
         """Give the insertions with these ids, in no order; unknown ones are left out."""
         queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(pids)]
         rows = await self._list_all("insertions", queries, key="id")
-        self._learn_insertions(rows)
+        await self._learn_insertions(rows)
         return rows
 
     async def find_datasets(
-        self, wanted: pl.DataFrame, columns: Collection[str] | None = None
-    ) -> pl.DataFrame:
-        """Give the datasets with these sessions and paths, and which of them each is; each has data_url.
+        self, wanted: pl.DataFrame, use: Callable[[pl.DataFrame], T], columns: Collection[str] | None = None
+    ) -> T:
+        """Use the datasets with these sessions and paths, and which of them each is; each has data_url.
 
         As in `datasets`, these have an existing file on a shared repository. All datasets of up to 60 sessions are asked for
         at once, cut down to the wanted names where these are few.
         """
         from .rows import dataset_rows, rows_frame
 
-        names = wanted["rel_path"].str.extract(r"([^/]*)$", 1).unique(maintain_order=True).to_list()
+        def look() -> tuple[list[str], list[str]]:
+            names = wanted["rel_path"].str.extract(r"([^/]*)$", 1).unique(maintain_order=True).to_list()
+            return names, wanted["eid"].unique(maintain_order=True).to_list()
+
+        names, eids = await run_polars(look)
         filters = f"name__in,{names}" if len(names) <= FEW_NAMES and all(map(_PLAIN, names)) else ""
-        eids = wanted["eid"].unique(maintain_order=True).to_list()
-        rows = await self.datasets_of(eids, filters, exists="True")
-        return matching_datasets(rows_frame(dataset_rows(rows)), wanted)
+        rows = await self.dataset_lists(eids, filters, exists="True")
+        return await run_polars(lambda: use(matching_datasets(rows_frame(dataset_rows(rows)), wanted)))
 
     async def dataset_records(self, dids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the rows that `/datasets` lists for these ids, in no order; unknown ones are left out."""
@@ -194,7 +211,7 @@ class RemoteSource:
         await _at_once(ask, names)
         return rows
 
-    async def datasets_of(self, eids: Sequence[str], filters: str, **more: str) -> list[dict[str, Any]]:
+    async def dataset_lists(self, eids: Sequence[str], filters: str, **more: str) -> list[dict[str, Any]]:
         """Give the rows that `/datasets` lists for these sessions, a django filter, if there is one, and other filters."""
         queries = [
             {"django": ",".join(filter(None, [f"session__in,{batch}", filters])), **more}
@@ -206,25 +223,33 @@ class RemoteSource:
         """Give the nicknames of all subjects of the database."""
         return sorted({row["nickname"] for row in await self._alyx.rest("subjects", "list")})
 
-    def _sessions(self, rows: list[dict[str, Any]]) -> pl.DataFrame:
-        frame = sessions_frame(rows)
-        if frame.height:
-            self._learn(sessions=frame)
-        return frame.sort(SESSION_ORDER, descending=True)
+    async def _sessions(self, rows: list[dict[str, Any]], use: Callable[[pl.DataFrame], T]) -> T:
+        """Use the frame of sessions that were listed, latest first, and learn them."""
 
-    def _learn_insertions(self, rows: list[dict[str, Any]]) -> None:
+        def make() -> tuple[pl.DataFrame | None, T]:
+            frame = sessions_frame(rows)
+            return frame if frame.height else None, use(frame.sort(SESSION_ORDER, descending=True))
+
+        learned, result = await run_polars(make)
+        if learned is not None:
+            self._learn(sessions=learned)
+        return result
+
+    async def _learn_insertions(self, rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
-        records = parse_list(InsertionRecord, "insertions", rows)
-        infos = {
-            str(r.session): {**r.session_info.model_dump(), "id": r.session}
-            for r in records
-            if r.session_info
-        }
-        self._learn(
-            sessions=sessions_frame(infos.values(), "insertions"),
-            insertions=[record.row() for record in records],
-        )
+
+        def make() -> tuple[pl.DataFrame, list[dict[str, Any]]]:
+            records = parse_list(InsertionRecord, "insertions", rows)
+            infos = {
+                str(r.session): {**r.session_info.model_dump(), "id": r.session}
+                for r in records
+                if r.session_info
+            }
+            return sessions_frame(infos.values(), "insertions"), [record.row() for record in records]
+
+        sessions, insertions = await run_polars(make)
+        self._learn(sessions=sessions, insertions=insertions)
 
     async def _list_all(
         self, endpoint: str, queries: Sequence[Mapping[str, str]], key: str
@@ -242,6 +267,19 @@ class RemoteSource:
         except (KeyError, TypeError):
             raise AnswerError(f"/{endpoint} answered with rows that have no {key}") from None
         return list(rows.values())
+
+
+def _key_queries(keys: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, str]]]:
+    """Return the names of sessions, and the queries that find these."""
+    subjects = keys["subject"].unique().sort().to_list()
+    if not subjects:
+        return keys, []
+    days = keys["date"].sort()
+    span = f"{days[0]},{days[-1]}"
+    if len(keys) == 1:
+        return keys, [{"subject": subjects[0], "date_range": span, "number": str(keys["number"][0])}]
+    batches = id_batches(subjects, 40)
+    return keys, [{"django": f"subject__nickname__in,{batch}", "date_range": span} for batch in batches]
 
 
 class _Revisions:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from one_async._fork import check_polars
 from one_async.alf.path import ALFPath
 from one_async.alf.session import FOLDER, match_session, parse_session_path, session_folder, split_id
 from one_async.alf.spec import is_valid
@@ -45,6 +46,7 @@ def make_parquet_db(
 
     See `build_tables`. Tables that are there already are replaced.
     """
+    check_polars()
     if not Path(root_dir).is_dir():
         raise InputError.of("root_dir", str(root_dir), "a folder that exists")
     out = Path(out_dir or root_dir)
@@ -77,6 +79,7 @@ def build_tables(
     Warns with TablesWarning where nothing is found, and by name of folders that are left out: of dates that do not exist,
     of names that no table can hold, and those that cannot be read.
     """
+    check_polars()
     root = Path(root_dir).resolve()
     if not root.is_dir():
         raise InputError.of("root_dir", str(root_dir), "a folder that exists")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from one_async._fork import check_polars
 from one_async.alf.session import session_folders
 from one_async.errors import InputError, TablesDamaged, TablesNotFound, TablesWarning
 
@@ -90,6 +91,7 @@ class Catalogue:
         ``convert``: None makes the fast form where it is worth it, True always, False never.
         Raises TablesNotFound where there are none, and TablesDamaged, naming the file, for one that cannot be read.
         """
+        check_polars()
         folder = Path(tables_dir)
         install.finish(folder)
         files = _table_files(folder)
@@ -103,8 +105,8 @@ class Catalogue:
 
     @classmethod
     def empty(cls) -> Catalogue:
-        """Give a catalogue without rows."""
-        return cls(pl.DataFrame(schema=SESSIONS), Datasets.empty())
+        """Return the catalogue without rows."""
+        return _empty()
 
     @classmethod
     def from_frames(
@@ -158,6 +160,7 @@ class Catalogue:
 
         Raises InputError for what Polars cannot run.
         """
+        check_polars()
         frames = {name: frame.lazy() for name, frame in self.others.items()}
         frames |= {"sessions": self.sessions(), "datasets": self.datasets(), "insertions": self.insertions()}
         try:
@@ -235,6 +238,12 @@ class Catalogue:
     def session_row(self, eid: str) -> int | None:
         """Give the row of a session in ``session_frame``, None if it is not in the tables."""
         return find(self.session_frame["eid"], eid)
+
+
+@cache
+def _empty() -> Catalogue:
+    check_polars()
+    return Catalogue(pl.DataFrame(schema=SESSIONS), Datasets.empty())
 
 
 def sorted_sessions(frame: pl.DataFrame) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from one_async._fork import check_polars
 from one_async.errors import TablesNotFound
 from one_async.files.claim import claim
 
@@ -58,6 +59,7 @@ def save_tables(
     saved meanwhile stays. ``clobber`` writes our tables over it. Does nothing if nothing changed, as ONE-api does.
     Raises TimeoutError if another process writes for longer than ``wait`` seconds.
     """
+    check_polars()
     home = Path(folder)
     same_place = (
         catalogue.meta.tables_dir is not None and catalogue.meta.tables_dir.resolve() == home.resolve()

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from one_async._fork import check_polars
 from one_async.alf.match import compile_pattern, is_match, plain_pattern
 from one_async.alf.session import FOLDER, session_folders
 from one_async.errors import ALFMultipleObjectsFound, InputError
@@ -80,6 +81,7 @@ def session_rows(
     catalogue: Catalogue, terms: Mapping[str, Any], *, wildcards: bool = True
 ) -> npt.NDArray[np.uint32]:
     """Give the rows of ``session_frame`` that fully named terms select, in the order of search results."""
+    check_polars()
     keep: Mask = np.ones(len(catalogue.session_frame), bool)
     for name, column in _TEXT.items():
         if name in terms:
@@ -192,6 +194,7 @@ def search_insertions(
     Ordered by their session's date, subject and number and by name, descending. Gives pids, or with ``details`` the rows
     with date, subject and number. Without an insertions table: none. InputError for terms that mean nothing.
     """
+    check_polars()
     given = _completed(terms, INSERTION_TERMS)
     frame = catalogue.insertions().collect()
     session_terms = {name: value for name, value in given.items() if name in SEARCH_TERMS}
@@ -237,6 +240,7 @@ def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
 
     Raises ALFMultipleObjectsFound for one that is there twice.
     """
+    check_polars()
     _no_twins(catalogue, eids)
     if len(eids) > _FEW:
         ids = pl.Series(eids, dtype=pl.String)

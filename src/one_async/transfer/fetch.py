@@ -20,7 +20,7 @@ from one_async.files.claim import Claim, Claimant
 from one_async.types import Wire
 
 from .one import Policy, Sources, fetch_one
-from .parts import Busy, Lost, Part, Present, begin, look, sync_folders
+from .parts import Busy, Lost, Part, Present, begin, is_plain, look, sync_folders
 from .plan import Item, Plan
 from .web import Credentials
 
@@ -115,21 +115,45 @@ async def survey(plan: Plan | Sequence[Item], *, root: Path, check_hash: bool = 
     """
     items = plan.items if isinstance(plan, Plan) else tuple(plan)
 
-    def see(item: Item) -> Outcome:
-        if item.error:
-            return _outcome(item, "failed", error=item.error)
-        there = look(item, Path(root) / item.target, check_hash)
-        if there:
-            return _outcome(item, "present", Path(root) / item.target, there.size)
-        return _outcome(item, "absent", None, item.size or 0, item.sources[0].url if item.sources else None)
-
     def see_all(some: Sequence[Item]) -> list[Outcome]:
-        return [see(item) for item in some]
+        return [see(item, root, check_hash) for item in some]
 
     seen: list[Outcome] = []
     for start in range(0, len(items), 256):
         seen += await anyio.to_thread.run_sync(see_all, items[start : start + 256])
     return seen
+
+
+def see(item: Item, root: Path, check_hash: bool) -> Outcome:
+    """Tell whether a file is ``present`` or ``absent``; for a thread."""
+    if item.error:
+        return _outcome(item, "failed", error=item.error)
+    there = look(item, Path(root) / item.target, check_hash)
+    if there:
+        return _outcome(item, "present", Path(root) / item.target, there.size)
+    return _outcome(item, "absent", None, item.size or 0, item.sources[0].url if item.sources else None)
+
+
+def at_hand(plan: Plan, root: Path, check_hash: bool) -> list[Path | None]:
+    """Return the path of each file that is there and right, None for what `fetch` must look at; for a thread.
+
+    That is also whatever lies in a folder that a link leads to, or beside which a transfer left something.
+    """
+    real = root.resolve()
+    folders: dict[Path, bool] = {}
+    paths: list[Path | None] = []
+    for item in plan.items:
+        target = root / item.target
+        if (good := folders.get(target.parent)) is None:
+            good = folders[target.parent] = is_plain(target.parent, real)
+        is_there = False
+        if good and item.error is None:
+            try:
+                is_there = look(item, target, check_hash) is not None
+            except (OSError, OneError):  # `fetch` says what is wrong
+                is_there = False
+        paths.append(target if is_there else None)
+    return paths
 
 
 @dataclass

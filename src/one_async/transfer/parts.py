@@ -318,6 +318,14 @@ def _leads_to_own(folder: Path, root: Path) -> bool:
     return False
 
 
+def is_plain(folder: Path, root: Path) -> bool:
+    """Whether a folder is there, within a root that is resolved, and no transfer has left anything in it."""
+    try:
+        return folder.resolve(strict=True).is_relative_to(root) and not _traces_in(folder)
+    except OSError:
+        return False
+
+
 def _traces_in(folder: Path) -> frozenset[str]:
     """Name the parts and claims in a folder."""
     with os.scandir(folder) as entries:

@@ -1,0 +1,85 @@
+"""Blocking work and Polars beside an event loop.
+
+Polars has a handler of Ctrl-C of its own, beside Python's: a query that runs meanwhile raises KeyboardInterrupt, in
+whatever thread. On an event loop, or handed to one by a worker thread, this exception would stop the loop half-way. Here
+such a query is repeated instead, after a while in which Python's own handler can cancel the task that waits for it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+from anyio import CapacityLimiter
+
+from one_async._fork import check_polars
+
+__all__ = ["run_many", "run_polars", "run_sync"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Seconds before an interrupted query is repeated.
+_PAUSE = 0.1
+_INTERRUPTED = object()
+# Plain Python does so many items in about the time that a trip to a thread takes.
+_MANY = 200
+
+
+async def run_sync(
+    function: Callable[..., T],
+    *args: object,
+    limiter: CapacityLimiter | None = None,
+    abandon_on_cancel: bool = False,
+) -> T:
+    """Call a function in a worker thread, as `anyio.to_thread.run_sync` does."""
+    while True:
+        result = await anyio.to_thread.run_sync(
+            _attempt, function, args, limiter=limiter, abandon_on_cancel=abandon_on_cancel
+        )
+        if result is not _INTERRUPTED:
+            return cast("T", result)
+        await anyio.sleep(_PAUSE)
+
+
+async def run_many(count: int, function: Callable[..., T], *args: object) -> T:
+    """Call a function that goes through ``count`` items: here if they are few, else in a worker thread."""
+    return function(*args) if count <= _MANY else await run_sync(function, *args)
+
+
+async def run_polars(function: Callable[..., T], *args: object, few: bool = False) -> T:
+    """Call a function that uses Polars in a worker thread, or where it has ``few`` rows to look at, here.
+
+    The trip to a thread takes longer than to look a few rows up. Raises ConfigurationError where Polars cannot be used.
+    """
+    check_polars()
+    result = _attempt(function, args) if few else _INTERRUPTED
+    return cast("T", result) if result is not _INTERRUPTED else await run_sync(function, *args)
+
+
+def _attempt(function: Callable[..., T], args: tuple[object, ...]) -> T | object:
+    try:
+        return function(*args)
+    except BaseException as error:
+        if not _is_of_polars(error):
+            raise
+        return _INTERRUPTED
+
+
+def _is_of_polars(error: BaseException) -> bool:
+    """Tell whether Polars, and not Python's own handler, raised an exception because of Ctrl-C."""
+    if isinstance(error, KeyboardInterrupt):
+        at = error.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        if at is None or not at.tb_frame.f_globals.get("__name__", "").startswith("polars."):
+            return False
+        return threading.current_thread() is not threading.main_thread() or (
+            signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        )
+    # An interrupt within a source of rows that is written in Python.
+    return type(error).__module__ == "polars.exceptions" and "KeyboardInterrupt" in str(error)
