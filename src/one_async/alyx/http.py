@@ -19,10 +19,11 @@ import hishel
 import hishel.httpx
 import httpx
 
+from one_async._headers import retry_after
 from one_async.alyx import caching
 from one_async.alyx.answers import check_status, detail_of, is_invalid_token, parse
 from one_async.alyx.login import Credentials, is_token
-from one_async.alyx.retrying import ATTEMPTS, PATIENCE, SAFE, Timeouts, attempts, backoff, retry_after
+from one_async.alyx.retrying import ATTEMPTS, PATIENCE, SAFE, Timeouts, attempts, backoff
 from one_async.errors import (
     AnswerError,
     InputError,
@@ -140,14 +141,14 @@ class Retry(Transport):
                     raise
                 delay, attempt = backoff(attempt), attempt + 1
             else:
-                said = response.headers.get("retry-after", "")
+                said = retry_after(response.headers.get("retry-after"))
                 if response.status_code == 429:
-                    delay = max(retry_after(said, backoff(attempt)), 0.05)
+                    delay = max(said or backoff(attempt), 0.05)
                     waited, attempt = waited + delay, min(attempt + 1, 6)
                     if waited <= PATIENCE:
                         self._resume = max(self._resume, anyio.current_time() + delay)
                 elif response.status_code in (502, 503, 504) and method in SAFE and attempt < ATTEMPTS:
-                    delay = max(backoff(attempt), retry_after(said, 0.0))
+                    delay = max(said or 0.0, backoff(attempt))
                     waited, attempt = waited + delay, attempt + 1
                 else:
                     return response

@@ -11,6 +11,7 @@ from uuid import UUID
 import anyio
 import anyio.to_thread
 
+from one_async._boundary import reading
 from one_async.alyx import paging
 from one_async.alyx.asking import Asking
 from one_async.alyx.caching import Terms, one_warning
@@ -190,8 +191,9 @@ class AsyncAlyxClient(Asking):
         from one_async.alyx.frame import columns_of, frame_of
 
         rows = await self.rest(endpoint, "list", no_cache=no_cache, expires=expires, **filters)
-        columns = columns_of(await self.schema(), endpoint)
-        return await anyio.to_thread.run_sync(frame_of, rows, columns)
+        with reading(f"/{endpoint}"):
+            columns = columns_of(await self.schema(), endpoint)
+            return await anyio.to_thread.run_sync(frame_of, rows, columns)
 
     # ---- inside
 

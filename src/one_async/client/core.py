@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, get_args
 import anyio
 import anyio.to_thread
 
+from .._boundary import Boundary
 from ..errors import InputError, OfflineError, TablesNotFound
 from ..settings import Settings, resolve, setup
 from ..transfer.bar import bar_for
@@ -79,7 +80,7 @@ def one_answer(method: M) -> M:
     return cast("M", call)
 
 
-class Core:
+class Core(Boundary):
     """Settings, mode, server and tables of one instance, and how they are opened and closed."""
 
     setup = staticmethod(setup)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import anyio
 import anyio.to_thread
 
+from one_async._boundary import reading
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
 from one_async.alyx.lean import Lean
@@ -258,7 +259,8 @@ def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> Plan:
     params = params_of(given)
     schema.check_filters(endpoint, params)
     try:
-        columns = columns_of(schema, endpoint)
+        with reading(f"/{endpoint}"):
+            columns = columns_of(schema, endpoint)
     except AnswerError as error:
         raise InputError.of("endpoints", endpoint, f"lists whose rows are documented ({error})") from None
     return plan(schema, endpoint, columns, params)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
+from .._headers import whole_number
 from ..errors import ServerUnreachable, StatusError, TablesDamaged
 from ..transfer.plan import S3Location
 from ..transfer.s3 import over_s3
@@ -85,8 +86,8 @@ async def _request(opener: Opener, part: Path, offset: int) -> bool:
             await anyio.to_thread.run_sync(partial(part.unlink, missing_ok=True))
         if verdict == "restart":
             return False
-        promised = stream.headers.get("content-length", "")
-        expected = offset + int(promised) if promised.isdigit() else None
+        promised = whole_number(stream.headers.get("content-length"))
+        expected = None if promised is None else offset + promised
         if (expected or 0) > LARGEST:
             raise TablesDamaged(f"{stream.url} has more bytes than tables can have", url=stream.url)
         total = offset + await _pour(stream, part, LARGEST - offset)
