@@ -16,6 +16,8 @@ LAYERS: list[tuple[str, float]] = [
     ("api", 99),
     ("webclient", 99),
     ("errors", 0),
+    ("_headers", 0),
+    ("_boundary", 0),
     ("types", 0),
     ("terms", 1),
     ("alf", 0),

@@ -16,6 +16,7 @@
     ├── TransferError                      a file could not be fetched; has .url, .path
     │   ├── HashMismatch                   its bytes are not those of the record; has .expected, .found
     │   └── UnsafePath                     it would have been written outside the cache folder
+    ├── StorageError (OSError)             the disk refuses: full, read-only, no right, too many open files; has .path
     ├── HarvestUnderWay                    another harvest writes the same endpoint to the same place; has .endpoint
     ├── TablesError                        cache tables that are absent or cannot be read
     │   ├── TablesNotFound
@@ -38,6 +39,8 @@
 
 from __future__ import annotations
 
+import pickle
+import reprlib
 from collections.abc import Iterable
 
 __all__ = [
@@ -65,6 +68,7 @@ __all__ = [
     "ServerUnreachable",
     "StaleAnswerWarning",
     "StatusError",
+    "StorageError",
     "TablesDamaged",
     "TablesError",
     "TablesNotFound",
@@ -75,19 +79,53 @@ __all__ = [
 ]
 
 
+#: Characters of an error's text; more are left out in its middle. Servers, users and other libraries send any number.
+LONGEST = 480
+_SHORT: reprlib.Repr = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxset, _SHORT.maxdict = 3, 4, 4, 4, 3
+
+
+def shown(value: object) -> str:
+    """Return a value as an error's text may hold it, whatever it is: short, printable, and of exceptions the text."""
+    try:
+        text = str(value) if isinstance(value, BaseException) else _SHORT.repr(value)
+    except Exception:  # a number of too many digits, or an object whose repr fails
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 300 else f"{text[:150]} … {text[-140:]}"
+
+
 class OneError(Exception):
-    """The root of the tree; its text is for the user, its keyword attributes are for programs."""
+    """The root of the tree; its text is for the user, its keyword attributes are for programs.
+
+    The text is printable and has less than 500 characters; the attributes are whole.
+    """
 
     def __init__(self, message: str = "", **attributes: object) -> None:
-        super().__init__(message)
+        text = str(message).encode("utf-8", "backslashreplace").decode()
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST - 103]} … {text[-100:]}"
+        super().__init__(text)
         self.__dict__.update(attributes)
 
     def __reduce__(self) -> tuple[object, ...]:
         # BaseException's own recipe keeps args and __dict__; said here because subclasses mix in OSError.
-        return (_rebuild, (type(self), self.args, dict(self.__dict__)))
+        return (
+            _rebuild,
+            (type(self), self.args, {name: _lasting(one) for name, one in self.__dict__.items()}),
+        )
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+def _lasting(value: object) -> object:
+    """Return a value that a pickle can hold: of others, such as generators, what the text shows."""
+    try:
+        pickle.dumps(value)
+    except Exception:
+        return shown(value)
+    return value
 
 
 def _rebuild(kind: type[OneError], args: tuple[object, ...], attributes: dict[str, object]) -> OneError:
@@ -104,7 +142,7 @@ class InputError(OneError, ValueError):
         """Name the argument, what was given and what would be accepted."""
         wanted = accepted if isinstance(accepted, str) else ", ".join(accepted)
         return cls(
-            f"{argument}={given!r} is not understood; accepted: {wanted}", argument=argument, given=given
+            f"{argument}={shown(given)} is not understood; accepted: {wanted}", argument=argument, given=given
         )
 
 
@@ -170,6 +208,24 @@ class HashMismatch(TransferError):
 
 class UnsafePath(TransferError):
     """A record or an archive names a path outside the folder it belongs in."""
+
+
+class StorageError(OneError, OSError):
+    """The disk refuses: it is full, read-only or somebody else's, or too many files are open.
+
+    ``path`` names the file, ``errno`` is the system's number; the system's own error is the cause.
+    """
+
+    path: str = ""
+    errno: int | None = None
+
+    @classmethod
+    def of(cls, error: OSError) -> StorageError:
+        """Say what the system said of a file, and of which."""
+        path = "" if error.filename is None else str(error.filename)
+        why = error.strerror or shown(error) or type(error).__name__
+        text = f"{path}: {why}" if path else why
+        return cls(text, path=path, errno=error.errno)
 
 
 class HarvestUnderWay(OneError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import time
-from email.utils import formatdate
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ import psutil
 import pytest
 
 from one_async.alyx.rest import AsyncAlyxClient
-from one_async.alyx.retrying import Timeouts, retry_after
+from one_async.alyx.retrying import Timeouts
 from one_async.emulator import Emulator
 from one_async.errors import (
     AnswerError,
@@ -162,15 +161,6 @@ async def test_the_emulators_throttle_fails_nothing(own_server: Emulator, make: 
             for name in ("KS014", "KS023", "KS046", "KS099") * 20:
                 tasks.start_soon(read, name)
     assert len(names) == 80
-
-
-def test_retry_after_is_seconds_or_a_date() -> None:
-    assert retry_after("7", 1) == 7
-    assert retry_after("-7", 1) == 0
-    assert retry_after("", 1) == 1
-    assert retry_after("soon", 1) == 1
-    assert 55 < retry_after(formatdate(time.time() + 60, usegmt=True), 1) < 61
-    assert retry_after(formatdate(time.time() - 60, usegmt=True), 1) == 0
 
 
 async def test_the_number_of_connections_can_be_changed_while_open(own_server: Emulator, make: Any) -> None:

@@ -7,14 +7,18 @@ import gc
 import hashlib
 import ipaddress
 import os
+import pickle
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
+from one_async.alyx.http import CERTIFICATES
 from one_async.alyx.rest import AsyncAlyxClient
-from one_async.errors import HashMismatch, NotFound, ServerUnreachable
+from one_async.errors import ConfigurationError, HashMismatch, NotFound, ServerUnreachable
 from one_async.transfer.fetch import Policy, fetch
 from one_async.transfer.plan import Item, Source
 from one_async.transfer.web import Credentials
@@ -84,6 +88,63 @@ async def test_tls(
         await fetch([one], root=tmp_path, wire=alyx.wire, policy=QUICK)
     assert (tmp_path / "a/x.npy").read_bytes() == data
     assert "range" in over_tls.requests[-1][1]
+
+
+@pytest.mark.parametrize("variable", CERTIFICATES)
+async def test_the_environment_says_which_certificates_are_trusted(
+    over_tls: Files,
+    certificate: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    one = item(over_tls, "a/x.npy", b"data")
+    for name in CERTIFICATES:  # the first that is set counts, as in httpx and in requests
+        monkeypatch.setenv(
+            name, "" if CERTIFICATES.index(name) < CERTIFICATES.index(variable) else "/never/read"
+        )
+    if variable == "SSL_CERT_DIR":
+        pytest.importorskip("cryptography")
+        monkeypatch.setenv(
+            variable, os.pathsep.join([str(tmp_path), str(hashed(certificate[0], tmp_path / "certs"))])
+        )
+    else:
+        monkeypatch.setenv(variable, str(certificate[0]))
+    async with AsyncAlyxClient("http://alyx.invalid") as alyx:
+        await fetch([one], root=tmp_path, wire=alyx.wire, policy=QUICK)
+    assert (tmp_path / "a/x.npy").read_bytes() == b"data"
+
+
+def hashed(certificate: Path, folder: Path) -> Path:
+    """Make a folder of authorities as OpenSSL looks them up: by the hash of their names."""
+    folder.mkdir()
+    command = ["openssl", "x509", "-noout", "-hash", "-in", str(certificate)]
+    if shutil.which(command[0]) is None:
+        pytest.skip("needs openssl to name the file")
+    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    shutil.copy(certificate, folder / f"{name}.0")
+    return folder
+
+
+@pytest.mark.parametrize("variable", CERTIFICATES)
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+async def test_a_variable_that_names_no_certificates_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, content: bytes | None
+) -> None:
+    file = tmp_path / "gone.pem"
+    if content is not None:
+        file.write_bytes(content)
+    for name in CERTIFICATES:
+        monkeypatch.setenv(name, str(file) if name == variable else "")
+    async with AsyncAlyxClient("https://127.0.0.1:1", token="f" * 40, cache_dir=tmp_path) as alyx:
+        with pytest.raises(ConfigurationError, match=variable) as caught:
+            await alyx.rest("sessions", "list")
+        assert str(file) in str(caught.value)
+        assert isinstance(caught.value.__cause__, OSError)
+        with pytest.raises(ConfigurationError, match=variable):
+            async with alyx.wire.open("https://127.0.0.1:1/x"):
+                pass
+    assert type(pickle.loads(pickle.dumps(caught.value))) is ConfigurationError
 
 
 async def test_a_large_file(files: Files, wire: Wire, tmp_path: Path) -> None:

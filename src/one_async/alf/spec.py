@@ -90,7 +90,7 @@ class QC(IntEnum):
             if not isinstance(v, str):
                 return QC(v)
             return QC(int(v)) if v.isnumeric() else QC[v.upper()]
-        except (KeyError, ValueError):
+        except Exception:  # the enumeration's own error shows the value, whose repr may fail
             accepted = ", ".join(f"{qc.name} ({qc.value})" for qc in QC)
             raise InputError.of("qc", v, accepted) from None
 

@@ -25,7 +25,7 @@ from one_async.alyx.http import (
 from one_async.alyx.login import Credentials
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.shared import Storage
-from one_async.errors import AnswerError, InputError, ServerUnreachable, StatusError
+from one_async.errors import AnswerError, InputError, ServerUnreachable, StatusError, shown
 
 #: Attempts where an old answer is at hand if nobody answers.
 HASTY = 3
@@ -161,10 +161,14 @@ class Stack:
         raise AnswerError(f"{url} redirects without end", url=url)
 
     def _redirect(self, method: str, url: str, location: str) -> str:
-        target = urljoin(url, location)
-        if method != "GET" or not location or origin(target) != origin(self.base_url):
+        try:
+            target = urljoin(url, location)
+            elsewhere = origin(target) != origin(self.base_url)
+        except (ValueError, httpx.InvalidURL):  # a host in brackets that is none, a port that is no number
+            target, elsewhere = "", True
+        if method != "GET" or not location or elsewhere:
             raise AnswerError(
-                f"{url} redirects to {location!r}; if the server moved, change base_url", url=url
+                f"{url} redirects to {shown(location)}; if the server moved, change base_url", url=url
             )
         return target
 

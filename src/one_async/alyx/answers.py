@@ -29,8 +29,8 @@ def parse(url: str, content: bytes, content_type: str) -> Any:
         raise AnswerError(f"{url} answered with a page, not with JSON: {detail_of(content)}", url=url)
     try:
         return json.loads(content)
-    except ValueError as error:
-        text = f"{url} answered with {kind or 'something'} that is not JSON ({error})"
+    except (ValueError, RecursionError) as error:
+        text = f"{url} answered with {kind or 'something'} that is not JSON, or nested too deep ({error})"
         raise AnswerError(text, url=url) from None
 
 
@@ -50,7 +50,7 @@ def detail_of(content: bytes) -> Any:
     text = content[:20000].decode(errors="replace")
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         title = text.partition("<title>")[2].partition("</title>")[0].strip()
         return title or ("a page without title" if "<html" in text.lower() else text[:300].strip())
     if isinstance(body, dict):

@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
+from one_async._boundary import Boundary
 from one_async._stored import TokenFile
 from one_async.alyx import caching
 from one_async.alyx.answers import Answer
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 SCHEMA_EXPIRY = timedelta(weeks=1)
 
 
-class Asking:
+class Asking(Boundary):
     """One database as one user asks it; `AsyncAlyxClient` says what can be asked."""
 
     def __init__(

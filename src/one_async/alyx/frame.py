@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from one_async.alyx.paging import page_of
 from one_async.alyx.schema import Schema
 from one_async.errors import AnswerError
 from one_async.types import JSON
@@ -220,7 +221,7 @@ def page_frame(
             }
             page = pl.read_json(io.BytesIO(content), schema=whole)
             rows = page["results"].explode(empty_as_null=False).struct.unnest()
-            if page["count"][0] is not None:
+            if page["count"][0] is not None and page["count"][0] >= 0:
                 return page["count"][0], page["next"][0] is None, _typed(rows, columns, notes)
         except (pl.exceptions.ComputeError, json.JSONDecodeError):
             pass
@@ -232,7 +233,8 @@ def page_frame(
         return len(answer), True, frame_of(answer, columns, notes)
     if not isinstance(answer, dict) or not {"count", "next", "results"} <= answer.keys():
         raise AnswerError(f"{columns.endpoint} answered with something that is no list")
-    return int(answer["count"]), answer["next"] is None, frame_of(answer["results"], columns, notes)
+    read = page_of({"previous": None, **answer}, columns.endpoint)
+    return read.count, read.last, frame_of(read.rows, columns, notes)
 
 
 def _first_row(content: bytes) -> Mapping[str, JSON]:

@@ -7,9 +7,11 @@ Stamp upwards an answer has a good status and JSON in it; everything else has be
 from __future__ import annotations
 
 import email.utils
+import os
 import ssl
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -19,12 +21,14 @@ import hishel
 import hishel.httpx
 import httpx
 
+from one_async._headers import retry_after
 from one_async.alyx import caching
 from one_async.alyx.answers import check_status, detail_of, is_invalid_token, parse
 from one_async.alyx.login import Credentials, is_token
-from one_async.alyx.retrying import ATTEMPTS, PATIENCE, SAFE, Timeouts, attempts, backoff, retry_after
+from one_async.alyx.retrying import ATTEMPTS, PATIENCE, SAFE, Timeouts, attempts, backoff
 from one_async.errors import (
     AnswerError,
+    ConfigurationError,
     InputError,
     LoginError,
     ServerUnreachable,
@@ -34,6 +38,8 @@ __all__ = ["hishel", "httpx"]
 Transport = httpx.AsyncBaseTransport
 Storage = hishel.AsyncBaseStorage
 STORED = "one-stored-at"  # our header on stored answers: when they were asked for, in seconds
+#: The file or folder of trusted authorities: OpenSSL's variables, which httpx reads, then those of requests.
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 #: Alyx closes a connection after 5 s without use; ours are dropped before, so that none is found closed.
 KEEPALIVE = 4.0
 
@@ -80,12 +86,38 @@ class Network(Transport):
     def _certificates(self) -> ssl.SSLContext:
         # Plain http needs no certificates, and reading them takes time; a context without any trusts nobody.
         plain = urlsplit(self._base).scheme == "http" and not proxy_for(urlsplit(self._base).hostname, "http")
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else httpx.create_ssl_context()
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else certificates()
 
     async def aclose(self) -> None:
         own, self._own = self._own, None
         if own is not None:
             await own.aclose()
+
+
+def certificates() -> ssl.SSLContext:
+    """Return what servers are trusted: the authorities that the environment names, as other tools read it, else certifi's.
+
+    Raises ConfigurationError where a variable names what is not there or holds no certificates.
+    """
+    for name in CERTIFICATES:
+        place = os.environ.get(name)
+        if not place:
+            continue
+        try:
+            folder = any(Path(part).is_dir() for part in place.split(os.pathsep))
+            if not folder:
+                Path(place).stat()
+            return ssl.create_default_context(
+                cafile=None if folder else place, capath=place if folder else None
+            )
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            why = getattr(error, "strerror", None) or error
+            raise ConfigurationError(
+                f"the environment variable {name} names {place!r}, where no certificates can be read ({why}); "
+                "correct it or unset it",
+                variable=name,
+            ) from error
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _say(error: BaseException) -> str:
@@ -140,14 +172,14 @@ class Retry(Transport):
                     raise
                 delay, attempt = backoff(attempt), attempt + 1
             else:
-                said = response.headers.get("retry-after", "")
+                said = retry_after(response.headers.get("retry-after"))
                 if response.status_code == 429:
-                    delay = max(retry_after(said, backoff(attempt)), 0.05)
+                    delay = max(said or backoff(attempt), 0.05)
                     waited, attempt = waited + delay, min(attempt + 1, 6)
                     if waited <= PATIENCE:
                         self._resume = max(self._resume, anyio.current_time() + delay)
                 elif response.status_code in (502, 503, 504) and method in SAFE and attempt < ATTEMPTS:
-                    delay = max(backoff(attempt), retry_after(said, 0.0))
+                    delay = max(said or 0.0, backoff(attempt))
                     waited, attempt = waited + delay, attempt + 1
                 else:
                     return response

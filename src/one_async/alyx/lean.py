@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from one_async._headers import retry_after
 from one_async.alyx.http import Login, httpx
-from one_async.alyx.retrying import retry_after
 
 if TYPE_CHECKING:
     from one_async.alyx.rest import AsyncAlyxClient
@@ -66,6 +66,5 @@ class Lean:
             begun = time.perf_counter()
             response = await self._login.handle_async_request(request)
             seconds = time.perf_counter() - begun
-        said = response.headers.get("retry-after")
-        wait = None if said is None else retry_after(said, 0.0)
+        wait = retry_after(response.headers.get("retry-after"))
         return Reply(response.status_code, response.content, wait, seconds, str(request.url))

@@ -19,7 +19,8 @@ from typing import Any
 
 import anyio
 
-from one_async.errors import AnswerError, IncompleteListWarning, first_error
+from one_async._boundary import reading
+from one_async.errors import AnswerError, IncompleteListWarning, first_error, shown
 from one_async.types import JSON
 
 #: The most that Alyx gives. Fewer pages lose fewer rows, and cost fewer requests of the throttle.
@@ -32,6 +33,8 @@ IN_VAIN = 3
 JOINS = frozenset(
     {"projects", "project", "procedures", "dataset_qc_lte", "tag", "atlas_acronym", "atlas_name", "atlas_id"}
 )
+#: No list is that long; a server that counts so many is not believed.
+MOST_ROWS = 10**12
 #: Pages of one list under way at once: an Alyx page is work for the server.
 ABREAST = 8
 
@@ -57,7 +60,11 @@ def page_of(answer: object, url: str) -> Page:
         return Page(len(answer), answer, True)
     if is_page(answer):
         assert isinstance(answer, dict)
-        return Page(int(answer["count"]), answer["results"], answer["next"] is None)
+        count, rows = answer["count"], answer["results"]
+        if type(count) is int and 0 <= count < MOST_ROWS and isinstance(rows, list):
+            return Page(count, rows, answer["next"] is None)
+        text = f"{url} answered with a page of another shape: count {shown(count)}, results {shown(rows)}"
+        raise AnswerError(text, url=url)
     raise AnswerError(f"{url} answered with something that is no list", url=url)
 
 
@@ -75,9 +82,12 @@ def identity(row: Row) -> Hashable:
     """Give what makes a row itself: its id, else its url, else, as a text, all of it (labs, projects)."""
     for key in ("id", "url"):
         value = row.get(key) if isinstance(row, dict) else None
-        if value is not None:
+        if isinstance(value, str | int):
             return (key, value)
-    return json.dumps(row, sort_keys=True)
+        if value is not None:
+            raise AnswerError(f"a row of the answer has {key}={shown(value)}, which names nothing")
+    with reading("a row of the answer"):  # nested too deep
+        return json.dumps(row, sort_keys=True)
 
 
 @dataclass

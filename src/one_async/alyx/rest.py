@@ -11,6 +11,7 @@ from uuid import UUID
 
 import anyio
 
+from one_async._boundary import reading
 from one_async._fork import check_polars
 from one_async._threads import run_polars, run_sync
 from one_async.alyx import paging
@@ -193,7 +194,8 @@ class AsyncAlyxClient(Asking):
         check_polars()
         rows = await self.rest(endpoint, "list", no_cache=no_cache, expires=expires, **filters)
         schema = await self.schema()
-        return await run_polars(lambda: frames.frame_of(rows, frames.columns_of(schema, endpoint)))
+        with reading(f"/{endpoint}"):
+            return await run_polars(lambda: frames.frame_of(rows, frames.columns_of(schema, endpoint)))
 
     # ---- inside
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import email.utils
 import random
-import time
 from dataclasses import dataclass
 
 from one_async.errors import InputError, ServerUnreachable
@@ -56,15 +54,3 @@ def attempts(method: str, error: ServerUnreachable) -> int:
 def backoff(attempt: int) -> float:
     """Give the seconds before the next attempt, half of them by chance."""
     return min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT) * random.uniform(0.5, 1.0)
-
-
-def retry_after(value: str, default: float) -> float:
-    """Read Retry-After, seconds or a date (RFC 9110 section 10.2.3)."""
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return default

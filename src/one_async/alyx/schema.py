@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from one_async._boundary import reads_answers
 from one_async.errors import AnswerError, InputError
 from one_async.types import JSON
 
@@ -75,6 +76,7 @@ class EndpointDescription:
         return "\n".join([self.endpoint, *(str(action) for action in self.actions.values())])
 
 
+@reads_answers(ADDRESS)
 class Schema:
     """The server's OpenAPI document, by endpoint and action."""
 
@@ -105,9 +107,9 @@ class Schema:
 
     def check(self, endpoint: str, action: str | None = None) -> None:
         """Raise InputError for an endpoint or action that the server does not document."""
-        if endpoint not in self._actions:
+        if not isinstance(endpoint, str) or endpoint not in self._actions:
             raise InputError.of("endpoint", endpoint, near(endpoint, self._actions))
-        if action is not None and action not in self._actions[endpoint]:
+        if action is not None and (not isinstance(action, str) or action not in self._actions[endpoint]):
             raise InputError.of("action", action, f"{', '.join(self.actions(endpoint))} (of {endpoint})")
 
     def filters(self, endpoint: str) -> tuple[str, ...]:
@@ -182,7 +184,7 @@ class Schema:
 
 def near(name: str, known: Iterable[str]) -> str:
     """List what is accepted, the closest matches first."""
-    names = sorted(known)
+    names, name = sorted(known), str(name)[:100]
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     listed = ", ".join(names)
     return f"did you mean {' or '.join(close)}? ({listed})" if close else listed

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import anyio
 import anyio.to_thread
 
-from one_async.alyx.http import Login, Transport, httpx, invalid, origin
+from one_async.alyx.http import Login, Transport, certificates, httpx, invalid, origin
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.wide import Wide, WideStream
 from one_async.errors import AnswerError, InputError, ServerUnreachable
@@ -187,7 +187,7 @@ class HttpWire:
     async def _open(self) -> httpx.AsyncClient:
         async with self._lock:
             if self._client is None:
-                context = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+                context = await anyio.to_thread.run_sync(certificates)
                 self._client = _Client(
                     timeout=self._timeout, follow_redirects=True, transport=self._inner or Wide(context)
                 )

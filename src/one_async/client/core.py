@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, get_args
 
 import anyio
 
+from .._boundary import Boundary
 from .._fork import check_polars, is_polars_lost
 from .._threads import run_polars, run_sync
 from ..errors import InputError, OfflineError, TablesNotFound
@@ -83,7 +84,7 @@ def one_answer(method: M) -> M:
     return cast("M", call)
 
 
-class Core:
+class Core(Boundary):
     """Settings, mode, server and tables of one instance, and how they are opened and closed."""
 
     setup = staticmethod(setup)

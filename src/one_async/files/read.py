@@ -6,6 +6,7 @@ imported by the reader that needs them.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -180,12 +181,13 @@ def _parquet(file: Path, options: Options) -> Any:
 
 def _delimited(separator: str) -> Reader:
     def read(file: Path, options: Options) -> Any:
+        from one_async.files.tabular import decoded, read_delimited
+
         if options.tables == "pandas":
             import pandas as pd
 
-            return pd.read_csv(file, sep=separator).squeeze("columns")
-        from one_async.files.tabular import read_delimited
-
+            text = io.StringIO(decoded(file.read_bytes()), newline="")
+            return pd.read_csv(text, sep=separator).squeeze("columns")
         frame, index = read_delimited(file, separator)
         if not options.keep_index:
             frame = frame.drop(index)

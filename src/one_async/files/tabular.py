@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
 import re
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -15,14 +18,18 @@ import polars as pl
 
 from one_async._fork import check_polars
 
-__all__ = ["read_delimited", "read_parquet"]
+__all__ = ["decoded", "read_delimited", "read_parquet"]
 
 #: What pandas takes for a missing value in text, so that both give the same cells as missing.
 _MISSING: Final = [
-    "", " ", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
     "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 ]  # fmt: skip
 _TRUTH: Final = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+#: What pandas, which reads bytes, takes for blanks around a number.
+_BLANKS: Final = " \t\n\r\v\f"
+#: A row that no file has, which shows that all quoted fields before it ended.
+_END: Final = "\0end"
 #: A whole number of more than 128 bits, which has at least so many digits.
 _TOO_LONG: Final = r"^[+-]?[0-9]{39,}$"
 
@@ -78,69 +85,110 @@ def _uuid_text(series: pl.Series) -> pl.Series:
 
 
 def read_delimited(file: Path, separator: str) -> tuple[pl.DataFrame, list[str]]:
-    """Read delimited text whose first row names the columns; give the frame and the names of its index columns.
+    """Read delimited text whose first row names the columns; return the frame and the names of its index columns.
 
     Types are found from all rows: whole numbers, else numbers, else true and false, else text; missing values by
     pandas' list, and blank lines left out, as pandas does. Fields that rows have before those that have names
-    are pandas' index: a column ``index``, or of several ``level_0``, ``level_1``, …
+    are pandas' index: a column ``index``, or of several ``level_0``, ``level_1``, … Text is UTF-8, or UTF-16 if it
+    begins with that encoding's mark. What is neither is read as Latin-1.
     """
     check_polars()
-    data = _with_line_feeds(file.read_bytes())
-    if b'"' not in data:  # a blank line between quotes would be text
-        data = re.sub(rb"(?m)^[ \t]*\r?\n" if separator == "," else rb"(?m)^\r?\n", b"", data)
-    levels = _unnamed_fields(data, separator)
+    text = _regular(decoded(file.read_bytes()), separator)
+    header, levels = _header(text, separator)
     table = pl.read_csv(
-        io.BytesIO(separator.encode() * levels + data),
+        (separator * levels + text.removesuffix("\n") + "\n").encode(),
         separator=separator,
         has_header=False,
         infer_schema=False,
         null_values=_MISSING,
     )
     index = ["index"] if levels == 1 else [f"level_{level}" for level in range(levels)]
-    given = [name or f"Unnamed: {i}" for i, name in enumerate(table.row(0)[levels:])]
-    columns = [
-        _typed(series.alias(name))
-        for series, name in zip(table[1:].get_columns(), _unique([*index, *given]), strict=True)
-    ]
-    return pl.DataFrame(columns), index
+    table.columns = _unique(index, header)
+    return _typed(table[1:]), index
 
 
-def _with_line_feeds(data: bytes) -> bytes:
-    """Give text whose lines end as Polars takes them, where some end as on old Macintosh computers."""
-    if not re.search(rb"\r(?!\n)", data):
-        return data
-    return re.sub(rb'"[^"]*"|\r\n?', lambda found: found[0] if found[0][:1] == b'"' else b"\n", data)
-
-
-def _unnamed_fields(data: bytes, separator: str) -> int:
-    """Count the fields that the first row has more than the header."""
-    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", errors="replace", newline="")
+def decoded(data: bytes) -> str:
+    """Return the text of a file of which nobody says how it is encoded."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
     try:
-        header, first = islice(filter(None, csv.reader(text, delimiter=separator)), 2)
-    except (ValueError, csv.Error):  # fewer than two lines, or what Polars will complain of
-        return 0
-    return max(0, len(first) - len(header))
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
-def _unique(names: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    unique = []
-    for name in names:
-        count = seen.get(name, 0)
-        seen[name] = count + 1
-        unique.append(f"{name}.{count}" if count else name)
-    return unique
+def _regular(text: str, separator: str) -> str:
+    """Return the same rows without blank lines, and with quotes around whole fields only.
+
+    Polars counts quotes wherever they stand; to pandas and the csv module, a quote opens a field only at its start.
+    """
+    blanks = "".join(blank for blank in " \t" if blank != separator)
+    blank = re.compile(rf"(?m)^[{blanks}]*(?:\n|\Z)")
+    if '"' not in text:
+        return blank.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    field = rf'(?m)(?:^|(?<={separator}))"[^"]*(?:""[^"]*)*"(?={separator}|\r?\n|\Z)'
+    bare = re.sub(field, "x", text).replace("\r\n", "\n").removesuffix("\n")
+    if not re.search(rf'["\r]|(?m:^[{blanks}]*$)', bare):
+        return text
+    lines = [*io.StringIO(text + "\n", newline=""), _END]
+    reader = csv.reader(lines, delimiter=separator)
+    # The last line of a quoted field that has several is never blank: its closing quote is in it.
+    rows = [row for row in reader if lines[reader.line_num - 1].strip(blanks + "\r\n")]
+    if not rows or rows.pop() != [_END]:
+        raise ValueError("a quoted field has no end")
+    regular = io.StringIO()
+    csv.writer(regular, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    return regular.getvalue()
 
 
-def _typed(text: pl.Series) -> pl.Series:
-    words = text.str.strip_chars()
-    present = text.is_not_null().sum()
-    for dtype in (pl.Int64, pl.UInt64, pl.Int128, pl.Float64):
-        numbers = words.cast(dtype, strict=False)
-        if present and numbers.is_not_null().sum() == present:
-            # A whole number of which a float would keep the first digits only stays text.
-            return text if dtype == pl.Float64 and words.str.contains(_TOO_LONG).any() else numbers
-    truth = words.replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
-    if present and truth.is_not_null().sum() == present:
-        return truth
-    return text.cast(pl.Float64) if len(text) and not present else text
+def _header(text: str, separator: str) -> tuple[list[str], int]:
+    """Return the first row, and how many fields the second one has more."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    header = next(rows, [])
+    try:
+        return header, max(0, len(next(rows, [])) - len(header))
+    except csv.Error:  # a field longer than the csv module reads
+        return header, 0
+
+
+def _unique(index: list[str], header: list[str]) -> list[str]:
+    """Name all columns differently, as pandas does: ``a``, ``a.1``, …, and by their places where names are missing."""
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
+    seen, taken = Counter(index), {*index, *names}
+    for place in sorted(
+        range(len(names)), key=lambda place: not header[place]
+    ):  # names that are given come first
+        name = names[place]
+        if seen[name]:
+            number = next(n for n in count(seen[name]) if f"{name}.{n}" not in taken)
+            seen[name] = number + 1
+            name = names[place] = f"{name}.{number}"
+            taken.add(name)
+        else:
+            seen[name] = 1
+    return [*index, *names]
+
+
+def _typed(text: pl.DataFrame) -> pl.DataFrame:
+    """Find the types of all columns together: one question of Polars for each type, not for each column."""
+    missing = text.null_count().row(0, named=True)
+    found: dict[str, pl.Series] = {}
+
+    def take(columns: Iterable[pl.Series]) -> list[str]:
+        """Keep the columns in which nothing but missing values is missing; return the names of the others."""
+        found.update((c.name, c) for c in columns if c.null_count() == missing[c.name])
+        return [name for name in left if name not in found]
+
+    left = [name for name, number in missing.items() if number < len(text)]
+    left = take(text.select(pl.col(left).cast(pl.Int64, strict=False)))
+    words = text.select(pl.col(left).str.strip_chars(_BLANKS))
+    for dtype in (pl.Int64, pl.UInt64, pl.Int128):
+        left = take(words.select(pl.col(left).cast(dtype, strict=False)))
+    # A whole number of which a float would keep the first digits only stays text.
+    cut = words.select(pl.col(left).str.contains(_TOO_LONG).any())
+    left = take(words.select(pl.col([c.name for c in cut if not c[0]]).cast(pl.Float64, strict=False)))
+    first = text.select(pl.col(left).drop_nulls().first())
+    truths = [c.name for c in first if c[0] in _TRUTH]
+    take(text.select(pl.col(truths).replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)))
+    empty = [name for name, number in missing.items() if number == len(text) > 0]
+    return text.with_columns(*found.values(), pl.col(empty).cast(pl.Float64))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from one_async._boundary import reading
 from one_async._threads import run_sync
 from one_async.alyx.answers import check_status
 from one_async.alyx.frame import Columns, Notes, page_frame
@@ -113,7 +114,8 @@ class Server:
 
     async def _decode(self, reply: Reply, columns: Columns, notes: Notes, check: bool) -> Page:
         def decode() -> Page:
-            return Page(*page_frame(reply.content, columns, notes, check=check))
+            with reading(f"/{columns.endpoint}"):
+                return Page(*page_frame(reply.content, columns, notes, check=check))
 
         if len(reply.content) < (AWAITED if check else SMALL):
             return decode()

@@ -12,6 +12,7 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from one_async._boundary import reading
 from one_async._fork import check_polars
 from one_async._threads import run_sync
 from one_async.alyx.caching import no_cache
@@ -258,7 +259,8 @@ def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> Plan:
     params = params_of(given)
     schema.check_filters(endpoint, params)
     try:
-        columns = columns_of(schema, endpoint)
+        with reading(f"/{endpoint}"):
+            columns = columns_of(schema, endpoint)
     except AnswerError as error:
         raise InputError.of("endpoints", endpoint, f"lists whose rows are documented ({error})") from None
     return plan(schema, endpoint, columns, params)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from .._headers import whole_number
 from .._threads import run_sync
 from ..errors import ServerUnreachable, StatusError, TablesDamaged
 from ..transfer.plan import S3Location
@@ -85,8 +86,8 @@ async def _request(opener: Opener, part: Path, offset: int) -> bool:
             await run_sync(partial(part.unlink, missing_ok=True))
         if verdict == "restart":
             return False
-        promised = stream.headers.get("content-length", "")
-        expected = offset + int(promised) if promised.isdigit() else None
+        promised = whole_number(stream.headers.get("content-length"))
+        expected = None if promised is None else offset + promised
         if (expected or 0) > LARGEST:
             raise TablesDamaged(f"{stream.url} has more bytes than tables can have", url=stream.url)
         total = offset + await _pour(stream, part, LARGEST - offset)

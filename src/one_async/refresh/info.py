@@ -96,7 +96,7 @@ async def ask(alyx: AsyncAlyxClient, tag: str | None) -> Offer:
 
 
 def _check_version(wanted: str | None) -> None:
-    numbers = tuple(int(number) for number in re.findall(r"\d+", wanted or "")[:3])
+    numbers = tuple(int(number[:9]) for number in re.findall("[0-9]+", wanted or "")[:3])
     if numbers > API_VERSION:
         known = ".".join(map(str, API_VERSION))
         raise TooNew(

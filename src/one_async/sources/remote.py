@@ -9,6 +9,7 @@ from uuid import UUID
 
 import anyio
 
+from .._boundary import reads_answers
 from .._threads import run_polars, run_sync
 from ..alf.session import match_keys
 from ..errors import AnswerError, NotFound, first_error
@@ -45,6 +46,7 @@ _PLAIN = re.compile(r"[\w.-]{1,60}\Z").match
 Learn = Callable[..., None]
 
 
+@reads_answers("the server")
 class RemoteSource:
     """REST queries, each list of several values as several requests at once."""
 

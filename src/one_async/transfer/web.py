@@ -10,15 +10,15 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from one_async._headers import retry_after, whole_number
 from one_async.errors import (
+    AnswerError,
     LoginError,
     NotFound,
     ServerError,
@@ -43,7 +43,7 @@ _MOST = 2 * _BATCH
 _SYNC = 64 * 1024 * 1024
 #: Seconds that what came may stay in memory, and be lost by a crash.
 _PATIENCE = 0.02
-_RANGE = re.compile(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)", re.IGNORECASE)
+_RANGE = re.compile(r"bytes\s+(?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -135,27 +135,17 @@ def judge(stream: ByteStream, offset: int) -> Literal["whole", "rest", "complete
 
 
 def _refusal(url: str, status: int, fields: Mapping[str, str]) -> ServerError:
-    wait = _retry_after(fields.get("retry-after"))
+    wait = retry_after(fields.get("retry-after"))
     if status in (401, 403):
         return LoginError(
             f"{url} answered {status}: the data server refuses these credentials", url=url, status=status
         )
     if status == 404:
         return NotFound(f"{url} answered 404: there is no such file", url=url, status=status)
+    if status < 400:
+        return AnswerError(f"{url} answered {status}, which is no answer to this request", url=url)
     kind = Throttled if status == 429 else StatusError
     return kind(f"{url} answered {status}", url=url, status=status, retry_after=wait)
-
-
-def _retry_after(said: str | None) -> float | None:
-    if not said:
-        return None
-    if said.strip().isdigit():
-        return float(said)
-    try:
-        moment = parsedate_to_datetime(said)
-    except ValueError:
-        return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment.tzinfo else None
 
 
 async def _pour(
@@ -251,10 +241,10 @@ def _check_length(stream: ByteStream, came: int, total: int) -> None:
     """Find out a body that ended early although the connection did not break."""
     fields = _lower(stream.headers)
     said = _RANGE.match(fields.get("content-range", "")) if stream.status == 206 else None
-    promised = fields.get("content-length")
+    promised = whole_number(fields.get("content-length"))
     if said and said[3] != "*" and total < int(said[3]):
         raise ServerUnreachable(f"{stream.url} sent {total} of {said[3]} bytes", url=stream.url)
-    if promised and promised.isdigit() and "content-encoding" not in fields and came < int(promised):
+    if promised and "content-encoding" not in fields and came < promised:
         raise ServerUnreachable(f"{stream.url} sent {came} of {promised} bytes", url=stream.url)
 
 
