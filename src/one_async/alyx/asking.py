@@ -194,9 +194,10 @@ class Asking:
 
     async def logout(self) -> None:
         """Forget token, password and user, here and in the token store, and the user's stored answers."""
-        await self.clear_rest_cache()
-        await self._credentials.logout()
-        await self._open().switch(self._credentials)
+        with anyio.CancelScope(shield=True):  # all of it or nothing
+            await self.clear_rest_cache()
+            await self._credentials.logout()
+            await self._open().switch(self._credentials)
 
     # ---- the schema
 
@@ -254,6 +255,7 @@ class Asking:
                 self._rest_cache_dir,
                 self._cache_storage,
                 self._transport,
+                lambda: caching.kept_for(self._default_expiry),
             )
             self._loop = loop
         elif self._loop != loop:
