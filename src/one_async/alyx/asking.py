@@ -69,6 +69,7 @@ class Asking:
         self._rest_cache_dir = settings.rest_cache_dir or settings.cache_dir
         self._cache_storage = cache_storage
         self._timeouts = Timeouts.of(timeout)
+        self._most = settings.max_response_size
         self._transport = transport
         self._token_store = token_store or TokenFile()
         password, token = settings.secret("password"), settings.secret("token")
@@ -256,6 +257,7 @@ class Asking:
                 self._cache_storage,
                 self._transport,
                 lambda: caching.kept_for(self._default_expiry),
+                self._most,
             )
             self._loop = loop
         elif self._loop != loop:

@@ -35,13 +35,14 @@ class Connections:
         cache_storage: str | None,
         transport: Transport | None,
         keep: Callable[[], float],
+        most: int,
     ) -> None:
         self._base_url, self._credentials, self._timeouts = base_url, credentials, timeouts
         self._cache_dir, self._cache_storage, self._keep = cache_dir, cache_storage, keep
         self.schemas: Flights[Schema] = Flights()
         self._opening = anyio.Lock()
         self.slots = anyio.CapacityLimiter(max_connections)
-        self.retry = Retry(Network(base_url, timeouts.total, transport), self.slots)
+        self.retry = Retry(Network(base_url, timeouts.total, most, transport), self.slots)
         self._stack: Stack | None = None
         self.wire = HttpWire(self._login, base_url, timeouts, max_connections, transport)
         credentials.rebind()
