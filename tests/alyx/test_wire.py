@@ -132,8 +132,12 @@ def bomb(size: int, kind: str = "gzip") -> bytes:
     bits = {"gzip": 31, "deflate": 15}[kind]
     pack = zlib.compressobj(9, wbits=bits)
     return b"".join(
-        [pack.compress(b"["), *(pack.compress(b" " * MiB) for _ in range(size // MiB)), pack.compress(b"]")]
-        + [pack.flush()]
+        [
+            pack.compress(b"["),
+            *(pack.compress(b" " * MiB) for _ in range(size // MiB)),
+            pack.compress(b"]"),
+            pack.flush(),
+        ]
     )
 
 

@@ -199,7 +199,9 @@ class HttpWire:
             if self._client is None:
                 context = await anyio.to_thread.run_sync(httpx.create_ssl_context)
                 self._client = _Client(
-                    timeout=self._timeout, follow_redirects=True, transport=_Hops(self._inner or Wide(context))
+                    timeout=self._timeout,
+                    follow_redirects=True,
+                    transport=_Hops(self._inner or Wide(context)),
                 )
             return self._client
 
