@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from one_async._stored import normal_url
@@ -59,6 +59,7 @@ Text = Annotated[str | None, BeforeValidator(_text)]
 Address = Annotated[str | None, BeforeValidator(_address)]
 Folder = Annotated[Path | None, BeforeValidator(_folder)]
 Duration = Annotated[timedelta | None, BeforeValidator(_duration)]
+Size = Annotated[Annotated[ByteSize, Field(gt=0)] | None, BeforeValidator(_text)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_secret), Field(repr=False)]
 
 
@@ -83,6 +84,7 @@ class Values(BaseModel):
     data_server_login: Text = None
     data_server_password: Secret = None
     s3_endpoint: Address = None
+    max_response_size: Size = None
     keyring: bool | None = None
 
     def said(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError
 
 from one_async import _stored
 from one_async._stored import OPEN_ALYX, OPEN_DATA, TokenFile, normal_url
@@ -45,6 +45,8 @@ _OF_ONE_DATABASE = (
     "data_server", "data_server_login", "data_server_password", "s3_endpoint",
 )  # fmt: skip
 _DAY = timedelta(hours=24)
+#: Alyx's largest pages have some 25 MB; what is a hundred times as large as most is no honest answer.
+_LARGEST = ByteSize(256 * 1024**2)
 
 
 class Settings(BaseModel):
@@ -69,6 +71,7 @@ class Settings(BaseModel):
     data_server_login: str | None = None
     data_server_password: SecretStr | None = Field(default=None, repr=False)
     s3_endpoint: str | None = Field(default=None, description="address of S3 buckets that are not Amazon's")
+    max_response_size: ByteSize = Field(default=_LARGEST, description="bytes of a REST answer, decoded")
     keyring: bool = Field(default=False, description="whether the password may come from the keyring")
 
     @property
@@ -129,6 +132,7 @@ def resolve(
     data_server_login: str | None = None,
     data_server_password: str | SecretStr | None = None,
     s3_endpoint: str | None = None,
+    max_response_size: int | str | None = None,
     keyring: bool | None = None,
 ) -> Settings:
     """Return the settings that hold for these arguments; reads the environment and files, writes nothing.

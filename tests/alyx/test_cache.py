@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import random
 import sqlite3
 import stat
 import warnings
+import zlib
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -301,6 +306,114 @@ async def test_a_flipped_bit_is_no_answer(server: Emulator, make: Any, tmp_path:
     file.close()
     async with make(server) as alyx:
         assert await alyx.rest("labs", "list") == first
+
+
+FORGED_HEADS = {
+    "no JSON": b"{",
+    "nothing": b"null",
+    "another question": b'["http://127.0.0.1/labs","GET",{},200,{"one-stored-at":["1"]}]',
+    "no list": b'{"url": 1}',
+    "too short": b"[1, 2]",
+    "deep": b"[" * 100_000,
+}
+FORGED_FIELDS: dict[str, Any] = {
+    "status of text": {"status": "200"},
+    "status of an error": {"status": 500},
+    "headers of text": {"said": "x"},
+    "header values of numbers": {"said": {"content-type": 1}},
+    "header with a line break": {"said": {"x": ["a\r\nb"]}},
+    "stored at no time": {"said": {"one-stored-at": ["yesterday"]}},
+    "stored in a thousand years": {"said": {"one-stored-at": ["32503680000"]}},
+    "stored at infinity": {"said": {"one-stored-at": ["inf"]}},
+    "a write": {"method": "POST"},
+}
+
+
+def forge(folder: Path, head: bytes | None, fields: dict[str, Any], body: bytes | None = None) -> None:
+    """Write rows whose checksum is right, as any program of the same user can."""
+    with contextlib.closing(sqlite3.connect(cache_file(folder), isolation_level=None)) as file:
+        for id, old, its_body in file.execute("SELECT id, head, body FROM answers").fetchall():
+            names = ("url", "method", "asked", "status", "said")
+            known = dict(zip(names, json.loads(old), strict=True))
+            said = fields.get("said")
+            if isinstance(said, dict):
+                fields = {**fields, "said": {**known["said"], **said}}
+            new = head if head is not None else json.dumps(list({**known, **fields}.values())).encode()
+            content = its_body if body is None else body
+            crc = zlib.crc32(content, zlib.crc32(new))
+            file.execute("UPDATE answers SET head=?, body=?, crc=? WHERE id=?", (new, content, crc, id))
+
+
+@pytest.mark.parametrize("case", [*FORGED_HEADS, *FORGED_FIELDS, "body no JSON", "body empty gzip"])
+async def test_a_forged_row_is_a_miss(server: Emulator, make: Any, tmp_path: Path, case: str) -> None:
+    async with make(server) as alyx:
+        first = await alyx.rest("labs", "list")
+    body = {"body no JSON": b"<p>", "body empty gzip": b"\x1f\x8b"}.get(case)
+    forge(tmp_path, FORGED_HEADS.get(case), FORGED_FIELDS.get(case, {}), body)
+    server.requests.reset()
+    async with make(server) as alyx:
+        assert await alyx.rest("labs", "list") == first
+        assert server.requests.count("/labs") == 1
+        assert await alyx.rest("labs", "list") == first
+        assert server.requests.count("/labs") == 1
+    assert not cache_file(tmp_path).with_suffix(".damaged").exists()
+
+
+@pytest.mark.parametrize("seed", range(0, 150, 3))
+async def test_reads_that_are_cancelled_leave_writes_logout_and_clearing_whole(
+    server: Emulator, make: Any, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    what = ("clear", "logout", "write")[seed // 3 % 3]
+    async with make(server) as alyx:
+        names = ["labs", "tags", "projects", "revisions"]
+        for name in names:
+            await alyx.rest(name, "list")
+        scopes: list[anyio.CancelScope] = []
+
+        async def read(name: str) -> None:
+            with anyio.CancelScope() as scope:
+                scopes.append(scope)
+                while True:
+                    await alyx.rest(name, "list")
+
+        async def forget() -> None:
+            for _ in range(chance.randrange(6)):
+                await anyio.lowlevel.checkpoint()
+            if what == "clear":
+                await alyx.clear_rest_cache()
+            elif what == "logout":
+                await alyx.logout()
+            else:
+                stack = await alyx._open().stack()
+                await stack.wrote(f"{alyx.base_url}/labs")
+
+        async with anyio.create_task_group() as tasks:
+            for name in names[1:]:
+                tasks.start_soon(read, name)
+            tasks.start_soon(forget)
+            for _ in range(chance.randrange(40)):
+                await anyio.lowlevel.checkpoint()
+            for scope in scopes:
+                scope.cancel()
+    # A logout is over before its file is closed; a name that a reader asked again may be stored again.
+    with contextlib.closing(sqlite3.connect(cache_file(tmp_path))) as file:
+        assert file.execute("SELECT count(*) FROM answers WHERE endpoint = 'labs'").fetchone() == (0,)
+
+
+async def test_a_first_question_that_is_cancelled_leaves_the_stored_token_to_be_found(
+    server: Emulator, make: Any, tmp_path: Path
+) -> None:
+    async with make(server) as alyx:
+        await alyx.authenticate()
+    for turns in range(12):
+        async with make(server, password=None) as alyx:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(alyx.rest, "labs", "list")
+                for _ in range(turns):
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+            assert len(await alyx.rest("labs", "list", expires=0)) == 3
 
 
 async def test_a_file_of_another_version_is_set_aside(server: Emulator, make: Any, tmp_path: Path) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import itertools
 import random
+import tracemalloc
 import warnings
+from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from one_async.alyx import paging
 from one_async.alyx.paging import Page
 from one_async.emulator import Emulator
 from one_async.errors import AnswerError, IncompleteListWarning, InputError, NotFound
+from one_async.harvest import plan
 
 pytestmark = pytest.mark.anyio
 
@@ -192,3 +197,60 @@ async def test_pages_refuse_what_is_no_number_of_rows(
             [page async for page in alyx.pages("datasets", **{name: value})]
     assert caught.value.argument == name  # type: ignore[attr-defined]
     assert not server.requests.count("/datasets")
+
+
+@pytest.mark.parametrize("count", [30_000_000, 10**12, 10**30])
+@pytest.mark.parametrize("lie", ["no more rows", "the same rows for ever"])
+async def test_a_count_that_is_a_lie_costs_neither_memory_nor_endless_requests(count: int, lie: str) -> None:
+    asked = 0
+
+    async def ask(limit: int, offset: int) -> Page:
+        nonlocal asked
+        asked += 1
+        first = lie != "no more rows" or offset < 2 * limit
+        rows = [{"id": (offset if offset < 2 * limit else 0) + n} for n in range(limit)] if first else []
+        return Page(count, rows, last=not rows)
+
+    tracemalloc.start()
+    with pytest.warns(IncompleteListWarning, match=str(count)):
+        rows = await paging.read_all(ask, "x", limit=100)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert ids(rows)[:200] == list(range(200))
+    assert asked < 300
+    assert peak < 20_000_000
+
+
+async def test_a_long_list_is_read_to_its_end() -> None:
+    table = Table([{"id": n} for n in range(40_000)], cap=100)
+    assert ids(await paging.read_all(table.ask, "x")) == list(range(40_000))
+    assert len(table.asked) == 400
+
+
+@given(st.integers(0, 5000), st.integers(2, 40), st.integers(0, 50))
+def test_pages_of_a_harvest_share_a_row_and_leave_none_out_however_many_there_are(
+    count: int, size: int, most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "MOST", most + 1)
+        queue, seen = deque(plan.pages(count, size)), set()
+        while queue:
+            assert len(queue) <= 2 * most + 4
+            job = queue.popleft()
+            if job.high - job.low > size:
+                queue.extend(plan.smaller(job, size))
+            else:
+                seen.update(range(job.low, min(job.high, count)))
+    assert seen == set(range(count))
+
+
+@pytest.mark.parametrize("count", [30_000_000, 10**12, 10**30])
+def test_a_harvest_plans_no_more_than_it_can_hold(count: int) -> None:
+    assert len(plan.pages(count, 1000)) <= plan.MOST + 1
+    assert len(plan.ranges(count)) <= plan.MOST_RANGES
+    whole = plan.Job("range", 0, plan.TOP)
+    for sample in ([], range(1000)):
+        parts = plan.split(whole, count, sample)
+        assert len(parts) <= 3 * plan.MOST_PARTS
+        assert (parts[0].low, parts[-1].high) == (0, plan.TOP)
+        assert all(a.high == b.low for a, b in itertools.pairwise(parts))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import zlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import nullcontext
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from one_async.emulator import Emulator
-from one_async.errors import AnswerError, InputError, LoginError, ServerUnreachable
+from one_async.errors import AnswerError, ConfigurationError, InputError, LoginError, ServerUnreachable
 
-from .servers import serving
+from .servers import SCHEMA, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -89,3 +95,123 @@ async def test_statuses_are_the_callers_to_judge_and_breaks_are_errors(server: E
                 async with alyx.wire.open(url):
                     pass
     assert server.requests.count("/no-such-address") == 1
+
+
+# ---- bodies without a bound
+
+MiB = 1024**2
+
+
+def sent(pieces: Iterable[bytes], **headers: str) -> Starlette:
+    """Answer every address but the login and the schema with these pieces; count those that were taken."""
+
+    async def login(request: Request) -> Response:
+        return JSONResponse({"token": "t" * 40})
+
+    async def schema(request: Request) -> Response:
+        return FileResponse(SCHEMA, media_type="application/json")
+
+    async def answer(request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            for piece in pieces:
+                app.state.sent += len(piece)
+                yield piece
+                await anyio.lowlevel.checkpoint()
+
+        fields = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        return StreamingResponse(body(), status_code=int(fields.pop("status", 200)), headers=fields)
+
+    routes = [Route("/auth-token", login, methods=["POST"]), Route("/api/schema", schema)]
+    app = Starlette(routes=[*routes, Route("/{path:path}", answer)])
+    app.state.sent = 0
+    return app
+
+
+def bomb(size: int, kind: str = "gzip") -> bytes:
+    """Compress blanks, which JSON allows anywhere, around a small list."""
+    bits = {"gzip": 31, "deflate": 15}[kind]
+    pack = zlib.compressobj(9, wbits=bits)
+    return b"".join(
+        [
+            pack.compress(b"["),
+            *(pack.compress(b" " * MiB) for _ in range(size // MiB)),
+            pack.compress(b"]"),
+            pack.flush(),
+        ]
+    )
+
+
+@pytest.mark.parametrize("kind", ["gzip", "deflate", "plain", "endless"])
+async def test_an_answer_that_is_too_large_is_refused_while_it_comes(
+    make: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("ONE_MAX_RESPONSE_SIZE", "5 MiB")
+    pieces: Iterable[bytes] = itertools.repeat(b" " * 65536, 100_000)
+    encoding = {}
+    if kind in ("gzip", "deflate"):
+        packed = bomb(100 * MiB, kind)
+        assert len(packed) < MiB
+        pieces, encoding = [packed], {"content-encoding": kind}
+    elif kind == "plain":
+        pieces = [b"[" + b" " * 6 * MiB + b"]"]
+    app = sent(pieces, **encoding)
+    with serving(app) as url:
+        async with make(url) as alyx:
+            with pytest.raises(AnswerError, match="ONE_MAX_RESPONSE_SIZE"):
+                await alyx.get("/labs")
+            with pytest.raises(AnswerError, match=r"5,242,880"):
+                await alyx.get("/labs", no_cache=True)
+    assert app.state.sent < 100 * MiB
+
+
+@pytest.mark.parametrize("kind", ["gzip", "deflate"])
+async def test_an_answer_that_is_compressed_unasked_and_fits_is_read(make: Any, kind: str) -> None:
+    packed = bomb(20 * MiB, kind)
+    pieces = [packed[i : i + 1000] for i in range(0, len(packed), 1000)]
+    with serving(sent(pieces, content_encoding=kind)) as url:
+        async with make(url) as alyx:
+            assert await alyx.get("/labs") == []
+            assert await alyx.get("/labs") == []  # from the cache
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"[]", "gzip"), (bomb(MiB)[:-9], "gzip"), (b"[]", "br"), (b"[]", "gzip, gzip"), (b"[]", "x" * 3000)],
+)
+async def test_a_body_that_is_not_as_encoded_as_it_says_is_an_error(
+    make: Any, content: bytes, kind: str
+) -> None:
+    with serving(sent([content], content_encoding=kind)) as url:
+        async with make(url) as alyx:
+            with pytest.raises(AnswerError) as caught:
+                await alyx.get("/labs")
+            assert len(str(caught.value)) < 500
+            with pytest.raises(AnswerError):
+                async with alyx.wire.open(f"{url}/file.npy") as stream:
+                    await body(stream)
+
+
+async def test_a_compressed_file_comes_in_pieces_of_a_bounded_size(make: Any) -> None:
+    with serving(sent([bomb(50 * MiB)], content_encoding="gzip")) as url:
+        async with make(url) as alyx, alyx.wire.open(f"{url}/file.npy") as stream:
+            sizes = [len(chunk) async for chunk in stream.chunks()]
+    assert sum(sizes) == 50 * MiB + 2
+    assert max(sizes) <= MiB
+
+
+@pytest.mark.parametrize("status", ["302", "307", "403"])
+async def test_of_redirects_and_refusals_no_endless_body_is_read(make: Any, status: str) -> None:
+    app = sent(itertools.repeat(b"x" * 65536, 100_000), status=status, location="/elsewhere")
+    with serving(app) as url:
+        async with make(url) as alyx:
+            with anyio.fail_after(20), pytest.raises(AnswerError) if status != "403" else nullcontext():
+                async with alyx.wire.open(f"{url}/file.npy") as stream:
+                    assert stream.status == 403
+    assert app.state.sent < 300 * MiB
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "much", "1e400"])
+def test_a_bound_that_is_none_is_refused(make: Any, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("ONE_MAX_RESPONSE_SIZE", given)
+    with pytest.raises(ConfigurationError, match="ONE_MAX_RESPONSE_SIZE"):
+        make("http://127.0.0.1:1")

@@ -5,12 +5,14 @@ import struct
 import zipfile
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from one_async.errors import TablesDamaged, UnsafePath
 from one_async.refresh import unpack as module
+from one_async.refresh.apart import prepare
 from one_async.refresh.unpack import unpack
 
 TABLES = {
@@ -173,3 +175,16 @@ def test_damage_is_found_or_harmless(
     assert {name: found[name] for name in ("sessions.pqt", "datasets.pqt")} == {
         name: TABLES[name] for name in ("sessions.pqt", "datasets.pqt")
     }
+
+
+def test_a_table_with_more_rows_than_bytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """Parquet writes equal values once, so that a small file may hold any number of rows."""
+    rows = 3_000_000
+    bomb = pl.DataFrame({"eid": ["x"] * rows, "subject": ["y"] * rows})
+    bomb.write_parquet(tmp_path / "sessions.pqt", compression="zstd")
+    content = (tmp_path / "sessions.pqt").read_bytes()
+    assert len(content) < rows
+    (tmp_path / "a.zip").write_bytes(archive({**TABLES, "sessions.pqt": content}))
+    (tmp_path / "into").mkdir()
+    with pytest.raises(TablesDamaged, match="3,000,000 rows"):
+        prepare(tmp_path / "a.zip", tmp_path / "into")

@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 #: Faults that say a body is encoded, which is true of the first alone.
-ENCODINGS = {"gzip": "gzip", "no-gzip": "gzip", "says-gzip": "gzip", "brotli": "br"}
+ENCODINGS = {"gzip": "gzip", "gzip-bomb": "gzip", "no-gzip": "gzip", "says-gzip": "gzip", "brotli": "br"}
 
 
 @dataclass
@@ -96,11 +96,11 @@ class Files:
             headers["content-length"] = str(len(rest) + 1000)
         if fault in ("truncate", "stall", "truncate-ignore"):
             rest = rest[: len(rest) // 2]
-        if fault == "chunked":
+        if fault in ("chunked", "endless"):
             del headers["content-length"]
         if fault in ENCODINGS:
             headers["content-encoding"] = ENCODINGS[fault]
-            rest = gzip.compress(rest) if fault == "gzip" else rest
+            rest = gzip.compress(rest) if fault in ("gzip", "gzip-bomb") else rest
             headers["content-length"] = str(len(rest))
         return StreamingResponse(self.pieces(path, rest, fault), status, headers)
 
@@ -111,6 +111,10 @@ class Files:
             piece = data[at : at + self.piece]
             self.sent[path] += len(piece)
             yield piece
+        while fault == "endless":
+            self.sent[path] += len(data)
+            yield data
+            await asyncio.sleep(0)
         if fault == "stall":
             await asyncio.sleep(3600)
 

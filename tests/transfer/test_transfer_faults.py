@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -466,3 +467,63 @@ async def test_the_loop_is_not_blocked(files: Files, wire: Wire, tmp_path: Path,
         finished = True
     # CPU time of the loop's own thread, so that a busy machine does not matter; hashing 4 MB would show.
     assert max(gaps) < 0.5
+
+
+MiB = 1 << 20
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+@pytest.mark.parametrize("fault", ["endless", "gzip-bomb", "", "chunked"])
+async def test_a_file_with_far_more_bytes_than_recorded_is_not_kept_until_its_end(
+    files: Files, wire: Wire, tmp_path: Path, fault: str, hashed: bool
+) -> None:
+    data = b" " * (100 * MiB)
+    change: dict[str, object] = {"size": 110, "hash": "0" * 32 if hashed else None}
+    files.piece = MiB
+    files.always[PATH] = fault
+    largest = 0
+
+    async def watch() -> None:
+        nonlocal largest
+        while True:
+            with suppress(OSError):
+                parts = (tmp_path / PATH).parent.glob(".*.part")
+                largest = max(largest, *(path.stat().st_size for path in [tmp_path, *parts]))
+            await anyio.sleep(0.005)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        with pytest.raises(HashMismatch, match=r"110 bytes"):
+            await fetch([item(files, data=data, **change)], root=tmp_path, wire=wire, policy=QUICK)
+        tasks.cancel_scope.cancel()
+    assert leftovers(tmp_path) == []
+    assert largest < 80 * MiB
+    if fault == "":
+        assert largest < MiB  # it says how large it is
+
+
+async def test_a_part_that_a_server_made_too_long_is_no_obstacle(
+    files: Files, wire: Wire, tmp_path: Path
+) -> None:
+    """What a hostile server left, resumable, of a file that another server has right."""
+    with serve(Files()) as other:
+        digest = other.put(PATH, DATA)
+        files.put(PATH, DATA)
+        files.always[PATH] = "endless"
+        both = (Source(f"{files.base}/{PATH}"), Source(f"{other.base}/{PATH}"))
+        one = Item("d1", PATH, both, size=110, hash=digest)
+        (done,) = await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+    assert done.path is not None
+    assert done.path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("recorded", [None, 0, 1, len(DATA) // 10, len(DATA) * 10])
+async def test_recorded_sizes_that_are_out_of_date_are_no_obstacle_where_there_is_a_hash(
+    files: Files, wire: Wire, tmp_path: Path, recorded: int | None
+) -> None:
+    for fault in ("", "chunked", "gzip"):
+        files.always[PATH] = fault
+        root = tmp_path / (fault or "plain")
+        (done,) = await fetch([item(files, size=recorded)], root=root, wire=wire, policy=QUICK)
+        assert done.path is not None
+        assert done.path.read_bytes() == DATA

@@ -155,7 +155,15 @@ class Stack:
             response = await self.top.handle_async_request(request)
             if not 300 <= response.status_code < 400:
                 known = response.extensions.pop("json", None)
-                answer = json_of(request, response) if known is None else known
+                try:
+                    answer = json_of(request, response) if known is None else known
+                except AnswerError:
+                    # Only good JSON is stored: another program wrote this, so that it is no answer.
+                    if terms is None or terms.max_age <= 0 or "stale" in response.extensions:
+                        raise
+                    terms = Terms(0.0)
+                    extensions["terms"] = terms
+                    continue
                 return Answer(answer, _asked(response), response.extensions.get("stale"))
             url, params = self._redirect(method, url, response.headers.get("location", "")), None
         raise AnswerError(f"{url} redirects without end", url=url)

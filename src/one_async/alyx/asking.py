@@ -70,6 +70,7 @@ class Asking(Boundary):
         self._rest_cache_dir = settings.rest_cache_dir or settings.cache_dir
         self._cache_storage = cache_storage
         self._timeouts = Timeouts.of(timeout)
+        self._most = settings.max_response_size
         self._transport = transport
         self._token_store = token_store or TokenFile()
         password, token = settings.secret("password"), settings.secret("token")
@@ -195,9 +196,10 @@ class Asking(Boundary):
 
     async def logout(self) -> None:
         """Forget token, password and user, here and in the token store, and the user's stored answers."""
-        await self.clear_rest_cache()
-        await self._credentials.logout()
-        await self._open().switch(self._credentials)
+        with anyio.CancelScope(shield=True):  # all of it or nothing
+            await self.clear_rest_cache()
+            await self._credentials.logout()
+            await self._open().switch(self._credentials)
 
     # ---- the schema
 
@@ -255,6 +257,8 @@ class Asking(Boundary):
                 self._rest_cache_dir,
                 self._cache_storage,
                 self._transport,
+                lambda: caching.kept_for(self._default_expiry),
+                self._most,
             )
             self._loop = loop
         elif self._loop != loop:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import os
-import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,9 +20,6 @@ from one_async.errors import InputError, StaleAnswerWarning
 from one_async.types import Expiry
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], T]
-
-log = logging.getLogger(__name__)
 
 DEFAULT_EXPIRY = timedelta(hours=24)
 #: What Stamp says of an answer that has no policy of its own; how old is too old is Accept's to judge.
@@ -49,9 +44,8 @@ ALSO_CHANGED: Mapping[str, frozenset[str]] = {
     "fields-of-view": frozenset({"sessions", "fov-location"}),
     "fov-location": frozenset({"fields-of-view"}),
 }
-VERSION = 1
-MEMORY_LIMIT = 64 * 1024**2
-FILE_LIMIT = 1024**3
+#: How long answers are kept where nobody wants older ones: they serve while the server is away.
+KEPT_FOR = timedelta(days=30)
 
 
 def max_age(expires: Expiry, default: Expiry = None) -> float:
@@ -75,6 +69,11 @@ def max_age(expires: Expiry, default: Expiry = None) -> float:
     if math.isnan(seconds):
         raise InputError.of("expires", expires, "a timedelta, seconds, a datetime, True, False or None")
     return max(seconds, 0.0)
+
+
+def kept_for(default: Expiry) -> float:
+    """Return how many seconds an answer is kept where ``default`` is how old one may be."""
+    return max(max_age(default), KEPT_FOR.total_seconds())
 
 
 def endpoint_of(url: str) -> str:

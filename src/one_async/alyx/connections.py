@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -33,13 +34,15 @@ class Connections:
         cache_dir: Path | None,
         cache_storage: str | None,
         transport: Transport | None,
+        keep: Callable[[], float],
+        most: int,
     ) -> None:
         self._base_url, self._credentials, self._timeouts = base_url, credentials, timeouts
-        self._cache_dir, self._cache_storage = cache_dir, cache_storage
+        self._cache_dir, self._cache_storage, self._keep = cache_dir, cache_storage, keep
         self.schemas: Flights[Schema] = Flights()
         self._opening = anyio.Lock()
         self.slots = anyio.CapacityLimiter(max_connections)
-        self.retry = Retry(Network(base_url, timeouts.total, transport), self.slots)
+        self.retry = Retry(Network(base_url, timeouts.total, most, transport), self.slots)
         self._stack: Stack | None = None
         self.wire = HttpWire(self._login, base_url, timeouts, max_connections, transport)
         credentials.rebind()
@@ -69,9 +72,8 @@ class Connections:
                 ) from error
             return RedisStorage(self._cache_storage, caching.user_key(self._base_url, user))
         folder = self._cache_dir
-        return ShelfStorage(
-            Shelf(None if folder is None else caching.cache_file(folder, self._base_url, user))
-        )
+        file = None if folder is None else caching.cache_file(folder, self._base_url, user)
+        return ShelfStorage(Shelf(file, self._keep))
 
     async def switch(self, credentials: Credentials) -> None:
         """Serve another user from now on; requests under way end as the one they began as."""

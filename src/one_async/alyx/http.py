@@ -11,6 +11,7 @@ import os
 import ssl
 import time
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ import httpx
 from one_async._headers import retry_after
 from one_async.alyx import caching
 from one_async.alyx.answers import check_status, detail_of, is_invalid_token, parse
+from one_async.alyx.body import TooLarge, whole
 from one_async.alyx.login import Credentials, is_token
 from one_async.alyx.retrying import ATTEMPTS, PATIENCE, SAFE, Timeouts, attempts, backoff
 from one_async.errors import (
@@ -50,8 +52,8 @@ KEEPALIVE = 4.0
 class Network(Transport):
     """Send one request and read the whole answer; nothing but our errors comes out."""
 
-    def __init__(self, base_url: str, total: float, inner: Transport | None = None) -> None:
-        self._base, self._total, self._given = base_url, total, inner
+    def __init__(self, base_url: str, total: float, most: int, inner: Transport | None = None) -> None:
+        self._base, self._total, self._most, self._given = base_url, total, most, inner
         self._own: Transport | None = None
         self._lock = anyio.Lock()
 
@@ -60,20 +62,38 @@ class Network(Transport):
         try:
             with anyio.fail_after(self._total):
                 response = await transport.handle_async_request(request)
-                await response.aread()
-                return response
+                return await self._whole(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             slow = isinstance(error, httpx.ConnectTimeout)
             unreachable(request, f"no connection ({_say(error)})", error, sent=False, slow=slow)
         except (httpx.TimeoutException, TimeoutError) as error:
             unreachable(request, "no answer within the time allowed", error, slow=True)
-        except httpx.DecodingError as error:
-            text = f"{request.url} answered with bytes that cannot be decoded"
+        except TooLarge:
+            text = (
+                f"{str(request.url)[:300]} answered with more than {self._most:,} bytes; if that is right, allow more "
+                "with the setting max_response_size (ONE_MAX_RESPONSE_SIZE)"
+            )
+            raise AnswerError(text, url=str(request.url)) from None
+        except (zlib.error, httpx.DecodingError) as error:
+            text = f"{request.url} answered with bytes that cannot be decoded ({error})"
             raise AnswerError(text, url=str(request.url)) from error
         except httpx.LocalProtocolError:  # its text may hold a header
             raise InputError(f"{request.url}: a header of this request cannot be sent") from None
         except (httpx.TransportError, OSError) as error:
             unreachable(request, f"the connection broke ({_say(error)})", error)
+
+    async def _whole(self, response: httpx.Response) -> httpx.Response:
+        """Return the response with its body, decoded, which has no more bytes than are allowed."""
+        if response.is_stream_consumed:
+            if len(response.content) > self._most:
+                raise TooLarge
+            return response
+        content = await whole(response, self._most)
+        gone = {b"content-encoding", b"content-length", b"transfer-encoding"}
+        kept = [(name, value) for name, value in response.headers.raw if name.lower() not in gone]
+        return httpx.Response(
+            response.status_code, headers=kept, content=content, extensions=response.extensions
+        )
 
     async def _open(self) -> Transport:
         from one_async.alyx.wide import Wide

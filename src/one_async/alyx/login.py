@@ -137,17 +137,17 @@ class Credentials:
             raise
         self._given = None if self._given is None else self.token
         if self._store is not None:
-            await anyio.to_thread.run_sync(self._store.save, self.base_url, self.user, self.token)
+            with anyio.CancelScope(shield=True):  # the token is there: the next process needs it too
+                await anyio.to_thread.run_sync(self._store.save, self.base_url, self.user, self.token)
 
     async def _look(self) -> None:
         if self._looked:
             return
-        self._looked = True
-        if self._store is None:
-            return
-        found = await anyio.to_thread.run_sync(self._store.load, self.base_url, self.user)
-        if found is not None and is_token(found[1]):
-            self.user, self.token = found
+        if self._store is not None:
+            found = await anyio.to_thread.run_sync(self._store.load, self.base_url, self.user)
+            if found is not None and is_token(found[1]):
+                self.user, self.token = found
+        self._looked = True  # not before: whoever looks may be cancelled
 
     async def _forget_stored(self) -> None:
         if self._store is not None and self.user:

@@ -14,6 +14,7 @@ import itertools
 import json
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,8 @@ JOINS = frozenset(
 MOST_ROWS = 10**12
 #: Pages of one list under way at once: an Alyx page is work for the server.
 ABREAST = 8
+#: Pages in a row that bring nothing new, after which a list is taken to have ended, whatever the server counts.
+BARREN = 4 * ABREAST
 
 Row = JSON
 
@@ -100,6 +103,7 @@ class Gathered:
     joined: bool = False  # a row twice within one page
     moved: bool = False  # a row on two pages, or a count that changed
     whole: bool = False  # all that was counted came in one page, that is in one query
+    barren: int = 0  # pages since the last that brought something new
 
     def add(self, page: Page) -> list[Row]:
         """Take a page; gives its rows that were not there before."""
@@ -117,6 +121,7 @@ class Gathered:
         self.moved |= len(new) < len(here)
         for key, row in here.items():
             self.rows.setdefault(key, row)
+        self.barren = 0 if new else self.barren + 1
         return new
 
     def merge(self, other: Gathered) -> None:
@@ -153,8 +158,11 @@ async def read_all(ask: AskPage, what: str, joins: bool = False, limit: int = PA
 
 async def _read(ask: AskPage, limit: int, joins: bool) -> Gathered:
     found = Gathered(joins)
-    async for page in in_order(ask, limit, 0, None):
-        found.add(page)
+    async with aclosing(in_order(ask, limit, 0, None)) as pages:
+        async for page in pages:
+            found.add(page)
+            if found.barren >= BARREN:
+                break
     return found
 
 
@@ -165,9 +173,11 @@ async def in_order(ask: AskPage, limit: int, start: int, stop: int | None) -> As
     stride, end = len(first.rows), first.count if stop is None else min(stop, first.count)
     if first.last or not stride:
         return
-    offsets = list(range(start + stride, end, stride))
-    for begin in range(0, len(offsets), ABREAST):
-        group = offsets[begin : begin + ABREAST]
+    offset = start + stride
+    while offset < end:  # a server may count any number of rows: pages are thought of when their turn comes
+        group = list(
+            itertools.islice(itertools.count(offset, stride), min(ABREAST, -(-(end - offset) // stride)))
+        )
         pages: dict[int, Page] = {}
 
         async def get(offset: int, into: dict[int, Page]) -> None:
@@ -176,9 +186,13 @@ async def in_order(ask: AskPage, limit: int, start: int, stop: int | None) -> As
         await together(get, [(offset, pages) for offset in group])
         for offset in group:
             yield pages[offset]
+        last = pages[group[-1]]
+        if not last.rows:  # the count was wrong: there are no more
+            return
+        offset = group[-1] + stride
     # Rows that were added meanwhile are behind the last page that was planned.
-    if stop is None and offsets and not pages[offsets[-1]].last:
-        more = await ask(stride, offsets[-1] + stride)
+    if stop is None and offset > start + stride and not last.last:
+        more = await ask(stride, offset)
         if more.rows:
             yield more
 

@@ -163,6 +163,8 @@ class AsyncAlyxClient(Asking):
             async for page in pages:
                 if rows := gathered.add(page):
                     yield rows
+                if gathered.barren >= paging.BARREN:
+                    break
         if gathered.suspicious and not start:
             paging.warn_incomplete(endpoint, gathered)
 

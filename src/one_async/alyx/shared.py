@@ -36,13 +36,15 @@ class RedisStorage(hishel.AsyncRedisStorage):
         super().__init__(self.redis, default_ttl=None, max_stream_size=None, key_prefix=f"one_async:{user}")
         self._until = 0.0  # Redis is left alone until then
         self._warned = False
-        self._owing = False  # answers that were to be forgotten while Redis was away
+        self._cleared = self._forgotten = (
+            0  # how often answers were to be forgotten, and which of these is done
+        )
 
     async def _ask(self, what: Callable[[], Awaitable[T]], otherwise: T) -> T:
         if time.monotonic() < self._until:
             return otherwise
         try:
-            if self._owing:
+            if self._forgotten < self._cleared:
                 await self._forget()
             answer = await what()
         except _Refused:
@@ -104,13 +106,14 @@ class RedisStorage(hishel.AsyncRedisStorage):
 
     async def clear(self) -> None:
         """Forget all answers of this user, before any is given again if Redis is away now."""
-        self._owing = True
+        self._cleared += 1
         await self._ask(_nothing, None)
 
     async def _forget(self) -> None:
+        cleared = self._cleared  # what is asked for while this goes on may concern answers that it has passed
         async for name in self.redis.scan_iter(match=f"{self._key_prefix}:*", count=1000):
             await self.redis.unlink(name)
-        self._owing = False
+        self._forgotten = max(self._forgotten, cleared)
 
     async def close(self) -> None:
         await self.redis.aclose()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,7 +13,7 @@ from uuid import UUID
 
 from one_async.alyx import caching
 from one_async.alyx.http import STORED, hishel
-from one_async.alyx.shelf import Kept, Shelf, head_of
+from one_async.alyx.shelf import CLOCKS, Kept, Shelf, head_of
 
 
 class ShelfStorage(hishel.AsyncBaseStorage):
@@ -50,20 +52,30 @@ class ShelfStorage(hishel.AsyncBaseStorage):
         )
 
     async def get_entries(self, key: str) -> list[hishel.Entry]:
-        kept = await self.shelf.get(bytes.fromhex(key[:32]))
+        id = bytes.fromhex(key[:32])
+        kept = await self.shelf.get(id)
         if kept is None:
             return []
-        url, method, asked, status, said = json.loads(kept.head)
+        try:
+            url, method, asked, status, said = read_head(kept.head)
+            if key_of(url) != id:
+                raise ValueError("an answer to another question")
+        except (ValueError, TypeError, RecursionError):
+            await self.shelf.remove(id)
+            return []
         request = hishel.Request(method=method, url=url, headers=hishel.Headers(asked))
         response = hishel.Response(status, hishel.Headers(said), one_chunk(kept.body))
         return [hishel.Entry(id=UUID(bytes=kept.id), request=request, response=response)]
 
     async def update_headers(self, id: UUID, headers: hishel.Headers) -> None:
         def change(head: bytes) -> bytes:
-            url, method, asked, status, _ = json.loads(head)
+            url, method, asked, status, _ = read_head(head)
             return head_of(url, method, asked, status, lists(headers))
 
-        await self.shelf.set_head(id.bytes, float(headers.get(STORED, time.time())), change)
+        try:
+            await self.shelf.set_head(id.bytes, float(headers.get(STORED, time.time())), change)
+        except (ValueError, TypeError, RecursionError):
+            await self.shelf.remove(id.bytes)
 
     async def remove_entry(self, id: UUID) -> None:
         await self.shelf.remove(id.bytes)
@@ -78,6 +90,28 @@ class ShelfStorage(hishel.AsyncBaseStorage):
 
     async def close(self) -> None:
         await self.shelf.close()
+
+
+def key_of(url: str) -> bytes:
+    """Return the key of a question's answer, as hishel makes it of the address."""
+    return hashlib.sha256(f"RFC {url}".encode()).digest()[:16]
+
+
+def read_head(head: bytes) -> tuple[str, str, dict[str, list[str]], int, dict[str, list[str]]]:
+    """Read what `head_of` wrote; raise ValueError or TypeError for anything else."""
+    url, method, asked, status, said = json.loads(head)
+    if not isinstance(url, str) or method != "GET" or status != 200:
+        raise ValueError("no stored answer")
+    for fields in (asked, said):
+        for name, values in fields.items() if isinstance(fields, dict) else [(None, None)]:
+            if not isinstance(name, str) or not isinstance(values, list):
+                raise TypeError("no header fields")
+            if not all(isinstance(value, str) and value.isprintable() for value in (name, *values)):
+                raise ValueError("no header fields")
+    when = float(said[STORED][0]) if said.get(STORED) else math.nan
+    if not 0 <= when <= time.time() + CLOCKS:
+        raise ValueError("stored at no time")
+    return url, method, asked, status, said
 
 
 def lists(headers: hishel.Headers) -> dict[str, list[str]]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import anyio
 import anyio.to_thread
 
-from one_async.alyx.http import Login, Transport, certificates, httpx, invalid, origin
+from one_async.alyx.answers import is_invalid_token
+from one_async.alyx.body import ENCODINGS, beginning, encoding_of, inflated, leave
+from one_async.alyx.http import Login, Transport, certificates, httpx, origin
 from one_async.alyx.retrying import Timeouts
-from one_async.alyx.wide import Wide, WideStream
+from one_async.alyx.wide import Wide
 from one_async.errors import AnswerError, InputError, ServerUnreachable
+
+#: Bytes that are read of an answer whose body is no file.
+_SHORT = 64 * 1024
 
 
 class HttpStream:
@@ -41,48 +46,53 @@ class HttpStream:
 
         Raises ServerUnreachable if the connection breaks, AnswerError for an encoding that is not understood.
         """
-        decode = self._decoder()
-        why, left = "", True
-        raw = self._response.aiter_raw()
+        encoded = self._is_encoded()
+        raw, left = self._response.aiter_raw(), True
         try:
-            async for chunk in raw:
-                if decode is None:
+            if encoded:
+                async with aclosing(inflated(raw)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            else:
+                async for chunk in raw:
                     yield chunk
-                elif (
-                    not why
-                ):  # what is left of a body that is no good is read all the same, so that it ends in order
-                    try:
-                        yield decode.decompress(chunk)
-                    except zlib.error as error:
-                        why = str(error)
             left = False
+        except zlib.error as error:
+            raise AnswerError(
+                f"{self.url}: the body is not as encoded as it says ({error})", url=self.url
+            ) from None
         except httpx.TransportError as error:
             raise ServerUnreachable(f"{self.url}: the connection broke ({error})", url=self.url) from error
         finally:
             if left:
-                await self._leave(raw)
-        if decode is not None and (why or not decode.eof):
-            raise AnswerError(
-                f"{self.url}: the body is not as encoded as it says ({why or 'no end'})", url=self.url
-            )
+                await leave(self._response, raw)
 
-    async def _leave(self, raw: AsyncIterator[bytes]) -> None:
-        """End a body whose rest nobody wants: with the connection's end all generators below come to theirs."""
-        stream = self._response.extensions.get("network_stream")
-        if isinstance(stream, WideStream):
-            stream.end()
-            with suppress(httpx.TransportError):
-                async for _ in raw:
-                    pass
-
-    def _decoder(self) -> zlib._Decompress | None:
-        encoding = self.headers.get("content-encoding", "identity").strip().lower()
+    def _is_encoded(self) -> bool:
+        encoding = encoding_of(self._response)
         # Of a file that is itself compressed, some servers say so with this field.
-        if encoding in ("", "identity") or self._response.url.path.endswith((".gz", ".tgz")):
-            return None
-        if encoding not in ("gzip", "deflate"):
+        if not encoding or self._response.url.path.endswith((".gz", ".tgz")):
+            return False
+        if encoding not in ENCODINGS:
             raise AnswerError(f"{self.url} sent the body encoded as {encoding!r}, unasked", url=self.url)
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # either, by its header
+        return True
+
+
+class _Hops(Transport):
+    """Answers whose body nobody reads, redirects, come without it: httpx would read all of it."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        if not response.has_redirect_location or response.is_stream_consumed:
+            return response
+        await beginning(response, _SHORT)
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() == b"location"]
+        return httpx.Response(response.status_code, headers=headers, content=b"")
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 class _NoCookies(httpx.Cookies):
@@ -189,7 +199,9 @@ class HttpWire:
             if self._client is None:
                 context = await anyio.to_thread.run_sync(certificates)
                 self._client = _Client(
-                    timeout=self._timeout, follow_redirects=True, transport=self._inner or Wide(context)
+                    timeout=self._timeout,
+                    follow_redirects=True,
+                    transport=_Hops(self._inner or Wide(context)),
                 )
             return self._client
 
@@ -208,5 +220,4 @@ def _parsed(url: str) -> httpx.URL:
 
 
 async def _refused(response: httpx.Response) -> bool:
-    await response.aread()
-    return invalid(response)
+    return is_invalid_token(response.status_code, await beginning(response, _SHORT))

@@ -42,6 +42,8 @@ STAMPS = ("auto_datetime", "datetime", "created_datetime", "date_time")
 #: Of these, the ones that say when something happened, so rows entered late are not seen by them.
 EVENTS = frozenset({"date_time"})
 TOP = 1 << 128
+#: Pages, and ranges of ids, that are thought of at once.
+MOST, MOST_RANGES, MOST_PARTS = 10_000, 100_000, 1000
 
 Kind = Literal["uuid", "int"]
 
@@ -127,10 +129,14 @@ def pages(count: int, size: int, low: int = 0) -> list[Job]:
     """Cut a list into pages, each of which begins with the last row of the one before.
 
     Where the order is fixed and each pair of neighbours shares that row, no row that was there all the time is missing,
-    whatever came and went meanwhile: it lies between two such rows, and the page between them had it.
+    whatever came and went meanwhile: it lies between two such rows, and the page between them had it. What is behind MOST
+    pages is one job, to be cut when its turn comes: a server may count any number of rows.
     """
-    offsets = range(low, max(low + 1, count - 1), max(1, size - 1))
-    return [Job("page", offset, offset + size) for offset in offsets]
+    step = max(1, size - 1)
+    end = max(low + 1, count - 1)
+    rest = low + MOST * step
+    jobs = [Job("page", offset, offset + size) for offset in range(low, min(end, rest), step)]
+    return [*jobs, Job("page", rest, count)] if rest < end else jobs
 
 
 def smaller(job: Job, size: int) -> list[Job]:
@@ -140,7 +146,7 @@ def smaller(job: Job, size: int) -> list[Job]:
 
 def ranges(count: int, low: int = 0, high: int = TOP, aim: int = AIM) -> list[Job]:
     """Cut ids that are spread evenly, as random ones are, into ranges of about ``aim`` rows."""
-    parts = max(1, -(-count // aim))
+    parts = min(max(1, -(-count // aim)), MOST_RANGES)
     cuts = [low + (high - low) * part // parts for part in range(parts + 1)]
     return [Job("range", a, b) for a, b in pairwise(cuts) if a < b]
 
@@ -151,7 +157,7 @@ def split(job: Job, count: int, sample: Sequence[int], aim: int = AIM) -> list[J
     The one suits ids that are spread evenly, the other those that are not, whether the sample is a fair one or, as for
     lists in the order of their ids, the lowest.
     """
-    parts = max(2, -(-count // aim))
+    parts = min(max(2, -(-count // aim)), MOST_PARTS)
     seen = sorted(id for id in sample if job.low <= id < job.high)
     cuts = {job.low, job.high}
     if seen:

@@ -48,6 +48,7 @@ class Sweep:
     gone: set[int] = field(default_factory=set)
     broken: bool = False  # the server stopped answering
     moved: bool = False  # rows were seen to come or go
+    _ended: bool = False  # a page had no rows: there is nothing behind it, whatever the server counts
     _answers: int = 0
     _told: bool = False
     _seen: dict[Job, Ends] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class Sweep:
         """Answer questions, and those that the answers lead to."""
         queue = deque(jobs)
         self._seen.clear()
+        self._ended = False
         begun = anyio.current_time()
         left, counted = len(queue), False
 
@@ -77,13 +79,14 @@ class Sweep:
     async def _answer(self, job: Job) -> list[Job]:
         """Ask a question and take the answer; gives the questions that it leads to."""
         if job.kind == "page" and job.high - job.low > self.costs.size:
-            return smaller(job, self.costs.size)
+            return [] if self._ended else smaller(job, self.costs.size)
         asked = self._limit(job)
         try:
             page = await self._page(job)
             if job.kind == "page":
                 self.counts.add(page.count)
                 self.report.counted = page.count
+                self._ended |= page.rows.is_empty()
             elif not page.last and job.high - job.low > 1:
                 return self._split(job, page)
             self._note(job, page)

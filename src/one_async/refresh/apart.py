@@ -9,7 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import anyio
+import polars as pl
 
+from ..errors import TablesDamaged
 from ..tables.catalogue import Catalogue
 from .unpack import unpack
 
@@ -23,8 +25,24 @@ _CODE = "import sys; from one_async.refresh.apart import work; work(*sys.argv[1:
 
 def prepare(archive: Path, into: Path) -> None:
     """Unpack an archive and open the tables in it, which checks them and makes their fast form; blocks."""
-    unpack(archive, into)
+    for path in unpack(archive, into):
+        if path.suffix == ".pqt":
+            _check_rows(path)
     Catalogue.open(into)
+
+
+def _check_rows(path: Path) -> None:
+    """Raise TablesDamaged for a table with more rows than bytes; reads its footer alone.
+
+    Each row has an id of its own, which takes many bytes however it is compressed. Equal rows take none: a small file
+    may have more of them than fit in memory.
+    """
+    try:
+        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+    except (pl.exceptions.PolarsError, OSError):
+        return  # what cannot be read is said by who opens it
+    if rows > path.stat().st_size:
+        raise TablesDamaged(f"{path.name} in the server's archive has {rows:,} rows in fewer bytes")
 
 
 async def prepare_apart(archive: Path, into: Path) -> bool:

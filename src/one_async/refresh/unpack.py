@@ -14,8 +14,8 @@ from ..errors import TablesDamaged, UnsafePath
 
 __all__ = ["LARGEST", "unpack"]
 
-#: Bytes of all tables together; the tables of IBL, the largest known, have some 0.3 GB.
-LARGEST = 1 << 35
+#: Bytes of an archive, and of all tables together; the tables of IBL, the largest known, have some 0.3 GB.
+LARGEST = 1 << 33
 #: Parquet is compressed already, so it shrinks little: what grows more than this is no honest table…
 _RATIO = 100
 #: …unless it is small.

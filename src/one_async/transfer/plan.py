@@ -26,6 +26,10 @@ __all__ = [
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _HASHES = {32: "md5", 40: "sha1"}
+#: So many times the recorded size, or so many bytes more, are believed where a hash will tell in the end.
+_STALE, _SLACK = 16, 64 * 1024**2
+#: Bytes of a file of which no size is recorded; larger than any that is known.
+_UNKNOWN = 1 << 38
 
 
 class S3Keys:
@@ -88,6 +92,16 @@ class Item:
     def algorithm(self) -> str | None:
         """The kind of hash: ``md5``, ``sha1`` or None."""
         return _HASHES[len(self.hash)] if self.hash else None
+
+    @property
+    def most(self) -> int:
+        """How many bytes a file may have before it cannot be the right one.
+
+        Without a hash that is the recorded size. With one, the size is a hint, which is often out of date.
+        """
+        if self.hash is None and self.size is not None:
+            return self.size
+        return max(_STALE * self.size, self.size + _SLACK) if self.size else _UNKNOWN
 
     @property
     def key(self) -> str:

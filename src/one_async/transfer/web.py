@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from one_async._headers import retry_after, whole_number
 from one_async.errors import (
     AnswerError,
+    HashMismatch,
     LoginError,
     NotFound,
     ServerError,
@@ -108,6 +109,7 @@ async def _request(
             await anyio.to_thread.run_sync(part.start_over)
         if verdict != "complete":
             start = part.size
+            _check_bound(stream.url, part, start + (_announced(stream) or 0))
             await _pour(stream, part, scope, stall, advance)
             _check_length(stream, part.total - start, part.total)
     return True
@@ -156,6 +158,7 @@ async def _pour(
     What is left at the end stays in ``part.pending``, so that a small file needs one trip to a thread only.
     """
     failure: Exception | None = None
+    most = part.item.most
     async with anyio.create_task_group() as tasks:
         writer = _Writer(part, tasks)
         try:
@@ -167,6 +170,8 @@ async def _pour(
                         scope.deadline = now + stall
                     part.add(chunk)
                     advance(len(chunk))
+                    if part.total > most:
+                        _check_bound(stream.url, part, part.total)
                     if part.buffered >= _MOST and writer.busy:
                         await writer.idle.wait()
                         scope.deadline = anyio.current_time() + stall
@@ -237,14 +242,32 @@ async def _closing(stack: AsyncExitStack, chunks: AsyncIterator[bytes]) -> Async
     return chunks
 
 
+def _check_bound(url: str, part: Part, size: int) -> None:
+    """Raise HashMismatch for more bytes than the record's file can have: no need to wait for its end."""
+    item = part.item
+    if size > item.most:
+        expected = f"{item.size} bytes" if item.hash is None else f"at most {item.most} bytes"
+        hint = "" if item.hash is None else f"; recorded are {item.size or 'no'} bytes"
+        raise HashMismatch(
+            f"{url} is not the file of the record: expected {expected}, found {size} bytes or more{hint}; nothing was kept",
+            url=url, path=str(part.target), expected=expected, found=f"{size} bytes or more",
+        )  # fmt: skip
+
+
+def _announced(stream: ByteStream) -> int | None:
+    """Return how many bytes a body is said to have, None where that is not said of the file's own bytes."""
+    fields = _lower(stream.headers)
+    return None if "content-encoding" in fields else whole_number(fields.get("content-length"))
+
+
 def _check_length(stream: ByteStream, came: int, total: int) -> None:
     """Find out a body that ended early although the connection did not break."""
     fields = _lower(stream.headers)
     said = _RANGE.match(fields.get("content-range", "")) if stream.status == 206 else None
-    promised = whole_number(fields.get("content-length"))
+    promised = _announced(stream)
     if said and said[3] != "*" and total < int(said[3]):
         raise ServerUnreachable(f"{stream.url} sent {total} of {said[3]} bytes", url=stream.url)
-    if promised and "content-encoding" not in fields and came < promised:
+    if promised is not None and came < promised:
         raise ServerUnreachable(f"{stream.url} sent {came} of {promised} bytes", url=stream.url)
 
 
