@@ -40,7 +40,7 @@ _NOWHERE = Path(os.devnull)
 
 
 def normal_url(url: str) -> str:
-    """Return the one way to write a server's address: no final slash, scheme and host in lower case.
+    """Return the one way to write a server's address: no final slash or usual port, scheme and host in lower case.
 
     Raises:
         InputError: not an address of the web, or one that carries a password.
@@ -53,12 +53,19 @@ def normal_url(url: str) -> str:
         parts = urlsplit(text)
         known = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise InputError.of("base_url", url, accepted) from None
-    if parts.username is not None or parts.password is not None:
+        raise InputError.of("base_url", without_login(url), accepted) from None
+    if "@" in parts.netloc:
         raise InputError("base_url must not hold a user name or password; give username= and password=")
     if not known or parts.query or parts.fragment or re.search(r"\s", text):
-        raise InputError.of("base_url", url, accepted)
-    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
+        raise InputError.of("base_url", without_login(url), accepted)
+    scheme, server = parts.scheme.lower(), parts.netloc.lower()
+    server = server.removesuffix(":80" if scheme == "http" else ":443").removesuffix(":")
+    return urlunsplit((scheme, server, parts.path.rstrip("/"), "", ""))
+
+
+def without_login(url: object) -> object:
+    """Return an address, or what was to be one, as it may be shown: without a user name and password."""
+    return re.sub(r"^([^@]*?://|)[^/?#]*@", r"\1…@", url, flags=re.DOTALL) if isinstance(url, str) else url
 
 
 def config_dir() -> Path:

@@ -15,8 +15,9 @@ import anyio
 from .._boundary import Boundary
 from .._fork import check_polars, is_polars_lost
 from .._threads import run_polars, run_sync
+from .._values import without_secrets
 from ..errors import InputError, OfflineError, TablesNotFound
-from ..settings import Settings, resolve, setup
+from ..settings import Settings, resolve, resolved_again, setup
 from ..transfer.bar import bar_for
 from ..types import Mode
 
@@ -119,7 +120,8 @@ class Core(Boundary):
         Args:
             base_url: the database's address; without it, the one that was set up, else the public Open Alyx.
             username, password, token: credentials, else taken from the environment (ONE_USERNAME, ONE_PASSWORD,
-                ONE_TOKEN), the settings, or a token kept by an earlier login.
+                ONE_TOKEN), the settings, or a token kept by an earlier login. The environment's belong to the database of
+                ONE_BASE_URL, without it to the default database: another one that `base_url` names does not get them.
             cache_dir: the folder of data files; alone, without any database that was set up for it, it means local mode.
             tables_dir: the folder of the cache tables, where it is not `cache_dir`.
             mode: `local`, `remote`, `auto` or `refresh`; where answers come from.
@@ -183,6 +185,17 @@ class Core(Boundary):
         self._background: set[CancelScope] = set()
         if self._mode == "remote" and self.offline:
             raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is open, and every secret: where a pickle is loaded, the login is found anew."""
+        closed = {"_alyx": None, "_keeper": None, "_group": None, "_refreshing": None, "_background": set()}
+        options = {"_rest_options": without_secrets(self._rest_options), "_bar": self._bar is not None}
+        return {**self.__dict__, **closed, **options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.settings = resolved_again(self.settings)
+        self._bar = bar_for(None, silent=not state["_bar"])
 
     def __repr__(self) -> str:
         return (
