@@ -33,7 +33,6 @@ KEPT_DIFFERENCES = {
     "django/trajectories_provenance": ORDER,
     "trajectories/project": ORDER,
     "trajectories/subject": ORDER,
-    "errors/500_fov_location_provenance_letter": "Alyx stumbles over its own message; here the one that it means",
     "pagination/tied_start_times_b": "equal start times come in no order; here always as in records/",
     **dict.fromkeys(
         ("http/options_labs", "http/options_revisions"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from .models import CHOICES, MODELS, Filter
@@ -15,43 +16,73 @@ from .query import Answer, Failed, Query, Scope
 __all__ = ["Exists", "Given", "compile_query"]
 
 Exists = Callable[[str, Any], bool]
-Given = Mapping[str, str]
+Given = Mapping[str, str | tuple[str, ...]]  # each key with its value, or all of several
 
 
 # ---- values ----
 
-NUMBER, MOMENT = (float, "Enter a number."), (datetime.fromisoformat, "Enter a valid date/time.")
+
+def number(text: str) -> float:
+    """Read a finite number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def moment(text: str) -> datetime:
+    """Read a date and time, or a date."""
+    return datetime.fromisoformat(re.fullmatch(r"\d{4}-.*", text, re.DOTALL)[0])  # type: ignore[index]
+
+
+UUID, CHOICE = "“{}” is not a valid UUID.", "Select a valid choice. {} is not one of the available choices."
+NUMBER, MOMENT = (number, "Enter a number."), (moment, "Enter a valid date/time.")
 # What a typed filter reads a value with, and Django's complaint where that fails
 FORMS: dict[str, tuple[Callable[[str], Any], str]] = {
-    **dict.fromkeys(("number", "int", "float"), NUMBER),
+    **dict.fromkeys(("number", "int", "small", "big", "float"), NUMBER),
     **dict.fromkeys(("datetime", "time"), MOMENT),
-    "date": (datetime.fromisoformat, "Enter a valid date."),
+    "date": (lambda text: date.fromisoformat(text), "Enter a valid date."),
     "uuid": (uuid.UUID, "Enter a valid UUID."),
-    "key": (uuid.UUID, "“{}” is not a valid UUID."),
-    "sex": ("FMU".index, "Select a valid choice. {} is not one of the available choices."),
+    "uuids": (lambda text: [uuid.UUID(part) for part in text.split(",")], "Enter a valid UUID."),
 }
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+FLAGS = {"True": True, "true": True, "2": True, "False": False, "false": False, "3": False}
+# Filters whose values are not stripped of blanks
+EXACT_TEXT = ("key", "keys", "one_of", "bool", "flag")
 
 
 def complaint(kind: str, text: str, exists: Exists) -> str | None:
-    """Give Django's complaint about a value that a typed filter does not take."""
-    form, _, model = kind.partition(" ")
-    if form in FORMS and (not model or MODELS[model].fields["id"].target == "uuid"):
+    """Return Django's complaint about a value that a typed filter does not take."""
+    form, _, more = kind.partition(".")
+    if form == "one_of":
+        return None if text in more.split(".") else CHOICE.format(text)
+    if form in ("key", "keys"):
+        field = MODELS[more].fields["id"].target
+        try:
+            known = exists(f"{more}.id", str(uuid.UUID(text)) if field == "uuid" else int(text))
+        except ValueError:
+            if field == "uuid":
+                return UUID.format(text)
+            return f"“{text}” is not a valid value." if form == "keys" else CHOICE.format("That choice")
+        return None if known else CHOICE.format(text if form == "keys" else "That choice")
+    if form in FORMS:
         try:
             FORMS[form][0](text)
-        except ValueError:
+        except (TypeError, ValueError):
             return FORMS[form][1].format(text)
-    if model and not exists(f"{model}.id", text):
-        return "Select a valid choice. That choice is not one of the available choices."
     return None
 
 
 def read(kind: str, text: str) -> Any:
     """Read a value of a filter; None where it cannot be read and the filter is ignored."""
-    if kind == "bool":
-        return BOOLEANS.get(text.lower())
-    if kind == "list":
+    if kind in ("bool", "flag"):
+        return BOOLEANS.get(text.lower()) if kind == "bool" else FLAGS.get(text)
+    if kind in ("number", "int", "small", "big", "float"):
+        return number(text)
+    if kind in ("list", "uuids"):
         return text.split(",")
+    if kind == "datetime":
+        return text[:10]
     if kind == "pairs":
         return parse_pairs(text)
     if kind == "qc_limit":
@@ -62,7 +93,10 @@ def read(kind: str, text: str) -> Any:
     if kind in CHOICES:
         numbers = {label.lower(): number for label, number in CHOICES[kind].items()}
         if text.lower() not in numbers:
-            raise Failed(f"Invalid{kind}, choices are: {', '.join(CHOICES[kind])}")
+            # The names of the provenance of a location are translated late, over which Alyx's message stumbles
+            late = "sequence item 0: expected str instance, __proxy__ found"
+            complaint = f"Invalid{kind}, choices are: {', '.join(CHOICES[kind])}"
+            raise Failed(late if kind == "fov_provenance" else complaint)
         return numbers[text.lower()]
     return text
 
@@ -76,28 +110,28 @@ def parse_pairs(text: str) -> dict[str, Any]:
         raise Failed("list index out of range")
     for name, value in zip(parts[::2], parts[1::2], strict=True):
         if name in pairs:
-            raise Failed(f"duplicate field: {name}")
+            raise Failed(f'Duplicated fields in "{text}"')
         pairs[name] = parse_value(value)
     return pairs
 
 
 def parse_value(text: str) -> Any:
     """Convert one value as Alyx does."""
-    if text.startswith(("[", "(")):
+    if text.startswith(("[", "(")) and text.endswith(("]", ")")):
         try:
             return ast.literal_eval(text)
         except (SyntaxError, ValueError) as error:
             raise Failed(str(error).replace("<unknown>", "<string>")) from None
-    named = {"none": None, "true": True, "false": False}
-    if text.lower() in named:
-        return named[text.lower()]
-    return float(text) if re.fullmatch(r"-?\d+(\.\d*)?", text) else text
+    named = {"true": True, "false": False}
+    if text == "None" or text.lower() in named:
+        return named.get(text.lower())
+    return float(text) if text.replace(".", "", 1).isdigit() else text
 
 
 # ---- filters that no lookup can say ----
 
 
-def atlas(query: Query, key: str, value: str) -> None:
+def atlas(query: Query, key: str, value: str, exists: Exists) -> None:
     """Find rows with a channel of an aligned track, or a default location, in a region or below it."""
     column, lookup = {"atlas_acronym": ("acronym", "iexact"), "atlas_id": ("id", "exact")}.get(
         key, ("name", "icontains")
@@ -129,22 +163,41 @@ def atlas(query: Query, key: str, value: str) -> None:
     query.add(f"({' OR '.join(tests)})", *regions.params * len(tests))
 
 
-def ancestors(query: Query, key: str, value: str) -> None:
-    """Find a brain region and what it lies in."""
-    inside = "b.acronym = ? AND t0.lft <= b.lft AND t0.rght >= b.rght AND t0.id != 0"
-    query.add(f'EXISTS (SELECT 1 FROM "brain-regions" b WHERE {inside})', value)
+def region(query: Query, key: str, value: str, exists: Exists) -> None:
+    """Find a brain region and what it lies in, or what lies in it; earlier filters do not count any more."""
+    column, wanted = ("id", int(value)) if value.isdigit() else ("acronym", value)
+    if not exists(f"brain-regions.{column}", wanted):
+        raise Failed("BrainRegion matching query does not exist.")
+    outer, inner = ("t0", "b") if key == "ancestors" else ("b", "t0")
+    inside = f"b.{column} = ? AND {outer}.lft <= {inner}.lft AND {outer}.rght >= {inner}.rght AND t0.id != 0"
+    query.where, query.params = [f'EXISTS (SELECT 1 FROM "brain-regions" b WHERE {inside})'], [wanted]
 
 
-SPECIAL = {"atlas": atlas, "ancestors": ancestors}
+def probe(query: Query, key: str, value: str, exists: Exists) -> None:
+    """Find datasets of the session of an insertion whose collection contains its name."""
+    wanted = str(uuid.UUID(value))
+    if not exists("insertions.id", wanted):
+        raise Failed("ProbeInsertion matching query does not exist.")
+    named = "i.session = t0.session AND instr(lower(t0.collection), lower(i.name))"
+    query.add(f"EXISTS (SELECT 1 FROM insertions i WHERE i.id = ? AND {named})", wanted)
+
+
+def array(query: Query, key: str, value: str, exists: Exists) -> None:
+    """Fail as PostgreSQL does for a number that is looked for as if it were a list."""
+    kind = "integer" if key == "n_xyz" else "double precision"
+    raise Failed(f"cannot cast type numeric to {kind}[]")
+
+
+SPECIAL = {"atlas": atlas, "region": region, "probe": probe, "array": array}
 
 
 # ---- the whole query ----
 
 
 def argument(word: str, value: Any, given: Given) -> Any:
-    """Give the value of one lookup of a rule."""
+    """Return the value of one lookup of a rule."""
     if word == "$dataset_qc_lte":
-        return read("qc_limit", given.get("dataset_qc_lte") or "FAIL")
+        return read("qc_limit", last(given, "dataset_qc_lte") or "FAIL")
     if word.startswith("$"):
         if len(value) < 2:
             raise Failed("list index out of range")
@@ -152,26 +205,46 @@ def argument(word: str, value: Any, given: Given) -> Any:
     return parse_value(word) if word else value
 
 
-def apply(query: Query, rule: Filter, value: Any, given: Given) -> None:
+def apply(query: Query, rule: Filter, value: Any, given: Given, exists: Exists) -> None:
     """Add what a rule asks for."""
-    if rule.type == "pairs":
-        prefix = "".join(f"{path}__" for path in rule.lookups)
-        lookups = {f"{prefix}{path}": item for path, item in value.items()}
+    mode, _, counted = rule.mode.partition(".")
+    if mode in SPECIAL:
+        SPECIAL[mode](query, rule.key, value, exists)
+        return
+    if rule.key == "django":
+        # Alyx filters once for each pair, so that each is about related rows of its own
+        for path, item in value.items():
+            if path.startswith("~"):
+                query.exclude(path[1:], item)
+            else:
+                query.lookup(path, item, {})
+    elif rule.type == "pairs":
+        for path, item in value.items():
+            query.lookup(f"{rule.key}__{path}", item, {})
     else:
         lookups = {path: argument(word, value, given) for path, word in rule.lookups.items()}
-    if rule.mode in SPECIAL:
-        SPECIAL[rule.mode](query, rule.key, value)
-    elif rule.mode in ("flag", "all"):
-        query.within(lookups, wanted=bool(value), all_of=len(value) if rule.mode == "all" else 0)
-    else:
-        scope: Scope = {}
-        for path, item in lookups.items():
-            if not path.startswith("~"):
+        if mode in ("flag", "all"):
+            query.within(lookups, bool(value), len(value) if mode == "all" else 0, counted)
+        else:
+            scope: Scope = {}
+            for path, item in lookups.items():
                 query.lookup(path, item, scope)
-        excluded = {path[1:]: item for path, item in lookups.items() if path.startswith("~")}
-        if excluded:
-            query.within(excluded, wanted=False)
-        query.distinct |= rule.mode == "distinct"
+    query.distinct |= mode in ("distinct", "all")
+
+
+def last(given: Given, key: str) -> str:
+    """Return the last value of a key, which is the one that most filters read."""
+    value = given.get(key, "")
+    return value if isinstance(value, str) else value[-1]
+
+
+def values(rule: Filter, given: Given) -> list[str]:
+    """Return what a filter reads of its key: its last value, or all of them where several may be chosen."""
+    form = rule.type.partition(".")[0]
+    said = given.get(rule.key, "")
+    several = form == "keys" and not isinstance(said, str)
+    texts = list(said) if several else [last(given, rule.key)]
+    return [t for t in (text if form in EXACT_TEXT else text.strip() for text in texts) if t]
 
 
 def compile_query(endpoint: str, given: Given, exists: Exists) -> Query:
@@ -183,16 +256,16 @@ def compile_query(endpoint: str, given: Given, exists: Exists) -> Query:
     if endpoint == "imaging-stack":
         # A stack comes once for each of its slices (the page's count does not see that)
         query.walk("slices__id", query.to_one)
-    active = [(rule, given[rule.key]) for rule in query.model.filters if given.get(rule.key)]
-    complaints = {rule.key: complaint(rule.type, text, exists) for rule, text in active}
+    active = [(rule, texts) for rule in query.model.filters if (texts := values(rule, given))]
+    complaints = {
+        rule.key: next(filter(None, (complaint(rule.type, text, exists) for text in texts)), None)
+        for rule, texts in active
+    }
     if any(complaints.values()):
         raise Answer(400, {key: [text] for key, text in complaints.items() if text})
-    arguments = {word[1:] for rule, _ in active for word in rule.lookups.values() if word.startswith("$")}
-    for rule, text in active:
-        value = read(rule.type, text)
-        if value is None or rule.key in arguments:
-            continue
-        if rule.needs and not exists(rule.needs, value):
-            raise Failed(f"{MODELS[rule.needs.split('.')[0]].singular} matching query does not exist.")
-        apply(query, rule, value, given)
+    arguments = {word[1:] for r in query.model.filters if r.key in given for word in r.lookups.values()}
+    for rule, texts in active:
+        value = texts if rule.type.startswith("keys.") else read(rule.type, texts[0])
+        if value is not None and rule.key not in arguments:
+            apply(query, rule, value, given, exists)
     return query

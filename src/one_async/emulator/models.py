@@ -11,19 +11,24 @@ __all__ = ["CHOICES", "MODELS", "Field", "Filter", "Model", "table_name"]
 
 CHOICES: dict[str, dict[str, int | str]] = {}
 FIELD = re.compile(
-    r"(?P<name>\w+)(?:=(?P<source>\w+))?(?:(?P<kind>[:>*<])(?P<target>[\w-]+)(?:\.(?P<key>\w+))?)?$"
+    r"(?P<name>\w+)(?:=(?P<source>\w+))?(?:(?P<kind>[:>*<])(?P<target>[\w-]+)(?:\.(?P<key>\w+))?)?"
+    r"(?:~(?P<default>\S*))?$"
 )
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a model; ``kind`` is ``:`` (a value of type ``target``), ``>``, ``*`` or ``<``."""
+    """One field of a model; ``kind`` is ``:`` (a value of type ``target``), ``>``, ``*`` or ``<``.
+
+    ``default`` is what a record holds that does not say.
+    """
 
     name: str
     source: str
     kind: str
     target: str
     key: str
+    default: str | int | None = None
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,6 @@ class Filter:
     type: str
     lookups: dict[str, str]
     mode: str = ""
-    needs: str = ""
 
 
 @dataclass
@@ -46,6 +50,7 @@ class Model:
     key: str
     order: list[str]
     more: str
+    on: list[str]
     plain: bool
     fields: dict[str, Field] = field(default_factory=dict)
     rules: list[Filter] = field(default_factory=list)
@@ -60,16 +65,36 @@ class Model:
         """The many-to-many fields that this model owns, each a table of its own."""
         return [link for link in self.fields.values() if link.kind == "*"]
 
+    def find(self, name: str) -> Field | None:
+        """Find a field by its name, a foreign key by that of its column too."""
+        found = self.fields.get(name)
+        owner = self.fields.get(name.removesuffix("_id"))
+        return found or (owner if owner is not None and owner.kind == ">" else None)
+
+    @cached_property
+    def choices(self) -> list[str]:
+        """The names that a lookup may begin with."""
+        keys = [f"{name}_id" for name, other in self.fields.items() if other.kind == ">"]
+        return [name for name, other in self.fields.items() if other.target != "inner"] + keys
+
     @cached_property
     def filters(self) -> list[Filter]:
-        """The filters of the list: the declared ones first, then (unless plain) every field of the model, exact."""
-        declared = {rule.key for rule in self.rules}
-        exact = [
-            Filter(f.name, f.target if f.kind == ":" else f"key {f.target}", {f.name: ""})
-            for f in self.fields.values()
-            if f.kind != "<" and f.target != "json" and f.name not in declared
-        ]
-        return self.rules if self.plain else self.rules + exact
+        """The filters of the list in Django's order: by field, exact unless declared otherwise; then the others.
+
+        A plain list has the declared ones alone.
+        """
+        declared = {rule.key: [r for r in self.rules if r.key == rule.key] for rule in self.rules}
+        if self.plain:
+            return self.rules
+        found = []
+        for f in self.fields.values():
+            if f.name in declared:
+                found += declared.pop(f.name)
+            elif f.kind == "*":
+                found.append(Filter(f.name, f"keys.{f.target}", {f"{f.name}__in": ""}, "distinct"))
+            elif f.kind != "<" and f.target not in ("json", "none", "inner"):
+                found.append(Filter(f.name, f.target if f.kind == ":" else f"key.{f.target}", {f.name: ""}))
+        return [*found, *(rule for rules in declared.values() for rule in rules)]
 
 
 def table_name(model: str, link: str = "") -> str:
@@ -80,9 +105,9 @@ def table_name(model: str, link: str = "") -> str:
 def read_filter(head: str, words: list[str]) -> Filter:
     """Read one filter of a list."""
     key, _, kind = head.partition(":")
-    said = {word[0]: word[1:] for word in words if word[0] in "!>"}
-    lookups = dict(word.partition("=")[::2] for word in words if word[0] not in "!>")
-    return Filter(key, kind or "text", lookups, said.get("!", ""), said.get(">", ""))
+    lookups = dict(word.partition("=")[::2] for word in words if word[0] != "!")
+    mode = next((word[1:] for word in words if word[0] == "!"), "")
+    return Filter(key, kind or "text", lookups, mode)
 
 
 def read_models(text: str) -> dict[str, Model]:
@@ -94,7 +119,13 @@ def read_models(text: str) -> dict[str, Model]:
             said = dict(word.split("=") for word in words[2:] if "=" in word)
             order = said["order"].split(",") if "order" in said else []
             model = models[words[0]] = Model(
-                words[0], words[1], said.get("key", "id"), order, said.get("more", ""), "plain" in words
+                words[0],
+                words[1],
+                said.get("key", "id"),
+                order,
+                said.get("more", ""),
+                said["on"].split(",") if "on" in said else [],
+                "plain" in words,
             )
         elif first == "choices":
             pairs = (item.strip().split("=") for item in " ".join(words[1:]).split(","))
@@ -104,7 +135,11 @@ def read_models(text: str) -> dict[str, Model]:
         elif first:
             for match in filter(None, map(FIELD.match, [first, *words])):
                 name, source, kind, target, key = match.group("name", "source", "kind", "target", "key")
-                model.fields[name] = Field(name, source or name, kind or ":", target or "text", key or "")
+                named: dict[str | None, bool | int] = {"true": True, "false": False, "1": 1}
+                default = named.get(match["default"], match["default"])
+                model.fields[name] = Field(
+                    name, source or name, kind or ":", target or "text", key or "", default
+                )
     return models
 
 

@@ -7,13 +7,17 @@ anew, which is why Alyx repeats rows (and counts the repetitions) for filters su
 from __future__ import annotations
 
 import json
+import math
 import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from datetime import time as clock
+from difflib import get_close_matches
 from typing import Any
 
+from .jsonb import JSON_LOOKUPS
 from .models import MODELS, Field, Model, table_name
 
 __all__ = ["Answer", "Failed", "Query", "Scope"]
@@ -40,8 +44,9 @@ class Failed(Answer):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a path ends: an SQL expression, its type and the parts of the path that are left."""
+    """Where a path ends: the field's name, an SQL expression, its type and the parts of the path that are left."""
 
+    name: str
     sql: str
     type: str
     rest: list[str]
@@ -91,41 +96,56 @@ class Query:
             part, *parts = parts
             part = "id" if part == "pk" else part
             if part in COMPUTED:
-                return Place(COMPUTED[part].format(t=alias), "float", parts)
-            found = model.fields.get(part) or model.fields.get(part.removesuffix("_id"))
+                return Place(part, COMPUTED[part].format(t=alias), "float", parts)
+            found = model.find(part)
             if found is None:
-                keys = [f"{name}_id" for name, other in model.fields.items() if other.kind == ">"]
-                choices = ", ".join(sorted([*model.fields, *keys]))
+                choices = ", ".join(sorted(model.choices))
                 raise Failed(f"Cannot resolve keyword '{part}' into field. Choices are: {choices}")
             if found.kind == ":":
-                return Place(f'{alias}."{found.name}"', found.target, parts)
+                return Place(part, f'{alias}."{found.name}"', found.target, parts)
             if found.kind == ">" and parts[:1] == ["isnull"]:
-                return Place(f'{alias}."{found.name}"', "text", parts)
-            alias, model = self.follow(alias, model, found, scope), MODELS[found.target]
-            if not parts or (parts[0] in LOOKUPS and parts[0] not in model.fields):
-                pk = model.fields.get("id") or model.columns[0]
-                return Place(f'{alias}."{pk.name}"', pk.target, parts)
+                return Place(part, f'{alias}."{found.name}"', "text", parts)
+            target = MODELS[found.target]
+            if not parts or (parts[0] != "pk" and target.find(parts[0]) is None):
+                if parts and parts[0] not in RELATED_LOOKUPS:
+                    raise unsupported(parts[0], relation_class(found), RELATED_LOOKUPS)
+                pk = target.fields.get("id") or target.columns[0]
+                alias = self.follow(alias, model, found, scope)
+                return Place(pk.name, f'{alias}."{pk.name}"', pk.target, parts)
+            alias, model = self.follow(alias, model, found, scope), target
 
     def add(self, sql: str, *params: Any) -> None:
         """Add a condition."""
         self.where.append(sql)
         self.params.extend(params)
 
-    def lookup(self, path: str, value: Any, scope: Scope) -> None:
+    def lookup(self, path: str, value: Any, scope: Scope, excluded: bool = False) -> None:
         """Add one Django lookup, such as ``subject__nickname__icontains``."""
         place = self.walk(path, scope)
-        self.add(*(json_condition(place, value) if place.type == "json" else condition(place, value)))
+        sql, *params = condition(place, value)
+        if excluded and place.type == "json" and not scope:
+            # Django excludes NOT (condition AND column IS NOT NULL), which is NULL for a key that is missing
+            sql = f"coalesce({sql}, {place.sql} IS NOT NULL)"
+        self.add(sql, *params)
 
-    def within(self, lookups: Mapping[str, Any], wanted: bool = True, all_of: int = 0) -> None:
+    def exclude(self, path: str, value: Any) -> None:
+        """Leave out the rows that meet a lookup."""
+        inner = Query(self.model)
+        inner.lookup(path, value, {}, excluded=True)
+        self.add(f"t0.row NOT IN ({inner.select()})", *inner.params)
+
+    def within(
+        self, lookups: Mapping[str, Any], wanted: bool = True, all_of: int = 0, counted: str = ""
+    ) -> None:
         """Keep the rows that meet some lookups together (or the others), whatever the number of related rows.
 
-        ``all_of``: those that so many different values of the first lookup's field belong to.
+        ``all_of``: those that so many different values of ``counted`` (the first lookup's field) belong to.
         """
         inner, scope = Query(self.model), Scope()
         for path, value in lookups.items():
             inner.lookup(path, value, scope)
-        counted = inner.walk(next(iter(lookups)), scope).sql
-        having = f" GROUP BY t0.row HAVING count(DISTINCT {counted}) >= {all_of}" if all_of else ""
+        values = inner.walk(counted or next(iter(lookups)), scope).sql
+        having = f" GROUP BY t0.row HAVING count(DISTINCT {values}) >= {all_of}" if all_of else ""
         self.add(f"t0.row {'IN' if wanted else 'NOT IN'} ({inner.select(having)})", *inner.params)
 
     def select(self, end: str = "") -> str:
@@ -139,92 +159,178 @@ class Query:
         for name in self.model.order:
             place = self.walk(name.removeprefix("-"), {})
             order.append(place.sql + (" DESC NULLS FIRST" if name.startswith("-") else " ASC NULLS LAST"))
-        group = " GROUP BY t0.row" if self.distinct else ""
+        # Alyx's order of stacks, by their slices, makes the slices distinct too
+        group = " GROUP BY t0.row" if self.distinct and self.model.name != "imaging-stack" else ""
         return self.select(f"{group} ORDER BY {', '.join([*order, 't0.row'])}")
 
 
 COMPUTED = {"performance": "(100 * {t}.n_correct_trials / {t}.n_trials)"}
-COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+COMPARE = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 # Each as a regular expression around the escaped value; an i before the name: in any case
 TEXT = {"contains": "{}", "startswith": r"\A{}", "endswith": r"{}\Z"}
 TEXT |= {"iexact": r"(?i)\A{}\Z", **{f"i{name}": f"(?i){pattern}" for name, pattern in TEXT.items()}}
 REGEX = {"regex": "", "iregex": "(?i)"}
-# Where each part of a date stands in ISO 8601
-PARTS = {"year": (1, 4), "month": (6, 2), "day": (9, 2)}
-LOOKUPS = {"exact", "in", "range", "isnull", "date", "has_key", *COMPARE, *TEXT, *REGEX, *PARTS}
-NUMBERS = {"int", "float", "bool", "qc", "provenance", "status"}
-NUMBERS_ONLY = "Field 'id' expected a number but got {!r}."
+RELATED_LOOKUPS = ["exact", "in", "gt", "gte", "lt", "lte", "isnull"]
+LOOKUPS = [*RELATED_LOOKUPS, "range", *TEXT, *REGEX]
+DATE_PARTS = ["year", "iso_year", "month", "day", "week", "week_day", "iso_week_day", "quarter"]
+TIME_PARTS = ["hour", "minute", "second"]
+TRANSFORMS = {"date": DATE_PARTS, "time": [*DATE_PARTS, *TIME_PARTS, "date", "time"], "clock": TIME_PARTS}
+# The field class that Django names in its complaints
+CLASSES = {"prose": "TextField", "float": "FloatField", "bool": "BooleanField", "uuid": "UUIDField"}
+CLASSES |= {"date": "DateField", "time": "DateTimeField", "clock": "TimeField", "small": "SmallIntegerField"}
+CLASSES |= {"text": "CharField", "url": "URLField", "big": "BigIntegerField", "array": "ArrayField"}
+CLASSES |= {"positive": "PositiveIntegerField"}
+WHOLE = {"int", "small", "big", "positive", "qc", "provenance", "status"}
 COMPLAINTS = {
-    "uuid": "['“{}” is not a valid UUID.']",
-    "date": "['“{}” value has an invalid date format. It must be in YYYY-MM-DD format.']",
-    "time": "['“{}” value has an invalid format. It must be in YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ] format.']",
+    "uuid": "is not a valid UUID.",
+    "bool": "value must be either True or False.",
+    "date": "value has an invalid date format. It must be in YYYY-MM-DD format.",
+    "clock": "value has an invalid format. It must be in HH:MM[:ss[.uuuuuu]] format.",
+    "time": "value has an invalid format. It must be in YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ] format.",
 }
+NO_SUCH_DAY = "value has the correct format (YYYY-MM-DD) but it is an invalid date."
+TRUTH = {"True": 1, "t": 1, "1": 1, "1.0": 1, "False": 0, "f": 0, "0": 0, "0.0": 0}
 
 
-def convert(kind: str, value: Any) -> Any:
+def unsupported(name: str, field_class: str, known: list[str]) -> Failed:
+    """Say that a field has no such lookup, and which ones have a similar name."""
+    similar = " or ".join(get_close_matches(name, known))
+    hint = f", perhaps you meant {similar}?" if similar else "."
+    return Failed(f"Unsupported lookup '{name}' for {field_class} or join on the field not permitted{hint}")
+
+
+def relation_class(relation: Field) -> str:
+    """Name the class of a relation as Django does; many to many, it is the key in the table between."""
+    one_to_many = relation.kind == "<" and MODELS[relation.target].fields[relation.key].kind == ">"
+    return "ManyToOneRel" if one_to_many else "ForeignKey"
+
+
+def convert(place: Place, value: Any, name: str = "exact") -> Any:
     """Turn a value into what the column holds; Failed with Django's words where that cannot be."""
+    kind = place.type
     if value is None:
         raise Failed("Cannot use None as a query value")
-    if kind == "json":
-        return json.dumps(value, separators=(",", ":")) if isinstance(value, list | dict) else value
     try:
+        if kind in WHOLE:
+            return math.ceil(value) if isinstance(value, float) and name in ("gte", "lt") else int(value)
+        if kind == "float":
+            return float(value)
+        if kind == "bool":
+            return TRUTH[str(value)]
         if kind == "uuid":
-            return str(uuid.UUID(str(value)))
+            return str(uuid.UUID(int=value) if isinstance(value, int) else uuid.UUID(str(value)))
+        if kind in ("date", "time", "clock") and not isinstance(value, str):
+            raise Failed("fromisoformat: argument must be str")
         if kind == "date":
-            return datetime.fromisoformat(str(value)).date().isoformat()
+            return date.fromisoformat(str(value)).isoformat()
+        if kind == "clock":
+            return clock.fromisoformat(str(value)).isoformat()
         if kind == "time":
             return datetime.fromisoformat(str(value)).replace(tzinfo=None).isoformat()
-        return float(value) if kind in NUMBERS else str(value)
-    except (TypeError, ValueError):
-        raise Failed(COMPLAINTS.get(kind, NUMBERS_ONLY).format(value)) from None
+        return str(value)
+    except (KeyError, TypeError, ValueError):
+        if kind in WHOLE or kind == "float":
+            raise Failed(f"Field '{place.name}' expected a number but got {value!r}.") from None
+        whole = {"date": r"\d{4}-\d\d?-\d\d?$", "time": r"\d{4}-\d\d?-\d\d?"}.get(kind, "(?!)")
+        day = re.match(whole, str(value))
+        raise Failed(f"['“{value}” {NO_SUCH_DAY if day else COMPLAINTS[kind]}']") from None
+
+
+def transform(place: Place, name: str) -> Place:
+    """Take a part of a date or time."""
+    known = TRANSFORMS.get(place.type, [])
+    if name not in known:
+        raise unsupported(name, CLASSES.get(place.type, "IntegerField"), [*LOOKUPS, *known])
+    if name == "date":
+        return Place("None", f"substr({place.sql}, 1, 10)", "date", [])
+    if name == "time":
+        return Place("None", f"substr({place.sql}, 12)", "clock", [])
+    return Place("None", f"date_part('{name}', {place.sql})", "int", [])
 
 
 def condition(place: Place, value: Any) -> tuple[Any, ...]:
-    """Write one lookup on a plain column: SQL and its parameters."""
-    sql, kind, rest = place.sql, place.type, place.rest
-    if rest and rest[0] == "date":
-        sql, kind, rest = f"substr({sql}, 1, 10)", "date", rest[1:]
-    elif rest and rest[0] in PARTS:
-        start, length = PARTS[rest[0]]
-        sql, kind, rest = f"CAST(substr({sql}, {start}, {length}) AS INTEGER)", "int", rest[1:]
-    name = rest[0] if rest else "exact"
-    if len(rest) > 1 or name not in LOOKUPS:
-        raise Failed(f"Unsupported lookup '{name}' for {kind} field or join on the field not permitted.")
-    if name == "isnull" or (name == "exact" and value is None):
-        return (f"{sql} IS {'' if value or name == 'exact' else 'NOT '}NULL",)
-    if name in TEXT or name in REGEX:
-        pattern = REGEX[name] + str(value) if name in REGEX else TEXT[name].format(re.escape(str(value)))
-        return (f"{sql} REGEXP ?", pattern)
+    """Write one lookup on a column: SQL and its parameters."""
+    if place.type == "json":
+        return json_condition(place, value)
+    *parts, name = place.rest or ["exact"]
+    for at, part in enumerate(parts):
+        known = part in TRANSFORMS.get(place.type, [])
+        place = transform(place, part if known else "__".join(place.rest[at:]))
+    if name not in LOOKUPS:
+        place, name = transform(place, name), "exact"
+    sql = place.sql
+    if name == "isnull" or (name in ("exact", "iexact") and value is None):
+        if name == "isnull" and value is None:
+            raise Failed("Cannot use None as a query value")
+        if not isinstance(value, bool | None):
+            raise Failed("The QuerySet value for an isnull lookup must be True or False.")
+        return (f"{sql} IS {'' if value is not False else 'NOT '}NULL",)
     if name in ("in", "range"):
-        items = [convert(kind, item) for item in value if item is not None]
+        if isinstance(value, float | bool | None):
+            raise Failed(f"'{type(value).__name__}' object is not iterable")
+        items = [convert(place, item) for item in value if item is not None]
         if name == "range":
-            return (f"{sql} BETWEEN ? AND ?", *items[:2])
+            if len(items) != 2:
+                raise Failed(f"not enough values to unpack (expected 2, got {len(items)})")
+            return (f"{sql} BETWEEN ? AND ?", *items)
         return (f"{sql} IN (SELECT value FROM json_each(?))", json.dumps(items))
-    return (f"{sql} {COMPARE.get(name, '=')} ?", convert(kind, value))
+    if value is None:
+        raise Failed("Cannot use None as a query value")
+    if name in TEXT or name in REGEX:
+        return (f"{as_text(place)} REGEXP ?", pattern(name, value))
+    return (f"{sql} {COMPARE[name]} ?", convert(place, value, name))
+
+
+def as_text(place: Place) -> str:
+    """Write a column as PostgreSQL casts it to text."""
+    if place.type == "bool":
+        return f"CASE {place.sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END"
+    return f"replace({place.sql}, 'T', ' ')" if place.type == "time" else place.sql
+
+
+def pattern(name: str, value: Any) -> str:
+    """Write the regular expression of a text lookup."""
+    if isinstance(value, float | bool) and (name == "iexact" or name in REGEX):
+        kind = "boolean" if isinstance(value, bool) else "numeric"
+        operation = "~*" if name == "iregex" else "~"
+        what = f"function upper({kind})" if name == "iexact" else f"operator does not exist: text {operation} {kind}"
+        raise Failed(what + (" does not exist" if name == "iexact" else ""))
+    return REGEX[name] + str(value) if name in REGEX else TEXT[name].format(re.escape(str(value)))
 
 
 def json_condition(place: Place, value: Any) -> tuple[Any, ...]:
     """Write one lookup on a JSON column: keys first, then the lookup."""
-    keys = [re.sub("[\"']", "", key) for key in place.rest]
-    name = keys.pop() if keys and keys[-1] in LOOKUPS else "exact"
-    path = "$" + "".join(f'."{key}"' for key in keys)
-    if name == "isnull":
-        return (f"json_type({place.sql}, '{path}') IS {'' if value else 'NOT '}NULL",)
-    if name == "has_key":
-        return (f"json_type({place.sql}, ?) IS NOT NULL", f'{path}."{value}"')
-    if name == "exact" and value is None:
-        return (f"json_type({place.sql}, '{path}') = 'null'",)
-    if name == "contains":
-        items = json.dumps(value if isinstance(value, list) else [value])
-        held = f"SELECT value FROM json_each({place.sql}, '{path}')"
-        return (f"NOT EXISTS (SELECT value FROM json_each(?) EXCEPT {held})", items)
-    found = f"json_extract({place.sql}, '{path}')" if keys else place.sql
-    sql, *params = condition(Place(found, "json", [name]), value)
-    # PostgreSQL orders text before numbers, SQLite after them
-    texts = f" AND (typeof({found}) = 'text') = {isinstance(value, str):d}" if name in COMPARE else ""
-    return (sql + texts, *params)
+    keys = list(place.rest)
+    name = keys.pop() if keys and keys[-1] in JSON_LOOKUPS else "exact"
+    if value is None and name not in ("exact", "iexact"):
+        raise Failed("Cannot use None as a query value")
+    if name == "isnull" and not keys:
+        return condition(Place(place.name, place.sql, "text", ["isnull"]), value)
+    if name in ("in", "has_keys", "has_any_keys") and isinstance(value, float | bool | None):
+        raise Failed(f"'{type(value).__name__}' object is not iterable")
+    if name == "has_key" and isinstance(value, float | bool):
+        raise Failed(f"operator does not exist: jsonb ? {'boolean' if isinstance(value, bool) else 'numeric'}")
+    if name == "iexact" or name in REGEX:
+        pattern(name, value)
+    return (f"json_matches({place.sql}, ?)", json.dumps([keys, name, value]))
 
 
-def regexp(pattern: str, text: Any) -> bool:
-    """Do what ``text REGEXP pattern`` says in SQL."""
-    return text is not None and re.search(pattern, str(text)) is not None
+def regexp(pattern: str, text: Any) -> bool | None:
+    """Evaluate ``text REGEXP pattern`` of SQL."""
+    if text is None:
+        return None
+    text = int(text) if isinstance(text, float) and text.is_integer() else text
+    return re.search(pattern, str(text)) is not None
+
+
+def date_part(name: str, text: str | None) -> int | None:
+    """Take a number out of a date or time in ISO 8601, as PostgreSQL's ``EXTRACT`` and Django name it."""
+    if text is None:
+        return None
+    if "-" not in text:
+        return int(getattr(clock.fromisoformat(text), name))
+    when = datetime.fromisoformat(text)
+    year, week, weekday = when.isocalendar()
+    derived = {"iso_year": year, "week": week, "iso_week_day": weekday, "week_day": weekday % 7 + 1}
+    derived["quarter"] = (when.month + 2) // 3
+    return derived[name] if name in derived else int(getattr(when, name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import uuid
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +20,9 @@ from urllib.parse import unquote
 
 from .content import World
 from .filters import Given, compile_query
+from .jsonb import json_matches
 from .models import CHOICES, MODELS, Field, Model, table_name
-from .query import Failed, regexp
+from .query import Failed, date_part, regexp
 
 __all__ = ["HOST", "Store"]
 
@@ -41,6 +43,11 @@ def key_of(model: Model, record: Mapping[str, Any]) -> str | None:
     return None if value is None else str(value)
 
 
+def match_key(model: Model, record: Mapping[str, Any], key: str | None) -> str:
+    """Tell by which text a record and what else is known of it find each other."""
+    return " ".join(str(record[name]).removesuffix("+00:00") for name in model.on) or key or ""
+
+
 def plain(value: Any) -> Any:
     """Reduce a reference (an address or an embedded record) to the key it points at."""
     if isinstance(value, Mapping):
@@ -52,7 +59,9 @@ def plain(value: Any) -> Any:
 
 def column_value(column: Field, record: Mapping[str, Any]) -> Any:
     """Take a column's value from a record."""
-    value = record.get(column.source)
+    value = record.get(column.source, column.default)
+    if value is None and column.name == "id":
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, dumps(record)))  # of a record whose id no endpoint shows
     if value is None or (value == "" and column.kind == ">"):
         return None
     if column.target in CHOICES:
@@ -71,9 +80,11 @@ class Store:
         self._extra: dict[str, dict[str, Mapping[str, Any]]] = {}
         fresh = database is None or not Path(database).exists()
         self._db = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
-        self._db.create_function("regexp", 2, regexp, deterministic=True)
+        for name, function in (("regexp", regexp), ("json_matches", json_matches), ("date_part", date_part)):
+            self._db.create_function(name, 2, function, deterministic=True)
         for model in MODELS.values():
-            self._extra[model.name] = {str(row[model.key]): row for row in world.unserved.get(model.more, ())}
+            more = world.unserved.get(model.more, ())
+            self._extra[model.name] = {match_key(model, row, str(row.get(model.key))): row for row in more}
         if fresh:
             self._create()
             self._load(world)
@@ -106,7 +117,7 @@ class Store:
             return found
 
     def _key(self, endpoint: str, given: Given) -> tuple[Any, ...]:
-        filters = {rule.key: given[rule.key] for rule in MODELS[endpoint].filters if given.get(rule.key)}
+        filters = {rule.key: given[rule.key] for rule in MODELS[endpoint].filters if rule.key in given}
         return (endpoint, *sorted(filters.items()))
 
     def slow(self, endpoint: str, given: Given | None) -> bool:
@@ -206,9 +217,10 @@ class Store:
 
     def _load(self, world: World) -> None:
         self._db.execute("BEGIN")
-        for label in CONTENT_TYPES:
+        for number, label in enumerate(CONTENT_TYPES, 1):
             app, name = label.split(".")
-            self._write(MODELS["content-types"], [({"label": label, "app_label": app, "model": name}, None)])
+            kind = {"id": number, "label": label, "app_label": app, "model": name}
+            self._write(MODELS["content-types"], [(kind, None)])
         for name in MODELS.keys() & world.unserved.keys() - world.records.keys():
             self._write(MODELS[name], ((row, None) for row in world.unserved[name]))
         for endpoint, held in world.records.items():
@@ -217,6 +229,9 @@ class Store:
                 # Listed once for each of its slices, a stack is one record all the same
                 rows = list({row["id"]: row for row in rows}.values())
             self._write(model, ((row, details.get(key_of(model, row) or "")) for row in rows))
+        for link in world.unserved.get("download_projects", ()):
+            of_download = 'SELECT row, ? FROM "downloads" WHERE id = ?'
+            self._db.execute(f'INSERT INTO "downloads.projects" {of_download}', (link["project"], link["download"]))
         self._db.execute("COMMIT")
         self._db.execute("ANALYZE")
 
@@ -232,7 +247,8 @@ class Store:
             linked: dict[str, list[tuple[int, Any]]] = {link.name: [] for link in links}
             for at, (row, detail) in chunk:
                 key = key_of(model, row)
-                merged = {**self._extra.get(name, {}).get(key or "", {}), **(detail or {}), **row}
+                more = self._extra[name].get(match_key(model, row, key), {})
+                merged = {**more, **(detail or {}), **row}
                 columns.append((at, *[column_value(column, merged) for column in model.columns]))
                 texts.append(
                     (at, key, dumps(row), None if detail is None or detail == row else dumps(detail))

@@ -170,7 +170,7 @@ class Exchange:
         if self.route.endpoint not in MODELS:
             return page_of(404, "Not Found", NOT_FOUND)
         view = self.record if self.key else self.page
-        slow = self.app.store.slow(self.route.endpoint, None if self.key else self.given)
+        slow = self.app.store.slow(self.route.endpoint, None if self.key else self.filters)
         return await to_thread.run_sync(view) if slow else view()
 
     # ---- reading ----
@@ -187,8 +187,13 @@ class Exchange:
 
     @cached_property
     def given(self) -> dict[str, str]:
-        """The query as filters read it: the last value of each key."""
+        """The query with the last value of each key."""
         return {name: values[-1] for name, values in self.query.items()}
+
+    @cached_property
+    def filters(self) -> dict[str, str | tuple[str, ...]]:
+        """The query as filters read it: the value of each key, or all of several."""
+        return {name: tuple(said) if len(said) > 1 else said[0] for name, said in self.query.items()}
 
     def localized(self, text: str) -> str:
         """Put this server's addresses where the world says alyx.test and data.test."""
@@ -212,7 +217,7 @@ class Exchange:
             raise Failed("'NoneType' object is not iterable")
         limit = min(whole(self.given.get("limit", "")), MAX_LIMIT) or DEFAULT_LIMIT
         offset = whole(self.given.get("offset", ""))
-        rows = self.app.store.rows(endpoint, self.given)
+        rows = self.app.store.rows(endpoint, self.filters)
         texts = ",".join(self.app.store.texts(endpoint, self.app.pick(endpoint, rows, limit, offset)))
         if self.key:
             return self.localized(f"[{texts}]")
