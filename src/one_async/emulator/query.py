@@ -159,8 +159,9 @@ class Query:
         for name in self.model.order:
             place = self.walk(name.removeprefix("-"), {})
             order.append(place.sql + (" DESC NULLS FIRST" if name.startswith("-") else " ASC NULLS LAST"))
-        # Alyx's order of stacks, by their slices, makes the slices distinct too
-        group = " GROUP BY t0.row" if self.distinct and self.model.name != "imaging-stack" else ""
+        # The order of stacks is that of their slices, which are distinct too
+        rows = ["t0.row", *(f"{alias}.row" for place, alias in self.to_one.items() if place == "t0.slices")]
+        group = f" GROUP BY {', '.join(rows)}" if self.distinct else ""
         return self.select(f"{group} ORDER BY {', '.join([*order, 't0.row'])}")
 
 

@@ -221,7 +221,8 @@ class Exchange:
         texts = ",".join(self.app.store.texts(endpoint, self.app.pick(endpoint, rows, limit, offset)))
         if self.key:
             return self.localized(f"[{texts}]")
-        count = len(set(rows)) if endpoint == "imaging-stack" else len(rows)
+        by_region = any(name.startswith("atlas_") and value for name, value in self.given.items())
+        count = len(set(rows)) if endpoint == "imaging-stack" and not by_region else len(rows)
         following = self.link(limit, offset + limit) if offset + limit < count else None
         previous = self.link(limit, offset - limit) if offset > 0 else None
         head = f'{{"count":{count},"next":{dumps(following)},"previous":{dumps(previous)}'
