@@ -154,6 +154,4 @@ async def test_stored_pages_younger_than_the_first_are_taken(make: Any, renewed:
             server.asked.clear()
             rows = await listed(alyx, limit=10)
     assert server.asked == []
-    assert [row["json"] for row in rows] == [
-        2 if renewed <= n < renewed + 10 else 1 for n in range(35)
-    ]
+    assert [row["json"] for row in rows] == [2 if renewed <= n < renewed + 10 else 1 for n in range(35)]
