@@ -224,6 +224,7 @@ def _owner_of(folder: Path) -> str | None:
 
 def _that_applies(around: Values, url: str | None) -> Values:
     """Return what the environment says of a database: all of it only if it is the one that it speaks of."""
+    others: tuple[str, ...]
     if around.base_url is None and url is not None:
         others = () if url == default_database() else _LOGIN
     else:

@@ -97,6 +97,7 @@ async def test_statuses_are_the_callers_to_judge_and_breaks_are_errors(server: E
     assert server.requests.count("/no-such-address") == 1
 
 
+<<<<<<< HEAD
 # ---- bodies without a bound
 
 MiB = 1024**2
@@ -215,3 +216,32 @@ def test_a_bound_that_is_none_is_refused(make: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ONE_MAX_RESPONSE_SIZE", given)
     with pytest.raises(ConfigurationError, match="ONE_MAX_RESPONSE_SIZE"):
         make("http://127.0.0.1:1")
+=======
+@pytest.mark.parametrize("name", ["server", "data"])
+async def test_cookies_of_file_servers_are_not_sent_anywhere(server: Emulator, make: Any, name: str) -> None:
+    """Cookies know no ports: one that is kept would go to every server of the machine, and to the database itself."""
+    seen: list[str] = []
+
+    async def sets(request: Request) -> Response:
+        seen.append(request.headers.get("cookie", ""))
+        answer = JSONResponse({})
+        answer.set_cookie("session", "secret", path="/")
+        answer.set_cookie("csrftoken", "secret", path="/", samesite="none")
+        return answer
+
+    async def away(request: Request) -> Response:
+        answer = RedirectResponse(str(request.query_params["to"]))
+        answer.set_cookie("session", "secret", path="/")
+        seen.append(request.headers.get("cookie", ""))
+        return answer
+
+    app = Starlette(routes=[Route("/away", away), Route("/{path:path}", sets)])
+    with serving(app) as one, serving(app) as other:
+        async with make(one if name == "server" else server, token="f" * 40) as alyx:
+            addresses = [f"{one}/x", f"{one}/x", f"{one}/y", f"{other}/x", f"{one}/away?to={other}/z"]
+            for address in [*addresses, *addresses]:
+                async with alyx.wire.open(address) as stream:
+                    await body(stream)
+                    assert stream.status == 200
+    assert seen == [""] * 12
+>>>>>>> h-n

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import random
 from collections import deque
 
 import pytest
@@ -18,6 +19,7 @@ class Throttle:
         self.rate, self.refused = rate, 0
         self.window: deque[float] = deque()
         self.passed: list[float] = []
+        self.refusals: list[float] = []
         self.window.extend(-1.0 - 50 * n / max(1, others) for n in reversed(range(others)))
 
     def asks(self, now: float) -> float | None:
@@ -25,28 +27,48 @@ class Throttle:
             self.window.popleft()
         if len(self.window) >= self.rate:
             self.refused += 1
+            self.refusals.append(now)
             return float(math.ceil(self.window[0] + 60 - now))
         self.window.append(now)
         self.passed.append(now)
         return None
 
 
-def simulate(throttle: Throttle, minutes: float, at_once: int = 16, seconds: float = 0.3) -> Pace:
-    """Send as many requests as a pace allows; each arrives half its time after it was sent."""
+def simulate(
+    throttle: Throttle,
+    minutes: float,
+    at_once: int = 16,
+    seconds: float = 0.3,
+    unevenly: float = 0.0,
+    strangers: float = 0.0,
+) -> Pace:
+    """Send as many requests as a pace allows; each arrives half its time after it was sent.
+
+    ``unevenly`` are the seconds by which that may take longer; ``strangers`` are requests a minute that someone else
+    sends from the third minute on.
+    """
+    chance = random.Random(7)
     now = 0.0
     pace = Pace(lambda: now)
     events: list[tuple[float, int, str, float]] = []
     under_way, number = 0, 0
+    if strangers:
+        for n in range(int((minutes - 2) * strangers)):
+            number += 1
+            heapq.heappush(events, (120 + n * 60 / strangers, number, "stranger", 0.0))
     while now < minutes * 60:
         while under_way < at_once and pace.delay() == 0:
             mark = pace.sending()
             under_way, number = under_way + 1, number + 1
-            heapq.heappush(events, (now + seconds / 2, number, "arrives", mark))
+            travel = seconds / 2 + chance.uniform(0, unevenly)
+            heapq.heappush(events, (now + travel, number, "arrives", mark))
             now += 1e-6
         resume = now + pace.delay() if under_way < at_once else math.inf
         if events and events[0][0] <= resume:
             now, _, what, mark = heapq.heappop(events)
-            if what == "arrives":
+            if what == "stranger":
+                throttle.asks(now)
+            elif what == "arrives":
                 wait = throttle.asks(now)
                 number += 1
                 heapq.heappush(events, (now + seconds / 2, number, "ok" if wait is None else f"{wait}", mark))
@@ -76,6 +98,27 @@ def test_a_throttle_shared_with_others_is_not_overrun_for_long() -> None:
     late = [moment for moment in throttle.passed if moment > 600]
     assert len(late) >= 0.85 * 550 * 10
     assert throttle.refused <= 0.02 * len(throttle.passed)
+
+
+@pytest.mark.parametrize("rate", [30, 60, 120, 550])
+@pytest.mark.parametrize("unevenly", [0.05, 0.2])
+def test_requests_that_travel_unevenly_do_not_overrun_a_throttle_once_it_is_known(
+    rate: int, unevenly: float
+) -> None:
+    """A place in the window that becomes free is not taken so early that a quick request arrives before it is."""
+    throttle = Throttle(rate)
+    simulate(throttle, minutes=12, seconds=0.02, unevenly=unevenly)
+    assert throttle.refusals
+    assert [moment for moment in throttle.refusals if moment > 180] == []
+    assert len([moment for moment in throttle.passed if moment > 180]) >= 0.9 * rate * 9
+
+
+@pytest.mark.parametrize("rate", [100, 120, 550, 2000])
+def test_a_few_requests_of_others_fit_beside_a_harvest(rate: int) -> None:
+    """Alyx counts all requests of a user: of what it allows, two in a hundred are left to others of the same name."""
+    throttle = Throttle(rate)
+    simulate(throttle, minutes=12, seconds=0.02, strangers=0.02 * rate)
+    assert [moment for moment in throttle.refusals if moment > 180] == []
 
 
 def test_a_passing_429_is_no_throttle() -> None:

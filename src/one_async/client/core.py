@@ -188,7 +188,13 @@ class Core(Boundary):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is open, and every secret: where a pickle is loaded, the login is found anew."""
-        closed = {"_alyx": None, "_keeper": None, "_group": None, "_refreshing": None, "_background": set()}
+        closed: dict[str, Any] = {
+            "_alyx": None,
+            "_keeper": None,
+            "_group": None,
+            "_refreshing": None,
+            "_background": set(),
+        }
         options = {"_rest_options": without_secrets(self._rest_options), "_bar": self._bar is not None}
         return {**self.__dict__, **closed, **options}
 

@@ -1,0 +1,101 @@
+"""Connections that nobody used for longer than Alyx keeps them are closed by the client, not found closed later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from one_async.alyx.rest import AsyncAlyxClient
+from one_async.emulator import Emulator
+
+from .servers import RECORDS
+
+pytestmark = pytest.mark.anyio
+
+#: Seconds after which Alyx closes an idle connection; recorded of a real one.
+KEEP_ALIVE = 5.0
+MANY = 6
+
+
+@pytest.fixture(scope="module")
+def patient_server() -> Iterator[Emulator]:
+    """An emulator that never closes an idle connection itself, and is slow enough for requests to overlap."""
+    with Emulator(records=RECORDS, keep_alive=1e6, latency=0.1) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let the monotonic clock be later by some seconds."""
+    ahead, real = 0.0, time.monotonic
+
+    def move(seconds: float) -> None:
+        nonlocal ahead
+        ahead += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: real() + ahead)
+    return move
+
+
+async def records(alyx: AsyncAlyxClient, number: int) -> None:
+    """Ask for as many records at once, each over a connection of its own."""
+    async with anyio.create_task_group() as tasks:
+        for _ in range(number):
+            tasks.start_soon(lambda: alyx.rest("labs", "list", no_cache=True))
+
+
+async def bodies(alyx: AsyncAlyxClient, number: int) -> None:
+    """Open as many files at once."""
+
+    async def one() -> None:
+        async with alyx.wire.open(f"{alyx.base_url}/cache/info/") as stream:
+            async for _ in stream.chunks():
+                pass
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(number):
+            tasks.start_soon(one)
+
+
+async def open_connections(server: Emulator, wanted: int) -> int:
+    """Give the connections that the server has once it noticed those that were closed."""
+    with anyio.move_on_after(10):
+        while server.connections != wanted:  # noqa: ASYNC110 (the server has no event of this loop)
+            await anyio.sleep(0.01)
+    return server.connections
+
+
+@pytest.mark.parametrize("ask", [records, bodies])
+@pytest.mark.parametrize("idle", [KEEP_ALIVE, 3600.0])
+async def test_those_idle_for_longer_than_alyx_keeps_them_are_closed(
+    patient_server: Emulator, make: Any, later: Callable[[float], None], ask: Callable[..., Any], idle: float
+) -> None:
+    async with make(patient_server) as alyx:
+        await alyx.rest("labs", "list", no_cache=True)
+        await ask(alyx, MANY)
+        before = patient_server.connections
+        assert before >= MANY
+        later(idle)
+        await ask(alyx, 1)
+        # Files have connections of their own: that of the first question may be left.
+        wanted = 1 if ask is records else 1 + before - MANY
+        assert await open_connections(patient_server, wanted) == wanted
+    assert await open_connections(patient_server, 0) == 0
+
+
+@pytest.mark.parametrize("ask", [records, bodies])
+async def test_those_used_a_moment_ago_are_used_again(
+    patient_server: Emulator, make: Any, later: Callable[[float], None], ask: Callable[..., Any]
+) -> None:
+    async with make(patient_server) as alyx:
+        await alyx.rest("labs", "list", no_cache=True)
+        await ask(alyx, MANY)
+        before = patient_server.connections
+        later(1.0)
+        await ask(alyx, MANY)
+        assert patient_server.connections == before
+    assert await open_connections(patient_server, 0) == 0

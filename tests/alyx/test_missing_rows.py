@@ -1,0 +1,157 @@
+"""Lists whose pages leave a row out, or are of different ages: what a server of two lines shows through the client."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from one_async.alyx.rest import AsyncAlyxClient
+from one_async.errors import IncompleteListWarning
+
+from .servers import SCHEMA, serving
+
+pytestmark = pytest.mark.anyio
+
+Rows = list[dict[str, Any]]
+
+
+class ListServer:
+    """An Alyx with one list, ``labs``, whose rows a test sets; ``absent`` is counted, and on no page."""
+
+    def __init__(self, count: int, absent: frozenset[int] = frozenset()) -> None:
+        self.count, self.absent, self.version = count, absent, 1
+        self.asked: list[int] = []
+        self.app = Starlette(
+            routes=[
+                Route("/auth-token", self.token, methods=["POST"]),
+                Route("/api/schema", self.schema),
+                Route("/labs", self.labs),
+            ]
+        )
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that the server gives out, of its present version."""
+        return [
+            {"name": f"lab{n}", "id": f"lab{n}", "json": self.version}
+            for n in range(self.count)
+            if n not in self.absent
+        ]
+
+    async def token(self, request: Request) -> Response:
+        return JSONResponse({"token": "t" * 40})
+
+    async def schema(self, request: Request) -> Response:
+        return Response(SCHEMA.read_bytes(), media_type="application/json")
+
+    async def labs(self, request: Request) -> Response:
+        limit, offset = (int(request.query_params.get(name, 0)) for name in ("limit", "offset"))
+        limit = limit or 250
+        self.asked.append(offset)
+        places = range(offset, min(offset + limit, self.count))
+        by_place = {int(row["name"][3:]): row for row in self.rows}
+        return JSONResponse(
+            {
+                "count": self.count,
+                "next": f"{request.base_url}labs" if offset + limit < self.count else None,
+                "previous": None,
+                "results": [by_place[n] for n in places if n in by_place],
+            }
+        )
+
+
+async def listed(alyx: AsyncAlyxClient, **options: Any) -> Rows:
+    rows: Rows = await alyx.rest("labs", "list", **options)
+    return rows
+
+
+async def addressed(alyx: AsyncAlyxClient, limit: int) -> Rows:
+    rows: Rows = await alyx.get(f"/labs?limit={limit}")
+    return rows
+
+
+async def streamed(alyx: AsyncAlyxClient, **options: Any) -> Rows:
+    return [row async for page in alyx.pages("labs", **options) for row in page]
+
+
+async def framed(alyx: AsyncAlyxClient, **options: Any) -> Rows:
+    frame = await alyx.frame("labs", **options)
+    return [{"name": name} for name in frame["name"]]
+
+
+WAYS = [listed, addressed, streamed, framed]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("absent", "count"),
+    [({12}, 30), ({29}, 30), ({15, 25}, 30), ({14, 15}, 26), ({11}, 12)],
+    ids=["middle", "last", "two-pages", "two-of-a-page", "a-page-of-one-row"],
+)
+async def test_a_row_that_no_page_has_is_told_with_both_numbers(
+    make: Any, way: Callable[..., Any], absent: set[int], count: int
+) -> None:
+    """No row comes twice here: only the count tells."""
+    server = ListServer(count, frozenset(absent))
+    with serving(server.app) as url:
+        async with make(url) as alyx:
+            with pytest.warns(IncompleteListWarning) as caught:
+                rows = await way(alyx, limit=10)
+    assert [row["name"] for row in rows] == [row["name"] for row in server.rows]
+    numbers = [[int(text) for text in re.findall(r"\d+", str(warning.message))] for warning in caught]
+    assert numbers == [[count - len(absent), count]]
+
+
+@pytest.mark.parametrize("way", [listed, streamed])
+@pytest.mark.parametrize("count", [0, 1, 10, 11, 30])
+async def test_a_list_that_is_whole_warns_of_nothing(make: Any, way: Callable[..., Any], count: int) -> None:
+    server = ListServer(count)
+    with serving(server.app) as url, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        async with make(url) as alyx:
+            rows = await way(alyx, limit=10)
+    assert [row["name"] for row in rows] == [row["name"] for row in server.rows]
+
+
+@pytest.mark.parametrize("way", [listed, addressed, streamed])
+async def test_stored_pages_older_than_the_first_are_not_mixed_with_it(
+    make: Any, way: Callable[..., Any]
+) -> None:
+    """A list that changed while its later pages were in the cache comes in one version."""
+    server = ListServer(35)
+    with serving(server.app) as url:
+        async with make(url) as alyx:
+            before = await way(alyx, limit=10)
+            assert before == server.rows
+            server.version = 2
+            await alyx.page("labs", 10, 0, expires=0)  # the first page alone is asked for again
+            server.asked.clear()
+            after = await way(alyx, limit=10)
+            assert after == server.rows
+            assert sorted(server.asked) == [10, 20, 30]
+            server.asked.clear()
+            assert await way(alyx, limit=10) == after
+            assert server.asked == []
+
+
+@pytest.mark.parametrize("renewed", [10, 20, 30])
+async def test_stored_pages_younger_than_the_first_are_taken(make: Any, renewed: int) -> None:
+    """Pages are read after the first one in any case: a later answer is as good as a new one."""
+    server = ListServer(35)
+    with serving(server.app) as url:
+        async with make(url) as alyx:
+            await listed(alyx, limit=10)
+            server.version = 2
+            await alyx.page("labs", 10, renewed, expires=0)
+            server.asked.clear()
+            rows = await listed(alyx, limit=10)
+    assert server.asked == []
+    assert [row["json"] for row in rows] == [2 if renewed <= n < renewed + 10 else 1 for n in range(35)]

@@ -1,0 +1,105 @@
+"""Claims between workers that take over the same abandoned one at the same moment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from one_async.files.claim import Claim, Claimant, claim, claim_folder, sweep, try_claim
+
+#: What happens just before a folder is renamed, once for each.
+_before_rename: dict[str, Callable[[], object]] = {}
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    # Python calls this before each rename, however the code makes it; a hook cannot be removed again.
+    if _before_rename and event == "os.rename":
+        other = _before_rename.pop(os.fspath(arguments[0]), None)
+        if other is not None:
+            other()
+
+
+sys.addaudithook(_audit)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spikes.times.npy"
+
+
+def abandon(path: Path) -> Claim:
+    """Leave a claim whose owner gave its last sign of life in 1970."""
+    left = try_claim(path)
+    assert left is not None
+    for file in claim_folder(path).iterdir():
+        os.utime(file, (0, 0))
+    return left
+
+
+def plainly(path: Path) -> Claim | None:
+    return try_claim(path)
+
+
+def with_a_claimant(path: Path) -> Claim | None:
+    return Claimant(path.parent / ".claims").try_claim(path)
+
+
+def sweeping(path: Path) -> Claim | None:
+    sweep(path)
+    return None
+
+
+def waiting(path: Path) -> Claim | None:
+    try:
+        with claim(path, wait=0.1) as mine:
+            return mine
+    except TimeoutError:
+        return None
+
+
+WAYS = [plainly, with_a_claimant, sweeping, waiting]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("other", [plainly, with_a_claimant])
+def test_a_claim_that_another_took_over_meanwhile_stays_the_others(
+    path: Path, way: Callable[[Path], Claim | None], other: Callable[[Path], Claim | None]
+) -> None:
+    """Between the look at an abandoned claim and its removal another worker takes it over and is alive."""
+    left = abandon(path)
+    taken: list[Claim | None] = []
+    _before_rename[os.fspath(claim_folder(path))] = lambda: taken.append(other(path))
+    assert way(path) is None
+    assert not _before_rename
+    (its,) = taken
+    assert its is not None
+    assert its.held()
+    assert its.renew()
+    assert not left.held()
+    assert try_claim(path) is None
+    its.release()
+    assert not its.held()
+    assert not claim_folder(path).exists()
+
+
+@pytest.mark.parametrize("way", [plainly, with_a_claimant, waiting])
+def test_an_abandoned_claim_is_taken_over_and_the_old_owner_has_lost_it(
+    path: Path, way: Callable[[Path], Claim | None]
+) -> None:
+    left = abandon(path)
+    mine = way(path)
+    assert mine is not None
+    assert not left.held()
+    assert not left.renew()
+    left.release()  # does nothing
+    if way is not waiting:  # which has given it up
+        assert mine.held()
+        assert try_claim(path) is None
+        mine.release()
+    assert not claim_folder(path).exists()
+    assert [entry.name for entry in path.parent.iterdir()] in ([], [".claims"])

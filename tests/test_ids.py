@@ -1,0 +1,198 @@
+"""Names of sessions: what ONE-api says of session numbers, and every name made from its parts and read again."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from one_async import ONE
+from one_async.errors import InputError
+from one_async.ids import file_parts, parse_session, path_key, ref_key, session_folder, session_part
+
+#: What ONE-api 3.6.1 reads as a session's number in a path; None where it finds no session.
+NUMBERS = {
+    "0": 0, "2": 2, "9": 9, "10": 10, "99": 99, "000": 0, "002": 2, "010": 10, "020": 20, "100": 100, "999": 999,
+    "00": None, "01": None, "02": None, "09": None, "": None, "x": None, "2x": None, "-1": None,
+}  # fmt: skip
+#: The same names as lists are read differently when there are many.
+FEW, MANY = 1, 500
+EID = UUID("4b7fbad4-f6de-43b4-9b15-c7c7ef44db4b")
+
+subjects = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,8}", fullmatch=True)
+labs = st.none() | st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
+days = st.dates(date(1990, 1, 1), date(2100, 1, 1))
+session_numbers = st.integers(0, 999)
+
+
+def folder(lab: str | None, subject: str, day: object, number: str) -> str:
+    return f"{f'{lab}/Subjects/' if lab else ''}{subject}/{day}/{number}"
+
+
+@pytest.mark.parametrize(("text", "number"), NUMBERS.items())
+@pytest.mark.parametrize(
+    "start", ["lab/Subjects/", "/data/lab/Subjects/", "", "https://data.test/lab/Subjects/"]
+)
+@pytest.mark.parametrize("end", ["", "/alf/spikes.times.npy"])
+def test_a_number_has_one_digit_or_leading_zeros_to_three(
+    text: str, number: int | None, start: str, end: str
+) -> None:
+    path = f"{start}S1/2020-01-31/{text}{end}"
+    expected = None if number is None else {"subject": "S1", "date": date(2020, 1, 31), "sequence": number}
+    assert ONE.path2ref(path) == expected
+    assert ONE.path2ref(PurePosixPath(path)) == expected
+    assert ONE.path2ref(path, as_dict=False) == (expected and f"2020-01-31_{text}_S1")
+    assert ONE.path2ref(path, parse=False) == (
+        expected and {"subject": "S1", "date": "2020-01-31", "sequence": text}
+    )
+    assert path_key(path) == (expected and ("S1", date(2020, 1, 31), number))
+    for many in (FEW, MANY):
+        row = file_parts([path] * many).row(many - 1, named=True)
+        assert (row["subject"], row["number"] if row["subject"] else None) == (expected and "S1", number)
+    if number is None:
+        with pytest.raises(InputError, match="id="):
+            parse_session(path)
+
+
+@pytest.mark.parametrize("day", ["2020-02-30", "2020-13-01", "2021-02-29", "20200101"])
+def test_a_date_that_there_is_not_names_no_session(day: str) -> None:
+    path = f"lab/Subjects/S1/{day}/001"
+    assert ONE.path2ref(path) is None
+    assert ONE.path2ref(path, as_dict=False) is None
+    assert path_key(path) is None
+    assert file_parts([path])["date"].to_list() == [None]
+    with pytest.raises(InputError):
+        parse_session(path)
+    with pytest.raises(InputError, match="ref="):
+        ONE.ref2dict(f"{day}_1_S1")
+
+
+@settings(deadline=None, max_examples=60)
+@given(labs, subjects, days, session_numbers, st.booleans())
+@example(None, "a.b-c_d", date(2000, 1, 1), 0, True)
+def test_every_name_gives_its_parts(
+    lab: str | None, subject: str, day: date, number: int, padded: bool
+) -> None:
+    text = f"{number:03d}" if padded or number > 99 else str(number)
+    key = (subject, day, number)
+    parts = {"subject": subject, "date": day, "sequence": number}
+    path = folder(lab, subject, day, text)
+    for name in (path, f"{path}/", f"/data/{path}", PurePosixPath(path), PureWindowsPath(path)):
+        assert parse_session(name) == key
+        assert ONE.path2ref(name) == parts
+    assert session_part(f"/data/{path}/alf/x.y.npy") == path
+    ref = f"{day}_{text}_{subject}"
+    moment = datetime(day.year, day.month, day.day, 23, 59)
+    records: list[Any] = [
+        ref,
+        parts,
+        {"subject": subject, "date": str(day), "number": text},
+        {"subject": subject, "start_time": f"{day}T12:00:00", "number": number, "lab": lab},
+        {"subject": subject, "start_time": moment, "sequence": number},
+    ]
+    for record in records:
+        assert ref_key(record) == key
+        assert parse_session(record) == key
+    assert ONE.ref2dict(ref) == parts
+    assert ONE.ref2dict(ref, parse=False) == {"subject": subject, "date": str(day), "sequence": text}
+    assert ONE.dict2ref(parts) == f"{day}_{number}_{subject}"
+    assert (
+        ONE.dict2ref({"subject": subject, "start_time": moment, "number": number})
+        == f"{day}_{number}_{subject}"
+    )
+    assert ONE.is_exp_ref([ref, parts, path]) == [True, True, False]
+    row = {"lab": lab, "subject": subject, "date": day, "number": number}
+    assert session_folder(row) == folder(lab, subject, day, f"{number:03d}")
+    del row["date"]
+    assert session_folder({**row, "start_time": f"{day}T01:02:03"}) == folder(
+        lab, subject, day, f"{number:03d}"
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(labs, subjects, days, session_numbers), min_size=1, max_size=5), st.booleans())
+def test_files_are_taken_apart_all_at_once(
+    sessions: list[tuple[str | None, str, date, int]], with_did: bool
+) -> None:
+    name = f"_ibl_trials.table.{EID}.pqt" if with_did else "_ibl_trials.table.pqt"
+    paths = [
+        f"/x/{folder(lab, subject, day, f'{number:03d}')}/alf/#r#/{name}"
+        for lab, subject, day, number in sessions
+    ]
+    urls = [f"https://data.test{path}" for path in paths]
+    backwards = [path.replace("/", "\\") for path in paths]
+    expected = [
+        (subject, day, number, "alf/#r#/_ibl_trials.table.pqt", str(EID) if with_did else None)
+        for _, subject, day, number in sessions
+    ]
+    for given_paths in (paths, urls, backwards):
+        assert file_parts(given_paths).rows() == expected
+
+
+IDS = [EID, str(EID), str(EID).upper(), f" {EID}", f"https://alyx.test/sessions/{EID}", f"https://alyx.test/sessions/{EID}/",
+       f"https://alyx.test/sessions/{EID}?format=json", {"id": str(EID)}, {"eid": EID}, {"url": f"https://x.test/sessions/{EID}"},
+       {"eid": "", "id": str(EID), "subject": "S1"}]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IDS, ids=str)
+def test_an_id_in_a_name_is_the_session(name: Any) -> None:
+    assert parse_session(name) == EID
+
+
+WRONG = ["", "S1", str(EID)[:-1], f"{EID}0x", 5, None, b"x", {}, {"subject": "S1"}, {"subject": "S1", "number": 1},
+         {"number": 1, "date": "2020-01-01"}, {"id": "x"}, "2020-01-01_1", "2020-01-01_1000_S1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG, ids=str)
+def test_what_names_no_session_is_refused_by_the_arguments_name(name: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_session(name, "eid")
+    assert caught.value.argument == "eid"
+    assert not isinstance(name, str) or repr(name) in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        ref_key(name, "session")
+    assert caught.value.argument == "session"
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "argument"),
+    [
+        ("path2ref", 5, "path_str"),
+        ("path2ref", [None], "path_str"),
+        ("ref2dict", "x", "ref"),
+        ("ref2dict", {"date": "2020-01-01"}, "ref"),
+        ("ref2dict", {"date": "x", "sequence": 1}, "ref"),
+        ("ref2dict", {"date": "2020-01-01", "sequence": "x"}, "ref"),
+        ("dict2ref", "x", "ref_dict"),
+        ("dict2ref", {"subject": "S1"}, "ref_dict"),
+        ("dict2ref", {"subject": "S1", "date": "2020-01-01"}, "ref_dict"),
+        ("dict2ref", {"subject": "S1", "sequence": 1}, "ref_dict"),
+        ("dict2ref", {"date": "2020-01-01", "sequence": 1}, "ref_dict"),
+    ],
+)
+def test_pure_helpers_name_the_argument_that_is_wrong(method: str, value: Any, argument: str) -> None:
+    with pytest.raises(InputError) as caught:
+        getattr(ONE, method)(value)
+    assert caught.value.argument == argument
+    assert f"{argument}=" in str(caught.value)
+
+
+def test_what_is_no_reference_and_what_is_empty() -> None:
+    whole = {"subject": "S1", "date": "2020-01-01", "sequence": 1}
+    assert ONE.is_exp_ref(whole) is True
+    assert ONE.is_exp_ref({**whole, "lab": "x"}) is True
+    for name in whole:
+        assert ONE.is_exp_ref({key: value for key, value in whole.items() if key != name}) is False
+    assert ONE.is_exp_ref([whole, [5, None, "2020-01-01_001_S1"]]) == [True, [False, False, True]]
+    assert ONE.dict2ref({}) is None
+    assert ONE.dict2ref([{}, whole]) == [None, "2020-01-01_1_S1"]
+    assert session_part("/data/x.npy") == ""
+    assert (
+        session_folder({"lab": "", "subject": "S1", "date": "2020-01-01T10", "number": None})
+        == "S1/2020-01-01/000"
+    )
