@@ -97,7 +97,6 @@ async def test_statuses_are_the_callers_to_judge_and_breaks_are_errors(server: E
     assert server.requests.count("/no-such-address") == 1
 
 
-<<<<<<< HEAD
 # ---- bodies without a bound
 
 MiB = 1024**2
@@ -216,7 +215,8 @@ def test_a_bound_that_is_none_is_refused(make: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ONE_MAX_RESPONSE_SIZE", given)
     with pytest.raises(ConfigurationError, match="ONE_MAX_RESPONSE_SIZE"):
         make("http://127.0.0.1:1")
-=======
+
+
 @pytest.mark.parametrize("name", ["server", "data"])
 async def test_cookies_of_file_servers_are_not_sent_anywhere(server: Emulator, make: Any, name: str) -> None:
     """Cookies know no ports: one that is kept would go to every server of the machine, and to the database itself."""
@@ -244,4 +244,3 @@ async def test_cookies_of_file_servers_are_not_sent_anywhere(server: Emulator, m
                     await body(stream)
                     assert stream.status == 200
     assert seen == [""] * 12
->>>>>>> h-n
