@@ -226,7 +226,7 @@ def _exact_paths(
     old = [
         path
         for path, row in zip(paths, found, strict=True)
-        if row.height and not row["default_revision"].all()
+        if "default_revision" in row.columns and row["default_revision"].eq(False).any()
     ]
     if old:
         warnings.warn(

@@ -167,10 +167,15 @@ def test_odd_sizes_and_qc_are_not_known(tmp_path: Path) -> None:
     odd.rename({"did": "id"}).write_parquet(tmp_path / "datasets.pqt", metadata=META)
     rows = Catalogue.open(tmp_path).dataset_table.frame()
     assert rows["file_size"].to_list() == [None, 2, None, 3]
-    assert rows["qc"].to_list() == ["PASS", "NOT_SET", None, "CRITICAL"]
+    assert rows["qc"].to_list() == ["PASS", "NOT_SET", "NOT_SET", "CRITICAL"]
     named = datasets.with_columns(qc=pl.Series(["PASS", "GOOD", None, "FAIL"]))
     named.rename({"did": "id"}).write_parquet(tmp_path / "datasets.pqt", metadata=META)
-    assert Catalogue.open(tmp_path).dataset_table.frame()["qc"].to_list() == ["PASS", "NOT_SET", None, "FAIL"]
+    assert Catalogue.open(tmp_path).dataset_table.frame()["qc"].to_list() == [
+        "PASS",
+        "NOT_SET",
+        "NOT_SET",
+        "FAIL",
+    ]
 
 
 def test_levels_of_an_index_without_names_are_session_and_dataset(tmp_path: Path) -> None:

@@ -61,9 +61,7 @@ def test_merging_gives_what_a_dict_gives(batches: list[list[dict[str, Any]]]) ->
         fresh: dict[tuple[str, str], dict[str, Any]] = {}
         for row in batch:
             # the table's defaults for what a row does not say: those of its file's generation
-            filled = {name: row.get(name) for name in columns} | {
-                "qc": row.get("qc", None if any("qc" in r for r in batch) else "NOT_SET")
-            }
+            filled = {name: row.get(name) for name in columns} | {"qc": row.get("qc", "NOT_SET")}
             fresh.setdefault((row["eid"], row["did"]), filled)
         expected |= fresh
     assert keyed(merged) == expected

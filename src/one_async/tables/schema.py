@@ -165,10 +165,10 @@ def _text_ids(frame: pl.DataFrame) -> pl.DataFrame:
 def _cast(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
     found = frame.schema[name]
     column = pl.col(name)
-    if found == dtype:
-        return column
     if name == "qc":
         return _qc(column, found)
+    if found == dtype:
+        return column
     if name == "number":
         return _number(frame)
     if name == "file_size":  # no more than a hint: one that is none is not known
@@ -183,15 +183,14 @@ def _cast(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def _qc(column: pl.Expr, found: pl.DataType) -> pl.Expr:
-    """Read QC as names or numbers; what is no QC of ours is not set, what is missing stays so."""
-    if found.is_float():
-        column = column.fill_nan(None)
-    if found.is_numeric():
+    """Read QC as names or numbers; a missing value, or one that Alyx does not know, means that none is set."""
+    if found == QC_LEVELS:
+        read = column
+    elif found.is_numeric():
         read = column.replace_strict(_QC_NAMES, default=None, return_dtype=QC_LEVELS)
     else:
         read = column.cast(pl.String).cast(QC_LEVELS, strict=False)
-    unread = column.is_not_null() & read.is_null()
-    return pl.when(unread).then(pl.lit("NOT_SET", dtype=QC_LEVELS)).otherwise(read).alias("qc")
+    return read.fill_null(pl.lit("NOT_SET", dtype=QC_LEVELS)).alias("qc")
 
 
 def _number(frame: pl.DataFrame) -> pl.Expr:
