@@ -97,3 +97,14 @@ def faults(session: nox.Session) -> None:
     """Run the long fault and load runs."""
     install(session)
     session.run("pytest", "tests/faults", *session.posargs, env={"ONE_API_PYTHON": oracle(session)})
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Change the code in one place at a time and count what no test notices; not in CI, since it takes hours.
+
+    ``nox -s mutants -- --sample 100 alyx`` tries a random sample of one part.
+    """
+    install(session)
+    session.install("mutmut>=3.8,<4")
+    session.run("python", "tests/mutation/run.py", *session.posargs)

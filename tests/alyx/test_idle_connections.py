@@ -64,7 +64,7 @@ async def bodies(alyx: AsyncAlyxClient, number: int) -> None:
 async def open_connections(server: Emulator, wanted: int) -> int:
     """Give the connections that the server has once it noticed those that were closed."""
     with anyio.move_on_after(10):
-        while server.connections != wanted:
+        while server.connections != wanted:  # noqa: ASYNC110 (the server has no event of this loop)
             await anyio.sleep(0.01)
     return server.connections
 

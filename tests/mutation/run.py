@@ -51,11 +51,17 @@ def settings(part: str) -> str:
         "source_paths": ["src"],
         "only_mutate": [f"src/one_async/{name}" for name in files],
         "pytest_add_cli_args": ["-p", "no:cacheprovider"],
-        "pytest_add_cli_args_test_selection": [f"tests/{name}" for name in tests if (ROOT / "tests" / name).exists()],
+        "pytest_add_cli_args_test_selection": [
+            f"tests/{name}" for name in tests if (ROOT / "tests" / name).exists()
+        ],
         "do_not_mutate_patterns": UNCHANGED,
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in lists.items()]
-    lines += ['process_isolation = "forkserver"', "track_dependencies = false", "use_git_change_detection = false"]
+    lines += [
+        'process_isolation = "forkserver"',
+        "track_dependencies = false",
+        "use_git_change_detection = false",
+    ]
     return "\n[tool.mutmut]\n" + "\n".join(lines) + "\n"
 
 
@@ -65,7 +71,13 @@ def mutmut(folder: Path, *arguments: str, seconds: float | None = None) -> str:
     env = {**os.environ, "PYTHONPATH": str(folder / "mutants" / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "mutmut", *arguments]
     with subprocess.Popen(
-        command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        cwd=folder,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     ) as process:
         try:
             return process.communicate(timeout=seconds)[0]
@@ -89,14 +101,18 @@ def results(folder: Path) -> dict[str, str]:
     return {name: status for name, _, status in pairs if status != "not checked"}
 
 
-def try_part(part: str, folder: Path, sample: int | None, seed: int, workers: int, seconds: float | None) -> dict[str, str]:
+def try_part(
+    part: str, folder: Path, sample: int | None, seed: int, workers: int, seconds: float | None
+) -> dict[str, str]:
     """Make the mutants of a part in a folder, and try all or some of them."""
     for name in ("src", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     (folder / "pyproject.toml").write_text(text + settings(part), "utf-8")
     (folder / "mutants" / "src").mkdir(parents=True)
-    said = mutmut(folder, "run", "no.such.mutant")  # makes the mutants, finds out which tests execute each, tries none
+    said = mutmut(
+        folder, "run", "no.such.mutant"
+    )  # makes the mutants, finds out which tests execute each, tries none
     made = names(folder)
     if not made or not (folder / "mutants" / "mutmut-stats.json").exists():
         raise SystemExit(f"{part}: mutmut made no mutants\n{said[-4000:]}")
@@ -107,12 +123,16 @@ def try_part(part: str, folder: Path, sample: int | None, seed: int, workers: in
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="parts to change; all without")
     parser.add_argument("--sample", type=int, help="so many mutants of each part, chosen at random")
     parser.add_argument("--seed", type=int, default=0, help="another number chooses others")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 2, help="mutants tried at once")
-    parser.add_argument("--seconds", type=float, help="time for the mutants of each part; the rest is not tried")
+    parser.add_argument(
+        "--seconds", type=float, help="time for the mutants of each part; the rest is not tried"
+    )
     parser.add_argument("--least", type=float, default=0, help="percent that must be killed")
     parser.add_argument("--folder", type=Path, help="where to make the copies; kept afterwards")
     given = parser.parse_args(list(arguments) if arguments is not None else None)
