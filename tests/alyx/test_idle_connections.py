@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,14 +31,14 @@ def patient_server() -> Iterator[Emulator]:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let the monotonic clock be later by some seconds."""
-    ahead, real = 0.0, time.monotonic
+    """Let the monotonic clock be later by some seconds, for the client; the server, in its own thread, keeps its own."""
+    ahead, real, mine = 0.0, time.monotonic, threading.get_ident()
 
     def move(seconds: float) -> None:
         nonlocal ahead
         ahead += seconds
 
-    monkeypatch.setattr(time, "monotonic", lambda: real() + ahead)
+    monkeypatch.setattr(time, "monotonic", lambda: real() + (ahead if threading.get_ident() == mine else 0.0))
     return move
 
 
@@ -70,17 +71,22 @@ async def open_connections(server: Emulator, wanted: int) -> int:
 
 
 @pytest.mark.parametrize("ask", [records, bodies])
-@pytest.mark.parametrize("idle", [KEEP_ALIVE, 3600.0])
+@pytest.mark.parametrize("steps", [[KEEP_ALIVE], [3600.0], [3.0, 3.0], [2.0, 2.0, 2.0, 2.0]], ids=str)
 async def test_those_idle_for_longer_than_alyx_keeps_them_are_closed(
-    patient_server: Emulator, make: Any, later: Callable[[float], None], ask: Callable[..., Any], idle: float
+    patient_server: Emulator,
+    make: Any,
+    later: Callable[[float], None],
+    ask: Callable[..., Any],
+    steps: list[float],
 ) -> None:
     async with make(patient_server) as alyx:
         await alyx.rest("labs", "list", no_cache=True)
         await ask(alyx, MANY)
         before = patient_server.connections
         assert before >= MANY
-        later(idle)
-        await ask(alyx, 1)
+        for seconds in steps:  # one of them may be used all the time: the others are idle nevertheless
+            later(seconds)
+            await ask(alyx, 1)
         # Files have connections of their own: that of the first question may be left.
         wanted = 1 if ask is records else 1 + before - MANY
         assert await open_connections(patient_server, wanted) == wanted
