@@ -16,7 +16,8 @@ from client.worlds import World, recorded_world
 from one_async import ONE
 from one_async.cli.app import app
 from one_async.emulator import Emulator
-from one_async.errors import ALFObjectNotFound, InputError, TablesNotFound
+from one_async.errors import ALFObjectNotFound, InputError, TablesNotFound, TablesWarning
+from one_async.refresh.growth import MOST_PIECES
 from one_async.tables.build import make_parquet_db, remove_missing_datasets
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import save_tables
@@ -79,13 +80,42 @@ def test_what_was_learned_is_saved_and_found_without_the_server(
     assert other.ask("list_datasets", remote[3]) == one.ask("list_datasets", remote[3])
 
 
-def test_without_tables_what_was_learned_is_all_there_is(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_without_tables_what_was_learned_is_partial_and_says_so(
+    make: Make, alyx: Emulator, tmp_path: Path
+) -> None:
     one = make(alyx)
     eids = found(one, subject="KS014")
-    assert found(one, query_type="local") == eids
+    partial = f"no whole cache tables.* {len(eids)} sessions"
+    with pytest.warns(TablesWarning, match=partial):
+        assert found(one, query_type="local") == eids
     one.ask("save_cache", tmp_path / "mine")
-    assert found(make(None, cache_dir=tmp_path / "mine")) == eids
+    later = make(None, cache_dir=tmp_path / "mine")
+    with pytest.warns(TablesWarning, match=partial):
+        assert found(later) == eids
+    with pytest.warns(TablesWarning, match=partial):
+        assert len(later.ask("list_datasets", details=True)) == 0
     assert (questions(alyx), downloads(alyx)) == (0, 0)
+
+
+def test_saved_rows_of_queries_do_not_stand_for_the_tables_of_the_server(
+    make: Make, alyx: Emulator, world: World
+) -> None:
+    one = make(alyx)
+    some = found(one, subject="KS014")
+    one.ask("save_cache")
+    whole = make(alyx, mode="auto", cache_dir=one.look("cache_dir"))
+    assert len(some) < len(found(whole)) == len(world.sessions)
+    assert downloads(alyx) == 1
+    assert found(make(None, cache_dir=one.look("cache_dir"))) == found(whole)
+
+
+def test_rows_that_queries_bring_again_are_kept_once(make: Make, alyx: Emulator) -> None:
+    one = make(alyx, cache_rest=None)
+    eids = found(one)
+    for _ in range(3 * MOST_PIECES):
+        assert found(one) == eids
+    learned = one.ask("sessions").collect()
+    assert len(learned) == len(eids)
 
 
 def test_insertions_that_were_asked_for_are_known_afterwards(

@@ -54,9 +54,12 @@ def folder(tmp_path: Path) -> Path:
 def test_a_session_without_date_or_subject_has_no_path(make: Make, folder: Path) -> None:
     one = make(None, cache_dir=folder)
     path = folder / "lab" / "Subjects" / "a" / "2020-01-01" / "001"
-    assert one.ask("eid2path", EIDS[1]) is None
-    assert one.ask("eid2path", EIDS[:3]) == [path, None, None]
-    assert one.ask("eid2path", [*EIDS[:3]] * 5) == [path, None, None] * 5
+    with pytest.warns(ALFWarning, match=f"{EIDS[1]}.*'b'"):
+        assert one.ask("eid2path", EIDS[1]) is None
+    with pytest.warns(ALFWarning, match=EIDS[2]):
+        assert one.ask("eid2path", EIDS[:3]) == [path, None, None]
+    with pytest.warns(ALFWarning, match=EIDS[2]):
+        assert one.ask("eid2path", [*EIDS[:3]] * 5) == [path, None, None] * 5
     assert one.ask("get_details", EIDS[1])["subject"] == "b"
     assert len(one.ask("list_datasets", EIDS[2])) == 3
 

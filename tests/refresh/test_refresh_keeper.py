@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import anyio
 import polars as pl
@@ -14,6 +15,7 @@ import pytest
 from one_async.emulator import Emulator
 from one_async.errors import InputError, OfflineError, TablesDamaged, TablesNotFound, TablesWarning
 from one_async.refresh import TablesKeeper
+from one_async.refresh.growth import MOST_PIECES
 from one_async.refresh.swap import WORK, State, stamp_of
 from one_async.tables.catalogue import Catalogue
 
@@ -566,3 +568,22 @@ def test_a_damaged_state_says_nothing(folder: Path) -> None:
     for text in ("", "[]", "{}", '{"checked": []}', '{"files": 3}'):
         (folder / WORK / "state.json").write_text(text)
         assert State.read(folder) == State()
+
+
+async def test_rows_of_many_queries_do_not_pile_up(tmp_path: Path) -> None:
+    """Nobody needs the tables of a client in remote mode; what its queries bring must not wait for that."""
+    keeper = TablesKeeper(tmp_path, alyx=None)
+    rows = pl.DataFrame(
+        {
+            "eid": [str(UUID(int=n)) for n in range(20)],
+            "lab": "lab",
+            "subject": "a",
+            "date": date(2024, 1, 1),
+            "number": 1,
+        }
+    )
+    for _ in range(5 * MOST_PIECES):
+        await keeper.learn_bounded(sessions=rows)
+        waiting = sum(len(piece) for pieces in keeper._queue.peek().values() for _, piece in pieces)
+        assert waiting <= (MOST_PIECES + 1) * len(rows)
+    assert len(keeper.loaded.session_frame) == len(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from datetime import timedelta
@@ -16,7 +17,7 @@ from .._boundary import Boundary
 from .._fork import check_polars, is_polars_lost
 from .._threads import run_polars, run_sync
 from .._values import without_secrets
-from ..errors import InputError, OfflineError, TablesNotFound
+from ..errors import InputError, OfflineError, TablesNotFound, TablesWarning
 from ..settings import Settings, resolve, resolved_again, setup
 from ..transfer.bar import bar_for
 from ..types import Mode
@@ -390,6 +391,14 @@ class Core(Boundary):
             later = None if self._group is None else self._in_background
             await self._tables.refresh("auto", later=later)
         tables = await self._tables.current()
+        if tables.meta.is_partial and mode != "remote":
+            warnings.warn(
+                f"there are no whole cache tables in {self.tables_dir}: this answer is from the "
+                f"{len(tables.session_frame):,} sessions that earlier queries brought. With query_type='remote' the "
+                "database is asked; refresh_cache() fetches its tables",
+                TablesWarning,
+                stacklevel=2,
+            )
         if answer is not None:
             answer.asked[self, mode] = tables
         return tables
@@ -397,7 +406,7 @@ class Core(Boundary):
     def _remote(self) -> RemoteSource:
         from ..sources.remote import RemoteSource
 
-        return RemoteSource(self.alyx, self._tables.learn)
+        return RemoteSource(self.alyx, self._tables.learn_bounded)
 
 
 def _import_late(offline: bool) -> None:

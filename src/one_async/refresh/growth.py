@@ -21,6 +21,8 @@ __all__ = ["Queue", "Rows", "Taken", "View"]
 Rows: TypeAlias = pl.DataFrame | Sequence[Mapping[str, Any]]
 #: Pieces of each table, each with the time at which it came, in order.
 Taken: TypeAlias = Mapping[str, Sequence[tuple[float, Rows]]]
+#: Pieces that wait to be merged; most of them hold rows that are known already.
+MOST_PIECES = 64
 #: The column of learned rows that says when they came, in seconds since 1970.
 _AT = "learned_at"
 
@@ -33,6 +35,11 @@ class Queue:
 
     def __bool__(self) -> bool:
         return any(self._pieces.values())
+
+    @property
+    def is_long(self) -> bool:
+        """Whether there are so many pieces that they should be merged, also if nobody needs the tables."""
+        return sum(map(len, self._pieces.values())) > MOST_PIECES
 
     def add(self, table: str, rows: Rows) -> None:
         """Queue rows."""

@@ -39,6 +39,7 @@ class TablesInUse:
         self._view = View()
         self._stamp: Stamp = ()
         self._queue = Queue()
+        self._merging = False
         self._loaded_ids: dict[str, None] = {}
         self._modified: datetime | None = None
         self._saved: datetime | None = None
@@ -145,6 +146,16 @@ class TablesInUse:
             if rows is not None and len(rows):
                 self._queue.add(table, rows)
                 self._modified = datetime.now()
+
+    async def learn_bounded(self, **rows: Rows | None) -> None:
+        """Queue rows as `learn` does, and merge them when many wait, so that memory does not grow with the calls."""
+        self.learn(**rows)
+        if self._queue.is_long and not self._merging:
+            self._merging = True
+            try:
+                await self._advance(lambda view, taken: view.grow(taken, self._origin))
+            finally:
+                self._merging = False
 
     def record(self, dids: Iterable[UUID | str]) -> None:
         """Remember that datasets were loaded."""

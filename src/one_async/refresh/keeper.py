@@ -140,14 +140,20 @@ class TablesKeeper(TablesInUse):
                 await self._read_once()
         return self._view.shown.meta.loaded_time
 
+    @property
+    def _has_whole_tables(self) -> bool:
+        """Whether there are tables, and not just rows of earlier queries that were saved."""
+        base = self._view.base
+        return base is not None and not base.meta.is_partial
+
     async def _bring_up_to_date(self, now: bool, later: Later | None = None) -> None:
         if not now:
             if self._view.base is None:
                 with suppress(TablesNotFound, TablesDamaged):
                     await self._read_once()
-            if self._view.base is not None and (self._running or self._schedule.due_in(time.time()) > 0):
+            if self._has_whole_tables and (self._running or self._schedule.due_in(time.time()) > 0):
                 return
-            if self._view.base is not None and later is not None:
+            if self._has_whole_tables and later is not None:
                 if not self._flight.busy:
                     later(self._check_quietly)
                 return
@@ -230,7 +236,7 @@ class TablesKeeper(TablesInUse):
         if not now and known.server == alyx.base_url:
             self._note(known)
         await self._read_if_changed()
-        if not now and self._view.base is not None and self._schedule.due_in(time.time()) > 0:
+        if not now and self._has_whole_tables and self._schedule.due_in(time.time()) > 0:
             return
         offer = await ask(alyx, self._tag)
 
@@ -253,7 +259,7 @@ class TablesKeeper(TablesInUse):
     def _wants(self, offer: Offer, known: State) -> bool:
         """Tell whether the server offers other tables than those at hand."""
         base = self._view.base
-        if base is None:
+        if base is None or base.meta.is_partial:
             return True
         if known.created and known.server == offer.server and known.files == self._stamp:
             return known.origin != offer.origin or offer.is_newer_than(datetime.fromisoformat(known.created))

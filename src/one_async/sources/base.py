@@ -146,5 +146,8 @@ def warn_of_no_folder(sessions: pl.DataFrame) -> None:
     ]
     if more := len(sessions) - len(some):
         some.append(f"{more} more")
-    text = f"no folder can have the name of these sessions' lab or subject, so they have no path: {', '.join(some):.400}"
+    text = (
+        "these sessions have no path, since their lab, subject or date is missing or cannot be a folder's name: "
+        f"{', '.join(some):.400}"
+    )
     warnings.warn(text, ALFWarning, stacklevel=3)

@@ -47,6 +47,11 @@ class TablesMeta:
         return frozenset(name for raw in self.raw.values() for name in as_texts(raw.get("origin")))
 
     @property
+    def is_partial(self) -> bool:
+        """Whether the sessions are those that single queries brought, and not a whole table."""
+        return bool(self.raw.get("sessions", {}).get("partial"))
+
+    @property
     def database_tags(self) -> frozenset[str]:
         """The tags that the tables were cut down to."""
         return frozenset(tag for raw in self.raw.values() for tag in as_texts(raw.get("database_tags")))

@@ -50,7 +50,8 @@ def merge(
     now = datetime.now()
     raw = {**catalogue.meta.raw}
     for name in frames:
-        entry = {"date_created": now.isoformat(sep=" ", timespec="minutes"), **raw.get(name, {})}
+        made = {"date_created": now.isoformat(sep=" ", timespec="minutes"), "partial": True}
+        entry = {**(made if name not in raw else {}), **raw.get(name, {})}
         if origin is not None:
             entry["origin"] = sorted({*as_texts(entry.get("origin")), origin})
         raw[name] = entry
@@ -80,8 +81,13 @@ def merge_catalogues(base: Catalogue, new: Catalogue) -> Catalogue:
 
 
 def merge_raw(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Join two tables' ``one_metadata``: the earlier date_created, all origins, otherwise the newer's facts."""
+    """Join two tables' ``one_metadata``: the earlier date_created, all origins, otherwise the newer's facts.
+
+    They are partial, made of rows of single queries, if none of them is a whole table.
+    """
     joined = {**base, **new}
+    if not all(entry.get("partial") for entry in (base, new) if entry):
+        joined.pop("partial", None)
     dates = [entry["date_created"] for entry in (base, new) if entry.get("date_created")]
     if dates:
         joined["date_created"] = min(dates)
