@@ -193,7 +193,7 @@ def _exact_paths(
     old = [
         path
         for path, row in zip(paths, found, strict=True)
-        if row.height and not row["default_revision"].all()
+        if row.height and "default_revision" in row.columns and not row["default_revision"].all()
     ]
     if old:
         warnings.warn(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import anyio
 
-from ..errors import AnswerError, NotFound, first_error
+from ..errors import ALFWarning, AnswerError, NotFound, first_error
 from ..records import (
     InsertionRecord,
     SessionDetail,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 #: So many names of files fit a request line beside the ids of sessions.
 FEW_NAMES = 16
 _PLAIN = re.compile(r"[\w.-]{1,60}\Z").match
+#: What the path of a session is made of; a record without one of them has no path, and is not merged into the tables.
+_FOLDER = ["lab", "subject", "date", "number"]
 #: Called with what a query taught: rows of the sessions, datasets and insertions tables.
 Learn = Callable[..., None]
 
@@ -65,7 +68,15 @@ class RemoteSource:
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
         """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
-        return paths_below(root, await self.sessions(eids))
+        found = await self.sessions(eids)
+        whole = found.drop_nulls(_FOLDER)
+        if odd := sorted(set(found["eid"]) - set(whole["eid"])):
+            warnings.warn(
+                f"no path for {len(odd)} sessions that have no usable {', '.join(_FOLDER)}: {', '.join(odd[:3])}",
+                ALFWarning,
+                stacklevel=2,
+            )
+        return paths_below(root, whole)
 
     async def records(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Give the rows that `/sessions` lists for these ids, in no order; unknown ones are left out."""
@@ -122,7 +133,7 @@ class RemoteSource:
             detail = parse(SessionDetail, "sessions", {**body, "id": eid})
             frame = datasets_frame(detail, await revisions.needed_for(detail))
             found[eid] = SessionDatasets(detail.row(), frame)
-            self._learn(sessions=sessions_frame([{**body, "id": eid}]), datasets=frame)
+            self._learn(sessions=sessions_frame([{**body, "id": eid}]).drop_nulls(_FOLDER), datasets=frame)
 
         await _at_once(read, dict.fromkeys(eids))
         return found
@@ -208,9 +219,9 @@ class RemoteSource:
 
     def _sessions(self, rows: list[dict[str, Any]]) -> pl.DataFrame:
         frame = sessions_frame(rows)
-        if frame.height:
-            self._learn(sessions=frame)
-        return frame.sort(SESSION_ORDER, descending=True)
+        if (whole := frame.drop_nulls(_FOLDER)).height:
+            self._learn(sessions=whole)
+        return frame.sort(SESSION_ORDER, descending=True, nulls_last=True)
 
     def _learn_insertions(self, rows: list[dict[str, Any]]) -> None:
         if not rows:
@@ -222,7 +233,7 @@ class RemoteSource:
             if r.session_info
         }
         self._learn(
-            sessions=sessions_frame(infos.values(), "insertions"),
+            sessions=sessions_frame(infos.values(), "insertions").drop_nulls(_FOLDER),
             insertions=[record.row() for record in records],
         )
 
