@@ -15,6 +15,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
+from .alf.spec import QC
 from .errors import AnswerError
 
 if TYPE_CHECKING:
@@ -33,22 +34,31 @@ class SessionRecord(Record):
     """A row of `/sessions`, the head of its detail body, or an insertion's `session_info`."""
 
     id: UUID
-    subject: str
-    start_time: datetime
-    lab: str
+    subject: str | None = None
+    start_time: datetime | None = None
+    lab: str | None = None
     number: int | None = None
     task_protocol: str | None = None
     projects: list[str] = []
     url: str | None = None
 
+    @field_validator("projects", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        return [one for one in value if one is not None] if isinstance(value, list) else value or []
+
     def row(self) -> dict[str, Any]:
-        """Give the row of the sessions table; a base session without number counts as 0, as in ONE's tables."""
+        """Return the row of the sessions table, with null for what is missing or outside the column's range.
+
+        A base session without number counts as 0, as in ONE's tables.
+        """
+        number = self.number or 0
         return {
             "eid": str(self.id),
             "lab": self.lab,
             "subject": self.subject,
-            "date": self.start_time.date(),
-            "number": self.number or 0,
+            "date": self.start_time.date() if self.start_time else None,
+            "number": number if 0 <= number < 2**16 else None,
             "task_protocol": self.task_protocol or "",
             "projects": ",".join(self.projects),
         }
@@ -64,13 +74,18 @@ class SessionDataset(Record):
     hash: str | None = None
     collection: str | None = None
     revision: str | None = None  # the revision's id, not its name
-    default_revision: bool = True
+    default_revision: bool | None = True
     qc: str = "NOT_SET"
 
     @field_validator("qc", mode="before")
     @classmethod
     def _unset(cls, value: object) -> object:
-        return "NOT_SET" if value is None else value
+        return value if value in QC.__members__ else "NOT_SET"
+
+    @field_validator("file_size", mode="before")
+    @classmethod
+    def _size(cls, value: object) -> object:
+        return None if isinstance(value, int) and not 0 <= value < 2**64 else value
 
 
 class SessionDetail(SessionRecord):
@@ -99,7 +114,7 @@ class DatasetRecord(Record):
     hash: str | None = None
     collection: str | None = None
     revision: str | None = None  # here the revision's name
-    default_dataset: bool = True
+    default_dataset: bool | None = True
     qc: str = "NOT_SET"
     file_records: list[FileRecord] = []
 
@@ -116,7 +131,12 @@ class DatasetRecord(Record):
     @field_validator("qc", mode="before")
     @classmethod
     def _unset(cls, value: object) -> object:
-        return "NOT_SET" if value is None else value
+        return value if value in QC.__members__ else "NOT_SET"
+
+    @field_validator("file_size", mode="before")
+    @classmethod
+    def _size(cls, value: object) -> object:
+        return None if isinstance(value, int) and not 0 <= value < 2**64 else value
 
 
 class InsertionRecord(Record):

@@ -14,7 +14,15 @@ from uuid import UUID
 
 from .alf.spec import QC
 from .errors import InputError
-from .tables.arguments import INSERTION_TERMS, SEARCH_TERMS, complete, date_range, qc_name, texts
+from .tables.arguments import (
+    INSERTION_TERMS,
+    SEARCH_TERMS,
+    complete,
+    date_range,
+    qc_name,
+    texts,
+    whole_number,
+)
 
 #: Terms of ONE-api that have another name at the server.
 REST_NAMES = {"laboratory": "lab", "project": "projects"}
@@ -36,6 +44,10 @@ BATCHED = {
     "chronic_insertion": "chronic_insertion",
 }
 _TEXTS = frozenset({"subject", "laboratory", "projects", "task_protocol", "datasets"})
+#: Filters of the server that take texts alone.
+_NAMES = frozenset(
+    {"users", "dataset_types", "name", "serial", "model", "tag", "location", "procedures", "nickname"}
+)
 EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api sends for an open end
 MOST_REQUESTS = 500
 #: So many ids fit a request line.
@@ -66,6 +78,9 @@ def _check_given(name: str, value: Any) -> None:
         raise InputError.of(name, value, "a value, or a list of at least one")
     if name in _TEXTS:
         texts(value, name)
+    if name not in _TEXTS | {"date_range", "django", "limit", "offset", "dataset"}:
+        for one in members:
+            _check(name, one)
     if name == "dataset" and not isinstance(value, str):
         raise InputError.of("dataset", value, "text; use datasets= for a list")
 
@@ -81,8 +96,8 @@ def _number(kind: type[int] | type[float], value: Any, argument: str) -> str:
     try:
         if isinstance(value, bool):
             raise TypeError
-        return str(kind(value))
-    except (TypeError, ValueError):
+        return str(whole_number(value) if kind is int else float(value))
+    except (TypeError, ValueError, OverflowError):
         wanted = "a whole number" if kind is int else "a number"
         raise InputError.of(argument, value, wanted) from None
 
@@ -145,8 +160,9 @@ def _check(name: str, value: Any) -> str:
     check = CHECKS.get(name)
     if check:
         return check(value, name)
-    if isinstance(value, bytes | Mapping):
-        raise InputError.of(name, value, "text")
+    accepted = str if name in _NAMES else (str, int, float, UUID, date, QC)
+    if not isinstance(value, accepted):
+        raise InputError.of(name, value, "text or a list of texts")
     return str(value)
 
 

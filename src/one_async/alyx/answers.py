@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from one_async.errors import AnswerError, NotFound, StatusError, Throttled
+
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Answer(NamedTuple):
@@ -28,10 +31,22 @@ def parse(url: str, content: bytes, content_type: str) -> Any:
     if kind == "text/html":
         raise AnswerError(f"{url} answered with a page, not with JSON: {detail_of(content)}", url=url)
     try:
-        return json.loads(content)
+        answer = json.loads(content)
+        return _without_surrogates(answer) if _ESCAPED_SURROGATE.search(content) else answer
     except (ValueError, RecursionError) as error:
         text = f"{url} answered with {kind or 'something'} that is not JSON, or nested too deep ({error})"
         raise AnswerError(text, url=url) from None
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Return a JSON value with lone surrogates replaced, since they are no text: neither files nor tables can hold them."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(name): _without_surrogates(item) for name, item in value.items()}
+    return value
 
 
 def check_status(method: str, url: str, status: int, content: bytes) -> None:

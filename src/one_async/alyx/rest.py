@@ -180,7 +180,8 @@ class AsyncAlyxClient(Asking):
         expires: Expiry = None,
         **filters: Any,
     ) -> Page:
-        """Give one page as the server gives it: its count, its rows, and whether it is the last."""
+        """Return one page as the server gives it: its count, its rows, and whether it is the last."""
+        limit, offset = whole("limit", str(limit)), whole("offset", str(offset))
         with one_warning():
             params = await self._checked(endpoint, filters)
             return await self._pager(endpoint, params, self._terms(expires, no_cache))(limit, offset)

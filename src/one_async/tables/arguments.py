@@ -65,9 +65,17 @@ def numbers(value: Any, argument: str) -> list[int]:
     """Give one whole number or several, as numbers or text, as a list; InputError for anything else."""
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     try:
-        return [int(item) for item in values]
-    except (TypeError, ValueError):
+        return [whole_number(item) for item in values]
+    except (TypeError, ValueError, OverflowError):
         raise InputError.of(argument, value, "a whole number or a list of them") from None
+
+
+def whole_number(value: Any) -> int:
+    """Return a number, or the text of one, as an int; ValueError, TypeError or OverflowError where it is not whole."""
+    number = int(value)
+    if isinstance(value, bool) or (not isinstance(value, str | bytes) and number != value):
+        raise ValueError("not a whole number")
+    return number
 
 
 def date_range(value: Any) -> tuple[date, date]:
