@@ -217,7 +217,7 @@ def apply(query: Query, rule: Filter, value: Any, given: Given, exists: Exists) 
             if path.startswith("~"):
                 query.exclude(path[1:], item)
             else:
-                query.lookup(path, item, {})
+                query.lookup(path, item, dict(query.to_one) if "t0.slices" in query.to_one else {})
     elif rule.type == "pairs":
         for path, item in value.items():
             query.lookup(f"{rule.key}__{path}", item, {})

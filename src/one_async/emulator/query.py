@@ -159,8 +159,9 @@ class Query:
         for name in self.model.order:
             place = self.walk(name.removeprefix("-"), {})
             order.append(place.sql + (" DESC NULLS FIRST" if name.startswith("-") else " ASC NULLS LAST"))
-        # Alyx's order of stacks, by their slices, makes the slices distinct too
-        group = " GROUP BY t0.row" if self.distinct and self.model.name != "imaging-stack" else ""
+        # The order of stacks is that of their slices, which are distinct too
+        rows = ["t0.row", *(f"{alias}.row" for place, alias in self.to_one.items() if place == "t0.slices")]
+        group = f" GROUP BY {', '.join(rows)}" if self.distinct else ""
         return self.select(f"{group} ORDER BY {', '.join([*order, 't0.row'])}")
 
 
@@ -293,7 +294,11 @@ def pattern(name: str, value: Any) -> str:
     if isinstance(value, float | bool) and (name == "iexact" or name in REGEX):
         kind = "boolean" if isinstance(value, bool) else "numeric"
         operation = "~*" if name == "iregex" else "~"
-        what = f"function upper({kind})" if name == "iexact" else f"operator does not exist: text {operation} {kind}"
+        what = (
+            f"function upper({kind})"
+            if name == "iexact"
+            else f"operator does not exist: text {operation} {kind}"
+        )
         raise Failed(what + (" does not exist" if name == "iexact" else ""))
     return REGEX[name] + str(value) if name in REGEX else TEXT[name].format(re.escape(str(value)))
 
@@ -309,7 +314,9 @@ def json_condition(place: Place, value: Any) -> tuple[Any, ...]:
     if name in ("in", "has_keys", "has_any_keys") and isinstance(value, float | bool | None):
         raise Failed(f"'{type(value).__name__}' object is not iterable")
     if name == "has_key" and isinstance(value, float | bool):
-        raise Failed(f"operator does not exist: jsonb ? {'boolean' if isinstance(value, bool) else 'numeric'}")
+        raise Failed(
+            f"operator does not exist: jsonb ? {'boolean' if isinstance(value, bool) else 'numeric'}"
+        )
     if name == "iexact" or name in REGEX:
         pattern(name, value)
     return (f"json_matches({place.sql}, ?)", json.dumps([keys, name, value]))

@@ -231,7 +231,9 @@ class Store:
             self._write(model, ((row, details.get(key_of(model, row) or "")) for row in rows))
         for link in world.unserved.get("download_projects", ()):
             of_download = 'SELECT row, ? FROM "downloads" WHERE id = ?'
-            self._db.execute(f'INSERT INTO "downloads.projects" {of_download}', (link["project"], link["download"]))
+            self._db.execute(
+                f'INSERT INTO "downloads.projects" {of_download}', (link["project"], link["download"])
+            )
         self._db.execute("COMMIT")
         self._db.execute("ANALYZE")
 
