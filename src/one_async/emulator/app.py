@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import secrets
 import time
 import zipfile
@@ -133,8 +134,10 @@ class App:
             name = path.removeprefix("/data/")
             body = self.files[name] if name in self.files else self.read_file(name)
             return data_file(request, body, ignore_range), None
-        if path == "/cache/info":
+        if re.fullmatch(r"/docs|/admin|/cache/info(/\w+)?", path):
             return Response(b"", 301, {"location": f"{path}/"}, media_type="text/html"), None
+        if path == "/":
+            return Response(b"", 302, {"location": "/admin"}, media_type="text/html"), None
         route, key = find_route(path)
         if route is None:
             return page_of(404, "Not Found", NOT_FOUND), None
@@ -180,6 +183,20 @@ class App:
         with zipfile.ZipFile(BytesIO(self.cache_zip())) as archive:
             info: dict[str, Any] = json.loads(archive.read("cache_info.json"))
         return {**info, **({"date_created": self._date_created} if self._date_created else {})}
+
+    def tagged_info(self, tag: str) -> dict[str, Any]:
+        """Return what is known of the tables of a tag: the published ones, of the tag's datasets alone."""
+        import polars as pl
+
+        info = self.cache_info()
+        with zipfile.ZipFile(BytesIO(self.cache_zip())) as archive:
+            datasets = pl.read_parquet(archive.read("datasets.pqt"), columns=["eid", "id"])
+        sql = 'SELECT d.id FROM datasets d JOIN "datasets.tags" t ON t.row = d.row WHERE t.value = ?'
+        tagged = [dataset for (dataset,) in self.store.select(sql, tag)]
+        held = datasets.filter(pl.col("id").is_in(tagged))
+        counts = {"sessions": held["eid"].n_unique(), "datasets": held.height}
+        tables = {name: {**table, "nrecs": counts[name]} for name, table in info.pop("tables").items()}
+        return {**info, "database_tags": [tag], "tables": tables}
 
     def pick(self, endpoint: str, rows: array[int], limit: int, offset: int) -> list[int]:
         """Take one page of row numbers; with ``unstable_paging`` some give way to rows of other pages."""

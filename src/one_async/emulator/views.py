@@ -26,7 +26,7 @@ __all__ = ["DEFAULT_LIMIT", "NOT_FOUND", "Exchange", "data_file", "find_route", 
 
 DATA_HOST = "https://data.test"
 DEFAULT_LIMIT, MAX_LIMIT = 250, 1000
-OPEN = {"/api/schema", "/check-protected", "/sync-file-status", "/register-file", "/new-download"}
+OPEN = {"/api/schema", "/docs/", "/check-protected", "/sync-file-status", "/register-file", "/new-download"}
 JSON, HTML, ZIP = "application/json", "text/html", "application/zip"
 SCHEMA_TYPES = ("application/vnd.oai.openapi", "application/yaml", "application/vnd.oai.openapi+json", JSON)
 PAGE = (
@@ -163,6 +163,8 @@ class Exchange:
             "/cache/info/": lambda: json.dumps(self.app.cache_info(), ensure_ascii=False),
             "/cache/info/{tag}/": self.tagged_info,
             "/check-protected": self.check_protected,
+            "/sync-file-status": lambda: "[]",  # no transfer is ever due here
+            "/docs/": lambda: page_of(200, "Redoc", "The schema of this server is at /api/schema."),
             "/water-type/{name}": self.page,
         }
         if path in special:
@@ -239,11 +241,14 @@ class Exchange:
         """Give the OpenAPI document; JSON is YAML too, so one text serves both."""
         return download(schema(), self.media, f"schema.{'json' if self.media.endswith('json') else 'yaml'}")
 
-    def tagged_info(self) -> Response:
-        """Answer for the tables of a tag: this server has none."""
-        if not self.app.store.rows("tags", {"name": self.key}):
-            return Response(f"Tag {self.key} not found", 404, media_type=HTML)
-        raise Failed(f"[Errno 2] No such file or directory: 'tables/{self.key}/cache_info.json'")
+    def tagged_info(self) -> Response | str:
+        """Describe the tables of a tag, which are made for protected ones."""
+        rows = self.app.store.rows("tags", {"name": self.key})
+        if not rows:
+            return Response("Tag matching query does not exist.", 404, media_type="text/html")
+        if not json.loads(self.app.store.texts("tags", rows)[0])["protected"]:
+            raise Failed(f"[Errno 2] No such file or directory: 'tables/{self.key}/cache_info.json'")
+        return json.dumps(self.app.tagged_info(self.key), ensure_ascii=False)
 
     def check_protected(self) -> str:
         """Tell whether any of some files of a session is protected."""
@@ -299,7 +304,10 @@ def download(body: bytes, media: str, name: str) -> Response:
 
 def whole(text: str) -> int:
     """Read a number that is not negative; 0 where it cannot be read."""
-    return int(text) if text.isdecimal() else 0
+    try:
+        return max(int(text), 0)
+    except ValueError:
+        return 0
 
 
 # ---- the data server ----
