@@ -235,6 +235,7 @@ def test_secrets_stay_with_their_user(one_api: Path, monkeypatch: pytest.MonkeyP
     assert resolve(base_url=LAB, token="t").username is None
     assert resolve(base_url=LAB, token="t", username="x").username == "x"
     assert resolve(base_url=LAB, password="p").username == "bruno"
+    monkeypatch.setenv("ONE_BASE_URL", LAB)
     monkeypatch.setenv("ONE_USERNAME", "u")
     monkeypatch.setenv("ONE_TOKEN", "of u")
     assert resolve(base_url=LAB, username="x").token is None

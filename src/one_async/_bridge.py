@@ -22,7 +22,7 @@ from typing import (
 
 from one_async._loop import LoopThread
 from one_async._pump import Pump
-from one_async.alyx.caching import without_password
+from one_async._values import without_secrets
 from one_async.errors import OneError
 
 __all__ = [
@@ -41,9 +41,6 @@ C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
 #: A face of a class is a face of its bases too, from which most methods come.
 C_co = TypeVar("C_co", bound=AbstractAsyncContextManager[Any], covariant=True)
 B = TypeVar("B", bound="Blocking[Any]")
-
-#: Arguments that no pickle may hold.
-SECRETS = frozenset({"password", "token"})
 
 
 class _Host(Generic[C]):
@@ -104,7 +101,7 @@ class Blocking(Generic[C_co]):
     at exit. In a forked child, and in a call after ``close()``, a new client is made from the same arguments,
     and what was set on the old one is set again.
 
-    A pickle holds the arguments without ``password`` and ``token``: where it is loaded, credentials come from
+    A pickle holds the arguments without passwords and token: where it is loaded, credentials come from
     the environment or the settings found there.
     """
 
@@ -227,10 +224,7 @@ class Blocking(Generic[C_co]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._parent is not None:
             return (_part_again, (type(self), *self._parent))
-        kept = {name: value for name, value in self._arguments.items() if name not in SECRETS}
-        if isinstance(kept.get("cache_storage"), str):
-            kept["cache_storage"] = without_password(kept["cache_storage"])
-        return (_made_again, (type(self), kept))
+        return (_made_again, (type(self), without_secrets(self._arguments)))
 
 
 def _made_again(kind: type[B], arguments: dict[str, Any]) -> B:

@@ -40,7 +40,7 @@ _NOWHERE = Path(os.devnull)
 
 
 def normal_url(url: str) -> str:
-    """Return the one way to write a server's address: no final slash, scheme and host in lower case.
+    """Return the one way to write a server's address: no final slash or usual port, scheme and host in lower case.
 
     Raises:
         InputError: not an address of the web, or one that carries a password.
@@ -53,12 +53,19 @@ def normal_url(url: str) -> str:
         parts = urlsplit(text)
         known = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise InputError.of("base_url", url, accepted) from None
-    if parts.username is not None or parts.password is not None:
+        raise InputError.of("base_url", without_login(url), accepted) from None
+    if "@" in parts.netloc:
         raise InputError("base_url must not hold a user name or password; give username= and password=")
     if not known or parts.query or parts.fragment or re.search(r"\s", text):
-        raise InputError.of("base_url", url, accepted)
-    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
+        raise InputError.of("base_url", without_login(url), accepted)
+    scheme, server = parts.scheme.lower(), parts.netloc.lower()
+    server = server.removesuffix(":80" if scheme == "http" else ":443").removesuffix(":")
+    return urlunsplit((scheme, server, parts.path.rstrip("/"), "", ""))
+
+
+def without_login(url: object) -> object:
+    """Return an address, or what was to be one, as it may be shown: without a user name and password."""
+    return re.sub(r"^([^@]*?://|)[^/?#]*@", r"\1…@", url, flags=re.DOTALL) if isinstance(url, str) else url
 
 
 def config_dir() -> Path:
@@ -123,9 +130,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a file whole, readable by its owner alone; raises OSError and leaves nothing behind."""
+    """Replace a file whole, readable by its owner alone; raises OSError and leaves nothing behind.
+
+    Also removes what killed processes left beside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    sweep(path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{os.getpid()}-", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(content, file, indent=2)
@@ -135,6 +146,38 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
+
+
+#: Seconds after which a temporary file is nobody's, where it cannot be known whether its writer lives.
+_ABANDONED = 60.0
+_TEMPORARY = re.compile(r"\.(?:(\d+)-)?.+\.tmp")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of killed processes from a folder; those of living ones stay."""
+    with contextlib.suppress(OSError):
+        for path in list(folder.glob(".*.tmp")):
+            writer = _TEMPORARY.fullmatch(path.name)
+            with contextlib.suppress(OSError):
+                if writer and (not writer[1] or not _may_live(int(writer[1])) or _is_old(path)):
+                    path.unlink()
+
+
+def _may_live(pid: int) -> bool:
+    """Tell whether a process of this number may be writing now; on Windows, to ask would end it."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _is_old(path: Path) -> bool:
+    return abs(time.time() - path.stat().st_mtime) > _ABANDONED
 
 
 def own_file(base_url: str) -> Path:
@@ -253,6 +296,7 @@ class TokenFile:
             return
         with contextlib.suppress(OSError):
             self._path(base_url, username).unlink(missing_ok=True)
+            sweep(self._path(base_url, username).parent)
 
     def _path(self, base_url: str, username: str) -> Path:
         return self.folder / file_name(base_url) / f"{file_name(username)}.json"

@@ -7,12 +7,21 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from one_async._stored import normal_url
+from one_async._stored import TokenFile, normal_url, without_login
 from one_async.errors import ConfigurationError, InputError
 from one_async.types import Mode
 
@@ -52,7 +61,50 @@ def _address(value: object) -> object:
         )  # ValueError for brackets that do not match, and below for a port that cannot be
         if parts.scheme.lower() not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("it must be an http or https address")
+        if "@" in parts.netloc:
+            raise ValueError("it must not hold a user name or password")
     return value
+
+
+def split_login(values: object) -> object:
+    """Take the user name and password out of a data server's address, to where they are kept as such."""
+    url = values.get("data_server") if isinstance(values, Mapping) else None
+    if not isinstance(url, str) or not isinstance(values, Mapping):
+        return values
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return values
+    login, at, server = parts.netloc.rpartition("@")
+    if not at or parts.scheme.lower() not in ("http", "https"):
+        return values
+    name, _, password = login.partition(":")
+    found = {"data_server_login": unquote(name), "data_server_password": unquote(password)}
+    said = {key: value for key, value in found.items() if value and not values.get(key)}
+    return {**values, **said, "data_server": urlunsplit(parts._replace(netloc=server))}
+
+
+def without_password(url: str) -> str:
+    """Return the address of a shared cache as it may be shown and sent: without its password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition(":")[0]
+    login, at, host = parts.netloc.rpartition("@")
+    query = "&".join(part for part in parts.query.split("&") if not part.lower().startswith("password="))
+    return urlunsplit(parts._replace(netloc=f"{login.partition(':')[0]}{at}{host}".lstrip("@"), query=query))
+
+
+def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a client's arguments as a pickle may hold them: no password and no token, in whichever of them it is."""
+    split = split_login(arguments)
+    assert isinstance(split, Mapping)
+    kept = {name: value for name, value in split.items() if name not in SECRETS}
+    if isinstance(kept.get("cache_storage"), str):
+        kept["cache_storage"] = without_password(kept["cache_storage"])
+    if not isinstance(kept.get("token_store"), TokenFile):  # what is in another one, nobody knows
+        kept.pop("token_store", None)
+    return kept
 
 
 Text = Annotated[str | None, BeforeValidator(_text)]
@@ -87,6 +139,8 @@ class Values(BaseModel):
     max_response_size: Size = None
     keyring: bool | None = None
 
+    _split_login = model_validator(mode="before")(split_login)
+
     def said(self) -> dict[str, Any]:
         """Return what is said, by name."""
         return {name: value for name, value in self if value is not None}
@@ -104,7 +158,7 @@ def checked(kind: type[Values], values: dict[str, Any]) -> Values:
         if isinstance(own := error.errors()[0].get("ctx", {}).get("error"), InputError):
             raise own from None
         name = str(error.errors()[0]["loc"][0])
-        shown = "…" if name in SECRETS else values.get(name)
+        shown = "…" if name in SECRETS else without_login(values.get(name))
         raise InputError.of(name, shown, _said(error)) from None
 
 

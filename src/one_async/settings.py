@@ -1,7 +1,9 @@
 """Settings: defaults < file < environment (``ONE_*``) < arguments. Resolving writes nothing and asks nothing.
 
 The environment speaks of one database, that of ``ONE_BASE_URL``: when an argument names another one, the
-environment's login, token and folders are left alone: no token goes to a server that is not its own.
+environment's login, token and folders are left alone: no token goes to a server that is not its own. Without
+``ONE_BASE_URL``, its login and token are those of the default database. A data server's login goes to the data server
+that the same or a weaker source names.
 
 Whoever was set up with ONE-api goes on: its parameter files are read, tokens included, and never changed.
 """
@@ -17,11 +19,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from one_async import _stored
 from one_async._stored import OPEN_ALYX, OPEN_DATA, TokenFile, normal_url
-from one_async._values import SECRETS, Values, blame, checked, environment
+from one_async._values import SECRETS, Values, blame, checked, environment, split_login
 from one_async.errors import ConfigurationError, OfflineError, OneWarning
 from one_async.types import Mode
 
@@ -44,6 +46,8 @@ _OF_ONE_DATABASE = (
     "username", "password", "token", "cache_dir", "tables_dir", "rest_cache_dir",
     "data_server", "data_server_login", "data_server_password", "s3_endpoint",
 )  # fmt: skip
+# Of these, the ones that belong to the default database where the environment names none.
+_LOGIN = ("username", "password", "token", "data_server_login", "data_server_password")
 _DAY = timedelta(hours=24)
 #: Alyx's largest pages have some 25 MB; what is a hundred times as large as most is no honest answer.
 _LARGEST = ByteSize(256 * 1024**2)
@@ -73,6 +77,8 @@ class Settings(BaseModel):
     s3_endpoint: str | None = Field(default=None, description="address of S3 buckets that are not Amazon's")
     max_response_size: ByteSize = Field(default=_LARGEST, description="bytes of a REST answer, decoded")
     keyring: bool = Field(default=False, description="whether the password may come from the keyring")
+
+    _split_login = model_validator(mode="before")(split_login)
 
     @property
     def offline(self) -> bool:
@@ -114,6 +120,14 @@ def _missing(name: str) -> str:
     elif name not in SECRETS:
         ways.append("run ONE.setup(...)")
     return f"{name} is not set: {', '.join(ways[:-1])} or {ways[-1]}"
+
+
+def resolved_again(settings: Settings) -> Settings:
+    """Return what holds for the same settings here, where a pickle of them was loaded: its login is found anew."""
+    if settings.base_url is None:
+        return settings
+    known = {name: value for name, value in settings if name not in SECRETS and value is not None}
+    return resolve(**known)
 
 
 def resolve(
@@ -209,10 +223,12 @@ def _owner_of(folder: Path) -> str | None:
 
 
 def _that_applies(around: Values, url: str | None) -> Values:
-    """Leave out what the environment says of another database."""
-    if url is not None and around.base_url in (None, url):
-        return around
-    return around.model_copy(update=dict.fromkeys(_OF_ONE_DATABASE))
+    """Return what the environment says of a database: all of it only if it is the one that it speaks of."""
+    if around.base_url is None and url is not None:
+        others: tuple[str, ...] = () if url == default_database() else _LOGIN
+    else:
+        others = () if url is not None and around.base_url == url else _OF_ONE_DATABASE
+    return around.model_copy(update=dict.fromkeys(others))
 
 
 def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
@@ -240,6 +256,27 @@ def _keep_owner(merged: dict[str, Any], sources: list[dict[str, Any]]) -> None:
         known = name in first and sources[first[name]].get("username", user) == user
         if not known or (name == "password" and user is None and "token" in first):
             merged.pop(name, None)
+    _keep_data_server(merged, sources)
+
+
+def _keep_data_server(merged: dict[str, Any], sources: list[dict[str, Any]]) -> None:
+    """Keep a data server's login and password with the server that the source which says them means by it."""
+    for name, with_it in (
+        ("data_server_login", ("data_server",)),
+        ("data_server_password", ("data_server", "data_server_login")),
+    ):
+        for i in _saying(sources, name)[:1]:
+            weaker: dict[str, Any] = {}
+            for source in reversed(sources[i:]):
+                weaker.update(source)
+            for other in with_it:
+                default = OPEN_DATA if other == "data_server" and merged["base_url"] == OPEN_ALYX else None
+                if _same_server(merged.get(other)) != _same_server(weaker.get(other, default)):
+                    merged.pop(name, None)
+
+
+def _same_server(url: str | None) -> str | None:
+    return url and url.rstrip("/").casefold()
 
 
 def _saying(sources: list[dict[str, Any]], name: str) -> list[int]:

@@ -16,7 +16,8 @@ from client.worlds import World, recorded_world
 from one_async import ONE
 from one_async.cli.app import app
 from one_async.emulator import Emulator
-from one_async.errors import ALFObjectNotFound, InputError, TablesNotFound
+from one_async.errors import ALFObjectNotFound, InputError, TablesNotFound, TablesWarning
+from one_async.refresh import growth
 from one_async.tables.build import make_parquet_db, remove_missing_datasets
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import save_tables
@@ -82,10 +83,28 @@ def test_what_was_learned_is_saved_and_found_without_the_server(
 def test_without_tables_what_was_learned_is_all_there_is(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     one = make(alyx)
     eids = found(one, subject="KS014")
-    assert found(one, query_type="local") == eids
+    with pytest.warns(TablesWarning, match=r"partial.* 8 sessions"):
+        assert found(one, query_type="local") == eids
     one.ask("save_cache", tmp_path / "mine")
     assert found(make(None, cache_dir=tmp_path / "mine")) == eids
     assert (questions(alyx), downloads(alyx)) == (0, 0)
+
+
+def test_what_remote_queries_bring_is_kept_once_however_often_it_comes(
+    alyx: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, "MOST_PIECES", 20)
+    with ONE(**login(alyx), cache_dir=tmp_path / "cache") as one:
+        eids = one.search()
+        for n in range(150):
+            one.search(subject=SUBJECTS[n % len(SUBJECTS)])
+            one.list_datasets(eids[n % 5])
+            keeper = one._here._tables
+            pieces = keeper._queue._pieces.values()
+            assert sum(map(len, pieces)) <= 30
+        kept = keeper._view.learned
+        assert kept["sessions"].height == len(eids)
+        assert kept["datasets"]["did"].is_unique().all()
 
 
 def test_insertions_that_were_asked_for_are_known_afterwards(

@@ -16,6 +16,7 @@ import anyio.to_thread
 from anyio.lowlevel import current_token
 
 from one_async._stored import TokenFile
+from one_async._values import without_password
 from one_async.alyx import caching
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import Terms, note_stale, one_warning
@@ -64,7 +65,10 @@ class Asking:
         self._base_url = base_of(settings.require("base_url"))
         self.silent = silent
         if cache_storage is not None and not cache_storage.startswith(("redis://", "rediss://", "unix://")):
-            raise InputError.of("cache_storage", cache_storage, "redis://…, rediss://…, or None for a file")
+            text = "cache_storage must begin with redis://, rediss:// or unix://, or be None for a file; what was given"
+            raise InputError(
+                f"{text} is not shown here, since it may hold a password", argument="cache_storage"
+            )
         self._cache_dir = settings.cache_dir
         self._rest_cache_dir = settings.rest_cache_dir or settings.cache_dir
         self._cache_storage = cache_storage
@@ -84,6 +88,25 @@ class Asking:
         self.max_connections = max_connections
         self._loop: object = None
         self._schema: tuple[Schema, float] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is open, and every secret: where a pickle is loaded, the login is found anew."""
+        state = {**self.__dict__, "_connections": None, "_loop": None, "_schema": None}
+        user = state.pop("_credentials").user
+        if isinstance(self._cache_storage, str):
+            state["_cache_storage"] = without_password(self._cache_storage)
+        if not isinstance(self._token_store, TokenFile):
+            state["_token_store"] = TokenFile()
+        return {**state, "user": user}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from one_async.settings import resolve
+
+        user = state.pop("user")
+        self.__dict__.update(state)
+        settings = resolve(base_url=self._base_url, username=user)
+        password, token = settings.secret("password"), settings.secret("token")
+        self._credentials = Credentials(self._base_url, settings.username, password, token, self._token_store)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._base_url!r}, user={self.user!r})"

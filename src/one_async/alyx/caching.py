@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
+from one_async._values import without_password
 from one_async.errors import InputError, StaleAnswerWarning
 from one_async.types import Expiry
 
@@ -172,14 +173,6 @@ def one_warning() -> Iterator[None]:
 def user_key(base_url: str, user: str) -> str:
     """Give what tells apart the answers of one server to one user, without telling who that is."""
     return hashlib.sha256(f"one_async REST cache\0{base_url}\0{user}".encode()).hexdigest()[:20]
-
-
-def without_password(url: str) -> str:
-    """Give the address of a shared cache as it may be shown and sent: without its password."""
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
-    query = "&".join(part for part in parts.query.split("&") if not part.lower().startswith("password="))
-    return urlunsplit(parts._replace(netloc=f"{login.partition(':')[0]}{at}{host}".lstrip("@"), query=query))
 
 
 def with_password(url: str) -> str:

@@ -52,6 +52,9 @@ class Credentials:
     def __repr__(self) -> str:
         return f"Credentials({self.base_url!r}, user={self.user!r})"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Credentials, (self.base_url, self.user))  # no secrets, in no pickle
+
     def rebind(self) -> None:
         """Belong to the event loop that is running now."""
         self._lock, self._flights = anyio.Lock(), Flights()

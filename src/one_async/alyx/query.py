@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from uuid import UUID
 
+from one_async._stored import without_login
 from one_async.errors import InputError
 
 
@@ -20,9 +21,9 @@ def base_of(url: str) -> str:
         parts = urlsplit(url.strip())
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except (ValueError, AttributeError):
-        raise InputError.of("base_url", url, accepted) from None
+        raise InputError.of("base_url", without_login(url), accepted) from None
     if not known or "@" in parts.netloc or parts.query or parts.fragment or parts.path.strip("/"):
-        raise InputError.of("base_url", url, accepted)
+        raise InputError.of("base_url", without_login(url), accepted)
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 

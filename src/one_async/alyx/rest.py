@@ -31,7 +31,8 @@ class AsyncAlyxClient(Asking):
     end of ``async with`` closes them. All of that belongs to one event loop, asyncio's or trio's.
 
     What is not given comes from the environment (``ONE_BASE_URL``, ``ONE_USERNAME``, …), the settings and the tokens that
-    are kept, ONE-api's among them; without ``base_url`` it is the default database.
+    are kept, ONE-api's among them; without ``base_url`` it is the default database. The environment's login belongs to the
+    database of ``ONE_BASE_URL``, without it to the default one.
 
     Parameters: ``token``, or ``username`` and ``password``, or a ``token_store`` that has one; ``cache_dir`` is the folder
     of the database's data, below which the REST cache lies; ``cache_rest`` "GET" or None for no cache;

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
+from one_async._values import without_password
 from one_async.alyx import caching
 from one_async.alyx.http import hishel
 from one_async.alyx.storage import ShelfStorage, one_chunk
@@ -31,7 +32,7 @@ class RedisStorage(hishel.AsyncRedisStorage):
     """
 
     def __init__(self, url: str, user: str) -> None:
-        self._where = caching.without_password(url)
+        self._where = without_password(url)
         self.redis: Any = _client(caching.with_password(url))
         super().__init__(self.redis, default_ttl=None, max_stream_size=None, key_prefix=f"one_async:{user}")
         self._until = 0.0  # Redis is left alone until then

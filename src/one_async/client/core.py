@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, get_args
 import anyio
 import anyio.to_thread
 
+from .._values import without_secrets
 from ..errors import InputError, OfflineError, TablesNotFound
-from ..settings import Settings, resolve, setup
+from ..settings import Settings, resolve, resolved_again, setup
 from ..transfer.bar import bar_for
 from ..types import Mode
 
@@ -114,7 +115,8 @@ class Core:
         Args:
             base_url: the database's address; without it, the one that was set up, else the public Open Alyx.
             username, password, token: credentials, else taken from the environment (ONE_USERNAME, ONE_PASSWORD,
-                ONE_TOKEN), the settings, or a token kept by an earlier login.
+                ONE_TOKEN), the settings, or a token kept by an earlier login. The environment's belong to the database of
+                ONE_BASE_URL, without it to the default database: another one that `base_url` names does not get them.
             cache_dir: the folder of data files; alone, without any database that was set up for it, it means local mode.
             tables_dir: the folder of the cache tables, where it is not `cache_dir`.
             mode: `local`, `remote`, `auto` or `refresh`; where answers come from.
@@ -178,6 +180,23 @@ class Core:
         self._background: set[CancelScope] = set()
         if self._mode == "remote" and self.offline:
             raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is open, and every secret: where a pickle is loaded, the login is found anew."""
+        closed: dict[str, Any] = {
+            "_alyx": None,
+            "_keeper": None,
+            "_group": None,
+            "_refreshing": None,
+            "_background": set(),
+        }
+        options = {"_rest_options": without_secrets(self._rest_options), "_bar": self._bar is not None}
+        return {**self.__dict__, **closed, **options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.settings = resolved_again(self.settings)
+        self._bar = bar_for(None, silent=not state["_bar"])
 
     def __repr__(self) -> str:
         return (
@@ -309,6 +328,7 @@ class Core:
     async def _source(self, query_type: Mode | None) -> Source:
         """Give the source of answers that a mode means."""
         if self._frozen is None and self._check_mode(query_type) == "remote":
+            await self._tables.settle()  # what earlier queries brought, where nobody asks the tables
             return self._remote()
         local = await self._local(query_type)
         if self._is_local(query_type):
@@ -355,6 +375,8 @@ class Core:
             later = None if self._group is None else self._in_background
             await self._tables.refresh("auto", later=later)
         tables = await self._tables.current()
+        if mode == "local":
+            self._tables.warn_if_partial()
         if answer is not None:
             answer.asked[self, mode] = tables
         return tables

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from ..alyx.caching import without_password
+from .._values import without_secrets
 from ..errors import InputError, first_error
 
 if TYPE_CHECKING:
@@ -43,12 +43,9 @@ def recipe(client: Core) -> dict[str, Any]:
         raise InputError.of("executor", "…", "clients of a database, not of a frozen set")
     settings = client.settings
     kept = {name: getattr(settings, name) for name in KEPT}
-    options = dict(client._rest_options)
-    if options.get("cache_storage") is not None:
-        options["cache_storage"] = without_password(options["cache_storage"])
     return {
         **{name: value for name, value in kept.items() if value is not None},
-        **options,
+        **without_secrets(client._rest_options),
         "mode": client.mode,
         "wildcards": client.wildcards,
         "uuid_filenames": client.uuid_filenames,

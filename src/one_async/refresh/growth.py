@@ -23,13 +23,24 @@ Rows: TypeAlias = pl.DataFrame | Sequence[Mapping[str, Any]]
 Taken: TypeAlias = Mapping[str, Sequence[tuple[float, Rows]]]
 #: The column of learned rows that says when they came, in seconds since 1970.
 _AT = "learned_at"
+#: Rows, and answers that brought them, that are queued before they are merged.
+MOST_ROWS, MOST_PIECES = 20_000, 200
 
 
 class Queue:
-    """Pieces of tables that are not yet merged; for the event loop alone."""
+    """Pieces of tables that are not yet merged; for the event loop alone.
+
+    Where nobody asks the tables, as in remote mode, `is_long` tells that it is time to merge them.
+    """
 
     def __init__(self) -> None:
         self._pieces: dict[str, list[tuple[float, Rows]]] = {table: [] for table in SCHEMAS}
+        self._rows = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether so much is queued that it costs less merged."""
+        return self._rows > MOST_ROWS or sum(map(len, self._pieces.values())) > MOST_PIECES
 
     def __bool__(self) -> bool:
         return any(self._pieces.values())
@@ -37,6 +48,7 @@ class Queue:
     def add(self, table: str, rows: Rows) -> None:
         """Queue rows."""
         self._pieces[table].append((time.time(), rows))
+        self._rows += len(rows)
 
     def peek(self) -> Taken:
         """Give what is queued now."""
@@ -46,6 +58,7 @@ class Queue:
         """Forget what was given by `peek`, which is merged now."""
         for table, pieces in taken.items():
             del self._pieces[table][: len(pieces)]
+            self._rows -= sum(len(rows) for _, rows in pieces)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class TablesInUse:
         self._view = View()
         self._stamp: Stamp = ()
         self._queue = Queue()
+        self._settling = False
+        self._warned_of: tuple[int, int] | None = None
         self._loaded_ids: dict[str, None] = {}
         self._modified: datetime | None = None
         self._saved: datetime | None = None
@@ -74,6 +76,20 @@ class TablesInUse:
         while self._queue:
             await self._advance(lambda view, taken: view.grow(taken, self._origin))
         return self._view.shown
+
+    def warn_if_partial(self) -> None:
+        """Warn, once for each state, where there are no tables but what this client's queries brought."""
+        view = self._view
+        known = (len(view.shown.session_frame), len(view.shown.dataset_table))
+        if view.base is None and not view.is_empty and known != self._warned_of:
+            self._warned_of = known
+            warnings.warn(
+                f"there are no cache tables in {self._folder}: the answer is partial, since all that is known are the "
+                f"{known[0]:,} sessions and {known[1]:,} datasets that earlier queries brought; query_type='remote' asks "
+                "the server, 'refresh' brings its tables",
+                TablesWarning,
+                stacklevel=3,
+            )
 
     @property
     def _origin(self) -> str | None:
@@ -143,6 +159,15 @@ class TablesInUse:
             if rows is not None and len(rows):
                 self._queue.add(table, rows)
                 self._modified = datetime.now()
+
+    async def settle(self) -> None:
+        """Merge what queries brought if it has become much: each row is kept once, however often it comes."""
+        if self._queue.is_long and not self._settling:
+            self._settling = True
+            try:
+                await self._advance(lambda view, taken: view.grow(taken, self._origin))
+            finally:
+                self._settling = False
 
     def record(self, dids: Iterable[UUID | str]) -> None:
         """Remember that datasets were loaded."""

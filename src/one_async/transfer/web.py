@@ -54,6 +54,9 @@ class Credentials:
     data: tuple[str, str] | None = field(default=None, repr=False)
     server: Mapping[str, str] | None = field(default=None, repr=False)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Credentials, ())  # and never pickled
+
 
 def over_http(wire: Wire, source: Source, credentials: Credentials) -> Opener:
     """Give the opener for an HTTP source, with the credentials that belong to its server and no others."""
