@@ -1,6 +1,6 @@
 """A function of a session on a Dask cluster: here two processes of this machine, elsewhere `Client("scheduler:8786")`.
 
-Workers find their credentials in the environment (ONE_USERNAME, ONE_PASSWORD) or in the settings of their machine.
+Workers find their credentials in the environment (ONE_BASE_URL, ONE_USERNAME, ONE_PASSWORD) or in the settings of their machine.
 """
 
 import tempfile

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import typer
+from rich.console import Console
+from typer.testing import CliRunner
 
 from one_async.cli import app as cli
+from one_async.cli.app import app
+from one_async.cli.show import frame_table
 from one_async.emulator import Emulator
 from one_async.settings import TokenFile, resolve
 
@@ -76,3 +82,49 @@ def test_setup_without_a_terminal_names_what_is_missing(
     cli.setup(server.url, None, None, None)
     cli.setup(None, "alice", None, None)  # the default one is known now
     assert resolve().username == "alice"
+
+
+# ---- what users and servers say is text
+
+ODD = [
+    "[/x]",
+    "[red]x[/red]",
+    ":smile:",
+    "[link=http://e]x",
+    "\x1b]0;title\x07",
+    "[[/]]",
+    "lab=[/x]",
+    "\udcff=1",
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_odd_words_are_shown_as_they_are_and_steer_no_terminal(text: str, tmp_path: Path) -> None:
+    for command in (["search", text], ["harvest", text, "--to", str(tmp_path)], ["tables", "build", text]):
+        done = CliRunner().invoke(
+            app, [*command, *([] if command[0] == "tables" else ["--url", "http://127.0.0.1:1"])]
+        )
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        assert done.exit_code in (1, 2)
+        assert "\x1b" not in done.output
+        assert "\N{SMILING FACE WITH OPEN MOUTH}" not in done.output
+    if text == "[/x]":
+        assert "[/x]" in CliRunner().invoke(app, ["search", text]).output
+
+
+def test_cells_and_titles_of_tables_are_text() -> None:
+    out = io.StringIO()
+    frame = pl.DataFrame({"[/col]": ["[/x]", ":mouse:", "a\x1b[2Jb"]})
+    Console(file=out, markup=False, emoji=False, width=80).print(frame_table(frame, "[/title]"))
+    shown = out.getvalue()
+    assert all(word in shown for word in ("[/col]", "[/x]", ":mouse:", "[/title]", "a\ufffd[2Jb"))
+
+
+def test_the_user_of_the_environment_is_no_argument_for_another_database(
+    monkeypatch: pytest.MonkeyPatch, seeded_emulator: Emulator
+) -> None:
+    monkeypatch.setenv("ONE_USERNAME", "demo")
+    monkeypatch.setenv("ONE_PASSWORD", "demo")
+    done = CliRunner().invoke(app, ["search", "lab=cortexlab", "--url", seeded_emulator.url])
+    assert done.exit_code == 1
+    assert "no credentials" in done.output.replace("\n", " ")

@@ -130,9 +130,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a file whole, readable by its owner alone; raises OSError and leaves nothing behind."""
+    """Replace a file whole, readable by its owner alone; raises OSError and leaves nothing behind.
+
+    Also removes what killed processes left beside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    sweep(path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{os.getpid()}-", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(content, file, indent=2)
@@ -142,6 +146,38 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
+
+
+#: Seconds after which a temporary file is nobody's, where it cannot be known whether its writer lives.
+_ABANDONED = 60.0
+_TEMPORARY = re.compile(r"\.(?:(\d+)-)?.+\.tmp")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of killed processes from a folder; those of living ones stay."""
+    with contextlib.suppress(OSError):
+        for path in list(folder.glob(".*.tmp")):
+            writer = _TEMPORARY.fullmatch(path.name)
+            with contextlib.suppress(OSError):
+                if writer and (not writer[1] or not _may_live(int(writer[1])) or _is_old(path)):
+                    path.unlink()
+
+
+def _may_live(pid: int) -> bool:
+    """Tell whether a process of this number may be writing now; on Windows, to ask would end it."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _is_old(path: Path) -> bool:
+    return abs(time.time() - path.stat().st_mtime) > _ABANDONED
 
 
 def own_file(base_url: str) -> Path:
@@ -260,6 +296,7 @@ class TokenFile:
             return
         with contextlib.suppress(OSError):
             self._path(base_url, username).unlink(missing_ok=True)
+            sweep(self._path(base_url, username).parent)
 
     def _path(self, base_url: str, username: str) -> Path:
         return self.folder / file_name(base_url) / f"{file_name(username)}.json"

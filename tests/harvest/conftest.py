@@ -19,8 +19,9 @@ sys.path.insert(0, HERE)
 
 
 @pytest.fixture
-def login(monkeypatch: pytest.MonkeyPatch) -> None:
+def login(monkeypatch: pytest.MonkeyPatch, seeded_emulator: Any) -> None:
     """Credentials as workers find them."""
+    monkeypatch.setenv("ONE_BASE_URL", seeded_emulator.url)
     monkeypatch.setenv("ONE_USERNAME", "demo")
     monkeypatch.setenv("ONE_PASSWORD", "demo")
 

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.usefixtures("login")
 
 
 def run(emulator: Any, *arguments: str) -> Any:
-    return CliRunner().invoke(app, ["harvest", *arguments, "--url", emulator.url], terminal_width=120)
+    env = {"ONE_BASE_URL": emulator.url}  # whose login the environment's is
+    return CliRunner(env=env).invoke(app, ["harvest", *arguments, "--url", emulator.url], terminal_width=120)
 
 
 def test_a_complete_harvest(recorded_emulator: Any, tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
-from one_async import ONE, OneError
+from one_async import ONE
 from one_async.emulator import Emulator
 from one_async.emulator.content import recorded
+from one_async.errors import ALFMultipleObjectsFound
 from one_async.tables.build import make_parquet_db
 
 RECORDS = Path(__file__).parents[1] / "data" / "alyx"
@@ -23,7 +25,21 @@ SPACE = UUID("6b2c1f3a-0000-4000-8000-000000000000")
 DATASET = "alf/spikes.times.npy"
 
 #: Names that differ only in what a pattern of words would cut off.
-WORDS = ["Mouse", "My Mouse", "Mouse ", "12", "A#12", "GAD++", "GAD X GAD++", "x.y", "y", "Ünï", "鼠 1", "(1)", "1"]
+WORDS = [
+    "Mouse",
+    "My Mouse",
+    "Mouse ",
+    "12",
+    "A#12",
+    "GAD++",
+    "GAD X GAD++",
+    "x.y",
+    "y",
+    "Ünï",
+    "鼠 1",
+    "(1)",
+    "1",
+]
 letters = st.sampled_from("ab1 -_.+#()é鼠&%@'")
 names = st.one_of(st.sampled_from(WORDS), st.text(letters, min_size=1, max_size=6)).filter(
     lambda name: name.strip(". ") != "" and name == name.strip()
@@ -87,7 +103,9 @@ def check_folder(root: Path, tree: list[Session]) -> None:
         assert one.list_datasets(eid) == [DATASET]
         for name in (eid, path, str(path)):
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "No default revision")  # tables of a folder have no such column
+                warnings.filterwarnings(
+                    "ignore", "No default revision"
+                )  # tables of a folder have no such column
                 assert (one.load_dataset(name, DATASET) == session.content).all(), relative
         record = one.path2record(path / DATASET)
         assert record is not None
@@ -158,7 +176,14 @@ def world_of(some: list[Row]) -> Any:
 def check_world(root: Path, some: list[Row]) -> None:
     """Each session of a database has a path of its own, in remote mode, and its own bytes."""
     with Emulator(world_of(some)) as emulator:
-        one = ONE(base_url=emulator.url, username="admin", password="admin", cache_dir=root, mode="remote", silent=True)
+        one = ONE(
+            base_url=emulator.url,
+            username="admin",
+            password="admin",
+            cache_dir=root,
+            mode="remote",
+            silent=True,
+        )
         eids = one.search()
         assert len(eids) == len(some)
         keys = [(row.subject, row.day, row.number) for row in some]
@@ -175,9 +200,7 @@ def check_world(root: Path, some: list[Row]) -> None:
             if keys.count((session.subject, session.day, details["number"])) == 1:
                 assert one.path2eid(without_lab) == eid
             else:
-                try:
-                    assert one.path2eid(without_lab) is None
-                except OneError as error:
-                    assert str(eid) in str(error)
+                with pytest.raises(ALFMultipleObjectsFound, match=str(eid)):
+                    one.path2eid(without_lab)
             assert one.path2eid(root / Session("no such lab", *session[1:]).path) is None
         one.close()

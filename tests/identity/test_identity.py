@@ -48,4 +48,6 @@ def test_names_that_patterns_of_words_confuse(tmp_path: Path, tree: list[Session
 
 
 def test_a_subject_of_two_labs_in_a_database(tmp_path: Path) -> None:
-    check_world(tmp_path.resolve(), [Row("labA", "S1", DAY, 1), Row("labB", "S1", DAY, 1), Row("labA", "S 1", DAY, 1)])
+    check_world(
+        tmp_path.resolve(), [Row("labA", "S1", DAY, 1), Row("labB", "S1", DAY, 1), Row("labA", "S 1", DAY, 1)]
+    )

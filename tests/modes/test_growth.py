@@ -17,7 +17,7 @@ from one_async import ONE
 from one_async.cli.app import app
 from one_async.emulator import Emulator
 from one_async.errors import ALFObjectNotFound, InputError, TablesNotFound, TablesWarning
-from one_async.refresh.growth import MOST_PIECES
+from one_async.refresh import growth
 from one_async.tables.build import make_parquet_db, remove_missing_datasets
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import save_tables
@@ -109,13 +109,21 @@ def test_saved_rows_of_queries_do_not_stand_for_the_tables_of_the_server(
     assert found(make(None, cache_dir=one.look("cache_dir"))) == found(whole)
 
 
-def test_rows_that_queries_bring_again_are_kept_once(make: Make, alyx: Emulator) -> None:
-    one = make(alyx, cache_rest=None)
-    eids = found(one)
-    for _ in range(3 * MOST_PIECES):
-        assert found(one) == eids
-    learned = one.ask("sessions").collect()
-    assert len(learned) == len(eids)
+def test_what_remote_queries_bring_is_kept_once_however_often_it_comes(
+    alyx: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, "MOST_PIECES", 20)
+    with ONE(**login(alyx), cache_dir=tmp_path / "cache") as one:
+        eids = one.search()
+        for n in range(150):
+            one.search(subject=SUBJECTS[n % len(SUBJECTS)])
+            one.list_datasets(eids[n % 5])
+            keeper = one._here._tables
+            pieces = keeper._queue._pieces.values()
+            assert sum(map(len, pieces)) <= 30
+        kept = keeper._view.learned
+        assert kept["sessions"].height == len(eids)
+        assert kept["datasets"]["did"].is_unique().all()
 
 
 def test_insertions_that_were_asked_for_are_known_afterwards(

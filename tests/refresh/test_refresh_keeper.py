@@ -583,7 +583,8 @@ async def test_rows_of_many_queries_do_not_pile_up(tmp_path: Path) -> None:
         }
     )
     for _ in range(5 * MOST_PIECES):
-        await keeper.learn_bounded(sessions=rows)
+        await keeper.settle()
+        keeper.learn(sessions=rows)
         waiting = sum(len(piece) for pieces in keeper._queue.peek().values() for _, piece in pieces)
         assert waiting <= (MOST_PIECES + 1) * len(rows)
     assert len(keeper.loaded.session_frame) == len(rows)

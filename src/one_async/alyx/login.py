@@ -124,7 +124,8 @@ class Credentials:
         reason = reason or f"no credentials for {self.base_url}"
         return LoginError(
             f"{reason}: give username= and password=, or token=, or set the environment variables ONE_USERNAME "
-            "and ONE_PASSWORD, or ONE_TOKEN; accounts are registered with the database that is asked",
+            "and ONE_PASSWORD, or ONE_TOKEN, with their database's ONE_BASE_URL; "
+            "accounts are registered with the database that is asked",
             url=self.base_url,
         )
 

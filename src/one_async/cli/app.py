@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from rich.text import Text
 
 from ..errors import ConfigurationError, InputError, OneError
-from .show import aside, console, frame_table, print_json, waiting
+from .show import aside, console, frame_table, plain, print_json, waiting
 
 if TYPE_CHECKING:
     from ..sync import ONE
@@ -25,7 +26,8 @@ tables_app = typer.Typer(help="Cache tables.", no_args_is_help=True)
 app.add_typer(tables_app, name="tables")
 
 Url = Annotated[str | None, typer.Option("--url", help="Address of the database.", envvar="ONE_BASE_URL")]
-User = Annotated[str | None, typer.Option("--user", help="User name.", envvar="ONE_USERNAME")]
+# Not from ONE_USERNAME by typer: that is the user of one database, as the settings know.
+User = Annotated[str | None, typer.Option("--user", help="User name; else ONE_USERNAME.")]
 Json = Annotated[bool, typer.Option("--json", help="Write the answer as JSON.")]
 Folder = Annotated[
     Path | None, typer.Option("--cache-dir", help="Folder of data files.", envvar="ONE_CACHE_DIR")
@@ -34,7 +36,8 @@ Folder = Annotated[
 
 def fail(error: OneError) -> NoReturn:
     """End with the text of an error, without a traceback."""
-    aside.print(f"[red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+    text = Text.assemble((type(error).__name__, "red"), f": {plain(error)}")
+    aside.print(text, highlight=False, soft_wrap=True)
     raise typer.Exit(2 if isinstance(error, InputError) else 1)
 
 
@@ -124,7 +127,7 @@ def login(
             where, who = one.alyx.base_url, one.alyx.user
     except OneError as error:
         fail(error)
-    console.print(f"logged in to {where} as {who}", highlight=False)
+    console.print(plain(f"logged in to {where} as {who}"), highlight=False)
 
 
 @app.command()
@@ -157,9 +160,8 @@ def setup(
         )
     except OneError as error:
         fail(error)
-    console.print(
-        f"{settings.base_url}: user {settings.username or '-'}, data in {settings.cache_dir}", highlight=False
-    )
+    where = f"{settings.base_url}: user {settings.username or '-'}, data in {settings.cache_dir}"
+    console.print(plain(where), highlight=False)
 
 
 @app.command()
@@ -203,7 +205,7 @@ def build_tables(
     except OneError as error:
         fail(error)
     for file in files:
-        console.print(str(file), highlight=False)
+        console.print(plain(file), highlight=False)
 
 
 from .harvest import harvest  # noqa: E402 - it uses what is above

@@ -6,6 +6,8 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from .show import console, frame_table, plot, waiting
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def run() -> None:
 
 
 def _say(code: str) -> None:
-    console.print(f"[bold green]>>>[/] [bold]{code}[/]", highlight=False)
+    console.print(Text.assemble((">>> ", "bold green"), (code, "bold")), highlight=False)
 
 
 def _tour(one: ONE) -> None:

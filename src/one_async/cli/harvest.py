@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..errors import OneError
 from .app import Folder, Json, Url, User, connect, fail
-from .show import aside, console, print_json
+from .show import aside, console, plain, print_json
 
 if TYPE_CHECKING:
     from ..harvest import HarvestReport
@@ -33,7 +33,7 @@ class Bars:
     def __init__(self, endpoints: list[str]) -> None:
         width = max(map(len, endpoints))
         self.bars = Progress(
-            TextColumn(f"{{task.description:<{width}}}"),
+            TextColumn(f"{{task.description:<{width}}}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:,.0f} of {task.fields[of]} rows"),
             RateColumn(),
@@ -41,7 +41,7 @@ class Bars:
             console=aside,
             transient=True,
         )
-        self._tasks = {name: self.bars.add_task(name, total=None, of="?") for name in endpoints}
+        self._tasks = {name: self.bars.add_task(plain(name), total=None, of="?") for name in endpoints}
 
     def __call__(self, endpoint: str, rows: int, total: int | None) -> None:
         """Take what a harvest tells."""
@@ -86,7 +86,7 @@ def harvest(
         console.print(table_of(report))
         for entry in report.endpoints.values():
             for line in (*entry.missing, *entry.notes):
-                console.print(f"{entry.endpoint}: {line}", highlight=False, soft_wrap=True)
+                console.print(plain(f"{entry.endpoint}: {line}"), highlight=False, soft_wrap=True)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -94,7 +94,7 @@ def harvest(
 def table_of(report: HarvestReport) -> Table:
     """Make the closing table."""
     table = Table(
-        title=f"{report.server} to {report.to}",
+        title=plain(f"{report.server} to {report.to}"),
         title_justify="left",
         header_style="cyan",
         box=SIMPLE_HEAD,
@@ -107,6 +107,6 @@ def table_of(report: HarvestReport) -> Table:
     for entry in report.endpoints.values():
         numbers = (entry.counted, entry.distinct, entry.written, entry.requests)
         texts = ["?" if number is None else f"{number:,}" for number in numbers]
-        state = "[green]complete[/]" if entry.complete else "[red]INCOMPLETE[/]"
-        table.add_row(entry.endpoint, state, *texts, f"{entry.seconds:,.1f}")
+        state = Text("complete", "green") if entry.complete else Text("INCOMPLETE", "red")
+        table.add_row(plain(entry.endpoint), state, *texts, f"{entry.seconds:,.1f}")
     return table

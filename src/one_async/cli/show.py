@@ -16,20 +16,28 @@ from rich.table import Table
 if TYPE_CHECKING:
     import polars as pl
 
-console = Console()
+# What users and servers say is text: it has no markup, no emoji and nothing that steers a terminal.
+console = Console(markup=False, emoji=False)
 #: Progress and remarks go beside the answer, so that ``--json`` can be piped.
-aside = Console(stderr=True)
+aside = Console(stderr=True, markup=False, emoji=False)
+_CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 SCATTER = "·•●"
+
+
+def plain(value: object) -> str:
+    """Return a text without characters that a terminal would take for commands."""
+    text = str(value).translate(_CONTROLS)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def frame_table(frame: pl.DataFrame, title: str, rows: int = 8) -> Table:
     """Make a table of a frame's first rows."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="cyan")
     for name in frame.columns:
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
+        table.add_column(plain(name), overflow="ellipsis", no_wrap=True)
     for row in frame.head(rows).iter_rows():
-        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else plain(cell) for cell in row))
     if frame.height > rows:
         table.caption = f"… {frame.height - rows:,} more"
     return table
@@ -63,7 +71,9 @@ def plot(points: Sequence[tuple[float, float]], width: int = 57, height: int = 1
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Show a spinner while something goes on that cannot be counted."""
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=aside, transient=True) as bar:
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), console=aside, transient=True
+    ) as bar:
         bar.add_task(text, total=None)
         yield
 
@@ -71,4 +81,4 @@ def waiting(text: str) -> Iterator[None]:
 def sentences(lines: Iterable[str]) -> None:
     """Print remarks."""
     for line in lines:
-        console.print(line)
+        console.print(plain(line))

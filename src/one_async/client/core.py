@@ -340,6 +340,7 @@ class Core(Boundary):
         """Give the source of answers that a mode means. Raises ConfigurationError in a forked child without Polars."""
         check_polars()
         if self._frozen is None and self._check_mode(query_type) == "remote":
+            await self._tables.settle()  # what earlier queries brought, where nobody asks the tables
             return self._remote()
         local = await self._local(query_type)
         if self._is_local(query_type):
@@ -406,7 +407,7 @@ class Core(Boundary):
     def _remote(self) -> RemoteSource:
         from ..sources.remote import RemoteSource
 
-        return RemoteSource(self.alyx, self._tables.learn_bounded)
+        return RemoteSource(self.alyx, self._tables.learn)
 
 
 def _import_late(offline: bool) -> None:

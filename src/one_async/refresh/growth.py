@@ -21,29 +21,34 @@ __all__ = ["Queue", "Rows", "Taken", "View"]
 Rows: TypeAlias = pl.DataFrame | Sequence[Mapping[str, Any]]
 #: Pieces of each table, each with the time at which it came, in order.
 Taken: TypeAlias = Mapping[str, Sequence[tuple[float, Rows]]]
-#: Pieces that wait to be merged; most of them hold rows that are known already.
-MOST_PIECES = 64
 #: The column of learned rows that says when they came, in seconds since 1970.
 _AT = "learned_at"
+#: Rows, and answers that brought them, that are queued before they are merged.
+MOST_ROWS, MOST_PIECES = 20_000, 200
 
 
 class Queue:
-    """Pieces of tables that are not yet merged; for the event loop alone."""
+    """Pieces of tables that are not yet merged; for the event loop alone.
+
+    Where nobody asks the tables, as in remote mode, `is_long` tells that it is time to merge them.
+    """
 
     def __init__(self) -> None:
         self._pieces: dict[str, list[tuple[float, Rows]]] = {table: [] for table in SCHEMAS}
+        self._rows = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether so much is queued that it costs less merged."""
+        return self._rows > MOST_ROWS or sum(map(len, self._pieces.values())) > MOST_PIECES
 
     def __bool__(self) -> bool:
         return any(self._pieces.values())
 
-    @property
-    def is_long(self) -> bool:
-        """Whether there are so many pieces that they should be merged, also if nobody needs the tables."""
-        return sum(map(len, self._pieces.values())) > MOST_PIECES
-
     def add(self, table: str, rows: Rows) -> None:
         """Queue rows."""
         self._pieces[table].append((time.time(), rows))
+        self._rows += len(rows)
 
     def peek(self) -> Taken:
         """Give what is queued now."""
@@ -53,6 +58,7 @@ class Queue:
         """Forget what was given by `peek`, which is merged now."""
         for table, pieces in taken.items():
             del self._pieces[table][: len(pieces)]
+            self._rows -= sum(len(rows) for _, rows in pieces)
 
 
 @dataclass(frozen=True)

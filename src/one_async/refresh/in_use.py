@@ -39,7 +39,7 @@ class TablesInUse:
         self._view = View()
         self._stamp: Stamp = ()
         self._queue = Queue()
-        self._merging = False
+        self._settling = False
         self._loaded_ids: dict[str, None] = {}
         self._modified: datetime | None = None
         self._saved: datetime | None = None
@@ -58,7 +58,7 @@ class TablesInUse:
         check_polars()
         while self._queue:
             view, taken = self._view, self._queue.peek()
-            self._put(view, view.grow(taken, self._origin), taken)
+            self._put(view, view.grow(taken, self._origin()), taken)
         return self._view.shown
 
     # ---- reading
@@ -75,10 +75,9 @@ class TablesInUse:
                 if self._view.is_empty and not self._queue:
                     raise
         while self._queue:
-            await self._advance(lambda view, taken: view.grow(taken, self._origin))
+            await self._advance(lambda view, taken: view.grow(taken, self._origin()))
         return self._view.shown
 
-    @property
     def _origin(self) -> str | None:
         """Where learned rows come from, as ONE-api writes it."""
         return None if self._alyx is None else self._alyx().base_url
@@ -113,7 +112,7 @@ class TablesInUse:
 
     async def _show(self, base: Catalogue) -> None:
         """Show other tables, with what was learned; where they replace some, ready to be searched."""
-        since, origin = self._schedule.checked or 0.0, self._origin
+        since, origin = self._schedule.checked or 0.0, self._origin()
 
         def make(view: View, taken: Taken) -> View:
             made = view.on(base, taken, since, origin)
@@ -147,15 +146,14 @@ class TablesInUse:
                 self._queue.add(table, rows)
                 self._modified = datetime.now()
 
-    async def learn_bounded(self, **rows: Rows | None) -> None:
-        """Queue rows as `learn` does, and merge them when many wait, so that memory does not grow with the calls."""
-        self.learn(**rows)
-        if self._queue.is_long and not self._merging:
-            self._merging = True
+    async def settle(self) -> None:
+        """Merge what queries brought if it has become much: each row is kept once, however often it comes."""
+        if self._queue.is_long and not self._settling:
+            self._settling = True
             try:
-                await self._advance(lambda view, taken: view.grow(taken, self._origin))
+                await self._advance(lambda view, taken: view.grow(taken, self._origin()))
             finally:
-                self._merging = False
+                self._settling = False
 
     def record(self, dids: Iterable[UUID | str]) -> None:
         """Remember that datasets were loaded."""

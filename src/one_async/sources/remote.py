@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 FEW_NAMES = 16
 _PLAIN = re.compile(r"[\w.-]{1,60}\Z").match
 #: Called with what a query taught: rows of the sessions, datasets and insertions tables.
-Learn = Callable[..., Awaitable[None]]
+Learn = Callable[..., None]
 
 
 @reads_answers("the server")
@@ -131,7 +131,7 @@ class RemoteSource:
 
             sessions, datasets = await run_polars(make)
             found[eid] = SessionDatasets(detail.row(), datasets)
-            await self._learn(sessions=sessions, datasets=datasets)
+            self._learn(sessions=sessions, datasets=datasets)
 
         await _at_once(read, dict.fromkeys(eids))
         return found
@@ -234,7 +234,7 @@ class RemoteSource:
 
         learned, result = await run_polars(make)
         if learned is not None:
-            await self._learn(sessions=learned)
+            self._learn(sessions=learned)
         return result
 
     async def _learn_insertions(self, rows: list[dict[str, Any]]) -> None:
@@ -251,7 +251,7 @@ class RemoteSource:
             return sessions_frame(infos.values(), "insertions"), [record.row() for record in records]
 
         sessions, insertions = await run_polars(make)
-        await self._learn(sessions=sessions, insertions=insertions)
+        self._learn(sessions=sessions, insertions=insertions)
 
     async def _list_all(
         self, endpoint: str, queries: Sequence[Mapping[str, str]], key: str
