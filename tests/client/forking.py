@@ -124,7 +124,8 @@ def prepare(kind: str, one: ONE, facts: Facts, folder: Path) -> None:
 
             pl.DataFrame({"a": [1, 2]}).filter(pl.col("a") > 1)
         case "file":
-            dict(functions(folder))["to_frame"]()
+            for name in ("read csv", "read pqt", "to_frame"):
+                dict(functions(folder))[name]()
         case "async":
             call_async(_parent["options"], Example("search"))
 
