@@ -18,8 +18,9 @@ import anyio
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from one_async import AsyncONE, OneError
 from tests.client.every_method import Facts, examples, is_iterator
+
+from one_async import AsyncONE, OneError
 
 #: Functions of Polars that look at what a frame is, not at its rows.
 HARMLESS = {"__len__", "height", "width", "is_empty", "columns", "shape", "len", "schema", "dtype", "name"}
@@ -55,7 +56,9 @@ def is_few(frame: FrameType | None) -> bool:
     return False
 
 
-async def watch(options: dict[str, Any], facts: Facts, opened: bool) -> list[tuple[str, list[str], list[str]]]:
+async def watch(
+    options: dict[str, Any], facts: Facts, opened: bool
+) -> list[tuple[str, list[str], list[str]]]:
     found = []
     for example in examples(facts):
         one = AsyncONE(**options)

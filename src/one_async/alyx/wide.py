@@ -251,6 +251,8 @@ def _as_httpx() -> Iterator[None]:
     """Turn httpcore's errors into httpx's, which have the same names."""
     try:
         yield
+    except httpcore.ConnectionNotAvailable as error:  # closed after it was taken; nothing was sent
+        raise httpx.ConnectError("the client was closed") from error
     except (
         httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError,
         httpcore.UnsupportedProtocol,
