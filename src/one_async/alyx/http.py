@@ -33,6 +33,7 @@ from one_async.errors import (
     ConfigurationError,
     InputError,
     LoginError,
+    OneError,
     ServerUnreachable,
 )
 
@@ -56,6 +57,7 @@ class Network(Transport):
         self._base, self._total, self._most, self._given = base_url, total, most, inner
         self._own: Transport | None = None
         self._lock = anyio.Lock()
+        self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         transport = self._given or self._own or await self._open()
@@ -99,6 +101,8 @@ class Network(Transport):
         from one_async.alyx.wide import Wide
 
         async with self._lock:
+            if self._closed:
+                raise OneError("the client was closed while this request was under way")
             if self._own is None:
                 self._own = Wide(await anyio.to_thread.run_sync(self._certificates))
             return self._own
@@ -109,7 +113,9 @@ class Network(Transport):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else certificates()
 
     async def aclose(self) -> None:
-        own, self._own = self._own, None
+        self._closed = True
+        async with self._lock:
+            own, self._own = self._own, None
         if own is not None:
             await own.aclose()
 

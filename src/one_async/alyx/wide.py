@@ -39,9 +39,12 @@ class Wide(Transport):
         self._idle: dict[Server, deque[tuple[httpcore.AsyncHTTPConnection, float]]] = {}
         self._proxies: dict[tuple[str, str], str | None] = {}
         self._proxied: dict[str, Transport] = {}
+        self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
+        if self._closed:
+            raise httpx.ConnectError("the client was closed")
         if url.scheme not in ("http", "https"):
             raise httpx.UnsupportedProtocol(f"{url} begins neither with http:// nor with https://")
         proxy = self._proxy_for(url.scheme, url.host)
@@ -52,7 +55,9 @@ class Wide(Transport):
         connection = await self._take(idle, target.origin)
 
         async def release() -> None:
-            if connection.is_idle() and connection in self._open:  # else all were closed meanwhile
+            if (
+                connection.is_idle() and connection in self._open and not self._closed
+            ):  # else all were closed meanwhile
                 idle.append((connection, time.monotonic()))
             else:
                 await self._close(connection)
@@ -113,7 +118,7 @@ class Wide(Transport):
         return self._proxied[proxy]
 
     async def aclose(self) -> None:
-        self._idle = {}
+        self._closed, self._idle = True, {}
         for connection in list(self._open):
             await self._close(connection)
         for transport in self._proxied.values():
@@ -251,6 +256,8 @@ def _as_httpx() -> Iterator[None]:
     """Turn httpcore's errors into httpx's, which have the same names."""
     try:
         yield
+    except httpcore.ConnectionNotAvailable as error:  # closed after it was taken; nothing was sent
+        raise httpx.ConnectError("the client was closed") from error
     except (
         httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError,
         httpcore.UnsupportedProtocol,

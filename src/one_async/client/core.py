@@ -413,7 +413,7 @@ class Core(Boundary):
 def _import_late(offline: bool) -> None:
     """Import and begin what takes a while, so that no call does it on the event loop."""
     online = () if offline else ("alyx.connections", "alyx.rest", "sources.remote", "transfer.fetch")
-    for module in ("refresh", "sources.local", "files.objects", *online):
+    for module in ("refresh", "sources.local", "sources.rows", "files.objects", "frozen", *online):
         import_module(f"one_async.{module}")
     from ..tables.catalogue import Catalogue
 
