@@ -107,7 +107,7 @@ class TablesInUse:
         state = await run_sync(State.read, folder)
         await self._show(base)
         self._stamp = stamp
-        if state.server and state.server == self._origin:
+        if state.server and state.server == self._origin():
             self._note(state)
 
     async def _show(self, base: Catalogue) -> None:
