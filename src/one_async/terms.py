@@ -78,7 +78,7 @@ def _check_given(name: str, value: Any) -> None:
         raise InputError.of(name, value, "a value, or a list of at least one")
     if name in _TEXTS:
         texts(value, name)
-    if name not in _TEXTS | {"date_range", "django", "limit", "offset", "dataset"}:
+    if name not in _TEXTS | {"date_range", "django", "limit", "offset", "dataset", "session"}:
         for one in members:
             _check(name, one)
     if name == "dataset" and not isinstance(value, str):

@@ -161,7 +161,7 @@ def setup(
     except OneError as error:
         fail(error)
     where = f"{settings.base_url}: user {settings.username or '-'}, data in {settings.cache_dir}"
-    console.print(plain(where), highlight=False)
+    console.print(plain(where), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -205,7 +205,7 @@ def build_tables(
     except OneError as error:
         fail(error)
     for file in files:
-        console.print(plain(file), highlight=False)
+        console.print(plain(file), highlight=False, soft_wrap=True)
 
 
 from .harvest import harvest  # noqa: E402 - it uses what is above
