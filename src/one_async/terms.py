@@ -48,6 +48,8 @@ _TEXTS = frozenset({"subject", "laboratory", "projects", "task_protocol", "datas
 _NAMES = frozenset(
     {"users", "dataset_types", "name", "serial", "model", "tag", "location", "procedures", "nickname"}
 )
+#: Terms whose values are checked where they are understood.
+_CHECKED_LATER = frozenset({"date_range", "django", "limit", "offset", "dataset", "session"})
 EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api sends for an open end
 MOST_REQUESTS = 500
 #: So many ids fit a request line.
@@ -78,7 +80,7 @@ def _check_given(name: str, value: Any) -> None:
         raise InputError.of(name, value, "a value, or a list of at least one")
     if name in _TEXTS:
         texts(value, name)
-    if name not in _TEXTS | {"date_range", "django", "limit", "offset", "dataset", "session"}:
+    elif name not in CHECKS and name not in _CHECKED_LATER:
         for one in members:
             _check(name, one)
     if name == "dataset" and not isinstance(value, str):

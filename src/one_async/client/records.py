@@ -178,11 +178,14 @@ class Records(Loading):
             files = located.filter(is_file)
             return located.filter(~is_file), files, files.is_empty()
 
-        def fill(found: pl.DataFrame) -> tuple[T | None, pl.DataFrame, pl.DataFrame]:
+        def fill(found: pl.DataFrame) -> tuple[T | None, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
             rows = found.drop("key").with_columns(files[found["key"]].select("at", "session_path"))
             left = files.filter(pl.col("did").is_not_null() & ~pl.col("at").is_in(rows["at"].implode()))
             done = is_remote or left.is_empty()
-            return (use(sessions, rows) if done else None), rows, left
+            # Tables of a folder may have the ids in the names of files, as `tables build` makes them.
+            no_id = pl.lit(None, pl.String).alias("did")
+            wanted = left.select("eid", pl.col("raw_path").alias("rel_path"), no_id)
+            return (use(sessions, rows) if done else None), rows, left, wanted
 
         def fill_left(found: pl.DataFrame) -> T:
             more = found.drop("key").with_columns(left[found["key"]].select("at", "session_path"))
@@ -197,13 +200,9 @@ class Records(Loading):
             return await run_polars(use, sessions, files)
         is_remote = self._frozen is None and self._check_mode(query_type) == "remote"
         source = await self._source(query_type)
-        result, rows, left = await source.find_datasets(files.select("eid", "rel_path", "did"), fill, columns)
+        result, rows, left, wanted = await source.find_datasets(files, fill, columns)
         if is_remote or left.is_empty():
             return cast("T", result)
-        # Tables of a folder may have the ids in the names of files, as `tables build` makes them.
-        wanted = left.select(
-            "eid", pl.col("raw_path").alias("rel_path"), pl.lit(None, pl.String).alias("did")
-        )
         return await (await self._local(query_type)).find_datasets(wanted, fill_left, columns)
 
     @overload
