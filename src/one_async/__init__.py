@@ -14,15 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .alf.path import ALFPath
-    from .alf.spec import QC
-    from .alyx.caching import no_cache
-    from .alyx.rest import AsyncAlyxClient
-    from .client import AsyncONE
-    from .errors import OneError, OneWarning
-    from .files.objects import ALFObject
-    from .settings import Settings
-    from .sync import ONE, AlyxClient
+    from one_async.alf.path import ALFPath
+    from one_async.alf.spec import QC
+    from one_async.alyx.caching import no_cache
+    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.client import AsyncONE
+    from one_async.errors import OneError, OneWarning
+    from one_async.files.objects import ALFObject
+    from one_async.settings import Settings
+    from one_async.sync import ONE, AlyxClient
 
 __version__ = "0.1.0"
 

@@ -20,8 +20,8 @@ from typing import (
     overload,
 )
 
+from one_async._iterator_bridge import IteratorBridge
 from one_async._loop import LoopThread
-from one_async._pump import Pump
 from one_async._values import without_secrets
 from one_async.errors import OneError
 
@@ -288,7 +288,7 @@ def blocking_iterator(
         async def start() -> AsyncIterator[R]:
             return method(await self._client(thread), *args, **kwargs)
 
-        pump = Pump(thread, start)
+        pump = IteratorBridge(thread, start)
 
         try:
             while items := thread.run(pump.next):

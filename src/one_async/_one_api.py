@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from .errors import InputError
-from .sync import ONE
-from .types import Mode
+from one_async.errors import InputError
+from one_async.sync import ONE
+from one_async.types import Mode
 
 
 class _Every(type):
@@ -44,7 +44,7 @@ class One(ONE, metaclass=_Every):
 
         `options` are those of `one_async.tables.build.make_parquet_db`. `silent` is accepted for ONE-api's sake.
         """
-        from .tables.build import make_parquet_db
+        from one_async.tables.build import make_parquet_db
 
         if cache_dir is None:
             raise InputError.of("cache_dir", cache_dir, "a folder of ALF data")

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigurationError, InputError, OneError
+from one_async.errors import ConfigurationError, InputError, OneError
 
 if TYPE_CHECKING:
     import dask.bag
     import polars as pl
     from distributed import Client
 
-    from .sync import ONE
+    from one_async.sync import ONE
 
 __all__ = ["Failure", "Mapped", "map_sessions"]
 
@@ -139,7 +139,7 @@ def map_sessions(
     Returns at once; ``results``, ``failures``, ``bag()`` and ``frame()`` of what comes back wait. Raises InputError for what
     is no ONE or no function, ConfigurationError without Dask.
     """
-    from .sync import ONE
+    from one_async.sync import ONE
 
     try:
         from distributed import Client

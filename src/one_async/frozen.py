@@ -11,12 +11,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._fork import check_polars
-from .alf.session import FOLDER
-from .errors import InputError, TablesNotFound
+from one_async._fork import check_polars
+from one_async.alf.session import FOLDER
+from one_async.errors import InputError, TablesNotFound
 
 if TYPE_CHECKING:
-    from .tables.catalogue import Catalogue
+    from one_async.tables.catalogue import Catalogue
 
 FORMAT = "one_async frozen set 1"
 _DATASET = ("did", "eid", "rel_path", "file_size", "hash", "exists", "qc", "default_revision", "data_url")
@@ -65,8 +65,8 @@ def read_frozen(file: str | Path) -> tuple[str | None, Catalogue]:
     """
     import polars as pl
 
-    from .tables.catalogue import Catalogue
-    from .tables.schema import DATASETS, SESSIONS
+    from one_async.tables.catalogue import Catalogue
+    from one_async.tables.schema import DATASETS, SESSIONS
 
     check_polars()
     path = Path(file)

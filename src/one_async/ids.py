@@ -9,7 +9,7 @@ from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 from uuid import UUID
 
-from .alf.session import (
+from one_async.alf.session import (
     REFERENCE,
     SessionKey,
     key_frame,
@@ -22,13 +22,13 @@ from .alf.session import (
     parse_session_path,
     split_ids,
 )
-from .errors import InputError
-from .records import url_path
+from one_async.errors import InputError
+from one_async.queries.records import url_path
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from .types import PathOrUrl, Reference, ReferenceLike, ReferenceText, Several
+    from one_async.types import PathOrUrl, Reference, ReferenceLike, ReferenceText, Several
 
 T = TypeVar("T")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from ._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
-from .alyx.rest import AsyncAlyxClient
-from .client import AsyncONE
+from one_async._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
+from one_async.alyx.rest import AsyncAlyxClient
+from one_async.client import AsyncONE
 
 if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from .client.tables import CacheTwin
-    from .refresh import TablesInfo
-    from .settings import Settings
-    from .types import Expiry, Mode
+    from one_async.client.tables import CacheTwin
+    from one_async.refresh import TablesInfo
+    from one_async.settings import Settings
+    from one_async.types import Expiry, Mode
 
 __all__ = ["ONE", "AlyxClient"]
 

@@ -81,7 +81,7 @@ class ByteStream(Protocol):
         """Give the body as it comes; raises ServerUnreachable if the connection breaks before its end."""
 
 
-class Wire(Protocol):
+class StreamOpener(Protocol):
     """What a transfer needs of an HTTP client, so that only one module knows which client that is."""
 
     def open(

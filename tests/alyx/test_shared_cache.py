@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from one_async.alyx import shared
+from one_async.alyx import redis_storage
 from one_async.emulator import Emulator
 from one_async.errors import CacheWarning
 
@@ -82,8 +82,8 @@ async def ask(alyx: Any, times: int) -> None:
 
 
 def patience(monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
-    monkeypatch.setattr(shared, "PATIENCE", 0.3)
-    monkeypatch.setattr(shared, "PAUSE", pause)
+    monkeypatch.setattr(redis_storage, "PATIENCE", 0.3)
+    monkeypatch.setattr(redis_storage, "PAUSE", pause)
 
 
 async def test_a_redis_that_hangs_is_left_alone_with_one_warning(

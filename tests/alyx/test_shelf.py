@@ -14,18 +14,20 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from one_async.alyx.shelf import Kept, Shelf
+from one_async.alyx.response_store import ResponseStore, StoredResponse
 
 pytestmark = pytest.mark.anyio
 
 
-def kept(n: int, size: int = 10) -> Kept:
-    return Kept(n.to_bytes(16, "big"), "labs" if n % 2 else "tags", float(n), b"[]", bytes([n % 256]) * size)
+def kept(n: int, size: int = 10) -> StoredResponse:
+    return StoredResponse(
+        n.to_bytes(16, "big"), "labs" if n % 2 else "tags", float(n), b"[]", bytes([n % 256]) * size
+    )
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
 async def test_answers_come_back_as_they_were_put(tmp_path: Path, in_memory: bool) -> None:
-    shelf = Shelf(None if in_memory else tmp_path / "new" / "answers.sqlite")
+    shelf = ResponseStore(None if in_memory else tmp_path / "new" / "answers.sqlite")
     async with anyio.create_task_group() as tasks:
         for n in range(50):
             tasks.start_soon(shelf.put, kept(n))
@@ -59,7 +61,7 @@ def rows(path: Path) -> list[int]:
 async def test_the_oldest_make_room_however_short_processes_are(tmp_path: Path, puts_of_one: int) -> None:
     path, most = tmp_path / "answers.sqlite", 0
     for start in range(0, 400, puts_of_one):
-        shelf = Shelf(path)  # as each new process makes one
+        shelf = ResponseStore(path)  # as each new process makes one
         shelf._limit = 200_000
         for n in range(start, min(start + puts_of_one, 400)):
             await shelf.put(kept(n, size=2000))
@@ -81,11 +83,11 @@ async def test_clearing_gives_the_space_back(tmp_path: Path) -> None:
                     " head BLOB NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL)"
                 )
                 file.execute("PRAGMA user_version=1")
-        shelf = Shelf(path)
+        shelf = ResponseStore(path)
         for n in range(300):
             await shelf.put(kept(n, size=5000))
         assert on_disk(path) > 1_000_000
-        other = Shelf(path)
+        other = ResponseStore(path)
         assert await other.get(kept(1).id) == kept(1, size=5000)
         await shelf.clear()
         assert await other.get(kept(1).id) is None
@@ -98,19 +100,19 @@ async def test_what_is_older_than_anybody_wants_is_removed(tmp_path: Path) -> No
     path, day = tmp_path / "answers.sqlite", 24 * 3600.0
     now = time.time()
     ages = [0, 1, 29, 31, 400, -2]
-    shelf = Shelf(path)
+    shelf = ResponseStore(path)
     for n, age in enumerate(ages):
         await shelf.put(replace(kept(n), stored=now - age * day))
     await shelf.close()
     for limit, left in ((500 * day, [0, 1, 2, 3, 4]), (30 * day, [0, 1, 2])):
-        shelf = Shelf(path, keep=lambda limit=limit: limit)
+        shelf = ResponseStore(path, keep=lambda limit=limit: limit)
         assert [n for n in range(len(ages)) if await shelf.get(kept(n).id)] == left
         await shelf.close()
         assert len(rows(path)) == len(left)
 
 
 async def test_an_answer_that_is_too_large_for_the_file_takes_no_others_place(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "answers.sqlite")
+    shelf = ResponseStore(tmp_path / "answers.sqlite")
     shelf._limit = 200_000
     await shelf.put(kept(1))
     await shelf.put(kept(2))
@@ -121,7 +123,7 @@ async def test_an_answer_that_is_too_large_for_the_file_takes_no_others_place(tm
 
 async def test_a_file_that_is_locked_is_not_waited_for_and_not_lost(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
-    shelf = Shelf(path)
+    shelf = ResponseStore(path)
     await shelf.put(kept(1))
     assert shelf._connection is not None
     shelf._connection.execute("PRAGMA busy_timeout=10")
@@ -154,7 +156,7 @@ FORGED = {
 @pytest.mark.parametrize("change", FORGED.values(), ids=FORGED)
 async def test_a_damaged_row_is_a_miss_and_costs_no_other(tmp_path: Path, change: str) -> None:
     path = tmp_path / "answers.sqlite"
-    shelf = Shelf(path)
+    shelf = ResponseStore(path)
     shelf._limit = 10_000_000
     for n in range(3):
         await shelf.put(kept(n))
@@ -171,7 +173,7 @@ async def test_a_damaged_row_is_a_miss_and_costs_no_other(tmp_path: Path, change
 @pytest.mark.parametrize("seed", range(150))
 async def test_a_cancelled_task_takes_no_others_operation_with_it(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
-    shelf = Shelf(None if seed % 2 else tmp_path / "answers.sqlite")
+    shelf = ResponseStore(None if seed % 2 else tmp_path / "answers.sqlite")
     for n in range(6):
         await shelf.put(kept(n))
     readers: list[anyio.CancelScope] = []
@@ -204,7 +206,7 @@ async def test_a_cancelled_task_takes_no_others_operation_with_it(seed: int, tmp
 @pytest.mark.parametrize("seed", range(40))
 async def test_native_cancellation_of_asyncio_loses_nothing_either(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
-    shelf = Shelf(tmp_path / "answers.sqlite")
+    shelf = ResponseStore(tmp_path / "answers.sqlite")
     for n in range(6):
         await shelf.put(kept(n))
     readers = [asyncio.create_task(shelf.get(kept(n).id)) for n in range(4)]
@@ -221,7 +223,7 @@ async def test_native_cancellation_of_asyncio_loses_nothing_either(seed: int, tm
 
 async def test_what_was_to_be_forgotten_while_the_file_was_locked_is_forgotten_later(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
-    shelf = Shelf(path)
+    shelf = ResponseStore(path)
     await shelf.put(kept(1))
     assert shelf._connection is not None
     shelf._connection.execute("PRAGMA busy_timeout=10")
@@ -235,7 +237,7 @@ async def test_what_was_to_be_forgotten_while_the_file_was_locked_is_forgotten_l
 
 async def test_closing_does_what_a_cancelled_task_left(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
-    shelf = Shelf(path)
+    shelf = ResponseStore(path)
     await shelf.put(kept(1))
     is_held = anyio.Event()
 

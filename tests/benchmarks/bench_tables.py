@@ -100,7 +100,7 @@ def run(python: str, *arguments: str) -> Any:
 
 def compare(folder: Path) -> dict[str, Any]:
     """Run both sides on a folder of tables."""
-    from one_async.tables.fast import FOLDER
+    from one_async.tables.mmap_cache import FOLDER
 
     python = os.environ.get("ONE_API_PYTHON")
     if not python:

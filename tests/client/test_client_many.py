@@ -18,13 +18,7 @@ import pytest
 import one_async.transfer.plan
 from one_async import ALFObject, AsyncONE
 from one_async.emulator import Emulator
-from one_async.errors import (
-    ALFError,
-    ALFObjectNotFound,
-    InputError,
-    OfflineError,
-    UnsafePath,
-)
+from one_async.errors import ALFError, ALFObjectNotFound, InputError, OfflineError, UnsafePath
 from one_async.tables.build import make_parquet_db
 
 from .conftest import Make, login

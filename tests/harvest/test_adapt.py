@@ -9,7 +9,7 @@ from collections import deque
 
 import pytest
 
-from one_async.harvest.adapt import WINDOW, Concurrency, Pace
+from one_async.harvest.rate_control import WINDOW, Concurrency, Pace
 
 
 class Throttle:

@@ -12,7 +12,7 @@ import pytest
 
 from one_async import ONE
 from one_async.alyx import caching
-from one_async.client.elsewhere import recipe
+from one_async.client.executors import recipe
 from one_async.distributed import map_sessions
 from one_async.errors import ALFWarning, InputError
 

@@ -18,8 +18,8 @@ import worlds
 from one_async.alyx.rest import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.errors import HarvestUnderWay, InputError
-from one_async.harvest import HarvestReport, harvest, lease, places
-from one_async.harvest.places import Folder
+from one_async.harvest import HarvestReport, harvest, lease, storage
+from one_async.harvest.storage import Folder
 
 pytestmark = pytest.mark.anyio
 
@@ -289,7 +289,7 @@ async def test_a_full_disk_stands_in_the_report_and_ends_nothing_else(
             raise OSError(errno.ENOSPC, "No space left on device")
         real(number)
 
-    monkeypatch.setattr(places.os, "fsync", fsync)
+    monkeypatch.setattr(storage.os, "fsync", fsync)
     async with client(emulator) as alyx:
         report = await harvest(alyx, ["notes", "labs"], tmp_path)
     assert report["labs"].complete

@@ -17,7 +17,7 @@ from one_async.alyx.rest import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.errors import HarvestUnderWay, TransferError
 from one_async.harvest import HarvestReport, harvest, lease
-from one_async.harvest.places import place_of
+from one_async.harvest.storage import storage_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]  # moto's own warnings
 
@@ -92,7 +92,7 @@ async def test_polars_scans_a_harvest_in_a_bucket(options: dict[str, str], anyio
 
 def read(url: str, options: dict[str, Any]) -> bytes:
     folder, _, name = url.rpartition("/")
-    place = place_of(folder, options)
+    place = storage_of(folder, options)
     assert place.names(".harvest/sessions") == []
     return io.BytesIO(place.get(name) or b"").getvalue()
 
@@ -126,7 +126,7 @@ async def test_one_harvest_at_a_time(
         lazy = pl.scan_parquet(f"{to}/notes/*.parquet", storage_options=options)
         frame = await anyio.to_thread.run_sync(lazy.collect)
         assert sorted(frame["id"]) == sorted(worlds.ids_of(emulator, "notes"))
-        place = await anyio.to_thread.run_sync(place_of, to, options)
+        place = await anyio.to_thread.run_sync(storage_of, to, options)
         monkeypatch.setattr(lease, "PATIENCE", 0.1)
         async with lease.claimed(place, "notes") as held:
             assert await anyio.to_thread.run_sync(held.renew)

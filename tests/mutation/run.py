@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 #: Of each part: the files that are changed, and the tests that matter for them, quick ones first.
 PARTS: dict[str, tuple[list[str], list[str]]] = {
     "ids": (["ids.py"], ["test_ids.py", "client/test_client_convert.py"]),
-    "terms": (["terms.py"], ["test_terms.py", "client/test_client_search.py"]),
+    "terms": (["queries.terms.py"], ["test_terms.py", "client/test_client_search.py"]),
     "query": (["tables/query.py"], ["tables/test_tables_query.py", "tables/test_tables_listing.py"]),
     "merge": (["tables/merge.py"], ["tables/test_tables_save.py", "tables/test_tables_merge.py"]),
     "complete": (["harvest/complete.py"], ["harvest/test_compared.py", "harvest/test_harvest.py"]),

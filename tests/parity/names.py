@@ -108,8 +108,8 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.converters.path_from_dataset": ("one_async.ONE.record2path", "elsewhere", ""),
     "one.converters.path_from_filerecord": ("one_async.transfer.plan.make_plan", "elsewhere", "a plan has the target of each file"),
     "one.converters.session_record2path": ("one_async.ids.session_folder", "elsewhere", ""),
-    "one.converters.ses2records": ("one_async.records.datasets_frame", "elsewhere", FRAMES),
-    "one.converters.datasets2records": ("one_async.records.DatasetRecord", "elsewhere", FRAMES),
+    "one.converters.ses2records": ("one_async.queries.records.datasets_frame", "elsewhere", FRAMES),
+    "one.converters.datasets2records": ("one_async.queries.records.DatasetRecord", "elsewhere", FRAMES),
     # one.alf.io
     "one.alf.io.FILE_SPEC": ("one_async.alf.spec.FILE_SPEC", "elsewhere", ""),
     "one.alf.io.AlfBunch": ("one_async.ALFObject", "elsewhere", "`dir()` and `del` know its attributes"),
@@ -189,7 +189,7 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.util.filter_datasets": ("one_async.alf.match.resolve", "elsewhere", FRAMES),
     "one.util.filter_revision_last_before": ("one_async.alf.match.last_before", "elsewhere", FRAMES),
     "one.util.index_last_before": ("one_async.alf.match.last_before", "elsewhere", ""),
-    "one.util.autocomplete": ("one_async.terms.complete", "elsewhere", ""),
+    "one.util.autocomplete": ("one_async.queries.terms.complete", "elsewhere", ""),
     "one.util.LazyId": ("one_async.ONE.search", "elsewhere", "searches give full lists"),
     "one.util.LazyId.ses2eid": ("one_async.ONE.to_eid", "elsewhere", "takes records"),
     # ONE 2, and the documentation of modes

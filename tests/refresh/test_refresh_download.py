@@ -10,7 +10,7 @@ from one_async.refresh import TablesKeeper
 from one_async.refresh import download as module
 from one_async.refresh.download import download, part_name
 from one_async.refresh.swap import WORK
-from one_async.tables import fast
+from one_async.tables import mmap_cache
 
 from .conftest import client_of, keeping, left
 from .tables_server import TOKEN, TablesServer, generation, generations_of
@@ -133,15 +133,15 @@ async def test_a_connection_that_always_breaks_is_given_up(
     async with client_of(server.url) as client:
         for _ in range(2):
             with pytest.raises(ServerUnreachable):
-                await download(_CutWire(server, client.wire), f"{server.url}/cache.zip", folder / "x.part")
+                await download(_CutWire(server, client.streams), f"{server.url}/cache.zip", folder / "x.part")
     assert (folder / "x.part").stat().st_size > 100_000, "what came is kept"
 
 
 class _CutWire:
     """A wire whose every answer breaks off."""
 
-    def __init__(self, server: TablesServer, wire: object) -> None:
-        self._server, self._wire = server, wire
+    def __init__(self, server: TablesServer, streams: object) -> None:
+        self._server, self._wire = server, streams
 
     def open(self, url: str, **options: object) -> object:
         self._server.cut = 40_000
@@ -164,7 +164,7 @@ async def test_the_fast_form_comes_along_and_that_of_the_former_tables_goes(
 
 
 def forms(folder: Path) -> list[str]:
-    return [path.name for path in (folder / fast.FOLDER).iterdir() if len(path.name) == 32]
+    return [path.name for path in (folder / mmap_cache.FOLDER).iterdir() if len(path.name) == 32]
 
 
 async def test_tables_on_s3(

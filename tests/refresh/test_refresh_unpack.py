@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from one_async.errors import TablesDamaged, UnsafePath
 from one_async.refresh import unpack as module
-from one_async.refresh.apart import prepare
+from one_async.refresh.prepare_subprocess import prepare
 from one_async.refresh.unpack import unpack
 
 TABLES = {

@@ -11,7 +11,7 @@ from tables_data import make_catalogue
 
 from one_async.files.claim import claim, try_claim
 from one_async.refresh.swap import WORK, open_tables
-from one_async.tables import fast
+from one_async.tables import mmap_cache
 from one_async.tables.disk import save_tables
 
 MARK, HEX = "a" * 32, "b" * 32
@@ -21,7 +21,7 @@ HOLD = "import sys, pathlib, one_async.files.claim as c; c.try_claim(pathlib.Pat
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     save_tables(make_catalogue(30), tmp_path, clobber=True)
-    (tmp_path / fast.FOLDER).mkdir(exist_ok=True)
+    (tmp_path / mmap_cache.FOLDER).mkdir(exist_ok=True)
     (tmp_path / WORK).mkdir()
     return tmp_path
 
@@ -41,7 +41,7 @@ def dead(folder: Path) -> None:
 def claimed(folder: Path) -> list[Path]:
     return [
         folder / "tables",
-        folder / fast.FOLDER / MARK,
+        folder / mmap_cache.FOLDER / MARK,
         folder / WORK / "download",
         folder / WORK / "state.json",
     ]
@@ -54,7 +54,7 @@ def leave(folder: Path) -> list[Path]:
         folder / f"..one_async_install.{HEX}.tmp",
         folder / WORK / f"{HEX}.tmp",
     ]
-    folders = [folder / fast.FOLDER / f"tmp-{MARK}-{HEX}", folder / WORK / f"new-{HEX}"]
+    folders = [folder / mmap_cache.FOLDER / f"tmp-{MARK}-{HEX}", folder / WORK / f"new-{HEX}"]
     for path in files:
         path.write_text("half")
     for path in folders:
@@ -72,7 +72,7 @@ def test_opening_removes_what_killed_processes_left(folder: Path, dead: None) ->
     assert len([name for name in names(folder) if name.endswith(".claim")]) == 4
     open_tables(folder)
     assert not any(path.exists() for path in left)
-    assert names(folder) == {"sessions.pqt", "datasets.pqt", fast.FOLDER, WORK}
+    assert names(folder) == {"sessions.pqt", "datasets.pqt", mmap_cache.FOLDER, WORK}
 
 
 def test_opening_leaves_the_living_their_files(folder: Path) -> None:
@@ -126,6 +126,6 @@ def test_a_folder_that_cannot_be_written_is_opened(folder: Path) -> None:
 
 
 def test_a_claim_of_a_new_conversion_is_not_swept(folder: Path) -> None:
-    with claim(folder / fast.FOLDER / MARK) as mine:
+    with claim(folder / mmap_cache.FOLDER / MARK) as mine:
         open_tables(folder)
         assert mine.held()

@@ -16,7 +16,7 @@ import pytest
 from tables_data import datasets_frame, make_catalogue, search, sessions_frame
 
 from one_async.errors import TablesDamaged, TablesNotFound, TablesWarning
-from one_async.tables import fast, listing
+from one_async.tables import listing, mmap_cache
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.columns import decode, encode
 from one_async.tables.disk import save_tables, write_table
@@ -38,7 +38,7 @@ def same(left: Catalogue, right: Catalogue) -> bool:
 
 
 def fast_files(folder: Path) -> list[Path]:
-    return sorted(path for path in (folder / fast.FOLDER).rglob("*") if path.is_file())
+    return sorted(path for path in (folder / mmap_cache.FOLDER).rglob("*") if path.is_file())
 
 
 def halves(eid: str) -> tuple[int, int]:
@@ -199,7 +199,7 @@ def test_a_foreign_table_beside_them_is_left_out(folder: Path, said: str) -> Non
 
 def test_the_fast_form_gives_the_same(folder: Path) -> None:
     plain = Catalogue.open(folder, convert=False)
-    assert not (folder / fast.FOLDER).exists()
+    assert not (folder / mmap_cache.FOLDER).exists()
     made = Catalogue.open(folder, convert=True)
     files = fast_files(folder)
     again = Catalogue.open(folder)
@@ -215,7 +215,7 @@ def test_changed_tables_are_converted_anew(folder: Path) -> None:
     Catalogue.open(folder, convert=True)
     save_tables(make_catalogue(seed=2), folder, clobber=True)
     assert same(Catalogue.open(folder, convert=True), make_catalogue(seed=2))
-    forms = [path for path in (folder / fast.FOLDER).iterdir() if path.is_dir()]
+    forms = [path for path in (folder / mmap_cache.FOLDER).iterdir() if path.is_dir()]
     assert len(forms) == 1
 
 
@@ -235,13 +235,13 @@ def test_a_damaged_fast_form_is_harmless(folder: Path) -> None:
             data[position] ^= 0xFF
             victim.write_bytes(data)
         assert same(Catalogue.open(folder, convert=True), expected), victim
-    shutil.rmtree(folder / fast.FOLDER)
+    shutil.rmtree(folder / mmap_cache.FOLDER)
     assert same(Catalogue.open(folder), expected)
 
 
 def test_a_removed_fast_form_serves_those_who_have_it_open(folder: Path) -> None:
     opened = Catalogue.open(folder, convert=True)
-    shutil.rmtree(folder / fast.FOLDER)
+    shutil.rmtree(folder / mmap_cache.FOLDER)
     assert same(opened, make_catalogue())
 
 
@@ -256,7 +256,7 @@ def test_touched_but_equal_files_are_not_converted_again(folder: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_opens(folder: Path) -> None:
     # A file where the fast form's folder would be: this also stops a superuser.
-    (folder / fast.FOLDER).write_text("in the way")
+    (folder / mmap_cache.FOLDER).write_text("in the way")
     assert same(Catalogue.open(folder, convert=True), make_catalogue())
 
 
@@ -277,13 +277,13 @@ def test_processes_convert_at_once(folder: Path) -> None:
         worker.join(60)
     results.close()
     results.join_thread()
-    names = [path.name for path in (folder / fast.FOLDER).iterdir()]
+    names = [path.name for path in (folder / mmap_cache.FOLDER).iterdir()]
     assert len(names) == 1
     assert len(names[0]) == 32
 
 
 def test_what_a_killed_conversion_left_is_no_table(folder: Path) -> None:
-    home = folder / fast.FOLDER
+    home = folder / mmap_cache.FOLDER
     Catalogue.open(folder, convert=True)
     form = next(home.iterdir())
     (form / "meta.json").unlink()  # it is written last

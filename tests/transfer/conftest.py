@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from one_async.alyx.rest import AsyncAlyxClient
-from one_async.types import Wire
+from one_async.types import StreamOpener
 
 from .servers import Files, serve
 
@@ -30,7 +30,7 @@ def files(server: Files) -> Files:
 
 
 @pytest.fixture
-async def wire(anyio_backend: str) -> AsyncIterator[Wire]:
+async def streams(anyio_backend: str) -> AsyncIterator[StreamOpener]:
     """The wire of a client whose database is elsewhere."""
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
-        yield alyx.wire
+        yield alyx.streams

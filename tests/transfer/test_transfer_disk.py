@@ -47,8 +47,8 @@ def unlimited() -> None:
 class Body:
     """An answer with the file from an offset on."""
 
-    def __init__(self, wire: BreakingWire, url: str, offset: int) -> None:
-        self.url, self._wire, self._offset = url, wire, offset
+    def __init__(self, streams: BreakingWire, url: str, offset: int) -> None:
+        self.url, self._wire, self._offset = url, streams, offset
         self.status = 206 if offset else 200
         self.headers: Mapping[str, str] = {"content-length": str(len(DATA) - offset)}
         if offset:
@@ -106,26 +106,26 @@ async def test_what_the_disk_refused_once_is_asked_for_again_and_nothing_else(
 ) -> None:
     """Whole or in part refused: the rest follows what was written, and the hash is that of what is on disk."""
     for attempt in range(10):
-        wire, root = BreakingWire(room), tmp_path / str(attempt)
+        streams, root = BreakingWire(room), tmp_path / str(attempt)
         with disk_quota(), suppress(TransferError):  # a busy machine: it was not only in memory any more
-            (outcome,) = await fetch([item()], root=root, wire=wire, policy=QUICK)
+            (outcome,) = await fetch([item()], root=root, streams=streams, policy=QUICK)
             break
     assert outcome.status == "fetched"
     assert (root / PATH).read_bytes() == DATA
-    assert wire.opened == [0, FIRST, FIRST]
+    assert streams.opened == [0, FIRST, FIRST]
 
 
 @pytest.mark.parametrize("room", [0, 1, 100_000])
 async def test_a_disk_that_stays_full_is_an_error_and_a_later_fetch_goes_on(
     tmp_path: Path, room: int
 ) -> None:
-    wire = BreakingWire(room, breaks=False)
+    streams = BreakingWire(room, breaks=False)
     with disk_quota():
         with pytest.raises(TransferError, match="cannot be written"):
-            await fetch([item()], root=tmp_path, wire=wire, policy=QUICK)
-        (outcome,) = await fetch([item()], root=tmp_path, wire=wire, policy=QUICK)
+            await fetch([item()], root=tmp_path, streams=streams, policy=QUICK)
+        (outcome,) = await fetch([item()], root=tmp_path, streams=streams, policy=QUICK)
     assert outcome.status == "fetched"
     assert (tmp_path / PATH).read_bytes() == DATA
-    assert wire.opened[:2] == [0, FIRST]
-    assert len(wire.opened) == 3
-    assert FIRST <= wire.opened[2] <= FIRST + room
+    assert streams.opened[:2] == [0, FIRST]
+    assert len(streams.opened) == 3
+    assert FIRST <= streams.opened[2] <= FIRST + room

@@ -16,7 +16,7 @@ from one_async.errors import HashMismatch, LoginError, NotFound, ServerUnreachab
 from one_async.transfer.fetch import Policy, fetch
 from one_async.transfer.plan import Item, S3Keys, S3Location, Source
 from one_async.transfer.s3 import over_s3
-from one_async.types import Wire
+from one_async.types import StreamOpener
 
 from .servers import Files
 
@@ -61,20 +61,22 @@ def _unsigned(endpoint: str) -> tuple[Source]:
 
 
 @pytest.mark.parametrize("bucket", ["a-public-bucket", "private"])
-async def test_a_file_comes_from_s3(endpoint: str, wire: Wire, tmp_path: Path, bucket: str) -> None:
-    (outcome,) = await fetch([item(endpoint, bucket)], root=tmp_path, wire=wire)
+async def test_a_file_comes_from_s3(
+    endpoint: str, streams: StreamOpener, tmp_path: Path, bucket: str
+) -> None:
+    (outcome,) = await fetch([item(endpoint, bucket)], root=tmp_path, streams=streams)
     assert outcome.url == f"s3://{bucket}/{KEY}"
     assert (tmp_path / TARGET).read_bytes() == DATA
 
 
-async def test_a_part_is_resumed(endpoint: str, wire: Wire, tmp_path: Path) -> None:
+async def test_a_part_is_resumed(endpoint: str, streams: StreamOpener, tmp_path: Path) -> None:
     one = item(endpoint)
     folder = (tmp_path / TARGET).parent
     folder.mkdir(parents=True)
     part = folder / f".a.times.npy.{one.key}.part"
     part.write_bytes(DATA[:1_000_000])
     inode = part.stat().st_ino
-    await fetch([one], root=tmp_path, wire=wire)
+    await fetch([one], root=tmp_path, streams=streams)
     assert (tmp_path / TARGET).read_bytes() == DATA
     assert (tmp_path / TARGET).stat().st_ino == inode
     assert [p.name for p in folder.iterdir()] == ["a.times.npy"]
@@ -92,7 +94,9 @@ async def test_ranges(endpoint: str) -> None:
         assert stream.status == 416
 
 
-async def test_what_is_wrong_is_said_without_keys(endpoint: str, wire: Wire, tmp_path: Path) -> None:
+async def test_what_is_wrong_is_said_without_keys(
+    endpoint: str, streams: StreamOpener, tmp_path: Path
+) -> None:
     quick = Policy(retries=1, pause=0.01)
     cases = [
         (item(endpoint, key="none.npy"), NotFound, "none.npy"),
@@ -102,21 +106,21 @@ async def test_what_is_wrong_is_said_without_keys(endpoint: str, wire: Wire, tmp
     ]
     for one, error, text in cases:
         with pytest.raises(error, match=text) as caught:
-            await fetch([one], root=tmp_path, wire=wire, policy=quick)
+            await fetch([one], root=tmp_path, streams=streams, policy=quick)
         assert "AWSAccessKeyId" not in str(caught.value)
         assert not (tmp_path / TARGET).exists()
 
 
 async def test_http_and_s3_stand_in_for_each_other(
-    endpoint: str, files: Files, wire: Wire, tmp_path: Path
+    endpoint: str, files: Files, streams: StreamOpener, tmp_path: Path
 ) -> None:
     files.put("x.npy", DATA)
     web, stored = Source(f"{files.base}/x.npy"), item(endpoint).sources[0]
     files.faults["x.npy"] = ["404"]
-    (outcome,) = await fetch([item(endpoint, sources=(web, stored))], root=tmp_path / "a", wire=wire)
+    (outcome,) = await fetch([item(endpoint, sources=(web, stored))], root=tmp_path / "a", streams=streams)
     assert outcome.url == stored.url
     gone = item(endpoint, key="gone").sources[0]
-    (outcome,) = await fetch([item(endpoint, sources=(gone, web))], root=tmp_path / "b", wire=wire)
+    (outcome,) = await fetch([item(endpoint, sources=(gone, web))], root=tmp_path / "b", streams=streams)
     assert outcome.url == web.url
 
 

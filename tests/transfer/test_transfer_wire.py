@@ -22,7 +22,7 @@ from one_async.errors import ConfigurationError, HashMismatch, NotFound, ServerU
 from one_async.transfer.fetch import Policy, fetch
 from one_async.transfer.plan import Item, Source
 from one_async.transfer.web import Credentials
-from one_async.types import Wire
+from one_async.types import StreamOpener
 
 from .servers import Files, serve
 
@@ -81,11 +81,11 @@ async def test_tls(
     one = item(over_tls, "a/x.npy", data)
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
         with pytest.raises(ServerUnreachable, match="certificate"):
-            await fetch([one], root=tmp_path, wire=alyx.wire, policy=QUICK)
+            await fetch([one], root=tmp_path, streams=alyx.streams, policy=QUICK)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     over_tls.faults["a/x.npy"] = ["truncate"]
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
-        await fetch([one], root=tmp_path, wire=alyx.wire, policy=QUICK)
+        await fetch([one], root=tmp_path, streams=alyx.streams, policy=QUICK)
     assert (tmp_path / "a/x.npy").read_bytes() == data
     assert "range" in over_tls.requests[-1][1]
 
@@ -111,7 +111,7 @@ async def test_the_environment_says_which_certificates_are_trusted(
     else:
         monkeypatch.setenv(variable, str(certificate[0]))
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
-        await fetch([one], root=tmp_path, wire=alyx.wire, policy=QUICK)
+        await fetch([one], root=tmp_path, streams=alyx.streams, policy=QUICK)
     assert (tmp_path / "a/x.npy").read_bytes() == b"data"
 
 
@@ -142,16 +142,16 @@ async def test_a_variable_that_names_no_certificates_is_named(
         assert str(file) in str(caught.value)
         assert isinstance(caught.value.__cause__, OSError)
         with pytest.raises(ConfigurationError, match=variable):
-            async with alyx.wire.open("https://127.0.0.1:1/x"):
+            async with alyx.streams.open("https://127.0.0.1:1/x"):
                 pass
     assert type(pickle.loads(pickle.dumps(caught.value))) is ConfigurationError
 
 
-async def test_a_large_file(files: Files, wire: Wire, tmp_path: Path) -> None:
+async def test_a_large_file(files: Files, streams: StreamOpener, tmp_path: Path) -> None:
     one = item(files, "a/large.bin", LARGE)
     files.piece = 1 << 20
     files.faults["a/large.bin"] = ["truncate"]
-    (outcome,) = await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+    (outcome,) = await fetch([one], root=tmp_path, streams=streams, policy=QUICK)
     assert outcome.bytes == len(LARGE)
     with (tmp_path / "a/large.bin").open("rb") as file:
         assert hashlib.file_digest(file, "md5").hexdigest() == one.hash
@@ -164,30 +164,32 @@ async def test_a_large_file_over_tls(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     one = item(over_tls, "a/large.bin", LARGE)
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
-        await fetch([one], root=tmp_path, wire=alyx.wire, policy=QUICK)
+        await fetch([one], root=tmp_path, streams=alyx.streams, policy=QUICK)
     with (tmp_path / "a/large.bin").open("rb") as file:
         assert hashlib.file_digest(file, "md5").hexdigest() == one.hash
 
 
-async def test_a_large_body_that_stalls_or_is_left(files: Files, wire: Wire, tmp_path: Path) -> None:
+async def test_a_large_body_that_stalls_or_is_left(
+    files: Files, streams: StreamOpener, tmp_path: Path
+) -> None:
     one = item(files, "a/large.bin", LARGE)
     files.piece = 1 << 20
     files.always["a/large.bin"] = "stall"
     with pytest.raises(ServerUnreachable, match="no bytes came"):
-        await fetch([one], root=tmp_path, wire=wire, policy=Policy(retries=0, stall=0.5))
+        await fetch([one], root=tmp_path, streams=streams, policy=Policy(retries=0, stall=0.5))
     del files.always["a/large.bin"]
     for least in (1, 3_000_000):
         came = 0
-        async with wire.open(f"{files.base}/a/large.bin") as stream, aclosing(stream.chunks()) as chunks:  # type: ignore[type-var]
+        async with streams.open(f"{files.base}/a/large.bin") as stream, aclosing(stream.chunks()) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
                 came += len(chunk)
                 if came >= least:
                     break
     small = item(files, "a/small.npy", b"small")
     for _ in range(3):  # all of it has come when it is left, and the connection cannot be used again
-        async with wire.open(f"{files.base}/a/small.npy") as stream, aclosing(stream.chunks()) as chunks:  # type: ignore[type-var]
+        async with streams.open(f"{files.base}/a/small.npy") as stream, aclosing(stream.chunks()) as chunks:  # type: ignore[type-var]
             assert await anext(chunks) == b"small"
-    await fetch([small, one], root=tmp_path, wire=wire, policy=QUICK)
+    await fetch([small, one], root=tmp_path, streams=streams, policy=QUICK)
     gc.collect()
 
 
@@ -199,14 +201,14 @@ async def test_the_token_goes_to_its_own_server_alone(files: Files, tmp_path: Pa
         files.put("a/led.npy", b"led")
         database.faults["a/led.npy"] = ["redirect"]
         async with AsyncAlyxClient(database.base, username="me", token="f" * 40) as alyx:
-            await fetch([own, strange, led], root=tmp_path, wire=alyx.wire, policy=QUICK)
+            await fetch([own, strange, led], root=tmp_path, streams=alyx.streams, policy=QUICK)
         assert {headers.get("authorization") for _, headers in database.requests} == {"Token " + "f" * 40}
         assert all("authorization" not in headers for _, headers in files.requests)
         assert files.count("a/led.npy") == 1
 
 
 async def test_the_data_servers_password_follows_no_redirect(
-    files: Files, wire: Wire, tmp_path: Path
+    files: Files, streams: StreamOpener, tmp_path: Path
 ) -> None:
     with serve(Files()) as stranger:
         one = item(files, "a/x.npy", b"x", auth="data")
@@ -214,12 +216,14 @@ async def test_the_data_servers_password_follows_no_redirect(
         files.redirect_to = stranger.base
         files.faults["a/x.npy"] = ["redirect"]
         secrets = Credentials(data=("user", "pass"))
-        await fetch([one], root=tmp_path, wire=wire, policy=QUICK, credentials=secrets)
+        await fetch([one], root=tmp_path, streams=streams, policy=QUICK, credentials=secrets)
         assert "authorization" in files.requests[0][1]
         assert "authorization" not in stranger.requests[0][1]
 
 
-async def test_errors_name_the_address_expected_and_found(files: Files, wire: Wire, tmp_path: Path) -> None:
+async def test_errors_name_the_address_expected_and_found(
+    files: Files, streams: StreamOpener, tmp_path: Path
+) -> None:
     one = item(files, "a/x.npy", LARGE[:100_000])
     for fault, error in (
         ("corrupt", HashMismatch),
@@ -228,17 +232,17 @@ async def test_errors_name_the_address_expected_and_found(files: Files, wire: Wi
     ):
         files.always["a/x.npy"] = fault
         with pytest.raises(error) as caught:
-            await fetch([one], root=tmp_path / fault, wire=wire, policy=QUICK)
+            await fetch([one], root=tmp_path / fault, streams=streams, policy=QUICK)
         assert f"{files.base}/a/x.npy" in str(caught.value)
     files.always["a/x.npy"] = "corrupt"
     with pytest.raises(HashMismatch, match=f"expected {one.hash}, found [0-9a-f]{{32}}"):
-        await fetch([one], root=tmp_path, wire=wire, policy=QUICK)
+        await fetch([one], root=tmp_path, streams=streams, policy=QUICK)
 
 
 async def test_a_client_that_is_closed_leaves_nothing_open(files: Files, tmp_path: Path) -> None:
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
         ones = [item(files, f"a/{n}.npy", bytes([n]) * 1000) for n in range(20)]
-        await fetch(ones, root=tmp_path, wire=alyx.wire, policy=QUICK)
+        await fetch(ones, root=tmp_path, streams=alyx.streams, policy=QUICK)
         sockets = _sockets()
         assert sockets > 0
     assert _sockets() < sockets

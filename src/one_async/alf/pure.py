@@ -234,7 +234,7 @@ class PureALFPath(PurePath):
 
     def with_padded_sequence(self: PathLike) -> PureALFPath:
         """Write the session number with three digits; also takes any path or text."""
-        from one_async.alf.path import padded_sequence  # it needs ALFPath, which is made of this class
+        from one_async.alf.path import padded_sequence
 
         return padded_sequence(self)
 

@@ -26,7 +26,7 @@ from one_async.alyx.query import base_of
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import ADDRESS, HEADERS, EndpointDescription, Schema
 from one_async.errors import AnswerError, ConfigurationError, InputError
-from one_async.types import Expiry, TokenStore, Wire
+from one_async.types import Expiry, StreamOpener, TokenStore
 
 if TYPE_CHECKING:
     from one_async.alyx.connections import Connections
@@ -261,9 +261,9 @@ class Asking(Boundary):
         await stack.clear()
 
     @property
-    def wire(self) -> Wire:
+    def streams(self) -> StreamOpener:
         """Bodies in pieces, of any host; the token goes to this server alone, and nothing through the cache."""
-        return _LazyWire(self)
+        return _LazyStreamOpener(self)
 
     # ---- inside
 
@@ -311,7 +311,7 @@ class Asking(Boundary):
         return f"{self._base_url}/{path_or_url.lstrip('/')}"
 
 
-class _LazyWire:
+class _LazyStreamOpener:
     """The wire of a client, opened with it."""
 
     def __init__(self, client: Asking) -> None:
@@ -325,4 +325,4 @@ class _LazyWire:
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
     ) -> Any:
-        return self._client._open().wire.open(url, method=method, headers=headers, auth=auth)
+        return self._client._open().streams.open(url, method=method, headers=headers, auth=auth)

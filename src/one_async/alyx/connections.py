@@ -9,16 +9,16 @@ from pathlib import Path
 import anyio
 
 from one_async.alyx import caching
-from one_async.alyx.accept import Stack
-from one_async.alyx.flights import Flights
+from one_async.alyx.flights import SingleFlight
+from one_async.alyx.freshness import Stack
 from one_async.alyx.http import Login, Network, Retry, Transport
 from one_async.alyx.login import Credentials
+from one_async.alyx.redis_storage import RedisStorage, Storage
+from one_async.alyx.response_store import ResponseStore
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import Schema
-from one_async.alyx.shared import RedisStorage, Storage
-from one_async.alyx.shelf import Shelf
 from one_async.alyx.storage import ShelfStorage
-from one_async.alyx.wire import HttpWire
+from one_async.alyx.streams import HttpStreamOpener
 from one_async.errors import ConfigurationError
 
 
@@ -39,12 +39,12 @@ class Connections:
     ) -> None:
         self._base_url, self._credentials, self._timeouts = base_url, credentials, timeouts
         self._cache_dir, self._cache_storage, self._keep = cache_dir, cache_storage, keep
-        self.schemas: Flights[Schema] = Flights()
+        self.schemas: SingleFlight[Schema] = SingleFlight()
         self._opening = anyio.Lock()
         self.slots = anyio.CapacityLimiter(max_connections)
         self.retry = Retry(Network(base_url, timeouts.total, most, transport), self.slots)
         self._stack: Stack | None = None
-        self.wire = HttpWire(self._login, base_url, timeouts, max_connections, transport)
+        self.streams = HttpStreamOpener(self._login, base_url, timeouts, max_connections, transport)
         credentials.rebind()
 
     async def stack(self) -> Stack:
@@ -73,7 +73,7 @@ class Connections:
             return RedisStorage(self._cache_storage, caching.user_key(self._base_url, user))
         folder = self._cache_dir
         file = None if folder is None else caching.cache_file(folder, self._base_url, user)
-        return ShelfStorage(Shelf(file, self._keep))
+        return ShelfStorage(ResponseStore(file, self._keep))
 
     async def switch(self, credentials: Credentials) -> None:
         """Serve another user from now on; requests under way end as the one they began as."""
@@ -84,7 +84,7 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close all of it."""
-        await self.wire.aclose()
+        await self.streams.aclose()
         await self.retry.aclose()
         if self._stack is not None:
             await self._stack.storage.close()

@@ -22,7 +22,7 @@ class _Flight(Generic[T]):
         self.error: OneError | None = None
 
 
-class Flights(Generic[T]):
+class SingleFlight(Generic[T]):
     """Single flight: the first task that wants something does the work, the others wait for what it finds.
 
     Its error is theirs too. If it is cancelled, or what it found does not suit one of them, that one does the work.

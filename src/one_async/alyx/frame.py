@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Type: TypeAlias = pl.DataType | type[pl.DataType]
 
 #: What lists really give where the OpenAPI document calls a computed field a text, or leaves it out.
-FOUND: Mapping[str, Mapping[str, str]] = {
+SCHEMA_CORRECTIONS: Mapping[str, Mapping[str, str]] = {
     "subjects": {
         "age_weeks": "integer",
         "alive": "boolean",
@@ -130,7 +130,7 @@ def columns_of(schema: Schema, endpoint: str) -> Columns:
         raise AnswerError(f"the server's schema says nothing about the fields of {endpoint}", url=endpoint)
     read: dict[str, Type] = {}
     times, dates, free = set(), set(), set()
-    found = FOUND.get(endpoint, {})
+    found = SCHEMA_CORRECTIONS.get(endpoint, {})
     lists = {"texts": pl.String(), "numbers": pl.Float64(), "integers": pl.Int64()}
     for name, said in {**properties, **{name: {} for name in found.keys() - properties.keys()}}.items():
         kind = found.get(name) or _kind(schema, said)

@@ -98,13 +98,13 @@ class Network(Transport):
         )
 
     async def _open(self) -> Transport:
-        from one_async.alyx.wide import Wide
+        from one_async.alyx.connection_pool import ConnectionPool
 
         async with self._lock:
             if self._closed:
                 raise OneError("the client was closed while this request was under way")
             if self._own is None:
-                self._own = Wide(await anyio.to_thread.run_sync(self._certificates))
+                self._own = ConnectionPool(await anyio.to_thread.run_sync(self._certificates))
             return self._own
 
     def _certificates(self) -> ssl.SSLContext:

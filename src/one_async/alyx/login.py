@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import anyio.to_thread
 
-from one_async.alyx.flights import Flights
+from one_async.alyx.flights import SingleFlight
 from one_async.errors import ConfigurationError, InputError, LoginError
 from one_async.types import TokenStore
 
@@ -46,7 +46,7 @@ class Credentials:
         self._store = store
         self._looked = token is not None
         self._lock = anyio.Lock()
-        self._flights: Flights[str] = Flights()
+        self._flights: SingleFlight[str] = SingleFlight()
         self._refusal: LoginError | None = None
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class Credentials:
 
     def rebind(self) -> None:
         """Belong to the event loop that is running now."""
-        self._lock, self._flights = anyio.Lock(), Flights()
+        self._lock, self._flights = anyio.Lock(), SingleFlight()
 
     async def identify(self) -> str:
         """Give what tells this user's answers from others', before any request; looks into the token store once.

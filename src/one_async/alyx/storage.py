@@ -13,7 +13,7 @@ from uuid import UUID
 
 from one_async.alyx import caching
 from one_async.alyx.http import STORED, hishel
-from one_async.alyx.shelf import CLOCKS, Kept, Shelf, head_of
+from one_async.alyx.response_store import CLOCKS, ResponseStore, StoredResponse, head_of
 
 
 class ShelfStorage(hishel.AsyncBaseStorage):
@@ -22,7 +22,7 @@ class ShelfStorage(hishel.AsyncBaseStorage):
     Of the request only what ``Vary`` names is kept, so no credentials even if a layer is moved.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: ResponseStore) -> None:
         super().__init__()
         self.shelf = shelf
 
@@ -43,7 +43,7 @@ class ShelfStorage(hishel.AsyncBaseStorage):
         asked = {name: values for name, values in lists(request.headers).items() if name.lower() in varying}
         head = head_of(request.url, request.method, asked, response.status_code, lists(response.headers))
         id = bytes.fromhex(key[:32])
-        kept = Kept(
+        kept = StoredResponse(
             id, caching.endpoint_of(request.url), float(response.headers.get(STORED, time.time())), head, body
         )
         await self.shelf.put(kept)

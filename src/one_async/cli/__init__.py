@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line, or say which extra it needs."""
     try:
-        from .app import app
+        from one_async.cli.app import app
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in ("typer", "rich", "click"):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.text import Text
 
-from ..errors import ConfigurationError, InputError, OneError
-from .show import aside, console, frame_table, plain, print_json, waiting
+from one_async.cli.show import aside, console, frame_table, plain, print_json, waiting
+from one_async.errors import ConfigurationError, InputError, OneError
 
 if TYPE_CHECKING:
-    from ..sync import ONE
+    from one_async.sync import ONE
 
 app = typer.Typer(
     name="one-async",
@@ -43,7 +43,7 @@ def fail(error: OneError) -> NoReturn:
 
 def connect(url: str | None, user: str | None, cache_dir: Path | None, **options: Any) -> ONE:
     """Make a client of what was given on the command line, the environment and the settings."""
-    from ..sync import ONE
+    from one_async.sync import ONE
 
     given = {"base_url": url, "username": user, "cache_dir": cache_dir, **options}
     return ONE(**{name: value for name, value in given.items() if value is not None})
@@ -53,7 +53,7 @@ def connect(url: str | None, user: str | None, cache_dir: Path | None, **options
 def demo() -> None:
     """Show the whole way from login to loaded data, on an emulator of its own; needs no network."""
     try:
-        from .demo import run
+        from one_async.cli.demo import run
     except ImportError as error:
         raise SystemExit(f"the demo needs {error.name}: pip install 'one-async[cli,emulator]'") from None
     try:
@@ -110,7 +110,7 @@ def login(
     ] = False,
 ) -> None:
     """Log in once; the token is kept for this user, readable by nobody else."""
-    from ..settings import resolve
+    from one_async.settings import resolve
 
     try:
         known = resolve(base_url=url, username=user)
@@ -140,8 +140,8 @@ def setup(
     ] = None,
 ) -> None:
     """Keep the settings of a database; asks only on a terminal, and only for what is not known yet."""
-    from ..settings import databases
-    from ..settings import setup as keep
+    from one_async.settings import databases
+    from one_async.settings import setup as keep
 
     def ask(name: str, otherwise: str | None) -> str:
         return str(typer.prompt(name.replace("_", " ").capitalize(), default=otherwise or ""))
@@ -176,7 +176,7 @@ def emulator(
 ) -> None:
     """Run a small Alyx on 127.0.0.1 until interrupted; prints its address and logins."""
     try:
-        from ..emulator.server import serve
+        from one_async.emulator.server import serve
     except ImportError as error:
         raise SystemExit(f"the emulator needs {error.name}: pip install 'one-async[emulator]'") from None
     serve(records=records, port=port, latency=latency, throttle=throttle, as_json=as_json)
@@ -191,7 +191,7 @@ def build_tables(
     """Make cache tables (sessions.pqt, datasets.pqt) of a folder, so that it can be searched in local mode."""
     from rich.progress import Progress
 
-    from ..tables.build import make_parquet_db
+    from one_async.tables.build import make_parquet_db
 
     try:
         with Progress(console=aside, transient=True) as bar:
@@ -208,6 +208,6 @@ def build_tables(
         console.print(plain(file), highlight=False, soft_wrap=True)
 
 
-from .harvest import harvest  # noqa: E402 - it uses what is above
+from one_async.cli.harvest import harvest  # noqa: E402 - it uses what is above
 
 app.command()(harvest)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from .show import console, frame_table, plot, waiting
+from one_async.cli.show import console, frame_table, plot, waiting
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..sync import ONE
+    from one_async.sync import ONE
 
 
 def run() -> None:
     """Start an emulator on a free port, search it, list and load, and search it again from the REST cache."""
-    from ..emulator import Emulator
-    from ..sync import ONE
+    from one_async.emulator import Emulator
+    from one_async.sync import ONE
 
     with tempfile.TemporaryDirectory(prefix="one-async-demo-") as folder:
         with waiting("making a small Alyx database with data files …"):

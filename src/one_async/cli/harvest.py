@@ -10,12 +10,12 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import OneError
-from .app import Folder, Json, Url, User, connect, fail
-from .show import aside, console, plain, print_json
+from one_async.cli.app import Folder, Json, Url, User, connect, fail
+from one_async.cli.show import aside, console, plain, print_json
+from one_async.errors import OneError
 
 if TYPE_CHECKING:
-    from ..harvest import HarvestReport
+    from one_async.harvest import HarvestReport
 
 
 class RateColumn(ProgressColumn):

@@ -1,5 +1,5 @@
 """The conductor: `AsyncONE` opens, closes, and hands each question to whoever can answer it."""
 
-from .one import AsyncONE
+from one_async.client.one import AsyncONE
 
 __all__ = ["AsyncONE"]

@@ -7,18 +7,26 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from uuid import UUID
 
-from .. import ids
-from .._threads import run_many, run_polars
-from ..alf.path import ALFPath
-from ..alf.session import SessionKey, key_frame, session_folder, session_folders
-from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
-from ..tables.ids import as_uuid
-from .core import Core, one_answer
+from one_async import ids
+from one_async._threads import run_many, run_polars
+from one_async.alf.path import ALFPath
+from one_async.alf.session import SessionKey, key_frame, session_folder, session_folders
+from one_async.client.core import Core, one_answer
+from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
+from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..types import Mode, PathOrUrl, Reference, ReferenceLike, ReferenceText, SessionLike, Several
+    from one_async.types import (
+        Mode,
+        PathOrUrl,
+        Reference,
+        ReferenceLike,
+        ReferenceText,
+        SessionLike,
+        Several,
+    )
 
 T = TypeVar("T")
 #: Fewer paths are read one by one in less time.

@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, get_args
 
 import anyio
 
-from .._boundary import Boundary
-from .._fork import check_polars, is_polars_lost
-from .._threads import run_polars, run_sync
-from .._values import without_secrets
-from ..errors import InputError, OfflineError, TablesNotFound, TablesWarning
-from ..settings import Settings, resolve, resolved_again, setup
-from ..transfer.bar import bar_for
-from ..types import Mode
+from one_async._boundary import Boundary
+from one_async._fork import check_polars, is_polars_lost
+from one_async._threads import run_polars, run_sync
+from one_async._values import without_secrets
+from one_async.errors import InputError, OfflineError, TablesNotFound, TablesWarning
+from one_async.settings import Settings, resolve, resolved_again, setup
+from one_async.transfer.bar import bar_for
+from one_async.types import Mode
 
 if TYPE_CHECKING:
     from anyio import CancelScope
     from anyio.abc import TaskGroup
 
-    from ..alyx.rest import AsyncAlyxClient
-    from ..refresh import TablesKeeper
-    from ..sources.base import Source
-    from ..sources.local import LocalSource
-    from ..sources.remote import RemoteSource
-    from ..tables.catalogue import Catalogue
-    from ..transfer.fetch import Progress
+    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.queries.base import Source
+    from one_async.queries.local import LocalSource
+    from one_async.queries.remote import RemoteSource
+    from one_async.refresh import TablesKeeper
+    from one_async.tables.catalogue import Catalogue
+    from one_async.transfer.fetch import Progress
 
 OFFLINE_ADVICE = (
     "no database is configured for {folder}, so it can only be searched in local mode; "
@@ -149,7 +149,7 @@ class Core(Boundary):
             raise InputError.of("tables", tables, ("polars", "pandas"))
         self._frozen: Catalogue | None = None
         if frozen is not None:
-            from ..frozen import read_frozen
+            from one_async.frozen import read_frozen
 
             origin, self._frozen = read_frozen(frozen)
             base_url, mode = base_url or origin, "local"
@@ -239,7 +239,7 @@ class Core(Boundary):
     def alyx(self) -> AsyncAlyxClient:
         """The client of the database's REST interface. Raises OfflineError where no database is configured."""
         if self._alyx is None:
-            from ..alyx.rest import AsyncAlyxClient
+            from one_async.alyx.rest import AsyncAlyxClient
 
             if self.offline:
                 raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
@@ -249,7 +249,7 @@ class Core(Boundary):
     @property
     def _tables(self) -> TablesKeeper:
         if self._keeper is None:
-            from ..refresh import TablesKeeper
+            from one_async.refresh import TablesKeeper
 
             self._keeper = TablesKeeper(
                 self.tables_dir,
@@ -345,7 +345,7 @@ class Core(Boundary):
         local = await self._local(query_type)
         if self._is_local(query_type):
             return local
-        from ..sources.local import AutoSource
+        from one_async.queries.local import AutoSource
 
         return AutoSource(local, self._remote())
 
@@ -355,7 +355,7 @@ class Core(Boundary):
 
     async def _local(self, query_type: Mode | None) -> LocalSource:
         """Give the tables as a source of answers, brought up to date first as far as a mode means it."""
-        from ..sources.local import LocalSource
+        from one_async.queries.local import LocalSource
 
         return LocalSource(await self._catalogue(query_type), wildcards=self.wildcards)
 
@@ -405,17 +405,17 @@ class Core(Boundary):
         return tables
 
     def _remote(self) -> RemoteSource:
-        from ..sources.remote import RemoteSource
+        from one_async.queries.remote import RemoteSource
 
         return RemoteSource(self.alyx, self._tables.learn)
 
 
 def _import_late(offline: bool) -> None:
     """Import and begin what takes a while, so that no call does it on the event loop."""
-    online = () if offline else ("alyx.connections", "alyx.rest", "sources.remote", "transfer.fetch")
-    for module in ("refresh", "sources.local", "sources.rows", "files.objects", "frozen", *online):
+    online = () if offline else ("alyx.connections", "alyx.rest", "queries.remote", "transfer.fetch")
+    for module in ("refresh", "queries.local", "queries.rows", "files.objects", "frozen", *online):
         import_module(f"one_async.{module}")
-    from ..tables.catalogue import Catalogue
+    from one_async.tables.catalogue import Catalogue
 
     if not is_polars_lost():
         Catalogue.empty()  # the first query of a process takes Polars long

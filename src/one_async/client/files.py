@@ -12,10 +12,12 @@ from uuid import NAMESPACE_URL, uuid5
 
 import anyio
 
-from .._threads import run_many, run_sync
-from ..alf.path import ALFPath
-from ..alf.session import other_spellings, session_part
-from ..errors import (
+from one_async._threads import run_many, run_sync
+from one_async.alf.path import ALFPath
+from one_async.alf.session import other_spellings, session_part
+from one_async.client.listing import Listing
+from one_async.client.outcomes import raise_first
+from one_async.errors import (
     ALFInvalid,
     ALFMultipleObjectsFound,
     ALFObjectNotFound,
@@ -27,15 +29,13 @@ from ..errors import (
     TransferError,
     UnsafePath,
 )
-from ..tables.ids import as_uuid
-from .listing import Listing
-from .outcomes import raise_first
+from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
-    from ..files.objects import ALFObject
-    from ..transfer.fetch import Outcome
-    from ..transfer.plan import Item, Plan
-    from ..types import Mode
+    from one_async.files.objects import ALFObject
+    from one_async.transfer.fetch import Outcome
+    from one_async.transfer.plan import Item, Plan
+    from one_async.types import Mode
 
 #: Finds which of some records' files are on disk: the paths, and the places of those that must be fetched.
 AtHand: TypeAlias = "Callable[[Sequence[Mapping[str, Any]]], tuple[list[ALFPath | None], list[int]]]"
@@ -68,8 +68,8 @@ class Files(Listing):
         It gives the paths, and the places of the files that must be fetched. Where nothing can be fetched, a file that is
         not what the tables say gives a warning.
         """
-        from ..transfer.fetch import at_hand
-        from ..transfer.plan import make_plan
+        from one_async.transfer.fetch import at_hand
+        from one_async.transfer.plan import make_plan
 
         is_local = self.offline or (mode == "local" and self._frozen is None)
         is_watched = self._progress is not None  # progress counts files that are here, too
@@ -97,7 +97,7 @@ class Files(Listing):
         written: bool = True,
     ) -> Plan:
         """Plan the files of records, each changed first; many of them beside the event loop."""
-        from ..transfer.plan import make_plan
+        from one_async.transfer.plan import make_plan
 
         def make() -> Plan:
             return make_plan(
@@ -152,14 +152,14 @@ class Files(Listing):
                     await run_sync(wait)
 
     async def _transfer(self, plan: Plan, check_hash: bool) -> list[Outcome]:
-        from ..transfer.fetch import fetch
-        from ..transfer.web import Credentials
+        from one_async.transfer.fetch import fetch
+        from one_async.transfer.web import Credentials
 
         login, password = self.settings.data_server_login, self.settings.data_server_password
         return await fetch(
             plan,
             root=self.cache_dir,
-            wire=self.alyx.wire,
+            streams=self.alyx.streams,
             limit=FILES_AT_ONCE,
             check_hash=check_hash,
             progress=self._bar or self._progress,
@@ -187,19 +187,19 @@ class Files(Listing):
         return await self._plan(records, change, repositories)
 
     def _read(self, file: ALFPath) -> Any:
-        from ..files.read import read_file
+        from one_async.files.read import read_file
 
         return read_file(file, tables=self._table_kind)
 
     def _make_object(self, files: Sequence[ALFPath]) -> ALFObject:
-        from ..files.objects import make_object
+        from one_async.files.objects import make_object
 
         return make_object(files, tables=self._table_kind)
 
 
 def _on_disk(plan: Plan, root: Path, check_hash: bool) -> list[ALFPath | None]:
     """Return the files that are on disk; one that is not what the tables say gives a warning."""
-    from ..transfer.fetch import see
+    from one_async.transfer.fetch import see
 
     files: list[ALFPath | None] = []
     folders: dict[str, str] = {}

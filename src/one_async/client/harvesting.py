@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .core import Core
+from one_async.client.core import Core
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ..harvest.report import HarvestReport
-    from ..harvest.run import Endpoints, Format
-    from ..harvest.sweep import Progress
-    from ..types import DateLike
+    from one_async.harvest.report import HarvestReport
+    from one_async.harvest.run import Endpoints, Format
+    from one_async.harvest.sweep import Progress
+    from one_async.types import DateLike
 
 
 class Harvesting(Core):
@@ -79,9 +79,9 @@ class Harvesting(Core):
             "storage_options": storage_options,
         }
         if executor is not None:
-            from .elsewhere import harvest_elsewhere
+            from one_async.client.executors import harvest_elsewhere
 
             return await harvest_elsewhere(self, executor, endpoints, to, options)
-        from ..harvest.run import harvest
+        from one_async.harvest.run import harvest
 
         return await harvest(self.alyx, endpoints, to, progress=progress, **options)

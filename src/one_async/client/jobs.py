@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import choose
-from ..alf.session import session_folder
-from ..errors import ALFObjectNotFound, InputError, OneError
+from one_async.alf.session import session_folder
+from one_async.errors import ALFObjectNotFound, InputError, OneError
+from one_async.queries import selection
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..alf.path import ALFPath
-    from ..sources.base import SessionDatasets
-    from .outcomes import OnError
+    from one_async.alf.path import ALFPath
+    from one_async.client.outcomes import OnError
+    from one_async.queries.base import SessionDatasets
 
 __all__ = ["Job", "Load", "read_jobs"]
 
@@ -38,7 +38,7 @@ class Load(NamedTuple):
 
     def check(self) -> None:
         """Raise InputError for filters that cannot mean anything."""
-        choose.checked(self.choose_only or self.choose)
+        selection.checked(self.choose_only or self.choose)
 
 
 @dataclass(eq=False)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from .._threads import run_polars
-from ..alf.match import Filename, Pattern, collections_of, resolve, revisions_of
-from ..alf.spec import QC
-from ..choose import no_datasets
-from ..errors import ALFObjectNotFound, InputError
-from .core import one_answer
-from .search import Searching
+from one_async._threads import run_polars
+from one_async.alf.match import Filename, Pattern, collections_of, resolve, revisions_of
+from one_async.alf.spec import QC
+from one_async.client.core import one_answer
+from one_async.client.search import Searching
+from one_async.errors import ALFObjectNotFound, InputError
+from one_async.queries.selection import no_datasets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import polars as pl
 
-    from ..tables.catalogue import Catalogue
-    from ..types import Mode, RevisionPolicy, SessionLike, Several
+    from one_async.tables.catalogue import Catalogue
+    from one_async.types import Mode, RevisionPolicy, SessionLike, Several
 
 #: The columns of datasets that decide which are meant.
 CHOOSING = ("rel_path", "qc", "default_revision")
@@ -127,7 +127,7 @@ class Listing(Searching):
             return chosen
 
         def of_all(tables: Catalogue) -> Any:
-            from ..tables import listing
+            from one_async.tables import listing
 
             if revision_policy not in ("exact", "default"):
                 raise InputError.of(
@@ -200,7 +200,7 @@ class Listing(Searching):
             return _grouped(found, collections_of(found["rel_path"]), details)
 
         def of_all(tables: Catalogue) -> Any:
-            from ..tables import listing
+            from one_async.tables import listing
 
             options: dict[str, Any] = {"details": details, "wildcards": self.wildcards}
             return listing.list_collections(tables, filename, collection, revision, **options)
@@ -266,7 +266,7 @@ class Listing(Searching):
             return _grouped(found, revisions_of(found["rel_path"]), details)
 
         def of_all(tables: Catalogue) -> Any:
-            from ..tables import listing
+            from one_async.tables import listing
 
             options: dict[str, Any] = {"details": details, "wildcards": self.wildcards}
             return listing.list_revisions(tables, filename, collection, revision, **options)

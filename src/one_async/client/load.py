@@ -9,24 +9,25 @@ from uuid import UUID
 
 import anyio
 
-from .. import choose, ids
-from .._threads import run_polars
-from ..alf.spec import QC
-from ..choose import How
-from ..errors import ALFObjectNotFound, InputError, OneError, first_error
-from ..sources.base import SessionDatasets
-from .core import one_answer
-from .files import Files, path_of, warn_missing
-from .jobs import SESSION_PATH, Job, Load, read_jobs
-from .outcomes import OnError, check_on_error, error_rows, outcome_frame, raise_first
+from one_async import ids
+from one_async._threads import run_polars
+from one_async.alf.spec import QC
+from one_async.client.core import one_answer
+from one_async.client.files import Files, path_of, warn_missing
+from one_async.client.jobs import SESSION_PATH, Job, Load, read_jobs
+from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame, raise_first
+from one_async.errors import ALFObjectNotFound, InputError, OneError, first_error
+from one_async.queries import selection
+from one_async.queries.base import SessionDatasets
+from one_async.queries.selection import SelectionOptions
 
 if TYPE_CHECKING:
     import polars as pl
     from anyio.streams.memory import MemoryObjectSendStream
 
-    from ..alf.path import ALFPath
-    from ..files.objects import ALFObject
-    from ..types import Mode, RevisionPolicy, SessionLike, Several
+    from one_async.alf.path import ALFPath
+    from one_async.files.objects import ALFObject
+    from one_async.types import Mode, RevisionPolicy, SessionLike, Several
 
 #: How many sessions are worked on at once; the files of all of them share one limit of their own.
 SESSIONS_AT_ONCE = 12
@@ -71,10 +72,10 @@ class Loading(Files):
         Returns an array, a frame, or whatever the format holds; a path for formats that are not read.
         Raises ALFObjectNotFound, ALFMultipleCollectionsFound and its like, or a ServerError if the file cannot be had.
         """
-        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            return choose.one_dataset(rows, dataset, collection, revision, how)
+            return selection.one_dataset(rows, dataset, collection, revision, how)
 
         def finish(job: Job) -> Any:
             (file,) = job.files
@@ -128,10 +129,10 @@ class Loading(Files):
         **parts: Any,
     ) -> Load:
         """Return what `load_object` does with each session."""
-        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            return choose.one_object(rows, obj, collection, revision, how, **parts)
+            return selection.one_object(rows, obj, collection, revision, how, **parts)
 
         def finish(job: Job) -> Any:
             files = [file for file in job.files if file]
@@ -161,10 +162,10 @@ class Loading(Files):
 
         The other arguments are those of `load_object`; with `download_only`, a list of paths.
         """
-        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            return choose.whole_collection(rows, collection, object, revision, how, **parts)
+            return selection.whole_collection(rows, collection, object, revision, how, **parts)
 
         def finish(job: Job) -> Any:
             files = [file for file in job.files if file]
@@ -204,10 +205,10 @@ class Loading(Files):
         """
         if isinstance(datasets, str):
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
-        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         def each_of(rows: pl.DataFrame) -> list[pl.DataFrame]:
-            return choose.many_datasets(rows, datasets, collections, revisions, how)
+            return selection.many_datasets(rows, datasets, collections, revisions, how)
 
         def choice(rows: pl.DataFrame) -> pl.DataFrame:
             import polars as pl
@@ -215,7 +216,7 @@ class Loading(Files):
             found = each_of(rows)
             if not all(row.height for row in found):
                 warn_missing(
-                    f"not among the session's datasets: {choose.describe_missing(datasets, found)}",
+                    f"not among the session's datasets: {selection.describe_missing(datasets, found)}",
                     assert_present,
                 )
             numbered = [row.with_columns(pl.lit(at).alias(PLACE)) for at, row in enumerate(found)]

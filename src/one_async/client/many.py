@@ -6,26 +6,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, overload
 
-from .. import ids
-from .._threads import run_polars, run_sync
-from ..alf.session import session_folder
-from ..alf.spec import QC
-from ..choose import How, checked
-from ..errors import ALFError, ALFObjectNotFound, InputError
-from ..files.join import joined, owned
-from .core import one_answer
-from .jobs import Job
-from .outcomes import COLUMNS, OnError, check_on_error, error_rows, outcome_frame, rows_of
-from .records import Records
+from one_async import ids
+from one_async._threads import run_polars, run_sync
+from one_async.alf.session import session_folder
+from one_async.alf.spec import QC
+from one_async.client.core import one_answer
+from one_async.client.jobs import Job
+from one_async.client.outcomes import COLUMNS, OnError, check_on_error, error_rows, outcome_frame, rows_of
+from one_async.client.records import Records
+from one_async.errors import ALFError, ALFObjectNotFound, InputError
+from one_async.files.join import joined, owned
+from one_async.queries.selection import SelectionOptions, checked
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     import polars as pl
 
-    from ..alf.match import Filename, Pattern
-    from ..sources.base import SessionDatasets
-    from ..types import Mode, RevisionPolicy, SessionLike, Several
+    from one_async.alf.match import Filename, Pattern
+    from one_async.queries.base import SessionDatasets
+    from one_async.types import Mode, RevisionPolicy, SessionLike, Several
 
 
 class Loaded(NamedTuple):
@@ -132,7 +132,7 @@ class Many(Records):
         options: Mapping[str, Any],
     ) -> pl.DataFrame | Loaded:
         """Do the same in the workers of an executor, some sessions at a time."""
-        from .elsewhere import load_elsewhere
+        from one_async.client.executors import load_elsewhere
 
         done = await load_elsewhere(self, executor, known, given, {"on_error": on_error, **options})
 
@@ -179,13 +179,13 @@ class Many(Records):
         there (``present``). Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
         """
         check_on_error(on_error)
-        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
         if not dry_run:
             self._needs_files("download")
         filters = {"filename": filename, "collection": collection, "revision": revision}
         records = await self._chosen_rows(eids, filters, how, query_type)
         if dry_run:
-            from ..transfer.fetch import survey
+            from one_async.transfer.fetch import survey
 
             plan = await self._plan(records)
             outcomes = await survey(plan, root=self.cache_dir, check_hash=check_hash)
@@ -234,9 +234,9 @@ class Many(Records):
         `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets that `list_datasets` gave (with its eid
         column). `from_frozen(file)` loads exactly those files, whatever the database says by then.
         """
-        from ..frozen import write_frozen
+        from one_async.frozen import write_frozen
 
-        how = How(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
         if hasattr(eids, "columns"):
             records = await self._frame_rows(eids, query_type)
         else:
@@ -262,7 +262,7 @@ class Many(Records):
 
     async def _record_rows(self, records: list[Any]) -> list[dict[str, Any]]:
         """Return the rows of records of the database's datasets, each with the path of its session."""
-        from ..sources.rows import record_row
+        from one_async.queries.rows import record_row
 
         rows = [record_row(record, "eids") for record in records]
         return await self._placed_rows(rows)
@@ -285,7 +285,7 @@ class Many(Records):
         self,
         eids: SessionLike | Several[SessionLike],
         filters: Mapping[str, Any],
-        how: How,
+        how: SelectionOptions,
         query_type: Mode | None,
     ) -> list[dict[str, Any]]:
         def choice(rows: pl.DataFrame) -> pl.DataFrame:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .harvesting import Harvesting
-from .spikes import SpikeLoading
-from .tables import TableMethods
+from one_async.client.harvesting import Harvesting
+from one_async.client.spikes import SpikeLoading
+from one_async.client.tables import TableMethods
 
 
 class AsyncONE(SpikeLoading, Harvesting, TableMethods):

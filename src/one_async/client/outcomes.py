@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ..errors import InputError, OneError
+from one_async.errors import InputError, OneError
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..transfer.fetch import Outcome
+    from one_async.transfer.fetch import Outcome
 
 OnError: TypeAlias = Literal["raise", "collect"]
 

@@ -9,22 +9,22 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
-from .. import ids
-from .._threads import run_polars, run_sync
-from ..alf.match import compile_pattern, is_match, plain_pattern, resolve
-from ..alf.path import ALFPath
-from ..alf.session import has_id, id_expression, session_folder, session_folders
-from ..choose import How, checked, one_dataset
-from ..errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
-from ..ids import is_dataset_record
-from .core import one_answer
-from .load import Loading, each
+from one_async import ids
+from one_async._threads import run_polars, run_sync
+from one_async.alf.match import compile_pattern, is_match, plain_pattern, resolve
+from one_async.alf.path import ALFPath
+from one_async.alf.session import has_id, id_expression, session_folder, session_folders
+from one_async.client.core import one_answer
+from one_async.client.load import Loading, each
+from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
+from one_async.ids import is_dataset_record
+from one_async.queries.selection import SelectionOptions, checked, one_dataset
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..alf.match import Filename, Pattern
-    from ..types import JSON, Mode, PathOrUrl, SessionLike, Several
+    from one_async.alf.match import Filename, Pattern
+    from one_async.types import JSON, Mode, PathOrUrl, SessionLike, Several
 
     DatasetLike: TypeAlias = UUID | str | Mapping[str, Any]
     RecordLike: TypeAlias = Mapping[str, Any] | Several[Mapping[str, Any]] | pl.DataFrame
@@ -80,7 +80,7 @@ class Records(Loading):
             rows = await self._table_rows(dids)
         missing = [did for did in dict.fromkeys(dids) if did not in rows]
         if missing and mode != "local" and not self.offline:
-            from ..sources.rows import dataset_rows
+            from one_async.queries.rows import dataset_rows
 
             found = await run_sync(dataset_rows, await self._remote().dataset_records(missing))
             rows |= {row["did"]: row for row in await self._placed_rows(found)}
@@ -279,7 +279,7 @@ class Records(Loading):
 
     async def _known_urls(self, dids: list[str]) -> dict[str, str]:
         """Ask the database for the addresses of datasets; those of which it has none are left out."""
-        from ..sources.rows import dataset_rows
+        from one_async.queries.rows import dataset_rows
 
         if not dids:
             return {}
@@ -359,7 +359,7 @@ class Records(Loading):
             or not types
         ):
             raise InputError.of("dataset_type", dataset_type, "a dataset type's name, or a list of names")
-        from ..sources.rows import dataset_rows, rows_frame
+        from one_async.queries.rows import dataset_rows, rows_frame
 
         eids, rebuild = await self._known_eids(eid, None)
         filters = f"dataset_type__name__in,{list(types)}"
@@ -421,7 +421,7 @@ class Records(Loading):
         use: Callable[[pl.DataFrame], T],
     ) -> T:
         """Use the datasets that were made of many sessions of a relation."""
-        from ..sources.rows import aggregate_rows, rows_frame
+        from one_async.queries.rows import aggregate_rows, rows_frame
 
         rows = await self.alyx.rest("datasets", "list", django="session__isnull,True")
 
@@ -450,7 +450,7 @@ class Records(Loading):
 
         Raises ALFObjectNotFound if there is none, ALFMultipleObjectsFound or its like if there are several.
         """
-        name, how = "*" if dataset is None else dataset, How(True, "last_before")
+        name, how = "*" if dataset is None else dataset, SelectionOptions(True, "last_before")
 
         def choice(rows: pl.DataFrame) -> pl.DataFrame:
             return one_dataset(rows, name, None, revision or None, how)
@@ -564,7 +564,7 @@ def _row(argument: str, record: object) -> tuple[str | None, ...]:
 
 def _of_endpoint(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the row that a record of the ``datasets`` endpoint, or of a session's detail, stands for."""
-    from ..sources.rows import record_row
+    from one_async.queries.rows import record_row
 
     return record_row(record)
 
@@ -578,6 +578,6 @@ def _frame(columns: Mapping[str, list[str | None]]) -> pl.DataFrame:
 def _no_sessions() -> pl.DataFrame:
     import polars as pl
 
-    from ..tables.schema import SESSIONS
+    from one_async.tables.schema import SESSIONS
 
     return pl.DataFrame(schema={**SESSIONS, "key": pl.UInt32})

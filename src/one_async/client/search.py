@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
 
-from .. import ids
-from ..errors import ALFObjectNotFound, InputError, NotFound, OfflineError
-from ..tables.ids import as_uuid
-from ..terms import OWN_TERMS, TABLE_TERMS, as_list, complete_all
-from .convert import Converting
-from .core import one_answer
+from one_async import ids
+from one_async.client.convert import Converting
+from one_async.client.core import one_answer
+from one_async.errors import ALFObjectNotFound, InputError, NotFound, OfflineError
+from one_async.queries.terms import OWN_TERMS, TABLE_TERMS, as_list, complete_all
+from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..types import JSON, InsertionLike, Mode, SessionLike, Several
+    from one_async.types import JSON, InsertionLike, Mode, SessionLike, Several
 
 #: A session and a probe's name, or neither.
 Place: TypeAlias = tuple[UUID, str] | tuple[None, None]
@@ -288,8 +288,8 @@ class Searching(Converting):
     def _brief(self, row: Mapping[str, Any]) -> dict[str, Any]:
         from datetime import datetime
 
-        from ..alf.path import ALFPath
-        from ..alf.session import session_folder
+        from one_async.alf.path import ALFPath
+        from one_async.alf.session import session_folder
 
         brief = {name: row[name] for name in RECORD_FIELDS if name in row}
         brief["projects"] = ",".join(row["projects"])

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import ids
-from .._fork import check_polars
-from .._threads import run_polars
-from ..alf.match import collections_of
-from ..alf.spec import QC
-from ..errors import ALFObjectNotFound, OneError
-from ..files.join import joined, owned
-from ..sources.base import SessionDatasets
-from .core import one_answer
-from .load import each
-from .many import Many
-from .outcomes import OnError, check_on_error, error_rows, outcome_frame, together
+from one_async import ids
+from one_async._fork import check_polars
+from one_async._threads import run_polars
+from one_async.alf.match import collections_of
+from one_async.alf.spec import QC
+from one_async.client.core import one_answer
+from one_async.client.load import each
+from one_async.client.many import Many
+from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame, together
+from one_async.errors import ALFObjectNotFound, OneError
+from one_async.files.join import joined, owned
+from one_async.queries.base import SessionDatasets
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..types import InsertionLike, Mode, Several
+    from one_async.types import InsertionLike, Mode, Several
 
 #: Where sorters leave their results below ``alf/<probe>``, best first; empty is the probe's own folder.
 SORTERS = ("iblsorter", "pykilosort", "kilosort2.5", "ks2_matlab", "")

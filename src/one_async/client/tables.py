@@ -8,15 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._threads import run_polars
-from ..errors import ConfigurationError, OneError, TablesError, TablesNotFound
-from .core import Core
+from one_async._threads import run_polars
+from one_async.client.core import Core
+from one_async.errors import ConfigurationError, OneError, TablesError, TablesNotFound
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..refresh import TablesInfo
-    from ..types import Mode
+    from one_async.refresh import TablesInfo
+    from one_async.types import Mode
 
 
 class TableMethods(Core):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .content import World, recorded
-from .server import Emulator, serve
+from one_async.emulator.content import World, recorded
+from one_async.emulator.server import Emulator, serve
 
 __all__ = ["Emulator", "World", "recorded", "serve"]

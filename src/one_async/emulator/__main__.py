@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .server import serve
+from one_async.emulator.server import serve
 
 
 def main() -> None:

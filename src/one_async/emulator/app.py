@@ -24,12 +24,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .content import World
-from .faults import Faults, misbehave
-from .models import MODELS
-from .query import Answer
-from .store import Store
-from .views import DEFAULT_LIMIT, NOT_FOUND, Exchange, data_file, find_route, page_of
+from one_async.emulator.content import World
+from one_async.emulator.faults import Faults, misbehave
+from one_async.emulator.models import MODELS
+from one_async.emulator.query import Answer
+from one_async.emulator.store import Store
+from one_async.emulator.views import DEFAULT_LIMIT, NOT_FOUND, Exchange, data_file, find_route, page_of
 
 __all__ = ["App", "Logged", "RequestLog"]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from .models import CHOICES, MODELS, Filter
-from .query import Answer, Failed, Query, Scope
+from one_async.emulator.models import CHOICES, MODELS, Filter
+from one_async.emulator.query import Answer, Failed, Query, Scope
 
 __all__ = ["Exists", "Given", "compile_query"]
 

@@ -17,8 +17,8 @@ from datetime import time as clock
 from difflib import get_close_matches
 from typing import Any
 
-from .jsonb import JSON_LOOKUPS
-from .models import MODELS, Field, Model, table_name
+from one_async.emulator.jsonb import JSON_LOOKUPS
+from one_async.emulator.models import MODELS, Field, Model, table_name
 
 __all__ = ["Answer", "Failed", "Query", "Scope"]
 

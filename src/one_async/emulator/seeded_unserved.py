@@ -8,14 +8,7 @@ from typing import Any
 from one_async.emulator.seeded_files import uid
 from one_async.emulator.seeded_plan import first_day
 from one_async.emulator.seeded_vocabulary import region_tree, repositories
-from one_async.emulator.seeded_words import (
-    LABS,
-    PROBE_MODELS,
-    PROJECTS,
-    SUBJECTS,
-    USERS,
-    WATER_TYPES,
-)
+from one_async.emulator.seeded_words import LABS, PROBE_MODELS, PROJECTS, SUBJECTS, USERS, WATER_TYPES
 
 __all__ = ["unserved"]
 

@@ -15,9 +15,9 @@ from typing import Any
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from .app import App
-from .content import World, recorded
-from .faults import CutShort
+from one_async.emulator.app import App
+from one_async.emulator.content import World, recorded
+from one_async.emulator.faults import CutShort
 
 __all__ = ["Emulator", "serve"]
 
@@ -47,7 +47,7 @@ class Emulator:
         **options: Any,
     ) -> None:
         if world is None and records is None:
-            from . import seeded
+            from one_async.emulator import seeded
 
             world = seeded.world()
         self.world = world or recorded(Path(records or ""))

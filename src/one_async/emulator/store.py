@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from .content import World
-from .filters import Given, compile_query
-from .jsonb import json_matches
-from .models import CHOICES, MODELS, Field, Model, table_name
-from .query import Failed, date_part, regexp
+from one_async.emulator.content import World
+from one_async.emulator.filters import Given, compile_query
+from one_async.emulator.jsonb import json_matches
+from one_async.emulator.models import CHOICES, MODELS, Field, Model, table_name
+from one_async.emulator.query import Failed, date_part, regexp
 
 __all__ = ["HOST", "Store"]
 

@@ -15,12 +15,12 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .models import MODELS
-from .query import Answer, Failed
-from .store import HOST, dumps
+from one_async.emulator.models import MODELS
+from one_async.emulator.query import Answer, Failed
+from one_async.emulator.store import HOST, dumps
 
 if TYPE_CHECKING:
-    from .app import App
+    from one_async.emulator.app import App
 
 __all__ = ["DEFAULT_LIMIT", "NOT_FOUND", "Exchange", "data_file", "find_route", "page_of"]
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from .places import Folder, Place
-from .plan import Job, jobs_of
+from one_async.harvest.plan import Job, jobs_of
+from one_async.harvest.storage import Folder, Storage
 
 WORK = ".harvest"
 #: Written into each state; one of another version is not gone on with.
@@ -18,7 +18,7 @@ VERSION = 2
 class Checkpoint:
     """The state of one endpoint; saved after each written part, whole or not at all."""
 
-    place: Place
+    storage: Storage
     endpoint: str
     signature: str
     count: int | None = None
@@ -46,13 +46,13 @@ class Checkpoint:
 
     def parts(self) -> list[str]:
         """Name the written parts, in order."""
-        return [name for name in self.place.names(self.folder) if name.endswith(".parquet")]
+        return [name for name in self.storage.names(self.folder) if name.endswith(".parquet")]
 
     def load(self) -> bool:
         """Read the state that is there, of whichever question; False if there is none."""
-        if isinstance(self.place, Folder):
-            self.place.sweep(self.folder)
-        stored = self.place.get(self.name)
+        if isinstance(self.storage, Folder):
+            self.storage.sweep(self.folder)
+        stored = self.storage.get(self.name)
         try:
             state = json.loads(stored) if stored else {}
         except ValueError:
@@ -77,7 +77,7 @@ class Checkpoint:
             "publishing": self.publishing,
             "finished": self.finished,
         }
-        self.place.put(self.name, json.dumps(state).encode(), sure=False)
+        self.storage.put(self.name, json.dumps(state).encode(), sure=False)
 
     def finish(self, report: dict[str, Any]) -> None:
         """Remember that all is done, and forget how."""
@@ -87,9 +87,9 @@ class Checkpoint:
 
     def clear(self) -> None:
         """Forget all of it; the state first, so that a kill in between leaves nothing that is believed."""
-        self.place.delete(self.name)
+        self.storage.delete(self.name)
         self._delete_parts()
 
     def _delete_parts(self) -> None:
-        for name in (*self.parts(), *self.place.names(self.older)):
-            self.place.delete(name)
+        for name in (*self.parts(), *self.storage.names(self.older)):
+            self.storage.delete(name)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from one_async._threads import run_sync
 from one_async.alyx.paging import REPAIRS, together
 from one_async.errors import LoginError, OneError, ServerError
-
-from .fetch import FEWEST, Page, too_long
-from .held import Held, key_expression, numbers
-from .plan import AIM, PAGE, Job, Plan, pages, ranges
-from .report import EndpointReport
-from .sweep import Sweep, work_off
+from one_async.harvest.fetch import FEWEST, Page, too_long
+from one_async.harvest.id_index import IdIndex, key_expression, numbers
+from one_async.harvest.plan import AIM, PAGE, Job, Plan, pages, ranges
+from one_async.harvest.report import EndpointReport
+from one_async.harvest.sweep import Sweep, work_off
 
 if TYPE_CHECKING:
     import polars as pl
@@ -215,7 +214,7 @@ class Reader(Sweep):
                 f"{PASSES} more readings"
             )
 
-    async def _compare(self, plan: Plan, ids: Held, changes: list[int]) -> None:
+    async def _compare(self, plan: Plan, ids: IdIndex, changes: list[int]) -> None:
         async def one(job: Job) -> list[Job]:
             asked = self._limit(job)
             try:

@@ -13,12 +13,11 @@ from one_async._boundary import reading
 from one_async._threads import run_sync
 from one_async.alyx.answers import check_status
 from one_async.alyx.frame import Columns, Notes, page_frame
-from one_async.alyx.lean import Lean, Reply
 from one_async.alyx.retrying import backoff
+from one_async.alyx.uncached import Lean, Reply
 from one_async.errors import AnswerError, ServerError, ServerUnreachable, StatusError
-
-from .adapt import Concurrency, Pace
-from .plan import PAGE
+from one_async.harvest.plan import PAGE
+from one_async.harvest.rate_control import Concurrency, Pace
 
 if TYPE_CHECKING:
     import polars as pl

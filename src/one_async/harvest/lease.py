@@ -16,7 +16,7 @@ from one_async.errors import HarvestUnderWay, OneError
 from one_async.files.claim import LEASE, is_dead, owner_of
 
 if TYPE_CHECKING:
-    from .places import Bucket, Place
+    from one_async.harvest.storage import Bucket, Storage
 
 #: Seconds to wait for another harvest: longer than the lease of one that was killed on another machine.
 PATIENCE = LEASE + 10.0
@@ -44,8 +44,8 @@ class BucketLease:
     waits, or whose owner is known to be dead, is taken over.
     """
 
-    def __init__(self, place: Bucket, name: str) -> None:
-        self._place, self._name = place, f".harvest/{name}.lease"
+    def __init__(self, storage: Bucket, name: str) -> None:
+        self._place, self._name = storage, f".harvest/{name}.lease"
         self._owner = owner_of(uuid.uuid4().hex)
         self._seen, self._since = "", 0.0
         self._renewed = 0
@@ -91,9 +91,9 @@ def _owner(content: bytes) -> str:
 
 
 @asynccontextmanager
-async def claimed(place: Place, name: str) -> AsyncIterator[Lease]:
+async def claimed(storage: Storage, name: str) -> AsyncIterator[Lease]:
     """Hold the claim on a name of a place; HarvestUnderWay if another has it for too long."""
-    lease = await _obtained(place, name)
+    lease = await _obtained(storage, name)
     done = threading.Event()
     # A thread of its own: neither a busy event loop nor long writes make this process look dead.
     beat = threading.Thread(target=_beat, args=(lease, done), name="one-async-harvest", daemon=True)
@@ -112,15 +112,15 @@ async def claimed(place: Place, name: str) -> AsyncIterator[Lease]:
             await run_sync(end)
 
 
-async def _obtained(place: Place, name: str) -> Lease:
+async def _obtained(storage: Storage, name: str) -> Lease:
     until = anyio.current_time() + PATIENCE
     while True:
-        lease = await run_sync(place.try_claim, name)
+        lease = await run_sync(storage.try_claim, name)
         if lease is not None:
             return lease
         if anyio.current_time() >= until:
             raise HarvestUnderWay(
-                f"another harvest writes {name} to {place.address('').rstrip('/')}, and has not ended within "
+                f"another harvest writes {name} to {storage.address('').rstrip('/')}, and has not ended within "
                 f"{PATIENCE:.0f} s; wait for it, or harvest to another place",
                 endpoint=name,
             )

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from one_async.errors import ConfigurationError, FileDamaged, InputError, TransferError
-
-from .checkpoint import Checkpoint
-from .held import key_expression
-from .places import Place, read
-from .plan import Plan
-from .report import REPORT, EndpointReport, HarvestReport
-from .write import Known, number_of, parquet
+from one_async.harvest.checkpoint import Checkpoint
+from one_async.harvest.id_index import key_expression
+from one_async.harvest.plan import Plan
+from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
+from one_async.harvest.storage import Storage, read
+from one_async.harvest.write import Known, number_of, parquet
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,55 +42,59 @@ def check_format(format: str) -> None:
 # ---- what lies there
 
 
-def parts_of(place: Place, endpoint: str) -> list[str]:
+def parts_of(storage: Storage, endpoint: str) -> list[str]:
     """Name the parts of an earlier harvest; other files in the folder are none of ours."""
-    return [name for name in place.names(endpoint) if PART.fullmatch(name.rpartition("/")[2])]
+    return [name for name in storage.names(endpoint) if PART.fullmatch(name.rpartition("/")[2])]
 
 
-def format_of(place: Place, endpoint: str) -> str | None:
+def format_of(storage: Storage, endpoint: str) -> str | None:
     """Say what lies there: a Delta table, Parquet files, nothing."""
-    if place.names(f"{endpoint}/_delta_log"):
+    if storage.names(f"{endpoint}/_delta_log"):
         return "delta"
-    return "parquet" if parts_of(place, endpoint) else None
+    return "parquet" if parts_of(storage, endpoint) else None
 
 
-def older_of(place: Place, plan: Plan, format: str) -> Older | None:
+def older_of(storage: Storage, plan: Plan, format: str) -> Older | None:
     """Give what reads the ids of an earlier harvest; None if there is none."""
     key = plan.columns.key
-    if key is None or format_of(place, plan.endpoint) is None:
+    if key is None or format_of(storage, plan.endpoint) is None:
         return None
 
     def parts() -> Iterator[pl.DataFrame]:
-        for name in parts_of(place, plan.endpoint):
-            yield read(place, name, [key])
+        for name in parts_of(storage, plan.endpoint):
+            yield read(storage, name, [key])
 
     def table() -> Iterator[pl.DataFrame]:
-        with _said(place, plan.endpoint):
-            yield _table(place, plan.endpoint).select(key).collect(engine="streaming")
+        with _said(storage, plan.endpoint):
+            yield _table(storage, plan.endpoint).select(key).collect(engine="streaming")
 
     return table if format == "delta" else parts
 
 
-def check_there(place: Place, endpoint: str, filters: Mapping[str, str], format: str, *, merge: bool) -> None:
+def check_there(
+    storage: Storage, endpoint: str, filters: Mapping[str, str], format: str, *, merge: bool
+) -> None:
     """Raise InputError where an earlier harvest lies in another format, or, to merge into it, has other filters."""
-    there = format_of(place, endpoint)
+    there = format_of(storage, endpoint)
     if there not in (None, format):
-        raise InputError.of("format", format, f"{there}, as which {place.address(endpoint)} is there already")
-    holds = _filters_of(place, endpoint) if merge and there else None
+        raise InputError.of(
+            "format", format, f"{there}, as which {storage.address(endpoint)} is there already"
+        )
+    holds = _filters_of(storage, endpoint) if merge and there else None
     if holds is not None and holds != filters:
         accepted = f"with since= the filters of the harvest that is there: {holds or 'none'}"
         raise InputError.of("filters", dict(filters), accepted)
 
 
-def _filters_of(place: Place, endpoint: str) -> dict[str, str] | None:
+def _filters_of(storage: Storage, endpoint: str) -> dict[str, str] | None:
     """Give the filters of the rows that lie there; None if nobody knows."""
-    checkpoint = Checkpoint(place, endpoint, "")
+    checkpoint = Checkpoint(storage, endpoint, "")
     checkpoint.load()
     if checkpoint.publishing is not None or checkpoint.finished is not None:
         stored = checkpoint.finished or (checkpoint.publishing or {})["report"]
         return EndpointReport.model_validate(stored).holds
     try:
-        report = HarvestReport.model_validate_json(place.get(REPORT) or b"")
+        report = HarvestReport.model_validate_json(storage.get(REPORT) or b"")
     except ValueError:
         return None
     return report.endpoints[endpoint].holds if endpoint in report.endpoints else None
@@ -100,20 +103,20 @@ def _filters_of(place: Place, endpoint: str) -> dict[str, str] | None:
 # ---- a harvest that begins, and one that has read all
 
 
-def begin(place: Place, plan: Plan, signature: str, resume: bool) -> Checkpoint:
+def begin(storage: Storage, plan: Plan, signature: str, resume: bool) -> Checkpoint:
     """Finish what an interrupted run was about to publish, then go on where one of the same question stopped, or afresh."""
-    checkpoint = Checkpoint(place, plan.endpoint, signature)
+    checkpoint = Checkpoint(storage, plan.endpoint, signature)
     there = checkpoint.load()
     if checkpoint.publishing is not None:
-        publish(place, plan, checkpoint)
+        publish(storage, plan, checkpoint)
     if there and resume and checkpoint.signature == signature:
         checkpoint.resumed = True
         return checkpoint
     checkpoint.clear()
-    return Checkpoint(place, plan.endpoint, signature)
+    return Checkpoint(storage, plan.endpoint, signature)
 
 
-def publish(place: Place, plan: Plan, checkpoint: Checkpoint) -> EndpointReport:
+def publish(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> EndpointReport:
     """Put the parts where readers look, as was decided; gives the report, which says what was updated."""
     task = checkpoint.publishing
     assert task is not None
@@ -121,20 +124,20 @@ def publish(place: Place, plan: Plan, checkpoint: Checkpoint) -> EndpointReport:
     report = EndpointReport.model_validate(task["report"])
     if task.get("moves") is None:
         if report.written and not checkpoint.parts():
-            where = place.address(checkpoint.folder)
+            where = storage.address(checkpoint.folder)
             raise FileDamaged(f"{where}: {report.written:,} rows were written there and are gone", path=where)
         moves: dict[str, str] = {}
         replaced: list[str] = []
         if delta:
-            report.updated = _changed_in_table(place, plan, checkpoint)
+            report.updated = _changed_in_table(storage, plan, checkpoint)
         else:
-            report.updated, moves, replaced = _decide(place, plan, checkpoint)
+            report.updated, moves, replaced = _decide(storage, plan, checkpoint)
         task |= {"moves": moves, "replaced": replaced, "report": report.model_dump(mode="json")}
         checkpoint.save()
     if delta:
-        _into_delta(place, plan, checkpoint)
+        _into_delta(storage, plan, checkpoint)
     else:
-        _into_parquet(place, checkpoint)
+        _into_parquet(storage, checkpoint)
     checkpoint.finish(report.model_dump(mode="json"))
     return report
 
@@ -142,34 +145,34 @@ def publish(place: Place, plan: Plan, checkpoint: Checkpoint) -> EndpointReport:
 # ---- Parquet
 
 
-def _decide(place: Place, plan: Plan, checkpoint: Checkpoint) -> tuple[int, dict[str, str], list[str]]:
+def _decide(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> tuple[int, dict[str, str], list[str]]:
     """Give how many older rows are updated, which files get which names, and which older ones then go."""
     assert checkpoint.publishing is not None
-    new, there = checkpoint.parts(), parts_of(place, plan.endpoint)
+    new, there = checkpoint.parts(), parts_of(storage, plan.endpoint)
     kept: list[str] = []
     updated, replaced = 0, there
     gone = _digests_of_gone(plan, checkpoint)
     for name in new if len(gone) else ():
-        _keep(place, name, name, ~_among(gone, _digests(read(place, name), plan)))
+        _keep(storage, name, name, ~_among(gone, _digests(read(storage, name), plan)))
     if checkpoint.publishing["merge"]:
-        newer = np.concatenate([gone[:0], *(_digests(read(place, name), plan) for name in new)])
-        updated, kept, replaced = _older(place, plan, checkpoint, np.sort(newer), gone)
+        newer = np.concatenate([gone[:0], *(_digests(read(storage, name), plan) for name in new)])
+        updated, kept, replaced = _older(storage, plan, checkpoint, np.sort(newer), gone)
     if not new and not kept and len(replaced) == len(there):
-        new = [_empty(place, plan, checkpoint)]
+        new = [_empty(storage, plan, checkpoint)]
     first = 1 + max((number_of(name) for name in there), default=-1)
     files = enumerate((*kept, *new), first)
     return updated, {name: f"{plan.endpoint}/part-{number:05d}.parquet" for number, name in files}, replaced
 
 
 def _older(
-    place: Place, plan: Plan, checkpoint: Checkpoint, newer: NDArray[np.uint64], gone: NDArray[np.uint64]
+    storage: Storage, plan: Plan, checkpoint: Checkpoint, newer: NDArray[np.uint64], gone: NDArray[np.uint64]
 ) -> tuple[int, list[str], list[str]]:
     """Write anew the older parts that hold rows which came again, went, or stand twice; those stay as they are, too."""
     kept: list[str] = []
     replaced: list[str] = []
     updated, known = 0, Known()
-    for name in parts_of(place, plan.endpoint):
-        its = _digests(read(place, name), plan)
+    for name in parts_of(storage, plan.endpoint):
+        its = _digests(read(storage, name), plan)
         again, first = _among(newer, its), known.fresh(its)
         updated += int((again & first).sum())
         stays = first & ~again & ~_among(gone, its)
@@ -178,25 +181,25 @@ def _older(
         replaced.append(name)
         if stays.any():
             kept.append(f"{checkpoint.older}/{name.rpartition('/')[2]}")
-            _keep(place, name, kept[-1], stays)
+            _keep(storage, name, kept[-1], stays)
     return updated, kept, replaced
 
 
-def _into_parquet(place: Place, checkpoint: Checkpoint) -> None:
+def _into_parquet(storage: Storage, checkpoint: Checkpoint) -> None:
     assert checkpoint.publishing is not None
-    waiting = {*checkpoint.parts(), *place.names(checkpoint.older)}
+    waiting = {*checkpoint.parts(), *storage.names(checkpoint.older)}
     for name, target in checkpoint.publishing["moves"].items():
         if name in waiting:
-            place.move(name, target)
+            storage.move(name, target)
     for name in checkpoint.publishing["replaced"]:
-        place.delete(name)
+        storage.delete(name)
 
 
-def _keep(place: Place, name: str, to: str, stays: NDArray[np.bool_]) -> None:
+def _keep(storage: Storage, name: str, to: str, stays: NDArray[np.bool_]) -> None:
     import polars as pl
 
     if to != name or not stays.all():
-        place.put(to, parquet(read(place, name).filter(pl.Series(stays))))
+        storage.put(to, parquet(read(storage, name).filter(pl.Series(stays))))
 
 
 def _digests(frame: pl.DataFrame, plan: Plan) -> NDArray[np.uint64]:
@@ -226,68 +229,68 @@ def _gone(plan: Plan, checkpoint: Checkpoint) -> pl.Series:
     return pl.Series([plan.text(id) for id in checkpoint.vanished], dtype=pl.String)
 
 
-def _empty(place: Place, plan: Plan, checkpoint: Checkpoint) -> str:
+def _empty(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> str:
     """Write a part without rows, so that readers find the columns."""
     import polars as pl
 
     name = f"{checkpoint.folder}/part-00000.parquet"
-    place.put(name, parquet(pl.DataFrame(schema=plan.columns.schema)))
+    storage.put(name, parquet(pl.DataFrame(schema=plan.columns.schema)))
     return name
 
 
 # ---- Delta Lake, which shows its readers the old rows until the new ones are whole
 
 
-def _table(place: Place, endpoint: str) -> pl.LazyFrame:
+def _table(storage: Storage, endpoint: str) -> pl.LazyFrame:
     import polars as pl
 
-    return pl.scan_delta(place.address(endpoint), storage_options=place.options)
+    return pl.scan_delta(storage.address(endpoint), storage_options=storage.options)
 
 
-def _new(place: Place, plan: Plan, checkpoint: Checkpoint) -> pl.LazyFrame:
+def _new(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> pl.LazyFrame:
     import polars as pl
 
-    parts = checkpoint.parts() or [_empty(place, plan, checkpoint)]
-    rows = pl.scan_parquet([place.address(name) for name in parts], storage_options=place.options)
+    parts = checkpoint.parts() or [_empty(storage, plan, checkpoint)]
+    rows = pl.scan_parquet([storage.address(name) for name in parts], storage_options=storage.options)
     gone = _gone(plan, checkpoint)
     if plan.columns.key is None or gone.is_empty():
         return rows
     return rows.filter(~key_expression(plan.columns.key).is_in(gone.implode()))
 
 
-def _newer(place: Place, plan: Plan, checkpoint: Checkpoint) -> pl.Series:
+def _newer(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> pl.Series:
     assert plan.columns.key is not None
-    return _new(place, plan, checkpoint).select(key_expression(plan.columns.key)).collect().to_series()
+    return _new(storage, plan, checkpoint).select(key_expression(plan.columns.key)).collect().to_series()
 
 
-def _changed_in_table(place: Place, plan: Plan, checkpoint: Checkpoint) -> int:
+def _changed_in_table(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> int:
     assert checkpoint.publishing is not None
     if not checkpoint.publishing["merge"]:
         return 0
     assert plan.columns.key is not None
-    with _said(place, plan.endpoint):
-        again = key_expression(plan.columns.key).is_in(_newer(place, plan, checkpoint).implode())
-        return int(_table(place, plan.endpoint).select(again.sum()).collect(engine="streaming").item())
+    with _said(storage, plan.endpoint):
+        again = key_expression(plan.columns.key).is_in(_newer(storage, plan, checkpoint).implode())
+        return int(_table(storage, plan.endpoint).select(again.sum()).collect(engine="streaming").item())
 
 
-def _into_delta(place: Place, plan: Plan, checkpoint: Checkpoint) -> None:
+def _into_delta(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> None:
     import polars as pl
 
     assert checkpoint.publishing is not None
-    with _said(place, plan.endpoint):
-        rows = _new(place, plan, checkpoint)
+    with _said(storage, plan.endpoint):
+        rows = _new(storage, plan, checkpoint)
         if checkpoint.publishing["merge"]:
             assert plan.columns.key is not None
-            out = pl.concat([_newer(place, plan, checkpoint), _gone(plan, checkpoint)])
-            older = _table(place, plan.endpoint).filter(
+            out = pl.concat([_newer(storage, plan, checkpoint), _gone(plan, checkpoint)])
+            older = _table(storage, plan.endpoint).filter(
                 ~key_expression(plan.columns.key).is_in(out.implode())
             )
             rows = pl.concat([older, rows])
-        rows.sink_delta(place.address(plan.endpoint), mode="overwrite", storage_options=place.options)
+        rows.sink_delta(storage.address(plan.endpoint), mode="overwrite", storage_options=storage.options)
 
 
 @contextmanager
-def _said(place: Place, endpoint: str) -> Iterator[None]:
+def _said(storage: Storage, endpoint: str) -> Iterator[None]:
     """Turn what Polars and Delta Lake complain of into an error of ours."""
     import polars as pl
     from deltalake.exceptions import DeltaError
@@ -295,5 +298,5 @@ def _said(place: Place, endpoint: str) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
-        where = place.address(endpoint)
+        where = storage.address(endpoint)
         raise TransferError(f"{where}: {str(error).partition(chr(10))[0]}", path=where) from error

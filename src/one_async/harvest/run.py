@@ -17,28 +17,26 @@ from one_async._fork import check_polars
 from one_async._threads import run_sync
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
-from one_async.alyx.lean import Lean
 from one_async.alyx.paging import together
 from one_async.alyx.query import params_of
 from one_async.alyx.schema import Schema
+from one_async.alyx.uncached import Lean
 from one_async.errors import AnswerError, HarvestUnderWay, InputError, LoginError, OneError, StatusError
+from one_async.harvest.checkpoint import Checkpoint
+from one_async.harvest.complete import Reader, failed
+from one_async.harvest.fetch import Server
+from one_async.harvest.lease import Lease, claimed
+from one_async.harvest.plan import EVENTS, Plan, plan, with_since
+from one_async.harvest.publish import begin, check_format, check_there, older_of, publish
+from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
+from one_async.harvest.storage import Storage, storage_of
+from one_async.harvest.sweep import Progress
+from one_async.harvest.write import PART_ROWS, Writer
 from one_async.types import DateLike
-
-from .checkpoint import Checkpoint
-from .complete import Reader, failed
-from .fetch import Server
-from .lease import Lease, claimed
-from .places import Place, place_of
-from .plan import EVENTS, Plan, plan, with_since
-from .publish import begin, check_format, check_there, older_of, publish
-from .report import REPORT, EndpointReport, HarvestReport
-from .sweep import Progress
-from .write import PART_ROWS, Writer
 
 if TYPE_CHECKING:
     from one_async.alyx.rest import AsyncAlyxClient
-
-    from .publish import Older
+    from one_async.harvest.publish import Older
 
 Format: TypeAlias = Literal["parquet", "delta", "frame"]
 NAME = re.compile(r"[\w-]+")
@@ -76,7 +74,7 @@ async def collect(
     check_polars()
     asked, kind, moment = checked(endpoints, to, since, resume, format, filters, part_rows)
     await run_sync(check_format, kind)
-    place = None if to is None else await run_sync(place_of, to, storage_options)
+    storage = None if to is None else await run_sync(storage_of, to, storage_options)
     report = HarvestReport(
         server=alyx.base_url,
         started=datetime.now(UTC),
@@ -86,15 +84,15 @@ async def collect(
     )
     async with AsyncExitStack() as stack:
         leases: dict[str, Lease] = {}
-        for name in () if place is None else sorted(asked):  # sorted: no two harvests wait for each other
-            assert place is not None
-            leases[name] = await stack.enter_async_context(claimed(place, name))
-            look = partial(check_there, place, name, params_of(asked[name]), kind, merge=since is not None)
+        for name in () if storage is None else sorted(asked):  # sorted: no two harvests wait for each other
+            assert storage is not None
+            leases[name] = await stack.enter_async_context(claimed(storage, name))
+            look = partial(check_there, storage, name, params_of(asked[name]), kind, merge=since is not None)
             await run_sync(look)
         with no_cache(alyx):
             schema = await alyx.schema()
         plans = [_plan(schema, name, given) for name, given in asked.items()]
-        run = _Run(Server(Lean(alyx)), report, place, leases, moment, resume, progress, part_rows)
+        run = _Run(Server(Lean(alyx)), report, storage, leases, moment, resume, progress, part_rows)
         await together(run.endpoint, [(plan,) for plan in plans])
     report.endpoints = {plan.endpoint: report.endpoints[plan.endpoint] for plan in plans}
     report.finished = datetime.now(UTC)
@@ -107,22 +105,22 @@ async def keep(
     """Write a report beside its data, if that is not in memory."""
     if to is None:
         return
-    place = await run_sync(place_of, to, storage_options)
-    async with claimed(place, REPORT):
-        await run_sync(save_report, place, report)
+    storage = await run_sync(storage_of, to, storage_options)
+    async with claimed(storage, REPORT):
+        await run_sync(save_report, storage, report)
     # What is unfinished keeps its checkpoint, for a run that goes on.
     for entry in report.endpoints.values():
         if entry.finished:
-            await run_sync(_forget, place, entry.endpoint)
+            await run_sync(_forget, storage, entry.endpoint)
 
 
-def _forget(place: Place, endpoint: str) -> None:
+def _forget(storage: Storage, endpoint: str) -> None:
     """Remove a checkpoint that says no more than the report; another harvest's that has begun meanwhile stays."""
-    lease = place.try_claim(endpoint)
+    lease = storage.try_claim(endpoint)
     if lease is None:
         return
     try:
-        checkpoint = Checkpoint(place, endpoint, "")
+        checkpoint = Checkpoint(storage, endpoint, "")
         if checkpoint.load() and checkpoint.finished is not None:
             checkpoint.clear()
     finally:
@@ -151,14 +149,14 @@ class _Run:
         self,
         server: Server,
         report: HarvestReport,
-        place: Place | None,
+        storage: Storage | None,
         leases: Mapping[str, Lease],
         since: str | None,
         resume: bool,
         progress: Progress | None,
         part_rows: int,
     ) -> None:
-        self.server, self.report, self.place, self.leases = server, report, place, leases
+        self.server, self.report, self.storage, self.leases = server, report, storage, leases
         self.since, self.resume, self.progress, self.part_rows = since, resume, progress, part_rows
 
     async def endpoint(self, whole: Plan) -> None:
@@ -167,10 +165,10 @@ class _Run:
         report = EndpointReport(endpoint=whole.endpoint, filters=dict(whole.filters))
         self.report.endpoints[whole.endpoint] = report
         try:
-            if self.place is None:
+            if self.storage is None:
                 await self._into_memory(whole, report)
             else:
-                await self._into_place(whole, report, self.place)
+                await self._into_place(whole, report, self.storage)
         except LoginError:
             raise
         except OneError as error:
@@ -185,14 +183,14 @@ class _Run:
         report.written = frame.height
         self.report.frames[whole.endpoint] = frame
 
-    async def _into_place(self, whole: Plan, report: EndpointReport, place: Place) -> None:
+    async def _into_place(self, whole: Plan, report: EndpointReport, storage: Storage) -> None:
         format = self.report.format
         signature = whole.signature(self.since, format)
-        checkpoint = await run_sync(begin, place, whole, signature, self.resume)
+        checkpoint = await run_sync(begin, storage, whole, signature, self.resume)
         if checkpoint.finished is not None:
             _say_again(report, checkpoint.finished)
             return
-        older = await run_sync(older_of, place, whole, format) if self.since else None
+        older = await run_sync(older_of, storage, whole, format) if self.since else None
         ended, merge = await self._read(whole, report, checkpoint, older)
         if not ended:
             report.notes.append("not finished: what was read waits for the next run with resume")
@@ -203,7 +201,7 @@ class _Run:
             "merge": merge,
             "format": format,
         }
-        await run_sync(self._publish, place, whole, checkpoint, report)
+        await run_sync(self._publish, storage, whole, checkpoint, report)
 
     async def _read(
         self, whole: Plan, report: EndpointReport, checkpoint: Checkpoint, older: Older | None
@@ -234,14 +232,14 @@ class _Run:
             report.since_by = None
             return await read(whole, None, None), False
 
-    def _publish(self, place: Place, whole: Plan, checkpoint: Checkpoint, report: EndpointReport) -> None:
+    def _publish(self, storage: Storage, whole: Plan, checkpoint: Checkpoint, report: EndpointReport) -> None:
         if not self.leases[whole.endpoint].held():
             raise HarvestUnderWay(
-                f"another harvest has taken {place.address(whole.endpoint)} over, since this one showed no sign of life",
+                f"another harvest has taken {storage.address(whole.endpoint)} over, since this one showed no sign of life",
                 endpoint=whole.endpoint,
             )
         checkpoint.save()
-        report.updated = publish(place, whole, checkpoint).updated
+        report.updated = publish(storage, whole, checkpoint).updated
 
 
 def _say_again(report: EndpointReport, stored: Mapping[str, Any]) -> None:
@@ -307,10 +305,10 @@ def _check(format: str, to: object, since: object, resume: bool, part_rows: int)
         raise InputError.of("part_rows", part_rows, "1 or more")
 
 
-def save_report(place: Place, report: HarvestReport) -> None:
+def save_report(storage: Storage, report: HarvestReport) -> None:
     """Write the report beside the data; endpoints of earlier harvests there keep their entries. Blocking."""
     try:
-        earlier = HarvestReport.model_validate_json(place.get(REPORT) or b"").endpoints
+        earlier = HarvestReport.model_validate_json(storage.get(REPORT) or b"").endpoints
     except ValueError:
         earlier = {}
     entries = {**earlier, **report.endpoints}
@@ -318,4 +316,4 @@ def save_report(place: Place, report: HarvestReport) -> None:
         if not entry.finished and name in earlier:  # the rows that lie there are still the earlier ones
             entries[name] = entry.model_copy(update={"holds": earlier[name].holds})
     whole = report.model_copy(update={"endpoints": entries})
-    place.put(REPORT, whole.model_dump_json(indent=2).encode())
+    storage.put(REPORT, whole.model_dump_json(indent=2).encode())

@@ -12,12 +12,11 @@ import anyio
 
 from one_async._threads import run_sync
 from one_async.errors import LoginError, ServerError, first_error
-
-from .fetch import FEWEST, Costs, Page, Server, too_long
-from .held import numbers
-from .plan import AIM, PAGE, TOP, Job, Plan, smaller, split
-from .report import EndpointReport
-from .write import Writer
+from one_async.harvest.fetch import FEWEST, Costs, Page, Server, too_long
+from one_async.harvest.id_index import numbers
+from one_async.harvest.plan import AIM, PAGE, TOP, Job, Plan, smaller, split
+from one_async.harvest.report import EndpointReport
+from one_async.harvest.write import Writer
 
 #: Questions between two counts of all rows while ranges are read.
 EVERY = 25

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .checkpoint import Checkpoint
-from .held import Held
-from .places import read
-from .plan import Job, Plan
+from one_async.harvest.checkpoint import Checkpoint
+from one_async.harvest.id_index import IdIndex
+from one_async.harvest.plan import Job, Plan
+from one_async.harvest.storage import read
 
 if TYPE_CHECKING:
     import polars as pl
@@ -99,7 +99,7 @@ class Writer:
         self._next = 1 + max((number_of(name) for name in parts), default=-1)
         for name in parts:
             key = self.plan.columns.key
-            frame = read(self.checkpoint.place, name, None if key is None else [key])
+            frame = read(self.checkpoint.storage, name, None if key is None else [key])
             self._known.fresh(digests(frame, key))
             self.written += frame.height
 
@@ -149,7 +149,7 @@ class Writer:
             self.frames.append(part)
         else:
             content = parquet(part)
-            self.checkpoint.place.put(f"{self.checkpoint.folder}/part-{self._next:05d}.parquet", content)
+            self.checkpoint.storage.put(f"{self.checkpoint.folder}/part-{self._next:05d}.parquet", content)
         self._next += 1
         self.written += part.height
         self._note_done(part.height)
@@ -163,7 +163,7 @@ class Writer:
         if self.checkpoint is not None:
             self.checkpoint.done |= done
 
-    def held(self, gone: Iterable[int] = ()) -> Held:
+    def held(self, gone: Iterable[int] = ()) -> IdIndex:
         """Give the ids that are held, those of an earlier harvest that this one is merged into, too."""
 
         def frames() -> Iterator[pl.DataFrame]:
@@ -175,9 +175,9 @@ class Writer:
                 yield from self.older()
             if self.checkpoint is not None:
                 for name in self.checkpoint.parts():
-                    yield read(self.checkpoint.place, name, [key])
+                    yield read(self.checkpoint.storage, name, [key])
 
-        return Held(self.plan, frames(), gone)
+        return IdIndex(self.plan, frames(), gone)
 
 
 def number_of(name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .info import TablesInfo
-from .keeper import TablesKeeper
+from one_async.refresh.info import TablesInfo
+from one_async.refresh.keeper import TablesKeeper
 
 __all__ = ["TablesInfo", "TablesKeeper"]

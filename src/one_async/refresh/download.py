@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from .._headers import whole_number
-from .._threads import run_sync
-from ..errors import ServerUnreachable, StatusError, TablesDamaged
-from ..transfer.plan import S3Location
-from ..transfer.s3 import over_s3
-from ..transfer.web import Opener, judge
-from .unpack import LARGEST
+from one_async._headers import whole_number
+from one_async._threads import run_sync
+from one_async.errors import ServerUnreachable, StatusError, TablesDamaged
+from one_async.refresh.unpack import LARGEST
+from one_async.transfer.plan import S3Location
+from one_async.transfer.s3 import over_s3
+from one_async.transfer.web import Opener, judge
 
 if TYPE_CHECKING:
-    from ..types import ByteStream, Wire
+    from one_async.types import ByteStream, StreamOpener
 
 __all__ = ["download", "part_name"]
 
@@ -38,13 +38,13 @@ def part_name(url: str, version: str) -> str:
     return f"{hashlib.sha256(f'{url} {version}'.encode()).hexdigest()[:24]}.zip.part"
 
 
-async def download(wire: Wire, url: str, part: Path) -> bool:
+async def download(streams: StreamOpener, url: str, part: Path) -> bool:
     """Fetch an archive into a file, after what is there of it; tell whether there was something.
 
     The wire gives the database's token to the database's own server alone. Raises ServerUnreachable after some attempts,
     StatusError and its kinds for refusals, TablesDamaged for more bytes than tables can have, and OSError for the disk.
     """
-    opener = _over_s3(url) if url.startswith("s3://") else _over_http(wire, url)
+    opener = _over_s3(url) if url.startswith("s3://") else _over_http(streams, url)
     resumed = False
     for attempt in range(1, _ATTEMPTS + 1):
         size = await run_sync(_size, part)
@@ -62,9 +62,9 @@ async def download(wire: Wire, url: str, part: Path) -> bool:
     raise ServerUnreachable(f"{url} does not say how its file goes on", url=url)
 
 
-def _over_http(wire: Wire, url: str) -> Opener:
+def _over_http(streams: StreamOpener, url: str) -> Opener:
     def open_at(offset: int) -> AbstractAsyncContextManager[ByteStream]:
-        return wire.open(url, headers={"Range": f"bytes={offset}-"} if offset else None)
+        return streams.open(url, headers={"Range": f"bytes={offset}-"} if offset else None)
 
     return open_at
 

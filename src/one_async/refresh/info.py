@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from ..errors import NotFound, StatusError, TablesError, TablesNotFound
-from ..records import CacheInfo, parse
+from one_async.errors import NotFound, StatusError, TablesError, TablesNotFound
+from one_async.queries.records import CacheInfo, parse
 
 if TYPE_CHECKING:
-    from ..alyx.rest import AsyncAlyxClient
+    from one_async.alyx.rest import AsyncAlyxClient
 
 __all__ = ["API_VERSION", "Offer", "TablesInfo", "TooNew", "ask"]
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import anyio
 
-from .._fork import check_polars
-from .._threads import run_sync
-from ..errors import (
+from one_async._fork import check_polars
+from one_async._threads import run_sync
+from one_async.errors import (
     InputError,
     OfflineError,
     OneError,
@@ -25,19 +25,19 @@ from ..errors import (
     TablesNotFound,
     TablesWarning,
 )
-from ..types import Mode
-from .flight import Flight
-from .growth import Queue
-from .in_use import TablesInUse
-from .info import Offer, TablesInfo, TooNew, ask
-from .schedule import SHORTEST, seconds_of
-from .swap import State
-from .update import fetch
+from one_async.refresh.current import CurrentTables
+from one_async.refresh.flight import Flight
+from one_async.refresh.info import Offer, TablesInfo, TooNew, ask
+from one_async.refresh.learned_rows import Queue
+from one_async.refresh.schedule import SHORTEST, seconds_of
+from one_async.refresh.swap import State
+from one_async.refresh.update import fetch
+from one_async.types import Mode
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
-    from ..alyx.rest import AsyncAlyxClient
+    from one_async.alyx.rest import AsyncAlyxClient
 
 __all__ = ["TablesKeeper"]
 
@@ -47,7 +47,7 @@ _TAG = re.compile(r"\w[\w.+ -]{0,200}")
 Later = Callable[[Callable[[], Awaitable[None]]], object]
 
 
-class TablesKeeper(TablesInUse):
+class TablesKeeper(CurrentTables):
     """The cache tables of one folder, and of one database if there is one.
 
     Readers take ``current()`` or ``loaded``, an immutable Catalogue; new tables replace it by one assignment once they

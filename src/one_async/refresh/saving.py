@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
-    from ..tables.catalogue import Catalogue
+    from one_async.tables.catalogue import Catalogue
 
 __all__ = ["save_ids"]
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from ..errors import InputError
+from one_async.errors import InputError
 
 __all__ = ["DAY", "Schedule", "seconds_of"]
 

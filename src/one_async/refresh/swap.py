@@ -17,13 +17,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..errors import OneError, TablesDamaged
-from ..files.claim import claim
-from ..tables import fast
-from ..tables.catalogue import Catalogue
-from ..tables.disk import claim_tables
-from ..tables.install import install, waiting
-from ..tables.leftovers import (
+from one_async.errors import OneError, TablesDamaged
+from one_async.files.claim import claim
+from one_async.tables import mmap_cache
+from one_async.tables.catalogue import Catalogue
+from one_async.tables.cleanup import (
     claim_if_free,
     clear_conversions,
     clear_saves,
@@ -31,6 +29,8 @@ from ..tables.leftovers import (
     remove_saves,
     sweep_claims,
 )
+from one_async.tables.disk import claim_tables
+from one_async.tables.install import install, waiting
 
 __all__ = [
     "DOWNLOAD",
@@ -105,13 +105,13 @@ def _move_fast_form(made: Path, folder: Path) -> set[str]:
 
     It is a convenience: where it cannot be moved it is made again. Gives what was moved.
     """
-    forms, moved = made / fast.FOLDER, set()
+    forms, moved = made / mmap_cache.FOLDER, set()
     if forms.is_dir():
         with contextlib.suppress(OSError):
-            (folder / fast.FOLDER).mkdir(exist_ok=True)
+            (folder / mmap_cache.FOLDER).mkdir(exist_ok=True)
             for form in forms.iterdir():
                 if form.is_dir() and _FORM.fullmatch(form.name):
-                    form.rename(folder / fast.FOLDER / form.name)
+                    form.rename(folder / mmap_cache.FOLDER / form.name)
                     moved.add(form.name)
         shutil.rmtree(forms, ignore_errors=True)
     return moved
@@ -120,7 +120,7 @@ def _move_fast_form(made: Path, folder: Path) -> set[str]:
 def _clear_forms(folder: Path, keep: set[str]) -> None:
     """Remove the fast forms of former tables; who has them open keeps them."""
     if keep:
-        for form in (folder / fast.FOLDER).iterdir():
+        for form in (folder / mmap_cache.FOLDER).iterdir():
             if _FORM.fullmatch(form.name) and form.name not in keep:
                 shutil.rmtree(form, ignore_errors=True)
 
@@ -145,7 +145,7 @@ def clear_killed(folder: Path) -> None:
     """
     work = folder / WORK
     clear_saves(folder)
-    clear_conversions(folder / fast.FOLDER)
+    clear_conversions(folder / mmap_cache.FOLDER)
     sweep_claims(work)
     names = names_in(work)
     if any(name.startswith("new-") for name in names):

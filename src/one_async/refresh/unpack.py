@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import IO
 
-from ..errors import TablesDamaged, UnsafePath
+from one_async.errors import TablesDamaged, UnsafePath
 
 __all__ = ["LARGEST", "unpack"]
 

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from .._threads import run_sync
-from ..errors import InputError, TablesDamaged, TablesError
-from ..files.claim import claim
-from ..records import DatasetRecord, parse_list
-from ..tables.catalogue import Catalogue
-from .apart import SMALL, prepare, prepare_apart
-from .cut import cut_down
-from .download import download, part_name
-from .swap import DOWNLOAD, WORK, State, clear_work, new_folder, stamp_of, swap
+from one_async._threads import run_sync
+from one_async.errors import InputError, TablesDamaged, TablesError
+from one_async.files.claim import claim
+from one_async.queries.records import DatasetRecord, parse_list
+from one_async.refresh.download import download, part_name
+from one_async.refresh.filter_by_tag import cut_down
+from one_async.refresh.prepare_subprocess import SMALL, prepare, prepare_apart
+from one_async.refresh.swap import DOWNLOAD, WORK, State, clear_work, new_folder, stamp_of, swap
+from one_async.tables.catalogue import Catalogue
 
 if TYPE_CHECKING:
-    from ..alyx.rest import AsyncAlyxClient
-    from .info import Offer
+    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.refresh.info import Offer
 
 __all__ = ["claimed", "fetch"]
 
@@ -95,14 +95,14 @@ def _install(made: Path, folder: Path, offer: Offer) -> None:
 async def _unpacked(alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Path) -> Path:
     """Download and unpack; a part that another process began is thrown away if it did not fit."""
     try:
-        resumed = await download(alyx.wire, offer.url, part)
+        resumed = await download(alyx.streams, offer.url, part)
         try:
             return await _prepare(part, folder)
         except TablesDamaged:
             if not resumed:
                 raise
             await run_sync(part.unlink)
-            await download(alyx.wire, offer.url, part)
+            await download(alyx.streams, offer.url, part)
             return await _prepare(part, folder)
     except (TablesError, OSError):
         with contextlib.suppress(OSError):  # of no use, or the disk is full

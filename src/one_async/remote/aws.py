@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
-from .._bridge import LoopThread
-from ..errors import ConfigurationError, InputError
-from ..settings import resolve
-from ..sync import AlyxClient
-from ..transfer.bucket import Bucket, below
-from ..transfer.plan import S3Keys
+from one_async._bridge import LoopThread
+from one_async.errors import ConfigurationError, InputError
+from one_async.settings import resolve
+from one_async.sync import AlyxClient
+from one_async.transfer.bucket import Bucket, below
+from one_async.transfer.plan import S3Keys
 
 __all__ = [
     "REGION_NAME", "REPO_DEFAULT", "S3_BUCKET_IBL", "get_s3_allen", "get_s3_from_alyx", "get_s3_public", "get_s3_virtual_host",

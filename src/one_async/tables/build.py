@@ -20,10 +20,9 @@ from one_async.alf.path import ALFPath
 from one_async.alf.session import FOLDER, match_session, parse_session_path, session_folder, split_id
 from one_async.alf.spec import is_valid
 from one_async.errors import InputError, TablesWarning
-
-from .catalogue import Catalogue, TablesMeta
-from .disk import save_tables
-from .schema import DATASETS, SESSIONS
+from one_async.tables.catalogue import Catalogue, TablesMeta
+from one_async.tables.disk import save_tables
+from one_async.tables.schema import DATASETS, SESSIONS
 
 __all__ = ["build_tables", "iter_sessions", "make_parquet_db", "remove_missing_datasets"]
 

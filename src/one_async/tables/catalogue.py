@@ -19,12 +19,11 @@ import polars as pl
 from one_async._fork import check_polars
 from one_async.alf.session import session_folders
 from one_async.errors import InputError, TablesDamaged, TablesNotFound, TablesWarning
-
-from . import fast, install
-from .columns import codes_of
-from .ids import as_uuid
-from .layout import Datasets, find
-from .schema import INSERTIONS, SCHEMAS, SESSIONS, canonical, read_table
+from one_async.tables import install, mmap_cache
+from one_async.tables.columns import codes_of
+from one_async.tables.dataset_table import Datasets, find
+from one_async.tables.ids import as_uuid
+from one_async.tables.schema import INSERTIONS, SCHEMAS, SESSIONS, canonical, read_table
 
 __all__ = ["Catalogue", "TablesMeta"]
 
@@ -104,7 +103,7 @@ class Catalogue:
             raise TablesNotFound(
                 f"no cache tables (sessions.pqt, datasets.pqt) in {folder}", path=str(folder)
             )
-        parts = fast.open_or_convert(folder, files, read_parts, write=convert)
+        parts = mmap_cache.open_or_convert(folder, files, read_parts, write=convert)
         meta = TablesMeta(created_time(parts.raw), datetime.now(), raw=parts.raw, tables_dir=folder)
         return cls(parts.sessions, parts.datasets, MappingProxyType(dict(parts.others)), meta)
 
@@ -256,7 +255,7 @@ def sorted_sessions(frame: pl.DataFrame) -> pl.DataFrame:
     return frame if frame["eid"].is_sorted() else frame.sort("eid", maintain_order=True)
 
 
-def read_parts(files: Mapping[str, Path]) -> fast.Parts:
+def read_parts(files: Mapping[str, Path]) -> mmap_cache.Parts:
     """Read parquet files of any generation."""
     sessions, datasets = pl.DataFrame(schema=SESSIONS), Datasets.empty()
     others: dict[str, pl.DataFrame] = {}
@@ -276,7 +275,7 @@ def read_parts(files: Mapping[str, Path]) -> fast.Parts:
             datasets = Datasets.from_frame(frame)
         else:
             others[table] = frame
-    return fast.Parts(sessions, datasets, others, raw)
+    return mmap_cache.Parts(sessions, datasets, others, raw)
 
 
 def _table_files(folder: Path) -> dict[str, Path]:

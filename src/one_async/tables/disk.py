@@ -16,13 +16,12 @@ import polars as pl
 from one_async._fork import check_polars
 from one_async.errors import TablesNotFound
 from one_async.files.claim import claim
-
-from .arrow_schema import schema_with_metadata
-from .catalogue import Catalogue
-from .install import finish, install
-from .leftovers import remove_saves
-from .merge import merge, merge_catalogues, merge_raw
-from .schema import IDS
+from one_async.tables.arrow_schema import schema_with_metadata
+from one_async.tables.catalogue import Catalogue
+from one_async.tables.cleanup import remove_saves
+from one_async.tables.install import finish, install
+from one_async.tables.merge import merge, merge_catalogues, merge_raw
+from one_async.tables.schema import IDS
 
 __all__ = ["claim_tables", "is_modified", "remove_tables", "save_tables", "write_table"]
 
@@ -169,7 +168,7 @@ def remove_tables(folder: str | Path, tables: tuple[str, ...] = ("sessions", "da
     """Delete tables, their fast form and ``cache_info.json`` from a folder; gives the files that were deleted."""
     import shutil
 
-    from .fast import FOLDER
+    from one_async.tables.mmap_cache import FOLDER
 
     home = Path(folder)
     finish(home)

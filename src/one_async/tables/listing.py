@@ -20,13 +20,12 @@ from one_async.alf.match import (
 )
 from one_async.alf.spec import QC
 from one_async.errors import ALFError
-
-from .arguments import qc_name
-from .catalogue import Catalogue
-from .columns import decode
-from .layout import Datasets
-from .query import positions, rows_of_spans
-from .schema import QC_LEVELS
+from one_async.tables.arguments import qc_name
+from one_async.tables.catalogue import Catalogue
+from one_async.tables.columns import decode
+from one_async.tables.dataset_table import Datasets
+from one_async.tables.query import positions, rows_of_spans
+from one_async.tables.schema import QC_LEVELS
 
 __all__ = ["datasets_like", "list_collections", "list_datasets", "list_revisions"]
 

@@ -12,10 +12,9 @@ import numpy as np
 import polars as pl
 
 from one_async.errors import InputError
-
-from .catalogue import Catalogue, as_texts, created_time, sorted_sessions
-from .layout import Datasets
-from .schema import IDS, SCHEMAS, canonical
+from one_async.tables.catalogue import Catalogue, as_texts, created_time, sorted_sessions
+from one_async.tables.dataset_table import Datasets
+from one_async.tables.schema import IDS, SCHEMAS, canonical
 
 __all__ = ["Records", "merge", "merge_catalogues", "merge_raw", "to_frame"]
 

@@ -15,10 +15,17 @@ from one_async._fork import check_polars
 from one_async.alf.match import compile_pattern, is_match, plain_pattern
 from one_async.alf.session import FOLDER, session_folders
 from one_async.errors import ALFMultipleObjectsFound, InputError
-
-from .arguments import INSERTION_TERMS, SEARCH_TERMS, complete, date_range, numbers, qc_name, texts
-from .catalogue import Catalogue
-from .layout import Datasets
+from one_async.tables.arguments import (
+    INSERTION_TERMS,
+    SEARCH_TERMS,
+    complete,
+    date_range,
+    numbers,
+    qc_name,
+    texts,
+)
+from one_async.tables.catalogue import Catalogue
+from one_async.tables.dataset_table import Datasets
 
 __all__ = [
     "find_sessions",

@@ -138,7 +138,7 @@ def _joined_ids(frame: pl.DataFrame) -> pl.DataFrame:
     """Make UUID text of pairs of integer columns, each holding half of the UUID's bytes, little-endian."""
     import numpy as np
 
-    from .columns import uuid_text
+    from one_async.tables.columns import uuid_text
 
     for name in [name.removesuffix("_0") for name in frame.columns if name.endswith("_0")]:
         pair = [f"{name}_0", f"{name}_1"]

@@ -15,7 +15,7 @@ from one_async.errors import ConfigurationError, InputError
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from .fetch import Progress
+    from one_async.transfer.fetch import Progress
 
 __all__ = ["Bar", "bar_for"]
 

@@ -9,10 +9,9 @@ from typing import Any, cast
 import anyio.to_thread
 
 from one_async.errors import LoginError, NotFound, ServerUnreachable, UnsafePath
-
-from .fetch import fetch
-from .plan import Item, S3Keys, S3Location, Source
-from .s3 import open_store
+from one_async.transfer.fetch import fetch
+from one_async.transfer.plan import Item, S3Keys, S3Location, Source
+from one_async.transfer.s3 import open_store
 
 __all__ = ["Bucket"]
 
@@ -33,7 +32,7 @@ class Bucket:
             item = Item(place.url, path.name, (Source(place.url, None, place),), sizes[key])
             items.setdefault(path.parent, []).append(item)
         for folder, some in items.items():
-            await fetch(some, root=folder, wire=cast("Any", None))  # no source of these is asked over HTTP
+            await fetch(some, root=folder, streams=cast("Any", None))  # no source of these is asked over HTTP
         return list(files.values())
 
     async def sizes(self, bucket: str, prefix: str) -> dict[str, int]:

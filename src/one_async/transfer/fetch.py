@@ -17,12 +17,11 @@ import anyio.to_thread
 
 from one_async.errors import InputError, OneError, first_error
 from one_async.files.claim import Claim, Claimant
-from one_async.types import Wire
-
-from .one import Policy, Sources, fetch_one
-from .parts import Busy, Lost, Part, Present, begin, is_plain, look, sync_folders
-from .plan import Item, Plan
-from .web import Credentials
+from one_async.transfer.one import Policy, Sources, fetch_one
+from one_async.transfer.parts import Busy, Lost, Part, Present, begin, is_plain, look, sync_folders
+from one_async.transfer.plan import Item, Plan
+from one_async.transfer.web import Credentials
+from one_async.types import StreamOpener
 
 __all__ = ["Outcome", "Policy", "Progress", "fetch", "survey"]
 
@@ -72,7 +71,7 @@ async def fetch(
     plan: Plan | Sequence[Item],
     *,
     root: Path,
-    wire: Wire,
+    streams: StreamOpener,
     limit: int = 16,
     check_hash: bool = True,
     progress: Progress | None = None,
@@ -100,7 +99,7 @@ async def fetch(
         root=Path(root),
         check_hash=check_hash,
         policy=policy,
-        sources=Sources(wire, credentials or Credentials(), policy, _limiter()),
+        sources=Sources(streams, credentials or Credentials(), policy, _limiter()),
         progress=progress,
         stop_at_error=on_error == "raise",
         claimant=Claimant(Path(root) / ".claims"),

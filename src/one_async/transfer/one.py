@@ -21,11 +21,10 @@ from one_async.errors import (
     Throttled,
     TransferError,
 )
-from one_async.types import Wire
-
-from .parts import Part
-from .plan import Source, nowhere
-from .web import Credentials, Opener, over_http, receive
+from one_async.transfer.parts import Part
+from one_async.transfer.plan import Source, nowhere
+from one_async.transfer.web import Credentials, Opener, over_http, receive
+from one_async.types import StreamOpener
 
 __all__ = ["Done", "Policy", "Sources", "fetch_one"]
 
@@ -55,7 +54,7 @@ class Done:
 class Sources:
     """Opens sources, and remembers which servers are down."""
 
-    wire: Wire
+    streams: StreamOpener
     credentials: Credentials
     policy: Policy
     limiter: anyio.CapacityLimiter
@@ -64,8 +63,8 @@ class Sources:
     def opener(self, source: Source) -> Opener:
         """Give what starts requests for a source; ConfigurationError without the extra that S3 needs."""
         if source.s3 is None:
-            return over_http(self.wire, source, self.credentials)
-        from .s3 import over_s3
+            return over_http(self.streams, source, self.credentials)
+        from one_async.transfer.s3 import over_s3
 
         return over_s3(source.s3, stall=self.policy.stall)
 

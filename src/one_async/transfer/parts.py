@@ -20,8 +20,7 @@ from typing import IO, Any
 
 from one_async.errors import HashMismatch, TransferError, UnsafePath
 from one_async.files.claim import Claim, Claimant, claim_folder, sweep
-
-from .plan import Item
+from one_async.transfer.plan import Item
 
 __all__ = ["Busy", "Lost", "Part", "Present", "begin", "look", "sync_folders"]
 

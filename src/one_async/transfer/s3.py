@@ -17,10 +17,9 @@ from typing import Any, cast
 import anyio.to_thread
 
 from one_async.errors import ConfigurationError, ServerUnreachable
+from one_async.transfer.plan import S3Location
+from one_async.transfer.web import Opener
 from one_async.types import ByteStream
-
-from .plan import S3Location
-from .web import Opener
 
 __all__ = ["open_store", "over_s3"]
 

@@ -28,10 +28,9 @@ from one_async.errors import (
     Throttled,
     TransferError,
 )
-from one_async.types import ByteStream, Wire
-
-from .parts import Part
-from .plan import Source
+from one_async.transfer.parts import Part
+from one_async.transfer.plan import Source
+from one_async.types import ByteStream, StreamOpener
 
 __all__ = ["Credentials", "Opener", "judge", "over_http", "receive"]
 
@@ -58,7 +57,7 @@ class Credentials:
         return (Credentials, ())  # and never pickled
 
 
-def over_http(wire: Wire, source: Source, credentials: Credentials) -> Opener:
+def over_http(streams: StreamOpener, source: Source, credentials: Credentials) -> Opener:
     """Give the opener for an HTTP source, with the credentials that belong to its server and no others."""
 
     def open_at(offset: int) -> AbstractAsyncContextManager[ByteStream]:
@@ -68,7 +67,7 @@ def over_http(wire: Wire, source: Source, credentials: Credentials) -> Opener:
             headers["Range"] = f"bytes={offset}-"
         if source.auth == "server" and credentials.server:
             headers.update(credentials.server)
-        return wire.open(
+        return streams.open(
             source.url, headers=headers, auth=credentials.data if source.auth == "data" else None
         )
 

@@ -13,9 +13,8 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from one_async.alf.match import is_match, path_pattern
-
-from .columns import Column, Rows, codes_of, concat, decode, encode
-from .schema import DATASETS, QC_LEVELS
+from one_async.tables.columns import Column, Rows, codes_of, concat, decode, encode
+from one_async.tables.schema import DATASETS, QC_LEVELS
 
 __all__ = ["Datasets", "find", "name_of"]
 

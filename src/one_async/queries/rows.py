@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..alf.path import rel_path_parts
-from ..alf.session import session_part, without_id
-from ..errors import AnswerError, InputError
-from ..records import DatasetRecord, parse_list, relative_path, revision_of, url_path
+from one_async.alf.path import rel_path_parts
+from one_async.alf.session import session_part, without_id
+from one_async.errors import AnswerError, InputError
+from one_async.queries.records import DatasetRecord, parse_list, relative_path, revision_of, url_path
 
 if TYPE_CHECKING:
     import polars as pl
@@ -92,7 +92,7 @@ def rows_frame(rows: Iterable[Mapping[str, Any]], *extra: str) -> pl.DataFrame:
     """Make a frame of rows: the datasets table's columns, data_url, and texts of other names."""
     import polars as pl
 
-    from ..tables.schema import DATASETS
+    from one_async.tables.schema import DATASETS
 
     schema: dict[str, Any] = {**DATASETS, "data_url": pl.String, **dict.fromkeys(extra, pl.String)}
     return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema).sort("did")

@@ -15,8 +15,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
-from .alf.spec import QC
-from .errors import AnswerError
+from one_async.alf.spec import QC
+from one_async.errors import AnswerError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -237,7 +237,7 @@ def sessions_frame(rows: Iterable[Mapping[str, Any]], endpoint: str = "sessions"
     """Make rows of the sessions table, with start_time, of what `/sessions` listed."""
     import polars as pl
 
-    from .tables.schema import SESSIONS
+    from one_async.tables.schema import SESSIONS
 
     records = parse_list(SessionRecord, endpoint, rows)
     data = [{**record.row(), "start_time": record.start_time} for record in records]
@@ -251,7 +251,7 @@ def datasets_frame(session: SessionDetail, revisions: Mapping[str, str]) -> pl.D
     """
     import polars as pl
 
-    from .tables.schema import DATASETS
+    from one_async.tables.schema import DATASETS
 
     rows = []
     for dataset in session.data_dataset_session_related:

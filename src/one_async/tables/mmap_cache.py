@@ -25,11 +25,10 @@ import polars as pl
 
 from one_async.errors import TablesDamaged, TablesNotFound
 from one_async.files.claim import claim
-
-from .columns import load, save
-from .install import sync
-from .layout import Datasets
-from .leftovers import clear_conversions
+from one_async.tables.cleanup import clear_conversions
+from one_async.tables.columns import load, save
+from one_async.tables.dataset_table import Datasets
+from one_async.tables.install import sync
 
 __all__ = ["FOLDER", "MIN_ROWS", "Parts", "fingerprint", "open_or_convert"]
 

@@ -13,23 +13,23 @@ from uuid import UUID
 
 import anyio
 
-from .._fork import check_polars
-from .._threads import run_polars, run_sync
-from ..errors import TablesDamaged, TablesNotFound, TablesWarning
-from ..tables.catalogue import Catalogue
-from ..tables.disk import is_modified, save_tables
-from .growth import Queue, Rows, Taken, View
-from .saving import save_ids
-from .schedule import Schedule
-from .swap import Stamp, State, open_tables, same_tables, stamp_of
+from one_async._fork import check_polars
+from one_async._threads import run_polars, run_sync
+from one_async.errors import TablesDamaged, TablesNotFound, TablesWarning
+from one_async.refresh.learned_rows import Queue, Rows, Taken, View
+from one_async.refresh.saving import save_ids
+from one_async.refresh.schedule import Schedule
+from one_async.refresh.swap import Stamp, State, open_tables, same_tables, stamp_of
+from one_async.tables.catalogue import Catalogue
+from one_async.tables.disk import is_modified, save_tables
 
 if TYPE_CHECKING:
-    from ..alyx.rest import AsyncAlyxClient
+    from one_async.alyx.rest import AsyncAlyxClient
 
-__all__ = ["TablesInUse"]
+__all__ = ["CurrentTables"]
 
 
-class TablesInUse:
+class CurrentTables:
     """The tables of a folder, with what queries learned on top; they change by one assignment of an immutable view."""
 
     def __init__(self, tables_dir: Path, alyx: Callable[[], AsyncAlyxClient] | None, expiry: float) -> None:

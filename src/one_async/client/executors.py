@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from .._threads import run_sync
-from .._values import without_secrets
-from ..errors import InputError, first_error
+from one_async._threads import run_sync
+from one_async._values import without_secrets
+from one_async.errors import InputError, first_error
 
 if TYPE_CHECKING:
-    from ..harvest.report import HarvestReport
-    from ..harvest.run import Endpoints
-    from .core import Core
+    from one_async.client.core import Core
+    from one_async.harvest.report import HarvestReport
+    from one_async.harvest.run import Endpoints
 
 #: Settings that a constructor takes and that are no secrets: what another process needs to make the same client.
 KEPT = (
@@ -80,7 +80,7 @@ def call(
     made_of: Mapping[str, Any], method: str, arguments: Sequence[Any], options: Mapping[str, Any]
 ) -> Any:
     """Make a client and call one of its methods; runs elsewhere."""
-    from .one import AsyncONE
+    from one_async.client.one import AsyncONE
 
     async def work() -> Any:
         async with AsyncONE(**made_of) as one:
@@ -103,8 +103,8 @@ def collect(
     made_of: Mapping[str, Any], endpoint: str, to: Any, options: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
     """Harvest one endpoint without writing the report; runs elsewhere."""
-    from ..harvest.run import collect
-    from .one import AsyncONE
+    from one_async.client.one import AsyncONE
+    from one_async.harvest.run import collect
 
     async def work() -> tuple[Any, dict[str, Any]]:
         async with AsyncONE(**made_of) as one:
@@ -122,8 +122,8 @@ async def harvest_elsewhere(
     options: Mapping[str, Any],
 ) -> HarvestReport:
     """Harvest each endpoint as a job of its own, then write one report of all."""
-    from ..harvest.report import HarvestReport
-    from ..harvest.run import checked, keep
+    from one_async.harvest.report import HarvestReport
+    from one_async.harvest.run import checked, keep
 
     rest = {name: value for name, value in options.items() if name not in ("filters", "storage_options")}
     asked, kind, moment = checked(endpoints, to, filters=options["filters"], **rest)

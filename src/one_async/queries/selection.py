@@ -13,18 +13,18 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
-from .alf.match import resolve
-from .alf.path import rel_path_parts
-from .alf.spec import QC, to_alf
-from .errors import (
+from one_async.alf.match import resolve
+from one_async.alf.path import rel_path_parts
+from one_async.alf.spec import QC, to_alf
+from one_async.errors import (
     ALFMultipleCollectionsFound,
     ALFMultipleObjectsFound,
     ALFObjectNotFound,
     ALFWarning,
     InputError,
 )
-from .ids import dataset_id, is_dataset_record
-from .types import RevisionPolicy
+from one_async.ids import dataset_id, is_dataset_record
+from one_async.types import RevisionPolicy
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,7 +35,7 @@ REVISION_VARIABLE = "ONE_REVISION_LAST_BEFORE"
 
 
 @dataclass(frozen=True)
-class How:
+class SelectionOptions:
     """How the filters of one request are meant. Raises InputError for a policy or a QC that there is not."""
 
     wildcards: bool = True
@@ -79,13 +79,17 @@ def no_datasets() -> pl.DataFrame:
     """Give the datasets of a session that has none."""
     import polars as pl
 
-    from .tables.schema import DATASETS
+    from one_async.tables.schema import DATASETS
 
     return pl.DataFrame(schema=dict(DATASETS))
 
 
 def one_dataset(
-    datasets: pl.DataFrame, dataset: str | Mapping[str, Any], collection: Any, revision: str | None, how: How
+    datasets: pl.DataFrame,
+    dataset: str | Mapping[str, Any],
+    collection: Any,
+    revision: str | None,
+    how: SelectionOptions,
 ) -> pl.DataFrame:
     """Choose the one dataset that a name, a path below the session, or ALF parts mean: a frame of one row.
 
@@ -122,7 +126,12 @@ def one_dataset(
 
 
 def one_object(
-    datasets: pl.DataFrame, obj: str, collection: Any, revision: str | None, how: How, **parts: Any
+    datasets: pl.DataFrame,
+    obj: str,
+    collection: Any,
+    revision: str | None,
+    how: SelectionOptions,
+    **parts: Any,
 ) -> pl.DataFrame:
     """Choose the datasets of one ALF object: at least one row.
 
@@ -145,7 +154,12 @@ def one_object(
 
 
 def whole_collection(
-    datasets: pl.DataFrame, collection: Any, obj: Any, revision: str | None, how: How, **parts: Any
+    datasets: pl.DataFrame,
+    collection: Any,
+    obj: Any,
+    revision: str | None,
+    how: SelectionOptions,
+    **parts: Any,
 ) -> pl.DataFrame:
     """Choose the datasets of a collection, or of its objects that match: at least one row."""
     inside = replace(how, policy="exact").resolve(datasets, collection=collection)
@@ -162,7 +176,7 @@ def many_datasets(
     wanted: Sequence[str] | Sequence[Mapping[str, Any]] | pl.DataFrame,
     collections: Any,
     revisions: Any,
-    how: How,
+    how: SelectionOptions,
 ) -> list[pl.DataFrame]:
     """Choose a dataset for each that is wanted: a list of frames of one row, or none where there is no such dataset."""
     if not hasattr(wanted, "columns") and (isinstance(wanted, Mapping) or not isinstance(wanted, Iterable)):
@@ -214,7 +228,7 @@ def _name(item: Any) -> str:
 
 
 def _exact_paths(
-    datasets: pl.DataFrame, wanted: Any, collections: Any, revisions: Any, how: How
+    datasets: pl.DataFrame, wanted: Any, collections: Any, revisions: Any, how: SelectionOptions
 ) -> list[pl.DataFrame]:
     """Choose by whole paths, as `list_datasets` gives them; datasets that are not the default revision give a warning."""
     _check_no_folders("collections, revisions", collections, revisions)
@@ -265,7 +279,7 @@ def _for_each(value: Any, count: int, argument: str) -> list[Any]:
     return list(value)
 
 
-def _with_any_extension(dataset: Any, how: How) -> Any:
+def _with_any_extension(dataset: Any, how: SelectionOptions) -> Any:
     if how.wildcards and isinstance(dataset, str) and dataset.count(".") == 1:
         return f"{dataset}.*"
     return dataset

@@ -11,16 +11,16 @@ from pathlib import Path
 import anyio
 import polars as pl
 
-from ..errors import TablesDamaged
-from ..tables.catalogue import Catalogue
-from .unpack import unpack
+from one_async.errors import TablesDamaged
+from one_async.refresh.unpack import unpack
+from one_async.tables.catalogue import Catalogue
 
 __all__ = ["SMALL", "prepare", "prepare_apart"]
 
 #: Archives of fewer bytes are ready before a process would have begun.
 SMALL = 8 << 20
 _NICE = 10
-_CODE = "import sys; from one_async.refresh.apart import work; work(*sys.argv[1:])"
+_CODE = "import sys; from one_async.refresh.prepare_subprocess import work; work(*sys.argv[1:])"
 
 
 def prepare(archive: Path, into: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from ..tables.catalogue import Catalogue
-from ..tables.disk import write_table
+from one_async.tables.catalogue import Catalogue
+from one_async.tables.disk import write_table
 
 __all__ = ["cut_down"]
 

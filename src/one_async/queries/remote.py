@@ -9,21 +9,11 @@ from uuid import UUID
 
 import anyio
 
-from .._boundary import reads_answers
-from .._threads import run_polars, run_sync
-from ..alf.session import match_keys
-from ..errors import AnswerError, NotFound, first_error
-from ..records import (
-    InsertionRecord,
-    SessionDetail,
-    datasets_frame,
-    parse,
-    parse_list,
-    sessions_frame,
-)
-from ..tables.ids import as_uuid
-from ..terms import id_batches, insertion_queries, rest_queries
-from .base import (
+from one_async._boundary import reads_answers
+from one_async._threads import run_polars, run_sync
+from one_async.alf.session import match_keys
+from one_async.errors import AnswerError, NotFound, first_error
+from one_async.queries.base import (
     SESSION_ORDER,
     ProbeLists,
     SessionDatasets,
@@ -31,12 +21,22 @@ from .base import (
     order_insertions,
     paths_below,
 )
+from one_async.queries.records import (
+    InsertionRecord,
+    SessionDetail,
+    datasets_frame,
+    parse,
+    parse_list,
+    sessions_frame,
+)
+from one_async.queries.terms import id_batches, insertion_queries, rest_queries
+from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..alf.path import ALFPath
-    from ..alyx.rest import AsyncAlyxClient
+    from one_async.alf.path import ALFPath
+    from one_async.alyx.rest import AsyncAlyxClient
 
 T = TypeVar("T")
 #: So many names of files fit a request line beside the ids of sessions.
@@ -187,7 +187,7 @@ class RemoteSource:
         As in `datasets`, these have an existing file on a shared repository. All datasets of up to 60 sessions are asked for
         at once, cut down to the wanted names where these are few.
         """
-        from .rows import dataset_rows, rows_frame
+        from one_async.queries.rows import dataset_rows, rows_frame
 
         def look() -> tuple[list[str], list[str]]:
             names = wanted["rel_path"].str.extract(r"([^/]*)$", 1).unique(maintain_order=True).to_list()

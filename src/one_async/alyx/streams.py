@@ -11,9 +11,9 @@ import anyio.to_thread
 
 from one_async.alyx.answers import is_invalid_token
 from one_async.alyx.body import ENCODINGS, beginning, encoding_of, inflated, leave
+from one_async.alyx.connection_pool import ConnectionPool
 from one_async.alyx.http import Login, Transport, certificates, httpx, origin
 from one_async.alyx.retrying import Timeouts
-from one_async.alyx.wide import Wide
 from one_async.errors import AnswerError, InputError, ServerUnreachable
 
 #: Bytes that are read of an answer whose body is no file.
@@ -114,7 +114,7 @@ class _Client(httpx.AsyncClient):
 _NO_COOKIES = _NoCookies()
 
 
-class HttpWire:
+class HttpStreamOpener:
     """Opens addresses of any host; the token goes to its own server alone.
 
     At most ``max_connections`` bodies are open at once; whoever asks for more waits.
@@ -201,7 +201,7 @@ class HttpWire:
                 self._client = _Client(
                     timeout=self._timeout,
                     follow_redirects=True,
-                    transport=_Hops(self._inner or Wide(context)),
+                    transport=_Hops(self._inner or ConnectionPool(context)),
                 )
             return self._client
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from one_async.errors import ConfigurationError, FileDamaged, InputError, TransferError
 from one_async.files.claim import try_claim
-
-from .lease import BucketLease, Lease
+from one_async.harvest.lease import BucketLease, Lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 TO = "a folder that can be written to, an address such as s3://bucket/prefix, or None for memory"
 
 
-class Place(Protocol):
+class Storage(Protocol):
     """Named bytes; names are relative, with slashes. What goes wrong is a TransferError."""
 
     options: dict[str, str] | None
@@ -245,7 +244,7 @@ def _from_environment() -> dict[str, str]:
     return {option: os.environ[name] for name, option in names.items() if os.environ.get(name)}
 
 
-def place_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) -> Place:
+def storage_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) -> Storage:
     """Read what ``to`` means: a folder, or an address with ``://``; InputError for what cannot be one."""
     text = os.fspath(to)
     if not isinstance(text, str) or not text:
@@ -255,14 +254,16 @@ def place_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) -> P
     return Bucket(text, options) if "://" in text else Folder(Path(text).expanduser().absolute())
 
 
-def read(place: Place, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+def read(storage: Storage, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """Read a part; FileDamaged if it is gone or no Parquet with these columns."""
     import polars as pl
 
-    content = place.get(name)
+    content = storage.get(name)
     try:
         if content is None:
             raise FileNotFoundError("it is not there")
         return pl.read_parquet(io.BytesIO(content), columns=None if columns is None else list(columns))
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise FileDamaged(f"{place.address(name)}: {_first_line(error)}", path=place.address(name)) from error
+        raise FileDamaged(
+            f"{storage.address(name)}: {_first_line(error)}", path=storage.address(name)
+        ) from error

@@ -6,13 +6,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
-from .._threads import run_polars
-from ..alf.session import match_keys
-from ..errors import OneError, TablesNotFound
-from ..tables import listing, query
-from ..tables.arguments import SEARCH_TERMS
-from ..tables.ids import as_uuid
-from .base import (
+from one_async._threads import run_polars
+from one_async.alf.session import match_keys
+from one_async.errors import OneError, TablesNotFound
+from one_async.queries.base import (
     ProbeLists,
     SessionDatasets,
     matching_datasets,
@@ -20,13 +17,16 @@ from .base import (
     paths_below,
     warn_of_no_folder,
 )
+from one_async.tables import listing, query
+from one_async.tables.arguments import SEARCH_TERMS
+from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..alf.path import ALFPath
-    from ..tables.catalogue import Catalogue
-    from .remote import RemoteSource
+    from one_async.alf.path import ALFPath
+    from one_async.queries.remote import RemoteSource
+    from one_async.tables.catalogue import Catalogue
 
 T = TypeVar("T")
 NO_INSERTIONS = "the cache tables have no insertions; use query_type='remote'"

@@ -10,21 +10,11 @@ from urllib.parse import urljoin
 from one_async.alyx import caching
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import Terms
-from one_async.alyx.flights import Flights
-from one_async.alyx.http import (
-    STORED,
-    Login,
-    Retry,
-    Stamp,
-    Transport,
-    hishel,
-    httpx,
-    json_of,
-    origin,
-)
+from one_async.alyx.flights import SingleFlight
+from one_async.alyx.http import STORED, Login, Retry, Stamp, Transport, hishel, httpx, json_of, origin
 from one_async.alyx.login import Credentials
+from one_async.alyx.redis_storage import Storage
 from one_async.alyx.retrying import Timeouts
-from one_async.alyx.shared import Storage
 from one_async.errors import AnswerError, InputError, ServerUnreachable, StatusError, shown
 
 #: Attempts where an old answer is at hand if nobody answers.
@@ -35,7 +25,7 @@ def _asked(response: httpx.Response) -> float:
     return float(response.headers.get(STORED, 0.0))
 
 
-class Accept(Transport):
+class Freshness(Transport):
     """Judge whether what the cache gives is young enough, ask again if not, and fall back on it if nobody answers.
 
     hishel 2.0.0 ignores ``max-age`` and ``max-stale`` of requests (RFC 9111 section 5.2.1), so this does it. Tasks that
@@ -44,7 +34,7 @@ class Accept(Transport):
 
     def __init__(self, cache: Transport, around: Transport) -> None:
         self.cache, self.around = cache, around
-        self._flights: Flights[httpx.Response] = Flights()
+        self._flights: SingleFlight[httpx.Response] = SingleFlight()
         self._written: dict[str, float] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -128,7 +118,7 @@ class Stack:
         self.login = Login(retry, base_url, credentials, timeouts)
         stamp = Stamp(self.login)
         cache = hishel.httpx.AsyncCacheTransport(stamp, storage, rfc=hishel.CacheOptions(shared=False))
-        self.top = Accept(cache, stamp)
+        self.top = Freshness(cache, stamp)
 
     async def ask(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .plan import AIM, TOP, Job, Plan
+from one_async.harvest.plan import AIM, TOP, Job, Plan
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,7 +50,7 @@ def key_expression(key: str) -> Any:
     return column.str.split("/").list.last() if key == "url" else column
 
 
-class Held:
+class IdIndex:
     """Ids, without those that are gone."""
 
     def __init__(self, plan: Plan, frames: Iterable[pl.DataFrame], gone: Iterable[int] = ()) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
-from ..alf.session import session_folders
-from ..errors import ALFWarning
+from one_async.alf.session import session_folders
+from one_async.errors import ALFWarning
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..alf.path import ALFPath
+    from one_async.alf.path import ALFPath
 
 T = TypeVar("T")
 #: Sessions come latest first in every mode; where the server leaves ties in no order, subject and number decide.

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from one_async.files.claim import claim_folder, sweep, try_claim
-
-from .install import waiting
+from one_async.tables.install import waiting
 
 __all__ = [
     "claim_if_free",

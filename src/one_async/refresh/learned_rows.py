@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from ..errors import InputError, TablesWarning
-from ..tables.catalogue import Catalogue
-from ..tables.merge import merge, to_frame
-from ..tables.schema import IDS, SCHEMAS
+from one_async.errors import InputError, TablesWarning
+from one_async.tables.catalogue import Catalogue
+from one_async.tables.merge import merge, to_frame
+from one_async.tables.schema import IDS, SCHEMAS
 
 __all__ = ["Queue", "Rows", "Taken", "View"]
 

@@ -12,9 +12,9 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from .alf.spec import QC
-from .errors import InputError
-from .tables.arguments import (
+from one_async.alf.spec import QC
+from one_async.errors import InputError
+from one_async.tables.arguments import (
     INSERTION_TERMS,
     SEARCH_TERMS,
     complete,

@@ -10,13 +10,13 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from one_async._loop import Call, LoopThread
 from one_async.errors import OneError
 
-__all__ = ["Pump"]
+__all__ = ["IteratorBridge"]
 
 R = TypeVar("R")
 _Asked: TypeAlias = "asyncio.Future[list[R]] | None"
 
 
-class Pump(Generic[R]):
+class IteratorBridge(Generic[R]):
     """One task that walks an async iterator, an item for each time it is asked.
 
     One task for the whole walk, because a generator may hold a task group open between two items.

@@ -30,7 +30,7 @@ LARGE = 64 * 1024 * 1024
 Server: TypeAlias = tuple[str, str, int | None]
 
 
-class Wide(Transport):
+class ConnectionPool(Transport):
     """Send requests to any host; through a proxy where the environment says so, then as httpx does it."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -143,7 +143,7 @@ class _Body(httpx.AsyncByteStream):
             async for chunk in pieces:  # the first of them is all that came with the head
                 yield chunk
                 left -= len(chunk)
-                if left >= LARGE and isinstance(stream, WideStream):
+                if left >= LARGE and isinstance(stream, PooledStream):
                     break
             else:
                 return
@@ -187,13 +187,13 @@ class _Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        return WideStream(await self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+        return PooledStream(await self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)
 
 
-class WideStream(httpcore.AsyncNetworkStream):
+class PooledStream(httpcore.AsyncNetworkStream):
     """A connection whose reads are wide, also of TLS, where each record has 16 KiB at most."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
@@ -230,7 +230,7 @@ class WideStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        return WideStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        return PooledStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         # As with a connection that the server closed: it is not to be used again.

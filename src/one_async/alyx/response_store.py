@@ -37,7 +37,7 @@ CLOCKS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredResponse:
     """A stored answer: the head is JSON (what the request and the response said), the body bytes."""
 
     id: bytes
@@ -59,7 +59,7 @@ class _Waiting:
         self.operation, self.result, self.forgets, self.done = operation, result, forgets, False
 
 
-class Shelf:
+class ResponseStore:
     """Answers in one SQLite file (or in memory), for one event loop; its failures are never the caller's.
 
     Whatever tasks ask for while a batch is being worked on goes into the next one: one thread hop and one
@@ -84,17 +84,17 @@ class Shelf:
 
     # -- what the cache asks for
 
-    async def get(self, id: bytes) -> Kept | None:
+    async def get(self, id: bytes) -> StoredResponse | None:
         """Return the answer with this key, or None."""
 
-        def read(connection: sqlite3.Connection) -> Kept | None:
+        def read(connection: sqlite3.Connection) -> StoredResponse | None:
             row = connection.execute(
                 "SELECT id, endpoint, stored, head, body, crc FROM answers WHERE id = ? AND length(body) <= ?",
                 (id, self._largest),
             ).fetchone()
             if row is None:
                 return None
-            kept = Kept(*row[:5])
+            kept = StoredResponse(*row[:5])
             if not _is_whole(kept, row[5]):
                 connection.execute("DELETE FROM answers WHERE id = ?", (id,))
                 return None
@@ -102,7 +102,7 @@ class Shelf:
 
         return await self._do(read, None)
 
-    async def put(self, kept: Kept) -> None:
+    async def put(self, kept: StoredResponse) -> None:
         """Keep an answer in the place of the one with the same key, unless it is too large."""
         row = (kept.id, kept.endpoint, kept.stored, kept.head, kept.body, kept.crc())
         size = len(kept.head) + len(kept.body)
@@ -120,7 +120,7 @@ class Shelf:
         """Change the head of an answer that the server confirmed."""
         kept = await self.get(id)
         if kept is not None:
-            await self.put(Kept(id, kept.endpoint, stored, change(kept.head), kept.body))
+            await self.put(StoredResponse(id, kept.endpoint, stored, change(kept.head), kept.body))
 
     async def remove(self, id: bytes) -> None:
         """Forget one answer."""
@@ -286,7 +286,7 @@ def _shrink(connection: sqlite3.Connection, whole: bool = True) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _is_whole(kept: Kept, crc: object) -> bool:
+def _is_whole(kept: StoredResponse, crc: object) -> bool:
     """Tell whether a row is what was stored; another program may have written anything."""
     kinds = isinstance(kept.head, bytes) and isinstance(kept.body, bytes) and isinstance(kept.endpoint, str)
     return kinds and isinstance(kept.stored, float) and kept.crc() == crc
