@@ -29,7 +29,7 @@ from one_async.client.tables import CacheTwin
 from one_async.files.objects import ALFObject
 from one_async.harvest.report import HarvestReport
 from one_async.harvest.run import Endpoints, Format
-from one_async.harvest.sweep import Progress as Progress2
+from one_async.harvest.sweep import HarvestProgress
 from one_async.refresh import TablesInfo
 from one_async.settings import Ask, Settings
 from one_async.transfer.fetch import Progress
@@ -883,7 +883,7 @@ class ONE(Blocking[AsyncONE]):
         format: Format | None = None,
         filters: Mapping[str, Mapping[str, Any]] | None = None,
         executor: Executor | None = None,
-        progress: Progress2 | None = None,
+        progress: HarvestProgress | None = None,
         part_rows: int = 10000,
         storage_options: Mapping[str, str] | None = None,
     ) -> HarvestReport: ...

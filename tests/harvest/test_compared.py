@@ -31,9 +31,9 @@ async def client(emulator: Any, **options: Any) -> AsyncIterator[AsyncAlyxClient
 
 def exchange(emulator: Emulator, endpoint: str, nth: int = 5) -> None:
     """Let a row go and another come right beside it, in the same range of ids, made long ago."""
-    gone = sorted(worlds.ids_of(emulator, endpoint))[nth]
-    emulator.store.delete(endpoint, gone)
-    emulator.store.insert(endpoint, worlds.MAKERS[endpoint](str(UUID(int=UUID(gone).int + 1)), 7))
+    deleted = sorted(worlds.ids_of(emulator, endpoint))[nth]
+    emulator.store.delete(endpoint, deleted)
+    emulator.store.insert(endpoint, worlds.MAKERS[endpoint](str(UUID(int=UUID(deleted).int + 1)), 7))
 
 
 def keys(frame: pl.DataFrame) -> set[str]:

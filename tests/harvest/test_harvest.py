@@ -167,11 +167,11 @@ async def test_since_fetches_what_changed_and_replaces_it(recorded_emulator: Any
     with Emulator(worlds.recorded_world()) as emulator:
         async with client(emulator) as alyx:
             await harvest(alyx, ["insertions", "datasets", "labs"], tmp_path)
-            changed, gone = sorted(worlds.ids_of(emulator, "insertions"))[:2]
+            changed, deleted = sorted(worlds.ids_of(emulator, "insertions"))[:2]
             emulator.store.update(
                 "insertions", changed, auto_datetime="2030-01-01T00:00:00", serial="new one"
             )
-            emulator.store.delete("insertions", gone)
+            emulator.store.delete("insertions", deleted)
             row = next(r for r in worlds.recorded_world().records["insertions"]["list"] if r["id"] == changed)
             [id] = islice(worlds.uuids("insertion"), 1)
             emulator.store.insert("insertions", {**row, "id": id, "auto_datetime": "2030-01-02T00:00:00"})

@@ -19,7 +19,7 @@ from one_async.alyx.rest import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.errors import HarvestUnderWay, InputError
 from one_async.harvest import HarvestReport, harvest, lease, storage
-from one_async.harvest.storage import Folder
+from one_async.harvest.storage import FolderStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,7 @@ async def killed(run: Callable[[], Awaitable[Any]]) -> bool:
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, method: str, number: int) -> None:
     """Let the n-th call of a method of folders end the harvest."""
-    real, calls = getattr(Folder, method), 0
+    real, calls = getattr(FolderStorage, method), 0
 
     def call(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
@@ -63,7 +63,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, method: str, number: int) -> None:
             raise Killed
         return real(*arguments, **options)
 
-    monkeypatch.setattr(Folder, method, call)
+    monkeypatch.setattr(FolderStorage, method, call)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ async def test_who_waits_in_vain_is_told_before_any_request(
 ) -> None:
     monkeypatch.setattr(lease, "PATIENCE", 0.1)
     recorded_emulator.requests.reset()
-    async with lease.claimed(Folder(tmp_path), "labs"), client(recorded_emulator) as alyx:
+    async with lease.claimed(FolderStorage(tmp_path), "labs"), client(recorded_emulator) as alyx:
         with pytest.raises(HarvestUnderWay, match="labs") as caught:
             await harvest(alyx, ["labs", "tags"], tmp_path)
         assert (await harvest(alyx, ["tags"], tmp_path)).complete

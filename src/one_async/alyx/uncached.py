@@ -1,4 +1,4 @@
-"""Pages as they come: round the REST cache, one attempt each, so that the caller can pace and repeat as it sees fit."""
+"""Single requests that bypass the REST cache and the retries, for callers that pace and repeat by themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer: its status, body, seconds to wait if the server said so, and how long it took."""
+    """One answer: status, body, the seconds of `Retry-After` if there was one, and the seconds it took."""
 
     status: int
     content: bytes
@@ -25,23 +25,20 @@ class Reply:
     url: str
 
 
-class Lean:
-    """Ask one client's server for pages without cache and without repetition; the token is added, and renewed once.
-
-    The client's ``max_connections`` holds here too.
-    """
+class UncachedClient:
+    """Send requests with a client's token and within its `max_connections`, but without cache and retries."""
 
     def __init__(self, client: AsyncAlyxClient) -> None:
         self._client = client
         self._login: Login | None = None
 
     @property
-    def most(self) -> int:
-        """How many requests the client's owner allows at once."""
+    def max_requests(self) -> int:
+        """The number of requests that the client may have under way."""
         return int(self._client._open().slots.total_tokens)
 
     async def open(self) -> None:
-        """Log in if there is no token yet; raises LoginError."""
+        """Log in if there is no token yet. Raise LoginError."""
         await self._client.authenticate()
         connections = self._client._open()
         network = connections.retry.inner
@@ -49,7 +46,7 @@ class Lean:
         self._login = Login(network, client.base_url, client._credentials, client._timeouts)
 
     async def get(self, endpoint: str, params: Mapping[str, str]) -> Reply:
-        """Ask once. Raises ServerUnreachable and LoginError; every other status comes back as it is."""
+        """Send one request and return the answer, whatever its status. Raise ServerUnreachable, LoginError."""
         if self._login is None:
             await self.open()
         assert self._login is not None

@@ -123,10 +123,10 @@ async def harvest_elsewhere(
 ) -> HarvestReport:
     """Harvest each endpoint as a job of its own, then write one report of all."""
     from one_async.harvest.report import HarvestReport
-    from one_async.harvest.run import checked, keep
+    from one_async.harvest.run import parse_arguments, write_report
 
     rest = {name: value for name, value in options.items() if name not in ("filters", "storage_options")}
-    asked, kind, moment = checked(endpoints, to, filters=options["filters"], **rest)
+    asked, kind, moment = parse_arguments(endpoints, to, filters=options["filters"], **rest)
     storage = options["storage_options"]
     report = HarvestReport(
         server=client.alyx.base_url,
@@ -144,5 +144,5 @@ async def harvest_elsewhere(
         report.endpoints[name] = entry
         report.frames.update(frames)
     report.finished = datetime.now(UTC)
-    await keep(report, to, storage)
+    await write_report(report, to, storage)
     return report

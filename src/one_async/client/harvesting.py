@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from one_async.harvest.report import HarvestReport
     from one_async.harvest.run import Endpoints, Format
-    from one_async.harvest.sweep import Progress
+    from one_async.harvest.sweep import HarvestProgress
     from one_async.types import DateLike
 
 
@@ -30,7 +30,7 @@ class Harvesting(Core):
         format: Format | None = None,
         filters: Mapping[str, Mapping[str, Any]] | None = None,
         executor: Executor | None = None,
-        progress: Progress | None = None,
+        progress: HarvestProgress | None = None,
         part_rows: int = 10_000,
         storage_options: Mapping[str, str] | None = None,
     ) -> HarvestReport:

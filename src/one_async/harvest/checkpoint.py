@@ -1,4 +1,4 @@
-"""What a harvest remembers of an endpoint between two runs: which questions are answered and lie on disk."""
+"""The state of an endpoint between two runs: which jobs are done and written."""
 
 from __future__ import annotations
 
@@ -6,17 +6,30 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from one_async.harvest.plan import Job, jobs_of
-from one_async.harvest.storage import Folder, Storage
+from one_async.harvest.report import EndpointReport
+from one_async.harvest.storage import FolderStorage, Storage
 
 WORK = ".harvest"
-#: Written into each state; one of another version is not gone on with.
+#: The version of the state; a state of another version is not resumed.
 VERSION = 2
+
+
+class Publication(BaseModel):
+    """What is to be published: decided by reading alone and saved before any file is touched that readers see."""
+
+    report: EndpointReport
+    format: str
+    merge: bool
+    moves: dict[str, str] | None = None  # new file names, once they are decided
+    replaced: list[str] = []  # files of an earlier harvest that are deleted then
 
 
 @dataclass
 class Checkpoint:
-    """The state of one endpoint; saved after each written part, whole or not at all."""
+    """The state of one endpoint, saved atomically after each part that is written."""
 
     storage: Storage
     endpoint: str
@@ -25,32 +38,32 @@ class Checkpoint:
     size: int = 0
     done: set[Job] = field(default_factory=set)
     vanished: list[int] = field(default_factory=list)
-    publishing: dict[str, Any] | None = None  # what is to be put where readers look, once all is read
+    publishing: Publication | None = None  # what to publish, once everything is read
     finished: dict[str, Any] | None = None  # the report, until it is written beside the data
     resumed: bool = False
 
     @property
     def folder(self) -> str:
-        """Where parts lie until the endpoint is finished."""
+        """The folder of parts until the endpoint is finished."""
         return f"{WORK}/{self.endpoint}"
 
     @property
     def older(self) -> str:
-        """Where parts of an earlier harvest lie, without the rows that a merge replaces."""
+        """The folder of rewritten parts of an earlier harvest, without the rows that a merge replaces."""
         return f"{self.folder}/older"
 
     @property
     def name(self) -> str:
-        """The file of this state."""
+        """The file name of this state."""
         return f"{self.folder}/state.json"
 
     def parts(self) -> list[str]:
-        """Name the written parts, in order."""
+        """Return the names of the written parts, in order."""
         return [name for name in self.storage.names(self.folder) if name.endswith(".parquet")]
 
     def load(self) -> bool:
-        """Read the state that is there, of whichever question; False if there is none."""
-        if isinstance(self.storage, Folder):
+        """Load the stored state, of whichever request; return False if there is none."""
+        if isinstance(self.storage, FolderStorage):
             self.storage.sweep(self.folder)
         stored = self.storage.get(self.name)
         try:
@@ -62,11 +75,12 @@ class Checkpoint:
         self.signature, self.count, self.size = state["signature"], state["count"], state["size"]
         self.done = jobs_of(state["done"])
         self.vanished = [int(id) for id in state["vanished"]]
-        self.publishing, self.finished = state["publishing"], state["finished"]
+        self.publishing = Publication.model_validate(state["publishing"]) if state["publishing"] else None
+        self.finished = state["finished"]
         return True
 
     def save(self) -> None:
-        """Write the state."""
+        """Store the state."""
         state = {
             "version": VERSION,
             "signature": self.signature,
@@ -74,19 +88,19 @@ class Checkpoint:
             "size": self.size,
             "done": [(job.kind, str(job.low), str(job.high)) for job in sorted(self.done)],
             "vanished": [str(id) for id in self.vanished],
-            "publishing": self.publishing,
+            "publishing": self.publishing and self.publishing.model_dump(mode="json"),
             "finished": self.finished,
         }
         self.storage.put(self.name, json.dumps(state).encode(), sure=False)
 
     def finish(self, report: dict[str, Any]) -> None:
-        """Remember that all is done, and forget how."""
+        """Store that the endpoint is finished, and delete the parts."""
         self.done, self.vanished, self.publishing, self.finished = set(), [], None, report
         self.save()
         self._delete_parts()
 
     def clear(self) -> None:
-        """Forget all of it; the state first, so that a kill in between leaves nothing that is believed."""
+        """Delete state and parts; the state first, so that a kill in between leaves no state without its parts."""
         self.storage.delete(self.name)
         self._delete_parts()
 

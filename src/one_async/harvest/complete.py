@@ -1,4 +1,4 @@
-"""Read one endpoint until nothing is missing: sweep, count, and sweep again where the numbers differ."""
+"""Read one endpoint until it is complete: sweep, count, and read again where the numbers differ."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import TYPE_CHECKING
 from one_async._threads import run_sync
 from one_async.alyx.paging import REPAIRS, together
 from one_async.errors import LoginError, OneError, ServerError
-from one_async.harvest.fetch import FEWEST, Page, too_long
+from one_async.harvest.fetch import FEWEST, PageFrame, too_long
 from one_async.harvest.id_index import IdIndex, key_expression, numbers
-from one_async.harvest.plan import AIM, PAGE, Job, Plan, pages, ranges
+from one_async.harvest.plan import AIM, PAGE, Job, ReadPlan, pages, ranges
 from one_async.harvest.report import EndpointReport
-from one_async.harvest.sweep import Sweep, work_off
+from one_async.harvest.sweep import Sweep, process_jobs
 
 if TYPE_CHECKING:
     import polars as pl
 
-#: Lists of up to so many rows are always compared id by id at the end; of up to so many if there was time for changes.
+#: Compare ids below FEW rows always; below MANY only after a slow read.
 FEW, MANY = 16 * AIM, 100 * AIM
-#: Of longer ones, so many ranges of ids are counted, or one for each EACH questions if that is more.
+#: Longer lists are compared by the counts of this many ranges of ids, or of one range per EACH requests if that is more.
 GROUPS, EACH = 64, 8
-#: Seconds in which a list is read as if at one moment: what came or went meanwhile might have done so just after.
+#: Seconds within which a read counts as instantaneous: a change during it could as well have come right after it.
 MOMENT = 1.0
-#: Sweeps after the first; a database that changes faster than it can be read is reported as such.
+#: Comparisons of ids before a database that changes faster than it can be read is reported as such.
 PASSES = 4
-#: Readings that find nothing new, after which other page sizes are no longer tried.
+#: Readings without a new row before other page sizes are no longer tried.
 IN_VAIN = 4
 
 
 @dataclass
 class Reader(Sweep):
-    """One endpoint's reading, from the first question to the report."""
+    """Reads one endpoint, from the first request to the report."""
 
-    _begun: bool = False
-    _alone: bool = False  # one page holds the whole list
+    _started: bool = False
+    _single_page: bool = False  # one page holds the whole list
 
     async def run(self) -> bool:
-        """Read everything, and say in the report what was had and what not; False if it is worth going on later."""
+        """Read everything and fill the report; return False if a later run should continue."""
         try:
             return await self._run()
         finally:
@@ -48,7 +48,7 @@ class Reader(Sweep):
     async def _run(self) -> bool:
         checkpoint = self.writer.checkpoint
         if checkpoint is not None:
-            self.gone = set(checkpoint.vanished)
+            self.deleted = set(checkpoint.vanished)
             await run_sync(self.writer.open)
         ahead = () if checkpoint is not None and checkpoint.resumed else self.plan.ahead
         await self.sweep([self.plan.whole, *ahead])
@@ -58,16 +58,16 @@ class Reader(Sweep):
         await self._conclude()
         return not self.broken
 
-    async def _answer(self, job: Job) -> list[Job]:
-        """Ask a question; the first one, which the others follow from, in a way of its own."""
-        if self._begun or job != self.plan.whole:
-            return await super()._answer(job)
-        self._begun = True
+    async def _process(self, job: Job) -> list[Job]:
+        """Process a job; the first one also decides which jobs follow."""
+        if self._started or job != self.plan.whole:
+            return await super()._process(job)
+        self._started = True
         first = await self._first(job)
         await self._begin(first.count)
         if first.last:
-            self._alone = True
-            await self._take(Job("page", 0, PAGE), first)
+            self._single_page = True
+            await self._store(Job("page", 0, PAGE), first)
             self.report.counted = first.count
             self.report.method = "one page"
             return []
@@ -75,12 +75,12 @@ class Reader(Sweep):
         jobs = [job for job in self._jobs(first) if job not in done and job not in self.plan.ahead]
         if jobs and jobs[0] == Job("page", 0, first.rows.height):
             self.counts.add(first.count)
-            self._note(jobs[0], first)
-            await self._take(jobs.pop(0), first)
+            self._record_ends(jobs[0], first)
+            await self._store(jobs.pop(0), first)
         return jobs
 
-    async def _first(self, whole: Job) -> Page:
-        """Ask for the first page, or for as much of it as the server gives."""
+    async def _first(self, whole: Job) -> PageFrame:
+        """Return the first page, or as much of it as the server can produce in time."""
         while True:
             asked = self.costs.size
             try:
@@ -94,11 +94,11 @@ class Reader(Sweep):
                 self.costs.lower(asked)
 
     async def _begin(self, count: int) -> None:
-        """Drop what a checkpoint says about pages if the list has changed since: they begin elsewhere now."""
+        """Record the count; drop the pages of a checkpoint if it has changed, since they begin at other rows now."""
         checkpoint = self.writer.checkpoint
         self.report.counted_before = count
         self.counts.add(count)
-        self._tell(count)
+        self._report_progress(count)
         if checkpoint is None:
             return
         self.report.resumed = checkpoint.resumed
@@ -110,7 +110,7 @@ class Reader(Sweep):
         if checkpoint.size == 0:
             checkpoint.size = self.costs.size
 
-    def _jobs(self, first: Page) -> list[Job]:
+    def _jobs(self, first: PageFrame) -> list[Job]:
         checkpoint = self.writer.checkpoint
         if not self.plan.pages_first:
             self.report.method = "ranges of ids"
@@ -120,89 +120,86 @@ class Reader(Sweep):
         size = min(self.costs.size, checkpoint.size if checkpoint is not None else PAGE)
         return pages(first.count, size)
 
-    # ---- until nothing is missing
-
     async def _complete(self) -> None:
-        """Compare with the server's counts, and read again until they agree."""
+        """Compare what is held with the server's counts, and read again until they agree."""
         try:
-            # Each page says how many rows there are, and a sweep of ranges ends with a count.
+            # Each page has a count of all rows, and a sweep of ranges ends with a count.
             counted = self.report.counted if self.report.counted is not None else await self._count()
             self.counts.add(counted)
             self.report.counted = counted
-            if self._alone and not self.report.resumed and self.total is None:
-                self.report.complete = True  # one page is one query: it says all there is
+            if self._single_page and not self.report.resumed and self.total is None:
+                self.report.complete = True  # one page is one query, and so consistent
                 self.report.compared = "one moment"
                 return
             if self.total is not None:
                 self.report.counted = await self._count(self.total)
-            if await self._agrees():
+            held = await self._held()
+            consistent = held == self.report.counted and len(self.counts) == 1 and not self.moved
+            if self.plan.ids is None:
+                if consistent:
+                    self.report.complete, self.report.compared = True, "counts"
+                else:
+                    await self._read_again()
+            elif consistent and await self._is_unchanged(held):
                 self.report.complete = True
-            elif self.plan.ids is not None:
-                await self._reconcile()
             else:
-                await self._read_again()
+                await self._reconcile()
         except LoginError:
             raise
         except ServerError as error:
-            self._failed("reading again", error)
+            self._record_failure("reading again", error)
 
-    async def _agrees(self) -> bool:
-        """Say whether all rows seem to be there, and none has come or gone."""
-        held = await self._held()
-        if held != self.report.counted or len(self.counts) > 1 or self.moved:
-            return False
-        if self.plan.ids is None:
-            self.report.compared = "counts"
-            return True
-        # Pages that share a row and ranges of ids lose none that was there throughout. What is left to notice is a row
-        # that went after it was read and another that came behind the reading, which no count of all rows shows.
-        later = self.total is not None or self.report.resumed
+    async def _is_unchanged(self, held: int) -> bool:
+        """Return whether it is known, without comparing ids, that no row was replaced while the list was read.
+
+        Overlapping pages and ranges of ids lose no row that was there throughout. What the count of all rows cannot
+        show is a row that was deleted after it was read while another was added behind the reading.
+        """
+        extends = self.total is not None or self.report.resumed
         if held <= FEW:
             return False
-        if not later and self._seconds <= MOMENT:
+        if not extends and self._seconds <= MOMENT:
             self.report.compared = "one moment"
             return True
         if held <= MANY:
             return False
-        questions = -(-held // AIM)
         self.report.compared = "counts"
-        return await self._counts_agree(
-            self.total or self.plan, questions if later else max(GROUPS, questions // EACH)
-        )
+        requests = -(-held // AIM)
+        groups = requests if extends else max(GROUPS, requests // EACH)
+        return await self._counts_agree(self.total or self.plan, groups)
 
     async def _held(self) -> int:
         if self.total is None:
-            return self.writer.distinct - len(self.gone)
-        return len(await run_sync(self.writer.held, self.gone))
+            return self.writer.distinct - len(self.deleted)
+        return len(await run_sync(self.writer.held, self.deleted))
 
-    async def _counts_agree(self, plan: Plan, number: int) -> bool:
-        """Compare the counts of so many ranges of ids with what is held of them."""
-        ids = await run_sync(self.writer.held, self.gone)
+    async def _counts_agree(self, plan: ReadPlan, groups: int) -> bool:
+        """Return whether the server's counts of this many ranges of ids equal what is held of each."""
+        ids = await run_sync(self.writer.held, self.deleted)
         agree = True
 
-        async def one(job: Job) -> None:
+        async def compare(job: Job) -> None:
             nonlocal agree
             count = await self._count(plan, job)
             agree &= count == ids.count(job)
 
-        await together(one, [(job,) for job in ids.ranges(-(-len(ids) // number))])
+        await together(compare, [(job,) for job in ids.ranges(-(-len(ids) // groups))])
         return agree
 
     async def _reconcile(self) -> None:
-        """Read all ranges anew, note what came and went, until a sweep finds nothing of either."""
+        """Read all ranges anew and apply what was added and deleted, until a pass finds no change."""
         plan = self.total or self.plan
         self.report.compared = "ids"
         self.report.method += ", compared by ranges of ids"
         for _ in range(PASSES):
             before = self.report.counted
-            ids = await run_sync(self.writer.held, self.gone)
-            changes = [0]
-            await self._compare(plan, ids, changes)
+            ids = await run_sync(self.writer.held, self.deleted)
+            changes = await self._compare_ids(plan, ids)
             if self.failures:
                 return
             self.report.counted = await self._count(plan)
             held = await self._held()
-            if not changes[0] and before == self.report.counted == held:
+            if not changes and before == self.report.counted == held:
                 self.report.complete = True
                 return
         held = await self._held()
@@ -214,38 +211,42 @@ class Reader(Sweep):
                 f"{PASSES} more readings"
             )
 
-    async def _compare(self, plan: Plan, ids: IdIndex, changes: list[int]) -> None:
-        async def one(job: Job) -> list[Job]:
-            asked = self._limit(job)
+    async def _compare_ids(self, plan: ReadPlan, ids: IdIndex) -> int:
+        """Read all ranges anew, store new rows and record deleted ones; return the number of changes."""
+        changes = 0
+
+        async def compare(job: Job) -> list[Job]:
+            nonlocal changes
+            limit = self._limit(job)
             try:
-                page = await self.server.page(
-                    plan.endpoint, plan.params(job, asked), plan.columns, self.costs
-                )
+                params = plan.params(job, limit)
+                page = await self.server.page(plan.endpoint, params, plan.columns, self.costs)
             except ServerError as error:
-                return self._again(job, asked, error)
+                return self._retry_smaller(job, limit, error)
             if not page.last and job.high - job.low > 1:
                 return self._split(job, page)
-            here = set(numbers(plan, page.rows))
+            current = set(numbers(plan, page.rows))
             known = ids.between(job)
-            back = self.gone & here
-            self.gone -= back
-            self.gone |= known - here
-            added = here - known - back
+            restored = self.deleted & current
+            removed = known - current
+            added = current - known - restored
+            self.deleted = (self.deleted - restored) | removed
             if added:
-                await self._take(None, page)
-            changes[0] += len(known - here) + len(added) + len(back)
+                await self._store(None, page)
+            changes += len(removed) + len(added) + len(restored)
             return []
 
-        await work_off(deque(ids.ranges()), one, self.server.concurrency.most, self.failures)
+        await process_jobs(deque(ids.ranges()), compare, self.server.concurrency.most, self.failures)
         await self._save()
+        return changes
 
     async def _save(self) -> None:
         if self.writer.checkpoint is not None:
-            self.writer.checkpoint.vanished = sorted(self.gone)
+            self.writer.checkpoint.vanished = sorted(self.deleted)
         await run_sync(self.writer.close)
 
     async def _read_again(self) -> None:
-        """Read with other page sizes, which lose other rows, where no filter could cut the list."""
+        """Read with other page sizes, which lose other rows, since no filter cuts this list into ranges."""
         self.report.method += ", again with other page sizes"
         vain = 0
         for size in REPAIRS:
@@ -277,20 +278,20 @@ class Reader(Sweep):
         )
 
     def frame(self) -> pl.DataFrame:
-        """Give what is held, of a harvest into memory; blocking."""
+        """Return the rows of a harvest into memory. Blocks."""
         import polars as pl
 
         columns = self.plan.columns
         frame = pl.concat([pl.DataFrame(schema=columns.schema), *self.writer.frames])
-        if self.gone and columns.key is not None:
-            ids = [self.plan.text(id) if self.plan.ids == "uuid" else id for id in self.gone]
+        if self.deleted and columns.key is not None:
+            ids = [self.plan.text(id) if self.plan.ids == "uuid" else id for id in self.deleted]
             frame = frame.filter(~key_expression(columns.key).is_in(ids))
         return frame
 
     async def _conclude(self) -> None:
         report = self.report
         report.written = self.writer.written
-        report.vanished = len(self.gone)
+        report.vanished = len(self.deleted)
         report.distinct = await self._held()
         report.missing = list(self.failures)
         notes = self.costs.notes
@@ -302,6 +303,6 @@ class Reader(Sweep):
 
 
 def failed(report: EndpointReport, error: OneError) -> None:
-    """Say in a report why there is nothing."""
+    """Record in a report why nothing could be read."""
     report.complete = False
     report.missing.append(f"all of it: {type(error).__name__}: {error}")

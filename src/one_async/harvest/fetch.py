@@ -1,4 +1,4 @@
-"""Ask for pages: as many at once as the server bears, as many a minute as it allows, again what may pass."""
+"""Request pages with adaptive concurrency, under the server's throttle, retrying transient failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from one_async._threads import run_sync
 from one_async.alyx.answers import check_status
 from one_async.alyx.frame import Columns, Notes, page_frame
 from one_async.alyx.retrying import backoff
-from one_async.alyx.uncached import Lean, Reply
+from one_async.alyx.uncached import Reply, UncachedClient
 from one_async.errors import AnswerError, ServerError, ServerUnreachable, StatusError
 from one_async.harvest.plan import PAGE
 from one_async.harvest.rate_control import Concurrency, Pace
@@ -22,48 +22,48 @@ from one_async.harvest.rate_control import Concurrency, Pace
 if TYPE_CHECKING:
     import polars as pl
 
-#: Times that a request is tried for what may pass: broken connections, 502, 503, 504, answers cut short.
+#: Attempts per request for broken connections, 502, 503, 504 and truncated answers.
 ATTEMPTS = 6
-#: Times that a request is refused by a throttle before it is given up; each waits as long as the server says.
+#: Refusals by the throttle (429) before a request is given up; each waits as long as the server says.
 REFUSALS = 40
-#: Pages decoded at once; more would only fight for the processors.
+#: Pages decoded at once; more threads would only compete for the processors.
 DECODERS = 2
-#: Bytes that are decoded in less time than it takes to go to a thread and come back; and of a page that others wait for,
-#: where a millisecond or two of the event loop are less than a thread's wait for the interpreter's lock.
-SMALL, AWAITED = 64 * 1024, 512 * 1024
-#: Seconds and bytes that a page may take before smaller ones are asked for, and the fewest rows that are.
+#: Bytes below which decoding is cheaper than a trip to a thread, for ordinary pages and for the first page,
+#: on which every other request waits.
+SMALL, SMALL_FIRST = 64 * 1024, 512 * 1024
+#: Seconds and bytes above which smaller pages are requested, and the smallest page size.
 SLOW, LARGE, FEWEST = 20.0, 24 * 1024**2, 100
-#: What proxies say of a server that takes too long.
-SLOWNESS = (502, 504)
-#: Times that a page which the server cannot make in time is tried before a smaller one is.
+#: What proxies answer when the server takes too long.
+GATEWAY_TIMEOUTS = (502, 504)
+#: Attempts for a page that the server cannot make in time before a smaller one is requested.
 TOO_LONG = 2
 
 
 def too_long(error: ServerError) -> bool:
-    """Say whether an error may mean that the server could not make so large a page in time."""
+    """Return whether an error may mean that the server could not produce a page of this size in time."""
     if isinstance(error, StatusError):
-        return error.status in SLOWNESS
+        return error.status in GATEWAY_TIMEOUTS
     return isinstance(error, ServerUnreachable) and bool(getattr(error, "slow", False))
 
 
 @dataclass
 class Costs:
-    """What reading an endpoint took."""
+    """Requests made for one endpoint, and the page size they led to."""
 
     requests: int = 0
     retries: int = 0
     throttled: int = 0
-    size: int = PAGE  # rows asked for at once, chosen by what pages cost
+    size: int = PAGE  # rows per request, lowered when pages are slow or large
     notes: Notes = field(default_factory=Notes)
 
     def lower(self, rows: int) -> None:
-        """Ask for half as many rows as were too many."""
+        """Request half as many rows from now on as were too many."""
         self.size = max(FEWEST, min(self.size, rows // 2))
 
 
 @dataclass(frozen=True)
-class Page:
-    """One page as a frame."""
+class PageFrame:
+    """One page as a frame, with the server's count of all rows."""
 
     count: int
     last: bool
@@ -71,11 +71,11 @@ class Page:
 
 
 class Server:
-    """One database, asked by all endpoints of a harvest together, since they share its throttle."""
+    """One database, shared by all endpoints of a harvest, since they share its throttle."""
 
-    def __init__(self, lean: Lean, clock: Callable[[], float] | None = None) -> None:
-        self._lean = lean
-        self.concurrency = Concurrency(most=lean.most)
+    def __init__(self, client: UncachedClient, clock: Callable[[], float] | None = None) -> None:
+        self._client = client
+        self.concurrency = Concurrency(most=client.max_requests)
         self.pace = Pace(clock or anyio.current_time)
         self._under_way = 0
         self._waiting: deque[anyio.Event] = deque()
@@ -83,13 +83,14 @@ class Server:
 
     async def page(
         self, endpoint: str, params: Mapping[str, str], columns: Columns, costs: Costs, *, check: bool = False
-    ) -> Page:
-        """Give one page. Raises ServerUnreachable, StatusError, AnswerError after all attempts; LoginError at once.
+    ) -> PageFrame:
+        """Return one page.
 
-        A page that the server cannot make in time (see `too_long`) is given up early where a smaller one can be asked for.
+        A page that the server cannot produce in time (see `too_long`) is given up early if a smaller one can be
+        requested. Raise ServerUnreachable, StatusError or AnswerError after all attempts, LoginError at once.
         """
         for attempt in range(1, ATTEMPTS + 1):
-            reply = await self._asked(endpoint, params, costs)
+            reply = await self._request(endpoint, params, costs)
             rows = int(params.get("limit", PAGE))
             if rows > 1:
                 self.concurrency.good(endpoint, reply.seconds)
@@ -108,83 +109,89 @@ class Server:
         raise AssertionError("unreachable")
 
     async def count(self, endpoint: str, params: Mapping[str, str], columns: Columns, costs: Costs) -> int:
-        """Give how many rows the server counts."""
+        """Return the server's count of rows."""
         return (await self.page(endpoint, {**params, "limit": "1"}, columns, costs)).count
 
-    async def _decode(self, reply: Reply, columns: Columns, notes: Notes, check: bool) -> Page:
-        def decode() -> Page:
+    async def _decode(self, reply: Reply, columns: Columns, notes: Notes, check: bool) -> PageFrame:
+        def decode() -> PageFrame:
             with reading(f"/{columns.endpoint}"):
-                return Page(*page_frame(reply.content, columns, notes, check=check))
+                return PageFrame(*page_frame(reply.content, columns, notes, check=check))
 
-        if len(reply.content) < (AWAITED if check else SMALL):
+        if len(reply.content) < (SMALL_FIRST if check else SMALL):
             return decode()
         return await run_sync(decode, limiter=self._decoders)
 
-    async def _asked(self, endpoint: str, params: Mapping[str, str], costs: Costs) -> Reply:
-        tried = refused = 0
-        patience = TOO_LONG if int(params.get("limit", PAGE)) > FEWEST else ATTEMPTS
+    async def _request(self, endpoint: str, params: Mapping[str, str], costs: Costs) -> Reply:
+        """Return the first good answer to a request, retrying and waiting as the server's answers demand."""
+        failures = refusals = 0
+        can_shrink = int(params.get("limit", PAGE)) > FEWEST
         while True:
-            mark = await self._enter()
+            sent_at = await self._acquire()
             costs.requests += 1
+            wait = 0.0
             try:
-                reply = await self._lean.get(endpoint, params)
-            except ServerUnreachable as error:
-                self.concurrency.bad()
-                tried += 1
-                if tried >= (patience if too_long(error) else ATTEMPTS):
-                    raise
-                wait = backoff(tried)
-            else:
+                reply = await self._client.get(endpoint, params)
                 if reply.status == 200:
                     return reply
+                wait = reply.wait or 0.0
                 if reply.status == 429:
                     costs.throttled += 1
-                    refused += 1
-                    self.pace.was_refused(mark, reply.wait)
-                    wait = 0.0
-                elif reply.status in (502, 503, 504):
-                    self.concurrency.bad()
-                    tried += 1
-                    wait = max(backoff(tried), reply.wait or 0.0)
+                    refusals += 1
+                    self.pace.was_refused(sent_at, reply.wait)
+                    wait = 0.0  # `_acquire` waits
+                    if refusals >= REFUSALS:
+                        raise _status_error(endpoint, reply)
                 else:
-                    wait = -1.0
-                most = patience if reply.status in SLOWNESS else ATTEMPTS
-                if wait < 0 or tried >= most or refused >= REFUSALS:
-                    check_status("GET", reply.url, reply.status, reply.content)
-                    raise StatusError(f"GET {endpoint}: {reply.status}", url=reply.url, status=reply.status)
+                    raise _status_error(endpoint, reply)
+            except (ServerUnreachable, StatusError) as error:
+                if isinstance(error, StatusError) and error.status not in (502, 503, 504):
+                    raise
+                self.concurrency.bad()
+                failures += 1
+                if failures >= (TOO_LONG if can_shrink and too_long(error) else ATTEMPTS):
+                    raise
+                wait = max(backoff(failures), wait)
             finally:
-                self._leave()
+                self._release()
             costs.retries += 1
             await anyio.sleep(wait)
 
-    async def _enter(self) -> float:
-        """Wait for a place among the requests under way and in the throttle's window; gives the request's mark."""
+    async def _acquire(self) -> float:
+        """Wait for a free slot and for the throttle's window; return the time at which the request counts as sent."""
         while True:
             if self._under_way >= self.concurrency.allowed:
-                await self._turn()
+                await self._wait_for_slot()
             elif (delay := self.pace.delay()) > 0:
                 await anyio.sleep(delay)
             else:
                 self._under_way += 1
                 return self.pace.sending()
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         self._under_way -= 1
         self._wake()
 
-    async def _turn(self) -> None:
+    async def _wait_for_slot(self) -> None:
         event = anyio.Event()
         self._waiting.append(event)
         try:
             await event.wait()
         except BaseException:
-            if event.is_set():  # the place that this one will not take is another's
+            if event.is_set():  # pass the slot on to the next task
                 self._wake()
             else:
                 self._waiting.remove(event)
             raise
 
     def _wake(self) -> None:
-        """Let as many look for a place as there are places; to wake all for each answer takes long."""
+        """Wake as many tasks as there are free slots; waking all of them for each answer is expensive."""
         for _ in range(min(self.concurrency.allowed - self._under_way, len(self._waiting))):
             self._waiting.popleft().set()
+
+
+def _status_error(endpoint: str, reply: Reply) -> ServerError:
+    try:
+        check_status("GET", reply.url, reply.status, reply.content)
+    except ServerError as error:
+        return error
+    return StatusError(f"GET {endpoint}: {reply.status}", url=reply.url, status=reply.status)

@@ -1,4 +1,4 @@
-"""The ids that are held, sorted, in 16 bytes each: what ranges are compared with."""
+"""A sorted index of the ids that are held, 16 bytes each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from one_async.harvest.plan import AIM, TOP, Job, Plan
+from one_async.harvest.plan import AIM, TOP, Job, ReadPlan
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 HALF = (1 << 64) - 1
 
 
-def halves(plan: Plan, frame: pl.DataFrame) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Give the upper and lower 64 bits of each row's id: of its id column, or of the end of its address."""
+def halves(plan: ReadPlan, frame: pl.DataFrame) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return the upper and lower 64 bits of each row's id, taken from its id column or the end of its URL."""
     import polars as pl
 
     key = plan.columns.key
@@ -34,8 +34,8 @@ def halves(plan: Plan, frame: pl.DataFrame) -> tuple[NDArray[np.uint64], NDArray
     return parts["high"].to_numpy(), parts["low"].to_numpy()
 
 
-def numbers(plan: Plan, frame: pl.DataFrame) -> list[int]:
-    """Give the distinct ids of some rows as numbers, sorted."""
+def numbers(plan: ReadPlan, frame: pl.DataFrame) -> list[int]:
+    """Return the distinct ids of some rows as sorted numbers."""
     if plan.columns.key is None or plan.ids is None:
         return []
     high, low = halves(plan, frame)
@@ -43,7 +43,7 @@ def numbers(plan: Plan, frame: pl.DataFrame) -> list[int]:
 
 
 def key_expression(key: str) -> Any:
-    """Give an expression for what tells a row apart: what stands in its id column or at the end of its address."""
+    """Return an expression for the id of a row: its id column, or the last part of its URL."""
     import polars as pl
 
     column = pl.col(key)
@@ -51,9 +51,9 @@ def key_expression(key: str) -> Any:
 
 
 class IdIndex:
-    """Ids, without those that are gone."""
+    """Sorted ids, without the deleted ones."""
 
-    def __init__(self, plan: Plan, frames: Iterable[pl.DataFrame], gone: Iterable[int] = ()) -> None:
+    def __init__(self, plan: ReadPlan, frames: Iterable[pl.DataFrame], deleted: Iterable[int] = ()) -> None:
         parts = [halves(plan, frame) for frame in frames]
         empty = np.empty(0, np.uint64)
         high = np.concatenate([empty, *(part[0] for part in parts)])
@@ -63,7 +63,7 @@ class IdIndex:
         self._high, self._low = high[order], low[order]
         same = np.zeros(len(order), bool)
         same[1:] = (self._high[1:] == self._high[:-1]) & (self._low[1:] == self._low[:-1])
-        for id in gone:
+        for id in deleted:
             at = self.position(id)
             if at < len(same) and self._at(at) == id:
                 same[at : self.position(id + 1)] = True
@@ -77,23 +77,26 @@ class IdIndex:
         return int(self._high[index]) << 64 | int(self._low[index])
 
     def position(self, id: int) -> int:
-        """Say how many ids lie before this one."""
+        """Return the number of ids below this one."""
         if id >= TOP:
             return len(self._high)
         high, low = np.uint64(id >> 64), np.uint64(id & HALF)
-        begin, end = np.searchsorted(self._high, high, "left"), np.searchsorted(self._high, high, "right")
-        return int(begin + np.searchsorted(self._low[begin:end], low, "left"))
+        start_or_resume, end = (
+            np.searchsorted(self._high, high, "left"),
+            np.searchsorted(self._high, high, "right"),
+        )
+        return int(start_or_resume + np.searchsorted(self._low[start_or_resume:end], low, "left"))
 
     def count(self, job: Job) -> int:
-        """Say how many lie in a range."""
+        """Return the number of ids in a range."""
         return self.position(job.high) - self.position(job.low)
 
     def between(self, job: Job) -> set[int]:
-        """Give those of a range."""
+        """Return the ids in a range."""
         part = slice(self.position(job.low), self.position(job.high))
         return {h << 64 | n for h, n in zip(self._high[part].tolist(), self._low[part].tolist(), strict=True)}
 
     def ranges(self, aim: int = AIM) -> list[Job]:
-        """Cut all ids, also those that are not held, into ranges of about ``aim`` of those that are."""
+        """Cut the space of all ids into ranges that hold about ``aim`` ids of this index each."""
         cuts: Sequence[int] = [0, *(self._at(index) for index in range(aim, len(self), aim)), TOP]
         return [Job("range", a, b) for a, b in pairwise(cuts) if a < b]

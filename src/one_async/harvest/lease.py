@@ -1,4 +1,4 @@
-"""One harvest at a time for each endpoint of a place; another one waits, or is told."""
+"""One harvest at a time for each endpoint of a storage; others wait, then raise HarvestUnderWay."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ from one_async.errors import HarvestUnderWay, OneError
 from one_async.files.claim import LEASE, is_dead, owner_of
 
 if TYPE_CHECKING:
-    from one_async.harvest.storage import Bucket, Storage
+    from one_async.harvest.storage import ObjectStorage, Storage
 
-#: Seconds to wait for another harvest: longer than the lease of one that was killed on another machine.
+#: Seconds to wait for another harvest, longer than the lease of one that was killed on another machine.
 PATIENCE = LEASE + 10.0
-#: Seconds between two looks.
+#: Seconds between two attempts.
 PAUSE = 0.5
 
 
 class Lease(Protocol):
-    """A name that is claimed: ``renew`` it more often than its lease, ``release`` it at the end. All block."""
+    """A claim on a name: renew it more often than its lease, release it at the end. All methods block."""
 
     def held(self) -> bool:
-        """Say whether it is still ours."""
+        """Return whether the claim is still valid."""
 
     def renew(self) -> bool:
-        """Show that its owner lives; False if it was lost."""
+        """Renew the claim; return False if it was lost."""
 
     def release(self) -> None:
-        """Give it up."""
+        """Release the claim."""
 
 
 class BucketLease:
-    """A lease as an object that is only written over the version that was seen, which object stores do for one of many.
+    """A lease kept as an object and changed by conditional writes, of which an object store accepts one.
 
-    Its owner writes it anew as long as it lives. One that stays as it is for a lease's time, by the clock of the one who
-    waits, or whose owner is known to be dead, is taken over.
+    The owner rewrites it while it lives. A lease is taken over if it was not rewritten for the lease's duration, by the
+    clock of the waiting process, or if its owner is known to be dead.
     """
 
-    def __init__(self, storage: Bucket, name: str) -> None:
-        self._place, self._name = storage, f".harvest/{name}.lease"
+    def __init__(self, storage: ObjectStorage, name: str) -> None:
+        self._storage, self._describe = storage, f".harvest/{name}.lease"
         self._owner = owner_of(uuid.uuid4().hex)
         self._seen, self._since = "", 0.0
         self._renewed = 0
         self._lock = threading.Lock()
 
     def take(self) -> bool:
-        """Take it if it is free, or its owner is gone."""
-        if self._place.put_if(self._name, self._content(), None):
+        """Take the lease if it is free or its owner is gone; return whether it was taken."""
+        if self._storage.put_if(self._describe, self._content(), None):
             return True
-        found = self._place.look(self._name)
+        found = self._storage.look(self._describe)
         if found is None:
-            return False  # given up this moment; the next look takes it
+            return False  # released just now; the next attempt takes it
         content, tag = found
         if tag != self._seen:
             self._seen, self._since = tag, time.monotonic()
-        gone = is_dead(_owner(content)) or time.monotonic() - self._since > LEASE
-        return gone and self._place.put_if(self._name, self._content(), tag)
+        deleted = is_dead(_owner(content)) or time.monotonic() - self._since > LEASE
+        return deleted and self._storage.put_if(self._describe, self._content(), tag)
 
     def held(self) -> bool:
         return self.renew()
@@ -71,15 +71,15 @@ class BucketLease:
         with self._lock:
             tag = self._mine()
             self._renewed += 1
-            return tag is not None and self._place.put_if(self._name, self._content(), tag)
+            return tag is not None and self._storage.put_if(self._describe, self._content(), tag)
 
     def release(self) -> None:
         with self._lock:
             if self._mine() is not None:
-                self._place.delete(self._name)
+                self._storage.delete(self._describe)
 
     def _mine(self) -> str | None:
-        found = self._place.look(self._name)
+        found = self._storage.look(self._describe)
         return found[1] if found is not None and _owner(found[0]) == self._owner else None
 
     def _content(self) -> bytes:
@@ -92,7 +92,7 @@ def _owner(content: bytes) -> str:
 
 @asynccontextmanager
 async def claimed(storage: Storage, name: str) -> AsyncIterator[Lease]:
-    """Hold the claim on a name of a place; HarvestUnderWay if another has it for too long."""
+    """Hold the claim on a name of a storage. Raise HarvestUnderWay if another process holds it for too long."""
     lease = await _obtained(storage, name)
     done = threading.Event()
     # A thread of its own: neither a busy event loop nor long writes make this process look dead.

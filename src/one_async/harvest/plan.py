@@ -1,7 +1,7 @@
-"""Which question gets which rows of an endpoint. Pure.
+"""Decide which requests read the rows of an endpoint. No I/O.
 
-One page is one query, so it loses nothing; what loses rows is putting pages together whose order is not fixed. So
-where a list can be cut by ranges of ids that fit on a page each, that is done: each range is exact by itself.
+One page is one query, so it loses nothing; rows are lost where pages are joined whose order is not fixed. Lists are
+therefore read by ranges of ids that fit on a page each wherever possible: each range is exact by itself.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from one_async.alyx.frame import Columns
 from one_async.alyx.paging import may_join
 from one_async.alyx.schema import Schema
 
-#: The most rows that Alyx gives at once, and the number that a range is meant to have, so that few ranges overflow.
+#: Alyx's largest page, and the rows that a range should hold, so that few ranges exceed a page.
 PAGE, AIM = 1000, 900
-#: Lists that come in an order of their own that tells (nearly) all rows apart: their pages fit together.
+#: Lists with an order of their own in which (nearly) all rows differ, so that their pages fit together.
 ORDERED = frozenset(
     {
         "sessions",
@@ -33,13 +33,13 @@ ORDERED = frozenset(
         "data-notices",
     }
 )
-#: Of these, the ones that have thousands of rows wherever there is a database at all; so many pages are sure.
+#: Of these, the ones with thousands of rows in every database, and the pages that surely exist.
 LONG, AHEAD = frozenset({"sessions", "insertions"}), 7
-#: Endpoints whose address holds a name instead of an id.
+#: Endpoints whose records are addressed by name.
 NAMED = frozenset({"water-type", "data-repository-type", "water-restricted-subjects"})
-#: When a row was made or last changed, the best first; what a list can be filtered by, not what its rows show.
+#: Filters for when a row was created or last changed, the best first.
 STAMPS = ("auto_datetime", "datetime", "created_datetime", "date_time")
-#: Of these, the ones that say when something happened, so rows entered late are not seen by them.
+#: Of these, the ones that hold when something happened: rows entered later are missed by them.
 EVENTS = frozenset({"date_time"})
 TOP = 1 << 128
 #: Pages, and ranges of ids, that are thought of at once.
@@ -49,7 +49,7 @@ Kind = Literal["uuid", "int"]
 
 
 class Job(NamedTuple):
-    """One question: a page by offset, or the rows whose id lies from ``low`` up to before ``high``."""
+    """One request for rows: a page by offset, or the ids in the half-open range from ``low`` to ``high``."""
 
     kind: Literal["page", "range"]
     low: int
@@ -57,37 +57,37 @@ class Job(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How an endpoint is read."""
+class ReadPlan:
+    """How an endpoint is read: by pages or by ranges of ids, with which filters."""
 
     endpoint: str
     columns: Columns
     filters: Mapping[str, str]
-    ids: Kind | None  # what its ids are, where lists can be cut by them
+    ids: Kind | None  # the type of its ids, if the list can be cut by them
     pages_first: bool
-    stamp: str | None  # what ``since`` is compared with
+    stamp: str | None  # the filter that ``since`` is compared with
     joins: bool = (
         False  # the filters repeat rows, and the count counts the repetitions, unless ``django`` is there
     )
 
     @property
     def ahead(self) -> list[Job]:
-        """Pages that surely exist too, asked for beside the first one, before anybody has counted."""
+        """Pages that surely exist, requested beside the first one, before the count is known."""
         return pages(AHEAD * PAGE, PAGE)[1:] if self.endpoint in LONG and not self.filters else []
 
     @property
     def whole(self) -> Job:
-        """The question for all rows whose count can be believed; ``django`` removes repetitions."""
+        """The request whose count is the number of distinct rows; a ``django`` filter removes repetitions."""
         return Job("range", 0, TOP) if self.joins and self.ids else Job("page", 0, PAGE)
 
     def params(self, job: Job, limit: int = PAGE) -> dict[str, str]:
-        """Write a question as Alyx reads it."""
+        """Return the query parameters of a job."""
         if job.kind == "page":
             return {**self.filters, "limit": str(limit), **({"offset": str(job.low)} if job.low else {})}
         return {**self.filters, "django": self.django(job), "limit": str(limit)}
 
     def django(self, job: Job) -> str:
-        """Write a range of ids, after what the caller filters by."""
+        """Return the ``django`` filter of a range of ids, added to the caller's."""
         given = self.filters.get("django", "")
         name = "id" if "pk__" in given else "pk"
         pairs = [given] if given else []
@@ -96,17 +96,17 @@ class Plan:
         return ",".join(pairs) or f"{name}__isnull,False"
 
     def text(self, number: int) -> str:
-        """Write an id."""
+        """Return an id as text."""
         return str(UUID(int=number)) if self.ids == "uuid" else str(number)
 
     def signature(self, since: str | None, format: str) -> str:
-        """Tell what is asked, so that a checkpoint of another question is not gone on with."""
+        """Return a text that identifies the request, so that a checkpoint of another request is not resumed."""
         asked = [self.endpoint, sorted(self.filters.items()), since, sorted(self.columns.read), format]
         return json.dumps(asked)
 
 
-def plan(schema: Schema, endpoint: str, columns: Columns, filters: Mapping[str, str]) -> Plan:
-    """Decide how to read an endpoint."""
+def plan(schema: Schema, endpoint: str, columns: Columns, filters: Mapping[str, str]) -> ReadPlan:
+    """Return the plan for reading an endpoint."""
     import polars as pl
 
     known = schema.filters(endpoint)
@@ -116,21 +116,21 @@ def plan(schema: Schema, endpoint: str, columns: Columns, filters: Mapping[str, 
     joins = may_join(endpoint, filters) and "django" not in filters
     stamp = next((name for name in STAMPS if "django" in known and name in {*known, *columns.read}), None)
     pages_first = ids is None or (endpoint in ORDERED and not joins)
-    return Plan(endpoint, columns, dict(filters), ids, pages_first, stamp, joins)
+    return ReadPlan(endpoint, columns, dict(filters), ids, pages_first, stamp, joins)
 
 
 def with_since(filters: Mapping[str, str], stamp: str, since: str) -> dict[str, str]:
-    """Add a time to what is filtered by."""
+    """Return filters with a lower bound on a time stamp added."""
     pairs = [part for part in (filters.get("django"), f"{stamp}__gte,{since}") if part]
     return {**filters, "django": ",".join(pairs)}
 
 
 def pages(count: int, size: int, low: int = 0) -> list[Job]:
-    """Cut a list into pages, each of which begins with the last row of the one before.
+    """Cut a list into pages, each of which begins with the last row of the page before.
 
-    Where the order is fixed and each pair of neighbours shares that row, no row that was there all the time is missing,
-    whatever came and went meanwhile: it lies between two such rows, and the page between them had it. What is behind MOST
-    pages is one job, to be cut when its turn comes: a server may count any number of rows.
+    Where the order is fixed and all neighbours share that row, no row that was there throughout is missing, whatever
+    was added or deleted meanwhile: it lies between two shared rows, on the page between them. The rows behind MOST pages
+    are one job, cut when its turn comes: a server may count any number of rows.
     """
     step = max(1, size - 1)
     end = max(low + 1, count - 1)
@@ -140,22 +140,22 @@ def pages(count: int, size: int, low: int = 0) -> list[Job]:
 
 
 def smaller(job: Job, size: int) -> list[Job]:
-    """Cut a page into smaller ones, which share a row with their neighbours, too."""
+    """Cut a page into smaller ones, which share a row with their neighbours as well."""
     return [part._replace(high=min(part.high, job.high)) for part in pages(job.high, size, job.low)]
 
 
 def ranges(count: int, low: int = 0, high: int = TOP, aim: int = AIM) -> list[Job]:
-    """Cut ids that are spread evenly, as random ones are, into ranges of about ``aim`` rows."""
+    """Cut evenly distributed ids, such as random ones, into ranges of about ``aim`` rows."""
     parts = min(max(1, -(-count // aim)), MOST_RANGES)
     cuts = [low + (high - low) * part // parts for part in range(parts + 1)]
     return [Job("range", a, b) for a, b in pairwise(cuts) if a < b]
 
 
 def split(job: Job, count: int, sample: Sequence[int], aim: int = AIM) -> list[Job]:
-    """Cut a range that holds more rows than a page: at even distances and between the ids that were seen of it.
+    """Cut a range that holds more rows than a page, at even distances and between the ids in a sample of it.
 
-    The one suits ids that are spread evenly, the other those that are not, whether the sample is a fair one or, as for
-    lists in the order of their ids, the lowest.
+    Even cuts suit evenly distributed ids, cuts within the sample all others, whether the sample is random or, as for
+    lists in the order of their ids, holds the lowest ids.
     """
     parts = min(max(2, -(-count // aim)), MOST_PARTS)
     seen = sorted(id for id in sample if job.low <= id < job.high)
@@ -170,5 +170,5 @@ def split(job: Job, count: int, sample: Sequence[int], aim: int = AIM) -> list[J
 
 
 def jobs_of(stored: Iterable[Sequence[Any]]) -> set[Job]:
-    """Read jobs from a checkpoint; ids are texts there, since they are longer than JSON's numbers."""
+    """Return the jobs of a checkpoint, where ids are texts, since they exceed JSON's numbers."""
     return {Job(kind, int(low), int(high)) for kind, low, high in stored}

@@ -1,7 +1,7 @@
-"""Parts that are complete take the place of an earlier harvest, or are merged into it. Blocking.
+"""Replace an earlier harvest by the parts of a new one, or merge them into it. All functions block.
 
-What is to be done is decided by reading alone, and saved, before any file is touched that readers see; doing it may be
-interrupted and done again. So whoever comes next, with whichever question, first finishes what was decided.
+What to do is decided by reading alone and saved before any file is touched that readers see. Doing it may be interrupted
+and repeated, so the next run, whatever it requests, first finishes what was decided.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from one_async.errors import ConfigurationError, FileDamaged, InputError, TransferError
-from one_async.harvest.checkpoint import Checkpoint
+from one_async.harvest.checkpoint import Checkpoint, Publication
 from one_async.harvest.id_index import key_expression
-from one_async.harvest.plan import Plan
+from one_async.harvest.plan import ReadPlan
 from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
 from one_async.harvest.storage import Storage, read
 from one_async.harvest.write import Known, number_of, parquet
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PART = re.compile(r"part-\d+\.parquet")
-#: Gives the ids of an earlier harvest, in frames with the column that tells rows apart.
+#: Returns frames with the key column of an earlier harvest.
 Older = Callable[[], Iterable["pl.DataFrame"]]
 
 
 def check_format(format: str) -> None:
-    """Raise ConfigurationError where the package that a format needs is not there."""
+    """Raise ConfigurationError if the package that a format needs is not installed."""
     if format == "delta":
         try:
             import deltalake  # noqa: F401
@@ -39,23 +39,20 @@ def check_format(format: str) -> None:
             raise ConfigurationError("delta needs deltalake: pip install 'one-async[delta]'") from error
 
 
-# ---- what lies there
-
-
 def parts_of(storage: Storage, endpoint: str) -> list[str]:
-    """Name the parts of an earlier harvest; other files in the folder are none of ours."""
+    """Return the names of the parts of an earlier harvest, without other files in the folder."""
     return [name for name in storage.names(endpoint) if PART.fullmatch(name.rpartition("/")[2])]
 
 
 def format_of(storage: Storage, endpoint: str) -> str | None:
-    """Say what lies there: a Delta table, Parquet files, nothing."""
+    """Return the format of an earlier harvest; None if there is none."""
     if storage.names(f"{endpoint}/_delta_log"):
         return "delta"
     return "parquet" if parts_of(storage, endpoint) else None
 
 
-def older_of(storage: Storage, plan: Plan, format: str) -> Older | None:
-    """Give what reads the ids of an earlier harvest; None if there is none."""
+def older_ids(storage: Storage, plan: ReadPlan, format: str) -> Older | None:
+    """Return a function that reads the ids of an earlier harvest; None if there is none."""
     key = plan.columns.key
     if key is None or format_of(storage, plan.endpoint) is None:
         return None
@@ -65,34 +62,35 @@ def older_of(storage: Storage, plan: Plan, format: str) -> Older | None:
             yield read(storage, name, [key])
 
     def table() -> Iterator[pl.DataFrame]:
-        with _said(storage, plan.endpoint):
+        with _translate_errors(storage, plan.endpoint):
             yield _table(storage, plan.endpoint).select(key).collect(engine="streaming")
 
     return table if format == "delta" else parts
 
 
-def check_there(
+def check_existing(
     storage: Storage, endpoint: str, filters: Mapping[str, str], format: str, *, merge: bool
 ) -> None:
-    """Raise InputError where an earlier harvest lies in another format, or, to merge into it, has other filters."""
-    there = format_of(storage, endpoint)
-    if there not in (None, format):
+    """Raise InputError if an earlier harvest has another format, or other filters than a harvest to be merged."""
+    existing = format_of(storage, endpoint)
+    if existing not in (None, format):
         raise InputError.of(
-            "format", format, f"{there}, as which {storage.address(endpoint)} is there already"
+            "format", format, f"{existing}, the format of the harvest in {storage.address(endpoint)}"
         )
-    holds = _filters_of(storage, endpoint) if merge and there else None
+    holds = _filters_of(storage, endpoint) if merge and existing else None
     if holds is not None and holds != filters:
         accepted = f"with since= the filters of the harvest that is there: {holds or 'none'}"
         raise InputError.of("filters", dict(filters), accepted)
 
 
 def _filters_of(storage: Storage, endpoint: str) -> dict[str, str] | None:
-    """Give the filters of the rows that lie there; None if nobody knows."""
+    """Return the filters of an earlier harvest; None if they are unknown."""
     checkpoint = Checkpoint(storage, endpoint, "")
     checkpoint.load()
-    if checkpoint.publishing is not None or checkpoint.finished is not None:
-        stored = checkpoint.finished or (checkpoint.publishing or {})["report"]
-        return EndpointReport.model_validate(stored).holds
+    if checkpoint.finished is not None:
+        return EndpointReport.model_validate(checkpoint.finished).holds
+    if checkpoint.publishing is not None:
+        return checkpoint.publishing.report.holds
     try:
         report = HarvestReport.model_validate_json(storage.get(REPORT) or b"")
     except ValueError:
@@ -100,11 +98,8 @@ def _filters_of(storage: Storage, endpoint: str) -> dict[str, str] | None:
     return report.endpoints[endpoint].holds if endpoint in report.endpoints else None
 
 
-# ---- a harvest that begins, and one that has read all
-
-
-def begin(storage: Storage, plan: Plan, signature: str, resume: bool) -> Checkpoint:
-    """Finish what an interrupted run was about to publish, then go on where one of the same question stopped, or afresh."""
+def start_or_resume(storage: Storage, plan: ReadPlan, signature: str, resume: bool) -> Checkpoint:
+    """Finish an interrupted publication, then return the checkpoint to resume, or a new one."""
     checkpoint = Checkpoint(storage, plan.endpoint, signature)
     there = checkpoint.load()
     if checkpoint.publishing is not None:
@@ -116,58 +111,64 @@ def begin(storage: Storage, plan: Plan, signature: str, resume: bool) -> Checkpo
     return Checkpoint(storage, plan.endpoint, signature)
 
 
-def publish(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> EndpointReport:
-    """Put the parts where readers look, as was decided; gives the report, which says what was updated."""
+def publish(storage: Storage, plan: ReadPlan, checkpoint: Checkpoint) -> EndpointReport:
+    """Move the parts to where readers look; return the report, with the number of updated rows."""
     task = checkpoint.publishing
     assert task is not None
-    delta = task["format"] == "delta"
-    report = EndpointReport.model_validate(task["report"])
-    if task.get("moves") is None:
-        if report.written and not checkpoint.parts():
+    if task.moves is None:
+        if task.report.written and not checkpoint.parts():
             where = storage.address(checkpoint.folder)
-            raise FileDamaged(f"{where}: {report.written:,} rows were written there and are gone", path=where)
-        moves: dict[str, str] = {}
-        replaced: list[str] = []
-        if delta:
-            report.updated = _changed_in_table(storage, plan, checkpoint)
+            raise FileDamaged(
+                f"{where}: {task.report.written:,} rows were written there and are gone", path=where
+            )
+        if task.format == "delta":
+            task.report.updated, task.moves = _count_updated(storage, plan, checkpoint), {}
         else:
-            report.updated, moves, replaced = _decide(storage, plan, checkpoint)
-        task |= {"moves": moves, "replaced": replaced, "report": report.model_dump(mode="json")}
+            task.report.updated, task.moves, task.replaced = _decide(storage, plan, checkpoint)
         checkpoint.save()
-    if delta:
-        _into_delta(storage, plan, checkpoint)
+    if task.format == "delta":
+        _publish_delta(storage, plan, checkpoint)
     else:
-        _into_parquet(storage, checkpoint)
-    checkpoint.finish(report.model_dump(mode="json"))
-    return report
+        _publish_parquet(storage, task, checkpoint)
+    checkpoint.finish(task.report.model_dump(mode="json"))
+    return task.report
 
 
 # ---- Parquet
 
 
-def _decide(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> tuple[int, dict[str, str], list[str]]:
-    """Give how many older rows are updated, which files get which names, and which older ones then go."""
+def _decide(
+    storage: Storage, plan: ReadPlan, checkpoint: Checkpoint
+) -> tuple[int, dict[str, str], list[str]]:
+    """Return the number of updated rows, the new names of files, and the older files to delete."""
     assert checkpoint.publishing is not None
-    new, there = checkpoint.parts(), parts_of(storage, plan.endpoint)
+    new, older = checkpoint.parts(), parts_of(storage, plan.endpoint)
     kept: list[str] = []
-    updated, replaced = 0, there
-    gone = _digests_of_gone(plan, checkpoint)
-    for name in new if len(gone) else ():
-        _keep(storage, name, name, ~_among(gone, _digests(read(storage, name), plan)))
-    if checkpoint.publishing["merge"]:
-        newer = np.concatenate([gone[:0], *(_digests(read(storage, name), plan) for name in new)])
-        updated, kept, replaced = _older(storage, plan, checkpoint, np.sort(newer), gone)
-    if not new and not kept and len(replaced) == len(there):
-        new = [_empty(storage, plan, checkpoint)]
-    first = 1 + max((number_of(name) for name in there), default=-1)
+    updated, replaced = 0, older
+    deleted = _deleted_digests(plan, checkpoint)
+    for name in new if len(deleted) else ():
+        _write_rows(storage, name, name, ~_among(deleted, _digests(read(storage, name), plan)))
+    if checkpoint.publishing.merge:
+        newer = np.concatenate([deleted[:0], *(_digests(read(storage, name), plan) for name in new)])
+        updated, kept, replaced = _rewrite_older(storage, plan, checkpoint, np.sort(newer), deleted)
+    if not new and not kept and len(replaced) == len(older):
+        new = [_empty_part(storage, plan, checkpoint)]
+    first = 1 + max((number_of(name) for name in older), default=-1)
     files = enumerate((*kept, *new), first)
     return updated, {name: f"{plan.endpoint}/part-{number:05d}.parquet" for number, name in files}, replaced
 
 
-def _older(
-    storage: Storage, plan: Plan, checkpoint: Checkpoint, newer: NDArray[np.uint64], gone: NDArray[np.uint64]
+def _rewrite_older(
+    storage: Storage,
+    plan: ReadPlan,
+    checkpoint: Checkpoint,
+    newer: NDArray[np.uint64],
+    deleted: NDArray[np.uint64],
 ) -> tuple[int, list[str], list[str]]:
-    """Write anew the older parts that hold rows which came again, went, or stand twice; those stay as they are, too."""
+    """Write new versions of the older parts that hold updated, deleted or repeated rows, beside the old ones.
+
+    Return the number of updated rows, the new files, and the files that they replace.
+    """
     kept: list[str] = []
     replaced: list[str] = []
     updated, known = 0, Known()
@@ -175,53 +176,52 @@ def _older(
         its = _digests(read(storage, name), plan)
         again, first = _among(newer, its), known.fresh(its)
         updated += int((again & first).sum())
-        stays = first & ~again & ~_among(gone, its)
+        stays = first & ~again & ~_among(deleted, its)
         if stays.all():
             continue
         replaced.append(name)
         if stays.any():
             kept.append(f"{checkpoint.older}/{name.rpartition('/')[2]}")
-            _keep(storage, name, kept[-1], stays)
+            _write_rows(storage, name, kept[-1], stays)
     return updated, kept, replaced
 
 
-def _into_parquet(storage: Storage, checkpoint: Checkpoint) -> None:
-    assert checkpoint.publishing is not None
+def _publish_parquet(storage: Storage, task: Publication, checkpoint: Checkpoint) -> None:
     waiting = {*checkpoint.parts(), *storage.names(checkpoint.older)}
-    for name, target in checkpoint.publishing["moves"].items():
+    for name, target in (task.moves or {}).items():
         if name in waiting:
             storage.move(name, target)
-    for name in checkpoint.publishing["replaced"]:
+    for name in task.replaced:
         storage.delete(name)
 
 
-def _keep(storage: Storage, name: str, to: str, stays: NDArray[np.bool_]) -> None:
+def _write_rows(storage: Storage, name: str, to: str, stays: NDArray[np.bool_]) -> None:
     import polars as pl
 
     if to != name or not stays.all():
         storage.put(to, parquet(read(storage, name).filter(pl.Series(stays))))
 
 
-def _digests(frame: pl.DataFrame, plan: Plan) -> NDArray[np.uint64]:
-    """Give 8 bytes of each row's id."""
+def _digests(frame: pl.DataFrame, plan: ReadPlan) -> NDArray[np.uint64]:
+    """Return a 64-bit digest of each row's id."""
     assert plan.columns.key is not None
     return frame.select(key_expression(plan.columns.key)).to_series().hash().to_numpy()
 
 
-def _digests_of_gone(plan: Plan, checkpoint: Checkpoint) -> NDArray[np.uint64]:
-    return np.sort(_gone(plan, checkpoint).hash().to_numpy())
+def _deleted_digests(plan: ReadPlan, checkpoint: Checkpoint) -> NDArray[np.uint64]:
+    return np.sort(_deleted_ids(plan, checkpoint).hash().to_numpy())
 
 
 def _among(known: NDArray[np.uint64], digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Say of each digest whether it is one of these sorted ones."""
+    """Return a mask of the digests that are among these sorted ones."""
     if not len(known):
         return np.zeros(len(digests), bool)
     at = np.minimum(np.searchsorted(known, digests), len(known) - 1)
     return np.asarray(known[at] == digests)
 
 
-def _gone(plan: Plan, checkpoint: Checkpoint) -> pl.Series:
-    """Give the ids that the server has no longer."""
+def _deleted_ids(plan: ReadPlan, checkpoint: Checkpoint) -> pl.Series:
+    """Return the ids that the server no longer has."""
     import polars as pl
 
     if plan.ids == "int":
@@ -229,8 +229,8 @@ def _gone(plan: Plan, checkpoint: Checkpoint) -> pl.Series:
     return pl.Series([plan.text(id) for id in checkpoint.vanished], dtype=pl.String)
 
 
-def _empty(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> str:
-    """Write a part without rows, so that readers find the columns."""
+def _empty_part(storage: Storage, plan: ReadPlan, checkpoint: Checkpoint) -> str:
+    """Write a part without rows, so that readers find the columns; return its name."""
     import polars as pl
 
     name = f"{checkpoint.folder}/part-00000.parquet"
@@ -238,7 +238,7 @@ def _empty(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> str:
     return name
 
 
-# ---- Delta Lake, which shows its readers the old rows until the new ones are whole
+# ---- Delta Lake
 
 
 def _table(storage: Storage, endpoint: str) -> pl.LazyFrame:
@@ -247,41 +247,41 @@ def _table(storage: Storage, endpoint: str) -> pl.LazyFrame:
     return pl.scan_delta(storage.address(endpoint), storage_options=storage.options)
 
 
-def _new(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> pl.LazyFrame:
+def _new_rows(storage: Storage, plan: ReadPlan, checkpoint: Checkpoint) -> pl.LazyFrame:
     import polars as pl
 
-    parts = checkpoint.parts() or [_empty(storage, plan, checkpoint)]
+    parts = checkpoint.parts() or [_empty_part(storage, plan, checkpoint)]
     rows = pl.scan_parquet([storage.address(name) for name in parts], storage_options=storage.options)
-    gone = _gone(plan, checkpoint)
-    if plan.columns.key is None or gone.is_empty():
+    deleted = _deleted_ids(plan, checkpoint)
+    if plan.columns.key is None or deleted.is_empty():
         return rows
-    return rows.filter(~key_expression(plan.columns.key).is_in(gone.implode()))
+    return rows.filter(~key_expression(plan.columns.key).is_in(deleted.implode()))
 
 
-def _newer(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> pl.Series:
+def _new_ids(storage: Storage, plan: ReadPlan, checkpoint: Checkpoint) -> pl.Series:
     assert plan.columns.key is not None
-    return _new(storage, plan, checkpoint).select(key_expression(plan.columns.key)).collect().to_series()
+    return _new_rows(storage, plan, checkpoint).select(key_expression(plan.columns.key)).collect().to_series()
 
 
-def _changed_in_table(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> int:
+def _count_updated(storage: Storage, plan: ReadPlan, checkpoint: Checkpoint) -> int:
     assert checkpoint.publishing is not None
-    if not checkpoint.publishing["merge"]:
+    if not checkpoint.publishing.merge:
         return 0
     assert plan.columns.key is not None
-    with _said(storage, plan.endpoint):
-        again = key_expression(plan.columns.key).is_in(_newer(storage, plan, checkpoint).implode())
+    with _translate_errors(storage, plan.endpoint):
+        again = key_expression(plan.columns.key).is_in(_new_ids(storage, plan, checkpoint).implode())
         return int(_table(storage, plan.endpoint).select(again.sum()).collect(engine="streaming").item())
 
 
-def _into_delta(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> None:
+def _publish_delta(storage: Storage, plan: ReadPlan, checkpoint: Checkpoint) -> None:
     import polars as pl
 
     assert checkpoint.publishing is not None
-    with _said(storage, plan.endpoint):
-        rows = _new(storage, plan, checkpoint)
-        if checkpoint.publishing["merge"]:
+    with _translate_errors(storage, plan.endpoint):
+        rows = _new_rows(storage, plan, checkpoint)
+        if checkpoint.publishing.merge:
             assert plan.columns.key is not None
-            out = pl.concat([_newer(storage, plan, checkpoint), _gone(plan, checkpoint)])
+            out = pl.concat([_new_ids(storage, plan, checkpoint), _deleted_ids(plan, checkpoint)])
             older = _table(storage, plan.endpoint).filter(
                 ~key_expression(plan.columns.key).is_in(out.implode())
             )
@@ -290,8 +290,8 @@ def _into_delta(storage: Storage, plan: Plan, checkpoint: Checkpoint) -> None:
 
 
 @contextmanager
-def _said(storage: Storage, endpoint: str) -> Iterator[None]:
-    """Turn what Polars and Delta Lake complain of into an error of ours."""
+def _translate_errors(storage: Storage, endpoint: str) -> Iterator[None]:
+    """Raise errors of Polars and Delta Lake as TransferError."""
     import polars as pl
     from deltalake.exceptions import DeltaError
 

@@ -1,4 +1,4 @@
-"""What a harvest tells: one entry for each endpoint, as a pydantic model and as JSON beside the data."""
+"""The report of a harvest: one entry per endpoint, as a pydantic model and as JSON beside the data."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-#: The report's name beside the data.
+#: The report's file name.
 REPORT = "report.json"
 
 
 class EndpointReport(BaseModel):
-    """What became of one endpoint."""
+    """The result for one endpoint."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -56,7 +56,7 @@ class EndpointReport(BaseModel):
 
 
 class HarvestReport(BaseModel):
-    """What became of a harvest; print it to read it, ``complete`` says whether nothing is missing."""
+    """The result of a harvest; `complete` is True if nothing is missing. Print it for a summary."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -77,11 +77,11 @@ class HarvestReport(BaseModel):
 
     @property
     def frames(self) -> dict[str, pl.DataFrame]:
-        """The frames, by endpoint, of a harvest into memory; empty where it went to files."""
+        """The frames of a harvest into memory, by endpoint; empty if it was written to files."""
         return self._frames
 
     def __getitem__(self, endpoint: str) -> EndpointReport:
-        """Give the report of one endpoint."""
+        """Return the report of one endpoint."""
         return self.endpoints[endpoint]
 
     def __str__(self) -> str:

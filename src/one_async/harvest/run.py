@@ -1,4 +1,4 @@
-"""A harvest from its beginning to its report."""
+"""Run a harvest: check the arguments, read each endpoint, publish it and report."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from one_async._boundary import reading
-from one_async._fork import check_polars
 from one_async._threads import run_sync
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
 from one_async.alyx.paging import together
 from one_async.alyx.query import params_of
 from one_async.alyx.schema import Schema
-from one_async.alyx.uncached import Lean
+from one_async.alyx.uncached import UncachedClient
 from one_async.errors import AnswerError, HarvestUnderWay, InputError, LoginError, OneError, StatusError
-from one_async.harvest.checkpoint import Checkpoint
+from one_async.harvest.checkpoint import Checkpoint, Publication
 from one_async.harvest.complete import Reader, failed
 from one_async.harvest.fetch import Server
 from one_async.harvest.lease import Lease, claimed
-from one_async.harvest.plan import EVENTS, Plan, plan, with_since
-from one_async.harvest.publish import begin, check_format, check_there, older_of, publish
+from one_async.harvest.plan import EVENTS, ReadPlan, plan, with_since
+from one_async.harvest.publish import check_existing, check_format, older_ids, publish, start_or_resume
 from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
 from one_async.harvest.storage import Storage, storage_of
-from one_async.harvest.sweep import Progress
+from one_async.harvest.sweep import HarvestProgress
 from one_async.harvest.write import PART_ROWS, Writer
 from one_async.types import DateLike
 
@@ -51,9 +50,9 @@ async def harvest(
     storage_options: Mapping[str, str] | None = None,
     **options: Any,
 ) -> HarvestReport:
-    """Read whole endpoints and write the report beside them; see `AsyncONE.harvest` and `collect`."""
+    """Read whole endpoints and write the report beside them; see `AsyncONE.harvest`."""
     report = await collect(alyx, endpoints, to, storage_options=storage_options, **options)
-    await keep(report, to, storage_options)
+    await write_report(report, to, storage_options)
     return report
 
 
@@ -66,13 +65,12 @@ async def collect(
     resume: bool = False,
     format: Format | None = None,
     filters: Mapping[str, Mapping[str, Any]] | None = None,
-    progress: Progress | None = None,
+    progress: HarvestProgress | None = None,
     part_rows: int = PART_ROWS,
     storage_options: Mapping[str, str] | None = None,
 ) -> HarvestReport:
-    """Read whole endpoints; the report is given, not written."""
-    check_polars()
-    asked, kind, moment = checked(endpoints, to, since, resume, format, filters, part_rows)
+    """Read whole endpoints; return the report without writing it."""
+    asked, kind, moment = parse_arguments(endpoints, to, since, resume, format, filters, part_rows)
     await run_sync(check_format, kind)
     storage = None if to is None else await run_sync(storage_of, to, storage_options)
     report = HarvestReport(
@@ -84,38 +82,40 @@ async def collect(
     )
     async with AsyncExitStack() as stack:
         leases: dict[str, Lease] = {}
-        for name in () if storage is None else sorted(asked):  # sorted: no two harvests wait for each other
+        for name in () if storage is None else sorted(asked):  # sorted, so that two harvests cannot deadlock
             assert storage is not None
             leases[name] = await stack.enter_async_context(claimed(storage, name))
-            look = partial(check_there, storage, name, params_of(asked[name]), kind, merge=since is not None)
+            look = partial(
+                check_existing, storage, name, params_of(asked[name]), kind, merge=since is not None
+            )
             await run_sync(look)
         with no_cache(alyx):
             schema = await alyx.schema()
         plans = [_plan(schema, name, given) for name, given in asked.items()]
-        run = _Run(Server(Lean(alyx)), report, storage, leases, moment, resume, progress, part_rows)
+        run = _Run(Server(UncachedClient(alyx)), report, storage, leases, moment, resume, progress, part_rows)
         await together(run.endpoint, [(plan,) for plan in plans])
     report.endpoints = {plan.endpoint: report.endpoints[plan.endpoint] for plan in plans}
     report.finished = datetime.now(UTC)
     return report
 
 
-async def keep(
+async def write_report(
     report: HarvestReport, to: str | PathLike[str] | None, storage_options: Mapping[str, str] | None
 ) -> None:
-    """Write a report beside its data, if that is not in memory."""
+    """Write a report beside its data, unless that is in memory."""
     if to is None:
         return
     storage = await run_sync(storage_of, to, storage_options)
     async with claimed(storage, REPORT):
         await run_sync(save_report, storage, report)
-    # What is unfinished keeps its checkpoint, for a run that goes on.
+    # Unfinished endpoints keep their checkpoints for a later run.
     for entry in report.endpoints.values():
         if entry.finished:
-            await run_sync(_forget, storage, entry.endpoint)
+            await run_sync(_remove_checkpoint, storage, entry.endpoint)
 
 
-def _forget(storage: Storage, endpoint: str) -> None:
-    """Remove a checkpoint that says no more than the report; another harvest's that has begun meanwhile stays."""
+def _remove_checkpoint(storage: Storage, endpoint: str) -> None:
+    """Remove the checkpoint of a finished endpoint, unless another harvest has started meanwhile."""
     lease = storage.try_claim(endpoint)
     if lease is None:
         return
@@ -127,7 +127,7 @@ def _forget(storage: Storage, endpoint: str) -> None:
         lease.release()
 
 
-def checked(
+def parse_arguments(
     endpoints: Endpoints,
     to: object,
     since: DateLike | None,
@@ -136,14 +136,14 @@ def checked(
     filters: Mapping[str, Mapping[str, Any]] | None,
     part_rows: int,
 ) -> tuple[dict[str, Mapping[str, Any]], Format, str | None]:
-    """Read the arguments: filters by endpoint, the format, the time; InputError for what cannot be meant."""
+    """Return the filters by endpoint, the format and the time. Raise InputError for invalid arguments."""
     kind: Format = format or ("frame" if to is None else "parquet")
-    _check(kind, to, since, resume, part_rows)
-    return _asked(endpoints, filters), kind, None if since is None else _moment(since)
+    _check_arguments(kind, to, since, resume, part_rows)
+    return _parse_endpoints(endpoints, filters), kind, None if since is None else _parse_since(since)
 
 
 class _Run:
-    """One harvest under way."""
+    """One harvest."""
 
     def __init__(
         self,
@@ -153,15 +153,15 @@ class _Run:
         leases: Mapping[str, Lease],
         since: str | None,
         resume: bool,
-        progress: Progress | None,
+        progress: HarvestProgress | None,
         part_rows: int,
     ) -> None:
         self.server, self.report, self.storage, self.leases = server, report, storage, leases
         self.since, self.resume, self.progress, self.part_rows = since, resume, progress, part_rows
 
-    async def endpoint(self, whole: Plan) -> None:
-        """Harvest one endpoint; what goes wrong with it is said in its report and does not end the others."""
-        begun = time.monotonic()
+    async def endpoint(self, whole: ReadPlan) -> None:
+        """Harvest one endpoint; record its failure in its report, so that the others go on."""
+        started = time.monotonic()
         report = EndpointReport(endpoint=whole.endpoint, filters=dict(whole.filters))
         self.report.endpoints[whole.endpoint] = report
         try:
@@ -173,9 +173,9 @@ class _Run:
             raise
         except OneError as error:
             failed(report, error)
-        report.seconds = round(time.monotonic() - begun, 3)
+        report.seconds = round(time.monotonic() - started, 3)
 
-    async def _into_memory(self, whole: Plan, report: EndpointReport) -> None:
+    async def _into_memory(self, whole: ReadPlan, report: EndpointReport) -> None:
         writer = Writer(whole, None, part_rows=self.part_rows)
         reader = Reader(self.server, whole, writer, report, self.progress)
         await reader.run()
@@ -183,44 +183,40 @@ class _Run:
         report.written = frame.height
         self.report.frames[whole.endpoint] = frame
 
-    async def _into_place(self, whole: Plan, report: EndpointReport, storage: Storage) -> None:
+    async def _into_place(self, whole: ReadPlan, report: EndpointReport, storage: Storage) -> None:
         format = self.report.format
         signature = whole.signature(self.since, format)
-        checkpoint = await run_sync(begin, storage, whole, signature, self.resume)
+        checkpoint = await run_sync(start_or_resume, storage, whole, signature, self.resume)
         if checkpoint.finished is not None:
-            _say_again(report, checkpoint.finished)
+            _restore_report(report, checkpoint.finished)
             return
-        older = await run_sync(older_of, storage, whole, format) if self.since else None
+        older = await run_sync(older_ids, storage, whole, format) if self.since else None
         ended, merge = await self._read(whole, report, checkpoint, older)
         if not ended:
-            report.notes.append("not finished: what was read waits for the next run with resume")
+            report.notes.append("not finished: a run with resume continues from here")
             return
         report.finished, report.holds = True, report.filters
-        checkpoint.publishing = {
-            "report": report.model_dump(mode="json"),
-            "merge": merge,
-            "format": format,
-        }
+        checkpoint.publishing = Publication(report=report, merge=merge, format=format)
         await run_sync(self._publish, storage, whole, checkpoint, report)
 
     async def _read(
-        self, whole: Plan, report: EndpointReport, checkpoint: Checkpoint, older: Older | None
+        self, whole: ReadPlan, report: EndpointReport, checkpoint: Checkpoint, older: Older | None
     ) -> tuple[bool, bool]:
-        """Read what is asked; says whether it is finished, and whether it is to be merged with what is there."""
+        """Read the rows; return whether reading finished, and whether they are merged into an earlier harvest."""
 
-        async def read(plan: Plan, total: Plan | None, older: Older | None) -> bool:
+        async def read(plan: ReadPlan, total: ReadPlan | None, older: Older | None) -> bool:
             writer = Writer(plan, checkpoint, part_rows=self.part_rows, older=older)
             return await Reader(self.server, plan, writer, report, self.progress, total).run()
 
         if self.since is None:
             return await read(whole, None, None), False
         if whole.stamp is None or whole.ids is None:
-            report.notes.append("has no time stamp to filter by: read whole")
+            report.notes.append("has no time stamp to filter by: all rows were read")
             return await read(whole, None, None), False
         report.since_by = whole.stamp
         if whole.stamp in EVENTS:
             report.notes.append(
-                f"{whole.stamp} says when something happened: older rows that were edited are not seen"
+                f"{whole.stamp} is when something happened: later edits of older rows are not noticed"
             )
         part = replace(whole, filters=with_since(whole.filters, whole.stamp, self.since))
         try:
@@ -228,32 +224,36 @@ class _Run:
         except StatusError as error:
             if error.status not in (400, 500):
                 raise
-            report.notes.append(f"the server does not take {report.since_by} as a filter: read whole")
+            report.notes.append(
+                f"the server does not accept {report.since_by} as a filter: all rows were read"
+            )
             report.since_by = None
             return await read(whole, None, None), False
 
-    def _publish(self, storage: Storage, whole: Plan, checkpoint: Checkpoint, report: EndpointReport) -> None:
+    def _publish(
+        self, storage: Storage, whole: ReadPlan, checkpoint: Checkpoint, report: EndpointReport
+    ) -> None:
         if not self.leases[whole.endpoint].held():
             raise HarvestUnderWay(
-                f"another harvest has taken {storage.address(whole.endpoint)} over, since this one showed no sign of life",
+                f"another harvest has taken over {storage.address(whole.endpoint)}, since this one did not renew its lease",
                 endpoint=whole.endpoint,
             )
         checkpoint.save()
         report.updated = publish(storage, whole, checkpoint).updated
 
 
-def _say_again(report: EndpointReport, stored: Mapping[str, Any]) -> None:
-    """Take over what a report said in an interrupted run."""
+def _restore_report(report: EndpointReport, stored: Mapping[str, Any]) -> None:
+    """Copy the report of an interrupted run."""
     for name, value in EndpointReport.model_validate(stored):
         setattr(report, name, value)
     report.resumed = True
 
 
-def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> Plan:
+def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> ReadPlan:
     schema.check(endpoint, "list")
     for name in ("limit", "offset"):
         if name in given:
-            raise InputError.of(name, given[name], "no part of a list: a harvest reads all of it")
+            raise InputError.of(name, given[name], "no limit or offset: a harvest reads whole lists")
     params = params_of(given)
     schema.check_filters(endpoint, params)
     try:
@@ -264,7 +264,7 @@ def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> Plan:
     return plan(schema, endpoint, columns, params)
 
 
-def _asked(
+def _parse_endpoints(
     endpoints: Endpoints, filters: Mapping[str, Mapping[str, Any]] | None
 ) -> dict[str, Mapping[str, Any]]:
     if isinstance(endpoints, Mapping):
@@ -281,7 +281,7 @@ def _asked(
     return dict(asked)
 
 
-def _moment(since: DateLike) -> str:
+def _parse_since(since: DateLike) -> str:
     try:
         moment = since if isinstance(since, date) else datetime.fromisoformat(since)
     except (TypeError, ValueError):
@@ -289,11 +289,11 @@ def _moment(since: DateLike) -> str:
             "since", since, "a date or time, such as 2025-01-31 or 2025-01-31T12:00"
         ) from None
     if isinstance(moment, datetime) and moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)  # Alyx's times are naive, UTC
+        moment = moment.astimezone(UTC).replace(tzinfo=None)  # Alyx's times are naive UTC
     return moment.isoformat()
 
 
-def _check(format: str, to: object, since: object, resume: bool, part_rows: int) -> None:
+def _check_arguments(format: str, to: object, since: object, resume: bool, part_rows: int) -> None:
     if format not in get_args(Format):
         raise InputError.of("format", format, get_args(Format))
     if (format == "frame") != (to is None):
@@ -306,14 +306,14 @@ def _check(format: str, to: object, since: object, resume: bool, part_rows: int)
 
 
 def save_report(storage: Storage, report: HarvestReport) -> None:
-    """Write the report beside the data; endpoints of earlier harvests there keep their entries. Blocking."""
+    """Write the report beside the data, keeping the entries of endpoints harvested earlier. Blocks."""
     try:
         earlier = HarvestReport.model_validate_json(storage.get(REPORT) or b"").endpoints
     except ValueError:
         earlier = {}
     entries = {**earlier, **report.endpoints}
     for name, entry in report.endpoints.items():
-        if not entry.finished and name in earlier:  # the rows that lie there are still the earlier ones
+        if not entry.finished and name in earlier:  # its data are still the earlier ones
             entries[name] = entry.model_copy(update={"holds": earlier[name].holds})
     whole = report.model_copy(update={"endpoints": entries})
     storage.put(REPORT, whole.model_dump_json(indent=2).encode())

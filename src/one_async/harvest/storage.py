@@ -1,4 +1,4 @@
-"""Where a harvest goes: a folder, an object store, or memory. All methods block; files appear whole or not at all."""
+"""Where a harvest is written: a folder or an object store. All methods block; files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ TO = "a folder that can be written to, an address such as s3://bucket/prefix, or
 
 
 class Storage(Protocol):
-    """Named bytes; names are relative, with slashes. What goes wrong is a TransferError."""
+    """Files by relative name, with slashes. Errors of the storage are raised as TransferError."""
 
     options: dict[str, str] | None
-    """What Polars needs to read here beside an address."""
+    """What Polars needs beside an address to read from here."""
 
     def names(self, folder: str) -> list[str]:
-        """Give the names of the files in a folder, sorted; none if it is not there."""
+        """Return the sorted names of the files in a folder; empty if there is no such folder."""
 
     def get(self, name: str) -> bytes | None:
-        """Read a file; None if it is not there."""
+        """Return the content of a file; None if there is no such file."""
 
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
-        """Write a file, in place of an older one; ``sure`` that it outlasts a power cut."""
+        """Write or replace a file; with `sure`, so that it survives a power cut."""
 
     def move(self, name: str, to: str) -> None:
-        """Give a file another name, in place of an older one."""
+        """Rename a file, replacing an older one."""
 
     def delete(self, name: str) -> None:
-        """Remove a file; nothing happens if it is not there."""
+        """Delete a file if it exists."""
 
     def address(self, name: str) -> str:
-        """Give the address of a file or folder as Polars takes it."""
+        """Return the address of a file or folder for Polars."""
 
     def try_claim(self, name: str) -> Lease | None:
-        """Claim a name for one writer; None while another holds it."""
+        """Claim a name for one writer; return None while another holds it."""
 
 
-class Folder:
-    """A folder of this machine, or one that machines share; it is made if it is not there."""
+class FolderStorage:
+    """A folder on this machine or on a shared file system, created if it does not exist."""
 
     options: dict[str, str] | None = None
 
@@ -64,7 +64,7 @@ class Folder:
 
     def names(self, folder: str) -> list[str]:
         where = self._root / folder
-        with self._said(folder):
+        with self._translate_errors(folder):
             if not where.is_dir():
                 return []
             return sorted(
@@ -74,7 +74,7 @@ class Folder:
             )
 
     def get(self, name: str) -> bytes | None:
-        with self._said(name):
+        with self._translate_errors(name):
             try:
                 return (self._root / name).read_bytes()
             except FileNotFoundError:
@@ -83,7 +83,7 @@ class Folder:
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
         target = self._root / name
         part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
-        with self._said(name):
+        with self._translate_errors(name):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with part.open("wb") as file:
@@ -97,19 +97,19 @@ class Folder:
 
     def move(self, name: str, to: str) -> None:
         target = self._root / to
-        with self._said(name):
+        with self._translate_errors(name):
             target.parent.mkdir(parents=True, exist_ok=True)
             (self._root / name).replace(target)
         self._tidy(self._root / name)
 
     def delete(self, name: str) -> None:
         path = self._root / name
-        with self._said(name):
+        with self._translate_errors(name):
             path.unlink(missing_ok=True)
         self._tidy(path)
 
     def _tidy(self, path: Path) -> None:
-        """Remove the folders that a file has left empty."""
+        """Remove the folders that a file left empty."""
         for folder in path.parents:
             if folder == self._root:
                 break
@@ -122,7 +122,7 @@ class Folder:
         return str(self._root / name)
 
     def try_claim(self, name: str) -> Lease | None:
-        with self._said(name):
+        with self._translate_errors(name):
             return try_claim(self._root / name)
 
     def sweep(self, folder: str) -> None:
@@ -132,7 +132,7 @@ class Folder:
             file.unlink(missing_ok=True)
 
     @contextmanager
-    def _said(self, name: str) -> Iterator[None]:
+    def _translate_errors(self, name: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -140,8 +140,8 @@ class Folder:
             raise TransferError(text, path=self.address(name)) from error
 
 
-class Bucket:
-    """An object store, by address: s3://bucket/prefix and what else obstore and Polars know."""
+class ObjectStorage:
+    """An object store, by address: ``s3://bucket/prefix`` and others that obstore and Polars support."""
 
     def __init__(self, url: str, options: Mapping[str, str] | None) -> None:
         try:
@@ -154,7 +154,7 @@ class Bucket:
         self._obstore: Any = obstore
         plain = {"allow_http": True} if (self.options or {}).get("aws_allow_http") == "true" else {}
         config = {k: v for k, v in (self.options or {}).items() if k != "aws_allow_http"}
-        make: Any = from_url  # its overloads want literal names of options
+        make: Any = from_url  # its overloads require literal option names
         try:
             self._store: Any = make(self._url, config=config, client_options=plain or None)
         except obstore.exceptions.UnknownConfigurationKeyError as error:
@@ -165,7 +165,7 @@ class Bucket:
         self._leases: dict[str, BucketLease] = {}
 
     def names(self, folder: str) -> list[str]:
-        with self._said(folder):
+        with self._translate_errors(folder):
             listed = self._obstore.list_with_delimiter(self._store, folder)
         return sorted(str(entry["path"]) for entry in listed["objects"])
 
@@ -174,8 +174,8 @@ class Bucket:
         return None if found is None else found[0]
 
     def look(self, name: str) -> tuple[bytes, str] | None:
-        """Read an object and the tag of its version; None if it is not there."""
-        with self._said(name):
+        """Return an object and its ETag; None if there is no such object."""
+        with self._translate_errors(name):
             try:
                 found = self._obstore.get(self._store, name)
                 return bytes(found.bytes()), str(found.meta["e_tag"])
@@ -183,13 +183,13 @@ class Bucket:
                 return None
 
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
-        with self._said(name):
+        with self._translate_errors(name):
             self._obstore.put(self._store, name, content)
 
     def put_if(self, name: str, content: bytes, tag: str | None) -> bool:
-        """Write an object only over the version with this tag (None: only if there is none); False if it is another."""
+        """Write an object if its ETag is `tag` (None: if it does not exist); return whether it was written."""
         errors = self._obstore.exceptions
-        with self._said(name):
+        with self._translate_errors(name):
             try:
                 mode = "create" if tag is None else {"e_tag": tag}
                 self._obstore.put(self._store, name, content, mode=mode)
@@ -198,13 +198,13 @@ class Bucket:
             return True
 
     def move(self, name: str, to: str) -> None:
-        with self._said(name):
+        with self._translate_errors(name):
             self._obstore.copy(self._store, name, to)
             self._obstore.delete(self._store, name)
 
     def delete(self, name: str) -> None:
         if self.get(name) is not None:
-            with self._said(name):
+            with self._translate_errors(name):
                 self._obstore.delete(self._store, name)
 
     def address(self, name: str) -> str:
@@ -217,8 +217,8 @@ class Bucket:
         return self._leases.pop(name)
 
     @contextmanager
-    def _said(self, name: str) -> Iterator[None]:
-        """Turn what an object store complains of into an error of ours; a missing object is not one."""
+    def _translate_errors(self, name: str) -> Iterator[None]:
+        """Raise errors of the object store as TransferError."""
         try:
             yield
         except FileNotFoundError:
@@ -235,7 +235,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _from_environment() -> dict[str, str]:
-    """Take what AWS tools set, for obstore and Polars alike; credentials that they find themselves are left to them."""
+    """Return the options that AWS variables set; credentials are found by obstore and Polars themselves."""
     names = {
         "AWS_ENDPOINT_URL": "aws_endpoint_url",
         "AWS_ALLOW_HTTP": "aws_allow_http",
@@ -245,23 +245,25 @@ def _from_environment() -> dict[str, str]:
 
 
 def storage_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) -> Storage:
-    """Read what ``to`` means: a folder, or an address with ``://``; InputError for what cannot be one."""
+    """Return the storage for ``to``: a folder, or an address with ``://``. Raise InputError for anything else."""
     text = os.fspath(to)
     if not isinstance(text, str) or not text:
         raise InputError.of("to", to, TO)
     if text.startswith("file://"):
-        return Folder(Path(text.removeprefix("file://")))
-    return Bucket(text, options) if "://" in text else Folder(Path(text).expanduser().absolute())
+        return FolderStorage(Path(text.removeprefix("file://")))
+    return (
+        ObjectStorage(text, options) if "://" in text else FolderStorage(Path(text).expanduser().absolute())
+    )
 
 
 def read(storage: Storage, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Read a part; FileDamaged if it is gone or no Parquet with these columns."""
+    """Return the rows of a part. Raise FileDamaged if it is missing or not Parquet with these columns."""
     import polars as pl
 
     content = storage.get(name)
     try:
         if content is None:
-            raise FileNotFoundError("it is not there")
+            raise FileNotFoundError("no such file")
         return pl.read_parquet(io.BytesIO(content), columns=None if columns is None else list(columns))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise FileDamaged(

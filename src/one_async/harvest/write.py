@@ -1,4 +1,4 @@
-"""Rows that come, each once, into parts of even size; what reads or writes files blocks, and is called in threads."""
+"""Collect rows, each once, into parts of even size. Methods that read or write files block."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 
 from one_async.harvest.checkpoint import Checkpoint
 from one_async.harvest.id_index import IdIndex
-from one_async.harvest.plan import Job, Plan
+from one_async.harvest.plan import Job, ReadPlan
 from one_async.harvest.storage import read
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-#: A part is written when it has so many rows or takes so many bytes of memory: it is one row group.
+#: Rows or bytes in memory at which a part is written. A part is one row group.
 PART_ROWS, PART_BYTES = 10_000, 24 * 1024**2
 RECENT = 1 << 16
 
 
 class Known:
-    """Digests of the rows that are there: an array of 8 bytes a row, and a set of the last ones."""
+    """Digests of known rows: a sorted array of 8 bytes per row, and a set of the most recent ones."""
 
     def __init__(self) -> None:
         self._sorted: NDArray[np.uint64] = np.empty(0, np.uint64)
@@ -33,7 +33,7 @@ class Known:
         return len(self._sorted) + len(self._recent)
 
     def fresh(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Say of each row whether it is new, and know it from now on."""
+        """Return a mask of the new rows, and remember them."""
         new = np.ones(len(digests), bool)
         found = set(digests.tolist())
         if len(found) < len(digests):
@@ -54,7 +54,7 @@ class Known:
 
 
 def digests(frame: pl.DataFrame, key: str | None) -> NDArray[np.uint64]:
-    """Give 8 bytes that tell each row apart: of its key, or of all of it (two alike in one page are two)."""
+    """Return a 64-bit digest of each row's key, or of the whole row; equal rows of one page get different digests."""
     import polars as pl
 
     if key is not None:
@@ -65,11 +65,11 @@ def digests(frame: pl.DataFrame, key: str | None) -> NDArray[np.uint64]:
 
 
 class Writer:
-    """The rows of one endpoint on their way to their place; with no checkpoint they stay in memory."""
+    """Write the rows of one endpoint to parts; without a checkpoint they stay in memory."""
 
     def __init__(
         self,
-        plan: Plan,
+        plan: ReadPlan,
         checkpoint: Checkpoint | None,
         *,
         part_rows: int = PART_ROWS,
@@ -88,11 +88,11 @@ class Writer:
 
     @property
     def distinct(self) -> int:
-        """How many different rows came, of this harvest and what it goes on with."""
+        """The number of distinct rows, of this run and of the one it resumes."""
         return len(self._known)
 
     def open(self) -> None:
-        """Learn what an interrupted run has written."""
+        """Load what an interrupted run has written."""
         if self.checkpoint is None:
             return
         parts = self.checkpoint.parts()
@@ -103,13 +103,13 @@ class Writer:
             self._known.fresh(digests(frame, key))
             self.written += frame.height
 
-    def add(self, job: Job | None, frame: pl.DataFrame) -> int:
-        """Take the rows of an answer, those that are new; gives their number."""
+    def add(self, job: Job | None, frame: pl.DataFrame) -> None:
+        """Add the new rows among those of an answer."""
         import polars as pl
 
         new = self._known.fresh(digests(frame, self.plan.columns.key))
         at = np.flatnonzero(new)
-        # Nearly always all are new, or all but the row that pages share.
+        # Nearly always all rows are new, or all but the one shared with the page before.
         together = len(at) > 0 and at[-1] - at[0] + 1 == len(at)
         fresh = frame.slice(at[0], len(at)) if together else frame.filter(pl.Series(new))
         if fresh.height:
@@ -118,20 +118,19 @@ class Writer:
             self._bytes += int(fresh.estimated_size())
         if job is not None:
             self._jobs.append((job, self._rows))
-        return fresh.height
 
     @property
     def full(self) -> bool:
-        """Whether there is enough for a part."""
+        """Whether there are enough rows for a part."""
         return self._rows >= self._part_rows or self._bytes >= PART_BYTES
 
     def write(self) -> None:
-        """Write the parts that there is enough for; blocking."""
+        """Write all parts that are full."""
         while self.full:
             self._write(self._part_rows)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining rows."""
         while self._rows:
             self._write(self._part_rows)
         self._note_done(0)
@@ -157,14 +156,14 @@ class Writer:
             self.checkpoint.save()
 
     def _note_done(self, rows: int) -> None:
-        """Take answers as done whose rows are all written."""
+        """Mark the jobs as done whose rows are all written."""
         done = {job for job, end in self._jobs if end <= rows}
         self._jobs = [(job, end - rows) for job, end in self._jobs if end > rows]
         if self.checkpoint is not None:
             self.checkpoint.done |= done
 
-    def held(self, gone: Iterable[int] = ()) -> IdIndex:
-        """Give the ids that are held, those of an earlier harvest that this one is merged into, too."""
+    def held(self, deleted: Iterable[int] = ()) -> IdIndex:
+        """Return an index of the ids that are held, including those of an earlier harvest that is merged into."""
 
         def frames() -> Iterator[pl.DataFrame]:
             key = self.plan.columns.key
@@ -177,16 +176,16 @@ class Writer:
                 for name in self.checkpoint.parts():
                     yield read(self.checkpoint.storage, name, [key])
 
-        return IdIndex(self.plan, frames(), gone)
+        return IdIndex(self.plan, frames(), deleted)
 
 
 def number_of(name: str) -> int:
-    """Read the number of a part."""
+    """Return the number in a part's name."""
     return int(name.rpartition("/")[2].removeprefix("part-").removesuffix(".parquet"))
 
 
 def parquet(frame: pl.DataFrame) -> bytes:
-    """Write a frame as one row group."""
+    """Return a frame as Parquet with one row group."""
     out = io.BytesIO()
     frame.write_parquet(out, compression="zstd", compression_level=1, row_group_size=max(1, frame.height))
     return out.getvalue()
