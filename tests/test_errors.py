@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from one_async.errors import NotFound, first_error
+from one_async._concurrency import first_error
+from one_async.errors import NotFound
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])

@@ -36,6 +36,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_threads", 1),
     ("harvest", 4),
     ("client", 5),
+    ("_concurrency", 0),
     ("_loop", 6),
     ("_bridge", 6),
     ("_iterator_bridge", 6),

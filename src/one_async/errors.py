@@ -298,12 +298,3 @@ class TablesWarning(OneWarning):
 
 class ALFWarning(OneWarning):
     """Something about a dataset that the caller should know."""
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Give the first error of a group that is not itself a group, so that callers see plain errors; cancellation comes last."""
-    stop = group.split((KeyboardInterrupt, SystemExit))[0]
-    error: BaseException = stop or group.split(Exception)[0] or group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import anyio
 
+from one_async._concurrency import SingleFlight
 from one_async.alyx import caching
-from one_async.alyx.flights import SingleFlight
 from one_async.alyx.freshness import Stack
 from one_async.alyx.http import Login, Network, Retry, Transport
 from one_async.alyx.login import Credentials

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin
 
+from one_async._concurrency import SingleFlight
 from one_async.alyx import caching
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import Terms
-from one_async.alyx.flights import SingleFlight
 from one_async.alyx.http import STORED, Login, Retry, Stamp, Transport, hishel, httpx, json_of, origin
 from one_async.alyx.login import Credentials
 from one_async.alyx.redis_storage import Storage

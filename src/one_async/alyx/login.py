@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import anyio.to_thread
 
-from one_async.alyx.flights import SingleFlight
+from one_async._concurrency import SingleFlight
 from one_async.errors import ConfigurationError, InputError, LoginError
 from one_async.types import TokenStore
 

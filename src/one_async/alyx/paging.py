@@ -13,15 +13,13 @@ from __future__ import annotations
 import itertools
 import json
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
-
-import anyio
 
 from one_async._boundary import reading
-from one_async.errors import AnswerError, IncompleteListWarning, first_error, shown
+from one_async._concurrency import run_all
+from one_async.errors import AnswerError, IncompleteListWarning, shown
 from one_async.types import JSON
 
 #: The most that Alyx gives. Fewer pages lose fewer rows, and cost fewer requests of the throttle.
@@ -183,7 +181,7 @@ async def in_order(ask: AskPage, limit: int, start: int, stop: int | None) -> As
         async def get(offset: int, into: dict[int, Page]) -> None:
             into[offset] = await ask(min(stride, end - offset) if stop is not None else stride, offset)
 
-        await together(get, [(offset, pages) for offset in group])
+        await run_all(get, [(offset, pages) for offset in group])
         for offset in group:
             yield pages[offset]
         last = pages[group[-1]]
@@ -195,18 +193,6 @@ async def in_order(ask: AskPage, limit: int, start: int, stop: int | None) -> As
         more = await ask(stride, offset)
         if more.rows:
             yield more
-
-
-async def together(
-    function: Callable[..., Coroutine[Any, Any, None]], calls: Iterable[tuple[object, ...]]
-) -> None:
-    """Make calls at the same time; the first error ends all of them and is raised as it is, in no group."""
-    try:
-        async with anyio.create_task_group() as tasks:
-            for call in calls:
-                tasks.start_soon(function, *call)
-    except BaseExceptionGroup as group:
-        raise first_error(group) from None
 
 
 def warn_incomplete(what: str, gathered: Gathered) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from one_async._concurrency import run_all
 from one_async._threads import run_sync
 from one_async._values import without_secrets
-from one_async.errors import InputError, first_error
+from one_async.errors import InputError
 
 if TYPE_CHECKING:
     from one_async.client.core import Core
@@ -65,11 +66,7 @@ async def run_each(executor: Executor, function: Any, jobs: Sequence[tuple[Any, 
 
     try:
         futures += [executor.submit(function, *job) for job in jobs]
-        async with anyio.create_task_group() as group:
-            for index in range(len(jobs)):
-                group.start_soon(result, index)
-    except BaseExceptionGroup as error:
-        raise first_error(error) from None
+        await run_all(result, [(index,) for index in range(len(jobs))])
     finally:
         for future in futures:
             future.cancel()

@@ -10,13 +10,14 @@ from uuid import UUID
 import anyio
 
 from one_async import ids
+from one_async._concurrency import run_all
 from one_async._threads import run_polars
 from one_async.alf.spec import QC
 from one_async.client.core import one_answer
 from one_async.client.files import Files, path_of, warn_missing
 from one_async.client.jobs import SESSION_PATH, Job, Load, read_jobs
 from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame, raise_first
-from one_async.errors import ALFObjectNotFound, InputError, OneError, first_error
+from one_async.errors import ALFObjectNotFound, InputError, OneError
 from one_async.queries import selection
 from one_async.queries.base import SessionDatasets
 from one_async.queries.selection import SelectionOptions
@@ -440,12 +441,7 @@ async def each(
                     raise
                 errors[index] = error
 
-    try:
-        async with anyio.create_task_group() as group:
-            for index in range(count):
-                group.start_soon(one, index)
-    except BaseExceptionGroup as error:
-        raise first_error(error) from None
+    await run_all(one, [(index,) for index in range(count)])
     return {index: results[index] for index in sorted(results)}, {
         index: errors[index] for index in sorted(errors)
     }

@@ -6,8 +6,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from one_async._concurrency import run_all
 from one_async._threads import run_sync
-from one_async.alyx.paging import REPAIRS, together
+from one_async.alyx.paging import REPAIRS
 from one_async.errors import LoginError, OneError, ServerError
 from one_async.harvest.fetch import FEWEST, PageFrame, too_long
 from one_async.harvest.id_index import IdIndex, key_expression, numbers
@@ -183,7 +184,7 @@ class Reader(Sweep):
             count = await self._count(plan, job)
             agree &= count == ids.count(job)
 
-        await together(compare, [(job,) for job in ids.ranges(-(-len(ids) // groups))])
+        await run_all(compare, [(job,) for job in ids.ranges(-(-len(ids) // groups))])
         return agree
 
     async def _reconcile(self) -> None:

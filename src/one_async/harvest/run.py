@@ -13,10 +13,10 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from one_async._boundary import reading
+from one_async._concurrency import run_all
 from one_async._threads import run_sync
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
-from one_async.alyx.paging import together
 from one_async.alyx.query import params_of
 from one_async.alyx.schema import Schema
 from one_async.alyx.uncached import UncachedClient
@@ -93,7 +93,7 @@ async def collect(
             schema = await alyx.schema()
         plans = [_plan(schema, name, given) for name, given in asked.items()]
         run = _Run(Server(UncachedClient(alyx)), report, storage, leases, moment, resume, progress, part_rows)
-        await together(run.endpoint, [(plan,) for plan in plans])
+        await run_all(run.endpoint, [(plan,) for plan in plans])
     report.endpoints = {plan.endpoint: report.endpoints[plan.endpoint] for plan in plans}
     report.finished = datetime.now(UTC)
     return report

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import anyio
 
+from one_async._concurrency import task_group
 from one_async._threads import run_sync
-from one_async.errors import LoginError, ServerError, first_error
+from one_async.errors import LoginError, ServerError
 from one_async.harvest.fetch import FEWEST, Costs, PageFrame, Server, too_long
 from one_async.harvest.id_index import numbers
 from one_async.harvest.plan import AIM, PAGE, TOP, Job, ReadPlan, smaller, split
@@ -204,8 +205,5 @@ async def process_jobs(
             busy += 1
             tasks.start_soon(run, queue.popleft())
 
-    try:
-        async with anyio.create_task_group() as tasks:
-            start_jobs()
-    except BaseExceptionGroup as group:
-        raise first_error(group) from None
+    async with task_group() as tasks:
+        start_jobs()

@@ -10,9 +10,10 @@ from uuid import UUID
 import anyio
 
 from one_async._boundary import reads_answers
+from one_async._concurrency import run_all
 from one_async._threads import run_polars, run_sync
 from one_async.alf.session import match_keys
-from one_async.errors import AnswerError, NotFound, first_error
+from one_async.errors import AnswerError, NotFound
 from one_async.queries.base import (
     SESSION_ORDER,
     ProbeLists,
@@ -97,7 +98,7 @@ class RemoteSource:
         async def read(eid: str) -> None:
             bodies[eid] = await self._alyx.rest("sessions", "read", id=eid)
 
-        await _at_once(read, dict.fromkeys(eids))
+        await run_all(read, [(item,) for item in dict.fromkeys(eids)])
         return [bodies[eid] for eid in eids]
 
     async def datasets(
@@ -133,7 +134,7 @@ class RemoteSource:
             found[eid] = SessionDatasets(detail.row(), datasets)
             self._learn(sessions=sessions, datasets=datasets)
 
-        await _at_once(read, dict.fromkeys(eids))
+        await run_all(read, [(item,) for item in dict.fromkeys(eids)])
         return found
 
     async def listed(
@@ -210,7 +211,7 @@ class RemoteSource:
         async def ask(name: str) -> None:
             rows.extend((await self._alyx.page("datasets", 1, 0, name=name)).rows)
 
-        await _at_once(ask, names)
+        await run_all(ask, [(item,) for item in names])
         return rows
 
     async def dataset_lists(self, eids: Sequence[str], filters: str, **more: str) -> list[dict[str, Any]]:
@@ -263,7 +264,7 @@ class RemoteSource:
             filters: dict[str, Any] = dict(queries[index])
             answers[index] = await self._alyx.rest(endpoint, "list", **filters)
 
-        await _at_once(ask, range(len(queries)))
+        await run_all(ask, [(item,) for item in range(len(queries))])
         try:
             rows = {row[key]: row for index in range(len(queries)) for row in answers[index]}
         except (KeyError, TypeError):
@@ -300,13 +301,3 @@ class _Revisions:
                 rows = await self._alyx.rest("revisions", "list")
                 self._names = {row["id"]: row["name"] for row in rows}
         return self._names
-
-
-async def _at_once(function: Callable[[Any], Any], items: Iterable[Any]) -> None:
-    """Call an async function for each item, all at once; the first error cancels the rest and is raised itself."""
-    try:
-        async with anyio.create_task_group() as group:
-            for item in items:
-                group.start_soon(function, item)
-    except BaseExceptionGroup as group_error:
-        raise first_error(group_error) from None

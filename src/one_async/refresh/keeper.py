@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import anyio
 
+from one_async._concurrency import SingleFlight
 from one_async._fork import check_polars
 from one_async._threads import run_sync
 from one_async.errors import (
@@ -26,7 +26,6 @@ from one_async.errors import (
     TablesWarning,
 )
 from one_async.refresh.current import CurrentTables
-from one_async.refresh.flight import Flight
 from one_async.refresh.info import Offer, TablesInfo, TooNew, ask
 from one_async.refresh.learned_rows import Queue
 from one_async.refresh.schedule import SHORTEST, seconds_of
@@ -47,6 +46,13 @@ _TAG = re.compile(r"\w[\w.+ -]{0,200}")
 Later = Callable[[Callable[[], Awaitable[None]]], object]
 
 
+class _Attempt(NamedTuple):
+    """One check for newer tables: whether the server had to be asked, and the error it ended with."""
+
+    now: bool
+    error: Exception | None
+
+
 class TablesKeeper(CurrentTables):
     """The cache tables of one folder, and of one database if there is one.
 
@@ -63,7 +69,7 @@ class TablesKeeper(CurrentTables):
         super().__init__(tables_dir, alyx, seconds_of(cache_expiry))
         self._home = self._folder
         self._tag: str | None = None
-        self._flight = Flight()
+        self._flight: SingleFlight[_Attempt] = SingleFlight()
         self._changing = anyio.Lock()
         self._running = 0
         self._wake: anyio.Event | None = None
@@ -157,12 +163,12 @@ class TablesKeeper(CurrentTables):
                 if not self._flight.busy:
                     later(self._check_quietly)
                 return
-        await self._flight.join(partial(self._check, now, time.time()), strict=now)
+        await self._check_once(now, time.time())
 
     async def _check_quietly(self) -> None:
         """Ask for newer tables if that is due; nothing goes wrong but that the old ones go on serving."""
         with suppress(Exception):  # what the server did was said in a warning, which may be an error itself
-            await self._flight.join(partial(self._check, False, 0.0))
+            await self._check_once(False, 0.0)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Ask for newer tables each time ``cache_expiry`` has passed, until cancelled; for a task group.
@@ -194,6 +200,20 @@ class TablesKeeper(CurrentTables):
         self._wake = anyio.Event()
         with anyio.move_on_after(min(seconds, _LONGEST_SLEEP)):
             await self._wake.wait()
+
+    async def _check_once(self, now: bool, called: float) -> None:
+        """Check for newer tables, or share the attempt that is under way; one with `now` needs one with `now`."""
+
+        async def attempt() -> _Attempt:
+            try:
+                await self._check(now, called)
+            except Exception as error:
+                return _Attempt(now, error)
+            return _Attempt(now, None)
+
+        result = await self._flight.share("check", attempt, lambda other: other.now or not now)
+        if result.error is not None:
+            raise result.error
 
     async def _check(self, now: bool, called: float) -> None:
         """Ask the server, download if its tables are newer, and say so if that fails.

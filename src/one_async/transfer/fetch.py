@@ -15,7 +15,8 @@ from typing import Any, Literal, Protocol
 import anyio
 import anyio.to_thread
 
-from one_async.errors import InputError, OneError, first_error
+from one_async._concurrency import task_group
+from one_async.errors import InputError, OneError
 from one_async.files.claim import Claim, Claimant
 from one_async.transfer.one import Policy, Sources, fetch_one
 from one_async.transfer.parts import Busy, Lost, Part, Present, begin, is_plain, look, sync_folders
@@ -176,14 +177,12 @@ class _Job:
         if self.progress:
             self.progress.start(len(queue), sum(item.size or 0 for item in queue))
         try:
-            async with anyio.create_task_group() as tasks:
+            async with task_group() as tasks:
                 tasks.start_soon(self._beat)
-                async with anyio.create_task_group() as workers:
+                async with task_group() as workers:
                     for _ in range(min(limit, len(queue))):
                         workers.start_soon(self._work, queue, workers.cancel_scope)
                 tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise first_error(group) from None
         finally:
             if self.progress:
                 self.progress.stop()
