@@ -53,7 +53,7 @@ async def bodies(alyx: AsyncAlyxClient, number: int) -> None:
     """Open as many files at once."""
 
     async def one() -> None:
-        async with alyx.streams.open(f"{alyx.base_url}/cache/info/") as stream:
+        async with alyx.wire.open(f"{alyx.base_url}/cache/info/") as stream:
             async for _ in stream.chunks():
                 pass
 

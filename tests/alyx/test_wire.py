@@ -38,13 +38,13 @@ def echo() -> Starlette:
 async def test_own_addresses_get_the_token_and_others_none(server: Emulator, make: Any) -> None:
     with serving(echo()) as other:
         async with make(server) as alyx:
-            async with alyx.streams.open(f"{server.url}/cache.zip") as stream:
+            async with alyx.wire.open(f"{server.url}/cache.zip") as stream:
                 assert (stream.status, (await body(stream))[:2]) == (200, b"PK")
-            async with alyx.streams.open(f"{other}/x", headers={"Range": "bytes=0-"}) as stream:
+            async with alyx.wire.open(f"{other}/x", headers={"Range": "bytes=0-"}) as stream:
                 seen = await body(stream)
                 assert b"authorization" not in seen
                 assert b"bytes=0-" in seen
-            async with alyx.streams.open(f"{other}/x", auth=("user", "secret")) as stream:
+            async with alyx.wire.open(f"{other}/x", auth=("user", "secret")) as stream:
                 assert b"Basic" in await body(stream)
 
 
@@ -60,39 +60,39 @@ async def test_a_redirect_to_another_host_carries_no_credentials(server: Emulato
         with serving(Starlette(routes=[Route("/away", away), Route("/loop", round_and_round)])) as url:
             async with make(url, token="f" * 40, username=None, password=None) as alyx:
                 for auth in (None, ("user", "secret")):
-                    async with alyx.streams.open(f"{url}/away", auth=auth) as stream:
+                    async with alyx.wire.open(f"{url}/away", auth=auth) as stream:
                         assert stream.url == f"{other}/seen"
                         assert b"authorization" not in await body(stream)
                 with pytest.raises(AnswerError):
-                    async with alyx.streams.open(f"{url}/loop"):
+                    async with alyx.wire.open(f"{url}/loop"):
                         pass
 
 
 async def test_an_invalid_token_is_renewed(server: Emulator, make: Any) -> None:
     async with make(server, token="f" * 40) as alyx:
-        async with alyx.streams.open(f"{server.url}/cache/info/") as stream:
+        async with alyx.wire.open(f"{server.url}/cache/info/") as stream:
             assert stream.status == 200
     async with make(server, token="f" * 40, username=None, password=None) as alyx:
         with pytest.raises(LoginError):
-            async with alyx.streams.open(f"{server.url}/cache/info/"):
+            async with alyx.wire.open(f"{server.url}/cache/info/"):
                 pass
 
 
 async def test_statuses_are_the_callers_to_judge_and_breaks_are_errors(server: Emulator, make: Any) -> None:
     async with make(server) as alyx:
-        async with alyx.streams.open(f"{server.url}/no-such-address") as stream:
+        async with alyx.wire.open(f"{server.url}/no-such-address") as stream:
             assert stream.status == 404
             assert stream.headers["Content-Type"].startswith("text/html")
         server.faults.add("/cache.zip", cut=True)
         with pytest.raises(ServerUnreachable):
-            async with alyx.streams.open(f"{server.url}/cache.zip") as stream:
+            async with alyx.wire.open(f"{server.url}/cache.zip") as stream:
                 await body(stream)
         with pytest.raises(ServerUnreachable):
-            async with alyx.streams.open("http://127.0.0.1:9/x"):
+            async with alyx.wire.open("http://127.0.0.1:9/x"):
                 pass
         for url in ("ftp://x.test/y", "no address", "http://[::1"):
             with pytest.raises(InputError):
-                async with alyx.streams.open(url):
+                async with alyx.wire.open(url):
                     pass
     assert server.requests.count("/no-such-address") == 1
 
@@ -187,13 +187,13 @@ async def test_a_body_that_is_not_as_encoded_as_it_says_is_an_error(
                 await alyx.get("/labs")
             assert len(str(caught.value)) < 500
             with pytest.raises(AnswerError):
-                async with alyx.streams.open(f"{url}/file.npy") as stream:
+                async with alyx.wire.open(f"{url}/file.npy") as stream:
                     await body(stream)
 
 
 async def test_a_compressed_file_comes_in_pieces_of_a_bounded_size(make: Any) -> None:
     with serving(sent([bomb(50 * MiB)], content_encoding="gzip")) as url:
-        async with make(url) as alyx, alyx.streams.open(f"{url}/file.npy") as stream:
+        async with make(url) as alyx, alyx.wire.open(f"{url}/file.npy") as stream:
             sizes = [len(chunk) async for chunk in stream.chunks()]
     assert sum(sizes) == 50 * MiB + 2
     assert max(sizes) <= MiB
@@ -205,7 +205,7 @@ async def test_of_redirects_and_refusals_no_endless_body_is_read(make: Any, stat
     with serving(app) as url:
         async with make(url) as alyx:
             with anyio.fail_after(20), pytest.raises(AnswerError) if status != "403" else nullcontext():
-                async with alyx.streams.open(f"{url}/file.npy") as stream:
+                async with alyx.wire.open(f"{url}/file.npy") as stream:
                     assert stream.status == 403
     assert app.state.sent < 300 * MiB
 
@@ -240,7 +240,7 @@ async def test_cookies_of_file_servers_are_not_sent_anywhere(server: Emulator, m
         async with make(one if name == "server" else server, token="f" * 40) as alyx:
             addresses = [f"{one}/x", f"{one}/x", f"{one}/y", f"{other}/x", f"{one}/away?to={other}/z"]
             for address in [*addresses, *addresses]:
-                async with alyx.streams.open(address) as stream:
+                async with alyx.wire.open(address) as stream:
                     await body(stream)
                     assert stream.status == 200
     assert seen == [""] * 12

@@ -149,7 +149,7 @@ def fetch_alone(url: str, md5: str, folder: Path) -> float:
     async def work() -> None:
         item = Item("0" * 8 + "-0000-4000-8000-" + "0" * 12, "lab/big.bin", (Source(url),), 1 << 30, md5)
         async with AsyncAlyxClient("http://alyx.invalid") as alyx:  # another host: no login for the file
-            await fetch([item], root=folder, streams=alyx.streams)
+            await fetch([item], root=folder, streams=alyx.wire)
 
     idle = process.memory_info().rss
     watcher = threading.Thread(target=watch)

@@ -133,7 +133,7 @@ async def test_a_connection_that_always_breaks_is_given_up(
     async with client_of(server.url) as client:
         for _ in range(2):
             with pytest.raises(ServerUnreachable):
-                await download(_CutWire(server, client.streams), f"{server.url}/cache.zip", folder / "x.part")
+                await download(_CutWire(server, client.wire), f"{server.url}/cache.zip", folder / "x.part")
     assert (folder / "x.part").stat().st_size > 100_000, "what came is kept"
 
 

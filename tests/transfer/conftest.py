@@ -33,4 +33,4 @@ def files(server: Files) -> Files:
 async def streams(anyio_backend: str) -> AsyncIterator[StreamOpener]:
     """The wire of a client whose database is elsewhere."""
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
-        yield alyx.streams
+        yield alyx.wire

@@ -81,11 +81,11 @@ async def test_tls(
     one = item(over_tls, "a/x.npy", data)
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
         with pytest.raises(ServerUnreachable, match="certificate"):
-            await fetch([one], root=tmp_path, streams=alyx.streams, policy=QUICK)
+            await fetch([one], root=tmp_path, streams=alyx.wire, policy=QUICK)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     over_tls.faults["a/x.npy"] = ["truncate"]
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
-        await fetch([one], root=tmp_path, streams=alyx.streams, policy=QUICK)
+        await fetch([one], root=tmp_path, streams=alyx.wire, policy=QUICK)
     assert (tmp_path / "a/x.npy").read_bytes() == data
     assert "range" in over_tls.requests[-1][1]
 
@@ -111,7 +111,7 @@ async def test_the_environment_says_which_certificates_are_trusted(
     else:
         monkeypatch.setenv(variable, str(certificate[0]))
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
-        await fetch([one], root=tmp_path, streams=alyx.streams, policy=QUICK)
+        await fetch([one], root=tmp_path, streams=alyx.wire, policy=QUICK)
     assert (tmp_path / "a/x.npy").read_bytes() == b"data"
 
 
@@ -142,7 +142,7 @@ async def test_a_variable_that_names_no_certificates_is_named(
         assert str(file) in str(caught.value)
         assert isinstance(caught.value.__cause__, OSError)
         with pytest.raises(ConfigurationError, match=variable):
-            async with alyx.streams.open("https://127.0.0.1:1/x"):
+            async with alyx.wire.open("https://127.0.0.1:1/x"):
                 pass
     assert type(pickle.loads(pickle.dumps(caught.value))) is ConfigurationError
 
@@ -164,7 +164,7 @@ async def test_a_large_file_over_tls(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     one = item(over_tls, "a/large.bin", LARGE)
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
-        await fetch([one], root=tmp_path, streams=alyx.streams, policy=QUICK)
+        await fetch([one], root=tmp_path, streams=alyx.wire, policy=QUICK)
     with (tmp_path / "a/large.bin").open("rb") as file:
         assert hashlib.file_digest(file, "md5").hexdigest() == one.hash
 
@@ -201,7 +201,7 @@ async def test_the_token_goes_to_its_own_server_alone(files: Files, tmp_path: Pa
         files.put("a/led.npy", b"led")
         database.faults["a/led.npy"] = ["redirect"]
         async with AsyncAlyxClient(database.base, username="me", token="f" * 40) as alyx:
-            await fetch([own, strange, led], root=tmp_path, streams=alyx.streams, policy=QUICK)
+            await fetch([own, strange, led], root=tmp_path, streams=alyx.wire, policy=QUICK)
         assert {headers.get("authorization") for _, headers in database.requests} == {"Token " + "f" * 40}
         assert all("authorization" not in headers for _, headers in files.requests)
         assert files.count("a/led.npy") == 1
@@ -242,7 +242,7 @@ async def test_errors_name_the_address_expected_and_found(
 async def test_a_client_that_is_closed_leaves_nothing_open(files: Files, tmp_path: Path) -> None:
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
         ones = [item(files, f"a/{n}.npy", bytes([n]) * 1000) for n in range(20)]
-        await fetch(ones, root=tmp_path, streams=alyx.streams, policy=QUICK)
+        await fetch(ones, root=tmp_path, streams=alyx.wire, policy=QUICK)
         sockets = _sockets()
         assert sockets > 0
     assert _sockets() < sockets

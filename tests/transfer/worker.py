@@ -20,7 +20,7 @@ async def run(listing: str, root: Path, said: Connection) -> None:
     ]
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:  # another host: no login for the files
         said.send("ready")
-        outcomes = await fetch(items, root=root, streams=alyx.streams, policy=Policy(pause=0.05))
+        outcomes = await fetch(items, root=root, streams=alyx.wire, policy=Policy(pause=0.05))
     said.send([outcome.status for outcome in outcomes])
 
 

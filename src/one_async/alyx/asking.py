@@ -261,7 +261,7 @@ class Asking(Boundary):
         await stack.clear()
 
     @property
-    def streams(self) -> StreamOpener:
+    def wire(self) -> StreamOpener:
         """Bodies in pieces, of any host; the token goes to this server alone, and nothing through the cache."""
         return _LazyStreamOpener(self)
 

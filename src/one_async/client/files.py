@@ -159,7 +159,7 @@ class Files(Listing):
         return await fetch(
             plan,
             root=self.cache_dir,
-            streams=self.alyx.streams,
+            streams=self.alyx.wire,
             limit=FILES_AT_ONCE,
             check_hash=check_hash,
             progress=self._bar or self._progress,

@@ -95,14 +95,14 @@ def _install(made: Path, folder: Path, offer: Offer) -> None:
 async def _unpacked(alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Path) -> Path:
     """Download and unpack; a part that another process began is thrown away if it did not fit."""
     try:
-        resumed = await download(alyx.streams, offer.url, part)
+        resumed = await download(alyx.wire, offer.url, part)
         try:
             return await _prepare(part, folder)
         except TablesDamaged:
             if not resumed:
                 raise
             await run_sync(part.unlink)
-            await download(alyx.streams, offer.url, part)
+            await download(alyx.wire, offer.url, part)
             return await _prepare(part, folder)
     except (TablesError, OSError):
         with contextlib.suppress(OSError):  # of no use, or the disk is full
