@@ -340,7 +340,7 @@ class blocking_property(Generic[R]):  # noqa: N801 - reads as the built-in prope
 def constructor_of(
     init: Callable[Concatenate[C, P], None],
 ) -> Callable[[Callable[[B], None]], Callable[Concatenate[B, P], None]]:
-    """Give a face its client's constructor: ``@constructor_of(AsyncONE.__init__)`` on an ``__init__``."""
+    """Return a face its client's constructor: ``@constructor_of(AsyncONE.__init__)`` on an ``__init__``."""
 
     def decorate(_: Callable[[B], None]) -> Callable[Concatenate[B, P], None]:
         @functools.wraps(init)

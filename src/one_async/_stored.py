@@ -164,7 +164,7 @@ def sweep(folder: Path) -> None:
 
 
 def _may_live(pid: int) -> bool:
-    """Tell whether a process of this number may be writing now; on Windows, to ask would end it."""
+    """Return whether a process of this number may be writing now; on Windows, to ask would end it."""
     if sys.platform == "win32":
         return True
     try:
@@ -203,7 +203,7 @@ def own_default() -> str | None:
 
 
 def _one_api_files() -> Iterator[tuple[str, str, str | None, dict[str, Any]]]:
-    """Give (key, address, cache folder, parameters) of each database that ONE-api knows."""
+    """Return (key, address, cache folder, parameters) of each database that ONE-api knows."""
     folder = one_api_dir()
     cache_map = read_json(folder / ".caches").get("CLIENT_MAP")
     for key, cache_dir in (cache_map if isinstance(cache_map, dict) else {}).items():

@@ -71,7 +71,7 @@ def _attempt(function: Callable[..., T], args: tuple[object, ...]) -> T | object
 
 
 def _is_of_polars(error: BaseException) -> bool:
-    """Tell whether Polars, and not Python's own handler, raised an exception because of Ctrl-C."""
+    """Return whether Polars, and not Python's own handler, raised an exception because of Ctrl-C."""
     if isinstance(error, KeyboardInterrupt):
         at = error.__traceback__
         while at is not None and at.tb_next is not None:

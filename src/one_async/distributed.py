@@ -97,7 +97,7 @@ class Mapped:
         return [value for value in self.outcomes() if isinstance(value, Failure)]
 
     def bag(self) -> dask.bag.Bag:
-        """Give the results as a Dask bag, computed further on the cluster; failed sessions are left out; waits."""
+        """Return the results as a Dask bag, computed further on the cluster; failed sessions are left out; waits."""
         from dask import bag
         from dask.delayed import delayed
 
@@ -108,7 +108,7 @@ class Mapped:
         return made
 
     def frame(self) -> pl.LazyFrame:
-        """Give the results, each a Polars frame or a dict of values, as one lazy frame with an ``eid`` column; waits."""
+        """Return the results, each a Polars frame or a dict of values, as one lazy frame with an ``eid`` column; waits."""
         import polars as pl
 
         frames = []
@@ -192,7 +192,7 @@ def _outcome(eid: str, future: Any) -> Any:
 
 
 def _one(recipe: bytes) -> ONE:
-    """Give this process's client of these settings."""
+    """Return this process's client of these settings."""
     with _lock:
         if recipe not in _ones:
             _ones[recipe] = pickle.loads(recipe)

@@ -221,7 +221,7 @@ class StorageError(OneError, OSError):
 
     @classmethod
     def of(cls, error: OSError) -> StorageError:
-        """Say what the system said of a file, and of which."""
+        """Return what the system said of a file, and of which."""
         path = "" if error.filename is None else str(error.filename)
         why = error.strerror or shown(error) or type(error).__name__
         text = f"{path}: {why}" if path else why

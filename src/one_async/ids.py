@@ -45,7 +45,7 @@ def is_many(value: object) -> bool:
 
 
 def as_many(value: Any) -> list[Any]:
-    """Give a list of what may be one identifier or several."""
+    """Return a list of what may be one identifier or several."""
     return list(value) if is_many(value) else [value]
 
 
@@ -125,7 +125,7 @@ def _from_mapping(value: Mapping[str, Any], argument: str) -> UUID | SessionKey:
 
 
 def is_dataset_record(value: object) -> bool:
-    """Tell whether this is a record of the database's ``datasets`` endpoint, or a dataset of a session's detail."""
+    """Return whether this is a record of the database's ``datasets`` endpoint, or a dataset of a session's detail."""
     if not isinstance(value, Mapping) or "rel_path" in value or "name" not in value:
         return False
     return bool(value.get("url") or value.get("id")) and not {"file_records", "collection"}.isdisjoint(value)
@@ -142,7 +142,7 @@ def dataset_id(value: object, argument: str = "dset_id") -> UUID:
 
 
 def eid_text(value: object) -> str | None:
-    """Give a UUID, or the text of one, as the tables hold it; None for any other name of a session."""
+    """Return a UUID, or the text of one, as the tables hold it; None for any other name of a session."""
     if type(value) is UUID:
         return str(value)
     if type(value) is str and len(value) == 36 and _UUID.match(value):
@@ -151,7 +151,7 @@ def eid_text(value: object) -> str | None:
 
 
 def eid_texts(values: list[Any]) -> list[str | None]:
-    """Give the `eid_text` of each value."""
+    """Return the `eid_text` of each value."""
     if len(values) > _FEW and set(map(type, values)) == {str}:
         import polars as pl
 
@@ -232,7 +232,7 @@ def is_exp_ref(ref: Several[object]) -> list[bool]: ...
 @overload
 def is_exp_ref(ref: object) -> bool | list[bool]: ...
 def is_exp_ref(ref: object) -> bool | list[bool]:
-    """Tell whether something is a reference: ``yyyy-mm-dd_n_subject`` or a mapping with subject, date and sequence.
+    """Return whether something is a reference: ``yyyy-mm-dd_n_subject`` or a mapping with subject, date and sequence.
 
     A list gives a list of answers.
     """

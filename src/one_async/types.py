@@ -78,7 +78,7 @@ class ByteStream(Protocol):
         """Header fields, names in any case."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Give the body as it comes; raises ServerUnreachable if the connection breaks before its end."""
+        """Return the body as it comes; raises ServerUnreachable if the connection breaks before its end."""
 
 
 class StreamOpener(Protocol):
@@ -102,7 +102,7 @@ class TokenStore(Protocol):
     """Where the token of each user of each server is kept between runs."""
 
     def load(self, base_url: str, username: str | None) -> tuple[str, str] | None:
-        """Give (username, token), of the only or default user where no name is given; None if there is none."""
+        """Return (username, token), of the only or default user where no name is given; None if there is none."""
 
     def save(self, base_url: str, username: str, token: str) -> None:
         """Keep a token, readable by its owner alone; does nothing where nothing can be written."""

@@ -81,7 +81,7 @@ def _listed(value: str | Iterable[str], argument: str) -> list[str]:
 
 
 def _as_regex(value: str | Iterable[str], wildcards: bool, argument: str) -> str:
-    """Give one regular expression for any of several patterns, without an anchor at its end."""
+    """Return one regular expression for any of several patterns, without an anchor at its end."""
     values = _listed(value, argument)
     if wildcards:
         values = [re.sub(r"\\[Zz]$", "", fnmatch.translate(item)) for item in values]
@@ -105,7 +105,7 @@ def _file_spec(parts: Mapping[str, Pattern]) -> str:
 
 
 def _name_regex(filename: str | Iterable[str], wildcards: bool) -> str:
-    """Give the regular expression of whole file names, with its end."""
+    """Return the regular expression of whole file names, with its end."""
     names = []
     for name in _listed(filename, "filename"):
         if wildcards:
@@ -164,7 +164,7 @@ def compile_pattern(pattern: str, argument: str) -> re.Pattern[str]:
 
 
 def plain_pattern(pattern: str) -> str | None:
-    """Give a pattern for Polars' engine that matches the same texts, None if that is not certain."""
+    """Return a pattern for Polars' engine that matches the same texts, None if that is not certain."""
     # An atomic group changes how a wildcard is searched for, not what it matches.
     rest = pattern.replace("(?>.*?", "(?:.*?")
     position = 0
@@ -198,7 +198,7 @@ def is_match(
 
 
 def qc_at_most(worst: int | str | QC, *, ignore_not_set: bool = False) -> list[str]:
-    """Give the names of this QC and the better ones; NOT_SET counts as best unless ignored."""
+    """Return the names of this QC and the better ones; NOT_SET counts as best unless ignored."""
     level = QC.validate(worst)
     return [qc.name for qc in sorted(QC) if qc <= level and not (ignore_not_set and qc is QC.NOT_SET)]
 
@@ -213,12 +213,12 @@ def _qc_mask(levels: pl.Series, worst: int | str | QC, ignore_not_set: bool) -> 
 
 
 def collections_of(paths: pl.Series) -> pl.Series:
-    """Give the collection of each relative path, an empty text where there is none or the path is not ALF."""
+    """Return the collection of each relative path, an empty text where there is none or the path is not ALF."""
     return _parts_of(paths)[0]
 
 
 def revisions_of(paths: pl.Series) -> pl.Series:
-    """Give the revision of each relative path, an empty text where there is none or the path is not ALF."""
+    """Return the revision of each relative path, an empty text where there is none or the path is not ALF."""
     return _parts_of(paths)[1]
 
 
@@ -257,7 +257,7 @@ def resolve(
     policy: RevisionPolicy = "exact",
     assert_unique: bool = False,
 ) -> pl.DataFrame:
-    """Give the datasets that a request means, in their order; lists and loads both use this.
+    """Return the datasets that a request means, in their order; lists and loads both use this.
 
     ``exact``: ``revision`` is a pattern like the others. ``last_before``: of each dataset the revision that equals
     ``revision`` or comes last before it in text order; without one, the default revision, or the last.
@@ -321,7 +321,7 @@ def last_before(
     assert_unique: bool = True,
     assert_consistent: bool = False,
 ) -> pl.DataFrame:
-    """Give one row for each dataset, or none: the revision asked for or the last before it in text order.
+    """Return one row for each dataset, or none: the revision asked for or the last before it in text order.
 
     Without a revision: the default one; where none or several are marked, the last, with an ALFWarning (several with
     ``assert_unique``: ALFMultipleRevisionsFound). Different revisions among the rows: an ALFWarning, or

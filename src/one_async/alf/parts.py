@@ -75,7 +75,7 @@ def session_path_parts(
 def session_path_parts(
     session_path: PathLike, as_dict: bool = False, assert_valid: bool = True
 ) -> Parts | PartsTuple:
-    """Give lab, subject, date and number of the first session path found in a path."""
+    """Return lab, subject, date and number of the first session path found in a path."""
     return _given(parse(session_path, SESSION_SPEC, anywhere=True, assert_valid=assert_valid), as_dict)
 
 
@@ -88,7 +88,7 @@ def rel_path_parts(rel_path: PathLike, as_dict: Literal[True], assert_valid: boo
 def rel_path_parts(
     rel_path: PathLike, as_dict: bool = False, assert_valid: bool = True
 ) -> Parts | PartsTuple:
-    """Give collection, revision and the parts of the name, of a path relative to the session."""
+    """Return collection, revision and the parts of the name, of a path relative to the session."""
     return _given(parse(rel_path, REL_PATH_SPEC, assert_valid=assert_valid), as_dict)
 
 
@@ -99,7 +99,7 @@ def filename_parts(
 @overload
 def filename_parts(filename: str, as_dict: Literal[True], assert_valid: bool = True) -> Parts: ...
 def filename_parts(filename: str, as_dict: bool = False, assert_valid: bool = True) -> Parts | PartsTuple:
-    """Give namespace, object, attribute, timescale, extra and extension of a file name."""
+    """Return namespace, object, attribute, timescale, extra and extension of a file name."""
     return _given(parse(filename, FILE_SPEC, assert_valid=assert_valid), as_dict)
 
 
@@ -112,7 +112,7 @@ def folder_parts(folder_path: PathLike, as_dict: Literal[True], assert_valid: bo
 def folder_parts(
     folder_path: PathLike, as_dict: bool = False, assert_valid: bool = True
 ) -> Parts | PartsTuple:
-    """Give lab, subject, date, number, collection and revision of a folder's path."""
+    """Return lab, subject, date, number, collection and revision of a folder's path."""
     return _given(_folders(folder_path, assert_valid), as_dict)
 
 
@@ -130,7 +130,7 @@ def full_path_parts(
 @overload
 def full_path_parts(path: PathLike, as_dict: Literal[True], assert_valid: bool = True) -> Parts: ...
 def full_path_parts(path: PathLike, as_dict: bool = False, assert_valid: bool = True) -> Parts | PartsTuple:
-    """Give all twelve parts of a file's path, a folder's path or a file name.
+    """Return all twelve parts of a file's path, a folder's path or a file name.
 
     Collections may have periods too, so that a path alone does not always say which it is: a last part with
     fewer than two periods is taken for a folder.
@@ -156,7 +156,7 @@ def _joined(folders: Parts) -> str:
 
 
 def find_session_path(path: P) -> P | None:
-    """Give a path as far as its first date and number, as a path of the same kind."""
+    """Return a path as far as its first date and number, as a path of the same kind."""
     parts = path.parts
     for index in range(1, len(parts)):
         if parts[index].isdigit() and isdatetime(parts[index - 1]):
@@ -171,14 +171,14 @@ def get_session_path(path: str) -> Path | None: ...
 @overload
 def get_session_path(path: P) -> P | None: ...
 def get_session_path(path: PathLike | None) -> PurePath | None:
-    """Give the session's folder, root included, of any path in it; None if there is no date and number."""
+    """Return the session's folder, root included, of any path in it; None if there is no date and number."""
     if path is None:
         return None
     return find_session_path(Path(path) if isinstance(path, str) else path)
 
 
 def get_alf_path(path: PathLike) -> str | None:
-    """Give the part of a path or URL that is ALF: from the lab or subject on, else the relative path or name.
+    """Return the part of a path or URL that is ALF: from the lab or subject on, else the relative path or name.
 
     None if nothing of it is ALF.
     """

@@ -68,15 +68,15 @@ class ALFPath(PureALFPath, Path):
         return cast("Self", super().__new__(made, *args))
 
     def is_dataset(self) -> bool:
-        """Tell whether the name is a dataset's and no folder has it."""
+        """Return whether the name is a dataset's and no folder has it."""
         return is_valid(self.name) and not self.is_dir()
 
     def is_session_path(self: PathLike) -> bool:
-        """Tell whether the path ends in subject/date/number and no file has it."""
+        """Return whether the path ends in subject/date/number and no file has it."""
         return is_session_path(self) and not _on_disk(self, Path.is_file)
 
     def is_valid_alf(self: PathLike) -> bool:
-        """Tell whether the path is a dataset's or a session folder's, and what is on disk is of that kind."""
+        """Return whether the path is a dataset's or a session folder's, and what is on disk is of that kind."""
         try:
             parts = full_path_parts(self, as_dict=True)
         except ALFInvalid:
@@ -84,7 +84,7 @@ class ALFPath(PureALFPath, Path):
         return not _on_disk(self, Path.is_file if parts["object"] is None else Path.is_dir)
 
     def iter_datasets(self, recursive: bool = False) -> Iterator[Self]:
-        """Give the datasets in this folder, in order; ``recursive`` goes into its folders too."""
+        """Return the datasets in this folder, in order; ``recursive`` goes into its folders too."""
         for path in sorted(self.rglob("*.*.*") if recursive else self.glob("*.*.*")):
             if path.is_dataset():
                 yield path
@@ -113,7 +113,7 @@ def ensure_alf_path(path: PurePath) -> PureALFPath: ...
 @overload
 def ensure_alf_path(path: Iterable[str | PurePath]) -> list[PureALFPath]: ...
 def ensure_alf_path(path: PathLike | Iterable[PathLike]) -> PureALFPath | list[PureALFPath]:
-    """Give the ALF path of the same flavour: text and disk paths become ALFPath, pure paths stay pure.
+    """Return the ALF path of the same flavour: text and disk paths become ALFPath, pure paths stay pure.
 
     Several paths give a list. Raises InputError for what is no path.
     """

@@ -50,21 +50,21 @@ class PureALFPath(PurePath):
 
     @staticmethod
     def from_url(url: str) -> PurePosixALFPath:
-        """Give the path of a data server's URL: ``%23`` and the like decoded, host and query left out."""
+        """Return the path of a data server's URL: ``%23`` and the like decoded, host and query left out."""
         return PurePosixALFPath(unquote(urlsplit(url.replace("#", "%23")).path))
 
     # --- what it is; the last two also take any path or text: PureALFPath.is_session_path("a/2024-05-06/1")
 
     def is_dataset(self) -> bool:
-        """Tell whether the last part is a dataset's file name."""
+        """Return whether the last part is a dataset's file name."""
         return is_valid(self.name)
 
     def is_session_path(self: PathLike) -> bool:
-        """Tell whether the path ends in subject/date/number."""
+        """Return whether the path ends in subject/date/number."""
         return is_session_path(self)
 
     def is_valid_alf(self: PathLike) -> bool:
-        """Tell whether the path is a dataset's, or a session's folder or one in it."""
+        """Return whether the path is a dataset's, or a session's folder or one in it."""
         try:
             return any(full_path_parts(self))
         except ALFInvalid:
@@ -152,7 +152,7 @@ class PureALFPath(PurePath):
     @overload
     def parse_alf_path(self, as_dict: Literal[False]) -> PartsTuple: ...
     def parse_alf_path(self, as_dict: bool = True) -> Parts | PartsTuple:
-        """Give all twelve parts, None for what is absent."""
+        """Return all twelve parts, None for what is absent."""
         parts = full_path_parts(self, as_dict=True, assert_valid=False)
         return parts if as_dict else tuple(parts.values())
 
@@ -161,18 +161,18 @@ class PureALFPath(PurePath):
     @overload
     def parse_alf_name(self, as_dict: Literal[False]) -> PartsTuple: ...
     def parse_alf_name(self, as_dict: bool = True) -> Parts | PartsTuple:
-        """Give the six parts of the file name, None for what is absent."""
+        """Return the six parts of the file name, None for what is absent."""
         parts = filename_parts(self.name, as_dict=True, assert_valid=False)
         return parts if as_dict else tuple(parts.values())
 
     # --- the session's part of the path, and what lies under it ---
 
     def session_path(self) -> Self | None:
-        """Give the session's folder, root included; None if the path has no date and number."""
+        """Return the session's folder, root included; None if the path has no date and number."""
         return find_session_path(self)
 
     def session_path_short(self, include_lab: bool = False) -> str | None:
-        """Give subject/date/number as text, the lab before it if wanted and there; None if absent."""
+        """Return subject/date/number as text, the lab before it if wanted and there; None if absent."""
         parts = self.session_parts if include_lab else self.session_parts[1:]
         return "/".join(filter(None, parts)) or None
 
@@ -183,7 +183,7 @@ class PureALFPath(PurePath):
         return type(self)(posix[: match.start()], posix[match.end() :]) if match else self
 
     def relative_to_lab(self) -> Self:
-        """Give what comes after ``lab/Subjects/``; InputError if the path has no such folders."""
+        """Return what comes after ``lab/Subjects/``; InputError if the path has no such folders."""
         posix = self.as_posix()
         match = regex("{lab}/Subjects/").search(posix)
         if not match:
@@ -191,7 +191,7 @@ class PureALFPath(PurePath):
         return type(self)(posix[match.end() :])
 
     def relative_to_session(self) -> Self:
-        """Give what comes after the session's folder; InputError if the path has no session."""
+        """Return what comes after the session's folder; InputError if the path has no session."""
         session = self.session_path()
         if session is None:
             raise InputError.of("path", str(self), "paths with subject/date/number")

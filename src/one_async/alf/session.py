@@ -294,7 +294,7 @@ def split_id(path: str) -> tuple[str, str | None]:
 
 
 def has_id(path: str) -> bool:
-    """Tell whether a dataset's id is in a file's name."""
+    """Return whether a dataset's id is in a file's name."""
     return _NAME_WITH_ID.match(path.rpartition("/")[2]) is not None
 
 

@@ -85,7 +85,7 @@ class QC(IntEnum):
 
     @staticmethod
     def validate(v: int | str | QC) -> QC:
-        """Give the QC of a number, a name in any case, or a QC; InputError for anything else."""
+        """Return the QC of a number, a name in any case, or a QC; InputError for anything else."""
         try:
             if not isinstance(v, str):
                 return QC(v)
@@ -119,12 +119,12 @@ def _compile(spec: str, changed: tuple[tuple[str, str], ...]) -> re.Pattern[str]
 
 
 def path_pattern() -> str:
-    """Give the shape of a full ALF path as readers see it, brackets round what is optional."""
+    """Return the shape of a full ALF path as readers see it, brackets round what is optional."""
     return re.sub(r"[{}?*\\$]", "", FULL_SPEC)
 
 
 def describe(part: str | None = None, width: int | None = 99) -> dict[str, str]:
-    """Give what a part means, or what all parts mean, as ``{part: text}``; InputError for an unknown part.
+    """Return what a part means, or what all parts mean, as ``{part: text}``; InputError for an unknown part.
 
     ``width`` is accepted for ONE-api's sake, which prints the texts and breaks their lines; these are not broken.
     """
@@ -136,23 +136,23 @@ def describe(part: str | None = None, width: int | None = 99) -> dict[str, str]:
 
 
 def is_valid(filename: str) -> bool:
-    """Tell whether a file name (without folders) is an ALF dataset's."""
+    """Return whether a file name (without folders) is an ALF dataset's."""
     return regex(FILE_SPEC).match(filename) is not None
 
 
 def is_session_path(path_object: str | PurePath) -> bool:
-    """Tell whether a path ends in ``subject/date/number``; the disk is not asked."""
+    """Return whether a path ends in ``subject/date/number``; the disk is not asked."""
     text = path_object.as_posix() if isinstance(path_object, PurePath) else path_object
     return regex(SESSION_SPEC + "$").search(text.strip("/")) is not None
 
 
 def is_uuid_string(string: object) -> bool:
-    """Tell whether this is a UUID (version 3, 4 or 5) written out in full, hyphens and lower case."""
+    """Return whether this is a UUID (version 3, 4 or 5) written out in full, hyphens and lower case."""
     return isinstance(string, str) and is_uuid(string, (3, 4, 5)) and str(UUID(string)) == string
 
 
 def is_uuid(uuid: object, versions: Collection[int] = (4, 3)) -> bool:
-    """Tell whether this is, or spells, a UUID of one of these versions.
+    """Return whether this is, or spells, a UUID of one of these versions.
 
     Alyx makes version 4; version 3 comes from tables that were built from folders. Text in any usual
     spelling, 16 bytes and 128-bit numbers count as well.
@@ -170,7 +170,7 @@ def is_uuid(uuid: object, versions: Collection[int] = (4, 3)) -> bool:
 
 
 def isdatetime(text: str) -> bool:
-    """Tell whether this is a date that exists, year-month-day."""
+    """Return whether this is a date that exists, year-month-day."""
     try:
         datetime.strptime(text, "%Y-%m-%d")
     except ValueError:

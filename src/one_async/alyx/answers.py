@@ -61,7 +61,7 @@ def check_status(method: str, url: str, status: int, content: bytes) -> None:
 
 
 def detail_of(content: bytes) -> Any:
-    """Give what an error body says, whichever of Alyx's forms it has; of a page the title."""
+    """Return what an error body says, whichever of Alyx's forms it has; of a page the title."""
     text = content[:20000].decode(errors="replace")
     try:
         body = json.loads(text)
@@ -77,5 +77,5 @@ def detail_of(content: bytes) -> Any:
 
 
 def is_invalid_token(status: int, content: bytes) -> bool:
-    """Say whether this is Alyx's answer to a token it does not know (there is no 401)."""
+    """Return whether this is Alyx's answer to a token it does not know (there is no 401)."""
     return status == 403 and b"Invalid token" in content[:1000]

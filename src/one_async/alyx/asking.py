@@ -227,7 +227,7 @@ class Asking(Boundary):
     # ---- the schema
 
     async def schema(self) -> Schema:
-        """Give what the server documents; asked once a week, and kept in memory beside the cache."""
+        """Return what the server documents; asked once a week, and kept in memory beside the cache."""
         if self._schema is None or time.monotonic() - self._schema[1] > SCHEMA_EXPIRY.total_seconds():
             return await self._open().schemas.share("schema", self._ask_schema)
         return self._schema[0]
@@ -250,7 +250,7 @@ class Asking(Boundary):
             return (await self.schema()).endpoints
 
     async def describe_endpoint(self, endpoint: str, action: str | None = None) -> EndpointDescription:
-        """Say what an endpoint takes: actions, filters, fields. Print it to read it."""
+        """Return what an endpoint takes: actions, filters, fields. Print it to read it."""
         with one_warning():
             return (await self.schema()).describe(endpoint, action and action.replace("-", "_"))
 

@@ -50,7 +50,7 @@ KEPT_FOR = timedelta(days=30)
 
 
 def max_age(expires: Expiry, default: Expiry = None) -> float:
-    """Give the seconds an answer may be old; infinity for any age.
+    """Return the seconds an answer may be old; infinity for any age.
 
     None means ``default``, and None there any age; True any age; False or 0 none; a datetime "stored since then".
     Raises InputError for anything that is no length of time.
@@ -78,7 +78,7 @@ def kept_for(default: Expiry) -> float:
 
 
 def endpoint_of(url: str) -> str:
-    """Give the first part of an address's path: ``sessions`` for ``/sessions/<id>?x=y``."""
+    """Return the first part of an address's path: ``sessions`` for ``/sessions/<id>?x=y``."""
     return urlsplit(url).path.strip("/").split("/", 1)[0]
 
 
@@ -131,7 +131,7 @@ def no_cache(ac: T = None) -> Iterator[T]:  # type: ignore[assignment]
 
 
 def goes_around(scope: str) -> bool:
-    """Say whether the caller is inside ``no_cache`` for the client with this scope."""
+    """Return whether the caller is inside ``no_cache`` for the client with this scope."""
     scopes = _around.get()
     return bool(scopes) and (scope in scopes or _EVERYONE in scopes)
 
@@ -171,12 +171,12 @@ def one_warning() -> Iterator[None]:
 
 
 def user_key(base_url: str, user: str) -> str:
-    """Give what tells apart the answers of one server to one user, without telling who that is."""
+    """Return what tells apart the answers of one server to one user, without telling who that is."""
     return hashlib.sha256(f"one_async REST cache\0{base_url}\0{user}".encode()).hexdigest()[:20]
 
 
 def with_password(url: str) -> str:
-    """Give the address with the password that ``ONE_CACHE_STORAGE`` has for the same one, if it has none itself."""
+    """Return the address with the password that ``ONE_CACHE_STORAGE`` has for the same one, if it has none itself."""
     own = os.environ.get("ONE_CACHE_STORAGE", "")
     return own if own and url == without_password(url) == without_password(own) else url
 

@@ -86,7 +86,7 @@ class ConnectionPool(Transport):
     async def _take(
         self, idle: deque[tuple[httpcore.AsyncHTTPConnection, float]], origin: httpcore.Origin
     ) -> httpcore.AsyncHTTPConnection:
-        """Give a connection that nobody uses; those that were not used for long are closed, as servers close theirs."""
+        """Return a connection that nobody uses; those that were not used for long are closed, as servers close theirs."""
         while idle and time.monotonic() - idle[0][1] > KEEPALIVE:
             await self._close(idle.popleft()[0])
         while idle:
@@ -160,7 +160,7 @@ class _Body(httpx.AsyncByteStream):
                     await anext(pieces)
 
     def _length(self) -> int:
-        """Give how many bytes a body has that says it; 0 for others, which h11 alone can read."""
+        """Return how many bytes a body has that says it; 0 for others, which h11 alone can read."""
         fields = {name.lower(): value for name, value in self._answer.headers}
         length = b"" if b"transfer-encoding" in fields else fields.get(b"content-length", b"")
         return int(length) if length.isdigit() else 0
@@ -213,7 +213,7 @@ class PooledStream(httpcore.AsyncNetworkStream):
         return data if self._tls is None or not data else data + self._deciphered()
 
     def _deciphered(self) -> bytes:
-        """Give the records that have come already; what is wrong with one, the next read will say."""
+        """Return the records that have come already; what is wrong with one, the next read will say."""
         assert self._tls is not None
         pieces: list[bytes] = []
         with contextlib.suppress(ssl.SSLError):
@@ -243,7 +243,7 @@ class PooledStream(httpcore.AsyncNetworkStream):
 
 
 def _is_readable(sock: socket.socket) -> bool:
-    """Say whether something came over an idle connection, which means that the server has closed it."""
+    """Return whether something came over an idle connection, which means that the server has closed it."""
     if sock.fileno() < 0:
         return True
     poller = select.poll()

@@ -48,7 +48,7 @@ class Connections:
         credentials.rebind()
 
     async def stack(self) -> Stack:
-        """Give the stack of the present user; the first time finds out who that is, without a request."""
+        """Return the stack of the present user; the first time finds out who that is, without a request."""
         if self._stack is not None:
             return self._stack
         async with self._opening:

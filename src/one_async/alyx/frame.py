@@ -238,7 +238,7 @@ def page_frame(
 
 
 def _first_row(content: bytes) -> Mapping[str, JSON]:
-    """Give the first row of a page, without reading the others."""
+    """Return the first row of a page, without reading the others."""
     start = content.find(b'"results":[{')
     if start < 0:
         return {}
@@ -306,7 +306,7 @@ def _moment(name: str, columns: Columns, nth: int) -> pl.Expr:
 
 
 def _whole_numbers(column: pl.Series, kind: Any) -> Iterator[pl.Series]:
-    """Give what should be whole numbers, also in lists and structs."""
+    """Return what should be whole numbers, also in lists and structs."""
     import polars as pl
 
     if isinstance(kind, pl.List):

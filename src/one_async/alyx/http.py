@@ -151,7 +151,7 @@ def _say(error: BaseException) -> str:
 
 
 def proxy_for(host: str | None, scheme: str) -> str | None:
-    """Give the proxy that the environment sets for a host, as other tools understand it."""
+    """Return the proxy that the environment sets for a host, as other tools understand it."""
     if host in (None, "localhost", "127.0.0.1", "::1") or urllib.request.proxy_bypass(host):
         return None
     found = urllib.request.getproxies()
@@ -279,14 +279,14 @@ class Login(Transport):
 
 
 def origin(url: str | httpx.URL) -> str:
-    """Give scheme, host and port: what a token belongs to."""
+    """Return scheme, host and port: what a token belongs to."""
     parts = httpx.URL(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return f"{parts.scheme}://{parts.host}:{port}"
 
 
 def invalid(response: httpx.Response) -> bool:
-    """Say whether the server calls the token of this request invalid."""
+    """Return whether the server calls the token of this request invalid."""
     return is_invalid_token(response.status_code, response.content)
 
 

@@ -18,7 +18,7 @@ Ask = Callable[[str, str], Awaitable[str]]
 
 
 def is_token(text: str) -> bool:
-    """Say whether a text can stand in an Authorization header."""
+    """Return whether a text can stand in an Authorization header."""
     return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
@@ -60,7 +60,7 @@ class Credentials:
         self._lock, self._flights = anyio.Lock(), SingleFlight()
 
     async def identify(self) -> str:
-        """Give what tells this user's answers from others', before any request; looks into the token store once.
+        """Return what tells this user's answers from others', before any request; looks into the token store once.
 
         Of a bare token it is a digest, since only the server knows whose it is.
         """
@@ -72,7 +72,7 @@ class Credentials:
         return f"user {self.user}" if self.user else "nobody"
 
     async def obtain(self, ask: Ask) -> str:
-        """Give the token: the one at hand, the stored one, or a new one for the password."""
+        """Return the token: the one at hand, the stored one, or a new one for the password."""
         if self.token is not None:
             return self.token
         return await self._flights.share("obtain", lambda: self._obtain(ask))
@@ -85,7 +85,7 @@ class Credentials:
             return self._sure()
 
     async def renew(self, refused: str, ask: Ask) -> str:
-        """Give another token than the refused one; tasks that were refused together log in once."""
+        """Return another token than the refused one; tasks that were refused together log in once."""
         return await self._flights.share(("renew", refused), lambda: self._renew(refused, ask))
 
     async def _renew(self, refused: str, ask: Ask) -> str:
@@ -120,7 +120,7 @@ class Credentials:
             self._looked = True
 
     def missing(self, reason: str = "") -> LoginError:
-        """Say what to set, and how."""
+        """Return what to set, and how."""
         reason = reason or f"no credentials for {self.base_url}"
         return LoginError(
             f"{reason}: give username= and password=, or token=, or set the environment variables ONE_USERNAME "

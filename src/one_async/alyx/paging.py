@@ -70,17 +70,17 @@ def page_of(answer: object, url: str) -> Page:
 
 
 def may_join(endpoint: str, filters: Iterable[str]) -> bool:
-    """Say whether a list may repeat rows by right; imaging-stack does so for each slice."""
+    """Return whether a list may repeat rows by right; imaging-stack does so for each slice."""
     return endpoint == "imaging-stack" or not JOINS.isdisjoint(filters)
 
 
 def is_page(answer: object) -> bool:
-    """Say whether an answer is one page of a list."""
+    """Return whether an answer is one page of a list."""
     return isinstance(answer, dict) and {"count", "next", "previous", "results"} <= answer.keys()
 
 
 def identity(row: Row) -> Hashable:
-    """Give what makes a row itself: its id, else its url, else, as a text, all of it (labs, projects)."""
+    """Return what makes a row itself: its id, else its url, else, as a text, all of it (labs, projects)."""
     for key in ("id", "url"):
         value = row.get(key) if isinstance(row, dict) else None
         if isinstance(value, str | int):
@@ -104,7 +104,7 @@ class Gathered:
     barren: int = 0  # pages since the last that brought something new
 
     def add(self, page: Page) -> list[Row]:
-        """Take a page; gives its rows that were not there before."""
+        """Take a page; return its rows that were not there before."""
         self.moved |= bool(self.count) and page.count != self.count
         self.count = page.count
         self.whole = len(page.rows) >= page.count
@@ -135,7 +135,7 @@ class Gathered:
 
 
 async def read_all(ask: AskPage, what: str, joins: bool = False, limit: int = PAGE) -> list[Row]:
-    """Give all rows of a list, each once, in the server's order; warns (IncompleteListWarning) if some stayed away.
+    """Return all rows of a list, each once, in the server's order; warns (IncompleteListWarning) if some stayed away.
 
     A list that looks incomplete is read again with other page sizes; rows found late stand at the end. ``joins`` says
     that the query may repeat rows by right (see JOINS); its true number is unknown, so a reading that finds nothing
@@ -165,7 +165,7 @@ async def _read(ask: AskPage, limit: int, joins: bool) -> Gathered:
 
 
 async def in_order(ask: AskPage, limit: int, start: int, stop: int | None) -> AsyncGenerator[Page, None]:
-    """Give pages in order, up to ABREAST asked at a time, from row ``start`` to before row ``stop``."""
+    """Return pages in order, up to ABREAST asked at a time, from row ``start`` to before row ``stop``."""
     first = await ask(limit if stop is None else min(limit, stop - start), start)
     yield first
     stride, end = len(first.rows), first.count if stop is None else min(stop, first.count)
@@ -206,7 +206,7 @@ def warn_incomplete(what: str, gathered: Gathered) -> None:
 
 
 def distinct(rows: Iterable[Row]) -> list[Row]:
-    """Give each row once, the first time it comes; rows without id or url as often as they come."""
+    """Return each row once, the first time it comes; rows without id or url as often as they come."""
     seen: dict[Hashable, Row] = {}
     for n, row in enumerate(rows):
         key = identity(row)

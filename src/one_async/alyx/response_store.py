@@ -276,7 +276,7 @@ def _used(connection: sqlite3.Connection) -> int:
 
 
 def _shrink(connection: sqlite3.Connection, whole: bool = True) -> None:
-    """Give freed space back to the disk; outside of a transaction. ``whole`` writes the file anew."""
+    """Return freed space back to the disk; outside of a transaction. ``whole`` writes the file anew."""
     with suppress(sqlite3.OperationalError):  # another process is reading: later
         if whole:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of files that were made without it
@@ -287,7 +287,7 @@ def _shrink(connection: sqlite3.Connection, whole: bool = True) -> None:
 
 
 def _is_whole(kept: StoredResponse, crc: object) -> bool:
-    """Tell whether a row is what was stored; another program may have written anything."""
+    """Return whether a row is what was stored; another program may have written anything."""
     kinds = isinstance(kept.head, bytes) and isinstance(kept.body, bytes) and isinstance(kept.endpoint, str)
     return kinds and isinstance(kept.stored, float) and kept.crc() == crc
 

@@ -107,7 +107,7 @@ class AsyncAlyxClient(Asking):
     async def get(
         self, rest_query: str, *, expires: Expiry = None, no_cache: bool = False, clobber: bool = False
     ) -> Any:
-        """Give the JSON of an address of this server; of a list all pages, as a list.
+        """Return the JSON of an address of this server; of a list all pages, as a list.
 
         ``clobber`` takes no stored answer and stores the new one; ``expires`` and ``no_cache`` as in ``rest``.
         Raises InputError for other servers' addresses, and as ``rest`` does.
@@ -125,15 +125,15 @@ class AsyncAlyxClient(Asking):
             return await self._list(urlsplit(url).path.strip("/"), query, terms)
 
     async def post(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
-        """Send data to an address; gives the answer's JSON."""
+        """Send data to an address; return the answer's JSON."""
         return await self._write("POST", rest_query, data, files)
 
     async def put(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
-        """Replace the record at an address; gives the answer's JSON."""
+        """Replace the record at an address; return the answer's JSON."""
         return await self._write("PUT", rest_query, data, files)
 
     async def patch(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
-        """Change fields of the record at an address; gives the answer's JSON."""
+        """Change fields of the record at an address; return the answer's JSON."""
         return await self._write("PATCH", rest_query, data, files)
 
     async def delete(self, rest_query: str) -> Any:
@@ -189,7 +189,7 @@ class AsyncAlyxClient(Asking):
     async def frame(
         self, /, endpoint: str, *, no_cache: bool = False, expires: Expiry = None, **filters: Any
     ) -> pl.DataFrame:
-        """Give a list as one frame; columns and types are those that the server documents, whatever rows come.
+        """Return a list as one frame; columns and types are those that the server documents, whatever rows come.
 
         Objects and arrays are structs and lists, times are naive datetimes; fields that may hold anything are JSON text.
         Raises and warns as ``rest`` does.

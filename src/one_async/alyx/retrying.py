@@ -40,17 +40,17 @@ class Timeouts:
         return cls(connect=min(10.0, wait), record=wait, list=wait, login=min(30.0, wait), total=5 * wait)
 
     def on(self, read: float) -> dict[str, float | None]:
-        """Give them as httpx wants them of a request; the pool never makes anybody wait, the limiter does."""
+        """Return them as httpx wants them of a request; the pool never makes anybody wait, the limiter does."""
         return {"connect": self.connect, "read": read, "write": read, "pool": None}
 
 
 def attempts(method: str, error: ServerUnreachable) -> int:
-    """Say how often a request may be tried that ended like this; what was sent and may change things, once."""
+    """Return how often a request may be tried that ended like this; what was sent and may change things, once."""
     if getattr(error, "sent", True) and method not in SAFE:
         return 1
     return SLOW_ATTEMPTS if getattr(error, "slow", False) else ATTEMPTS
 
 
 def backoff(attempt: int) -> float:
-    """Give the seconds before the next attempt, half of them by chance."""
+    """Return the seconds before the next attempt, half of them by chance."""
     return min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT) * random.uniform(0.5, 1.0)

@@ -125,7 +125,7 @@ class Schema:
                 raise InputError.of(name, "…", f"as filter of {endpoint}: {near(name, known)}")
 
     def describe(self, endpoint: str, action: str | None = None) -> EndpointDescription:
-        """Say what an endpoint, or one action of it, takes."""
+        """Return what an endpoint, or one action of it, takes."""
         self.check(endpoint, action)
         names = self.actions(endpoint) if action is None else [action]
         described = {name: self._describe(endpoint, name) for name in names}
@@ -138,7 +138,7 @@ class Schema:
         return [f"{field.name} (required)" if field.required else field.name for field in described.fields]
 
     def row(self, endpoint: str, action: str = "list") -> JSON:
-        """Give the JSON schema of one record as ``list`` or ``read`` answers it; empty where none is documented."""
+        """Return the JSON schema of one record as ``list`` or ``read`` answers it; empty where none is documented."""
         self.check(endpoint, action)
         responses = self._actions[endpoint][action][1].get("responses", {})
         content = responses.get("200", {}).get("content", {}).get("application/json", {})

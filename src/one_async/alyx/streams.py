@@ -42,7 +42,7 @@ class HttpStream:
         return self._response.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the bytes of the file, decoded where a server or proxy compressed them although nobody asked for it.
+        """Return the bytes of the file, decoded where a server or proxy compressed them although nobody asked for it.
 
         Raises ServerUnreachable if the connection breaks, AnswerError for an encoding that is not understood.
         """

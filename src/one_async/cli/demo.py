@@ -85,7 +85,7 @@ def _tour(one: ONE) -> None:
 
 
 def _choices(trials: pl.DataFrame) -> list[tuple[float, float]]:
-    """Give the share of choices to the right for each signed contrast (%)."""
+    """Return the share of choices to the right for each signed contrast (%)."""
     import polars as pl
 
     signed = (
@@ -101,7 +101,7 @@ def _choices(trials: pl.DataFrame) -> list[tuple[float, float]]:
 
 
 def _rates(spikes: pl.DataFrame, clusters: pl.DataFrame) -> pl.DataFrame:
-    """Give the busiest clusters: region, depth, spikes a second."""
+    """Return the busiest clusters: region, depth, spikes a second."""
     import polars as pl
 
     seconds = spikes.group_by("pid").agg((pl.col("times").max() - pl.col("times").min()).alias("seconds"))

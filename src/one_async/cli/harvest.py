@@ -22,7 +22,7 @@ class RateColumn(ProgressColumn):
     """Rows a second."""
 
     def render(self, task: Task) -> Text:
-        """Give the speed of late, or over all."""
+        """Return the speed of late, or over all."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f}/s" if speed else "", style="dim")
 

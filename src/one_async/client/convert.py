@@ -72,7 +72,7 @@ class Converting(Core):
         cache_dir: object = None,
         query_type: Mode | None = None,
     ) -> UUID | list[UUID | None] | None:
-        """Give the eid of whatever names a session; of a list or nested list, the same shape of eids.
+        """Return the eid of whatever names a session; of a list or nested list, the same shape of eids.
 
         Accepts UUIDs, their texts, session paths and URLs, references, records (with subject, date and number).
         Names that hold the eid are read, the others looked up, all of them together. A session that is not known gives
@@ -115,7 +115,7 @@ class Converting(Core):
         return [next(found) if isinstance(name, SessionKey) else name for name in parsed]
 
     async def _look_up(self, keys: Callable[[], pl.DataFrame], query_type: Mode | None) -> list[UUID | None]:
-        """Give the eid of each session, None for one that is not known."""
+        """Return the eid of each session, None for one that is not known."""
 
         def eids(keys: pl.DataFrame, found: pl.DataFrame) -> list[UUID | None]:
             return _placed(len(keys), found["key"], map(as_uuid, found["eid"]))
@@ -146,7 +146,7 @@ class Converting(Core):
         return await (await self._source(query_type)).find_sessions(keys, check)
 
     async def _known_eids(self, eid: Any, query_type: Mode | None) -> tuple[list[str], ids.Rebuild]:
-        """Give eids as texts, and the function that puts results into the shape that was given."""
+        """Return eids as texts, and the function that puts results into the shape that was given."""
         values, rebuild = ids.flatten(eid)
         eids = []
         for value, known in zip(values, await self._eid_texts(values, query_type), strict=True):
@@ -158,7 +158,7 @@ class Converting(Core):
     async def _eid_texts(
         self, values: list[Any], query_type: Mode | None, argument: str = "eid"
     ) -> list[str | None]:
-        """Give the eids of names of sessions as texts, None for those that are not known; ids themselves stay."""
+        """Return the eids of names of sessions as texts, None for those that are not known; ids themselves stay."""
         eids = await run_many(len(values), ids.eid_texts, values)
         if None in eids:
             others = [value for value, eid in zip(values, eids, strict=True) if eid is None]
@@ -273,7 +273,7 @@ class Converting(Core):
         parse: bool = True,
         query_type: Mode | None = None,
     ) -> object:
-        """Give the reference of a session: ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``.
+        """Return the reference of a session: ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``.
 
         With ``parse=False`` date and sequence are texts, the sequence of three digits. Of a list, a list.
         Raises ALFObjectNotFound for a session that is not known.
@@ -295,7 +295,7 @@ class Converting(Core):
     async def ref2eid(
         self, ref: ReferenceLike | Several[ReferenceLike], query_type: Mode | None = None
     ) -> UUID | list[UUID]:
-        """Give the eid of the session that a reference names; of a list, a list.
+        """Return the eid of the session that a reference names; of a list, a list.
 
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
         """
@@ -313,7 +313,7 @@ class Converting(Core):
     async def ref2path(
         self, ref: ReferenceLike | Several[ReferenceLike], query_type: Mode | None = None
     ) -> ALFPath | list[ALFPath]:
-        """Give the local path of the session that a reference names; of a list, a list.
+        """Return the local path of the session that a reference names; of a list, a list.
 
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
         """

@@ -56,7 +56,7 @@ class _Answer:
 
     @classmethod
     def now(cls) -> _Answer | None:
-        """Give that of the call at hand, None outside of `one_answer`."""
+        """Return that of the call at hand, None outside of `one_answer`."""
         answer = _answer.get()
         return None if answer is None or answer.is_given else answer
 
@@ -337,7 +337,7 @@ class Core(Boundary):
         return mode
 
     async def _source(self, query_type: Mode | None) -> Source:
-        """Give the source of answers that a mode means. Raises ConfigurationError in a forked child without Polars."""
+        """Return the source of answers that a mode means. Raises ConfigurationError in a forked child without Polars."""
         check_polars()
         if self._frozen is None and self._check_mode(query_type) == "remote":
             await self._tables.settle()  # what earlier queries brought, where nobody asks the tables
@@ -354,13 +354,13 @@ class Core(Boundary):
         return self._frozen is not None or self.offline or self._check_mode(query_type) == "local"
 
     async def _local(self, query_type: Mode | None) -> LocalSource:
-        """Give the tables as a source of answers, brought up to date first as far as a mode means it."""
+        """Return the tables as a source of answers, brought up to date first as far as a mode means it."""
         from one_async.queries.local import LocalSource
 
         return LocalSource(await self._catalogue(query_type), wildcards=self.wildcards)
 
     async def _path_ids(self, values: Iterable[object], query_type: Mode | None) -> set[object]:
-        """Give which of these are ids as they stand, in tables of a folder that were built with paths for ids."""
+        """Return which of these are ids as they stand, in tables of a folder that were built with paths for ids."""
         texts = [value for value in values if type(value) is str and "/" in value]
         if not texts or not self._is_local(query_type):
             return set()
@@ -377,7 +377,7 @@ class Core(Boundary):
         return await run_polars(look, few=len(texts) <= FEW)
 
     async def _catalogue(self, query_type: Mode | None = None) -> Catalogue:
-        """Give the tables in use, brought up to date first as far as a mode means it."""
+        """Return the tables in use, brought up to date first as far as a mode means it."""
         check_polars()
         if self._frozen is not None:
             return self._frozen

@@ -39,7 +39,7 @@ SESSIONS = 8
 
 
 def recipe(client: Core) -> dict[str, Any]:
-    """Give the arguments that make this client elsewhere, without passwords and token: those are found there."""
+    """Return the arguments that make this client elsewhere, without passwords and token: those are found there."""
     if client._frozen is not None:
         raise InputError.of("executor", "…", "clients of a database, not of a frozen set")
     settings = client.settings
@@ -55,7 +55,7 @@ def recipe(client: Core) -> dict[str, Any]:
 
 
 async def run_each(executor: Executor, function: Any, jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Run a function that pickles on each job's arguments, there; gives the results in order, raises the first error."""
+    """Run a function that pickles on each job's arguments, there; return the results in order, raises the first error."""
     limiter = anyio.CapacityLimiter(WAITING)
     futures: list[Future[Any]] = []
     results: list[Any] = [None] * len(jobs)
@@ -89,7 +89,7 @@ def call(
 async def load_elsewhere(
     client: Core, executor: Executor, eids: Sequence[Any], given: Sequence[Any], options: Mapping[str, Any]
 ) -> list[Any]:
-    """Call `load_many` for some sessions at a time; gives what the calls gave, in the order of the sessions."""
+    """Call `load_many` for some sessions at a time; return what the calls gave, in the order of the sessions."""
     made_of = recipe(client)
     chunks = [list(eids[at : at + SESSIONS]) for at in range(0, len(eids), SESSIONS)]
     jobs = [(made_of, "load_many", (chunk, *given), dict(options)) for chunk in chunks]

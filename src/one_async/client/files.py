@@ -49,7 +49,7 @@ class Files(Listing):
     async def _files_of_rows(
         self, records: Sequence[Mapping[str, Any]], mode: Mode, check_hash: bool
     ) -> list[ALFPath | None]:
-        """Give the local path of each row's file, fetched first if need be; None for what is neither here nor online.
+        """Return the local path of each row's file, fetched first if need be; None for what is neither here nor online.
 
         The rows name their session's path.
         """
@@ -238,7 +238,7 @@ def _spelled_otherwise(item: Item, root: Path, folders: dict[str, str]) -> Item:
 
 
 def _plan_id(did: str) -> str:
-    """Give a UUID for a dataset whose id is its path, since plans want one; a file that is here is known by its place."""
+    """Return a UUID for a dataset whose id is its path, since plans want one; a file that is here is known by its place."""
     return str(uuid5(NAMESPACE_URL, did)) if isinstance(as_uuid(did), str) else did
 
 

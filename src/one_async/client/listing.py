@@ -281,7 +281,7 @@ class Listing(Searching):
         of_all: Callable[[Catalogue], Any],
         columns: Sequence[str] | None,
     ) -> Any:
-        """Give what `finish` makes of the datasets of one session or of each of several, or `of_all` of the tables."""
+        """Return what `finish` makes of the datasets of one session or of each of several, or `of_all` of the tables."""
         mode = self._check_mode(query_type)
         if eid is None or (isinstance(eid, str) and not eid):
             return await self._of_all(mode, of_all)

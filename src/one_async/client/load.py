@@ -276,7 +276,7 @@ class Loading(Files):
         query_type: Mode | None = None,
         **options: Any,
     ) -> AsyncIterator[tuple[UUID, Any]]:
-        """Give ``(eid, object)`` of each session as they arrive, in any order; `options` are those of `load_object`.
+        """Return ``(eid, object)`` of each session as they arrive, in any order; `options` are those of `load_object`.
 
         At most `at_once` sessions are under way or waiting to be taken, so that a slow consumer holds back the network.
         The first error ends the iteration, or with ``on_error="collect"`` a session that cannot be loaded gives, in place

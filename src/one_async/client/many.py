@@ -194,7 +194,7 @@ class Many(Records):
         return await run_polars(lambda: outcome_frame(outcome.row() for outcome in outcomes))
 
     async def retry(self, table: pl.DataFrame, check_hash: bool = True) -> pl.DataFrame:
-        """Fetch again what a table of errors names; gives the same table with what became of each row this time.
+        """Fetch again what a table of errors names; return the same table with what became of each row this time.
 
         Rows that name no dataset (of a session without the object that was asked for, say) stay as they are, and so do
         columns besides those of such tables.
@@ -310,7 +310,7 @@ class Many(Records):
 
 
 def _located(sessions: Iterable[SessionDatasets]) -> list[dict[str, Any]]:
-    """Give the rows of datasets with their session's path."""
+    """Return the rows of datasets with their session's path."""
     return [
         {**row, "session_path": folder}
         for session in sessions

@@ -33,7 +33,7 @@ def raise_first(outcomes: Iterable[Outcome]) -> None:
 
 
 def together(errors: list[OneError]) -> OneError:
-    """Give the first of several errors, with the rows of all."""
+    """Return the first of several errors, with the rows of all."""
     rows = [row for error in errors for row in getattr(error, "failed", ())]
     if rows:
         errors[0].__dict__["failed"] = rows
@@ -41,7 +41,7 @@ def together(errors: list[OneError]) -> OneError:
 
 
 def error_rows(eid: str | None, what: str, error: OneError, **owner: Any) -> list[dict[str, Any]]:
-    """Give a row for each dataset that an error is about, or one row for an error that is about none."""
+    """Return a row for each dataset that an error is about, or one row for an error that is about none."""
     said = {"error": f"{type(error).__name__}: {error}", "path": str(getattr(error, "path", "")) or None}
     whole = {"eid": eid, "dataset": what, "status": "failed", "bytes": 0, **said}
     return [{**owner, **row} for row in getattr(error, "failed", None) or [whole]]
@@ -56,7 +56,7 @@ def outcome_frame(rows: Iterable[Mapping[str, Any]], *owner: str) -> pl.DataFram
 
 
 def rows_of(table: Any, argument: str, need: Iterable[str], accepted: str) -> list[dict[str, Any]]:
-    """Give the rows of a Polars or pandas frame that has some columns. Raises InputError for anything else."""
+    """Return the rows of a Polars or pandas frame that has some columns. Raises InputError for anything else."""
     if not hasattr(table, "columns") or not set(need) <= set(table.columns):
         raise InputError.of(argument, table, accepted)
     if hasattr(table, "iter_rows"):

@@ -69,7 +69,7 @@ class Records(Loading):
         return rebuild([results[index] for index in range(len(dids))])
 
     async def _rows_of(self, dids: list[str], mode: Mode) -> dict[str, dict[str, Any]]:
-        """Give rows, with session_path, of datasets by id: from the tables, else from the server.
+        """Return rows, with session_path, of datasets by id: from the tables, else from the server.
 
         A frozen set has no rows besides its own.
         """
@@ -130,7 +130,7 @@ class Records(Loading):
     async def path2record(
         self, path: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
     ) -> JSON | list[JSON | None] | None:
-        """Give the row of the dataset that a path or URL stands for, or of the session, as a dictionary; None if unknown.
+        """Return the row of the dataset that a path or URL stands for, or of the session, as a dictionary; None if unknown.
 
         A dataset's row has session_path as well. Of a list, a list.
         """
@@ -214,7 +214,7 @@ class Records(Loading):
     async def record2path(
         self, dataset: RecordLike, query_type: Mode | None = None
     ) -> ALFPath | list[ALFPath]:
-        """Give the local path of the file of a dataset's row, or of the folder of a session's, there or not.
+        """Return the local path of the file of a dataset's row, or of the folder of a session's, there or not.
 
         Takes a row as a dictionary, or several as a list or frame: then a list.
         """
@@ -240,7 +240,7 @@ class Records(Loading):
     ) -> list[str]: ...
     @one_answer
     async def record2url(self, record: RecordLike, query_type: Mode | None = None) -> str | list[str]:
-        """Give the address of a dataset's or session's row at the data server; of a list or frame, a list.
+        """Return the address of a dataset's or session's row at the data server; of a list or frame, a list.
 
         A dataset's own address is used if the row has it or the database knows it; otherwise it is made from the setting
         `data_server`. Outside remote mode the database is asked only where `data_server` is not set.
@@ -250,7 +250,7 @@ class Records(Loading):
         return rebuild(await self._urls(rows, query_type))
 
     async def _urls(self, make: Callable[[], pl.DataFrame], query_type: Mode | None) -> list[str]:
-        """Give the address of each row of `_as_rows`."""
+        """Return the address of each row of `_as_rows`."""
         import polars as pl
 
         mode = self._check_mode(query_type)
@@ -296,7 +296,7 @@ class Records(Loading):
     async def path2url(
         self, filepath: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
     ) -> str | list[str | None] | None:
-        """Give the address of the file that a local path stands for, as `record2url` does. Of a list, a list.
+        """Return the address of the file that a local path stands for, as `record2url` does. Of a list, a list.
 
         A file that the tables do not know gives None in local mode; in the others ALFObjectNotFound, if the database does not
         know it either.
@@ -510,7 +510,7 @@ def _put(records: list[JSON | None], rows: pl.DataFrame) -> None:
 
 
 def _address(server: str) -> pl.Expr:
-    """Give the address of a file, in whose name the dataset's id is, or of a session's folder, at a data server."""
+    """Return the address of a file, in whose name the dataset's id is, or of a session's folder, at a data server."""
     import polars as pl
 
     folder, name = pl.col("session_path"), pl.col("rel_path")
@@ -522,7 +522,7 @@ def _address(server: str) -> pl.Expr:
 
 
 def _as_rows(argument: str, given: RecordLike) -> tuple[Callable[[], pl.DataFrame], ids.Rebuild]:
-    """Give what makes the columns `ROW` of rows of datasets and sessions, and what puts results into the shape given.
+    """Return what makes the columns `ROW` of rows of datasets and sessions, and what puts results into the shape given.
 
     A session's row has neither did nor rel_path then. A dataset's row without session_path has eid.
     """

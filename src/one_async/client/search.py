@@ -31,7 +31,7 @@ class Searching(Converting):
     async def search_terms(
         self, query_type: Mode | None = None, endpoint: str | None = None
     ) -> tuple[str, ...]:
-        """Give the names that `search` accepts as keywords, or with ``endpoint="insertions"`` `search_insertions`.
+        """Return the names that `search` accepts as keywords, or with ``endpoint="insertions"`` `search_insertions`.
 
         Remote searches know the filters of the server's schema as well. Of another endpoint, all of its filters.
         """
@@ -81,7 +81,7 @@ class Searching(Converting):
         return await source.search_details(complete) if details else await source.search(complete)
 
     async def _terms_of(self, endpoint: str, given: Mapping[str, Any], mode: Mode) -> tuple[str, ...]:
-        """Give the names to complete terms with; the schema is asked only where it can matter."""
+        """Return the names to complete terms with; the schema is asked only where it can matter."""
         own = TABLE_TERMS[endpoint]
         known = {*own, "lab", "project"}
         if (
@@ -134,7 +134,7 @@ class Searching(Converting):
     async def pid2eid(
         self, pid: InsertionLike | Several[InsertionLike], query_type: Mode | None = None
     ) -> Place | list[Place]:
-        """Give ``(eid, name)`` of an insertion: the session's id and the probe's label; (None, None) if unknown.
+        """Return ``(eid, name)`` of an insertion: the session's id and the probe's label; (None, None) if unknown.
 
         Of a list, a list of such pairs.
         """
@@ -209,9 +209,9 @@ class Searching(Converting):
         details: bool = False,
         **filters: object,
     ) -> object:
-        """Give ``(pids, names)`` of a session's insertions, sorted by name, or with `details` also their records.
+        """Return ``(pids, names)`` of a session's insertions, sorted by name, or with `details` also their records.
 
-        A session without insertions, or one that is not known, gives None in their place. `filters` are terms of
+        A session without insertions, or one that is not known, return None in their place. `filters` are terms of
         `search_insertions`. Of a list of sessions, a list of such tuples.
         """
         values, rebuild = ids.flatten(eid)
@@ -257,7 +257,7 @@ class Searching(Converting):
     async def get_details(
         self, eid: SessionLike | Several[SessionLike], full: bool = False, query_type: Mode | None = None
     ) -> object:
-        """Give what is known of a session, as a dictionary; of a list, a list of them.
+        """Return what is known of a session, as a dictionary; of a list, a list of them.
 
         From the server: subject, start_time, number, lab, projects (joined by commas), url, task_protocol, local_path,
         date; with `full` the whole record as `/sessions/<eid>` gives it. From tables: the row of the sessions table;
@@ -298,7 +298,7 @@ class Searching(Converting):
         return brief
 
     async def list_subjects(self, query_type: Mode | None = None) -> list[str]:
-        """Give the names of all subjects, sorted: of the whole database remotely, of those with sessions from tables."""
+        """Return the names of all subjects, sorted: of the whole database remotely, of those with sessions from tables."""
         return await (await self._source(query_type)).subjects()
 
     @overload
@@ -306,7 +306,7 @@ class Searching(Converting):
     @overload
     async def describe_dataset(self, dataset_type: str | UUID) -> JSON: ...
     async def describe_dataset(self, dataset_type: str | UUID | None = None) -> JSON | list[JSON]:
-        """Give the database's record of a dataset type, named itself or by a file name or dataset id that is of it.
+        """Return the database's record of a dataset type, named itself or by a file name or dataset id that is of it.
 
         Its `description` says what such files hold. Without argument, the list of all dataset types.
         """
@@ -331,7 +331,7 @@ class Searching(Converting):
     @overload
     async def dataset2type(self, dset: Several[str | UUID]) -> list[str]: ...
     async def dataset2type(self, dset: str | UUID | Several[str | UUID]) -> str | list[str]:
-        """Give the name of the dataset type that a dataset, given by id or file name, is of; of a list, a list.
+        """Return the name of the dataset type that a dataset, given by id or file name, is of; of a list, a list.
 
         Raises ALFObjectNotFound for a dataset that the database does not know.
         """
@@ -355,7 +355,7 @@ class Searching(Converting):
     @overload
     async def describe_revision(self, revision: str, full: bool) -> str | JSON: ...
     async def describe_revision(self, revision: str, full: bool = False) -> str | JSON:
-        """Give the description of a revision, or with `full` its whole record. Raises ALFObjectNotFound if there is none."""
+        """Return the description of a revision, or with `full` its whole record. Raises ALFObjectNotFound if there is none."""
         self._needs_database("describe_revision")
         if not isinstance(revision, str) or not revision.strip("#"):
             raise InputError.of("revision", revision, "a revision's name, such as '2024-05-06'")
@@ -373,7 +373,7 @@ class Searching(Converting):
 
 
 def _dataset_name(value: object, argument: str) -> tuple[str, str | None]:
-    """Give a file's name, and the dataset's id if that is what names it."""
+    """Return a file's name, and the dataset's id if that is what names it."""
     if isinstance(value, UUID):
         return "", str(value)
     if not isinstance(value, str) or not value.rpartition("/")[2]:

@@ -130,17 +130,17 @@ class SpikeLoading(Many):
         return loaded
 
     async def _acronyms(self, query_type: Mode | None) -> dict[int, str]:
-        """Give the acronyms of brain regions by their Allen id, as far as the database can be asked."""
+        """Return the acronyms of brain regions by their Allen id, as far as the database can be asked."""
         if self.offline or self._check_mode(query_type) == "local":
             return {}
         return {int(row["id"]): row["acronym"] for row in await self.alyx.rest("brain-regions", "list")}
 
     async def brain_regions(self) -> pl.DataFrame:
-        """Give the brain regions of the database as a frame: id (Allen), acronym, name, parent, …"""
+        """Return the brain regions of the database as a frame: id (Allen), acronym, name, parent, …"""
         return await self._endpoint_frame("brain-regions")
 
     async def trajectories(self, /, **filters: Any) -> pl.DataFrame:
-        """Give the trajectories of probes as a frame; `filters` are those of the endpoint, such as `probe_insertion`."""
+        """Return the trajectories of probes as a frame; `filters` are those of the endpoint, such as `probe_insertion`."""
         return await self._endpoint_frame("trajectories", **filters)
 
     async def _endpoint_frame(self, /, endpoint: str, **filters: Any) -> pl.DataFrame:
@@ -206,7 +206,7 @@ def _frames(
 
 
 def _regions(channels: Any, acronyms: dict[int, str]) -> pl.DataFrame:
-    """Give a row for each channel: channels (its index), atlas_id, acronym, x, y, z in metres from bregma."""
+    """Return a row for each channel: channels (its index), atlas_id, acronym, x, y, z in metres from bregma."""
     import numpy as np
     import polars as pl
 

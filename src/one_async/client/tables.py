@@ -65,7 +65,7 @@ class TableMethods(Core):
         return await self._tables.refresh(mode)
 
     async def save_cache(self, save_dir: str | Path | None = None, clobber: bool = False) -> Path:
-        """Save the tables with what queries have added to them; gives the folder.
+        """Save the tables with what queries have added to them; return the folder.
 
         Rows that another process saved meanwhile are kept, unless `clobber` says to replace the files. Raises
         ConfigurationError where nothing can be written, TablesError if another process writes for very long.
@@ -86,15 +86,15 @@ class TableMethods(Core):
             return await self._tables.save_loaded_ids(sessions_only=sessions_only, clear_list=clear_list)
 
     async def sessions(self) -> pl.LazyFrame:
-        """Give the sessions table: eid, lab, subject, date, number, task_protocol, projects (joined by commas)."""
+        """Return the sessions table: eid, lab, subject, date, number, task_protocol, projects (joined by commas)."""
         return await run_polars((await self._catalogue()).sessions)
 
     async def datasets(self) -> pl.LazyFrame:
-        """Give the datasets table: did, eid, rel_path, file_size (bytes), hash, exists, qc, default_revision."""
+        """Return the datasets table: did, eid, rel_path, file_size (bytes), hash, exists, qc, default_revision."""
         return await run_polars((await self._catalogue()).datasets)
 
     async def insertions(self) -> pl.LazyFrame:
-        """Give the insertions table: pid, eid, name and what else the tables have. Raises TablesNotFound without one."""
+        """Return the insertions table: pid, eid, name and what else the tables have. Raises TablesNotFound without one."""
         catalogue = await self._catalogue()
         if "insertions" not in catalogue.others:
             raise TablesNotFound("the cache tables have no insertions", path=str(self.tables_dir))
@@ -111,7 +111,7 @@ class TableMethods(Core):
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Say which folder cannot be written to, and what to do about it."""
+    """Return which folder cannot be written to, and what to do about it."""
     try:
         yield
     except OneError:
@@ -133,7 +133,7 @@ class CacheTwin(Mapping[str, Any]):
         self._owner = owner
 
     def __getitem__(self, name: str) -> Any:
-        """Give a table as a frame, or `_meta`."""
+        """Return a table as a frame, or `_meta`."""
         catalogue = self._owner._tables.loaded
         if name == "_meta":
             return self._meta

@@ -96,7 +96,7 @@ class App:
         self.read_file = lru_cache(maxsize=64)(self.world.read_file)
 
     def token(self, user: str) -> str:
-        """Give a user's token: 40 hexadecimal characters, the same as long as the emulator lives."""
+        """Return a user's token: 40 hexadecimal characters, the same as long as the emulator lives."""
         return hashlib.sha1(f"{self.token_seed}:{user}".encode()).hexdigest()
 
     def touch_tables(self, date_created: str | None = None, cache_zip: bytes | None = None) -> None:
@@ -175,11 +175,11 @@ class App:
     # ---- cache tables ----
 
     def cache_zip(self) -> bytes:
-        """Give the published cache tables."""
+        """Return the published cache tables."""
         return self._zip or self.world.cache_zip()
 
     def cache_info(self) -> dict[str, Any]:
-        """Give what is known of the published cache tables."""
+        """Return what is known of the published cache tables."""
         with zipfile.ZipFile(BytesIO(self.cache_zip())) as archive:
             info: dict[str, Any] = json.loads(archive.read("cache_info.json"))
         return {**info, **({"date_created": self._date_created} if self._date_created else {})}

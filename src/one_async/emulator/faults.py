@@ -54,7 +54,7 @@ class Rule:
     hits: int = 0
 
     def takes(self, method: str, path: str) -> bool:
-        """Tell whether this rule hits a request, and count it."""
+        """Return whether this rule hits a request, and count it."""
         if not path.startswith(self.path) or self.method not in (None, method) or self.times == 0:
             return False
         if self.skip:

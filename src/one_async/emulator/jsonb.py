@@ -77,7 +77,7 @@ def rank(value: Any) -> tuple[Any, ...]:
 
 
 def contains(held: Any, wanted: Any) -> bool:
-    """Tell whether a JSON value contains another one (``@>``)."""
+    """Return whether a JSON value contains another one (``@>``)."""
     if isinstance(held, dict) and isinstance(wanted, dict):
         return all(key in held and contains(held[key], item) for key, item in wanted.items())
     if isinstance(held, list):

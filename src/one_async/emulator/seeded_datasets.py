@@ -314,7 +314,7 @@ def _tags(session: Session, name: str) -> list[str]:
 
 
 def _is_default(session: Session, place: str, revision: str) -> bool:
-    """Tell whether a dataset is the default: mostly the newest, at times the oldest, at times none is."""
+    """Return whether a dataset is the default: mostly the newest, at times the oldest, at times none is."""
     revisions = session.recording.revisions if session.recording else ()
     if not revisions or not place.endswith("_ibl_trials.table.pqt"):
         return True

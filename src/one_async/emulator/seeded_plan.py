@@ -82,7 +82,7 @@ def since(start: datetime, **delta: float) -> str:
 
 
 def sessions() -> Iterator[Session]:
-    """Give all sessions, subject by subject in the order of time."""
+    """Return all sessions, subject by subject in the order of time."""
     with_probes = 0
     for number, (subject, (lab, _, n_ephys)) in enumerate(SUBJECTS.items()):
         day = first_day(number)

@@ -97,7 +97,7 @@ class Store:
     # ---- reading ----
 
     def rows(self, endpoint: str, given: Given) -> array[int]:
-        """Give the numbers of the rows that a query finds, in order; Answer where Alyx refuses it."""
+        """Return the numbers of the rows that a query finds, in order; Answer where Alyx refuses it."""
         key = self._key(endpoint, given)
         with self._lock:
             if key in self._pages:
@@ -121,7 +121,7 @@ class Store:
         return (endpoint, *sorted(filters.items()))
 
     def slow(self, endpoint: str, given: Given | None) -> bool:
-        """Tell whether an answer (None: of one record) has to wait for a new query of a large table."""
+        """Return whether an answer (None: of one record) has to wait for a new query of a large table."""
         if self._running or given is None or self._key(endpoint, given) in self._pages:
             return self._running
         return self._newest(endpoint) > LARGE
@@ -131,7 +131,7 @@ class Store:
         return int(newest)
 
     def texts(self, endpoint: str, rows: Sequence[int]) -> list[str]:
-        """Give the JSON of some rows of a list, in the order asked for."""
+        """Return the JSON of some rows of a list, in the order asked for."""
         if not rows:
             return []
         first, last = min(rows), max(rows)
@@ -145,12 +145,12 @@ class Store:
         return [texts[row] for row in rows if row in texts]
 
     def detail(self, endpoint: str, key: str) -> str | None:
-        """Give the JSON of one record, None if there is none."""
+        """Return the JSON of one record, None if there is none."""
         found = self._find(endpoint, key)
         return None if found is None else found[2] or found[1]
 
     def exists(self, field: str, value: Any) -> bool:
-        """Tell whether a row has a value of a field, said as ``model.field``."""
+        """Return whether a row has a value of a field, said as ``model.field``."""
         name, _, column = field.partition(".")
         wanted = int(value) if str(value).isdigit() else value
         return bool(self.select(f'SELECT 1 FROM {table_name(name)} WHERE "{column}" = ? LIMIT 1', wanted))

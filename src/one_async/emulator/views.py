@@ -59,7 +59,7 @@ KEYS = {"id": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+", "tag": r"\w+"}
 
 @cache
 def schema() -> bytes:
-    """Give the OpenAPI document of Alyx 3.6.1 as it was served."""
+    """Return the OpenAPI document of Alyx 3.6.1 as it was served."""
     return files(__package__).joinpath("openapi.json").read_bytes()
 
 
@@ -205,7 +205,7 @@ class Exchange:
         return text
 
     def record(self) -> str:
-        """Give one record; Answer 404 if there is none."""
+        """Return one record; Answer 404 if there is none."""
         text = self.app.store.detail(self.route.endpoint, self.key)
         if text is None:
             name = MODELS[self.route.endpoint].singular
@@ -213,7 +213,7 @@ class Exchange:
         return self.localized(text)
 
     def page(self) -> str:
-        """Give one page of a list."""
+        """Return one page of a list."""
         endpoint = self.route.endpoint
         if self.request.method == "HEAD" and endpoint == "sessions":
             raise Failed("'NoneType' object is not iterable")
@@ -238,7 +238,7 @@ class Exchange:
         return f"{self.base}{self.request.scope['path']}?{urlencode(sorted(query.items()), doseq=True)}"
 
     def schema(self) -> Response:
-        """Give the OpenAPI document; JSON is YAML too, so one text serves both."""
+        """Return the OpenAPI document; JSON is YAML too, so one text serves both."""
         return download(schema(), self.media, f"schema.{'json' if self.media.endswith('json') else 'yaml'}")
 
     def tagged_info(self) -> Response | str:
@@ -251,7 +251,7 @@ class Exchange:
         return json.dumps(self.app.tagged_info(self.key), ensure_ascii=False)
 
     def check_protected(self) -> str:
-        """Tell whether any of some files of a session is protected."""
+        """Return whether any of some files of a session is protected."""
         query = self.request.query_params
         if "path" not in query:
             raise Failed("The path argument is required.")

@@ -60,12 +60,12 @@ class Claim:
     inherited: bool = False
 
     def held(self) -> bool:
-        """Tell whether this claim is still the valid one, and was not taken over."""
+        """Return whether this claim is still the valid one, and was not taken over."""
         owner = _read_owner(self.folder)
         return owner is not None and owner.split(" ")[0] == self.token
 
     def renew(self) -> bool:
-        """Show that the owner lives; gives False if the claim was lost."""
+        """Show that the owner lives; return False if the claim was lost."""
         if not self.held():
             return False
         with contextlib.suppress(OSError):
@@ -73,7 +73,7 @@ class Claim:
         return True
 
     def release(self) -> None:
-        """Give the claim up; does nothing if it was lost."""
+        """Return the claim up; does nothing if it was lost."""
         if not self.held():
             return
         with contextlib.suppress(OSError):
@@ -86,7 +86,7 @@ class Claim:
 
 
 def claim_folder(path: Path) -> Path:
-    """Give the folder that stands for a claim on a file: hidden, and beside it."""
+    """Return the folder that stands for a claim on a file: hidden, and beside it."""
     name = path.name
     if len(name.encode()) > 180:  # names end at 255 bytes, and a claim that is taken over gets a longer one
         name = hashlib.sha256(name.encode()).hexdigest()[:32]
@@ -154,7 +154,7 @@ class Claimant:
         return None
 
     def release(self, claim: Claim) -> None:
-        """Give a claim up, and keep its folder for the next."""
+        """Return a claim up, and keep its folder for the next."""
         claim.release()
         if claim.home:
             self._spare.append(claim)
@@ -277,7 +277,7 @@ def _read_owner(folder: Path) -> str | None:
 
 
 def is_dead(owner: str) -> bool:
-    """Tell whether the owner ran on this machine and no longer does; False if that cannot be known."""
+    """Return whether the owner ran on this machine and no longer does; False if that cannot be known."""
     try:
         _, machine, pid, started = owner.split(" ")
         number = int(pid)
@@ -305,7 +305,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """Give the start time of a process, so that a number used again is not taken for the same process."""
+    """Return the start time of a process, so that a number used again is not taken for the same process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

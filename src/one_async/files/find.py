@@ -36,7 +36,7 @@ _NAME_PARTS = tuple(regex(FILE_SPEC).groupindex)
 def filter_by(
     alf_path: AnyPath, wildcards: bool = True, **filters: Filter
 ) -> tuple[list[ALFPath], list[PartsTuple]]:
-    """Give the datasets in a folder whose parts match all filters: names, and the parts of each.
+    """Return the datasets in a folder whose parts match all filters: names, and the parts of each.
 
     Filters are namespace, object, attribute, timescale, extra and extension, as shell patterns or, without
     ``wildcards``, as regular expressions that match from the start. A list means any of them; None means
@@ -72,7 +72,7 @@ def _matches(found: Parts, part: str, wanted: Filter, wildcards: bool) -> bool:
 def find_files(
     alf_path: AnyPath, object: Filter = None, wildcards: bool = True, **filters: Filter
 ) -> list[ALFPath]:
-    """Give the full paths of an object's files in a folder, or of the object that a file belongs to.
+    """Return the full paths of an object's files in a folder, or of the object that a file belongs to.
 
     Without ``object``, a folder's datasets of any object. Raises ALFObjectNotFound if there are none.
     """
@@ -95,7 +95,7 @@ def exists(
     wildcards: bool = True,
     **filters: Filter,
 ) -> bool:
-    """Tell whether a folder has files of an object, and if attributes are named, all of those."""
+    """Return whether a folder has files of an object, and if attributes are named, all of those."""
     try:
         files = find_files(alf_path, object, wildcards, **filters)
     except ALFObjectNotFound:
@@ -133,7 +133,7 @@ def find_variants(
 
 
 def iter_sessions(root_dir: AnyPath, pattern: str = "*") -> Iterator[ALFPath]:
-    """Give the session folders under a folder, in order; a glob ``pattern`` for their place makes it faster.
+    """Return the session folders under a folder, in order; a glob ``pattern`` for their place makes it faster.
 
     For example ``*/Subjects/*/????-??-??/*``.
     """
@@ -146,14 +146,14 @@ def iter_sessions(root_dir: AnyPath, pattern: str = "*") -> Iterator[ALFPath]:
 
 
 def iter_datasets(session_path: AnyPath) -> Iterator[ALFPath]:
-    """Give the datasets of a session, in order, relative to it."""
+    """Return the datasets of a session, in order, relative to it."""
     session = ALFPath(session_path)
     for path in session.iter_datasets(recursive=True):
         yield path.relative_to(session)
 
 
 def next_num_folder(session_date_folder: AnyPath) -> str:
-    """Give the next free session number of a day's folder, with three digits; InputError after 999."""
+    """Return the next free session number of a day's folder, with three digits; InputError after 999."""
     folder = Path(session_date_folder)
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     number = max((int(name) for name in names if name.isdecimal()), default=0) + 1

@@ -22,7 +22,7 @@ MOST_COLUMNS = 10
 
 
 def check_dimensions(data: Mapping[str, Any]) -> int:
-    """Give 0 if the number of rows of all arrays and frames is the same or 1, and 1 if not.
+    """Return 0 if the number of rows of all arrays and frames is the same or 1, and 1 if not.
 
     ``timestamps`` may also be two synchronization points, shape (2, 2), which say nothing about rows.
     """
@@ -40,7 +40,7 @@ def check_dimensions(data: Mapping[str, Any]) -> int:
 
 
 def columns_of(frame: pl.DataFrame | pl.Series | pd.DataFrame | pd.Series[Any]) -> dict[str, Any]:
-    """Give the columns of a frame or series as numpy arrays of their own, each with its dtype.
+    """Return the columns of a frame or series as numpy arrays of their own, each with its dtype.
 
     What numpy has no dtype for comes as arrays of objects: times with a zone, whole numbers of more than 64 bits,
     columns where all is missing.
@@ -74,7 +74,7 @@ def split_table(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _columns(data: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """Give the values that have rows, all with as many rows, and that number."""
+    """Return the values that have rows, all with as many rows, and that number."""
     import numpy as np
 
     if check_dimensions(data):
@@ -92,7 +92,7 @@ def _columns(data: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
 
 
 def _spread(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Give columns: vectors as they are, arrays of two dimensions column by column, up to a number."""
+    """Return columns: vectors as they are, arrays of two dimensions column by column, up to a number."""
     out: dict[str, Any] = {}
     for key, value in _columns(data)[0].items():
         if hasattr(value, "columns"):

@@ -75,7 +75,7 @@ def _settle(
     changes: dict[int, dict[str, Any]],
     refused: dict[int, ALFError],
 ) -> None:
-    """Say what must become of a column whose types differ, so that they go together, and which frames cannot."""
+    """Return what must become of a column whose types differ, so that they go together, and which frames cannot."""
     import polars as pl
 
     kinds = {place: _kind(dtype) for place, dtype in seen}
@@ -110,7 +110,7 @@ def _owner(frame: pl.DataFrame) -> str:
 
 
 def _kind(dtype: Any) -> str:
-    """Give what a type is of; types of one kind have a common wider one. Empty for what goes with all."""
+    """Return what a type is of; types of one kind have a common wider one. Empty for what goes with all."""
     import polars as pl
 
     if dtype == pl.Null:
@@ -128,7 +128,7 @@ def _kind(dtype: Any) -> str:
 
 
 def _lists(dtype: Any) -> Any:
-    """Give a type of lists instead of arrays, whose lengths may differ."""
+    """Return a type of lists instead of arrays, whose lengths may differ."""
     import polars as pl
 
     return pl.List(_lists(dtype.inner)) if dtype in (pl.List, pl.Array) else dtype

@@ -41,7 +41,7 @@ class ALFObject(dict[str, Any]):
     """
 
     def __getattr__(self, name: str) -> Any:
-        """Give the data of a key."""
+        """Return the data of a key."""
         try:
             return self[name]
         except KeyError:
@@ -86,7 +86,7 @@ class ALFObject(dict[str, Any]):
         return target
 
     def to_frame(self) -> pl.DataFrame:
-        """Give a Polars frame: vectors as columns, arrays of up to 10 columns as ``key_0``, ``key_1``…
+        """Return a Polars frame: vectors as columns, arrays of up to 10 columns as ``key_0``, ``key_1``…
 
         Wider arrays, and those of more dimensions, become one column of fixed-size arrays. Metadata are left
         out. Raises InputError if rows do not agree.
@@ -94,7 +94,7 @@ class ALFObject(dict[str, Any]):
         return to_polars(self)
 
     def to_df(self) -> pd.DataFrame:
-        """Give a pandas frame as ONE-api does: the first 10 columns of arrays, none of over 2 dimensions.
+        """Return a pandas frame as ONE-api does: the first 10 columns of arrays, none of over 2 dimensions.
 
         Raises InputError if rows do not agree.
         """
@@ -213,7 +213,7 @@ class _Sidecars:
         self._listed: dict[ALFPath, list[ALFPath]] = {}
 
     def of(self, file: ALFPath) -> ALFPath | None:
-        """Give the metadata file of a data file: of the same attribute, with most of its extra parts."""
+        """Return the metadata file of a data file: of the same attribute, with most of its extra parts."""
         folder = file.parent
         if folder not in self._listed:
             names = sorted(name for name in os.listdir(folder) if ".metadata" in name and is_valid(name))  # noqa: PTH208 - faster
@@ -263,7 +263,7 @@ def _expand_timestamps(out: ALFObject) -> None:
 
 
 def _warn_of_rows(out: ALFObject, what: str) -> bool:
-    """Tell whether rows agree, with a warning if not."""
+    """Return whether rows agree, with a warning if not."""
     if out.check_dimensions == 0:
         return True
     shapes = ", ".join(f"{key} {data.shape}" for key, data in out.items() if hasattr(data, "shape"))

@@ -41,7 +41,7 @@ def read_file(
     allow_pickle: bool = False,
     index: bool = True,
 ) -> Any:
-    """Give what a file holds, by its suffix; the path itself (an ALFPath) where no reader is for it.
+    """Return what a file holds, by its suffix; the path itself (an ALFPath) where no reader is for it.
 
     Arrays of shape (n, 1) come as (n,). Tables of text with a single column come as a series. ``tables`` says
     which library's frames and series; ``index`` whether an index that pandas stored comes as a column of a
@@ -72,7 +72,7 @@ def read_file(
 
 
 def ensure_flat(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Give an array of shape (n, 1), as MATLAB writes vectors, the shape (n,)."""
+    """Return an array of shape (n, 1), as MATLAB writes vectors, the shape (n,)."""
     return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
 
 

@@ -17,7 +17,7 @@ __all__ = ["read_ts", "ts2vec"]
 
 
 def ts2vec(ts: np.ndarray[Any, Any], n_samples: int) -> np.ndarray[Any, Any]:
-    """Give the time of each of ``n_samples`` samples, shape (n_samples,), in the units of ``ts``.
+    """Return the time of each of ``n_samples`` samples, shape (n_samples,), in the units of ``ts``.
 
     ``ts`` has a time for each sample, shape (n,) or (n, 1), and then comes back as it is; or rows of
     (sample number, time), shape (k, 2), between which times are linear. InputError for other shapes.
@@ -37,7 +37,7 @@ def ts2vec(ts: np.ndarray[Any, Any], n_samples: int) -> np.ndarray[Any, Any]:
 def read_ts(filename: str | os.PathLike[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Read an ``.npy`` of a continuous recording and its times, from the ``times*`` file of its object.
 
-    Gives (times, values), as many times as rows. Raises ALFInvalid if the name is no dataset's,
+    Return (times, values), as many times as rows. Raises ALFInvalid if the name is no dataset's,
     ALFObjectNotFound if the folder has no such file or several.
     """
     file = ALFPath(filename)

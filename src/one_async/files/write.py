@@ -29,7 +29,7 @@ def save_object_npy(
 ) -> list[ALFPath]:
     """Write an object's arrays to a folder, one ``.npy`` for each key, which names the attribute.
 
-    ``parts`` are extra parts of the names. Gives the files written. Raises InputError, before anything is
+    ``parts`` are extra parts of the names. Return the files written. Raises InputError, before anything is
     written, if rows do not agree, a key cannot be an attribute, or an array holds Python objects.
     """
     import numpy as np

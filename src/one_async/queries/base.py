@@ -41,16 +41,16 @@ class Source(Protocol):
     """
 
     async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
-        """Give the ids of the sessions that match, latest first."""
+        """Return the ids of the sessions that match, latest first."""
 
     async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:
-        """Give the ids of the sessions that match, latest first, and the sessions table's columns of them."""
+        """Return the ids of the sessions that match, latest first, and the sessions table's columns of them."""
 
     async def sessions(self, eids: Sequence[str], use: Callable[[pl.DataFrame], T]) -> T:
         """Use the sessions with these ids, in no order; unknown ones are left out."""
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
-        """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
+        """Return the path of each of the sessions with these ids below a folder; unknown ones are left out."""
 
     async def find_sessions(
         self, wanted: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame, pl.DataFrame], T]
@@ -91,19 +91,19 @@ class Source(Protocol):
         """
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Give the insertions that match, latest session first, then by name: rows with id, session and name."""
+        """Return the insertions that match, latest session first, then by name: rows with id, session and name."""
 
     async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give all insertions of these sessions."""
+        """Return all insertions of these sessions."""
 
     async def probes_of(self, eids: Sequence[str]) -> dict[str, ProbeLists]:
-        """Give the ids and names of these sessions' insertions, by name; a session that has none is left out."""
+        """Return the ids and names of these sessions' insertions, by name; a session that has none is left out."""
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give the insertions with these ids, in no order; unknown ones are left out."""
+        """Return the insertions with these ids, in no order; unknown ones are left out."""
 
     async def subjects(self) -> list[str]:
-        """Give the names of all subjects, sorted."""
+        """Return the names of all subjects, sorted."""
 
 
 def order_insertions(rows: list[dict[str, Any]]) -> None:

@@ -47,11 +47,11 @@ class LocalSource:
         self._wildcards = wildcards
 
     async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
-        """Give the ids of the sessions that match, latest date first."""
+        """Return the ids of the sessions that match, latest date first."""
         return await run_polars(lambda: query.search(self._catalogue, wildcards=self._wildcards, **terms))
 
     async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:
-        """Give the sessions that match, latest date first."""
+        """Return the sessions that match, latest date first."""
 
         def look() -> tuple[list[UUID], pl.DataFrame]:
             frame = query.search(self._catalogue, wildcards=self._wildcards, details=True, **terms)
@@ -68,7 +68,7 @@ class LocalSource:
         return query.find_sessions(self._catalogue, eids)
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
-        """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
+        """Return the path of each of the sessions with these ids below a folder; unknown ones are left out."""
 
         def look() -> dict[str, ALFPath]:
             if len(eids) <= FEW:
@@ -145,7 +145,7 @@ class LocalSource:
         return matching_datasets(listing.datasets_like(self._catalogue, wanted, columns), wanted)
 
     async def details(self, eids: Sequence[str], full: bool) -> dict[str, Any]:
-        """Give the row of each session that the tables have, or with ``full`` a frame of its datasets with its columns."""
+        """Return the row of each session that the tables have, or with ``full`` a frame of its datasets with its columns."""
         import polars as pl
 
         def look() -> dict[str, Any]:
@@ -163,7 +163,7 @@ class LocalSource:
         return await run_polars(look, few=len(eids) <= FEW and not full)
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Give the insertions that match, latest session first."""
+        """Return the insertions that match, latest session first."""
         self._needs_insertions()
 
         def look() -> list[dict[str, Any]]:
@@ -175,11 +175,11 @@ class LocalSource:
         return await run_polars(look)
 
     async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give all insertions of these sessions."""
+        """Return all insertions of these sessions."""
         return await self._insertions("eid", eids)
 
     async def probes_of(self, eids: Sequence[str]) -> dict[str, ProbeLists]:
-        """Give the ids and names of these sessions' insertions, by name."""
+        """Return the ids and names of these sessions' insertions, by name."""
         import polars as pl
 
         self._needs_insertions()
@@ -201,15 +201,15 @@ class LocalSource:
         return await run_polars(look)
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give the insertions with these ids; unknown ones are left out."""
+        """Return the insertions with these ids; unknown ones are left out."""
         return await self._insertions("pid", pids)
 
     async def subjects(self) -> list[str]:
-        """Give the names of the subjects that have sessions in the tables."""
+        """Return the names of the subjects that have sessions in the tables."""
         return await run_polars(query.list_subjects, self._catalogue)
 
     async def learned(self, eids: Sequence[str]) -> set[str]:
-        """Give those of some sessions that are in the tables because a query at the server taught them."""
+        """Return those of some sessions that are in the tables because a query at the server taught them."""
         sessions = self._catalogue.pending.get("sessions")
         if sessions is None:
             return set()
@@ -272,7 +272,7 @@ class AutoSource:
         return await self._remote.sessions(missing, lambda more: use(_joined(found, more)))
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
-        """Give the sessions' paths below a folder; those that the tables lack are asked for."""
+        """Return the sessions' paths below a folder; those that the tables lack are asked for."""
         found = await self._local.paths(eids, root)
         missing = [eid for eid in eids if eid not in found]
         return found | await self._remote.paths(missing, root) if missing else found
@@ -398,18 +398,18 @@ class AutoSource:
         return await self._remote.probes_of(eids)
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give the insertions with these ids; those that the tables lack are asked for."""
+        """Return the insertions with these ids; those that the tables lack are asked for."""
         rows = await self._local.insertions(pids) if self._local.has_insertions() else []
         missing = sorted(set(pids) - {row["id"] for row in rows})
         return rows + (await self._remote.insertions(missing) if missing else [])
 
     async def subjects(self) -> list[str]:
-        """Give the names of the subjects that have sessions in the tables."""
+        """Return the names of the subjects that have sessions in the tables."""
         return await self._local.subjects()
 
 
 def _missing(wanted: pl.DataFrame, found: pl.DataFrame) -> pl.Series:
-    """Give the places (`key`) of the rows of ``wanted`` that nothing was found for."""
+    """Return the places (`key`) of the rows of ``wanted`` that nothing was found for."""
     import polars as pl
 
     places = pl.Series("key", range(len(wanted)), dtype=found.schema["key"])

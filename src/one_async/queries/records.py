@@ -151,7 +151,7 @@ class InsertionRecord(Record):
     chronic_insertion: str | None = None
 
     def row(self) -> dict[str, Any]:
-        """Give the row of the insertions table."""
+        """Return the row of the insertions table."""
         return {
             "pid": str(self.id),
             "eid": str(self.session),
@@ -214,7 +214,7 @@ def _unexpected(endpoint: str, error: ValidationError) -> AnswerError:
 
 
 def relative_path(dataset: SessionDataset | DatasetRecord, revision: str | None) -> str:
-    """Give a dataset's path below its session: ``collection/#revision#/name``."""
+    """Return a dataset's path below its session: ``collection/#revision#/name``."""
     parts = [dataset.collection, f"#{revision}#" if revision else None, dataset.name]
     return "/".join(part.strip("/") for part in parts if part)
 
@@ -229,7 +229,7 @@ def revision_of(data_url: str | None) -> str | None:
 
 
 def url_path(url: str) -> str:
-    """Give the path of a URL; a ``#`` belongs to the path, since Alyx does not escape revisions."""
+    """Return the path of a URL; a ``#`` belongs to the path, since Alyx does not escape revisions."""
     return unquote(urlsplit(url, allow_fragments=False).path)
 
 

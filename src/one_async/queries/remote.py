@@ -56,11 +56,11 @@ class RemoteSource:
         self._learn = learn
 
     async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
-        """Give the ids of the sessions that match, latest date first."""
+        """Return the ids of the sessions that match, latest date first."""
         return (await self.search_details(terms))[0]
 
     async def search_details(self, terms: Mapping[str, Any]) -> tuple[list[UUID], pl.DataFrame]:
-        """Give the sessions that match: the sessions table's columns and start_time, latest date first."""
+        """Return the sessions that match: the sessions table's columns and start_time, latest date first."""
         rows = await self._list_all("sessions", rest_queries(terms), key="id")
         return await self._sessions(rows, lambda frame: ([UUID(eid) for eid in frame["eid"]], frame))
 
@@ -69,11 +69,11 @@ class RemoteSource:
         return await self._sessions(await self.records(eids), use)
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
-        """Give the path of each of the sessions with these ids below a folder; unknown ones are left out."""
+        """Return the path of each of the sessions with these ids below a folder; unknown ones are left out."""
         return await self.sessions(eids, lambda frame: paths_below(root, frame))
 
     async def records(self, eids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give the rows that `/sessions` lists for these ids, in no order; unknown ones are left out."""
+        """Return the rows that `/sessions` lists for these ids, in no order; unknown ones are left out."""
         queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(eids)]
         return await self._list_all("sessions", queries, key="id")
 
@@ -89,7 +89,7 @@ class RemoteSource:
         return await self._sessions(rows, lambda frame: use(keys, match_keys(frame, keys)))
 
     async def details(self, eids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give the detail body of each session, in the order of the ids.
+        """Return the detail body of each session, in the order of the ids.
 
         Raises NotFound for a session that the server does not know.
         """
@@ -111,7 +111,7 @@ class RemoteSource:
         return await run_polars(use, await self.datasets_of(eids))
 
     async def datasets_of(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
-        """Give the datasets of each session.
+        """Return the datasets of each session.
 
         These are the datasets with an existing file on a shared repository. A session that the server does not know is
         left out.
@@ -147,25 +147,25 @@ class RemoteSource:
         return await run_polars(use, await self.frames_of(eids))
 
     async def frames_of(self, eids: Sequence[str]) -> dict[str, pl.DataFrame]:
-        """Give the frame of each session's datasets."""
+        """Return the frame of each session's datasets."""
         return {eid: session.datasets for eid, session in (await self.datasets_of(eids)).items()}
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Give the insertions that match, as the server lists them: latest session first, then by name."""
+        """Return the insertions that match, as the server lists them: latest session first, then by name."""
         rows = await self._list_all("insertions", insertion_queries(terms), key="id")
         order_insertions(rows)
         await self._learn_insertions(rows)
         return rows
 
     async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give all insertions of these sessions, as the server lists them."""
+        """Return all insertions of these sessions, as the server lists them."""
         queries = [{"django": f"session__in,{batch}"} for batch in id_batches(eids)]
         rows = await self._list_all("insertions", queries, key="id")
         await self._learn_insertions(rows)
         return rows
 
     async def probes_of(self, eids: Sequence[str]) -> dict[str, ProbeLists]:
-        """Give the ids and names of these sessions' insertions, by name."""
+        """Return the ids and names of these sessions' insertions, by name."""
         probes: dict[str, ProbeLists] = {}
         for row in sorted(await self.insertions_of(eids), key=lambda row: row["name"] or ""):
             pids, names = probes.setdefault(str(row["session"]), ([], []))
@@ -174,7 +174,7 @@ class RemoteSource:
         return probes
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give the insertions with these ids, in no order; unknown ones are left out."""
+        """Return the insertions with these ids, in no order; unknown ones are left out."""
         queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(pids)]
         rows = await self._list_all("insertions", queries, key="id")
         await self._learn_insertions(rows)
@@ -200,12 +200,12 @@ class RemoteSource:
         return await run_polars(lambda: use(matching_datasets(rows_frame(dataset_rows(rows)), wanted)))
 
     async def dataset_records(self, dids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give the rows that `/datasets` lists for these ids, in no order; unknown ones are left out."""
+        """Return the rows that `/datasets` lists for these ids, in no order; unknown ones are left out."""
         queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(dids)]
         return await self._list_all("datasets", queries, key="url")
 
     async def datasets_named(self, names: Iterable[str]) -> list[dict[str, Any]]:
-        """Give one row that `/datasets` lists for each of these file names; unknown ones are left out."""
+        """Return one row that `/datasets` lists for each of these file names; unknown ones are left out."""
         rows: list[dict[str, Any]] = []
 
         async def ask(name: str) -> None:
@@ -215,7 +215,7 @@ class RemoteSource:
         return rows
 
     async def dataset_lists(self, eids: Sequence[str], filters: str, **more: str) -> list[dict[str, Any]]:
-        """Give the rows that `/datasets` lists for these sessions, a django filter, if there is one, and other filters."""
+        """Return the rows that `/datasets` lists for these sessions, a django filter, if there is one, and other filters."""
         queries = [
             {"django": ",".join(filter(None, [f"session__in,{batch}", filters])), **more}
             for batch in id_batches(dict.fromkeys(eids), 60)
@@ -223,7 +223,7 @@ class RemoteSource:
         return await self._list_all("datasets", queries, key="url")
 
     async def subjects(self) -> list[str]:
-        """Give the nicknames of all subjects of the database."""
+        """Return the nicknames of all subjects of the database."""
         return sorted({row["nickname"] for row in await self._alyx.rest("subjects", "list")})
 
     async def _sessions(self, rows: list[dict[str, Any]], use: Callable[[pl.DataFrame], T]) -> T:

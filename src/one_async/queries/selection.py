@@ -49,7 +49,7 @@ class SelectionOptions:
             raise InputError.of("revision_policy", self.policy, get_args(RevisionPolicy))
 
     def resolve(self, datasets: pl.DataFrame, **filters: Any) -> pl.DataFrame:
-        """Give the datasets that filters mean, as `list_datasets` does."""
+        """Return the datasets that filters mean, as `list_datasets` does."""
         return resolve(
             datasets,
             wildcards=self.wildcards,
@@ -65,7 +65,7 @@ Choice: TypeAlias = "Callable[[pl.DataFrame], T]"
 
 
 def checked(choice: Choice[T]) -> Choice[T]:
-    """Give a choice back after it was tried on a session without datasets, where wrong filters raise InputError.
+    """Return a choice back after it was tried on a session without datasets, where wrong filters raise InputError.
 
     So they do before any request is sent.
     """
@@ -76,7 +76,7 @@ def checked(choice: Choice[T]) -> Choice[T]:
 
 @cache
 def no_datasets() -> pl.DataFrame:
-    """Give the datasets of a session that has none."""
+    """Return the datasets of a session that has none."""
     import polars as pl
 
     from one_async.tables.schema import DATASETS
@@ -206,7 +206,7 @@ def many_datasets(
 
 
 def _is_record(item: object) -> bool:
-    """Tell whether this is a row of the datasets table, or a record of the database, rather than ALF parts."""
+    """Return whether this is a row of the datasets table, or a record of the database, rather than ALF parts."""
     return isinstance(item, Mapping) and ("rel_path" in item or is_dataset_record(item))
 
 

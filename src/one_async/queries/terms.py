@@ -88,7 +88,7 @@ def _check_given(name: str, value: Any) -> None:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Give a value as a list: a scalar alone, anything else that can be iterated over as its members."""
+    """Return a value as a list: a scalar alone, anything else that can be iterated over as its members."""
     if isinstance(value, _SCALARS) or not isinstance(value, Iterable):
         return [value]
     return list(value)

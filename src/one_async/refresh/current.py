@@ -64,7 +64,7 @@ class CurrentTables:
     # ---- reading
 
     async def current(self) -> Catalogue:
-        """Give the tables in use: read on first use, learned rows merged in.
+        """Return the tables in use: read on first use, learned rows merged in.
 
         Never asks the server. Raises TablesNotFound if there are none, TablesDamaged if they cannot be read.
         """
@@ -169,7 +169,7 @@ class CurrentTables:
     ) -> tuple[list[str], Path | None]:
         """Write the ids of the loaded datasets, or of their sessions, to a CSV file in the tables' folder.
 
-        Gives the ids and the file; warns, and gives none, if nothing was recorded.
+        Return the ids and the file; warns, and gives none, if nothing was recorded.
         """
         ids = list(self._loaded_ids)
         if not ids:
@@ -185,7 +185,7 @@ class CurrentTables:
         return saved, path
 
     async def save(self, save_dir: Path | None = None, clobber: bool = False) -> Path:
-        """Write the tables, learned rows included, to a folder; gives the folder.
+        """Write the tables, learned rows included, to a folder; return the folder.
 
         Rows that others saved there meanwhile stay, unless ``clobber`` says to replace the files. Writes nothing if
         nothing was learned since, unless ``clobber``. Raises OSError where nothing can be written.

@@ -119,7 +119,7 @@ async def _pour(stream: ByteStream, part: Path, most: int) -> int:
 
 
 async def _next(chunks: AsyncIterator[bytes], url: str) -> bytes | None:
-    """Give the next piece of a body, None at its end; raises ServerUnreachable if it does not come."""
+    """Return the next piece of a body, None at its end; raises ServerUnreachable if it does not come."""
     try:
         with anyio.fail_after(_STALL):
             return await anext(chunks, None)

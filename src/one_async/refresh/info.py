@@ -105,7 +105,7 @@ def _check_version(wanted: str | None) -> None:
 
 
 def _place(location: str | None, default: str) -> str:
-    """Give the archive's address; a location may be the folder that it is in."""
+    """Return the archive's address; a location may be the folder that it is in."""
     if not location:
         return default
     try:

@@ -277,7 +277,7 @@ class TablesKeeper(CurrentTables):
         self._schedule.succeeded(offer.asked)
 
     def _wants(self, offer: Offer, known: State) -> bool:
-        """Tell whether the server offers other tables than those at hand."""
+        """Return whether the server offers other tables than those at hand."""
         base = self._view.base
         if base is None or base.meta.is_partial:
             return True

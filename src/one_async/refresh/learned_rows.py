@@ -51,7 +51,7 @@ class Queue:
         self._rows += len(rows)
 
     def peek(self) -> Taken:
-        """Give what is queued now."""
+        """Return what is queued now."""
         return {table: list(pieces) for table, pieces in self._pieces.items() if pieces}
 
     def drop(self, taken: Taken) -> None:
@@ -80,14 +80,14 @@ class View:
         return self.base is None and not self.learned
 
     def grow(self, taken: Taken, origin: str | None = None) -> View:
-        """Give the view with more rows learned; for a thread."""
+        """Return the view with more rows learned; for a thread."""
         new = _frames(taken)
         if not new:
             return self
         return View(self.base, merge(self.shown, _bare(new), origin=origin), _together(self.learned, new))
 
     def on(self, base: Catalogue, taken: Taken, since: float = 0.0, origin: str | None = None) -> View:
-        """Give the view of other tables, with what was learned on top; for a thread.
+        """Return the view of other tables, with what was learned on top; for a thread.
 
         Rows that came before ``since``, when the server still had the former tables, are older than these: they are
         added only where these have none of that id.
@@ -102,7 +102,7 @@ class View:
         return View(base, merge(base, _bare(learned), origin=origin) if learned else base, learned)
 
     def saved(self, base: Catalogue) -> View:
-        """Give the view of the same tables as they are on disk after saving, where nothing is left to be saved."""
+        """Return the view of the same tables as they are on disk after saving, where nothing is left to be saved."""
         return View(base, base, self.learned)
 
 

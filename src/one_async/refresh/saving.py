@@ -17,7 +17,7 @@ __all__ = ["save_ids"]
 def save_ids(folder: Path, dids: list[str], tables: Catalogue | None) -> tuple[list[str], Path]:
     """Write dataset ids, or with tables the ids of their sessions: one column of a CSV file.
 
-    Blocks. Gives the ids and the file, whose name has the time.
+    Blocks. Return the ids and the file, whose name has the time.
     """
     name, ids = "dataset_uuid", dids
     if tables is not None:

@@ -18,7 +18,7 @@ SHORTEST = 0.25
 
 
 def seconds_of(expiry: timedelta | float | None) -> float:
-    """Give an expiry in seconds, 24 h for None; raises InputError for what is no time span."""
+    """Return an expiry in seconds, 24 h for None; raises InputError for what is no time span."""
     if expiry is None:
         return DAY
     accepted = "a timedelta or a number of seconds, 0 or more"
@@ -45,11 +45,11 @@ class Schedule:
     _late: float = 0.0
 
     def is_expired(self, now: float) -> bool:
-        """Tell whether the last answer is older than the expiry; a moment to come counts as a wrong clock."""
+        """Return whether the last answer is older than the expiry; a moment to come counts as a wrong clock."""
         return self.checked is None or not 0 <= now - self.checked < self.expiry
 
     def due_in(self, now: float) -> float:
-        """Give the seconds until the next check; 0 if it is due."""
+        """Return the seconds until the next check; 0 if it is due."""
         if self.failures:
             return min(max(self._retry_at - now, 0.0), self.expiry)
         if self.checked is None or self.checked > now:

@@ -60,7 +60,7 @@ Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
 
 
 def stamp_of(folder: Path) -> Stamp:
-    """Give the state of a folder's tables; blocks."""
+    """Return the state of a folder's tables; blocks."""
     found = []
     for path in sorted(folder.glob("*.pqt")):
         with contextlib.suppress(FileNotFoundError):
@@ -103,7 +103,7 @@ def swap(made: Path, folder: Path) -> None:
 def _move_fast_form(made: Path, folder: Path) -> set[str]:
     """Take along the fast form, which is known by its parquet files' state, and so valid wherever they are.
 
-    It is a convenience: where it cannot be moved it is made again. Gives what was moved.
+    It is a convenience: where it cannot be moved it is made again. Return what was moved.
     """
     forms, moved = made / mmap_cache.FOLDER, set()
     if forms.is_dir():

@@ -34,7 +34,7 @@ _LONGEST_PAUSE = 1.0
 
 @asynccontextmanager
 async def claimed(folder: Path) -> AsyncIterator[bool]:
-    """Try to become the only one, of all processes, that downloads to a folder; gives whether that succeeded."""
+    """Try to become the only one, of all processes, that downloads to a folder; return whether that succeeded."""
     path = folder / WORK / DOWNLOAD
     holder = claim(path, wait=0.0)
 

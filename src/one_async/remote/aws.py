@@ -28,17 +28,17 @@ REGION_NAME = "us-east-1"
 
 
 def get_s3_public() -> tuple[Bucket, str]:
-    """Give how IBL's public bucket is read, and its name."""
+    """Return how IBL's public bucket is read, and its name."""
     return Bucket(REGION_NAME), S3_BUCKET_IBL
 
 
 def get_s3_allen() -> tuple[Bucket, str]:
-    """Give how the Allen Institute's public bucket of cell atlases is read, and its name."""
+    """Return how the Allen Institute's public bucket of cell atlases is read, and its name."""
     return Bucket("us-west-2"), "allen-brain-cell-atlas"
 
 
 def get_s3_from_alyx(alyx: AlyxClient, repo_name: str = REPO_DEFAULT) -> tuple[Bucket, str]:
-    """Give how the bucket of one of the database's repositories is read, with its keys, and its name.
+    """Return how the bucket of one of the database's repositories is read, with its keys, and its name.
 
     Raises NotFound for an unknown repository, ConfigurationError for one that is no bucket.
     """
@@ -98,7 +98,7 @@ def s3_download_folder(
 
 
 def get_s3_virtual_host(uri: str, region: str = REGION_NAME) -> str:
-    """Give the web address of a bucket, or of an object of it: ``s3://bucket/key``, or the same without ``s3://``."""
+    """Return the web address of a bucket, or of an object of it: ``s3://bucket/key``, or the same without ``s3://``."""
     bucket, slash, key = uri.removeprefix("s3://").strip("/").partition("/")
     if not bucket or not region or "://" in uri.removeprefix("s3://"):
         raise InputError.of("uri", uri, "s3://bucket/key")
@@ -106,7 +106,7 @@ def get_s3_virtual_host(uri: str, region: str = REGION_NAME) -> str:
 
 
 def url2uri(data_path: str, return_location: bool = False) -> str | tuple[str, str]:
-    """Give the ``s3://`` name of an object from its web address; with `return_location` also the bucket's region."""
+    """Return the ``s3://`` name of an object from its web address; with `return_location` also the bucket's region."""
     parts = urlsplit(data_path)
     bucket, _, host = (parts.hostname or "").partition(".s3.")
     if not host.endswith("amazonaws.com"):

@@ -31,7 +31,7 @@ _MIDNIGHT: Final = datetime.min.time()
 
 
 def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
-    """Give the full name of a term: itself or the only one that begins so, in any case.
+    """Return the full name of a term: itself or the only one that begins so, in any case.
 
     Raises InputError, naming the candidates, when there is none or more than one.
     """
@@ -51,7 +51,7 @@ def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
 
 
 def texts(value: Any, argument: str) -> list[str]:
-    """Give one text or several as a list; InputError for anything else."""
+    """Return one text or several as a list; InputError for anything else."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, dict | bytes):
@@ -62,7 +62,7 @@ def texts(value: Any, argument: str) -> list[str]:
 
 
 def numbers(value: Any, argument: str) -> list[int]:
-    """Give one whole number or several, as numbers or text, as a list; InputError for anything else."""
+    """Return one whole number or several, as numbers or text, as a list; InputError for anything else."""
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     try:
         return [whole_number(item) for item in values]
@@ -79,7 +79,7 @@ def whole_number(value: Any) -> int:
 
 
 def date_range(value: Any) -> tuple[date, date]:
-    """Give the first and last day that a range means; a session belongs to its day's midnight.
+    """Return the first and last day that a range means; a session belongs to its day's midnight.
 
     Accepts one date (that day), ``[from]``, ``[from, to]`` with None for an open end; dates as ISO text, date,
     datetime, numpy or pandas time stamp, and as arrays or Polars series. As in ONE-api, a range that begins
@@ -137,7 +137,7 @@ def _parse(text: str) -> datetime | None:
 
 
 def qc_name(value: Any, argument: str = "dataset_qc_lte") -> str:
-    """Give the name of a QC level; InputError where there is none."""
+    """Return the name of a QC level; InputError where there is none."""
     try:
         return QC.validate(value).name
     except (ValueError, TypeError, AttributeError):

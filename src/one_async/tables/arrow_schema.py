@@ -22,7 +22,7 @@ _SCHEMA = 1
 
 
 def schema_with_metadata(frame: pl.DataFrame, metadata: Mapping[str, str]) -> str:
-    """Give the ``ARROW:schema`` entry of a frame's parquet file, with metadata for the whole schema."""
+    """Return the ``ARROW:schema`` entry of a frame's parquet file, with metadata for the whole schema."""
     target = io.BytesIO()
     frame.clear().write_parquet(target)
     target.seek(0)
@@ -32,7 +32,7 @@ def schema_with_metadata(frame: pl.DataFrame, metadata: Mapping[str, str]) -> st
 
 
 def _field(buffer: bytes, table: int, slot: int) -> int:
-    """Give where a field of a FlatBuffers table is; it must be there."""
+    """Return where a field of a FlatBuffers table is; it must be there."""
     vtable = table - struct.unpack_from("<i", buffer, table)[0]
     offset: int = struct.unpack_from("<H", buffer, vtable + 4 + 2 * slot)[0]
     if not offset:
@@ -45,7 +45,7 @@ def _follow(buffer: bytes, position: int) -> int:
 
 
 def _fields_of(message: bytes) -> int:
-    """Give where the vector of the schema's fields is in a message."""
+    """Return where the vector of the schema's fields is in a message."""
     schema = _follow(message, _field(message, _follow(message, 0), 2))
     return _follow(message, _field(message, schema, 1))
 

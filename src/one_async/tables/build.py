@@ -41,7 +41,7 @@ def make_parquet_db(
     progress: Progress | None = None,
     namespace: uuid.UUID | None = None,
 ) -> tuple[Path, Path]:
-    """Write tables of a folder's ALF data into it, or into ``out_dir``; gives the files of sessions and datasets.
+    """Write tables of a folder's ALF data into it, or into ``out_dir``; return the files of sessions and datasets.
 
     See `build_tables`. Tables that are there already are replaced.
     """
@@ -68,7 +68,7 @@ def build_tables(
     namespace: uuid.UUID | None = None,
     workers: int | None = None,
 ) -> Catalogue:
-    """Give tables of the ALF sessions and datasets below a folder.
+    """Return tables of the ALF sessions and datasets below a folder.
 
     Ids are UUIDs (version 3) of paths in a ``namespace``, by default one of this machine and moment as in ONE-api:
     give one to get the same ids again. Without ``hash_ids``, ids are the paths themselves. ``hash_files`` adds each
@@ -209,7 +209,7 @@ def _session_row(folder: ALFPath, root: Path) -> dict[str, Any] | None:
 
 
 def is_text(path: str) -> bool:
-    """Tell whether a path can be written as UTF-8, which the names of files need not be."""
+    """Return whether a path can be written as UTF-8, which the names of files need not be."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -314,7 +314,7 @@ def remove_missing_datasets(
 ) -> list[Path]:
     """Delete the ALF files of a folder that its tables do not have, and session folders that are then empty.
 
-    Gives the paths, sorted; with ``dry`` nothing is deleted. Files without ALF names stay, and so do empty folders of
+    Return the paths, sorted; with ``dry`` nothing is deleted. Files without ALF names stay, and so do empty folders of
     sessions that the tables know. The tables are those of ``catalogue`` or of the folder.
     """
     root = Path(cache_dir)

@@ -57,14 +57,14 @@ class TablesMeta:
 
 
 def as_texts(value: Any) -> list[str]:
-    """Give a text, a list of texts or nothing as a list."""
+    """Return a text, a list of texts or nothing as a list."""
     if not value:
         return []
     return [value] if isinstance(value, str) else [str(item) for item in value if item]
 
 
 def created_time(raw: Mapping[str, Mapping[str, Any]]) -> datetime | None:
-    """Give the earliest ``date_created`` of the tables."""
+    """Return the earliest ``date_created`` of the tables."""
     times = []
     for entry in raw.values():
         try:
@@ -132,7 +132,7 @@ class Catalogue:
         meta: TablesMeta | None = None,
         **others: pl.DataFrame,
     ) -> Catalogue:
-        """Give a catalogue with whole tables replaced."""
+        """Return a catalogue with whole tables replaced."""
         made = {name: canonical(name, frame) for name, frame in others.items()}
         return Catalogue(
             self.session_frame if sessions is None else sorted_sessions(canonical("sessions", sessions)),
@@ -143,19 +143,19 @@ class Catalogue:
         )
 
     def with_meta(self, **changes: Any) -> Catalogue:
-        """Give the same tables with other facts about them."""
+        """Return the same tables with other facts about them."""
         return replace(self, meta=replace(self.meta, **changes))
 
     def sessions(self) -> pl.LazyFrame:
-        """Give the sessions: eid, lab, subject, date, number, task_protocol, projects and what else the file has."""
+        """Return the sessions: eid, lab, subject, date, number, task_protocol, projects and what else the file has."""
         return self.session_frame.lazy()
 
     def datasets(self) -> pl.LazyFrame:
-        """Give the datasets: did, eid, rel_path, file_size, hash, exists, qc and what else the file has."""
+        """Return the datasets: did, eid, rel_path, file_size, hash, exists, qc and what else the file has."""
         return self.dataset_table.lazy()
 
     def insertions(self) -> pl.LazyFrame:
-        """Give the insertions: pid, eid, name and what else the file has; no rows where there is no such table."""
+        """Return the insertions: pid, eid, name and what else the file has; no rows where there is no such table."""
         frame = self.others.get("insertions")
         return pl.LazyFrame(schema=INSERTIONS) if frame is None else frame.lazy()
 
@@ -196,7 +196,7 @@ class Catalogue:
         return {}
 
     def distinct(self, column: str) -> tuple[pl.Series, npt.NDArray[np.uint32]]:
-        """Give the distinct values of a column of sessions, and for each session the position of its value."""
+        """Return the distinct values of a column of sessions, and for each session the position of its value."""
         if column not in self._distinct:
             series = self.session_frame[column]
             words = series.unique(maintain_order=True)
@@ -209,7 +209,7 @@ class Catalogue:
         return np.empty(size, object), np.zeros(size, bool)
 
     def uuids(self, rows: npt.NDArray[np.uint32]) -> list[UUID | str]:
-        """Give the ids of sessions as UUIDs; each is made when it is first wanted, and kept.
+        """Return the ids of sessions as UUIDs; each is made when it is first wanted, and kept.
 
         Not all at once: so many new objects would stop every thread while Python looks for garbage.
         """
@@ -240,7 +240,7 @@ class Catalogue:
         return frozenset(eids.filter(eids == eids.shift()))
 
     def session_row(self, eid: str) -> int | None:
-        """Give the row of a session in ``session_frame``, None if it is not in the tables."""
+        """Return the row of a session in ``session_frame``, None if it is not in the tables."""
         return find(self.session_frame["eid"], eid)
 
 

@@ -36,7 +36,7 @@ _ABANDONED: Final = 3600.0
 
 
 def names_in(folder: Path) -> list[str]:
-    """Give the names in a folder; none if it cannot be read."""
+    """Return the names in a folder; none if it cannot be read."""
     try:
         return [path.name for path in folder.iterdir()]
     except OSError:
@@ -55,7 +55,7 @@ def sweep_claims(folder: Path) -> None:
 
 @contextlib.contextmanager
 def claim_if_free(path: Path) -> Iterator[bool]:
-    """Hold a claim for a moment; gives False if another has it, or where nothing can be written."""
+    """Hold a claim for a moment; return False if another has it, or where nothing can be written."""
     mine = None
     with contextlib.suppress(OSError):
         mine = try_claim(path)

@@ -93,7 +93,7 @@ def _hashes(series: pl.Series, size: int) -> Column | None:
 
 
 def codes_of(series: pl.Series, words: pl.Series) -> npt.NDArray[np.uint32]:
-    """Give for each value its position among the words."""
+    """Return for each value its position among the words."""
     table = pl.DataFrame({"word": words, "code": np.arange(len(words), dtype=np.uint32)})
     found = pl.DataFrame({"word": series}).join(
         table, on="word", how="left", nulls_equal=True, maintain_order="left"
@@ -102,7 +102,7 @@ def codes_of(series: pl.Series, words: pl.Series) -> npt.NDArray[np.uint32]:
 
 
 def decode(column: Column, rows: Rows = slice(None)) -> pl.Series:
-    """Give rows of a column as a series of its dtype."""
+    """Return rows of a column as a series of its dtype."""
     if column.kind == "plain":
         return column.words[rows] if isinstance(rows, slice) else column.words.gather(rows)
     values = column.values[rows]
@@ -160,7 +160,7 @@ def _unhex(digits: Array) -> Array:
 
 
 def _pieces(text: pl.Series, width: int) -> Iterator[tuple[int, Array]]:
-    """Give the characters of texts of one width, some rows at a time; CSV is the fastest way out of Polars."""
+    """Return the characters of texts of one width, some rows at a time; CSV is the fastest way out of Polars."""
     for start in range(0, len(text), _PIECE):
         piece = text.slice(start, _PIECE)
         raw = piece.to_frame().write_csv(include_header=False, quote_style="never").encode()
@@ -198,7 +198,7 @@ def _lines(values: Array) -> pl.Series:
 
 
 def concat(old: Column, new: pl.Series, order: npt.NDArray[np.int64]) -> Column:
-    """Give the rows of a column and of a series, one after the other, in an order that may leave some out."""
+    """Return the rows of a column and of a series, one after the other, in an order that may leave some out."""
     added = _like(old, new.cast(old.dtype))
     if added is None:
         both = pl.concat([decode(old), new.cast(old.dtype)])
@@ -224,7 +224,7 @@ def _like(old: Column, new: pl.Series) -> Column | None:
 
 
 def save(column: Column, folder: Path, name: str) -> dict[str, Any]:
-    """Write a column's parts into a folder; gives what `load` needs to know, for a JSON file."""
+    """Write a column's parts into a folder; return what `load` needs to know, for a JSON file."""
     np.save(folder / f"{name}.npy", column.values, allow_pickle=False)
     if column.valid is not None:
         np.save(folder / f"{name}.valid.npy", column.valid, allow_pickle=False)

@@ -22,12 +22,12 @@ _BATCH = 250_000
 
 
 def name_of(paths: pl.Series) -> pl.Series:
-    """Give the file name of each relative path."""
+    """Return the file name of each relative path."""
     return paths.str.extract(r"([^/]*)$", 1)
 
 
 def find(ids: pl.Series, wanted: str) -> int | None:
-    """Give where an id first is among sorted ones, None if it is not there."""
+    """Return where an id first is among sorted ones, None if it is not there."""
     at = bisect_left(range(len(ids)), wanted, key=ids.__getitem__)
     return at if at < len(ids) and ids[at] == wanted else None
 
@@ -61,7 +61,7 @@ class Datasets:
 
     @classmethod
     def empty(cls) -> Datasets:
-        """Give a table without rows."""
+        """Return a table without rows."""
         schema = {name: dtype for name, dtype in DATASETS.items() if name != "default_revision"}
         return cls.from_frame(pl.DataFrame(schema=schema))
 
@@ -77,18 +77,18 @@ class Datasets:
         return known | {name: dtype for name, dtype in found.items() if name not in known}
 
     def rows_of(self, eid: str) -> slice:
-        """Give where a session's datasets are; an empty slice if it has none."""
+        """Return where a session's datasets are; an empty slice if it has none."""
         at = find(self.eids, eid)
         if at is not None:
             return slice(int(self.starts[at]), int(self.starts[at + 1]))
         return slice(0, 0)
 
     def rel_paths(self, rows: Rows = slice(None)) -> pl.Series:
-        """Give the relative paths of rows."""
+        """Return the relative paths of rows."""
         return self.paths.gather(self.path[rows]) if len(self.paths) else pl.Series([], dtype=pl.String)
 
     def session_ids(self, rows: Rows = slice(None)) -> pl.Series:
-        """Give the session of each row."""
+        """Return the session of each row."""
         if isinstance(rows, slice):
             begin, end, _ = rows.indices(len(self))
             first = int(np.searchsorted(self.starts, begin, side="right")) - 1
@@ -100,7 +100,7 @@ class Datasets:
         return self.eids.gather(spans) if len(self.eids) else pl.Series([], dtype=pl.String)
 
     def frame(self, rows: Rows = slice(None), columns: list[str] | None = None) -> pl.DataFrame:
-        """Give rows as a frame."""
+        """Return rows as a frame."""
         wanted = list(self.schema) if columns is None else columns
         made: list[pl.Series] = []
         for name in wanted:
@@ -114,7 +114,7 @@ class Datasets:
         return pl.DataFrame(made)
 
     def lazy(self) -> pl.LazyFrame:
-        """Give all rows as a LazyFrame that makes only the columns and rows that a query needs."""
+        """Return all rows as a LazyFrame that makes only the columns and rows that a query needs."""
 
         def batches(
             with_columns: list[str] | None,
@@ -152,7 +152,7 @@ class Datasets:
         return _Usable(self)
 
     def is_usable(self, level: str, rows: Rows = slice(None)) -> npt.NDArray[np.bool_]:
-        """Tell which datasets exist and are at a QC level or a better one."""
+        """Return which datasets exist and are at a QC level or a better one."""
         exists = self.columns["exists"]
         usable: npt.NDArray[np.bool_] = exists.values[rows].astype(bool)
         if exists.valid is not None:
@@ -161,13 +161,13 @@ class Datasets:
         return usable
 
     def qc_codes(self, rows: Rows = slice(None)) -> npt.NDArray[np.uint8]:
-        """Give QC as positions in `QC_LEVELS`, 255 where there is none."""
+        """Return QC as positions in `QC_LEVELS`, 255 where there is none."""
         column = self.columns["qc"]
         values = column.values[rows]
         return values if column.valid is None else np.where(column.valid[rows], values, np.uint8(255))
 
     def merged(self, new: pl.DataFrame, replaced: npt.NDArray[np.int64]) -> Datasets:
-        """Give this table without the rows ``replaced`` and with all rows of a frame that has the same columns."""
+        """Return this table without the rows ``replaced`` and with all rows of a frame that has the same columns."""
         added = Datasets.from_frame(new)
         old_ids, new_ids = self._ids_order(added, replaced)
         order = np.concatenate([old_ids, new_ids])

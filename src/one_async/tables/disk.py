@@ -45,14 +45,14 @@ def claim_tables(folder: Path, *, wait: float = _WAIT) -> contextlib.AbstractCon
 
 
 def is_modified(catalogue: Catalogue) -> bool:
-    """Tell whether rows were merged since the tables were opened or saved."""
+    """Return whether rows were merged since the tables were opened or saved."""
     return bool(catalogue.pending)
 
 
 def save_tables(
     catalogue: Catalogue, folder: str | Path, *, clobber: bool = False, wait: float = _WAIT
 ) -> Catalogue:
-    """Write the tables into a folder; gives the catalogue as it is on disk now.
+    """Write the tables into a folder; return the catalogue as it is on disk now.
 
     Rows that were merged since opening are merged into what the folder holds by then, so that what other processes
     saved meanwhile stays. ``clobber`` writes our tables over it. Does nothing if nothing changed, as ONE-api does.
@@ -73,7 +73,7 @@ def save_tables(
 
 
 def _joined(catalogue: Catalogue, home: Path, same_place: bool) -> Catalogue:
-    """Give what the folder holds, with our changes."""
+    """Return what the folder holds, with our changes."""
     try:
         there = Catalogue.open(home, convert=False)
     except TablesNotFound:
@@ -165,7 +165,7 @@ def _pandas_metadata(frame: pl.DataFrame, index: list[str]) -> dict[str, Any]:
 
 
 def remove_tables(folder: str | Path, tables: tuple[str, ...] = ("sessions", "datasets")) -> list[Path]:
-    """Delete tables, their fast form and ``cache_info.json`` from a folder; gives the files that were deleted."""
+    """Delete tables, their fast form and ``cache_info.json`` from a folder; return the files that were deleted."""
     import shutil
 
     from one_async.tables.mmap_cache import FOLDER

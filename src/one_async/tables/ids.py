@@ -8,7 +8,7 @@ __all__ = ["as_uuid"]
 
 
 def as_uuid(text: str) -> UUID:
-    """Give an id as a UUID; ids of tables that were built with paths for ids stay text, of which the types say nothing."""
+    """Return an id as a UUID; ids of tables that were built with paths for ids stay text, of which the types say nothing."""
     try:
         return UUID(text)
     except ValueError:

@@ -57,7 +57,7 @@ def _rename(note: Path, files: Mapping[Path, Path]) -> None:
 
 
 def waiting(folder: Path) -> dict[Path, Path]:
-    """Give the tables that are installed but not renamed yet: where they belong, and where they are."""
+    """Return the tables that are installed but not renamed yet: where they belong, and where they are."""
     found: dict[Path, Path] = {}
     for note in _notes(folder):
         found |= {final: temporary for final, temporary in _read(note).items() if temporary.exists()}

@@ -33,7 +33,7 @@ __all__ = ["datasets_like", "list_collections", "list_datasets", "list_revisions
 def datasets_like(
     catalogue: Catalogue, wanted: pl.DataFrame, columns: Collection[str] | None = None
 ) -> pl.DataFrame:
-    """Give the datasets of the sessions that ``wanted`` names (eid), at least those that have a path that it names (rel_path).
+    """Return the datasets of the sessions that ``wanted`` names (eid), at least those that have a path that it names (rel_path).
 
     ``columns`` limits the columns to these, as far as the tables have them, and to the ids and paths.
     """
@@ -84,7 +84,7 @@ def list_datasets(
     details: bool = False,
     wildcards: bool = True,
 ) -> list[str] | pl.DataFrame:
-    """Give the distinct relative paths of the datasets that match all filters, in the order in which they first appear.
+    """Return the distinct relative paths of the datasets that match all filters, in the order in which they first appear.
 
     ``filename``: a pattern of whole names, several, or ALF parts; ``collection`` and ``revision``: patterns, an empty
     text for none. Patterns are Unix wildcards, or regular expressions with ``wildcards=False``. With ``details`` the rows
@@ -115,7 +115,7 @@ def _rows(
     default_revisions_only: bool,
     wildcards: bool,
 ) -> npt.NDArray[np.bool_]:
-    """Tell which datasets of all sessions match; patterns are tried on the distinct paths."""
+    """Return which datasets of all sessions match; patterns are tried on the distinct paths."""
     if not filename and collection is None and revision is None:
         good = table.alf
     else:
@@ -137,7 +137,7 @@ def _rows(
 
 
 def _first_seen(table: Datasets, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
-    """Give the distinct paths among rows, in the order in which they first appear."""
+    """Return the distinct paths among rows, in the order in which they first appear."""
     first = table.first_rows
     early = rows[first]  # most paths are seen where they first are in the table
     late = np.flatnonzero(rows & ~early[table.path])[::-1]
@@ -176,7 +176,7 @@ def list_collections(
     details: bool = False,
     wildcards: bool = True,
 ) -> list[str] | dict[str, pl.DataFrame]:
-    """Give the collections of the datasets that match, in the order of the datasets; an empty text stands for none.
+    """Return the collections of the datasets that match, in the order of the datasets; an empty text stands for none.
 
     With ``details``, the datasets of each collection, in the order of the names.
     """
@@ -216,7 +216,7 @@ def list_revisions(
     details: bool = False,
     wildcards: bool = True,
 ) -> list[str] | dict[str, pl.DataFrame]:
-    """Give the revisions of the datasets that match, in the order of the datasets; an empty text stands for none.
+    """Return the revisions of the datasets that match, in the order of the datasets; an empty text stands for none.
 
     Only files with ALF names count, as in ONE-api. With ``details``, the datasets of each revision, in the order of the names.
     """

@@ -28,7 +28,7 @@ _MANY_SESSIONS = 2000
 def merge(
     catalogue: Catalogue, tables: Mapping[str, Records | None], *, origin: str | None = None
 ) -> Catalogue:
-    """Give a catalogue in which these rows replaced those of the same id, or were added.
+    """Return a catalogue in which these rows replaced those of the same id, or were added.
 
     Columns that a table does not have are left out, missing ones are null; of rows with one id the first counts.
     ``origin`` is added to where the rows came from. InputError for rows that do not fit the columns' types.
@@ -122,7 +122,7 @@ def to_frame(table: str, rows: Records, catalogue: Catalogue | None = None) -> p
 
 
 def _old_schema(table: str, catalogue: Catalogue) -> dict[str, pl.DataType]:
-    """Give the columns of a table that has rows."""
+    """Return the columns of a table that has rows."""
     if table == "sessions":
         return dict(catalogue.session_frame.schema) if len(catalogue.session_frame) else {}
     if table == "datasets":

@@ -166,7 +166,7 @@ def _checksum(path: Path) -> int:
 
 
 def _is_same(path: Path, known: list[int]) -> bool:
-    """Tell whether a file is as it was written; a touched one is read through, once for each opening."""
+    """Return whether a file is as it was written; a touched one is read through, once for each opening."""
     size, modified, checksum = known
     stat = path.stat()
     if stat.st_size != size:

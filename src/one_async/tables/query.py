@@ -59,7 +59,7 @@ def search(
 def search(
     catalogue: Catalogue, *, wildcards: bool = True, details: bool = False, **terms: Any
 ) -> list[UUID] | pl.DataFrame:
-    """Give the sessions for which all terms hold, latest first (then subject and number descending, then eid).
+    """Return the sessions for which all terms hold, latest first (then subject and number descending, then eid).
 
     Terms (or unambiguous beginnings): subject, laboratory, projects, task_protocol contain any of the texts, as regular
     expressions where ``wildcards``, matching case; number is any of; date_range; datasets are all there by file name
@@ -87,7 +87,7 @@ def _completed(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]
 def session_rows(
     catalogue: Catalogue, terms: Mapping[str, Any], *, wildcards: bool = True
 ) -> npt.NDArray[np.uint32]:
-    """Give the rows of ``session_frame`` that fully named terms select, in the order of search results."""
+    """Return the rows of ``session_frame`` that fully named terms select, in the order of search results."""
     check_polars()
     keep: Mask = np.ones(len(catalogue.session_frame), bool)
     for name, column in _TEXT.items():
@@ -110,7 +110,7 @@ def _text_mask(catalogue: Catalogue, column: str, wanted: list[str], wildcards: 
 
 
 def _contains_any(words: pl.Series, wanted: list[str], wildcards: bool, argument: str) -> Mask:
-    """Tell which texts contain any of the wanted ones."""
+    """Return which texts contain any of the wanted ones."""
     if wildcards:
         pattern = "|".join(wanted)
         found = is_match(words, compile_pattern(pattern, argument), plain_pattern(pattern), how="search")
@@ -130,7 +130,7 @@ def _date_mask(catalogue: Catalogue, value: Any) -> Mask:
 
 
 def _datasets_mask(catalogue: Catalogue, keep: Mask, terms: Mapping[str, Any]) -> Mask:
-    """Tell which of the sessions that are still in question have all datasets, each existing and good enough."""
+    """Return which of the sessions that are still in question have all datasets, each existing and good enough."""
     level = qc_name(terms.get("dataset_qc_lte", "FAIL"))
     wanted = texts(terms["datasets"], "datasets") if "datasets" in terms else [None]
     found = keep & (catalogue.spans >= 0)
@@ -180,7 +180,7 @@ def _spans_of_few(
 
 
 def rows_of_spans(table: Datasets, spans: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Give the rows of the datasets of some sessions, by the sessions' positions in ``table.eids``."""
+    """Return the rows of the datasets of some sessions, by the sessions' positions in ``table.eids``."""
     begins, sizes = table.starts[spans], table.starts[spans + 1] - table.starts[spans]
     edges = np.cumsum(sizes) - sizes
     return np.repeat(begins - edges, sizes) + np.arange(int(sizes.sum()))
@@ -194,7 +194,7 @@ def _name_mask(names: pl.Series, wanted: str) -> Mask:
 def search_insertions(
     catalogue: Catalogue, *, wildcards: bool = True, details: bool = False, **terms: Any
 ) -> list[str] | pl.DataFrame:
-    """Give the insertions whose name, model or serial contain any of the texts, in sessions that match the other terms.
+    """Return the insertions whose name, model or serial contain any of the texts, in sessions that match the other terms.
 
     ``session`` is an eid, or several; ``dataset`` a part, in any case, of the name of a file in the insertion's own folder.
 
@@ -233,7 +233,7 @@ def _several(value: Any) -> list[Any]:
 
 
 def _has_dataset(catalogue: Catalogue, eid: str, probe: str, part: str) -> bool:
-    """Tell whether an insertion has a file whose name contains a text: one in a folder of the probe's name."""
+    """Return whether an insertion has a file whose name contains a text: one in a folder of the probe's name."""
     table = catalogue.dataset_table
     for path in table.rel_paths(table.rows_of(eid)):
         *folders, name = path.split("/")
@@ -243,7 +243,7 @@ def _has_dataset(catalogue: Catalogue, eid: str, probe: str, part: str) -> bool:
 
 
 def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
-    """Give the rows of sessions by id, in the order asked; unknown ones are left out.
+    """Return the rows of sessions by id, in the order asked; unknown ones are left out.
 
     Raises ALFMultipleObjectsFound for one that is there twice.
     """
@@ -259,7 +259,7 @@ def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
 
 
 def session_datasets(catalogue: Catalogue, eid: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Give all datasets of a session, ordered by id; an empty frame for an unknown one.
+    """Return all datasets of a session, ordered by id; an empty frame for an unknown one.
 
     ``columns`` limits the columns to these, as far as the tables have them.
     """
@@ -275,7 +275,7 @@ def _no_twins(catalogue: Catalogue, eids: Iterable[str]) -> None:
 
 
 def list_subjects(catalogue: Catalogue) -> list[str]:
-    """Give the names of all subjects, sorted."""
+    """Return the names of all subjects, sorted."""
     return sorted(name for name in catalogue.distinct("subject")[0] if name is not None)
 
 
@@ -300,7 +300,7 @@ def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]
 
 
 def positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
-    """Give where each wanted id is among sorted ones, null where it is not."""
+    """Return where each wanted id is among sorted ones, null where it is not."""
     if not len(sorted_ids) or not len(wanted):
         return pl.Series([None] * len(wanted), dtype=pl.UInt32)
     at = sorted_ids.search_sorted(wanted)

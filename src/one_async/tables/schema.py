@@ -126,7 +126,7 @@ def canonical(table: str, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _id_names(table: str, columns: list[str]) -> dict[str, str]:
-    """Tell which column is the table's own id: ``id``, or a level of an index that has no name."""
+    """Return which column is the table's own id: ``id``, or a level of an index that has no name."""
     if "id" in columns:
         return {"id": IDS[table]}
     if table == "datasets" and set(_LEVELS) <= set(columns):  # in the order that ONE-api gives them

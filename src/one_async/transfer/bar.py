@@ -24,7 +24,7 @@ _SCREEN = threading.Lock()
 
 
 def bar_for(progress: Progress | bool | None, silent: bool) -> Bar | None:
-    """Give a bar if one is wanted: always with True, never with False; else on an interactive screen if rich is installed.
+    """Return a bar if one is wanted: always with True, never with False; else on an interactive screen if rich is installed.
 
     Raises ConfigurationError where one is asked for and rich is not installed, InputError for what is none of these.
     """

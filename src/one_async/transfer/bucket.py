@@ -36,7 +36,7 @@ class Bucket:
         return list(files.values())
 
     async def sizes(self, bucket: str, prefix: str) -> dict[str, int]:
-        """Give the sizes in bytes of the objects below a folder, or of the one object of that name, by key.
+        """Return the sizes in bytes of the objects below a folder, or of the one object of that name, by key.
 
         Raises NotFound where there is none.
         """
@@ -69,7 +69,7 @@ def _sizes(place: S3Location) -> dict[str, int]:
 
 
 def below(folder: Path, root: str, key: str) -> Path:
-    """Give where an object goes: below the folder as it is below its root. Raises UnsafePath for one that would not."""
+    """Return where an object goes: below the folder as it is below its root. Raises UnsafePath for one that would not."""
     parts = key.removeprefix(root.strip("/")).strip("/").split("/")
     if any(part in ("", ".", "..") or "\\" in part for part in parts):
         raise UnsafePath(f"{key!r} is not written below {folder}", path=key)

@@ -33,10 +33,10 @@ class Progress(Protocol):
     """Hears how a fetch goes; called on the event loop, so it must be quick."""
 
     def start(self, files: int, nbytes: int) -> None:
-        """Say how many files are asked for, and the sum of their recorded sizes."""
+        """Return how many files are asked for, and the sum of their recorded sizes."""
 
     def advance(self, files: int, nbytes: int) -> None:
-        """Say what came since; bytes are negative when a file is started over."""
+        """Return what came since; bytes are negative when a file is started over."""
 
     def stop(self) -> None:
         """Say that nothing more will come."""
@@ -56,7 +56,7 @@ class Outcome:
     error: OneError | None = field(default=None, compare=False)
 
     def row(self) -> dict[str, Any]:
-        """Give a row for a table of results."""
+        """Return a row for a table of results."""
         return {
             "eid": self.eid,
             "did": self.did,
@@ -109,7 +109,7 @@ async def fetch(
 
 
 async def survey(plan: Plan | Sequence[Item], *, root: Path, check_hash: bool = False) -> list[Outcome]:
-    """Tell which files of a plan are ``present`` and which would be fetched (``absent``); fetches nothing.
+    """Return which files of a plan are ``present`` and which would be fetched (``absent``); fetches nothing.
 
     ``bytes`` is the size on disk, or the recorded one of what is absent.
     """
@@ -125,7 +125,7 @@ async def survey(plan: Plan | Sequence[Item], *, root: Path, check_hash: bool = 
 
 
 def see(item: Item, root: Path, check_hash: bool) -> Outcome:
-    """Tell whether a file is ``present`` or ``absent``; for a thread."""
+    """Return whether a file is ``present`` or ``absent``; for a thread."""
     if item.error:
         return _outcome(item, "failed", error=item.error)
     there = look(item, Path(root) / item.target, check_hash)
@@ -292,13 +292,13 @@ class _Next:
                 self._state = error
 
     async def take(self) -> Item | None:
-        """Give the item that was begun with, or begin with one; None if there are no more."""
+        """Return the item that was begun with, or begin with one; None if there are no more."""
         if self._item is None and self._queue:
             await anyio.to_thread.run_sync(self.begin, limiter=self._job.sources.limiter)
         return self._item
 
     def begun(self) -> Present | Busy | Part:
-        """Give what the beginning found, or raise what it raised."""
+        """Return what the beginning found, or raise what it raised."""
         state, self._item, self._state = self._state, None, None
         if isinstance(state, Exception):
             raise state
@@ -306,7 +306,7 @@ class _Next:
         return state
 
     async def leave(self) -> None:
-        """Give up what was begun and will not be fetched."""
+        """Return up what was begun and will not be fetched."""
         if isinstance(self._state, Part):
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._state.keep)

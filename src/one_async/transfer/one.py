@@ -61,7 +61,7 @@ class Sources:
     down: set[str] = field(default_factory=set)
 
     def opener(self, source: Source) -> Opener:
-        """Give what starts requests for a source; ConfigurationError without the extra that S3 needs."""
+        """Return what starts requests for a source; ConfigurationError without the extra that S3 needs."""
         if source.s3 is None:
             return over_http(self.streams, source, self.credentials)
         from one_async.transfer.s3 import over_s3

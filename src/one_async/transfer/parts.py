@@ -79,7 +79,7 @@ class Part:
         self.buffered += len(chunk)
 
     def take(self) -> list[bytes]:
-        """Give what is to be written; for the event loop."""
+        """Return what is to be written; for the event loop."""
         data, self.pending, self.buffered = self.pending, [], 0
         return data
 
@@ -140,12 +140,12 @@ class Part:
         self._hashed, self._hash = 0, _new_hash(self.item)
 
     def is_complete(self) -> bool:
-        """Tell whether the bytes at hand are the whole file, by their hash."""
+        """Return whether the bytes at hand are the whole file, by their hash."""
         whole = self.size == self._hashed > 0 and self._hash is not None
         return whole and self._hash.hexdigest() == self.item.hash
 
     def finish(self, chunks: Sequence[bytes], url: str) -> int:
-        """Write the last bytes, judge the whole, give it its final name, give up the claim; gives its size.
+        """Write the last bytes, judge the whole, give it its final name, give up the claim; return its size.
 
         Raises HashMismatch if the bytes are not those of the record.
         """
@@ -228,7 +228,7 @@ def _open(path: Path, flags: int) -> IO[bytes]:
 
 
 def look(item: Item, target: Path, check_hash: bool) -> Present | None:
-    """Tell whether the right file is there.
+    """Return whether the right file is there.
 
     Right means: of the recorded size, and with ``check_hash`` of the recorded hash. Where the size differs,
     the hash decides in any case, since Alyx's ``file_size`` is often stale. A file judged once is not read
@@ -305,7 +305,7 @@ def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) 
 
 
 def _leads_to_own(folder: Path, root: Path) -> bool:
-    """Tell whether the links on the way to a folder are this user's or the administrator's, and lead to this user's folders."""
+    """Return whether the links on the way to a folder are this user's or the administrator's, and lead to this user's folders."""
     if not hasattr(os, "getuid"):
         return False
     user = os.getuid()

@@ -240,7 +240,7 @@ class _Maker:
         return Item(did, target, tuple(sources), None if size is None else int(size), digest, eid)
 
     def _places(self, record: Mapping[str, Any], did: str) -> list[tuple[Source, str]]:
-        """Give each source with the path it has on its server."""
+        """Return each source with the path it has on its server."""
         if "file_records" in record:
             return self._recorded(record, did)
         if "data_url" in record:
@@ -316,7 +316,7 @@ def _local_part(path: str) -> str:
 
 
 def _known_path(record: Mapping[str, Any]) -> str:
-    """Give the local path of a record that has no source, from those of its files that are out of reach."""
+    """Return the local path of a record that has no source, from those of its files that are out of reach."""
     for one in record.get("file_records") or ():
         # Paths on other repositories, say an acquisition computer's, do not have the lab before Subjects.
         if str(one.get("data_repository")).startswith(("flatiron", "aws")):
@@ -384,7 +384,7 @@ def _refused(did: str, target: str, error: OneError, eid: str | None) -> Item:
 
 
 def nowhere(did: str, target: str) -> TransferError:
-    """Give the error of a file that has no source."""
+    """Return the error of a file that has no source."""
     return TransferError(f"no server that can be reached from here has {target} (dataset {did})", path=target)
 
 

@@ -27,7 +27,7 @@ _CHUNK = 1 << 20
 
 
 def over_s3(place: S3Location, *, stall: float = 30.0) -> Opener:
-    """Give the opener for an S3 object: signed where there are keys, unsigned for public buckets.
+    """Return the opener for an S3 object: signed where there are keys, unsigned for public buckets.
 
     Raises ConfigurationError if the extra is not installed.
     """
@@ -100,7 +100,7 @@ def _get(store: Any, place: S3Location, offset: int) -> _Answer:
 
 
 def open_store(place: S3Location, stall: float = 30.0) -> Any:
-    """Give obstore's client of a bucket. Raises ConfigurationError if the extra is not installed."""
+    """Return obstore's client of a bucket. Raises ConfigurationError if the extra is not installed."""
     try:
         from obstore import store
     except ImportError as error:

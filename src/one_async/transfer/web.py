@@ -58,7 +58,7 @@ class Credentials:
 
 
 def over_http(streams: StreamOpener, source: Source, credentials: Credentials) -> Opener:
-    """Give the opener for an HTTP source, with the credentials that belong to its server and no others."""
+    """Return the opener for an HTTP source, with the credentials that belong to its server and no others."""
 
     def open_at(offset: int) -> AbstractAsyncContextManager[ByteStream]:
         # Ranges and lengths count the bytes as sent, so they must be sent as they are stored.
@@ -118,7 +118,7 @@ async def _request(
 
 
 def judge(stream: ByteStream, offset: int) -> Literal["whole", "rest", "complete", "restart"]:
-    """Say what an answer means for a file of which ``offset`` bytes are here.
+    """Return what an answer means for a file of which ``offset`` bytes are here.
 
     ``whole``: its body is the file from the start. ``rest``: its body goes on from the offset. ``complete``:
     there is nothing after the offset. ``restart``: the file must be asked for from the start. Raises for
