@@ -11,7 +11,8 @@ import sqlite3
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from urllib.parse import unquote
 from .content import World
 from .filters import Given, compile_query
 from .models import CHOICES, MODELS, Field, Model, table_name
-from .query import Failed, regexp
+from .query import Answer, Failed, regexp
 
 __all__ = ["HOST", "Store"]
 
@@ -29,6 +30,8 @@ CHUNK = 2000
 KEPT_QUERIES = 256
 LARGE = 20_000
 Pairs = Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
+Record = dict[str, Any]
+Parts = tuple[int, Record, Record, Record]
 CONTENT_TYPES = ("actions.session", "actions.surgery", "subjects.subject", "data.dataset", "data.tag")
 
 
@@ -69,14 +72,45 @@ class Store:
         self._running = False
         self._pages: OrderedDict[tuple[Any, ...], array[int]] = OrderedDict()
         self._extra: dict[str, dict[str, Mapping[str, Any]]] = {}
-        fresh = database is None or not Path(database).exists()
         self._db = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
         self._db.create_function("regexp", 2, regexp, deterministic=True)
         for model in MODELS.values():
             self._extra[model.name] = {str(row[model.key]): row for row in world.unserved.get(model.more, ())}
-        if fresh:
+        if database is not None:
+            # A killed process loses nothing that was committed; only a power cut could
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+        if not self.select("SELECT 1 FROM sqlite_master WHERE name = 'kept'"):
+            self._db.execute("BEGIN IMMEDIATE")
             self._create()
             self._load(world)
+            self._db.execute("COMMIT")
+            self._db.execute("ANALYZE")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all or nothing; an Answer is an answer, so what was written before it stays."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except Answer:
+                self._db.execute("COMMIT")
+                raise
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            else:
+                self._db.execute("COMMIT")
+            finally:
+                self._pages.clear()
+
+    def kept(self, name: str, value: str) -> str:
+        """Return a value that lives as long as the state: the given one at the first call, the same one later."""
+        with self._lock:
+            self._db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (name, value))
+            [(found,)] = self.select("SELECT value FROM kept WHERE name = ?", name)
+            return str(found)
 
     def close(self) -> None:
         """Close the database."""
@@ -179,19 +213,65 @@ class Store:
                 raise KeyError(key)
             number, row, detail = found[0], json.loads(found[1]), json.loads(found[2] or found[1])
             new_row = {**row, **{name: value for name, value in changes.items() if name in row}}
+            more = self.records(endpoint, [number])[0][3]
             self._remove(MODELS[endpoint], number)
-            self._write(MODELS[endpoint], [(new_row, {**detail, **changes})], number)
+            self._write(MODELS[endpoint], [(new_row, {**detail, **changes})], number, more)
+            self._pages.clear()
+
+    # ---- whole records by row number, for writes that know what a record is made of ----
+
+    def records(self, endpoint: str, numbers: Sequence[int]) -> list[Parts]:
+        """Return number, list row, detail and unserved fields of some records, in the order of their rows."""
+        marks = ",".join(map(str, numbers))
+        sql = f"SELECT row, list, detail, more FROM {table_name(endpoint, 'text')} WHERE row IN ({marks})"
+        found = self.select(f"{sql} ORDER BY row")
+        return [
+            (row, json.loads(listed), json.loads(detail or listed), json.loads(more or "{}"))
+            for row, listed, detail, more in found
+        ]
+
+    def numbers(self, endpoint: str, **where: Any) -> list[int]:
+        """Return the row numbers of the records whose columns equal some values (None: are null)."""
+        tests = [f'"{name}" {"IS" if value is None else "="} ?' for name, value in where.items()]
+        sql = f"SELECT row FROM {table_name(endpoint)} WHERE {' AND '.join(tests)} ORDER BY row"
+        return [row for (row,) in self.select(sql, *where.values())]
+
+    def number_of(self, endpoint: str, key: str) -> int | None:
+        """Return the row number of the record with a key, None if there is none."""
+        found = self._find(endpoint, key)
+        return None if found is None else found[0]
+
+    def linked(self, endpoint: str, link: str, value: Any) -> list[int]:
+        """Return the row numbers of the records whose many-to-many field holds a value."""
+        return [r for (r,) in self.select(f"SELECT row FROM {table_name(endpoint, link)} WHERE value = ?", value)]
+
+    def put(self, endpoint: str, number: int | None, row: Record, detail: Record, more: Record) -> int:
+        """Write a record in the place of row ``number`` (None: as a new row); return its row number."""
+        with self._lock:
+            if number is None:
+                number = self._newest(endpoint) + 1
+            else:
+                self._remove(MODELS[endpoint], number)
+            self._write(MODELS[endpoint], [(row, detail)], number, more)
+            self._pages.clear()
+            return number
+
+    def drop(self, endpoint: str, number: int) -> None:
+        """Remove the record of a row."""
+        with self._lock:
+            self._remove(MODELS[endpoint], number)
             self._pages.clear()
 
     # ---- tables ----
 
     def _create(self) -> None:
+        self._db.execute("CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT)")
         for model in MODELS.values():
             columns = ", ".join(f'"{column.name}"' for column in model.columns)
             self._db.execute(f"CREATE TABLE {table_name(model.name)} (row INTEGER PRIMARY KEY, {columns})")
             self._db.execute(
                 f"CREATE TABLE {table_name(model.name, 'text')}"
-                " (row INTEGER PRIMARY KEY, key TEXT UNIQUE, list TEXT, detail TEXT)"
+                " (row INTEGER PRIMARY KEY, key TEXT UNIQUE, list TEXT, detail TEXT, more TEXT)"
             )
             for link in model.links:
                 table = table_name(model.name, link.name)
@@ -205,7 +285,6 @@ class Store:
                 self._db.execute(f'CREATE INDEX "{name}.{column}.key" ON {table_name(name)} ("{column}")')
 
     def _load(self, world: World) -> None:
-        self._db.execute("BEGIN")
         for label in CONTENT_TYPES:
             app, name = label.split(".")
             self._write(MODELS["content-types"], [({"label": label, "app_label": app, "model": name}, None)])
@@ -217,11 +296,18 @@ class Store:
                 # Listed once for each of its slices, a stack is one record all the same
                 rows = list({row["id"]: row for row in rows}.values())
             self._write(model, ((row, details.get(key_of(model, row) or "")) for row in rows))
-        self._db.execute("COMMIT")
-        self._db.execute("ANALYZE")
 
-    def _write(self, model: Model, pairs: Pairs, number: int | None = None) -> None:
-        """Write records; ``number``: the first one's row, if it takes the place of an older one."""
+    def _write(
+        self,
+        model: Model,
+        pairs: Pairs,
+        number: int | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write records; ``number``: the first one's row, if it takes the place of an older one.
+
+        ``more`` holds what no endpoint shows (None: what the world says about it).
+        """
         name, links = model.name, model.links
         if number is None:
             number = self._newest(name) + 1
@@ -232,15 +318,15 @@ class Store:
             linked: dict[str, list[tuple[int, Any]]] = {link.name: [] for link in links}
             for at, (row, detail) in chunk:
                 key = key_of(model, row)
-                merged = {**self._extra.get(name, {}).get(key or "", {}), **(detail or {}), **row}
+                unserved = self._extra.get(name, {}).get(key or "", {}) if more is None else more
+                merged = {**unserved, **(detail or {}), **row}
                 columns.append((at, *[column_value(column, merged) for column in model.columns]))
-                texts.append(
-                    (at, key, dumps(row), None if detail is None or detail == row else dumps(detail))
-                )
+                shown = None if detail is None or detail == row else dumps(detail)
+                texts.append((at, key, dumps(row), shown, dumps(unserved) if unserved else None))
                 for link in links:
                     linked[link.name] += [(at, plain(item)) for item in merged.get(link.source) or ()]
             self._db.executemany(f"INSERT INTO {table_name(name)} VALUES ({marks})", columns)
-            self._db.executemany(f"INSERT INTO {table_name(name, 'text')} VALUES (?, ?, ?, ?)", texts)
+            self._db.executemany(f"INSERT INTO {table_name(name, 'text')} VALUES (?, ?, ?, ?, ?)", texts)
             for link_name, items in linked.items():
                 self._db.executemany(f"INSERT INTO {table_name(name, link_name)} VALUES (?, ?)", items)
 
