@@ -10,16 +10,26 @@ from one_async.emulator.app import App
 
 pytestmark = pytest.mark.anyio
 
-KEPT_DIFFERENCES: dict[str, str] = {}
+# The whole table: at most 5 % of the scenarios, each with its steps and the reason
+KEPT_DIFFERENCES: dict[str, tuple[set[int], str]] = {
+    "scenarios/weighing": ({5}, "water-requirement is computed, not stored: 404 here, as for reads"),
+}
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("name", scenarios())
 async def test_writes_as_recorded(world: World, name: str) -> None:
-    app = App(world, data_url="https://data.test")
+    app = App(world, data_url="https://data.test", now=lambda: world.now)
     found = await play(app, scenarios()[name])
     app.store.close()
-    if name in KEPT_DIFFERENCES:
-        assert found, f"{name} is as recorded now: take it out of KEPT_DIFFERENCES"
-    else:
-        assert not found, "\n".join(found)
+    kept, _ = KEPT_DIFFERENCES.get(name, (set(), ""))
+    differing = {int(text.split()[1].removesuffix(":")) for text in found}
+    assert differing == kept, "\n".join(found) or f"{name} is as recorded now: take it out of KEPT_DIFFERENCES"
+
+
+def test_all_scenarios_are_here_and_few_differences_are_kept() -> None:
+    steps = {name: len(found) for name, found in scenarios().items()}
+    assert sum(n for name, n in steps.items() if name.startswith("registration/")) == 274
+    assert sum(n for name, n in steps.items() if name.startswith("scenarios/")) == 344
+    assert len(steps) == 51
+    assert len(KEPT_DIFFERENCES) <= 0.05 * len(steps)

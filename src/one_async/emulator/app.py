@@ -12,6 +12,7 @@ from array import array
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +28,7 @@ from .content import World
 from .faults import Faults, misbehave
 from .models import MODELS
 from .query import Answer
+from .rows import now
 from .store import Store
 from .views import DEFAULT_LIMIT, NOT_FOUND, Exchange, data_file, find_route, page_of
 
@@ -78,6 +80,7 @@ class App:
     unstable_paging: int | None = None
     token_seed: str = field(default_factory=partial(secrets.token_hex, 8))
     clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = now
     requests: RequestLog = field(default_factory=RequestLog)
     faults: Faults = field(default_factory=Faults)
     files: dict[str, bytes | None] = field(default_factory=dict)
@@ -85,6 +88,7 @@ class App:
     def __post_init__(self) -> None:
         """Load the world into the store."""
         self.store = Store(self.world, self.database)
+        self.token_seed = self.store.kept("token_seed", self.token_seed)
         self.passwords = {"demo": "demo", "reader": "reader", **self.world.passwords}
         known = self.world.unserved.get("users", ())
         self.read_only = {user["username"] for user in known if user.get("is_public_user")} | {"reader"}
@@ -117,7 +121,9 @@ class App:
         latency = self.latency + (self.file_latency if path.startswith("/data/") else 0)
         if latency:
             await anyio.sleep(latency)
-        response, user = await self._respond(request, ignore_range=rule is not None and rule.ignore_range)
+        response, user = Response(b""), None
+        if rule is None or not rule.refuses(request.method):
+            response, user = await self._respond(request, rule is not None and rule.ignore_range)
         query = scope["query_string"].decode("latin-1")
         self.requests.append(Logged(request.method, path, query, user, response.status_code, time.time()))
         await misbehave(rule, response, scope, send)

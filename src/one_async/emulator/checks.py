@@ -15,7 +15,7 @@ from .rows import Record, Rows
 from .shapes import CONTENT, content_label
 from .store import plain
 
-__all__ = ["CHECKS", "FOLLOW", "PREPARE"]
+__all__ = ["CHECKS", "FOLLOW", "PREPARE", "keep_history"]
 
 Complaints = dict[str, list[str]]
 PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"RIFF", b"II*\0", b"MM\0*")
@@ -191,6 +191,22 @@ def prepare_note(rows: Rows, record: Record, data: Any, user: str | None) -> Non
     if record["image"] and width != "orig":
         stem, _, end = record["image"].rpartition(".")
         record["image"] = f"{stem}.{record['object_id']}.{end}"
+
+
+def keep_history(rows: Rows, values: Record, before: Record) -> None:
+    """Keep the former name and responsible user of a subject in its JSON."""
+    history: Record = {}
+    for name in ("nickname", "responsible_user"):
+        old = before.get(name)
+        if name in values and values[name] != old and old is not None:
+            user = rows.get("users", old) if name == "responsible_user" else None
+            history[name] = {"date_time": rows.clock().isoformat(), "value": user["id"] if user else old}
+    if history:
+        kept = dict(values.get("json", before.get("json")) or {})
+        known = dict(kept.get("history") or {})
+        for name, item in history.items():
+            known[name] = [*known.get(name, ()), item]
+        values["json"] = {**kept, "history": known}
 
 
 PREPARE: dict[str, Callable[[Rows, Record, Any, str | None], None]] = {

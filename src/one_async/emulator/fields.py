@@ -75,7 +75,7 @@ def read_field(endpoint: str, token: str) -> Taken:
         "fixed", "name", "required", "null", "kind", "limit", "default"
     )
     known = MODELS[endpoint].fields.get(name)
-    relation = known is not None and known.kind in ">*"
+    relation = known is not None and known.kind in ">*" and kind != "content_type"
     if kind is None:
         kind = "slug" if relation else known.target if known is not None and known.kind == ":" else "text"
     return Taken(

@@ -117,7 +117,7 @@ def add_user(rows: Rows, session: Record, user: str | None, anonymous: bool) -> 
     return change(rows, "sessions", session, users=users, auto_datetime=rows.clock().isoformat())
 
 
-def change(rows: Rows, endpoint: str, record: Record, **values: Any) -> Record:
+def change(rows: Rows, endpoint: str, record: Record, /, **values: Any) -> Record:
     """Change a record that was read before."""
     number = rows.store.number_of(endpoint, str(plain(record["url"])))
     assert number is not None

@@ -98,7 +98,7 @@ class Rows:
                 record[field] = shape(self, record)
         return self._put(endpoint, None, record, {})
 
-    def change(self, endpoint: str, number: int, **values: Any) -> Record:
+    def change(self, endpoint: str, number: int, /, **values: Any) -> Record:
         """Change fields of a record; return it as it is then."""
         [before] = self.load(endpoint, [number])
         record = {**before, **values}
@@ -163,7 +163,8 @@ class Rows:
                 continue
             record = dict(found[0])
             for name in fields:
-                record[name] = in_old_order(record.get(name), SHAPES[endpoint, name](self, record))
+                shown = SHAPES[endpoint, name](self, record)
+                record[name] = shown if name == "location" else in_old_order(record.get(name), shown)
             if record != found[0]:
                 self._put(endpoint, number, record, found[0])
 

@@ -62,7 +62,7 @@ def related(endpoint: str, column: str, *names: str) -> Shape:
         found = rows.all(endpoint, **{column: value})
         if not names:
             return [rows.listed(endpoint, item) for item in found]
-        return [picked({"id": id_of(item.get("url") or ""), **item}, *names) for item in found]
+        return [picked({"id": id_of(item.get("url") or ""), "name": "", **item}, *names) for item in found]
 
     return shape
 
@@ -74,7 +74,7 @@ def file_records(rows: Rows, record: Record) -> list[Record]:
         repository = rows.repositories()[item["data_repository"]]
         stem, _, end = item["relative_path"].rpartition(".")
         url = None
-        if repository["data_url"] and item["exists"]:
+        if repository["data_url"]:
             url = f"{repository['data_url']}{stem}.{id_of(record['url'])}.{end}"
         found.append(
             {
@@ -100,7 +100,8 @@ def served(rows: Rows, record: Record) -> bool:
 
 def data_url(record: Record) -> str | None:
     """Choose the address of a dataset's file: that of the last repository by name."""
-    urls = {f["data_repository"]: f["data_url"] for f in record.get("file_records") or () if f["data_url"]}
+    known = record.get("file_records") or ()
+    urls = {f["data_repository"]: f["data_url"] for f in known if f["exists"] and f["data_url"]}
     return urls[max(urls)] if urls else None
 
 
@@ -207,6 +208,31 @@ def age_weeks(rows: Rows, record: Record) -> int:
     return (end - date.fromisoformat(record["birth_date"])).days // 7
 
 
+def expected_water(rows: Rows, record: Record) -> float:
+    """Compute the water a subject needs a day: 4 % of its weight, 5 % where it weighs too little."""
+    today, lab = rows.clock().date().isoformat(), rows.get("labs", record["lab"]) or {}
+    weighings = rows.all("weighings", subject=record["nickname"])
+    weighings = sorted((w for w in weighings if w["date_time"][:10] <= today), key=lambda w: w["date_time"])
+    if not weighings or lab.get("zscore_weight_pct"):
+        # With a z-score the answer needs tables of growth: the value of the world stays
+        return float(record.get("expected_water") or 0.0)
+    implants = rows.all("surgeries", subject=record["nickname"])
+    implants = sorted((s["start_time"], s["implant_weight"]) for s in implants if s["implant_weight"])
+    implant = implants[-1][1] if implants else 0.0
+    weight = weighings[-1]["weight"]
+    least = (lab.get("reference_weight_pct") or 0.0) * (record.get("reference_weight") or 0.0) + implant
+    return float((0.05 if weight < least else 0.04) * (weight - implant))
+
+
+def remaining_water(rows: Rows, record: Record) -> float:
+    """Compute the water that a subject still has to get today."""
+    today = rows.clock().date().isoformat()
+    given = rows.all("water-administrations", subject=record["nickname"])
+    given = sorted((item for item in given if item["date_time"][:10] == today), key=lambda i: i["date_time"])
+    amounts = [item["water_administered"] or 0.0 for item in given]
+    return expected_water(rows, record) - sum(amounts)
+
+
 def related_descriptions(rows: Rows, record: Record) -> list[Record]:
     """Show the descriptions of the regions that a region lies in."""
     found, parent = [], record.get("parent")
@@ -243,6 +269,8 @@ SHAPES: dict[tuple[str, str], Shape] = {
     ("subjects", "session_projects"): session_projects,
     ("subjects", "alive"): lambda rows, record: record.get("death_date") is None,
     ("subjects", "age_weeks"): age_weeks,
+    ("subjects", "expected_water"): expected_water,
+    ("subjects", "remaining_water"): remaining_water,
     ("data-notices", "description_html"): html,
     ("brain-regions", "related_descriptions"): related_descriptions,
 }
@@ -263,8 +291,8 @@ DEPENDENTS: list[tuple[str, set[str] | None, str, str, tuple[str, ...]]] = [
     ("datasets", None, "sessions", "session", ("data_dataset_session_related",)),
     ("datasets", None, "insertions", "*datasets", ("datasets.detail",)),
     ("water-administrations", None, "sessions", "session", ("wateradmin_session_related",)),
-    ("water-administrations", None, "subjects", "subject", ("water_administrations",)),
-    ("weighings", None, "subjects", "subject", ("weighings",)),
+    ("water-administrations", None, "subjects", "subject", ("water_administrations", "remaining_water")),
+    ("weighings", None, "subjects", "subject", ("weighings", "expected_water", "remaining_water")),
     ("insertions", None, "sessions", "session", ("probe_insertion",)),
     ("insertions", None, "chronic-insertions", "chronic_insertion", ("probe_insertion",)),
     ("insertions", {"session_info", "name"}, "trajectories", "<probe_insertion", ("session", "probe_name")),

@@ -321,8 +321,9 @@ class Store:
                 unserved = self._extra.get(name, {}).get(key or "", {}) if more is None else more
                 merged = {**unserved, **(detail or {}), **row}
                 columns.append((at, *[column_value(column, merged) for column in model.columns]))
-                shown = None if detail is None or detail == row else dumps(detail)
-                texts.append((at, key, dumps(row), shown, dumps(unserved) if unserved else None))
+                listed, shown = dumps(row), None if detail is None else dumps(detail)
+                shown = None if shown == listed else shown
+                texts.append((at, key, listed, shown, dumps(unserved) if unserved else None))
                 for link in links:
                     linked[link.name] += [(at, plain(item)) for item in merged.get(link.source) or ()]
             self._db.executemany(f"INSERT INTO {table_name(name)} VALUES ({marks})", columns)

@@ -113,7 +113,8 @@ class Exchange:
         vary = "Accept, Cookie" if self.media else "Accept"
         headers |= {"vary": "Cookie" if self.route.path == "/auth-token" else vary, "allow": self.route.allow}
         if isinstance(body, Response):
-            body.headers.update(headers)
+            for name, value in headers.items():
+                body.headers.setdefault(name, value)
             return body
         if self.media == HTML:
             escaped = body.replace("&", "&amp;").replace("<", "&lt;")

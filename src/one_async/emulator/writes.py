@@ -13,7 +13,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .checks import CHECKS, FOLLOW, PREPARE
+from .checks import CHECKS, FOLLOW, PREPARE, keep_history
 from .fields import WRITES, Form, Taken, Write, validated
 from .models import MODELS
 from .query import Answer
@@ -40,7 +40,7 @@ async def write(exchange: Exchange) -> Response:
         return Response(b"", 204)
     if isinstance(body, str):
         # What Django itself stumbles over comes as a page, and with status 200
-        return Response(body, 200, media_type="text/html")
+        return Response(body, 200, {"vary": "Cookie"}, media_type="text/html")
     headers = {"content-type": JSON}
     if status == 201 and isinstance(body, Mapping) and body.get("url"):
         headers["location"] = exchange.localized(body["url"])
@@ -51,7 +51,7 @@ def committed(exchange: Exchange, data: Any) -> Outcome:
     """Do what a request asks for in one transaction."""
     app = exchange.app
     with app.store.transaction():
-        rows = Rows(app.store)
+        rows = Rows(app.store, app.now)
         try:
             return outcome(exchange, rows, data)
         finally:
@@ -67,7 +67,7 @@ def outcome(exchange: Exchange, rows: Rows, data: Any) -> Outcome:
         if isinstance(given, Form):
             given = {name: values[-1] for name, values in given.items()}
         if method == "GET":
-            given = exchange.given
+            given = given or exchange.given
         answer = PLAIN[exchange.route.path](rows, given, exchange.user)
         return 200 if method == "GET" else 201, answer
     if endpoint not in WRITES:
@@ -190,6 +190,8 @@ def changed(rows: Rows, write: Write, number: int, data: Any, user: str | None, 
             values[name] = user
     if write.name == "trajectories":
         values = {"probe_insertion": None, "chronic_insertion": None, **values}
+    if write.name == "subjects":
+        keep_history(rows, values, before)
     rows.change(write.name, number, **values)
     if write.name in FOLLOW:
         FOLLOW[write.name](rows, number, values, before)
