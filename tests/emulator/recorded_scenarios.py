@@ -88,7 +88,11 @@ def sort(value: Any) -> Any:
 
 
 def without_ids(item: Any) -> str:
-    shown = {k: v for k, v in item.items() if "id" not in k and "url" not in k} if isinstance(item, dict) else item
+    shown = (
+        {k: v for k, v in item.items() if "id" not in k and "url" not in k}
+        if isinstance(item, dict)
+        else item
+    )
     return json.dumps(shown, sort_keys=True)
 
 
@@ -96,8 +100,16 @@ async def eight_at_once(app: App) -> None:
     """Post one session eight times at once: the recording keeps only what came of it."""
     request = {"method": "POST", "path": "/sessions", "query": []}
     request["headers"] = {"authorization": "Token <alice>", "content-type": "application/json"}
-    request["body"] = {"subject": "KS046", "users": ["alice"], "number": 1, "start_time": "2025-01-14T00:00:00"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client, anyio.create_task_group() as group:
+    request["body"] = {
+        "subject": "KS046",
+        "users": ["alice"],
+        "number": 1,
+        "start_time": "2025-01-14T00:00:00",
+    }
+    async with (
+        httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client,
+        anyio.create_task_group() as group,
+    ):
         for _ in range(8):
             group.start_soon(partial(client.request, **build(app, request)))
 
@@ -106,7 +118,13 @@ def make_ambiguous(app: App) -> None:
     """Add the type and the format that make a file name mean two: requests for them are not recorded."""
     kind = {"id": str(uuid.uuid4()), "name": "wheel.any", "created_by": None, "description": ""}
     app.store.insert("dataset-types", {**kind, "filename_pattern": "*wheel.*"})
-    form = {"id": str(uuid.uuid4()), "json": None, "name": "npy2", "description": "", "file_extension": ".npy"}
+    form = {
+        "id": str(uuid.uuid4()),
+        "json": None,
+        "name": "npy2",
+        "description": "",
+        "file_extension": ".npy",
+    }
     app.store.insert("data-formats", {**form, "matlab_loader_function": "", "python_loader_function": ""})
 
 

@@ -24,7 +24,9 @@ async def test_writes_as_recorded(world: World, name: str) -> None:
     app.store.close()
     kept, _ = KEPT_DIFFERENCES.get(name, (set(), ""))
     differing = {int(text.split()[1].removesuffix(":")) for text in found}
-    assert differing == kept, "\n".join(found) or f"{name} is as recorded now: take it out of KEPT_DIFFERENCES"
+    assert differing == kept, (
+        "\n".join(found) or f"{name} is as recorded now: take it out of KEPT_DIFFERENCES"
+    )
 
 
 def test_all_scenarios_are_here_and_few_differences_are_kept() -> None:

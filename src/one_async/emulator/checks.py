@@ -8,9 +8,10 @@ from typing import Any
 
 from .fields import moment
 from .models import CHOICES
+from .owners import COLLECTION, WRONG_COLLECTION, alike, change, session_of
+from .owners import Place as FilePlace
 from .query import Failed
-from .registration import COLLECTION, WRONG_COLLECTION, alike, change, link_probes, session_of
-from .registration import Place as FilePlace
+from .registration import link_probes
 from .rows import Record, Rows
 from .shapes import CONTENT, content_label
 from .store import plain
@@ -44,7 +45,9 @@ def check_revision(rows: Rows, values: Record, before: Record | None, bad: bool)
 def check_insertion(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
     """Check that an insertion is that of its chronic insertion."""
     now = {**(before or {}), **values}
-    chronic = rows.get("chronic-insertions", now["chronic_insertion"]) if now.get("chronic_insertion") else None
+    chronic = (
+        rows.get("chronic-insertions", now["chronic_insertion"]) if now.get("chronic_insertion") else None
+    )
     if chronic is None or now.get("serial", "") == chronic["serial"]:
         return {}
     return {"non_field_errors": ["serial number of chronic insertion and probe insertion do not match"]}
@@ -53,7 +56,7 @@ def check_insertion(rows: Rows, values: Record, before: Record | None, bad: bool
 def check_trajectory(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
     """Fail for a second trajectory of one provenance."""
     probe = values.get("probe_insertion")
-    provenance = values.get("provenance", (before or {}).get("provenance"))
+    provenance = str(values.get("provenance", (before or {}).get("provenance")))
     if bad or probe is None:
         return {}
     number = CHOICES["provenance"][provenance]
@@ -87,8 +90,8 @@ def check_field_of_view(rows: Rows, values: Record, before: Record | None, bad: 
 def check_location(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
     """Fail for a new location without coordinate system, as Alyx does with its own default."""
     if before is None and not bad and "coordinate_system" not in values:
-        words = "must be a \"CoordinateSystem\" instance."
-        raise Failed(f"Cannot assign \"'IBL-Allen'\": \"FOVLocation.coordinate_system\" {words}")
+        words = 'must be a "CoordinateSystem" instance.'
+        raise Failed(f'Cannot assign "\'IBL-Allen\'": "FOVLocation.coordinate_system" {words}')
     return {}
 
 
@@ -96,7 +99,11 @@ def check_water(rows: Rows, values: Record, before: Record | None, bad: bool) ->
     """Fail for water after death."""
     now = {"date_time": rows.clock().isoformat(), **(before or {}), **values}
     subject = rows.get("subjects", now["subject"]) if now.get("subject") and not bad else None
-    if subject and subject["death_date"] and moment(now["date_time"]).date().isoformat() > subject["death_date"]:
+    if (
+        subject
+        and subject["death_date"]
+        and moment(now["date_time"]).date().isoformat() > subject["death_date"]
+    ):
         raise Failed("Water administration date after death date")
     return {}
 
@@ -247,7 +254,9 @@ def follow_location(rows: Rows, number: int, values: Record, before: Record | No
         return
     for other in rows.store.numbers("fov-location", field_of_view=record["field_of_view"]):
         if other != number:
-            rows.change("fov-location", other, default_provenance=False, auto_datetime=rows.clock().isoformat())
+            rows.change(
+                "fov-location", other, default_provenance=False, auto_datetime=rows.clock().isoformat()
+            )
 
 
 def follow_task(rows: Rows, number: int, values: Record, before: Record | None) -> None:

@@ -207,7 +207,11 @@ def read_named(taken: Taken, value: Any) -> str:
 
 def read_choice(taken: Taken, value: Any) -> Any:
     """Take a choice by its stored value."""
-    choices = {"fov": tuple(CHOICES["fov_provenance"].values()), "sex": tuple("MFU"), "importance": IMPORTANCES}
+    choices = {
+        "fov": tuple(CHOICES["fov_provenance"].values()),
+        "sex": tuple("MFU"),
+        "importance": IMPORTANCES,
+    }
     matching = [choice for choice in choices[taken.kind] if str(choice) == str(value)]
     if not matching:
         raise Complaint(f'"{value}" is not a valid choice.')
@@ -305,7 +309,9 @@ def given(data: Mapping[str, Any], taken: Taken) -> Any:
     return texts if taken.many else texts[-1]
 
 
-def validated(write: Write, data: Any, partial: bool, exists: Exists) -> tuple[dict[str, Any], dict[str, list[str]]]:
+def validated(
+    write: Write, data: Any, partial: bool, exists: Exists
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Take the values of a request; return them and the complaints by field."""
     if not isinstance(data, Mapping):
         words = f"Invalid data. Expected a dictionary, but got {type(data).__name__}."

@@ -18,13 +18,32 @@ Record = dict[str, Any]
 DETAIL = ".detail"
 # What a deleted record takes along; every other reference to it becomes null
 CASCADES = {
-    *(("datasets", "session"), ("files", "dataset"), ("insertions", "session"), ("channels", "trajectory_estimate")),
-    *(("trajectories", "probe_insertion"), ("trajectories", "chronic_insertion"), ("fields-of-view", "session")),
-    *(("fov-location", "field_of_view"), ("fields-of-view", "stack"), ("sessions", "subject"), ("tasks", "session")),
+    *(
+        ("datasets", "session"),
+        ("files", "dataset"),
+        ("insertions", "session"),
+        ("channels", "trajectory_estimate"),
+    ),
+    *(
+        ("trajectories", "probe_insertion"),
+        ("trajectories", "chronic_insertion"),
+        ("fields-of-view", "session"),
+    ),
+    *(
+        ("fov-location", "field_of_view"),
+        ("fields-of-view", "stack"),
+        ("sessions", "subject"),
+        ("tasks", "session"),
+    ),
     *(("water-administrations", "subject"), ("weighings", "subject"), ("surgeries", "subject")),
     *(("water-restriction", "subject"), ("chronic-insertions", "subject"), ("downloads", "dataset")),
     *(("files", "data_repository"), ("tasks", "data_repository"), ("locations", "lab"), ("subjects", "lab")),
-    *(("data-repository", "repository_type"), ("zygosities", "subject"), ("downloads", "user"), ("notes", "user")),
+    *(
+        ("data-repository", "repository_type"),
+        ("zygosities", "subject"),
+        ("downloads", "user"),
+        ("notes", "user"),
+    ),
     *(("datasets", "created_by"), ("brain-regions", "parent")),
 }
 
@@ -119,7 +138,9 @@ class Rows:
         listed = (write.listed or list(write.fields)) if write else list(record)
         detail = list(write.fields) if write else list(record)
         kept = {
-            name: sorted_keys(value) if write and name in write.fields and write.fields[name].kind == "json" else value
+            name: sorted_keys(value)
+            if write and name in write.fields and write.fields[name].kind == "json"
+            else value
             for name, value in record.items()
         }
         row = {name: kept.get(name) for name in listed}
@@ -229,5 +250,7 @@ def in_old_order(before: Any, after: Any) -> Any:
     """Let related records stay where they were; new ones come last."""
     if not (isinstance(before, list) and isinstance(after, list) and after and isinstance(after[0], dict)):
         return after
-    places = {item.get("id") or item.get("url"): at for at, item in enumerate(before) if isinstance(item, dict)}
+    places = {
+        item.get("id") or item.get("url"): at for at, item in enumerate(before) if isinstance(item, dict)
+    }
     return sorted(after, key=lambda item: places.get(item.get("id") or item.get("url"), len(places)))

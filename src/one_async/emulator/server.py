@@ -53,7 +53,7 @@ class Emulator:
 
             world = seeded.world()
         self.world = world or recorded(Path(records or ""))
-        self.app = App(self.world, **({} if state is None else {"database": state}), **options)
+        self.app = App(self.world, **{"database": state, **options})
         self.port = port
         self.keep_alive = keep_alive
         self.store, self.faults, self.requests = self.app.store, self.app.faults, self.app.requests
@@ -166,8 +166,9 @@ def serve(
 
     Prints the address and the logins first (``as_json``: as one line of JSON). ``state`` keeps what is written.
     """
-    options = {"latency": latency / 1000, "throttle": throttle}
-    with Emulator(records=records, port=port, state=state, **options) as emulator:
+    with Emulator(
+        records=records, port=port, state=state, latency=latency / 1000, throttle=throttle
+    ) as emulator:
         logins = emulator.app.passwords
         if as_json:
             said = json.dumps({"url": emulator.url, "logins": logins})

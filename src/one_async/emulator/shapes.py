@@ -108,8 +108,7 @@ def data_url(record: Record) -> str | None:
 def short_dataset(record: Record, *more: str) -> Record:
     """Show a dataset as sessions and insertions do."""
     names = ("name", "dataset_type", "data_url", "url", "file_size", "hash", "version", "collection", *more)
-    shown = {"id": id_of(record["url"]), **picked({**record, "data_url": data_url(record)}, *names)}
-    return shown
+    return {"id": id_of(record["url"]), **picked({**record, "data_url": data_url(record)}, *names)}
 
 
 def session_datasets(rows: Rows, record: Record) -> list[Record]:
@@ -154,7 +153,7 @@ def probe_name(rows: Rows, record: Record) -> str | None:
 
 def chronic_probes(rows: Rows, record: Record) -> list[Record]:
     """Show the insertions of a chronic insertion; the model by its name."""
-    names = {row: name for row, name in rows.store.select('SELECT probe_model, name FROM "probe_models"')}
+    names = dict(rows.store.select('SELECT probe_model, name FROM "probe_models"'))
     return [
         {**picked(item, "id", "name", "model", "serial", "session_info"), "model": names.get(item["model"])}
         for item in rows.all("insertions", chronic_insertion=record["id"])
@@ -216,8 +215,8 @@ def expected_water(rows: Rows, record: Record) -> float:
     if not weighings or lab.get("zscore_weight_pct"):
         # With a z-score the answer needs tables of growth: the value of the world stays
         return float(record.get("expected_water") or 0.0)
-    implants = rows.all("surgeries", subject=record["nickname"])
-    implants = sorted((s["start_time"], s["implant_weight"]) for s in implants if s["implant_weight"])
+    surgeries = rows.all("surgeries", subject=record["nickname"])
+    implants = sorted((s["start_time"], s["implant_weight"]) for s in surgeries if s["implant_weight"])
     implant = implants[-1][1] if implants else 0.0
     weight = weighings[-1]["weight"]
     least = (lab.get("reference_weight_pct") or 0.0) * (record.get("reference_weight") or 0.0) + implant

@@ -243,7 +243,9 @@ class Store:
 
     def linked(self, endpoint: str, link: str, value: Any) -> list[int]:
         """Return the row numbers of the records whose many-to-many field holds a value."""
-        return [r for (r,) in self.select(f"SELECT row FROM {table_name(endpoint, link)} WHERE value = ?", value)]
+        return [
+            r for (r,) in self.select(f"SELECT row FROM {table_name(endpoint, link)} WHERE value = ?", value)
+        ]
 
     def put(self, endpoint: str, number: int | None, row: Record, detail: Record, more: Record) -> int:
         """Write a record in the place of row ``number`` (None: as a new row); return its row number."""

@@ -16,8 +16,9 @@ from starlette.responses import Response
 from .checks import CHECKS, FOLLOW, PREPARE, keep_history
 from .fields import WRITES, Form, Taken, Write, validated
 from .models import MODELS
+from .owners import check_protected, is_protected
 from .query import Answer
-from .registration import check_protected, is_protected, new_download, register_file
+from .registration import new_download, register_file
 from .rows import Record, Rows
 from .store import dumps
 
@@ -202,7 +203,9 @@ def changed(rows: Rows, write: Write, number: int, data: Any, user: str | None, 
 
 def as_sent(write: Write, shown: Record, values: Record) -> Record:
     """Show JSON as it was sent; only the next reading shows its keys sorted."""
-    sent = {name: values[name] for name in values if name in shown and write.fields[name].kind in ("json", "list")}
+    sent = {
+        name: values[name] for name in values if name in shown and write.fields[name].kind in ("json", "list")
+    }
     return {**shown, **sent}
 
 
@@ -212,9 +215,9 @@ def complain(
     """Answer 400 if anything is wrong with the values of a request."""
     name = values.get("name")
     key = MODELS[write.name].key
-    if key == "name" and name is not None and "name" in write.fields and name != (before or {}).get("name"):
-        if rows.store.exists(f"{write.name}.name", name):
-            complaints["name"] = [f"{spaced(MODELS[write.name].singular)} with this name already exists."]
+    new = key == "name" and name is not None and name != (before or {}).get("name")
+    if new and rows.store.numbers(write.name, name=name):
+        complaints["name"] = [f"{spaced(MODELS[write.name].singular)} with this name already exists."]
     if write.name in CHECKS:
         complaints |= CHECKS[write.name](rows, values, before, bool(complaints))
     if not complaints and not_unique(rows, write, values, before):
@@ -237,7 +240,11 @@ def spaced(name: str) -> str:
 def not_unique(rows: Rows, write: Write, values: Record, before: Record | None) -> bool:
     """Tell whether another record has the same values in the fields that none may share."""
     wanted = {name: values.get(name, (before or {}).get(name)) for name in write.unique}
-    if not wanted or None in wanted.values() or (before and all(before.get(n) == v for n, v in wanted.items())):
+    if (
+        not wanted
+        or None in wanted.values()
+        or (before and all(before.get(n) == v for n, v in wanted.items()))
+    ):
         return False
     columns = {name: value for name, value in wanted.items() if write.fields[name].kind != "json"}
     return any(
@@ -255,5 +262,3 @@ def deleted(rows: Rows, endpoint: str, number: int) -> Outcome:
         raise Answer(403, {"status_code": 403, "detail": words})
     rows.delete(endpoint, number)
     return 204, None
-
-
