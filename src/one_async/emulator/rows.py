@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from .fields import WRITES, Write
 from .models import MODELS, Field
-from .shapes import CONTENT, DEPENDENTS, OWN, SHAPES
+from .shapes import CONTENT, DEPENDENTS, OWN, SHAPES, family
 from .store import HOST, Store, key_of, plain
 
 __all__ = ["Record", "Rows", "now"]
@@ -163,7 +163,9 @@ class Rows:
             if child != endpoint or not (changed if fields is None else changed & fields):
                 continue
             key = key_of(MODELS[endpoint], record)
-            if how.startswith("<"):
+            if how == "family":
+                numbers = family(self, record)
+            elif how.startswith("<"):
                 numbers = self.store.numbers(parent, **{how[1:]: plain(record.get("id", key))})
             elif how.startswith("*"):
                 numbers = self.store.linked(parent, how[1:], key)

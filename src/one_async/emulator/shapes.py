@@ -12,7 +12,7 @@ from .models import CHOICES
 if TYPE_CHECKING:
     from .rows import Record, Rows
 
-__all__ = ["CONTENT", "DEPENDENTS", "OWN", "SHAPES", "content_label"]
+__all__ = ["CONTENT", "DEPENDENTS", "OWN", "SHAPES", "content_label", "family"]
 
 Shape = Callable[["Rows", "Record"], Any]
 # What a note or a dataset may belong to: model -> application and endpoint
@@ -176,7 +176,17 @@ def html(rows: Rows, record: Record) -> str:
     """Write the few marks of Markdown that notices use as HTML."""
     text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", record["description"])
     text = re.sub(r"\*(.+?)\*", r"<em>\1</em>", re.sub(r"`(.+?)`", r"<code>\1</code>", text))
-    return "\n".join(f"<p>{part}</p>" for part in re.split(r"\n\s*\n", text.strip()) if part)
+    return "\n".join(block(part) for part in re.split(r"\n\s*\n", text.strip()) if part)
+
+
+def block(text: str) -> str:
+    """Write a paragraph, or a list where each line begins with a number or a mark."""
+    for mark, tag in ((r"\d+\. ", "ol"), (r"[-*+] ", "ul")):
+        lines = text.split("\n")
+        if all(re.match(mark, line) for line in lines):
+            items = "\n".join(f"<li>{re.sub(mark, '', line, count=1)}</li>" for line in lines)
+            return f"<{tag}>\n{items}\n</{tag}>"
+    return f"<p>{text}</p>"
 
 
 def counted(flag: str) -> Shape:
@@ -232,17 +242,19 @@ def remaining_water(rows: Rows, record: Record) -> float:
     return expected_water(rows, record) - sum(amounts)
 
 
+def family(rows: Rows, record: Record) -> list[int]:
+    """Return the row numbers of the regions that a region lies in, and of those in it, from the top."""
+    sql = (
+        'SELECT b.row FROM "brain-regions" b JOIN "brain-regions" me ON me.id = ? AND b.id != me.id'
+        " WHERE (b.lft < me.lft AND b.rght > me.rght) OR (b.lft > me.lft AND b.rght < me.rght) ORDER BY b.lft"
+    )
+    return [row for (row,) in rows.store.select(sql, record["id"])]
+
+
 def related_descriptions(rows: Rows, record: Record) -> list[Record]:
-    """Show the descriptions of the regions that a region lies in."""
-    found, parent = [], record.get("parent")
-    while parent is not None:
-        above = rows.get("brain-regions", parent)
-        if above is None:
-            break
-        if above.get("description"):
-            found.append(picked(above, "id", "name", "description", "level"))
-        parent = above["parent"]
-    return found
+    """Show the descriptions of the regions above and below a region."""
+    found = [rows.load("brain-regions", [row])[0] for row in family(rows, record)]
+    return [picked(item, "id", "name", "description", "level") for item in found if item["description"]]
 
 
 WATER = ("id", "name", "water_type", "water_administered")
@@ -283,7 +295,7 @@ OWN = {
 }
 INFO = {"subject", "start_time", "number", "lab", "projects", "task_protocol"}
 # Which answers show a record of the first endpoint: when one of some fields changes (None: always), the record
-# of the second endpoint that a field points at ("<column": all that point at it; "*link": all that hold it)
+# of the second endpoint that a field points at ("<column": all that point at it; "*link": all that hold it; "family": the regions above and below)
 # shows other values in some fields
 DEPENDENTS: list[tuple[str, set[str] | None, str, str, tuple[str, ...]]] = [
     ("files", None, "datasets", "dataset", ("file_records",)),
@@ -303,6 +315,5 @@ DEPENDENTS: list[tuple[str, set[str] | None, str, str, tuple[str, ...]]] = [
     ("sessions", {"number"}, "datasets", "<session", ("experiment_number",)),
     ("sessions", {"projects", "subject"}, "subjects", "subject", ("session_projects",)),
     ("tags", {"protected", "public"}, "datasets", "*tags", ("protected", "public")),
-    ("brain-regions", {"description"}, "brain-regions", "<parent", ("related_descriptions",)),
-    ("brain-regions", {"related_descriptions"}, "brain-regions", "<parent", ("related_descriptions",)),
+    ("brain-regions", {"description"}, "brain-regions", "family", ("related_descriptions",)),
 ]
