@@ -28,7 +28,7 @@ from .content import World
 from .faults import Faults, misbehave
 from .models import MODELS
 from .query import Answer
-from .rows import now
+from .rows import now, random_id
 from .store import Store
 from .views import DEFAULT_LIMIT, NOT_FOUND, Exchange, data_file, find_route, page_of
 
@@ -68,7 +68,9 @@ class App:
 
     ``throttle`` is requests in a minute for each user; ``latency`` and ``file_latency`` are seconds;
     ``data_url`` replaces the address of the data server (default: ``/data`` of this server);
-    ``unstable_paging`` is a seed: pages of endpoints without order then repeat rows and lose others.
+    ``unstable_paging`` is a seed: pages of endpoints without order then repeat rows and lose others;
+    ``database`` is the SQLite file of the state (None: in memory), ``now`` the clock of what is written, and
+    ``new_id`` makes its ids.
     """
 
     world: World
@@ -81,6 +83,7 @@ class App:
     token_seed: str = field(default_factory=partial(secrets.token_hex, 8))
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = now
+    new_id: Callable[[], str] = random_id
     requests: RequestLog = field(default_factory=RequestLog)
     faults: Faults = field(default_factory=Faults)
     files: dict[str, bytes | None] = field(default_factory=dict)
@@ -121,7 +124,7 @@ class App:
         latency = self.latency + (self.file_latency if path.startswith("/data/") else 0)
         if latency:
             await anyio.sleep(latency)
-        response, user = Response(b""), None
+        response, user = Response(b'{"detail":"Fault","status_code":500}', 500), None
         if rule is None or not rule.refuses(request.method):
             response, user = await self._respond(request, rule is not None and rule.ignore_range)
         query = scope["query_string"].decode("latin-1")

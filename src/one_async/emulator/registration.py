@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -194,7 +193,7 @@ def register_one(
     """Register one file: its revision, dataset and file records."""
     now = rows.clock().isoformat()
     if place.revision and rows.get("revisions", place.revision) is None:
-        new = {"id": str(uuid.uuid4()), "json": None, "name": place.revision, "description": ""}
+        new = {"id": rows.new_id(), "json": None, "name": place.revision, "description": ""}
         rows.create("revisions", {**new, "created_datetime": now})
     kind, form = dataset_type(rows, place.name), data_format(rows, place.name)
     if request.default:
@@ -232,7 +231,7 @@ def register_one(
 
 def new_dataset(rows: Rows, request: Request, place: Place, kind: str, form: str, now: str) -> Record:
     """Create the dataset of a file."""
-    key = str(uuid.uuid4())
+    key = rows.new_id()
     session = request.session["url"] if request.session else None
     record = {
         "id": key,
@@ -280,7 +279,7 @@ def file_record(
     at = rows.store.numbers("files", data_repository=repository, relative_path=place.path)
     exists = repository in request.existing
     if not at:
-        key = str(uuid.uuid4())
+        key = rows.new_id()
         record = {
             "id": key,
             "dataset": dataset["url"],
@@ -366,7 +365,7 @@ def new_download(rows: Rows, data: Mapping[str, Any], caller: str | None) -> Rec
             found.append(record["id"])
             counts.append(record["count"] + 1)
         else:
-            record = {"id": str(uuid.uuid4()), "user": caller, "dataset": key, "count": 1, "json": None}
+            record = {"id": rows.new_id(), "user": caller, "dataset": key, "count": 1, "json": None}
             rows.create("downloads", {**record, "projects": projects})
             found.append(record["id"])
             counts.append(1)

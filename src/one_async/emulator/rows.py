@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from .models import MODELS, Field
 from .shapes import CONTENT, DEPENDENTS, OWN, SHAPES, family
 from .store import HOST, Store, key_of, plain
 
-__all__ = ["Record", "Rows", "now"]
+__all__ = ["Record", "Rows", "now", "random_id"]
 
 Record = dict[str, Any]
 DETAIL = ".detail"
@@ -53,6 +54,11 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
+def random_id() -> str:
+    """Make the id of a new record."""
+    return str(uuid.uuid4())
+
+
 def sorted_keys(value: Any) -> Any:
     """Sort the keys of JSON objects as PostgreSQL does: by length, then bytes."""
     if isinstance(value, dict):
@@ -64,8 +70,10 @@ def sorted_keys(value: Any) -> Any:
 class Rows:
     """The records of a store within one transaction; `flush` ends it."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime] = now) -> None:
-        self.store, self.clock = store, clock
+    def __init__(
+        self, store: Store, clock: Callable[[], datetime] = now, new_id: Callable[[], str] = random_id
+    ) -> None:
+        self.store, self.clock, self.new_id = store, clock, new_id
         self._stale: dict[tuple[str, int], set[str]] = {}
         self._repositories: dict[str, Record] | None = None
 

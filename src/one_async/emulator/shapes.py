@@ -295,8 +295,8 @@ OWN = {
 }
 INFO = {"subject", "start_time", "number", "lab", "projects", "task_protocol"}
 # Which answers show a record of the first endpoint: when one of some fields changes (None: always), the record
-# of the second endpoint that a field points at ("<column": all that point at it; "*link": all that hold it; "family": the regions above and below)
-# shows other values in some fields
+# of the second endpoint that a field points at shows other values in some fields; instead of the field
+# "<column": all records that point at this one; "*link": all that hold it; "family": the regions above and below
 DEPENDENTS: list[tuple[str, set[str] | None, str, str, tuple[str, ...]]] = [
     ("files", None, "datasets", "dataset", ("file_records",)),
     ("datasets", None, "sessions", "session", ("data_dataset_session_related",)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Mapping
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any
@@ -52,7 +51,7 @@ def committed(exchange: Exchange, data: Any) -> Outcome:
     """Do what a request asks for in one transaction."""
     app = exchange.app
     with app.store.transaction():
-        rows = Rows(app.store, app.now)
+        rows = Rows(app.store, app.now, app.new_id)
         try:
             return outcome(exchange, rows, data)
         finally:
@@ -150,7 +149,7 @@ def create_one(rows: Rows, write: Write, data: Any, user: str | None) -> Record:
     complain(rows, write, values, complaints, None)
     record = {name: start_value(rows, taken, user) for name, taken in write.fields.items()} | values
     if "id" in MODELS[write.name].fields and not record.get("id"):
-        record["id"] = str(uuid.uuid4())
+        record["id"] = rows.new_id()
     if write.name in PREPARE:
         PREPARE[write.name](rows, record, data, user)
     number = rows.create(write.name, record)
@@ -168,7 +167,7 @@ def start_value(rows: Rows, taken: Taken, user: str | None) -> Any:
         "now": lambda: rows.clock().isoformat(),
         "auto": lambda: rows.clock().isoformat(),
         "user": lambda: user,
-        "uuid": lambda: str(uuid.uuid4()),
+        "uuid": rows.new_id,
     }
     if taken.default is not None:
         return words[taken.default]() if taken.default in words else json.loads(taken.default)
