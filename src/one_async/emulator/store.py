@@ -29,6 +29,8 @@ HOST = "https://alyx.test"
 CHUNK = 2000
 KEPT_QUERIES = 256
 LARGE = 20_000
+# Columns that writes look records up by, beside those that relations follow
+LOOKED_UP = {("files", "relative_path"), ("notes", "object_id")}
 Pairs = Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
 Record = dict[str, Any]
 Parts = tuple[int, Record, Record, Record]
@@ -281,7 +283,7 @@ class Store:
                 self._db.execute(f'CREATE INDEX "{model.name}.{link.name}.row" ON {table} (row)')
                 self._db.execute(f'CREATE INDEX "{model.name}.{link.name}.value" ON {table} (value)')
         joined = {(f.target, f.key) for m in MODELS.values() for f in m.fields.values() if f.kind != ":"}
-        joined |= {(m.name, "id") for m in MODELS.values() if "id" in m.fields}
+        joined |= {(m.name, "id") for m in MODELS.values() if "id" in m.fields} | LOOKED_UP
         for name, column in sorted(joined):
             if MODELS[name].fields[column].kind in ":>":
                 self._db.execute(f'CREATE INDEX "{name}.{column}.key" ON {table_name(name)} ("{column}")')
