@@ -147,6 +147,18 @@ def test_emulators_of_one_world_do_not_share_what_is_written(world: World) -> No
         assert b.get(f"/sessions/{SESSION}").status_code == 200
 
 
+@pytest.mark.parametrize("bad", [{"axial": 20.0}, {"axial": 20}, {"brain_region": -1}, {"x": "left"}])
+def test_of_a_list_of_channels_all_are_written_or_none(client: httpx.Client, bad: dict[str, Any]) -> None:
+    track = client.get("/trajectories", params={"limit": 1}).json()["results"][0]["id"]
+    channel = {"trajectory_estimate": track, "lateral": 9999, "x": 1, "y": 1, "z": 1, "axial": 20}
+    before = client.get("/channels").json()["count"]
+    answer = client.post("/channels", json=[channel, {**channel, "axial": 21, **bad}])
+    assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/html")
+    assert client.get("/channels").json()["count"] == before
+    assert client.post("/channels", json=[channel, {**channel, "axial": 21}]).status_code == 201
+    assert client.get("/channels").json()["count"] == before + 2
+
+
 # ---- complaints that no recording shows, in the words of Django REST framework ----
 
 

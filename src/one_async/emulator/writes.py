@@ -136,10 +136,13 @@ def created(rows: Rows, write: Write, data: Any, user: str | None) -> Outcome:
 
 def many_channels(rows: Rows, write: Write, data: list[Any], user: str | None) -> Outcome:
     """Create all channels of a list, or none and a page."""
+    seen = set()
     for item in data:
         values, complaints = validated(write, item, False, rows.store.exists)
-        if complaints or not_unique(rows, write, values, None):
+        key = tuple(values.get(name) for name in write.unique)
+        if complaints or key in seen or not_unique(rows, write, values, None):
             return 200, PAGE
+        seen.add(key)
     return 201, [create_one(rows, write, item, user) for item in data]
 
 
