@@ -20,7 +20,8 @@ DATA = Path(__file__).parents[1] / "data" / "alyx"
 @cache
 def exchanges() -> dict[str, dict[str, Any]]:
     """Every recorded read exchange: topic/name -> exchange."""
-    paths = sorted(path for path in (DATA / "exchanges").glob("*/*.json") if path.parent.name != "scenarios")
+    paths = sorted((DATA / "exchanges").glob("*/*.json"))
+    paths = [path for path in paths if path.parent.name not in ("scenarios", "registration")]
     return {f"{path.parent.name}/{path.stem}": json.loads(path.read_text("utf-8")) for path in paths}
 
 

@@ -172,6 +172,9 @@ def emulator(
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 0,
     latency: Annotated[float, typer.Option(help="Milliseconds that each answer takes longer.")] = 0.0,
     throttle: Annotated[int | None, typer.Option(help="Requests a minute that each user may make.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="A file that keeps what is written, for the next start.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a small Alyx on 127.0.0.1 until interrupted; prints its address and logins."""
@@ -179,7 +182,7 @@ def emulator(
         from one_async.emulator.server import serve
     except ImportError as error:
         raise SystemExit(f"the emulator needs {error.name}: pip install 'one-async[emulator]'") from None
-    serve(records=records, port=port, latency=latency, throttle=throttle, as_json=as_json)
+    serve(records=records, port=port, latency=latency, throttle=throttle, state=state, as_json=as_json)
 
 
 @tables_app.command("build")

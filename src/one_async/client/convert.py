@@ -208,15 +208,17 @@ class Converting(Core):
         root = ids.odd_root(self.cache_dir)
 
         def parse() -> tuple[pl.DataFrame, list[bool]]:
-            if len(values) <= FEW:
-                keys = key_frame([key or NO_KEY for key in (ids.path_key(value, root) for value in values)])
-            else:
-                keys = ids.path_keys(values, root).drop("rel_path")
+            keys = ids.path_keys(values, root).drop("rel_path")
             named = keys["subject"].is_not_null()
             return keys.filter(named), named.to_list()
 
-        keys, named = await run_polars(parse, few=len(values) <= FEW)
-        found = iter(await self._look_up(lambda: keys, query_type) if any(named) else ())
+        if len(values) > FEW:
+            frame, named = await run_polars(parse)
+        else:
+            parsed = [ids.path_key(value, root) for value in values]
+            keys, named = [key for key in parsed if key], [key is not None for key in parsed]
+        wanted = (lambda: frame) if len(values) > FEW else (lambda: key_frame(keys))
+        found = iter(await self._look_up(wanted, query_type) if any(named) else ())
         return rebuild([next(found) if one else None for one in named])
 
     @overload

@@ -14,7 +14,7 @@ from one_async._threads import run_polars, run_sync
 from one_async.alf.match import compile_pattern, is_match, plain_pattern, resolve
 from one_async.alf.path import ALFPath
 from one_async.alf.session import has_id, id_expression, session_folder, session_folders
-from one_async.client.core import one_answer
+from one_async.client.core import FEW, one_answer
 from one_async.client.load import Loading, each
 from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
 from one_async.ids import is_dataset_record
@@ -191,7 +191,7 @@ class Records(Loading):
             more = found.drop("key").with_columns(left[found["key"]].select("at", "session_path"))
             return use(sessions, pl.concat([rows, more], how="diagonal_relaxed") if len(more) else rows)
 
-        parts, keys, is_empty = await run_polars(parse)
+        parts, keys, is_empty = await run_polars(parse, few=len(paths) <= FEW)
         if is_empty:
             sessions, files, no_files = await run_polars(lambda: locate(keys, _no_sessions()))
         else:

@@ -19,9 +19,10 @@ def main() -> None:
         "--latency", type=float, default=0.0, metavar="MS", help="milliseconds before each answer"
     )
     parser.add_argument("--throttle", type=int, metavar="N", help="requests in a minute for each user")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keep what is written in this SQLite file")
     parser.add_argument("--json", action="store_true", help="print address and logins as one line of JSON")
     args = parser.parse_args()
-    serve(args.records, args.port, args.latency, args.throttle, as_json=args.json)
+    serve(args.records, args.port, args.latency, args.throttle, state=args.state, as_json=args.json)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from array import array
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
@@ -28,6 +29,7 @@ from one_async.emulator.content import World
 from one_async.emulator.faults import Faults, misbehave
 from one_async.emulator.models import MODELS
 from one_async.emulator.query import Answer
+from one_async.emulator.rows import now, random_id
 from one_async.emulator.store import Store
 from one_async.emulator.views import DEFAULT_LIMIT, NOT_FOUND, Exchange, data_file, find_route, page_of
 
@@ -67,7 +69,9 @@ class App:
 
     ``throttle`` is requests in a minute for each user; ``latency`` and ``file_latency`` are seconds;
     ``data_url`` replaces the address of the data server (default: ``/data`` of this server);
-    ``unstable_paging`` is a seed: pages of endpoints without order then repeat rows and lose others.
+    ``unstable_paging`` is a seed: pages of endpoints without order then repeat rows and lose others;
+    ``database`` is the SQLite file of the state (None: in memory), ``now`` the clock of what is written, and
+    ``new_id`` makes its ids.
     """
 
     world: World
@@ -79,6 +83,8 @@ class App:
     unstable_paging: int | None = None
     token_seed: str = field(default_factory=partial(secrets.token_hex, 8))
     clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = now
+    new_id: Callable[[], str] = random_id
     requests: RequestLog = field(default_factory=RequestLog)
     faults: Faults = field(default_factory=Faults)
     files: dict[str, bytes | None] = field(default_factory=dict)
@@ -86,6 +92,7 @@ class App:
     def __post_init__(self) -> None:
         """Load the world into the store."""
         self.store = Store(self.world, self.database)
+        self.token_seed = self.store.kept("token_seed", self.token_seed)
         self.passwords = {"demo": "demo", "reader": "reader", **self.world.passwords}
         known = self.world.unserved.get("users", ())
         self.read_only = {user["username"] for user in known if user.get("is_public_user")} | {"reader"}
@@ -118,7 +125,9 @@ class App:
         latency = self.latency + (self.file_latency if path.startswith("/data/") else 0)
         if latency:
             await anyio.sleep(latency)
-        response, user = await self._respond(request, ignore_range=rule is not None and rule.ignore_range)
+        response, user = Response(b'{"detail":"Fault","status_code":500}', 500), None
+        if rule is None or not rule.refuses(request.method):
+            response, user = await self._respond(request, rule is not None and rule.ignore_range)
         query = scope["query_string"].decode("latin-1")
         self.requests.append(Logged(request.method, path, query, user, response.status_code, time.time()))
         await misbehave(rule, response, scope, send)

@@ -31,6 +31,8 @@ class Rule:
     - ``truncate``: so many bytes fewer than Content-Length says; ``shorten``: and Content-Length agrees
     - ``corrupt``: the byte at this place is flipped; ``ignore_range``: the whole file, not the part asked for
     - ``hang``: seconds before the answer (``math.inf``: none comes)
+    - ``before``: the request writes nothing (None, the default: so it is for a ``status``; all else goes wrong
+      after the row was written)
     - ``call``: called before the answer is made, for instance to change rows
     """
 
@@ -50,8 +52,14 @@ class Rule:
     corrupt: int | None = None
     hang: float = 0.0
     ignore_range: bool = False
+    before: bool | None = None
     call: Callable[[], object] | None = None
     hits: int = 0
+
+    def refuses(self, method: str) -> bool:
+        """Tell whether a request that would write goes wrong before it has written."""
+        before = self.status is not None if self.before is None else self.before
+        return before and method not in ("GET", "HEAD", "OPTIONS")
 
     def takes(self, method: str, path: str) -> bool:
         """Return whether this rule hits a request, and count it."""

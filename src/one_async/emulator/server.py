@@ -26,7 +26,8 @@ class Emulator:
     """A small Alyx on 127.0.0.1.
 
     ``world`` is what it serves (None: that of the ``records`` folder, or else the seeded one); ``port`` 0
-    takes a free one; ``keep_alive`` is the seconds after which an idle connection is closed; ``options`` are
+    takes a free one; ``keep_alive`` is the seconds after which an idle connection is closed; ``state`` is a
+    SQLite file that keeps what is written (made of the world if it is not there; None: in memory); ``options`` are
     those of `App`, such as ``latency`` and ``throttle``. Log in as ``demo``/``demo`` (reads and writes),
     ``reader``/``reader`` (reads) or as a user of the world.
 
@@ -44,6 +45,7 @@ class Emulator:
         records: Path | str | None = None,
         port: int = 0,
         keep_alive: float = 5.0,
+        state: Path | str | None = None,
         **options: Any,
     ) -> None:
         if world is None and records is None:
@@ -51,7 +53,7 @@ class Emulator:
 
             world = seeded.world()
         self.world = world or recorded(Path(records or ""))
-        self.app = App(self.world, **options)
+        self.app = App(self.world, **{"database": state, **options})
         self.port = port
         self.keep_alive = keep_alive
         self.store, self.faults, self.requests = self.app.store, self.app.faults, self.app.requests
@@ -157,13 +159,16 @@ def serve(
     latency: float = 0.0,
     throttle: int | None = None,
     *,
+    state: Path | str | None = None,
     as_json: bool = False,
 ) -> None:
     """Run an emulator in the foreground until SIGINT or SIGTERM; ``latency`` in milliseconds.
 
-    Prints the address and the logins first (``as_json``: as one line of JSON).
+    Prints the address and the logins first (``as_json``: as one line of JSON). ``state`` keeps what is written.
     """
-    with Emulator(records=records, port=port, latency=latency / 1000, throttle=throttle) as emulator:
+    with Emulator(
+        records=records, port=port, state=state, latency=latency / 1000, throttle=throttle
+    ) as emulator:
         logins = emulator.app.passwords
         if as_json:
             said = json.dumps({"url": emulator.url, "logins": logins})

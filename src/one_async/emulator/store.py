@@ -12,7 +12,8 @@ import threading
 import uuid
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from one_async.emulator.content import World
 from one_async.emulator.filters import Given, compile_query
 from one_async.emulator.jsonb import json_matches
 from one_async.emulator.models import CHOICES, MODELS, Field, Model, table_name
-from one_async.emulator.query import Failed, date_part, regexp
+from one_async.emulator.query import Answer, Failed, date_part, regexp
 
 __all__ = ["HOST", "Store"]
 
@@ -30,7 +31,11 @@ HOST = "https://alyx.test"
 CHUNK = 2000
 KEPT_QUERIES = 256
 LARGE = 20_000
+# Columns that writes look records up by, beside those that relations follow
+LOOKED_UP = {("files", "relative_path"), ("notes", "object_id")}
 Pairs = Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
+Record = dict[str, Any]
+Parts = tuple[int, Record, Record, Record]
 CONTENT_TYPES = ("actions.session", "actions.surgery", "subjects.subject", "data.dataset", "data.tag")
 
 
@@ -78,16 +83,47 @@ class Store:
         self._running = False
         self._pages: OrderedDict[tuple[Any, ...], array[int]] = OrderedDict()
         self._extra: dict[str, dict[str, Mapping[str, Any]]] = {}
-        fresh = database is None or not Path(database).exists()
         self._db = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
         for name, function in (("regexp", regexp), ("json_matches", json_matches), ("date_part", date_part)):
             self._db.create_function(name, 2, function, deterministic=True)
         for model in MODELS.values():
             more = world.unserved.get(model.more, ())
             self._extra[model.name] = {match_key(model, row, str(row.get(model.key))): row for row in more}
-        if fresh:
+        if database is not None:
+            # A killed process loses nothing that was committed; only a power cut could
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+        if not self.select("SELECT 1 FROM sqlite_master WHERE name = 'kept'"):
+            self._db.execute("BEGIN IMMEDIATE")
             self._create()
             self._load(world)
+            self._db.execute("COMMIT")
+            self._db.execute("ANALYZE")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all or nothing; an Answer is an answer, so what was written before it stays."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except Answer:
+                self._db.execute("COMMIT")
+                raise
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            else:
+                self._db.execute("COMMIT")
+            finally:
+                self._pages.clear()
+
+    def kept(self, name: str, value: str) -> str:
+        """Return a value that lives as long as the state: the given one at the first call, the same one later."""
+        with self._lock:
+            self._db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (name, value))
+            [(found,)] = self.select("SELECT value FROM kept WHERE name = ?", name)
+            return str(found)
 
     def close(self) -> None:
         """Close the database."""
@@ -190,19 +226,67 @@ class Store:
                 raise KeyError(key)
             number, row, detail = found[0], json.loads(found[1]), json.loads(found[2] or found[1])
             new_row = {**row, **{name: value for name, value in changes.items() if name in row}}
+            more = self.records(endpoint, [number])[0][3]
             self._remove(MODELS[endpoint], number)
-            self._write(MODELS[endpoint], [(new_row, {**detail, **changes})], number)
+            self._write(MODELS[endpoint], [(new_row, {**detail, **changes})], number, more)
+            self._pages.clear()
+
+    # ---- whole records by row number, for writes that know what a record is made of ----
+
+    def records(self, endpoint: str, numbers: Sequence[int]) -> list[Parts]:
+        """Return number, list row, detail and unserved fields of some records, in the order of their rows."""
+        marks = ",".join(map(str, numbers))
+        sql = f"SELECT row, list, detail, more FROM {table_name(endpoint, 'text')} WHERE row IN ({marks})"
+        found = self.select(f"{sql} ORDER BY row")
+        return [
+            (row, json.loads(listed), json.loads(detail or listed), json.loads(more or "{}"))
+            for row, listed, detail, more in found
+        ]
+
+    def numbers(self, endpoint: str, **where: Any) -> list[int]:
+        """Return the row numbers of the records whose columns equal some values (None: are null)."""
+        tests = [f'"{name}" {"IS" if value is None else "="} ?' for name, value in where.items()]
+        sql = f"SELECT row FROM {table_name(endpoint)} WHERE {' AND '.join(tests)} ORDER BY row"
+        return [row for (row,) in self.select(sql, *where.values())]
+
+    def number_of(self, endpoint: str, key: str) -> int | None:
+        """Return the row number of the record with a key, None if there is none."""
+        found = self._find(endpoint, key)
+        return None if found is None else found[0]
+
+    def linked(self, endpoint: str, link: str, value: Any) -> list[int]:
+        """Return the row numbers of the records whose many-to-many field holds a value."""
+        return [
+            r for (r,) in self.select(f"SELECT row FROM {table_name(endpoint, link)} WHERE value = ?", value)
+        ]
+
+    def put(self, endpoint: str, number: int | None, row: Record, detail: Record, more: Record) -> int:
+        """Write a record in the place of row ``number`` (None: as a new row); return its row number."""
+        with self._lock:
+            if number is None:
+                number = self._newest(endpoint) + 1
+            else:
+                self._remove(MODELS[endpoint], number)
+            self._write(MODELS[endpoint], [(row, detail)], number, more)
+            self._pages.clear()
+            return number
+
+    def drop(self, endpoint: str, number: int) -> None:
+        """Remove the record of a row."""
+        with self._lock:
+            self._remove(MODELS[endpoint], number)
             self._pages.clear()
 
     # ---- tables ----
 
     def _create(self) -> None:
+        self._db.execute("CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT)")
         for model in MODELS.values():
             columns = ", ".join(f'"{column.name}"' for column in model.columns)
             self._db.execute(f"CREATE TABLE {table_name(model.name)} (row INTEGER PRIMARY KEY, {columns})")
             self._db.execute(
                 f"CREATE TABLE {table_name(model.name, 'text')}"
-                " (row INTEGER PRIMARY KEY, key TEXT UNIQUE, list TEXT, detail TEXT)"
+                " (row INTEGER PRIMARY KEY, key TEXT UNIQUE, list TEXT, detail TEXT, more TEXT)"
             )
             for link in model.links:
                 table = table_name(model.name, link.name)
@@ -210,13 +294,12 @@ class Store:
                 self._db.execute(f'CREATE INDEX "{model.name}.{link.name}.row" ON {table} (row)')
                 self._db.execute(f'CREATE INDEX "{model.name}.{link.name}.value" ON {table} (value)')
         joined = {(f.target, f.key) for m in MODELS.values() for f in m.fields.values() if f.kind != ":"}
-        joined |= {(m.name, "id") for m in MODELS.values() if "id" in m.fields}
+        joined |= {(m.name, "id") for m in MODELS.values() if "id" in m.fields} | LOOKED_UP
         for name, column in sorted(joined):
             if MODELS[name].fields[column].kind in ":>":
                 self._db.execute(f'CREATE INDEX "{name}.{column}.key" ON {table_name(name)} ("{column}")')
 
     def _load(self, world: World) -> None:
-        self._db.execute("BEGIN")
         for number, label in enumerate(CONTENT_TYPES, 1):
             app, name = label.split(".")
             kind = {"id": number, "label": label, "app_label": app, "model": name}
@@ -234,11 +317,18 @@ class Store:
             self._db.execute(
                 f'INSERT INTO "downloads.projects" {of_download}', (link["project"], link["download"])
             )
-        self._db.execute("COMMIT")
-        self._db.execute("ANALYZE")
 
-    def _write(self, model: Model, pairs: Pairs, number: int | None = None) -> None:
-        """Write records; ``number``: the first one's row, if it takes the place of an older one."""
+    def _write(
+        self,
+        model: Model,
+        pairs: Pairs,
+        number: int | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write records; ``number``: the first one's row, if it takes the place of an older one.
+
+        ``more`` holds what no endpoint shows (None: what the world says about it).
+        """
         name, links = model.name, model.links
         if number is None:
             number = self._newest(name) + 1
@@ -249,16 +339,17 @@ class Store:
             linked: dict[str, list[tuple[int, Any]]] = {link.name: [] for link in links}
             for at, (row, detail) in chunk:
                 key = key_of(model, row)
-                more = self._extra[name].get(match_key(model, row, key), {})
-                merged = {**more, **(detail or {}), **row}
+                known = self._extra.get(name, {})
+                unserved = known.get(match_key(model, row, key), {}) if more is None else more
+                merged = {**unserved, **(detail or {}), **row}
                 columns.append((at, *[column_value(column, merged) for column in model.columns]))
-                texts.append(
-                    (at, key, dumps(row), None if detail is None or detail == row else dumps(detail))
-                )
+                listed, shown = dumps(row), None if detail is None else dumps(detail)
+                shown = None if shown == listed else shown
+                texts.append((at, key, listed, shown, dumps(unserved) if unserved else None))
                 for link in links:
                     linked[link.name] += [(at, plain(item)) for item in merged.get(link.source) or ()]
             self._db.executemany(f"INSERT INTO {table_name(name)} VALUES ({marks})", columns)
-            self._db.executemany(f"INSERT INTO {table_name(name, 'text')} VALUES (?, ?, ?, ?)", texts)
+            self._db.executemany(f"INSERT INTO {table_name(name, 'text')} VALUES (?, ?, ?, ?, ?)", texts)
             for link_name, items in linked.items():
                 self._db.executemany(f"INSERT INTO {table_name(name, link_name)} VALUES (?, ?)", items)
 

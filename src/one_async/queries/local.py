@@ -37,6 +37,8 @@ INSERTION_SEARCH = frozenset(
 )
 #: So few sessions are found in less time than a thread takes to begin, by their places in the tables.
 FEW = 8
+#: Rows of one session that are looked at in less time than a thread takes to begin.
+FEW_DATASETS = 500
 
 
 class LocalSource:
@@ -126,7 +128,14 @@ class LocalSource:
         columns: Sequence[str] | None = None,
     ) -> T:
         """Use the frame of each session's datasets, where the tables have the session or datasets of it."""
-        return await run_polars(lambda: use(self.frames_of(eids, columns)))
+        return await run_polars(lambda: use(self.frames_of(eids, columns)), few=self.has_few_datasets(eids))
+
+    def has_few_datasets(self, eids: Sequence[str]) -> bool:
+        """Return whether these are so few sessions and datasets that looking at them takes less than a trip to a thread."""
+        if len(eids) != 1:
+            return not eids
+        rows = self._catalogue.dataset_table.rows_of(eids[0])
+        return bool(rows.stop - rows.start <= FEW_DATASETS)
 
     def frames_of(self, eids: Sequence[str], columns: Sequence[str] | None = None) -> dict[str, pl.DataFrame]:
         """Return the frame of each session's datasets, where the tables have the session or datasets of it; for a thread."""
@@ -331,7 +340,7 @@ class AutoSource:
             missing = [eid for eid in eids if eid not in found or found[eid].is_empty()]
             return found, missing, None if missing else use(found)
 
-        found, missing, result = await run_polars(look)
+        found, missing, result = await run_polars(look, few=self._local.has_few_datasets(eids))
         if not missing:
             return cast("T", result)
         more = await self._asked(self._remote.frames_of, missing, found)

@@ -1,0 +1,274 @@
+"""Rules of single endpoints that no table can say: before a record is written, and after."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .fields import moment
+from .models import CHOICES
+from .owners import COLLECTION, WRONG_COLLECTION, alike, change, session_of
+from .owners import Place as FilePlace
+from .query import Failed
+from .registration import link_probes
+from .rows import Record, Rows
+from .shapes import CONTENT, content_label
+from .store import plain
+
+__all__ = ["CHECKS", "FOLLOW", "PREPARE", "keep_history"]
+
+Complaints = dict[str, list[str]]
+PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+NO_PICTURE = "Upload a valid image. The file you uploaded was either not an image or a corrupted image."
+
+
+# ---- checks: complaints, or an Answer where Alyx fails ----
+
+
+def check_subject(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
+    """Check a nickname."""
+    if "nickname" not in values or re.fullmatch(r"[\w.-]+", values["nickname"]):
+        return {}
+    words = "Nicknames must only contain letters, numbers, hyphens and underscores."
+    return {"nickname": [f"{words} Dots are reserved for breeding subjects."]}
+
+
+def check_revision(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
+    """Check the name of a revision."""
+    if "name" not in values or re.fullmatch(r"[\w./-]+", values["name"]):
+        return {}
+    words = "Revisions must only contain letters, numbers, hyphens, underscores and forward slashes."
+    return {"name": [words]}
+
+
+def check_insertion(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
+    """Check that an insertion is that of its chronic insertion."""
+    now = {**(before or {}), **values}
+    chronic = (
+        rows.get("chronic-insertions", now["chronic_insertion"]) if now.get("chronic_insertion") else None
+    )
+    if chronic is None or now.get("serial", "") == chronic["serial"]:
+        return {}
+    return {"non_field_errors": ["serial number of chronic insertion and probe insertion do not match"]}
+
+
+def check_trajectory(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
+    """Fail for a second trajectory of one provenance."""
+    probe = values.get("probe_insertion")
+    provenance = str(values.get("provenance", (before or {}).get("provenance")))
+    if bad or probe is None:
+        return {}
+    number = CHOICES["provenance"][provenance]
+    same = rows.all("trajectories", probe_insertion=probe, provenance=number)
+    if any(item["id"] != (before or {}).get("id") for item in same):
+        raise Failed(
+            'duplicate key value violates unique constraint "unique_trajectory_per_provenance"\n'
+            f"DETAIL:  Key (provenance, probe_insertion_id)=({number}, {probe}) already exists.\n"
+        )
+    return {}
+
+
+def check_notice(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
+    """Check that the dates of a notice are in order."""
+    now = {**(before or {}), **values}
+    start, end = now.get("affected_date_start"), now.get("affected_date_end")
+    if bad or not start or not end or end >= start:
+        return {}
+    return {"affected_date_end": ["affected_date_end must be on or after affected_date_start."]}
+
+
+def check_field_of_view(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
+    """Fail if a stack would belong to two sessions."""
+    now = {**(before or {}), **values}
+    others = rows.all("fields-of-view", stack=now["stack"]) if now.get("stack") and not bad else []
+    if any(item["session"] != now["session"] for item in others if item["id"] != now.get("id")):
+        raise Failed("['Stack fields of view must belong to the same session']")
+    return {}
+
+
+def check_location(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
+    """Fail for a new location without coordinate system, as Alyx does with its own default."""
+    if before is None and not bad and "coordinate_system" not in values:
+        words = 'must be a "CoordinateSystem" instance.'
+        raise Failed(f'Cannot assign "\'IBL-Allen\'": "FOVLocation.coordinate_system" {words}')
+    return {}
+
+
+def check_water(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
+    """Fail for water after death."""
+    now = {"date_time": rows.clock().isoformat(), **(before or {}), **values}
+    subject = rows.get("subjects", now["subject"]) if now.get("subject") and not bad else None
+    if (
+        subject
+        and subject["death_date"]
+        and moment(now["date_time"]).date().isoformat() > subject["death_date"]
+    ):
+        raise Failed("Water administration date after death date")
+    return {}
+
+
+def check_note(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
+    """Check the object and the picture of a note."""
+    if "content_type" in values:
+        label = content_label(values["content_type"])
+        if label is None:
+            raise Failed("ContentType matching query does not exist.")
+        values["content_type"] = label
+    image = values.get("image")
+    if isinstance(image, tuple) and not image[1].startswith(PICTURES):
+        return {"image": [NO_PICTURE]}
+    if isinstance(image, str):
+        return {"image": ["The submitted data was not a file. Check the encoding type on the form."]}
+    if bad:
+        return {}
+    for name in ("content_type", "object_id"):
+        if name not in values:
+            raise Failed(f"'{name}'")
+    model = values["content_type"].partition(".")[2]
+    if not rows.store.exists(f"{CONTENT[model][1]}.id", values["object_id"]):
+        raise Failed(f"{model.capitalize()} matching query does not exist.")
+    if isinstance(image, tuple):
+        values["image"] = picture_address(rows, image, values["object_id"])
+    return {}
+
+
+def picture_address(rows: Rows, image: tuple[str, bytes], key: str) -> str:
+    """Return the address of a note's picture; the picture itself is not kept."""
+    stem, _, end = re.sub(r"[^\w.-]", "", image[0].replace(" ", "_")).rpartition(".")
+    return f"https://alyx.test/uploaded/{rows.clock():%Y/%m/%d}/{stem}.{key}.{end}"
+
+
+CHECKS: dict[str, Callable[[Rows, Record, Record | None, bool], Complaints]] = {
+    "subjects": check_subject,
+    "revisions": check_revision,
+    "insertions": check_insertion,
+    "trajectories": check_trajectory,
+    "data-notices": check_notice,
+    "fields-of-view": check_field_of_view,
+    "fov-location": check_location,
+    "water-administrations": check_water,
+    "notes": check_note,
+}
+
+
+# ---- what a new record takes from others ----
+
+
+def prepare_session(rows: Rows, record: Record, data: Any, user: str | None) -> None:
+    """Give a session its caller as user, and its subject's lab."""
+    record["users"] = record["users"] or ([user] if user else [])
+    record["lab"] = record["lab"] or (rows.get("subjects", record["subject"]) or {}).get("lab")
+
+
+def prepare_subject(rows: Rows, record: Record, data: Any, user: str | None) -> None:
+    """Give a subject the strain of its line, as other subjects of that line have it."""
+    if record["line"] and not record["strain"]:
+        others = rows.all("subjects", line=record["line"])
+        record["strain"] = next((item["strain"] for item in others if item["strain"]), None)
+
+
+def prepare_dataset(rows: Rows, record: Record, data: Any, user: str | None) -> None:
+    """Find a dataset's session by subject, date and number; the newest dataset of one name is the default."""
+    record["collection"] = record["collection"] or ""
+    if not record["session"] and data.get("subject") and data.get("date"):
+        try:
+            number = int(data["number"]) if data.get("number") is not None else None
+            session = session_of(rows, data["subject"], str(data["date"]), number, None, anonymous=False)
+        except ValueError as error:
+            raise Failed(str(error)) from None
+        record |= {"session": session["url"], "created_by": None}
+    if record["session"] and (data.get("default_dataset") is not False):
+        owner = {"session": plain(record["session"]), "content_type": None, "object_id": None}
+        place = FilePlace("", record["collection"], "", record["name"])
+        for other in alike(rows, owner, place):
+            if other["default_dataset"]:
+                change(rows, "datasets", other, default_dataset=False)
+        record["default_dataset"] = True
+
+
+def prepare_type(rows: Rows, record: Record, data: Any, user: str | None) -> None:
+    """Write the pattern of a dataset type in small letters."""
+    record["filename_pattern"] = (record["filename_pattern"] or "").lower() or record["filename_pattern"]
+
+
+def prepare_note(rows: Rows, record: Record, data: Any, user: str | None) -> None:
+    """Name a picture that Alyx makes smaller by its object twice."""
+    width = data.get("width", [None])[-1] if isinstance(data.get("width"), list) else data.get("width")
+    if record["image"] and width != "orig":
+        stem, _, end = record["image"].rpartition(".")
+        record["image"] = f"{stem}.{record['object_id']}.{end}"
+
+
+def keep_history(rows: Rows, values: Record, before: Record) -> None:
+    """Keep the former name and responsible user of a subject in its JSON."""
+    history: Record = {}
+    for name in ("nickname", "responsible_user"):
+        old = before.get(name)
+        if name in values and values[name] != old and old is not None:
+            user = rows.get("users", old) if name == "responsible_user" else None
+            history[name] = {"date_time": rows.clock().isoformat(), "value": user["id"] if user else old}
+    if history:
+        kept = dict(values.get("json", before.get("json")) or {})
+        known = dict(kept.get("history") or {})
+        for name, item in history.items():
+            known[name] = [*known.get(name, ()), item]
+        values["json"] = {**kept, "history": known}
+
+
+PREPARE: dict[str, Callable[[Rows, Record, Any, str | None], None]] = {
+    "sessions": prepare_session,
+    "subjects": prepare_subject,
+    "datasets": prepare_dataset,
+    "dataset-types": prepare_type,
+    "notes": prepare_note,
+}
+
+
+# ---- what follows from a written record ----
+
+
+def follow_dataset(rows: Rows, number: int, values: Record, before: Record | None) -> None:
+    """Link a dataset to its probe; fail for a bad collection, although it is written."""
+    [record] = rows.load("datasets", [number])
+    if not record["collection"]:
+        return
+    if COLLECTION.match(record["collection"]) is None:
+        raise Failed(str(WRONG_COLLECTION))
+    link_probes(rows, record)
+
+
+def follow_file(rows: Rows, number: int, values: Record, before: Record | None) -> None:
+    """Save the dataset of a file record too, as Alyx does."""
+    [record] = rows.load("files", [number])
+    dataset = rows.store.number_of("datasets", str(plain(record["dataset"])))
+    if dataset is not None:
+        rows.change("datasets", dataset, auto_datetime=rows.clock().isoformat())
+
+
+def follow_location(rows: Rows, number: int, values: Record, before: Record | None) -> None:
+    """Let one location of a field of view be the default, and keep coordinates as numbers with a point."""
+    [record] = rows.load("fov-location", [number])
+    rows.change("fov-location", number, **{axis: [float(v) for v in record[axis]] for axis in "xyz"})
+    if not record["default_provenance"]:
+        return
+    for other in rows.store.numbers("fov-location", field_of_view=record["field_of_view"]):
+        if other != number:
+            rows.change(
+                "fov-location", other, default_provenance=False, auto_datetime=rows.clock().isoformat()
+            )
+
+
+def follow_task(rows: Rows, number: int, values: Record, before: Record | None) -> None:
+    """Fail for a task without status, although it is written."""
+    [record] = rows.load("tasks", [number])
+    if record["status"] is None:
+        raise Failed("list index out of range")
+
+
+FOLLOW: dict[str, Callable[[Rows, int, Record, Record | None], None]] = {
+    "datasets": follow_dataset,
+    "files": follow_file,
+    "fov-location": follow_location,
+    "tasks": follow_task,
+}

@@ -1,0 +1,245 @@
+"""Whose a file is, where it lies, and whether it is protected: for register-file and check-protected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .query import Answer, Failed
+from .rows import Record, Rows
+from .shapes import CONTENT, content_label
+from .store import plain
+
+__all__ = [
+    *(
+        "COLLECTION",
+        "WRONG_COLLECTION",
+        "Place",
+        "alike",
+        "change",
+        "check_protected",
+        "flag",
+        "is_protected",
+    ),
+    *(
+        "listed",
+        "owner_of",
+        "parse_path",
+        "person",
+        "places",
+        "protected_answer",
+        "refuse",
+        "session_of",
+        "split",
+    ),
+]
+
+SESSION_PATH = re.compile(r"(?P<subject>[\w.-]+)/(?P<date>\d{4}-\d{2}-\d{2})/(?P<number>\d{1,3})(?![^/])")
+FOLDERS = re.compile(r"(?:(?P<collection>[\w./-]+)/)?(?:#(?P<revision>[\w.-]+)#/)?")
+COLLECTION = re.compile(r"[\w./-]*\Z")
+WRONG_COLLECTION = {
+    "collection": [
+        "Collections must only contain letters, numbers, hyphens, underscores and forward slashes."
+    ]
+}
+MANY_REVISIONS = (
+    "Invalid ALF path. There must be only 1 revision and it cannot containsub folders. "
+    "A revision folder must be surrounded by pound signs (#)."
+)
+WRONG_PATH = (
+    "Invalid ALF path. Only letters, numbers, hyphen and underscores allowed. "
+    "A revision folder must be surrounded by pound signs (#)."
+)
+
+
+def refuse(status: int, key: str, text: str) -> Answer:
+    """Make an error body as these addresses word it."""
+    return Answer(status, {"status_code": status, key: text})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file lies: below a session (``root``) or, without one, in its collection alone."""
+
+    root: str
+    collection: str
+    revision: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The path below the repository."""
+        revision = f"#{self.revision}#" if self.revision else ""
+        return "/".join(part for part in (self.root, self.collection, revision, self.name) if part)
+
+
+# ---- what a request says ----
+
+
+def listed(value: Any) -> list[Any]:
+    """Read a list, or a text with commas."""
+    return value.split(",") if isinstance(value, str) else list(value or ())
+
+
+def flag(value: Any) -> Any:
+    """Read a boolean, or the text True."""
+    return value == "True" if isinstance(value, str) else value
+
+
+def person(rows: Rows, name: str | None, caller: str | None) -> str | None:
+    """Return who registers: the user named, or who asks."""
+    if name and not rows.store.exists("users.username", name):
+        raise Failed("LabMember matching query does not exist.")
+    return name or caller
+
+
+def parse_path(rows: Rows, path: str) -> tuple[str, str, int]:
+    """Read subject, date and number; ValueError if the path does not say them, KeyError for an unknown subject."""
+    match = SESSION_PATH.match(path)
+    if match is None:
+        raise ValueError(f"The path {path} should be `nickname/YYYY-MM-DD/n/...")
+    if not rows.store.exists("subjects.nickname", match["subject"]):
+        raise KeyError(path.split("/")[0])
+    return match["subject"], match["date"], int(match["number"])
+
+
+def session_of(
+    rows: Rows, subject: str, date: str, number: int | None, user: str | None, anonymous: bool
+) -> Record:
+    """Find a session by subject, date and number; its users, and those of the day's first one, gain the user."""
+    of_day = [s for s in rows.all("sessions", subject=subject) if s["start_time"][:10] == date]
+    of_day.sort(key=lambda session: str(session["id"]))
+    base = next((s for s in of_day if s["parent_session"] is None), None)
+    if base is None:
+        raise ValueError(f"A base session for {subject} on {date} does not exist")
+    add_user(rows, base, user, anonymous)
+    session = next((s for s in of_day if s["number"] == number), None)
+    if session is None:
+        raise ValueError(f"A session for {subject}/{number} on {date} does not exist")
+    session = add_user(rows, session, user, anonymous)
+    if session["parent_session"] is None and session["id"] != base["id"]:
+        changes = {"parent_session": base["url"], "auto_datetime": rows.clock().isoformat()}
+        session = change(rows, "sessions", session, **changes)
+    return session
+
+
+def add_user(rows: Rows, session: Record, user: str | None, anonymous: bool) -> Record:
+    """Add a user to those of a session."""
+    session = rows.get("sessions", session["id"]) or session
+    if user is None and anonymous:
+        raise Failed(
+            'null value in column "labmember_id" of relation "actions_session_users" violates not-null constraint\n'
+            f"DETAIL:  Failing row contains (48, {session['id']}, null).\n"
+        )
+    if user is None or user in session["users"]:
+        return session
+    users = sorted([*session["users"], user])
+    return change(rows, "sessions", session, users=users, auto_datetime=rows.clock().isoformat())
+
+
+def change(rows: Rows, endpoint: str, record: Record, /, **values: Any) -> Record:
+    """Change a record that was read before."""
+    number = rows.store.number_of(endpoint, str(plain(record["url"])))
+    assert number is not None
+    return rows.change(endpoint, number, **values)
+
+
+def owner_of(rows: Rows, data: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Read which object other than a session the files belong to: content type and id."""
+    kind, key = data.get("content_type"), data.get("object_id")
+    if not kind and not key:
+        return None
+    if not (kind and key):
+        raise refuse(400, "error", "Both content_type and object_id should be provided together.")
+    label = content_label(kind)
+    if label is None:
+        raise refuse(400, "detail", f"Invalid content type: {kind}")
+    endpoint = CONTENT[label.partition(".")[2]][1]
+    if not rows.store.exists(f"{endpoint}.id", key):
+        raise refuse(400, "detail", f"Invalid object ID: {key}")
+    return label, str(key)
+
+
+def places(root: str, folder: str, names: Iterable[str]) -> list[Place]:
+    """Read collection, revision and name of files in a folder below a session (``root``), or of aggregates ("")."""
+    found = []
+    for name in names:
+        parts = "/".join(part for part in (folder, name) if part).split("/")
+        parent = "/".join(parts[:-1]) + "/" if len(parts) > 1 else ""
+        match = FOLDERS.match(parent)
+        collection, revision = (match["collection"] or "", match["revision"] or "") if match else ("", "")
+        if root and revision and parts.index(f"#{revision}#") != len(parts) - 2:
+            raise refuse(400, "detail", MANY_REVISIONS)
+        expected = len(collection.split("/")) * bool(collection) + bool(revision)
+        if not root and len(parts) - 1 != expected:
+            raise refuse(400, "detail", WRONG_PATH)
+        found.append(Place(root, collection, revision, parts[-1]))
+    return found
+
+
+# ---- protected files ----
+
+
+def alike(rows: Rows, owner: Record, place: Place) -> list[Record]:
+    """Find the datasets of an owner with one collection and name: all revisions."""
+    return rows.all("datasets", **owner, collection=place.collection, name=place.name)
+
+
+def protection(rows: Rows, owner: Record, place: Place) -> list[dict[str, bool]]:
+    """Tell of each revision of a file, the newest first, whether it is protected."""
+
+    def age(dataset: Record) -> str:
+        revision = rows.get("revisions", dataset["revision"]) if dataset["revision"] else None
+        return str(revision["created_datetime"]) if revision else ""
+
+    found = sorted(alike(rows, owner, place), key=age, reverse=True)
+    return [{item["revision"] or "": is_protected(rows, item)} for item in found]
+
+
+def is_protected(rows: Rows, dataset: Record) -> bool:
+    """Tell whether a tag protects a dataset."""
+    return any((rows.get("tags", name) or {}).get("protected") for name in dataset["tags"])
+
+
+def protected_answer(rows: Rows, owner: Record, names: list[str], found: list[Place]) -> Record | None:
+    """Say which of some files are protected; None if none is."""
+    details = [{name: protection(rows, owner, place)} for name, place in zip(names, found, strict=False)]
+    if not any(
+        flag for item in details for infos in item.values() for info in infos for flag in info.values()
+    ):
+        return None
+    return {"status_code": 403, "error": "One or more datasets is protected", "details": details}
+
+
+def check_protected(rows: Rows, data: Mapping[str, Any], caller: str | None) -> Record:
+    """Answer check-protected; it adds the user to the session all the same."""
+    user = person(rows, data.get("created_by"), caller)
+    path = str(data.get("path") or "")
+    if not path:
+        raise Failed("The path argument is required.")
+    path = path.replace("\\", "/").replace("//", "/")
+    names = [name for name in listed(data.get("filenames")) if name]
+    owned = owner_of(rows, data)
+    if owned is not None:
+        owner: Record = {"session": None, "content_type": owned[0], "object_id": owned[1]}
+        found = places("", path.strip("/"), names)
+    else:
+        try:
+            subject, date, number = parse_path(rows, path)
+            session = session_of(rows, subject, date, number, user, anonymous=user is None)
+        except ValueError as error:
+            raise Failed(str(error)) from None
+        except KeyError:
+            raise Failed("Subject matching query does not exist.") from None
+        owner = {"session": session["id"], "content_type": None, "object_id": None}
+        found = places(*split(path), names)
+    answer = protected_answer(rows, owner, names, found)
+    return answer or {"status_code": 200, "details": "None of the datasets are protected"}
+
+
+def split(path: str) -> tuple[str, str]:
+    """Part a path into the session's and the folder below it."""
+    parts = path.strip("/").split("/")
+    return "/".join(parts[:3]), "/".join(parts[3:])

@@ -1,0 +1,319 @@
+"""What an answer shows beside a record's own fields: related records, and values computed from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from .models import CHOICES
+
+if TYPE_CHECKING:
+    from .rows import Record, Rows
+
+__all__ = ["CONTENT", "DEPENDENTS", "OWN", "SHAPES", "content_label", "family"]
+
+Shape = Callable[["Rows", "Record"], Any]
+# What a note or a dataset may belong to: model -> application and endpoint
+CONTENT = {
+    "session": ("actions", "sessions"),
+    "surgery": ("actions", "surgeries"),
+    "subject": ("subjects", "subjects"),
+    "dataset": ("data", "datasets"),
+    "tag": ("data", "tags"),
+    "probeinsertion": ("experiments", "insertions"),
+    "chronicinsertion": ("experiments", "chronic-insertions"),
+    "trajectoryestimate": ("experiments", "trajectories"),
+    "fov": ("experiments", "fields-of-view"),
+    "task": ("jobs", "tasks"),
+}
+
+
+def content_label(text: Any) -> str | None:
+    """Return the label of a content type named ``model`` or ``application.model``; None if there is none."""
+    name = str(text).rpartition(".")[2]
+    known = CONTENT.get(name)
+    return None if known is None or str(text) not in (name, f"{known[0]}.{name}") else f"{known[0]}.{name}"
+
+
+def picked(record: Record, *names: str) -> Record:
+    """Take some fields of a record."""
+    return {name: record.get(name) for name in names}
+
+
+def id_of(url: str) -> str:
+    """Take the key out of an address."""
+    return url.rsplit("/", 1)[-1]
+
+
+def session_info(rows: Rows, record: Record) -> Any:
+    """Show the session of an insertion."""
+    session = rows.get("sessions", record["session"]) if record.get("session") else None
+    names = ("subject", "start_time", "number", "lab", "id", "projects", "task_protocol")
+    return None if session is None else picked(session, *names)
+
+
+def related(endpoint: str, column: str, *names: str) -> Shape:
+    """Show the records of an endpoint that point at this one: some fields, or the row of the list."""
+
+    def shape(rows: Rows, record: Record) -> list[Record]:
+        value = record["nickname"] if column == "subject" else record["id"]
+        found = rows.all(endpoint, **{column: value})
+        if not names:
+            return [rows.listed(endpoint, item) for item in found]
+        return [picked({"id": id_of(item.get("url") or ""), "name": "", **item}, *names) for item in found]
+
+    return shape
+
+
+def file_records(rows: Rows, record: Record) -> list[Record]:
+    """Show where the files of a dataset are."""
+    found = []
+    for item in rows.all("files", dataset=id_of(record["url"])):
+        repository = rows.repositories()[item["data_repository"]]
+        stem, _, end = item["relative_path"].rpartition(".")
+        url = None
+        if repository["data_url"]:
+            url = f"{repository['data_url']}{stem}.{id_of(record['url'])}.{end}"
+        found.append(
+            {
+                "id": id_of(item["url"]),
+                "data_repository": item["data_repository"],
+                "data_repository_path": repository["globus_path"],
+                "relative_path": item["relative_path"],
+                "data_url": url,
+                "exists": item["exists"],
+            }
+        )
+    return found
+
+
+def served(rows: Rows, record: Record) -> bool:
+    """Tell whether a dataset has an existing file on a repository that is not personal."""
+    known = rows.repositories()
+    return any(
+        item["exists"] and known[item["data_repository"]]["globus_is_personal"] is False
+        for item in record.get("file_records") or ()
+    )
+
+
+def data_url(record: Record) -> str | None:
+    """Choose the address of a dataset's file: that of the last repository by name."""
+    known = record.get("file_records") or ()
+    urls = {f["data_repository"]: f["data_url"] for f in known if f["exists"] and f["data_url"]}
+    return urls[max(urls)] if urls else None
+
+
+def short_dataset(record: Record, *more: str) -> Record:
+    """Show a dataset as sessions and insertions do."""
+    names = ("name", "dataset_type", "data_url", "url", "file_size", "hash", "version", "collection", *more)
+    return {"id": id_of(record["url"]), **picked({**record, "data_url": data_url(record)}, *names)}
+
+
+def session_datasets(rows: Rows, record: Record) -> list[Record]:
+    """Show the datasets of a session that can be had."""
+    found = []
+    for item in rows.all("datasets", session=record["id"]):
+        if served(rows, item):
+            shown = short_dataset(item, "revision", "default_revision", "qc")
+            revision = rows.get("revisions", item["revision"]) if item["revision"] else None
+            flag = item["default_dataset"]
+            found.append(
+                {
+                    **shown,
+                    "revision": "" if revision is None else revision["id"],
+                    "default_revision": None if flag is None else str(flag),
+                    "qc": item["qc"],
+                }
+            )
+    return found
+
+
+def insertion_datasets(rows: Rows, record: Record) -> list[Record]:
+    """Show the datasets of an insertion that can be had; qc as a number."""
+    items = filter(None, (rows.get("datasets", key) for key in record["datasets"]))
+    return [{**short_dataset(i, "qc"), "qc": CHOICES["qc"][i["qc"]]} for i in items if served(rows, i)]
+
+
+def trajectory_session(rows: Rows, record: Record) -> Any:
+    """Show the session of a trajectory's insertion."""
+    insertion = rows.get("insertions", record["probe_insertion"]) if record.get("probe_insertion") else None
+    return None if insertion is None else session_info(rows, insertion)
+
+
+def probe_name(rows: Rows, record: Record) -> str | None:
+    """Show the name of a trajectory's insertion."""
+    for endpoint, name in (("insertions", "probe_insertion"), ("chronic-insertions", "chronic_insertion")):
+        found = rows.get(endpoint, record[name]) if record.get(name) else None
+        if found is not None:
+            return str(found["name"])
+    return None
+
+
+def chronic_probes(rows: Rows, record: Record) -> list[Record]:
+    """Show the insertions of a chronic insertion; the model by its name."""
+    names = dict(rows.store.select('SELECT probe_model, name FROM "probe_models"'))
+    return [
+        {**picked(item, "id", "name", "model", "serial", "session_info"), "model": names.get(item["model"])}
+        for item in rows.all("insertions", chronic_insertion=record["id"])
+    ]
+
+
+def session_notes(rows: Rows, record: Record) -> list[Record]:
+    """Show the notes on a session."""
+    return rows.all("notes", content_type="actions.session", object_id=record["id"])
+
+
+def default_first(rows: Rows, record: Record) -> list[Record]:
+    """Show the locations of a field of view, the default one first."""
+    found = rows.all("fov-location", field_of_view=record["id"])
+    found.sort(key=lambda item: not item["default_provenance"])
+    return [rows.listed("fov-location", item) for item in found]
+
+
+def html(rows: Rows, record: Record) -> str:
+    """Write the few marks of Markdown that notices use as HTML."""
+    text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", record["description"])
+    text = re.sub(r"\*(.+?)\*", r"<em>\1</em>", re.sub(r"`(.+?)`", r"<code>\1</code>", text))
+    return "\n".join(block(part) for part in re.split(r"\n\s*\n", text.strip()) if part)
+
+
+def block(text: str) -> str:
+    """Write a paragraph, or a list where each line begins with a number or a mark."""
+    for mark, tag in ((r"\d+\. ", "ol"), (r"[-*+] ", "ul")):
+        lines = text.split("\n")
+        if all(re.match(mark, line) for line in lines):
+            items = "\n".join(f"<li>{re.sub(mark, '', line, count=1)}</li>" for line in lines)
+            return f"<{tag}>\n{items}\n</{tag}>"
+    return f"<p>{text}</p>"
+
+
+def counted(flag: str) -> Shape:
+    """Count the tags of a dataset that have a flag."""
+
+    def shape(rows: Rows, record: Record) -> int:
+        return sum(bool((rows.get("tags", name) or {}).get(flag)) for name in record["tags"])
+
+    return shape
+
+
+def experiment_number(rows: Rows, record: Record) -> Any:
+    """Show the number of a dataset's session."""
+    session = rows.get("sessions", id_of(record["session"])) if record.get("session") else None
+    return None if session is None else session["number"]
+
+
+def session_projects(rows: Rows, record: Record) -> list[str]:
+    """Show the projects of a subject's sessions."""
+    return sorted({p for item in rows.all("sessions", subject=record["nickname"]) for p in item["projects"]})
+
+
+def age_weeks(rows: Rows, record: Record) -> int:
+    """Compute the age of a subject, or the one at its death."""
+    if not record.get("birth_date"):
+        return 0
+    end = date.fromisoformat(record["death_date"]) if record.get("death_date") else rows.clock().date()
+    return (end - date.fromisoformat(record["birth_date"])).days // 7
+
+
+def expected_water(rows: Rows, record: Record) -> float:
+    """Compute the water a subject needs a day: 4 % of its weight, 5 % where it weighs too little."""
+    today, lab = rows.clock().date().isoformat(), rows.get("labs", record["lab"]) or {}
+    weighings = rows.all("weighings", subject=record["nickname"])
+    weighings = sorted((w for w in weighings if w["date_time"][:10] <= today), key=lambda w: w["date_time"])
+    if not weighings or lab.get("zscore_weight_pct"):
+        # With a z-score the answer needs tables of growth: the value of the world stays
+        return float(record.get("expected_water") or 0.0)
+    surgeries = rows.all("surgeries", subject=record["nickname"])
+    implants = sorted((s["start_time"], s["implant_weight"]) for s in surgeries if s["implant_weight"])
+    implant = implants[-1][1] if implants else 0.0
+    weight = weighings[-1]["weight"]
+    least = (lab.get("reference_weight_pct") or 0.0) * (record.get("reference_weight") or 0.0) + implant
+    return float((0.05 if weight < least else 0.04) * (weight - implant))
+
+
+def remaining_water(rows: Rows, record: Record) -> float:
+    """Compute the water that a subject still has to get today."""
+    today = rows.clock().date().isoformat()
+    given = rows.all("water-administrations", subject=record["nickname"])
+    given = sorted((item for item in given if item["date_time"][:10] == today), key=lambda i: i["date_time"])
+    amounts = [item["water_administered"] or 0.0 for item in given]
+    return expected_water(rows, record) - sum(amounts)
+
+
+def family(rows: Rows, record: Record) -> list[int]:
+    """Return the row numbers of the regions that a region lies in, and of those in it, from the top."""
+    sql = (
+        'SELECT b.row FROM "brain-regions" b JOIN "brain-regions" me ON me.id = ? AND b.id != me.id'
+        " WHERE (b.lft < me.lft AND b.rght > me.rght) OR (b.lft > me.lft AND b.rght < me.rght) ORDER BY b.lft"
+    )
+    return [row for (row,) in rows.store.select(sql, record["id"])]
+
+
+def related_descriptions(rows: Rows, record: Record) -> list[Record]:
+    """Show the descriptions of the regions above and below a region."""
+    found = [rows.load("brain-regions", [row])[0] for row in family(rows, record)]
+    return [picked(item, "id", "name", "description", "level") for item in found if item["description"]]
+
+
+WATER = ("id", "name", "water_type", "water_administered")
+SHAPES: dict[tuple[str, str], Shape] = {
+    ("sessions", "wateradmin_session_related"): related("water-administrations", "session", *WATER),
+    ("sessions", "data_dataset_session_related"): session_datasets,
+    ("sessions", "probe_insertion"): related("insertions", "session"),
+    ("sessions", "field_of_view"): related("fields-of-view", "session"),
+    ("sessions", "notes"): session_notes,
+    ("datasets", "file_records"): file_records,
+    ("datasets", "experiment_number"): experiment_number,
+    ("datasets", "protected"): counted("protected"),
+    ("datasets", "public"): counted("public"),
+    ("insertions", "session_info"): session_info,
+    ("insertions", "datasets.detail"): insertion_datasets,
+    ("trajectories", "session"): trajectory_session,
+    ("trajectories", "probe_name"): probe_name,
+    ("chronic-insertions", "probe_insertion"): chronic_probes,
+    ("fields-of-view", "location"): default_first,
+    ("imaging-stack", "slices"): related("fields-of-view", "stack"),
+    ("subjects", "weighings"): related("weighings", "subject"),
+    ("subjects", "water_administrations"): related("water-administrations", "subject"),
+    ("subjects", "session_projects"): session_projects,
+    ("subjects", "alive"): lambda rows, record: record.get("death_date") is None,
+    ("subjects", "age_weeks"): age_weeks,
+    ("subjects", "expected_water"): expected_water,
+    ("subjects", "remaining_water"): remaining_water,
+    ("data-notices", "description_html"): html,
+    ("brain-regions", "related_descriptions"): related_descriptions,
+}
+# What depends on a record's own fields, and is computed again with each change of it
+OWN = {
+    "datasets": ("experiment_number", "protected", "public"),
+    "insertions": ("session_info", "datasets.detail"),
+    "trajectories": ("session", "probe_name"),
+    "subjects": ("alive", "age_weeks"),
+    "data-notices": ("description_html",),
+}
+INFO = {"subject", "start_time", "number", "lab", "projects", "task_protocol"}
+# Which answers show a record of the first endpoint: when one of some fields changes (None: always), the record
+# of the second endpoint that a field points at shows other values in some fields; instead of the field
+# "<column": all records that point at this one; "*link": all that hold it; "family": the regions above and below
+DEPENDENTS: list[tuple[str, set[str] | None, str, str, tuple[str, ...]]] = [
+    ("files", None, "datasets", "dataset", ("file_records",)),
+    ("datasets", None, "sessions", "session", ("data_dataset_session_related",)),
+    ("datasets", None, "insertions", "*datasets", ("datasets.detail",)),
+    ("water-administrations", None, "sessions", "session", ("wateradmin_session_related",)),
+    ("water-administrations", None, "subjects", "subject", ("water_administrations", "remaining_water")),
+    ("weighings", None, "subjects", "subject", ("weighings", "expected_water", "remaining_water")),
+    ("insertions", None, "sessions", "session", ("probe_insertion",)),
+    ("insertions", None, "chronic-insertions", "chronic_insertion", ("probe_insertion",)),
+    ("insertions", {"session_info", "name"}, "trajectories", "<probe_insertion", ("session", "probe_name")),
+    ("fields-of-view", None, "sessions", "session", ("field_of_view",)),
+    ("fields-of-view", None, "imaging-stack", "stack", ("slices",)),
+    ("fov-location", None, "fields-of-view", "field_of_view", ("location",)),
+    ("notes", None, "sessions", "object_id", ("notes",)),
+    ("sessions", INFO, "insertions", "<session", ("session_info",)),
+    ("sessions", {"number"}, "datasets", "<session", ("experiment_number",)),
+    ("sessions", {"projects", "subject"}, "subjects", "subject", ("session_projects",)),
+    ("tags", {"protected", "public"}, "datasets", "*tags", ("protected", "public")),
+    ("brain-regions", {"description"}, "brain-regions", "family", ("related_descriptions",)),
+]
