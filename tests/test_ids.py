@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from one_async import ONE
+from one_async.alf.session import session_folder, session_part
 from one_async.errors import InputError
-from one_async.ids import file_parts, parse_session, path_key, ref_key, session_folder, session_part
+from one_async.ids import file_parts, parse_session, path_key, ref_key
 
 #: What ONE-api 3.6.1 reads as a session's number in a path; None where it finds no session.
 NUMBERS = {

@@ -452,8 +452,25 @@ async def test_the_disk_says_no(files: Files, streams: StreamOpener, tmp_path: P
         await fetch([item(files)], root=tmp_path / "b", streams=streams)
 
 
-async def test_links_do_not_lead_out(files: Files, streams: StreamOpener, tmp_path: Path) -> None:
+async def test_links_lead_out_to_what_is_this_user_s(
+    files: Files, streams: StreamOpener, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "lab").symlink_to(tmp_path / "disk", target_is_directory=True)
+    (outcome,) = await fetch([item(files)], root=tmp_path / "cache", streams=streams)
+    assert outcome.status == "fetched"
+    assert [path for path in (tmp_path / "disk").rglob("*") if path.is_file()] != []
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0, reason="only root gives a folder to another user"
+)
+async def test_links_do_not_lead_to_another_user_s_folder(
+    files: Files, streams: StreamOpener, tmp_path: Path
+) -> None:
     (tmp_path / "out").mkdir()
+    os.chown(tmp_path / "out", 12345, 12345)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "lab").symlink_to(tmp_path / "out", target_is_directory=True)
     with pytest.raises(UnsafePath, match="leads out"):

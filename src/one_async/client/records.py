@@ -169,14 +169,16 @@ class Records(Loading):
             parts = ids.file_parts(paths, root).with_row_index("at").drop_nulls("subject")
             return parts, parts.select(name).unique(maintain_order=True), parts.is_empty()
 
-        def locate(keys: pl.DataFrame, found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, bool]:
+        def locate(
+            keys: pl.DataFrame, found: pl.DataFrame
+        ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
             found = found.with_columns(session_folders(found)).drop("start_time", strict=False)
             place = parts.join(keys.with_row_index("key"), on=name, how="inner", nulls_equal=True).drop(name)
             located = found.drop_nulls("session_path").join(place, on="key", how="inner").drop("key")
             located = located.select(*own, *(column for column in located.columns if column not in own))
             is_file = located["rel_path"] != ""
             files = located.filter(is_file)
-            return located.filter(~is_file), files, files.is_empty()
+            return located.filter(~is_file), files, files.select("eid", "rel_path", "did")
 
         def fill(found: pl.DataFrame) -> tuple[T | None, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
             rows = found.drop("key").with_columns(files[found["key"]].select("at", "session_path"))
@@ -193,14 +195,14 @@ class Records(Loading):
 
         parts, keys, is_empty = await run_polars(parse, few=len(paths) <= FEW)
         if is_empty:
-            sessions, files, no_files = await run_polars(lambda: locate(keys, _no_sessions()))
+            sessions, files, names = await run_polars(lambda: locate(keys, _no_sessions()))
         else:
-            sessions, files, no_files = await self._find(lambda: keys, locate, query_type)
-        if no_files:
+            sessions, files, names = await self._find(lambda: keys, locate, query_type)
+        if files.is_empty():
             return await run_polars(use, sessions, files)
         is_remote = self._frozen is None and self._check_mode(query_type) == "remote"
         source = await self._source(query_type)
-        result, rows, left, wanted = await source.find_datasets(files, fill, columns)
+        result, rows, left, wanted = await source.find_datasets(names, fill, columns)
         if is_remote or left.is_empty():
             return cast("T", result)
         return await (await self._local(query_type)).find_datasets(wanted, fill_left, columns)
