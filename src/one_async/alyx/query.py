@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
-from pathlib import Path
+from numbers import Integral, Number
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from uuid import UUID
@@ -35,6 +36,10 @@ def with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]
     return {**filters, "django": ",".join(parts)}
 
 
+#: What Alyx reads as it is written.
+_WRITABLE = (str, Number, UUID, PurePath)
+
+
 def params_of(filters: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, value in filters.items() if (text := text_of(name, value)) is not None}
 
@@ -43,12 +48,14 @@ def text_of(name: str, value: Any) -> str | None:
     """Write a filter's value as Alyx reads it; refuse empty ones, which Alyx takes for no filter at all."""
     if value is None:
         return None
-    if isinstance(value, Mapping | bytes):
-        raise InputError.of(name, value, "text, numbers, dates, ids, or lists of these")
-    if isinstance(value, Iterable) and not isinstance(value, str):
+    if isinstance(value, date):
+        text = value.isoformat()
+    elif isinstance(value, _WRITABLE):
+        text = str(value)
+    elif isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
         text = ",".join(text_of(name, item) or "None" for item in value)
     else:
-        text = value.isoformat() if isinstance(value, date) else str(value)
+        raise InputError.of(name, value, "text, numbers, dates, ids, or lists of these")
     if not text:
         raise InputError.of(name, value, "something not empty (Alyx would give every row), or None")
     return text
@@ -66,9 +73,10 @@ def last_part(id: UUID | str | None, endpoint: str, action: str) -> str:
     return quote(last, safe="")
 
 
-def whole(name: str, text: str) -> int:
+def whole(name: str, given: object) -> int:
+    text = str(given) if isinstance(given, str | Integral) and not isinstance(given, bool) else ""
     if not text.isdecimal() or (name == "limit" and int(text) == 0):
-        raise InputError.of(name, text, "a whole number, 1 or more" if name == "limit" else "a whole number")
+        raise InputError.of(name, given, "a whole number, 1 or more" if name == "limit" else "a whole number")
     return int(text)
 
 
@@ -80,7 +88,13 @@ def plain(data: Any) -> Any:
         return [plain(item) for item in data]
     if isinstance(data, date):
         return data.isoformat()
-    return data if data is None or isinstance(data, str | int | float | bool) else str(data)
+    if data is None or isinstance(data, str | int | float | bool):
+        return data
+    if isinstance(data, _WRITABLE):
+        return str(data)
+    if hasattr(data, "tolist"):  # arrays and scalars of numpy
+        return plain(data.tolist())
+    raise InputError.of("data", data, "what JSON can hold, dates, ids and paths")
 
 
 def read_files(files: Mapping[str, Any]) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class AsyncAlyxClient(Asking):
         ``offset`` leaves out the first rows. Warns IncompleteListWarning at the end if rows stayed away: unlike ``rest`` it
         cannot read twice.
         """
-        size, start = whole("limit", str(limit)), whole("offset", str(filters.pop("offset", None) or 0))
+        size, start = whole("limit", limit), whole("offset", filters.pop("offset", None) or 0)
         with one_warning():
             params = await self._checked(endpoint, filters)
         gathered = paging.Gathered(paging.may_join(endpoint, params))
@@ -181,7 +181,7 @@ class AsyncAlyxClient(Asking):
         **filters: Any,
     ) -> Page:
         """Return one page as the server gives it: its count, its rows, and whether it is the last."""
-        limit, offset = whole("limit", str(limit)), whole("offset", str(offset))
+        limit, offset = whole("limit", limit), whole("offset", offset)
         with one_warning():
             params = await self._checked(endpoint, filters)
             return await self._pager(endpoint, params, self._terms(expires, no_cache))(limit, offset)

@@ -182,9 +182,9 @@ class Schema:
         return schema
 
 
-def near(name: str, known: Iterable[str]) -> str:
+def near(name: object, known: Iterable[str]) -> str:
     """List what is accepted, the closest matches first."""
-    names, name = sorted(known), str(name)[:100]
+    names, name = sorted(known), name[:100] if isinstance(name, str) else ""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     listed = ", ".join(names)
     return f"did you mean {' or '.join(close)}? ({listed})" if close else listed
