@@ -1,4 +1,4 @@
-"""What callers give, written as Alyx reads it: filters, ids, bodies. Pure."""
+"""Convert arguments to what Alyx expects: filters, ids, bodies. Pure except for `read_files`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from one_async.errors import InputError
 
 
 def base_of(url: str) -> str:
-    """Check a server's address; gives it in one form, without a slash at its end."""
+    """Check a server's address and return it normalised, without a trailing slash."""
     accepted = "http(s)://host[:port], without path or credentials"
     try:
         parts = urlsplit(url.strip())
@@ -28,7 +28,7 @@ def base_of(url: str) -> str:
 
 
 def with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]:
-    """Narrow a list to one record, as ONE-api does: lists give less of a record than ``read``, and faster."""
+    """Restrict a list to one record, as ONE-api does. A list returns fewer fields than ``read``, and faster."""
     if id is None:
         return dict(filters)
     parts = [p for p in (text_of("django", filters.get("django")), f"pk,{str(id).rsplit('/', 1)[-1]}") if p]
@@ -36,11 +36,12 @@ def with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]
 
 
 def params_of(filters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the query parameters of filters, without those that are None."""
     return {name: text for name, value in filters.items() if (text := text_of(name, value)) is not None}
 
 
 def text_of(name: str, value: Any) -> str | None:
-    """Write a filter's value as Alyx reads it; refuse empty ones, which Alyx takes for no filter at all."""
+    """Return a filter's value as query text. Raise InputError for an empty one, which Alyx would ignore."""
     if value is None:
         return None
     if isinstance(value, Mapping | bytes):
@@ -50,11 +51,12 @@ def text_of(name: str, value: Any) -> str | None:
     else:
         text = value.isoformat() if isinstance(value, date) else str(value)
     if not text:
-        raise InputError.of(name, value, "something not empty (Alyx would give every row), or None")
+        raise InputError.of(name, value, "a value that is not empty (Alyx would return every row), or None")
     return text
 
 
 def last_part(id: UUID | str | None, endpoint: str, action: str) -> str:
+    """Return the id or name at the end of an id, path or URL, quoted for a path."""
     text = "" if id is None else str(id).rstrip("/")
     last = text.rsplit("/", 1)[-1]
     if text.startswith(("http://", "https://")):
@@ -66,31 +68,32 @@ def last_part(id: UUID | str | None, endpoint: str, action: str) -> str:
     return quote(last, safe="")
 
 
-def whole(name: str, text: str) -> int:
+def whole_number(name: str, text: str) -> int:
+    """Parse ``limit`` or ``offset``."""
     if not text.isdecimal() or (name == "limit" and int(text) == 0):
         raise InputError.of(name, text, "a whole number, 1 or more" if name == "limit" else "a whole number")
     return int(text)
 
 
-def plain(data: Any) -> Any:
-    """Make ids, dates and paths text, as JSON has neither."""
+def to_json_types(data: Any) -> Any:
+    """Convert ids, dates and paths to text, and sets and tuples to lists, for JSON."""
     if isinstance(data, Mapping):
-        return {str(key): plain(value) for key, value in data.items()}
+        return {str(key): to_json_types(value) for key, value in data.items()}
     if isinstance(data, list | tuple | set | frozenset):
-        return [plain(item) for item in data]
+        return [to_json_types(item) for item in data]
     if isinstance(data, date):
         return data.isoformat()
     return data if data is None or isinstance(data, str | int | float | bool) else str(data)
 
 
 def read_files(files: Mapping[str, Any]) -> dict[str, Any]:
-    """Read open files and paths, in a thread, so that nothing is read while the event loop waits."""
-    return {name: read_file(name, given) for name, given in files.items()}
+    """Read open files and paths; blocking."""
+    return {name: _read_file(name, file) for name, file in files.items()}
 
 
-def read_file(name: str, given: Any) -> Any:
-    if isinstance(given, Path):
-        return (given.name, given.read_bytes())
-    if hasattr(given, "read"):
-        return (Path(getattr(given, "name", name)).name, given.read())
-    return given
+def _read_file(name: str, file: Any) -> Any:
+    if isinstance(file, Path):
+        return (file.name, file.read_bytes())
+    if hasattr(file, "read"):
+        return (Path(getattr(file, "name", name)).name, file.read())
+    return file
