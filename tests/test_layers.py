@@ -116,10 +116,3 @@ def test_each_library_has_its_place(path: Path) -> None:
     for package, _ in imports(path):
         allowed = ONLY_IN.get(package)
         assert allowed is None or room(name_of(path)) in allowed, f"{name_of(path)} imports {package}"
-
-
-def test_httpx_and_hishel_are_known_to_one_module_each() -> None:
-    users = {
-        name_of(path) for path in modules() for package, _ in imports(path) if package in {"httpx", "hishel"}
-    }
-    assert users == {"alyx.http"}

@@ -102,7 +102,7 @@ def test_what_is_no_page_is_an_answer_error(content: bytes) -> None:
 def test_endpoints_without_rows_are_refused() -> None:
     with pytest.raises(InputError, match="endpoint="):
         columns_of(SCHEMA, "nonsense")
-    with pytest.raises(AnswerError, match="says nothing about the fields"):
+    with pytest.raises(AnswerError, match="does not document the fields"):
         columns_of(SCHEMA, "sync-file-status")
 
 

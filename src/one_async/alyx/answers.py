@@ -1,4 +1,4 @@
-"""What an answer says: its JSON, or which error it is. Pure."""
+"""Parse responses: their JSON, or the error that they report. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Answer(NamedTuple):
-    """The JSON of an answer, when it was asked for, and a text if it is old because nobody answers now."""
+    """Parsed JSON, the time of its request, and a warning text if it is stale because the server is unreachable."""
 
     json: Any
     asked: float
@@ -21,25 +21,25 @@ class Answer(NamedTuple):
 
 
 def parse(url: str, content: bytes, content_type: str) -> Any:
-    """Read an answer's JSON; None for an empty one.
+    """Parse the JSON of a response; return None for an empty body.
 
-    Raises AnswerError for anything else. Alyx answers some failures with a page and status 200.
+    Raises AnswerError for anything else: Alyx reports some failures with an HTML page and status 200.
     """
     if not content:
         return None
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "text/html":
-        raise AnswerError(f"{url} answered with a page, not with JSON: {detail_of(content)}", url=url)
+        raise AnswerError(f"{url} answered with an HTML page instead of JSON: {detail_of(content)}", url=url)
     try:
         answer = json.loads(content)
         return _without_surrogates(answer) if _ESCAPED_SURROGATE.search(content) else answer
     except (ValueError, RecursionError) as error:
-        text = f"{url} answered with {kind or 'something'} that is not JSON, or nested too deep ({error})"
+        text = f"{url} answered with {kind or 'content'} that is not JSON, or is nested too deeply ({error})"
         raise AnswerError(text, url=url) from None
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Return a JSON value with lone surrogates replaced, since they are no text: neither files nor tables can hold them."""
+    """Replace lone surrogates, which neither files nor tables can store as text."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -50,7 +50,7 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def check_status(method: str, url: str, status: int, content: bytes) -> None:
-    """Raise NotFound, Throttled or StatusError for an error status, with what the server said about it."""
+    """Raise NotFound, Throttled or StatusError for an error status, with the detail that the server sent."""
     if status < 400:
         return
     detail = detail_of(content)
@@ -61,13 +61,13 @@ def check_status(method: str, url: str, status: int, content: bytes) -> None:
 
 
 def detail_of(content: bytes) -> Any:
-    """Return what an error body says, whichever of Alyx's forms it has; of a page the title."""
+    """Return the detail of an error body in any of Alyx's formats; the title of an HTML page."""
     text = content[:20000].decode(errors="replace")
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
         title = text.partition("<title>")[2].partition("</title>")[0].strip()
-        return title or ("a page without title" if "<html" in text.lower() else text[:300].strip())
+        return title or ("a page without a title" if "<html" in text.lower() else text[:300].strip())
     if isinstance(body, dict):
         body.pop("status_code", None)
         only = next(iter(body), None)
@@ -77,5 +77,5 @@ def detail_of(content: bytes) -> Any:
 
 
 def is_invalid_token(status: int, content: bytes) -> bool:
-    """Return whether this is Alyx's answer to a token it does not know (there is no 401)."""
+    """Return whether Alyx rejected the token as unknown. It uses status 403, never 401."""
     return status == 403 and b"Invalid token" in content[:1000]

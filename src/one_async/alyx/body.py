@@ -1,92 +1,90 @@
-"""Bodies of answers, read and decoded in pieces, with a bound: a server may send more than anybody can hold."""
+"""Read and decode response bodies in pieces and up to a limit, since a server may send more than fits in memory."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import anyio.to_thread
+import httpx
 
-__all__ = ["ENCODINGS", "TooLarge", "beginning", "encoding_of", "inflated", "leave", "whole"]
-
-#: What is decoded though nobody asks for it: some servers and proxies compress all the same.
+#: Encodings that are decoded although requests do not accept any: some servers and proxies compress regardless.
 ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
-#: An answer of httpx, which one module alone knows.
-Response: TypeAlias = Any
-#: The most bytes that are decoded at a time.
+#: Maximum number of bytes that are decoded at a time.
 _PIECE = 1024**2
 
 
 class TooLarge(Exception):
-    """A body has more bytes than are allowed."""
+    """The body is larger than allowed."""
 
 
-def encoding_of(response: Response) -> str:
-    """Return how a body is encoded, empty if it is not."""
+def encoding_of(response: httpx.Response) -> str:
+    """Return the content encoding of a body, or an empty string."""
     encoding = str(response.headers.get("content-encoding", "")).strip().lower()
     return "" if encoding == "identity" else encoding
 
 
-async def inflated(raw: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Decode gzip or deflate, by its header, in threads; what follows the end of the data is skipped.
+async def inflate(raw: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Decode gzip or deflate, detected by its header, in worker threads. Bytes after the end of the data are skipped.
 
-    Raises zlib.error for data that are damaged or end too early.
+    Raises zlib.error for damaged or truncated data.
     """
-    inflate, seen = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32), False
+    decoder, seen = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32), False
     async for chunk in raw:
         seen = seen or bool(chunk)
         rest, piece = chunk, b""
-        while not inflate.eof and (rest or len(piece) == _PIECE):
-            piece = await anyio.to_thread.run_sync(inflate.decompress, rest, _PIECE)
-            rest = inflate.unconsumed_tail
+        while not decoder.eof and (rest or len(piece) == _PIECE):
+            piece = await anyio.to_thread.run_sync(decoder.decompress, rest, _PIECE)
+            rest = decoder.unconsumed_tail
             if piece:
                 yield piece
-    if seen and not inflate.eof:
-        raise zlib.error("no end")
+    if seen and not decoder.eof:
+        raise zlib.error("truncated data")
 
 
-async def whole(response: Response, most: int) -> bytes:
-    """Return a body of at most ``most`` bytes, decoded, and close it.
+async def read_all(response: httpx.Response, limit: int) -> bytes:
+    """Return the decoded body and close the response.
 
-    Raises TooLarge, zlib.error for a body that cannot be decoded, and what its connection raises.
+    Raises TooLarge for more than ``limit`` bytes, zlib.error for a body that cannot be decoded, and the errors of the
+    connection.
     """
     encoding = encoding_of(response)
-    raw, body, ended = response.aiter_raw(), bytearray(), False
+    raw, body, complete = response.aiter_raw(), bytearray(), False
     try:
         if encoding and encoding not in ENCODINGS:
-            raise zlib.error(f"they are encoded as {encoding[:50]!r}")
-        async with aclosing(inflated(raw) if encoding else _same(raw)) as pieces:
+            raise zlib.error(f"unsupported content encoding {encoding[:50]!r}")
+        async with aclosing(inflate(raw) if encoding else _identity(raw)) as pieces:
             async for piece in pieces:
-                if len(body) + len(piece) > most:
+                if len(body) + len(piece) > limit:
                     raise TooLarge
                 body += piece
-        ended = True
+        complete = True
     finally:
-        if not ended:
-            await leave(response, raw)
+        if not complete:
+            await discard(response, raw)
         await _close(response)
     return bytes(body)
 
 
-async def beginning(response: Response, most: int) -> bytes:
-    """Read the first bytes of a body as they were sent, and close it: of a refusal no more is wanted."""
+async def read_start(response: httpx.Response, limit: int) -> bytes:
+    """Return the first bytes of a body, undecoded, and close the response without reading the rest."""
     raw, body = response.aiter_raw(), bytearray()
     try:
         async for chunk in raw:
             body += chunk
-            if len(body) >= most:
+            if len(body) >= limit:
                 break
     finally:
-        await leave(response, raw)
+        await discard(response, raw)
         await _close(response)
-    return bytes(body[:most])
+    return bytes(body[:limit])
 
 
-async def leave(response: Response, raw: AsyncIterator[bytes]) -> None:
-    """End a body whose rest nobody wants: with the connection's end all generators below come to theirs."""
+async def discard(response: httpx.Response, raw: AsyncIterator[bytes]) -> None:
+    """End a body whose rest is not needed. The connection reports its end, so that all generators below finish."""
     stream: Any = response.extensions.get("network_stream")
     if end := getattr(stream, "end", None):
         end()
@@ -95,11 +93,12 @@ async def leave(response: Response, raw: AsyncIterator[bytes]) -> None:
                 pass
 
 
-async def _same(raw: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def _identity(raw: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield the pieces unchanged; closing this generator leaves ``raw`` open for `discard`."""
     async for chunk in raw:
         yield chunk
 
 
-async def _close(response: Response) -> None:
+async def _close(response: httpx.Response) -> None:
     with anyio.CancelScope(shield=True), suppress(Exception):
         await response.aclose()

@@ -1,11 +1,11 @@
-"""Lists as Polars frames: the columns that the server documents (OpenAPI), whatever rows happen to come.
+"""Convert lists to Polars frames with the columns that the server's OpenAPI document declares, whatever the rows are.
 
-Polars guesses columns from the first rows and drops keys that it sees later, so it is never left to guess. Objects and
-arrays that are documented become structs and lists; what may be anything (``json`` fields) stays JSON text.
+Polars infers columns from the first rows and drops keys that only later rows have, so the schema is always passed.
+Documented objects and arrays become structs and lists; fields of any type (``json``) become JSON text.
 
-Numbers that a column of whole numbers cannot hold become null and are noted; a number in a text column becomes its text,
-which may be written in another way (1.0 as 1). What is not documented is left out: in the rows of the first page that is
-noted, inside of documented objects it is not.
+Numbers that do not fit an integer column become null and are counted in `Notes`. A number in a text column becomes its
+text, perhaps in another notation (1.0 as 1). Undocumented fields are dropped; `Notes` lists those of the first page's
+rows, but not those inside documented objects.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Type: TypeAlias = pl.DataType | type[pl.DataType]
 
-#: What lists really give where the OpenAPI document calls a computed field a text, or leaves it out.
+#: Actual types of computed fields that the OpenAPI document declares as text or omits.
 SCHEMA_CORRECTIONS: Mapping[str, Mapping[str, str]] = {
     "subjects": {
         "age_weeks": "integer",
@@ -55,22 +55,23 @@ SCHEMA_CORRECTIONS: Mapping[str, Mapping[str, str]] = {
     "brain-regions": {"related_descriptions": "json"},
     "chronic-insertions": {"probe_insertion": "json"},
 }
-#: Endpoints whose rows show neither id nor address, but a name that the database keeps unique.
+#: Endpoints whose rows have neither id nor url, but a name that the database keeps unique.
 NAMED = frozenset({"labs", "locations", "projects", "data-repository"})
-#: How times and dates are written; Alyx leaves out microseconds that are zero, and Polars reads those three times as fast.
+#: Formats of times. Alyx omits microseconds that are zero, and Polars parses those times three times as fast.
 TIMES = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f")
 DATE = "%Y-%m-%d"
-#: Below this, numbers with a point are exact for whole ones.
+#: Floats represent all integers below this exactly.
 EXACT = 2**53
-DEPTH = 6  # of structs in structs; deeper is JSON text
+#: Maximum depth of nested structs; deeper values are JSON text.
+DEPTH = 6
 
 
 @dataclass(frozen=True)
 class Columns:
     """The columns of an endpoint's list.
 
-    ``read`` is how Polars reads the JSON, ``times`` and ``dates`` which texts then become what, ``free`` which
-    columns hold JSON text, ``fields`` the JSON types that each column takes.
+    ``read`` has the types with which Polars reads the JSON. ``times`` and ``dates`` are text columns that are then
+    parsed; ``free`` are the columns of JSON text.
     """
 
     endpoint: str
@@ -81,97 +82,102 @@ class Columns:
 
     @property
     def schema(self) -> dict[str, Type]:
-        """Names and types as they come out."""
+        """Names and types of the resulting columns."""
         import polars as pl
 
-        out = {
-            name: pl.Datetime("us") if name in self.times else pl.Date if name in self.dates else kind
+        return {
+            name: pl.Datetime("us") if name in self.times else pl.Date() if name in self.dates else kind
             for name, kind in self.read.items()
         }
-        return dict(out)
 
     @cached_property
     def wide(self) -> dict[str, Type]:
-        """How the JSON is read first: whole numbers as any numbers, which Polars would cut off without a word."""
+        """Types of the first reading: integers as floats, since Polars would truncate fractions silently."""
         return {name: _widened(kind) for name, kind in self.read.items()}
 
     @property
     def moments(self) -> frozenset[str]:
-        """The columns of times and dates."""
+        """Columns of times and dates."""
         return self.times | self.dates
 
     @property
     def key(self) -> str | None:
-        """The column that tells rows apart: id, else url, else a name that is unique; None where rows have none."""
+        """The column that identifies rows: id, else url, else a unique name; None if there is none."""
         names = ("id", "url", "name") if self.endpoint in NAMED else ("id", "url")
         return next((name for name in names if name in self.read), None)
 
 
 @dataclass
 class Notes:
-    """What did not fit: values made null, by column, and fields that the server gives but does not document."""
+    """Values that became null, counted by column, and fields of rows that the server does not document."""
 
     unfit: dict[str, int] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
 
     def count(self, column: str, values: int = 1) -> None:
-        """Count values of a column that were made null."""
+        """Count values of a column that became null."""
         if values:
             self.unfit[column] = self.unfit.get(column, 0) + values
 
 
 def columns_of(schema: Schema, endpoint: str) -> Columns:
-    """Read an endpoint's columns from the server's OpenAPI document; AnswerError where it documents none."""
+    """Return the columns of an endpoint's list by the server's OpenAPI document. Raises AnswerError if it has none."""
     import polars as pl
 
     schema.check(endpoint, "list")
     properties: JSON = schema.row(endpoint).get("properties", {})
     if not properties:
-        raise AnswerError(f"the server's schema says nothing about the fields of {endpoint}", url=endpoint)
+        raise AnswerError(f"the server's schema does not document the fields of {endpoint}", url=endpoint)
     read: dict[str, Type] = {}
     times, dates, free = set(), set(), set()
-    found = SCHEMA_CORRECTIONS.get(endpoint, {})
+    corrections = SCHEMA_CORRECTIONS.get(endpoint, {})
     lists = {"texts": pl.String(), "numbers": pl.Float64(), "integers": pl.Int64()}
-    for name, said in {**properties, **{name: {} for name in found.keys() - properties.keys()}}.items():
-        kind = found.get(name) or _kind(schema, said)
+    for name, declared in {
+        **properties,
+        **{name: {} for name in corrections.keys() - properties.keys()},
+    }.items():
+        kind = corrections.get(name) or _kind(schema, declared)
         if kind == "date-time":
             times.add(name)
         elif kind == "date":
             dates.add(name)
         elif kind == "json":
             free.add(name)
-        read[name] = pl.List(lists[kind]) if kind in lists else _type(schema, said, kind)
+        read[name] = pl.List(lists[kind]) if kind in lists else _type(schema, declared, kind)
     return Columns(endpoint, read, frozenset(times), frozenset(dates), frozenset(free))
 
 
-def _kind(schema: Schema, said: JSON) -> str:
-    said = _whole(schema, said)
-    if said.get("type") == "string":
-        format_ = said.get("format")
+def _kind(schema: Schema, declared: JSON) -> str:
+    declared = _resolve(schema, declared)
+    if declared.get("type") == "string":
+        format_ = declared.get("format")
         return format_ if format_ in ("date", "date-time") else "string"
-    if "enum" in said or "oneOf" in said:
+    if "enum" in declared or "oneOf" in declared:
         return "string"
-    return str(said.get("type") or ("object" if said.get("properties") else "json"))
+    return str(declared.get("type") or ("object" if declared.get("properties") else "json"))
 
 
-def _whole(schema: Schema, said: JSON) -> JSON:
-    """Follow references, also one that stands alone in ``allOf``."""
-    parts = said.get("allOf")
+def _resolve(schema: Schema, declared: JSON) -> JSON:
+    """Resolve a reference, also one that is the only item of ``allOf``."""
+    parts = declared.get("allOf")
     if isinstance(parts, list) and len(parts) == 1:
         return schema.resolve({**parts[0]})
-    return schema.resolve(said)
+    return schema.resolve(declared)
 
 
-def _type(schema: Schema, said: JSON, kind: str, depth: int = DEPTH) -> Type:
+def _type(schema: Schema, declared: JSON, kind: str, depth: int = DEPTH) -> Type:
     import polars as pl
 
-    said = _whole(schema, said)
+    declared = _resolve(schema, declared)
     if kind == "array" and depth:
-        items = said.get("items", {})
+        items = declared.get("items", {})
         return pl.List(_type(schema, items, _kind(schema, items), depth - 1))
-    if kind == "object" and said.get("properties") and depth:
+    if kind == "object" and declared.get("properties") and depth:
         return pl.Struct(
-            {name: _type(schema, of, _kind(schema, of), depth - 1) for name, of in said["properties"].items()}
+            {
+                name: _type(schema, of, _kind(schema, of), depth - 1)
+                for name, of in declared["properties"].items()
+            }
         )
     return {"integer": pl.Int64(), "number": pl.Float64(), "boolean": pl.Boolean()}.get(kind, pl.String())
 
@@ -180,7 +186,7 @@ def _type(schema: Schema, said: JSON, kind: str, depth: int = DEPTH) -> Type:
 
 
 def frame_of(rows: Sequence[JSON], columns: Columns, notes: Notes | None = None) -> pl.DataFrame:
-    """Make a frame of the rows of a list; blocking. Values that no column can hold become null and are noted."""
+    """Convert the rows of a list to a frame; blocking. Values that do not fit their column become null."""
     import polars as pl
     from pydantic_core import to_json
 
@@ -190,22 +196,22 @@ def frame_of(rows: Sequence[JSON], columns: Columns, notes: Notes | None = None)
     for row in rows:
         notes.unknown.update(row.keys() - columns.read.keys())
     try:
-        return _typed(_read(to_json(_with_texts(rows, columns.free)), columns.wide), columns, notes)
+        return _typed(_read(to_json(_with_json_text(rows, columns.free)), columns.wide), columns, notes)
     except pl.exceptions.ComputeError:
-        fitted = [
-            {name: _fit(row.get(name), kind, name, notes) for name, kind in columns.read.items()}
+        converted = [
+            {name: _convert(row.get(name), kind, name, notes) for name, kind in columns.read.items()}
             for row in rows
         ]
-        return _typed(_read(to_json(fitted), columns.read), columns, notes)
+        return _typed(_read(to_json(converted), columns.read), columns, notes)
 
 
 def page_frame(
     content: bytes, columns: Columns, notes: Notes, *, check: bool = False
 ) -> tuple[int, bool, pl.DataFrame]:
-    """Read one page: how many rows the server counts, whether it is the last page, and its rows; blocking.
+    """Parse one page: return the server's count, whether it is the last page, and its rows; blocking.
 
-    Pages of endpoints without free JSON are read by Polars alone, without a Python object for each value; with ``check``
-    the first row is also looked at for fields that are not documented.
+    Polars alone parses pages of endpoints without ``free`` columns, without a Python object for each value. With
+    ``check``, undocumented fields of the first row are then noted too.
     """
     import polars as pl
     from pydantic_core import from_json
@@ -228,7 +234,7 @@ def page_frame(
     try:
         answer = from_json(content)
     except ValueError as error:
-        raise AnswerError(f"{columns.endpoint} answered with something that is not JSON ({error})") from None
+        raise AnswerError(f"{columns.endpoint} answered with content that is not JSON ({error})") from None
     if isinstance(answer, list):
         return len(answer), True, frame_of(answer, columns, notes)
     if not isinstance(answer, dict) or not {"count", "next", "results"} <= answer.keys():
@@ -238,7 +244,7 @@ def page_frame(
 
 
 def _first_row(content: bytes) -> Mapping[str, JSON]:
-    """Return the first row of a page, without reading the others."""
+    """Parse the first row of a page only."""
     start = content.find(b'"results":[{')
     if start < 0:
         return {}
@@ -246,8 +252,8 @@ def _first_row(content: bytes) -> Mapping[str, JSON]:
     return row
 
 
-def _with_texts(rows: Sequence[JSON], free: Iterable[str]) -> Sequence[JSON]:
-    """Turn the columns that may hold anything into JSON text; None stays."""
+def _with_json_text(rows: Sequence[JSON], free: Iterable[str]) -> Sequence[JSON]:
+    """Convert the values of ``free`` columns to JSON text; None stays None."""
     if not free:
         return rows
     texts = [{name: _text(row[name]) for name in free if row.get(name) is not None} for row in rows]
@@ -276,50 +282,50 @@ def _widened(kind: Any) -> Type:
 
 
 def _typed(frame: pl.DataFrame, columns: Columns, notes: Notes) -> pl.DataFrame:
-    """Make times, dates and whole numbers of what was read as text and as any numbers.
+    """Convert texts to times and dates, and floats to integers.
 
-    ComputeError if some are no whole numbers, or are too large to be told from others.
+    Raises ComputeError for a float that is not an integer or is too large to be exact.
     """
     import polars as pl
 
     numbers = {name: kind for name, kind in columns.read.items() if frame.schema[name] != kind}
     for name, kind in numbers.items():
-        for leaf in _whole_numbers(frame[name], kind):
+        for leaf in _integer_leaves(frame[name], kind):
             values = leaf.drop_nulls().to_numpy()
             if ((values != np.floor(values)) | (np.abs(values) >= EXACT)).any():
-                raise pl.exceptions.ComputeError(f"{name} holds what are no whole numbers")
+                raise pl.exceptions.ComputeError(f"{name} contains numbers that are not integers")
     casts = [pl.col(name).cast(kind) for name, kind in numbers.items()]
-    typed = frame.with_columns(*casts, *(_moment(name, columns, 0) for name in columns.moments))
+    typed = frame.with_columns(*casts, *(_parsed_time(name, columns, 0) for name in columns.moments))
     for name in columns.moments:
         missing = frame[name].null_count()
         if typed[name].null_count() > missing and name in columns.times:
-            typed = typed.with_columns(frame.select(_moment(name, columns, 1)))
+            typed = typed.with_columns(frame.select(_parsed_time(name, columns, 1)))
         notes.count(name, typed[name].null_count() - missing)
     return typed
 
 
-def _moment(name: str, columns: Columns, nth: int) -> pl.Expr:
+def _parsed_time(name: str, columns: Columns, nth: int) -> pl.Expr:
     import polars as pl
 
     kind, written = (pl.Datetime("us"), TIMES[nth]) if name in columns.times else (pl.Date(), DATE)
     return pl.col(name).str.strptime(kind, written, strict=False)
 
 
-def _whole_numbers(column: pl.Series, kind: Any) -> Iterator[pl.Series]:
-    """Return what should be whole numbers, also in lists and structs."""
+def _integer_leaves(column: pl.Series, kind: Any) -> Iterator[pl.Series]:
+    """Yield the values of integer type, also those in lists and structs."""
     import polars as pl
 
     if isinstance(kind, pl.List):
-        yield from _whole_numbers(column.explode(empty_as_null=True), kind.inner)
+        yield from _integer_leaves(column.explode(empty_as_null=True), kind.inner)
     elif isinstance(kind, pl.Struct):
         for part in kind.fields:
-            yield from _whole_numbers(column.struct.field(part.name), part.dtype)
+            yield from _integer_leaves(column.struct.field(part.name), part.dtype)
     elif kind == pl.Int64:
         yield column
 
 
-def _fit(value: Any, kind: Any, name: str, notes: Notes) -> Any:
-    """Make a value such that its column takes it: text columns take anything, as JSON text; others what they hold."""
+def _convert(value: Any, kind: Any, name: str, notes: Notes) -> Any:
+    """Return a value that fits its column: anything as JSON text in text columns; else null if the type is wrong."""
     import polars as pl
 
     if value is None:
@@ -328,9 +334,9 @@ def _fit(value: Any, kind: Any, name: str, notes: Notes) -> Any:
         return value if isinstance(value, str) else _text(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(kind, pl.List) and isinstance(value, list):
-        return [_fit(item, kind.inner, name, notes) for item in value]
+        return [_convert(item, kind.inner, name, notes) for item in value]
     if isinstance(kind, pl.Struct) and isinstance(value, dict):
-        return {part.name: _fit(value.get(part.name), part.dtype, name, notes) for part in kind.fields}
+        return {part.name: _convert(value.get(part.name), part.dtype, name, notes) for part in kind.fields}
     if (kind == pl.Boolean and isinstance(value, bool)) or (kind == pl.Float64 and number):
         return value
     if kind == pl.Int64 and number and float(value).is_integer() and abs(value) < 2**63:

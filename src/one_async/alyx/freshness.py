@@ -132,7 +132,7 @@ class Stack:
         **body: Any,
     ) -> Answer:
         """Send a request and give its answer; ``slow`` for lists, which take Alyx seconds."""
-        wait = self.timeouts.on(self.timeouts.list if slow else self.timeouts.record)
+        wait = self.timeouts.for_read(self.timeouts.list if slow else self.timeouts.record)
         extensions: dict[str, Any] = {"timeout": wait} if terms is None else {"timeout": wait, "terms": terms}
         sent = {"Accept": "application/json", **(headers or {})}
         for _ in range(4):

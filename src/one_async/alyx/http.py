@@ -25,7 +25,7 @@ import httpx
 from one_async._headers import retry_after
 from one_async.alyx import caching
 from one_async.alyx.answers import check_status, detail_of, is_invalid_token, parse
-from one_async.alyx.body import TooLarge, whole
+from one_async.alyx.body import TooLarge, read_all
 from one_async.alyx.login import Credentials, is_token
 from one_async.alyx.retrying import ATTEMPTS, PATIENCE, SAFE, Timeouts, attempts, backoff
 from one_async.errors import (
@@ -90,7 +90,7 @@ class Network(Transport):
             if len(response.content) > self._most:
                 raise TooLarge
             return response
-        content = await whole(response, self._most)
+        content = await read_all(response, self._most)
         gone = {b"content-encoding", b"content-length", b"transfer-encoding"}
         kept = [(name, value) for name, value in response.headers.raw if name.lower() not in gone]
         return httpx.Response(
@@ -261,7 +261,7 @@ class Login(Transport):
             self._address,
             json={"username": username, "password": password},
             headers={"Accept": "application/json"},
-            extensions={"timeout": self._timeouts.on(self._timeouts.login), "repeatable": True},
+            extensions={"timeout": self._timeouts.for_read(self._timeouts.login), "repeatable": True},
         )
         response = await self.inner.handle_async_request(request)
         if response.status_code in (400, 401, 403):

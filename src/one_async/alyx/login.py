@@ -1,4 +1,4 @@
-"""The token: get it, keep it, renew it once. No HTTP here: how to ask the server is handed in."""
+"""Obtain, store and renew the token. No HTTP here: the function that requests a token is an argument."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from one_async._concurrency import SingleFlight
 from one_async.errors import ConfigurationError, InputError, LoginError
 from one_async.types import TokenStore
 
-#: Exchange a user name and password for a token; raises LoginError if the server refuses them.
-Ask = Callable[[str, str], Awaitable[str]]
+#: Exchanges a user name and password for a token. Raises LoginError if the server refuses them.
+RequestToken = Callable[[str, str], Awaitable[str]]
 
 
 def is_token(text: str) -> bool:
-    """Return whether a text can stand in an Authorization header."""
+    """Return whether a text is valid in an Authorization header."""
     return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 class Credentials:
-    """Who the user is on one server, and the token that proves it. One event loop's; one lock for all its tasks."""
+    """The user and token of one server. They belong to one event loop, whose tasks share one lock."""
 
     def __init__(
         self,
@@ -36,15 +36,16 @@ class Credentials:
         token = None if token is None else token.strip()
         if token is not None and not is_token(token):
             raise InputError(
-                "token= holds characters that no token has (it is not shown here)", argument="token"
+                "token= contains characters that are not valid in a token (it is not shown here)",
+                argument="token",
             )
         self.base_url = base_url
         self.user = username
         self.token: str | None = token
         self._password = password
-        self._given = token
+        self._given_token = token
         self._store = store
-        self._looked = token is not None
+        self._store_checked = token is not None
         self._lock = anyio.Lock()
         self._flights: SingleFlight[str] = SingleFlight()
         self._refusal: LoginError | None = None
@@ -56,108 +57,112 @@ class Credentials:
         return (Credentials, (self.base_url, self.user))  # no secrets, in no pickle
 
     def rebind(self) -> None:
-        """Belong to the event loop that is running now."""
+        """Bind locks to the running event loop."""
         self._lock, self._flights = anyio.Lock(), SingleFlight()
 
     async def identify(self) -> str:
-        """Return what tells this user's answers from others', before any request; looks into the token store once.
+        """Return a key for the user's stored answers, without a request; reads the token store once.
 
-        Of a bare token it is a digest, since only the server knows whose it is.
+        A token without user name is identified by its digest, since only the server knows its user.
         """
-        if not self._looked:
+        if not self._store_checked:
             async with self._lock:
-                await self._look()
-        if self._given is not None:
-            return "token " + hashlib.sha256(f"one_async cache user\0{self._given}".encode()).hexdigest()
+                await self._check_store()
+        if self._given_token is not None:
+            return (
+                "token " + hashlib.sha256(f"one_async cache user\0{self._given_token}".encode()).hexdigest()
+            )
         return f"user {self.user}" if self.user else "nobody"
 
-    async def obtain(self, ask: Ask) -> str:
-        """Return the token: the one at hand, the stored one, or a new one for the password."""
+    async def obtain(self, request_token: RequestToken) -> str:
+        """Return the current token, the stored one, or a new one for the password."""
         if self.token is not None:
             return self.token
-        return await self._flights.share("obtain", lambda: self._obtain(ask))
+        return await self._flights.share("obtain", lambda: self._obtain(request_token))
 
-    async def _obtain(self, ask: Ask) -> str:
+    async def _obtain(self, request_token: RequestToken) -> str:
         async with self._lock:
-            await self._look()
+            await self._check_store()
             if self.token is None:
-                await self._login(ask)
-            return self._sure()
+                await self._login(request_token)
+            return self._require_token()
 
-    async def renew(self, refused: str, ask: Ask) -> str:
-        """Return another token than the refused one; tasks that were refused together log in once."""
-        return await self._flights.share(("renew", refused), lambda: self._renew(refused, ask))
+    async def renew(self, refused: str, request_token: RequestToken) -> str:
+        """Return a token to replace the refused one. Tasks that were refused at the same time log in once."""
+        return await self._flights.share(("renew", refused), lambda: self._renew(refused, request_token))
 
-    async def _renew(self, refused: str, ask: Ask) -> str:
+    async def _renew(self, refused: str, request_token: RequestToken) -> str:
         async with self._lock:
             if self.token == refused:
                 self.token = None
                 if not (self.user and self._password):
-                    await self._forget_stored()
+                    await self._delete_stored()
                     raise self.missing(f"{self.base_url} does not accept the token (any more)")
-                await self._login(ask)
-            return self._sure()
+                await self._login(request_token)
+            return self._require_token()
 
-    async def login(self, password: str | None, force: bool, ask: Ask, *, keep: bool = True) -> None:
-        """Log in now, with a new password if one is given; does nothing if a token is at hand and not ``force``.
+    async def login(
+        self, password: str | None, force: bool, request_token: RequestToken, *, keep: bool = True
+    ) -> None:
+        """Log in now, with a new password if one is passed. Without ``force``, an existing token is kept.
 
-        ``keep`` False: from now on no token goes into the store.
+        With ``keep`` False, tokens are no longer saved in the store.
         """
         async with self._lock:
             if password is not None:
                 self._password, self._refusal = password, None
-            await self._look()
+            await self._check_store()
             if not keep:
                 self._store = None
             if force or self.token is None:
-                await self._login(ask)
+                await self._login(request_token)
 
     async def logout(self) -> None:
-        """Forget token, password and user, here and in the token store."""
+        """Delete token, password and user, also from the token store."""
         async with self._lock:
-            await self._forget_stored()
-            self.user = self.token = self._password = self._given = None
-            self._looked = True
+            await self._delete_stored()
+            self.user = self.token = self._password = self._given_token = None
+            self._store_checked = True
 
     def missing(self, reason: str = "") -> LoginError:
-        """Return what to set, and how."""
+        """Return a LoginError that lists the ways to pass credentials."""
         reason = reason or f"no credentials for {self.base_url}"
         return LoginError(
-            f"{reason}: give username= and password=, or token=, or set the environment variables ONE_USERNAME "
-            "and ONE_PASSWORD, or ONE_TOKEN, with their database's ONE_BASE_URL; "
-            "accounts are registered with the database that is asked",
+            f"{reason}: pass username= and password=, or token=, or set the environment variables ONE_USERNAME "
+            "and ONE_PASSWORD, or ONE_TOKEN, with ONE_BASE_URL of their database; "
+            "accounts belong to one database each",
             url=self.base_url,
         )
 
-    async def _login(self, ask: Ask) -> None:
+    async def _login(self, request_token: RequestToken) -> None:
         if not (self.user and self._password):
             raise self.missing()
-        if self._refusal is not None:  # a wrong password is asked once, however many tasks want it
+        if self._refusal is not None:  # a wrong password is sent once, however many tasks need the token
             raise copy.copy(self._refusal)
         try:
-            self.token = await ask(self.user, self._password)
+            self.token = await request_token(self.user, self._password)
         except LoginError as refusal:
             self._refusal = refusal
             raise
-        self._given = None if self._given is None else self.token
+        self._given_token = None if self._given_token is None else self.token
         if self._store is not None:
-            with anyio.CancelScope(shield=True):  # the token is there: the next process needs it too
+            with anyio.CancelScope(shield=True):  # a token that was received is saved for later processes
                 await anyio.to_thread.run_sync(self._store.save, self.base_url, self.user, self.token)
 
-    async def _look(self) -> None:
-        if self._looked:
+    async def _check_store(self) -> None:
+        if self._store_checked:
             return
         if self._store is not None:
             found = await anyio.to_thread.run_sync(self._store.load, self.base_url, self.user)
             if found is not None and is_token(found[1]):
                 self.user, self.token = found
-        self._looked = True  # not before: whoever looks may be cancelled
+        self._store_checked = True  # last, since loading may be cancelled
 
-    async def _forget_stored(self) -> None:
+    async def _delete_stored(self) -> None:
         if self._store is not None and self.user:
             await anyio.to_thread.run_sync(self._store.delete, self.base_url, self.user)
 
-    def _sure(self) -> str:
+    def _require_token(self) -> str:
         if self.token is None:
-            raise ConfigurationError("logged out meanwhile")
+            raise ConfigurationError("the user was logged out during this request")
         return self.token

@@ -1,4 +1,4 @@
-"""What callers give, written as Alyx reads it: filters, ids, bodies. Pure."""
+"""Convert arguments to what Alyx expects: filters, ids, bodies. Pure except for `read_files`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from one_async.errors import InputError
 
 
 def base_of(url: str) -> str:
-    """Check a server's address; gives it in one form, without a slash at its end."""
+    """Check a server's address and return it normalised, without a trailing slash."""
     accepted = "http(s)://host[:port], without path or credentials"
     try:
         parts = urlsplit(url.strip())
@@ -29,7 +29,7 @@ def base_of(url: str) -> str:
 
 
 def with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]:
-    """Narrow a list to one record, as ONE-api does: lists give less of a record than ``read``, and faster."""
+    """Restrict a list to one record, as ONE-api does. A list returns fewer fields than ``read``, and faster."""
     if id is None:
         return dict(filters)
     parts = [p for p in (text_of("django", filters.get("django")), f"pk,{str(id).rsplit('/', 1)[-1]}") if p]
@@ -41,11 +41,12 @@ _WRITABLE = (str, Number, UUID, PurePath)
 
 
 def params_of(filters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the query parameters of filters, without those that are None."""
     return {name: text for name, value in filters.items() if (text := text_of(name, value)) is not None}
 
 
 def text_of(name: str, value: Any) -> str | None:
-    """Write a filter's value as Alyx reads it; refuse empty ones, which Alyx takes for no filter at all."""
+    """Return a filter's value as query text. Raise InputError for an empty one, which Alyx would ignore."""
     if value is None:
         return None
     if isinstance(value, date):
@@ -57,11 +58,12 @@ def text_of(name: str, value: Any) -> str | None:
     else:
         raise InputError.of(name, value, "text, numbers, dates, ids, or lists of these")
     if not text:
-        raise InputError.of(name, value, "something not empty (Alyx would give every row), or None")
+        raise InputError.of(name, value, "a value that is not empty (Alyx would return every row), or None")
     return text
 
 
 def last_part(id: UUID | str | None, endpoint: str, action: str) -> str:
+    """Return the id or name at the end of an id, path or URL, quoted for a path."""
     text = "" if id is None else str(id).rstrip("/")
     last = text.rsplit("/", 1)[-1]
     if text.startswith(("http://", "https://")):
@@ -73,19 +75,20 @@ def last_part(id: UUID | str | None, endpoint: str, action: str) -> str:
     return quote(last, safe="")
 
 
-def whole(name: str, given: object) -> int:
+def whole_number(name: str, given: object) -> int:
+    """Parse ``limit`` or ``offset``."""
     text = str(given) if isinstance(given, str | Integral) and not isinstance(given, bool) else ""
     if not text.isdecimal() or (name == "limit" and int(text) == 0):
         raise InputError.of(name, given, "a whole number, 1 or more" if name == "limit" else "a whole number")
     return int(text)
 
 
-def plain(data: Any) -> Any:
-    """Make ids, dates and paths text, as JSON has neither."""
+def to_json_types(data: Any) -> Any:
+    """Convert ids, dates and paths to text, and sets and tuples to lists, for JSON."""
     if isinstance(data, Mapping):
-        return {str(key): plain(value) for key, value in data.items()}
+        return {str(key): to_json_types(value) for key, value in data.items()}
     if isinstance(data, list | tuple | set | frozenset):
-        return [plain(item) for item in data]
+        return [to_json_types(item) for item in data]
     if isinstance(data, date):
         return data.isoformat()
     if data is None or isinstance(data, str | int | float | bool):
@@ -93,18 +96,18 @@ def plain(data: Any) -> Any:
     if isinstance(data, _WRITABLE):
         return str(data)
     if hasattr(data, "tolist"):  # arrays and scalars of numpy
-        return plain(data.tolist())
+        return to_json_types(data.tolist())
     raise InputError.of("data", data, "what JSON can hold, dates, ids and paths")
 
 
 def read_files(files: Mapping[str, Any]) -> dict[str, Any]:
-    """Read open files and paths, in a thread, so that nothing is read while the event loop waits."""
-    return {name: read_file(name, given) for name, given in files.items()}
+    """Read open files and paths; blocking."""
+    return {name: _read_file(name, file) for name, file in files.items()}
 
 
-def read_file(name: str, given: Any) -> Any:
-    if isinstance(given, Path):
-        return (given.name, given.read_bytes())
-    if hasattr(given, "read"):
-        return (Path(getattr(given, "name", name)).name, given.read())
-    return given
+def _read_file(name: str, file: Any) -> Any:
+    if isinstance(file, Path):
+        return (file.name, file.read_bytes())
+    if hasattr(file, "read"):
+        return (Path(getattr(file, "name", name)).name, file.read())
+    return file

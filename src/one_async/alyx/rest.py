@@ -18,7 +18,7 @@ from one_async.alyx import paging
 from one_async.alyx.asking import Asking
 from one_async.alyx.caching import Terms, one_warning
 from one_async.alyx.paging import Page, Row
-from one_async.alyx.query import last_part, params_of, plain, read_files, whole, with_id
+from one_async.alyx.query import last_part, params_of, read_files, to_json_types, whole_number, with_id
 from one_async.alyx.schema import METHODS
 from one_async.errors import InputError
 from one_async.types import Expiry
@@ -155,16 +155,17 @@ class AsyncAlyxClient(Asking):
         ``offset`` leaves out the first rows. Warns IncompleteListWarning at the end if rows stayed away: unlike ``rest`` it
         cannot read twice.
         """
-        size, start = whole("limit", limit), whole("offset", filters.pop("offset", None) or 0)
+        size = whole_number("limit", limit)
+        start = whole_number("offset", filters.pop("offset", None) or 0)
         with one_warning():
             params = await self._checked(endpoint, filters)
         gathered = paging.Gathered(paging.may_join(endpoint, params))
         ask = self._pager(endpoint, params, self._terms(expires, no_cache))
-        async with aclosing(paging.in_order(ask, min(size, paging.PAGE), start, None)) as pages:
+        async with aclosing(paging.in_order(ask, min(size, paging.PAGE), start)) as pages:
             async for page in pages:
                 if rows := gathered.add(page):
                     yield rows
-                if gathered.barren >= paging.BARREN:
+                if gathered.barren_pages >= paging.MAX_BARREN_PAGES:
                     break
         if gathered.suspicious and not start:
             paging.warn_incomplete(endpoint, gathered)
@@ -181,7 +182,7 @@ class AsyncAlyxClient(Asking):
         **filters: Any,
     ) -> Page:
         """Return one page as the server gives it: its count, its rows, and whether it is the last."""
-        limit, offset = whole("limit", limit), whole("offset", offset)
+        limit, offset = whole_number("limit", limit), whole_number("offset", offset)
         with one_warning():
             params = await self._checked(endpoint, filters)
             return await self._pager(endpoint, params, self._terms(expires, no_cache))(limit, offset)
@@ -211,7 +212,7 @@ class AsyncAlyxClient(Asking):
         elif isinstance(data, str | bytes):
             body = {"content": data, "headers": {"Content-Type": "application/json"}}
         elif data is not None:
-            body = {"json": plain(data)}
+            body = {"json": to_json_types(data)}
         stack = await self._open().stack()
         try:
             return (await self._ask(method, url, **body)).json
@@ -227,15 +228,15 @@ class AsyncAlyxClient(Asking):
         return params
 
     async def _list(self, endpoint: str, params: dict[str, str], terms: Terms | None) -> list[Row]:
-        given = {key: whole(key, params[key]) for key in ("limit", "offset") if key in params}
+        given = {key: whole_number(key, params[key]) for key in ("limit", "offset") if key in params}
         ask = self._pager(endpoint, {k: v for k, v in params.items() if k not in given}, terms)
         size, start = min(given.get("limit", paging.PAGE), paging.PAGE), given.get("offset", 0)
         if not start:
             return await paging.read_all(ask, endpoint, paging.may_join(endpoint, params), size)
-        pages = paging.in_order(ask, size, start, None)
+        pages = paging.in_order(ask, size, start)
         return paging.distinct([row async for page in pages for row in page.rows])
 
-    def _pager(self, endpoint: str, params: Mapping[str, str], terms: Terms | None) -> paging.AskPage:
+    def _pager(self, endpoint: str, params: Mapping[str, str], terms: Terms | None) -> paging.FetchPage:
         url = self._url(endpoint)
         since = 0.0
 

@@ -1,4 +1,4 @@
-"""How long to wait, and how often to try. Pure."""
+"""Timeouts, numbers of attempts and backoff. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from one_async.errors import InputError, ServerUnreachable
 
-#: For broken connections and 502, 503, 504; for a server that does not answer in time.
+#: Attempts after broken connections and 502, 503, 504; attempts after timeouts.
 ATTEMPTS, SLOW_ATTEMPTS = 5, 2
-#: Seconds that one request waits, all in all, because the server says so.
+#: Total seconds that one request waits because of Retry-After or 429.
 PATIENCE = 300.0
-#: Seconds before the second attempt and, doubled each time, at most before a later one.
+#: Seconds before the second attempt, doubled for each later one, and their maximum.
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
-#: What may be repeated though the server may have seen it.
+#: Methods that may be repeated after the server may have received the request.
 SAFE = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait: for a connection, the next bytes of a record, list or login, and a whole answer."""
+    """Timeouts in seconds: to connect, to read the next bytes of a record, list or login, and for a whole response."""
 
     connect: float = 10.0
     record: float = 60.0
@@ -28,29 +28,29 @@ class Timeouts:
     total: float = 600.0
 
     @classmethod
-    def of(cls, given: Timeouts | float | None) -> Timeouts:
-        """Take a number as the limit for records and lists alike."""
-        if given is None:
+    def of(cls, timeout: Timeouts | float | None) -> Timeouts:
+        """Return timeouts for the ``timeout`` argument; a number limits reads of both records and lists."""
+        if timeout is None:
             return cls()
-        if isinstance(given, Timeouts):
-            return given
-        if isinstance(given, bool) or not isinstance(given, int | float) or not given > 0:
-            raise InputError.of("timeout", given, "seconds above 0")
-        wait = float(given)
+        if isinstance(timeout, Timeouts):
+            return timeout
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+            raise InputError.of("timeout", timeout, "seconds above 0")
+        wait = float(timeout)
         return cls(connect=min(10.0, wait), record=wait, list=wait, login=min(30.0, wait), total=5 * wait)
 
-    def on(self, read: float) -> dict[str, float | None]:
-        """Return them as httpx wants them of a request; the pool never makes anybody wait, the limiter does."""
+    def for_read(self, read: float) -> dict[str, float | None]:
+        """Return the timeout extension of an httpx request. No pool timeout: the capacity limiter queues requests."""
         return {"connect": self.connect, "read": read, "write": read, "pool": None}
 
 
 def attempts(method: str, error: ServerUnreachable) -> int:
-    """Return how often a request may be tried that ended like this; what was sent and may change things, once."""
+    """Return the maximum number of attempts after this error; 1 for a sent request that may have changed data."""
     if getattr(error, "sent", True) and method not in SAFE:
         return 1
     return SLOW_ATTEMPTS if getattr(error, "slow", False) else ATTEMPTS
 
 
 def backoff(attempt: int) -> float:
-    """Return the seconds before the next attempt, half of them by chance."""
+    """Return the seconds before the next attempt, with up to 50 % of jitter."""
     return min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT) * random.uniform(0.5, 1.0)

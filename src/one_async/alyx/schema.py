@@ -1,4 +1,4 @@
-"""The endpoints, actions and fields that the server documents (OpenAPI). Pure."""
+"""Endpoints, actions and fields of the server's OpenAPI document. Pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ METHODS = {
     "partial_update": "PATCH",
     "delete": "DELETE",
 }
-#: Parts of the server that are no endpoints of records.
+#: First parts of paths that are not endpoints of records.
 HIDDEN = frozenset({"api", "auth-token", "docs", ""})
-#: Understood, though the schema does not list them: these endpoints answer lists without filter classes.
+#: Filters that the schema omits: these endpoints have lists without filter classes.
 UNLISTED: Mapping[str, frozenset[str]] = {
     "check-protected": frozenset({"path", "filenames", "created_by", "hostname", "name", "projects", "labs"}),
     "water-requirement": frozenset({"start_date", "end_date"}),
@@ -32,7 +32,7 @@ UNLISTED: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A filter or a field of a record, as the server documents it."""
+    """A documented filter, or a documented field of a record."""
 
     name: str
     type: str = ""
@@ -47,7 +47,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class ActionDescription:
-    """What one action of an endpoint takes."""
+    """Method, address, filters and fields of one action of an endpoint."""
 
     endpoint: str
     action: str
@@ -66,7 +66,7 @@ class ActionDescription:
 
 @dataclass(frozen=True, slots=True)
 class EndpointDescription:
-    """What an endpoint can do; print it to read it."""
+    """The actions of an endpoint. ``print`` shows them as text."""
 
     endpoint: str
     description: str
@@ -82,7 +82,7 @@ class Schema:
 
     def __init__(self, raw: JSON) -> None:
         if not isinstance(raw, dict) or not isinstance(raw.get("paths"), dict):
-            raise AnswerError(f"{ADDRESS} did not answer with an OpenAPI document")
+            raise AnswerError(f"{ADDRESS} did not return an OpenAPI document")
         self._components: JSON = raw.get("components", {}).get("schemas", {})
         self._actions: dict[str, dict[str, tuple[str, JSON]]] = {}
         for path, operations in raw["paths"].items():
@@ -97,7 +97,7 @@ class Schema:
 
     @property
     def endpoints(self) -> list[str]:
-        """All endpoints, sorted."""
+        """Names of all endpoints, sorted."""
         return sorted(self._actions)
 
     def actions(self, endpoint: str) -> list[str]:
@@ -108,7 +108,7 @@ class Schema:
     def check(self, endpoint: str, action: str | None = None) -> None:
         """Raise InputError for an endpoint or action that the server does not document."""
         if not isinstance(endpoint, str) or endpoint not in self._actions:
-            raise InputError.of("endpoint", endpoint, near(endpoint, self._actions))
+            raise InputError.of("endpoint", endpoint, suggest(endpoint, self._actions))
         if action is not None and (not isinstance(action, str) or action not in self._actions[endpoint]):
             raise InputError.of("action", action, f"{', '.join(self.actions(endpoint))} (of {endpoint})")
 
@@ -118,14 +118,14 @@ class Schema:
         return tuple(sorted(p["name"] for p in operation.get("parameters", []) if p.get("in") == "query"))
 
     def check_filters(self, endpoint: str, names: Iterable[str]) -> None:
-        """Raise InputError for a filter the server would ignore, since it would then give every row."""
+        """Raise InputError for unknown filters: the server would ignore them and return every row."""
         known = {*self.filters(endpoint), *UNLISTED.get(endpoint, ()), "limit", "offset"}
         for name in names:
             if name not in known:
-                raise InputError.of(name, "…", f"as filter of {endpoint}: {near(name, known)}")
+                raise InputError.of(name, "…", f"as filter of {endpoint}: {suggest(name, known)}")
 
     def describe(self, endpoint: str, action: str | None = None) -> EndpointDescription:
-        """Return what an endpoint, or one action of it, takes."""
+        """Describe an endpoint, or one action of it."""
         self.check(endpoint, action)
         names = self.actions(endpoint) if action is None else [action]
         described = {name: self._describe(endpoint, name) for name in names}
@@ -133,12 +133,12 @@ class Schema:
         return EndpointDescription(endpoint, text, described)
 
     def fields(self, endpoint: str, action: str) -> list[str]:
-        """Name the fields that an action sends, the required ones marked."""
+        """List the fields that an action accepts, with the required ones marked."""
         described = self.describe(endpoint, action).actions[action]
         return [f"{field.name} (required)" if field.required else field.name for field in described.fields]
 
     def row(self, endpoint: str, action: str = "list") -> JSON:
-        """Return the JSON schema of one record as ``list`` or ``read`` answers it; empty where none is documented."""
+        """Return the JSON schema of one record of ``list`` or ``read``; empty if it is not documented."""
         self.check(endpoint, action)
         responses = self._actions[endpoint][action][1].get("responses", {})
         content = responses.get("200", {}).get("content", {}).get("application/json", {})
@@ -170,11 +170,13 @@ class Schema:
         )
         return ActionDescription(endpoint, action, METHODS[action], path, filters, fields)
 
-    def _type(self, of: JSON) -> str:
-        return str(self.resolve(of).get("type", "")) + (" or null" if of.get("nullable") else "")
+    def _type(self, property_: JSON) -> str:
+        return str(self.resolve(property_).get("type", "")) + (
+            " or null" if property_.get("nullable") else ""
+        )
 
     def resolve(self, schema: JSON) -> JSON:
-        """Follow a reference to a named part of the document."""
+        """Resolve a reference to a component of the document."""
         reference = schema.get("$ref")
         if isinstance(reference, str):
             found = self._components.get(reference.rsplit("/", 1)[-1], {})
@@ -182,8 +184,8 @@ class Schema:
         return schema
 
 
-def near(name: object, known: Iterable[str]) -> str:
-    """List what is accepted, the closest matches first."""
+def suggest(name: object, known: Iterable[str]) -> str:
+    """List the accepted names, with the closest matches first."""
     names, name = sorted(known), name[:100] if isinstance(name, str) else ""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     listed = ", ".join(names)

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 from one_async.alyx.answers import is_invalid_token
-from one_async.alyx.body import ENCODINGS, beginning, encoding_of, inflated, leave
+from one_async.alyx.body import ENCODINGS, discard, encoding_of, inflate, read_start
 from one_async.alyx.connection_pool import ConnectionPool
 from one_async.alyx.http import Login, Transport, certificates, httpx, origin
 from one_async.alyx.retrying import Timeouts
@@ -50,7 +50,7 @@ class HttpStream:
         raw, left = self._response.aiter_raw(), True
         try:
             if encoded:
-                async with aclosing(inflated(raw)) as pieces:
+                async with aclosing(inflate(raw)) as pieces:
                     async for piece in pieces:
                         yield piece
             else:
@@ -65,7 +65,7 @@ class HttpStream:
             raise ServerUnreachable(f"{self.url}: the connection broke ({error})", url=self.url) from error
         finally:
             if left:
-                await leave(self._response, raw)
+                await discard(self._response, raw)
 
     def _is_encoded(self) -> bool:
         encoding = encoding_of(self._response)
@@ -87,7 +87,7 @@ class _Hops(Transport):
         response = await self._inner.handle_async_request(request)
         if not response.has_redirect_location or response.is_stream_consumed:
             return response
-        await beginning(response, _SHORT)
+        await read_start(response, _SHORT)
         headers = [(name, value) for name, value in response.headers.raw if name.lower() == b"location"]
         return httpx.Response(response.status_code, headers=headers, content=b"")
 
@@ -220,4 +220,4 @@ def _parsed(url: str) -> httpx.URL:
 
 
 async def _refused(response: httpx.Response) -> bool:
-    return is_invalid_token(response.status_code, await beginning(response, _SHORT))
+    return is_invalid_token(response.status_code, await read_start(response, _SHORT))

@@ -57,7 +57,7 @@ class UncachedClient:
             f"{client.base_url}/{endpoint}",
             params=dict(params),
             headers={"Accept": "application/json"},
-            extensions={"timeout": client._timeouts.on(client._timeouts.list)},
+            extensions={"timeout": client._timeouts.for_read(client._timeouts.list)},
         )
         async with connections.slots:
             begun = time.perf_counter()
