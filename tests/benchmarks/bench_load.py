@@ -137,7 +137,7 @@ def fetch_alone(url: str, md5: str, folder: Path) -> float:
 
     from one_async.alyx.rest import AsyncAlyxClient
     from one_async.transfer.fetch import fetch
-    from one_async.transfer.plan import Item, Source
+    from one_async.transfer.plan import FileSource, Item
 
     process = psutil.Process()
     peak, over = [0.0], threading.Event()
@@ -147,7 +147,7 @@ def fetch_alone(url: str, md5: str, folder: Path) -> float:
             peak[0] = max(peak[0], process.memory_info().rss)
 
     async def work() -> None:
-        item = Item("0" * 8 + "-0000-4000-8000-" + "0" * 12, "lab/big.bin", (Source(url),), 1 << 30, md5)
+        item = Item("0" * 8 + "-0000-4000-8000-" + "0" * 12, "lab/big.bin", (FileSource(url),), 1 << 30, md5)
         async with AsyncAlyxClient("http://alyx.invalid") as alyx:  # another host: no login for the file
             await fetch([item], root=folder, streams=alyx.wire)
 

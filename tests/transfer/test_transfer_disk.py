@@ -13,7 +13,7 @@ import pytest
 
 from one_async.errors import ServerUnreachable, TransferError
 from one_async.transfer.fetch import Policy, fetch
-from one_async.transfer.plan import Item, Source
+from one_async.transfer.plan import FileSource, Item
 
 resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.anyio
@@ -97,7 +97,7 @@ class BreakingWire:
 
 def item() -> Item:
     digest = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
-    return Item("d1", PATH, size=len(DATA), hash=digest, sources=(Source(f"http://data.test/{PATH}"),))
+    return Item("d1", PATH, size=len(DATA), hash=digest, sources=(FileSource(f"http://data.test/{PATH}"),))
 
 
 @pytest.mark.parametrize("room", [0, 1, 100_000])

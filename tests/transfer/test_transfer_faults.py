@@ -28,7 +28,7 @@ from one_async.errors import (
     UnsafePath,
 )
 from one_async.transfer.fetch import Policy, fetch, survey
-from one_async.transfer.plan import Item, Source
+from one_async.transfer.plan import FileSource, Item
 from one_async.transfer.web import Credentials
 from one_async.types import StreamOpener
 
@@ -47,7 +47,7 @@ def item(files: Files, *, data: bytes = DATA, path: str = PATH, **change: object
     made: dict[str, object] = {
         "size": len(data),
         "hash": digest,
-        "sources": (Source(f"{files.base}/{path}"),),
+        "sources": (FileSource(f"{files.base}/{path}"),),
     }
     return Item("d1", path, **(made | change))  # type: ignore[arg-type]
 
@@ -150,7 +150,8 @@ async def test_faults_that_stay(
 
 async def test_nobody_listens(streams: StreamOpener, tmp_path: Path) -> None:
     ones = [
-        Item(str(n), f"a/{n}.npy", (Source(f"http://127.0.0.1:9/{n}.npy"),), 1, "0" * 32) for n in range(40)
+        Item(str(n), f"a/{n}.npy", (FileSource(f"http://127.0.0.1:9/{n}.npy"),), 1, "0" * 32)
+        for n in range(40)
     ]
     outcomes = await fetch(ones, root=tmp_path, streams=streams, policy=QUICK, on_error="collect")
     assert {type(o.error) for o in outcomes} == {ServerUnreachable}
@@ -240,13 +241,13 @@ async def test_bodies_that_are_compressed_unasked(
 async def test_an_address_that_cannot_be_is_one_items_error(
     files: Files, streams: StreamOpener, tmp_path: Path, url: str
 ) -> None:
-    odd = item(files, path="a/odd.npy", sources=(Source(url),))
+    odd = item(files, path="a/odd.npy", sources=(FileSource(url),))
     good = item(files, path="a/good.npy")
     outcomes = await fetch([odd, good], root=tmp_path, streams=streams, policy=QUICK, on_error="collect")
     assert [outcome.status for outcome in outcomes] == ["failed", "fetched"]
     assert isinstance(outcomes[0].error, ServerError)
     assert url in str(outcomes[0].error)
-    both = item(files, path="a/both.npy", sources=(Source(url), Source(f"{files.base}/a/both.npy")))
+    both = item(files, path="a/both.npy", sources=(FileSource(url), FileSource(f"{files.base}/a/both.npy")))
     assert (await fetch([both], root=tmp_path, streams=streams, policy=QUICK))[0].status == "fetched"
 
 
@@ -295,7 +296,7 @@ async def test_sha1_and_empty_files(files: Files, streams: StreamOpener, tmp_pat
 
 
 async def test_another_source_is_asked(files: Files, streams: StreamOpener, tmp_path: Path) -> None:
-    other = Source(f"{files.base}/mirror.npy")
+    other = FileSource(f"{files.base}/mirror.npy")
     files.put("mirror.npy", DATA)
     for fault in ("404", "503", "corrupt", "truncate-ignore", "401"):
         root = tmp_path / fault
@@ -312,7 +313,7 @@ async def test_the_error_names_what_went_wrong_at_each_source(
 ) -> None:
     one = item(files)
     files.always[PATH] = "corrupt"
-    one = Item("d1", PATH, (Source(f"{files.base}/gone.npy"), *one.sources), one.size, one.hash)
+    one = Item("d1", PATH, (FileSource(f"{files.base}/gone.npy"), *one.sources), one.size, one.hash)
     with pytest.raises(HashMismatch) as caught:
         await fetch([one], root=tmp_path, streams=streams, policy=QUICK)
     assert "gone.npy answered 404" in caught.value.__notes__[0]
@@ -326,9 +327,9 @@ async def test_credentials_stay_with_their_server(
         stranger.put(path, DATA)
         files.redirect_to = stranger.base.replace("127.0.0.1", "localhost")
         files.faults[path] = ["redirect"]
-        source = Source(f"{files.base}/{path}", auth="data")
+        source = FileSource(f"{files.base}/{path}", auth="data")
         one = item(files, path=path, sources=(source,))
-        secrets = Credentials(data=("user", "pass"), server={"Authorization": "Token abc"})
+        secrets = Credentials(data=("user", "pass"))
         with pytest.raises(LoginError):
             await fetch([one], root=tmp_path, streams=streams, credentials=secrets)
         assert "authorization" not in stranger.requests[0][1]
@@ -338,10 +339,10 @@ async def test_credentials_stay_with_their_server(
         with pytest.raises(LoginError):
             await fetch([item(files, path=path)], root=tmp_path / "b", streams=streams, credentials=secrets)
         assert "authorization" not in files.requests[-1][1]
-        server = Source(f"{files.base}/open.npy", auth="server")
+        server = FileSource(f"{files.base}/open.npy", auth="server")
         await fetch([item(files, path="a/open.npy", sources=(server,), data=b"")], root=tmp_path, streams=streams,
                     credentials=secrets, on_error="collect")  # fmt: skip
-        assert files.requests[-1][1]["authorization"] == "Token abc"
+        assert "authorization" not in files.requests[-1][1]
     assert "pass" not in repr(secrets)
 
 
@@ -479,8 +480,16 @@ async def test_links_do_not_lead_to_another_user_s_folder(
     assert files.requests == []
 
 
+async def test_links_to_own_folders_are_followed(files: Files, streams: StreamOpener, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / PATH.partition("/")[0]).symlink_to(tmp_path / "out", target_is_directory=True)
+    await fetch([item(files)], root=tmp_path / "cache", streams=streams)
+    assert (tmp_path / "out" / PATH.partition("/")[2]).is_file()
+
+
 async def test_no_source(files: Files, streams: StreamOpener, tmp_path: Path) -> None:
-    with pytest.raises(TransferError, match="no server that can be reached"):
+    with pytest.raises(TransferError, match="no reachable server"):
         await fetch([item(files, sources=())], root=tmp_path, streams=streams)
     for wrong in ({"limit": 0}, {"on_error": "ignore"}):
         with pytest.raises(InputError):
@@ -552,7 +561,7 @@ async def test_a_part_that_a_server_made_too_long_is_no_obstacle(
         digest = other.put(PATH, DATA)
         files.put(PATH, DATA)
         files.always[PATH] = "endless"
-        both = (Source(f"{files.base}/{PATH}"), Source(f"{other.base}/{PATH}"))
+        both = (FileSource(f"{files.base}/{PATH}"), FileSource(f"{other.base}/{PATH}"))
         one = Item("d1", PATH, both, size=110, hash=digest)
         (done,) = await fetch([one], root=tmp_path, streams=streams, policy=QUICK)
     assert done.path is not None

@@ -124,23 +124,19 @@ def test_s3_sources() -> None:
         assert (place.bucket, place.region, place.endpoint) == ("a-bucket", "eu-west-2", None)
         assert place.key == f"data/{LOCAL}".replace(".npy", f".{DID}.npy")
         assert (place.keys.access, place.keys.secret) == ("AKIA-FAKE", "s3cret-FAKE")
-        first = one(
-            rec, data_server=SERVER, repositories=[AWS], prefer="s3", s3_endpoint="http://127.0.0.1:1"
-        )
-        assert first.sources[0].s3.endpoint == "http://127.0.0.1:1"
-        assert first.target == item.target == LOCAL
+        other = one(rec, data_server=SERVER, repositories=[AWS], s3_endpoint="http://127.0.0.1:1")
+        assert other.sources[1].s3.endpoint == "http://127.0.0.1:1"
+        assert other.target == item.target == LOCAL
     public = AWS | {"json": {"bucket_name": "public"}}
     assert one(record(), repositories=[public]).sources[1].s3.keys is None
     assert one(record(), repositories=[AWS | {"json": None}]).sources[1:] == ()
-    with pytest.raises(InputError, match="prefer"):
-        make_plan([], prefer="ftp")  # type: ignore[arg-type]
 
 
 def test_keys_are_never_shown_nor_pickled() -> None:
     plan = make_plan([record()], repositories=[AWS])
     assert "FAKE" not in repr(plan)
     assert "FAKE" not in repr(S3Keys("AKIA-FAKE", "s3cret-FAKE"))
-    with pytest.raises(TypeError, match="not pickled"):
+    with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(plan)
     assert pickle.loads(pickle.dumps(make_plan([record()]))).bytes == 1168
 
@@ -245,7 +241,7 @@ def test_bad_records() -> None:
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://host:99999/x", "http:///x"])
 def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(TransferError, match="is no address"):
+    with pytest.raises(TransferError, match=r"the address .* is invalid"):
         make_plan([{"id": DID, "data_url": url}])
     plan = make_plan([{"id": DID, "data_url": url}, ROW], data_server=SERVER, on_error="collect")
     assert [bool(item.error) for item in plan.items] == [True, False]

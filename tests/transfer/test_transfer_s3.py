@@ -14,7 +14,7 @@ import pytest
 
 from one_async.errors import HashMismatch, LoginError, NotFound, ServerUnreachable
 from one_async.transfer.fetch import Policy, fetch
-from one_async.transfer.plan import Item, S3Keys, S3Location, Source
+from one_async.transfer.plan import FileSource, Item, S3Keys, S3Location
 from one_async.transfer.s3 import over_s3
 from one_async.types import StreamOpener
 
@@ -51,13 +51,13 @@ def endpoint() -> Iterator[str]:
 def item(endpoint: str, bucket: str = "a-public-bucket", key: str = KEY, **change: Any) -> Item:
     keys = S3Keys("k", "s") if bucket == "private" else None
     place = S3Location(bucket, key, "us-east-1", endpoint, keys)
-    made = {"size": len(DATA), "hash": MD5, "sources": (Source(place.url, None, place),)}
+    made = {"size": len(DATA), "hash": MD5, "sources": (FileSource(place.url, None, place),)}
     return Item("d1", TARGET, **(made | change))
 
 
-def _unsigned(endpoint: str) -> tuple[Source]:
+def _unsigned(endpoint: str) -> tuple[FileSource]:
     place = S3Location("private", KEY, "us-east-1", endpoint)
-    return (Source(place.url, None, place),)
+    return (FileSource(place.url, None, place),)
 
 
 @pytest.mark.parametrize("bucket", ["a-public-bucket", "private"])
@@ -115,7 +115,7 @@ async def test_http_and_s3_stand_in_for_each_other(
     endpoint: str, files: Files, streams: StreamOpener, tmp_path: Path
 ) -> None:
     files.put("x.npy", DATA)
-    web, stored = Source(f"{files.base}/x.npy"), item(endpoint).sources[0]
+    web, stored = FileSource(f"{files.base}/x.npy"), item(endpoint).sources[0]
     files.faults["x.npy"] = ["404"]
     (outcome,) = await fetch([item(endpoint, sources=(web, stored))], root=tmp_path / "a", streams=streams)
     assert outcome.url == stored.url

@@ -20,7 +20,7 @@ from one_async.alyx.http import CERTIFICATES
 from one_async.alyx.rest import AsyncAlyxClient
 from one_async.errors import ConfigurationError, HashMismatch, NotFound, ServerUnreachable
 from one_async.transfer.fetch import Policy, fetch
-from one_async.transfer.plan import Item, Source
+from one_async.transfer.plan import FileSource, Item
 from one_async.transfer.web import Credentials
 from one_async.types import StreamOpener
 
@@ -71,7 +71,7 @@ def over_tls(certificate: tuple[Path, Path]) -> Iterator[Files]:
 
 
 def item(files: Files, path: str, data: bytes, auth: str | None = None) -> Item:
-    return Item("d1", path, (Source(f"{files.base}/{path}", auth),), len(data), files.put(path, data))  # type: ignore[arg-type]
+    return Item("d1", path, (FileSource(f"{files.base}/{path}", auth),), len(data), files.put(path, data))  # type: ignore[arg-type]
 
 
 async def test_tls(
@@ -175,7 +175,7 @@ async def test_a_large_body_that_stalls_or_is_left(
     one = item(files, "a/large.bin", LARGE)
     files.piece = 1 << 20
     files.always["a/large.bin"] = "stall"
-    with pytest.raises(ServerUnreachable, match="no bytes came"):
+    with pytest.raises(ServerUnreachable, match="no bytes arrived"):
         await fetch([one], root=tmp_path, streams=streams, policy=Policy(retries=0, stall=0.5))
     del files.always["a/large.bin"]
     for least in (1, 3_000_000):

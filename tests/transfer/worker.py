@@ -10,12 +10,12 @@ import anyio
 
 from one_async.alyx.rest import AsyncAlyxClient
 from one_async.transfer.fetch import Policy, fetch
-from one_async.transfer.plan import Item, Source
+from one_async.transfer.plan import FileSource, Item
 
 
 async def run(listing: str, root: Path, said: Connection) -> None:
     items = [
-        Item(row["did"], row["target"], (Source(row["url"]),), row["size"], row["hash"])
+        Item(row["did"], row["target"], (FileSource(row["url"]),), row["size"], row["hash"])
         for row in json.loads(listing)
     ]
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:  # another host: no login for the files

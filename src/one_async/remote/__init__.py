@@ -1,1 +1,1 @@
-"""Files that are no datasets: see `one_async.remote.aws`."""
+"""Files that are not datasets: see `one_async.remote.aws`."""

@@ -1,6 +1,6 @@
 """Files of S3 buckets by their keys, for scripts that used ``one.remote.aws``. Needs the extra ``one-async[s3]``.
 
-Datasets need none of this: `ONE` fetches them from wherever the database says they are.
+Datasets do not need it: `ONE` fetches them from the locations in the database.
 """
 
 from __future__ import annotations
@@ -28,28 +28,26 @@ REGION_NAME = "us-east-1"
 
 
 def get_s3_public() -> tuple[Bucket, str]:
-    """Return how IBL's public bucket is read, and its name."""
+    """Return access to IBL's public bucket, and the bucket's name."""
     return Bucket(REGION_NAME), S3_BUCKET_IBL
 
 
 def get_s3_allen() -> tuple[Bucket, str]:
-    """Return how the Allen Institute's public bucket of cell atlases is read, and its name."""
+    """Return access to the Allen Institute's public bucket of cell atlases, and the bucket's name."""
     return Bucket("us-west-2"), "allen-brain-cell-atlas"
 
 
 def get_s3_from_alyx(alyx: AlyxClient, repo_name: str = REPO_DEFAULT) -> tuple[Bucket, str]:
-    """Return how the bucket of one of the database's repositories is read, with its keys, and its name.
+    """Return access to the bucket of one of the database's repositories, with its keys, and the bucket's name.
 
-    Raises NotFound for an unknown repository, ConfigurationError for one that is no bucket.
+    Raises NotFound for an unknown repository, ConfigurationError for one without a bucket.
     """
-    said = alyx.rest("data-repository", "read", id=repo_name).get("json") or {}
-    if not said.get("bucket_name"):
+    details = alyx.rest("data-repository", "read", id=repo_name).get("json") or {}
+    if not details.get("bucket_name"):
         raise ConfigurationError(
-            f"the database says of no bucket that {repo_name!r} is in", setting="bucket_name"
+            f"the database has no bucket for the repository {repo_name!r}", setting="bucket_name"
         )
-    access, secret = said.get("Access key ID"), said.get("Secret access key")
-    keys = S3Keys(access, secret, said.get("Session token")) if access and secret else None
-    return Bucket(said.get("region_name") or REGION_NAME, keys), said["bucket_name"]
+    return Bucket(details.get("region_name") or REGION_NAME, S3Keys.of(details)), details["bucket_name"]
 
 
 def s3_download_file(
@@ -59,19 +57,19 @@ def s3_download_file(
     bucket_name: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Fetch one object of a bucket to a path, and give the path; a file of the right size is not fetched again.
+    """Fetch one object of a bucket to a path and return the path; a file of the right size is not fetched again.
 
-    `s3` is what `get_s3_from_alyx` gives; without it, and without `bucket_name`, it is IBL's public bucket.
+    `s3` is the access that `get_s3_from_alyx` returns; IBL's public bucket is read without `s3` and `bucket_name`.
     `overwrite` fetches in any case. Raises NotFound, LoginError, ServerUnreachable or TransferError.
     """
     key, target = _key(source), Path(destination)
 
     async def download() -> Path:
-        bucket, name = _of(s3), bucket_name or S3_BUCKET_IBL
+        bucket, name = _with_endpoint(s3), bucket_name or S3_BUCKET_IBL
         sizes = await bucket.sizes(name, key)
         if key not in sizes:
             raise InputError.of("source", key, "the key of one file; s3_download_folder takes a folder")
-        _clear([target], overwrite)
+        _remove([target], overwrite)
         return (await bucket.download(name, {key: target}, sizes))[0]
 
     return LoopThread.shared().run(download)
@@ -84,21 +82,21 @@ def s3_download_folder(
     bucket_name: str = S3_BUCKET_IBL,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Fetch all objects below a folder of a bucket into a folder, and give their paths; see `s3_download_file`."""
+    """Fetch all objects below a folder of a bucket into a folder and return their paths; see `s3_download_file`."""
     key, target = _key(source), Path(destination)
 
     async def download() -> list[Path]:
-        bucket = _of(s3)
+        bucket = _with_endpoint(s3)
         sizes = await bucket.sizes(bucket_name, key)
         files = {one: below(target, key, one) for one in sizes}
-        _clear(files.values(), overwrite)
+        _remove(files.values(), overwrite)
         return await bucket.download(bucket_name, files, sizes)
 
     return LoopThread.shared().run(download)
 
 
 def get_s3_virtual_host(uri: str, region: str = REGION_NAME) -> str:
-    """Return the web address of a bucket, or of an object of it: ``s3://bucket/key``, or the same without ``s3://``."""
+    """Return the web address of a bucket or of one of its objects, given as ``s3://bucket/key`` or ``bucket/key``."""
     bucket, slash, key = uri.removeprefix("s3://").strip("/").partition("/")
     if not bucket or not region or "://" in uri.removeprefix("s3://"):
         raise InputError.of("uri", uri, "s3://bucket/key")
@@ -106,7 +104,7 @@ def get_s3_virtual_host(uri: str, region: str = REGION_NAME) -> str:
 
 
 def url2uri(data_path: str, return_location: bool = False) -> str | tuple[str, str]:
-    """Return the ``s3://`` name of an object from its web address; with `return_location` also the bucket's region."""
+    """Return the ``s3://`` address of an object from its web address; with `return_location` also the bucket's region."""
     parts = urlsplit(data_path)
     bucket, _, host = (parts.hostname or "").partition(".s3.")
     if not host.endswith("amazonaws.com"):
@@ -124,11 +122,11 @@ def _key(source: str | PurePath) -> str:
     return key.strip("/")
 
 
-def _of(s3: Bucket | None) -> Bucket:
+def _with_endpoint(s3: Bucket | None) -> Bucket:
     bucket = s3 or get_s3_public()[0]
     return replace(bucket, endpoint=bucket.endpoint or resolve().s3_endpoint)
 
 
-def _clear(files: Iterable[Path], overwrite: bool) -> None:
+def _remove(files: Iterable[Path], overwrite: bool) -> None:
     for path in files if overwrite else ():
         path.unlink(missing_ok=True)

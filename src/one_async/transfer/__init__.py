@@ -1,1 +1,1 @@
-"""Files from data servers and S3 into a cache folder: planned, concurrent, resumable, and never wrong."""
+"""Downloads from data servers and S3 into a cache folder: planned, concurrent, resumable and verified."""

@@ -1,4 +1,4 @@
-"""A progress bar for people: the files and bytes of all transfers of a call in one line, on a terminal or in a notebook."""
+"""A progress bar for terminals and notebooks: the files and bytes of all transfers of a call in one line."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 
 __all__ = ["Bar", "bar_for"]
 
-#: One bar at a time has the screen.
+#: Held while a bar is on the screen; only one is shown at a time.
 _SCREEN = threading.Lock()
 
 
 def bar_for(progress: Progress | bool | None, silent: bool) -> Bar | None:
-    """Return a bar if one is wanted: always with True, never with False; else on an interactive screen if rich is installed.
+    """Return a bar for True; for None, one if the screen is interactive and rich is installed; otherwise None.
 
-    Raises ConfigurationError where one is asked for and rich is not installed, InputError for what is none of these.
+    Raises ConfigurationError for True if rich is not installed, InputError for a value of any other kind.
     """
     if progress is True:
         if find_spec("rich") is None:
             raise ConfigurationError("a progress bar needs rich: pip install 'one-async[progress]'")
         return Bar()
     if progress is None and not silent:
-        seen = not _in_worker() and (_on_terminal() or _in_notebook())
-        return Bar() if seen and find_spec("rich") else None
+        visible = not _in_worker_process() and (_on_terminal() or _in_notebook())
+        return Bar() if visible and find_spec("rich") else None
     if progress in (None, False) or all(hasattr(progress, name) for name in ("start", "advance", "stop")):
         return None
     raise InputError.of("progress", progress, "True, False, or an object with start, advance and stop")
 
 
-def _in_worker() -> bool:
-    """Tell the processes of pools and of Dask, whose screen is another process's."""
-    started = sys.modules.get("multiprocessing.process")
-    return started is not None and started.parent_process() is not None
+def _in_worker_process() -> bool:
+    """Return whether this is a worker of a process pool or of Dask, whose screen belongs to its parent."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
 
 
 def _on_terminal() -> bool:
@@ -58,10 +58,10 @@ def _in_notebook() -> bool:
 
 
 class Bar:
-    """Sums what it hears (a Progress) from the first call that enters to the last that leaves, and shows the sums.
+    """A Progress that adds up all calls from the first that enters to the last that leaves, and displays the sums.
 
-    A thread shows them, and imports rich for it, so that the event loop has no work with it; what is done sooner
-    than in `delay` seconds shows nothing.
+    A thread imports rich and draws, which keeps the work off the event loop. Calls that end within `delay` seconds
+    show nothing.
     """
 
     def __init__(self, delay: float = 0.3) -> None:
@@ -73,14 +73,14 @@ class Bar:
         self._thread: threading.Thread | None = None
 
     def enter(self) -> None:
-        """Begin a call; the first one begins the sums."""
+        """Begin a call; the first one resets the sums."""
         with self._lock:
             if self._calls == 0:
                 self.files = self.all_files = self.bytes = self.all_bytes = 0
             self._calls += 1
 
     def leave(self) -> Callable[[], None] | None:
-        """End a call; after the last one, give what waits until the bar is gone, if there is one."""
+        """End a call; after the last one, return a function that waits until the bar is gone, if one is shown."""
         with self._lock:
             self._calls -= 1
             if self._calls or self._thread is None:
@@ -90,7 +90,7 @@ class Bar:
             return thread.join
 
     def start(self, files: int, nbytes: int) -> None:
-        """Add files to what will come."""
+        """Add files and bytes to the totals."""
         with self._lock:
             self.all_files += files
             self.all_bytes += nbytes
@@ -100,12 +100,12 @@ class Bar:
                 self._thread.start()
 
     def advance(self, files: int, nbytes: int) -> None:
-        """Add what came."""
+        """Add finished files and received bytes."""
         self.files += files
         self.bytes += nbytes
 
     def stop(self) -> None:
-        """Nothing more comes of one transfer; the bar stays until the call ends."""
+        """Do nothing at the end of one transfer: the bar stays until the call ends."""
 
     def _show(self, done: threading.Event) -> None:
         if done.wait(self._delay):
@@ -114,10 +114,8 @@ class Bar:
             if done.is_set():
                 return
         try:
-            with (
-                suppress(Exception),
-                _notebook() if _in_notebook() else _terminal() as draw,
-            ):  # loading goes on without
+            # A failing display must not end the download.
+            with suppress(Exception), _notebook() if _in_notebook() else _terminal() as draw:
                 while not done.wait(0.1):
                     draw(self)
                 draw(self)
@@ -129,7 +127,7 @@ class Bar:
 def _terminal() -> Iterator[Callable[[Bar], None]]:
     from rich.console import Console
 
-    # What the user prints meanwhile stays what it is, and where it goes.
+    # The user's own output is not redirected.
     line = _line(Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False)
     task = line.add_task("", files=0, all_files=0)
 
@@ -185,6 +183,6 @@ def _line(console: Any, **options: Any) -> RichProgress:
 
 
 def _update(line: RichProgress, task: Any, bar: Bar) -> None:
-    # Recorded sizes are hints only, and some are not known.
+    # Recorded sizes are hints, and some are unknown.
     total = max(bar.all_bytes, bar.bytes) or None
     line.update(task, completed=bar.bytes, total=total, files=bar.files, all_files=bar.all_files)

@@ -1,4 +1,4 @@
-"""Many files: how many at once, who fetches which, what became of each."""
+"""Concurrent downloads of many files, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -28,23 +29,26 @@ __all__ = ["Outcome", "Policy", "Progress", "fetch", "survey"]
 
 Status = Literal["fetched", "present", "absent", "failed"]
 
+#: Seconds before a look at a file that another process is fetching.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+
 
 class Progress(Protocol):
-    """Hears how a fetch goes; called on the event loop, so it must be quick."""
+    """Receiver of a fetch's progress. It is called on the event loop, so it must be quick."""
 
     def start(self, files: int, nbytes: int) -> None:
-        """Return how many files are asked for, and the sum of their recorded sizes."""
+        """Begin, with the number of files and the sum of their recorded sizes."""
 
     def advance(self, files: int, nbytes: int) -> None:
-        """Return what came since; bytes are negative when a file is started over."""
+        """Add finished files and received bytes; bytes are negative when a file is started over."""
 
     def stop(self) -> None:
-        """Say that nothing more will come."""
+        """End; no further call follows."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: ``bytes`` is its size, ``path`` where it is if it is there."""
+    """The outcome of one file: ``bytes`` is its size, ``path`` its location if it is on disk."""
 
     did: str
     eid: str | None
@@ -82,13 +86,13 @@ async def fetch(
 ) -> list[Outcome]:
     """Fetch a plan's files into a cache folder, ``limit`` at once; one outcome for each item, in order.
 
-    Files that are there and right are not fetched (see ``parts.look`` for what ``check_hash`` means). What
-    comes is always judged by the record's hash, or its size where it has none. Several processes may do this
-    at once: each file is fetched once. The first error is raised and ends the others, whose parts stay
-    resumable; with ``on_error="collect"`` it is in the outcome.
+    Files that are on disk and valid are not fetched (see ``parts.look`` for what ``check_hash`` means). A
+    download is always verified by the record's hash, or by its size where it has none. Several processes may
+    fetch at the same time: each file is fetched once. The first error is raised and cancels the other
+    downloads, whose parts stay resumable; with ``on_error="collect"`` the outcome holds the error.
 
     Raises UnsafePath, HashMismatch, NotFound, LoginError, ServerUnreachable, StatusError, or TransferError
-    for the disk.
+    for disk errors.
     """
     if limit < 1:
         raise InputError.of("limit", limit, "a whole number of at least 1")
@@ -109,9 +113,9 @@ async def fetch(
 
 
 async def survey(plan: Plan | Sequence[Item], *, root: Path, check_hash: bool = False) -> list[Outcome]:
-    """Return which files of a plan are ``present`` and which would be fetched (``absent``); fetches nothing.
+    """Return which files of a plan are ``present`` and which would be fetched (``absent``), without fetching any.
 
-    ``bytes`` is the size on disk, or the recorded one of what is absent.
+    ``bytes`` is the size on disk, or the recorded size of an absent file.
     """
     items = plan.items if isinstance(plan, Plan) else tuple(plan)
 
@@ -125,7 +129,7 @@ async def survey(plan: Plan | Sequence[Item], *, root: Path, check_hash: bool = 
 
 
 def see(item: Item, root: Path, check_hash: bool) -> Outcome:
-    """Return whether a file is ``present`` or ``absent``; for a thread."""
+    """Return whether a file is ``present`` or ``absent``; blocking."""
     if item.error:
         return _outcome(item, "failed", error=item.error)
     there = look(item, Path(root) / item.target, check_hash)
@@ -135,9 +139,9 @@ def see(item: Item, root: Path, check_hash: bool) -> Outcome:
 
 
 def at_hand(plan: Plan, root: Path, check_hash: bool) -> list[Path | None]:
-    """Return the path of each file that is there and right, None for what `fetch` must look at; for a thread.
+    """Return the path of each file that is on disk and valid, None for those that `fetch` must examine; blocking.
 
-    That is also whatever lies in a folder that a link leads to, or beside which a transfer left something.
+    Files in a folder outside the root or in one with parts or claims of a transfer are left to `fetch`, too.
     """
     real = root.resolve()
     folders: dict[Path, bool] = {}
@@ -150,7 +154,7 @@ def at_hand(plan: Plan, root: Path, check_hash: bool) -> list[Path | None]:
         if good and item.error is None:
             try:
                 is_there = look(item, target, check_hash) is not None
-            except (OSError, OneError):  # `fetch` says what is wrong
+            except (OSError, OneError):  # `fetch` raises a clear error
                 is_there = False
         paths.append(target if is_there else None)
     return paths
@@ -178,84 +182,34 @@ class _Job:
             self.progress.start(len(queue), sum(item.size or 0 for item in queue))
         try:
             async with task_group() as tasks:
-                tasks.start_soon(self._beat)
+                tasks.start_soon(self._renew_claims)
                 async with task_group() as workers:
                     for _ in range(min(limit, len(queue))):
-                        workers.start_soon(self._work, queue, workers.cancel_scope)
+                        workers.start_soon(_Worker(self, queue).run, workers.cancel_scope)
                 tasks.cancel_scope.cancel()
         finally:
             if self.progress:
                 self.progress.stop()
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._tidy)
+                await anyio.to_thread.run_sync(self._close)
         if self.error:
             raise self.error
         return [self.outcomes[item] for item in items]
 
-    def _tidy(self) -> None:
-        self.claimant.close()
-        sync_folders({(self.root / one.dataset).parent for one in self.outcomes.values() if one.url})
-
-    async def _beat(self) -> None:
-        """Show every quarter of a lease that the owner of the claims lives."""
-        while True:
-            await anyio.sleep(self.policy.lease / 4)
-            await anyio.to_thread.run_sync(_renew, tuple(self.held))
-
-    async def _work(self, queue: deque[Item], scope: anyio.CancelScope) -> None:
-        """Take items until there are none; what another process is fetching goes to the end of the queue."""
-        missed, pause = 0, 0.02
-        next_one = _Next(self, queue)
-        try:
-            while not self.error and (item := await next_one.take()):
-                try:
-                    outcome = await self._one(item, next_one)
-                except OneError as error:
-                    outcome = _outcome(item, "failed", error=error)
-                    if self.stop_at_error:
-                        self.error = self.error or error
-                        scope.cancel()
-                if outcome:
-                    self.outcomes[item] = outcome
-                    self._tell(1, 0)
-                    missed, pause = 0, 0.02
-                    continue
-                queue.append(item)
-                missed += 1
-                if missed >= len(queue):
-                    await anyio.sleep(pause * random.uniform(0.5, 1.5))
-                    pause = min(pause * 1.5, 1.0)
-        finally:
-            await next_one.leave()
-
-    async def _one(self, item: Item, next_one: _Next) -> Outcome | None:
-        """Bring one file, whose beginning was made; None if another worker has it in hand."""
-        state = next_one.begun()
-        if isinstance(state, Busy):
-            return None
-        if isinstance(state, Present):
-            self._tell(0, state.size)
-            return _outcome(item, "present", self.root / item.target, state.size)
-        async with self._holding(state):
-            self._tell(0, state.size)
-            try:
-                done = await fetch_one(
-                    state, self.sources, lambda count: self._tell(0, count), next_one.begin
-                )
-            except Lost:
-                self._tell(0, -state.size)
-                return None
-        return _outcome(item, "fetched", state.target, done.size, done.url)
+    def advance(self, files: int, nbytes: int) -> None:
+        """Report progress."""
+        if self.progress:
+            self.progress.advance(files, nbytes)
 
     def begin(self, item: Item) -> Present | Busy | Part:
-        """See what is there of an item, and claim what is not; blocking."""
+        """Look for an item on disk, and claim it if it is missing; blocking."""
         if item.error:
             raise item.error
         return begin(item, self.root, self.check_hash, self.policy.lease, self.folders, self.claimant)
 
     @asynccontextmanager
-    async def _holding(self, part: Part) -> AsyncIterator[None]:
-        """Keep a part's claim alive, and leave a part that can be resumed and no claim, whatever happens."""
+    async def holding(self, part: Part) -> AsyncIterator[None]:
+        """Renew a part's claim while it is fetched; on failure, keep the part if it is resumable and release the claim."""
         self.held.add(part.claim)
         try:
             yield
@@ -266,54 +220,93 @@ class _Job:
         finally:
             self.held.discard(part.claim)
 
-    def _tell(self, files: int, nbytes: int) -> None:
-        if self.progress:
-            self.progress.advance(files, nbytes)
+    async def _renew_claims(self) -> None:
+        """Renew the claims every quarter of a lease."""
+        while True:
+            await anyio.sleep(self.policy.lease / 4)
+            await anyio.to_thread.run_sync(_renew, tuple(self.held))
+
+    def _close(self) -> None:
+        self.claimant.close()
+        sync_folders({(self.root / one.dataset).parent for one in self.outcomes.values() if one.url})
 
 
-class _Next:
-    """What a worker does next, begun in the thread that ended the item before: each way to a thread and back takes long."""
+class _Worker:
+    """One of a job's tasks. It begins each item in the thread that finished the one before, which saves a trip to it."""
 
     def __init__(self, job: _Job, queue: deque[Item]) -> None:
         self._job, self._queue = job, queue
         self._item: Item | None = None
-        self._state: Present | Busy | Part | Exception | None = None
+        self._begun: Present | Busy | Part | Exception | None = None
 
-    def begin(self) -> None:
-        """Take an item, if there is one, and begin with it; blocking."""
+    async def run(self, scope: anyio.CancelScope) -> None:
+        """Fetch items until none are left; one that another process is fetching returns to the end of the queue."""
+        job, deferred, pause = self._job, 0, _FIRST_PAUSE
+        try:
+            while not job.error and (item := await self._next_item()):
+                try:
+                    outcome = await self._fetch(item)
+                except OneError as error:
+                    outcome = _outcome(item, "failed", error=error)
+                    if job.stop_at_error:
+                        job.error = job.error or error
+                        scope.cancel()
+                if outcome:
+                    job.outcomes[item] = outcome
+                    job.advance(1, 0)
+                    deferred, pause = 0, _FIRST_PAUSE
+                    continue
+                self._queue.append(item)
+                deferred += 1
+                if deferred >= len(self._queue):
+                    await anyio.sleep(pause * random.uniform(0.5, 1.5))
+                    pause = min(pause * 1.5, _LONGEST_PAUSE)
+        finally:
+            if isinstance(self._begun, Part):
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._begun.keep)
+
+    async def _next_item(self) -> Item | None:
+        """Return the item that was begun, or begin one; None if none are left."""
+        if self._item is None and self._queue:
+            await anyio.to_thread.run_sync(self._begin_next, limiter=self._job.sources.limiter)
+        return self._item
+
+    def _begin_next(self) -> None:
+        """Take an item from the queue, if there is one, and begin it; blocking."""
         if self._job.error or not self._queue:
             return
-        with contextlib.suppress(IndexError):  # another worker was faster
+        with contextlib.suppress(IndexError):  # another worker took the last one
             self._item = self._queue.popleft()
         if self._item:
             try:
-                self._state = self._job.begin(self._item)
-            except Exception as error:
-                self._state = error
+                self._begun = self._job.begin(self._item)
+            except Exception as error:  # raised by `_fetch`, on the event loop
+                self._begun = error
 
-    async def take(self) -> Item | None:
-        """Return the item that was begun with, or begin with one; None if there are no more."""
-        if self._item is None and self._queue:
-            await anyio.to_thread.run_sync(self.begin, limiter=self._job.sources.limiter)
-        return self._item
-
-    def begun(self) -> Present | Busy | Part:
-        """Return what the beginning found, or raise what it raised."""
-        state, self._item, self._state = self._state, None, None
-        if isinstance(state, Exception):
-            raise state
-        assert state is not None
-        return state
-
-    async def leave(self) -> None:
-        """Return up what was begun and will not be fetched."""
-        if isinstance(self._state, Part):
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._state.keep)
+    async def _fetch(self, item: Item) -> Outcome | None:
+        """Fetch the item that was begun; return None if another worker is fetching it."""
+        job, begun = self._job, self._begun
+        self._item = self._begun = None
+        if isinstance(begun, Exception):
+            raise begun
+        if isinstance(begun, Present):
+            job.advance(0, begun.size)
+            return _outcome(item, "present", job.root / item.target, begun.size)
+        if not isinstance(begun, Part):
+            return None
+        async with job.holding(begun):
+            job.advance(0, begun.size)
+            try:
+                done = await fetch_one(begun, job.sources, partial(job.advance, 0), self._begin_next)
+            except Lost:
+                job.advance(0, -begun.size)
+                return None
+        return _outcome(item, "fetched", begun.target, done.size, done.url)
 
 
 def _limiter() -> anyio.CapacityLimiter:
-    # More threads than processors only fight for the interpreter and for the disk's journal.
+    # More threads than processors only contend for the interpreter lock and the file system's journal.
     return anyio.CapacityLimiter(max(2, min(8, os.cpu_count() or 2)))
 
 

@@ -1,4 +1,4 @@
-"""One file from whichever of its sources gives it: what is tried again, and when to go elsewhere."""
+"""The download of one file: retries, and fallback to its other sources."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from one_async.errors import (
     TransferError,
 )
 from one_async.transfer.parts import Part
-from one_async.transfer.plan import Source, nowhere
+from one_async.transfer.plan import FileSource, no_source
 from one_async.transfer.web import Credentials, Opener, over_http, receive
 from one_async.types import StreamOpener
 
 __all__ = ["Done", "Policy", "Sources", "fetch_one"]
 
-_AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
+#: Statuses after which the same request may succeed.
+_TRANSIENT = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How patient a transfer is; times in seconds."""
+    """Retries and timeouts of a transfer; times in seconds."""
 
     retries: int = 4
     pause: float = 0.5
@@ -44,7 +45,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Done:
-    """A file that came: its size, and where from."""
+    """A fetched file: its size and the address that served it."""
 
     size: int
     url: str
@@ -52,7 +53,7 @@ class Done:
 
 @dataclass
 class Sources:
-    """Opens sources, and remembers which servers are down."""
+    """What all files of a fetch share: the HTTP client, the credentials and the servers known to be down."""
 
     streams: StreamOpener
     credentials: Credentials
@@ -60,8 +61,8 @@ class Sources:
     limiter: anyio.CapacityLimiter
     down: set[str] = field(default_factory=set)
 
-    def opener(self, source: Source) -> Opener:
-        """Return what starts requests for a source; ConfigurationError without the extra that S3 needs."""
+    def opener(self, source: FileSource) -> Opener:
+        """Return the opener for a source. Raises ConfigurationError for S3 if its extra is not installed."""
         if source.s3 is None:
             return over_http(self.streams, source, self.credentials)
         from one_async.transfer.s3 import over_s3
@@ -72,16 +73,16 @@ class Sources:
 async def fetch_one(
     part: Part, sources: Sources, advance: Callable[[int], None], then: Callable[[], None]
 ) -> Done:
-    """Fetch the rest of a part from the first source that has it right, and give it its final name.
+    """Fetch the rest of a part from the first source that serves the right bytes, and move it to its final name.
 
-    The thread that did so goes on with ``then``, which must not raise.
-    Raises the error that tells most when none has: a HashMismatch before others, a refusal before an absence.
+    The thread that does so then calls ``then``, which must not raise. Raises the most informative error if no
+    source works: a HashMismatch before others, a refusal before an absence.
     """
     errors: list[OneError] = []
     for source in part.item.sources:
         try:
-            return await _from(source, part, sources, advance, then)
-        except InputError as error:  # an address that cannot be, which is no argument of the caller's
+            return await _fetch_from(source, part, sources, advance, then)
+        except InputError as error:  # an invalid address, which comes from a record and not from the caller
             errors.append(TransferError(str(error), url=source.url, path=str(part.target)))
         except (ServerError, ConfigurationError) as error:
             if getattr(error, "local", False):
@@ -89,29 +90,51 @@ async def fetch_one(
             error.__dict__.setdefault("path", str(part.target))
             errors.append(error)
     if not errors:
-        raise nowhere(part.item.did, part.item.target)
-    errors.sort(key=_worth)
+        raise no_source(part.item.did, part.item.target)
+    errors.sort(key=_rank)
     for other in errors[1:]:
         errors[0].add_note(f"also tried: {other}")
     raise errors[0]
 
 
-def _worth(error: OneError) -> int:
+def _rank(error: OneError) -> int:
+    """Return the place of an error in the order of how much it tells."""
     if isinstance(error, HashMismatch):
         return 0
     return 2 if isinstance(error, (ConfigurationError, LookupError)) else 1
 
 
-async def _from(
-    source: Source, part: Part, sources: Sources, advance: Callable[[int], None], then: Callable[[], None]
+@dataclass
+class _Attempts:
+    """The number of failed attempts at one source since the part last grew."""
+
+    largest: int
+    inherited: int
+    failed: int = 0
+
+    def reset(self) -> None:
+        """Begin anew with an empty part."""
+        self.largest = self.inherited = self.failed = 0
+
+    def add(self, size: int) -> int:
+        """Count a failed attempt that left a part of this size; return the number since the part last grew."""
+        if size < self.inherited:  # the inherited part was discarded: growth is measured from zero
+            self.largest = self.inherited = 0
+        if size > self.largest:
+            self.largest, self.failed = size, 0
+        self.failed += 1
+        return self.failed
+
+
+async def _fetch_from(
+    source: FileSource, part: Part, sources: Sources, advance: Callable[[int], None], then: Callable[[], None]
 ) -> Done:
-    """Try one source until it gives the file or has failed for good."""
+    """Fetch a part from one source; raise its error after the last retry."""
     policy, server = sources.policy, urlsplit(source.url).netloc
     open_at = await anyio.to_thread.run_sync(sources.opener, source) if source.s3 else sources.opener(source)
-    # A part that another source or run began may be of other bytes; that is not this source's fault.
+    # An inherited part may hold other bytes, which is no fault of this source: one more mismatch is allowed.
     mismatches = 2 if part.adopted or part.size else 1
-    tries, best = 0, part.size
-    stale = part.size  # what the first request found; once it is thrown away, less than it is progress
+    attempts = _Attempts(part.size, part.size)
     while True:
         try:
             if part.size and not part.resumable:
@@ -124,18 +147,16 @@ async def _from(
             if mismatches == 0:
                 raise
             mismatches -= 1
-            tries, best, stale = 0, 0, 0
+            attempts.reset()
         except (ServerUnreachable, StatusError) as error:
-            if not _may_pass(error):
+            if not _is_transient(error):
                 raise
-            if part.size < stale:
-                best, stale = 0, 0
-            tries, best = (1, part.size) if part.size > best else (tries + 1, best)
-            if tries > (0 if server in sources.down else policy.retries):
+            failed = attempts.add(part.size)
+            if failed > (0 if server in sources.down else policy.retries):
                 if isinstance(error, ServerUnreachable):
                     sources.down.add(server)
-                raise _told(error, source) from error.__cause__
-            await anyio.sleep(_pause(error, tries, policy))
+                raise _with_url(error, source) from error.__cause__
+            await anyio.sleep(_pause(error, failed, policy))
         else:
             sources.down.discard(server)
             return Done(size, source.url)
@@ -148,25 +169,26 @@ def _finish(part: Part, url: str, then: Callable[[], None]) -> int:
 
 
 async def start_over(part: Part, advance: Callable[[int], None]) -> None:
-    """Throw away what came of a file."""
+    """Discard what was received of a file."""
     advance(-part.total)
     await anyio.to_thread.run_sync(part.start_over)
 
 
-def _may_pass(error: OneError) -> bool:
-    return isinstance(error, ServerUnreachable) or getattr(error, "status", 0) in _AGAIN
+def _is_transient(error: OneError) -> bool:
+    return isinstance(error, ServerUnreachable) or getattr(error, "status", 0) in _TRANSIENT
 
 
-def _pause(error: OneError, tries: int, policy: Policy) -> float:
-    asked: float | None = getattr(error, "retry_after", None)
-    if asked is not None:
-        return min(asked, policy.longest_pause) + random.uniform(0, policy.pause)
-    grown: float = min(policy.pause * 2.0 ** (tries - 1), policy.longest_pause)
-    return grown * random.uniform(0.5, 1.0)
+def _pause(error: OneError, failed: int, policy: Policy) -> float:
+    """Return the seconds before the next attempt: those that the server asked for, else a growing random pause."""
+    retry_after: float | None = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        return min(retry_after, policy.longest_pause) + random.uniform(0, policy.pause)
+    pause: float = min(policy.pause * 2.0 ** (failed - 1), policy.longest_pause)
+    return pause * random.uniform(0.5, 1.0)
 
 
-def _told(error: ServerError, source: Source) -> ServerError:
-    """Name the address where an error does not."""
+def _with_url(error: ServerError, source: FileSource) -> ServerError:
+    """Return the error with the source's address in its text."""
     if source.url in str(error) or isinstance(error, Throttled):
         return error
     return type(error)(f"{source.url}: {error}", **{**error.__dict__, "url": source.url})

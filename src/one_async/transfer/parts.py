@@ -1,8 +1,8 @@
 """The disk side of a transfer: part files, hashes, the final rename. All of it blocks, so it runs in threads.
 
-A part file lies beside its target. While it is written it has a name of its own
-(``.<name>.<key>.<token>.part``), so that a process that wrongly believes it still has the claim cannot
-publish it; at rest it waits as ``.<name>.<key>.part``. It is never truncated: starting over makes a new file.
+A part file lies beside its target. While it is written it has a unique name (``.<name>.<key>.<token>.part``), so
+that a process that has lost its claim cannot publish it; at rest its name is ``.<name>.<key>.part``. It is never
+truncated: starting over creates a new file.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,99 +23,152 @@ from one_async.errors import HashMismatch, TransferError, UnsafePath
 from one_async.files.claim import Claim, Claimant, claim_folder, sweep
 from one_async.transfer.plan import Item
 
-__all__ = ["Busy", "Lost", "Part", "Present", "begin", "look", "sync_folders"]
+__all__ = ["Busy", "Lost", "Part", "PartFile", "Present", "begin", "look", "sync_folders"]
 
 _BLOCK = 1 << 20
 _ENDING = re.compile(r"[0-9a-f]{16}(\.[0-9a-f]{8})?\.part")
-_JUDGED: dict[tuple[str, str], tuple[int, ...]] = {}
-_JUDGED_LIMIT = 200_000
+#: What the files that were hashed looked like then, by path and hash.
+_VERIFIED: dict[tuple[str, str], tuple[int, ...]] = {}
+_VERIFIED_LIMIT = 200_000
 
 
 @dataclass(frozen=True)
 class Present:
-    """The file is there, and is the right one."""
+    """The file is on disk and valid."""
 
     size: int
 
 
 class Busy:
-    """Another worker has the claim."""
+    """Another worker holds the claim."""
 
 
 class Lost(Exception):
-    """Another worker took the claim and the part over, since this one was silent for too long."""
+    """Another worker took over the claim and the part because this one did not renew its claim in time."""
 
 
-class Part:
-    """A file on its way: what is on disk of it, what is yet to be written, and the hash so far."""
+class PartFile(ABC):
+    """A partial download in one file: the bytes on disk and the received bytes that are yet to be written."""
 
-    def __init__(self, item: Item, target: Path, claim: Claim, claimant: Claimant) -> None:
-        self.item, self.target, self.claim, self._claimant = item, target, claim, claimant
+    def __init__(self, path: Path, max_size: int) -> None:
+        self.path, self.max_size = path, max_size
         self.pending: list[bytes] = []
         self.buffered = 0
         self.size = 0
         self.synced = 0
-        self.adopted = False
+        self._file: IO[bytes] | None = None
+        self._at_end = False
+
+    @property
+    def total(self) -> int:
+        """The number of bytes received."""
+        return self.size + self.buffered
+
+    @abstractmethod
+    def check_size(self, url: str, size: int) -> None:
+        """Raise an error if the file cannot have this many bytes."""
+
+    def add(self, chunk: bytes) -> None:
+        """Buffer a chunk until the next write; on the event loop only."""
+        self.pending.append(chunk)
+        self.buffered += len(chunk)
+
+    def take(self) -> list[bytes]:
+        """Return the buffered chunks and empty the buffer; on the event loop only."""
+        data, self.pending, self.buffered = self.pending, [], 0
+        return data
+
+    def adopt(self) -> None:
+        """Open the file that an earlier attempt left. Raises FileNotFoundError if there is none."""
+        self._file = _open(self.path, 0)
+        self.size = os.fstat(self._file.fileno()).st_size
+
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Write the next bytes; ``digest`` must receive the same ones, before, after or at the same time."""
+        if self._file is None:
+            self._file = _open(self.path, os.O_CREAT | os.O_EXCL)
+        for chunk in chunks:
+            if not self._at_end:
+                self._file.seek(self.size)
+            self._at_end = False
+            view = memoryview(chunk)
+            while view:
+                view = view[self._file.write(view) :]
+            self._at_end = True
+            self.size += len(chunk)
+
+    @abstractmethod
+    def digest(self, chunks: Iterable[bytes]) -> None:
+        """Hash the next bytes."""
+
+    def sync(self) -> None:
+        """Flush what was written to the disk, so that less is left for the end; may run beside writes."""
+        assert self._file is not None
+        self.synced = self.size
+        os.fsync(self._file.fileno())
+
+    def start_over(self) -> None:
+        """Discard what was received; the next write creates a new file."""
+        self.pending, self.buffered = [], 0
+        self.close()
+        self.path.unlink(missing_ok=True)
+        self.size = self.synced = 0
+
+    def close(self) -> None:
+        """Close the file; the part stays on disk."""
+        if self._file is not None:
+            self._file.close()
+            self._file, self._at_end = None, False
+
+
+class Part(PartFile):
+    """A partial download of a plan's file, with its claim and the hash so far."""
+
+    def __init__(self, item: Item, target: Path, claim: Claim, claimant: Claimant) -> None:
         self._stem = target.with_name(f".{_short(target.name)}.{item.key}")
         self._resting = self._stem.with_name(f"{self._stem.name}.part")
-        self._moved = True
-        self.path = self._stem.with_name(f"{self._stem.name}.{secrets.token_hex(4)}.part")
-        self._file: IO[bytes] | None = None
+        super().__init__(
+            self._stem.with_name(f"{self._stem.name}.{secrets.token_hex(4)}.part"), item.max_size
+        )
+        self.item, self.target, self.claim, self._claimant = item, target, claim, claimant
+        self.adopted = False
         self._hashed = 0
         self._hash: Any = _new_hash(item)
 
     @property
     def resumable(self) -> bool:
-        """Without a hash nothing could tell whether two halves belong together."""
+        """Whether a later attempt may continue it: without a hash, nothing shows that two halves belong together."""
         return self.item.hash is not None
 
-    @property
-    def total(self) -> int:
-        """How much of the file has come."""
-        return self.size + self.buffered
-
-    def add(self, chunk: bytes) -> None:
-        """Keep what came until the next write; for the event loop."""
-        self.pending.append(chunk)
-        self.buffered += len(chunk)
-
-    def take(self) -> list[bytes]:
-        """Return what is to be written; for the event loop."""
-        data, self.pending, self.buffered = self.pending, [], 0
-        return data
+    def check_size(self, url: str, size: int) -> None:
+        """Raise HashMismatch for more bytes than the record's file can have, without waiting for the end."""
+        if size <= self.max_size:
+            return
+        item = self.item
+        expected = f"{item.size} bytes" if item.hash is None else f"at most {self.max_size} bytes"
+        hint = "" if item.hash is None else f"; the record has {item.size or 'no'} bytes"
+        raise self._mismatch(url, expected, f"{size} bytes or more", hint)
 
     def open(self, folders: dict[Path, frozenset[str]]) -> None:
-        """Go on from a part that someone left, if there is one; else the first write starts one."""
+        """Adopt a part that an earlier attempt left; without one, the first write creates it."""
         start = f".{_short(self.target.name)}."
         names = folders[self.target.parent]
         if self.claim.inherited:
-            names = _traces_in(self.target.parent)
-        mine = [name for name in names if name.startswith(start) and _ENDING.fullmatch(name[len(start) :])]
-        rest = self._longest(mine) if mine else self._resting
+            names = _parts_and_claims(self.target.parent)
+        parts = [name for name in names if name.startswith(start) and _ENDING.fullmatch(name[len(start) :])]
+        previous = self._longest(parts) if parts else self._resting
         try:
-            rest.replace(self.path)
+            previous.replace(self.path)
         except FileNotFoundError:
             return
-        self._file = _open(self.path, 0)
-        self.size = os.fstat(self._file.fileno()).st_size
+        self.adopt()
         self._hash_again()
         self.adopted = self.size > 0
 
     def write(self, chunks: Iterable[bytes]) -> None:
-        """Write the next bytes; ``digest`` must be given the same, before or after or at once."""
-        with _disk(self.target):
-            if self._file is None:
-                self._create()
-            assert self._file is not None
-            for chunk in chunks:
-                if self._moved:
-                    self._file.seek(self.size)
-                self._moved = True
-                view = memoryview(chunk)
-                while view:
-                    view = view[self._file.write(view) :]
-                self._moved = False
-                self.size += len(chunk)
+        """Write the next bytes. Raises TransferError if the disk refuses them."""
+        with _disk_errors(self.target):
+            super().write(chunks)
 
     def digest(self, chunks: Iterable[bytes]) -> None:
         """Hash the next bytes."""
@@ -124,42 +178,38 @@ class Part:
             self._hashed += len(chunk)
 
     def sync(self) -> None:
-        """Have the disk take what was written so far, so that the end need not wait for it; beside writes."""
-        with _disk(self.target):
-            assert self._file is not None
-            self.synced = self.size
-            os.fsync(self._file.fileno())
+        """Flush what was written to the disk. Raises TransferError if that fails."""
+        with _disk_errors(self.target):
+            super().sync()
 
     def start_over(self) -> None:
-        """Forget what came; the next write starts a new file."""
-        self.pending, self.buffered = [], 0
-        self._close()
-        with _disk(self.target):
-            self.path.unlink(missing_ok=True)
-        self.size, self.synced, self.adopted = 0, 0, False
+        """Discard what was received. Raises TransferError if the file cannot be removed."""
+        with _disk_errors(self.target):
+            super().start_over()
+        self.adopted = False
         self._hashed, self._hash = 0, _new_hash(self.item)
 
     def is_complete(self) -> bool:
-        """Return whether the bytes at hand are the whole file, by their hash."""
+        """Return whether the bytes on disk are the whole file, by their hash."""
         whole = self.size == self._hashed > 0 and self._hash is not None
         return whole and self._hash.hexdigest() == self.item.hash
 
     def finish(self, chunks: Sequence[bytes], url: str) -> int:
-        """Write the last bytes, judge the whole, give it its final name, give up the claim; return its size.
+        """Write the last bytes, verify the file, move it to its final name, release the claim; return its size.
 
         Raises HashMismatch if the bytes are not those of the record.
         """
         if chunks or self._file is None:
             self.write(chunks)
             self.digest(chunks)
-        if self._hashed != self.size:  # the disk once refused bytes that were hashed
+        if self._hashed != self.size:  # an earlier write failed after its bytes had been hashed
             self._hash_again()
-        self._judge(url)
+        self._verify(url)
         assert self._file is not None
-        with _disk(self.target):
+        with _disk_errors(self.target):
             os.fsync(self._file.fileno())
             stat = os.fstat(self._file.fileno())
-            self._close()
+            self.close()
             try:
                 self.path.replace(self.target)
             except FileNotFoundError:
@@ -169,8 +219,8 @@ class Part:
         return self.size
 
     def keep(self) -> None:
-        """Leave the part for whoever comes next, if it can be resumed, and give up the claim."""
-        self._close()
+        """Keep the part for a later attempt if it is resumable, delete it otherwise, and release the claim."""
+        self.close()
         with contextlib.suppress(OSError):
             if self.resumable and self.size:
                 self.path.replace(self._resting)
@@ -178,7 +228,7 @@ class Part:
                 self.path.unlink(missing_ok=True)
         self._claimant.release(self.claim)
 
-    def _judge(self, url: str) -> None:
+    def _verify(self, url: str) -> None:
         if self.item.hash:
             expected, found = self.item.hash, self._hash.hexdigest()
         elif self.item.size is not None:
@@ -186,13 +236,16 @@ class Part:
         else:
             return
         if expected != found:
-            raise HashMismatch(
-                f"{url} is not the file of the record: expected {expected}, found {found}; nothing was kept",
-                url=url, path=str(self.target), expected=expected, found=found,
-            )  # fmt: skip
+            raise self._mismatch(url, expected, found)
+
+    def _mismatch(self, url: str, expected: str, found: str, hint: str = "") -> HashMismatch:
+        return HashMismatch(
+            f"{url} is not the file of the record: expected {expected}, found {found}{hint}; nothing was kept",
+            url=url, path=str(self.target), expected=expected, found=found,
+        )  # fmt: skip
 
     def _longest(self, names: list[str]) -> Path:
-        """Find the longest part of this version and remove all others, as the claim's holder may."""
+        """Return the longest part of this version and remove all others; only the claim's holder may do so."""
         sizes = {}
         for name in names:
             path = self.target.with_name(name)
@@ -205,21 +258,13 @@ class Part:
                 path.unlink(missing_ok=True)
         return best
 
-    def _create(self) -> None:
-        self._file = _open(self.path, os.O_CREAT | os.O_EXCL)
-
     def _hash_again(self) -> None:
-        """Hash what is on disk."""
+        """Hash the bytes on disk."""
         assert self._file is not None
-        self._hashed, self._hash, self._moved = 0, _new_hash(self.item), True
+        self._hashed, self._hash, self._at_end = 0, _new_hash(self.item), False
         self._file.seek(0)
         while block := self._file.read(min(_BLOCK, self.size - self._hashed)):
             self.digest([block])
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 def _open(path: Path, flags: int) -> IO[bytes]:
@@ -228,24 +273,24 @@ def _open(path: Path, flags: int) -> IO[bytes]:
 
 
 def look(item: Item, target: Path, check_hash: bool) -> Present | None:
-    """Return whether the right file is there.
+    """Return the file on disk if it is valid, else None.
 
-    Right means: of the recorded size, and with ``check_hash`` of the recorded hash. Where the size differs,
-    the hash decides in any case, since Alyx's ``file_size`` is often stale. A file judged once is not read
-    again until it changes.
+    A valid file has the recorded size, and with ``check_hash`` the recorded hash. Where the size differs, the
+    hash decides in any case, since Alyx's ``file_size`` is often stale. A file hashed once is not read again
+    until it changes.
     """
     try:
         stat = target.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     if not target.is_file():
-        raise TransferError(f"{target} is in the way: it is not a file", path=str(target), local=True)
+        raise TransferError(f"{target} exists and is not a file", path=str(target), local=True)
     same_size = item.size is None or stat.st_size == item.size
     if item.hash is None:
         return Present(stat.st_size) if same_size else None
     if same_size and not check_hash:
         return Present(stat.st_size)
-    if _JUDGED.get((str(target), item.hash)) == _signature(stat):
+    if _VERIFIED.get((str(target), item.hash)) == _signature(stat):
         return Present(stat.st_size)
     with target.open("rb") as file:
         right = hashlib.file_digest(file, lambda: _new_hash(item)).hexdigest() == item.hash
@@ -263,19 +308,19 @@ def begin(
     folders: dict[Path, frozenset[str]],
     claimant: Claimant,
 ) -> Present | Busy | Part:
-    """See what is there, claim what is not, and open its part; ``folders`` keeps what was seen of folders."""
+    """Look for a file on disk; if it is missing, claim it and open its part. ``folders`` caches folder listings."""
     target = root / item.target
-    with _disk(target):
+    with _disk_errors(target):
         _safe_folder(target.parent, root, folders)
         if there := look(item, target, check_hash):
             if claim_folder(target).name in folders[target.parent]:
-                sweep(target, lease=lease)  # its owner may have ended just after it gave the file its name
+                sweep(target, lease=lease)  # its owner may have died right after the final rename
             return there
         claim = claimant.try_claim(target, lease=lease)
         if claim is None:
             return Busy()
         try:
-            # Whoever had the claim before may have finished meanwhile.
+            # The previous owner of the claim may have finished meanwhile.
             if there := look(item, target, check_hash):
                 claimant.release(claim)
                 return there
@@ -291,21 +336,21 @@ def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) 
     if folder in folders:
         return
     real = root.resolve()
-    # Before anything is made: the part of the way that exists must not lead out, nor must what is made then.
-    for made in (False, True):
-        if made:
+    # Checked twice: the existing part of the path before anything is created, and the whole path afterwards.
+    for create in (False, True):
+        if create:
             folder.mkdir(parents=True, exist_ok=True)
         if not folder.resolve().is_relative_to(real) and not _leads_to_own(folder, root):
             raise UnsafePath(
-                f"{folder} leads out of the cache folder {root} by a link to what is not this user's",
+                f"{folder} leads out of the cache folder {root} by a link to a folder of another user",
                 path=str(folder),
                 local=True,
             )
-    folders[folder] = _traces_in(folder)
+    folders[folder] = _parts_and_claims(folder)
 
 
 def _leads_to_own(folder: Path, root: Path) -> bool:
-    """Return whether the links on the way to a folder are this user's or the administrator's, and lead to this user's folders."""
+    """Return whether all links in a folder's path belong to this user or to root and lead to this user's folders."""
     if not hasattr(os, "getuid"):
         return False
     user = os.getuid()
@@ -318,22 +363,22 @@ def _leads_to_own(folder: Path, root: Path) -> bool:
 
 
 def is_plain(folder: Path, root: Path) -> bool:
-    """Whether a folder is there, within a root that is resolved, and no transfer has left anything in it."""
+    """Return whether a folder exists within a resolved root and holds no parts or claims."""
     try:
-        return folder.resolve(strict=True).is_relative_to(root) and not _traces_in(folder)
+        return folder.resolve(strict=True).is_relative_to(root) and not _parts_and_claims(folder)
     except OSError:
         return False
 
 
-def _traces_in(folder: Path) -> frozenset[str]:
-    """Name the parts and claims in a folder."""
+def _parts_and_claims(folder: Path) -> frozenset[str]:
+    """Return the names of the parts and claims in a folder."""
     with os.scandir(folder) as entries:
         return frozenset(entry.name for entry in entries if entry.name.endswith((".part", ".claim")))
 
 
 @contextlib.contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """Say clearly what the disk refused."""
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Raise TransferError for an OSError of the code inside."""
     try:
         yield
     except TransferError:
@@ -351,7 +396,7 @@ def _disk(path: Path) -> Iterator[None]:
 
 
 def _short(name: str) -> str:
-    """Leave room for what a part's name has besides; names are limited to 255 bytes."""
+    """Return a name short enough for a part's prefix and suffix; file names are limited to 255 bytes."""
     if len(name.encode()) <= 180:
         return name
     return hashlib.sha256(name.encode()).hexdigest()[:32]
@@ -362,7 +407,7 @@ def _new_hash(item: Item) -> Any:
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
-    """Make the final names in these folders last, now that all of a job's files have them."""
+    """Flush folders to the disk, so that the final names of a job's files survive a crash."""
     if os.name == "nt":
         return
     for folder in folders:
@@ -380,6 +425,6 @@ def _signature(stat: os.stat_result) -> tuple[int, ...]:
 
 def _remember(target: Path, item: Item, stat: os.stat_result) -> None:
     if item.hash:
-        if len(_JUDGED) >= _JUDGED_LIMIT:
-            _JUDGED.clear()
-        _JUDGED[str(target), item.hash] = _signature(stat)
+        if len(_VERIFIED) >= _VERIFIED_LIMIT:
+            _VERIFIED.clear()
+        _VERIFIED[str(target), item.hash] = _signature(stat)

@@ -1,4 +1,4 @@
-"""Which files, from where, to where. Pure: no disk, no network."""
+"""Download plans: which files, from where, to where. Pure: no disk, no network."""
 
 from __future__ import annotations
 
@@ -13,43 +13,49 @@ from one_async.alf.session import has_id, match_session, session_folder, with_id
 from one_async.errors import ALFInvalid, InputError, OneError, TransferError, UnsafePath
 
 __all__ = [
+    "FileSource",
     "Item",
     "Plan",
     "S3Keys",
     "S3Location",
-    "Source",
     "make_plan",
-    "nowhere",
+    "no_source",
     "quote_url",
     "safe_relative",
 ]
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _HASHES = {32: "md5", 40: "sha1"}
-#: So many times the recorded size, or so many bytes more, are believed where a hash will tell in the end.
-_STALE, _SLACK = 16, 64 * 1024**2
-#: Bytes of a file of which no size is recorded; larger than any that is known.
-_UNKNOWN = 1 << 38
+#: A file with a hash may have this many times its recorded size, or this many bytes more, since sizes are often stale.
+_MAX_RATIO, _MAX_EXCESS = 16, 64 * 1024**2
+#: The largest size accepted where none is recorded; larger than any known file.
+_MAX_UNRECORDED = 1 << 38
 
 
 class S3Keys:
-    """The keys of a private bucket: never shown, never pickled."""
+    """The keys of a private bucket. They are never shown and never pickled."""
 
     __slots__ = ("access", "secret", "session")
 
     def __init__(self, access: str, secret: str, session: str | None = None) -> None:
         self.access, self.secret, self.session = access, secret, session
 
+    @classmethod
+    def of(cls, details: Mapping[str, Any]) -> S3Keys | None:
+        """Return the keys in the ``json`` field of a data repository, None if it has none."""
+        access, secret = details.get("Access key ID"), details.get("Secret access key")
+        return cls(access, secret, details.get("Session token")) if access and secret else None
+
     def __repr__(self) -> str:
         return "S3Keys(…)"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("S3 keys are not pickled; make the plan anew from its records")
+        raise TypeError("S3 keys cannot be pickled; make the plan again from its records")
 
 
 @dataclass(frozen=True)
 class S3Location:
-    """One object of an S3 bucket. Without keys the request is not signed."""
+    """One object of an S3 bucket. Requests without keys are unsigned."""
 
     bucket: str
     key: str
@@ -59,16 +65,16 @@ class S3Location:
 
     @property
     def url(self) -> str:
-        """The object's name, for messages."""
+        """The object's ``s3://`` address, for messages."""
         return f"s3://{self.bucket}/{self.key}"
 
 
 @dataclass(frozen=True)
-class Source:
-    """One place that has a file: an HTTP address, already quoted, or an S3 object.
+class FileSource:
+    """One location of a file: an HTTP address, already quoted, or an S3 object.
 
-    ``auth`` says whose credentials it may see: the database server's token, the data server's name and
-    password, or none.
+    ``auth`` names the credentials that it may receive: the database server's token (``server``), which the HTTP
+    client adds itself, the data server's login and password (``data``), or none.
     """
 
     url: str
@@ -78,11 +84,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Item:
-    """One file of a plan. ``size`` is a hint where there is a ``hash``, and decides where there is none."""
+    """One file of a plan. ``size`` is a hint if there is a ``hash``, and binding if there is none."""
 
     did: str
     target: str
-    sources: tuple[Source, ...]
+    sources: tuple[FileSource, ...]
     size: int | None = None
     hash: str | None = None
     eid: str | None = None
@@ -94,30 +100,30 @@ class Item:
         return _HASHES[len(self.hash)] if self.hash else None
 
     @property
-    def most(self) -> int:
-        """How many bytes a file may have before it cannot be the right one.
+    def max_size(self) -> int:
+        """The largest number of bytes that the file can have.
 
-        Without a hash that is the recorded size. With one, the size is a hint, which is often out of date.
+        Without a hash it is the recorded size. With one, the recorded size is a hint, which is often stale.
         """
         if self.hash is None and self.size is not None:
             return self.size
-        return max(_STALE * self.size, self.size + _SLACK) if self.size else _UNKNOWN
+        return max(_MAX_RATIO * self.size, self.size + _MAX_EXCESS) if self.size else _MAX_UNRECORDED
 
     @property
     def key(self) -> str:
-        """16 characters that stand for this version of this dataset; the name of its part file has them."""
+        """A digest of 16 characters that identifies this version of the dataset in the name of its part file."""
         return hashlib.sha256(f"{self.did} {self.hash} {self.target}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Files to fetch, in the order of the records they were made from."""
+    """Files to fetch, in the order of their records."""
 
     items: tuple[Item, ...]
 
     @property
     def bytes(self) -> int:
-        """The sum of the recorded sizes; files of unknown size count nothing."""
+        """The sum of the recorded sizes; files of unknown size count as 0."""
         return sum(item.size or 0 for item in self.items)
 
     def __len__(self) -> int:
@@ -131,7 +137,6 @@ def make_plan(
     base_url: str | None = None,
     repositories: Iterable[Mapping[str, Any]] = (),
     uuid_filenames: bool = False,
-    prefer: Literal["http", "s3"] = "http",
     s3_endpoint: str | None = None,
     on_error: Literal["raise", "collect"] = "raise",
     written: bool = True,
@@ -141,20 +146,17 @@ def make_plan(
     A record is one of: a row of the tables (``id`` or ``did``, ``rel_path``, ``session_path`` or ``lab``,
     ``subject``, ``date`` and ``number``; optionally ``eid``, ``hash``, ``file_size``); a record of the
     ``datasets`` endpoint (with ``file_records``); a dataset of a session's detail (``id`` and ``data_url``).
-    ``repositories`` are records of the ``data-repository`` endpoint; those named ``aws*`` give S3 sources.
-    The data server's credentials go only to addresses below ``data_server``, the token only to those below
-    ``base_url``.
+    ``repositories`` are records of the ``data-repository`` endpoint; those named ``aws*`` are S3 sources, which are tried
+    after HTTP sources. The data server's credentials go only to addresses below ``data_server``, the token only to
+    those below ``base_url``.
 
-    A file whose path would leave the cache folder raises UnsafePath, and two datasets for one path
-    TransferError; with ``on_error="collect"`` the item has that error instead, and the others can be fetched.
-    With ``written=False`` the plan is for files that are only looked for on disk, where the folder itself may be a session's.
+    A file whose path would leave the cache folder raises UnsafePath, and two datasets with one path TransferError; with
+    ``on_error="collect"`` the item holds that error instead, and the others can be fetched. A plan with ``written=False``
+    only looks for files on disk, where the root may itself be a session's folder.
     """
-    if prefer not in ("http", "s3"):
-        raise InputError.of("prefer", prefer, ("http", "s3"))
     maker = _Maker(
-        data_server, base_url, {r["name"]: r for r in repositories}, uuid_filenames, prefer, s3_endpoint,
-        written,
-    )  # fmt: skip
+        data_server, base_url, {r["name"]: r for r in repositories}, uuid_filenames, s3_endpoint, written
+    )
     seen: dict[str, Item] = {}
     items: list[Item] = []
     for record in records:
@@ -172,35 +174,35 @@ _CONTROL, _SURROGATE = re.compile("[\x00-\x1f\x7f]"), re.compile("[\ud800-\udfff
 
 
 def safe_relative(path: str, *, written: bool = True) -> str:
-    """Return a relative path with ``/`` between its parts, if it surely stays within its folder.
+    """Return a relative path with ``/`` between its parts if it stays within its folder.
 
-    Raises UnsafePath for ``..`` and absolute paths, and where the file would be ``written`` also for drive letters, back
-    slashes, control characters, a file directly in the folder's root or below a hidden folder there: these hold tables,
-    settings and stored answers.
+    Raises UnsafePath for ``..`` and absolute paths; for a file to be ``written`` also for drive letters, backslashes,
+    control characters, and files directly in the root or below a hidden folder there, which hold tables, settings and
+    stored answers.
     """
     parts = path.split("/")
     problem = (
         "it is absolute" if path.startswith(("/", "\\")) else
-        "it has a part that means another folder" if any(p == ".." for p in parts) else
-        "it has a character that is no text" if _SURROGATE.search(path) or "\0" in path else None
+        "it refers to another folder" if any(p == ".." for p in parts) else
+        "it has an invalid character" if _SURROGATE.search(path) or "\0" in path else None
     )  # fmt: skip
     if written and not problem:
         problem = (
-            "it has a part that means another folder" if any(p in (".", "~") for p in parts) else
+            "it refers to another folder" if any(p in (".", "~") for p in parts) else
             "it has an empty part" if not all(p.strip(" .") for p in parts) else
             "it has a drive letter" if any(re.match(r"[A-Za-z]:", p) for p in parts) else
-            "it has a back slash" if "\\" in path else
+            "it has a backslash" if "\\" in path else
             "it has a control character" if _CONTROL.search(path) else
             "it lies in the root of the cache folder" if len(parts) < 2 else
             "it lies in a hidden folder" if parts[0].startswith(".") else None
         )  # fmt: skip
     if problem:
-        raise UnsafePath(f"{path!r} is not written to the cache folder: {problem}", path=path)
+        raise UnsafePath(f"{path!r} cannot be written to the cache folder: {problem}", path=path)
     return path
 
 
 def quote_url(url: str) -> str:
-    """Quote the path of an address as Alyx gives it, where ``#`` and spaces of a path stand as they are."""
+    """Quote the path of an address from Alyx, in which ``#`` and spaces are not escaped."""
     scheme, netloc, path, query, _ = urlsplit(url, allow_fragments=False)
     return urlunsplit((scheme, netloc, quote(path), quote(query, safe="=&%+/"), ""))
 
@@ -211,7 +213,6 @@ class _Maker:
     base_url: str | None
     repositories: Mapping[str, Mapping[str, Any]]
     uuid_filenames: bool
-    prefer: str
     s3_endpoint: str | None
     written: bool
 
@@ -219,83 +220,78 @@ class _Maker:
         did = _did(record)
         eid = _eid(record)
         try:
-            places = self._places(record, did)
-            target = self._target(record, [path for _, path in places], did)
-        except ALFInvalid as error:  # its session cannot have a folder
+            sources = self._sources(record, did)
+            target = self._target(record, [path for _, path in sources], did)
+        except ALFInvalid as error:  # the session's fields do not make a valid folder
             return _refused(did, str(record.get("rel_path") or did), error, eid)
         try:
-            if not places and (url := record.get("data_url")) and _begins_http(url):
-                raise TransferError(
-                    f"{url!r}, where the dataset {did} is said to be, is no address", path=target
-                )
+            if not sources and (url := record.get("data_url")) and _begins_http(url):
+                raise TransferError(f"the address {url!r} of the dataset {did} is invalid", path=target)
             safe_relative(target, written=self.written)
             digest = _hash(record)
         except OneError as error:
-            if isinstance(error, UnsafePath) and not places and record.get("rel_path") is None:
-                error = nowhere(did, target)
+            if isinstance(error, UnsafePath) and not sources and record.get("rel_path") is None:
+                error = no_source(did, target)
             return _refused(did, target, error, eid)
         size = record.get("file_size", record.get("size"))
-        sources = [source for source, _ in places]
-        sources.sort(key=lambda s: (s.s3 is None) != (self.prefer == "http"))
-        return Item(did, target, tuple(sources), None if size is None else int(size), digest, eid)
+        files = tuple(source for source, _ in sources)
+        return Item(did, target, files, None if size is None else int(size), digest, eid)
 
-    def _places(self, record: Mapping[str, Any], did: str) -> list[tuple[Source, str]]:
-        """Return each source with the path it has on its server."""
+    def _sources(self, record: Mapping[str, Any], did: str) -> list[tuple[FileSource, str]]:
+        """Return the sources of a file, HTTP before S3, each with the file's path on its server."""
         if "file_records" in record:
-            return self._recorded(record, did)
+            return self._sources_of_file_records(record, did)
         if "data_url" in record:
             url = record["data_url"]
             return [self._http(url)] if _is_http(url) else []
         path = _row_path(record)
-        places = []
+        sources = []
         if self.data_server:
-            places.append((self._http(f"{self.data_server.rstrip('/')}/{with_id(path, did)}")[0], path))
+            sources.append((self._http(f"{self.data_server.rstrip('/')}/{with_id(path, did)}")[0], path))
         for repository in self.repositories.values():
-            # The globus path of a lab's bucket ends as the paths of its sessions begin: <lab>/Subjects/.
+            # The globus path of a lab's bucket ends with <lab>/Subjects, with which its sessions' paths begin.
             prefix = (repository.get("globus_path") or "").strip("/")
             lab, _, below = path.partition("/Subjects/")
             if below and prefix.endswith(f"{lab}/Subjects"):
-                places += self._s3(repository, f"{prefix}/{below}", did)
-        return places
+                sources += self._s3(repository, f"{prefix}/{below}", did)
+        return sources
 
-    def _recorded(self, record: Mapping[str, Any], did: str) -> list[tuple[Source, str]]:
-        found, stored = [], []
+    def _sources_of_file_records(self, record: Mapping[str, Any], did: str) -> list[tuple[FileSource, str]]:
+        over_http, on_s3 = [], []
         for one in record["file_records"] or ():
             if not one.get("exists", True):
                 continue
             if _is_http(one.get("data_url")):
-                found.append(self._http(one["data_url"]))
+                over_http.append(self._http(one["data_url"]))
             repository = self.repositories.get(one.get("data_repository", ""))
             if repository:
                 prefix = one.get("data_repository_path") or repository.get("globus_path") or ""
-                stored += self._s3(repository, f"{prefix.strip('/')}/{one['relative_path'].lstrip('/')}", did)
-        # Of several servers, the one that was configured first: it is the one whose password is known.
-        found.sort(key=lambda place: place[0].auth is None)
-        return found + stored
+                on_s3 += self._s3(repository, f"{prefix.strip('/')}/{one['relative_path'].lstrip('/')}", did)
+        # The configured servers come first, since their credentials are known.
+        over_http.sort(key=lambda source: source[0].auth is None)
+        return over_http + on_s3
 
-    def _http(self, url: str) -> tuple[Source, str]:
+    def _http(self, url: str) -> tuple[FileSource, str]:
         auth: Literal["server", "data"] | None = None
         if _is_below(url, self.data_server):
             auth = "data"
         elif _is_below(url, self.base_url):
             auth = "server"
-        return Source(quote_url(url), auth), urlsplit(url, allow_fragments=False).path
+        return FileSource(quote_url(url), auth), urlsplit(url, allow_fragments=False).path
 
-    def _s3(self, repository: Mapping[str, Any], path: str, did: str) -> list[tuple[Source, str]]:
-        said = repository.get("json") or {}
-        if not str(repository.get("name", "")).startswith("aws") or not said.get("bucket_name"):
+    def _s3(self, repository: Mapping[str, Any], path: str, did: str) -> list[tuple[FileSource, str]]:
+        details = repository.get("json") or {}
+        if not str(repository.get("name", "")).startswith("aws") or not details.get("bucket_name"):
             return []
-        access, secret = said.get("Access key ID"), said.get("Secret access key")
-        keys = S3Keys(access, secret, said.get("Session token")) if access and secret else None
-        region = said.get("region_name") or "us-east-1"
+        region = details.get("region_name") or "us-east-1"
         key = with_id(path.strip("/"), did)
-        place = S3Location(said["bucket_name"], key, region, self.s3_endpoint, keys)
-        return [(Source(place.url, None, place), path)]
+        location = S3Location(details["bucket_name"], key, region, self.s3_endpoint, S3Keys.of(details))
+        return [(FileSource(location.url, None, location), path)]
 
     def _target(self, record: Mapping[str, Any], paths: list[str], did: str) -> str:
         if record.get("rel_path") is not None:
             path = _row_path(record)
-            if not self.written and has_id(path):  # the id is in the name on disk, too
+            if not self.written and has_id(path):  # the name on disk contains the id as well
                 return path
         elif paths:
             path = _local_part(paths[0])
@@ -306,9 +302,9 @@ class _Maker:
 
 
 def _local_part(path: str) -> str:
-    """Cut from a server's path what comes before the lab, or before ``aggregates``, as ONE-api does."""
+    """Return a server's path from the lab or from ``aggregates`` on, as ONE-api does."""
     if path.startswith("//") or "/../" in path:
-        return path  # not a path that a server could mean; safe_relative says so
+        return path  # safe_relative refuses it
     path = path.lstrip("/")
     if (found := match_session(path)) and len(path) > found.end + 1:
         return path[found.start :]
@@ -316,9 +312,9 @@ def _local_part(path: str) -> str:
 
 
 def _known_path(record: Mapping[str, Any]) -> str:
-    """Return the local path of a record that has no source, from those of its files that are out of reach."""
+    """Return the local path of a record without sources, from its files on unreachable repositories."""
     for one in record.get("file_records") or ():
-        # Paths on other repositories, say an acquisition computer's, do not have the lab before Subjects.
+        # Paths on other repositories, such as an acquisition computer, lack the lab before Subjects.
         if str(one.get("data_repository")).startswith(("flatiron", "aws")):
             return _local_part(
                 f"{one.get('data_repository_path') or ''}/{one['relative_path']}".replace("//", "/")
@@ -367,7 +363,7 @@ def _is_http(url: object) -> bool:
     try:
         parts = urlsplit(str(url), allow_fragments=False)
         return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets that do not close, a port above 65535
+    except ValueError:  # an unclosed bracket or a port above 65535
         return False
 
 
@@ -383,9 +379,9 @@ def _refused(did: str, target: str, error: OneError, eid: str | None) -> Item:
     return Item(did, target, (), eid=eid, error=error)
 
 
-def nowhere(did: str, target: str) -> TransferError:
-    """Return the error of a file that has no source."""
-    return TransferError(f"no server that can be reached from here has {target} (dataset {did})", path=target)
+def no_source(did: str, target: str) -> TransferError:
+    """Return the error for a file that has no source."""
+    return TransferError(f"no reachable server has {target} (dataset {did})", path=target)
 
 
 def _conflict(item: Item, other: Item) -> TransferError:

@@ -1,14 +1,14 @@
-"""One file from S3, seen as if it came over HTTP, so that resuming and judging are written once.
+"""Objects of S3 as streams with HTTP statuses, so that resuming and verification are the same for both.
 
-Needs the extra ``one-async[s3]`` (obstore). Its blocking calls run in threads, since its own coroutines know
-asyncio alone.
+Needs the extra ``one-async[s3]`` (obstore). Its blocking calls run in threads, since its own coroutines require
+asyncio.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -27,7 +27,7 @@ _CHUNK = 1 << 20
 
 
 def over_s3(place: S3Location, *, stall: float = 30.0) -> Opener:
-    """Return the opener for an S3 object: signed where there are keys, unsigned for public buckets.
+    """Return the opener for an S3 object: signed with keys, unsigned for public buckets.
 
     Raises ConfigurationError if the extra is not installed.
     """
@@ -35,18 +35,14 @@ def over_s3(place: S3Location, *, stall: float = 30.0) -> Opener:
 
     @asynccontextmanager
     async def open_at(offset: int) -> AsyncIterator[ByteStream]:
-        answer = await anyio.to_thread.run_sync(partial(_get, store, place, offset), abandon_on_cancel=True)
-        yield answer
+        yield await anyio.to_thread.run_sync(partial(_get, store, place, offset), abandon_on_cancel=True)
 
-    def typed(offset: int) -> AbstractAsyncContextManager[ByteStream]:
-        return open_at(offset)
-
-    return typed
+    return open_at
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """What S3 gave, with the status that it means over HTTP."""
+class _S3Stream:
+    """An answer of S3 with the corresponding HTTP status (a ByteStream)."""
 
     url: str
     status: int
@@ -66,11 +62,11 @@ def _next(pieces: Any, url: str) -> bytes | None:
     try:
         piece = next(pieces, None)
     except Exception as error:
-        raise ServerUnreachable(f"{url} broke off ({type(error).__name__})", url=url) from None
+        raise ServerUnreachable(f"{url}: the connection broke ({type(error).__name__})", url=url) from None
     return None if piece is None else bytes(piece)
 
 
-def _get(store: Any, place: S3Location, offset: int) -> _Answer:
+def _get(store: Any, place: S3Location, offset: int) -> _S3Stream:
     import obstore
     from obstore import exceptions
 
@@ -78,25 +74,25 @@ def _get(store: Any, place: S3Location, offset: int) -> _Answer:
         if offset:
             size = obstore.head(store, place.key)["size"]
             if offset >= size:
-                return _Answer(place.url, 416, {"content-range": f"bytes */{size}"})
+                return _S3Stream(place.url, 416, {"content-range": f"bytes */{size}"})
         answer = obstore.get(store, place.key, options={"range": {"offset": offset}} if offset else None)
     except FileNotFoundError:
-        return _Answer(place.url, 404, {})
+        return _S3Stream(place.url, 404, {})
     except exceptions.UnauthenticatedError:
-        return _Answer(place.url, 401, {})
+        return _S3Stream(place.url, 401, {})
     except exceptions.PermissionDeniedError:
-        return _Answer(place.url, 403, {})
+        return _S3Stream(place.url, 403, {})
     except Exception as error:
-        # The text of these errors may quote the request, and so the key's name: the kind has to do.
+        # Only the kind is named: the text of these errors may quote the request and thus an access key.
         raise ServerUnreachable(
-            f"{place.url} could not be had ({type(error).__name__})", url=place.url
+            f"{place.url} could not be fetched ({type(error).__name__})", url=place.url
         ) from None
     start, stop = answer.range
     fields = {
         "content-length": str(stop - start),
         "content-range": f"bytes {start}-{stop - 1}/{answer.meta['size']}",
     }
-    return _Answer(place.url, 206 if offset else 200, fields, answer.stream(min_chunk_size=_CHUNK))
+    return _S3Stream(place.url, 206 if offset else 200, fields, answer.stream(min_chunk_size=_CHUNK))
 
 
 def open_store(place: S3Location, stall: float = 30.0) -> Any:
@@ -105,7 +101,7 @@ def open_store(place: S3Location, stall: float = 30.0) -> Any:
         from obstore import store
     except ImportError as error:
         raise ConfigurationError(
-            f"{place.url} is on S3, for which obstore is needed: pip install 'one-async[s3]'"
+            f"{place.url} is on S3, which needs obstore: pip install 'one-async[s3]'"
         ) from error
     settings: dict[str, Any] = {"region": place.region}
     if place.keys:
