@@ -265,8 +265,8 @@ class _Maker:
                 continue
             if _is_http(one.get("data_url")):
                 found.append(self._http(one["data_url"]))
-            repository = self.repositories.get(one.get("data_repository", ""))
-            if repository:
+            repository = self.repositories.get(one.get("data_repository") or "")
+            if repository and one.get("relative_path"):
                 prefix = one.get("data_repository_path") or repository.get("globus_path") or ""
                 stored += self._s3(repository, f"{prefix.strip('/')}/{one['relative_path'].lstrip('/')}", did)
         # Of several servers, the one that was configured first: it is the one whose password is known.
@@ -319,7 +319,7 @@ def _known_path(record: Mapping[str, Any]) -> str:
     """Give the local path of a record that has no source, from those of its files that are out of reach."""
     for one in record.get("file_records") or ():
         # Paths on other repositories, say an acquisition computer's, do not have the lab before Subjects.
-        if str(one.get("data_repository")).startswith(("flatiron", "aws")):
+        if one.get("relative_path") and str(one.get("data_repository")).startswith(("flatiron", "aws")):
             return _local_part(
                 f"{one.get('data_repository_path') or ''}/{one['relative_path']}".replace("//", "/")
             )
@@ -328,7 +328,7 @@ def _known_path(record: Mapping[str, Any]) -> str:
 
 def _row_path(record: Mapping[str, Any]) -> str:
     session = record.get("session_path")
-    if session is None and record.get("subject") is not None:
+    if session is None and "subject" in record:
         session = session_folder(record)
     if session is None:
         raise InputError.of(
