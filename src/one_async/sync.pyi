@@ -539,7 +539,7 @@ class ONE(Blocking[AsyncONE]):
     @overload
     def eid2ref(
         self, eid: SessionLike, as_dict: Literal[False], parse: bool = True, query_type: Mode | None = None
-    ) -> str: ...
+    ) -> str | None: ...
     @overload
     def eid2ref(
         self,
@@ -564,7 +564,7 @@ class ONE(Blocking[AsyncONE]):
         as_dict: Literal[False],
         parse: bool = True,
         query_type: Mode | None = None,
-    ) -> list[str]: ...
+    ) -> list[str | None]: ...
     @overload
     def ref2eid(self, ref: ReferenceLike, query_type: Mode | None = None) -> UUID: ...
     @overload

@@ -189,7 +189,9 @@ def check_world(root: Path, some: list[Row]) -> None:
         keys = [(row.subject, row.day, row.number) for row in some]
         for eid in eids:
             details = one.get_details(eid)
-            session = Session(str(details["lab"]), details["subject"], details["date"], f"{details['number']:03d}")
+            session = Session(
+                str(details["lab"]), details["subject"], details["date"], f"{details['number']:03d}"
+            )
             path = one.eid2path(eid)
             assert path is not None
             assert path == root / session.path

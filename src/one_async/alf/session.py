@@ -207,18 +207,23 @@ def match_keys(sessions: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
 def session_folder(row: Mapping[str, Any]) -> str:
     """Return a session's path below the cache folder: ``lab/Subjects/subject/yyyy-mm-dd/nnn``, or from the subject on.
 
-    ``row`` is a row of the sessions table, or a record with start_time. Raises ALFInvalid for a session whose lab or subject
-    cannot be the name of a folder.
+    ``row`` is a row of the sessions table, or a record with start_time. A lab of null is one that is not known; an empty text, or
+    no field of that name, means that the folder has no lab. Raises ALFInvalid for a session whose lab, subject, date or number is
+    not known, or whose lab or subject cannot be the name of a folder.
     """
     day = row["date"] if "date" in row else row.get("start_time")
-    lab, subject, folder = row.get("lab"), row.get("subject"), row.get(FOLDER)
+    lab, subject, number, folder = row.get("lab", ""), row.get("subject"), row.get("number"), row.get(FOLDER)
     if folder and not _leads_out(folder):
         return str(folder)
-    if folder or not subject or day is None or not all(map(_is_part, filter(None, (lab, subject)))):
-        said = {name: row.get(name) for name in ("lab", "subject", FOLDER) if row.get(name)}
-        raise ALFInvalid(f"the session {row.get('eid') or row.get('id')} cannot have a folder: {said!r:.300}")
+    is_known = lab is not None and subject and day is not None and _is_part(lab) and _is_part(subject)
+    if folder or not is_known or number is None:
+        said = {"lab": lab, "subject": subject, "date": day and str(day)[:10], "number": number}
+        said |= {FOLDER: folder} if folder else {}
+        raise ALFInvalid(
+            f"the folder of the session {row.get('eid') or row.get('id')} is not known: {said!r:.300}"
+        )
     head = f"{lab}/Subjects/" if lab else ""
-    return f"{head}{subject}/{str(day)[:10]}/{int(row.get('number') or 0):03d}"
+    return f"{head}{subject}/{str(day)[:10]}/{int(number):03d}"
 
 
 def _folder_or_none(row: Mapping[str, Any]) -> str | None:
@@ -237,15 +242,15 @@ def _leads_out(folder: str) -> bool:
 
 
 def folder_expression(columns: Collection[str], *, check: bool = True) -> pl.Expr:
-    """Return `session_folder` as an expression for a frame with these columns; null for a session that cannot have one.
+    """Return `session_folder` as an expression for a frame with these columns; null for a session whose folder is not known.
 
     ``check=False`` leaves out the check of labs and subjects, for frames where all of them can be names of folders.
     """
     import polars as pl
 
-    lab, subject = pl.col("lab").fill_null(""), pl.col("subject")
-    head = pl.when(lab != "").then(lab + "/Subjects/").otherwise(pl.lit(""))
-    number = pl.col("number").fill_null(0).cast(pl.String).str.zfill(3)
+    lab, subject = pl.col("lab"), pl.col("subject")
+    head = pl.when(lab == "").then(pl.lit("")).otherwise(lab + "/Subjects/")
+    number = pl.col("number").cast(pl.String).str.zfill(3)
     composed = pl.concat_str(head, subject, pl.lit("/"), pl.col("date").cast(pl.String), pl.lit("/"), number)
     if check:
         composed = pl.when(~lab.str.contains(_NO_PART), ~subject.str.contains(_NO_PART), subject != "").then(
@@ -259,7 +264,7 @@ def folder_expression(columns: Collection[str], *, check: bool = True) -> pl.Exp
 
 
 def session_folders(sessions: pl.DataFrame) -> pl.Series:
-    """Return each session's path below the cache folder; null for one that cannot have a folder."""
+    """Return each session's path below the cache folder; null for one whose folder is not known."""
     if len(sessions) <= _FEW:
         import polars as pl
 

@@ -31,11 +31,21 @@ def parse(url: str, content: bytes, content_type: str) -> Any:
     if kind == "text/html":
         raise AnswerError(f"{url} answered with an HTML page instead of JSON: {detail_of(content)}", url=url)
     try:
-        answer = json.loads(content)
-        return _without_surrogates(answer) if _ESCAPED_SURROGATE.search(content) else answer
+        return read_json(content)
     except (ValueError, RecursionError) as error:
         text = f"{url} answered with {kind or 'content'} that is not JSON, or is nested too deeply ({error})"
         raise AnswerError(text, url=url) from None
+
+
+def read_json(content: bytes) -> Any:
+    """Read JSON, with lone surrogates replaced. Raise ValueError or RecursionError for what is no JSON, or nested too deep."""
+    answer = json.loads(content)
+    return _without_surrogates(answer) if has_surrogates(content) else answer
+
+
+def has_surrogates(content: bytes) -> bool:
+    """Tell whether JSON has surrogates written as escapes, in pairs or alone."""
+    return _ESCAPED_SURROGATE.search(content) is not None
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from one_async.alyx.answers import has_surrogates, read_json
 from one_async.alyx.paging import page_of
 from one_async.alyx.schema import Schema
 from one_async.errors import AnswerError
@@ -216,7 +217,7 @@ def page_frame(
     import polars as pl
     from pydantic_core import from_json
 
-    if not columns.free:
+    if not columns.free and not has_surrogates(content):
         try:
             if check:
                 notes.unknown.update(_first_row(content).keys() - columns.read.keys())
@@ -232,8 +233,11 @@ def page_frame(
         except (pl.exceptions.ComputeError, json.JSONDecodeError):
             pass
     try:
-        answer = from_json(content)
-    except ValueError as error:
+        try:
+            answer = from_json(content)
+        except ValueError:  # also lone surrogates, which Python accepts
+            answer = read_json(content)
+    except (ValueError, RecursionError) as error:
         raise AnswerError(f"{columns.endpoint} answered with content that is not JSON ({error})") from None
     if isinstance(answer, list):
         return len(answer), True, frame_of(answer, columns, notes)

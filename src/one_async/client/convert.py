@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
@@ -12,7 +13,7 @@ from one_async._threads import run_many, run_polars
 from one_async.alf.path import ALFPath
 from one_async.alf.session import SessionKey, key_frame, session_folder, session_folders
 from one_async.client.core import Core, one_answer
-from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
+from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, ALFWarning, InputError
 from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ class Converting(Core):
     @overload
     async def eid2ref(
         self, eid: SessionLike, as_dict: Literal[False], parse: bool = True, query_type: Mode | None = None
-    ) -> str: ...
+    ) -> str | None: ...
     @overload
     async def eid2ref(
         self,
@@ -266,7 +267,7 @@ class Converting(Core):
         as_dict: Literal[False],
         parse: bool = True,
         query_type: Mode | None = None,
-    ) -> list[str]: ...
+    ) -> list[str | None]: ...
     @one_answer
     async def eid2ref(
         self,
@@ -278,7 +279,8 @@ class Converting(Core):
         """Return the reference of a session: ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``.
 
         With ``parse=False`` date and sequence are texts, the sequence of three digits. Of a list, a list.
-        Raises ALFObjectNotFound for a session that is not known.
+        What the session lacks is None. No text can name a session without subject, date or number: None, with a warning that names
+        it. Raises ALFObjectNotFound for a session that is not known.
         """
         eids, rebuild = await self._known_eids(eid, query_type)
         source = await self._source(query_type)
@@ -352,6 +354,14 @@ def _all_known(found: list[T | None], refs: list[Any]) -> list[T]:
 
 def _reference(row: Mapping[str, Any], as_dict: bool, parse: bool) -> Any:
     ref: dict[str, Any] = {"subject": row["subject"], "date": row["date"], "sequence": row["number"]}
+    if not as_dict and None in ref.values():
+        text = f"the session {row['eid']} has no reference, since it lacks a subject, date or number: {ref!r:.300}"
+        warnings.warn(text, ALFWarning, stacklevel=3)
+        return None
     if not parse:
-        ref |= {"date": str(row["date"]), "sequence": f"{row['number']:03d}"}
+        day, number = row["date"], row["number"]
+        ref |= {
+            "date": None if day is None else str(day),
+            "sequence": None if number is None else f"{number:03d}",
+        }
     return ref if as_dict else f"{ref['date']}_{ref['sequence']}_{ref['subject']}"

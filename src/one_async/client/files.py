@@ -174,9 +174,9 @@ class Files(Listing):
         known: dict[str, Mapping[str, Any]] = {}
         for row in await self._remote().dataset_records(sorted(dids)):
             known[row["url"][-36:]] = row
-        files = [one for row in known.values() for one in row["file_records"]]
+        files = [one for row in known.values() for one in row["file_records"] or ()]
         repositories = []
-        if any(one["data_repository"].startswith("aws") for one in files):
+        if any(str(one["data_repository"]).startswith("aws") for one in files):
             repositories = await self.alyx.rest("data-repository", "list")
 
         def change(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from one_async.alf.spec import QC
 from one_async.client.core import one_answer
 from one_async.client.jobs import Job
 from one_async.client.outcomes import COLUMNS, OnError, check_on_error, error_rows, outcome_frame, rows_of
-from one_async.client.records import Records
+from one_async.client.records import Records, folder_of
 from one_async.errors import ALFError, ALFObjectNotFound, InputError
 from one_async.files.join import joined, owned
 from one_async.queries.selection import SelectionOptions, checked
@@ -242,6 +242,9 @@ class Many(Records):
         else:
             filters = {"filename": filename, "collection": collection, "revision": revision}
             records = await self._chosen_rows(eids, filters, how, query_type)
+        for row in records:
+            if row["session_path"] is None:
+                session_folder(row)  # raises, naming the session
         source = await self._source(query_type)
         sessions = await source.sessions(
             sorted({row["eid"] for row in records}), lambda frame: list(frame.iter_rows(named=True))
@@ -310,10 +313,10 @@ class Many(Records):
 
 
 def _located(sessions: Iterable[SessionDatasets]) -> list[dict[str, Any]]:
-    """Return the rows of datasets with their session's path."""
+    """Return the rows of datasets with their session's path, or with the session's row where the path is not known."""
     return [
-        {**row, "session_path": folder}
+        {**row, **place}
         for session in sessions
-        for folder in [session_folder(session.session)]
+        for place in [folder_of(session.session)]
         for row in session.datasets.iter_rows(named=True)
     ]

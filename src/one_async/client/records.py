@@ -16,7 +16,13 @@ from one_async.alf.path import ALFPath
 from one_async.alf.session import has_id, id_expression, session_folder, session_folders
 from one_async.client.core import FEW, one_answer
 from one_async.client.load import Loading, each
-from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, ConfigurationError, InputError
+from one_async.errors import (
+    ALFInvalid,
+    ALFMultipleObjectsFound,
+    ALFObjectNotFound,
+    ConfigurationError,
+    InputError,
+)
 from one_async.ids import is_dataset_record
 from one_async.queries.selection import SelectionOptions, checked, one_dataset
 
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 #: What datasets of many sessions are made of; a database may have others.
 RELATIONS = ("subjects", "projects", "tags")
+#: What stands for the path of a session of which nothing is known.
+UNKNOWN: dict[str, Any] = {"session_path": None, "subject": None}
 #: What paths and addresses are made of.
 ROW = ("did", "eid", "rel_path", "session_path", "data_url")
 
@@ -92,11 +100,14 @@ class Records(Loading):
         if not lost:
             return rows
 
-        def folders_of(found: pl.DataFrame) -> dict[str, str]:
-            return dict(zip(found["eid"], session_folders(found), strict=True))
+        def folders_of(found: pl.DataFrame) -> dict[str, dict[str, Any]]:
+            return {row["eid"]: folder_of(row) for row in found.iter_rows(named=True)}
 
         folders = await self._remote().sessions(lost, folders_of)
-        return [{**row, "session_path": row["session_path"] or folders.get(row["eid"]) or ""} for row in rows]
+        return [
+            row if row["session_path"] or not row["eid"] else {**row, **folders.get(row["eid"], UNKNOWN)}
+            for row in rows
+        ]
 
     async def _table_rows(self, dids: list[str]) -> dict[str, dict[str, Any]]:
         import polars as pl
@@ -111,10 +122,10 @@ class Records(Loading):
                 raise ALFMultipleObjectsFound(
                     f"datasets of several sessions have the id {twice}: {eids}; load by session and path"
                 )
-            sessions = {row["eid"]: session_folder(row) for row in catalogue.sessions()
+            sessions = {row["eid"]: folder_of(row) for row in catalogue.sessions()
                         .filter(pl.col("eid").is_in(frame["eid"].to_list())).collect().iter_rows(named=True)}  # fmt: skip
             return {
-                row["did"]: {**row, "session_path": sessions.get(row["eid"], "")}
+                row["did"]: {**row, **sessions.get(row["eid"], {"session_path": ""})}
                 for row in frame.iter_rows(named=True)
             }
 
@@ -490,7 +501,10 @@ class Records(Loading):
         def fill(found: pl.DataFrame) -> T:
             if missing := set(eids).difference(found["eid"]):
                 raise ALFObjectNotFound(f"no session has the id {min(missing)}", eid=min(missing))
-            its = pl.col("eid").replace_strict(found["eid"], session_folders(found), default=None)
+            folders = session_folders(found)
+            if folders.has_nulls():
+                session_folder(found.row(folders.is_null().arg_true()[0], named=True))  # raises, naming it
+            its = pl.col("eid").replace_strict(found["eid"], folders, default=None)
             return use(rows.with_columns(pl.col("session_path").fill_null(its)))
 
         return await (await self._source(query_type)).sessions(eids, fill)
@@ -499,6 +513,17 @@ class Records(Loading):
         if not self.settings.data_server:
             raise ConfigurationError("data_server is not set: pass data_server= or set ONE_DATA_SERVER")
         return self.settings.data_server.rstrip("/")
+
+
+def folder_of(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a session's path as a field of a dataset's row, or the session's row where its folder is not known.
+
+    Whoever needs the path of such a row then raises the error that names the session.
+    """
+    try:
+        return {"session_path": session_folder(session)}
+    except ALFInvalid:
+        return {**session, "session_path": None}
 
 
 def _put(records: list[JSON | None], rows: pl.DataFrame) -> None:

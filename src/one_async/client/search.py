@@ -9,7 +9,7 @@ from uuid import UUID
 from one_async import ids
 from one_async.client.convert import Converting
 from one_async.client.core import one_answer
-from one_async.errors import ALFObjectNotFound, InputError, NotFound, OfflineError
+from one_async.errors import ALFInvalid, ALFObjectNotFound, InputError, NotFound, OfflineError
 from one_async.queries.terms import OWN_TERMS, TABLE_TERMS, as_list, complete_all
 from one_async.tables.ids import as_uuid
 
@@ -134,7 +134,8 @@ class Searching(Converting):
     async def pid2eid(
         self, pid: InsertionLike | Several[InsertionLike], query_type: Mode | None = None
     ) -> Place | list[Place]:
-        """Return ``(eid, name)`` of an insertion: the session's id and the probe's label; (None, None) if unknown.
+        """Return ``(eid, name)`` of an insertion: the session's id and the probe's label; (None, None) if the insertion is
+        unknown or has no session.
 
         Of a list, a list of such pairs.
         """
@@ -144,7 +145,9 @@ class Searching(Converting):
         source = await self._source(query_type)
         rows = {str(row["id"]): row for row in await source.insertions(list(dict.fromkeys(pids)))}
         pairs = (
-            (as_uuid(str(rows[one]["session"])), rows[one]["name"]) if one in rows else (None, None)
+            (as_uuid(str(eid)), rows[one]["name"])
+            if (eid := rows.get(one, {}).get("session")) is not None
+            else (None, None)
             for one in pids
         )
         return rebuild(list(pairs))
@@ -292,9 +295,13 @@ class Searching(Converting):
         from one_async.alf.session import session_folder
 
         brief = {name: row[name] for name in RECORD_FIELDS if name in row}
-        brief["projects"] = ",".join(row["projects"])
-        brief["date"] = datetime.fromisoformat(row["start_time"]).date()
-        brief["local_path"] = ALFPath(self.cache_dir) / session_folder(row)
+        brief["projects"] = ",".join(filter(None, row["projects"] or ()))
+        start = row["start_time"]
+        brief["date"] = datetime.fromisoformat(start).date() if start else None
+        try:
+            brief["local_path"] = ALFPath(self.cache_dir) / session_folder(row)
+        except ALFInvalid:  # its folder is not known
+            brief["local_path"] = None
         return brief
 
     async def list_subjects(self, query_type: Mode | None = None) -> list[str]:

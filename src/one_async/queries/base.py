@@ -142,12 +142,13 @@ def paths_below(root: ALFPath, sessions: pl.DataFrame) -> dict[str, ALFPath]:
 def warn_of_no_folder(sessions: pl.DataFrame) -> None:
     """Warn of sessions that cannot have a folder, by their ids, labs and subjects."""
     some = [
-        f"{row['eid']} ({row['lab']!r}, {row['subject']!r})" for row in sessions.head(5).iter_rows(named=True)
+        f"{row['eid']} ({row['lab']!r}, {row['subject']!r}, {row['number']!r})"
+        for row in sessions.head(5).iter_rows(named=True)
     ]
     if more := len(sessions) - len(some):
         some.append(f"{more} more")
     text = (
-        "these sessions have no path, since their lab, subject or date is missing or cannot be a folder's name: "
+        "these sessions have no path, since their lab, subject, date or number is missing or cannot be a folder's name: "
         f"{', '.join(some):.400}"
     )
     warnings.warn(text, ALFWarning, stacklevel=3)

@@ -48,17 +48,14 @@ class SessionRecord(Record):
         return [one for one in value if one is not None] if isinstance(value, list) else value or []
 
     def row(self) -> dict[str, Any]:
-        """Return the row of the sessions table, with null for what is missing or outside the column's range.
-
-        A base session without number counts as 0, as in ONE's tables.
-        """
-        number = self.number or 0
+        """Return the row of the sessions table, with null for what is missing or outside the column's range."""
+        number = self.number
         return {
             "eid": str(self.id),
             "lab": self.lab,
             "subject": self.subject,
             "date": self.start_time.date() if self.start_time else None,
-            "number": number if 0 <= number < 2**16 else None,
+            "number": number if number is not None and 0 <= number < 2**16 else None,
             "task_protocol": self.task_protocol or "",
             "projects": ",".join(self.projects),
         }
@@ -97,11 +94,11 @@ class SessionDetail(SessionRecord):
 class FileRecord(Record):
     """Where one copy of a dataset lies."""
 
-    data_repository: str
-    relative_path: str
+    data_repository: str | None = None
+    relative_path: str | None = None
     data_repository_path: str | None = None
     data_url: str | None = None
-    exists: bool = False
+    exists: bool | None = False
 
 
 class DatasetRecord(Record):
@@ -143,8 +140,8 @@ class InsertionRecord(Record):
     """A row of `/insertions`, or its detail body."""
 
     id: UUID
-    session: UUID
-    name: str
+    session: UUID | None = None
+    name: str | None = None
     session_info: SessionRecord | None = None
     model: str | None = None
     serial: str | None = None
@@ -154,7 +151,7 @@ class InsertionRecord(Record):
         """Return the row of the insertions table."""
         return {
             "pid": str(self.id),
-            "eid": str(self.session),
+            "eid": None if self.session is None else str(self.session),
             "name": self.name,
             "model": self.model,
             "serial": self.serial,

@@ -231,7 +231,7 @@ class RemoteSource:
 
         def make() -> tuple[pl.DataFrame | None, T]:
             frame = sessions_frame(rows)
-            return frame if frame.height else None, use(frame.sort(SESSION_ORDER, descending=True))
+            return frame if frame.height else None, use(_ordered(frame))
 
         learned, result = await run_polars(make)
         if learned is not None:
@@ -247,9 +247,10 @@ class RemoteSource:
             infos = {
                 str(r.session): {**r.session_info.model_dump(), "id": r.session}
                 for r in records
-                if r.session_info
+                if r.session_info and r.session
             }
-            return sessions_frame(infos.values(), "insertions"), [record.row() for record in records]
+            known = [record.row() for record in records if record.session]
+            return sessions_frame(infos.values(), "insertions"), known
 
         sessions, insertions = await run_polars(make)
         self._learn(sessions=sessions, insertions=insertions)
@@ -270,6 +271,11 @@ class RemoteSource:
         except (KeyError, TypeError):
             raise AnswerError(f"/{endpoint} answered with rows that have no {key}") from None
         return list(rows.values())
+
+
+def _ordered(sessions: pl.DataFrame) -> pl.DataFrame:
+    """Return sessions as searches give them: latest first, those without a date last."""
+    return sessions.sort(SESSION_ORDER, descending=True, nulls_last=True)
 
 
 def _key_queries(keys: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, str]]]:

@@ -49,7 +49,9 @@ _NAMES = frozenset(
     {"users", "dataset_types", "name", "serial", "model", "tag", "location", "procedures", "nickname"}
 )
 #: Terms whose values are checked where they are understood.
-_CHECKED_LATER = frozenset({"date_range", "django", "limit", "offset", "dataset", "session"})
+_CHECKED_LATER = frozenset(
+    {"date_range", "django", "limit", "offset", "dataset", "session", "chronic_insertion"}
+)
 EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api sends for an open end
 MOST_REQUESTS = 500
 #: So many ids fit a request line.
@@ -80,7 +82,9 @@ def _check_given(name: str, value: Any) -> None:
         raise InputError.of(name, value, "a value, or a list of at least one")
     if name in _TEXTS:
         texts(value, name)
-    elif name not in CHECKS and name not in _CHECKED_LATER:
+    if name == "chronic_insertion" and not all(isinstance(one, str | UUID) for one in members):
+        raise InputError.of(name, value, "an id, or a list of ids")  # tables are asked for a text
+    if name not in _TEXTS | _CHECKED_LATER:
         for one in members:
             _check(name, one)
     if name == "dataset" and not isinstance(value, str):

@@ -263,8 +263,8 @@ class _Maker:
                 continue
             if _is_http(one.get("data_url")):
                 over_http.append(self._http(one["data_url"]))
-            repository = self.repositories.get(one.get("data_repository", ""))
-            if repository:
+            repository = self.repositories.get(one.get("data_repository") or "")
+            if repository and one.get("relative_path"):
                 prefix = one.get("data_repository_path") or repository.get("globus_path") or ""
                 on_s3 += self._s3(repository, f"{prefix.strip('/')}/{one['relative_path'].lstrip('/')}", did)
         # The configured servers come first, since their credentials are known.
@@ -315,7 +315,7 @@ def _known_path(record: Mapping[str, Any]) -> str:
     """Return the local path of a record without sources, from its files on unreachable repositories."""
     for one in record.get("file_records") or ():
         # Paths on other repositories, such as an acquisition computer, lack the lab before Subjects.
-        if str(one.get("data_repository")).startswith(("flatiron", "aws")):
+        if one.get("relative_path") and str(one.get("data_repository")).startswith(("flatiron", "aws")):
             return _local_part(
                 f"{one.get('data_repository_path') or ''}/{one['relative_path']}".replace("//", "/")
             )
@@ -324,7 +324,7 @@ def _known_path(record: Mapping[str, Any]) -> str:
 
 def _row_path(record: Mapping[str, Any]) -> str:
     session = record.get("session_path")
-    if session is None and record.get("subject") is not None:
+    if session is None and "subject" in record:
         session = session_folder(record)
     if session is None:
         raise InputError.of(
