@@ -22,8 +22,11 @@ from tests.client.every_method import Facts, examples, is_iterator
 
 from one_async import AsyncONE, OneError
 
-#: Functions of Polars that look at what a frame is, not at its rows.
-HARMLESS = {"__len__", "height", "width", "is_empty", "columns", "shape", "len", "schema", "dtype", "name"}
+#: Functions of Polars that look at what a frame is, or take one value out of a series: they run no query.
+HARMLESS = {
+    "__len__", "height", "width", "is_empty", "columns", "shape", "len", "schema", "dtype", "name",
+    "__getitem__", "get_series_item_by_key",
+}  # fmt: skip
 
 
 class Watch:
