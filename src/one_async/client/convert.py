@@ -269,8 +269,8 @@ class Converting(Core):
         """Give the reference of a session: ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``.
 
         With ``parse=False`` date and sequence are texts, the sequence of three digits. Of a list, a list.
-        What the session lacks is None. No text can name a session without subject, date or number: None, with a warning that names
-        it. Raises ALFObjectNotFound for a session that is not known.
+        What the session lacks is None. No text can name a session without subject, date or number: None, with a
+        warning that names it. Raises ALFObjectNotFound for a session that is not known.
         """
         eids, rebuild = await self._known_eids(eid, query_type)
         source = await self._source(query_type)

@@ -83,9 +83,9 @@ async def fetch(
     """Fetch a plan's files into a cache folder, ``limit`` at once; one outcome for each item, in order.
 
     Files that are there and right are not fetched (see ``parts.look`` for what ``check_hash`` means). What
-    comes is always judged by the record's hash, or its size where it has none. Several processes may do this
-    at once: each file is fetched once. The first error is raised and ends the others, whose parts stay
-    resumable; with ``on_error="collect"`` it is in the outcome.
+    comes is judged by the record's hash, or its size where it has none, unless ``check_hash`` is False.
+    Several processes may do this at once: each file is fetched once. The first error is raised and ends the
+    others, whose parts stay resumable; with ``on_error="collect"`` it is in the outcome.
 
     Raises UnsafePath, HashMismatch, NotFound, LoginError, ServerUnreachable, StatusError, or TransferError
     for the disk.

@@ -47,10 +47,18 @@ class Lost(Exception):
 
 
 class Part:
-    """A file on its way: what is on disk of it, what is yet to be written, and the hash so far."""
+    """A file on its way: what is on disk of it, what is yet to be written, and the hash so far.
 
-    def __init__(self, item: Item, target: Path, claim: Claim, claimant: Claimant) -> None:
+    With ``check_hash=False`` whatever comes is kept, also where the record has another hash or size.
+    """
+
+    def __init__(
+        self, item: Item, target: Path, claim: Claim, claimant: Claimant, *, check_hash: bool = True
+    ) -> None:
         self.item, self.target, self.claim, self._claimant = item, target, claim, claimant
+        self._check_hash = check_hash
+        #: More bytes than these cannot be the file.
+        self.most = item.most if check_hash else item.most_unchecked
         self.pending: list[bytes] = []
         self.buffered = 0
         self.size = 0
@@ -67,7 +75,7 @@ class Part:
     @property
     def resumable(self) -> bool:
         """Without a hash nothing could tell whether two halves belong together."""
-        return self.item.hash is not None
+        return self.item.hash is not None and self._check_hash
 
     @property
     def total(self) -> int:
@@ -155,7 +163,7 @@ class Part:
             self.digest(chunks)
         if self._hashed != self.size:  # the disk once refused bytes that were hashed
             self._hash_again()
-        self._judge(url)
+        is_right = self._judge(url)
         assert self._file is not None
         with _disk(self.target):
             os.fsync(self._file.fileno())
@@ -165,7 +173,8 @@ class Part:
                 self.path.replace(self.target)
             except FileNotFoundError:
                 raise Lost from None
-            _remember(self.target, self.item, stat)
+            if is_right:
+                _remember(self.target, self.item, stat)
         self._claimant.release(self.claim)
         return self.size
 
@@ -179,18 +188,21 @@ class Part:
                 self.path.unlink(missing_ok=True)
         self._claimant.release(self.claim)
 
-    def _judge(self, url: str) -> None:
+    def _judge(self, url: str) -> bool:
+        """Tell whether the bytes are those of the record; raise HashMismatch where others are not accepted."""
         if self.item.hash:
             expected, found = self.item.hash, self._hash.hexdigest()
         elif self.item.size is not None:
             expected, found = f"{self.item.size} bytes", f"{self.size} bytes"
         else:
-            return
-        if expected != found:
+            return True
+        if expected != found and self._check_hash:
             raise HashMismatch(
-                f"{url} is not the file of the record: expected {expected}, found {found}; nothing was kept",
+                f"{url} is not the file of the record: expected {expected}, found {found}; nothing was kept; "
+                "check_hash=False accepts the file as it is",
                 url=url, path=str(self.target), expected=expected, found=found,
             )  # fmt: skip
+        return bool(expected == found)
 
     def _longest(self, names: list[str]) -> Path:
         """Find the longest part of this version and remove all others, as the claim's holder may."""
@@ -280,7 +292,7 @@ def begin(
             if there := look(item, target, check_hash):
                 claimant.release(claim)
                 return there
-            part = Part(item, target, claim, claimant)
+            part = Part(item, target, claim, claimant, check_hash=check_hash)
             part.open(folders)
         except BaseException:
             claimant.release(claim)

@@ -101,6 +101,11 @@ class Item:
         """
         if self.hash is None and self.size is not None:
             return self.size
+        return self.most_unchecked
+
+    @property
+    def most_unchecked(self) -> int:
+        """How many bytes a file may have whose hash and exact size do not matter."""
         return max(_STALE * self.size, self.size + _SLACK) if self.size else _UNKNOWN
 
     @property

@@ -161,7 +161,7 @@ async def _pour(
     What is left at the end stays in ``part.pending``, so that a small file needs one trip to a thread only.
     """
     failure: Exception | None = None
-    most = part.item.most
+    most = part.most
     async with anyio.create_task_group() as tasks:
         writer = _Writer(part, tasks)
         try:
@@ -248,11 +248,14 @@ async def _closing(stack: AsyncExitStack, chunks: AsyncIterator[bytes]) -> Async
 def _check_bound(url: str, part: Part, size: int) -> None:
     """Raise HashMismatch for more bytes than the record's file can have: no need to wait for its end."""
     item = part.item
-    if size > item.most:
-        expected = f"{item.size} bytes" if item.hash is None else f"at most {item.most} bytes"
-        hint = "" if item.hash is None else f"; recorded are {item.size or 'no'} bytes"
+    if size > part.most:
+        is_exact = part.most == item.size
+        expected = f"{item.size} bytes" if is_exact else f"at most {part.most} bytes"
+        hint = "" if is_exact else f"; recorded are {item.size or 'no'} bytes"
+        accept = "; check_hash=False accepts the file as it is" if is_exact else ""
         raise HashMismatch(
-            f"{url} is not the file of the record: expected {expected}, found {size} bytes or more{hint}; nothing was kept",
+            f"{url} is not the file of the record: expected {expected}, found {size} bytes or more{hint}; "
+            f"nothing was kept{accept}",
             url=url, path=str(part.target), expected=expected, found=f"{size} bytes or more",
         )  # fmt: skip
 
