@@ -27,6 +27,7 @@ from one_async.emulator import Emulator
 from one_async.errors import OneError
 from one_async.tables.build import make_parquet_db
 
+DATA = Path(__file__).parent / "data" / "alyx"
 EID = "d23a44ef-1402-4ed7-97f5-47e9a7a504d9"
 
 
@@ -181,11 +182,13 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ONE]:
 
 
 @pytest.fixture(scope="module")
-def remote(recorded_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ONE]:
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ONE]:
+    """A client of a server of its own, since some of these calls write."""
     folder = tmp_path_factory.mktemp("remote")
-    with ONE(
-        base_url=recorded_emulator.url, username="demo", password="demo", cache_dir=folder, mode="remote"
-    ) as one:
+    with (
+        Emulator(records=DATA) as server,
+        ONE(base_url=server.url, username="demo", password="demo", cache_dir=folder, mode="remote") as one,
+    ):
         yield one
 
 

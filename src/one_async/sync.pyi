@@ -779,6 +779,8 @@ class ONE(Blocking[AsyncONE]):
         dataset: str | Mapping[str, Any] | None = None,
         revision: str | None = None,
         download_only: bool = False,
+        *,
+        check_hash: bool = True,
     ) -> Any: ...
     @overload
     def load_many(
@@ -818,6 +820,7 @@ class ONE(Blocking[AsyncONE]):
         on_error: OnError = "raise",
         qc: int | str | QC = ...,
         ignore_qc_not_set: bool = False,
+        check_hash: bool = True,
     ) -> SpikeSorting: ...
     @overload
     def iter_objects(

@@ -191,10 +191,10 @@ class Files(Listing):
 
         return read_file(file, tables=self._table_kind)
 
-    def _make_object(self, files: Sequence[ALFPath]) -> ALFObject:
+    def _make_object(self, files: Sequence[ALFPath], *, warn_of_rows: bool = True) -> ALFObject:
         from one_async.files.objects import make_object
 
-        return make_object(files, tables=self._table_kind)
+        return make_object(files, tables=self._table_kind, warn_of_rows=warn_of_rows)
 
 
 def _on_disk(plan: Plan, root: Path, check_hash: bool) -> list[ALFPath | None]:

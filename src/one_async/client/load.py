@@ -65,7 +65,8 @@ class Loading(Files):
             revision: the revision, or the last before it; without one, the default revision. The environment variable
                 ONE_REVISION_LAST_BEFORE stands in for it.
             download_only: give the path of the file instead of its contents.
-            check_hash: judge a file that is there by its hash, not by its size alone.
+            check_hash: judge files by their hashes. False judges a file that is there by its size alone, and accepts what the
+                server has where the database has another hash or size for it, which raises HashMismatch otherwise.
             revision_policy: what `revision` means; see `list_datasets`.
             qc: the worst QC that a dataset may have; CRITICAL ones are loaded only if asked for, also by their paths.
             ignore_qc_not_set: leave out datasets whose QC is not set.
@@ -127,9 +128,10 @@ class Loading(Files):
         revision_policy: RevisionPolicy = "last_before",
         qc: int | str | QC = QC.FAIL,
         ignore_qc_not_set: bool = False,
+        warn_of_rows: bool = True,
         **parts: Any,
     ) -> Load:
-        """Return what `load_object` does with each session."""
+        """Return what `load_object` does with each session; `warn_of_rows=False` does not warn of rows that do not agree."""
         how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         def choice(rows: pl.DataFrame) -> pl.DataFrame:
@@ -139,7 +141,7 @@ class Loading(Files):
             files = [file for file in job.files if file]
             if not files:
                 raise ALFObjectNotFound(f"no file of the object {obj!r} is on disk", object=obj)
-            return files if download_only else self._make_object(files)
+            return files if download_only else self._make_object(files, warn_of_rows=warn_of_rows)
 
         return Load(choice, finish)
 

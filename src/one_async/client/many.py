@@ -86,11 +86,12 @@ class Many(Records):
 
         Rows come in the order of the sessions and then in their own. A column that a session lacks is null there; columns of
         different types take the wider one, and numbers beside texts become texts; arrays of several columns become
-        ``name_0``, ``name_1``. `options` are those of `load_object`.
+        ``name_0``, ``name_1``. `options` are those of `load_object`, among them `check_hash`.
 
         Errors of single sessions end the whole with ``on_error="raise"``; with ``"collect"`` they are gathered, and what comes
-        back is `Loaded`: the frame and a table of errors. A session whose column is of another kind than that of the sessions
-        before it (times beside numbers) is such an error: ALFError.
+        back is `Loaded`: the frame and a table of errors. A session whose attributes differ in their number of rows is such an
+        error, which gives their numbers, and so is one whose column is of another kind than that of the sessions before it
+        (times beside numbers): ALFError.
 
         With an `executor` (a process pool, or a Dask client's ``get_executor()``) the sessions are loaded there, some at a
         time; the workers find credentials in their own environment or settings.
@@ -98,7 +99,8 @@ class Many(Records):
         check_on_error(on_error)
         if options.get("download_only"):
             raise InputError.of("download_only", True, "False; download() fetches without reading")
-        wanted = self._object_load(obj, collection, revision, **options)
+        # Rows that do not agree make no frame, which is an error here.
+        wanted = self._object_load(obj, collection, revision, **{**options, "warn_of_rows": False})
         check_hash = options.get("check_hash", True)
         if not self._is_local(query_type):
             await run_polars(wanted.check)  # before any request
@@ -173,7 +175,8 @@ class Many(Records):
     ) -> pl.DataFrame:
         """Fetch all datasets of sessions that match, without reading them; filters as in `list_datasets`.
 
-        In place of sessions, records of the database's datasets (``alyx.rest("datasets", "list", …)``) name the datasets.
+        `check_hash` is that of `load_dataset`. In place of sessions, records of
+        the database's datasets (``alyx.rest("datasets", "list", …)``) name the datasets.
 
         With `dry_run` nothing is fetched: the table says what would be (status ``absent``), of how many bytes, and what is
         there (``present``). Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
@@ -195,6 +198,8 @@ class Many(Records):
 
     async def retry(self, table: pl.DataFrame, check_hash: bool = True) -> pl.DataFrame:
         """Fetch again what a table of errors names; return the same table with what became of each row this time.
+
+        With ``check_hash=False`` a file is accepted as it is where the database has another hash or size for it.
 
         Rows that name no dataset (of a session without the object that was asked for, say) stay as they are, and so do
         columns besides those of such tables.

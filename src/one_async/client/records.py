@@ -53,6 +53,7 @@ class Records(Loading):
     ) -> Any:  # fmt: skip
         """Load a dataset by its id, or a record that has it; with `details` also its row, as a dictionary. Of a list, a list.
 
+        `check_hash` is that of `load_dataset`.
         Raises ALFObjectNotFound for an id that is not known, or a file that is not on disk in local mode, and
         ALFMultipleObjectsFound, naming the sessions, where datasets of several sessions have the id.
         """
@@ -458,8 +459,12 @@ class Records(Loading):
         dataset: str | Mapping[str, Any] | None = None,
         revision: str | None = None,
         download_only: bool = False,
+        *,
+        check_hash: bool = True,
     ) -> Any:
         """Load one dataset that was made of many sessions; arguments as in `list_aggregates`, of which one must remain.
+
+        `download_only` and `check_hash` are those of `load_dataset`.
 
         Raises ALFObjectNotFound if there is none, ALFMultipleObjectsFound or its like if there are several.
         """
@@ -478,7 +483,7 @@ class Records(Loading):
             raise ALFMultipleObjectsFound(
                 f"{relation}/{identifier} has {len(records)} datasets that match {dataset!r}"
             )
-        (file,) = await self._files_of_rows(records, self._check_mode(None), True)
+        (file,) = await self._files_of_rows(records, self._check_mode(None), check_hash)
         if file is None:
             raise ALFObjectNotFound(f"{records[0]['rel_path']} cannot be had", dataset=dataset)
         return file if download_only else await run_sync(self._read, file)

@@ -53,6 +53,7 @@ class SpikeLoading(Many):
         on_error: OnError = "raise",
         qc: int | str | QC = QC.FAIL,
         ignore_qc_not_set: bool = False,
+        check_hash: bool = True,
     ) -> SpikeSorting:
         """Load the spikes and clusters of probe insertions, clusters with the brain region of their channel.
 
@@ -63,13 +64,16 @@ class SpikeLoading(Many):
             spikes: False loads the clusters alone, which are far smaller.
             on_error: ``"collect"`` gathers errors of single insertions in `errors`.
             qc, ignore_qc_not_set: as in `list_datasets`.
+            check_hash: as in `load_dataset`.
 
         Returns three frames: spikes, clusters, errors; the insertions in the order of `pids`. Where the database has no
         region for a channel, atlas_id, acronym and coordinates are null.
         """
         check_on_error(on_error)
         known = [str(ids.as_uuid(value, "pids")) for value in ids.as_many(pids)]
-        options: dict[str, Any] = {"revision": revision, "qc": qc, "ignore_qc_not_set": ignore_qc_not_set}
+        options: dict[str, Any] = {
+            "revision": revision, "qc": qc, "ignore_qc_not_set": ignore_qc_not_set, "check_hash": check_hash,
+        }  # fmt: skip
         await self.load_object([], "spikes", query_type=query_type, **options)  # refuses wrong ones at once
         places = await self.pid2eid(known, query_type)
         acronyms = await self._acronyms(query_type)

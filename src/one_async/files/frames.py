@@ -78,7 +78,10 @@ def _columns(data: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     import numpy as np
 
     if check_dimensions(data):
-        raise InputError("The data differ in their number of rows, so that they make no frame")
+        lengths = ", ".join(
+            f"{key} {len(value)}" for key, value in data.items() if getattr(value, "shape", ())
+        )
+        raise InputError(f"The data differ in their number of rows, so that they make no frame: {lengths}")
     listed = {key: np.asarray(value) if isinstance(value, list) else value for key, value in data.items()}
     arrays = {key: value for key, value in listed.items() if getattr(value, "shape", ())}
     sync = {key for key, value in arrays.items() if key.startswith("timestamps") and value.shape == (2, 2)}

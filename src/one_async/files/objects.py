@@ -152,13 +152,15 @@ def make_object(
     short_keys: bool = False,
     tables: Tables = "polars",
     allow_pickle: bool = False,
+    warn_of_rows: bool = True,
 ) -> ALFObject:
     """Read files that are known to be one object's into one ALFObject.
 
     Keys are attribute, timescale and extra parts (``times_bpod.raw``; without extra with ``short_keys``;
     never a UUID). A ``.metadata.json`` beside a file names its columns, which become keys of their own, or is
     kept under ``<key>metadata``. The columns of a ``table`` become keys, ``x_0`` and ``x_1`` one array.
-    Synchronization points in ``timestamps`` become one time a row. Warns if rows do not agree.
+    Synchronization points in ``timestamps`` become one time a row. Warns if rows do not agree, unless
+    ``warn_of_rows`` is False.
 
     Raises ALFObjectNotFound for no files, ALFInvalid for a name that is not ALF, ALFMultipleObjectsFound if
     the files are of several objects or two have one key, and what :func:`one_async.files.read.read_file`
@@ -173,8 +175,10 @@ def make_object(
         if sidecar := sidecars.of(file):
             _describe(out, key, read_file(sidecar))
     _merge_table(out)
-    if _warn_of_rows(out, f"object {next(iter(paths.values())).object!r}" if paths else "the object"):
+    if out.check_dimensions == 0:
         _expand_timestamps(out)
+    elif warn_of_rows:
+        _warn_of_rows(out, f"object {next(iter(paths.values())).object!r}" if paths else "the object")
     return out
 
 
@@ -262,10 +266,9 @@ def _expand_timestamps(out: ALFObject) -> None:
             out[key] = ts2vec(data, rows)
 
 
-def _warn_of_rows(out: ALFObject, what: str) -> bool:
-    """Return whether rows agree, with a warning if not."""
+def _warn_of_rows(out: ALFObject, what: str) -> None:
+    """Warn if rows do not agree."""
     if out.check_dimensions == 0:
-        return True
+        return
     shapes = ", ".join(f"{key} {data.shape}" for key, data in out.items() if hasattr(data, "shape"))
     warnings.warn(f"The data of {what} differ in their number of rows: {shapes}", ALFWarning, stacklevel=3)
-    return False

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from one_async._boundary import reading
 from one_async._concurrency import run_all
+from one_async._fork import check_polars
 from one_async._threads import run_sync
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
@@ -70,6 +71,7 @@ async def collect(
     storage_options: Mapping[str, str] | None = None,
 ) -> HarvestReport:
     """Read whole endpoints; return the report without writing it."""
+    check_polars()
     asked, kind, moment = parse_arguments(endpoints, to, since, resume, format, filters, part_rows)
     await run_sync(check_format, kind)
     storage = None if to is None else await run_sync(storage_of, to, storage_options)

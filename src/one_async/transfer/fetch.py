@@ -87,9 +87,9 @@ async def fetch(
     """Fetch a plan's files into a cache folder, ``limit`` at once; one outcome for each item, in order.
 
     Files that are on disk and valid are not fetched (see ``parts.look`` for what ``check_hash`` means). A
-    download is always verified by the record's hash, or by its size where it has none. Several processes may
-    fetch at the same time: each file is fetched once. The first error is raised and cancels the other
-    downloads, whose parts stay resumable; with ``on_error="collect"`` the outcome holds the error.
+    download is verified by the record's hash, or by its size where it has none, unless ``check_hash`` is False.
+    Several processes may fetch at the same time: each file is fetched once. The first error is raised and cancels
+    the other downloads, whose parts stay resumable; with ``on_error="collect"`` the outcome holds the error.
 
     Raises UnsafePath, HashMismatch, NotFound, LoginError, ServerUnreachable, StatusError, or TransferError
     for disk errors.

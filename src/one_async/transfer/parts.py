@@ -122,13 +122,20 @@ class PartFile(ABC):
 
 
 class Part(PartFile):
-    """A partial download of a plan's file, with its claim and the hash so far."""
+    """A partial download of a plan's file, with its claim and the hash so far.
 
-    def __init__(self, item: Item, target: Path, claim: Claim, claimant: Claimant) -> None:
+    With ``check_hash=False`` the bytes are kept although the record has another hash or size.
+    """
+
+    def __init__(
+        self, item: Item, target: Path, claim: Claim, claimant: Claimant, *, check_hash: bool = True
+    ) -> None:
+        self._check_hash = check_hash
         self._stem = target.with_name(f".{_short(target.name)}.{item.key}")
         self._resting = self._stem.with_name(f"{self._stem.name}.part")
         super().__init__(
-            self._stem.with_name(f"{self._stem.name}.{secrets.token_hex(4)}.part"), item.max_size
+            self._stem.with_name(f"{self._stem.name}.{secrets.token_hex(4)}.part"),
+            item.max_size if check_hash else item.max_size_unchecked,
         )
         self.item, self.target, self.claim, self._claimant = item, target, claim, claimant
         self.adopted = False
@@ -138,7 +145,7 @@ class Part(PartFile):
     @property
     def resumable(self) -> bool:
         """Whether a later attempt may continue it: without a hash, nothing shows that two halves belong together."""
-        return self.item.hash is not None
+        return self.item.hash is not None and self._check_hash
 
     def check_size(self, url: str, size: int) -> None:
         """Raise HashMismatch for more bytes than the record's file can have, without waiting for the end."""
@@ -204,7 +211,7 @@ class Part(PartFile):
             self.digest(chunks)
         if self._hashed != self.size:  # an earlier write failed after its bytes had been hashed
             self._hash_again()
-        self._verify(url)
+        is_right = self._verify(url)
         assert self._file is not None
         with _disk_errors(self.target):
             os.fsync(self._file.fileno())
@@ -214,7 +221,8 @@ class Part(PartFile):
                 self.path.replace(self.target)
             except FileNotFoundError:
                 raise Lost from None
-            _remember(self.target, self.item, stat)
+            if is_right:
+                _remember(self.target, self.item, stat)
         self._claimant.release(self.claim)
         return self.size
 
@@ -228,19 +236,21 @@ class Part(PartFile):
                 self.path.unlink(missing_ok=True)
         self._claimant.release(self.claim)
 
-    def _verify(self, url: str) -> None:
+    def _verify(self, url: str) -> bool:
+        """Return whether the bytes are those of the record; raise HashMismatch where others are not accepted."""
         if self.item.hash:
             expected, found = self.item.hash, self._hash.hexdigest()
         elif self.item.size is not None:
             expected, found = f"{self.item.size} bytes", f"{self.size} bytes"
         else:
-            return
-        if expected != found:
-            raise self._mismatch(url, expected, found)
+            return True
+        if expected != found and self._check_hash:
+            raise self._mismatch(url, expected, found, "; check_hash=False accepts the file as it is")
+        return bool(expected == found)
 
     def _mismatch(self, url: str, expected: str, found: str, hint: str = "") -> HashMismatch:
         return HashMismatch(
-            f"{url} is not the file of the record: expected {expected}, found {found}{hint}; nothing was kept",
+            f"{url} is not the file of the record: expected {expected}, found {found}; nothing was kept{hint}",
             url=url, path=str(self.target), expected=expected, found=found,
         )  # fmt: skip
 
@@ -324,7 +334,7 @@ def begin(
             if there := look(item, target, check_hash):
                 claimant.release(claim)
                 return there
-            part = Part(item, target, claim, claimant)
+            part = Part(item, target, claim, claimant, check_hash=check_hash)
             part.open(folders)
         except BaseException:
             claimant.release(claim)

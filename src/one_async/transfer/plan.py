@@ -107,6 +107,11 @@ class Item:
         """
         if self.hash is None and self.size is not None:
             return self.size
+        return self.max_size_unchecked
+
+    @property
+    def max_size_unchecked(self) -> int:
+        """The largest size of a file whose hash and exact size do not matter."""
         return max(_MAX_RATIO * self.size, self.size + _MAX_EXCESS) if self.size else _MAX_UNRECORDED
 
     @property
