@@ -136,8 +136,8 @@ def map_sessions(
     of a worker that dies go to another one. An exception of the function is a `Failure` of that session only, and so is a
     session that kills its worker wherever it runs.
 
-    Returns at once; ``results``, ``failures``, ``bag()`` and ``frame()`` of the returned object wait. Raises InputError if
-    an argument is not a ONE, a function or a Dask client, ConfigurationError without Dask.
+    Returns at once; ``results``, ``failures``, ``bag()`` and ``frame()`` of the returned object wait. Raises InputError for
+    anything but a ONE, a function and a connection to a cluster, ConfigurationError without Dask.
     """
     from one_async.sync import ONE
 

@@ -221,7 +221,7 @@ class StorageError(OneError, OSError):
 
     @classmethod
     def of(cls, error: OSError) -> StorageError:
-        """Return the error for an OSError, with its file and its message."""
+        """Convert an OSError, with its file and its message."""
         path = "" if error.filename is None else str(error.filename)
         why = error.strerror or shown(error) or type(error).__name__
         text = f"{path}: {why}" if path else why
