@@ -1,7 +1,7 @@
-"""The edges at which foreign errors become those of `errors.py`: public methods, and the reading of answers.
+"""Translation of foreign errors into those of `errors.py`, in public methods and in the parsing of answers.
 
-An argument or an answer is checked where its meaning is known, and the error says what would be accepted. What none of
-these checks foresees ends here: a caller who catches OneError misses nothing.
+Arguments and answers are validated where their meaning is known, with errors that name what is accepted. Errors that no
+check foresees are translated here, so that a caller who catches OneError catches everything.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ["Boundary", "of_arguments", "reading", "reads_answers"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-#: Makes of an error that left a function the one that its caller gets; None lets the error pass.
+#: Returns the error to raise in place of one that left a function; None lets the error pass.
 Translate = Callable[[str, BaseException], OneError | None]
-#: What code raises that is given something of another kind than it was written for.
+#: The errors of code that receives values of an unexpected kind.
 MISFITS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 
 
 def _is_misfit(error: BaseException) -> bool:
     module = type(error).__module__
-    if type(error).__name__ == "PanicException":  # how Polars' Rust side fails on what it does not expect
+    if type(error).__name__ == "PanicException":  # raised by Polars' Rust code for unexpected values
         return True
     return isinstance(error, MISFITS) or (isinstance(error, Exception) and module.startswith("polars."))
 
@@ -64,7 +64,7 @@ def _of_answer(where: str, error: BaseException) -> OneError | None:
 
 @contextmanager
 def reading(url: str) -> Iterator[None]:
-    """Raise AnswerError where the code inside meets an answer of another shape than it was written for."""
+    """Raise AnswerError if the code inside meets an answer of an unexpected shape."""
     with _translated(_of_answer, url):
         yield
 
@@ -85,7 +85,7 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
     if inspect.isasyncgenfunction(function):
 
         @wraps(function)
-        async def pass_on(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             async with aclosing(function(*args, **kwargs)) as items:
                 while True:
                     with _translated(translate, where):
@@ -95,16 +95,16 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
                             return
                     yield item
 
-        return pass_on  # type: ignore[return-value]
+        return iterate  # type: ignore[return-value]
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)
-        async def call_later(*args: Any, **kwargs: Any) -> Any:
-            call = function(*args, **kwargs)  # a call without a needed argument stays Python's TypeError
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            call = function(*args, **kwargs)  # a missing argument stays Python's TypeError
             with _translated(translate, where):
                 return await call
 
-        return call_later  # type: ignore[return-value]
+        return call_async  # type: ignore[return-value]
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -121,12 +121,12 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
 
 
 def of_arguments(function: F) -> F:
-    """Let nothing but OneErrors, warnings and cancellation leave a public function."""
+    """Decorate a public function so that only OneErrors, warnings and cancellation leave it."""
     return _guarded(function, _of_call)
 
 
 def _guard_methods(kind: type, guard: Callable[[Any], Any]) -> None:
-    """Guard the public methods that a class defines itself."""
+    """Decorate the public methods that a class defines itself."""
     for name, value in list(vars(kind).items()):
         if name.startswith("_") and name != "__init__":
             continue
@@ -139,7 +139,7 @@ def _guard_methods(kind: type, guard: Callable[[Any], Any]) -> None:
 
 
 class Boundary:
-    """Base of the public classes: nothing but OneErrors, warnings and cancellation leaves their methods."""
+    """Base of the public classes: only OneErrors, warnings and cancellation leave their methods."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -147,7 +147,7 @@ class Boundary:
 
 
 def reads_answers(url: str) -> Callable[[type[T]], type[T]]:
-    """Raise AnswerError from a class's methods where an answer has another shape than they were written for."""
+    """Decorate a class so that its methods raise AnswerError for an answer of an unexpected shape."""
 
     def guarded(kind: type[T]) -> type[T]:
         _guard_methods(kind, partial(_guarded, translate=_of_answer, where=url))

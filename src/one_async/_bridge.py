@@ -1,4 +1,4 @@
-"""The blocking faces' common part: twins of async methods that run on the loop thread and wait."""
+"""Base of the blocking classes: wrappers of async methods that run on the loop thread and wait."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
-#: A face of a class is a face of its bases too, from which most methods come.
+#: Covariant, since a blocking class of a client also wraps the methods of the client's bases.
 C_co = TypeVar("C_co", bound=AbstractAsyncContextManager[Any], covariant=True)
 B = TypeVar("B", bound="Blocking[Any]")
 
 
 class _Host(Generic[C]):
-    """A task that holds an async client open: enters it, waits for the word to stop, leaves it.
+    """A task that enters an async client, waits until it is stopped, and leaves the client.
 
     One task does all three because a task group must be left by the task that entered it.
     """
@@ -66,14 +66,14 @@ class _Host(Generic[C]):
         self._thread.post(self.stop)
 
     async def client(self) -> C:
-        """Return the entered client; raise what entering it raised, or what ended it since."""
+        """Return the entered client; raise the error that prevented its entry or ended it."""
         await self._ready.wait()
         if self.error is not None:
             raise self.error
         return self._client  # type: ignore[return-value]
 
     async def close(self) -> None:
-        """Leave the client and wait until it is done; raise what leaving it raised."""
+        """Leave the client and wait until that is done; raise its error."""
         self._stopped.set()
         await asyncio.wait({self.task})
         if self.error is not None:
@@ -94,15 +94,15 @@ class _Host(Generic[C]):
 
 
 class Blocking(Generic[C_co]):
-    """Base of the blocking faces: the arguments, and the async client that they make on the loop thread.
+    """Base of the blocking classes, which hold arguments and the async client made from them on the loop thread.
 
-    The client is constructed with the face (so that wrong arguments are refused at once), entered by the
-    first call, and left by ``close()``, by the end of a ``with`` block, when the face is no longer used, or
-    at exit. In a forked child, and in a call after ``close()``, a new client is made from the same arguments,
-    and what was set on the old one is set again.
+    The client is constructed together with this object (so that invalid arguments are refused at once), entered by the
+    first call, and left by ``close()``, by the end of a ``with`` block, when this object is garbage-collected, or at
+    exit. In a forked child, and in a call after ``close()``, a new client is made from the same arguments, and
+    properties that were set on the old one are set again.
 
-    A pickle holds the arguments without passwords and token: where it is loaded, credentials come from
-    the environment or the settings found there.
+    A pickle holds the arguments without passwords and token: where it is loaded, credentials come from the environment
+    or the settings there.
     """
 
     _kind: ClassVar[Callable[..., Any]]
@@ -133,7 +133,7 @@ class Blocking(Generic[C_co]):
         self._host: _Host[C_co] | None = None
 
     def _make(self, thread: LoopThread) -> None:
-        """Make the client anew; on the loop, since what it makes may depend on which async library runs."""
+        """Make a new client; on the loop, since its constructor may depend on the running async library."""
         client = self._kind(**self._arguments)
         for name, value in self._settings.items():
             setattr(client, name, value)
@@ -160,14 +160,14 @@ class Blocking(Generic[C_co]):
         try:
             return await host.client()
         except BaseException:
-            # The next call tries afresh.
+            # The next call makes a new client.
             if host.error is not None and self._host is host:
                 self._home = self._host = None
             raise
 
     @property
     def _here(self) -> C_co:
-        """The async client, for what needs no loop: reading and setting its properties, its plain methods."""
+        """The async client, for access to its properties and plain methods, which need no loop."""
         if self._parent is not None:
             parent, name = self._parent
             client: C_co = getattr(parent._here, name)
@@ -182,7 +182,7 @@ class Blocking(Generic[C_co]):
         return self._made
 
     def _part(self, kind: type[B], name: str) -> B:
-        """Return the face of a client that is an attribute of this one's client and lives as long as it."""
+        """Return the blocking object of a client that is an attribute of this one's client and lives as long."""
         part = self._parts.get(name)
         if not isinstance(part, kind):
             part = kind.__new__(kind)
@@ -192,7 +192,7 @@ class Blocking(Generic[C_co]):
         return part
 
     def close(self) -> None:
-        """Close the client: background tasks end, connections close. A later call opens a new one."""
+        """Close the client with its background tasks and connections. A later call opens a new one."""
         thread = self._home
         if self._host is None or thread is None or thread is not LoopThread.alive():
             return
@@ -213,7 +213,7 @@ class Blocking(Generic[C_co]):
         self.close()
 
     def __del__(self) -> None:
-        # May run on any thread, the loop's own too: ask, never wait. Nothing is there when __init__ failed.
+        # This may run on any thread, even the loop's, so it must not wait. Attributes are missing if __init__ failed.
         host = self.__dict__.get("_host")
         if host is not None and self._home is LoopThread.alive():
             host.stop_soon()
@@ -249,7 +249,7 @@ def _as_keywords(bound: inspect.BoundArguments) -> dict[str, Any]:
 def blocking(
     method: Callable[Concatenate[C, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[Blocking[C], P], R]:
-    """Make the blocking twin of a method of the async client, with its signature and docstring."""
+    """Return the blocking version of a method of the async client, with its signature and docstring."""
 
     @functools.wraps(method)
     def call(self: Blocking[C], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -264,7 +264,7 @@ def blocking(
 
 
 def direct(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[Blocking[C], P], R]:
-    """Make the twin of a method that is not async, with its signature and docstring."""
+    """Return the wrapper of a method that is not async, with its signature and docstring."""
 
     @functools.wraps(method)
     def call(self: Blocking[C], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -276,9 +276,9 @@ def direct(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[Block
 def blocking_iterator(
     method: Callable[Concatenate[C, P], AsyncIterator[R]],
 ) -> Callable[Concatenate[Blocking[C], P], Iterator[R]]:
-    """Make the blocking twin of an async generator: a plain one, whose items are made as they are asked for.
+    """Return the blocking version of an async generator: a plain generator, whose items are produced on demand.
 
-    When the plain generator is closed before its end, the async one has been closed, too, and has cleaned up.
+    Closing the plain generator before its end also closes the async one and waits for its clean-up.
     """
 
     @functools.wraps(method)
@@ -294,7 +294,7 @@ def blocking_iterator(
             while items := thread.run(pump.next):
                 yield from items
         finally:
-            # The collector may close a forgotten generator on any thread, at any time.
+            # The garbage collector may close a generator on any thread, at any time.
             if thread.is_current:
                 pump.abandon()
             elif thread is LoopThread.alive():
@@ -304,9 +304,9 @@ def blocking_iterator(
 
 
 class blocking_property(Generic[R]):  # noqa: N801 - reads as the built-in property does
-    """The twin of a property: ``mode = blocking_property[Mode]()`` reads and sets ``mode`` of the client.
+    """Access to a property of the client: ``mode = blocking_property[Mode]()`` reads and sets its ``mode``.
 
-    What is set outlives the client: it is set again on one that is made after a fork or after ``close()``.
+    A value that was set is set again on a client that is made after a fork or after ``close()``.
     """
 
     def __set_name__(self, owner: type[Blocking[Any]], name: str) -> None:
@@ -325,7 +325,7 @@ class blocking_property(Generic[R]):  # noqa: N801 - reads as the built-in prope
         return value
 
     def __set__(self, face: Blocking[Any], value: R) -> None:
-        # On the loop, since what is set may wake a task that waits there.
+        # On the loop, since a setter may wake a task that waits there.
         async def put() -> None:
             setattr(face._here, self._name, value)
 
@@ -340,7 +340,7 @@ class blocking_property(Generic[R]):  # noqa: N801 - reads as the built-in prope
 def constructor_of(
     init: Callable[Concatenate[C, P], None],
 ) -> Callable[[Callable[[B], None]], Callable[Concatenate[B, P], None]]:
-    """Return a face its client's constructor: ``@constructor_of(AsyncONE.__init__)`` on an ``__init__``."""
+    """Return a decorator of ``__init__`` with the client's signature: ``@constructor_of(AsyncONE.__init__)``."""
 
     def decorate(_: Callable[[B], None]) -> Callable[Concatenate[B, P], None]:
         @functools.wraps(init)

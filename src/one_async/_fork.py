@@ -1,6 +1,6 @@
-"""What a forked child may use: not Polars once the parent has used it, since its threads do not exist there.
+"""Detection of forked children that cannot use Polars because its threads exist only in the parent.
 
-The first query that needs these threads would wait for them for ever. Whether they exist is looked up before each fork.
+The first query that needs these threads would wait for ever. A fork hook looks up whether they exist.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from one_async.errors import ConfigurationError
 
 __all__ = ["check_polars", "is_polars_lost"]
 
-#: How the threads begin that Polars starts with its first query. Others that it starts on import do no queries.
+#: Prefixes of the names of the threads that Polars starts with its first query. Those started on import run no queries.
 _THREADS = ("polars-0", "polars-1", "async-executor", "tokio-rt-worker")
 
 _in_use = False
@@ -21,12 +21,12 @@ _lost = False
 
 
 def is_polars_lost() -> bool:
-    """Whether this is a child that was forked from a process that had used Polars."""
+    """Return whether this is a child that was forked from a process that had used Polars."""
     return _lost
 
 
 def check_polars() -> None:
-    """Raise ConfigurationError where Polars would wait for ever."""
+    """Raise ConfigurationError if Polars would wait for ever."""
     if _lost:
         raise ConfigurationError(
             "this process was forked from one that had already used Polars, which cannot be used here. Start processes "
@@ -36,12 +36,12 @@ def check_polars() -> None:
         )
 
 
-def _before() -> None:
+def _before_fork() -> None:
     global _in_use
     _in_use = _lost or _has_polars_threads()
 
 
-def _in_child() -> None:
+def _after_fork_in_child() -> None:
     global _lost
     _lost = _in_use
 
@@ -52,10 +52,10 @@ def _has_polars_threads() -> bool:
     tasks = Path("/proc/self/task")
     try:
         names = [(task / "comm").read_text() for task in tasks.iterdir()]
-    except OSError:  # no Linux, or a thread that ended meanwhile
+    except OSError:  # not Linux, or a thread has ended meanwhile
         return True
     return any(name.startswith(_THREADS) for name in names)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_child=_in_child)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

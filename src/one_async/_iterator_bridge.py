@@ -1,4 +1,4 @@
-"""Async iterators that blocking callers walk, an item at a time."""
+"""Iteration over async iterators by blocking callers, one item at a time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from one_async.errors import OneError
 __all__ = ["IteratorBridge"]
 
 R = TypeVar("R")
-_Asked: TypeAlias = "asyncio.Future[list[R]] | None"
+_Reply: TypeAlias = "asyncio.Future[list[R]] | None"
 
 
 class IteratorBridge(Generic[R]):
-    """One task that walks an async iterator, an item for each time it is asked.
+    """A task that advances an async iterator by one item per request.
 
-    One task for the whole walk, because a generator may hold a task group open between two items.
+    One task runs the whole iteration because a generator may hold a task group open between two items.
     """
 
     def __init__(
@@ -27,27 +27,27 @@ class IteratorBridge(Generic[R]):
     ) -> None:
         self._thread = thread
         self._start = start
-        self._asked: asyncio.Queue[_Asked[R]] = asyncio.Queue()
+        self._requests: asyncio.Queue[_Reply[R]] = asyncio.Queue()
         self._busy = False
-        self._walking: Call[None] | None = None
+        self._iteration: Call[None] | None = None
 
     async def next(self) -> list[R]:
         """Return the next item in a list, or an empty list at the end."""
-        if self._walking is None:
-            self._walking = Call(self._walk, contextvars.copy_context())
-            self._walking.start(self._thread)
+        if self._iteration is None:
+            self._iteration = Call(self._iterate, contextvars.copy_context())
+            self._iteration.start(self._thread)
         reply: asyncio.Future[list[R]] = asyncio.get_running_loop().create_future()
         self._busy = True
-        self._asked.put_nowait(reply)
+        self._requests.put_nowait(reply)
         return await reply
 
-    async def _walk(self) -> None:
-        reply = await self._asked.get()
+    async def _iterate(self) -> None:
+        reply = await self._requests.get()
         try:
             items = await self._start()
             try:
                 async for item in items:
-                    reply = await self._give(reply, [item])
+                    reply = await self._next_request(reply, [item])
                     if reply is None:
                         break
             finally:
@@ -62,34 +62,35 @@ class IteratorBridge(Generic[R]):
                 raise
             reply.set_exception(error)
 
-    async def _give(self, reply: _Asked[R], items: list[R]) -> _Asked[R]:
+    async def _next_request(self, reply: _Reply[R], items: list[R]) -> _Reply[R]:
+        """Answer a request and wait for the next one."""
         assert reply is not None
         self._answer(reply, items)
         self._busy = False
-        return await self._asked.get()
+        return await self._requests.get()
 
     @staticmethod
     def _answer(reply: asyncio.Future[list[R]], items: list[R]) -> None:
-        # Whoever asked may have been interrupted since.
+        # The caller may have been interrupted meanwhile.
         if not reply.done():
             reply.set_result(items)
 
     async def close(self) -> None:
-        """Stop the walk, wherever it is, and wait until the iterator has cleaned up."""
-        walking = self._walking
-        if walking is None or walking.task is None or walking.task.done():
+        """Stop the iteration and wait until the iterator has cleaned up."""
+        iteration = self._iteration
+        if iteration is None or iteration.task is None or iteration.task.done():
             return
         self.abandon()
-        await asyncio.wait({walking.task})
-        if walking.error is not None and not isinstance(walking.error, OneError):
-            raise walking.error
+        await asyncio.wait({iteration.task})
+        if iteration.error is not None and not isinstance(iteration.error, OneError):
+            raise iteration.error
 
     def abandon(self) -> None:
-        """Stop the walk without waiting for it."""
-        if self._busy and self._walking is not None:
-            self._walking.cancel()
+        """Stop the iteration without waiting for it."""
+        if self._busy and self._iteration is not None:
+            self._iteration.cancel()
         else:
-            self._asked.put_nowait(None)
+            self._requests.put_nowait(None)
 
 
 async def _close(items: AsyncIterator[Any]) -> None:
@@ -97,6 +98,6 @@ async def _close(items: AsyncIterator[Any]) -> None:
         if (aclose := getattr(items, "aclose", None)) is not None:
             await aclose()
     except BaseExceptionGroup as group:
-        # A task group around a yield wraps the very exception that closes a generator.
+        # A task group around a yield wraps the GeneratorExit that closes the generator.
         if group.split(GeneratorExit)[1] is not None:
             raise

@@ -1,11 +1,10 @@
 """Run the async core for blocking callers: one event loop on one daemon thread for the process.
 
-The loop belongs to asyncio. This is the one place that makes tasks outside a task group: each call of a
-blocking caller is a task of its own, since callers come and go from any thread and none may end with the
-error of another.
+The loop is asyncio's. Only this module creates tasks outside a task group: each blocking call is a separate task,
+since callers are on any thread and the error of one must not end the others.
 
-Life of the thread: made on first use; forgotten in a forked child, where only the forking thread lives on;
-stopped at exit, first the calls, then the clients that are still open, each within a bounded time.
+The thread starts on first use and is dropped in a forked child, where it does not exist. At exit, calls and then open
+clients are stopped, each within a bounded time.
 """
 
 from __future__ import annotations
@@ -30,21 +29,21 @@ __all__ = ["EXIT_TIMEOUT", "Call", "LoopThread"]
 
 R = TypeVar("R")
 
-#: Seconds that the end of the process waits for calls and clients to clean up, in all.
+#: Seconds that the exit of the process waits for all calls and clients to clean up.
 EXIT_TIMEOUT = 3.0
-# Seconds after which a waiting caller looks for signals. Windows takes none during a wait, and elsewhere one that
-# comes just before the wait begins would be seen only after it.
+# Seconds after which a waiting caller checks for signals. Windows handles none during a wait, and elsewhere one that
+# arrives just before the wait would be handled only after it.
 _WAKE = 0.2
 
 
 class Call(Generic[R]):
-    """One coroutine on its way through the loop thread: start and cancel there, wait for it here."""
+    """A coroutine to run on the loop thread: started and cancelled there, awaited by a blocking caller."""
 
     def __init__(self, make: Callable[[], Coroutine[Any, Any, R]], context: contextvars.Context) -> None:
         self.make = make
         self.context = context
         self.over = False
-        # A bare lock, taken until it is over: what threading.Event does in Python, Ctrl-C can break half-way.
+        # A bare lock, held until the call is over: Ctrl-C can interrupt the Python code of threading.Event half-way.
         self._latch = threading.Lock()
         self._latch.acquire()
         self.result: R | None = None
@@ -54,20 +53,20 @@ class Call(Generic[R]):
         self._cancelled = False
 
     def start(self, thread: LoopThread) -> None:
-        """Begin, unless cancelled before it could."""
+        """Start the coroutine unless it was cancelled before."""
         if self.over:
             return
         if thread.stopping:
             self.refuse()
             return
         self.task = thread.task(self._work(), self.context, self.cancel)
-        # Not at the end of the work: a task that is cancelled before its first step never begins it.
+        # A callback, since a task that is cancelled before its first step never runs its code.
         self.task.add_done_callback(functools.partial(self._finish, thread))
 
     def cancel(self) -> None:
-        """Cancel the work, which may still take time to clean up.
+        """Cancel the coroutine, which may still take time to clean up.
 
-        By its scope, as anyio cancels: a worker thread in the middle of a file is waited for.
+        The cancellation goes through an anyio scope, which waits for worker threads.
         """
         self._cancelled = True
         if self.task is None:
@@ -76,14 +75,14 @@ class Call(Generic[R]):
             self._scope.cancel()
 
     def refuse(self) -> None:
-        """End without having begun."""
+        """End the call without starting it."""
         self.error = OneError("the event loop of the blocking interface was stopped")
         self._end()
 
     async def _work(self) -> None:
         from anyio import CancelScope
 
-        # Whatever comes is kept for the caller: SystemExit must end the caller's thread, not the loop's.
+        # Every error is kept for the caller: SystemExit must end the caller's thread, not the loop's.
         try:
             with CancelScope() as self._scope:
                 if self._cancelled:
@@ -94,13 +93,13 @@ class Call(Generic[R]):
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            # Without this frame, a traceback reads as if the caller had called the coroutine.
+            # Drop this frame, so that the traceback reads as if the caller had called the coroutine.
             self.error = error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
 
     def _finish(self, thread: LoopThread, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             self.error = _cancelled()
-        # At exit only daemon threads can still be waiting: woken, they would print errors over the end.
+        # At exit only daemon threads can still be waiting, and would print errors if they were woken.
         if not thread.exiting:
             self._end()
 
@@ -110,18 +109,18 @@ class Call(Generic[R]):
             self._latch.release()
 
     def wait(self) -> None:
-        """Wait until it is over, and stay open for Ctrl-C."""
+        """Wait until the call is over; Ctrl-C interrupts the wait."""
         while not self.over:
             self._latch.acquire(timeout=_WAKE)
 
     def outcome(self) -> R:
-        """Return its result or raise its error, once over."""
+        """Return the result or raise the error of a call that is over."""
         try:
             if self.error is not None:
                 raise self.error
             return self.result  # type: ignore[return-value]
         finally:
-            # The error's traceback holds this frame, and this frame would hold the error.
+            # Break the reference cycle between this frame and the error's traceback.
             del self
 
 
@@ -130,10 +129,10 @@ def _cancelled() -> OneError:
 
 
 class LoopThread:
-    """An event loop on a daemon thread, for callers of any other thread."""
+    """An event loop on a daemon thread, for callers on other threads."""
 
     _shared: ClassVar[LoopThread | None] = None
-    # Reentrant, for a signal handler that makes a call while its thread makes the first.
+    # Reentrant, since a signal handler may make a call while its thread makes the first one.
     _lock: ClassVar[threading.RLock] = threading.RLock()
     _at_exit: ClassVar[bool] = False
 
@@ -155,7 +154,7 @@ class LoopThread:
 
     @classmethod
     def shared(cls) -> LoopThread:
-        """Return the process's loop thread, made on first use."""
+        """Return the process's loop thread, which is created on first use."""
         thread = cls._shared
         if thread is None or thread.stopping:
             with cls._lock:
@@ -169,25 +168,24 @@ class LoopThread:
 
     @classmethod
     def alive(cls) -> LoopThread | None:
-        """Return the process's loop thread if there is one that still takes calls."""
+        """Return the process's loop thread if it exists and accepts calls."""
         thread = cls._shared
         return None if thread is None or thread.stopping else thread
 
     @property
     def is_current(self) -> bool:
-        """Whether the caller is on the loop's own thread."""
+        """Whether the caller is on the loop's thread."""
         return threading.get_ident() == self._thread.ident
 
     def run(self, make_coroutine: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Run a coroutine on the loop and wait for its result.
 
-        The coroutine sees the caller's context variables; what it changes of them stays with it. Works where
-        the caller's thread runs a loop of its own (Jupyter), which then stands still. Ctrl-C cancels the
-        coroutine and waits for its clean-up; a second Ctrl-C stops waiting.
+        The coroutine runs in a copy of the caller's context variables. The caller's thread may run a loop of its own
+        (Jupyter), which is blocked meanwhile. Ctrl-C cancels the coroutine and waits for its clean-up; a second
+        Ctrl-C stops waiting.
 
         Raises:
-            OneError: called on the loop's own thread, which would wait for itself for ever; or the loop was
-                stopped.
+            OneError: called on the loop's own thread, which would deadlock; or the loop was stopped.
         """
         if self.is_current:
             raise OneError(
@@ -196,7 +194,7 @@ class LoopThread:
             )
         context = contextvars.copy_context()
         if sniffio := sys.modules.get("sniffio"):
-            # A caller inside trio carries the note that its library is trio.
+            # The context of a caller inside trio names trio as its library.
             context.run(sniffio.current_async_library_cvar.set, "asyncio")
         call = Call(make_coroutine, context)
         try:
@@ -213,7 +211,7 @@ class LoopThread:
             del call
 
     def post(self, callback: Callable[..., object], *args: object) -> bool:
-        """Call a function on the loop, soon, without waiting; False if the loop is no more."""
+        """Schedule a function on the loop without waiting; return False if the loop is closed."""
         try:
             self._loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:
@@ -223,16 +221,16 @@ class LoopThread:
     def task(
         self, work: Coroutine[Any, Any, None], context: contextvars.Context, cancel: Callable[[], None]
     ) -> asyncio.Task[None]:
-        """Make a task for a call; on the loop only."""
+        """Create the task of a call; on the loop only."""
         task = self._loop.create_task(work, context=context)
         self._calls[task] = cancel
         task.add_done_callback(self._calls.pop)
         return task
 
     def host(self, work: Coroutine[Any, Any, None], stop: Callable[[], None]) -> asyncio.Task[None]:
-        """Make a task that lives until told to stop, in an empty context; on the loop only.
+        """Create a task that runs until it is stopped, in an empty context; on the loop only.
 
-        What its first caller happened to set (context variables) must not follow the tasks that it starts.
+        The tasks that it starts must not inherit the context variables of its first caller.
         """
         task = self._loop.create_task(work, context=contextvars.Context())
         self._hosts[task] = stop
@@ -240,7 +238,7 @@ class LoopThread:
         return task
 
     def stop(self, timeout: float = EXIT_TIMEOUT) -> None:
-        """Cancel calls, close clients, end the thread; give up waiting after the time given (in seconds)."""
+        """Cancel calls, close clients and end the thread; wait at most `timeout` seconds."""
         self._timeout = timeout
         self.stopping = True
         if self.post(self._stop.set):
@@ -248,8 +246,7 @@ class LoopThread:
 
     def _main(self) -> None:
         try:
-            # One root task for the whole life: anyio ends its worker threads with the root task that made
-            # them.
+            # One root task for the thread's whole life, since anyio ends worker threads with their root task.
             self._loop.run_until_complete(self._serve())
         finally:
             self._loop.close()
@@ -275,9 +272,9 @@ async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
 
 
 class _DaemonThreads(ThreadPoolExecutor):
-    """The loop's helper threads, in which asyncio looks names up: a hung name server must not delay the exit.
+    """An executor with daemon threads for asyncio's name look-ups: a hung name server must not delay the exit.
 
-    The threads of the ordinary executor are joined when Python ends, however long that takes.
+    Python joins the threads of its own executor at exit, however long that takes.
     """
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -304,11 +301,11 @@ def _stop_at_exit() -> None:
         thread.stop()
 
 
-def _forget() -> None:
-    """Forget the parent's thread after a fork; its loop stays as it is, since its poll object is shared."""
+def _drop_thread() -> None:
+    """Drop the parent's thread after a fork. Its loop is not closed, since its poll object is shared."""
     LoopThread._lock = threading.RLock()
     LoopThread._shared = None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_drop_thread)

@@ -1,17 +1,16 @@
-"""What is kept between runs: our own files, and ONE-api's parameter files, which are only read.
+"""Files that persist between runs: our own, and ONE-api's parameter files, which are only read.
 
 Ours, below the configuration folder::
 
     databases/NAME.json    settings of one database, no secrets
-    default.json           which database is meant where none is named
-    tokens/NAME/USER.json  one token each, readable by its owner alone
+    default.json           the default database
+    tokens/NAME/USER.json  one token each, readable by its owner only
 
-Files are replaced whole, so that a reader beside any number of writers sees the old one or the new one.
+Files are replaced atomically, so that concurrent readers see either the old or the new content.
 
 ONE-api's, in ``~/.one`` (``%APPDATA%/.one`` on Windows): ``.caches`` maps the key of each database to its
 cache folder and names the default; ``.KEY`` holds the parameters and tokens of a database. A key is an
-address without its protocol, so that two addresses can share one: the address that stands in the file
-decides whose it is.
+address without its protocol, so two addresses can share one: the address in the file determines its database.
 """
 
 from __future__ import annotations
@@ -34,16 +33,16 @@ from one_async.errors import ConfigurationError, InputError
 
 OPEN_ALYX = "https://openalyx.internationalbrainlab.org"
 OPEN_DATA = "https://ibl.flatironinstitute.org/public"
-# Nothing is below it and nothing can be written there. Where there is no home, a folder that others can write to,
-# such as the one for temporary files, must not say which servers and tokens are ours.
+# A path below which nothing exists and nothing can be written, for users without a home: settings and tokens must not be
+# read from a folder that others can write to, such as the one for temporary files.
 _NOWHERE = Path(os.devnull)
 
 
 def normal_url(url: str) -> str:
-    """Return the one way to write a server's address: no final slash or usual port, scheme and host in lower case.
+    """Return a server's address in normal form: no final slash or default port, scheme and host in lower case.
 
     Raises:
-        InputError: not an address of the web, or one that carries a password.
+        InputError: not an http or https address, or one with a password.
     """
     text = url.strip() if isinstance(url, str) else ""
     if text and "://" not in text:
@@ -64,12 +63,12 @@ def normal_url(url: str) -> str:
 
 
 def without_login(url: object) -> object:
-    """Return an address, or what was to be one, as it may be shown: without a user name and password."""
+    """Return an address, even an invalid one, without a user name and password, to be shown."""
     return re.sub(r"^([^@]*?://|)[^/?#]*@", r"\1…@", url, flags=re.DOTALL) if isinstance(url, str) else url
 
 
 def config_dir() -> Path:
-    """Return our configuration folder: ``ONE_CONFIG_DIR``, or the platform's place for it."""
+    """Return our configuration folder: ``ONE_CONFIG_DIR``, or the platform's default."""
     if chosen := os.environ.get("ONE_CONFIG_DIR", "").strip():
         return Path(chosen).expanduser().absolute()
     import platformdirs
@@ -82,7 +81,7 @@ def config_dir() -> Path:
 
 
 def home() -> Path | None:
-    """Return the home folder; None where the user has none, as in some containers."""
+    """Return the home folder; None if the user has none, as in some containers."""
     try:
         return Path.home()
     except RuntimeError:
@@ -103,16 +102,16 @@ def one_api_key(url: str) -> str:
 
 
 def file_name(text: str) -> str:
-    """Return a file name for any text: readable, and different for different texts in any file system."""
+    """Return a readable file name for any text, unique in any file system."""
     readable = re.sub(r"[^a-z0-9.-]+", "_", re.sub("^https?://", "", text.lower())).strip("._")[:80]
     return f"{readable}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a file's object; an empty one if there is no file that we may read.
+    """Return the JSON object in a file; an empty one if there is no readable file.
 
     Raises:
-        ConfigurationError: it is damaged, and stays so while one waits for a writer to finish.
+        ConfigurationError: it is damaged, even after a wait for a writer to finish.
     """
     for pause in (0.01, 0.05, 0.2, None):
         try:
@@ -123,16 +122,16 @@ def read_json(path: Path) -> dict[str, Any]:
             return {}
         except ValueError:
             pass
-        # ONE-api writes in place: a reader may come between the emptying and the filling.
+        # ONE-api writes in place: a reader may see the file between truncation and writing.
         if pause is not None:
             time.sleep(pause)
     raise ConfigurationError(f"{path} is damaged (no JSON object); repair it or delete it", path=str(path))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a file whole, readable by its owner alone; raises OSError and leaves nothing behind.
+    """Replace a file atomically, readable by its owner only. Raises OSError and leaves no temporary file.
 
-    Also removes what killed processes left beside it.
+    Also removes temporary files of killed processes beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     sweep(path.parent)
@@ -148,13 +147,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         raise
 
 
-#: Seconds after which a temporary file is nobody's, where it cannot be known whether its writer lives.
+#: Seconds after which a temporary file counts as abandoned if its writer may be running.
 _ABANDONED = 60.0
 _TEMPORARY = re.compile(r"\.(?:(\d+)-)?.+\.tmp")
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files of killed processes from a folder; those of living ones stay."""
+    """Remove the temporary files of killed processes from a folder; those of running ones stay."""
     with contextlib.suppress(OSError):
         for path in list(folder.glob(".*.tmp")):
             writer = _TEMPORARY.fullmatch(path.name)
@@ -164,7 +163,7 @@ def sweep(folder: Path) -> None:
 
 
 def _may_live(pid: int) -> bool:
-    """Return whether a process of this number may be writing now; on Windows, to ask would end it."""
+    """Return whether a process with this id may be running; always True on Windows, where os.kill would end it."""
     if sys.platform == "win32":
         return True
     try:
@@ -181,12 +180,12 @@ def _is_old(path: Path) -> bool:
 
 
 def own_file(base_url: str) -> Path:
-    """Return where the settings of a database are kept."""
+    """Return the file of a database's settings."""
     return config_dir() / "databases" / f"{file_name(base_url)}.json"
 
 
 def own_databases() -> dict[str, dict[str, Any]]:
-    """Return what our files say of each database, by address."""
+    """Return the settings of each database in our files, by address."""
     found = {}
     with contextlib.suppress(OSError):
         for path in sorted((config_dir() / "databases").glob("[!.]*.json")):
@@ -197,13 +196,13 @@ def own_databases() -> dict[str, dict[str, Any]]:
 
 
 def own_default() -> str | None:
-    """Return the address that our files call the default."""
+    """Return the address of the default database in our files."""
     url = read_json(config_dir() / "default.json").get("base_url")
     return normal_url(url) if isinstance(url, str) and url else None
 
 
 def _one_api_files() -> Iterator[tuple[str, str, str | None, dict[str, Any]]]:
-    """Return (key, address, cache folder, parameters) of each database that ONE-api knows."""
+    """Yield (key, address, cache folder, parameters) of each database in ONE-api's files."""
     folder = one_api_dir()
     cache_map = read_json(folder / ".caches").get("CLIENT_MAP")
     for key, cache_dir in (cache_map if isinstance(cache_map, dict) else {}).items():
@@ -214,7 +213,7 @@ def _one_api_files() -> Iterator[tuple[str, str, str | None, dict[str, Any]]]:
 
 
 def one_api_databases() -> dict[str, dict[str, Any]]:
-    """Return what ONE-api's files say of each database, by address, in our words."""
+    """Return the settings of each database in ONE-api's files, by address, under our names."""
     found = {}
     for _, url, cache_dir, parameters in _one_api_files():
         values = {
@@ -226,20 +225,20 @@ def one_api_databases() -> dict[str, dict[str, Any]]:
             "data_server_password": parameters.get("HTTP_DATA_SERVER_PWD"),
         }
         if "openalyx" in url and "public" not in (values["data_server"] or ""):
-            # Files of older versions name a folder that this database's paths do not begin in.
+            # Files of older versions name a folder that does not contain this database's files.
             values["data_server"] = OPEN_DATA
         found[url] = {name: value for name, value in values.items() if value}
     return found
 
 
 def one_api_default() -> str | None:
-    """Return the address that ONE-api's files call the default."""
+    """Return the address of the default database in ONE-api's files."""
     wanted = read_json(one_api_dir() / ".caches").get("DEFAULT")
     return next((url for key, url, *_ in _one_api_files() if key == wanted), None)
 
 
 def one_api_tokens(base_url: str) -> dict[str, str]:
-    """Return the tokens that ONE-api keeps for exactly this server, by user."""
+    """Return the tokens in ONE-api's files for exactly this server, by user."""
     parameters = read_json(one_api_dir() / f".{one_api_key(base_url)}")
     url, tokens = parameters.get("ALYX_URL"), parameters.get("TOKEN")
     if not isinstance(url, str) or not isinstance(tokens, dict) or normal_url(url) != base_url:
@@ -253,10 +252,10 @@ def one_api_tokens(base_url: str) -> dict[str, str]:
 
 
 class TokenFile:
-    """Tokens in files of their own, one for each server and user; implements ``types.TokenStore``.
+    """Storage of tokens, one file for each server and user; implements ``types.TokenStore``.
 
-    Where nothing can be written, nothing is kept, silently. Tokens that ONE-api stored are found, too, but
-    its files are never changed: one that is deleted here is marked as such in our own folder.
+    If a file cannot be written, the token is not stored, without an error. ONE-api's tokens are found, too, but its
+    files are never changed: a token deleted here is marked as deleted in our own folder.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -267,11 +266,11 @@ class TokenFile:
 
     @property
     def folder(self) -> Path:
-        """Where the tokens are."""
+        """The folder of the tokens."""
         return self._folder if self._folder is not None else config_dir() / "tokens"
 
     def load(self, base_url: str, username: str | None = None) -> tuple[str, str] | None:
-        """Return (username, token), of the usual or only user where none is named; None if there is none."""
+        """Return (username, token), of the usual or only user if none is named; None if there is none."""
         base_url = normal_url(base_url)
         if username is None:
             username = self._usual_user(base_url)
@@ -282,14 +281,14 @@ class TokenFile:
         return (username, token) if token else None
 
     def save(self, base_url: str, username: str, token: str) -> None:
-        """Keep a token, readable by its owner alone; does nothing where nothing can be written."""
+        """Store a token, readable by its owner only; do nothing if it cannot be written."""
         base_url = normal_url(base_url)
         content = {"base_url": base_url, "username": username, "token": token}
         with contextlib.suppress(OSError):
             write_json(self._path(base_url, username), content)
 
     def delete(self, base_url: str, username: str) -> None:
-        """Forget a token."""
+        """Delete a token."""
         base_url = normal_url(base_url)
         if username in one_api_tokens(base_url):
             self.save(base_url, username, "")
@@ -302,7 +301,7 @@ class TokenFile:
         return self.folder / file_name(base_url) / f"{file_name(username)}.json"
 
     def _own(self, base_url: str, username: str) -> str | None:
-        """Return our token, empty if it was deleted; None if there is no word of it."""
+        """Return our token, empty if it was deleted; None if there is no file of it."""
         return _token_in(self._path(base_url, username), base_url, username)
 
     def _usual_user(self, base_url: str) -> str | None:
@@ -323,7 +322,7 @@ def _read_token(path: Path) -> dict[str, Any]:
     try:
         return read_json(path)
     except ConfigurationError:
-        # A damaged token is no worse than none: the next login replaces it.
+        # A damaged token file counts as none: the next login replaces it.
         return {}
 
 

@@ -1,8 +1,8 @@
-"""Blocking work and Polars beside an event loop.
+"""Run blocking work and Polars queries in worker threads.
 
-Polars has a handler of Ctrl-C of its own, beside Python's: a query that runs meanwhile raises KeyboardInterrupt, in
-whatever thread. On an event loop, or handed to one by a worker thread, this exception would stop the loop half-way. Here
-such a query is repeated instead, after a while in which Python's own handler can cancel the task that waits for it.
+Polars has its own handler of Ctrl-C beside Python's: a running query raises KeyboardInterrupt in any thread. On an event
+loop, or passed to one by a worker thread, this exception would break the loop. Such a query is repeated here instead,
+after a pause in which Python's own handler can cancel the waiting task.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 # Seconds before an interrupted query is repeated.
 _PAUSE = 0.1
 _INTERRUPTED = object()
-# Plain Python does so many items in about the time that a trip to a thread takes.
+# Plain Python processes this many items in about the time that a trip to a thread takes.
 _MANY = 200
 
 
@@ -47,14 +47,14 @@ async def run_sync(
 
 
 async def run_many(count: int, function: Callable[..., T], *args: object) -> T:
-    """Call a function that goes through ``count`` items: here if they are few, else in a worker thread."""
+    """Call a function that processes ``count`` items: directly if they are few, else in a worker thread."""
     return function(*args) if count <= _MANY else await run_sync(function, *args)
 
 
 async def run_polars(function: Callable[..., T], *args: object, few: bool = False) -> T:
-    """Call a function that uses Polars in a worker thread, or where it has ``few`` rows to look at, here.
+    """Call a function that uses Polars in a worker thread, or directly if it reads only a ``few`` rows.
 
-    The trip to a thread takes longer than to look a few rows up. Raises ConfigurationError where Polars cannot be used.
+    A trip to a thread takes longer than a look at a few rows. Raises ConfigurationError if Polars cannot be used.
     """
     check_polars()
     result = _attempt(function, args) if few else _INTERRUPTED
@@ -81,5 +81,5 @@ def _is_of_polars(error: BaseException) -> bool:
         return threading.current_thread() is not threading.main_thread() or (
             signal.getsignal(signal.SIGINT) is not signal.default_int_handler
         )
-    # An interrupt within a source of rows that is written in Python.
+    # The interrupt occurred in a source of rows that is written in Python.
     return type(error).__module__ == "polars.exceptions" and "KeyboardInterrupt" in str(error)

@@ -1,4 +1,4 @@
-"""What one source of settings says, validated: arguments, the environment, a file."""
+"""Validated settings from one source: arguments, the environment or a file."""
 
 from __future__ import annotations
 
@@ -56,9 +56,8 @@ def _duration(value: object) -> object:
 def _address(value: object) -> object:
     value = _text(value)
     if isinstance(value, str):
-        parts = urlsplit(
-            value
-        )  # ValueError for brackets that do not match, and below for a port that cannot be
+        # ValueError for unmatched brackets here, and for an invalid port below.
+        parts = urlsplit(value)
         if parts.scheme.lower() not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("it must be an http or https address")
         if "@" in parts.netloc:
@@ -67,7 +66,7 @@ def _address(value: object) -> object:
 
 
 def split_login(values: object) -> object:
-    """Take the user name and password out of a data server's address, to where they are kept as such."""
+    """Move the user name and password from a data server's address to their own settings."""
     url = values.get("data_server") if isinstance(values, Mapping) else None
     if not isinstance(url, str) or not isinstance(values, Mapping):
         return values
@@ -85,7 +84,7 @@ def split_login(values: object) -> object:
 
 
 def without_password(url: str) -> str:
-    """Return the address of a shared cache as it may be shown and sent: without its password."""
+    """Return the address of a shared cache without its password, to be shown or sent."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -96,13 +95,13 @@ def without_password(url: str) -> str:
 
 
 def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a client's arguments as a pickle may hold them: no password and no token, in whichever of them it is."""
+    """Return a client's arguments without passwords and tokens, for a pickle."""
     split = split_login(arguments)
     assert isinstance(split, Mapping)
     kept = {name: value for name, value in split.items() if name not in SECRETS}
     if isinstance(kept.get("cache_storage"), str):
         kept["cache_storage"] = without_password(kept["cache_storage"])
-    if not isinstance(kept.get("token_store"), TokenFile):  # what is in another one, nobody knows
+    if not isinstance(kept.get("token_store"), TokenFile):  # another store may hold tokens in memory
         kept.pop("token_store", None)
     return kept
 
@@ -116,7 +115,7 @@ Secret = Annotated[SecretStr | None, BeforeValidator(_secret), Field(repr=False)
 
 
 class Values(BaseModel):
-    """What one source says; None where it says nothing."""
+    """The settings of one source; None for those that it does not set."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -142,7 +141,7 @@ class Values(BaseModel):
     _split_login = model_validator(mode="before")(split_login)
 
     def said(self) -> dict[str, Any]:
-        """Return what is said, by name."""
+        """Return the settings that are set, by name."""
         return {name: value for name, value in self if value is not None}
 
 
@@ -151,7 +150,7 @@ class Environment(Values, BaseSettings):
 
 
 def checked(kind: type[Values], values: dict[str, Any]) -> Values:
-    """Validate arguments; an error never shows a secret."""
+    """Validate arguments. Raises InputError, which never shows a secret."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:

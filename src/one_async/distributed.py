@@ -1,4 +1,4 @@
-"""Jobs on a Dask cluster: a function of a session, run where there is room (extra ``[dask]``).
+"""Run a function of a session for many sessions on a Dask cluster (extra ``[dask]``).
 
 >>> from distributed import Client  # doctest: +SKIP
 >>> with Client("scheduler:8786") as cluster:  # doctest: +SKIP
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Failure", "Mapped", "map_sessions"]
 
-#: Clients that a worker keeps open: of different databases, settings or users.
+#: The most clients, of different databases, settings or users, that a worker keeps open.
 KEPT = 4
 
 _ones: OrderedDict[bytes, ONE] = OrderedDict()
@@ -35,7 +35,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Failure:
-    """A session whose function raised: its eid, the error's name and text, and the error where it could be sent."""
+    """A session whose function raised: its eid, the error's name and text, and the error itself if it is a OneError."""
 
     eid: str
     kind: str
@@ -48,7 +48,7 @@ class Failure:
 
 @dataclass
 class Mapped:
-    """What a mapped function gave, session by session; the results stay on the cluster until they are asked for."""
+    """The results of a mapped function by session, which stay on the cluster until they are requested."""
 
     eids: list[str]
     futures: list[Any]
@@ -56,21 +56,21 @@ class Mapped:
     _tried: bool = field(default=False, repr=False)
 
     def outcomes(self) -> list[Any]:
-        """Wait for all sessions; for each what the function gave, or a `Failure`.
+        """Wait for all sessions and return the function's result, or a `Failure`, for each.
 
-        A session that ends its worker each time it is tried, and one whose result cannot be sent, is a `Failure`, too.
+        A session that kills its worker at each attempt, or whose result cannot be sent, is a `Failure`, too.
         """
         self._finish()
         cluster: Any = self.client
         try:
             return list(cluster.gather(self.futures))
-        except Exception:  # one of them; which one, they say one by one
+        except Exception:  # some future failed; gather them one by one
             return [_outcome(eid, future) for eid, future in zip(self.eids, self.futures, strict=True)]
 
     def _finish(self) -> None:
-        """Wait for all; those that were lost with their worker are tried again one by one.
+        """Wait for all futures; retry those that were lost with their worker one by one.
 
-        The scheduler gives up what runs while several workers die, whoever killed them: alone, only the culprit does.
+        The scheduler gives up every task that ran while several workers died. Alone, only the task that kills them fails.
         """
         import distributed
         from distributed.scheduler import KilledWorker
@@ -87,7 +87,7 @@ class Mapped:
 
     @property
     def results(self) -> dict[str, Any]:
-        """What the function gave, by eid, for the sessions where it did not fail; waits for all."""
+        """The function's results by eid, for the sessions where it did not fail; waits for all."""
         pairs = zip(self.eids, self.outcomes(), strict=True)
         return {eid: value for eid, value in pairs if not isinstance(value, Failure)}
 
@@ -97,7 +97,7 @@ class Mapped:
         return [value for value in self.outcomes() if isinstance(value, Failure)]
 
     def bag(self) -> dask.bag.Bag:
-        """Return the results as a Dask bag, computed further on the cluster; failed sessions are left out; waits."""
+        """Wait and return the results on the cluster as a Dask bag, without failed sessions."""
         from dask import bag
         from dask.delayed import delayed
 
@@ -108,7 +108,7 @@ class Mapped:
         return made
 
     def frame(self) -> pl.LazyFrame:
-        """Return the results, each a Polars frame or a dict of values, as one lazy frame with an ``eid`` column; waits."""
+        """Wait and return the results, each a Polars frame or a dict, as one lazy frame with an ``eid`` column."""
         import polars as pl
 
         frames = []
@@ -130,14 +130,14 @@ def map_sessions(
 ) -> Mapped:
     """Call ``function(one, eid, *arguments, **options)`` for each session, on the workers of a Dask cluster.
 
-    Each worker makes one `ONE` of the same settings and uses it for all its sessions; password and token are not sent, so
-    workers find them in their environment (ONE_USERNAME, ONE_PASSWORD or ONE_TOKEN), their settings, or a token stored by an
-    earlier login. A worker that dies costs no result: its sessions go to another. An exception of the function is a
-    `Failure` of that session and ends nothing else, and so is a session that ends its worker wherever it runs. The password
-    of a shared cache is not sent either: workers take it from ONE_CACHE_STORAGE.
+    Each worker makes one `ONE` with the same settings and uses it for all its sessions. Password and token are not sent:
+    workers find them in their environment (ONE_USERNAME, ONE_PASSWORD or ONE_TOKEN), their settings, or a token stored by
+    an earlier login. The password of a shared cache is not sent either: workers take it from ONE_CACHE_STORAGE. Sessions
+    of a worker that dies go to another one. An exception of the function is a `Failure` of that session only, and so is a
+    session that kills its worker wherever it runs.
 
-    Returns at once; ``results``, ``failures``, ``bag()`` and ``frame()`` of what comes back wait. Raises InputError for what
-    is no ONE or no function, ConfigurationError without Dask.
+    Returns at once; ``results``, ``failures``, ``bag()`` and ``frame()`` of the returned object wait. Raises InputError for
+    anything but a ONE, a function and a connection to a cluster, ConfigurationError without Dask.
     """
     from one_async.sync import ONE
 
@@ -152,15 +152,15 @@ def map_sessions(
     if not isinstance(client, Client):
         raise InputError.of("client", client, "a distributed.Client")
     known = _texts(eids)
-    recipe = pickle.dumps(one)  # the bytes name the settings, so that equal ones share a client on a worker
-    work = _Work(function, arguments, options)
+    recipe = pickle.dumps(one)  # equal settings have equal bytes, so they share a client on a worker
+    work = _BoundFunction(function, arguments, options)
     futures = client.map(_call, known, recipe=recipe, work=work, pure=False)
     return Mapped(known, list(futures), client)
 
 
 @dataclass(frozen=True)
-class _Work:
-    """A function and what else it is given."""
+class _BoundFunction:
+    """A function and its further arguments."""
 
     function: Callable[..., Any]
     arguments: Sequence[Any]
@@ -172,7 +172,7 @@ def _texts(eids: Iterable[Any]) -> list[str]:
     return [str(eid) for eid in given]
 
 
-def _call(eid: str, recipe: bytes, work: _Work) -> Any:
+def _call(eid: str, recipe: bytes, work: _BoundFunction) -> Any:
     """Call the function for one session; runs on a worker."""
     try:
         return work.function(_one(recipe), eid, *work.arguments, **work.options)
@@ -192,7 +192,7 @@ def _outcome(eid: str, future: Any) -> Any:
 
 
 def _one(recipe: bytes) -> ONE:
-    """Return this process's client of these settings."""
+    """Return this process's client with these settings."""
     with _lock:
         if recipe not in _ones:
             _ones[recipe] = pickle.loads(recipe)

@@ -3,7 +3,7 @@
 ::
 
     OneError
-    ├── InputError (ValueError)            an argument that cannot mean anything; no request was made
+    ├── InputError (ValueError)            an invalid argument; no request was made
     ├── ConfigurationError                 a setting is missing; the text says which and how to set it
     │   └── OfflineError                   a remote query where no database is configured
     ├── ServerError                        something went wrong between here and a server
@@ -16,7 +16,7 @@
     ├── TransferError                      a file could not be fetched; has .url, .path
     │   ├── HashMismatch                   its bytes are not those of the record; has .expected, .found
     │   └── UnsafePath                     it would have been written outside the cache folder
-    ├── StorageError (OSError)             the disk refuses: full, read-only, no right, too many open files; has .path
+    ├── StorageError (OSError)             the disk is full or read-only, no permission, too many open files; has .path
     ├── HarvestUnderWay                    another harvest writes the same endpoint to the same place; has .endpoint
     ├── TablesError                        cache tables that are absent or cannot be read
     │   ├── TablesNotFound
@@ -30,10 +30,10 @@
         └── FileDamaged                    a file that does not hold what its suffix says; has .path
 
     OneWarning (UserWarning)
-    ├── StaleAnswerWarning                 the server cannot be reached; an old answer is given
-    ├── CacheWarning                       the shared REST cache cannot be reached; answers come without it
-    ├── IncompleteListWarning              fewer distinct rows came than the server counted
-    ├── TablesWarning                      tables could not be refreshed; the old ones serve on
+    ├── StaleAnswerWarning                 the server cannot be reached; an old answer is returned
+    ├── CacheWarning                       the shared REST cache cannot be reached and is not used
+    ├── IncompleteListWarning              fewer distinct rows were received than the server counted
+    ├── TablesWarning                      tables could not be refreshed; the old ones stay in use
     └── ALFWarning                         something about a dataset that the caller should know
 """
 
@@ -79,7 +79,7 @@ __all__ = [
 ]
 
 
-#: Characters of an error's text; more are left out in its middle. Servers, users and other libraries send any number.
+#: The most characters of an error's text; longer texts of servers, users and libraries are shortened in the middle.
 LONGEST = 480
 _SHORT: reprlib.Repr = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
@@ -87,18 +87,18 @@ _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxset, _SHORT.maxdict 
 
 
 def shown(value: object) -> str:
-    """Return a value as an error's text may hold it, whatever it is: short, printable, and of exceptions the text."""
+    """Return a short, printable text of any value for an error's text; the message of an exception."""
     try:
         text = str(value) if isinstance(value, BaseException) else _SHORT.repr(value)
-    except Exception:  # a number of too many digits, or an object whose repr fails
+    except Exception:  # an integer with too many digits, or an object whose repr fails
         text = f"<{type(value).__name__}>"
     return text if len(text) <= 300 else f"{text[:150]} … {text[-140:]}"
 
 
 class OneError(Exception):
-    """The root of the tree; its text is for the user, its keyword attributes are for programs.
+    """The root of the tree. Its text is for users, its keyword attributes are for programs.
 
-    The text is printable and has less than 500 characters; the attributes are whole.
+    The text is printable and has fewer than 500 characters; the attributes are not shortened.
     """
 
     def __init__(self, message: str = "", **attributes: object) -> None:
@@ -109,7 +109,7 @@ class OneError(Exception):
         self.__dict__.update(attributes)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # BaseException's own recipe keeps args and __dict__; said here because subclasses mix in OSError.
+        # BaseException keeps args and __dict__, but OSError, which some subclasses mix in, does not.
         return (
             _rebuild,
             (type(self), self.args, {name: _lasting(one) for name, one in self.__dict__.items()}),
@@ -120,7 +120,7 @@ class OneError(Exception):
 
 
 def _lasting(value: object) -> object:
-    """Return a value that a pickle can hold: of others, such as generators, what the text shows."""
+    """Return a value if it can be pickled, else its text."""
     try:
         pickle.dumps(value)
     except Exception:
@@ -135,11 +135,11 @@ def _rebuild(kind: type[OneError], args: tuple[object, ...], attributes: dict[st
 
 
 class InputError(OneError, ValueError):
-    """An argument that cannot mean anything, found before any request is made."""
+    """An invalid argument, found before any request is made."""
 
     @classmethod
     def of(cls, argument: str, given: object, accepted: str | Iterable[str]) -> InputError:
-        """Name the argument, what was given and what would be accepted."""
+        """Return an error that names the argument, the given value and the accepted ones."""
         wanted = accepted if isinstance(accepted, str) else ", ".join(accepted)
         return cls(
             f"{argument}={shown(given)} is not understood; accepted: {wanted}", argument=argument, given=given
@@ -147,7 +147,7 @@ class InputError(OneError, ValueError):
 
 
 class ConfigurationError(OneError):
-    """A setting is missing; the text says which one and how to give it."""
+    """A setting is missing; the text names it and how to set it."""
 
 
 class OfflineError(ConfigurationError):
@@ -161,7 +161,7 @@ class ServerError(OneError):
 
 
 class ServerUnreachable(ServerError, ConnectionError):
-    """No connection, or none that lasted, after all retries."""
+    """No connection, or a broken one, after all retries."""
 
 
 class LoginError(ServerError, PermissionError):
@@ -190,7 +190,7 @@ class Throttled(StatusError):
 
 
 class AnswerError(ServerError):
-    """An answer that is not what the endpoint promises: an HTML page, broken JSON, a body cut short."""
+    """An answer that does not follow the endpoint's documentation: an HTML page, broken JSON, a body cut short."""
 
 
 class TransferError(ServerError):
@@ -200,18 +200,18 @@ class TransferError(ServerError):
 
 
 class HashMismatch(TransferError):
-    """The bytes that came are not those that the record describes; nothing was kept."""
+    """The received bytes are not those that the record describes; nothing was kept."""
 
     expected: str = ""
     found: str = ""
 
 
 class UnsafePath(TransferError):
-    """A record or an archive names a path outside the folder it belongs in."""
+    """A record or an archive names a path outside its folder."""
 
 
 class StorageError(OneError, OSError):
-    """The disk refuses: it is full, read-only or somebody else's, or too many files are open.
+    """A disk error: the disk is full or read-only, permission is denied, or too many files are open.
 
     ``path`` names the file, ``errno`` is the system's number; the system's own error is the cause.
     """
@@ -221,7 +221,7 @@ class StorageError(OneError, OSError):
 
     @classmethod
     def of(cls, error: OSError) -> StorageError:
-        """Return what the system said of a file, and of which."""
+        """Convert an OSError, with its file and its message."""
         path = "" if error.filename is None else str(error.filename)
         why = error.strerror or shown(error) or type(error).__name__
         text = f"{path}: {why}" if path else why
@@ -229,7 +229,7 @@ class StorageError(OneError, OSError):
 
 
 class HarvestUnderWay(OneError):
-    """Another harvest writes the same endpoint to the same place, and did not end while this one waited."""
+    """Another harvest was still writing the same endpoint to the same place when this one stopped waiting."""
 
     endpoint: str = ""
 
@@ -239,15 +239,15 @@ class TablesError(OneError):
 
 
 class TablesNotFound(TablesError):
-    """There are no cache tables where they were looked for."""
+    """There are no cache tables in the folder."""
 
 
 class TablesDamaged(TablesError):
-    """A file that should hold a cache table does not."""
+    """A file that should hold a cache table cannot be read as one."""
 
 
 class ALFError(OneError):
-    """Something about ALF paths or objects."""
+    """An error of ALF paths or objects."""
 
 
 class ALFInvalid(ALFError, ValueError):
@@ -255,7 +255,7 @@ class ALFInvalid(ALFError, ValueError):
 
 
 class ALFObjectNotFound(ALFError):
-    """No dataset matches what was asked for."""
+    """No dataset matches the request."""
 
 
 class ALFMultipleObjectsFound(ALFError):
@@ -271,7 +271,7 @@ class ALFMultipleRevisionsFound(ALFError):
 
 
 class FileDamaged(ALFError):
-    """A file that does not hold what its suffix says: cut short, empty, or something else altogether."""
+    """A file whose content does not match its suffix: cut short, empty, or of another format."""
 
     path: str = ""
 
@@ -281,7 +281,7 @@ class OneWarning(UserWarning):
 
 
 class StaleAnswerWarning(OneWarning):
-    """The server cannot be reached, so a stored answer is given that is older than was asked for."""
+    """The server cannot be reached, so a stored answer is returned that is older than allowed."""
 
 
 class CacheWarning(OneWarning):
@@ -289,11 +289,11 @@ class CacheWarning(OneWarning):
 
 
 class IncompleteListWarning(OneWarning):
-    """Fewer distinct rows came than the server counted."""
+    """Fewer distinct rows were received than the server counted."""
 
 
 class TablesWarning(OneWarning):
-    """Cache tables could not be refreshed; those at hand go on serving."""
+    """Cache tables could not be refreshed; the loaded ones stay in use."""
 
 
 class ALFWarning(OneWarning):

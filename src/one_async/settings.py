@@ -1,11 +1,11 @@
-"""Settings: defaults < file < environment (``ONE_*``) < arguments. Resolving writes nothing and asks nothing.
+"""Settings: defaults < file < environment (``ONE_*``) < arguments. Resolving writes nothing and never prompts.
 
-The environment speaks of one database, that of ``ONE_BASE_URL``: when an argument names another one, the
-environment's login, token and folders are left alone: no token goes to a server that is not its own. Without
-``ONE_BASE_URL``, its login and token are those of the default database. A data server's login goes to the data server
-that the same or a weaker source names.
+The environment describes one database, that of ``ONE_BASE_URL``: if an argument names another one, the environment's
+login, token and folders are ignored, so that no token goes to a server that is not its own. Without ``ONE_BASE_URL``,
+its login and token belong to the default database. A data server's login goes to the data server that the same or a
+weaker source names.
 
-Whoever was set up with ONE-api goes on: its parameter files are read, tokens included, and never changed.
+Existing ONE-api configuration is used: its parameter files, tokens included, are read and never changed.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ __all__ = [
     "setup",
 ]
 
-# What no environment variable may say of another database than its own.
+# The settings that environment variables set only for their own database.
 _OF_ONE_DATABASE = (
     "username", "password", "token", "cache_dir", "tables_dir", "rest_cache_dir",
     "data_server", "data_server_login", "data_server_password", "s3_endpoint",
 )  # fmt: skip
-# Of these, the ones that belong to the default database where the environment names none.
+# Those of them that belong to the default database if the environment names none.
 _LOGIN = ("username", "password", "token", "data_server_login", "data_server_password")
 _DAY = timedelta(hours=24)
-#: Alyx's largest pages have some 25 MB; what is a hundred times as large as most is no honest answer.
+#: The default limit of an answer's size; Alyx's largest pages have about 25 MB.
 _LARGEST = ByteSize(256 * 1024**2)
 
 
 class Settings(BaseModel):
-    """Everything that a client must know, resolved; frozen.
+    """The resolved settings of a client; frozen.
 
-    No text, log or pickle of it holds a secret: a loaded pickle has none and must find its login where it is.
+    Its texts, logs and pickles hold no secrets: a loaded pickle has none, and its login is resolved where it is loaded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,11 +82,11 @@ class Settings(BaseModel):
 
     @property
     def offline(self) -> bool:
-        """Whether there is no database to ask."""
+        """Whether no database is configured."""
         return self.base_url is None
 
     def require(self, name: str) -> Any:
-        """Return a setting, a secret as its text.
+        """Return a setting; a secret as text.
 
         Raises:
             ConfigurationError: it is not set; the text names the setting, the argument and the variable.
@@ -100,7 +100,7 @@ class Settings(BaseModel):
         return value.get_secret_value() if isinstance(value, SecretStr) else value
 
     def secret(self, name: str) -> str | None:
-        """Return a secret as its text, None if it is not set."""
+        """Return a secret as text, None if it is not set."""
         value = getattr(self, name)
         return value.get_secret_value() if value else None
 
@@ -123,7 +123,7 @@ def _missing(name: str) -> str:
 
 
 def resolved_again(settings: Settings) -> Settings:
-    """Return what holds for the same settings here, where a pickle of them was loaded: its login is found anew."""
+    """Resolve settings from a pickle again, to find their login on this machine."""
     if settings.base_url is None:
         return settings
     known = {name: value for name, value in settings if name not in SECRETS and value is not None}
@@ -149,20 +149,20 @@ def resolve(
     max_response_size: int | str | None = None,
     keyring: bool | None = None,
 ) -> Settings:
-    """Return the settings that hold for these arguments; reads the environment and files, writes nothing.
+    """Return the settings for these arguments; reads the environment and files, writes nothing.
 
     The database is the one named by ``base_url``, else the one that ``cache_dir`` was set up for, else that
-    of ``ONE_BASE_URL``, else the default one, else the public Open Alyx. A ``cache_dir`` that is nobody's,
-    given without a login, means offline, and local unless ``mode`` says otherwise.
+    of ``ONE_BASE_URL``, else the default one, else the public Open Alyx. A ``cache_dir`` of no database,
+    given without a login, means offline, in local mode unless ``mode`` is given.
 
     Raises:
-        InputError: an argument that cannot mean anything.
-        ConfigurationError: the same in an environment variable or a file, which is named.
+        InputError: an invalid argument.
+        ConfigurationError: an invalid environment variable or file, which the error names.
     """
     given = checked(Values, {name: value for name, value in locals().items() if value is not None})
     around = environment()
     url = _database(given, around)
-    sources = [given.said(), _that_applies(around, url).said(), *_files(url)]
+    sources = [given.said(), _applicable(around, url).said(), *_files(url)]
     merged = _merged(url, sources)
     if url is None:
         merged["mode"] = given.mode or "local"
@@ -172,7 +172,7 @@ def resolve(
 
 
 def _merged(url: str | None, sources: list[dict[str, Any]]) -> dict[str, Any]:
-    """Lay the sources over each other, the strongest first in the list."""
+    """Merge the sources, which are listed from strongest to weakest."""
     merged: dict[str, Any] = {}
     for source in reversed(sources):
         merged.update(source)
@@ -186,7 +186,7 @@ def _merged(url: str | None, sources: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _files(url: str | None) -> list[dict[str, Any]]:
-    """Return what our file and ONE-api's say of a database."""
+    """Return a database's settings from our file and from ONE-api's."""
     if url is None:
         return []
     found = []
@@ -203,7 +203,7 @@ def _files(url: str | None) -> list[dict[str, Any]]:
 
 
 def _database(given: Values, around: Values) -> str | None:
-    """Return the address of the database that is meant, None where none is."""
+    """Return the address of the selected database, None for offline use."""
     if given.base_url:
         return given.base_url
     if given.cache_dir and (owner := _owner_of(given.cache_dir)):
@@ -222,8 +222,8 @@ def _owner_of(folder: Path) -> str | None:
     return default if default in known else next(iter(known), None)
 
 
-def _that_applies(around: Values, url: str | None) -> Values:
-    """Return what the environment says of a database: all of it only if it is the one that it speaks of."""
+def _applicable(around: Values, url: str | None) -> Values:
+    """Return the environment's settings that apply to a database: all of them only for the environment's own one."""
     others: tuple[str, ...]
     if around.base_url is None and url is not None:
         others = () if url == default_database() else _LOGIN
@@ -233,7 +233,7 @@ def _that_applies(around: Values, url: str | None) -> Values:
 
 
 def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
-    """Tables follow the data: a folder named by a weaker source than the cache folder's is another's."""
+    """Return the tables folder: a weaker source than that of the cache folder does not count, since it describes another."""
     for source in sources:
         if folder := source.get("tables_dir") or source.get("cache_dir"):
             return Path(folder)
@@ -241,16 +241,16 @@ def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
 
 
 def _keep_owner(merged: dict[str, Any], sources: list[dict[str, Any]]) -> None:
-    """Keep each secret with its own user.
+    """Drop secrets that belong to another user than the merged one.
 
-    A password goes before a token from a weaker source. A token belongs to a user whom only the server knows, so
-    that no source weaker than the token's says who it is. A source that names a user means its secrets for them.
+    A password takes precedence over a token from a weaker source. Only the server knows the user of a token, so sources
+    weaker than the token's do not name its user. Secrets belong to the user that their own source names.
     """
-    first = {name: i for name in ("token", "password") for i in _saying(sources, name)[:1]}
+    first = {name: i for name in ("token", "password") for i in _positions(sources, name)[:1]}
     if "token" in first and first.get("password", first["token"]) < first["token"]:
         del first["token"]
     if "token" in first:
-        users = [sources[i]["username"] for i in _saying(sources, "username") if i <= first["token"]]
+        users = [sources[i]["username"] for i in _positions(sources, "username") if i <= first["token"]]
         merged["username"] = users[0] if users else None
     user = merged.get("username")
     for name in ("token", "password"):
@@ -261,12 +261,12 @@ def _keep_owner(merged: dict[str, Any], sources: list[dict[str, Any]]) -> None:
 
 
 def _keep_data_server(merged: dict[str, Any], sources: list[dict[str, Any]]) -> None:
-    """Keep a data server's login and password with the server that the source which says them means by it."""
+    """Drop the data server's login and password if their source refers to another data server."""
     for name, with_it in (
         ("data_server_login", ("data_server",)),
         ("data_server_password", ("data_server", "data_server_login")),
     ):
-        for i in _saying(sources, name)[:1]:
+        for i in _positions(sources, name)[:1]:
             weaker: dict[str, Any] = {}
             for source in reversed(sources[i:]):
                 weaker.update(source)
@@ -280,7 +280,7 @@ def _same_server(url: str | None) -> str | None:
     return url and url.rstrip("/").casefold()
 
 
-def _saying(sources: list[dict[str, Any]], name: str) -> list[int]:
+def _positions(sources: list[dict[str, Any]], name: str) -> list[int]:
     return [i for i, source in enumerate(sources) if name in source]
 
 
@@ -300,13 +300,13 @@ def _from_keyring(url: str, username: str | None) -> SecretStr | None:
 
 
 def _default_cache_dir(url: str | None) -> Path:
-    """Return where ONE-api keeps the data of a database that was never set up."""
+    """Return the folder in which ONE-api stores the data of a database that was never set up."""
     home = _stored.home() or Path(tempfile.gettempdir())
     return home / "Downloads" / "ONE" / _stored.one_api_key(url or OPEN_ALYX)
 
 
 def databases() -> dict[str, Path]:
-    """Return the databases that are set up, here or with ONE-api, and the cache folder of each."""
+    """Return the cache folder of each database that was set up, here or with ONE-api, by address."""
     found = _stored.one_api_databases()
     for url, own in _stored.own_databases().items():
         found[url] = {**found.get(url, {}), **{name: value for name, value in own.items() if value}}
@@ -317,12 +317,12 @@ def databases() -> dict[str, Path]:
 
 
 def default_database() -> str:
-    """Return the address of the database that is meant where none is named."""
+    """Return the address of the default database."""
     return _stored.own_default() or _stored.one_api_default() or OPEN_ALYX
 
 
 def get_cache_dir(base_url: str | None = None) -> Path:
-    """Return the cache folder of a database, of the default one where none is named; makes no folder."""
+    """Return the cache folder of a database, by default of the default one, without creating it."""
     return resolve(base_url=base_url).cache_dir
 
 
@@ -332,13 +332,13 @@ def get_params_dir() -> Path:
 
 
 def save(settings: Settings, *, make_default: bool | None = None) -> None:
-    """Keep the settings of a database, no secrets, in our own file.
+    """Save the settings of a database, without secrets, in our own file.
 
-    The first database that is kept becomes the default one unless ``make_default`` says no.
+    The first saved database becomes the default one unless ``make_default`` is False.
 
     Raises:
-        OfflineError: they are of no database.
-        ConfigurationError: nothing can be written there.
+        OfflineError: the settings have no database.
+        ConfigurationError: the file cannot be written.
     """
     url = settings.require("base_url")
     kept = settings.model_dump(mode="json", exclude=set(SECRETS), exclude_defaults=True)
@@ -356,7 +356,7 @@ def save(settings: Settings, *, make_default: bool | None = None) -> None:
         ) from None
 
 
-#: Asks one question, the name of a setting and what an empty answer means; returns the answer.
+#: Prompts for a setting, given its name and its default, and returns the answer.
 Ask = Callable[[str, str | None], str]
 
 
@@ -373,10 +373,11 @@ def setup(
     ask: Ask | None = None,
     silent: bool = True,
 ) -> Settings:
-    """Keep settings for a database in our own file and return what holds for it from now on.
+    """Save settings for a database in our own file and return its resolved settings.
 
-    What is not given stays as it was set up before, here or with ONE-api. With ``ask``, what is neither given
-    nor set up is asked for. Secrets are never written. ``silent`` is accepted for ONE-api's sake: nothing prompts by itself.
+    Settings that are not given stay as they were set up before, here or with ONE-api. ``ask`` prompts for those that
+    are neither given nor set up. Secrets are never written. ``silent`` is accepted for compatibility with ONE-api and has
+    no effect: nothing prompts without ``ask``.
     """
     if base_url is None:
         base_url = default_database()
@@ -400,7 +401,7 @@ def setup(
         "keyring": keyring,
     }
     values = checked(Values, {name: value for name, value in given.items() if value is not None}).said()
-    # What the environment happens to say, and secrets, are not for keeping.
+    # Settings of the environment and secrets are not saved.
     kept = _merged(base_url, [values, *_files(base_url)])
     settings = Settings(**{name: value for name, value in kept.items() if name not in SECRETS})
     _warn_of_sharing(settings, before)
@@ -422,9 +423,9 @@ def _warn_of_sharing(settings: Settings, before: dict[str, Path]) -> None:
 
 
 def delete(base_url: str | None = None) -> None:
-    """Forget what our own files say of a database, tokens too; of all of them where none is named.
+    """Delete our own files of a database, including tokens; those of all databases if none is named.
 
-    ONE-api's files stay, so that a database that was set up there is still known.
+    ONE-api's files stay, so a database that was set up with ONE-api remains known.
     """
     folder = get_params_dir()
     default = folder / "default.json"

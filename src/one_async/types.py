@@ -1,4 +1,4 @@
-"""The words of the API as types. Nothing here does anything."""
+"""Types of the API: aliases and protocols only."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ QCName: TypeAlias = Literal["NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"]
 RevisionPolicy: TypeAlias = Literal["exact", "last_before", "default"]
 Action: TypeAlias = Literal["list", "read", "create", "update", "partial_update", "delete"]
 
-#: Whatever names one session: an eid, a session path or URL, a reference such as ``2024-05-06_1_SUBJECT``.
+#: A name of one session: an eid, a session path or URL, a reference such as ``2024-05-06_1_SUBJECT``.
 SessionLike: TypeAlias = UUID | str | PurePath | Mapping[str, Any]
-#: Whatever names one insertion: a pid, or an address that ends in one.
+#: A name of one insertion: a pid, or a URL that ends in one.
 InsertionLike: TypeAlias = UUID | str
-#: A path in a session, or the address of a file.
+#: A path in a session, or the URL of a file.
 PathOrUrl: TypeAlias = str | PurePath
 #: A session as ``2024-05-06_1_SUBJECT``, or its subject, date and sequence (or number).
 ReferenceLike: TypeAlias = str | Mapping[str, Any]
 DateLike: TypeAlias = date | datetime | str
-#: How old a stored answer may be. True means any age; False or 0 means none.
+#: The maximal age of a stored answer. True allows any age; False or 0 allows none.
 Expiry: TypeAlias = timedelta | datetime | bool | float | None
 JSON: TypeAlias = dict[str, Any]
 
 
 class Several(Protocol[T_co]):
-    """A list, tuple, array or series: what a text and a mapping are not."""
+    """A list, tuple, array or series, but not a text or a mapping."""
 
     def __contains__(self, item: object, /) -> bool:
-        """Whether something is one of them."""
+        """Return whether something is one of the items."""
 
     def __getitem__(self, at: int, /) -> T_co:
-        """One of them."""
+        """Return an item by position."""
 
     def __iter__(self) -> Iterator[T_co]:
-        """Each of them, in order."""
+        """Iterate over the items in order."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of items."""
 
 
 class Reference(TypedDict):
-    """A session's reference, taken apart."""
+    """The parts of a session's reference."""
 
     subject: str
     date: date
@@ -55,7 +55,7 @@ class Reference(TypedDict):
 
 
 class ReferenceText(TypedDict):
-    """The same, each part as it is written."""
+    """The parts of a session's reference as texts."""
 
     subject: str
     date: str
@@ -67,22 +67,22 @@ class ByteStream(Protocol):
 
     @property
     def url(self) -> str:
-        """The address that answered, after redirects."""
+        """The URL that answered, after redirects."""
 
     @property
     def status(self) -> int:
-        """The HTTP status; never an exception, since 206, 416 and the like are the caller's to judge."""
+        """The HTTP status. No status raises an exception, since the caller handles 206, 416 and others."""
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Header fields, names in any case."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Return the body as it comes; raises ServerUnreachable if the connection breaks before its end."""
+        """Return the body in pieces. Raises ServerUnreachable if the connection breaks before its end."""
 
 
 class StreamOpener(Protocol):
-    """What a transfer needs of an HTTP client, so that only one module knows which client that is."""
+    """The part of an HTTP client that transfers use, so that only `alyx` depends on the client's library."""
 
     def open(
         self,
@@ -92,20 +92,20 @@ class StreamOpener(Protocol):
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
     ) -> AbstractAsyncContextManager[ByteStream]:
-        """Start a request; credentials are dropped when a redirect leads to another host.
+        """Start a request, without retries; credentials are dropped if a redirect leads to another host.
 
-        Raises ServerUnreachable when no connection can be made. Does not retry.
+        Raises ServerUnreachable if no connection can be made.
         """
 
 
 class TokenStore(Protocol):
-    """Where the token of each user of each server is kept between runs."""
+    """Storage of the tokens of users of servers between runs."""
 
     def load(self, base_url: str, username: str | None) -> tuple[str, str] | None:
-        """Return (username, token), of the only or default user where no name is given; None if there is none."""
+        """Return (username, token), of the only or default user if no name is given; None if there is none."""
 
     def save(self, base_url: str, username: str, token: str) -> None:
-        """Keep a token, readable by its owner alone; does nothing where nothing can be written."""
+        """Store a token, readable by its owner only; do nothing if it cannot be written."""
 
     def delete(self, base_url: str, username: str) -> None:
-        """Forget a token."""
+        """Delete a token."""

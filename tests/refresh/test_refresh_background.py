@@ -91,7 +91,7 @@ async def test_it_outlives_trouble_and_picks_the_server_up_when_it_returns(
     alyx.faults.add("/cache/info", body=json.dumps({"date_created": LATER, "location": "file:///etc/passwd"}))
     alyx.faults.add("/cache.zip", shorten=1000)
     async with keeping(alyx, folder, cache_expiry=0.05) as keeper, anyio.create_task_group() as group:
-        with pytest.raises(TablesNotFound, match="none could be had"):
+        with pytest.raises(TablesNotFound, match="provided none"):
             await keeper.refresh("auto")
         await group.start(keeper.run)
         await until(lambda: keeper.loaded.meta.loaded_time)

@@ -1,4 +1,4 @@
-"""The command line: ``one-async``. This alone prints and asks; the library never does."""
+"""The command line ``one-async``. Only this package prints and prompts; the library never does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, or say which extra it needs."""
+    """Run the command line; exit with a hint if its extra is not installed."""
     try:
         from one_async.cli.app import app
     except ImportError as error:

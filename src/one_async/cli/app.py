@@ -26,7 +26,7 @@ tables_app = typer.Typer(help="Cache tables.", no_args_is_help=True)
 app.add_typer(tables_app, name="tables")
 
 Url = Annotated[str | None, typer.Option("--url", help="Address of the database.", envvar="ONE_BASE_URL")]
-# Not from ONE_USERNAME by typer: that is the user of one database, as the settings know.
+# ONE_USERNAME is not read by typer, since it belongs to one database; the settings apply this rule.
 User = Annotated[str | None, typer.Option("--user", help="User name; else ONE_USERNAME.")]
 Json = Annotated[bool, typer.Option("--json", help="Write the answer as JSON.")]
 Folder = Annotated[
@@ -35,14 +35,14 @@ Folder = Annotated[
 
 
 def fail(error: OneError) -> NoReturn:
-    """End with the text of an error, without a traceback."""
+    """Print an error without a traceback and exit."""
     text = Text.assemble((type(error).__name__, "red"), f": {plain(error)}")
     aside.print(text, highlight=False, soft_wrap=True)
     raise typer.Exit(2 if isinstance(error, InputError) else 1)
 
 
 def connect(url: str | None, user: str | None, cache_dir: Path | None, **options: Any) -> ONE:
-    """Make a client of what was given on the command line, the environment and the settings."""
+    """Return a client made from the command line, the environment and the settings."""
     from one_async.sync import ONE
 
     given = {"base_url": url, "username": user, "cache_dir": cache_dir, **options}
@@ -87,7 +87,7 @@ def search(
 
 
 def parse_terms(given: list[str]) -> dict[str, Any]:
-    """Read ``name=value`` pairs; a comma makes a list, an empty end of a date range is open."""
+    """Return search terms from ``name=value`` texts; a comma makes a list, an empty end of a date range is open."""
     terms: dict[str, Any] = {}
     for item in given:
         name, equals, value = item.partition("=")
@@ -139,7 +139,7 @@ def setup(
         bool | None, typer.Option("--default/--no-default", help="Whether ONE() alone means this one.")
     ] = None,
 ) -> None:
-    """Keep the settings of a database; asks only on a terminal, and only for what is not known yet."""
+    """Save the settings of a database; prompts only on a terminal, and only for settings that are missing."""
     from one_async.settings import databases
     from one_async.settings import setup as keep
 
@@ -211,6 +211,6 @@ def build_tables(
         console.print(plain(file), highlight=False, soft_wrap=True)
 
 
-from one_async.cli.harvest import harvest  # noqa: E402 - it uses what is above
+from one_async.cli.harvest import harvest  # noqa: E402 - it imports from this module
 
 app.command()(harvest)

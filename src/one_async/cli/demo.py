@@ -39,35 +39,35 @@ def run() -> None:
             emulator.stop()
 
 
-def _say(code: str) -> None:
+def _print_code(code: str) -> None:
     console.print(Text.assemble((">>> ", "bold green"), (code, "bold")), highlight=False)
 
 
 def _tour(one: ONE) -> None:
     one.alyx.authenticate()
-    one.search_terms()  # reads the schema, so that the times below are those of the search alone
-    _say('eids, sessions = one.search(datasets="spikes.times.npy", details=True)')
+    one.search_terms()  # reads the schema, so that the times below measure only the search
+    _print_code('eids, sessions = one.search(datasets="spikes.times.npy", details=True)')
     started = time.perf_counter()
     eids, sessions = one.search(details=True, datasets="spikes.times.npy")
     first = time.perf_counter() - started
     columns = ["lab", "subject", "date", "number", "projects"]
     console.print(frame_table(sessions.select(columns), f"{len(eids)} sessions with spikes"))
 
-    _say('one.list_datasets(eids[0], collection="alf*")')
+    _print_code('one.list_datasets(eids[0], collection="alf*")')
     paths = one.list_datasets(eids[0], collection="alf*")
     console.print(
         *(f"  {path}" for path in paths[:6]), f"  … {len(paths) - 6} more\n", sep="\n", highlight=False
     )
 
-    _say('trials = one.load_many(eids, "trials")')
+    _print_code('trials = one.load_many(eids, "trials")')
     trials = one.load_many(eids, "trials")
     shown = ["contrastLeft", "contrastRight", "choice", "feedbackType", "response_times"]
     short = trials.with_columns(trials["eid"].str.slice(0, 8)).select("eid", *shown)
     console.print(frame_table(short, f"{trials.height:,} trials of {len(eids)} sessions", rows=5))
     console.print("How often the mouse chose right:", *plot(_choices(trials)), "", sep="\n", highlight=False)
 
-    _say('pids = one.search_insertions(datasets=["spikes.times.npy", "spikes.clusters.npy"])')
-    _say("sorting = one.load_spike_sorting(pids)")
+    _print_code('pids = one.search_insertions(datasets=["spikes.times.npy", "spikes.clusters.npy"])')
+    _print_code("sorting = one.load_spike_sorting(pids)")
     pids = one.search_insertions(datasets=["spikes.times.npy", "spikes.clusters.npy"])
     sorting = one.load_spike_sorting(pids)
     title = (
@@ -75,7 +75,7 @@ def _tour(one: ONE) -> None:
     )
     console.print(frame_table(_rates(sorting.spikes, sorting.clusters), title, rows=6))
 
-    _say('one.search(datasets="spikes.times.npy")  # the same question again')
+    _print_code('one.search(datasets="spikes.times.npy")  # the same question again')
     started = time.perf_counter()
     again = one.search(datasets="spikes.times.npy")
     second = time.perf_counter() - started

@@ -22,13 +22,13 @@ class RateColumn(ProgressColumn):
     """Rows a second."""
 
     def render(self, task: Task) -> Text:
-        """Return the speed of late, or over all."""
+        """Return the current speed, or the average speed at the end."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f}/s" if speed else "", style="dim")
 
 
 class Bars:
-    """One line for each endpoint: rows, of how many, rate, time left."""
+    """One progress line for each endpoint: rows, total, rate, time left."""
 
     def __init__(self, endpoints: list[str]) -> None:
         width = max(map(len, endpoints))
@@ -44,7 +44,7 @@ class Bars:
         self._tasks = {name: self.bars.add_task(plain(name), total=None, of="?") for name in endpoints}
 
     def __call__(self, endpoint: str, rows: int, total: int | None) -> None:
-        """Take what a harvest tells."""
+        """Update the line of an endpoint."""
         task = self._tasks[endpoint]
         self.bars.update(task, completed=rows, total=total, of="?" if total is None else f"{total:,}")
 
@@ -67,7 +67,7 @@ def harvest(
     """Read all rows of endpoints to files; ends with status 0 only if nothing is missing."""
     names = list(dict.fromkeys(endpoints))
     bars = Bars(names)
-    kind: Any = format  # whether it is one, harvest says
+    kind: Any = format  # validated by ONE.harvest
     try:
         with connect(url, user, cache_dir) as one, bars.bars:
             report = one.harvest(
@@ -92,7 +92,7 @@ def harvest(
 
 
 def table_of(report: HarvestReport) -> Table:
-    """Make the closing table."""
+    """Return the table that is printed at the end."""
     table = Table(
         title=plain(f"{report.server} to {report.to}"),
         title_justify="left",

@@ -1,10 +1,10 @@
-"""What the command line shows: tables, a plot, a spinner."""
+"""Output of the command line: tables, a plot, a spinner."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     import polars as pl
 
-# What users and servers say is text: it has no markup, no emoji and nothing that steers a terminal.
+# Texts of users and servers are printed without markup, emoji or terminal control characters.
 console = Console(markup=False, emoji=False)
-#: Progress and remarks go beside the answer, so that ``--json`` can be piped.
+#: Progress and remarks go to standard error, so that the output of ``--json`` can be piped.
 aside = Console(stderr=True, markup=False, emoji=False)
 _CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
@@ -26,13 +26,13 @@ SCATTER = "·•●"
 
 
 def plain(value: object) -> str:
-    """Return a text without characters that a terminal would take for commands."""
+    """Return a text without terminal control characters."""
     text = str(value).translate(_CONTROLS)
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def frame_table(frame: pl.DataFrame, title: str, rows: int = 8) -> Table:
-    """Make a table of a frame's first rows."""
+    """Return a table of a frame's first rows."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="cyan")
     for name in frame.columns:
         table.add_column(plain(name), overflow="ellipsis", no_wrap=True)
@@ -70,15 +70,9 @@ def plot(points: Sequence[tuple[float, float]], width: int = 57, height: int = 1
 
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Show a spinner while something goes on that cannot be counted."""
+    """Show a spinner while the code inside runs."""
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), console=aside, transient=True
     ) as bar:
         bar.add_task(text, total=None)
         yield
-
-
-def sentences(lines: Iterable[str]) -> None:
-    """Print remarks."""
-    for line in lines:
-        console.print(plain(line))

@@ -1,4 +1,4 @@
-"""The cache tables in use: kept up to date beside the server's, grown by what queries learn, swapped whole."""
+"""The current cache tables: refreshed from the server, extended by rows from queries, replaced atomically."""
 
 from __future__ import annotations
 

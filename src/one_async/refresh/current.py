@@ -1,4 +1,4 @@
-"""The tables of one folder as one process uses them: read, grown, shown and saved."""
+"""The tables of one folder as one process uses them, with the rows learned from queries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["CurrentTables"]
 
 
 class CurrentTables:
-    """The tables of a folder, with what queries learned on top; they change by one assignment of an immutable view."""
+    """The tables of a folder and the rows learned from queries. They change by one assignment of an immutable view."""
 
     def __init__(self, tables_dir: Path, alyx: Callable[[], AsyncAlyxClient] | None, expiry: float) -> None:
         self._folder = Path(tables_dir)
@@ -54,7 +54,7 @@ class CurrentTables:
 
     @property
     def loaded(self) -> Catalogue:
-        """The tables at hand, learned rows included, without reading anything; empty ones if there are none."""
+        """The loaded tables with learned rows; reads nothing and is empty if nothing is loaded."""
         check_polars()
         while self._queue:
             view, taken = self._view, self._queue.peek()
@@ -64,9 +64,9 @@ class CurrentTables:
     # ---- reading
 
     async def current(self) -> Catalogue:
-        """Return the tables in use: read on first use, learned rows merged in.
+        """Return the current tables with learned rows; the first call reads them from disk.
 
-        Never asks the server. Raises TablesNotFound if there are none, TablesDamaged if they cannot be read.
+        Makes no request. Raises TablesNotFound if there are none, TablesDamaged if they cannot be read.
         """
         if self._view.base is None:
             try:
@@ -79,17 +79,17 @@ class CurrentTables:
         return self._view.shown
 
     def _origin(self) -> str | None:
-        """Where learned rows come from, as ONE-api writes it."""
+        """Return the origin of learned rows, as ONE-api writes it."""
         return None if self._alyx is None else self._alyx().base_url
 
     async def _advance(self, make: Callable[[View, Taken], View]) -> None:
-        """Make another view in a thread, and show it unless the present one has changed meanwhile."""
+        """Make a new view in a thread, and use it unless the current view has changed meanwhile."""
         view, taken = self._view, self._queue.peek()
         made = await run_polars(make, view, taken)
         self._put(view, made, taken)
 
     def _put(self, view: View, made: View, taken: Taken) -> None:
-        """Show a view made from another, unless that one was replaced meanwhile: blocking callers look from threads."""
+        """Replace a view by one made from it, unless another thread has replaced it meanwhile."""
         with self._putting:
             if self._view is view:
                 self._view = made
@@ -101,7 +101,7 @@ class CurrentTables:
                 await self._read()
 
     async def _read(self) -> None:
-        """Read the folder's tables and show them, all at once."""
+        """Read the folder's tables and make them current."""
         folder = self._folder
         base, stamp = await run_polars(open_tables, folder)
         state = await run_sync(State.read, folder)
@@ -111,7 +111,7 @@ class CurrentTables:
             self._note(state)
 
     async def _show(self, base: Catalogue) -> None:
-        """Show other tables, with what was learned; where they replace some, ready to be searched."""
+        """Make tables current, with the learned rows; prepare them for searches if they replace others."""
         since, origin = self._schedule.checked or 0.0, self._origin()
 
         def make(view: View, taken: Taken) -> View:
@@ -124,30 +124,30 @@ class CurrentTables:
             await self._advance(make)
 
     def _note(self, state: State) -> None:
-        """Take over when the server was asked, if another process did so since."""
+        """Adopt the time of the last check if another process has checked since."""
         if state.checked is not None and state.checked > (self._schedule.checked or 0.0):
             self._schedule.succeeded(state.checked)
 
     async def _read_if_changed(self) -> None:
-        """Read the tables if there are other ones than those at hand; without any, or with damaged ones, keep these."""
+        """Read the tables if their files have changed; keep the loaded ones if the files are missing or damaged."""
         stamp = await run_sync(stamp_of, self._folder)
         if self._view.base is None or stamp != self._stamp:
             with suppress(TablesNotFound, TablesDamaged):
                 await self._read()
 
-    # ---- growth
+    # ---- learned rows
 
     def learn(
         self, *, sessions: Rows | None = None, datasets: Rows | None = None, insertions: Rows | None = None
     ) -> None:
-        """Queue rows that a query brought; they are merged when the tables are next needed."""
+        """Queue rows from a query; they are merged when the tables are next needed."""
         for table, rows in (("sessions", sessions), ("datasets", datasets), ("insertions", insertions)):
             if rows is not None and len(rows):
                 self._queue.add(table, rows)
                 self._modified = datetime.now()
 
     async def settle(self) -> None:
-        """Merge what queries brought if it has become much: each row is kept once, however often it comes."""
+        """Merge the queued rows if there are many, so that each row is stored once."""
         if self._queue.is_long and not self._settling:
             self._settling = True
             try:
@@ -156,12 +156,12 @@ class CurrentTables:
                 self._settling = False
 
     def record(self, dids: Iterable[UUID | str]) -> None:
-        """Remember that datasets were loaded."""
+        """Record that datasets were loaded."""
         self._loaded_ids.update(dict.fromkeys(map(str, dids)))
 
     @property
     def loaded_ids(self) -> tuple[str, ...]:
-        """The ids of the datasets that were loaded, in the order of their first loading."""
+        """The ids of the loaded datasets, in the order of their first loading."""
         return tuple(self._loaded_ids)
 
     async def save_loaded_ids(
@@ -169,7 +169,7 @@ class CurrentTables:
     ) -> tuple[list[str], Path | None]:
         """Write the ids of the loaded datasets, or of their sessions, to a CSV file in the tables' folder.
 
-        Return the ids and the file; warns, and gives none, if nothing was recorded.
+        Return the ids and the file. Warns and returns no ids and no file if nothing was recorded.
         """
         ids = list(self._loaded_ids)
         if not ids:
@@ -185,10 +185,10 @@ class CurrentTables:
         return saved, path
 
     async def save(self, save_dir: Path | None = None, clobber: bool = False) -> Path:
-        """Write the tables, learned rows included, to a folder; return the folder.
+        """Write the tables with learned rows to a folder; return the folder.
 
-        Rows that others saved there meanwhile stay, unless ``clobber`` says to replace the files. Writes nothing if
-        nothing was learned since, unless ``clobber``. Raises OSError where nothing can be written.
+        Rows that other processes saved there are kept unless ``clobber`` is set. Without ``clobber``, nothing is
+        written if nothing was learned since. Raises OSError if the folder cannot be written.
         """
         check_polars()
         folder = Path(save_dir) if save_dir is not None else self._folder
@@ -215,7 +215,7 @@ def _save(tables: Catalogue, folder: Path, clobber: bool, reopen: bool) -> tuple
 
 
 def _prepare(tables: Catalogue, before: Catalogue) -> None:
-    """Have what a catalogue makes on its first searches made now, as far as searches of the one before needed it."""
+    """Compute what the first searches of a catalogue compute, as far as searches of the previous one needed it."""
     _ = tables.order, tables.spans
     for column in ("lab", "subject", "number", "task_protocol", "projects"):
         tables.distinct(column)

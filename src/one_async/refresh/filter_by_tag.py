@@ -1,4 +1,4 @@
-"""Tables cut down to the datasets of one tag."""
+"""Filter tables by a tag of the datasets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import polars as pl
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import write_table
 
-__all__ = ["cut_down"]
+__all__ = ["filter_tables"]
 
 
-def cut_down(folder: Path, tag: str, dids: list[str]) -> None:
-    """Leave only these datasets, and sessions and insertions that have any, in a folder's tables; for a thread.
+def filter_tables(folder: Path, tag: str, dids: list[str]) -> None:
+    """Keep only these datasets, and their sessions and insertions, in a folder's tables; blocking.
 
-    Not atomic: the folder is one that nobody reads yet.
+    It is not atomic, so the folder must not be in use yet.
     """
     tables = Catalogue.open(folder, convert=False)
     wanted = pl.LazyFrame({"did": dids}, schema={"did": pl.String})
@@ -27,5 +27,5 @@ def cut_down(folder: Path, tag: str, dids: list[str]) -> None:
         if "eid" in frame.columns:
             frames[name] = frame.lazy().join(eids, on="eid", how="semi", maintain_order="left").collect()
     for name, frame in frames.items():
-        said: dict[str, Any] = {**tables.meta.raw.get(name, {}), "database_tags": [tag]}
-        write_table(folder / f"{name}.pqt", name, frame, said)
+        meta: dict[str, Any] = {**tables.meta.raw.get(name, {}), "database_tags": [tag]}
+        write_table(folder / f"{name}.pqt", name, frame, meta)

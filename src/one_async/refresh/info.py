@@ -1,4 +1,4 @@
-"""What the server says of its tables, and what is known of those at hand."""
+"""Information on the server's tables and on the loaded ones."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = ["API_VERSION", "Offer", "TablesInfo", "TooNew", "ask"]
 
-#: The version of ONE-api whose tables are understood.
+#: The version of ONE-api whose tables can be read.
 API_VERSION = (3, 6, 1)
 
 
 @dataclass(frozen=True)
 class TablesInfo:
-    """What is known of the cache tables at hand.
+    """Information on the loaded cache tables.
 
     ``created`` is when the server made them and ``loaded`` when they were opened here, both without time zone as in
-    ONE-api; ``checked`` is when the server was asked for newer ones, by this process or another that shares the folder;
-    ``expired`` whether that is longer ago than ``cache_expiry``. ``origin`` names the databases that the rows came from,
-    ``tags`` the tags of the database that they were cut down to, ``rows`` the number of rows of each table, learned ones
-    included; ``path`` is their folder.
+    ONE-api. ``checked`` is when the server was last asked for newer ones, by this process or another that shares the
+    folder; ``expired`` tells whether that is longer ago than ``cache_expiry``. ``origin`` names the databases of the rows,
+    ``tags`` the tags that they were filtered by, ``rows`` the number of rows of each table, including learned rows;
+    ``path`` is their folder.
     """
 
     created: datetime | None = None
@@ -45,14 +45,14 @@ class TablesInfo:
 
 
 class TooNew(TablesError):
-    """The server's tables need a newer version than this one."""
+    """The server's tables need a newer version of this package."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """The tables that a server has: how new, where, and the tag that they are to be cut down to, if they are not.
+    """The tables that a server offers: their age and address, and the tag to filter them by if they are unfiltered.
 
-    ``server`` is the database's address and ``asked`` when it was asked, in seconds since 1970.
+    ``server`` is the database's address; ``asked`` is the time of the request, in seconds since 1970.
     """
 
     server: str
@@ -64,25 +64,25 @@ class Offer:
 
     @property
     def minute(self) -> str:
-        """When they were made, as Alyx writes it."""
+        """The time of their creation, as Alyx writes it."""
         return self.created.isoformat(sep=" ", timespec="minutes")
 
     def is_newer_than(self, created: datetime | None) -> bool:
-        """Compare as ONE-api does: by minutes, since Alyx tells no more."""
+        """Return whether they are newer by at least a minute, which is Alyx's resolution, as in ONE-api."""
         return created is None or self.created - created.replace(tzinfo=None) >= timedelta(minutes=1)
 
 
 async def ask(alyx: AsyncAlyxClient, tag: str | None) -> Offer:
-    """Ask the server which tables it has; never through the REST cache.
+    """Ask the server which tables it has, bypassing the REST cache.
 
-    Raises TooNew, TablesNotFound for a tag that the database does not have, and ServerErrors.
+    Raises TooNew, TablesNotFound for an unknown tag, and ServerErrors.
     """
     tables, asked = None, time.time()
     if tag is not None:
         try:
             tables = await alyx.get(f"/cache/info/{quote(tag)}/", no_cache=True)
         except StatusError as error:
-            # 404 for tags with a hyphen, too, and 500 for those without tables of their own
+            # Alyx answers 404 also for tags with a hyphen, and 500 for tags without tables of their own.
             if not isinstance(error, NotFound) and error.status != 500:
                 raise
             if not await alyx.rest("tags", "list", name=tag, no_cache=True):
@@ -91,7 +91,7 @@ async def ask(alyx: AsyncAlyxClient, tag: str | None) -> Offer:
         tables = await alyx.get("/cache/info/", no_cache=True)
     info = parse(CacheInfo, "cache/info", tables)
     _check_version(info.min_api_version)
-    url = _place(info.location, f"{alyx.base_url}/cache.zip")
+    url = _archive_url(info.location, f"{alyx.base_url}/cache.zip")
     return Offer(alyx.base_url, asked, info.date_created.replace(tzinfo=None), info.origin, url, tag)
 
 
@@ -99,22 +99,20 @@ def _check_version(wanted: str | None) -> None:
     numbers = tuple(int(number[:9]) for number in re.findall("[0-9]+", wanted or "")[:3])
     if numbers > API_VERSION:
         known = ".".join(map(str, API_VERSION))
-        raise TooNew(
-            f"the server's tables are made for ONE-api {wanted}, and this version knows those of {known}"
-        )
+        raise TooNew(f"the server's tables need ONE-api {wanted}, but this version reads those of {known}")
 
 
-def _place(location: str | None, default: str) -> str:
-    """Return the archive's address; a location may be the folder that it is in."""
+def _archive_url(location: str | None, default: str) -> str:
+    """Return the archive's address; a location may be the address of its folder."""
     if not location:
         return default
     try:
         parts = urlsplit(location)
-    except ValueError:  # a host in brackets that is none
+    except ValueError:  # an invalid host in brackets
         parts = urlsplit("")
     if parts.scheme not in ("https", "http", "s3") or not parts.netloc:
         raise TablesError(
-            f"the server says that its tables are at {location!r}, which is no http or s3 address"
+            f"the server gives {location!r} as the address of its tables, which is no http or s3 address"
         )
     if parts.path.endswith(".zip"):
         return location

@@ -1,4 +1,4 @@
-"""TablesKeeper: which cache tables are in use, when they are replaced, and what was added to them."""
+"""TablesKeeper: the current cache tables and their refresh in the background."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
@@ -42,22 +43,22 @@ __all__ = ["TablesKeeper"]
 
 _LONGEST_SLEEP = 600.0
 _TAG = re.compile(r"\w[\w.+ -]{0,200}")
-#: Takes work that is to be done beside its caller.
+#: Schedules work to be done in the background.
 Later = Callable[[Callable[[], Awaitable[None]]], object]
 
 
 class _Attempt(NamedTuple):
-    """One check for newer tables: whether the server had to be asked, and the error it ended with."""
+    """One check for newer tables: whether a request was mandatory, and the error of the check."""
 
     now: bool
     error: Exception | None
 
 
 class TablesKeeper(CurrentTables):
-    """The cache tables of one folder, and of one database if there is one.
+    """The cache tables of one folder, refreshed from a database if there is one.
 
-    Readers take ``current()`` or ``loaded``, an immutable Catalogue; new tables replace it by one assignment once they
-    are whole, with what queries learned on top. Constructing reads nothing. For one event loop at a time.
+    Readers take ``current()`` or ``loaded``, an immutable Catalogue. Complete new tables, with the rows learned from
+    queries, replace it by one assignment. The constructor reads nothing. For one event loop at a time.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class TablesKeeper(CurrentTables):
 
     @property
     def cache_expiry(self) -> timedelta:
-        """How often the server is asked for newer tables; setting it (timedelta or seconds) counts at once."""
+        """The time between checks for newer tables; setting it (timedelta or seconds) takes effect at once."""
         return timedelta(seconds=self._schedule.expiry)
 
     @cache_expiry.setter
@@ -93,7 +94,7 @@ class TablesKeeper(CurrentTables):
 
     @property
     def info(self) -> TablesInfo:
-        """What is known of the tables at hand; reads nothing."""
+        """Information on the loaded tables; reads nothing."""
         tables, checked = self._view.shown, self._schedule.checked
         rows = {"sessions": len(tables.session_frame), "datasets": len(tables.dataset_table)}
         rows |= {name: len(frame) for name, frame in tables.others.items()}
@@ -110,7 +111,7 @@ class TablesKeeper(CurrentTables):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What ONE-api 2 keeps in ``_cache._meta``."""
+        """The content of ``_cache._meta`` in ONE-api 2."""
         meta = self._view.shown.meta
         return {
             "expired": self._is_expired(),
@@ -127,12 +128,12 @@ class TablesKeeper(CurrentTables):
     # ---- refreshing
 
     async def refresh(self, mode: Mode, *, later: Later | None = None) -> datetime | None:
-        """Bring the tables up to date as a mode means it; gives when those in use were loaded.
+        """Refresh the tables according to a mode; return the time when the current ones were loaded.
 
-        ``local`` and ``remote`` read what is on disk if nothing is loaded yet. ``auto`` asks the server if that was longer
-        ago than ``cache_expiry``, but makes nobody wait while there are tables and the background task runs, or ``later``
-        takes the work to be done beside the caller. ``refresh`` asks now. A server that cannot be had costs one TablesWarning
-        as long as there are tables; raises TablesNotFound if there are none (in ``remote`` mode: gives None).
+        ``local`` and ``remote`` read the tables on disk if none are loaded yet. ``auto`` asks the server if the last check is
+        longer ago than ``cache_expiry``; while there are tables, it leaves that to the background task if it runs, or to
+        ``later``, which schedules it. ``refresh`` asks now. If the server cannot be reached, there is one TablesWarning as
+        long as there are tables. Raises TablesNotFound if there are none (in ``remote`` mode: returns None).
         """
         if mode not in get_args(Mode):
             raise InputError.of("mode", mode, get_args(Mode))
@@ -148,7 +149,7 @@ class TablesKeeper(CurrentTables):
 
     @property
     def _has_whole_tables(self) -> bool:
-        """Whether there are tables, and not just rows of earlier queries that were saved."""
+        """Whether there are tables from a server, and not only saved rows of earlier queries."""
         base = self._view.base
         return base is not None and not base.meta.is_partial
 
@@ -166,14 +167,14 @@ class TablesKeeper(CurrentTables):
         await self._check_once(now, time.time())
 
     async def _check_quietly(self) -> None:
-        """Ask for newer tables if that is due; nothing goes wrong but that the old ones go on serving."""
-        with suppress(Exception):  # what the server did was said in a warning, which may be an error itself
+        """Check for newer tables if that is due; on failure, the old ones stay current."""
+        with suppress(Exception):  # a warning reported the failure, and warnings may be errors
             await self._check_once(False, 0.0)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Ask for newer tables each time ``cache_expiry`` has passed, until cancelled; for a task group.
+        """Check for newer tables each time ``cache_expiry`` has passed, until cancelled; for a task group.
 
-        After a failure it tries again with growing pauses. What a server or a disk does wrong is no error here.
+        It retries after failures with growing pauses, and raises no errors of the server or the disk.
         """
         if self._alyx is None:
             raise OfflineError("there is no database to ask for newer tables")
@@ -181,9 +182,7 @@ class TablesKeeper(CurrentTables):
         self._wake = anyio.Event()
         try:
             task_status.started()
-            with suppress(
-                Exception
-            ):  # said to whoever asks for the tables; nothing but a cancellation ends this
+            with suppress(Exception):  # `current` raises it again; only cancellation ends this task
                 await self._read_once()
             while True:
                 wait = self._schedule.due_in(time.time())
@@ -196,13 +195,13 @@ class TablesKeeper(CurrentTables):
             self._running -= 1
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait, but not longer than until the expiry is set; a clock that is put right is noticed, too."""
+        """Wait until the expiry is changed or the time is over; the limit lets it notice a corrected clock."""
         self._wake = anyio.Event()
         with anyio.move_on_after(min(seconds, _LONGEST_SLEEP)):
             await self._wake.wait()
 
     async def _check_once(self, now: bool, called: float) -> None:
-        """Check for newer tables, or share the attempt that is under way; one with `now` needs one with `now`."""
+        """Check for newer tables, or share a check that is under way; one with `now` shares only those with `now`."""
 
         async def attempt() -> _Attempt:
             try:
@@ -216,9 +215,9 @@ class TablesKeeper(CurrentTables):
             raise result.error
 
     async def _check(self, now: bool, called: float) -> None:
-        """Ask the server, download if its tables are newer, and say so if that fails.
+        """Ask the server and download its tables if they are newer; warn if that fails.
 
-        ``now``: it must be asked after ``called``, in seconds since 1970; otherwise only if that is due.
+        With ``now``, a request is made unless one was made after ``called``, in seconds since 1970; without, if it is due.
         """
         assert self._alyx is not None
         url = ""
@@ -227,57 +226,59 @@ class TablesKeeper(CurrentTables):
             url = alyx.base_url
             async with self._changing:
                 await self._update(alyx, now, called)
-        except Exception as error:  # whatever it is, the old tables go on serving
+        except Exception as error:  # whatever it is, the old tables stay current
             if isinstance(error, TooNew):
                 self._schedule.succeeded(time.time())
             else:
                 self._schedule.failed(time.time())
             known = isinstance(error, (OneError, OSError))
-            what = error if known else f"{type(error).__name__}: {error}"
+            reason = error if known else f"{type(error).__name__}: {error}"
             if self._view.base is None:
-                text = (
-                    f"there are no cache tables in {self._folder}, and none could be had from {url}: {what}"
-                )
+                text = f"there are no cache tables in {self._folder}, and {url} provided none: {reason}"
                 raise TablesNotFound(text, path=str(self._folder)) from error
-            self._warn(f"the cache tables in {self._folder} could not be brought up to date: {what}")
+            self._warn(f"the cache tables in {self._folder} could not be brought up to date: {reason}")
         else:
             self._warned = False
 
     def _warn(self, text: str) -> None:
-        """Say that the old tables go on serving, once until things work again."""
+        """Warn that the old tables stay current, once until a check succeeds."""
         if not self._warned:
             self._warned = True
             warnings.warn(text, TablesWarning, stacklevel=3)
 
     async def _update(self, alyx: AsyncAlyxClient, now: bool, called: float) -> None:
-        if now and self._view.base is not None and (self._schedule.checked or 0.0) >= called:
-            return  # the background task did so meanwhile
-        known = await run_sync(State.read, self._folder)
-        if not now and known.server == alyx.base_url:
-            self._note(known)
-        await self._read_if_changed()
-        if not now and self._has_whole_tables and self._schedule.due_in(time.time()) > 0:
+        """Ask the server if `_must_ask`, and install what it offers."""
+        if not await self._must_ask(alyx, now, called):
             return
         offer = await ask(alyx, self._tag)
-
-        async def is_there() -> bool:
-            nonlocal known
-            await self._read_if_changed()
-            known = await run_sync(State.read, self._folder)
-            return not self._wants(offer, known)
-
-        if await is_there():
-            ours = known if known.server == offer.server else State(server=offer.server)
-            said = replace(ours, checked=offer.asked)
-            await run_sync(said.write, self._folder)
+        if await self._has_tables_of(offer):
+            state = await run_sync(State.read, self._folder)
+            ours = state if state.server == offer.server else State(server=offer.server)
+            await run_sync(replace(ours, checked=offer.asked).write, self._folder)
         else:
-            self._announce(offer)
-            if await fetch(alyx, offer, self._folder, is_there):
+            self._warn_of_other_origin(offer)
+            if await fetch(alyx, offer, self._folder, partial(self._has_tables_of, offer)):
                 await self._read()
         self._schedule.succeeded(offer.asked)
 
-    def _wants(self, offer: Offer, known: State) -> bool:
-        """Return whether the server offers other tables than those at hand."""
+    async def _must_ask(self, alyx: AsyncAlyxClient, now: bool, called: float) -> bool:
+        """Return whether a request is needed, after reading what other processes did."""
+        if now and self._view.base is not None and (self._schedule.checked or 0.0) >= called:
+            return False  # the background task has asked meanwhile
+        if not now:
+            state = await run_sync(State.read, self._folder)
+            if state.server == alyx.base_url:
+                self._note(state)
+        await self._read_if_changed()
+        return now or not self._has_whole_tables or self._schedule.due_in(time.time()) <= 0
+
+    async def _has_tables_of(self, offer: Offer) -> bool:
+        """Return whether the folder has the offered tables, after reading what is there."""
+        await self._read_if_changed()
+        return not self._is_news(offer, await run_sync(State.read, self._folder))
+
+    def _is_news(self, offer: Offer, known: State) -> bool:
+        """Return whether the server offers other tables than the loaded ones."""
         base = self._view.base
         if base is None or base.meta.is_partial:
             return True
@@ -292,13 +293,13 @@ class TablesKeeper(CurrentTables):
         known = base.meta.origin if base is not None else ()
         return offer.origin is not None and offer.origin not in known
 
-    def _announce(self, offer: Offer) -> None:
+    def _warn_of_other_origin(self, offer: Offer) -> None:
         base = self._view.base
         known = base.meta.origin if base is not None else frozenset()
         if known and offer.server not in known and self._is_foreign(offer):
             others = ", ".join(sorted(known))
             text = f"the cache tables in {self._folder} came from {others} and are replaced by those of {offer.origin}"
-            with suppress(TablesWarning):  # where warnings are errors, too
+            with suppress(TablesWarning):  # even if warnings are errors
                 warnings.warn(text, TablesWarning, stacklevel=2)
 
     # ---- other tables
@@ -311,12 +312,12 @@ class TablesKeeper(CurrentTables):
         *,
         online: bool = True,
     ) -> datetime | None:
-        """Use the tables of another folder, or those of one tag of the database, from now on; gives when they were loaded.
+        """Switch to the tables of another folder or of one tag of the database; return the time when they were loaded.
 
-        Without a folder, a tag's tables lie in one of its name below that of all tables. They are downloaded if they are not
-        there, and with ``clobber`` if the server's are newer; ``online=False`` asks no server. What was learned before is
-        forgotten, as the new tables' rows are meant to be all. Raises InputError for what is no tag, TablesNotFound if
-        there are no such tables; those in use stay then.
+        Without a folder, a tag's tables are in a subfolder named after it. They are downloaded if they are missing, and with
+        ``clobber`` if the server's are newer; ``online=False`` makes no request. Learned rows are discarded, since the new
+        tables replace them. Raises InputError for an invalid tag, TablesNotFound if there are no such tables; then the
+        current ones stay.
         """
         if tag is not None and (not isinstance(tag, str) or not _TAG.fullmatch(tag)):
             raise InputError.of("tag", tag, "the name of a tag of the database")

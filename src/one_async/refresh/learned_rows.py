@@ -1,4 +1,4 @@
-"""What queries learned: queued on the event loop, merged into the tables in a thread."""
+"""Rows learned from queries: queued on the event loop, merged into the tables in a thread."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["Queue", "Rows", "Taken", "View"]
 
 #: Rows of a table: a frame, or dicts by column.
 Rows: TypeAlias = pl.DataFrame | Sequence[Mapping[str, Any]]
-#: Pieces of each table, each with the time at which it came, in order.
+#: Pieces of each table, each with the time at which it was queued, in order.
 Taken: TypeAlias = Mapping[str, Sequence[tuple[float, Rows]]]
-#: The column of learned rows that says when they came, in seconds since 1970.
+#: The column of learned rows with the time at which they were queued, in seconds since 1970.
 _AT = "learned_at"
-#: Rows, and answers that brought them, that are queued before they are merged.
+#: The most rows, and the most pieces, that are queued before they are merged.
 MOST_ROWS, MOST_PIECES = 20_000, 200
 
 
 class Queue:
-    """Pieces of tables that are not yet merged; for the event loop alone.
+    """Pieces of tables that are not merged yet; on the event loop only.
 
-    Where nobody asks the tables, as in remote mode, `is_long` tells that it is time to merge them.
+    In remote mode the tables are not searched, so `is_long` tells when to merge the pieces.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Queue:
 
     @property
     def is_long(self) -> bool:
-        """Whether so much is queued that it costs less merged."""
+        """Whether so much is queued that merging it saves memory."""
         return self._rows > MOST_ROWS or sum(map(len, self._pieces.values())) > MOST_PIECES
 
     def __bool__(self) -> bool:
@@ -51,11 +51,11 @@ class Queue:
         self._rows += len(rows)
 
     def peek(self) -> Taken:
-        """Return what is queued now."""
+        """Return the queued pieces."""
         return {table: list(pieces) for table, pieces in self._pieces.items() if pieces}
 
     def drop(self, taken: Taken) -> None:
-        """Forget what was given by `peek`, which is merged now."""
+        """Remove pieces that `peek` returned and that are merged now."""
         for table, pieces in taken.items():
             del self._pieces[table][: len(pieces)]
             self._rows -= sum(len(rows) for _, rows in pieces)
@@ -63,7 +63,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class View:
-    """Tables as they were read (None: there are none), as they are shown, and the learned rows that make the difference."""
+    """Tables as read from disk (None if there are none), the same with learned rows, and the learned rows themselves."""
 
     base: Catalogue | None = None
     grown: Catalogue | None = None
@@ -71,7 +71,7 @@ class View:
 
     @property
     def shown(self) -> Catalogue:
-        """The tables, learned rows included; empty ones if there are none."""
+        """The tables with learned rows; empty if there are none."""
         return Catalogue.empty() if self.grown is None else self.grown
 
     @property
@@ -80,29 +80,31 @@ class View:
         return self.base is None and not self.learned
 
     def grow(self, taken: Taken, origin: str | None = None) -> View:
-        """Return the view with more rows learned; for a thread."""
+        """Return the view with more learned rows; blocking."""
         new = _frames(taken)
         if not new:
             return self
-        return View(self.base, merge(self.shown, _bare(new), origin=origin), _together(self.learned, new))
+        return View(
+            self.base, merge(self.shown, _without_times(new), origin=origin), _joined(self.learned, new)
+        )
 
     def on(self, base: Catalogue, taken: Taken, since: float = 0.0, origin: str | None = None) -> View:
-        """Return the view of other tables, with what was learned on top; for a thread.
+        """Return the view of other tables with the learned rows; blocking.
 
-        Rows that came before ``since``, when the server still had the former tables, are older than these: they are
-        added only where these have none of that id.
+        Rows learned before ``since``, when the server still had the previous tables, are older than the new tables: they
+        are added only if the new tables lack their id.
         """
         learned = {
             table: frame.filter(
                 (pl.col(_AT) >= since) | ~pl.col(IDS[table]).is_in(_ids(base, table).implode())
             )
-            for table, frame in _together(self.learned, _frames(taken)).items()
+            for table, frame in _joined(self.learned, _frames(taken)).items()
         }
         learned = {table: frame for table, frame in learned.items() if len(frame)}
-        return View(base, merge(base, _bare(learned), origin=origin) if learned else base, learned)
+        return View(base, merge(base, _without_times(learned), origin=origin) if learned else base, learned)
 
     def saved(self, base: Catalogue) -> View:
-        """Return the view of the same tables as they are on disk after saving, where nothing is left to be saved."""
+        """Return the view of the same tables after they were saved."""
         return View(base, base, self.learned)
 
 
@@ -113,17 +115,17 @@ def _ids(tables: Catalogue, table: str) -> pl.Series:
     return frame[IDS[table]]
 
 
-def _bare(frames: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+def _without_times(frames: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
     return {table: frame.drop(_AT) for table, frame in frames.items()}
 
 
 def _frames(taken: Taken) -> dict[str, pl.DataFrame]:
-    """Make one frame of each table's pieces, with the table's own columns; what is no row of it is left out."""
+    """Return one frame of each table's pieces with the table's own columns; pieces that do not fit are left out."""
     made: dict[str, list[pl.DataFrame]] = {}
     for table, pieces in taken.items():
         for at, rows in pieces:
             try:
-                frame = to_frame(table, _own(table, rows))
+                frame = to_frame(table, _own_columns(table, rows))
             except InputError as error:
                 warnings.warn(f"rows of {table} are not kept: {error}", TablesWarning, stacklevel=2)
             else:
@@ -131,13 +133,13 @@ def _frames(taken: Taken) -> dict[str, pl.DataFrame]:
     return {table: _distinct(table, frames) for table, frames in made.items()}
 
 
-def _own(table: str, rows: Rows) -> Rows:
+def _own_columns(table: str, rows: Rows) -> Rows:
     if isinstance(rows, pl.DataFrame):
         return rows.select(name for name in SCHEMAS[table] if name in rows.columns)
     return rows
 
 
-def _together(old: Mapping[str, pl.DataFrame], new: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+def _joined(old: Mapping[str, pl.DataFrame], new: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     both = {
         table: _distinct(table, [old[table], frame] if table in old else [frame])
         for table, frame in new.items()
@@ -146,6 +148,6 @@ def _together(old: Mapping[str, pl.DataFrame], new: Mapping[str, pl.DataFrame]) 
 
 
 def _distinct(table: str, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Put frames below each other; of rows with one id the latest counts."""
+    """Concatenate frames and keep the last row of each id."""
     frame = pl.concat(frames, how="diagonal_relaxed")
     return frame.unique(IDS[table], keep="last", maintain_order=True)

@@ -1,4 +1,4 @@
-"""Large tables are made ready in a process of low priority, so that searches go on beside it as if nothing were."""
+"""Preparation of large tables in a subprocess of low priority, so that it does not slow down searches."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from one_async.tables.catalogue import Catalogue
 
 __all__ = ["SMALL", "prepare", "prepare_apart"]
 
-#: Archives of fewer bytes are ready before a process would have begun.
+#: Smaller archives, in bytes, are prepared in less time than a subprocess takes to start.
 SMALL = 8 << 20
 _NICE = 10
 _CODE = "import sys; from one_async.refresh.prepare_subprocess import work; work(*sys.argv[1:])"
 
 
 def prepare(archive: Path, into: Path) -> None:
-    """Unpack an archive and open the tables in it, which checks them and makes their fast form; blocks."""
+    """Unpack an archive and open its tables, which validates them and makes their memory-mapped form; blocking."""
     for path in unpack(archive, into):
         if path.suffix == ".pqt":
             _check_rows(path)
@@ -32,31 +32,31 @@ def prepare(archive: Path, into: Path) -> None:
 
 
 def _check_rows(path: Path) -> None:
-    """Raise TablesDamaged for a table with more rows than bytes; reads its footer alone.
+    """Raise TablesDamaged for a table with more rows than bytes; reads only its footer.
 
-    Each row has an id of its own, which takes many bytes however it is compressed. Equal rows take none: a small file
-    may have more of them than fit in memory.
+    Each row has a unique id, which takes several bytes even when compressed. Equal rows take none, so that a small file
+    may have more rows than fit in memory.
     """
     try:
         rows = pl.scan_parquet(path).select(pl.len()).collect().item()
     except (pl.exceptions.PolarsError, OSError):
-        return  # what cannot be read is said by who opens it
+        return  # opening the table raises a clear error
     if rows > path.stat().st_size:
         raise TablesDamaged(f"{path.name} in the server's archive has {rows:,} rows in fewer bytes")
 
 
 async def prepare_apart(archive: Path, into: Path) -> bool:
-    """Do the same in another process; False if that was not tried or did not succeed, for whatever reason.
+    """Call `prepare` in a subprocess; return False if it could not start or failed.
 
-    Threads would compete with searches for the interpreter's lock and for Polars' own threads. Ends the process when
-    cancelled.
+    Threads would compete with searches for the interpreter lock and for Polars' own threads. Cancellation ends the
+    subprocess.
     """
     name = Path(sys.executable or "").name.lower()
-    # A program that embeds Python, or is frozen, would start itself.
+    # A frozen program or one that embeds Python would start itself.
     if getattr(sys, "frozen", False) or not name.startswith(("python", "pypy")):
         return False
     paths = os.pathsep.join(path for path in sys.path if path)
-    with suppress(OSError, NotImplementedError):  # some event loops of Windows have no processes
+    with suppress(OSError, NotImplementedError):  # some event loops of Windows do not support subprocesses
         async with await anyio.open_process(
             [sys.executable, "-P", "-c", _CODE, str(archive), str(into)],
             stdin=subprocess.DEVNULL,
@@ -69,7 +69,7 @@ async def prepare_apart(archive: Path, into: Path) -> bool:
 
 
 def work(archive: str, into: str) -> None:
-    """Be that process."""
+    """Prepare the tables at low priority; entry point of the subprocess."""
     with suppress(AttributeError, OSError):
         os.nice(_NICE)
     prepare(Path(archive), Path(into))

@@ -1,4 +1,4 @@
-"""Lists of what was loaded, as ONE-api writes them."""
+"""Lists of loaded datasets, as ONE-api writes them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["save_ids"]
 
 
 def save_ids(folder: Path, dids: list[str], tables: Catalogue | None) -> tuple[list[str], Path]:
-    """Write dataset ids, or with tables the ids of their sessions: one column of a CSV file.
+    """Write dataset ids, or with tables the ids of their sessions, to a CSV file with one column; blocking.
 
-    Blocks. Return the ids and the file, whose name has the time.
+    Return the ids and the file, whose name contains the time.
     """
     name, ids = "dataset_uuid", dids
     if tables is not None:

@@ -1,4 +1,4 @@
-"""When to ask the server again: arithmetic on seconds since 1970, without a clock of its own."""
+"""The schedule of checks for newer tables, in seconds since 1970 that the caller supplies."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from one_async.errors import InputError
 __all__ = ["DAY", "Schedule", "seconds_of"]
 
 DAY = 86_400.0
-#: Of the time between two checks, the part by which chance may delay the next.
+#: The largest random delay of a check, as a fraction of the time between two checks.
 SPREAD = 0.1
-#: However short the expiry is, the background task asks no more often than this, in seconds.
+#: The shortest time between two checks of the background task, in seconds.
 SHORTEST = 0.25
 
 
 def seconds_of(expiry: timedelta | float | None) -> float:
-    """Return an expiry in seconds, 24 h for None; raises InputError for what is no time span."""
+    """Return an expiry in seconds, 24 h for None. Raises InputError for a value that is not a time span."""
     if expiry is None:
         return DAY
     accepted = "a timedelta or a number of seconds, 0 or more"
@@ -32,9 +32,9 @@ def seconds_of(expiry: timedelta | float | None) -> float:
 
 @dataclass
 class Schedule:
-    """When the server was asked, how often that failed since, and so when it is to be asked again.
+    """The time of the last check and the failures since, from which the time of the next one follows.
 
-    ``chance`` gives numbers from 0 to 1, so that a thousand clients do not ask at the same second.
+    ``chance`` spreads the checks of many clients over time.
     """
 
     expiry: float = DAY
@@ -45,7 +45,7 @@ class Schedule:
     _late: float = 0.0
 
     def is_expired(self, now: float) -> bool:
-        """Return whether the last answer is older than the expiry; a moment to come counts as a wrong clock."""
+        """Return whether the last answer is older than the expiry; one from the future (a wrong clock) is expired."""
         return self.checked is None or not 0 <= now - self.checked < self.expiry
 
     def due_in(self, now: float) -> float:
@@ -54,16 +54,16 @@ class Schedule:
             return min(max(self._retry_at - now, 0.0), self.expiry)
         if self.checked is None or self.checked > now:
             return 0.0
-        # In this order, since beside seconds since 1970 a short expiry would be rounded.
+        # The order matters: added to seconds since 1970, a short expiry would be rounded.
         return max(self.expiry * (1 + self._late) - (now - self.checked), 0.0)
 
     def succeeded(self, at: float) -> None:
-        """Note that the server was asked."""
+        """Record a successful check."""
         self.checked, self.failures = at, 0
         self._late = SPREAD * self.chance.random()
 
     def failed(self, now: float) -> None:
-        """Note that it could not be asked: the next attempts come after some 1, 2, 4… seconds, up to the expiry."""
+        """Record a failed check; the next attempts follow after about 1, 2, 4… seconds, up to the expiry."""
         self.failures += 1
         pause = min(2.0 ** min(self.failures, 40), self.expiry)
         self._retry_at = now + pause * (0.5 + 0.5 * self.chance.random())

@@ -1,7 +1,7 @@
-"""New tables into a folder, and tables out of a folder, as they were at one moment.
+"""Atomic replacement and consistent reading of the tables of a folder.
 
-New tables are made in a folder of their own below ``WORK``, on the same file system, checked and converted there, and then
-installed all at once (`tables.install`).
+New tables are made in a folder below ``WORK``, on the same file system, validated and converted there, and then installed
+together (`tables.install`).
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ __all__ = [
 ]
 
 WORK = ".one_async_refresh"
-#: What is claimed by whoever downloads.
+#: The name of the claim on downloads.
 DOWNLOAD = "download"
 _STATE = "state.json"
 #: Seconds that a process waits for another that writes the state.
-_SOON = 5.0
+_STATE_TIMEOUT = 5.0
 _TRIES = 30
 _FORM = re.compile(r"[0-9a-f]{32}")
 
@@ -60,7 +60,7 @@ Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
 
 
 def stamp_of(folder: Path) -> Stamp:
-    """Return the state of a folder's tables; blocks."""
+    """Return the stamp of a folder's tables; blocking."""
     found = []
     for path in sorted(folder.glob("*.pqt")):
         with contextlib.suppress(FileNotFoundError):
@@ -70,14 +70,14 @@ def stamp_of(folder: Path) -> Stamp:
 
 
 def new_folder(folder: Path) -> Path:
-    """Make a folder for new files of a folder; the caller holds the claim on downloads."""
+    """Create and return a folder for new tables; the caller holds the claim on downloads."""
     made = folder / WORK / f"new-{uuid.uuid4().hex}"
     made.mkdir(parents=True)
     return made
 
 
 def swap(made: Path, folder: Path) -> None:
-    """Make the files in ``made`` those of ``folder``, all or none; blocks while another process saves there."""
+    """Move all files of ``made`` to ``folder``, or none; blocks while another process saves there."""
     with claim_tables(folder):
         remove_saves(folder)
         forms = _move_fast_form(made, folder)
@@ -95,15 +95,15 @@ def swap(made: Path, folder: Path) -> None:
                 f"the tables in {folder} cannot be replaced: another program holds {', '.join(files)}"
             )
         finally:
-            # Those that are waiting to be installed are the tables already.
+            # Files that wait for their installation are the current tables already.
             for path in {*files.values()} - {*waiting(folder).values()}:
                 path.unlink(missing_ok=True)
 
 
 def _move_fast_form(made: Path, folder: Path) -> set[str]:
-    """Take along the fast form, which is known by its parquet files' state, and so valid wherever they are.
+    """Move the memory-mapped form too and return the names moved.
 
-    It is a convenience: where it cannot be moved it is made again. Return what was moved.
+    The form is named by the state of its parquet files, so it stays valid. If it cannot be moved, it is made again.
     """
     forms, moved = made / mmap_cache.FOLDER, set()
     if forms.is_dir():
@@ -118,7 +118,7 @@ def _move_fast_form(made: Path, folder: Path) -> set[str]:
 
 
 def _clear_forms(folder: Path, keep: set[str]) -> None:
-    """Remove the fast forms of former tables; who has them open keeps them."""
+    """Remove the memory-mapped forms of previous tables; processes that have them open keep them."""
     if keep:
         for form in (folder / mmap_cache.FOLDER).iterdir():
             if _FORM.fullmatch(form.name) and form.name not in keep:
@@ -126,7 +126,7 @@ def _clear_forms(folder: Path, keep: set[str]) -> None:
 
 
 def clear_work(folder: Path, keep: Path) -> None:
-    """Remove what killed downloads left, but for one file; the caller holds the claim on downloads."""
+    """Remove the files of killed downloads except one; the caller holds the claim on downloads."""
     _remove_new(folder)
     for path in (folder / WORK).glob("*.part"):
         if path != keep:
@@ -139,9 +139,9 @@ def _remove_new(folder: Path) -> None:
 
 
 def clear_killed(folder: Path) -> None:
-    """Remove what killed processes left in a folder of tables, but for downloads, which can be gone on with.
+    """Remove the files of killed processes from a folder of tables, except downloads, which can be resumed.
 
-    What living processes work on stays, and where nothing can be written all of it. Blocks, but waits for nobody.
+    Files of running processes stay; in a read-only folder all files do. Blocking, but does not wait for other processes.
     """
     work = folder / WORK
     clear_saves(folder)
@@ -165,7 +165,7 @@ def _remove_states(work: Path) -> None:
 
 
 def open_tables(folder: Path) -> tuple[Catalogue, Stamp]:
-    """Open the tables of a folder as they were at one moment, even while they are replaced; blocks.
+    """Open a consistent set of a folder's tables, even while they are replaced; blocking.
 
     Raises TablesNotFound and TablesDamaged as Catalogue.open does.
     """
@@ -178,19 +178,19 @@ def open_tables(folder: Path) -> tuple[Catalogue, Stamp]:
             if (stamp_of(folder), waiting(folder)) == before:
                 raise
         else:
-            # Opening may have finished an installation that was cut off: then it is done once more.
+            # Opening may have finished an interrupted installation: then the tables are opened again.
             if (stamp_of(folder), waiting(folder)) == before:
                 return catalogue, before[0]
         time.sleep(0.01 * attempt)
-    raise TablesDamaged(f"the tables in {folder} change all the time", path=str(folder))
+    raise TablesDamaged(f"the tables in {folder} changed during each of {_TRIES} reads", path=str(folder))
 
 
 @dataclass(frozen=True)
 class State:
-    """What is kept beside the tables, so that several processes ask no more often than one would.
+    """The state that is stored beside the tables, so that several processes together ask as often as one would.
 
-    ``checked`` is when the server was asked, in seconds since 1970; ``created`` and ``origin`` what it said of the
-    tables whose files are described by ``files``.
+    ``checked`` is the time of the last check, in seconds since 1970; ``created`` and ``origin`` are the server's
+    description of the tables whose stamp is ``files``.
     """
 
     checked: float | None = None
@@ -201,14 +201,14 @@ class State:
 
     @classmethod
     def read(cls, folder: Path) -> State:
-        """Read it; one that is absent or damaged says nothing."""
+        """Return the stored state; an empty one if it is absent or damaged."""
         try:
-            said: dict[str, Any] = json.loads((folder / WORK / _STATE).read_text(encoding="utf-8"))
-            files = tuple((str(name), int(size), int(changed)) for name, size, changed in said["files"])
-            checked, created, origin = said["checked"], said["created"], said["origin"]
+            stored: dict[str, Any] = json.loads((folder / WORK / _STATE).read_text(encoding="utf-8"))
+            files = tuple((str(name), int(size), int(changed)) for name, size, changed in stored["files"])
+            checked, created, origin = stored["checked"], stored["created"], stored["origin"]
             return cls(
                 None if checked is None else float(checked),
-                str(said["server"]),
+                str(stored["server"]),
                 None if created is None else str(created),
                 None if origin is None else str(origin),
                 files,
@@ -217,11 +217,11 @@ class State:
             return cls()
 
     def write(self, folder: Path) -> None:
-        """Keep it, where something can be written."""
+        """Store the state, if the folder can be written."""
         with contextlib.suppress(OSError):
             (folder / WORK).mkdir(exist_ok=True)
             temporary = folder / WORK / f"{uuid.uuid4().hex}.tmp"
-            with claim(folder / WORK / _STATE, wait=_SOON):
+            with claim(folder / WORK / _STATE, wait=_STATE_TIMEOUT):
                 try:
                     temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
                     temporary.replace(folder / WORK / _STATE)
@@ -231,7 +231,7 @@ class State:
 
 @contextlib.contextmanager
 def same_tables(folder: Path) -> Iterator[None]:
-    """Note after a change of the files, made inside, that they are still the tables that the server described."""
+    """Record, after the code inside has changed the files, that the server's description still applies to them."""
     state = State.read(folder)
     known = bool(state.files) and state.files == stamp_of(folder)
     yield

@@ -1,4 +1,4 @@
-"""Take the tables out of a server's archive without believing what it says of itself."""
+"""Unpack the tables of a server's archive without trusting its directory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from one_async.errors import TablesDamaged, UnsafePath
 
 __all__ = ["LARGEST", "unpack"]
 
-#: Bytes of an archive, and of all tables together; the tables of IBL, the largest known, have some 0.3 GB.
+#: The most bytes of an archive, and of all tables together; IBL's tables, the largest known, have about 0.3 GB.
 LARGEST = 1 << 33
-#: Parquet is compressed already, so it shrinks little: what grows more than this is no honest table…
-_RATIO = 100
-#: …unless it is small.
-_HARMLESS = 64 << 20
-_MEMBERS = 100
-#: Alyx uses these. LZMA takes as much memory as the archive says, and bzip2 more time than tables are worth.
+#: The largest compression ratio of a member above _SMALL_MEMBER bytes: Parquet is compressed already and shrinks little.
+_MAX_RATIO = 100
+_SMALL_MEMBER = 64 << 20
+_MAX_MEMBERS = 100
+#: The methods that Alyx uses. LZMA takes as much memory as the archive demands, and bzip2 is slow.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BLOCK = 1 << 20
 _TABLE = re.compile(r"[A-Za-z]\w{0,60}\.pqt", re.ASCII)
@@ -38,10 +37,10 @@ _BROKEN = (
 
 
 def unpack(archive: Path, into: Path) -> list[Path]:
-    """Write the tables (``*.pqt``) and ``cache_info.json`` of an archive into a folder; other members are left out.
+    """Write the tables (``*.pqt``) and ``cache_info.json`` of an archive into a folder; skip other members; blocking.
 
-    Blocks, so it is for threads. Raises UnsafePath if any member has a path for a name, TablesDamaged if the archive is
-    cut short, damaged, not what its directory says, too large, or without the two tables.
+    Raises UnsafePath if the name of any member is a path, TablesDamaged if the archive is cut short, damaged, different
+    from its directory, too large, or lacks one of the two tables.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -59,9 +58,9 @@ def unpack(archive: Path, into: Path) -> list[Path]:
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
-    """Choose what to take, after looking at all of it."""
+    """Return the members to unpack, after validating the whole directory."""
     members = archive.infolist()
-    if len(members) > _MEMBERS:
+    if len(members) > _MAX_MEMBERS:
         raise TablesDamaged(f"the server's archive of tables has {len(members)} members")
     for member in members:
         _check_name(member.orig_filename)
@@ -69,7 +68,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
     wanted = [m for m in members if m.filename == "cache_info.json" or _TABLE.fullmatch(m.filename)]
     names = [member.filename for member in wanted]
     if len({name.casefold() for name in names}) < len(names):
-        raise TablesDamaged("the server's archive has two tables of one name")
+        raise TablesDamaged("the server's archive has two tables with the same name")
     if missing := [name for name in _NEEDED if name not in names]:
         raise TablesDamaged(f"the server's archive of tables lacks {' and '.join(missing)}")
     if sum(member.file_size for member in wanted) > LARGEST:
@@ -80,20 +79,22 @@ def _members(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
         if member.compress_type not in _METHODS:
             method = member.compress_type
             raise TablesDamaged(f"{member.filename} in the server's archive is compressed by method {method}")
-        if member.file_size > max(_HARMLESS, _RATIO * member.compress_size):
-            raise TablesDamaged(f"{member.filename} in the server's archive would grow beyond reason")
+        if member.file_size > max(_SMALL_MEMBER, _MAX_RATIO * member.compress_size):
+            raise TablesDamaged(
+                f"{member.filename} in the server's archive has an implausible compression ratio"
+            )
     return wanted
 
 
 def _check_name(name: str) -> None:
     if not name or "/" in name or "\\" in name or ":" in name or "\0" in name or name in (".", ".."):
         raise UnsafePath(
-            f"the server's archive of tables wants to write to {name!r}; nothing was unpacked", path=name
+            f"the server's archive of tables has a member named {name!r}; nothing was unpacked", path=name
         )
 
 
 def _copy(source: IO[bytes], target: IO[bytes], member: zipfile.ZipInfo) -> None:
-    """Copy a member's bytes; zipfile ends at the size it was told and then compares the checksum."""
+    """Copy a member's bytes; zipfile stops at the size in the directory and then verifies the checksum."""
     written = 0
     while block := source.read(_BLOCK):
         written += len(block)

@@ -1,4 +1,4 @@
-"""Bring the server's tables into a folder: one process downloads, the others use what it brought."""
+"""Download the server's tables into a folder: one process downloads, and the others use its tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from one_async.errors import InputError, TablesDamaged, TablesError
 from one_async.files.claim import claim
 from one_async.queries.records import DatasetRecord, parse_list
 from one_async.refresh.download import download, part_name
-from one_async.refresh.filter_by_tag import cut_down
+from one_async.refresh.filter_by_tag import filter_tables
 from one_async.refresh.prepare_subprocess import SMALL, prepare, prepare_apart
 from one_async.refresh.swap import DOWNLOAD, WORK, State, clear_work, new_folder, stamp_of, swap
 from one_async.tables.catalogue import Catalogue
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from one_async.alyx.rest import AsyncAlyxClient
     from one_async.refresh.info import Offer
 
-__all__ = ["claimed", "fetch"]
+__all__ = ["download_claim", "fetch"]
 
 _LONGEST_PAUSE = 1.0
 
 
 @asynccontextmanager
-async def claimed(folder: Path) -> AsyncIterator[bool]:
-    """Try to become the only one, of all processes, that downloads to a folder; return whether that succeeded."""
+async def download_claim(folder: Path) -> AsyncIterator[bool]:
+    """Try to claim the download to a folder, which one process at a time may do; yield whether it succeeded."""
     path = folder / WORK / DOWNLOAD
     holder = claim(path, wait=0.0)
 
@@ -58,29 +58,29 @@ async def claimed(folder: Path) -> AsyncIterator[bool]:
 async def fetch(
     alyx: AsyncAlyxClient, offer: Offer, folder: Path, is_there: Callable[[], Awaitable[bool]]
 ) -> bool:
-    """Bring what the server offers into a folder; False if another did, before it was this one's turn.
+    """Download the offered tables into a folder; return False if another process did so first.
 
-    Raises ServerErrors, UnsafePath, TablesDamaged and OSError; the old tables are untouched then.
+    Raises ServerErrors, UnsafePath, TablesDamaged and OSError, and leaves the old tables as they are.
     """
     pause = 0.02
     while True:
-        async with claimed(folder) as held:
+        async with download_claim(folder) as held:
             if await is_there():
                 return False
             if held:
-                await _bring(alyx, offer, folder)
+                await _download_and_install(alyx, offer, folder)
                 return True
         await anyio.sleep(pause * random.uniform(0.5, 1.5))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-async def _bring(alyx: AsyncAlyxClient, offer: Offer, folder: Path) -> None:
+async def _download_and_install(alyx: AsyncAlyxClient, offer: Offer, folder: Path) -> None:
     part = folder / WORK / part_name(offer.url, offer.minute)
     await run_sync(clear_work, folder, part)
-    made = await _unpacked(alyx, offer, folder, part)
+    made = await _download_and_prepare(alyx, offer, folder, part)
     try:
         if offer.tag is not None:
-            await _cut(alyx, made, offer.tag)
+            await _filter_by_tag(alyx, made, offer.tag)
         await run_sync(_install, made, folder, offer)
     finally:
         with anyio.CancelScope(shield=True):
@@ -92,8 +92,8 @@ def _install(made: Path, folder: Path, offer: Offer) -> None:
     State(offer.asked, offer.server, offer.minute, offer.origin, stamp_of(folder)).write(folder)
 
 
-async def _unpacked(alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Path) -> Path:
-    """Download and unpack; a part that another process began is thrown away if it did not fit."""
+async def _download_and_prepare(alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Path) -> Path:
+    """Download and prepare the tables; if a resumed download is damaged, download it once more from the start."""
     try:
         resumed = await download(alyx.wire, offer.url, part)
         try:
@@ -105,13 +105,13 @@ async def _unpacked(alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Pat
             await download(alyx.wire, offer.url, part)
             return await _prepare(part, folder)
     except (TablesError, OSError):
-        with contextlib.suppress(OSError):  # of no use, or the disk is full
+        with contextlib.suppress(OSError):  # it is useless, or the disk is full
             await run_sync(partial(part.unlink, missing_ok=True))
         raise
 
 
 async def _prepare(part: Path, folder: Path) -> Path:
-    """Unpack into a new folder and open the tables there, which checks them and makes their fast form."""
+    """Unpack into a new folder and open the tables there, which validates them and makes their memory-mapped form."""
     made = await run_sync(new_folder, folder)
     try:
         size = (await run_sync(part.stat)).st_size
@@ -126,13 +126,13 @@ async def _prepare(part: Path, folder: Path) -> Path:
 
 
 def _prepare_here(part: Path, made: Path) -> None:
-    shutil.rmtree(made)  # of what another process could not finish; what is wrong is said here
+    shutil.rmtree(made)  # a failed subprocess may have left files; here its error is raised
     made.mkdir()
     prepare(part, made)
 
 
-async def _cut(alyx: AsyncAlyxClient, made: Path, tag: str) -> None:
-    """Cut tables down to a tag by what the server says of its datasets."""
+async def _filter_by_tag(alyx: AsyncAlyxClient, made: Path, tag: str) -> None:
+    """Filter tables by the datasets that the server lists for a tag."""
     tags = await run_sync(lambda: Catalogue.open(made).meta.database_tags)
     if tag in tags:
         return
@@ -140,12 +140,12 @@ async def _cut(alyx: AsyncAlyxClient, made: Path, tag: str) -> None:
         rows = await alyx.rest("datasets", "list", tag=tag, no_cache=True)
     except InputError as error:
         raise TablesError(
-            f"the server's tables are not those of tag {tag!r}, and it cannot say which are"
+            f"the server's tables are not those of tag {tag!r}, and it cannot list the tag's datasets"
         ) from error
-    await run_sync(_cut_down, made, tag, rows)
+    await run_sync(_filter_tables, made, tag, rows)
 
 
-def _cut_down(made: Path, tag: str, rows: list[dict[str, object]]) -> None:
+def _filter_tables(made: Path, tag: str, rows: list[dict[str, object]]) -> None:
     dids = [str(record.did) for record in parse_list(DatasetRecord, "datasets", rows)]
-    cut_down(made, tag, dids)
+    filter_tables(made, tag, dids)
     Catalogue.open(made)
