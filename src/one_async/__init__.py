@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from one_async.alf.path import ALFPath
     from one_async.alf.spec import QC
     from one_async.alyx.caching import no_cache
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
     from one_async.client import AsyncONE
     from one_async.errors import OneError, OneWarning
     from one_async.files.objects import ALFObject
@@ -30,7 +30,7 @@ _WHERE = {
     "ALFObject": "files.objects",
     "ALFPath": "alf.path",
     "AlyxClient": "sync",
-    "AsyncAlyxClient": "alyx.rest",
+    "AsyncAlyxClient": "alyx.client",
     "AsyncONE": "client",
     "ONE": "sync",
     "OneError": "errors",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from one_async._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.client import AsyncONE
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from one_async._bridge import Blocking, blocking_property
 from one_async.alf.match import Filename, Pattern
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import QC
-from one_async.alyx.http import Transport
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.alyx.paging import Page, Row
-from one_async.alyx.rest import AsyncAlyxClient
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import EndpointDescription, Schema
+from one_async.alyx.transports import Transport
 from one_async.client import AsyncONE
 from one_async.client.many import Loaded
 from one_async.client.outcomes import OnError

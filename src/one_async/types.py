@@ -12,9 +12,7 @@ from uuid import UUID
 T_co = TypeVar("T_co", covariant=True)
 
 Mode: TypeAlias = Literal["local", "remote", "auto", "refresh"]
-QCName: TypeAlias = Literal["NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"]
 RevisionPolicy: TypeAlias = Literal["exact", "last_before", "default"]
-Action: TypeAlias = Literal["list", "read", "create", "update", "partial_update", "delete"]
 
 #: A name of one session: an eid, a session path or URL, a reference such as ``2024-05-06_1_SUBJECT``.
 SessionLike: TypeAlias = UUID | str | PurePath | Mapping[str, Any]
@@ -88,7 +86,6 @@ class StreamOpener(Protocol):
         self,
         url: str,
         *,
-        method: str = "GET",
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
     ) -> AbstractAsyncContextManager[ByteStream]:

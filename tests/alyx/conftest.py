@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from one_async.alyx import retrying
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 
 from .servers import RECORDS

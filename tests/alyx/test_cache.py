@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from one_async.alyx.caching import max_age, no_cache
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.errors import (
     AnswerError,
@@ -386,7 +386,7 @@ async def test_reads_that_are_cancelled_leave_writes_logout_and_clearing_whole(
                 await alyx.logout()
             else:
                 stack = await alyx._open().stack()
-                await stack.wrote(f"{alyx.base_url}/labs")
+                await stack.invalidate(f"{alyx.base_url}/labs")
 
         async with anyio.create_task_group() as tasks:
             for name in names[1:]:

@@ -12,7 +12,7 @@ import anyio.to_thread
 import psutil
 import pytest
 
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.alyx.retrying import Timeouts
 from one_async.emulator import Emulator
 from one_async.errors import (

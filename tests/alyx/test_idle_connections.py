@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 
 from .servers import RECORDS

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.errors import IncompleteListWarning
 
 from .servers import SCHEMA, serving

@@ -82,7 +82,7 @@ async def ask(alyx: Any, times: int) -> None:
 
 
 def patience(monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
-    monkeypatch.setattr(redis_storage, "PATIENCE", 0.3)
+    monkeypatch.setattr(redis_storage, "TIMEOUT", 0.3)
     monkeypatch.setattr(redis_storage, "PAUSE", pause)
 
 
@@ -103,7 +103,7 @@ async def test_a_redis_that_hangs_is_left_alone_with_one_warning(
             await ask(alyx, 5)
         assert len(said) == 1
         asked: list[Any] = []
-        monkeypatch.setattr(alyx._connections._stack.storage.redis, "execute_command", asked.append)
+        monkeypatch.setattr(alyx._session._stack.storage.redis, "execute_command", asked.append)
         assert len(await alyx.rest("tags", "list")) > 0
         assert not asked  # no request waits for Redis now
     assert not [record for record in caplog.records if record.name.startswith("hishel")]

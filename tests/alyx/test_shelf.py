@@ -105,7 +105,7 @@ async def test_what_is_older_than_anybody_wants_is_removed(tmp_path: Path) -> No
         await shelf.put(replace(kept(n), stored=now - age * day))
     await shelf.close()
     for limit, left in ((500 * day, [0, 1, 2, 3, 4]), (30 * day, [0, 1, 2])):
-        shelf = ResponseStore(path, keep=lambda limit=limit: limit)
+        shelf = ResponseStore(path, retention=lambda limit=limit: limit)
         assert [n for n in range(len(ages)) if await shelf.get(kept(n).id)] == left
         await shelf.close()
         assert len(rows(path)) == len(left)

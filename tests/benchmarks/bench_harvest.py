@@ -26,7 +26,7 @@ sys.path.append(str(Path(__file__).parents[1] / "harvest"))
 
 from worlds import served
 
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.harvest import harvest
 
 HERE = Path(__file__).parent

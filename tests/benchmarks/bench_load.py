@@ -135,7 +135,7 @@ def fetch_alone(url: str, md5: str, folder: Path) -> float:
     """Fetch one file by a plan, and give the peak of memory above idle (MiB)."""
     import anyio
 
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
     from one_async.transfer.fetch import fetch
     from one_async.transfer.plan import FileSource, Item
 

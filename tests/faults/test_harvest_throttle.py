@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).parent.parent / "harvest"))
 
 import worlds
 
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.harvest import harvest
 

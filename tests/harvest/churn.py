@@ -9,7 +9,7 @@ from typing import Any
 
 import worlds
 
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.harvest import EndpointReport, harvest
 

@@ -63,7 +63,7 @@ def main(url: str, token: str, folder: str) -> Any:
     """Harvest once; goes on if there is something to go on with."""
     import anyio
 
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
     from one_async.harvest import harvest
 
     def said(endpoint: str, rows: int, total: int | None) -> None:

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 import worlds
 
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.alyx.frame import Columns, Notes, columns_of, frame_of, page_frame
-from one_async.alyx.rest import AsyncAlyxClient
 from one_async.alyx.schema import Schema
 from one_async.errors import AnswerError, InputError
 

@@ -17,7 +17,7 @@ import pytest
 import worlds
 
 from one_async import AsyncONE
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.errors import InputError, LoginError
 from one_async.harvest import HarvestReport, complete, harvest

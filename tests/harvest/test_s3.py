@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import worlds
 
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.errors import HarvestUnderWay, TransferError
 from one_async.harvest import HarvestReport, harvest, lease

@@ -204,7 +204,7 @@ async def test_server_down_at_start_without_tables_is_one_clear_error(alyx: Emul
 
 
 async def test_refused_login_keeps_the_old_tables(alyx: Emulator, folder: Path) -> None:
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
 
     unzip(alyx, folder)
     async with AsyncAlyxClient(alyx.url, username="alice", password="wrong") as client:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from tests.refresh.tables_server import generations_of
 
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.errors import TablesNotFound
 from one_async.refresh import TablesKeeper
 

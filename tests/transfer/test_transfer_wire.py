@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from one_async.alyx.http import CERTIFICATES
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
+from one_async.alyx.connection_pool import CERTIFICATES
 from one_async.errors import ConfigurationError, HashMismatch, NotFound, ServerUnreachable
 from one_async.transfer.fetch import Policy, fetch
 from one_async.transfer.plan import FileSource, Item

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 
-from one_async.alyx.rest import AsyncAlyxClient
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.transfer.fetch import Policy, fetch
 from one_async.transfer.plan import FileSource, Item
 

@@ -86,7 +86,7 @@ async def read_start(response: httpx.Response, limit: int) -> bytes:
 async def discard(response: httpx.Response, raw: AsyncIterator[bytes]) -> None:
     """End a body whose rest is not needed. The connection reports its end, so that all generators below finish."""
     stream: Any = response.extensions.get("network_stream")
-    if end := getattr(stream, "end", None):
+    if end := getattr(stream, "mark_eof", None):
         end()
         with suppress(Exception):
             async for _ in raw:

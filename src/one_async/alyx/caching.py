@@ -1,4 +1,16 @@
-"""How long each answer stays fresh, and where it is kept. No HTTP here."""
+"""The policy of the REST cache: what is stored, for how long, and which writes invalidate it. No HTTP here.
+
+hishel implements the HTTP cache (RFC 9111). We add what it or Alyx lacks:
+
+- Alyx sends no Cache-Control, so that the transport `CacheControl` marks good JSON answers as cacheable.
+- hishel 2.0.0 ignores ``max-age`` and ``max-stale`` of requests (section 5.2.1), so that `Freshness` compares the age of
+  a stored answer with the `AgeLimit` of each request.
+- A write changes the answers of more addresses than its own. ``ALSO_CHANGED`` lists their endpoints, whose answers are
+  then deleted.
+- Answers are private: each user of each server has a file of its own, readable by its owner alone (0600).
+- A damaged file must not make requests fail. `ResponseStore` checks a CRC of every row, renames a damaged file to
+  ``.damaged``, and limits the size of the file.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +35,14 @@ from one_async.types import Expiry
 T = TypeVar("T")
 
 DEFAULT_EXPIRY = timedelta(hours=24)
-#: What Stamp says of an answer that has no policy of its own; how old is too old is Accept's to judge.
-STAMP = "private, max-age=315360000"
-UNSTORED = "no-store"
-#: Addresses whose GET has effects or whose answer is about this very moment.
+#: Header of stored responses: when they were requested, in seconds since 1970.
+REQUESTED_AT = "one-stored-at"
+#: Cache-Control of answers for which the server sets no policy; `Freshness` then compares their age.
+CACHEABLE = "private, max-age=315360000"
+NO_STORE = "no-store"
+#: Endpoints whose GET has side effects or whose answers are valid for a moment only.
 NEVER_STORED = frozenset({"auth-token", "check-protected", "sync-file-status"})
-#: What else a write to an endpoint changes, as far as answers show it.
+#: Other endpoints whose answers change with a write to an endpoint.
 ALSO_CHANGED: Mapping[str, frozenset[str]] = {
     "register-file": frozenset({"sessions", "datasets", "files", "revisions", "insertions"}),
     "sync-file-status": frozenset({"files", "datasets", "sessions"}),
@@ -45,15 +59,15 @@ ALSO_CHANGED: Mapping[str, frozenset[str]] = {
     "fields-of-view": frozenset({"sessions", "fov-location"}),
     "fov-location": frozenset({"fields-of-view"}),
 }
-#: How long answers are kept where nobody wants older ones: they serve while the server is away.
-KEPT_FOR = timedelta(days=30)
+#: Minimum time for which answers are stored: old ones are the fallback while the server is unreachable.
+MIN_RETENTION = timedelta(days=30)
 
 
 def max_age(expires: Expiry, default: Expiry = None) -> float:
-    """Return the seconds an answer may be old; infinity for any age.
+    """Return the maximum age of an answer in seconds; infinity for any age.
 
-    None means ``default``, and None there any age; True any age; False or 0 none; a datetime "stored since then".
-    Raises InputError for anything that is no length of time.
+    None means ``default``, whose None means any age. True means any age, False or 0 none, a datetime "stored since
+    then". Raises InputError for anything else.
     """
     if expires is None:
         return math.inf if default is None else max_age(default)
@@ -72,9 +86,9 @@ def max_age(expires: Expiry, default: Expiry = None) -> float:
     return max(seconds, 0.0)
 
 
-def kept_for(default: Expiry) -> float:
-    """Return how many seconds an answer is kept where ``default`` is how old one may be."""
-    return max(max_age(default), KEPT_FOR.total_seconds())
+def retention(default: Expiry) -> float:
+    """Return how many seconds answers are stored if ``default`` is the usual maximum age."""
+    return max(max_age(default), MIN_RETENTION.total_seconds())
 
 
 def endpoint_of(url: str) -> str:
@@ -83,66 +97,66 @@ def endpoint_of(url: str) -> str:
 
 
 def changed_by(endpoint: str) -> frozenset[str]:
-    """Name the endpoints whose stored answers a write to ``endpoint`` makes stale."""
+    """Return the endpoints whose stored answers a write to ``endpoint`` invalidates."""
     return ALSO_CHANGED.get(endpoint, frozenset()) | {endpoint}
 
 
-def stamp_for(url: str, status: int, own: bool) -> str | None:
-    """Decide the Cache-Control of an answer; None leaves the server's or proxy's own policy alone."""
+def cache_control(url: str, status: int, has_policy: bool) -> str | None:
+    """Return the Cache-Control to set on an answer; None to keep the policy that the server or a proxy sent."""
     if status not in (200, 304) or endpoint_of(url) in NEVER_STORED:
-        return UNSTORED
-    return None if own else STAMP
+        return NO_STORE
+    return None if has_policy else CACHEABLE
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """How old an answer a request takes: in seconds, and not asked for before a moment (since 1970)."""
+class AgeLimit:
+    """The maximum age of an answer in seconds, and the earliest time of its request (seconds since 1970)."""
 
     max_age: float
     since: float = 0.0
 
 
-# ---- going round the cache --------------------------------------------------------------------------------
+# ---- bypassing the cache --------------------------------------------------------------------------------
 
-_around: ContextVar[frozenset[str]] = ContextVar("one_async_no_cache", default=frozenset())
-_EVERYONE = "*"
+_bypassed: ContextVar[frozenset[str]] = ContextVar("one_async_no_cache", default=frozenset())
+_ALL_CLIENTS = "*"
 
 
 @contextmanager
 def no_cache(ac: T = None) -> Iterator[T]:  # type: ignore[assignment]
-    """Go round the REST cache of a client, in this task or thread only: nothing read, nothing stored.
+    """Bypass the REST cache of a client in this task or thread: answers are neither read from it nor stored.
 
-    ``ac`` is an AlyxClient of either face, or a ONE (its ``alyx`` is meant); None means every client.
-    Tasks that run beside this one keep using the cache; tasks started inside do not.
+    ``ac`` is a client (async or blocking), or a ONE, whose ``alyx`` is then used; None means every client.
+    Other tasks keep using the cache; tasks started inside bypass it too.
 
     >>> with no_cache(one.alyx):
     ...     eids = one.search(lab="cortexlab", query_type="remote")
     """
-    scope: Any = _EVERYONE
+    scope: Any = _ALL_CLIENTS
     if ac is not None:
         scope = getattr(getattr(ac, "alyx", ac), "cache_scope", None)
         if not isinstance(scope, str):
             raise InputError.of("ac", ac, "an AlyxClient, a ONE, or None for all clients")
-    token = _around.set(_around.get() | {scope})
+    token = _bypassed.set(_bypassed.get() | {scope})
     try:
         yield ac
     finally:
-        _around.reset(token)
+        _bypassed.reset(token)
 
 
-def goes_around(scope: str) -> bool:
+def is_bypassed(scope: str) -> bool:
     """Return whether the caller is inside ``no_cache`` for the client with this scope."""
-    scopes = _around.get()
-    return bool(scopes) and (scope in scopes or _EVERYONE in scopes)
+    scopes = _bypassed.get()
+    return bool(scopes) and (scope in scopes or _ALL_CLIENTS in scopes)
 
 
-# ---- old answers, and one warning about them ----------------------------------------------------------
+# ---- warnings about stale answers --------------------------------------------------------------------
 
 _stale: ContextVar[list[str] | None] = ContextVar("one_async_stale_answers", default=None)
 
 
 def note_stale(text: str) -> None:
-    """Say that an old answer was given, at the end of the ``one_warning`` around this, or now."""
+    """Warn StaleAnswerWarning at the end of the enclosing ``one_warning``, or now without one."""
     notes = _stale.get()
     if notes is None:
         warnings.warn(text, StaleAnswerWarning, stacklevel=2)
@@ -152,7 +166,7 @@ def note_stale(text: str) -> None:
 
 @contextmanager
 def one_warning() -> Iterator[None]:
-    """Gather what is to be said about old answers inside, and say it once (StaleAnswerWarning) at the end."""
+    """Collect the warnings about stale answers inside, and warn StaleAnswerWarning once at the end."""
     if _stale.get() is not None:
         yield
         return
@@ -167,22 +181,22 @@ def one_warning() -> Iterator[None]:
             warnings.warn(f"{notes[0]}{more}", StaleAnswerWarning, stacklevel=3)
 
 
-# ---- where answers are kept -------------------------------------------------------------------------------
+# ---- locations --------------------------------------------------------------------------------------------
 
 
 def user_key(base_url: str, user: str) -> str:
-    """Return what tells apart the answers of one server to one user, without telling who that is."""
+    """Return a key for the answers of one server to one user; a digest, which does not reveal the user."""
     return hashlib.sha256(f"one_async REST cache\0{base_url}\0{user}".encode()).hexdigest()[:20]
 
 
 def with_password(url: str) -> str:
-    """Return the address with the password that ``ONE_CACHE_STORAGE`` has for the same one, if it has none itself."""
+    """Return a Redis address with the password that ``ONE_CACHE_STORAGE`` has for it, unless it has one itself."""
     own = os.environ.get("ONE_CACHE_STORAGE", "")
     return own if own and url == without_password(url) == without_password(own) else url
 
 
 def cache_file(folder: Path, base_url: str, user: str) -> Path:
-    """Name the file that keeps the answers of one server to one user; the name tells neither token nor user."""
+    """Return the file for the answers of one server to one user; its name reveals neither token nor user."""
     host = urlsplit(base_url).netloc
     safe = "".join(c if c.isalnum() or c in ".-" else "_" for c in host)
     return folder / ".rest" / f"{safe}-{user_key(base_url, user)}.sqlite"

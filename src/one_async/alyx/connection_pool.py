@@ -1,44 +1,50 @@
-"""The transport below everything: httpcore's connections, which read what there is instead of 64 KiB of it.
+"""The transport at the bottom: a pool of httpcore connections that read up to 256 KiB at a time instead of 64 KiB.
 
-httpx makes its connections itself and lets nobody say how they read; for small pieces the way through all layers costs
-more than the bytes do. httpcore's pool looks at each of its connections, for each of them, at every request, and its
-version 1.0.9 gives one idle connection to several requests that start together; here the one used last is used first.
+httpx makes its connections itself and does not let callers choose how they read; for small responses its layers cost more
+than the transfer. At every request, httpcore's pool loops over all of its connections for each of them, and its version
+1.0.9 assigns one idle connection to several requests that start together. This pool reuses the most recently used
+connection of a server, in constant time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import ssl
 import time
+import urllib.request
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import anyio
 import httpcore
+import httpx
 
-from one_async.alyx.http import KEEPALIVE, Transport, httpx, proxy_for
+from one_async.errors import ConfigurationError
 
-#: What asyncio takes from a socket at a time.
-READ = 256 * 1024
-#: Of a body with so much to come, the rest is read from the connection itself, which then is not used again: for less,
-#: a new connection would cost more than this saves.
-LARGE = 64 * 1024 * 1024
-#: Scheme, host, and port if it is not the scheme's own.
+#: Bytes that asyncio reads from a socket at a time.
+READ_SIZE = 256 * 1024
+#: Alyx closes a connection after 5 s without use; the pool drops idle connections before that.
+KEEPALIVE = 4.0
+#: Variables that name the file or folder of trusted authorities: OpenSSL's, which httpx reads too, then requests'.
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+#: Scheme, host, and port unless it is the scheme's default.
 Server: TypeAlias = tuple[str, str, int | None]
 
 
-class ConnectionPool(Transport):
-    """Send requests to any host; through a proxy where the environment says so, then as httpx does it."""
+class ConnectionPool(httpx.AsyncBaseTransport):
+    """Send requests to any host. Where the environment sets a proxy, httpx's own transport is used."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         self._open: set[httpcore.AsyncHTTPConnection] = set()
         self._idle: dict[Server, deque[tuple[httpcore.AsyncHTTPConnection, float]]] = {}
         self._proxies: dict[tuple[str, str], str | None] = {}
-        self._proxied: dict[str, Transport] = {}
+        self._proxy_transports: dict[str, httpx.AsyncHTTPTransport] = {}
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -49,22 +55,21 @@ class ConnectionPool(Transport):
             raise httpx.UnsupportedProtocol(f"{url} begins neither with http:// nor with https://")
         proxy = self._proxy_for(url.scheme, url.host)
         if proxy:
-            return await self._through(proxy).handle_async_request(request)
+            return await self._proxy_transport(proxy).handle_async_request(request)
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         idle = self._idle.setdefault((url.scheme, url.host, url.port), deque())
-        connection = await self._take(idle, target.origin)
+        connection = await self._acquire(idle, target.origin)
 
         async def release() -> None:
-            if (
-                connection.is_idle() and connection in self._open and not self._closed
-            ):  # else all were closed meanwhile
+            reusable = connection.is_idle() and connection in self._open and not self._closed
+            if reusable:
                 idle.append((connection, time.monotonic()))
             else:
                 await self._close(connection)
 
         try:
-            with _as_httpx():
-                answer = await connection.handle_async_request(
+            with _httpx_errors():
+                response = await connection.handle_async_request(
                     httpcore.Request(
                         request.method,
                         target,
@@ -77,16 +82,16 @@ class ConnectionPool(Transport):
             await release()
             raise
         return httpx.Response(
-            answer.status,
-            headers=answer.headers,
-            stream=_Body(request, answer, release),
-            extensions=answer.extensions,
+            response.status,
+            headers=response.headers,
+            stream=_Body(response, release),
+            extensions=response.extensions,
         )
 
-    async def _take(
+    async def _acquire(
         self, idle: deque[tuple[httpcore.AsyncHTTPConnection, float]], origin: httpcore.Origin
     ) -> httpcore.AsyncHTTPConnection:
-        """Return a connection that nobody uses; those that were not used for long are closed, as servers close theirs."""
+        """Return an idle or new connection. Connections idle for longer than KEEPALIVE are closed."""
         while idle and time.monotonic() - idle[0][1] > KEEPALIVE:
             await self._close(idle.popleft()[0])
         while idle:
@@ -110,65 +115,37 @@ class ConnectionPool(Transport):
             self._proxies[scheme, host] = proxy_for(host, scheme)
         return self._proxies[scheme, host]
 
-    def _through(self, proxy: str) -> Transport:
-        if proxy not in self._proxied:
-            self._proxied[proxy] = httpx.AsyncHTTPTransport(
+    def _proxy_transport(self, proxy: str) -> httpx.AsyncHTTPTransport:
+        if proxy not in self._proxy_transports:
+            self._proxy_transports[proxy] = httpx.AsyncHTTPTransport(
                 verify=self._context, limits=httpx.Limits(keepalive_expiry=KEEPALIVE), proxy=proxy
             )
-        return self._proxied[proxy]
+        return self._proxy_transports[proxy]
 
     async def aclose(self) -> None:
         self._closed, self._idle = True, {}
         for connection in list(self._open):
             await self._close(connection)
-        for transport in self._proxied.values():
+        for transport in self._proxy_transports.values():
             await transport.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
-    """A body as it comes; the rest of a large one not through h11, which would copy all of it three times."""
+    """A response body that releases its connection when it is closed."""
 
-    def __init__(
-        self, request: httpx.Request, answer: httpcore.Response, release: Callable[[], Awaitable[None]]
-    ) -> None:
-        self._answer, self._release = answer, release
-        self._patience: float | None = request.extensions.get("timeout", {}).get("read")
+    def __init__(self, response: httpcore.Response, release: Callable[[], Awaitable[None]]) -> None:
+        self._response, self._release = response, release
         self._released = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = self._length()
-        stream = self._answer.extensions["network_stream"]
-        with _as_httpx():
-            pieces = aiter(self._answer.aiter_stream())
-            async for chunk in pieces:  # the first of them is all that came with the head
+        with _httpx_errors():
+            async for chunk in self._response.aiter_stream():
                 yield chunk
-                left -= len(chunk)
-                if left >= LARGE and isinstance(stream, PooledStream):
-                    break
-            else:
-                return
-            try:
-                while left:
-                    chunk = (await stream.read(READ, self._patience))[:left]
-                    if not chunk:
-                        raise httpcore.RemoteProtocolError(f"the body ended {left} bytes too early")
-                    yield chunk
-                    left -= len(chunk)
-            finally:
-                stream.end()  # for h11, which has not seen that the body ended: it gives the connection up
-                with contextlib.suppress(httpcore.RemoteProtocolError):
-                    await anext(pieces)
-
-    def _length(self) -> int:
-        """Return how many bytes a body has that says it; 0 for others, which h11 alone can read."""
-        fields = {name.lower(): value for name, value in self._answer.headers}
-        length = b"" if b"transfer-encoding" in fields else fields.get(b"content-length", b"")
-        return int(length) if length.isdigit() else 0
 
     async def aclose(self) -> None:
         try:
-            with _as_httpx():
-                await self._answer.aclose()
+            with _httpx_errors():
+                await self._response.aclose()
         finally:
             if not self._released:
                 self._released = True
@@ -176,6 +153,8 @@ class _Body(httpx.AsyncByteStream):
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
+    """httpcore's AnyIO backend with `PooledStream` connections."""
+
     def __init__(self) -> None:
         self._inner = httpcore.AnyIOBackend()
 
@@ -194,30 +173,30 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 
 class PooledStream(httpcore.AsyncNetworkStream):
-    """A connection whose reads are wide, also of TLS, where each record has 16 KiB at most."""
+    """A connection with large reads, also over TLS, whose records have at most 16 KiB each."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
-        self._ended = False
+        self._eof = False
         self._tls: ssl.SSLObject | None = inner.get_extra_info("ssl_object")
         self._socket: socket.socket | None = inner.get_extra_info("socket")
 
-    def end(self) -> None:
-        """Let what reads from now on find the end."""
-        self._ended = True
+    def mark_eof(self) -> None:
+        """Make all further reads report the end of the connection."""
+        self._eof = True
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._ended:
+        if self._eof:
             return b""
-        data = await self._inner.read(READ, timeout)
-        return data if self._tls is None or not data else data + self._deciphered()
+        data = await self._inner.read(READ_SIZE, timeout)
+        return data if self._tls is None or not data else data + self._buffered_records()
 
-    def _deciphered(self) -> bytes:
-        """Return the records that have come already; what is wrong with one, the next read will say."""
+    def _buffered_records(self) -> bytes:
+        """Return the TLS records that were received already. The next read reports an error of theirs."""
         assert self._tls is not None
         pieces: list[bytes] = []
         with contextlib.suppress(ssl.SSLError):
-            while piece := self._tls.read(READ):
+            while piece := self._tls.read(READ_SIZE):
                 pieces.append(piece)
         return b"".join(pieces)
 
@@ -233,17 +212,17 @@ class PooledStream(httpcore.AsyncNetworkStream):
         return PooledStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
-        # As with a connection that the server closed: it is not to be used again.
-        if info == "is_readable" and self._ended:
-            return True
-        # This is asked of every connection that is used again; anyio would look all other facts up as well.
-        if info == "is_readable" and self._socket is not None and hasattr(select, "poll"):
-            return _is_readable(self._socket)
+        if info == "is_readable":  # httpcore checks whether the server closed an idle connection
+            if self._eof:
+                return True
+            # At every reuse of a connection; anyio would evaluate all of its other attributes as well.
+            if self._socket is not None and hasattr(select, "poll"):
+                return _is_readable(self._socket)
         return self._inner.get_extra_info(info)
 
 
 def _is_readable(sock: socket.socket) -> bool:
-    """Return whether something came over an idle connection, which means that the server has closed it."""
+    """Return whether an idle connection has data, which means that the server closed it."""
     if sock.fileno() < 0:
         return True
     poller = select.poll()
@@ -252,14 +231,51 @@ def _is_readable(sock: socket.socket) -> bool:
 
 
 @contextlib.contextmanager
-def _as_httpx() -> Iterator[None]:
-    """Turn httpcore's errors into httpx's, which have the same names."""
+def _httpx_errors() -> Iterator[None]:
+    """Convert httpcore's errors to httpx's, which have the same names."""
     try:
         yield
-    except httpcore.ConnectionNotAvailable as error:  # closed after it was taken; nothing was sent
+    except httpcore.ConnectionNotAvailable as error:  # closed after it was acquired; nothing was sent
         raise httpx.ConnectError("the client was closed") from error
     except (
         httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError,
         httpcore.UnsupportedProtocol,
     ) as error:  # fmt: skip
         raise getattr(httpx, type(error).__name__)(str(error)) from error
+
+
+# ---- the environment
+
+
+def certificates() -> ssl.SSLContext:
+    """Return a context that trusts the authorities named by the environment, else certifi's; blocking.
+
+    Raises ConfigurationError if a variable names a place without readable certificates.
+    """
+    for name in CERTIFICATES:
+        place = os.environ.get(name)
+        if not place:
+            continue
+        try:
+            folder = any(Path(part).is_dir() for part in place.split(os.pathsep))
+            if not folder:
+                Path(place).stat()
+            return ssl.create_default_context(
+                cafile=None if folder else place, capath=place if folder else None
+            )
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            why = getattr(error, "strerror", None) or error
+            raise ConfigurationError(
+                f"the environment variable {name} names {place!r}, where no certificates can be read ({why}); "
+                "correct it or unset it",
+                variable=name,
+            ) from error
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def proxy_for(host: str | None, scheme: str) -> str | None:
+    """Return the proxy that the environment sets for a host, by the rules of `urllib`; None for this machine."""
+    if host in (None, "localhost", "127.0.0.1", "::1") or urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(scheme) or proxies.get("all")

@@ -1,101 +1,97 @@
-"""The top of the stack: judge how old an answer may be, and put the transports together."""
+"""The transport on top: decide whether a stored response is young enough, and fall back on it without a server."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urljoin
+
+import hishel
+import httpx
 
 from one_async._concurrency import SingleFlight
 from one_async.alyx import caching
-from one_async.alyx.answers import Answer
-from one_async.alyx.caching import Terms
-from one_async.alyx.http import STORED, Login, Retry, Stamp, Transport, hishel, httpx, json_of, origin
-from one_async.alyx.login import Credentials
-from one_async.alyx.redis_storage import Storage
-from one_async.alyx.retrying import Timeouts
-from one_async.errors import AnswerError, InputError, ServerUnreachable, StatusError, shown
+from one_async.alyx.caching import AgeLimit
+from one_async.errors import ServerUnreachable, StatusError
 
-#: Attempts where an old answer is at hand if nobody answers.
-HASTY = 3
+#: Attempts to revalidate a stored response, which is the fallback if the server is unreachable.
+REVALIDATION_ATTEMPTS = 3
 
 
-def _asked(response: httpx.Response) -> float:
-    return float(response.headers.get(STORED, 0.0))
+def requested_at(response: httpx.Response) -> float:
+    """Return when a response was requested, in seconds since 1970; 0 for one that was not stored."""
+    return float(response.headers.get(caching.REQUESTED_AT, 0.0))
 
 
-class Freshness(Transport):
-    """Judge whether what the cache gives is young enough, ask again if not, and fall back on it if nobody answers.
+class Freshness(httpx.AsyncBaseTransport):
+    """Return stored responses that are young enough, revalidate others, and fall back on them without a server.
 
-    hishel 2.0.0 ignores ``max-age`` and ``max-stale`` of requests (RFC 9111 section 5.2.1), so this does it. Tasks that
-    ask the same at the same time make one request. Requests without Terms go round the cache.
+    Concurrent requests of the same address share one request. Requests without an `AgeLimit` bypass the cache.
     """
 
-    def __init__(self, cache: Transport, around: Transport) -> None:
-        self.cache, self.around = cache, around
+    def __init__(self, cache: httpx.AsyncBaseTransport, uncached: httpx.AsyncBaseTransport) -> None:
+        self.cache, self.uncached = cache, uncached
         self._flights: SingleFlight[httpx.Response] = SingleFlight()
-        self._written: dict[str, float] = {}
+        self._written: dict[str, float] = {}  # when each endpoint was last written to
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        terms = request.extensions.get("terms")
-        if not isinstance(terms, Terms) or request.method != "GET":
-            return await self.around.handle_async_request(request)
-        if terms.max_age != float("inf"):
-            request.headers["Cache-Control"] = f"max-age={int(terms.max_age)}"
-        if terms.max_age <= 0:
-            return await self._answer(request, terms)
-        # A write begins a new generation: who asks after it does not join an answer from before.
-        key = (str(request.url), self._written.get(caching.endpoint_of(str(request.url)), 0.0))
+        limit = request.extensions.get("age_limit")
+        if not isinstance(limit, AgeLimit) or request.method != "GET":
+            return await self.uncached.handle_async_request(request)
+        if limit.max_age != float("inf"):
+            request.headers["Cache-Control"] = f"max-age={int(limit.max_age)}"
+        if limit.max_age <= 0:
+            return await self._refresh(request, limit)
+        # With the time of the last write in the key, later requests do not join one that began before the write.
         return await self._flights.share(
-            key,
-            lambda: self._answer(request, terms),
-            lambda answer: self._young(answer, terms) or "stale" in answer.extensions,
+            (str(request.url), self._last_write(request.url)),
+            lambda: self._refresh(request, limit),
+            lambda response: self._is_fresh(response, limit) or "stale" in response.extensions,
         )
 
-    async def _answer(self, request: httpx.Request, terms: Terms) -> httpx.Response:
+    async def _refresh(self, request: httpx.Request, limit: AgeLimit) -> httpx.Response:
+        """Return a fresh response from the cache or the server, or a stale one if the server is unreachable."""
         try:
-            response = await self._ask(request)
-            if response.extensions["caching"]["from_cache"] and not self._young(response, terms):
+            response = await self._send(request)
+            if response.extensions["caching"]["from_cache"] and not self._is_fresh(response, limit):
                 request.headers["Cache-Control"] = "no-cache"
-                request.extensions["attempts"] = HASTY
-                response = await self._ask(request)
+                request.extensions["attempts"] = REVALIDATION_ATTEMPTS
+                response = await self._send(request)
             return response
         except (ServerUnreachable, StatusError) as error:
             if isinstance(error, StatusError) and error.status not in (502, 503, 504):
                 raise
-            stale = await self._stored(request)
+            stale = await self._stored_response(request)
             if stale is None:
                 raise
             stale.extensions["stale"] = (
-                f"{error}; the answer given is {self._age(stale) / 3600:.1f} hours old"
+                f"{error}; the stored answer returned is {_age(stale) / 3600:.1f} hours old"
             )
             return stale
 
-    async def _ask(self, request: httpx.Request) -> httpx.Response:
+    async def _send(self, request: httpx.Request) -> httpx.Response:
         response = await self.cache.handle_async_request(request)
         await response.aread()
         response.extensions["url"] = request.url
         return response
 
-    async def _stored(self, request: httpx.Request) -> httpx.Response | None:
+    async def _stored_response(self, request: httpx.Request) -> httpx.Response | None:
+        """Return the stored response of any age, without a request to the server."""
         request.headers.pop("Cache-Control", None)
         any_age = {"rfc": hishel.CacheOptions(shared=False, allow_stale=True)}
         extensions = {**request.extensions, "only-if-cached": True, "caching": any_age}
-        response = await self._ask(
+        response = await self._send(
             httpx.Request("GET", request.url, headers=request.headers, extensions=extensions)
         )
         return None if response.status_code == 504 else response
 
-    def _age(self, response: httpx.Response) -> float:
-        return time.time() - _asked(response)
+    def _is_fresh(self, response: httpx.Response, limit: AgeLimit) -> bool:
+        since = max(limit.since, self._last_write(response.extensions["url"]))
+        return _age(response) <= limit.max_age and requested_at(response) >= since
 
-    def _young(self, response: httpx.Response, terms: Terms) -> bool:
-        since = max(terms.since, self._written.get(caching.endpoint_of(str(response.extensions["url"])), 0.0))
-        return self._age(response) <= terms.max_age and _asked(response) >= since
+    def _last_write(self, url: object) -> float:
+        return self._written.get(caching.endpoint_of(str(url)), 0.0)
 
-    def written(self, endpoints: frozenset[str]) -> None:
-        """Begin a new generation of answers of these endpoints."""
+    def invalidate(self, endpoints: frozenset[str]) -> None:
+        """Reject stored responses of these endpoints from before now."""
         for endpoint in endpoints:
             self._written[endpoint] = time.time()
 
@@ -103,79 +99,5 @@ class Freshness(Transport):
         await self.cache.aclose()
 
 
-class Stack:
-    """The transports of one user of one server, on one event loop."""
-
-    def __init__(
-        self,
-        base_url: str,
-        retry: Retry,
-        credentials: Credentials,
-        storage: Storage,
-        timeouts: Timeouts,
-    ) -> None:
-        self.base_url, self.storage, self.timeouts = base_url, storage, timeouts
-        self.login = Login(retry, base_url, credentials, timeouts)
-        stamp = Stamp(self.login)
-        cache = hishel.httpx.AsyncCacheTransport(stamp, storage, rfc=hishel.CacheOptions(shared=False))
-        self.top = Freshness(cache, stamp)
-
-    async def ask(
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        terms: Terms | None = None,
-        slow: bool = False,
-        **body: Any,
-    ) -> Answer:
-        """Send a request and give its answer; ``slow`` for lists, which take Alyx seconds."""
-        wait = self.timeouts.for_read(self.timeouts.list if slow else self.timeouts.record)
-        extensions: dict[str, Any] = {"timeout": wait} if terms is None else {"timeout": wait, "terms": terms}
-        sent = {"Accept": "application/json", **(headers or {})}
-        for _ in range(4):
-            try:
-                request = httpx.Request(
-                    method, url, params=params, headers=sent, extensions=extensions, **body
-                )
-            except httpx.InvalidURL as error:
-                raise InputError.of("url", url[:200], f"an address ({error})") from None
-            response = await self.top.handle_async_request(request)
-            if not 300 <= response.status_code < 400:
-                known = response.extensions.pop("json", None)
-                try:
-                    answer = json_of(request, response) if known is None else known
-                except AnswerError:
-                    # Only good JSON is stored: another program wrote this, so that it is no answer.
-                    if terms is None or terms.max_age <= 0 or "stale" in response.extensions:
-                        raise
-                    terms = Terms(0.0)
-                    extensions["terms"] = terms
-                    continue
-                return Answer(answer, _asked(response), response.extensions.get("stale"))
-            url, params = self._redirect(method, url, response.headers.get("location", "")), None
-        raise AnswerError(f"{url} redirects without end", url=url)
-
-    def _redirect(self, method: str, url: str, location: str) -> str:
-        try:
-            target = urljoin(url, location)
-            elsewhere = origin(target) != origin(self.base_url)
-        except (ValueError, httpx.InvalidURL):  # a host in brackets that is none, a port that is no number
-            target, elsewhere = "", True
-        if method != "GET" or not location or elsewhere:
-            raise AnswerError(
-                f"{url} redirects to {shown(location)}; if the server moved, change base_url", url=url
-            )
-        return target
-
-    async def wrote(self, url: str) -> None:
-        """Make stored answers stale that a write to this address changed."""
-        endpoints = caching.changed_by(caching.endpoint_of(url))
-        self.top.written(endpoints)
-        await self.storage.expire(endpoints)
-
-    async def clear(self) -> None:
-        """Forget all stored answers of this user."""
-        await self.storage.clear()
+def _age(response: httpx.Response) -> float:
+    return time.time() - requested_at(response)

@@ -1,4 +1,4 @@
-"""Where answers are kept: one SQLite file for each user of each server. No HTTP here."""
+"""Store responses in SQLite: one file for each user of each server. No HTTP here."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ log = logging.getLogger(__name__)
 VERSION = 1
 MEMORY_LIMIT = 64 * 1024**2
 FILE_LIMIT = 1024**3
-#: Bytes that SQLite's log may keep when it is empty.
+#: Maximum size of SQLite's empty write-ahead log.
 _JOURNAL = 4 * 1024**2
-#: Seconds by which clocks may differ: an answer from later than that was not stored by this program.
-CLOCKS = 24 * 3600.0
+#: Seconds by which clocks may differ. Responses from further in the future are invalid.
+MAX_CLOCK_SKEW = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """A stored answer: the head is JSON (what the request and the response said), the body bytes."""
+    """A stored response: the head is JSON (address, status, headers), the body bytes."""
 
     id: bytes
     endpoint: str
@@ -47,45 +47,46 @@ class StoredResponse:
     body: bytes
 
     def crc(self) -> int:
+        """Return the checksum of head and body."""
         return zlib.crc32(self.body, zlib.crc32(self.head))
 
 
-class _Waiting:
-    """An operation that a task asked for; ``forgets`` marks those that must not be lost when the file is busy."""
+class _Job:
+    """A queued operation. ``deletes`` marks those that must not be lost when the file is busy."""
 
-    __slots__ = ("done", "forgets", "operation", "result")
+    __slots__ = ("deletes", "done", "operation", "result")
 
-    def __init__(self, operation: Operation[Any], result: Any, forgets: bool) -> None:
-        self.operation, self.result, self.forgets, self.done = operation, result, forgets, False
+    def __init__(self, operation: Operation[Any], result: Any, deletes: bool) -> None:
+        self.operation, self.result, self.deletes, self.done = operation, result, deletes, False
 
 
 class ResponseStore:
-    """Answers in one SQLite file (or in memory), for one event loop; its failures are never the caller's.
+    """Responses in one SQLite file (or in memory), for one event loop. Its failures never reach the caller.
 
-    Whatever tasks ask for while a batch is being worked on goes into the next one: one thread hop and one
-    transaction for many answers. A damaged row is no answer; a damaged file, or one of another version, is set
-    aside under another name. Answers older than ``keep`` says (in seconds), and the oldest ones of a file that
-    has grown too large, are removed when the file is opened and as it grows.
+    Operations that are requested while a batch runs form the next batch: one thread hop and one transaction for many
+    responses. A damaged row counts as missing. A damaged file, or one of another version, is renamed. Responses older
+    than ``retention`` (in seconds), and the oldest ones of a file that is too large, are deleted when the file is opened
+    and as it grows.
     """
 
-    def __init__(self, path: Path | None, keep: Callable[[], float] = lambda: math.inf) -> None:
+    def __init__(self, path: Path | None, retention: Callable[[], float] = lambda: math.inf) -> None:
         self.path = path
-        self._keep = keep
+        self._retention = retention
         self._limit = MEMORY_LIMIT if path is None else FILE_LIMIT
         self._connection: sqlite3.Connection | None = None
-        # The thread takes the batch itself: a task that is cancelled on its way to a thread has taken nothing.
-        self._queue: deque[_Waiting] = deque()
+        # The thread takes the batch itself, so that a task cancelled before its thread starts has taken nothing.
+        self._queue: deque[_Job] = deque()
         self._lock = anyio.Lock()
-        # Native cancellation of asyncio frees the task's lock while its thread is still at work.
-        self._working = threading.Lock()
-        self._grown = math.inf  # bytes put since room was last made
-        self._owing = False  # something was to be forgotten while the file was busy
+        # Native cancellation of asyncio releases the task's lock while its thread is still running.
+        self._thread_lock = threading.Lock()
+        self._grown = math.inf  # bytes written since the size was last checked
+        self._missed_delete = False  # a deletion failed because the file was busy
         self._closed = False
 
-    # -- what the cache asks for
+    # -- operations
 
     async def get(self, id: bytes) -> StoredResponse | None:
-        """Return the answer with this key, or None."""
+        """Return the response with this key, or None."""
 
         def read(connection: sqlite3.Connection) -> StoredResponse | None:
             row = connection.execute(
@@ -94,119 +95,121 @@ class ResponseStore:
             ).fetchone()
             if row is None:
                 return None
-            kept = StoredResponse(*row[:5])
-            if not _is_whole(kept, row[5]):
+            stored = StoredResponse(*row[:5])
+            if not _is_whole(stored, row[5]):
                 connection.execute("DELETE FROM answers WHERE id = ?", (id,))
                 return None
-            return kept
+            return stored
 
-        return await self._do(read, None)
+        return await self._submit(read, None)
 
-    async def put(self, kept: StoredResponse) -> None:
-        """Keep an answer in the place of the one with the same key, unless it is too large."""
-        row = (kept.id, kept.endpoint, kept.stored, kept.head, kept.body, kept.crc())
-        size = len(kept.head) + len(kept.body)
+    async def put(self, stored: StoredResponse) -> None:
+        """Store a response and replace the one with the same key. One that is too large is not stored."""
+        row = (stored.id, stored.endpoint, stored.stored, stored.head, stored.body, stored.crc())
+        size = len(stored.head) + len(stored.body)
         if size > self._largest:
-            await self.remove(kept.id)
+            await self.remove(stored.id)
             return
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?)", row)
             self._grown += size
 
-        await self._do(write, None)
+        await self._submit(write, None)
 
     async def set_head(self, id: bytes, stored: float, change: Callable[[bytes], bytes]) -> None:
-        """Change the head of an answer that the server confirmed."""
-        kept = await self.get(id)
-        if kept is not None:
-            await self.put(StoredResponse(id, kept.endpoint, stored, change(kept.head), kept.body))
+        """Change the head of a response that the server confirmed as current."""
+        previous = await self.get(id)
+        if previous is not None:
+            await self.put(
+                StoredResponse(id, previous.endpoint, stored, change(previous.head), previous.body)
+            )
 
     async def remove(self, id: bytes) -> None:
-        """Forget one answer."""
-        await self._forget("DELETE FROM answers WHERE id = ?", [(id,)])
+        """Delete one response."""
+        await self._delete("DELETE FROM answers WHERE id = ?", [(id,)])
 
     async def expire(self, endpoints: frozenset[str]) -> None:
-        """Forget the answers of endpoints that were written to."""
-        await self._forget("DELETE FROM answers WHERE endpoint = ?", [(endpoint,) for endpoint in endpoints])
+        """Delete the responses of endpoints that were written to."""
+        await self._delete("DELETE FROM answers WHERE endpoint = ?", [(endpoint,) for endpoint in endpoints])
 
     async def clear(self) -> None:
-        """Forget all answers, and free their space."""
-        await self._forget("DELETE FROM answers", [()])
-        await self._do(_shrink, None)
+        """Delete all responses and free their space."""
+        await self._delete("DELETE FROM answers", [()])
+        await self._submit(_vacuum, None)
 
     async def close(self) -> None:
-        """Do what cancelled tasks left to be done, and close the file; later questions find and keep nothing."""
+        """Finish the operations of cancelled tasks and close the file. Later operations find and store nothing."""
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._end)
+            await anyio.to_thread.run_sync(self._close)
 
-    # -- how it is done
+    # -- batches
 
     @property
     def _largest(self) -> int:
         return self._limit // 8
 
-    async def _forget(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+    async def _delete(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany(statement, rows)
 
-        await self._do(write, None, forgets=True)
+        await self._submit(write, None, deletes=True)
 
-    async def _do(self, operation: Operation[T], default: T, *, forgets: bool = False) -> T:
-        waiting = _Waiting(operation, default, forgets)
-        self._queue.append(waiting)
+    async def _submit(self, operation: Operation[T], default: T, *, deletes: bool = False) -> T:
+        job = _Job(operation, default, deletes)
+        self._queue.append(job)
         async with self._lock:
-            if not waiting.done:
-                await anyio.to_thread.run_sync(self._work)
-        return waiting.result  # type: ignore[no-any-return]
+            if not job.done:
+                await anyio.to_thread.run_sync(self._run_queue)
+        return job.result  # type: ignore[no-any-return]
 
-    def _work(self) -> None:
-        """Run what waits in one transaction; in a thread."""
-        with self._working:
-            batch: list[_Waiting] = []
+    def _run_queue(self) -> None:
+        """Run all queued operations in one transaction; in a thread."""
+        with self._thread_lock:
+            batch: list[_Job] = []
             while self._queue:
                 batch.append(self._queue.popleft())
             try:
                 if batch and not self._closed:
-                    self._try(batch)
+                    self._run_safely(batch)
             finally:
-                for item in batch:
-                    item.done = True
+                for job in batch:
+                    job.done = True
 
-    def _try(self, batch: list[_Waiting]) -> None:
+    def _run_safely(self, batch: list[_Job]) -> None:
         try:
             self._run(batch)
-        except sqlite3.OperationalError as error:  # locked, full, read-only: not now
+        except sqlite3.OperationalError as error:  # locked, full or read-only
             log.info("REST cache: %s: %s", self.path, error)
             self._roll_back()
-            self._owing |= any(item.forgets for item in batch)
+            self._missed_delete |= any(job.deletes for job in batch)
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
-            log.info("REST cache: %s is damaged (%s) and is set aside", self.path, error)
-            self._set_aside()
+            log.info("REST cache: %s is damaged (%s) and is renamed", self.path, error)
+            self._quarantine()
         except OSError as error:
-            log.info("REST cache: %s cannot be used (%s): answers are kept in memory", self.path, error)
+            log.info("REST cache: %s cannot be used (%s): answers are stored in memory", self.path, error)
             self.path, self._limit = None, MEMORY_LIMIT
 
-    def _run(self, batch: list[_Waiting]) -> None:
+    def _run(self, batch: list[_Job]) -> None:
         if self._connection is None:
             self._connection = self._open()
             self._grown = math.inf
         connection = self._connection
         connection.execute("BEGIN")
-        if self._owing:  # what it was is no longer known
+        if self._missed_delete:  # what to delete is no longer known
             connection.execute("DELETE FROM answers")
-        for item in batch:
-            if item.operation is not _shrink:
-                item.result = item.operation(connection)
-        room = self._grown > self._limit / 16 and self._make_room(connection)
+        for job in batch:
+            if job.operation is not _vacuum:
+                job.result = job.operation(connection)
+        deleted = self._grown > self._limit / 16 and self._delete_old(connection)
         connection.execute("COMMIT")
-        self._owing = False
-        if room or any(item.operation is _shrink for item in batch):
-            _shrink(connection, whole=not room)
+        self._missed_delete = False
+        if deleted or any(job.operation is _vacuum for job in batch):
+            _vacuum(connection, full=not deleted)
 
-    def _end(self) -> None:
-        self._work()
-        with self._working:
+    def _close(self) -> None:
+        self._run_queue()
+        with self._thread_lock:
             self._closed = True
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -220,22 +223,20 @@ class ResponseStore:
     def _open(self) -> sqlite3.Connection:
         if self.path is None:
             return _prepare(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
-        _claim(self.path)
+        _create_private(self.path)
         try:
             return _prepare(_connect(self.path))
         except sqlite3.OperationalError as error:
-            if not _for_good(error):
+            if not _is_permanent(error):
                 raise
             raise OSError(str(error)) from error
         except sqlite3.DatabaseError as error:
-            log.info(
-                "REST cache: %s is damaged or of another version (%s) and is set aside", self.path, error
-            )
-            self._set_aside()
-            _claim(self.path)
+            log.info("REST cache: %s is damaged or of another version (%s) and is renamed", self.path, error)
+            self._quarantine()
+            _create_private(self.path)
             return _prepare(_connect(self.path))
 
-    def _set_aside(self) -> None:
+    def _quarantine(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):
@@ -247,27 +248,27 @@ class ResponseStore:
         for end in ("-wal", "-shm"):
             Path(f"{self.path}{end}").unlink(missing_ok=True)
 
-    def _make_room(self, connection: sqlite3.Connection) -> bool:
-        """Remove what has expired, and the oldest answers while there is more than the limit; tell whether any went."""
+    def _delete_old(self, connection: sqlite3.Connection) -> bool:
+        """Delete expired responses, and the oldest while the file exceeds its limit. Return whether any were deleted."""
         self._grown = 0
         now = time.time()
-        oldest, newest = max(now - self._keep(), 0.0), now + CLOCKS
-        gone = connection.execute(
+        oldest, newest = max(now - self._retention(), 0.0), now + MAX_CLOCK_SKEW
+        deleted = connection.execute(
             "DELETE FROM answers WHERE stored < ? OR stored > ?", (oldest, newest)
         ).rowcount
-        while _used(connection) > self._limit:
-            half = connection.execute(
+        while _used_bytes(connection) > self._limit:
+            older_half = connection.execute(
                 "DELETE FROM answers WHERE stored <= (SELECT stored FROM answers ORDER BY stored"
                 " LIMIT 1 OFFSET (SELECT count(*) / 2 FROM answers))"
             ).rowcount
-            gone += half
-            if half <= 0:
+            deleted += older_half
+            if older_half <= 0:
                 break
-        return gone > 0
+        return deleted > 0
 
 
-def _used(connection: sqlite3.Connection) -> int:
-    """Return how many bytes of the file are in use."""
+def _used_bytes(connection: sqlite3.Connection) -> int:
+    """Return the number of bytes of the file that are in use."""
     (size,) = connection.execute(
         "SELECT (page_count - freelist_count) * page_size"
         " FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
@@ -275,29 +276,31 @@ def _used(connection: sqlite3.Connection) -> int:
     return int(size)
 
 
-def _shrink(connection: sqlite3.Connection, whole: bool = True) -> None:
-    """Return freed space back to the disk; outside of a transaction. ``whole`` writes the file anew."""
-    with suppress(sqlite3.OperationalError):  # another process is reading: later
-        if whole:
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of files that were made without it
+def _vacuum(connection: sqlite3.Connection, full: bool = True) -> None:
+    """Return free space to the disk, outside of a transaction. ``full`` rewrites the whole file."""
+    with suppress(sqlite3.OperationalError):  # another process is reading
+        if full:
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # for files that were created without it
             connection.execute("VACUUM")
         else:
             connection.executescript("PRAGMA incremental_vacuum")  # `execute` would stop after one page
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _is_whole(kept: StoredResponse, crc: object) -> bool:
-    """Return whether a row is what was stored; another program may have written anything."""
-    kinds = isinstance(kept.head, bytes) and isinstance(kept.body, bytes) and isinstance(kept.endpoint, str)
-    return kinds and isinstance(kept.stored, float) and kept.crc() == crc
+def _is_whole(stored: StoredResponse, crc: object) -> bool:
+    """Return whether a row is intact: another program may have changed it."""
+    valid_types = (
+        isinstance(stored.head, bytes) and isinstance(stored.body, bytes) and isinstance(stored.endpoint, str)
+    )
+    return valid_types and isinstance(stored.stored, float) and stored.crc() == crc
 
 
-def _for_good(error: sqlite3.OperationalError) -> bool:
+def _is_permanent(error: sqlite3.OperationalError) -> bool:
     return any(word in str(error) for word in ("unable to open", "readonly", "read-only", "disk I/O"))
 
 
-def _claim(path: Path) -> None:
-    """Make the file, readable by its owner alone, or raise OSError where it cannot be trusted or written."""
+def _create_private(path: Path) -> None:
+    """Create the file with mode 0600. Raises OSError if it is not writable, not a file, or another user's."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
@@ -319,8 +322,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.text_factory = lambda text: text.decode(errors="replace")
     try:
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts for a new file, before anything else
-        with suppress(sqlite3.OperationalError):  # another process is switching it, or the disk cannot
+        connection.execute(
+            "PRAGMA auto_vacuum=INCREMENTAL"
+        )  # only effective in a new file, as the first statement
+        with suppress(sqlite3.OperationalError):  # another process changes it, or the file system cannot
             connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA journal_size_limit={_JOURNAL}")
@@ -344,7 +349,13 @@ def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def head_of(
-    url: str, method: str, asked: Mapping[str, list[str]], status: int, said: Mapping[str, list[str]]
+    url: str,
+    method: str,
+    request_headers: Mapping[str, list[str]],
+    status: int,
+    response_headers: Mapping[str, list[str]],
 ) -> bytes:
-    """Write down what a request and its response said, beside the body."""
-    return json.dumps([url, method, asked, status, said], separators=(",", ":")).encode()
+    """Return the head of a stored response as JSON."""
+    return json.dumps(
+        [url, method, request_headers, status, response_headers], separators=(",", ":")
+    ).encode()

@@ -1,4 +1,4 @@
-"""Where hishel keeps answers: in a file of one user."""
+"""hishel's storage in a `ResponseStore`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from dataclasses import replace
 from typing import cast
 from uuid import UUID
 
+import hishel
+
 from one_async.alyx import caching
-from one_async.alyx.http import STORED, hishel
-from one_async.alyx.response_store import CLOCKS, ResponseStore, StoredResponse, head_of
+from one_async.alyx.caching import REQUESTED_AT
+from one_async.alyx.response_store import MAX_CLOCK_SKEW, ResponseStore, StoredResponse, head_of
 
 
-class ShelfStorage(hishel.AsyncBaseStorage):
-    """A hishel storage on a Shelf: one answer for each key, the newest.
+class SQLiteStorage(hishel.AsyncBaseStorage):
+    """Store the newest response of each key.
 
-    Of the request only what ``Vary`` names is kept, so no credentials even if a layer is moved.
+    Of a request only the headers that ``Vary`` names are stored, never credentials.
     """
 
-    def __init__(self, shelf: ResponseStore) -> None:
+    def __init__(self, store: ResponseStore) -> None:
         super().__init__()
-        self.shelf = shelf
+        self.store = store
 
     async def create_entry(
         self,
@@ -37,86 +39,96 @@ class ShelfStorage(hishel.AsyncBaseStorage):
     ) -> hishel.Entry:
         stream = cast("AsyncIterator[bytes]", response.stream)
         body = b"".join([chunk async for chunk in stream])
-        varying = {name.strip().lower() for name in response.headers.get("vary", "").split(",")} - {
+        vary = {name.strip().lower() for name in response.headers.get("vary", "").split(",")} - {
             "authorization"
         }
-        asked = {name: values for name, values in lists(request.headers).items() if name.lower() in varying}
-        head = head_of(request.url, request.method, asked, response.status_code, lists(response.headers))
-        id = bytes.fromhex(key[:32])
-        kept = StoredResponse(
-            id, caching.endpoint_of(request.url), float(response.headers.get(STORED, time.time())), head, body
+        request_headers = {
+            name: values for name, values in header_lists(request.headers).items() if name.lower() in vary
+        }
+        head = head_of(
+            request.url, request.method, request_headers, response.status_code, header_lists(response.headers)
         )
-        await self.shelf.put(kept)
+        id = bytes.fromhex(key[:32])
+        stored = StoredResponse(
+            id,
+            caching.endpoint_of(request.url),
+            float(response.headers.get(REQUESTED_AT, time.time())),
+            head,
+            body,
+        )
+        await self.store.put(stored)
         return hishel.Entry(
             id=UUID(bytes=id), request=request, response=replace(response, stream=one_chunk(body))
         )
 
     async def get_entries(self, key: str) -> list[hishel.Entry]:
         id = bytes.fromhex(key[:32])
-        kept = await self.shelf.get(id)
-        if kept is None:
+        stored = await self.store.get(id)
+        if stored is None:
             return []
         try:
-            url, method, asked, status, said = read_head(kept.head)
+            url, method, request_headers, status, response_headers = read_head(stored.head)
             if key_of(url) != id:
-                raise ValueError("an answer to another question")
+                raise ValueError("the response of another address")
         except (ValueError, TypeError, RecursionError):
-            await self.shelf.remove(id)
+            await self.store.remove(id)
             return []
-        request = hishel.Request(method=method, url=url, headers=hishel.Headers(asked))
-        response = hishel.Response(status, hishel.Headers(said), one_chunk(kept.body))
-        return [hishel.Entry(id=UUID(bytes=kept.id), request=request, response=response)]
+        request = hishel.Request(method=method, url=url, headers=hishel.Headers(request_headers))
+        response = hishel.Response(status, hishel.Headers(response_headers), one_chunk(stored.body))
+        return [hishel.Entry(id=UUID(bytes=stored.id), request=request, response=response)]
 
     async def update_headers(self, id: UUID, headers: hishel.Headers) -> None:
         def change(head: bytes) -> bytes:
-            url, method, asked, status, _ = read_head(head)
-            return head_of(url, method, asked, status, lists(headers))
+            url, method, request_headers, status, _ = read_head(head)
+            return head_of(url, method, request_headers, status, header_lists(headers))
 
         try:
-            await self.shelf.set_head(id.bytes, float(headers.get(STORED, time.time())), change)
+            await self.store.set_head(id.bytes, float(headers.get(REQUESTED_AT, time.time())), change)
         except (ValueError, TypeError, RecursionError):
-            await self.shelf.remove(id.bytes)
+            await self.store.remove(id.bytes)
 
     async def remove_entry(self, id: UUID) -> None:
-        await self.shelf.remove(id.bytes)
+        await self.store.remove(id.bytes)
 
     async def expire(self, endpoints: frozenset[str]) -> None:
-        """Forget the answers of endpoints that were written to."""
-        await self.shelf.expire(endpoints)
+        """Delete the responses of endpoints that were written to."""
+        await self.store.expire(endpoints)
 
     async def clear(self) -> None:
-        """Forget all answers."""
-        await self.shelf.clear()
+        """Delete all responses."""
+        await self.store.clear()
 
     async def close(self) -> None:
-        await self.shelf.close()
+        await self.store.close()
 
 
 def key_of(url: str) -> bytes:
-    """Return the key of a question's answer, as hishel makes it of the address."""
+    """Return hishel's key for the response of an address."""
     return hashlib.sha256(f"RFC {url}".encode()).digest()[:16]
 
 
 def read_head(head: bytes) -> tuple[str, str, dict[str, list[str]], int, dict[str, list[str]]]:
-    """Read what `head_of` wrote; raise ValueError or TypeError for anything else."""
-    url, method, asked, status, said = json.loads(head)
+    """Parse the result of `head_of`. Raises ValueError or TypeError for anything else."""
+    url, method, request_headers, status, response_headers = json.loads(head)
     if not isinstance(url, str) or method != "GET" or status != 200:
-        raise ValueError("no stored answer")
-    for fields in (asked, said):
+        raise ValueError("not a stored response")
+    for fields in (request_headers, response_headers):
         for name, values in fields.items() if isinstance(fields, dict) else [(None, None)]:
             if not isinstance(name, str) or not isinstance(values, list):
-                raise TypeError("no header fields")
+                raise TypeError("invalid header fields")
             if not all(isinstance(value, str) and value.isprintable() for value in (name, *values)):
-                raise ValueError("no header fields")
-    when = float(said[STORED][0]) if said.get(STORED) else math.nan
-    if not 0 <= when <= time.time() + CLOCKS:
-        raise ValueError("stored at no time")
-    return url, method, asked, status, said
+                raise ValueError("invalid header fields")
+    requested = float(response_headers[REQUESTED_AT][0]) if response_headers.get(REQUESTED_AT) else math.nan
+    if not 0 <= requested <= time.time() + MAX_CLOCK_SKEW:
+        raise ValueError("invalid time of storage")
+    return url, method, request_headers, status, response_headers
 
 
-def lists(headers: hishel.Headers) -> dict[str, list[str]]:
+def header_lists(headers: hishel.Headers) -> dict[str, list[str]]:
+    """Return all values of each header."""
     return {name: headers.get_list(name) or [] for name in headers}
 
 
 async def one_chunk(body: bytes) -> AsyncIterator[bytes]:
+    """Yield a body in one piece."""
     yield body

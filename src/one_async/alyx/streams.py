@@ -1,4 +1,4 @@
-"""Bodies in pieces: data files and cache.zip. Never through the REST cache."""
+"""Stream bodies in pieces: data files and cache.zip. The REST cache is bypassed."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import anyio
 import anyio.to_thread
+import httpx
 
 from one_async.alyx.answers import is_invalid_token
 from one_async.alyx.body import ENCODINGS, discard, encoding_of, inflate, read_start
-from one_async.alyx.connection_pool import ConnectionPool
-from one_async.alyx.http import Login, Transport, certificates, httpx, origin
+from one_async.alyx.connection_pool import ConnectionPool, certificates
 from one_async.alyx.retrying import Timeouts
+from one_async.alyx.transports import Login, Transport, origin
 from one_async.errors import AnswerError, InputError, ServerUnreachable
 
-#: Bytes that are read of an answer whose body is no file.
-_SHORT = 64 * 1024
+#: Maximum number of bytes that are read of a redirect or a refusal.
+_MAX_START = 64 * 1024
 
 
 class HttpStream:
-    """An answer whose body is read in pieces (a ByteStream)."""
+    """A response whose body is read in pieces (a ByteStream)."""
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
 
     @property
     def url(self) -> str:
-        """The address that answered, after redirects."""
+        """The address of the response, after redirects."""
         return str(self._response.url)
 
     @property
@@ -38,16 +39,16 @@ class HttpStream:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Header fields, names in any case."""
+        """Header fields; names are case-insensitive."""
         return self._response.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Return the bytes of the file, decoded where a server or proxy compressed them although nobody asked for it.
+        """Yield the bytes of the file; decoded if a server or proxy compressed them although the request excludes it.
 
-        Raises ServerUnreachable if the connection breaks, AnswerError for an encoding that is not understood.
+        Raises ServerUnreachable if the connection breaks, AnswerError for an unsupported encoding.
         """
         encoded = self._is_encoded()
-        raw, left = self._response.aiter_raw(), True
+        raw, complete = self._response.aiter_raw(), False
         try:
             if encoded:
                 async with aclosing(inflate(raw)) as pieces:
@@ -56,29 +57,29 @@ class HttpStream:
             else:
                 async for chunk in raw:
                     yield chunk
-            left = False
+            complete = True
         except zlib.error as error:
-            raise AnswerError(
-                f"{self.url}: the body is not as encoded as it says ({error})", url=self.url
-            ) from None
+            raise AnswerError(f"{self.url}: the body cannot be decoded ({error})", url=self.url) from None
         except httpx.TransportError as error:
             raise ServerUnreachable(f"{self.url}: the connection broke ({error})", url=self.url) from error
         finally:
-            if left:
+            if not complete:
                 await discard(self._response, raw)
 
     def _is_encoded(self) -> bool:
         encoding = encoding_of(self._response)
-        # Of a file that is itself compressed, some servers say so with this field.
+        # Some servers declare the compression of the file itself in this header.
         if not encoding or self._response.url.path.endswith((".gz", ".tgz")):
             return False
         if encoding not in ENCODINGS:
-            raise AnswerError(f"{self.url} sent the body encoded as {encoding!r}, unasked", url=self.url)
+            raise AnswerError(
+                f"{self.url} sent a body with the unsupported encoding {encoding!r}", url=self.url
+            )
         return True
 
 
-class _Hops(Transport):
-    """Answers whose body nobody reads, redirects, come without it: httpx would read all of it."""
+class _WithoutRedirectBodies(Transport):
+    """Drop the bodies of redirects, which httpx would read completely."""
 
     def __init__(self, inner: Transport) -> None:
         self._inner = inner
@@ -87,7 +88,7 @@ class _Hops(Transport):
         response = await self._inner.handle_async_request(request)
         if not response.has_redirect_location or response.is_stream_consumed:
             return response
-        await read_start(response, _SHORT)
+        await read_start(response, _MAX_START)
         headers = [(name, value) for name, value in response.headers.raw if name.lower() == b"location"]
         return httpx.Response(response.status_code, headers=headers, content=b"")
 
@@ -96,17 +97,17 @@ class _Hops(Transport):
 
 
 class _NoCookies(httpx.Cookies):
-    """Servers of files need none, and what one of them sets is nothing for another; to look for them takes long."""
+    """Ignore cookies: file servers need none, other servers must not receive them, and looking for them is slow."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Leave them."""
+        """Store no cookie."""
 
     def set_cookie_header(self, request: httpx.Request) -> None:
-        """Send none."""
+        """Send no cookie."""
 
 
 class _Client(httpx.AsyncClient):
-    @property  # type: ignore[misc]  # nobody sets it
+    @property  # type: ignore[misc]  # read-only
     def cookies(self) -> httpx.Cookies:
         return _NO_COOKIES
 
@@ -115,9 +116,9 @@ _NO_COOKIES = _NoCookies()
 
 
 class HttpStreamOpener:
-    """Opens addresses of any host; the token goes to its own server alone.
+    """Open addresses of any host. The token is sent to its own server only.
 
-    At most ``max_connections`` bodies are open at once; whoever asks for more waits.
+    At most ``max_connections`` bodies are open at once; further calls wait.
     """
 
     def __init__(
@@ -139,52 +140,49 @@ class HttpStreamOpener:
         self,
         url: str,
         *,
-        method: str = "GET",
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
     ) -> AsyncIterator[HttpStream]:
-        """Start a request; credentials are dropped when a redirect leads to another host.
+        """Send a GET request and open its response; a redirect to another host drops the credentials.
 
-        Addresses of the Alyx server itself get its token, renewed once if it is refused, unless ``auth`` is given.
-        Raises ServerUnreachable when no connection can be made, LoginError when there is no token to be had.
-        Does not retry.
+        Requests to the Alyx server carry its token, which is renewed once if it is refused, unless ``auth`` is passed.
+        Raises ServerUnreachable if no connection can be made, LoginError if there is no token. Does not retry.
         """
-        address = _parsed(url)
-        asked = {"Accept-Encoding": "identity", **(headers or {})}
+        address = _parse_url(url)
+        all_headers = {"Accept-Encoding": "identity", **(headers or {})}
         own = (
             auth is None
-            and "authorization" not in {name.lower() for name in asked}
+            and "authorization" not in {name.lower() for name in all_headers}
             and origin(address) == self._origin
         )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._slots)
             login = await self._login() if own else None
-            token = await login.credentials.obtain(login.ask) if login else None
-            response = await self._send(stack, method, address, asked, auth, token)
-            if login and token and response.status_code == 403 and await _refused(response):
-                token = await login.credentials.renew(token, login.ask)
-                response = await self._send(stack, method, address, asked, auth, token)
+            token = await login.credentials.obtain(login.request_token) if login else None
+            response = await self._send(stack, address, all_headers, auth, token)
+            if login and token and response.status_code == 403 and await _rejects_token(response):
+                token = await login.credentials.renew(token, login.request_token)
+                response = await self._send(stack, address, all_headers, auth, token)
             yield HttpStream(response)
 
     async def _send(
         self,
         stack: AsyncExitStack,
-        method: str,
         url: httpx.URL,
         headers: Mapping[str, str],
         auth: tuple[str, str] | None,
         token: str | None,
     ) -> httpx.Response:
-        client = self._client or await self._open()
+        client = self._client or await self._open_client()
         if token is not None:
             headers = {**headers, "Authorization": f"Token {token}"}
         try:
-            request = client.build_request(method, url, headers=headers)
+            request = client.build_request("GET", url, headers=headers)
             response = await client.send(request, stream=True, auth=httpx.BasicAuth(*auth) if auth else None)
         except httpx.TooManyRedirects as error:
             raise AnswerError(f"{url} redirects without end", url=str(url)) from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError, ExceptionGroup) as error:
-            # httpx lets errors of sockets pass (AnyIO groups them) for a port or a host name that there cannot be.
+            # For an impossible port or host name, httpx does not convert the socket's errors, which AnyIO groups.
             raise InputError.of("url", str(url), "http or https addresses") from error
         except httpx.TransportError as error:
             text = f"{url}: no answer ({error or type(error).__name__})"
@@ -194,14 +192,14 @@ class HttpStreamOpener:
         stack.push_async_callback(response.aclose)
         return response
 
-    async def _open(self) -> httpx.AsyncClient:
+    async def _open_client(self) -> httpx.AsyncClient:
         async with self._lock:
             if self._client is None:
                 context = await anyio.to_thread.run_sync(certificates)
                 self._client = _Client(
                     timeout=self._timeout,
                     follow_redirects=True,
-                    transport=_Hops(self._inner or ConnectionPool(context)),
+                    transport=_WithoutRedirectBodies(self._inner or ConnectionPool(context)),
                 )
             return self._client
 
@@ -212,12 +210,12 @@ class HttpStreamOpener:
             await client.aclose()
 
 
-def _parsed(url: str) -> httpx.URL:
+def _parse_url(url: str) -> httpx.URL:
     try:
         return httpx.URL(url)
     except httpx.InvalidURL as error:
         raise InputError.of("url", url, "http or https addresses") from error
 
 
-async def _refused(response: httpx.Response) -> bool:
-    return is_invalid_token(response.status_code, await read_start(response, _SHORT))
+async def _rejects_token(response: httpx.Response) -> bool:
+    return is_invalid_token(response.status_code, await read_start(response, _MAX_START))

@@ -1,4 +1,4 @@
-"""Single requests that bypass the REST cache and the retries, for callers that pace and repeat by themselves."""
+"""Single requests that bypass the REST cache and the retries, for callers that control rate and retries themselves."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httpx
+
 from one_async._headers import retry_after
-from one_async.alyx.http import Login, httpx
+from one_async.alyx.transports import Login
 
 if TYPE_CHECKING:
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer: status, body, the seconds of `Retry-After` if there was one, and the seconds it took."""
+    """One response: status, body, the seconds of `Retry-After` if present, and the seconds it took."""
 
     status: int
     content: bytes
@@ -40,9 +42,8 @@ class UncachedClient:
     async def open(self) -> None:
         """Log in if there is no token yet. Raise LoginError."""
         await self._client.authenticate()
-        connections = self._client._open()
-        network = connections.retry.inner
         client = self._client
+        network = client._open().retry.inner
         self._login = Login(network, client.base_url, client._credentials, client._timeouts)
 
     async def get(self, endpoint: str, params: Mapping[str, str]) -> Reply:
@@ -51,7 +52,6 @@ class UncachedClient:
             await self.open()
         assert self._login is not None
         client = self._client
-        connections = client._open()
         request = httpx.Request(
             "GET",
             f"{client.base_url}/{endpoint}",
@@ -59,7 +59,7 @@ class UncachedClient:
             headers={"Accept": "application/json"},
             extensions={"timeout": client._timeouts.for_read(client._timeouts.list)},
         )
-        async with connections.slots:
+        async with client._open().slots:
             begun = time.perf_counter()
             response = await self._login.handle_async_request(request)
             seconds = time.perf_counter() - begun

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from anyio import CancelScope
     from anyio.abc import TaskGroup
 
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
     from one_async.queries.base import Source
     from one_async.queries.local import LocalSource
     from one_async.queries.remote import RemoteSource
@@ -239,7 +239,7 @@ class Core(Boundary):
     def alyx(self) -> AsyncAlyxClient:
         """The client of the database's REST interface. Raises OfflineError where no database is configured."""
         if self._alyx is None:
-            from one_async.alyx.rest import AsyncAlyxClient
+            from one_async.alyx.client import AsyncAlyxClient
 
             if self.offline:
                 raise OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
@@ -412,7 +412,7 @@ class Core(Boundary):
 
 def _import_late(offline: bool) -> None:
     """Import and begin what takes a while, so that no call does it on the event loop."""
-    online = () if offline else ("alyx.connections", "alyx.rest", "queries.remote", "transfer.fetch")
+    online = () if offline else ("alyx.session", "alyx.client", "queries.remote", "transfer.fetch")
     for module in ("refresh", "queries.local", "queries.rows", "files.objects", "frozen", *online):
         import_module(f"one_async.{module}")
     from one_async.tables.catalogue import Catalogue

@@ -35,7 +35,7 @@ from one_async.harvest.write import PART_ROWS, Writer
 from one_async.types import DateLike
 
 if TYPE_CHECKING:
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
     from one_async.harvest.publish import Older
 
 Format: TypeAlias = Literal["parquet", "delta", "frame"]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from one_async.alf.path import ALFPath
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
 
 T = TypeVar("T")
 #: So many names of files fit a request line beside the ids of sessions.

@@ -24,7 +24,7 @@ from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import is_modified, save_tables
 
 if TYPE_CHECKING:
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
 
 __all__ = ["CurrentTables"]
 

@@ -15,7 +15,7 @@ from one_async.errors import NotFound, StatusError, TablesError, TablesNotFound
 from one_async.queries.records import CacheInfo, parse
 
 if TYPE_CHECKING:
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
 
 __all__ = ["API_VERSION", "Offer", "TablesInfo", "TooNew", "ask"]
 

@@ -37,7 +37,7 @@ from one_async.types import Mode
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
 
 __all__ = ["TablesKeeper"]
 

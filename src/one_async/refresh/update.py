@@ -24,7 +24,7 @@ from one_async.refresh.swap import DOWNLOAD, WORK, State, clear_work, new_folder
 from one_async.tables.catalogue import Catalogue
 
 if TYPE_CHECKING:
-    from one_async.alyx.rest import AsyncAlyxClient
+    from one_async.alyx.client import AsyncAlyxClient
     from one_async.refresh.info import Offer
 
 __all__ = ["download_claim", "fetch"]
