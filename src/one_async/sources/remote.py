@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from uuid import UUID
 
 import anyio
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 #: So many names of files fit a request line beside the ids of sessions.
 FEW_NAMES = 16
 _PLAIN = re.compile(r"[\w.-]{1,60}\Z").match
+#: With brackets in its texts, the server cannot read a list.
+_BRACKET = re.compile(r"[()\[\]]").search
 #: Called with what a query taught: rows of the sessions, datasets and insertions tables.
 Learn = Callable[..., None]
 
@@ -73,7 +76,7 @@ class RemoteSource:
         return await self._list_all("sessions", queries, key="id")
 
     async def find_sessions(self, wanted: pl.DataFrame) -> pl.DataFrame:
-        """Give the sessions with these subjects, dates and numbers.
+        """Return the sessions with these keys.
 
         All sessions of up to 40 subjects within the span of dates are asked for in one request, and the others left out here.
         """
@@ -84,8 +87,9 @@ class RemoteSource:
         span = f"{days[0]},{days[-1]}"
         queries = [
             {"django": f"subject__nickname__in,{batch}", "date_range": span}
-            for batch in id_batches(subjects, 40)
+            for batch in _batches([name for name in subjects if not _BRACKET(name)])
         ]
+        queries += [{"subject": name, "date_range": span} for name in subjects if _BRACKET(name)]
         if len(wanted) == 1:
             queries = [{"subject": subjects[0], "date_range": span, "number": str(wanted["number"][0])}]
         return match_keys(self._sessions(await self._list_all("sessions", queries, key="id")), wanted)
@@ -242,6 +246,21 @@ class RemoteSource:
         except (KeyError, TypeError):
             raise AnswerError(f"/{endpoint} answered with rows that have no {key}") from None
         return list(rows.values())
+
+
+def _batches(names: Iterable[str], most: int = 40, longest: int = 2500) -> Iterable[list[str]]:
+    """Cut names into lists of so many that, escaped, are no longer than that: they are part of a request line."""
+    batch: list[str] = []
+    length = 0
+    for name in names:
+        size = len(quote(repr(name))) + 6
+        if batch and (len(batch) == most or length + size > longest):
+            yield batch
+            batch, length = [], 0
+        batch.append(name)
+        length += size
+    if batch:
+        yield batch
 
 
 class _Revisions:
