@@ -184,8 +184,9 @@ def make_world(places: set[Place]) -> World:
             copy |= {"id": str(uuid5(UUID(did), "copy"))}
             url = f"https://alyx.test/datasets/{did}"
             datasets.append({**dataset, **one, "url": url, "session": own["url"], "file_records": [copy]})
-            related.append({**one, "id": did, "data_url": copy["data_url"], "url": url, "revision": None,
-                            "default_revision": True, "qc": "NOT_SET", "dataset_type": "spikes.times", "version": "1"})  # fmt: skip
+            more = {"default_revision": True, "qc": "NOT_SET", "dataset_type": "spikes.times", "version": "1"}
+            more |= {"id": did, "data_url": copy["data_url"], "url": url, "revision": None}
+            related.append({**one, **more})
         details[eid] = {**detail, **own, "data_dataset_session_related": related}
     subject = base.records["subjects"]["list"][0]
     known = sorted({place.subject for place in places})
@@ -269,8 +270,12 @@ def _check_loads(one: ONE, root: Path, found: Mapping[Place, Any]) -> None:
         try:
             loaded = one.load_dataset(place.eid, f"alf/{NAMES[0]}", download_only=True)
             by_id = one.load_dataset_from_id(uuid5(place.eid, NAMES[0]), download_only=True)
-        except OneError as error:  # a name that cannot be a folder here: by name
-            assert repr(place.subject)[1:-1] in str(error) or repr(place.lab)[1:-1] in str(error)
+        except OneError as error:
+            said = str(error)
+        else:
+            said = None
+        if said is not None:  # a name that cannot be a folder here: by name
+            assert repr(place.subject)[1:-1] in said or repr(place.lab)[1:-1] in said
             continue
         assert loaded.read_bytes() == by_id.read_bytes() == content(place.path, f"alf/{NAMES[0]}")
         assert loaded == by_id == root / place.path / "alf" / NAMES[0]

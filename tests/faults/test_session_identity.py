@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from client.identity import Place, check_tree, check_world, trees, worlds
 from hypothesis import HealthCheck, given, settings
+
+from client.identity import Place, check_tree, check_world, trees, worlds
 
 
 @given(trees)

@@ -428,14 +428,57 @@ async def test_the_disk_says_no(files: Files, wire: Wire, tmp_path: Path) -> Non
         await fetch([item(files)], root=tmp_path / "b", wire=wire)
 
 
-async def test_links_do_not_lead_out(files: Files, wire: Wire, tmp_path: Path) -> None:
+def strangers_folder(tmp_path: Path) -> Path:
+    """Return a folder that belongs to another user."""
+    if not hasattr(os, "getuid"):
+        pytest.skip("no owners here")
+    if os.getuid() != 0:
+        return Path("/")
     (tmp_path / "out").mkdir()
+    os.chown(tmp_path / "out", 12345, 12345)
+    return tmp_path / "out"
+
+
+async def test_nothing_is_written_through_a_link_to_what_belongs_to_another_user(
+    files: Files, wire: Wire, tmp_path: Path
+) -> None:
+    out = strangers_folder(tmp_path)
+    before = sorted(out.iterdir())
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "lab").symlink_to(tmp_path / "out", target_is_directory=True)
+    (tmp_path / "cache" / "lab").symlink_to(out, target_is_directory=True)
     with pytest.raises(UnsafePath, match="leads out"):
         await fetch([item(files)], root=tmp_path / "cache", wire=wire)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert sorted(out.iterdir()) == before
     assert files.requests == []
+
+
+@pytest.mark.parametrize("depth", range(1, len(PATH.split("/"))))
+async def test_the_user_may_have_any_folder_elsewhere_by_a_link(
+    files: Files, wire: Wire, tmp_path: Path, depth: int
+) -> None:
+    parts = PATH.split("/")
+    out, link = tmp_path / "out", tmp_path.joinpath("cache", *parts[:depth])
+    out.mkdir()
+    link.parent.mkdir(parents=True)
+    link.symlink_to(out, target_is_directory=True)
+    for status in ("fetched", "present"):
+        (done,) = await fetch([item(files)], root=tmp_path / "cache", wire=wire)
+        assert done.status == status
+    assert out.joinpath(*parts[depth:]).read_bytes() == (tmp_path / "cache" / PATH).read_bytes()
+
+
+async def test_a_file_of_another_user_is_read_through_a_link(
+    files: Files, wire: Wire, tmp_path: Path
+) -> None:
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        pytest.skip("only an administrator can give files away")
+    parts = PATH.split("/")
+    await fetch([item(files)], root=tmp_path / "disk", wire=wire)
+    os.chown(tmp_path / "disk" / parts[0], 12345, 12345)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / parts[0]).symlink_to(tmp_path / "disk" / parts[0], target_is_directory=True)
+    (done,) = await fetch([item(files)], root=tmp_path / "cache", wire=wire)
+    assert done.status == "present"
 
 
 async def test_no_source(files: Files, wire: Wire, tmp_path: Path) -> None:

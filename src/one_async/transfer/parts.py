@@ -267,6 +267,9 @@ def begin(
     """See what is there, claim what is not, and open its part; ``folders`` keeps what was seen of folders."""
     target = root / item.target
     with _disk(target):
+        beyond = target.parent not in folders and not _may_write(target.parent, root)
+        if beyond and (there := look(item, target, check_hash)):  # what is only read may be anybody's
+            return there
         _safe_folder(target.parent, root, folders)
         if there := look(item, target, check_hash):
             if claim_folder(target).name in folders[target.parent]:
@@ -291,12 +294,11 @@ def begin(
 def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) -> None:
     if folder in folders:
         return
-    real = root.resolve()
     # Before anything is made: the part of the way that exists must not lead out, nor must what is made then.
     for made in (False, True):
         if made:
             folder.mkdir(parents=True, exist_ok=True)
-        if not folder.resolve().is_relative_to(real) and not _leads_to_own(folder, root):
+        if not _may_write(folder, root):
             raise UnsafePath(
                 f"{folder} leads out of the cache folder {root} by a link to what is not this user's",
                 path=str(folder),
@@ -305,8 +307,13 @@ def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) 
     folders[folder] = _traces_in(folder)
 
 
-def _leads_to_own(folder: Path, root: Path) -> bool:
-    """Tell whether the links on the way to a folder are this user's or the administrator's, and lead to this user's folders."""
+def _may_write(folder: Path, root: Path) -> bool:
+    """Tell whether a folder lies within the root, or the links that lead out of it are this user's.
+
+    They and what they lead to must belong to this user; the links may be the administrator's.
+    """
+    if folder.resolve().is_relative_to(root.resolve()):
+        return True
     if not hasattr(os, "getuid"):
         return False
     user = os.getuid()
