@@ -304,7 +304,7 @@ def without_id(path: str) -> str:
 
 
 def id_expression(path: pl.Expr, did: pl.Expr) -> pl.Expr:
-    """Return `with_id` as an expression."""
+    """Return `with_id` as an expression, for names that have an extension."""
     import polars as pl
 
     suffix = path.str.extract(r"(\.[^./]*)$").fill_null("")
