@@ -114,10 +114,6 @@ KEPT: dict[str, Kept] = {
         "ALFObjectNotFound, in every mode. ONE-api gives an AttributeError, an AssertionError, a KeyError, None or an empty answer, by method and mode.",
         lambda call: call.kinds[1] == "not found" and call.kinds[0] in ("bad input", None) and _names_nobody(call),
     ),
-    "insertions of nobody": Kept(
-        "`eid2pid` of a session that nobody knows", "(None, None), as for a session without insertions, in every mode; remotely ONE-api gives the server's 400.",
-        lambda call: call.method == "eid2pid" and call.ours == {"value": [None, None]} and call.kinds[0] == "bad input",
-    ),
     "unknown reference": Kept(
         "`to_eid('2001-01-01_1_nobody')`", "None, as for a path or record that is not known; ONE-api gives an AssertionError for references alone.",
         lambda call: call.method == "to_eid" and call.ours == {"value": None} and call.kinds[0] == "bad input",

@@ -29,7 +29,9 @@ def same(left: str, right: str) -> None:
     for name in names:
         # a table of 2021 had numbers of other widths
         exact = len(old["datasets"]) == 0 or "default_revision" in old["datasets"]
-        pd.testing.assert_frame_equal(old[name], new[name], check_like=True, check_dtype=exact)
+        # ours says where a session is whose number is not of three digits on disk
+        ours = new[name].drop(columns="folder", errors="ignore")
+        pd.testing.assert_frame_equal(old[name], ours, check_like=True, check_dtype=exact)
     assert One(left, mode="local").search() == One(right, mode="local").search()
     raw = {name: {**meta, "origin": sorted(meta["origin"])} for name, meta in new["_meta"]["raw"].items()}
     print(json.dumps(raw))

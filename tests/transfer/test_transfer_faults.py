@@ -453,39 +453,57 @@ async def test_the_disk_says_no(files: Files, streams: StreamOpener, tmp_path: P
         await fetch([item(files)], root=tmp_path / "b", streams=streams)
 
 
-async def test_links_lead_out_to_what_is_this_user_s(
-    files: Files, streams: StreamOpener, tmp_path: Path
-) -> None:
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "lab").symlink_to(tmp_path / "disk", target_is_directory=True)
-    (outcome,) = await fetch([item(files)], root=tmp_path / "cache", streams=streams)
-    assert outcome.status == "fetched"
-    assert [path for path in (tmp_path / "disk").rglob("*") if path.is_file()] != []
-
-
-@pytest.mark.skipif(
-    not hasattr(os, "getuid") or os.getuid() != 0, reason="only root gives a folder to another user"
-)
-async def test_links_do_not_lead_to_another_user_s_folder(
-    files: Files, streams: StreamOpener, tmp_path: Path
-) -> None:
+def strangers_folder(tmp_path: Path) -> Path:
+    """Return a folder that belongs to another user."""
+    if not hasattr(os, "getuid"):
+        pytest.skip("no owners here")
+    if os.getuid() != 0:
+        return Path("/")
     (tmp_path / "out").mkdir()
     os.chown(tmp_path / "out", 12345, 12345)
+    return tmp_path / "out"
+
+
+async def test_nothing_is_written_through_a_link_to_what_belongs_to_another_user(
+    files: Files, streams: StreamOpener, tmp_path: Path
+) -> None:
+    out = strangers_folder(tmp_path)
+    before = sorted(out.iterdir())
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "lab").symlink_to(tmp_path / "out", target_is_directory=True)
+    (tmp_path / "cache" / "lab").symlink_to(out, target_is_directory=True)
     with pytest.raises(UnsafePath, match="leads out"):
         await fetch([item(files)], root=tmp_path / "cache", streams=streams)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert sorted(out.iterdir()) == before
     assert files.requests == []
 
 
-async def test_links_to_own_folders_are_followed(files: Files, streams: StreamOpener, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
+@pytest.mark.parametrize("depth", range(1, len(PATH.split("/"))))
+async def test_the_user_may_have_any_folder_elsewhere_by_a_link(
+    files: Files, streams: StreamOpener, tmp_path: Path, depth: int
+) -> None:
+    parts = PATH.split("/")
+    out, link = tmp_path / "out", tmp_path.joinpath("cache", *parts[:depth])
+    out.mkdir()
+    link.parent.mkdir(parents=True)
+    link.symlink_to(out, target_is_directory=True)
+    for status in ("fetched", "present"):
+        (done,) = await fetch([item(files)], root=tmp_path / "cache", streams=streams)
+        assert done.status == status
+    assert out.joinpath(*parts[depth:]).read_bytes() == (tmp_path / "cache" / PATH).read_bytes()
+
+
+async def test_a_file_of_another_user_is_read_through_a_link(
+    files: Files, streams: StreamOpener, tmp_path: Path
+) -> None:
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        pytest.skip("only an administrator can give files away")
+    parts = PATH.split("/")
+    await fetch([item(files)], root=tmp_path / "disk", streams=streams)
+    os.chown(tmp_path / "disk" / parts[0], 12345, 12345)
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / PATH.partition("/")[0]).symlink_to(tmp_path / "out", target_is_directory=True)
-    await fetch([item(files)], root=tmp_path / "cache", streams=streams)
-    assert (tmp_path / "out" / PATH.partition("/")[2]).is_file()
+    (tmp_path / "cache" / parts[0]).symlink_to(tmp_path / "disk" / parts[0], target_is_directory=True)
+    (done,) = await fetch([item(files)], root=tmp_path / "cache", streams=streams)
+    assert done.status == "present"
 
 
 async def test_no_source(files: Files, streams: StreamOpener, tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ _FIRST: Final = re.compile(
 )
 #: The same for the engine of Polars, which has no look-ahead; the leftmost match begins where a part does.
 _SESSION: Final = (
-    r"(?s)(?:(?P<lab>[^/\\]+)[/\\](?i:subjects)[/\\])?(?P<subject>[^/\\]+)"
-    rf"[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?:[/\\](?P<rel_path>.*))?$"
+    rf"(?s)(?P<subject>[^/\\]+)[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?:[/\\](?P<rel_path>.*))?$"
 )
+_LAB: Final = rf"([^/]+)/(?i:subjects)/[^/]+/{_DATE}/[0-9]+$"
 REFERENCE: Final = re.compile(rf"(?P<date>{_DATE})_(?P<sequence>{_NUMBER})_(?P<subject>[^/\\]+)\Z")
 _UUID: Final = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _NAME_WITH_ID: Final = re.compile(rf"(?P<stem>.+)\.(?P<id>{_UUID})(?P<suffix>\.[^.]*)?\Z", re.DOTALL)
@@ -157,11 +157,16 @@ def parse_paths(paths: Sequence[str]) -> pl.DataFrame:
         upto.str.replace_all("\\", "/", literal=True).alias("path"),
         below.fill_null(""),
     )  # fmt: skip
-    names = ["subject", "date", "number", "lab", "path", "rel_path"]
     named = (
         pl.col("date").is_not_null() & pl.col("number").is_not_null() & ~pl.col("subject").is_in([".", ".."])
     )
-    return parts.select(pl.when(named).then(pl.col(name)).alias(name) for name in names).collect()
+    names = ["subject", "date", "number", "path", "rel_path"]
+    frame = parts.select(pl.when(named).then(pl.col(name)).alias(name) for name in names).collect()
+    # Files share sessions, whose labs need to be looked for once.
+    labs = frame.select(pl.col("path").unique()).with_columns(lab=pl.col("path").str.extract(_LAB))
+    return frame.join(labs, on="path", how="left", maintain_order="left").select(
+        *names[:3], "lab", *names[3:]
+    )
 
 
 def key_frame(keys: Sequence[SessionKey]) -> pl.DataFrame:
@@ -323,7 +328,7 @@ def without_id(path: str) -> str:
 
 
 def id_expression(path: pl.Expr, did: pl.Expr) -> pl.Expr:
-    """Return `with_id` as an expression."""
+    """Return `with_id` as an expression, for names that have an extension."""
     import polars as pl
 
     suffix = path.str.extract(r"(\.[^./]*)$").fill_null("")

@@ -140,7 +140,10 @@ def paths_below(root: ALFPath, sessions: pl.DataFrame) -> dict[str, ALFPath]:
 
 
 def warn_of_no_folder(sessions: pl.DataFrame) -> None:
-    """Warn of sessions that cannot have a folder, by their ids, labs and subjects."""
+    """Warn of sessions whose lab or subject cannot be the name of a folder; those without subject or date have no path anyway."""
+    sessions = sessions.drop_nulls(["subject", "date"])
+    if sessions.is_empty():
+        return
     some = [
         f"{row['eid']} ({row['lab']!r}, {row['subject']!r}, {row['number']!r})"
         for row in sessions.head(5).iter_rows(named=True)

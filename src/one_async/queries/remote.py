@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
 import anyio
@@ -43,6 +44,8 @@ T = TypeVar("T")
 #: So many names of files fit a request line beside the ids of sessions.
 FEW_NAMES = 16
 _PLAIN = re.compile(r"[\w.-]{1,60}\Z").match
+#: The server cannot parse a ``__in`` list whose values contain brackets.
+_BRACKET = re.compile(r"[()\[\]]").search
 #: Called with what a query taught: rows of the sessions, datasets and insertions tables.
 Learn = Callable[..., None]
 
@@ -287,8 +290,24 @@ def _key_queries(keys: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, str]]
     span = f"{days[0]},{days[-1]}"
     if len(keys) == 1:
         return keys, [{"subject": subjects[0], "date_range": span, "number": str(keys["number"][0])}]
-    batches = id_batches(subjects, 40)
-    return keys, [{"django": f"subject__nickname__in,{batch}", "date_range": span} for batch in batches]
+    batches = _name_batches([name for name in subjects if not _BRACKET(name)])
+    queries = [{"django": f"subject__nickname__in,{batch}", "date_range": span} for batch in batches]
+    return keys, queries + [{"subject": name, "date_range": span} for name in subjects if _BRACKET(name)]
+
+
+def _name_batches(names: Iterable[str], max_count: int = 40, max_length: int = 2500) -> Iterable[list[str]]:
+    """Yield lists of names, each short enough for a request line when it is escaped."""
+    batch: list[str] = []
+    length = 0
+    for name in names:
+        size = len(quote(repr(name))) + 6
+        if batch and (len(batch) == max_count or length + size > max_length):
+            yield batch
+            batch, length = [], 0
+        batch.append(name)
+        length += size
+    if batch:
+        yield batch
 
 
 class _Revisions:

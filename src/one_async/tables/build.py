@@ -18,7 +18,7 @@ import polars as pl
 from one_async._fork import check_polars
 from one_async.alf.path import ALFPath
 from one_async.alf.session import FOLDER, match_session, parse_session_path, session_folder, split_id
-from one_async.alf.spec import is_valid
+from one_async.alf.spec import REL_PATH_SPEC, is_valid, regex
 from one_async.errors import InputError, TablesWarning
 from one_async.tables.catalogue import Catalogue, TablesMeta
 from one_async.tables.disk import save_tables
@@ -265,6 +265,10 @@ def _dataset_rows(
     with ThreadPoolExecutor(workers or min(16, (os.cpu_count() or 2) * 2)) as pool:
         for row in pool.map(describe, found):
             rows.append(row)
+            if not regex(REL_PATH_SPEC).match(row["rel_path"]):
+                path = str(found[len(rows) - 1][2])
+                text = f"{path!r} is in the tables, but not listed: its folder's name is no ALF collection"
+                warnings.warn(text, TablesWarning, stacklevel=3)
             if progress is not None:
                 progress(len(rows), len(found))
     return rows

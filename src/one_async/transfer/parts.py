@@ -321,6 +321,9 @@ def begin(
     """Look for a file on disk; if it is missing, claim it and open its part. ``folders`` caches folder listings."""
     target = root / item.target
     with _disk_errors(target):
+        beyond = target.parent not in folders and not _may_write(target.parent, root)
+        if beyond and (there := look(item, target, check_hash)):  # files of other users may be read
+            return there
         _safe_folder(target.parent, root, folders)
         if there := look(item, target, check_hash):
             if claim_folder(target).name in folders[target.parent]:
@@ -345,12 +348,11 @@ def begin(
 def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) -> None:
     if folder in folders:
         return
-    real = root.resolve()
     # Checked twice: the existing part of the path before anything is created, and the whole path afterwards.
     for create in (False, True):
         if create:
             folder.mkdir(parents=True, exist_ok=True)
-        if not folder.resolve().is_relative_to(real) and not _leads_to_own(folder, root):
+        if not _may_write(folder, root):
             raise UnsafePath(
                 f"{folder} leads out of the cache folder {root} by a link to a folder of another user",
                 path=str(folder),
@@ -359,8 +361,13 @@ def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) 
     folders[folder] = _parts_and_claims(folder)
 
 
-def _leads_to_own(folder: Path, root: Path) -> bool:
-    """Return whether all links in a folder's path belong to this user or to root and lead to this user's folders."""
+def _may_write(folder: Path, root: Path) -> bool:
+    """Return whether a folder is inside the root, or is reached from it only by links that may be followed for writing.
+
+    Such links belong to this user or to root, and lead to folders of this user.
+    """
+    if folder.resolve().is_relative_to(root.resolve()):
+        return True
     if not hasattr(os, "getuid"):
         return False
     user = os.getuid()
