@@ -106,7 +106,7 @@ def test_every_name_gives_its_parts(
         == f"{day}_{number}_{subject}"
     )
     assert ONE.is_exp_ref([ref, parts, path]) == [True, True, False]
-    row = {"lab": lab, "subject": subject, "date": day, "number": number}
+    row = {"lab": lab or "", "subject": subject, "date": day, "number": number}
     assert session_folder(row) == folder(lab, subject, day, f"{number:03d}")
     del row["date"]
     assert session_folder({**row, "start_time": f"{day}T01:02:03"}) == folder(
@@ -195,6 +195,6 @@ def test_what_is_no_reference_and_what_is_empty() -> None:
     assert ONE.dict2ref([{}, whole]) == [None, "2020-01-01_1_S1"]
     assert session_part("/data/x.npy") == ""
     assert (
-        session_folder({"lab": "", "subject": "S1", "date": "2020-01-01T10", "number": None})
+        session_folder({"lab": "", "subject": "S1", "date": "2020-01-01T10", "number": 0})
         == "S1/2020-01-01/000"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -45,6 +46,15 @@ class Nested:
         for _ in range(5000):
             inner = [inner]
         return inner
+
+
+@pytest.fixture(autouse=True)
+def recursion_limit() -> Iterator[None]:
+    """Python's own limit, which other tools of a whole run raise so far that deep values overflow only later."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(limit)
 
 
 WRONG: dict[str, Callable[[], Any]] = {

@@ -112,25 +112,27 @@ class OneError(Exception):
         # BaseException keeps args and __dict__, but OSError, which some subclasses mix in, does not.
         return (
             _rebuild,
-            (type(self), self.args, {name: _lasting(one) for name, one in self.__dict__.items()}),
+            (type(self), self.args, {name: _pickled(one) for name, one in self.__dict__.items()}),
         )
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
-def _lasting(value: object) -> object:
-    """Return a value if it can be pickled, else its text."""
+def _pickled(value: object) -> bytes:
+    """Return the pickle of a value, or of its text if the value cannot be pickled.
+
+    Bytes, since a deeply nested value that can be pickled alone may be too deep inside the pickle of its error.
+    """
     try:
-        pickle.dumps(value)
+        return pickle.dumps(value)
     except Exception:
-        return shown(value)
-    return value
+        return pickle.dumps(shown(value))
 
 
-def _rebuild(kind: type[OneError], args: tuple[object, ...], attributes: dict[str, object]) -> OneError:
+def _rebuild(kind: type[OneError], args: tuple[object, ...], attributes: dict[str, bytes]) -> OneError:
     error = kind(*args)  # type: ignore[arg-type]
-    error.__dict__.update(attributes)
+    error.__dict__.update((name, pickle.loads(one)) for name, one in attributes.items())
     return error
 
 
