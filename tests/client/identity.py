@@ -146,7 +146,9 @@ class Place:
 
 
 #: Some names in databases cannot be folders.
-server_names = st.sampled_from(ALIKE) | st.sampled_from(["a/b", "b", "a\\b", "..", "what?"]) | names
+server_names = (
+    st.sampled_from(ALIKE) | st.sampled_from(["a/b", "b", "a\\b", "..", "what?", "1 ", " 1", " (1)"]) | names
+)
 worlds = st.sets(
     st.builds(Place, server_names, server_names, days, st.sampled_from([1, 2, 999])), min_size=1, max_size=6
 )

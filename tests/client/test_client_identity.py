@@ -39,6 +39,11 @@ def test_each_session_of_a_database_is_found_and_loads_its_own_files(places: set
     check_world(places)
 
 
+@pytest.mark.parametrize("subjects", [["1", "1 "], [" 1", "1"], ["1\u00a0"], [" (1)", "(1)", "[1"]])
+def test_the_server_strips_a_subject_of_blanks(subjects: list[str]) -> None:
+    check_world({Place("lab", subject, "2020-01-01", 1) for subject in subjects})
+
+
 # --- examples of each kind ---
 
 Local = Callable[..., ONE]

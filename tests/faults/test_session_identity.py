@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import pytest
+from hypothesis import HealthCheck, given, settings
 
-from hypothesis import given, settings
+from client.identity import Place, check_tree, check_world, trees, worlds
 
-from identity.folders import Row, Session, check_folder, check_world, trees, worlds
-from identity.test_identity import SLOW
-
-
-@given(tree=trees)
-@settings(max_examples=500, deadline=None, suppress_health_check=SLOW)
-def test_folders(tree: list[Session]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        check_folder(Path(folder).resolve(), tree)
+# Tables of a folder do not say which revision is the default.
+pytestmark = pytest.mark.filterwarnings("ignore:No default revision")
 
 
-@given(some=worlds)
-@settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
-def test_worlds(some: list[Row]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        check_world(Path(folder).resolve(), some)
+@given(trees)
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+def test_folders(tree: dict[str, set[str]]) -> None:
+    check_tree(tree)
+
+
+@given(worlds)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_worlds(places: set[Place]) -> None:
+    check_world(places)

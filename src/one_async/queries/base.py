@@ -140,10 +140,7 @@ def paths_below(root: ALFPath, sessions: pl.DataFrame) -> dict[str, ALFPath]:
 
 
 def warn_of_no_folder(sessions: pl.DataFrame) -> None:
-    """Warn of sessions whose lab or subject cannot be the name of a folder; those without subject or date have no path anyway."""
-    sessions = sessions.drop_nulls(["subject", "date"])
-    if sessions.is_empty():
-        return
+    """Warn of sessions that cannot have a folder, by their ids, labs, subjects and numbers."""
     some = [
         f"{row['eid']} ({row['lab']!r}, {row['subject']!r}, {row['number']!r})"
         for row in sessions.head(5).iter_rows(named=True)

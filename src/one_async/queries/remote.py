@@ -288,11 +288,15 @@ def _key_queries(keys: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, str]]
         return keys, []
     days = keys["date"].sort()
     span = f"{days[0]},{days[-1]}"
-    if len(keys) == 1:
+    # The server strips the filter `subject` of blanks and evaluates the brackets of a list.
+    stripped = [name for name in subjects if name == name.strip()]
+    if len(keys) == 1 and stripped:
         return keys, [{"subject": subjects[0], "date_range": span, "number": str(keys["number"][0])}]
+    if any(_BRACKET(name) and name != name.strip() for name in subjects):
+        return keys, [{"date_range": span}]
     batches = _name_batches([name for name in subjects if not _BRACKET(name)])
     queries = [{"django": f"subject__nickname__in,{batch}", "date_range": span} for batch in batches]
-    return keys, queries + [{"subject": name, "date_range": span} for name in subjects if _BRACKET(name)]
+    return keys, queries + [{"subject": name, "date_range": span} for name in stripped if _BRACKET(name)]
 
 
 def _name_batches(names: Iterable[str], max_count: int = 40, max_length: int = 2500) -> Iterable[list[str]]:
