@@ -22,7 +22,7 @@ from one_async.errors import (
     shown,
 )
 
-__all__ = ["Boundary", "of_arguments", "reading", "reads_answers"]
+__all__ = ["of_arguments", "public", "reading", "reads_answers"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -81,7 +81,7 @@ def _translated(translate: Translate, where: str) -> Iterator[None]:
 
 
 def _guarded(function: F, translate: Translate, where: str = "") -> F:
-    where = where or function.__qualname__
+    where = where or function.__name__
     if inspect.isasyncgenfunction(function):
 
         @wraps(function)
@@ -138,12 +138,10 @@ def _guard_methods(kind: type, guard: Callable[[Any], Any]) -> None:
             setattr(kind, name, guard(value))
 
 
-class Boundary:
-    """Base of the public classes: only OneErrors, warnings and cancellation leave their methods."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        _guard_methods(cls, of_arguments)
+def public(kind: type[T]) -> type[T]:
+    """Decorate a public class so that only OneErrors, warnings and cancellation leave the methods that it defines."""
+    _guard_methods(kind, of_arguments)
+    return kind
 
 
 def reads_answers(url: str) -> Callable[[type[T]], type[T]]:

@@ -21,9 +21,9 @@ from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import EndpointDescription, Schema
 from one_async.alyx.transports import Transport
 from one_async.client import AsyncONE
+from one_async.client.load import DatasetLike
 from one_async.client.many import Loaded
 from one_async.client.outcomes import OnError
-from one_async.client.records import DatasetLike
 from one_async.client.search import Place, Probes, ProbesDetails
 from one_async.client.spikes import SpikeSorting
 from one_async.client.tables import CacheTwin

@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
-from one_async._boundary import Boundary, reading
+from one_async._boundary import public, reading
 from one_async._fork import check_polars
 from one_async._stored import TokenFile
 from one_async._threads import run_polars, run_sync
@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 SCHEMA_EXPIRY = timedelta(weeks=1)
 
 
-class AsyncAlyxClient(Boundary):
+@public
+class AsyncAlyxClient:
     """The REST interface of an Alyx database.
 
     The constructor does no I/O on the network. The first request opens connections and the cache file; ``aclose`` or the
