@@ -77,7 +77,12 @@ def _translated(translate: Translate, where: str) -> Iterator[None]:
         own = translate(where, error)
         if own is None:
             raise
-        raise own from error
+        raise own from _shortened(error)
+
+
+def _shortened(error: BaseException) -> BaseException:
+    """Return an error as a cause. The thousand frames of a RecursionError tell nothing, and break what pickles tracebacks."""
+    return error.with_traceback(None) if isinstance(error, RecursionError) else error
 
 
 def _guarded(function: F, translate: Translate, where: str = "") -> F:
@@ -115,7 +120,7 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
             own = translate(where, error) if trace and trace.tb_next else None
             if own is None:
                 raise
-            raise own from error
+            raise own from _shortened(error)
 
     return call  # type: ignore[return-value]
 
