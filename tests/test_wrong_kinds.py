@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
