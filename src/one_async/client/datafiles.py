@@ -224,7 +224,7 @@ def _on_disk(plan: Plan, root: Path, check_hash: bool) -> list[ALFPath | None]:
         if outcome.status == "absent":
             item = _spelled_otherwise(item, root, folders)
             outcome = see(item, root, check_hash)
-        path = ALFPath(root / item.target)
+        path = ALFPath(outcome.path or root / item.target)
         is_right = outcome.status == "present"
         files.append(path if is_right or path.exists() else None)
         if files[-1] and not is_right:
