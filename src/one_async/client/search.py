@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
 
 from one_async import ids
+from one_async._boundary import reading
 from one_async.client.convert import Converting
 from one_async.client.core import one_answer
 from one_async.errors import ALFInvalid, ALFObjectNotFound, InputError, NotFound, OfflineError
@@ -282,7 +283,9 @@ class Searching(Converting):
 
     async def _server_details(self, eids: list[str], full: bool) -> Mapping[str, Any]:
         if not full:
-            return {str(row["id"]): self._brief(row) for row in await self._remote().records(eids)}
+            rows = await self._remote().records(eids)
+            with reading("/sessions"):
+                return {str(row["id"]): self._brief(row) for row in rows}
         try:
             return dict(zip(eids, await self._remote().details(eids), strict=True))
         except NotFound as error:
