@@ -22,9 +22,9 @@ def test_errors_of_unforeseen_arguments_show_them_without_secrets() -> None:
     def ask(number: object, password: str = "", **options: object) -> float:
         return 1 / len(str(number + password))  # type: ignore[operator]
 
-    with pytest.raises(InputError, match=r"ask does not understand number=b'x+\.\.\.x+' ") as caught:
-        ask(b"x" * 5000, "secret", token="hidden")
-    assert "secret" not in str(caught.value)
+    with pytest.raises(InputError, match=r"ask does not understand number=b'x+[.]{3}x+' ") as caught:
+        ask(b"x" * 5000, "pass-phrase", token="hidden")
+    assert "pass-phrase" not in str(caught.value)
     assert "hidden" not in str(caught.value)
     with pytest.raises(InputError, match="its arguments"):
         of_arguments(lambda self: 1 / self.missing)(5)
