@@ -7,10 +7,10 @@ check foresees are translated here, so that a caller who catches OneError catche
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from functools import partial, wraps
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from one_async.errors import (
     AnswerError,
@@ -22,14 +22,42 @@ from one_async.errors import (
     shown,
 )
 
-__all__ = ["of_arguments", "public", "reading", "reads_answers"]
+__all__ = ["of_arguments", "public", "reading", "reads_answers", "storing"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+#: Arguments that may hold passwords or tokens, which errors do not show.
+SECRET = frozenset(
+    {
+        "base_url",
+        "password",
+        "token",
+        "token_store",
+        "data_server",
+        "data_server_password",
+        "data",
+        "settings",
+    }
+    | {"cache_storage", "storage_options", "options", "self", "cls"}
+)
 #: Returns the error to raise in place of one that left a function; None lets the error pass.
-Translate = Callable[[str, BaseException], OneError | None]
+Translate = Callable[[str, "Given", BaseException], OneError | None]
 #: The errors of code that receives values of an unexpected kind.
 MISFITS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+
+
+class Given(NamedTuple):
+    """The arguments of a call, formatted only if an error shows them."""
+
+    function: Callable[..., Any] | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = {}
+
+    def __str__(self) -> str:
+        assert self.function is not None
+        given = inspect.signature(self.function).bind_partial(*self.args, **self.kwargs).arguments
+        shared = [f"{name}={shown(value)}" for name, value in given.items() if name not in SECRET]
+        return ", ".join(shared) or "its arguments"
 
 
 def _is_misfit(error: BaseException) -> bool:
@@ -39,23 +67,23 @@ def _is_misfit(error: BaseException) -> bool:
     return isinstance(error, MISFITS) or (isinstance(error, Exception) and module.startswith("polars."))
 
 
-def _of_call(where: str, error: BaseException) -> OneError | None:
+def _of_call(where: str, given: Given, error: BaseException) -> OneError | None:
     if isinstance(error, OneError | Warning):
         return None
     if isinstance(error, ConnectionError | TimeoutError):
         return ServerUnreachable(f"{where}: {shown(error) or type(error).__name__}")
     if isinstance(error, OSError):
         return StorageError.of(error)
+    if type(error) is RuntimeError and "Symlink loop" in str(error):  # of pathlib, before Python 3.13
+        return StorageError(str(error))
     if isinstance(error, ImportError):
         return ConfigurationError(f"{where} needs a package that is not installed: {error}")
     if _is_misfit(error):
-        return InputError(
-            f"{where} does not understand its arguments ({type(error).__name__}: {shown(error)})"
-        )
+        return InputError(f"{where} does not understand {given} ({type(error).__name__}: {shown(error)})")
     return None
 
 
-def _of_answer(where: str, error: BaseException) -> OneError | None:
+def _of_answer(where: str, given: Given, error: BaseException) -> OneError | None:
     if isinstance(error, OneError | Warning) or not _is_misfit(error):
         return None
     text = f"{where} answered with something of another shape than documented ({type(error).__name__}: {shown(error)})"
@@ -65,16 +93,27 @@ def _of_answer(where: str, error: BaseException) -> OneError | None:
 @contextmanager
 def reading(url: str) -> Iterator[None]:
     """Raise AnswerError if the code inside meets an answer of an unexpected shape."""
-    with _translated(_of_answer, url):
+    with _translated(_of_answer, url, Given()):
         yield
 
 
 @contextmanager
-def _translated(translate: Translate, where: str) -> Iterator[None]:
+def storing(file: object) -> Iterator[None]:
+    """Raise StorageError, which names the file, for an OSError of the code inside."""
+    try:
+        yield
+    except OneError:
+        raise
+    except OSError as error:
+        raise StorageError.of(error, file) from error
+
+
+@contextmanager
+def _translated(translate: Translate, where: str, given: Given) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        own = translate(where, error)
+        own = translate(where, given, error)
         if own is None:
             raise
         raise own from _shortened(error)
@@ -93,7 +132,7 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
         async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             async with aclosing(function(*args, **kwargs)) as items:
                 while True:
-                    with _translated(translate, where):
+                    with _translated(translate, where, Given(function, args, kwargs)):
                         try:
                             item = await anext(items)
                         except StopAsyncIteration:
@@ -106,7 +145,7 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
         @wraps(function)
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             call = function(*args, **kwargs)  # a missing argument stays Python's TypeError
-            with _translated(translate, where):
+            with _translated(translate, where, Given(function, args, kwargs)):
                 return await call
 
         return call_async  # type: ignore[return-value]
@@ -117,7 +156,7 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
             return function(*args, **kwargs)
         except BaseException as error:
             trace = error.__traceback__
-            own = translate(where, error) if trace and trace.tb_next else None
+            own = translate(where, Given(function, args, kwargs), error) if trace and trace.tb_next else None
             if own is None:
                 raise
             raise own from _shortened(error)

@@ -222,9 +222,9 @@ class StorageError(OneError, OSError):
     errno: int | None = None
 
     @classmethod
-    def of(cls, error: OSError) -> StorageError:
-        """Convert an OSError, with its file and its message."""
-        path = "" if error.filename is None else str(error.filename)
+    def of(cls, error: OSError, file: object = None) -> StorageError:
+        """Convert an OSError, with its message and its file, or ``file`` where a write does not know its name."""
+        path = str(file if error.filename is None and file is not None else error.filename or "")
         why = error.strerror or shown(error) or type(error).__name__
         text = f"{path}: {why}" if path else why
         return cls(text, path=path, errno=error.errno)

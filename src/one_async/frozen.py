@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from one_async._boundary import storing
 from one_async._fork import check_polars
 from one_async.alf.session import FOLDER
 from one_async.errors import InputError, TablesNotFound
@@ -29,7 +30,7 @@ def write_frozen(
     sessions: Iterable[Mapping[str, Any]],
     datasets: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Write a frozen set, whole or not at all."""
+    """Write a frozen set, whole or not at all. Raises StorageError, which names the file."""
     content = {
         "format": FORMAT,
         "origin": origin,
@@ -40,18 +41,19 @@ def write_frozen(
         ],
         "datasets": [{name: _plain(row.get(name)) for name in _DATASET} for row in datasets],
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-            json.dump(content, out, indent=1)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(temporary).replace(file)
-    except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise
+    with storing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+                json.dump(content, out, indent=1)
+                out.flush()
+                os.fsync(out.fileno())
+            Path(temporary).replace(file)
+        except BaseException:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
 
 from one_async import ids
-from one_async._boundary import public
+from one_async._boundary import public, reading
 from one_async.alf.path import ALFPath
 from one_async.alf.session import session_folder
 from one_async.client.call import Call
@@ -312,9 +312,9 @@ async def places_of(call: Call, pids: Iterable[object]) -> list[Place]:
 
 async def _server_details(context: Context, eids: list[str], full: bool) -> Mapping[str, Any]:
     if not full:
-        return {
-            str(row["id"]): _brief(row, context.cache_dir) for row in await context.remote().records(eids)
-        }
+        rows = await context.remote().records(eids)
+        with reading("/sessions"):
+            return {str(row["id"]): _brief(row, context.cache_dir) for row in rows}
     try:
         return dict(zip(eids, await context.remote().details(eids), strict=True))
     except NotFound as error:
