@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tables_data import make_catalogue
 
 from one_async.files.claim import claim, try_claim
 from one_async.refresh.swap import WORK, open_tables
 from one_async.tables import mmap_cache
 from one_async.tables.disk import save_tables
+from tables_data import make_catalogue
 
 MARK, HEX = "a" * 32, "b" * 32
 HOLD = "import sys, pathlib, one_async.files.claim as c; c.try_claim(pathlib.Path(sys.argv[1])); print(); input()"

@@ -37,7 +37,7 @@ __all__ = [
     "try_claim",
 ]
 
-#: Seconds of silence after which a claim may be taken over from an owner of which nothing else is known.
+#: Seconds without renewal after which a claim may be taken over if the state of its owner is unknown.
 LEASE = 60.0
 _OWNER = "owner"
 #: The same for a claim without an owner's name: its owner ended between two system calls.
@@ -60,12 +60,12 @@ class Claim:
     inherited: bool = False
 
     def held(self) -> bool:
-        """Return whether this claim is still the valid one, and was not taken over."""
+        """Return whether this claim is still valid, not taken over by another owner."""
         owner = _read_owner(self.folder)
         return owner is not None and owner.split(" ")[0] == self.token
 
     def renew(self) -> bool:
-        """Show that the owner lives; return False if the claim was lost."""
+        """Refresh the timestamp of the claim; return False if the claim was lost."""
         if not self.held():
             return False
         with contextlib.suppress(OSError):
@@ -73,7 +73,7 @@ class Claim:
         return True
 
     def release(self) -> None:
-        """Return the claim up; does nothing if it was lost."""
+        """Release the claim; does nothing if it was lost."""
         if not self.held():
             return
         with contextlib.suppress(OSError):
@@ -119,7 +119,7 @@ def sweep(path: Path, *, lease: float = LEASE) -> None:
 
 
 class Claimant:
-    """Claims many files, one after the other, with few folders.
+    """Claim many files, one after the other, with few folders.
 
     ext4 searches long for a new inode when many were removed within the last seconds, so to make and remove a
     folder for each file costs more than to write the file. A claimant keeps its signed folders in ``home`` and
@@ -132,7 +132,7 @@ class Claimant:
         self._swept = False
 
     def try_claim(self, path: Path, *, lease: float = LEASE) -> Claim | None:
-        """Claim a file without waiting; None if another holds it. Meant as ``try_claim`` is."""
+        """Claim a file without waiting; None if another holds it. Same contract as the function ``try_claim``."""
         folder = claim_folder(path)
         for inherited in (False, True):
             spare = self._take_spare()
@@ -154,7 +154,7 @@ class Claimant:
         return None
 
     def release(self, claim: Claim) -> None:
-        """Return a claim up, and keep its folder for the next."""
+        """Release a claim and keep its folder for the next one."""
         claim.release()
         if claim.home:
             self._spare.append(claim)
@@ -209,10 +209,10 @@ def owner_of(token: str) -> str:
 
 @contextlib.contextmanager
 def claim(path: Path, *, lease: float = LEASE, wait: float | None = None) -> Iterator[Claim]:
-    """Hold the claim on a file for the time of a ``with`` block, waiting for it if need be.
+    """Hold the claim on a file during a ``with`` block; wait for it if necessary.
 
-    ``lease`` and ``wait`` are seconds; without ``wait`` there is no end to the waiting. A thread of its own
-    renews the claim meanwhile. Blocks, so it is for threads. Raises TimeoutError when ``wait`` is over.
+    ``lease`` and ``wait`` are seconds; without ``wait`` it waits forever. A background thread renews
+    the claim. Blocking: call it from a thread, not from the event loop. Raises TimeoutError when ``wait`` is over.
     """
     end = None if wait is None else time.monotonic() + wait
     pause = 0.02
@@ -239,7 +239,7 @@ def _beat(mine: Claim, lease: float, done: threading.Event) -> None:
 
 
 def _take_away(folder: Path, lease: float) -> bool:
-    """Remove a claim whose owner is gone; True if the way may be free now."""
+    """Remove a claim whose owner is gone; return True if the claim may be free now."""
     owner = _read_owner(folder)
     try:
         seen = (folder / _OWNER if owner else folder).stat().st_mtime

@@ -24,7 +24,7 @@ _NOTE: Final = ".one_async_install."
 def install(folder: Path, files: Mapping[str, Path]) -> None:
     """Put files under their final names (``sessions.pqt``…) into a folder, where they already are, complete.
 
-    Give names to temporary files in that folder; call it while holding the claim on the folder's tables.
+    The files are temporary ones in that folder; the caller holds the claim on its tables.
     """
     for name, path in files.items():
         if Path(name).name != name or path.parent != folder:
@@ -41,7 +41,7 @@ def install(folder: Path, files: Mapping[str, Path]) -> None:
 
 
 def finish(folder: Path) -> None:
-    """Finish installations that were cut off; does nothing where there is none or nothing can be written."""
+    """Finish interrupted installations; do nothing if there are none or the folder is read-only."""
     for note in _notes(folder):
         _rename(note, _read(note))
 
@@ -57,7 +57,7 @@ def _rename(note: Path, files: Mapping[Path, Path]) -> None:
 
 
 def waiting(folder: Path) -> dict[Path, Path]:
-    """Return the tables that are installed but not renamed yet: where they belong, and where they are."""
+    """Return the tables that are installed but not renamed yet: final path to temporary path."""
     found: dict[Path, Path] = {}
     for note in _notes(folder):
         found |= {final: temporary for final, temporary in _read(note).items() if temporary.exists()}
@@ -86,7 +86,7 @@ def _is_plain(name: str) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Bring a file or folder to the disk; folders cannot be synced everywhere."""
+    """Sync a file or folder to the disk; ignore errors, since some platforms cannot sync folders."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
         try:
