@@ -43,17 +43,12 @@ def claimed(folder: Path) -> list[Path]:
         folder / "tables",
         folder / mmap_cache.FOLDER / MARK,
         folder / WORK / "download",
-        folder / WORK / "state.json",
     ]
 
 
 def leave(folder: Path) -> list[Path]:
     """Make what writers of each kind have while they write."""
-    files = [
-        folder / f".sessions.{HEX}.tmp",
-        folder / f"..one_async_install.{HEX}.tmp",
-        folder / WORK / f"{HEX}.tmp",
-    ]
+    files = [folder / f".sessions.{HEX}.tmp", folder / f"..one_async_install.{HEX}.tmp"]
     folders = [folder / mmap_cache.FOLDER / f"tmp-{MARK}-{HEX}", folder / WORK / f"new-{HEX}"]
     for path in files:
         path.write_text("half")
@@ -69,7 +64,7 @@ def names(folder: Path) -> set[str]:
 
 def test_opening_removes_what_killed_processes_left(folder: Path, dead: None) -> None:
     left = leave(folder)
-    assert len([name for name in names(folder) if name.endswith(".claim")]) == 4
+    assert len([name for name in names(folder) if name.endswith(".claim")]) == 3
     open_tables(folder)
     assert not any(path.exists() for path in left)
     assert names(folder) == {"sessions.pqt", "datasets.pqt", mmap_cache.FOLDER, WORK}

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from one_async.errors import InputError
+from one_async.files.atomic import sync, write_whole
 
-__all__ = ["finish", "install", "sync", "waiting"]
+__all__ = ["finish", "install", "waiting"]
 
 _NOTE: Final = ".one_async_install."
 
@@ -32,10 +32,8 @@ def install(folder: Path, files: Mapping[str, Path]) -> None:
         sync(path)
     finish(folder)
     note = folder / f"{_NOTE}{uuid.uuid4().hex}"
-    made = note.with_name(f".{note.name}.tmp")
-    made.write_text(json.dumps({name: path.name for name, path in files.items()}), encoding="utf-8")
-    sync(made)
-    made.replace(note)
+    text = json.dumps({name: path.name for name, path in files.items()})
+    write_whole(note, lambda file: file.write(text.encode()))
     sync(folder)
     _rename(note, {folder / name: path for name, path in files.items()})
 
@@ -83,13 +81,3 @@ def _read(note: Path) -> dict[Path, Path]:
 
 def _is_plain(name: str) -> bool:
     return Path(name).name == name and name not in ("", ".", "..")
-
-
-def sync(path: Path) -> None:
-    """Sync a file or folder to the disk; ignore errors, since some platforms cannot sync folders."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -24,11 +24,11 @@ import numpy.typing as npt
 import polars as pl
 
 from one_async.errors import TablesDamaged, TablesNotFound
+from one_async.files.atomic import sync
 from one_async.files.claim import claim
 from one_async.tables.cleanup import clear_conversions
 from one_async.tables.columns import load, save
 from one_async.tables.dataset_table import Datasets
-from one_async.tables.install import sync
 
 __all__ = ["FOLDER", "MIN_ROWS", "Parts", "fingerprint", "open_or_convert"]
 
@@ -143,13 +143,9 @@ def _fill(made: Path, parts: Parts) -> None:
     columns = {name: save(column, made, f"column.{name}") for name, column in table.columns.items()}
     known = {path.name: _known(path) for path in sorted(made.iterdir())}
     meta = {"raw": parts.raw, "columns": columns, "others": list(parts.others), "files": known}
-    for path in made.iterdir():
+    (made / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    for path in (*made.iterdir(), made):
         sync(path)
-    with (made / "meta.json").open("w", encoding="utf-8") as file:
-        json.dump(meta, file)
-        file.flush()
-        os.fsync(file.fileno())
-    sync(made)
 
 
 def _known(path: Path) -> list[int]:
