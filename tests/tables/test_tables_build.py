@@ -7,13 +7,13 @@ import uuid
 from pathlib import Path
 
 import pytest
-from tables_data import search
 
 from one_async.alf.match import resolve
 from one_async.errors import InputError, TablesWarning
 from one_async.tables import query
 from one_async.tables.build import build_tables, make_parquet_db, remove_missing_datasets
 from one_async.tables.catalogue import Catalogue
+from tables_data import search
 
 FILES = [
     "cortexlab/Subjects/KS005/2020-01-01/001/alf/spikes.times.npy",

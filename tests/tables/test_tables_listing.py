@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from tables_data import make_catalogue, search
 
 from one_async.alf.match import resolve
 from one_async.alf.spec import QC
 from one_async.errors import ALFError
 from one_async.tables import listing, query
 from one_async.tables.catalogue import Catalogue
+from tables_data import make_catalogue, search
 
 NAMES = [None, "*.npy", "spikes.times.npy", ["spikes.times.npy", "*wheel*"], {"object": "trials"}]
 FOLDERS = [None, "", "alf*", ["alf/probe00", "raw*"]]

@@ -146,7 +146,7 @@ def _datasets_mask(catalogue: Catalogue, keep: Mask, terms: Mapping[str, Any]) -
 
 
 def _spans_of_all(table: Datasets, level: str, wanted: Sequence[str | None]) -> Mask:
-    """Tell for every session with datasets whether it has all that are wanted."""
+    """Return for every session with datasets whether it has all requested ones."""
     have: Mask = np.ones(len(table.eids), bool)
     usable = table.usable[level]
     for name in wanted:
@@ -158,7 +158,7 @@ def _spans_of_all(table: Datasets, level: str, wanted: Sequence[str | None]) -> 
 def _spans_of_few(
     table: Datasets, level: str, wanted: Sequence[str | None], spans: npt.NDArray[np.int64]
 ) -> Mask:
-    """Tell for some sessions whether each has all datasets, looking at their rows and names only."""
+    """Return for the given sessions whether each has all datasets; reads only their rows and names."""
     rows = rows_of_spans(table, spans)
     sizes = table.starts[spans + 1] - table.starts[spans]
     edges = np.zeros(len(sizes), np.int64)

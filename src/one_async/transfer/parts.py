@@ -22,9 +22,10 @@ from typing import IO, Any
 
 from one_async.errors import HashMismatch, TransferError, UnsafePath
 from one_async.files.claim import Claim, Claimant, claim_folder, sweep
+from one_async.files.owner import short_name
 from one_async.transfer.plan import Item
 
-__all__ = ["Busy", "Lost", "Part", "PartFile", "Present", "begin", "look", "sync_folders"]
+__all__ = ["Busy", "Lost", "Part", "PartFile", "Present", "begin", "look"]
 
 _BLOCK = 1 << 20
 _ENDING = re.compile(r"[0-9a-f]{16}(\.[0-9a-f]{8})?\.part")
@@ -132,7 +133,7 @@ class Part(PartFile):
         self, item: Item, target: Path, claim: Claim, claimant: Claimant, *, check_hash: bool = True
     ) -> None:
         self._check_hash = check_hash
-        self._stem = target.with_name(f".{_short(target.name)}.{item.key}")
+        self._stem = target.with_name(f".{short_name(target.name)}.{item.key}")
         self._resting = self._stem.with_name(f"{self._stem.name}.part")
         super().__init__(
             self._stem.with_name(f"{self._stem.name}.{secrets.token_hex(4)}.part"),
@@ -159,7 +160,7 @@ class Part(PartFile):
 
     def open(self, folders: dict[Path, frozenset[str]]) -> None:
         """Adopt a part that an earlier attempt left; without one, the first write creates it."""
-        start = f".{_short(self.target.name)}."
+        start = f".{short_name(self.target.name)}."
         names = folders[self.target.parent]
         if self.claim.inherited:
             names = _parts_and_claims(self.target.parent)
@@ -413,28 +414,8 @@ def _disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _short(name: str) -> str:
-    """Return a name short enough for a part's prefix and suffix; file names are limited to 255 bytes."""
-    if len(name.encode()) <= 180:
-        return name
-    return hashlib.sha256(name.encode()).hexdigest()[:32]
-
-
 def _new_hash(item: Item) -> Any:
     return hashlib.new(item.algorithm, usedforsecurity=False) if item.algorithm else None
-
-
-def sync_folders(folders: Iterable[Path]) -> None:
-    """Flush folders to the disk, so that the final names of a job's files survive a crash."""
-    if os.name == "nt":
-        return
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            number = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(number)
-            finally:
-                os.close(number)
 
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:
