@@ -109,6 +109,32 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     def put(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any: ...
     def patch(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any: ...
     def delete(self, rest_query: str) -> Any: ...
+    def json_field_write(
+        self,
+        endpoint: str | None = None,
+        uuid: UUID | str | None = None,
+        field_name: str | None = None,
+        data: Any = None,
+    ) -> Any: ...
+    def json_field_update(
+        self,
+        endpoint: str | None = None,
+        uuid: UUID | str | None = None,
+        field_name: str = "json",
+        data: Mapping[str, Any] | None = None,
+        *,
+        atomic: bool = False,
+    ) -> Any: ...
+    def json_field_remove_key(
+        self,
+        endpoint: str | None = None,
+        uuid: UUID | str | None = None,
+        field_name: str = "json",
+        key: str | None = None,
+    ) -> Any: ...
+    def json_field_delete(
+        self, endpoint: str | None = None, uuid: UUID | str | None = None, field_name: str | None = None
+    ) -> Any: ...
     def pages(
         self,
         /,

@@ -26,10 +26,12 @@ from one_async._values import without_password
 from one_async.alyx import caching, paging
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import AgeLimit, note_stale, one_warning
+from one_async.alyx.json_fields import JsonFields
 from one_async.alyx.login import Credentials
 from one_async.alyx.paging import Page, Row
 from one_async.alyx.query import (
     base_of,
+    form_of,
     last_part,
     params_of,
     read_files,
@@ -53,7 +55,7 @@ SCHEMA_EXPIRY = timedelta(weeks=1)
 
 
 @public
-class AsyncAlyxClient:
+class AsyncAlyxClient(JsonFields):
     """The REST interface of an Alyx database.
 
     The constructor does no I/O on the network. The first request opens connections and the cache file; ``aclose`` or the
@@ -510,8 +512,8 @@ class AsyncAlyxClient:
     async def _write(self, method: str, path_or_url: str, data: Any, files: Mapping[str, Any] | None) -> Any:
         url = self._url(path_or_url)
         body: dict[str, Any] = {}
-        if files is not None:
-            body = {"files": await run_sync(read_files, files), "data": data}
+        if files:
+            body = {"files": await run_sync(read_files, files), "data": form_of(data)}
         elif isinstance(data, str | bytes):
             body = {"content": data, "headers": {"Content-Type": "application/json"}}
         elif data is not None:
