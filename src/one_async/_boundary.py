@@ -9,8 +9,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from typing import Any, TypeVar
+
+import anyio
 
 from one_async.errors import (
     AnswerError,
@@ -22,12 +24,14 @@ from one_async.errors import (
     shown,
 )
 
-__all__ = ["Boundary", "of_arguments", "reading", "reads_answers"]
+__all__ = ["Boundary", "RunningCalls", "of_arguments", "reading", "reads_answers"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 #: Returns the error to raise in place of one that left a function; None lets the error pass.
 Translate = Callable[[str, BaseException], OneError | None]
+#: Seconds that closing a client waits for its calls to clean up.
+CLOSE_TIMEOUT = 5.0
 #: The errors of code that receives values of an unexpected kind.
 MISFITS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 
@@ -138,12 +142,86 @@ def _guard_methods(kind: type, guard: Callable[[Any], Any]) -> None:
             setattr(kind, name, guard(value))
 
 
+class RunningCalls:
+    """The calls of a client that are running, each in a cancel scope of its own."""
+
+    def __init__(self) -> None:
+        self._scopes: set[anyio.CancelScope] = set()
+        self._ended: anyio.Event | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (RunningCalls, ())
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Register a call. Raises OneError if `end` cancelled it."""
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+                if self._ended is not None and not self._scopes:
+                    self._ended.set()
+                    self._ended = None
+        if scope.cancelled_caught:
+            raise OneError("the client was closed during this call")
+
+    async def end(self) -> None:
+        """Cancel all calls and wait until they have cleaned up, for at most CLOSE_TIMEOUT."""
+        with anyio.move_on_after(CLOSE_TIMEOUT, shield=True) as limit:
+            while self._scopes:
+                for scope in self._scopes:
+                    scope.cancel()
+                self._ended = self._ended or anyio.Event()
+                await self._ended.wait()
+        if limit.cancelled_caught:
+            self._ended = None
+
+
+def _registered(method: F) -> F:
+    """Decorate a method so that closing its client ends its calls."""
+    if inspect.isasyncgenfunction(method):
+
+        @wraps(method)
+        async def iterate(self: Boundary, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            async with aclosing(method(self, *args, **kwargs)) as items:
+                while True:
+                    with self._calls.call():
+                        try:
+                            item = await anext(items)
+                        except StopAsyncIteration:
+                            return
+                    yield item
+
+        return iterate  # type: ignore[return-value]
+
+    @wraps(method)
+    async def call(self: Boundary, *args: Any, **kwargs: Any) -> Any:
+        with self._calls.call():
+            return await method(self, *args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
 class Boundary:
-    """Base of the public classes: only OneErrors, warnings and cancellation leave their methods."""
+    """Base of the public classes: only OneErrors, warnings and cancellation leave their methods.
+
+    Their `aclose` ends the calls that are running.
+    """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _guard_methods(cls, of_arguments)
+        for name, value in list(vars(cls).items()):
+            is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
+            if is_async and not name.startswith("_") and name != "aclose":
+                setattr(cls, name, _registered(value))
+
+    @cached_property
+    def _calls(self) -> RunningCalls:
+        """The calls that are running."""
+        return RunningCalls()
 
 
 def reads_answers(url: str) -> Callable[[type[T]], type[T]]:

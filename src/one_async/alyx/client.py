@@ -160,7 +160,11 @@ class AsyncAlyxClient(Boundary):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close connections and the cache file. The next request opens them again."""
+        """End the calls that are running with a OneError; close connections and the cache file.
+
+        The next request opens them again.
+        """
+        await self._calls.end()
         session, self._session, self._loop = self._session, None, None
         if session is not None:
             with anyio.CancelScope(shield=True):

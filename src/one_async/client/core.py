@@ -290,7 +290,8 @@ class Core(Boundary):
                 await self.aclose()
 
     async def aclose(self) -> None:
-        """Close connections and files; a later call opens them again."""
+        """End the calls that are running with a OneError; close connections and files. A later call opens them again."""
+        await self._calls.end()
         alyx, self._alyx = self._alyx, None
         if alyx is not None:
             await alyx.aclose()
