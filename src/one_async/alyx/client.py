@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
-from one_async._boundary import public, reading
+from one_async._boundary import RunningCalls, public, reading
 from one_async._fork import check_polars
 from one_async._stored import TokenFile
 from one_async._threads import run_polars, run_sync
@@ -124,6 +124,7 @@ class AsyncAlyxClient(JsonFields):
         )
         #: The key of this client for ``no_cache``; its blocking wrapper has the same.
         self.cache_scope = secrets.token_hex(8)
+        self._calls = RunningCalls()
         self._session: Session | None = None
         self.max_connections = max_connections
         self._loop: object = None
@@ -163,7 +164,11 @@ class AsyncAlyxClient(JsonFields):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close connections and the cache file. The next request opens them again."""
+        """End the calls that are running with a OneError; close connections and the cache file.
+
+        The next request opens them again.
+        """
+        await self._calls.end()
         session, self._session, self._loop = self._session, None, None
         if session is not None:
             with anyio.CancelScope(shield=True):

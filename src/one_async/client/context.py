@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import anyio
 
+from one_async._boundary import RunningCalls
 from one_async._fork import is_polars_lost
 from one_async._values import without_secrets
 from one_async.client.datafiles import DataFiles
@@ -64,6 +65,7 @@ class Context:
         self.rest_options = rest_options
         self.group: TaskGroup | None = None
         self.files = DataFiles(self)
+        self.calls = RunningCalls()
         self._mode: Mode = settings.mode
         self._alyx: AsyncAlyxClient | None = None
         self._tables: TablesKeeper | None = None
@@ -188,7 +190,8 @@ class Context:
                 await self.aclose()
 
     async def aclose(self) -> None:
-        """Close connections and files; a later call opens them again."""
+        """End the calls that are running with a OneError; close connections and files. A later call opens them again."""
+        await self.calls.end()
         alyx, self._alyx = self._alyx, None
         if alyx is not None:
             await alyx.aclose()

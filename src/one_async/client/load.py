@@ -331,7 +331,11 @@ class Loading:
         self._context.group.start_soon(self._load_into, send, scope, known, at_once, load)
         with receive:
             try:
-                async for eid, outcome in receive:
+                for _ in known:
+                    try:
+                        eid, outcome = await receive.receive()
+                    except anyio.EndOfStream:
+                        raise OneError("the client was closed during this iteration") from None
                     if isinstance(outcome, Exception):
                         raise outcome
                     yield UUID(eid), outcome

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from one_async._boundary import public
+from one_async._boundary import RunningCalls, public
 from one_async._fork import is_polars_lost
 from one_async._threads import run_sync
 from one_async.client.aggregates import Aggregates
@@ -171,6 +171,10 @@ class AsyncONE(
         )
 
     @property
+    def _calls(self) -> RunningCalls:
+        return self._context.calls
+
+    @property
     def settings(self) -> Settings:
         """The settings that were resolved from arguments, environment and settings file."""
         return self._context.settings
@@ -249,7 +253,7 @@ class AsyncONE(
         return await self._context.close(*details)
 
     async def aclose(self) -> None:
-        """Close connections and files; a later call opens them again."""
+        """End the calls that are running with a OneError; close connections and files. A later call opens them again."""
         await self._context.aclose()
 
 
