@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from one_async.client.harvesting import Harvesting
+from one_async.client.registering import Registering
 from one_async.client.spikes import SpikeLoading
 from one_async.client.tables import TableMethods
 
 
-class AsyncONE(SpikeLoading, Harvesting, TableMethods):
+class AsyncONE(SpikeLoading, Harvesting, Registering, TableMethods):
     """Find and load the data of a database of neurophysiology sessions, from inside an event loop.
 
     Use it as a context manager, so that connections and the background task end with the block::
