@@ -155,7 +155,7 @@ def _set_types(
             )
         elif len(kinds) != 1:
             status = "ambiguous type" if kinds else "no type"
-            said = f"several data formats have: {', '.join(kinds)}" if kinds else "no data format has"
+            said = f"several data formats have: {', '.join(sorted(kinds))}" if kinds else "no data format has"
             troubles.append((file, status, f"{suffix} is an extension that {said}"))
         if found:
             file.dataset_type = found[0] if len(found) == 1 else None
