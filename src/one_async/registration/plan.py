@@ -74,7 +74,7 @@ def settle(
                 continue
             default = options.default if is_last else None
             if file.status == "protected":
-                taken = {one.revision for one in group} | {one for _, one in settled.move}
+                taken = {one.revision for one in group}
                 settled.move.append(
                     (file, _free_revision(file, others, options, taken, today or date.today()))
                 )

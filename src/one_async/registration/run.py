@@ -26,6 +26,7 @@ from one_async.registration.sessions import (
     save_session,
     unknown_names,
 )
+from one_async.registration.staging import stage
 from one_async.registration.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -240,9 +241,12 @@ class Run:
                 settled = settle(pending, rows, self.options, sender.repositories)
                 for file, revision in settled.move:
                     await run_sync(move, job.folder, journal, file, revision)
+                if self.options.to is not None:
+                    await stage(self.options.to, [*settled.keep, *settled.send])
                 for file in settled.keep:
-                    sender.keep(file)
-                pending = await sender.send(settled.send)
+                    if not file.is_refused:
+                        sender.keep(file)
+                pending = await sender.send([file for file in settled.send if not file.is_refused])
                 if not pending:
                     return
                 rows = await datasets_of(self.alyx, job.session["id"])

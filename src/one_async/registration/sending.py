@@ -12,7 +12,6 @@ from one_async.registration.answers import record_of
 from one_async.registration.attempts import ATTEMPTS, is_unclear, may_repeat, pause
 from one_async.registration.local import LocalFile, SessionFolder
 from one_async.registration.plan import Options
-from one_async.registration.staging import stage
 
 if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient
@@ -86,9 +85,6 @@ class Sender:
         left = list(files)
         if left and self._timeout is not None:  # the server may still be at work on them
             raise self._timeout
-        if self.options.to is not None:
-            await stage(self.options.to, left)
-            left = [file for file in left if not file.is_refused]
         while left:
             chunk = self._next(left)
             try:
