@@ -181,10 +181,10 @@ class RegistrationClient(Boundary):
         refuse_repetitions([folder.path for folder in folders], "ses_path")
         if not isinstance(file_list, bool) and len(folders) != 1:
             raise InputError.of("file_list", file_list, "True or False for several sessions")
+        jobs = [Job(folder, fields=check_fields(folder, users, kwargs)) for folder in folders]
         options = await self._options(repository=repository, default=default, created_by=created_by,
                                       server_only=server_only, exists=exists, max_md5_size=max_md5_size,
-                                      revision=revision, to=to)  # fmt: skip
-        jobs = [Job(folder, fields=check_fields(folder, users, kwargs)) for folder in folders]
+                                      revision=revision, to=None if dry_run else to, labs=kwargs.get("lab"))  # fmt: skip
         loose: list[LocalFile] = []
         if file_list is True:
             await run_sync(find_files_of, jobs)
@@ -253,7 +253,7 @@ class RegistrationClient(Boundary):
         paths = listed(file_list, "file_list")
         options = await self._options(repository=repository, default=default, created_by=created_by,
                                       server_only=server_only, exists=exists, max_md5_size=max_md5_size,
-                                      revision=revision, to=to, **kwargs)  # fmt: skip
+                                      revision=revision, to=None if dry_run or dry else to, **kwargs)  # fmt: skip
         files = [local_file(path) for path in paths]
         refuse_repetitions([file.path for file in files], "file_list")
         for file, version in zip(files, versions_of(versions, len(files)), strict=True):
