@@ -35,6 +35,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_fork", 0),
     ("_threads", 1),
     ("harvest", 4),
+    ("registration", 4),
     ("client", 5),
     ("_concurrency", 0),
     ("_loop", 6),

@@ -18,6 +18,7 @@
     │   ├── HashMismatch                   its bytes are not those of the record; has .expected, .found
     │   └── UnsafePath                     it would have been written outside the cache folder
     ├── StorageError (OSError)             the disk is full or read-only, no permission, too many open files; has .path
+    ├── RegistrationError                  sessions or files that were not registered; has .refused, .registered
     ├── HarvestUnderWay                    another harvest writes the same endpoint to the same place; has .endpoint
     ├── TablesError                        cache tables that are absent or cannot be read
     │   ├── TablesNotFound
@@ -42,7 +43,8 @@ from __future__ import annotations
 
 import pickle
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 __all__ = [
     "ALFError",
@@ -66,6 +68,7 @@ __all__ = [
     "OfflineError",
     "OneError",
     "OneWarning",
+    "RegistrationError",
     "ServerError",
     "ServerUnreachable",
     "StaleAnswerWarning",
@@ -242,6 +245,34 @@ class StorageError(OneError, OSError):
         why = error.strerror or shown(error) or type(error).__name__
         text = f"{path}: {why}" if path else why
         return cls(text, path=path, errno=error.errno)
+
+
+class RegistrationError(OneError):
+    """Some sessions or files were not registered.
+
+    ``refused`` has the reason by path, ``registered`` the records of the files that were registered before and stay, and
+    ``sessions`` those of sessions.
+    """
+
+    refused: Mapping[str, str] = MappingProxyType({})
+    registered: Sequence[Mapping[str, object]] = ()
+    sessions: Sequence[Mapping[str, object]] = ()
+
+    @classmethod
+    def of(
+        cls,
+        refused: Mapping[str, str],
+        registered: Sequence[Mapping[str, object]] = (),
+        sessions: Sequence[Mapping[str, object]] = (),
+    ) -> RegistrationError:
+        """Return an error that names what was refused, and how much was registered."""
+        shown = [f"{path}: {reason}" for path, reason in refused.items()]
+        more = f"; and {len(shown) - 3} more, all in .refused" if len(shown) > 3 else ""
+        done = f"; {len(registered)} files of {len(sessions)} sessions were registered" if sessions else ""
+        text = (
+            f"{len(refused)} not registered{done or '; nothing was registered'}: {'; '.join(shown[:3])}{more}"
+        )
+        return cls(text, refused=dict(refused), registered=list(registered), sessions=list(sessions))
 
 
 class HarvestUnderWay(OneError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from one_async._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.client import AsyncONE
+from one_async.registration.client import RegistrationClient
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from one_async.settings import Settings
     from one_async.types import Expiry, Mode
 
-__all__ = ["ONE", "AlyxClient"]
+__all__ = ["ONE", "AlyxClient", "Registration"]
 
 
 class AlyxClient(Blocking[AsyncAlyxClient]):
@@ -61,6 +62,22 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     clear_rest_cache = blocking(AsyncAlyxClient.clear_rest_cache)
 
 
+class Registration(Blocking[RegistrationClient]):
+    """Register sessions, files, water and weights, for blocking callers; ``one.registration``. See `RegistrationClient`."""
+
+    create_new_session = blocking(RegistrationClient.create_new_session)
+    create_sessions = blocking(RegistrationClient.create_sessions)
+    register_session = blocking(RegistrationClient.register_session)
+    register_files = blocking(RegistrationClient.register_files)
+    prepare_files = blocking(RegistrationClient.prepare_files)
+    find_files = blocking(RegistrationClient.find_files)
+    check_protected_files = blocking(RegistrationClient.check_protected_files)
+    assert_exists = blocking(RegistrationClient.assert_exists)
+    ensure_ISO8601 = staticmethod(RegistrationClient.ensure_ISO8601)  # noqa: N815 - ONE-api's name
+    register_water_administration = blocking(RegistrationClient.register_water_administration)
+    register_weight = blocking(RegistrationClient.register_weight)
+
+
 class ONE(Blocking[AsyncONE]):
     """Find and load the data of a database of neurophysiology sessions, in notebooks and scripts.
 
@@ -83,6 +100,12 @@ class ONE(Blocking[AsyncONE]):
         """The client of the database's REST interface. Raises OfflineError where no database is configured."""
         self._here.alyx  # noqa: B018 - raises OfflineError where there is no database
         return self._part(AlyxClient, "alyx")
+
+    @property
+    def registration(self) -> Registration:
+        """Registers sessions, files, water and weights. Raises OfflineError where no database is configured."""
+        self._here.registration  # noqa: B018 - raises OfflineError where there is no database
+        return self._part(Registration, "registration")
 
     mode: blocking_property[Mode] = blocking_property()
     offline: blocking_property[bool] = blocking_property()
@@ -152,6 +175,9 @@ class ONE(Blocking[AsyncONE]):
         return cls(frozen=file, **options)
 
     harvest = blocking(AsyncONE.harvest)
+
+    register_session = blocking(AsyncONE.register_session)
+    register_files = blocking(AsyncONE.register_files)
 
     load_cache = blocking(AsyncONE.load_cache)
     refresh_cache = blocking(AsyncONE.refresh_cache)

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
-from os import PathLike
-from pathlib import Path
+from os import PathLike as PathLike2
+from pathlib import Path, PurePath
 from typing import Any, Literal, Self, overload
 from uuid import UUID
 
@@ -32,6 +32,8 @@ from one_async.harvest.report import HarvestReport
 from one_async.harvest.run import Endpoints, Format
 from one_async.harvest.sweep import HarvestProgress
 from one_async.refresh import TablesInfo
+from one_async.registration.arguments import PathLike
+from one_async.registration.client import RegistrationClient
 from one_async.settings import Ask, Settings
 from one_async.transfer.fetch import Progress
 from one_async.types import (
@@ -50,7 +52,7 @@ from one_async.types import (
     TokenStore,
 )
 
-__all__ = ["ONE", "AlyxClient"]
+__all__ = ["ONE", "AlyxClient", "Registration"]
 
 class AlyxClient(Blocking[AsyncAlyxClient]):
     def __init__(
@@ -164,6 +166,81 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     def describe_endpoint(self, endpoint: str, action: str | None = None) -> EndpointDescription: ...
     def clear_rest_cache(self) -> None: ...
 
+class Registration(Blocking[RegistrationClient]):
+    def create_new_session(
+        self,
+        subject: str,
+        session_root: PathLike | None = None,
+        date: DateLike | None = None,
+        register: bool = True,
+        **kwargs: Any,
+    ) -> tuple[Path, UUID | None]: ...
+    def create_sessions(
+        self,
+        root_data_folder: PathLike,
+        glob_pattern: str = "**/create_me.flag",
+        register_files: bool = False,
+        dry: bool = False,
+    ) -> tuple[list[Path], list[dict[str, Any] | None]]: ...
+    def register_session(
+        self,
+        ses_path: PathLike | Sequence[PathLike],
+        users: str | Sequence[str] | None = None,
+        file_list: bool | Sequence[PathLike] = True,
+        *,
+        dry_run: bool = False,
+        repository: str | None = None,
+        default: bool = True,
+        created_by: str | None = None,
+        server_only: bool = False,
+        exists: bool = True,
+        max_md5_size: int | None = None,
+        revision: str | None = None,
+        to: PathLike | None = None,
+        **kwargs: Any,
+    ) -> Any: ...
+    def register_files(
+        self,
+        file_list: PathLike | Sequence[PathLike],
+        versions: str | Sequence[str | None] | None = None,
+        default: bool = True,
+        created_by: str | None = None,
+        server_only: bool = False,
+        repository: str | None = None,
+        exists: bool = True,
+        dry: bool = False,
+        max_md5_size: int | None = None,
+        *,
+        dry_run: bool = False,
+        revision: str | None = None,
+        to: PathLike | None = None,
+        **kwargs: Any,
+    ) -> Any: ...
+    def prepare_files(
+        self, file_list: PathLike | Sequence[PathLike], versions: str | Sequence[str | None] | None = None
+    ) -> tuple[dict[Path, list[PurePath]], dict[Path, list[str | None]], list[Path], bool]: ...
+    def find_files(self, session_path: PathLike) -> list[Path]: ...
+    def check_protected_files(
+        self, file_list: PathLike | Sequence[PathLike], created_by: str | None = None
+    ) -> Any: ...
+    def assert_exists(self, member: str | UUID | Sequence[str | UUID], endpoint: str) -> Any: ...
+    @staticmethod
+    def ensure_ISO8601(date: DateLike | None) -> str: ...
+    def register_water_administration(
+        self,
+        subject: str,
+        volume: float,
+        *,
+        date_time: DateLike | None = None,
+        water_type: str | None = None,
+        user: str | None = None,
+        session: object = None,
+        adlib: bool = False,
+    ) -> dict[str, Any]: ...
+    def register_weight(
+        self, subject: str, weight: float, date_time: DateLike | None = None, user: str | None = None
+    ) -> dict[str, Any]: ...
+
 class ONE(Blocking[AsyncONE]):
     def __init__(
         self,
@@ -206,6 +283,8 @@ class ONE(Blocking[AsyncONE]):
     ) -> Settings: ...
     @property
     def alyx(self) -> AlyxClient: ...
+    @property
+    def registration(self) -> Registration: ...
     mode: blocking_property[Mode]
     offline: blocking_property[bool]
     cache_dir: blocking_property[Path]
@@ -906,7 +985,7 @@ class ONE(Blocking[AsyncONE]):
     def harvest(
         self,
         endpoints: Endpoints,
-        to: str | PathLike[str] | None = None,
+        to: str | PathLike2[str] | None = None,
         *,
         since: DateLike | None = None,
         resume: bool = False,
@@ -917,6 +996,20 @@ class ONE(Blocking[AsyncONE]):
         part_rows: int = 10000,
         storage_options: Mapping[str, str] | None = None,
     ) -> HarvestReport: ...
+    def register_session(
+        self,
+        path: str | PathLike2[str] | Sequence[str | PathLike2[str]],
+        *,
+        dry_run: bool = False,
+        **options: Any,
+    ) -> Any: ...
+    def register_files(
+        self,
+        paths: str | PathLike2[str] | Sequence[str | PathLike2[str]],
+        *,
+        dry_run: bool = False,
+        **options: Any,
+    ) -> Any: ...
     def load_cache(
         self, tables_dir: str | Path | None = None, clobber: bool = False, tag: str | None = None
     ) -> datetime | None: ...

@@ -15,7 +15,7 @@ from one_async import sync
 
 STUB = Path(sync.__file__).with_suffix(".pyi")
 HEAD = '"""Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""'
-FACES = ("AlyxClient", "ONE")
+FACES = ("AlyxClient", "Registration", "ONE")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

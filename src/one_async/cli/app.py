@@ -212,5 +212,7 @@ def build_tables(
 
 
 from one_async.cli.harvest import harvest  # noqa: E402 - it imports from this module
+from one_async.cli.register import register  # noqa: E402
 
 app.command()(harvest)
+app.command()(register)

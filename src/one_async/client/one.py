@@ -19,6 +19,7 @@ from one_async.client.listing import Listing
 from one_async.client.load import Loading
 from one_async.client.many import ManySessions
 from one_async.client.records import Records
+from one_async.client.registering import Registering
 from one_async.client.search import Searching
 from one_async.client.spikes import SpikeLoading
 from one_async.client.tables import TableMethods
@@ -43,6 +44,7 @@ class AsyncONE(
     DatasetTypes,
     Aggregates,
     Harvesting,
+    Registering,
     TableMethods,
 ):
     """Find and load the data of a database of neurophysiology sessions, from inside an event loop.

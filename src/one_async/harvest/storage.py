@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import shutil
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from one_async.errors import ConfigurationError, FileDamaged, InputError, TransferError
 from one_async.files.atomic import write_whole
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 TO = "a folder that can be written to, an address such as s3://bucket/prefix, or None for memory"
+#: Bytes of a file that are held in memory at once.
+_PIECE = 1 << 20
 
 
 class Storage(Protocol):
@@ -36,6 +40,12 @@ class Storage(Protocol):
 
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
         """Write or replace a file; with `sure`, so that it survives a power cut."""
+
+    def put_file(self, name: str, source: Path) -> None:
+        """Copy a file of this machine here, replacing an older one, without holding all of it in memory."""
+
+    def md5(self, name: str) -> str | None:
+        """Return the MD5 hash of a file; None if there is no such file."""
 
     def move(self, name: str, to: str) -> None:
         """Rename a file, replacing an older one."""
@@ -81,10 +91,25 @@ class FolderStorage:
                 return None
 
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
+        self._write(name, io.BytesIO(content), sure)
+
+    def put_file(self, name: str, source: Path) -> None:
+        with self._translate_errors(name), source.open("rb") as stream:
+            self._write(name, stream, True)
+
+    def _write(self, name: str, content: BinaryIO, sure: bool) -> None:
         target = self._root / name
         with self._translate_errors(name):
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, lambda file: file.write(content), durable=sure)
+            write_whole(target, lambda file: shutil.copyfileobj(content, file, _PIECE), durable=sure)
+
+    def md5(self, name: str) -> str | None:
+        with self._translate_errors(name):
+            try:
+                with (self._root / name).open("rb") as stream:
+                    return hashlib.file_digest(stream, "md5").hexdigest()
+            except FileNotFoundError:
+                return None
 
     def move(self, name: str, to: str) -> None:
         target = self._root / to
@@ -176,6 +201,21 @@ class ObjectStorage:
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
         with self._translate_errors(name):
             self._obstore.put(self._store, name, content)
+
+    def put_file(self, name: str, source: Path) -> None:
+        with self._translate_errors(name), source.open("rb") as stream:
+            self._obstore.put(self._store, name, stream)
+
+    def md5(self, name: str) -> str | None:
+        with self._translate_errors(name):
+            try:
+                found = self._obstore.get(self._store, name)
+                digest = hashlib.md5(usedforsecurity=False)
+                for piece in found.stream(min_chunk_size=_PIECE):
+                    digest.update(piece)
+                return digest.hexdigest()
+            except (FileNotFoundError, self._obstore.exceptions.NotFoundError):
+                return None
 
     def put_if(self, name: str, content: bytes, tag: str | None) -> bool:
         """Write an object if its ETag is `tag` (None: if it does not exist); return whether it was written."""

@@ -1,0 +1,64 @@
+"""Registration of sessions and files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from one_async._boundary import public
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from one_async.client.context import Context
+    from one_async.registration import RegistrationClient
+
+
+@public
+class Registering:
+    """The methods that register sessions and files."""
+
+    _context: Context
+
+    @property
+    def registration(self) -> RegistrationClient:
+        """Registers sessions, files, water and weights, with ONE-api's names. Raises OfflineError without a database."""
+        from one_async.registration import RegistrationClient
+
+        self._context.alyx  # noqa: B018 - raises OfflineError where there is no database
+        return RegistrationClient(self)
+
+    async def register_session(
+        self,
+        path: str | PathLike[str] | Sequence[str | PathLike[str]],
+        *,
+        dry_run: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Register a session, or a list of sessions at once, with their files.
+
+        The sessions' folders, ``…/lab/Subjects/subject/date/number``, say which sessions they are. Return the records of
+        the session and of its files, or a list of these; with ``dry_run`` a frame with a row for each file, and nothing is
+        sent. Nothing is registered twice: a registration that was interrupted goes on when it is called again. ``options``
+        are those of `RegistrationClient.register_session`: ``users``, ``file_list``, ``to``, fields of the session.
+
+        Raises InputError, and RegistrationError that names all that was refused.
+        """
+        return await self.registration.register_session(path, dry_run=dry_run, **options)
+
+    async def register_files(
+        self,
+        paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+        *,
+        dry_run: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Register files of sessions that the database has.
+
+        Return a record for each file, or one for a single path; with ``dry_run`` a frame with a row for each file: what
+        would be sent, and which files are there already, protected, or cannot be registered, and why. ``options`` are those
+        of `RegistrationClient.register_files`: ``repository``, ``default``, ``to`` and others.
+
+        Raises RegistrationError that names every file that cannot be registered, before anything is sent.
+        """
+        return await self.registration.register_files(paths, dry_run=dry_run, **options)

@@ -1,0 +1,127 @@
+"""The arguments of `RegistrationClient`, checked and put into one form."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from one_async.errors import InputError
+from one_async.ids import as_many
+from one_async.registration.local import REVISION, LocalFile, SessionFolder, find_candidates
+from one_async.registration.run import Job
+from one_async.registration.sessions import FIELDS
+
+__all__ = [
+    "PathLike",
+    "check_options",
+    "find_files",
+    "find_flags",
+    "is_path",
+    "jobs_of",
+    "listed",
+    "only_fields",
+    "refuse_repetitions",
+    "refuse_unknown",
+    "versions_of",
+]
+
+PathLike = str | os.PathLike[str]
+#: Arguments for files that are passed on by keyword.
+_EXTRA = ("labs", "qc")
+
+
+def is_path(value: object) -> bool:
+    """Return whether a value is one path, not a list of them."""
+    return isinstance(value, str | os.PathLike)
+
+
+def listed(value: Any, argument: str) -> list[PathLike]:
+    """Return one path or several as a list. Raises InputError for anything else."""
+    paths = [value] if is_path(value) else as_many(value) if isinstance(value, Iterable) else None
+    if (
+        paths is None
+        or isinstance(value, Mapping)
+        or not all(is_path(one) and os.fspath(one) for one in paths)
+    ):
+        raise InputError.of(argument, value, "a path or a list of paths")
+    return list(paths)
+
+
+def versions_of(versions: str | Sequence[str | None] | None, count: int) -> list[str | None]:
+    """Return a version for each file."""
+    if versions is None or isinstance(versions, str):
+        return [versions] * count
+    given = as_many(versions)
+    if len(given) != count or not all(one is None or isinstance(one, str) for one in given):
+        raise InputError.of("versions", versions, f"a text, or {count} texts, one for each file")
+    return given
+
+
+def refuse_repetitions(paths: Sequence[Path], argument: str) -> None:
+    """Raise InputError for a path that is given twice."""
+    seen: set[Path] = set()
+    for path in paths:
+        if path in seen:
+            raise InputError.of(argument, str(path), "each path once")
+        seen.add(path)
+
+
+def refuse_unknown(given: Mapping[str, Any]) -> None:
+    """Raise InputError for keywords that files do not have."""
+    if unknown := given.keys() - set(_EXTRA):
+        name = min(unknown)
+        raise InputError.of(name, given[name], f"besides the named arguments: {', '.join(_EXTRA)}")
+
+
+def check_options(given: Mapping[str, Any]) -> None:
+    """Raise InputError for options of a wrong kind."""
+    for name in ("default", "server_only", "exists"):
+        if not isinstance(given.get(name, True), bool):
+            raise InputError.of(name, given[name], "True or False")
+    for name in ("created_by", "repository", "revision", *_EXTRA):
+        value = given.get(name)
+        if value is not None and not (isinstance(value, str) and value):
+            raise InputError.of(name, value, "a name")
+    if (revision := given.get("revision")) is not None and REVISION.match(revision) is None:
+        raise InputError.of("revision", revision, "letters, digits, and the signs _ . -")
+    levels = ("NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL")
+    if (qc := given.get("qc")) is not None and qc.upper() not in levels:
+        raise InputError.of("qc", qc, levels)
+    size = given.get("max_md5_size")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int | float) or not size >= 0):
+        raise InputError.of("max_md5_size", size, "a number of bytes, or None")
+
+
+def only_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are fields of a session."""
+    return {name: value for name, value in given.items() if name in FIELDS and name != "users"}
+
+
+def jobs_of(files: Iterable[LocalFile]) -> tuple[list[Job], list[LocalFile]]:
+    """Group files by session; return the groups, and the files that are in no session."""
+    jobs: dict[SessionFolder, Job] = {}
+    loose = []
+    for file in files:
+        if file.session is None:
+            loose.append(file)
+        else:
+            jobs.setdefault(file.session, Job(file.session)).files.append(file)
+    return list(jobs.values()), loose
+
+
+def find_files(jobs: Iterable[Job]) -> None:
+    """Find the files of sessions in their folders; blocking. Raises InputError for a folder that is not there."""
+    for job in jobs:
+        if not job.folder.path.is_dir():
+            raise InputError.of("ses_path", str(job.folder.path), "a folder that exists")
+        job.files, job.is_found = list(find_candidates(job.folder)), True
+
+
+def find_flags(root: Path, pattern: str) -> list[Path]:
+    """Return the flag files below a folder, one for each of their folders; blocking."""
+    root = root.expanduser().absolute()
+    if not root.is_dir():
+        raise InputError.of("root_data_folder", str(root), "a folder that exists")
+    return list({flag.parent: flag for flag in sorted(root.glob(pattern), reverse=True)}.values())[::-1]

@@ -1,0 +1,60 @@
+"""One registration of a session folder at a time, among tasks, processes and machines that share it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from one_async._concurrency import task_group
+from one_async._threads import run_sync
+from one_async.errors import OneError
+from one_async.files.claim import LEASE, Claim, try_claim
+from one_async.registration.journal import NAME
+
+__all__ = ["claimed"]
+
+_LONGEST_PAUSE = 1.0
+
+
+@asynccontextmanager
+async def claimed(folder: Path, *, wait: float = 600.0) -> AsyncIterator[None]:
+    """Hold the claim on a session folder; a folder that cannot be written to needs none.
+
+    Raises OneError if another registration of it does not end within ``wait`` seconds.
+    """
+    claim = await _take(folder, wait)
+    if claim is None:
+        yield
+        return
+    try:
+        async with task_group() as group:
+            group.start_soon(_renew, claim)
+            yield
+            group.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await run_sync(claim.release)
+
+
+async def _take(folder: Path, wait: float) -> Claim | None:
+    pause, end = 0.02, anyio.current_time() + wait
+    while True:
+        try:
+            claim = await run_sync(partial(try_claim, folder / NAME))
+        except OSError:
+            return None
+        if claim is not None:
+            return claim
+        if anyio.current_time() >= end:
+            raise OneError(f"another registration of {folder} is under way for more than {wait:.0f} s")
+        await anyio.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+async def _renew(claim: Claim) -> None:
+    while await run_sync(claim.renew):  # noqa: ASYNC110 (nothing else happens meanwhile)
+        await anyio.sleep(LEASE / 4)

@@ -1,0 +1,408 @@
+"""RegistrationClient: sessions, files, water and weights go into the database once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from uuid import UUID
+
+from one_async._boundary import RunningCalls, public
+from one_async._threads import run_polars, run_sync
+from one_async.errors import InputError, NotFound, RegistrationError
+from one_async.files.find import next_num_folder
+from one_async.registration import administrations, protection
+from one_async.registration.arguments import (
+    PathLike,
+    check_options,
+    find_flags,
+    is_path,
+    jobs_of,
+    listed,
+    only_fields,
+    refuse_repetitions,
+    refuse_unknown,
+    versions_of,
+)
+from one_async.registration.arguments import find_files as find_files_of
+from one_async.registration.local import LocalFile, SessionFolder, local_file, session_folder_of
+from one_async.registration.plan import Options, plan_frame
+from one_async.registration.run import Job, Run
+from one_async.registration.sending import body_of
+from one_async.registration.sessions import check_fields, ensure_iso8601, find_session
+from one_async.registration.staging import open_storage
+from one_async.registration.vocabulary import KEYS, Vocabulary
+from one_async.types import DateLike
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from one_async.alyx.client import AsyncAlyxClient
+    from one_async.transfer.fetch import Progress
+
+__all__ = ["RegistrationClient"]
+
+
+class ClientContext(Protocol):
+    """What is needed of the context of an `AsyncONE`."""
+
+    @property
+    def alyx(self) -> AsyncAlyxClient: ...
+
+    @property
+    def cache_dir(self) -> Path: ...
+
+    @property
+    def calls(self) -> RunningCalls: ...
+
+    @property
+    def tables(self) -> Any: ...
+
+    @property
+    def files(self) -> Any: ...
+
+    @property
+    def bar(self) -> Any: ...
+
+    @property
+    def progress(self) -> Any: ...
+
+
+class Client(Protocol):
+    """`AsyncONE`."""
+
+    @property
+    def _context(self) -> ClientContext: ...
+
+
+@public
+class RegistrationClient:
+    """Register sessions, files, water and weights; ``one.registration`` of an `AsyncONE`.
+
+    Methods have the names and meanings of ONE-api's. They take many sessions and files at once. All is checked before
+    anything is sent: bad input raises InputError, and names or files that the database cannot take raise a
+    RegistrationError that has every one of them. A write is repeated only after the server was asked whether the first
+    one arrived, so that nothing is registered twice. A journal in the session's folder lets a registration that was
+    killed go on: call it again.
+    """
+
+    def __init__(self, one: Client) -> None:
+        self._context = one._context
+
+    @property
+    def _calls(self) -> RunningCalls:
+        return self._context.calls
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Do nothing: the client of the database is closed by its owner."""
+
+    # ---- sessions
+
+    async def create_new_session(
+        self,
+        subject: str,
+        session_root: PathLike | None = None,
+        date: DateLike | None = None,
+        register: bool = True,
+        **kwargs: Any,
+    ) -> tuple[Path, UUID | None]:
+        """Make the folder of a new session, and create the session.
+
+        The number is the first after those that the folder of the day and the database have. Return the folder, which
+        is ``session_root/subject/date/number``, and the session's id, None without ``register``. ``session_root``
+        defaults to the cache folder, ``date`` to today; further arguments are those of `register_session`.
+        """
+        day = ensure_iso8601(date)[:10]
+        root = Path(self._context.cache_dir if session_root is None else session_root)
+        first = session_folder_of(root / subject / day / "001", "subject")
+        await self.assert_exists(subject, "subjects")
+        number = int(await run_sync(next_num_folder, first.path.parent))
+        if register:
+            while await find_session(
+                self._context.alyx, SessionFolder(first.path, None, subject, first.day, number)
+            ):
+                number += 1
+        path = first.path.parent / f"{number:03d}"
+        check_fields(session_folder_of(path), kwargs.get("users"), only_fields(kwargs))
+        await run_sync(partial(path.mkdir, parents=True))
+        if not register:
+            return path, None
+        session, _ = await self.register_session(path, file_list=False, **kwargs)
+        return path, UUID(session["id"])
+
+    async def create_sessions(
+        self,
+        root_data_folder: PathLike,
+        glob_pattern: str = "**/create_me.flag",
+        register_files: bool = False,
+        dry: bool = False,
+    ) -> tuple[list[Path], list[dict[str, Any] | None]]:
+        """Register the sessions in whose folders there are flag files, and remove these.
+
+        Return the folders of the sessions and their records; with ``dry``, the folders and None for each.
+        """
+        flags = await run_sync(find_flags, Path(root_data_folder), glob_pattern)
+        paths = [session_folder_of(flag.parent, "root_data_folder").path for flag in flags]
+        if dry or not paths:
+            return paths, [None] * len(paths)
+        records = await self.register_session(paths, file_list=register_files)
+        for flag in flags:
+            await run_sync(partial(flag.unlink, missing_ok=True))
+        return paths, [record for record, _ in records]
+
+    async def register_session(
+        self,
+        ses_path: PathLike | Sequence[PathLike],
+        users: str | Sequence[str] | None = None,
+        file_list: bool | Sequence[PathLike] = True,
+        *,
+        dry_run: bool = False,
+        repository: str | None = None,
+        default: bool = True,
+        created_by: str | None = None,
+        server_only: bool = False,
+        exists: bool = True,
+        max_md5_size: int | None = None,
+        revision: str | None = None,
+        to: PathLike | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Register a session, or a list of sessions at once, with their files.
+
+        A session that the database does not have is created, by subject, date and number; of another one only the
+        fields given are changed. Return its record and the records of its files (None without ``file_list``), or a list
+        of these; with ``dry_run`` the frame that `register_files` describes, and nothing is sent.
+
+        Args:
+            ses_path: folders of sessions, ``…/lab/Subjects/subject/date/number``; the lab may be missing.
+            users: user names; for a new session, the user who is logged in.
+            file_list: True for all files that have a dataset type, False for none, or the files of a single session.
+            dry_run, repository, default, created_by, server_only, exists, max_md5_size, revision, to:
+                as in `register_files`.
+            **kwargs: fields of the session: ``lab``, ``location``, ``procedures``, ``projects``, ``type``,
+                ``task_protocol``, ``narrative``, ``n_trials``, ``n_correct_trials``, ``start_time``, ``end_time``, ``json``,
+                ``qc``, ``extended_qc``, ``parent_session``.
+
+        Raises InputError for wrong arguments, RegistrationError for what was not registered: its ``registered`` and
+        ``sessions`` are what was; LoginError if the user may not write.
+        """
+        is_one = is_path(ses_path)
+        folders = [session_folder_of(path) for path in listed(ses_path, "ses_path")]
+        refuse_repetitions([folder.path for folder in folders], "ses_path")
+        if not isinstance(file_list, bool) and len(folders) != 1:
+            raise InputError.of("file_list", file_list, "True or False for several sessions")
+        jobs = [Job(folder, fields=check_fields(folder, users, kwargs)) for folder in folders]
+        options = await self._options(repository=repository, default=default, created_by=created_by,
+                                      server_only=server_only, exists=exists, max_md5_size=max_md5_size,
+                                      revision=revision, to=None if dry_run else to, labs=kwargs.get("lab"))  # fmt: skip
+        loose: list[LocalFile] = []
+        if file_list is True:
+            await run_sync(find_files_of, jobs)
+        elif file_list is not False:
+            files = [local_file(path, folders[0]) for path in listed(file_list, "file_list")]
+            jobs[0].files, loose = [f for f in files if f.session], [f for f in files if not f.session]
+        run = self._run(options)
+        await run.check(jobs, loose, strict=not dry_run)
+        if dry_run:
+            return await self._dry_run(run, jobs, loose)
+        async with self._context.files.showing():
+            await run.register(jobs)
+        results = [
+            (job.session, [file.record for file in job.files] if file_list is not False else None)
+            for job in jobs
+        ]
+        return results[0] if is_one else results
+
+    # ---- files
+
+    async def register_files(
+        self,
+        file_list: PathLike | Sequence[PathLike],
+        versions: str | Sequence[str | None] | None = None,
+        default: bool = True,
+        created_by: str | None = None,
+        server_only: bool = False,
+        repository: str | None = None,
+        exists: bool = True,
+        dry: bool = False,
+        max_md5_size: int | None = None,
+        *,
+        dry_run: bool = False,
+        revision: str | None = None,
+        to: PathLike | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Register files of any number of sessions, which the database must have.
+
+        Return a record for each file, in their order, or one record for a single path. A file that is registered with
+        the same content is not sent again. A file whose dataset is protected is moved to a new revision,
+        ``#yyyy-mm-dd#``, and registered there; its record says so.
+
+        Args:
+            file_list: paths of files, below the folders of their sessions.
+            versions: version of the software that made them, for all or for each.
+            default: whether the revision becomes the default one.
+            created_by: user name; the user who is logged in.
+            server_only: make file records in repositories that are not personal only.
+            repository: the name of the repository where the files are.
+            exists: whether they are there already.
+            dry: return the requests instead of sending them.
+            max_md5_size: no hash is computed of larger files, in bytes.
+            dry_run: return a frame instead, a row for each file: session, eid, file, dataset_type, collection, revision, hash,
+                size, status (new, exists, changed, new revision, protected, or why it cannot be registered) and reason.
+            revision: the name of the new revision of protected files.
+            to: the root of the repository, a folder or ``s3://bucket/prefix``: files are copied there first, as
+                ``subject/date/number/…``, and the copies checked.
+            **kwargs: ``labs``, the lab whose repositories get file records, if not the one in the path; ``qc``, a QC level.
+
+        Raises RegistrationError, which names every file that cannot be registered, before anything is sent; and for files
+        that the server refuses, which names these and what was registered.
+        """
+        refuse_unknown(kwargs)
+        is_one = is_path(file_list)
+        paths = listed(file_list, "file_list")
+        options = await self._options(repository=repository, default=default, created_by=created_by,
+                                      server_only=server_only, exists=exists, max_md5_size=max_md5_size,
+                                      revision=revision, to=None if dry_run or dry else to, **kwargs)  # fmt: skip
+        files = [local_file(path) for path in paths]
+        refuse_repetitions([file.path for file in files], "file_list")
+        for file, version in zip(files, versions_of(versions, len(files)), strict=True):
+            file.version = version
+        jobs, loose = jobs_of(files)
+        run = self._run(options)
+        await run.check(jobs, loose, strict=not dry_run)
+        if dry_run:
+            return await self._dry_run(run, jobs, loose, files)
+        if dry:
+            await run.plan(jobs)
+            user = self._context.alyx.user
+            bodies = [body_of(job.folder, job.files, options, user, True) for job in jobs]
+            return bodies[0] if is_one else bodies
+        async with self._context.files.showing():
+            await run.register(jobs)
+        records = [file.record for file in files]
+        return records[0] if is_one else records
+
+    async def prepare_files(
+        self, file_list: PathLike | Sequence[PathLike], versions: str | Sequence[str | None] | None = None
+    ) -> tuple[dict[Path, list[PurePath]], dict[Path, list[str | None]], list[Path], bool]:
+        """Group files by session: relative paths by session folder, versions alike, all paths, whether it was one path.
+
+        Files that cannot be registered are left out of the groups.
+        """
+        paths = listed(file_list, "file_list")
+        files = [local_file(path) for path in paths]
+        await Vocabulary(self._context.alyx).set_types(files)
+        grouped: defaultdict[Path, list[PurePath]] = defaultdict(list)
+        grouped_versions: defaultdict[Path, list[str | None]] = defaultdict(list)
+        for file, version in zip(files, versions_of(versions, len(files)), strict=True):
+            if file.session is not None and not file.is_refused:
+                grouped[file.session.path].append(PurePath(file.rel_path))
+                grouped_versions[file.session.path].append(version)
+        return grouped, grouped_versions, [file.path for file in files], is_path(file_list)
+
+    async def find_files(self, session_path: PathLike) -> list[Path]:
+        """Return the files of a session folder whose names match a dataset type, in order."""
+        job = Job(session_folder_of(session_path, "session_path"))
+        await run_sync(find_files_of, [job])
+        await Vocabulary(self._context.alyx).set_types(job.files)
+        return [file.path for file in job.files if file.dataset_type or file.status == "ambiguous type"]
+
+    async def check_protected_files(
+        self, file_list: PathLike | Sequence[PathLike], created_by: str | None = None
+    ) -> Any:
+        """Return, for each session of some files, whether any of them are protected.
+
+        The answers are like those of Alyx: ``status_code`` 403 with ``details``, for each file its revisions and whether
+        they are protected, the newest first; or 200. They are made of the list of datasets: Alyx's own address adds the
+        caller to the session's users. ``created_by`` is accepted for compatibility with ONE-api.
+        """
+        files = [local_file(path) for path in listed(file_list, "file_list")]
+        jobs, loose = jobs_of(files)
+        refused = [file for file in files if file.is_refused] + loose
+        if refused:
+            raise RegistrationError.of({str(file.path): file.reason for file in refused})
+        found = await protection.check(self._context.alyx, [(job.folder, job.files) for job in jobs])
+        return found[0] if len(found) == 1 else found
+
+    # ---- names
+
+    async def assert_exists(self, member: str | UUID | Sequence[str | UUID], endpoint: str) -> Any:
+        """Return the record of a member of an endpoint, or those of a list. Raises NotFound for the first unknown one."""
+        if isinstance(member, str | UUID):
+            return await self._record_of(str(member), endpoint)
+        return [await self._record_of(str(one), endpoint) for one in member]
+
+    async def _record_of(self, member: str, endpoint: str) -> Any:
+        try:
+            return await self._context.alyx.rest(endpoint, "read", id=member)
+        except NotFound as error:
+            what = f"{endpoint} with the {KEYS.get(endpoint, 'id')}"
+            raise NotFound(f"there is none of {what} {member!r}", url=error.url, status=404) from error
+
+    @staticmethod
+    def ensure_ISO8601(date: DateLike | None) -> str:  # noqa: N802 - ONE-api's name
+        """Return a date or time as an ISO 8601 text; None is now. Raises InputError for anything else."""
+        return ensure_iso8601(date)
+
+    # ---- water and weights
+
+    async def register_water_administration(
+        self,
+        subject: str,
+        volume: float,
+        *,
+        date_time: DateLike | None = None,
+        water_type: str | None = None,
+        user: str | None = None,
+        session: object = None,
+        adlib: bool = False,
+    ) -> dict[str, Any]:
+        """Register the water that a subject got; return the record.
+
+        A record of the same subject, time and volume (with the same type, user and session) is not made twice: it is
+        returned. ``volume`` is in ml, ``date_time`` defaults to now, ``water_type`` to "Water", ``user`` to the user who is
+        logged in; ``session`` is an id, a path or a record.
+        """
+        return await administrations.register_water(
+            self._context.alyx, subject, volume, date_time, water_type or "Water", user, session, adlib
+        )
+
+    async def register_weight(
+        self, subject: str, weight: float, date_time: DateLike | None = None, user: str | None = None
+    ) -> dict[str, Any]:
+        """Register the weight of a subject in g; return the record.
+
+        A record of the same subject, time, weight and user is not made twice: it is returned. ``date_time`` defaults to
+        now, ``user`` to the user who is logged in.
+        """
+        return await administrations.register_weight(self._context.alyx, subject, weight, date_time, user)
+
+    # ---- inside
+
+    def _run(self, options: Options) -> Run:
+        progress: Progress | None = self._context.bar or self._context.progress
+        return Run(self._context.alyx, options, self._context.tables.learn, progress)
+
+    async def _options(self, *, to: PathLike | None, **given: Any) -> Options:
+        check_options(given)
+        return Options(**given, to=None if to is None else await run_sync(open_storage, to))
+
+    async def _dry_run(
+        self,
+        run: Run,
+        jobs: Sequence[Job],
+        loose: Sequence[LocalFile],
+        files: Sequence[LocalFile] | None = None,
+    ) -> pl.DataFrame:
+        eids = await run.plan(jobs)
+        shown = files if files is not None else [*(file for job in jobs for file in job.files), *loose]
+        return await run_polars(plan_frame, shown, eids)

@@ -1,0 +1,166 @@
+"""The requests that register the files of one session, each sent again only as far as the server does not have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from one_async._boundary import reading
+from one_async.errors import AnswerError, LoginError, OneError, ServerUnreachable, StatusError, Throttled
+from one_async.registration.answers import record_of
+from one_async.registration.attempts import ATTEMPTS, is_unclear, may_repeat, pause
+from one_async.registration.local import LocalFile, SessionFolder
+from one_async.registration.plan import Options
+
+if TYPE_CHECKING:
+    from one_async.alyx.client import AsyncAlyxClient
+    from one_async.transfer.fetch import Progress
+
+__all__ = ["Sender", "body_of"]
+
+#: The most files of one request.
+_CHUNK = 100
+#: How often files may turn out to be protected after they were not.
+_ROUNDS = 5
+
+
+def body_of(
+    folder: SessionFolder, files: Sequence[LocalFile], options: Options, user: str | None, check: bool
+) -> dict[str, Any]:
+    """Return the body of a request to ``/register-file``."""
+    body = {
+        "created_by": options.created_by or user,
+        "path": folder.relative,
+        "filenames": [file.rel_path for file in files],
+        "hashes": [file.hash for file in files],
+        "filesizes": [file.size for file in files],
+        "name": options.repository,
+        "exists": options.exists,
+        "server_only": options.server_only,
+        "default": options.default,
+        "versions": [file.version for file in files],
+        "check_protected": check,
+    }
+    if options.qc is not None:
+        body["qc"] = options.qc
+    if lab := options.labs or folder.lab:
+        body["labs"] = lab
+    return body
+
+
+@dataclass
+class Sender:
+    """Registers the files of one session, in their order: of two revisions, the later becomes the default."""
+
+    alyx: AsyncAlyxClient
+    options: Options
+    folder: SessionFolder
+    session: Mapping[str, Any]
+    progress: Progress | None = None
+    repositories: set[str] = field(default_factory=set)
+    _alone: bool = False
+    """Whether files are sent one by one, since the server refused one of several."""
+    _asked: set[LocalFile] = field(default_factory=set)
+    """Files of which the server was asked after an unclear failure."""
+    _timeout: ServerUnreachable | None = None
+    _failures: int = 0
+    _rounds: int = 0
+
+    def keep(self, file: LocalFile) -> None:
+        """Take a file for registered that the database has."""
+        assert file.row is not None
+        self._done(file, record_of(file.row, self.session))
+
+    def _done(self, file: LocalFile, record: dict[str, Any]) -> None:
+        file.record = record
+        if self.progress:
+            self.progress.advance(1, file.size or 0)
+
+    async def send(self, files: Sequence[LocalFile]) -> list[LocalFile]:
+        """Send files; return those of which only the server knows whether they are registered.
+
+        A file that the server refuses gets its reason. Raises the error of a request that must not be repeated.
+        """
+        left = list(files)
+        if left and self._timeout is not None:  # the server may still be at work on them
+            raise self._timeout
+        while left:
+            chunk = self._next(left)
+            try:
+                await self._post(chunk)
+            except (ServerUnreachable, StatusError, AnswerError, LoginError) as error:
+                if await self._is_final(chunk, error):
+                    chunk[0].refuse("refused", _reason(error))
+                    del left[0]
+                    continue
+                return left
+            self._failures = 0
+            del left[: len(chunk)]
+        return []
+
+    def _next(self, files: Sequence[LocalFile]) -> list[LocalFile]:
+        """Return the first files that go into one request."""
+        most = 1 if self._alone else _CHUNK
+        chunk = [files[0]]
+        for file in files[1:most]:
+            if file.has_protected != chunk[0].has_protected:
+                break
+            chunk.append(file)
+        return chunk
+
+    async def _post(self, chunk: Sequence[LocalFile]) -> None:
+        body = body_of(self.folder, chunk, self.options, self.alyx.user, not chunk[0].has_protected)
+        records = await self.alyx.post("/register-file", body)
+        with reading("/register-file"):
+            if len(records) != len(chunk):
+                raise AnswerError(
+                    f"/register-file answered with {len(records)} records for {len(chunk)} files",
+                    url="/register-file",
+                )
+            for file, record in zip(chunk, records, strict=True):
+                if record["name"] != file.name or (record["revision"] or "") != file.revision:
+                    raise AnswerError(
+                        f"/register-file answered with {record['name']} for {file.rel_path}",
+                        url="/register-file",
+                    )
+        for file, record in zip(chunk, records, strict=True):
+            self._done(file, record)
+
+    async def _is_final(self, chunk: Sequence[LocalFile], error: OneError) -> bool:
+        """Return whether a failed request is the server's last word on its only file; else the server is to be asked.
+
+        Raises errors that concern all files.
+        """
+        if isinstance(error, LoginError):
+            self._rounds += 1
+            if not _is_protection(error) or self._rounds > _ROUNDS:
+                raise error
+            return False
+        if isinstance(error, Throttled):
+            raise error
+        if may_repeat(error):
+            self._failures += 1
+            if self._failures >= ATTEMPTS:
+                raise error
+            await pause(self._failures)
+            return False
+        if isinstance(error, ServerUnreachable):  # a timeout
+            self._timeout = error
+            return False
+        if len(chunk) > 1 or not self._alone:
+            self._alone = True
+            return False
+        if is_unclear(error) and chunk[0] not in self._asked:
+            self._asked.add(chunk[0])
+            return False
+        return True
+
+
+def _is_protection(error: LoginError) -> bool:
+    return isinstance(detail := getattr(error, "detail", None), dict) and "details" in detail
+
+
+def _reason(error: OneError) -> str:
+    detail = getattr(error, "detail", None)
+    return f"the server refuses it: {detail}" if detail else str(error)

@@ -1,0 +1,48 @@
+"""A fresh server for each test, and clients of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.faces import KINDS, Face, opened
+from one_async.emulator import Emulator
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture
+def server() -> Iterator[Emulator]:
+    """The recorded world, which a test may change."""
+    with Emulator(records=DATA / "alyx") as emulator:
+        yield emulator
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+Make = Callable[..., Face]
+
+
+@pytest.fixture
+def make(kind: str, server: Emulator, tmp_path: Path) -> Iterator[Make]:
+    """Make a client of the server: ``make("alice")``; closed at the end."""
+    with ExitStack() as stack:
+
+        def one(user: str = "alice", **options: Any) -> Face:
+            given = {"base_url": server.url, "username": user, "password": user, "mode": "remote"}
+            given["cache_dir"] = tmp_path / "cache"
+            return stack.enter_context(opened(kind, **{**given, **options}))
+
+        yield one
+
+
+@pytest.fixture
+def one(make: Make) -> Face:
+    return make()

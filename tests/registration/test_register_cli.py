@@ -1,0 +1,97 @@
+"""``one-async register``: its tables, its JSON, and its exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from one_async.cli.app import app
+from one_async.cli.show import console
+from one_async.emulator import Emulator
+
+from . import folders
+from .folders import DATE, NAMES, SUBJECT, session, written
+
+NAME = f"{SUBJECT}/{DATE}/001"
+
+
+@pytest.fixture
+def run(server: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.setattr(console, "width", 160)
+
+    def invoke(*arguments: object, user: str = "alice") -> Any:
+        env = {
+            "ONE_BASE_URL": server.url,
+            "ONE_USERNAME": user,
+            "ONE_PASSWORD": user,
+            "ONE_CACHE_DIR": str(tmp_path / "c"),
+        }
+        given = ["register", *map(str, arguments)]
+        return CliRunner(env=env).invoke(app, given)
+
+    return invoke
+
+
+def test_before_and_after(run: Any, server: Emulator, tmp_path: Path) -> None:
+    paths = [session(tmp_path, names=[*NAMES, "alf/some.thing.npy"]), session(tmp_path, number="002")]
+    done = run(*paths, "--users", "alice,bruno")
+    assert done.exit_code == 0, done.output
+    before, after = done.stdout.split("registered: 2 sessions, 8 files")
+    assert f"{NAME}, a new session: 4 new, 1 no type" in before
+    for word in (*NAMES, NAME, "wheel.position", "no dataset type matches"):
+        assert word in before
+    assert NAME in after
+    made = [row["id"] for row in folders.rows(server, "sessions") if row["start_time"][:10] == DATE]
+    assert all(eid in after for eid in made)
+    again = run(*paths, "--json")
+    assert {one["id"] for one in json.loads(again.stdout)["sessions"]} == set(made)
+
+
+def test_a_dry_run(run: Any, server: Emulator, tmp_path: Path) -> None:
+    folder = session(tmp_path)
+    done = run(folder, "--dry-run")
+    assert (done.exit_code, written(server)) == (0, [])
+    assert f"{NAME}, a new session: 4 new" in done.stdout
+    assert "registered" not in done.stdout
+    rows = json.loads(run(folder, "--dry-run", "--json").stdout)
+    assert [row["status"] for row in rows] == ["new"] * 4
+    folders.write(folder / "alf/a b/_ibl_trials.table.pqt")
+    assert run(folder, "--dry-run").exit_code == 1
+
+
+def test_refusals(run: Any, server: Emulator, tmp_path: Path) -> None:
+    folder = session(tmp_path)
+    folders.write(folder / "alf/a b/_ibl_trials.table.pqt")
+    done = run(folder)
+    assert (done.exit_code, written(server)) == (1, [])
+    assert "collections may contain" in done.stderr
+    unknown = run(session(tmp_path, subject="nobody"))
+    assert unknown.exit_code == 1
+    assert "subject 'nobody'" in unknown.stderr
+    assert run(tmp_path).exit_code == 2
+    assert run(session(tmp_path, number="003"), user="intbrainlab").exit_code == 1
+
+
+def test_what_was_registered_is_said(run: Any, server: Emulator, tmp_path: Path) -> None:
+    paths = [session(tmp_path), session(tmp_path, number="002")]
+    server.faults.add("/register-file", method="POST", times=None, skip=1, status=500, before=True)
+    done = run(*paths, "--json")
+    assert done.exit_code == 1
+    said = json.loads(done.stdout)
+    assert (len(said["sessions"]), len(said["files"]), len(said["refused"])) == (2, 4, 4)
+    text = run(*paths)
+    assert "registered: 2 sessions, 4 files" in text.stdout
+    assert text.stderr.count("refused") == 4
+
+
+def test_the_lab_of_a_path_without_one(run: Any, server: Emulator, tmp_path: Path) -> None:
+    done = run(session(tmp_path, lab=None), "--lab", "riverlab", "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert said["sessions"][0]["lab"] == "riverlab"
+    repositories = {one["data_repository"] for file in said["files"] for one in file["file_records"]}
+    assert any("riverlab" in name for name in repositories)
