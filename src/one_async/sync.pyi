@@ -996,20 +996,38 @@ class ONE(Blocking[AsyncONE]):
         part_rows: int = 10000,
         storage_options: Mapping[str, str] | None = None,
     ) -> HarvestReport: ...
+    @overload
+    def register_session(
+        self, path: str | PathLike2[str], *, dry_run: Literal[False] = False, **options: Any
+    ) -> tuple[JSON, list[JSON]]: ...
+    @overload
+    def register_session(
+        self, path: Sequence[str | PathLike2[str]], *, dry_run: Literal[False] = False, **options: Any
+    ) -> list[tuple[JSON, list[JSON]]]: ...
+    @overload
     def register_session(
         self,
         path: str | PathLike2[str] | Sequence[str | PathLike2[str]],
         *,
-        dry_run: bool = False,
+        dry_run: Literal[True],
         **options: Any,
-    ) -> Any: ...
+    ) -> pl.DataFrame: ...
+    @overload
+    def register_files(
+        self, paths: str | PathLike2[str], *, dry_run: Literal[False] = False, **options: Any
+    ) -> JSON: ...
+    @overload
+    def register_files(
+        self, paths: Sequence[str | PathLike2[str]], *, dry_run: Literal[False] = False, **options: Any
+    ) -> list[JSON]: ...
+    @overload
     def register_files(
         self,
         paths: str | PathLike2[str] | Sequence[str | PathLike2[str]],
         *,
-        dry_run: bool = False,
+        dry_run: Literal[True],
         **options: Any,
-    ) -> Any: ...
+    ) -> pl.DataFrame: ...
     def load_cache(
         self, tables_dir: str | Path | None = None, clobber: bool = False, tag: str | None = None
     ) -> datetime | None: ...
