@@ -92,6 +92,8 @@ def examples(facts: Facts) -> list[Example]:
         ("download", (facts.eid, "_ibl_trials.table.pqt"), {}), ("retry", (table,), {}),
         ("freeze", (facts.eid, target, "_ibl_trials.table.pqt"), {}),
         ("harvest", ("labs",), {}), ("load_cache", (), {}), ("refresh_cache", (), {}), ("save_cache", (), {}),
+        ("register_session", (facts.path,), {"dry_run": True, "file_list": False}),
+        ("register_files", (f"{facts.path}/{facts.row['rel_path']}",), {"dry_run": True}),
         ("save_loaded_ids", (), {}), ("sessions", (), {}), ("datasets", (), {}), ("insertions", (), {}),
         ("sql", ("SELECT count(*) FROM sessions",), {}),
         ("alyx.authenticate", (), {}), ("alyx.rest", ("labs", "list"), {}), ("alyx.get", ("/labs",), {}),

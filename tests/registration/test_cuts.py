@@ -1,0 +1,21 @@
+"""A short form of the long run in ``tests/faults``: cut registrations leave each row exactly once."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import cuts
+
+SESSIONS, FILES = 4, 8
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, object]:
+    return cuts.undisturbed(SESSIONS, FILES)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cut_registrations(expected: dict[str, object], seed: int) -> None:
+    state, hits, _ = cuts.disturbed(seed, 5, SESSIONS, FILES)
+    assert state == expected
+    assert sum(hits.values()) >= 2
