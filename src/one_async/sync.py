@@ -103,7 +103,7 @@ class ONE(Blocking[AsyncONE]):
 
     @property
     def registration(self) -> Registration:
-        """Registers sessions, files, water and weights. Raises OfflineError where no database is configured."""
+        """Registers sessions, files, water and weights, with ONE-api's names. Raises OfflineError without a database."""
         self._here.registration  # noqa: B018 - raises OfflineError where there is no database
         return self._part(Registration, "registration")
 
