@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import pickle
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import pytest
 
 from one_async import ONE
 from one_async.emulator import Emulator
-from one_async.errors import OneError, StorageError, TablesNotFound
+from one_async.errors import OneError, TablesNotFound
 from one_async.tables.build import make_parquet_db
 
 pytestmark = pytest.mark.filterwarnings("ignore:No default revision")
@@ -61,25 +60,30 @@ def test_places_that_cannot_be(one: ONE, tmp_path: Path, call: str, kind: str) -
     check(caught.value, place)
 
 
-@pytest.fixture
-def few_bytes() -> Iterator[None]:
-    """Let no file grow beyond a few bytes, as on a full disk."""
-    resource = pytest.importorskip("resource")  # Unix
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
+FULL_DISK = """
+import pickle, resource, signal, sys
+from one_async import ONE
+from one_async.errors import StorageError
+
+one = ONE(cache_dir=sys.argv[1], mode="local")
+eids = one.search()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))  # as on a disk that has no more room
+try:
+    one.freeze(eids, sys.argv[2])
+except StorageError as error:
+    sys.stdout.buffer.write(pickle.dumps(error))
+"""
 
 
-def test_a_full_disk(one: ONE, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    eids = one.search()
-    request.getfixturevalue("few_bytes")
-    with pytest.raises(StorageError) as caught:
-        one.freeze(eids, tmp_path / "frozen.json")
-    assert caught.value.errno == errno.EFBIG
-    check(caught.value, tmp_path / "frozen.json")
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are of Unix")
+def test_a_full_disk(one: ONE, tmp_path: Path) -> None:
+    target = tmp_path / "frozen.json"
+    command = [sys.executable, "-c", FULL_DISK, str(one.cache_dir), str(target)]
+    done = subprocess.run(command, check=True, capture_output=True)
+    error = pickle.loads(done.stdout)
+    assert error.errno == errno.EFBIG
+    assert str(target) in str(error)
     assert not [path for path in tmp_path.iterdir() if "frozen" in path.name]
 
 
