@@ -42,7 +42,7 @@ ACCEPTED = "a UUID, a session path or URL, a reference such as '2024-05-06_1_SUB
 
 
 def is_many(value: object) -> bool:
-    """Tell a collection of identifiers from a single one."""
+    """Return whether a value is a collection of identifiers, and not a single one."""
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | PurePath)
 
 

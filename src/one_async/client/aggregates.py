@@ -102,7 +102,7 @@ async def _aggregates(
     pattern: re.Pattern[str] | None,
     use: Callable[[pl.DataFrame], T],
 ) -> T:
-    """Use the datasets that were made of many sessions of a relation."""
+    """Call ``use`` with the aggregate datasets of a relation, and return its result."""
     from one_async.queries.rows import aggregate_rows, rows_frame
 
     rows = await context.alyx.rest("datasets", "list", django="session__isnull,True")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Call:
-    """One public call. Each method makes one, and hands it to all that works for it.
+    """One public call. Each public method makes one and passes it on.
 
     The mode is checked once. The tables are brought up to date once, as far as the mode means it, when they are first asked for;
     everything in the call is answered from that snapshot.

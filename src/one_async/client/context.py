@@ -75,7 +75,7 @@ class Context:
             raise self.offline_error()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is open, and every secret: where a pickle is loaded, the login is found anew."""
+        """Omit open resources and all secrets. Loading the pickle looks up the login again."""
         closed: dict[str, Any] = {
             "_alyx": None,
             "_tables": None,
@@ -162,7 +162,7 @@ class Context:
         return self._tables
 
     def remote(self) -> RemoteSource:
-        """Return the database as a source of answers; the tables learn what it answers."""
+        """Return the database as a source of answers. Its rows are added to the tables."""
         from one_async.queries.remote import RemoteSource
 
         return RemoteSource(self.alyx, self.tables.learn)

@@ -44,7 +44,7 @@ FILES_AT_ONCE = 16
 
 
 class DataFiles:
-    """The files that rows of the datasets table stand for: found on disk, fetched, and read."""
+    """Find, fetch and read the files of rows of the datasets table."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -52,7 +52,7 @@ class DataFiles:
     async def of_rows(
         self, call: Call, records: Sequence[Mapping[str, Any]], check_hash: bool
     ) -> list[ALFPath | None]:
-        """Return the local path of each row's file, fetched first if need be; None for what is neither here nor online.
+        """Return the local path of each row's file, and fetch those that are not on disk. None for a file that cannot be had.
 
         The rows name their session's path.
         """
@@ -68,7 +68,7 @@ class DataFiles:
         return files
 
     def at_hand(self, call: Call, check_hash: bool) -> AtHand:
-        """Return the function that finds which files are on disk; it is for a thread.
+        """Return a function, to be run in a thread, that finds which files are on disk.
 
         It gives the paths, and the places of the files that must be fetched. Where nothing can be fetched, a file that is
         not what the tables say gives a warning.
@@ -102,7 +102,7 @@ class DataFiles:
         *,
         written: bool = True,
     ) -> Plan:
-        """Plan the files of records, each changed first; many of them beside the event loop."""
+        """Plan the downloads of records. ``change`` is applied to each first. Many records are planned in a thread."""
         from one_async.transfer.plan import make_plan
 
         settings = self._context.settings
@@ -124,7 +124,7 @@ class DataFiles:
     async def fetch(
         self, records: Sequence[Mapping[str, Any]], check_hash: bool, *, collect: bool = False
     ) -> list[Outcome]:
-        """Fetch what is not here; where the first address fails, the database's file records may know others.
+        """Fetch the files that are not on disk. Where the first address fails, those of the database's file records are tried.
 
         Raises the first error, or with `collect` leaves them in the outcomes.
         """
@@ -147,7 +147,7 @@ class DataFiles:
 
     @asynccontextmanager
     async def showing(self) -> AsyncIterator[None]:
-        """Sum up the transfers of a call, of all its sessions, in one bar, where there is one to be seen."""
+        """Show all transfers of a call in one progress bar, if there is one."""
         bar = self._context.bar
         if bar is None:
             yield
@@ -180,7 +180,7 @@ class DataFiles:
         )
 
     async def _replanned(self, records: Sequence[Mapping[str, Any]], dids: set[str]) -> Plan:
-        """Plan again with all places that the database knows for some datasets, S3 buckets among them."""
+        """Plan again with all addresses that the database has for some datasets, including S3 buckets."""
         known: dict[str, Mapping[str, Any]] = {}
         for row in await self._context.remote().dataset_records(sorted(dids)):
             known[row["url"][-36:]] = row
@@ -210,7 +210,7 @@ class DataFiles:
 
 
 def _on_disk(plan: Plan, root: Path, check_hash: bool) -> list[ALFPath | None]:
-    """Return the files that are on disk; one that is not what the tables say gives a warning."""
+    """Return the files that are on disk. Warn of those that differ from the tables."""
     from one_async.transfer.fetch import see
 
     files: list[ALFPath | None] = []
@@ -255,12 +255,12 @@ def _plan_id(did: str) -> str:
 
 
 def _with_address(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out an address that is not known, so that the plan makes one from the data server's."""
+    """Remove an unknown address, so that the plan composes one with the data server."""
     return {name: value for name, value in record.items() if name != "data_url" or value}
 
 
 def _elsewhere(outcome: Outcome) -> bool:
-    """Whether another place may have what this one did not give."""
+    """Return whether another address may have a file that this one did not give."""
     return isinstance(outcome.error, LoginError | NotFound | ServerUnreachable | StatusError | TransferError)
 
 

@@ -39,7 +39,7 @@ SESSIONS = 8
 
 
 def recipe(context: Context) -> dict[str, Any]:
-    """Return the arguments that make this client elsewhere, without passwords and token: those are found there."""
+    """Return the arguments that make this client in another process. Passwords and tokens are looked up there."""
     if context.frozen is not None:
         raise InputError.of("executor", "…", "clients of a database, not of a frozen set")
     settings = context.settings
@@ -55,7 +55,7 @@ def recipe(context: Context) -> dict[str, Any]:
 
 
 async def run_each(executor: Executor, function: Any, jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Run a function that pickles on each job's arguments, there; return the results in order, raises the first error."""
+    """Run a picklable function in the executor for each job. Return the results in order, or raise the first error."""
     limiter = anyio.CapacityLimiter(WAITING)
     futures: list[Future[Any]] = []
     results: list[Any] = [None] * len(jobs)
@@ -76,7 +76,7 @@ async def run_each(executor: Executor, function: Any, jobs: Sequence[tuple[Any, 
 def call(
     made_of: Mapping[str, Any], method: str, arguments: Sequence[Any], options: Mapping[str, Any]
 ) -> Any:
-    """Make a client and call one of its methods; runs elsewhere."""
+    """Make a client and call one of its methods. Runs in a worker."""
     from one_async.client.one import AsyncONE
 
     async def work() -> Any:
@@ -93,7 +93,7 @@ async def load_elsewhere(
     given: Sequence[Any],
     options: Mapping[str, Any],
 ) -> list[Any]:
-    """Call `load_many` for some sessions at a time; return what the calls gave, in the order of the sessions."""
+    """Call `load_many` in workers, for a few sessions each. Return the results in the order of the sessions."""
     made_of = recipe(context)
     chunks = [list(eids[at : at + SESSIONS]) for at in range(0, len(eids), SESSIONS)]
     jobs = [(made_of, "load_many", (chunk, *given), dict(options)) for chunk in chunks]
@@ -103,7 +103,7 @@ async def load_elsewhere(
 def collect(
     made_of: Mapping[str, Any], endpoint: str, to: Any, options: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """Harvest one endpoint without writing the report; runs elsewhere."""
+    """Harvest one endpoint without writing the report. Runs in a worker."""
     from one_async.client.one import AsyncONE
     from one_async.harvest.run import collect
 

@@ -26,7 +26,7 @@ FEW_SESSIONS = 8
 
 
 async def path_ids(call: Call, values: Iterable[object]) -> set[object]:
-    """Return which of these are ids as they stand, in tables of a folder that were built with paths for ids."""
+    """Return the values that are ids in tables whose ids are paths, as `tables build` once made them."""
     texts = [value for value in values if type(value) is str and "/" in value]
     if not texts or not call.is_local:
         return set()
@@ -87,7 +87,7 @@ async def look_up(call: Call, keys: Callable[[], pl.DataFrame]) -> list[UUID | N
 async def find(
     call: Call, keys: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame, pl.DataFrame], T]
 ) -> T:
-    """Use the sessions that have these keys. Raise ALFMultipleObjectsFound where a key fits two sessions."""
+    """Call ``use`` with the sessions that have these keys. Raises ALFMultipleObjectsFound where a key fits two sessions."""
 
     def check(keys: pl.DataFrame, found: pl.DataFrame) -> T:
         if not found["key"].is_unique().all():
@@ -117,7 +117,7 @@ async def known_eids(call: Call, eid: Any) -> tuple[list[str], ids.Rebuild]:
 
 
 async def eid_texts(call: Call, values: list[Any], argument: str = "eid") -> list[str | None]:
-    """Return the eids of names of sessions as texts, None for those that are not known; ids themselves stay."""
+    """Return the eid of each name of a session as text, None for unknown sessions. Ids are not looked up."""
     eids = await run_many(len(values), ids.eid_texts, values)
     if None in eids:
         others = [value for value, eid in zip(values, eids, strict=True) if eid is None]

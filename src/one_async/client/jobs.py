@@ -42,7 +42,7 @@ SESSION_PATH = "session_path"
 
 
 class Load(NamedTuple):
-    """What a call wants of each session. The functions use Polars, and run in worker threads."""
+    """How a call selects and loads the files of a session. The functions use Polars and run in worker threads."""
 
     choose: Callable[[pl.DataFrame], pl.DataFrame]
     """Choose the datasets."""
@@ -71,7 +71,7 @@ class Job:
     is_over: bool = False
 
     def look_up(self, found: Mapping[str, SessionDatasets], load: Load) -> None:
-        """Find the rows that are wanted of the session."""
+        """Select the session's datasets."""
         session = found.get(self.eid)
         if session is None:
             load.check()
@@ -90,7 +90,7 @@ class Job:
 
     @contextmanager
     def failing(self, on_error: OnError) -> Iterator[None]:
-        """Keep an error that is to be collected; wrong arguments are always raised."""
+        """Store an error if errors are collected. Invalid arguments are always raised."""
         try:
             yield
         except InputError:
@@ -102,7 +102,7 @@ class Job:
 
 
 def _read_jobs(jobs: Iterable[Job], load: Load, on_error: OnError, go_on: bool = False) -> None:
-    """Finish jobs whose files are all here, as many as one trip to a thread may read; with ``go_on`` at least one."""
+    """Finish jobs whose files are all on disk, up to READ_AT_ONCE bytes; with ``go_on`` at least one."""
     left = READ_AT_ONCE
     for job in jobs:
         if job.is_over:
@@ -119,7 +119,7 @@ def _read_jobs(jobs: Iterable[Job], load: Load, on_error: OnError, go_on: bool =
 async def load_sessions(
     call: Call, eid: SessionLike | Several[SessionLike], load: Load, check_hash: bool
 ) -> Any:
-    """Load from each session that is named, and give the results in the shape of the names."""
+    """Load from each of the named sessions. Return the results in the shape of the names."""
     if not call.is_local:
         await run_polars(load.check)  # before any request
     eids, rebuild = await known_eids(call, eid)
@@ -134,7 +134,7 @@ async def load_each(
     check_hash: bool,
     on_error: OnError = "raise",
 ) -> tuple[dict[int, Any], dict[int, OneError]]:
-    """Load from sessions: what each gave, and the errors, by place.
+    """Load from sessions. Return the results and the errors, by position.
 
     A batch of sessions is looked up, and what is on disk is read, in one trip to a thread.
     """
@@ -191,7 +191,7 @@ async def each(
     on_error: OnError = "raise",
     at_once: int = SESSIONS_AT_ONCE,
 ) -> tuple[dict[int, Any], dict[int, OneError]]:
-    """Do something for each of so many sessions, several at once: what it gave, and the errors, by place.
+    """Call a coroutine function with 0 to ``count - 1``, several at once. Return the results and the errors, by argument.
 
     The first error ends the whole with ``on_error="raise"``. A wrong argument always does.
     """

@@ -350,7 +350,7 @@ class Loading:
         at_once: int,
         load: Callable[[str], Awaitable[Any]],
     ) -> None:
-        """Send what each session gives, or its error, which must not reach the group of the whole client."""
+        """Send the result of each session, or its error, which must not reach the client's own task group."""
         limiter = anyio.CapacityLimiter(at_once)
 
         async def one(eid: str) -> None:
@@ -382,7 +382,7 @@ def object_load(
     warn_of_rows: bool = True,
     **parts: Any,
 ) -> Load:
-    """Return what `load_object` does with each session; `warn_of_rows=False` does not warn of rows that do not agree."""
+    """Return how `load_object` loads a session. With `warn_of_rows=False` differing numbers of rows give no warning."""
     how = SelectionOptions(context.wildcards, revision_policy, qc, ignore_qc_not_set)
 
     def choice(rows: pl.DataFrame) -> pl.DataFrame:

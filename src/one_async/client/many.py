@@ -236,7 +236,7 @@ async def _load_elsewhere(
     on_error: OnError,
     options: Mapping[str, Any],
 ) -> pl.DataFrame | Loaded:
-    """Do the same in the workers of an executor, some sessions at a time."""
+    """Load the sessions in the workers of an executor, a few at a time."""
     from one_async.client.executors import load_elsewhere
 
     done = await load_elsewhere(context, executor, known, given, {"on_error": on_error, **options})

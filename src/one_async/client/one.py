@@ -91,7 +91,7 @@ class AsyncONE(
         frozen: str | Path | None = None,
         silent: bool = False,
     ) -> None:
-        """Make a client; nothing is read from the network and nothing is written until the first question.
+        """Make a client. Nothing is read from the network or written before the first call.
 
         Args:
             base_url: the database's address; without it, the one that was set up, else the public Open Alyx.
@@ -260,7 +260,7 @@ class AsyncONE(
 
 
 def _import_late(offline: bool) -> None:
-    """Import and begin what takes a while, so that no call does it on the event loop."""
+    """Import modules and start Polars in a thread, so that no call does so on the event loop."""
     online = () if offline else ("alyx.session", "alyx.client", "queries.remote", "transfer.fetch")
     for module in ("refresh", "queries.local", "queries.rows", "files.objects", "frozen", *online):
         import_module(f"one_async.{module}")

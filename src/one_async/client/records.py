@@ -151,7 +151,7 @@ async def _rows_at(
     use: Callable[[pl.DataFrame, pl.DataFrame], T],
     columns: Collection[str] | None = None,
 ) -> T:
-    """Use the rows of the sessions that are named, and of the datasets, each with its path's place (`at`) and session_path.
+    """Call ``use`` with the rows of the named sessions and datasets; ``at`` is the position of the path, session_path the folder.
 
     One look-up of the sessions, and one of the datasets, of which `columns` names those that will be used.
     """
@@ -234,7 +234,7 @@ async def _urls(call: Call, make: Callable[[], pl.DataFrame]) -> list[str]:
 
 
 async def _known_urls(call: Call, dids: list[str]) -> dict[str, str]:
-    """Ask the database for the addresses of datasets; those of which it has none are left out."""
+    """Return the database's addresses of datasets. Datasets without one are left out."""
     from one_async.queries.rows import dataset_rows
 
     if not dids:
@@ -244,7 +244,7 @@ async def _known_urls(call: Call, dids: list[str]) -> dict[str, str]:
 
 
 async def _with_folders(call: Call, make: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame], T]) -> T:
-    """Use the rows of `_as_rows` with the path of the session also where they did not have it."""
+    """Call ``use`` with the rows of `_as_rows`, whose missing session paths are looked up."""
     import polars as pl
 
     def look() -> tuple[pl.DataFrame, list[str], T | None]:
@@ -269,7 +269,7 @@ async def _with_folders(call: Call, make: Callable[[], pl.DataFrame], use: Calla
 
 
 def _put(records: list[JSON | None], rows: pl.DataFrame) -> None:
-    """Put the rows of a frame into their places, which its column `at` gives."""
+    """Store the rows of a frame at the positions in its column `at`."""
     columns = [name for name in rows.columns if name != "at"]
     values = zip(
         *(rows[name].to_list() for name in columns), strict=True
@@ -279,7 +279,7 @@ def _put(records: list[JSON | None], rows: pl.DataFrame) -> None:
 
 
 def _address(data_server: str | None) -> pl.Expr:
-    """Return the address of a file, in whose name the dataset's id is, or of a session's folder, at a data server."""
+    """Return the address at a data server of a file, whose name contains the dataset's id, or of a session's folder."""
     if not data_server:
         raise ConfigurationError("data_server is not set: pass data_server= or set ONE_DATA_SERVER")
     server = data_server.rstrip("/")

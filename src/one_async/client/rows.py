@@ -19,7 +19,7 @@ UNKNOWN: dict[str, Any] = {"session_path": None, "subject": None}
 
 
 async def rows_of_ids(call: Call, dids: list[str]) -> dict[str, dict[str, Any]]:
-    """Return rows, with session_path, of datasets by id: from the tables, else from the server.
+    """Return the rows of datasets by id, with session_path, from the tables or else from the server.
 
     A frozen set has no rows besides its own.
     """
@@ -38,7 +38,7 @@ async def rows_of_ids(call: Call, dids: list[str]) -> dict[str, dict[str, Any]]:
 
 
 async def with_paths(call: Call, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows of the server's records with the path of the session also where no address has it."""
+    """Return the rows of the server's records. Session paths that no address contains are looked up."""
     lost = sorted({row["eid"] for row in rows if row["eid"] and not row["session_path"]})
     if not lost:
         return rows

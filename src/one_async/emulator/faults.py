@@ -59,7 +59,7 @@ class Rule:
     hits: int = 0
 
     def refuses(self, method: str) -> bool:
-        """Tell whether a request that would write goes wrong before it has written."""
+        """Return whether a write request fails before anything is written."""
         before = self.status is not None if self.before is None else self.before
         return before and method not in ("GET", "HEAD", "OPTIONS")
 

@@ -53,7 +53,7 @@ Learn = Callable[..., None]
 
 @reads_answers("the server")
 class RemoteSource:
-    """REST queries, each list of several values as several requests at once."""
+    """Answers from REST queries. A list of values becomes concurrent requests."""
 
     def __init__(self, alyx: AsyncAlyxClient, learn: Learn) -> None:
         self._alyx = alyx
@@ -262,7 +262,7 @@ class RemoteSource:
     async def _list_all(
         self, endpoint: str, queries: Sequence[Mapping[str, str]], key: str
     ) -> list[dict[str, Any]]:
-        """Make all these queries at once and give each row once, in the order of the queries."""
+        """Make queries concurrently. Return each row once, in the order of the queries."""
         answers: dict[int, list[dict[str, Any]]] = {}
 
         async def ask(index: int) -> None:
@@ -283,7 +283,7 @@ def _ordered(sessions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _key_queries(keys: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, str]]]:
-    """Return the names of sessions, and the queries that find these."""
+    """Return the keys of sessions and the queries that find these sessions."""
     subjects = keys["subject"].unique().sort().to_list()
     if not subjects:
         return keys, []

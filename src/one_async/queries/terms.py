@@ -76,7 +76,7 @@ def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, 
 
 
 def _check_given(name: str, value: Any) -> None:
-    """Refuse what no mode takes, whichever source will be asked: nothing at all, and other things than texts for names."""
+    """Raise InputError for values that no mode accepts: an empty list, or a name that is not a text."""
     members = as_list(value)
     if name != "date_range" and (not members or any(isinstance(one, str) and not one for one in members)):
         raise InputError.of(name, value, "a value, or a list of at least one")

@@ -102,7 +102,7 @@ class RegistrationClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Do nothing: the client of the database is closed by its owner."""
+        """Leave the database's client open, which its owner closes."""
 
     # ---- sessions
 
