@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
 
 from one_async import ids
+from one_async._arguments import as_list
 from one_async._boundary import reading
 from one_async.client.convert import Converting
 from one_async.client.core import one_answer
 from one_async.errors import ALFInvalid, ALFObjectNotFound, InputError, NotFound, OfflineError
-from one_async.queries.terms import OWN_TERMS, TABLE_TERMS, as_list, complete_all
+from one_async.queries.terms import OWN_TERMS, TABLE_TERMS, complete_all
 from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
