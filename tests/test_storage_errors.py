@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
 import pickle
+import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,16 +61,26 @@ def test_places_that_cannot_be(one: ONE, tmp_path: Path, call: str, kind: str) -
     check(caught.value, place)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk(one: ONE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(**options: Any) -> tuple[int, str]:
-        return os.open("/dev/full", os.O_WRONLY), str(tmp_path / ".frozen.json")
+@pytest.fixture
+def few_bytes() -> Iterator[None]:
+    """Let no file grow beyond a few bytes, as on a full disk."""
+    resource = pytest.importorskip("resource")  # Unix
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
 
-    monkeypatch.setattr(tempfile, "mkstemp", full)
+
+def test_a_full_disk(one: ONE, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    eids = one.search()
+    request.getfixturevalue("few_bytes")
     with pytest.raises(StorageError) as caught:
-        one.freeze(one.search(), tmp_path / "frozen.json")
-    assert caught.value.errno == errno.ENOSPC
+        one.freeze(eids, tmp_path / "frozen.json")
+    assert caught.value.errno == errno.EFBIG
     check(caught.value, tmp_path / "frozen.json")
+    assert not [path for path in tmp_path.iterdir() if "frozen" in path.name]
 
 
 def test_a_harvest_to_where_nothing_can_be(recorded_emulator: Emulator, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from one_async.errors import (
     shown,
 )
 
-__all__ = ["Boundary", "of_arguments", "reading", "reads_answers", "storing"]
+__all__ = ["of_arguments", "public", "reading", "reads_answers", "storing"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -116,11 +116,16 @@ def _translated(translate: Translate, where: str, given: Given) -> Iterator[None
         own = translate(where, given, error)
         if own is None:
             raise
-        raise own from error
+        raise own from _shortened(error)
+
+
+def _shortened(error: BaseException) -> BaseException:
+    """Return an error as a cause. The thousand frames of a RecursionError tell nothing, and break what pickles tracebacks."""
+    return error.with_traceback(None) if isinstance(error, RecursionError) else error
 
 
 def _guarded(function: F, translate: Translate, where: str = "") -> F:
-    where = where or function.__qualname__
+    where = where or function.__name__
     if inspect.isasyncgenfunction(function):
 
         @wraps(function)
@@ -154,7 +159,7 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
             own = translate(where, Given(function, args, kwargs), error) if trace and trace.tb_next else None
             if own is None:
                 raise
-            raise own from error
+            raise own from _shortened(error)
 
     return call  # type: ignore[return-value]
 
@@ -177,12 +182,10 @@ def _guard_methods(kind: type, guard: Callable[[Any], Any]) -> None:
             setattr(kind, name, guard(value))
 
 
-class Boundary:
-    """Base of the public classes: only OneErrors, warnings and cancellation leave their methods."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        _guard_methods(cls, of_arguments)
+def public(kind: type[T]) -> type[T]:
+    """Decorate a public class so that only OneErrors, warnings and cancellation leave the methods that it defines."""
+    _guard_methods(kind, of_arguments)
+    return kind
 
 
 def reads_answers(url: str) -> Callable[[type[T]], type[T]]:

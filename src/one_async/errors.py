@@ -13,6 +13,7 @@
     │   │   ├── NotFound (LookupError)     404
     │   │   └── Throttled                  429 that outlasted the retries
     │   └── AnswerError                    an answer that is not what it should be: HTML, broken JSON, cut short
+    ├── ConflictError                      a record is not as a change of it assumes; has .endpoint, .id, .field, .found
     ├── TransferError                      a file could not be fetched; has .url, .path
     │   ├── HashMismatch                   its bytes are not those of the record; has .expected, .found
     │   └── UnsafePath                     it would have been written outside the cache folder
@@ -54,6 +55,7 @@ __all__ = [
     "AnswerError",
     "CacheWarning",
     "ConfigurationError",
+    "ConflictError",
     "FileDamaged",
     "HarvestUnderWay",
     "HashMismatch",
@@ -193,6 +195,18 @@ class Throttled(StatusError):
 
 class AnswerError(ServerError):
     """An answer that does not follow the endpoint's documentation: an HTML page, broken JSON, a body cut short."""
+
+
+class ConflictError(OneError):
+    """A record at the server is not as a change of it assumes, since another client changed it.
+
+    ``endpoint``, ``id`` and ``field`` say what was to be changed; ``found`` is what the field contains now.
+    """
+
+    endpoint: str = ""
+    id: str = ""
+    field: str = ""
+    found: object = None
 
 
 class TransferError(ServerError):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from one_async.errors import ConfigurationError, FileDamaged, InputError, TransferError
+from one_async.files.atomic import write_whole
 from one_async.files.claim import try_claim
 from one_async.harvest.lease import BucketLease, Lease
 
@@ -82,18 +82,9 @@ class FolderStorage:
 
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
         target = self._root / name
-        part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
         with self._translate_errors(name):
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with part.open("wb") as file:
-                    file.write(content)
-                    if sure:
-                        file.flush()
-                        os.fsync(file.fileno())
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(target, lambda file: file.write(content), durable=sure)
 
     def move(self, name: str, to: str) -> None:
         target = self._root / to
