@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
 
 from one_async import ids
+from one_async._arguments import as_list
 from one_async._boundary import public, reading
 from one_async.alf.path import ALFPath
 from one_async.alf.session import session_folder
 from one_async.client.call import Call
 from one_async.client.identify import eid_texts, known_eids
 from one_async.errors import ALFInvalid, ALFObjectNotFound, InputError, NotFound
-from one_async.queries.terms import OWN_TERMS, TABLE_TERMS, as_list, complete_all
+from one_async.queries.terms import OWN_TERMS, TABLE_TERMS, complete_all
 from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
