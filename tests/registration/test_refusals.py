@@ -137,7 +137,8 @@ def test_read_only_users(make: Make, server: Emulator, tmp_path: Path) -> None:
 
 
 WATER: list[tuple[dict[str, Any], type[OneError]]] = [
-    ({"volume": -1}, InputError), ({"volume": "much"}, InputError), ({"volume": float("nan")}, InputError),
+    ({"volume": -1}, InputError), ({"volume": 0}, InputError),
+    ({"volume": "much"}, InputError), ({"volume": float("nan")}, InputError),
     ({"subject": "nobody"}, InputError), ({"user": "nobody"}, InputError), ({"water_type": "Beer"}, InputError),
     ({"date_time": "garbage"}, InputError), ({"date_time": "2025-01-15T11:00:00+01:00"}, InputError),
     ({"session": "xx"}, InputError), ({"session": 5}, InputError), ({"adlib": "no"}, InputError),

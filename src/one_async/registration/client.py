@@ -351,8 +351,8 @@ class RegistrationClient(Boundary):
         """Register the water that a subject got; return the record.
 
         A record of the same subject, time and volume (with the same type, user and session) is not made twice: it is
-        returned. ``volume`` is in ml, ``date_time`` defaults to now, ``water_type`` to "Water", ``user`` to the user who is
-        logged in; ``session`` is an id, a path or a record.
+        returned. ``volume`` is in ml, with four significant digits as in ONE-api; ``date_time`` defaults to now,
+        ``water_type`` to "Water", ``user`` to the user who is logged in; ``session`` is an id, a path or a record.
         """
         return await administrations.register_water(
             self._one.alyx, subject, volume, date_time, water_type or "Water", user, session, adlib
@@ -361,7 +361,7 @@ class RegistrationClient(Boundary):
     async def register_weight(
         self, subject: str, weight: float, date_time: DateLike | None = None, user: str | None = None
     ) -> dict[str, Any]:
-        """Register the weight of a subject in g; return the record.
+        """Register the weight of a subject in g, with four significant digits; return the record.
 
         A record of the same subject, time, weight and user is not made twice: it is returned. ``date_time`` defaults to
         now, ``user`` to the user who is logged in.
