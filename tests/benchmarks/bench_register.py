@@ -1,12 +1,14 @@
 """Registration of 20 sessions of 30 files at 50 ms latency beside ONE-api's loop, in one run.
 
 ``python tests/benchmarks/bench_register.py [--json FILE] [--rounds N]``; needs ONE_API_PYTHON, the interpreter of an
-environment with ONE-api. Both take turns on one server, each with sessions of its own; the figures are medians.
+environment with ONE-api. Both take turns on one server, each with sessions of its own; the figures are medians. Once with the
+hashes of the files, for which ONE-api takes longer than for the requests, and once without.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 from one_async import ONE
@@ -43,25 +46,25 @@ def make(root: Path, year: int) -> list[str]:
     return paths
 
 
-def ours(url: str, paths: list[str], folder: Path) -> float:
+def ours(url: str, paths: list[str], folder: Path, hashes: bool) -> float:
     with ONE(
         base_url=url, username="alice", password="alice", cache_dir=folder, cache_rest=None, silent=True
     ) as one:
         one.alyx.schema()
         started = time.perf_counter()
-        results = one.register_session(paths)
+        results = one.register_session(paths, max_md5_size=None if hashes else 0)
         seconds = time.perf_counter() - started
     assert sum(len(records) for _, records in results) == SESSIONS * FILES
     return seconds
 
 
-def theirs(url: str, paths: list[str], folder: Path) -> float:
+def theirs(url: str, paths: list[str], folder: Path, hashes: bool) -> float:
     python = os.environ.get("ONE_API_PYTHON") or sys.exit(
         "set ONE_API_PYTHON to the Python of an environment with ONE-api"
     )
     home = folder / "home" / ".one"
     home.mkdir(parents=True, exist_ok=True)
-    task = json.dumps({"url": url, "paths": paths, "cache_dir": str(folder)})
+    task = json.dumps({"url": url, "paths": paths, "cache_dir": str(folder), "hashes": hashes})
     done = subprocess.run(
         [str(python), str(HERE / "oracle_register.py")], input=task, capture_output=True, text=True, check=False, timeout=300,
         env={**os.environ, "HOME": str(home.parent), "TQDM_DISABLE": "1"},
@@ -77,9 +80,9 @@ def theirs(url: str, paths: list[str], folder: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1)
     given = parser.parse_args()
-    seconds: dict[str, list[float]] = {"one_async": [], "ONE-api": []}
+    seconds: dict[tuple[bool, str], list[float]] = defaultdict(list)
     command = [
         sys.executable,
         "-m",
@@ -90,6 +93,7 @@ def main() -> None:
         str(LATENCY),
         "--json",
     ]
+    years = itertools.count(1950)
     with (
         tempfile.TemporaryDirectory() as name,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
@@ -97,19 +101,22 @@ def main() -> None:
         try:
             assert server.stdout is not None
             url = json.loads(server.stdout.readline())["url"]
-            for number in range(given.rounds):
-                for at, (who, run) in enumerate((("one_async", ours), ("ONE-api", theirs))):
-                    folder = Path(name) / f"{number}{at}"
-                    seconds[who].append(run(url, make(folder, 2000 + 2 * number + at), folder / "cache"))
+            for _ in range(given.rounds):
+                for hashes, (who, run) in itertools.product(
+                    (False, True), (("one_async", ours), ("ONE-api", theirs))
+                ):
+                    year = next(years)
+                    folder = Path(name) / str(year)
+                    seconds[hashes, who].append(run(url, make(folder, year), folder / "cache", hashes))
         finally:
             server.terminate()
-    middle = {who: statistics.median(taken) for who, taken in seconds.items()}
-    said = {
-        f"{SESSIONS} sessions of {FILES} files, {LATENCY} ms": {
-            **middle,
-            "ratio": middle["ONE-api"] / middle["one_async"],
-        }
-    }
+    said = {}
+    for hashes in (True, False):
+        middle = {who: statistics.median(seconds[hashes, who]) for who in ("one_async", "ONE-api")}
+        title = (
+            f"{SESSIONS} sessions of {FILES} files, {LATENCY} ms, {'with' if hashes else 'without'} hashes"
+        )
+        said[title] = {**middle, "ratio": middle["ONE-api"] / middle["one_async"]}
     print(json.dumps(said, indent=2))
     if given.json:
         given.json.write_text(json.dumps(said, indent=2))

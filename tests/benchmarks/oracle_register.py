@@ -28,7 +28,11 @@ def main() -> None:
     started = time.perf_counter()
     files = 0
     for path in task["paths"]:
-        _, records = client.register_session(path)
+        if task["hashes"]:
+            _, records = client.register_session(path)
+        else:
+            client.register_session(path, file_list=False)
+            records = client.register_files(list(client.find_files(path)), max_md5_size=0)
         files += len(records)
     print("RESULT " + json.dumps({"seconds": time.perf_counter() - started, "files": files}))
 

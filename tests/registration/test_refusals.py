@@ -63,12 +63,20 @@ def test_all_unknown_names_of_all_sessions(one: Face, server: Emulator, tmp_path
         session(tmp_path), session(tmp_path, subject="nobody"), session(tmp_path, number="002", lab="nolab"),
         session(tmp_path, subject="ks046"),
     ]  # fmt: skip
+    options = {"repository": "norepo", "created_by": "nocreator"}
     with pytest.raises(RegistrationError) as caught:
-        one.ask("register_session", paths, users=["alice", "me"], procedures="magic", location="nowhere")
+        one.ask(
+            "register_session",
+            paths,
+            users=["alice", "me"],
+            procedures="magic",
+            location="nowhere",
+            **options,
+        )
     refused = caught.value.refused
     assert set(refused) == {str(path) for path in paths}
     for path, extra in zip(paths, ([], ["'nobody'"], ["'nolab'"], ["'ks046'"]), strict=True):
-        for name in ("'me'", "'magic'", "'nowhere'", *extra):
+        for name in ("'me'", "'magic'", "'nowhere'", "'norepo'", "'nocreator'", *extra):
             assert name in refused[str(path)]
     assert written(server) == []
     again = pickle.loads(pickle.dumps(caught.value))

@@ -190,6 +190,7 @@ class RegistrationClient(Boundary):
             await run_sync(find_files_of, jobs)
         elif file_list is not False:
             files = [local_file(path, folders[0]) for path in listed(file_list, "file_list")]
+            refuse_repetitions([file.path for file in files], "file_list")
             jobs[0].files, loose = [f for f in files if f.session], [f for f in files if not f.session]
         run = self._run(options)
         await run.check(jobs, loose, strict=not dry_run)
