@@ -1,15 +1,31 @@
 """Register a session with ONE-api's own client: ``python oracle_registration.py`` in ONE-api's own environment.
 
-Reads one JSON object from standard input (home, cache_dir, server, session: the folder of a session, times) and writes
-what was registered each time.
+Reads one JSON object from standard input (home, cache_dir, server, and either session: the folder of a session, and times,
+or calls: ``[method, args, kwargs]``, where the method ``write`` writes a file) and writes what was registered each time, or
+the error of each call (None without one).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pathlib
 import sys
 import warnings
+
+
+def call(client, method, args, kwargs):
+    """Make one call; return the name of the error that it raises."""
+    try:
+        if method == "write":
+            path = pathlib.Path(args[0])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(args[1])
+        else:
+            getattr(client, method)(*args, **kwargs)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def main():
@@ -22,6 +38,10 @@ def main():
     from oracle import make
 
     client = RegistrationClient(make({**spec, "mode": "remote"}))
+    if "calls" in spec:
+        json.dump([call(client, *given) for given in spec["calls"]], out)
+        out.flush()
+        return
     json.dump([client.register_session(spec["session"]) for _ in range(spec["times"])], out)
     out.flush()
 

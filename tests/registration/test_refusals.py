@@ -63,12 +63,20 @@ def test_all_unknown_names_of_all_sessions(one: Face, server: Emulator, tmp_path
         session(tmp_path), session(tmp_path, subject="nobody"), session(tmp_path, number="002", lab="nolab"),
         session(tmp_path, subject="ks046"),
     ]  # fmt: skip
+    options = {"repository": "norepo", "created_by": "nocreator"}
     with pytest.raises(RegistrationError) as caught:
-        one.ask("register_session", paths, users=["alice", "me"], procedures="magic", location="nowhere")
+        one.ask(
+            "register_session",
+            paths,
+            users=["alice", "me"],
+            procedures="magic",
+            location="nowhere",
+            **options,
+        )
     refused = caught.value.refused
     assert set(refused) == {str(path) for path in paths}
     for path, extra in zip(paths, ([], ["'nobody'"], ["'nolab'"], ["'ks046'"]), strict=True):
-        for name in ("'me'", "'magic'", "'nowhere'", *extra):
+        for name in ("'me'", "'magic'", "'nowhere'", "'norepo'", "'nocreator'", *extra):
             assert name in refused[str(path)]
     assert written(server) == []
     again = pickle.loads(pickle.dumps(caught.value))
@@ -137,7 +145,8 @@ def test_read_only_users(make: Make, server: Emulator, tmp_path: Path) -> None:
 
 
 WATER: list[tuple[dict[str, Any], type[OneError]]] = [
-    ({"volume": -1}, InputError), ({"volume": "much"}, InputError), ({"volume": float("nan")}, InputError),
+    ({"volume": -1}, InputError), ({"volume": 0}, InputError),
+    ({"volume": "much"}, InputError), ({"volume": float("nan")}, InputError),
     ({"subject": "nobody"}, InputError), ({"user": "nobody"}, InputError), ({"water_type": "Beer"}, InputError),
     ({"date_time": "garbage"}, InputError), ({"date_time": "2025-01-15T11:00:00+01:00"}, InputError),
     ({"session": "xx"}, InputError), ({"session": 5}, InputError), ({"adlib": "no"}, InputError),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -9,8 +10,9 @@ from uuid import UUID
 import pytest
 
 from client.faces import Face
+from one_async import ONE
 from one_async.emulator import Emulator
-from one_async.errors import InputError, NotFound, RegistrationError
+from one_async.errors import InputError, NotFound, OfflineError, RegistrationError
 
 from . import folders
 from .conftest import Make
@@ -226,6 +228,63 @@ def test_caches_and_tables_know_at_once(make: Make, server: Emulator, tmp_path: 
             "alf/_ibl_trials.table.pqt": False,
             "alf/#2025-01-15#/_ibl_trials.table.pqt": True,
         }, mode
+
+
+class Counts:
+    """A progress that counts."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int, int]] = []
+
+    def start(self, files: int, nbytes: int) -> None:
+        self.calls.append(("start", files, nbytes))
+
+    def advance(self, files: int, nbytes: int) -> None:
+        self.calls.append(("advance", files, nbytes))
+
+    def stop(self) -> None:
+        self.calls.append(("stop", 0, 0))
+
+
+def test_progress(make: Make, tmp_path: Path) -> None:
+    counts = Counts()
+    one = make(progress=counts)
+    paths = [session(tmp_path, number=f"00{n}") for n in (1, 2)]
+    sizes = [file.stat().st_size for path in paths for file in path.rglob("*.*.*")]
+    one.ask("register_session", paths)
+    assert counts.calls[0] == ("start", 8, sum(sizes))
+    assert counts.calls[-1][0] == "stop"
+    assert sorted(call[2] for call in counts.calls[1:-1]) == sorted(sizes)
+
+
+def test_nothing_to_register(one: Face, server: Emulator) -> None:
+    assert one.ask("register_session", []) == []
+    assert one.ask("register_files", [], repository="cortexlab_SR") == []
+    assert one.ask("register_files", [], dry_run=True).height == 0
+    assert written(server) == []
+
+
+def test_without_a_database(tmp_path: Path) -> None:
+    with ONE(cache_dir=tmp_path, mode="local") as one:
+        for call in (lambda: one.registration, lambda: one.register_session(session(tmp_path))):
+            with pytest.raises(OfflineError):
+                call()
+
+
+def test_files_are_hashed_once(one: Face, tmp_path: Path) -> None:
+    """After a dry run the files are not read again, unless they have changed."""
+    folder = session(tmp_path)
+    for name in NAMES:
+        os.utime(folder / name, (1_000_000, 1_000_000))
+    frame = one.ask("register_session", folder, dry_run=True)
+    changed = folder / NAMES[0]
+    folders.write(changed, "x" * changed.stat().st_size)
+    record, _ = one.ask("register_session", folder)
+    assert frame["hash"].to_list() != [md5(folder / name) for name in sorted(NAMES)]
+    assert record["number"] == 1
+    again = one.ask("register_session", folder, dry_run=True)
+    assert again["hash"].to_list() == [md5(folder / name) for name in sorted(NAMES)]
+    assert again["status"].unique().to_list() == ["exists"]
 
 
 def test_files_of_a_session_that_is_not_there(one: Face, server: Emulator, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ async def register_water(
     adlib: bool,
 ) -> dict[str, Any]:
     """Register water unless the same is registered already."""
-    number = _number("volume", volume, zero=True)
+    number = _number("volume", volume)
     when = local_time(date_time, "date_time")
     if not isinstance(adlib, bool):
         raise InputError.of("adlib", adlib, "True or False")
@@ -42,7 +42,7 @@ async def register_water(
     data: dict[str, Any] = {
         "subject": subject,
         "date_time": when,
-        "water_administered": round(number, 4),
+        "water_administered": float(f"{number:.4g}"),
         "water_type": water_type,
         **known,
         "adlib": adlib,
@@ -56,19 +56,19 @@ async def register_weight(
     alyx: AsyncAlyxClient, subject: str, weight: float, date_time: object, user: str | None
 ) -> dict[str, Any]:
     """Register a weight unless the same is registered already."""
-    number = _number("weight", weight, zero=False)
+    number = _number("weight", weight)
     when = local_time(date_time, "date_time")
     known = await _known(alyx, subject, user, when, "weight")
     data = {"subject": subject, "date_time": when, "weight": float(f"{number:.4g}"), **known}
     return await _create(alyx, "weighings", data, "weight")
 
 
-def _number(argument: str, value: object, *, zero: bool) -> float:
+def _number(argument: str, value: object) -> float:
     if not isinstance(value, bool) and hasattr(value, "__float__"):
         number = float(value)
-        if 1e-4 <= number < 1e6 or (zero and number == 0):
+        if 1e-4 <= number < 1e6:
             return number
-    raise InputError.of(argument, value, "a number of 0.0001 or more" + (", or 0" if zero else ""))
+    raise InputError.of(argument, value, "a number of 0.0001 or more")
 
 
 async def _known(

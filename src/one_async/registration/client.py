@@ -208,6 +208,7 @@ class RegistrationClient:
             await run_sync(find_files_of, jobs)
         elif file_list is not False:
             files = [local_file(path, folders[0]) for path in listed(file_list, "file_list")]
+            refuse_repetitions([file.path for file in files], "file_list")
             jobs[0].files, loose = [f for f in files if f.session], [f for f in files if not f.session]
         run = self._run(options)
         await run.check(jobs, loose, strict=not dry_run)
@@ -369,8 +370,8 @@ class RegistrationClient:
         """Register the water that a subject got; return the record.
 
         A record of the same subject, time and volume (with the same type, user and session) is not made twice: it is
-        returned. ``volume`` is in ml, ``date_time`` defaults to now, ``water_type`` to "Water", ``user`` to the user who is
-        logged in; ``session`` is an id, a path or a record.
+        returned. ``volume`` is in ml, with four significant digits as in ONE-api; ``date_time`` defaults to now,
+        ``water_type`` to "Water", ``user`` to the user who is logged in; ``session`` is an id, a path or a record.
         """
         return await administrations.register_water(
             self._context.alyx, subject, volume, date_time, water_type or "Water", user, session, adlib
@@ -379,7 +380,7 @@ class RegistrationClient:
     async def register_weight(
         self, subject: str, weight: float, date_time: DateLike | None = None, user: str | None = None
     ) -> dict[str, Any]:
-        """Register the weight of a subject in g; return the record.
+        """Register the weight of a subject in g, with four significant digits; return the record.
 
         A record of the same subject, time, weight and user is not made twice: it is returned. ``date_time`` defaults to
         now, ``user`` to the user who is logged in.

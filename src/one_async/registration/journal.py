@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from one_async.registration.local import LocalFile
+from one_async.registration.local import LocalFile, is_settled
 
 __all__ = ["NAME", "Journal"]
 
@@ -63,10 +63,11 @@ class Journal:
         return None
 
     def note_hash(self, file: LocalFile) -> None:
-        """Record the hash of a file."""
+        """Record the hash of a file, unless it changed just now."""
         with suppress(OSError):
             stat = file.path.stat()
-            self.hashes[file.rel_path] = [file.hash, stat.st_size, stat.st_mtime_ns]
+            if is_settled(stat.st_mtime_ns):
+                self.hashes[file.rel_path] = [file.hash, stat.st_size, stat.st_mtime_ns]
 
     def save(self) -> bool:
         """Write the journal whole: readers see the old content or the new one, also after a kill.

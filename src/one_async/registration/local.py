@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,6 +23,7 @@ __all__ = [
     "SessionFolder",
     "Status",
     "find_candidates",
+    "is_settled",
     "local_file",
     "look",
     "md5_of",
@@ -59,6 +61,11 @@ _SUBJECT = re.compile(r"[\w.-]+\Z")
 _COLLECTION = re.compile(r"[\w./-]*\Z")
 REVISION = re.compile(r"[\w.-]+\Z")
 _LARGEST_NUMBER = 999
+#: Nanoseconds within which a file system may not tell two changes apart.
+_RESOLUTION = 2_000_000_000
+#: Hashes by path, size and time of change, and the most that are remembered.
+_hashes: dict[tuple[str, int, int], str] = {}
+_MOST_HASHES = 100_000
 
 
 @dataclass(frozen=True)
@@ -211,11 +218,29 @@ def look(files: Iterable[LocalFile]) -> None:
 
 
 def md5_of(path: Path) -> str:
-    """Return the MD5 hash of a file; blocking. Raises OSError for a file that changed meanwhile."""
+    """Return the MD5 hash of a file; blocking. Raises OSError for a file that changes meanwhile.
+
+    Hashes are remembered while size and time of change stay the same, so that a dry run is not done for nothing.
+    """
+    before = path.stat()
+    key = (str(path), before.st_size, before.st_mtime_ns)
+    if key in _hashes:
+        return _hashes[key]
     with path.open("rb") as stream:
-        before = os.fstat(stream.fileno())
         digest = hashlib.file_digest(stream, "md5").hexdigest()
         after = os.fstat(stream.fileno())
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    if (after.st_size, after.st_mtime_ns) != key[1:]:
         raise OSError("the file changed while it was read")
+    if is_settled(after.st_mtime_ns):
+        if len(_hashes) >= _MOST_HASHES:
+            _hashes.clear()
+        _hashes[key] = digest
     return digest
+
+
+def is_settled(changed: int) -> bool:
+    """Return whether a time of change in ns is so old that a later change would show.
+
+    Two changes within the resolution of the file system's clock cannot be told apart.
+    """
+    return time.time_ns() - changed > _RESOLUTION

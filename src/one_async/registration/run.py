@@ -85,6 +85,7 @@ class Run:
         """
         files = [file for job in jobs for file in job.files] + list(loose)
         troubles: dict[SessionFolder, str] = {}
+        options: list[str] = []
 
         async def check_names() -> None:
             found = await unknown_names(self.vocabulary, [(job.folder, job.fields or {}) for job in jobs])
@@ -97,11 +98,15 @@ class Run:
                 if strict and job.is_found:
                     job.files = [file for file in job.files if file.dataset_type or file.status != "no type"]
 
-        async def check_repository() -> None:
-            if (name := self.options.repository) and not await self.vocabulary.find(
-                "data-repository", [name]
-            ):
-                troubles[jobs[0].folder] = f"the database does not know repository {name!r}"
+        async def check_options() -> None:
+            named = {
+                "data-repository": ("repository", self.options.repository),
+                "users": ("created_by", self.options.created_by),
+                "labs": ("lab", self.options.labs),
+            }
+            for endpoint, (what, name) in named.items():
+                if name and not await self.vocabulary.find(endpoint, [name]):
+                    options.append(f"the database does not know {what} {name!r}")
 
         async def check_session(job: Job) -> None:
             job.eid = await find_session(self.alyx, job.folder)
@@ -110,11 +115,14 @@ class Run:
 
         await run_sync(self._look, jobs, loose)
         async with task_group() as group:
-            for check in (check_names, check_types, check_repository):
+            for check in (check_names, check_types, check_options):
                 group.start_soon(check)
             for job in jobs:
                 if job.fields is None:
                     group.start_soon(check_session, job)
+        for job in jobs if options else ():
+            said = [troubles[job.folder]] if job.folder in troubles else []
+            troubles[job.folder] = "; ".join([*said, *options])
         refused = {str(folder.path): why for folder, why in troubles.items()}
         files = [file for job in jobs for file in job.files] + list(loose)
         refused |= {str(file.path): file.reason for file in files if file.is_refused} if strict else {}
