@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from one_async._boundary import storing
 from one_async._fork import check_polars
 from one_async.alf.session import FOLDER
 from one_async.errors import InputError, TablesNotFound
@@ -27,7 +28,7 @@ def write_frozen(
     sessions: Iterable[Mapping[str, Any]],
     datasets: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Write a frozen set atomically."""
+    """Write a frozen set, whole or not at all. Raises StorageError, which names the file."""
     content = {
         "format": FORMAT,
         "origin": origin,
@@ -38,9 +39,10 @@ def write_frozen(
         ],
         "datasets": [{name: _plain(row.get(name)) for name in _DATASET} for row in datasets],
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1)
-    write_whole(file, lambda stream: stream.write(text.encode()), mode=0o600)
+    with storing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, lambda stream: stream.write(text.encode()))
 
 
 def _plain(value: Any) -> Any:

@@ -20,9 +20,9 @@ from one_async.alyx.schema import EndpointDescription
 from one_async.alyx.schema import Schema
 from one_async.alyx.transports import Transport
 from one_async.client import AsyncONE
+from one_async.client.load import DatasetLike
 from one_async.client.many import Loaded
 from one_async.client.outcomes import OnError
-from one_async.client.records import DatasetLike
 from one_async.client.search import Place
 from one_async.client.search import Probes
 from one_async.client.search import ProbesDetails
@@ -119,6 +119,32 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     def put(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any: ...
     def patch(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any: ...
     def delete(self, rest_query: str) -> Any: ...
+    def json_field_write(
+        self,
+        endpoint: str | None = None,
+        uuid: UUID | str | None = None,
+        field_name: str | None = None,
+        data: Any = None,
+    ) -> Any: ...
+    def json_field_update(
+        self,
+        endpoint: str | None = None,
+        uuid: UUID | str | None = None,
+        field_name: str = "json",
+        data: Mapping[str, Any] | None = None,
+        *,
+        atomic: bool = False,
+    ) -> Any: ...
+    def json_field_remove_key(
+        self,
+        endpoint: str | None = None,
+        uuid: UUID | str | None = None,
+        field_name: str = "json",
+        key: str | None = None,
+    ) -> Any: ...
+    def json_field_delete(
+        self, endpoint: str | None = None, uuid: UUID | str | None = None, field_name: str | None = None
+    ) -> Any: ...
     def pages(
         self,
         /,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
@@ -100,8 +101,27 @@ def to_json_types(data: Any) -> Any:
     raise InputError.of("data", data, "what JSON can hold, dates, ids and paths")
 
 
+def form_of(data: Any) -> dict[str, Any]:
+    """Return the fields of a multipart body: lists are repeated, dicts are JSON text, None is empty."""
+    if data is None:
+        return {}
+    if not isinstance(data, Mapping):
+        raise InputError.of("data", data, "a dict, to be sent with files")
+    fields: dict[str, Any] = {}
+    for name, value in to_json_types(data).items():
+        nested = isinstance(value, dict) or (
+            isinstance(value, list) and any(isinstance(item, list | dict) for item in value)
+        )
+        fields[name] = json.dumps(value, allow_nan=False) if nested else value
+    return fields
+
+
 def read_files(files: Mapping[str, Any]) -> dict[str, Any]:
-    """Read open files and paths; blocking."""
+    """Read open files and paths; blocking. Raise InputError for anything but a dict by field name."""
+    if not isinstance(files, Mapping):
+        raise InputError.of(
+            "files", files, "a dict of open files, paths, or pairs of a name and bytes, by field"
+        )
     return {name: _read_file(name, file) for name, file in files.items()}
 
 

@@ -29,6 +29,7 @@ from one_async.queries.records import (
     datasets_frame,
     parse,
     parse_list,
+    revision_of,
     sessions_frame,
 )
 from one_async.queries.terms import id_batches, insertion_queries, rest_queries
@@ -323,10 +324,11 @@ class _Revisions:
         self._lock = anyio.Lock()
 
     async def needed_for(self, session: SessionDetail) -> dict[str, str]:
-        if not any(d.revision and not d.data_url for d in session.data_dataset_session_related):
+        datasets = session.data_dataset_session_related
+        if not any(one.revision and revision_of(one.data_url) is None for one in datasets):
             return {}
         async with self._lock:
             if self._names is None:
                 rows = await self._alyx.rest("revisions", "list")
-                self._names = {row["id"]: row["name"] for row in rows}
+                self._names = {row["id"]: row["name"] for row in rows if row["name"]}
         return self._names

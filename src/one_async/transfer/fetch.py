@@ -133,9 +133,9 @@ def see(item: Item, root: Path, check_hash: bool) -> Outcome:
     """Return whether a file is ``present`` or ``absent``; blocking."""
     if item.error:
         return _outcome(item, "failed", error=item.error)
-    there = look(item, Path(root) / item.target, check_hash)
-    if there:
-        return _outcome(item, "present", Path(root) / item.target, there.size)
+    target = root / item.target
+    if there := look(item, target, check_hash):
+        return _outcome(item, "present", target, there.size)
     return _outcome(item, "absent", None, item.size or 0, item.sources[0].url if item.sources else None)
 
 

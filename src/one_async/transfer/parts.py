@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -216,14 +217,14 @@ class Part(PartFile):
         assert self._file is not None
         with _disk_errors(self.target):
             os.fsync(self._file.fileno())
-            stat = os.fstat(self._file.fileno())
+            status = os.fstat(self._file.fileno())
             self.close()
             try:
                 self.path.replace(self.target)
             except FileNotFoundError:
                 raise Lost from None
             if is_right:
-                _remember(self.target, self.item, stat)
+                _remember(self.target, self.item, status)
         self._claimant.release(self.claim)
         return self.size
 
@@ -291,24 +292,24 @@ def look(item: Item, target: Path, check_hash: bool) -> Present | None:
     until it changes.
     """
     try:
-        stat = target.stat()
+        found = target.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not target.is_file():
+    if not stat.S_ISREG(found.st_mode):
         raise TransferError(f"{target} exists and is not a file", path=str(target), local=True)
-    same_size = item.size is None or stat.st_size == item.size
+    same_size = item.size is None or found.st_size == item.size
     if item.hash is None:
-        return Present(stat.st_size) if same_size else None
+        return Present(found.st_size) if same_size else None
     if same_size and not check_hash:
-        return Present(stat.st_size)
-    if _VERIFIED.get((str(target), item.hash)) == _signature(stat):
-        return Present(stat.st_size)
+        return Present(found.st_size)
+    if _VERIFIED.get((str(target), item.hash)) == _signature(found):
+        return Present(found.st_size)
     with target.open("rb") as file:
         right = hashlib.file_digest(file, lambda: _new_hash(item)).hexdigest() == item.hash
     if not right:
         return None
-    _remember(target, item, stat)
-    return Present(stat.st_size)
+    _remember(target, item, found)
+    return Present(found.st_size)
 
 
 def begin(
@@ -417,12 +418,12 @@ def _new_hash(item: Item) -> Any:
     return hashlib.new(item.algorithm, usedforsecurity=False) if item.algorithm else None
 
 
-def _signature(stat: os.stat_result) -> tuple[int, ...]:
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+def _signature(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def _remember(target: Path, item: Item, stat: os.stat_result) -> None:
+def _remember(target: Path, item: Item, status: os.stat_result) -> None:
     if item.hash:
         if len(_VERIFIED) >= _VERIFIED_LIMIT:
             _VERIFIED.clear()
-        _VERIFIED[str(target), item.hash] = _signature(stat)
+        _VERIFIED[str(target), item.hash] = _signature(status)
