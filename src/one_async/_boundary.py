@@ -12,8 +12,6 @@ from contextlib import aclosing, contextmanager
 from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar
 
-import anyio
-
 from one_async.errors import (
     AnswerError,
     ConfigurationError,
@@ -24,7 +22,7 @@ from one_async.errors import (
     shown,
 )
 
-__all__ = ["RunningCalls", "of_arguments", "public", "reading", "reads_answers", "storing"]
+__all__ = ["of_arguments", "public", "reading", "reads_answers", "storing"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,8 +42,6 @@ SECRET = frozenset(
 )
 #: Returns the error to raise in place of one that left a function; None lets the error pass.
 Translate = Callable[[str, "Given", BaseException], OneError | None]
-#: Seconds that closing a client waits for its calls to clean up.
-CLOSE_TIMEOUT = 5.0
 #: The errors of code that receives values of an unexpected kind.
 MISFITS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 
@@ -186,78 +182,9 @@ def _guard_methods(kind: type, guard: Callable[[Any], Any]) -> None:
             setattr(kind, name, guard(value))
 
 
-class RunningCalls:
-    """The calls of a client that are running, each in a cancel scope of its own."""
-
-    def __init__(self) -> None:
-        self._scopes: set[anyio.CancelScope] = set()
-        self._ended: anyio.Event | None = None
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (RunningCalls, ())
-
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Register a call. Raises OneError if `end` cancelled it."""
-        with anyio.CancelScope() as scope:
-            self._scopes.add(scope)
-            try:
-                yield
-            finally:
-                self._scopes.discard(scope)
-                if self._ended is not None and not self._scopes:
-                    self._ended.set()
-                    self._ended = None
-        if scope.cancelled_caught:
-            raise OneError("the client was closed during this call")
-
-    async def end(self) -> None:
-        """Cancel all calls and wait until they have cleaned up, for at most CLOSE_TIMEOUT."""
-        with anyio.move_on_after(CLOSE_TIMEOUT, shield=True) as limit:
-            while self._scopes:
-                for scope in self._scopes:
-                    scope.cancel()
-                self._ended = self._ended or anyio.Event()
-                await self._ended.wait()
-        if limit.cancelled_caught:
-            self._ended = None
-
-
-def _registered(method: F) -> F:
-    """Decorate a method so that closing its client ends its calls."""
-    if inspect.isasyncgenfunction(method):
-
-        @wraps(method)
-        async def iterate(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            async with aclosing(method(self, *args, **kwargs)) as items:
-                while True:
-                    with self._calls.call():
-                        try:
-                            item = await anext(items)
-                        except StopAsyncIteration:
-                            return
-                    yield item
-
-        return iterate  # type: ignore[return-value]
-
-    @wraps(method)
-    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self._calls.call():
-            return await method(self, *args, **kwargs)
-
-    return call  # type: ignore[return-value]
-
-
 def public(kind: type[T]) -> type[T]:
-    """Decorate a public class so that only OneErrors, warnings and cancellation leave the methods that it defines.
-
-    Its async methods are registered with the instance's `_calls`, so that `aclose` can end them.
-    """
+    """Decorate a public class so that only OneErrors, warnings and cancellation leave the methods that it defines."""
     _guard_methods(kind, of_arguments)
-    for name, value in list(vars(kind).items()):
-        is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
-        if is_async and not name.startswith("_") and name != "aclose":
-            setattr(kind, name, _registered(value))
     return kind
 
 

@@ -18,7 +18,8 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
-from one_async._boundary import RunningCalls, public, reading
+from one_async._boundary import public, reading
+from one_async._concurrency import RunningCalls, ended_by_closing
 from one_async._fork import check_polars
 from one_async._stored import TokenFile
 from one_async._threads import run_polars, run_sync
@@ -55,6 +56,7 @@ SCHEMA_EXPIRY = timedelta(weeks=1)
 
 
 @public
+@ended_by_closing
 class AsyncAlyxClient(JsonFields):
     """The REST interface of an Alyx database.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars, run_sync
 from one_async.alf.match import compile_pattern, is_match, plain_pattern, resolve
 from one_async.client.call import Call
@@ -25,6 +26,7 @@ RELATIONS = ("subjects", "projects", "tags")
 
 
 @public
+@ended_by_closing
 class Aggregates:
     """The methods that list and load datasets of many sessions."""
 

@@ -74,11 +74,13 @@ class Call:
     async def _current_tables(self) -> Catalogue:
         context = self.context
         if self.mode == "refresh":
-            await context.tables.refresh("refresh")
+            with context.calls.call():
+                await context.tables.refresh("refresh")
         elif self.mode == "auto":
             context.start_refreshing()
             later = None if context.group is None else context.in_background
-            await context.tables.refresh("auto", later=later)
+            with context.calls.call():
+                await context.tables.refresh("auto", later=later)
         tables = await context.tables.current()
         if tables.meta.is_partial and self.mode != "remote":
             warnings.warn(

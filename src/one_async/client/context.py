@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import anyio
 
-from one_async._boundary import RunningCalls
+from one_async._concurrency import RunningCalls
 from one_async._fork import is_polars_lost
 from one_async._values import without_secrets
 from one_async.client.datafiles import DataFiles

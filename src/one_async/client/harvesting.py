@@ -7,6 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @public
+@ended_by_closing
 class Harvesting:
     """The method that reads whole endpoints."""
 

@@ -11,6 +11,7 @@ import anyio
 
 from one_async import ids
 from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars, run_sync
 from one_async.alf.spec import QC
 from one_async.client.call import Call
@@ -39,6 +40,7 @@ PLACE = "_place"
 
 
 @public
+@ended_by_closing
 class Loading:
     """The methods that load data. Each takes one session or a list, and of a list gives the results in its order."""
 
@@ -356,7 +358,8 @@ class Loading:
         async def one(eid: str) -> None:
             async with limiter:
                 try:
-                    outcome = await load(eid)
+                    with self._context.calls.call():
+                        outcome = await load(eid)
                 except Exception as error:
                     outcome = error
                 with suppress(anyio.BrokenResourceError):  # nobody takes any more

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from one_async import ids
 from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars, run_sync
 from one_async.alf.session import session_folder
 from one_async.alf.spec import QC
@@ -42,6 +43,7 @@ class Loaded(NamedTuple):
 
 
 @public
+@ended_by_closing
 class ManySessions:
     """The methods for many sessions at once."""
 

@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from one_async._boundary import RunningCalls, public
+from one_async._boundary import public
+from one_async._concurrency import RunningCalls
 from one_async._fork import is_polars_lost
 from one_async._threads import run_sync
 from one_async.client.aggregates import Aggregates

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from one_async import ids
 from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
 from one_async._fork import check_polars
 from one_async._threads import run_polars
 from one_async.alf.match import collections_of
@@ -44,6 +45,7 @@ class SpikeSorting(NamedTuple):
 
 
 @public
+@ended_by_closing
 class SpikeLoading:
     """The methods that load spike sorting, and the regions and trajectories of probes."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars
 from one_async.client.call import Call
 from one_async.errors import ConfigurationError, OneError, TablesError, TablesNotFound
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @public
+@ended_by_closing
 class TableMethods:
     """The methods that concern the cache tables as a whole."""
 

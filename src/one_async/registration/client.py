@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from uuid import UUID
 
-from one_async._boundary import RunningCalls, public
+from one_async._boundary import public
+from one_async._concurrency import RunningCalls, ended_by_closing
 from one_async._threads import run_polars, run_sync
 from one_async.errors import InputError, NotFound, RegistrationError
 from one_async.files.find import next_num_folder
@@ -78,6 +79,7 @@ class Client(Protocol):
     def _context(self) -> ClientContext: ...
 
 
+@ended_by_closing
 @public
 class RegistrationClient:
     """Register sessions, files, water and weights; ``one.registration`` of an `AsyncONE`.
