@@ -256,3 +256,16 @@ def test_none_is_no_term(recorded_emulator: Emulator, remote: ONE, endpoint: str
     search = getattr(remote, METHODS[endpoint])
     everything = search()
     assert search(**dict.fromkeys(remote.search_terms("remote", endpoint))) == everything
+
+
+@pytest.mark.parametrize("length", [6, 500, 1500, 3500])
+def test_ids_and_a_long_text_fit_request_lines(recorded_emulator: Emulator, remote: ONE, length: int) -> None:
+    """The ids of a list are spread over as many requests as the other terms leave room for."""
+    ids = [str(UUID(int=number, version=4)) for number in range(200)]
+    recorded_emulator.requests.reset()
+    assert remote.search(id=ids, subject="é" * (length // 6)) == []
+    asked = [one for one in recorded_emulator.requests if one.path.strip("/") == "sessions"]
+    assert {one.status for one in asked} == {200}
+    assert max(len(one.query) for one in asked) < 4000
+    texts = " ".join(parse_qs(one.query)["django"][0] for one in asked)
+    assert all(texts.count(one) == 1 for one in ids)
