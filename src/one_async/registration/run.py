@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter
 
+from one_async._boundary import reading
 from one_async._concurrency import run_all, task_group
 from one_async._threads import run_sync
 from one_async.errors import LoginError, OneError, RegistrationError, ServerUnreachable, StorageError
@@ -153,7 +154,8 @@ class Run:
                     job.eid = await find_session(self.alyx, job.folder)
                 rows = await datasets_of(self.alyx, job.eid) if job.eid else []
                 repositories = await self._repositories(job)
-            settle(job.files, rows, self.options, repositories)
+            with reading("/datasets"):
+                settle(job.files, rows, self.options, repositories)
 
         await run_all(plan_one, [(job,) for job in jobs])
         return {job.folder: job.eid for job in jobs}
@@ -246,7 +248,8 @@ class Run:
         pending: Sequence[LocalFile] = job.files
         try:
             while True:
-                settled = settle(pending, rows, self.options, sender.repositories)
+                with reading("/datasets"):
+                    settled = settle(pending, rows, self.options, sender.repositories)
                 for file, revision in settled.move:
                     await run_sync(move, job.folder, journal, file, revision)
                 if self.options.to is not None:
