@@ -110,9 +110,13 @@ class Run:
                     options.append(f"the database does not know {what} {name!r}")
 
         async def check_session(job: Job) -> None:
-            job.eid = await find_session(self.alyx, job.folder)
-            if job.eid is None:
-                troubles.setdefault(job.folder, "the database has no such session; register it first")
+            try:
+                job.eid = await find_session(self.alyx, job.folder)
+            except RegistrationError as error:
+                troubles.setdefault(job.folder, error.refused[str(job.folder.path)])
+            else:
+                if job.eid is None:
+                    troubles.setdefault(job.folder, "the database has no such session; register it first")
 
         await run_sync(self._look, jobs, loose)
         async with task_group() as group:
