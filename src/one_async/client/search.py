@@ -268,6 +268,7 @@ class Searching:
 
 async def _remote_terms(context: Context, endpoint: str) -> tuple[str, ...]:
     """Return the terms of an endpoint's search at the server: ours, and the filters of its schema."""
+    await context.prepare()
     own = OWN_TERMS.get(endpoint, ())
     filters = (await context.alyx.schema()).filters(endpoint)
     return tuple(sorted({*own, *filters} - {"lab", "limit", "offset"} if own else set(filters)))
