@@ -71,6 +71,7 @@ def examples(facts: Facts) -> list[Example]:
     made = [
         ("search", (), {"subject": facts.record["subject"]}), ("search", (True,), {}),
         ("search_terms", (), {}), ("search_insertions", (), {}),
+        ("watch", (), {"every": None, "datasets": "_ibl_trials.table.pqt"}),
         ("list_subjects", (), {}), ("list_datasets", (facts.eid,), {}),
         ("list_datasets", (facts.eid,), {"details": True}), ("list_collections", (facts.eid,), {}),
         ("list_revisions", (facts.eid,), {}), ("get_details", (facts.eid,), {}),
@@ -97,6 +98,10 @@ def examples(facts: Facts) -> list[Example]:
         ("alyx.authenticate", (), {}), ("alyx.rest", ("labs", "list"), {}), ("alyx.get", ("/labs",), {}),
         ("alyx.post", ("/no-such-endpoint", {}), {}), ("alyx.put", ("/no-such-endpoint/1", {}), {}),
         ("alyx.patch", ("/no-such-endpoint/1", {}), {}), ("alyx.delete", ("/no-such-endpoint/1",), {}),
+        ("alyx.json_field_write", ("no-such-endpoint", facts.eid, "json", {}), {}),
+        ("alyx.json_field_update", ("no-such-endpoint", facts.eid, "json", {}), {}),
+        ("alyx.json_field_remove_key", ("no-such-endpoint", facts.eid, "json", "x"), {}),
+        ("alyx.json_field_delete", ("no-such-endpoint", facts.eid, "json"), {}),
         ("alyx.pages", ("labs",), {}), ("alyx.page", ("labs", 1, 0), {}), ("alyx.frame", ("datasets",), {}),
         ("alyx.schema", (), {}), ("alyx.list_endpoints", (), {}), ("alyx.describe_endpoint", ("sessions",), {}),
         ("alyx.clear_rest_cache", (), {}), ("alyx.logout", (), {}),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from one_async.client.harvesting import Harvesting
 from one_async.client.spikes import SpikeLoading
 from one_async.client.tables import TableMethods
+from one_async.client.watching import Watching
 
 
-class AsyncONE(SpikeLoading, Harvesting, TableMethods):
+class AsyncONE(SpikeLoading, Watching, Harvesting, TableMethods):
     """Find and load the data of a database of neurophysiology sessions, from inside an event loop.
 
     Use it as a context manager, so that connections and the background task end with the block::

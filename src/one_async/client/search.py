@@ -73,6 +73,9 @@ class Searching(Converting):
         sessions in the same order: eid, lab, subject, date, number, task_protocol, projects (joined by commas),
         remotely also start_time.
 
+        Remote answers may come from the REST cache for as long as `default_expiry` says, 24 h by default: a loop that
+        searches again and again sees no new session meanwhile. `watch` is there for that.
+
         Raises InputError for an unknown term or a value that the term cannot have, before any request is made.
         """
         mode = self._check_mode(query_type)
