@@ -96,6 +96,7 @@ GOOD: dict[str, Any] = {
     "dataset": "a.b.npy", "datasets": ["a.b.npy"], "dset": EID, "object": "trials", "collection": "alf", "query": "SELECT 1",
     "endpoint": "labs", "url": "labs", "rest_query": "/labs", "action": "list", "limit": 5, "offset": 0, "file": "frozen.json",
     "endpoints": ["labs"], "results": [], "filename": "x", "file_path": "x/a.b.npy", "sessions": [EID],
+    "every": None,
 }  # fmt: skip
 #: What ends the client that the others need, or takes a program or a password in place of data.
 LEFT_OUT = {"aclose", "close", "logout", "authenticate", "setup", "wire"}
@@ -122,9 +123,9 @@ def calls(function: Callable[..., Any]) -> Iterator[tuple[str, list[Any], dict[s
             for parameter in parameters:
                 if parameter is wrong:
                     value = make()
-                elif parameter.default is parameter.empty and parameter.kind not in (
+                elif (parameter.default is parameter.empty and parameter.kind not in (
                     parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL
-                ):  # fmt: skip
+                )) or parameter.name == "every":  # fmt: skip
                     value = GOOD.get(parameter.name, "x")
                 else:
                     continue

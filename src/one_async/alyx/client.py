@@ -537,6 +537,11 @@ class AsyncAlyxClient(JsonFields):
             with anyio.CancelScope(shield=True):
                 await stack.invalidate(url)
 
+    async def _expire(self, endpoint: str) -> None:
+        """Reject the stored answers that a write to an endpoint by another client may have changed."""
+        stack = await self._open().stack()
+        await stack.invalidate(self._url(endpoint))
+
     async def _checked_params(self, endpoint: str, filters: Mapping[str, Any]) -> dict[str, str]:
         documented = await self.schema()
         documented.check(endpoint, "list")

@@ -21,6 +21,7 @@ from one_async.client.registering import Registering
 from one_async.client.search import Searching
 from one_async.client.spikes import SpikeLoading
 from one_async.client.tables import TableMethods
+from one_async.client.watching import Watching
 from one_async.errors import InputError
 from one_async.settings import Settings, resolve, setup
 from one_async.types import Mode
@@ -43,6 +44,7 @@ class AsyncONE(
     Aggregates,
     Harvesting,
     Registering,
+    Watching,
     TableMethods,
 ):
     """Find and load the data of a database of neurophysiology sessions, from inside an event loop.
