@@ -114,27 +114,37 @@ Size = Annotated[Annotated[ByteSize, Field(gt=0)] | None, BeforeValidator(_text)
 Secret = Annotated[SecretStr | None, BeforeValidator(_secret), Field(repr=False)]
 
 
-class Values(BaseModel):
-    """The settings of one source; None for those that it does not set."""
+class Login(BaseModel):
+    """The settings that name a user or are secret."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    username: Text = None
+    password: Secret = None
+    token: Secret = None
+    data_server_login: Text = None
+    data_server_password: Secret = None
+
+
+class OfDatabase(Login):
+    """The settings that belong to one database."""
+
+    cache_dir: Folder = None
+    tables_dir: Folder = None
+    rest_cache_dir: Folder = None
+    data_server: Address = None
+    s3_endpoint: Address = None
+
+
+class Values(OfDatabase):
+    """The settings of one source; None for those that it does not set."""
 
     base_url: Annotated[str | None, BeforeValidator(lambda url: normal_url(url) if _text(url) else None)] = (
         None
     )
-    username: Text = None
-    password: Secret = None
-    token: Secret = None
     mode: Annotated[Mode | None, BeforeValidator(_text)] = None
-    cache_dir: Folder = None
-    tables_dir: Folder = None
-    rest_cache_dir: Folder = None
     default_expiry: Duration = None
     cache_expiry: Duration = None
-    data_server: Address = None
-    data_server_login: Text = None
-    data_server_password: Secret = None
-    s3_endpoint: Address = None
     max_response_size: Size = None
     keyring: bool | None = None
 

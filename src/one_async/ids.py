@@ -21,9 +21,9 @@ from one_async.alf.session import (
     parse_references,
     parse_session_path,
     split_ids,
+    url_path,
 )
 from one_async.errors import InputError
-from one_async.queries.records import url_path
 
 if TYPE_CHECKING:
     import polars as pl

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, Validati
 
 from one_async import _stored
 from one_async._stored import OPEN_ALYX, OPEN_DATA, TokenFile, normal_url
-from one_async._values import SECRETS, Values, blame, checked, environment, split_login
+from one_async._values import SECRETS, Login, OfDatabase, Values, blame, checked, environment, split_login
 from one_async.errors import ConfigurationError, OfflineError, OneWarning
 from one_async.types import Mode
 
@@ -41,13 +41,6 @@ __all__ = [
     "setup",
 ]
 
-# The settings that environment variables set only for their own database.
-_OF_ONE_DATABASE = (
-    "username", "password", "token", "cache_dir", "tables_dir", "rest_cache_dir",
-    "data_server", "data_server_login", "data_server_password", "s3_endpoint",
-)  # fmt: skip
-# Those of them that belong to the default database if the environment names none.
-_LOGIN = ("username", "password", "token", "data_server_login", "data_server_password")
 _DAY = timedelta(hours=24)
 #: The default limit of an answer's size; Alyx's largest pages have about 25 MB.
 _LARGEST = ByteSize(256 * 1024**2)
@@ -223,13 +216,16 @@ def _owner_of(folder: Path) -> str | None:
 
 
 def _applicable(around: Values, url: str | None) -> Values:
-    """Return the environment's settings that apply to a database: all of them only for the environment's own one."""
-    others: tuple[str, ...]
+    """Return the environment's settings that apply to a database.
+
+    All of them apply to the environment's own database. If the environment names none, its login belongs to the default one.
+    """
+    ignored: type[Login] | None
     if around.base_url is None and url is not None:
-        others = () if url == default_database() else _LOGIN
+        ignored = None if url == default_database() else Login
     else:
-        others = () if url is not None and around.base_url == url else _OF_ONE_DATABASE
-    return around.model_copy(update=dict.fromkeys(others))
+        ignored = None if url is not None and around.base_url == url else OfDatabase
+    return around.model_copy(update=dict.fromkeys(ignored.model_fields if ignored else ()))
 
 
 def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
@@ -391,15 +387,7 @@ def setup(
             username = ask("username", None) or None
         if cache_dir is None and "cache_dir" not in known:
             cache_dir = ask("cache_dir", str(_default_cache_dir(base_url))) or None
-    given = {
-        "base_url": base_url,
-        "username": username,
-        "cache_dir": cache_dir,
-        "tables_dir": tables_dir,
-        "data_server": data_server,
-        "data_server_login": data_server_login,
-        "keyring": keyring,
-    }
+    given = {name: value for name, value in locals().items() if name in Values.model_fields}
     values = checked(Values, {name: value for name, value in given.items() if value is not None}).said()
     # Settings of the environment and secrets are not saved.
     kept = _merged(base_url, [values, *_files(base_url)])

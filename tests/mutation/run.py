@@ -27,14 +27,14 @@ ROOT = Path(__file__).parents[2]
 #: Of each part: the files that are changed, and the tests that matter for them, quick ones first.
 PARTS: dict[str, tuple[list[str], list[str]]] = {
     "ids": (["ids.py"], ["test_ids.py", "client/test_client_convert.py"]),
-    "terms": (["queries.terms.py"], ["test_terms.py", "client/test_client_search.py"]),
+    "terms": (["queries/terms.py"], ["client/test_client_search.py", "client/test_client_odd_columns.py"]),
     "query": (["tables/query.py"], ["tables/test_tables_query.py", "tables/test_tables_listing.py"]),
-    "merge": (["tables/merge.py"], ["tables/test_tables_save.py", "tables/test_tables_merge.py"]),
+    "merge": (["tables/merge.py"], ["tables/test_tables_save.py", "modes/test_growth.py"]),
     "complete": (["harvest/complete.py"], ["harvest/test_compared.py", "harvest/test_harvest.py"]),
     "alyx": (["alyx/*.py"], ["alyx"]),
-    "sources": (
-        ["sources/*.py"],
-        ["sources", "modes", "client/test_client_search.py", "client/test_client_listing.py",
+    "queries": (
+        ["queries/*.py"],
+        ["queries", "modes", "client/test_client_search.py", "client/test_client_listing.py",
          "client/test_client_convert.py", "client/test_client_many_names.py"],
     ),
     "transfer": (["transfer/*.py"], ["transfer"]),
@@ -47,13 +47,15 @@ UNCHANGED = [r"InputError", r"raise \w+", r"log\.\w+", r"warnings\.warn"]
 def settings(part: str) -> str:
     """Write mutmut's part of ``pyproject.toml``."""
     files, tests = PARTS[part]
+    missing = [name for name in files if not list((ROOT / "src" / "one_async").glob(name))]
+    missing += [name for name in tests if not (ROOT / "tests" / name).exists()]
+    if missing:
+        raise SystemExit(f"part {part}: there is no {', '.join(missing)}")
     lists = {
         "source_paths": ["src"],
         "only_mutate": [f"src/one_async/{name}" for name in files],
         "pytest_add_cli_args": ["-p", "no:cacheprovider"],
-        "pytest_add_cli_args_test_selection": [
-            f"tests/{name}" for name in tests if (ROOT / "tests" / name).exists()
-        ],
+        "pytest_add_cli_args_test_selection": [f"tests/{name}" for name in tests],
         "do_not_mutate_patterns": UNCHANGED,
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in lists.items()]

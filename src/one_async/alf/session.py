@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from one_async.errors import ALFInvalid
 
@@ -307,6 +308,11 @@ def parse_references(texts: pl.Series) -> pl.DataFrame | None:
         pl.lit(None, pl.String).alias("lab"),
         pl.lit(None, pl.String).alias("path"),
     )
+
+
+def url_path(url: str) -> str:
+    """Return the path of a URL; a ``#`` belongs to the path, since Alyx does not escape revisions."""
+    return unquote(urlsplit(url, allow_fragments=False).path)
 
 
 def split_id(path: str) -> tuple[str, str | None]:

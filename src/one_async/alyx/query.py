@@ -15,21 +15,17 @@ from uuid import UUID
 
 from one_async._arguments import as_list, plain
 from one_async._arguments import text_of as scalar_text
-from one_async._stored import without_login
+from one_async._stored import normal_url, without_login
 from one_async.errors import InputError
 
 
 def base_of(url: str) -> str:
-    """Check a server's address and return it normalised, without a trailing slash."""
-    accepted = "http(s)://host[:port], without path or credentials"
-    try:
-        parts = urlsplit(url.strip())
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except (ValueError, AttributeError):
-        raise InputError.of("base_url", without_login(url), accepted) from None
-    if not known or "@" in parts.netloc or parts.query or parts.fragment or parts.path.strip("/"):
+    """Return the normal form of a server's address. Raise InputError for an address with a path."""
+    base = normal_url(url)
+    if urlsplit(base).path:
+        accepted = "http(s)://host[:port], without path or credentials"
         raise InputError.of("base_url", without_login(url), accepted)
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    return base
 
 
 def with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]:

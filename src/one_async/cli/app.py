@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
+from one_async.cli.harvest import harvest
+from one_async.cli.options import Folder, Json, Url, User, connect, fail
+from one_async.cli.register import register
 from one_async.cli.show import aside, console, frame_table, plain, print_json, waiting
 from one_async.errors import ConfigurationError, InputError, OneError
 
 if TYPE_CHECKING:
-    from one_async.sync import ONE
+    pass
 
 app = typer.Typer(
     name="one-async",
@@ -24,29 +26,6 @@ app = typer.Typer(
 )
 tables_app = typer.Typer(help="Cache tables.", no_args_is_help=True)
 app.add_typer(tables_app, name="tables")
-
-Url = Annotated[str | None, typer.Option("--url", help="Address of the database.", envvar="ONE_BASE_URL")]
-# ONE_USERNAME is not read by typer, since it belongs to one database; the settings apply this rule.
-User = Annotated[str | None, typer.Option("--user", help="User name; else ONE_USERNAME.")]
-Json = Annotated[bool, typer.Option("--json", help="Write the answer as JSON.")]
-Folder = Annotated[
-    Path | None, typer.Option("--cache-dir", help="Folder of data files.", envvar="ONE_CACHE_DIR")
-]
-
-
-def fail(error: OneError) -> NoReturn:
-    """Print an error without a traceback and exit."""
-    text = Text.assemble((type(error).__name__, "red"), f": {plain(error)}")
-    aside.print(text, highlight=False, soft_wrap=True)
-    raise typer.Exit(2 if isinstance(error, InputError) else 1)
-
-
-def connect(url: str | None, user: str | None, cache_dir: Path | None, **options: Any) -> ONE:
-    """Return a client made from the command line, the environment and the settings."""
-    from one_async.sync import ONE
-
-    given = {"base_url": url, "username": user, "cache_dir": cache_dir, **options}
-    return ONE(**{name: value for name, value in given.items() if value is not None})
 
 
 @app.command()
@@ -210,9 +189,6 @@ def build_tables(
     for file in files:
         console.print(plain(file), highlight=False, soft_wrap=True)
 
-
-from one_async.cli.harvest import harvest  # noqa: E402 - it imports from this module
-from one_async.cli.register import register  # noqa: E402
 
 app.command()(harvest)
 app.command()(register)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from one_async.cli.app import Folder, Json, Url, User, connect, fail
+from one_async.cli.options import Folder, Json, Url, User, connect, fail
 from one_async.cli.show import aside, console, plain, print_json
 from one_async.errors import OneError
 

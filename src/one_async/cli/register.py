@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from one_async.cli.app import Folder, Json, Url, User, connect, fail
+from one_async.cli.options import Folder, Json, Url, User, connect, fail
 from one_async.cli.show import aside, console, plain, print_json, waiting
 from one_async.errors import OneError, RegistrationError
 from one_async.registration.local import PROBLEMS

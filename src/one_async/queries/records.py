@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from uuid import UUID
 
 from pydantic import (
@@ -284,11 +284,6 @@ def revision_of(data_url: str | None) -> str | None:
     path = unquote(data_url.partition("://")[2])
     folder = path.rpartition("/")[0].rpartition("/")[2]
     return folder[1:-1] if len(folder) > 2 and folder[0] == folder[-1] == "#" else None
-
-
-def url_path(url: str) -> str:
-    """Return the path of a URL; a ``#`` belongs to the path, since Alyx does not escape revisions."""
-    return unquote(urlsplit(url, allow_fragments=False).path)
 
 
 def sessions_frame(rows: Iterable[Mapping[str, Any]], endpoint: str = "sessions") -> pl.DataFrame:

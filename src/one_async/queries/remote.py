@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 from uuid import UUID
 
 import anyio
@@ -33,7 +32,7 @@ from one_async.queries.records import (
     revision_of,
     sessions_frame,
 )
-from one_async.queries.terms import id_batches, insertion_queries, rest_queries
+from one_async.queries.terms import insertion_queries, rest_queries, value_batches
 from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class RemoteSource:
 
     async def records(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the rows that `/sessions` lists for these ids, in no order; unknown ones are left out."""
-        queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(eids)]
+        queries = [{"django": f"pk__in,{batch}"} for batch in value_batches(eids)]
         return await self._list_all("sessions", queries, key="id")
 
     async def current_sessions(self, queries: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
@@ -169,7 +168,7 @@ class RemoteSource:
 
     async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Return all insertions of these sessions, as the server lists them."""
-        queries = [{"django": f"session__in,{batch}"} for batch in id_batches(eids)]
+        queries = [{"django": f"session__in,{batch}"} for batch in value_batches(eids)]
         rows = await self._list_all("insertions", queries, key="id")
         await self._learn_insertions(rows)
         return rows
@@ -185,7 +184,7 @@ class RemoteSource:
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the insertions with these ids, in no order; unknown ones are left out."""
-        queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(pids)]
+        queries = [{"django": f"pk__in,{batch}"} for batch in value_batches(pids)]
         rows = await self._list_all("insertions", queries, key="id")
         await self._learn_insertions(rows)
         return rows
@@ -211,7 +210,7 @@ class RemoteSource:
 
     async def dataset_records(self, dids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the rows that `/datasets` lists for these ids, in no order; unknown ones are left out."""
-        queries = [{"django": f"pk__in,{batch}"} for batch in id_batches(dids)]
+        queries = [{"django": f"pk__in,{batch}"} for batch in value_batches(dids)]
         return await self._list_all("datasets", queries, key="url")
 
     async def datasets_named(self, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -228,7 +227,7 @@ class RemoteSource:
         """Return the rows that `/datasets` lists for these sessions, a django filter, if there is one, and other filters."""
         queries = [
             {"django": ",".join(filter(None, [f"session__in,{batch}", filters])), **more}
-            for batch in id_batches(dict.fromkeys(eids), 60)
+            for batch in value_batches(dict.fromkeys(eids), 60)
         ]
         return await self._list_all("datasets", queries, key="url")
 
@@ -301,24 +300,9 @@ def _key_queries(keys: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, str]]
         return keys, [{"subject": subjects[0], "date_range": span, "number": str(keys["number"][0])}]
     if any(_BRACKET(name) and name != name.strip() for name in subjects):
         return keys, [{"date_range": span}]
-    batches = _name_batches([name for name in subjects if not _BRACKET(name)])
+    batches = value_batches((name for name in subjects if not _BRACKET(name)), 40, 2500)
     queries = [{"django": f"subject__nickname__in,{batch}", "date_range": span} for batch in batches]
     return keys, queries + [{"subject": name, "date_range": span} for name in stripped if _BRACKET(name)]
-
-
-def _name_batches(names: Iterable[str], max_count: int = 40, max_length: int = 2500) -> Iterable[list[str]]:
-    """Yield lists of names, each short enough for a request line when it is escaped."""
-    batch: list[str] = []
-    length = 0
-    for name in names:
-        size = len(quote(repr(name))) + 6
-        if batch and (len(batch) == max_count or length + size > max_length):
-            yield batch
-            batch, length = [], 0
-        batch.append(name)
-        length += size
-    if batch:
-        yield batch
 
 
 class _Revisions:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from one_async.alf.path import rel_path_parts
-from one_async.alf.session import session_part, without_id
+from one_async.alf.session import session_part, url_path, without_id
 from one_async.errors import AnswerError, InputError
-from one_async.queries.records import DatasetRecord, parse, parse_known, relative_path, revision_of, url_path
+from one_async.queries.records import DatasetRecord, parse, parse_known, relative_path, revision_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["aggregate_rows", "dataset_rows", "record_row", "rows_frame", "url_path"]
+__all__ = ["aggregate_rows", "dataset_rows", "record_row", "rows_frame"]
 
 
 def dataset_rows(raw: Iterable[object], *, reachable: bool = False) -> list[dict[str, Any]]:

@@ -247,7 +247,7 @@ def _product(fixed: dict[str, str], choices: dict[str, list[str]]) -> list[dict[
     size = max(1, min(BATCH, room // ID_LENGTH) // max(1, len(listed)))
     batches = list(
         itertools.product(
-            *([f"{field}__in,{batch}" for batch in id_batches(ids, size)] for field, ids in listed.items())
+            *([f"{field}__in,{batch}" for batch in value_batches(ids, size)] for field, ids in listed.items())
         )
     )
     combinations = [
@@ -278,10 +278,21 @@ def _room_beside(filters: Mapping[str, str]) -> int:
     return room
 
 
-def id_batches(ids: Iterable[str], size: int = BATCH) -> Iterable[list[str]]:
-    """Cut ids into lists whose Python text, which Alyx evaluates, fits its request line of 4,094 bytes."""
-    remaining = iter(ids)
-    while batch := list(itertools.islice(remaining, size)):
+def value_batches(values: Iterable[str], size: int = BATCH, max_length: int = 3600) -> Iterator[list[str]]:
+    """Yield lists whose Python text, which Alyx evaluates, fits its request line of 4,094 bytes.
+
+    A list has at most ``size`` values and, escaped, at most ``max_length`` characters. A value that is longer is alone.
+    """
+    batch: list[str] = []
+    length = 0
+    for value in values:
+        escaped = len(quote(repr(value))) + len("%2C%20")
+        if batch and (len(batch) == size or length + escaped > max_length):
+            yield batch
+            batch, length = [], 0
+        batch.append(value)
+        length += escaped
+    if batch:
         yield batch
 
 

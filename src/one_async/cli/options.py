@@ -1,0 +1,38 @@
+"""Options that several commands have, the client that they make, and how an error ends a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.text import Text
+
+from one_async.cli.show import aside, plain
+from one_async.errors import InputError, OneError
+
+if TYPE_CHECKING:
+    from one_async.sync import ONE
+
+Url = Annotated[str | None, typer.Option("--url", help="Address of the database.", envvar="ONE_BASE_URL")]
+# ONE_USERNAME is not read by typer, since it belongs to one database; the settings apply this rule.
+User = Annotated[str | None, typer.Option("--user", help="User name; else ONE_USERNAME.")]
+Json = Annotated[bool, typer.Option("--json", help="Write the answer as JSON.")]
+Folder = Annotated[
+    Path | None, typer.Option("--cache-dir", help="Folder of data files.", envvar="ONE_CACHE_DIR")
+]
+
+
+def fail(error: OneError) -> NoReturn:
+    """Print an error without a traceback and exit."""
+    text = Text.assemble((type(error).__name__, "red"), f": {plain(error)}")
+    aside.print(text, highlight=False, soft_wrap=True)
+    raise typer.Exit(2 if isinstance(error, InputError) else 1)
+
+
+def connect(url: str | None, user: str | None, cache_dir: Path | None, **options: Any) -> ONE:
+    """Return a client made from the command line, the environment and the settings."""
+    from one_async.sync import ONE
+
+    given = {"base_url": url, "username": user, "cache_dir": cache_dir, **options}
+    return ONE(**{name: value for name, value in given.items() if value is not None})
