@@ -7,6 +7,7 @@ matter for that; whether it is understood or refused is the business of other te
 from __future__ import annotations
 
 import inspect
+import io
 import pickle
 import traceback
 import warnings
@@ -145,6 +146,15 @@ def chain_of(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def pickled(error: OneError) -> bytes:
+    """Pickle an error without the reducers of others: Dask adds causes and tracebacks to errors, whatever these contain."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer)
+    pickler.dispatch_table = {}
+    pickler.dump(error)
+    return buffer.getvalue()
+
+
 def frame_count(error: BaseException) -> int:
     return sum(1 for _ in traceback.walk_tb(error.__traceback__))
 
@@ -164,7 +174,7 @@ def failure(function: Callable[..., Any], positional: list[Any], named: Mapping[
         text.encode()
         if (frames := max(map(frame_count, chain_of(error)))) > 300:  # which Dask pickles with the error
             return f"{type(error).__name__} has a traceback of {frames} frames"
-        again = pickle.loads(pickle.dumps(error))
+        again = pickle.loads(pickled(error))
         return (
             None if (type(again), str(again)) == (type(error), text) else f"{error!r} does not survive pickle"
         )
