@@ -18,6 +18,7 @@ LAYERS: list[tuple[str, float]] = [
     ("errors", 0),
     ("_headers", 0),
     ("_boundary", 0),
+    ("_arguments", 0),
     ("types", 0),
     ("alf", 0),
     ("settings", 1),

@@ -14,10 +14,12 @@ LOADS = frozenset(
     {
         "load_dataset", "load_datasets", "load_object", "load_collection", "load_dataset_from_id", "load_aggregate",
         "rest", "get", "post", "put", "patch", "delete",
+        "register_session", "register_files", "check_protected_files", "assert_exists",
+        "json_field_write", "json_field_update", "json_field_remove_key", "json_field_delete",
     }
 )  # fmt: skip
 #: Keywords that are passed on to another method, or become filters of an endpoint.
-PASSED_ON = frozenset({"options", "parts", "filters"})
+PASSED_ON = frozenset({"options", "parts", "filters", "kwargs"})
 
 
 def maker() -> ModuleType:

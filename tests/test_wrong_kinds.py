@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -46,15 +45,6 @@ class Nested:
         for _ in range(5000):
             inner = [inner]
         return inner
-
-
-@pytest.fixture(autouse=True)
-def recursion_limit() -> Iterator[None]:
-    """Python's own limit, which other tools of a whole run raise so far that deep values overflow only later."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(1000)
-    yield
-    sys.setrecursionlimit(limit)
 
 
 WRONG: dict[str, Callable[[], Any]] = {
@@ -147,6 +137,17 @@ def calls(function: Callable[..., Any]) -> Iterator[tuple[str, list[Any], dict[s
             yield f"{wrong.name}={kind}", positional, named
 
 
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Return an error and those that it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def frame_count(error: BaseException) -> int:
+    return sum(1 for _ in traceback.walk_tb(error.__traceback__))
+
+
 def failure(function: Callable[..., Any], positional: list[Any], named: Mapping[str, Any]) -> str | None:
     """Make a call; return what is wrong with how it ended, if anything."""
     try:
@@ -160,6 +161,8 @@ def failure(function: Callable[..., Any], positional: list[Any], named: Mapping[
         if len(text) >= 500:
             return f"{type(error).__name__} of {len(text)} characters"
         text.encode()
+        if (frames := max(map(frame_count, chain_of(error)))) > 300:  # which Dask pickles with the error
+            return f"{type(error).__name__} has a traceback of {frames} frames"
         again = pickle.loads(pickle.dumps(error))
         return (
             None if (type(again), str(again)) == (type(error), text) else f"{error!r} does not survive pickle"

@@ -7,10 +7,10 @@ check foresees are translated here, so that a caller who catches OneError catche
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from functools import partial, wraps
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from one_async.errors import (
     AnswerError,
@@ -22,14 +22,42 @@ from one_async.errors import (
     shown,
 )
 
-__all__ = ["Boundary", "of_arguments", "reading", "reads_answers"]
+__all__ = ["of_arguments", "public", "reading", "reads_answers", "storing"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+#: Arguments that may hold passwords or tokens, which errors do not show.
+SECRET = frozenset(
+    {
+        "base_url",
+        "password",
+        "token",
+        "token_store",
+        "data_server",
+        "data_server_password",
+        "data",
+        "settings",
+    }
+    | {"cache_storage", "storage_options", "options", "self", "cls"}
+)
 #: Returns the error to raise in place of one that left a function; None lets the error pass.
-Translate = Callable[[str, BaseException], OneError | None]
+Translate = Callable[[str, "Given", BaseException], OneError | None]
 #: The errors of code that receives values of an unexpected kind.
 MISFITS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+
+
+class Given(NamedTuple):
+    """The arguments of a call, formatted only if an error shows them."""
+
+    function: Callable[..., Any] | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = {}
+
+    def __str__(self) -> str:
+        assert self.function is not None
+        given = inspect.signature(self.function).bind_partial(*self.args, **self.kwargs).arguments
+        shared = [f"{name}={shown(value)}" for name, value in given.items() if name not in SECRET]
+        return ", ".join(shared) or "its arguments"
 
 
 def _is_misfit(error: BaseException) -> bool:
@@ -39,23 +67,23 @@ def _is_misfit(error: BaseException) -> bool:
     return isinstance(error, MISFITS) or (isinstance(error, Exception) and module.startswith("polars."))
 
 
-def _of_call(where: str, error: BaseException) -> OneError | None:
+def _of_call(where: str, given: Given, error: BaseException) -> OneError | None:
     if isinstance(error, OneError | Warning):
         return None
     if isinstance(error, ConnectionError | TimeoutError):
         return ServerUnreachable(f"{where}: {shown(error) or type(error).__name__}")
     if isinstance(error, OSError):
         return StorageError.of(error)
+    if type(error) is RuntimeError and "Symlink loop" in str(error):  # of pathlib, before Python 3.13
+        return StorageError(str(error))
     if isinstance(error, ImportError):
         return ConfigurationError(f"{where} needs a package that is not installed: {error}")
     if _is_misfit(error):
-        return InputError(
-            f"{where} does not understand its arguments ({type(error).__name__}: {shown(error)})"
-        )
+        return InputError(f"{where} does not understand {given} ({type(error).__name__}: {shown(error)})")
     return None
 
 
-def _of_answer(where: str, error: BaseException) -> OneError | None:
+def _of_answer(where: str, given: Given, error: BaseException) -> OneError | None:
     if isinstance(error, OneError | Warning) or not _is_misfit(error):
         return None
     text = f"{where} answered with something of another shape than documented ({type(error).__name__}: {shown(error)})"
@@ -65,30 +93,46 @@ def _of_answer(where: str, error: BaseException) -> OneError | None:
 @contextmanager
 def reading(url: str) -> Iterator[None]:
     """Raise AnswerError if the code inside meets an answer of an unexpected shape."""
-    with _translated(_of_answer, url):
+    with _translated(_of_answer, url, Given()):
         yield
 
 
 @contextmanager
-def _translated(translate: Translate, where: str) -> Iterator[None]:
+def storing(file: object) -> Iterator[None]:
+    """Raise StorageError, which names the file, for an OSError of the code inside."""
+    try:
+        yield
+    except OneError:
+        raise
+    except OSError as error:
+        raise StorageError.of(error, file) from error
+
+
+@contextmanager
+def _translated(translate: Translate, where: str, given: Given) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        own = translate(where, error)
+        own = translate(where, given, error)
         if own is None:
             raise
-        raise own from error
+        raise own from _shortened(error)
+
+
+def _shortened(error: BaseException) -> BaseException:
+    """Return an error as a cause. The thousand frames of a RecursionError tell nothing, and break what pickles tracebacks."""
+    return error.with_traceback(None) if isinstance(error, RecursionError) else error
 
 
 def _guarded(function: F, translate: Translate, where: str = "") -> F:
-    where = where or function.__qualname__
+    where = where or function.__name__
     if inspect.isasyncgenfunction(function):
 
         @wraps(function)
         async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             async with aclosing(function(*args, **kwargs)) as items:
                 while True:
-                    with _translated(translate, where):
+                    with _translated(translate, where, Given(function, args, kwargs)):
                         try:
                             item = await anext(items)
                         except StopAsyncIteration:
@@ -101,7 +145,7 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
         @wraps(function)
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             call = function(*args, **kwargs)  # a missing argument stays Python's TypeError
-            with _translated(translate, where):
+            with _translated(translate, where, Given(function, args, kwargs)):
                 return await call
 
         return call_async  # type: ignore[return-value]
@@ -112,10 +156,10 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
             return function(*args, **kwargs)
         except BaseException as error:
             trace = error.__traceback__
-            own = translate(where, error) if trace and trace.tb_next else None
+            own = translate(where, Given(function, args, kwargs), error) if trace and trace.tb_next else None
             if own is None:
                 raise
-            raise own from error
+            raise own from _shortened(error)
 
     return call  # type: ignore[return-value]
 
@@ -138,12 +182,10 @@ def _guard_methods(kind: type, guard: Callable[[Any], Any]) -> None:
             setattr(kind, name, guard(value))
 
 
-class Boundary:
-    """Base of the public classes: only OneErrors, warnings and cancellation leave their methods."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        _guard_methods(cls, of_arguments)
+def public(kind: type[T]) -> type[T]:
+    """Decorate a public class so that only OneErrors, warnings and cancellation leave the methods that it defines."""
+    _guard_methods(kind, of_arguments)
+    return kind
 
 
 def reads_answers(url: str) -> Callable[[type[T]], type[T]]:

@@ -1,10 +1,12 @@
-"""Run coroutines together: task groups that raise plain errors, and single-flight execution per key."""
+"""Run coroutines together: task groups that raise plain errors, single-flight execution per key, calls that closing ends."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
-from contextlib import asynccontextmanager
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import wraps
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -13,6 +15,9 @@ from anyio.abc import TaskGroup
 from one_async.errors import OneError
 
 T = TypeVar("T")
+C = TypeVar("C")
+#: Seconds that closing a client waits for its calls to clean up.
+CLOSE_TIMEOUT = 5.0
 
 
 @asynccontextmanager
@@ -99,3 +104,73 @@ class SingleFlight(Generic[T]):
         finally:
             del self._under_way[key]
             flight.done.set()
+
+
+class RunningCalls:
+    """The calls of a client that are running, each in a cancel scope of its own."""
+
+    def __init__(self) -> None:
+        self._scopes: set[anyio.CancelScope] = set()
+        self._ended: anyio.Event | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (RunningCalls, ())
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Register a call. Raises OneError if `end` cancelled it."""
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+                if self._ended is not None and not self._scopes:
+                    self._ended.set()
+                    self._ended = None
+        if scope.cancelled_caught:
+            raise OneError("the client was closed during this call")
+
+    async def end(self) -> None:
+        """Cancel all calls and wait until they have cleaned up, for at most CLOSE_TIMEOUT."""
+        with anyio.move_on_after(CLOSE_TIMEOUT, shield=True) as limit:
+            while self._scopes:
+                for scope in self._scopes:
+                    scope.cancel()
+                self._ended = self._ended or anyio.Event()
+                await self._ended.wait()
+        if limit.cancelled_caught:
+            self._ended = None
+
+
+def ended_by_closing(kind: type[C]) -> type[C]:
+    """Decorate a class so that closing the client ends the calls of its async methods; `_calls` registers them."""
+    for name, value in list(vars(kind).items()):
+        is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
+        if is_async and not name.startswith("_") and name != "aclose":
+            setattr(kind, name, _registered(value))
+    return kind
+
+
+def _registered(method: Any) -> Any:
+    if inspect.isasyncgenfunction(method):
+
+        @wraps(method)
+        async def iterate(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            async with aclosing(method(self, *args, **kwargs)) as items:
+                while True:
+                    with self._calls.call():
+                        try:
+                            item = await anext(items)
+                        except StopAsyncIteration:
+                            return
+                    yield item
+
+        return iterate
+
+    @wraps(method)
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._calls.call():
+            return await method(self, *args, **kwargs)
+
+    return call

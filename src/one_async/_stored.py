@@ -21,7 +21,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -30,6 +29,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from one_async.errors import ConfigurationError, InputError
+from one_async.files.atomic import sweep_temporary, write_whole
 
 OPEN_ALYX = "https://openalyx.internationalbrainlab.org"
 OPEN_DATA = "https://ibl.flatironinstitute.org/public"
@@ -134,49 +134,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     Also removes temporary files of killed processes beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sweep(path.parent)
-    handle, temporary = tempfile.mkstemp(prefix=f".{os.getpid()}-", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-
-
-#: Seconds after which a temporary file counts as abandoned if its writer may be running.
-_ABANDONED = 60.0
-_TEMPORARY = re.compile(r"\.(?:(\d+)-)?.+\.tmp")
-
-
-def sweep(folder: Path) -> None:
-    """Remove the temporary files of killed processes from a folder; those of running ones stay."""
-    with contextlib.suppress(OSError):
-        for path in list(folder.glob(".*.tmp")):
-            writer = _TEMPORARY.fullmatch(path.name)
-            with contextlib.suppress(OSError):
-                if writer and (not writer[1] or not _may_live(int(writer[1])) or _is_old(path)):
-                    path.unlink()
-
-
-def _may_live(pid: int) -> bool:
-    """Return whether a process with this id may be running; always True on Windows, where os.kill would end it."""
-    if sys.platform == "win32":
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
-
-
-def _is_old(path: Path) -> bool:
-    return abs(time.time() - path.stat().st_mtime) > _ABANDONED
+    sweep_temporary(path.parent, unnamed=True)
+    text = json.dumps(content, indent=2) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()), mode=0o600)
 
 
 def own_file(base_url: str) -> Path:
@@ -295,7 +255,7 @@ class TokenFile:
             return
         with contextlib.suppress(OSError):
             self._path(base_url, username).unlink(missing_ok=True)
-            sweep(self._path(base_url, username).parent)
+            sweep_temporary(self._path(base_url, username).parent, unnamed=True)
 
     def _path(self, base_url: str, username: str) -> Path:
         return self.folder / file_name(base_url) / f"{file_name(username)}.json"

@@ -13,6 +13,7 @@
     │   │   ├── NotFound (LookupError)     404
     │   │   └── Throttled                  429 that outlasted the retries
     │   └── AnswerError                    an answer that is not what it should be: HTML, broken JSON, cut short
+    ├── ConflictError                      a record is not as a change of it assumes; has .endpoint, .id, .field, .found
     ├── TransferError                      a file could not be fetched; has .url, .path
     │   ├── HashMismatch                   its bytes are not those of the record; has .expected, .found
     │   └── UnsafePath                     it would have been written outside the cache folder
@@ -56,6 +57,7 @@ __all__ = [
     "AnswerError",
     "CacheWarning",
     "ConfigurationError",
+    "ConflictError",
     "FileDamaged",
     "HarvestUnderWay",
     "HashMismatch",
@@ -198,6 +200,18 @@ class AnswerError(ServerError):
     """An answer that does not follow the endpoint's documentation: an HTML page, broken JSON, a body cut short."""
 
 
+class ConflictError(OneError):
+    """A record at the server is not as a change of it assumes, since another client changed it.
+
+    ``endpoint``, ``id`` and ``field`` say what was to be changed; ``found`` is what the field contains now.
+    """
+
+    endpoint: str = ""
+    id: str = ""
+    field: str = ""
+    found: object = None
+
+
 class TransferError(ServerError):
     """A file could not be fetched."""
 
@@ -225,9 +239,9 @@ class StorageError(OneError, OSError):
     errno: int | None = None
 
     @classmethod
-    def of(cls, error: OSError) -> StorageError:
-        """Convert an OSError, with its file and its message."""
-        path = "" if error.filename is None else str(error.filename)
+    def of(cls, error: OSError, file: object = None) -> StorageError:
+        """Convert an OSError, with its message and its file, or ``file`` where a write does not know its name."""
+        path = str(file if error.filename is None and file is not None else error.filename or "")
         why = error.strerror or shown(error) or type(error).__name__
         text = f"{path}: {why}" if path else why
         return cls(text, path=path, errno=error.errno)

@@ -1,19 +1,18 @@
-"""Frozen sets: a file that says exactly which files of which sessions are meant."""
+"""Frozen sets: a file that lists an exact selection of sessions and datasets."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from one_async._boundary import storing
 from one_async._fork import check_polars
 from one_async.alf.session import FOLDER
 from one_async.errors import InputError, TablesNotFound
+from one_async.files.atomic import write_whole
 
 if TYPE_CHECKING:
     from one_async.tables.catalogue import Catalogue
@@ -29,7 +28,7 @@ def write_frozen(
     sessions: Iterable[Mapping[str, Any]],
     datasets: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Write a frozen set, whole or not at all."""
+    """Write a frozen set, whole or not at all. Raises StorageError, which names the file."""
     content = {
         "format": FORMAT,
         "origin": origin,
@@ -40,18 +39,10 @@ def write_frozen(
         ],
         "datasets": [{name: _plain(row.get(name)) for name in _DATASET} for row in datasets],
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-            json.dump(content, out, indent=1)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(temporary).replace(file)
-    except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise
+    text = json.dumps(content, indent=1)
+    with storing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, lambda stream: stream.write(text.encode()))
 
 
 def _plain(value: Any) -> Any:
@@ -59,9 +50,9 @@ def _plain(value: Any) -> Any:
 
 
 def read_frozen(file: str | Path) -> tuple[str | None, Catalogue]:
-    """Read a frozen set: the database that it came from, and its tables.
+    """Return the database that a frozen set came from, and its tables.
 
-    Raises TablesNotFound if there is no such file, InputError for one that is no frozen set.
+    Raises TablesNotFound if the file does not exist, InputError if it is not a frozen set.
     """
     import polars as pl
 

@@ -36,11 +36,13 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECA
 _TABLES_UUID = r"^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$"
 #: Fewer names are read one by one in less time.
 _FEW = 200
+#: Lists of names may be nested this deep.
+_LEVELS = 32
 ACCEPTED = "a UUID, a session path or URL, a reference such as '2024-05-06_1_SUBJECT', a session record, or a list of these"
 
 
 def is_many(value: object) -> bool:
-    """Tell a collection of identifiers from a single one."""
+    """Return whether a value is a collection of identifiers, and not a single one."""
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | PurePath)
 
 
@@ -67,8 +69,10 @@ def flatten(value: Any) -> tuple[list[Any], Rebuild]:
     return leaves, lambda results: _shaped(shape, iter(results))
 
 
-def _take_apart(values: Iterable[Any], leaves: list[Any]) -> list[Any]:
-    """Append the members of nested lists to `leaves`; gives their shape: None for a member, a list for a list."""
+def _take_apart(values: Iterable[Any], leaves: list[Any], level: int = 1) -> list[Any]:
+    """Append the members of nested lists to `leaves`. Return their shape: None for a member, a list for a list."""
+    if level > _LEVELS:
+        raise InputError(f"lists of names may be nested {_LEVELS} levels deep; this one is deeper")
     shape: list[Any] = []
     single: dict[type, bool] = {}  # to ask each value whether it is a collection takes long
     for value in values:
@@ -79,7 +83,7 @@ def _take_apart(values: Iterable[Any], leaves: list[Any]) -> list[Any]:
             leaves.append(value)
             shape.append(None)
         else:
-            shape.append(_take_apart(value, leaves))
+            shape.append(_take_apart(value, leaves, level + 1))
     return shape
 
 

@@ -49,6 +49,10 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     put = blocking(AsyncAlyxClient.put)
     patch = blocking(AsyncAlyxClient.patch)
     delete = blocking(AsyncAlyxClient.delete)
+    json_field_write = blocking(AsyncAlyxClient.json_field_write)
+    json_field_update = blocking(AsyncAlyxClient.json_field_update)
+    json_field_remove_key = blocking(AsyncAlyxClient.json_field_remove_key)
+    json_field_delete = blocking(AsyncAlyxClient.json_field_delete)
     pages = blocking_iterator(AsyncAlyxClient.pages)
     page = blocking(AsyncAlyxClient.page)
     frame = blocking(AsyncAlyxClient.frame)
@@ -99,7 +103,7 @@ class ONE(Blocking[AsyncONE]):
 
     @property
     def registration(self) -> Registration:
-        """Registers sessions, files, water and weights. Raises OfflineError where no database is configured."""
+        """Registers sessions, files, water and weights, with ONE-api's names. Raises OfflineError without a database."""
         self._here.registration  # noqa: B018 - raises OfflineError where there is no database
         return self._part(Registration, "registration")
 

@@ -21,9 +21,9 @@ from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import EndpointDescription, Schema
 from one_async.alyx.transports import Transport
 from one_async.client import AsyncONE
+from one_async.client.load import DatasetLike
 from one_async.client.many import Loaded
 from one_async.client.outcomes import OnError
-from one_async.client.records import DatasetLike
 from one_async.client.search import Place, Probes, ProbesDetails
 from one_async.client.spikes import SpikeSorting
 from one_async.client.tables import CacheTwin
@@ -111,6 +111,32 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     def put(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any: ...
     def patch(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any: ...
     def delete(self, rest_query: str) -> Any: ...
+    def json_field_write(
+        self,
+        endpoint: str | None = None,
+        uuid: UUID | str | None = None,
+        field_name: str | None = None,
+        data: Any = None,
+    ) -> Any: ...
+    def json_field_update(
+        self,
+        endpoint: str | None = None,
+        uuid: UUID | str | None = None,
+        field_name: str = "json",
+        data: Mapping[str, Any] | None = None,
+        *,
+        atomic: bool = False,
+    ) -> Any: ...
+    def json_field_remove_key(
+        self,
+        endpoint: str | None = None,
+        uuid: UUID | str | None = None,
+        field_name: str = "json",
+        key: str | None = None,
+    ) -> Any: ...
+    def json_field_delete(
+        self, endpoint: str | None = None, uuid: UUID | str | None = None, field_name: str | None = None
+    ) -> Any: ...
     def pages(
         self,
         /,
@@ -970,20 +996,38 @@ class ONE(Blocking[AsyncONE]):
         part_rows: int = 10000,
         storage_options: Mapping[str, str] | None = None,
     ) -> HarvestReport: ...
+    @overload
+    def register_session(
+        self, path: str | PathLike2[str], *, dry_run: Literal[False] = False, **options: Any
+    ) -> tuple[JSON, list[JSON]]: ...
+    @overload
+    def register_session(
+        self, path: Sequence[str | PathLike2[str]], *, dry_run: Literal[False] = False, **options: Any
+    ) -> list[tuple[JSON, list[JSON]]]: ...
+    @overload
     def register_session(
         self,
         path: str | PathLike2[str] | Sequence[str | PathLike2[str]],
         *,
-        dry_run: bool = False,
+        dry_run: Literal[True],
         **options: Any,
-    ) -> Any: ...
+    ) -> pl.DataFrame: ...
+    @overload
+    def register_files(
+        self, paths: str | PathLike2[str], *, dry_run: Literal[False] = False, **options: Any
+    ) -> JSON: ...
+    @overload
+    def register_files(
+        self, paths: Sequence[str | PathLike2[str]], *, dry_run: Literal[False] = False, **options: Any
+    ) -> list[JSON]: ...
+    @overload
     def register_files(
         self,
         paths: str | PathLike2[str] | Sequence[str | PathLike2[str]],
         *,
-        dry_run: bool = False,
+        dry_run: Literal[True],
         **options: Any,
-    ) -> Any: ...
+    ) -> pl.DataFrame: ...
     def load_cache(
         self, tables_dir: str | Path | None = None, clobber: bool = False, tag: str | None = None
     ) -> datetime | None: ...

@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 from alf_strategies import UUIDS, compose_folders, compose_name, folders, names, words
-from hypothesis import given, settings
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from one_async.alf.path import (
     ALFPath,
@@ -190,10 +191,12 @@ def test_ensure_alf_path_keeps_the_flavour() -> None:
 @pytest.mark.parametrize(
     ("method", "arguments", "kind"),
     [
-        ("with_lab", ("a b",), InputError),
+        ("with_lab", ("a/b",), InputError),
         ("with_lab", ("",), InputError),
+        ("with_lab", (None,), InputError),
         ("with_subject", ("a/b",), InputError),
-        ("with_subject", ("a\n",), InputError),
+        ("with_subject", ("..",), InputError),
+        ("with_subject", ("a\0",), InputError),
         ("with_date", ("today",), InputError),
         ("with_date", (None,), InputError),
         ("with_sequence", (1000,), InputError),
@@ -286,3 +289,36 @@ def test_disk_paths_ask_the_disk(tmp_path: Path) -> None:
     assert not file.is_session_path()
     assert not file.is_valid_alf()
     assert not ALFPath.is_session_path(str(file))
+
+
+folder_names = st.text(
+    st.characters(exclude_characters="/\\\0", exclude_categories=["Cs"]), min_size=1, max_size=9
+).filter(lambda text: text not in (".", "..") and text.lower() != "subjects")
+
+
+@given(
+    lab=folder_names,
+    subject=folder_names,
+    other=folder_names,
+    below=st.sampled_from(["", "alf", "alf/#2020-01-02#"]),
+)
+@example(lab="lab", subject="My Mouse", other="A#12", below="alf")
+@example(lab="zador-lab", subject="GAD X GAD++", other="1", below="")
+def test_lab_and_subject_are_whole_folders(lab: str, subject: str, other: str, below: str) -> None:
+    folder = f"/data/{lab}/Subjects/{subject}/2020-01-01/001"
+    for path in (
+        PurePosixALFPath(folder, below, "spikes.times.npy"),
+        PurePosixALFPath(folder, below),
+    ):
+        assert path.session_parts == (lab, subject, "2020-01-01", "001")
+        assert (path.lab, path.subject) == (lab, subject)
+        assert path.alf_parts[:6] == (
+            lab, subject, "2020-01-01", "001", *(f"{below.replace('#', '')}/".split("/")[:2] if below else ("", ""))
+        )  # fmt: skip
+        tail = f"2020-01-01/001{path.as_posix().removeprefix(folder)}"
+        assert path.with_subject(other).as_posix() == f"/data/{lab}/Subjects/{other}/{tail}"
+        assert path.with_lab(other).as_posix() == f"/data/{other}/Subjects/{subject}/{tail}"
+        assert path.without_lab().as_posix() == f"/data/{subject}/{tail}"
+        assert path.relative_to_lab().as_posix() == f"{subject}/{tail}"
+        assert path.with_sequence(2).sequence == "002"
+        assert path.with_collection("raw").collection == "raw"

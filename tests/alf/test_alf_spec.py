@@ -149,7 +149,7 @@ def test_regex_refuses_what_is_no_part(template: str, patterns: dict[str, str]) 
 @pytest.mark.parametrize(
     ("path", "is_one"),
     [
-        ("/home/foo/2020-01-01/001", True),
+        ("/data/foo/2020-01-01/001", True),
         ("lab/Subjects/foo/2020-01-01/1/", True),
         ("https://data.test/lab/Subjects/foo/2020-01-01/1", True),
         ("foo/2020-01-01/001/alf", False),

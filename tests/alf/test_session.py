@@ -56,6 +56,15 @@ def test_a_composed_path_is_parsed_to_the_same_session(found: list[dict[str, obj
 @example(["S/2020-01-01/001"])
 @example(["a/b\\lab\\subjects\\S X\\2020-01-01\\1\\alf\\x.npy"])
 @example(["//2020-01-01/1/2020-01-02/2"])
+@example(
+    [
+        "./2020-01-01/1/2020-01-01/1",
+        "../2020-01-01/1/2020-01-01/1",
+        ".../2020-01-01/1",
+        "..a/2020-01-01/1",
+        ".a/2020-01-01/1",
+    ]
+)
 def test_text_and_polars_parse_alike(texts: list[str]) -> None:
     frame = session.parse_paths(texts)
     for text, row in zip(texts, frame.iter_rows(named=True), strict=True):

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 from httpx import ASGITransport
+from hypothesis import given
+from hypothesis import strategies as st
 
+from one_async.alyx import answers
 from one_async.alyx.query import params_of, read_files
 from one_async.alyx.schema import Schema
 from one_async.emulator import Emulator
@@ -154,3 +157,29 @@ async def test_the_emulator_can_take_the_networks_place(server: Emulator, make: 
     async with make("http://alyx.test", transport=inside) as alyx:
         assert len(await alyx.rest("sessions", "list", lab="cortexlab")) > 0
         assert server.connections == 0
+
+
+@given(
+    st.recursive(
+        st.text(st.sampled_from('[]{}"\\x'), max_size=5) | st.none(),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text("[}", max_size=2), inner, max_size=3)
+        ),
+    ),
+    st.integers(0, 300),
+    st.booleans(),
+)
+def test_json_of_too_many_levels_is_refused(inner: Any, levels: int, mappings: bool) -> None:
+    def depth(value: Any) -> int:
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if inside is None else 1 + max(map(depth, inside), default=0)
+
+    whole = inner
+    for _ in range(levels):
+        whole = {"a": whole, "b": "]"} if mappings else ["[", whole]
+    content = json.dumps(whole).encode()
+    if depth(whole) <= answers.MAX_DEPTH:
+        assert answers.parse("x", content, "application/json") == whole
+    else:
+        with pytest.raises(AnswerError, match="nested levels"):
+            answers.parse("x", content, "application/json")

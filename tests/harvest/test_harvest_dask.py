@@ -157,7 +157,7 @@ def test_the_password_of_a_shared_cache_stays(
     with ONE(base_url=seeded_emulator.url, cache_dir=tmp_path, cache_storage=address) as one:
         assert b"sekret" not in pickle.dumps(one)
         assert b"sekret" not in pickle.dumps(one.alyx)
-        assert "sekret" not in str(recipe(one._here))
+        assert "sekret" not in str(recipe(one._here._context))
     bare = caching.without_password(address)
     assert caching.with_password(bare) == bare
     monkeypatch.setenv("ONE_CACHE_STORAGE", address)

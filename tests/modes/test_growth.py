@@ -118,7 +118,7 @@ def test_what_remote_queries_bring_is_kept_once_however_often_it_comes(
         for n in range(150):
             one.search(subject=SUBJECTS[n % len(SUBJECTS)])
             one.list_datasets(eids[n % 5])
-            keeper = one._here._tables
+            keeper = one._here._context.tables
             pieces = keeper._queue._pieces.values()
             assert sum(map(len, pieces)) <= 30
         kept = keeper._view.learned

@@ -156,7 +156,9 @@ def test_tables_that_were_replaced_are_let_go_of(make: Make, alyx: Emulator, tmp
     one.put("mode", "auto")
     (eid,) = make(alyx, mode="local").ask("search", subject="KS014", date="2020-02-18")
     assert one.ask("list_datasets", eid)
-    old = weakref.ref(one.look("_tables" if hasattr(one, "_portal") else "_here._tables").loaded)
+    old = weakref.ref(
+        one.look("_context.tables" if hasattr(one, "_portal") else "_here._context.tables").loaded
+    )
     alyx.touch_tables(LATER)
     until(lambda: downloads(alyx) == 1)
     until(lambda: gc.collect() >= 0 and old() is None)

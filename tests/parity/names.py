@@ -96,8 +96,13 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.webclient.AlyxClient.user": ("one_async.AlyxClient.user", "same", ""),
     **{f"one.webclient.AlyxClient.{name}": (f"one_async.AlyxClient.{name}", "writing", "") for name in ("post", "put", "patch", "delete")},
     **{
-        f"one.webclient.AlyxClient.json_field_{name}": (None, "writing", "read the record, change the field, `rest(endpoint, 'partial_update', …)`")
-        for name in ("write", "update", "remove_key", "delete")
+        f"one.webclient.AlyxClient.json_field_{name}": (f"one_async.AlyxClient.json_field_{name}", "writing", why)
+        for name, why in {
+            "write": "",
+            "update": "content without keys is an error; `atomic=True` notices that another client changed the field",
+            "remove_key": "a key whose value is null is removed, too",
+            "delete": "",
+        }.items()
     },
     # one.converters
     "one.converters.EMPTY_DATASETS_FRAME": ("one_async.tables.schema.DATASETS", "elsewhere", FRAMES),

@@ -21,7 +21,8 @@ from alf_files import make_files, make_objects
 from alf_loads import find_all, load_all
 
 from one_async.alf.path import filename_parts
-from one_async.alf.spec import is_valid, isdatetime
+from one_async.alf.session import match_parts
+from one_async.alf.spec import SESSION_SPEC, is_valid, isdatetime, regex
 from one_async.files.find import exists, filter_by
 from one_async.files.objects import load_object
 from one_async.files.read import read_file
@@ -108,7 +109,38 @@ def _ends_in_a_folder(case: dict[str, Any]) -> bool:
     return _text(case).rsplit("/", 1)[-1].count(".") < 2
 
 
+def _other_session(case: dict[str, Any], theirs: Any, ours: Any) -> bool:
+    """Whether ONE-api's patterns, which match within folder names, find another session or lab in the path than ours."""
+    text, first = re.sub("(?<=.)/+", "/", _text(case)), case["args"][0]
+    found = regex(SESSION_SPEC).search(text)
+    tail = regex("{subject}/{date}/{number}").search(text)
+    lab = re.search(r"\w+/Subjects/", text)
+    whole = re.search("(?<![^/])[^/]+/(?i:subjects)/", text)
+    parts = match_parts(text)
+    return (
+        (None if found is None else found.group("lab", "subject", "date", "number")) != parts
+        or (None if tail is None else tail.group("subject", "date", "number")) != (parts and parts[1:])
+        or (lab and lab.span()) != (whole and whole.span())
+        # A backslash separates folders also in POSIX paths; a drive is a part of the first folder's name.
+        or ("\\" in str(first) and "Windows" not in str(first))
+        or re.match("[A-Z]:[^/]", text.replace("/./", "/").replace(":./", ":")) is not None
+    )
+
+
 KEPT = [
+    Kept(
+        "lab, subject and number are whole folder names, of any letters; `Subjects` is written in any case",
+        _other_session,
+        _call("method.session_parts", _alf("zador-lab/Subjects/My Mouse/2020-01-01/001")),
+    ),
+    Kept(
+        "a lab or subject may be put that has any letters a folder's name can have",
+        lambda case, theirs, ours: _is(case, "with_lab", "with_subject")
+        and theirs == {"error": "bad input"}
+        and ("value" in ours or ours == {"error": "not ALF"})
+        and re.fullmatch(r"\w+" if _is(case, "with_lab") else r"[\w.-]+", str(case["args"][1])) is None,
+        _call("method.with_subject", _alf("s/2020-01-01/1"), "My Mouse"),
+    ),
     Kept(
         "where ONE-api breaks with an AttributeError or IndexError, we say what is wrong with the input",
         lambda case, theirs, ours: theirs.get("error", "").startswith("crash") and _refused(ours),
@@ -157,7 +189,7 @@ KEPT = [
     Kept(
         "a part does not end in a line feed",
         lambda case, theirs, ours: str(case["args"][-1]).endswith("\n") and _refused(ours),
-        _call("method.with_lab", _alf("s/2020-01-01/1"), "line\n"),
+        _call("method.with_extension", _alf("a.b.npy"), "npy\n"),
     ),
     Kept(
         "to_alf never composes a name that is not ALF",

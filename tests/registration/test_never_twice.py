@@ -88,7 +88,7 @@ async def test_a_timeout_is_asked_about_and_not_repeated(server: Emulator, tmp_p
     """The server may still be at work on a request that timed out."""
     folder, login = session(tmp_path), {"base_url": server.url, "username": "alice", "password": "alice"}
     async with AsyncONE(**login, cache_dir=tmp_path / "c") as one:
-        one._alyx = AsyncAlyxClient(**login, cache_dir=tmp_path / "c", timeout=1.0)
+        one._context._alyx = AsyncAlyxClient(**login, cache_dir=tmp_path / "c", timeout=1.0)
         rule = server.faults.add(path, method="POST", hang=2.0, before=True)
         with pytest.raises(ServerUnreachable if path == "/sessions" else RegistrationError):
             await one.register_session(folder)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from tables_data import make_catalogue
 
 from one_async.tables.catalogue import Catalogue
+from tables_data import make_catalogue
 
 
 @pytest.fixture(scope="session")

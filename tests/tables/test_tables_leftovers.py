@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tables_data import make_catalogue
 
 from one_async.files.claim import claim, try_claim
 from one_async.refresh.swap import WORK, open_tables
 from one_async.tables import mmap_cache
 from one_async.tables.disk import save_tables
+from tables_data import make_catalogue
 
 MARK, HEX = "a" * 32, "b" * 32
 HOLD = "import sys, pathlib, one_async.files.claim as c; c.try_claim(pathlib.Path(sys.argv[1])); print(); input()"
@@ -43,17 +43,12 @@ def claimed(folder: Path) -> list[Path]:
         folder / "tables",
         folder / mmap_cache.FOLDER / MARK,
         folder / WORK / "download",
-        folder / WORK / "state.json",
     ]
 
 
 def leave(folder: Path) -> list[Path]:
     """Make what writers of each kind have while they write."""
-    files = [
-        folder / f".sessions.{HEX}.tmp",
-        folder / f"..one_async_install.{HEX}.tmp",
-        folder / WORK / f"{HEX}.tmp",
-    ]
+    files = [folder / f".sessions.{HEX}.tmp", folder / f"..one_async_install.{HEX}.tmp"]
     folders = [folder / mmap_cache.FOLDER / f"tmp-{MARK}-{HEX}", folder / WORK / f"new-{HEX}"]
     for path in files:
         path.write_text("half")
@@ -69,7 +64,7 @@ def names(folder: Path) -> set[str]:
 
 def test_opening_removes_what_killed_processes_left(folder: Path, dead: None) -> None:
     left = leave(folder)
-    assert len([name for name in names(folder) if name.endswith(".claim")]) == 4
+    assert len([name for name in names(folder) if name.endswith(".claim")]) == 3
     open_tables(folder)
     assert not any(path.exists() for path in left)
     assert names(folder) == {"sessions.pqt", "datasets.pqt", mmap_cache.FOLDER, WORK}

@@ -13,7 +13,6 @@ from uuid import UUID
 
 import polars as pl
 import pytest
-from tables_data import datasets_frame, make_catalogue, search, sessions_frame
 
 from one_async.errors import TablesDamaged, TablesNotFound, TablesWarning
 from one_async.tables import listing, mmap_cache
@@ -21,6 +20,7 @@ from one_async.tables.catalogue import Catalogue
 from one_async.tables.columns import decode, encode
 from one_async.tables.disk import save_tables, write_table
 from one_async.tables.schema import QC_LEVELS, read_table
+from tables_data import datasets_frame, make_catalogue, search, sessions_frame
 
 META = {"one_metadata": json.dumps({"date_created": "2021-05-13 20:38", "origin": "here"})}
 

@@ -12,12 +12,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables_data import PATHS, make_catalogue, search
 
 from one_async.errors import ALFMultipleObjectsFound, InputError
 from one_async.tables import query
 from one_async.tables.arguments import date_range
 from one_async.tables.catalogue import Catalogue
+from tables_data import PATHS, make_catalogue, search
 
 CATALOGUE = make_catalogue(60, seed=7)
 SESSIONS = CATALOGUE.session_frame.to_dicts()

@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables_data import datasets_frame, make_catalogue, search, sessions_frame
 
 from one_async.errors import InputError
 from one_async.tables import install
@@ -24,6 +23,7 @@ from one_async.tables.arrow_schema import schema_with_metadata
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import is_modified, remove_tables, save_tables
 from one_async.tables.merge import merge
+from tables_data import datasets_frame, make_catalogue, search, sessions_frame
 
 BASE = make_catalogue(12, seed=3)
 EIDS = BASE.session_frame["eid"].to_list()

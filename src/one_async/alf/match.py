@@ -179,7 +179,7 @@ def plain_pattern(pattern: str) -> str | None:
 def is_match(
     texts: pl.Series, python: re.Pattern[str], plain: str | None, *, how: str = "match"
 ) -> pl.Series:
-    """Tell for each text whether the pattern matches: at its start, whole (``fullmatch``), anywhere (``search``).
+    """Return for each text whether the pattern matches: at its start, whole (``fullmatch``), anywhere (``search``).
 
     Null is no match. Give distinct texts.
     """

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Literal, TypeAlias, TypeVar, overload
 from uuid import UUID
 
+from one_async.alf.session import match_parts, match_session
 from one_async.alf.spec import (
     COLLECTION_SPEC,
     FILE_SPEC,
@@ -41,19 +42,27 @@ PartsTuple: TypeAlias = tuple[str | None, ...]
 PathLike: TypeAlias = str | PurePath
 P = TypeVar("P", bound=PurePath)
 
+SESSION_PARTS = ("lab", "subject", "date", "number")
 _FOLDER_SPEC = f"{SESSION_SPEC}/{COLLECTION_SPEC}"
 
 
-def parse(text: PathLike, spec: str, *, anywhere: bool = False, assert_valid: bool = True) -> Parts:
-    """Match a path against a spec, from its start or anywhere in it."""
-    posix = text.as_posix() if isinstance(text, PurePath) else text
+def parse(text: PathLike, spec: str, *, assert_valid: bool = True) -> Parts:
+    """Match a path against a spec, from its start."""
     pattern = regex(spec)
-    match = pattern.search(posix) if anywhere else pattern.match(posix)
+    match = pattern.match(_posix(text))
     if match:
         return match.groupdict()
     if assert_valid:
-        raise ALFInvalid(f"{str(text)!r} is not an ALF path of the form {_readable(spec)}", path=str(text))
+        raise _not_alf(text, spec)
     return dict.fromkeys(pattern.groupindex)
+
+
+def _posix(path: PathLike) -> str:
+    return path.as_posix() if isinstance(path, PurePath) else path
+
+
+def _not_alf(path: PathLike, spec: str) -> ALFInvalid:
+    return ALFInvalid(f"{str(path)!r} is not an ALF path of the form {_readable(spec)}", path=str(path))
 
 
 def _readable(spec: str) -> str:
@@ -75,8 +84,11 @@ def session_path_parts(
 def session_path_parts(
     session_path: PathLike, as_dict: bool = False, assert_valid: bool = True
 ) -> Parts | PartsTuple:
-    """Return lab, subject, date and number of the first session path found in a path."""
-    return _given(parse(session_path, SESSION_SPEC, anywhere=True, assert_valid=assert_valid), as_dict)
+    """Return lab, subject, date and number of the first session that a path names. Lab and subject are whole folder names."""
+    found = match_parts(_posix(session_path))
+    if found is None and assert_valid:
+        raise _not_alf(session_path, SESSION_SPEC)
+    return _given(dict(zip(SESSION_PARTS, found or (None,) * 4, strict=True)), as_dict)
 
 
 @overload
@@ -117,10 +129,17 @@ def folder_parts(
 
 
 def _folders(folder_path: PathLike, assert_valid: bool) -> Parts:
-    text = folder_path.as_posix() if isinstance(folder_path, PurePath) else folder_path
-    if text and not text.endswith("/"):  # the spec wants every folder closed
-        text += "/"
-    return parse(text, _FOLDER_SPEC, anywhere=True, assert_valid=assert_valid)
+    text = _posix(folder_path)
+    if (found := match_session(text)) is None:
+        if assert_valid:
+            raise _not_alf(folder_path, _FOLDER_SPEC)
+        return dict.fromkeys((*SESSION_PARTS, "collection", "revision"))
+    below = text[found.end + 1 :].strip("/")
+    # The spec wants every folder closed.
+    return {
+        **dict(zip(SESSION_PARTS, found[:4], strict=True)),
+        **parse(below and f"{below}/", COLLECTION_SPEC),
+    }
 
 
 @overload
@@ -182,9 +201,9 @@ def get_alf_path(path: PathLike) -> str | None:
 
     None if nothing of it is ALF.
     """
-    text = (path.as_posix() if isinstance(path, PurePath) else path).strip("/")
-    if session := regex(SESSION_SPEC).search(text):
-        return text[session.start() :]
+    text = _posix(path).strip("/")
+    if session := match_session(text):
+        return text[session.start :]
     name = text.rsplit("/", 1)[-1]
     if not regex(FILE_SPEC).match(name):
         return None

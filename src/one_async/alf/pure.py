@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from datetime import date as Date  # noqa: N812 - `date` is a property here
 from functools import cached_property
@@ -23,7 +24,8 @@ from one_async.alf.parts import (
     session_path_parts,
     without_revision,
 )
-from one_async.alf.spec import COLLECTION_SPEC, SESSION_SPEC, is_session_path, is_valid, regex
+from one_async.alf.session import match_session
+from one_async.alf.spec import COLLECTION_SPEC, is_session_path, is_valid, regex
 from one_async.errors import ALFInvalid, InputError
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PureALFPath", "PurePosixALFPath", "PureWindowsALFPath"]
 
-_SESSION_TAIL = "{subject}/{date}/{number}"  # without the lab, whose group is absent from many paths
+# The lab, and the folder below it in which the subjects are.
+_LAB = re.compile(r"(?<![^/])[^/]+/(?i:subjects)/")
 
 
 class PureALFPath(PurePath):
@@ -179,13 +182,13 @@ class PureALFPath(PurePath):
     def without_lab(self) -> Self:
         """Leave out ``lab/Subjects/``."""
         posix = self.as_posix()
-        match = regex("{lab}/Subjects/").search(posix)
+        match = _LAB.search(posix)
         return type(self)(posix[: match.start()], posix[match.end() :]) if match else self
 
     def relative_to_lab(self) -> Self:
         """Return what comes after ``lab/Subjects/``; InputError if the path has no such folders."""
         posix = self.as_posix()
-        match = regex("{lab}/Subjects/").search(posix)
+        match = _LAB.search(posix)
         if not match:
             raise InputError.of("path", str(self), "paths with lab/Subjects/")
         return type(self)(posix[match.end() :])
@@ -204,22 +207,22 @@ class PureALFPath(PurePath):
 
         Raises InputError for a name that cannot be a lab's, ALFInvalid if the path has no session.
         """
-        _check("lab", lab)
+        _check_folder("lab", lab)
         self._need(bool(self.subject and (self.lab or not strict)), "lab/Subjects/subject/date/number")
-        return self._put(SESSION_SPEC, rf"{lab}/Subjects/\g<subject>/\g<date>/\g<number>")
+        return self._with_session(lab=lab)
 
     def with_subject(self, subject: str) -> Self:
         """Put another subject; InputError if it cannot be one, ALFInvalid if the path has no session."""
-        _check("subject", subject)
+        _check_folder("subject", subject)
         self._need(bool(self.subject), "subject/date/number")
-        return self._put(_SESSION_TAIL, rf"{subject}/\g<date>/\g<number>")
+        return self._with_session(subject=subject)
 
     def with_date(self, date: str | Date) -> Self:
         """Put another date; InputError if it is not year-month-day, ALFInvalid if the path has no session."""
         text = date if isinstance(date, str) else str(date)[:10]
         _check("date", text)
         self._need(bool(self.date), "subject/date/number")
-        return self._put(_SESSION_TAIL, rf"\g<subject>/{text}/\g<number>")
+        return self._with_session(date=text)
 
     def with_sequence(self, number: int | str) -> Self:
         """Put another session number, padded; InputError if not 0 to 999, ALFInvalid without a session."""
@@ -230,7 +233,7 @@ class PureALFPath(PurePath):
         if not 0 <= value <= 999:
             raise InputError.of("number", number, "0 to 999")
         self._need(bool(self.sequence), "subject/date/number")
-        return self._put(_SESSION_TAIL, rf"\g<subject>/\g<date>/{value:03d}")
+        return self._with_session(number=f"{value:03d}")
 
     def with_padded_sequence(self: PathLike) -> PureALFPath:
         """Write the session number with three digits; also takes any path or text."""
@@ -252,17 +255,15 @@ class PureALFPath(PurePath):
             raise InputError.of("path", str(self), "paths with subject/date/number")
         if self.is_session_path():
             return self / name
-        posix = self.as_posix()
-        if not self.is_dataset():
-            posix += "/"
-            below = self.relative_to_session().as_posix() + "/"
-            self._need(regex(f"^{COLLECTION_SPEC}$").match(below) is not None, COLLECTION_SPEC)
-        spec = f"{_SESSION_TAIL}/{COLLECTION_SPEC}"
-        match = regex(spec).search(posix)
-        self._need(match is not None, spec)
-        revision = match and match["revision"]
-        end = f"#{revision}#/" if revision else ""
-        return self._put(spec, rf"\g<subject>/\g<date>/\g<number>/{name}/{end}", posix)
+        found = match_session(posix := self.as_posix())
+        self._need(found is not None, "subject/date/number")
+        assert found is not None
+        below = posix[found.end + 1 :] + ("" if self.is_dataset() else "/")
+        match = regex(COLLECTION_SPEC if self.is_dataset() else f"{COLLECTION_SPEC}$").match(below)
+        self._need(match is not None, COLLECTION_SPEC)
+        assert match is not None
+        revision = f"#{match['revision']}#/" if match["revision"] else ""
+        return type(self)(posix[: found.end], name, revision + below[match.end() :])
 
     def with_revision(self, revision: str) -> Self:
         """Put a revision folder, in place of one that may be there.
@@ -345,8 +346,16 @@ class PureALFPath(PurePath):
         self._need(self.is_dataset(), "_namespace_object.attribute_timescale.extra.extension")
         return self.parse_alf_name()
 
-    def _put(self, spec: str, template: str, posix: str | None = None) -> Self:
-        return type(self)(regex(spec).sub(template, posix or self.as_posix(), count=1))
+    def _with_session(self, **changed: str) -> Self:
+        """Replace parts of the session's path."""
+        found = match_session(posix := self.as_posix())
+        assert found is not None
+        parts = {**found._asdict(), **changed}
+        # What precedes the subject stays as it is written, unless the lab is changed.
+        start = found.start if "lab" in changed else found.end - len("/".join(found[1:4]))
+        head = f"{parts['lab']}/Subjects/" if "lab" in changed else ""
+        session = f"{head}{parts['subject']}/{parts['date']}/{parts['number']}"
+        return type(self)(posix[:start] + session + posix[found.end :])
 
     def _renamed(self, name: str, **wanted: str | None) -> Self:
         """Rename, if the new name reads back as the parts that were wanted."""
@@ -359,6 +368,11 @@ class PureALFPath(PurePath):
 def _check(part: str, text: str) -> None:
     if not (isinstance(text, str) and regex(f"{{{part}}}").fullmatch(text)):
         raise InputError.of(part, text, f"text like {regex(f'{{{part}}}').pattern}")
+
+
+def _check_folder(part: str, name: str) -> None:
+    if not isinstance(name, str) or not name or name in (".", "..") or set(name) & set("/\\\0"):
+        raise InputError.of(part, name, "the name of a folder")
 
 
 class PurePosixALFPath(PureALFPath, PurePosixPath):

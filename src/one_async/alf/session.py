@@ -58,9 +58,11 @@ _FIRST: Final = re.compile(
     r"(?:[^/\\]*+[/\\])*?(?:(?P<lab>[^/\\]++)[/\\](?i:subjects)[/\\])?(?!\.\.?[/\\])(?P<subject>[^/\\]++)"
     rf"[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?=[/\\]|\Z)"
 )
+#: A part that is neither ``.`` nor ``..``, for an engine without look-ahead.
+_NAME: Final = r"(?:[^/\\.][^/\\]*|\.[^/\\.][^/\\]*|\.\.[^/\\]+)"
 #: The same for the engine of Polars, which has no look-ahead; the leftmost match begins where a part does.
 _SESSION: Final = (
-    rf"(?s)(?P<subject>[^/\\]+)[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?:[/\\](?P<rel_path>.*))?$"
+    rf"(?s)(?P<subject>{_NAME})[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?:[/\\](?P<rel_path>.*))?$"
 )
 _LAB: Final = rf"([^/]+)/(?i:subjects)/[^/]+/{_DATE}/[0-9]+$"
 REFERENCE: Final = re.compile(rf"(?P<date>{_DATE})_(?P<sequence>{_NUMBER})_(?P<subject>[^/\\]+)\Z")
@@ -157,9 +159,7 @@ def parse_paths(paths: Sequence[str]) -> pl.DataFrame:
         upto.str.replace_all("\\", "/", literal=True).alias("path"),
         below.fill_null(""),
     )  # fmt: skip
-    named = (
-        pl.col("date").is_not_null() & pl.col("number").is_not_null() & ~pl.col("subject").is_in([".", ".."])
-    )
+    named = pl.col("date").is_not_null() & pl.col("number").is_not_null()
     names = ["subject", "date", "number", "path", "rel_path"]
     frame = parts.select(pl.when(named).then(pl.col(name)).alias(name) for name in names).collect()
     # Files share sessions, whose labs need to be looked for once.

@@ -143,7 +143,7 @@ def is_valid(filename: str) -> bool:
 def is_session_path(path_object: str | PurePath) -> bool:
     """Return whether a path ends in ``subject/date/number``; the disk is not asked."""
     text = path_object.as_posix() if isinstance(path_object, PurePath) else path_object
-    return regex(SESSION_SPEC + "$").search(text.strip("/")) is not None
+    return regex("(?<![^/])[^/]+/{date}/{number}$").search(text.strip("/")) is not None
 
 
 def is_uuid_string(string: object) -> bool:

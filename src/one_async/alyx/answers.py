@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 
 from one_async.errors import AnswerError, NotFound, StatusError, Throttled
 
+#: Maximum nesting of JSON. Alyx's answers have fewer than ten levels; Python and Polars recurse into each.
+MAX_DEPTH = 100
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -32,19 +35,52 @@ def parse(url: str, content: bytes, content_type: str) -> Any:
         raise AnswerError(f"{url} answered with an HTML page instead of JSON: {detail_of(content)}", url=url)
     try:
         return read_json(content)
-    except (ValueError, RecursionError) as error:
-        text = f"{url} answered with {kind or 'content'} that is not JSON, or is nested too deeply ({error})"
+    except ValueError as error:
+        text = f"{url} answered with {kind or 'content'} that cannot be read as JSON ({error})"
         raise AnswerError(text, url=url) from None
 
 
 def read_json(content: bytes) -> Any:
-    """Read JSON, with lone surrogates replaced. Raise ValueError or RecursionError for what is no JSON, or nested too deep."""
-    answer = json.loads(content)
+    """Read JSON, with lone surrogates replaced. Raise ValueError for anything else, and for too many levels."""
+    try:
+        answer = json.loads(content)
+        too_deep = may_be_deep(content) and is_deep(answer)
+    except RecursionError:
+        too_deep = True
+    if too_deep:
+        raise ValueError(f"more than {MAX_DEPTH} nested levels")
     return _without_surrogates(answer) if has_surrogates(content) else answer
 
 
+def may_be_deep(content: bytes) -> bool:
+    """Return whether JSON may have more than MAX_DEPTH levels, judging by its brackets.
+
+    Each round removes the innermost pairs, of up to two levels. Brackets inside strings may be left over.
+    """
+    brackets, rounds = content.translate(None, _NOT_BRACKETS), 0
+    while brackets and rounds < MAX_DEPTH:
+        outer = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(outer) == len(brackets):
+            break
+        brackets, rounds = outer, rounds + 1
+    return 2 * rounds + len(brackets) > MAX_DEPTH
+
+
+def is_deep(value: Any) -> bool:
+    """Return whether lists and mappings are nested in more than MAX_DEPTH levels."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        outer = [
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        ]
+        level = [inner for values in outer for inner in values if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
+
+
 def has_surrogates(content: bytes) -> bool:
-    """Tell whether JSON has surrogates written as escapes, in pairs or alone."""
+    """Return whether JSON has surrogates written as escapes, in pairs or alone."""
     return _ESCAPED_SURROGATE.search(content) is not None
 
 

@@ -18,7 +18,8 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
-from one_async._boundary import Boundary, reading
+from one_async._boundary import public, reading
+from one_async._concurrency import RunningCalls, ended_by_closing
 from one_async._fork import check_polars
 from one_async._stored import TokenFile
 from one_async._threads import run_polars, run_sync
@@ -26,10 +27,12 @@ from one_async._values import without_password
 from one_async.alyx import caching, paging
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import AgeLimit, note_stale, one_warning
+from one_async.alyx.json_fields import JsonFields
 from one_async.alyx.login import Credentials
 from one_async.alyx.paging import Page, Row
 from one_async.alyx.query import (
     base_of,
+    form_of,
     last_part,
     params_of,
     read_files,
@@ -52,7 +55,9 @@ if TYPE_CHECKING:
 SCHEMA_EXPIRY = timedelta(weeks=1)
 
 
-class AsyncAlyxClient(Boundary):
+@public
+@ended_by_closing
+class AsyncAlyxClient(JsonFields):
     """The REST interface of an Alyx database.
 
     The constructor does no I/O on the network. The first request opens connections and the cache file; ``aclose`` or the
@@ -121,6 +126,7 @@ class AsyncAlyxClient(Boundary):
         )
         #: The key of this client for ``no_cache``; its blocking wrapper has the same.
         self.cache_scope = secrets.token_hex(8)
+        self._calls = RunningCalls()
         self._session: Session | None = None
         self.max_connections = max_connections
         self._loop: object = None
@@ -160,7 +166,11 @@ class AsyncAlyxClient(Boundary):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close connections and the cache file. The next request opens them again."""
+        """End the calls that are running with a OneError; close connections and the cache file.
+
+        The next request opens them again.
+        """
+        await self._calls.end()
         session, self._session, self._loop = self._session, None, None
         if session is not None:
             with anyio.CancelScope(shield=True):
@@ -509,8 +519,8 @@ class AsyncAlyxClient(Boundary):
     async def _write(self, method: str, path_or_url: str, data: Any, files: Mapping[str, Any] | None) -> Any:
         url = self._url(path_or_url)
         body: dict[str, Any] = {}
-        if files is not None:
-            body = {"files": await run_sync(read_files, files), "data": data}
+        if files:
+            body = {"files": await run_sync(read_files, files), "data": form_of(data)}
         elif isinstance(data, str | bytes):
             body = {"content": data, "headers": {"Content-Type": "application/json"}}
         elif data is not None:

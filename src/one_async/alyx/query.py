@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date
-from numbers import Integral, Number
+from decimal import Decimal
+from numbers import Integral
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from uuid import UUID
 
+from one_async._arguments import as_list
+from one_async._arguments import text_of as scalar_text
 from one_async._stored import without_login
 from one_async.errors import InputError
 
@@ -36,8 +40,8 @@ def with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]
     return {**filters, "django": ",".join(parts)}
 
 
-#: What Alyx reads as it is written.
-_WRITABLE = (str, Number, UUID, PurePath)
+#: Filters of which None may be a member: an open end, or null.
+_WITH_NONE = frozenset({"date_range", "django"})
 
 
 def params_of(filters: Mapping[str, Any]) -> dict[str, str]:
@@ -49,14 +53,10 @@ def text_of(name: str, value: Any) -> str | None:
     """Return a filter's value as query text. Raise InputError for an empty one, which Alyx would ignore."""
     if value is None:
         return None
-    if isinstance(value, date):
-        text = value.isoformat()
-    elif isinstance(value, _WRITABLE):
-        text = str(value)
-    elif isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
-        text = ",".join(text_of(name, item) or "None" for item in value)
-    else:
+    texts = ["None" if one is None and name in _WITH_NONE else scalar_text(one) for one in as_list(value)]
+    if None in texts:
         raise InputError.of(name, value, "text, numbers, dates, ids, or lists of these")
+    text = ",".join(map(str, texts))
     if not text:
         raise InputError.of(name, value, "a value that is not empty (Alyx would return every row), or None")
     return text
@@ -93,15 +93,34 @@ def to_json_types(data: Any) -> Any:
         return data.isoformat()
     if data is None or isinstance(data, str | int | float | bool):
         return data
-    if isinstance(data, _WRITABLE):
+    if isinstance(data, UUID | PurePath | Decimal):
         return str(data)
     if hasattr(data, "tolist"):  # arrays and scalars of numpy
         return to_json_types(data.tolist())
     raise InputError.of("data", data, "what JSON can hold, dates, ids and paths")
 
 
+def form_of(data: Any) -> dict[str, Any]:
+    """Return the fields of a multipart body: lists are repeated, dicts are JSON text, None is empty."""
+    if data is None:
+        return {}
+    if not isinstance(data, Mapping):
+        raise InputError.of("data", data, "a dict, to be sent with files")
+    fields: dict[str, Any] = {}
+    for name, value in to_json_types(data).items():
+        nested = isinstance(value, dict) or (
+            isinstance(value, list) and any(isinstance(item, list | dict) for item in value)
+        )
+        fields[name] = json.dumps(value, allow_nan=False) if nested else value
+    return fields
+
+
 def read_files(files: Mapping[str, Any]) -> dict[str, Any]:
-    """Read open files and paths; blocking."""
+    """Read open files and paths; blocking. Raise InputError for anything but a dict by field name."""
+    if not isinstance(files, Mapping):
+        raise InputError.of(
+            "files", files, "a dict of open files, paths, or pairs of a name and bytes, by field"
+        )
     return {name: _read_file(name, file) for name, file in files.items()}
 
 

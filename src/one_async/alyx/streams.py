@@ -15,7 +15,7 @@ from one_async.alyx.body import ENCODINGS, discard, encoding_of, inflate, read_s
 from one_async.alyx.connection_pool import ConnectionPool, certificates
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.transports import Login, Transport, origin
-from one_async.errors import AnswerError, InputError, ServerUnreachable
+from one_async.errors import AnswerError, InputError, OneError, ServerUnreachable
 
 #: Maximum number of bytes that are read of a redirect or a refusal.
 _MAX_START = 64 * 1024
@@ -134,6 +134,7 @@ class HttpStreamOpener:
         self._slots = anyio.Semaphore(max_connections)
         self._lock = anyio.Lock()
         self._client: httpx.AsyncClient | None = None
+        self._closed = False
 
     @asynccontextmanager
     async def open(
@@ -194,6 +195,8 @@ class HttpStreamOpener:
 
     async def _open_client(self) -> httpx.AsyncClient:
         async with self._lock:
+            if self._closed:
+                raise OneError("the client was closed during this request")
             if self._client is None:
                 context = await anyio.to_thread.run_sync(certificates)
                 self._client = _Client(
@@ -205,7 +208,9 @@ class HttpStreamOpener:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        client, self._client = self._client, None
+        self._closed = True
+        async with self._lock:
+            client, self._client = self._client, None
         if client is not None:
             await client.aclose()
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from uuid import UUID
 
 from one_async import ids
-from one_async._threads import run_many, run_polars
+from one_async._boundary import public
+from one_async._threads import run_polars
 from one_async.alf.path import ALFPath
-from one_async.alf.session import SessionKey, key_frame, session_folder, session_folders
-from one_async.client.core import Core, one_answer
-from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, ALFWarning, InputError
-from one_async.tables.ids import as_uuid
+from one_async.alf.session import key_frame, session_folder, session_folders
+from one_async.client.call import Call
+from one_async.client.identify import FEW_PATHS, eid_texts, eids_of, find, known_eids, look_up, placed
+from one_async.errors import ALFObjectNotFound, ALFWarning, InputError
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from one_async.client.context import Context
     from one_async.types import (
         Mode,
         PathOrUrl,
@@ -30,11 +32,6 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
-#: Fewer paths are read one by one in less time.
-FEW = 200
-#: A row of keys for a path that names no session.
-NO_KEY: Any = (None,) * len(SessionKey._fields)
-
 
 if TYPE_CHECKING:
 
@@ -47,8 +44,11 @@ else:
     Static = staticmethod
 
 
-class Converting(Core):
-    """The methods that turn one name of a session, insertion or file into another."""
+@public
+class Conversions:
+    """The methods that convert between eids, paths and references of sessions."""
+
+    _context: Context
 
     is_exp_ref = Static(ids.is_exp_ref)
     ref2dict = Static(ids.ref2dict)
@@ -81,91 +81,9 @@ class Converting(Core):
 
         Raises InputError for what is none of these, ALFMultipleObjectsFound where two sessions have one name.
         """
+        call = Call(self._context, query_type)
         values, rebuild = ids.flatten(id)
-        return rebuild(await self._eids_of(values, query_type, "id"))
-
-    async def _eids_of(self, values: list[Any], query_type: Mode | None, argument: str) -> list[UUID | None]:
-        own, root = await self._path_ids(values, query_type), ids.odd_root(self.cache_dir)
-
-        def parse_paths() -> pl.DataFrame | None:
-            frame = ids.path_keys(values, root)
-            return None if frame["subject"].has_nulls() else frame.drop("rel_path")
-
-        if (
-            len(values) > FEW
-            and not own
-            and all(issubclass(kind, str | PurePath) for kind in set(map(type, values)))
-        ):
-            frame = await run_polars(parse_paths)
-            if frame is not None:  # all are paths
-                return await self._look_up(lambda: frame, query_type)
-
-        def parse() -> list[Any]:
-            return [
-                value
-                if value is None or (type(value) is str and value in own)
-                else ids.parse_session(value, argument, root)
-                for value in values
-            ]
-
-        parsed = await run_many(len(values), parse)
-        keys = [name for name in parsed if isinstance(name, SessionKey)]
-        if not keys:  # nothing to ask, so neither tables nor a database are needed
-            return parsed
-        found = iter(await self._look_up(lambda: key_frame(keys), query_type))
-        return [next(found) if isinstance(name, SessionKey) else name for name in parsed]
-
-    async def _look_up(self, keys: Callable[[], pl.DataFrame], query_type: Mode | None) -> list[UUID | None]:
-        """Return the eid of each session, None for one that is not known."""
-
-        def eids(keys: pl.DataFrame, found: pl.DataFrame) -> list[UUID | None]:
-            return _placed(len(keys), found["key"], map(as_uuid, found["eid"]))
-
-        return await self._find(keys, eids, query_type)
-
-    async def _find(
-        self,
-        keys: Callable[[], pl.DataFrame],
-        use: Callable[[pl.DataFrame, pl.DataFrame], T],
-        query_type: Mode | None,
-    ) -> T:
-        """Use the sessions that have these keys. Raise ALFMultipleObjectsFound where a key fits two sessions."""
-
-        def check(keys: pl.DataFrame, found: pl.DataFrame) -> T:
-            if not found["key"].is_unique().all():
-                twice = found["key"].value_counts(sort=True)["key"][0]
-                said = [
-                    f"{row['eid']} of {row['lab'] or 'no lab'}"
-                    for row in found.filter(found["key"] == twice).head(5).iter_rows(named=True)
-                ]
-                raise ALFMultipleObjectsFound(
-                    f"{ids.dict2ref(keys.row(twice, named=True))} names several sessions, {' and '.join(said)}; "
-                    "use the eid, or a path with the lab"
-                )
-            return use(keys, found)
-
-        return await (await self._source(query_type)).find_sessions(keys, check)
-
-    async def _known_eids(self, eid: Any, query_type: Mode | None) -> tuple[list[str], ids.Rebuild]:
-        """Return eids as texts, and the function that puts results into the shape that was given."""
-        values, rebuild = ids.flatten(eid)
-        eids = []
-        for value, known in zip(values, await self._eid_texts(values, query_type), strict=True):
-            if known is None:
-                raise ALFObjectNotFound(f"no session is known by the name {value!r}", eid=value)
-            eids.append(known)
-        return eids, rebuild
-
-    async def _eid_texts(
-        self, values: list[Any], query_type: Mode | None, argument: str = "eid"
-    ) -> list[str | None]:
-        """Return the eids of names of sessions as texts, None for those that are not known; ids themselves stay."""
-        eids = await run_many(len(values), ids.eid_texts, values)
-        if None in eids:
-            others = [value for value, eid in zip(values, eids, strict=True) if eid is None]
-            found = iter(await self._eids_of(others, query_type, argument))
-            eids = [eid or (str(other) if (other := next(found)) else None) for eid in eids]
-        return eids
+        return rebuild(await eids_of(call, values, "id"))
 
     @overload
     async def eid2path(self, eid: SessionLike, query_type: Mode | None = None) -> ALFPath | None: ...
@@ -173,7 +91,6 @@ class Converting(Core):
     async def eid2path(
         self, eid: Several[SessionLike | None], query_type: Mode | None = None
     ) -> list[ALFPath | None]: ...
-    @one_answer
     async def eid2path(
         self, eid: SessionLike | Several[SessionLike | None], query_type: Mode | None = None
     ) -> ALFPath | list[ALFPath | None] | None:
@@ -183,9 +100,10 @@ class Converting(Core):
         it, for one whose lab or subject cannot be the name of a folder.
         """
         values, rebuild = ids.flatten(eid)
-        eids = await self._eid_texts(values, query_type)
-        source = await self._source(query_type)
-        paths = await source.paths(list(dict.fromkeys(filter(None, eids))), ALFPath(self.cache_dir))
+        call = Call(self._context, query_type)
+        eids = await eid_texts(call, values)
+        unique = list(dict.fromkeys(filter(None, eids)))
+        paths = await (await call.source()).paths(unique, ALFPath(self._context.cache_dir))
         return rebuild([paths.get(one) if one else None for one in eids])
 
     @overload
@@ -202,24 +120,25 @@ class Converting(Core):
         A lab in the path must be the session's own. Raises ALFMultipleObjectsFound, naming the sessions, for a path without a lab
         that names sessions of several labs.
         """
+        call = Call(self._context, query_type)
         values, rebuild = ids.flatten(path_obj)
         for value in values:
             if not isinstance(value, str | PurePath):
                 raise InputError.of("path_obj", value, "a path")
-        root = ids.odd_root(self.cache_dir)
+        root = ids.odd_root(self._context.cache_dir)
 
         def parse() -> tuple[pl.DataFrame, list[bool]]:
             keys = ids.path_keys(values, root).drop("rel_path")
             named = keys["subject"].is_not_null()
             return keys.filter(named), named.to_list()
 
-        if len(values) > FEW:
+        if len(values) > FEW_PATHS:
             frame, named = await run_polars(parse)
         else:
             parsed = [ids.path_key(value, root) for value in values]
             keys, named = [key for key in parsed if key], [key is not None for key in parsed]
-        wanted = (lambda: frame) if len(values) > FEW else (lambda: key_frame(keys))
-        found = iter(await self._look_up(wanted, query_type) if any(named) else ())
+        wanted = (lambda: frame) if len(values) > FEW_PATHS else (lambda: key_frame(keys))
+        found = iter(await look_up(call, wanted) if any(named) else ())
         return rebuild([next(found) if one else None for one in named])
 
     @overload
@@ -268,7 +187,6 @@ class Converting(Core):
         parse: bool = True,
         query_type: Mode | None = None,
     ) -> list[str | None]: ...
-    @one_answer
     async def eid2ref(
         self,
         eid: SessionLike | Several[SessionLike],
@@ -282,8 +200,9 @@ class Converting(Core):
         What the session lacks is None. A session without subject, date or number has no reference as text: None, with a
         warning that names it. Raises ALFObjectNotFound for a session that is not known.
         """
-        eids, rebuild = await self._known_eids(eid, query_type)
-        source = await self._source(query_type)
+        call = Call(self._context, query_type)
+        eids, rebuild = await known_eids(call, eid)
+        source = await call.source()
         unique = list(dict.fromkeys(eids))
         rows = await source.sessions(
             unique, lambda frame: {row["eid"]: row for row in frame.iter_rows(named=True)}
@@ -303,9 +222,10 @@ class Converting(Core):
 
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
         """
+        call = Call(self._context, query_type)
         values, rebuild = ids.flatten(ref)
         keys = await run_polars(ids.ref_keys, values)  # refuses what is no reference before any request
-        found = await self._look_up(lambda: keys, query_type) if values else []
+        found = await look_up(call, lambda: keys) if values else []
         return rebuild(_all_known(found, values))
 
     @overload
@@ -321,27 +241,20 @@ class Converting(Core):
 
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
         """
+        call = Call(self._context, query_type)
         values, rebuild = ids.flatten(ref)
         keys = await run_polars(ids.ref_keys, values)  # refuses what is no reference before any request
-        root = ALFPath(self.cache_dir)
+        root = ALFPath(self._context.cache_dir)
 
         def paths(keys: pl.DataFrame, found: pl.DataFrame) -> list[ALFPath | None]:
             folders = session_folders(found)
             if folders.has_nulls():
                 row = found.row(folders.is_null().arg_true()[0], named=True)
                 session_folder(row)  # raises, naming the session
-            return _placed(len(keys), found["key"], (root / folder for folder in folders))
+            return placed(len(keys), found["key"], (root / folder for folder in folders))
 
-        found = await self._find(lambda: keys, paths, query_type) if values else []
+        found = await find(call, lambda: keys, paths) if values else []
         return rebuild(_all_known(found, values))
-
-
-def _placed(size: int, places: Iterable[int], values: Iterable[T]) -> list[T | None]:
-    """Put values into their places in a list."""
-    placed: list[T | None] = [None] * size
-    for at, value in zip(places, values, strict=True):
-        placed[at] = value
-    return placed
 
 
 def _all_known(found: list[T | None], refs: list[Any]) -> list[T]:

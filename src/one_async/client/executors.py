@@ -17,7 +17,7 @@ from one_async._values import without_secrets
 from one_async.errors import InputError
 
 if TYPE_CHECKING:
-    from one_async.client.core import Core
+    from one_async.client.context import Context
     from one_async.harvest.report import HarvestReport
     from one_async.harvest.run import Endpoints
 
@@ -38,24 +38,24 @@ WAITING = 64
 SESSIONS = 8
 
 
-def recipe(client: Core) -> dict[str, Any]:
-    """Return the arguments that make this client elsewhere, without passwords and token: those are found there."""
-    if client._frozen is not None:
+def recipe(context: Context) -> dict[str, Any]:
+    """Return the arguments that make this client in another process. Passwords and tokens are looked up there."""
+    if context.frozen is not None:
         raise InputError.of("executor", "…", "clients of a database, not of a frozen set")
-    settings = client.settings
+    settings = context.settings
     kept = {name: getattr(settings, name) for name in KEPT}
     return {
         **{name: value for name, value in kept.items() if value is not None},
-        **without_secrets(client._rest_options),
-        "mode": client.mode,
-        "wildcards": client.wildcards,
-        "uuid_filenames": client.uuid_filenames,
-        "tables": client._table_kind,
+        **without_secrets(context.rest_options),
+        "mode": context.mode,
+        "wildcards": context.wildcards,
+        "uuid_filenames": context.uuid_filenames,
+        "tables": context.table_kind,
     }
 
 
 async def run_each(executor: Executor, function: Any, jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Run a function that pickles on each job's arguments, there; return the results in order, raises the first error."""
+    """Run a picklable function in the executor for each job. Return the results in order, or raise the first error."""
     limiter = anyio.CapacityLimiter(WAITING)
     futures: list[Future[Any]] = []
     results: list[Any] = [None] * len(jobs)
@@ -76,7 +76,7 @@ async def run_each(executor: Executor, function: Any, jobs: Sequence[tuple[Any, 
 def call(
     made_of: Mapping[str, Any], method: str, arguments: Sequence[Any], options: Mapping[str, Any]
 ) -> Any:
-    """Make a client and call one of its methods; runs elsewhere."""
+    """Make a client and call one of its methods. Runs in a worker."""
     from one_async.client.one import AsyncONE
 
     async def work() -> Any:
@@ -87,10 +87,14 @@ def call(
 
 
 async def load_elsewhere(
-    client: Core, executor: Executor, eids: Sequence[Any], given: Sequence[Any], options: Mapping[str, Any]
+    context: Context,
+    executor: Executor,
+    eids: Sequence[Any],
+    given: Sequence[Any],
+    options: Mapping[str, Any],
 ) -> list[Any]:
-    """Call `load_many` for some sessions at a time; return what the calls gave, in the order of the sessions."""
-    made_of = recipe(client)
+    """Call `load_many` in workers, for a few sessions each. Return the results in the order of the sessions."""
+    made_of = recipe(context)
     chunks = [list(eids[at : at + SESSIONS]) for at in range(0, len(eids), SESSIONS)]
     jobs = [(made_of, "load_many", (chunk, *given), dict(options)) for chunk in chunks]
     return await run_each(executor, call, jobs)
@@ -99,7 +103,7 @@ async def load_elsewhere(
 def collect(
     made_of: Mapping[str, Any], endpoint: str, to: Any, options: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """Harvest one endpoint without writing the report; runs elsewhere."""
+    """Harvest one endpoint without writing the report. Runs in a worker."""
     from one_async.client.one import AsyncONE
     from one_async.harvest.run import collect
 
@@ -112,7 +116,7 @@ def collect(
 
 
 async def harvest_elsewhere(
-    client: Core,
+    context: Context,
     executor: Executor,
     endpoints: Endpoints,
     to: str | PathLike[str] | None,
@@ -126,13 +130,13 @@ async def harvest_elsewhere(
     asked, kind, moment = parse_arguments(endpoints, to, filters=options["filters"], **rest)
     storage = options["storage_options"]
     report = HarvestReport(
-        server=client.alyx.base_url,
+        server=context.alyx.base_url,
         started=datetime.now(UTC),
         to=None if to is None else str(to),
         format=kind,
         since=moment,
     )
-    made_of = recipe(client)
+    made_of = recipe(context)
     jobs = [
         (made_of, name, to, {**rest, "filters": {name: dict(given)}, "storage_options": storage})
         for name, given in asked.items()

@@ -6,19 +6,25 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from one_async.client.core import Core
+from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from one_async.client.context import Context
     from one_async.harvest.report import HarvestReport
     from one_async.harvest.run import Endpoints, Format
     from one_async.harvest.sweep import HarvestProgress
     from one_async.types import DateLike
 
 
-class Harvesting(Core):
+@public
+@ended_by_closing
+class Harvesting:
     """The method that reads whole endpoints."""
+
+    _context: Context
 
     async def harvest(
         self,
@@ -81,7 +87,7 @@ class Harvesting(Core):
         if executor is not None:
             from one_async.client.executors import harvest_elsewhere
 
-            return await harvest_elsewhere(self, executor, endpoints, to, options)
+            return await harvest_elsewhere(self._context, executor, endpoints, to, options)
         from one_async.harvest.run import harvest
 
-        return await harvest(self.alyx, endpoints, to, progress=progress, **options)
+        return await harvest(self._context.alyx, endpoints, to, progress=progress, **options)

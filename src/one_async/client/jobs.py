@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import anyio
+
+from one_async._concurrency import run_all
+from one_async._threads import run_polars
 from one_async.alf.session import session_folder
+from one_async.client.datafiles import path_of
+from one_async.client.identify import known_eids
+from one_async.client.outcomes import raise_first
 from one_async.errors import ALFObjectNotFound, InputError, OneError
 from one_async.queries import selection
 
@@ -15,10 +22,18 @@ if TYPE_CHECKING:
     import polars as pl
 
     from one_async.alf.path import ALFPath
+    from one_async.client.call import Call
+    from one_async.client.datafiles import DataFiles
     from one_async.client.outcomes import OnError
     from one_async.queries.base import SessionDatasets
+    from one_async.types import SessionLike, Several
 
-__all__ = ["Job", "Load", "read_jobs"]
+__all__ = ["SESSIONS_AT_ONCE", "SESSION_PATH", "Job", "Load", "each", "load_each", "load_sessions"]
+
+#: How many sessions are worked on at once; the files of all of them share one limit of their own.
+SESSIONS_AT_ONCE = 12
+#: How many sessions are looked up at once, and how many such batches are worked on.
+BATCH, BATCHES_AT_ONCE = 32, 4
 
 #: Bytes that one trip to a thread reads, but for the first job.
 READ_AT_ONCE = 1 << 24
@@ -27,7 +42,7 @@ SESSION_PATH = "session_path"
 
 
 class Load(NamedTuple):
-    """What a call wants of each session. The functions use Polars, and run in worker threads."""
+    """How a call selects and loads the files of a session. The functions use Polars and run in worker threads."""
 
     choose: Callable[[pl.DataFrame], pl.DataFrame]
     """Choose the datasets."""
@@ -56,7 +71,7 @@ class Job:
     is_over: bool = False
 
     def look_up(self, found: Mapping[str, SessionDatasets], load: Load) -> None:
-        """Find the rows that are wanted of the session."""
+        """Select the session's datasets."""
         session = found.get(self.eid)
         if session is None:
             load.check()
@@ -75,7 +90,7 @@ class Job:
 
     @contextmanager
     def failing(self, on_error: OnError) -> Iterator[None]:
-        """Keep an error that is to be collected; wrong arguments are always raised."""
+        """Store an error if errors are collected. Invalid arguments are always raised."""
         try:
             yield
         except InputError:
@@ -86,8 +101,8 @@ class Job:
             self.error, self.is_over, self.unknown = error, True, []
 
 
-def read_jobs(jobs: Iterable[Job], load: Load, on_error: OnError, go_on: bool = False) -> None:
-    """Finish jobs whose files are all here, as many as one trip to a thread may read; with ``go_on`` at least one."""
+def _read_jobs(jobs: Iterable[Job], load: Load, on_error: OnError, go_on: bool = False) -> None:
+    """Finish jobs whose files are all on disk, up to READ_AT_ONCE bytes; with ``go_on`` at least one."""
     left = READ_AT_ONCE
     for job in jobs:
         if job.is_over:
@@ -99,3 +114,103 @@ def read_jobs(jobs: Iterable[Job], load: Load, on_error: OnError, go_on: bool = 
         with job.failing(on_error):
             job.result = load.finish(job)
             job.is_over = True
+
+
+async def load_sessions(
+    call: Call, eid: SessionLike | Several[SessionLike], load: Load, check_hash: bool
+) -> Any:
+    """Load from each of the named sessions. Return the results in the shape of the names."""
+    if not call.is_local:
+        await run_polars(load.check)  # before any request
+    eids, rebuild = await known_eids(call, eid)
+    results, _ = await load_each(call, eids, load, check_hash)
+    return rebuild([results[index] for index in range(len(eids))])
+
+
+async def load_each(
+    call: Call,
+    eids: Sequence[str],
+    load: Load,
+    check_hash: bool,
+    on_error: OnError = "raise",
+) -> tuple[dict[int, Any], dict[int, OneError]]:
+    """Load from sessions. Return the results and the errors, by position.
+
+    A batch of sessions is looked up, and what is on disk is read, in one trip to a thread.
+    """
+    if not eids:
+        await run_polars(load.check)
+        return {}, {}
+    source = await call.source()
+    jobs = [Job(at, eid) for at, eid in enumerate(eids)]
+    batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
+    at_hand = call.context.files.at_hand(call, check_hash)
+
+    async def one(index: int) -> None:
+        batch = batches[index]
+
+        def begin(found: dict[str, SessionDatasets]) -> None:
+            for job in batch:
+                with job.failing(on_error):
+                    job.look_up(found, load)
+                    job.files, job.unknown = at_hand(job.records)
+            _read_jobs([job for job in batch if not job.unknown], load, on_error)
+
+        await source.datasets(list(dict.fromkeys(job.eid for job in batch)), begin)
+        await _fetch_jobs(call.context.files, [job for job in batch if job.unknown], check_hash, on_error)
+        while rest := [job for job in batch if not job.is_over]:
+            await run_polars(_read_jobs, rest, load, on_error, True)
+
+    async with call.context.files.showing():
+        await each(len(batches), one, at_once=BATCHES_AT_ONCE)
+    if call.context.record_loaded:
+        call.context.tables.record(did for job in jobs for did in job.loaded_ids)
+    return {job.at: job.result for job in jobs if not job.error}, {
+        job.at: job.error for job in jobs if job.error
+    }
+
+
+async def _fetch_jobs(files: DataFiles, jobs: list[Job], check_hash: bool, on_error: OnError) -> None:
+    """Fetch the files of jobs that are not on disk."""
+    if not jobs:
+        return
+    wanted = [job.records[at] for job in jobs for at in job.unknown]
+    outcomes = iter(await files.fetch(wanted, check_hash, collect=True))
+    for job in jobs:
+        own = [next(outcomes) for _ in job.unknown]
+        with job.failing(on_error):
+            raise_first(own)
+            for at, outcome in zip(job.unknown, own, strict=True):
+                job.files[at] = path_of(outcome)
+        job.unknown = []
+
+
+async def each(
+    count: int,
+    load: Callable[[int], Awaitable[Any]],
+    on_error: OnError = "raise",
+    at_once: int = SESSIONS_AT_ONCE,
+) -> tuple[dict[int, Any], dict[int, OneError]]:
+    """Call a coroutine function with 0 to ``count - 1``, several at once. Return the results and the errors, by argument.
+
+    The first error ends the whole with ``on_error="raise"``. A wrong argument always does.
+    """
+    results: dict[int, Any] = {}
+    errors: dict[int, OneError] = {}
+    limiter = anyio.CapacityLimiter(at_once)
+
+    async def one(index: int) -> None:
+        async with limiter:
+            try:
+                results[index] = await load(index)
+            except InputError:
+                raise
+            except OneError as error:
+                if on_error == "raise":
+                    raise
+                errors[index] = error
+
+    await run_all(one, [(index,) for index in range(count)])
+    return {index: results[index] for index in sorted(results)}, {
+        index: errors[index] for index in sorted(errors)
+    }

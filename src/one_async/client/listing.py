@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from one_async._boundary import public
 from one_async._threads import run_polars
 from one_async.alf.match import Filename, Pattern, collections_of, resolve, revisions_of
 from one_async.alf.spec import QC
-from one_async.client.core import one_answer
-from one_async.client.search import Searching
+from one_async.client.call import Call
+from one_async.client.identify import known_eids
 from one_async.errors import ALFObjectNotFound, InputError
 from one_async.queries.selection import no_datasets
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from one_async.client.context import Context
     from one_async.tables.catalogue import Catalogue
     from one_async.types import Mode, RevisionPolicy, SessionLike, Several
 
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 CHOOSING = ("rel_path", "qc", "default_revision")
 
 
-class Listing(Searching):
+@public
+class Listing:
     """The methods that list datasets and the folders they are in."""
+
+    _context: Context
 
     # fmt: off
     @overload
@@ -77,7 +82,6 @@ class Listing(Searching):
         *, revision_policy: RevisionPolicy = "exact",
     ) -> list[list[str] | pl.DataFrame]: ...
     # fmt: on
-    @one_answer
     async def list_datasets(
         self,
         eid: SessionLike | Several[SessionLike] | None = None,
@@ -110,11 +114,12 @@ class Listing(Searching):
         Returns the paths below the session, sorted; with `details` a frame: did, rel_path, file_size (bytes), hash, exists,
         qc, default_revision.
         """
+        call = Call(self._context, query_type)
         options: dict[str, Any] = {
             "qc": QC.validate(qc),
             "ignore_qc_not_set": ignore_qc_not_set,
             "default_revisions_only": default_revisions_only or revision_policy == "default",
-            "wildcards": self.wildcards,
+            "wildcards": self._context.wildcards,
         }
 
         def finish(datasets: pl.DataFrame) -> Any:
@@ -139,7 +144,7 @@ class Listing(Searching):
             return listing.list_datasets(tables, filename, collection, revision, **wanted)
 
         columns = None if details else CHOOSING
-        return await self._per_session(eid, query_type, finish, of_all, columns)
+        return await _per_session(call, eid, finish, of_all, columns)
 
     # fmt: off
     @overload
@@ -179,7 +184,6 @@ class Listing(Searching):
         query_type: Mode | None = None,
     ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
     # fmt: on
-    @one_answer
     async def list_collections(
         self,
         eid: SessionLike | Several[SessionLike] | None = None,
@@ -194,18 +198,19 @@ class Listing(Searching):
         Datasets that lie in the session's folder itself are in the collection ``""``. With `details`, a mapping of each
         collection to the frame of its datasets. Of a list of sessions, a list of answers.
         """
+        call = Call(self._context, query_type)
 
         def finish(datasets: pl.DataFrame) -> Any:
-            found = resolve(datasets, filename, collection, revision, wildcards=self.wildcards)
+            found = resolve(datasets, filename, collection, revision, wildcards=self._context.wildcards)
             return _grouped(found, collections_of(found["rel_path"]), details)
 
         def of_all(tables: Catalogue) -> Any:
             from one_async.tables import listing
 
-            options: dict[str, Any] = {"details": details, "wildcards": self.wildcards}
+            options: dict[str, Any] = {"details": details, "wildcards": self._context.wildcards}
             return listing.list_collections(tables, filename, collection, revision, **options)
 
-        return await self._per_session(eid, query_type, finish, of_all, None if details else CHOOSING)
+        return await _per_session(call, eid, finish, of_all, None if details else CHOOSING)
 
     # fmt: off
     @overload
@@ -245,7 +250,6 @@ class Listing(Searching):
         query_type: Mode | None = None,
     ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
     # fmt: on
-    @one_answer
     async def list_revisions(
         self,
         eid: SessionLike | Several[SessionLike] | None = None,
@@ -260,52 +264,53 @@ class Listing(Searching):
         Datasets without revision are under ``""``. With `details`, a mapping of each revision to the frame of its datasets.
         Of a list of sessions, a list of answers.
         """
+        call = Call(self._context, query_type)
 
         def finish(datasets: pl.DataFrame) -> Any:
-            found = resolve(datasets, filename, collection, revision, wildcards=self.wildcards)
+            found = resolve(datasets, filename, collection, revision, wildcards=self._context.wildcards)
             return _grouped(found, revisions_of(found["rel_path"]), details)
 
         def of_all(tables: Catalogue) -> Any:
             from one_async.tables import listing
 
-            options: dict[str, Any] = {"details": details, "wildcards": self.wildcards}
+            options: dict[str, Any] = {"details": details, "wildcards": self._context.wildcards}
             return listing.list_revisions(tables, filename, collection, revision, **options)
 
-        return await self._per_session(eid, query_type, finish, of_all, None if details else CHOOSING)
+        return await _per_session(call, eid, finish, of_all, None if details else CHOOSING)
 
-    async def _per_session(
-        self,
-        eid: Any,
-        query_type: Mode | None,
-        finish: Callable[[pl.DataFrame], Any],
-        of_all: Callable[[Catalogue], Any],
-        columns: Sequence[str] | None,
-    ) -> Any:
-        """Return what `finish` makes of the datasets of one session or of each of several, or `of_all` of the tables."""
-        mode = self._check_mode(query_type)
-        if eid is None or (isinstance(eid, str) and not eid):
-            return await self._of_all(mode, of_all)
-        if mode != "local":
-            await run_polars(lambda: finish(no_datasets()))  # refuses bad filters before any request
-        eids, rebuild = await self._known_eids(eid, mode)
-        source = await self._source(mode)
 
-        def finish_all(found: dict[str, pl.DataFrame]) -> list[Any]:
-            missing = [one for one in eids if one not in found]
-            if missing and mode != "local":
-                raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
-            return [finish(found[one] if one in found else no_datasets()) for one in eids]
+async def _per_session(
+    call: Call,
+    eid: Any,
+    finish: Callable[[pl.DataFrame], Any],
+    of_all: Callable[[Catalogue], Any],
+    columns: Sequence[str] | None,
+) -> Any:
+    """Return what `finish` makes of the datasets of one session or of each of several, or `of_all` of the tables."""
+    if eid is None or (isinstance(eid, str) and not eid):
+        return await _of_all(call, of_all)
+    if call.mode != "local":
+        await run_polars(lambda: finish(no_datasets()))  # refuses bad filters before any request
+    eids, rebuild = await known_eids(call, eid)
+    source = await call.source()
 
-        return rebuild(await source.listed(list(dict.fromkeys(eids)), finish_all, columns))
+    def finish_all(found: dict[str, pl.DataFrame]) -> list[Any]:
+        missing = [one for one in eids if one not in found]
+        if missing and call.mode != "local":
+            raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
+        return [finish(found[one] if one in found else no_datasets()) for one in eids]
 
-    async def _of_all(self, mode: Mode, of_all: Callable[[Catalogue], Any]) -> Any:
-        if mode == "remote":
-            raise InputError.of(
-                "eid",
-                None,
-                "a session, or sessions; for the datasets of the whole database use query_type='auto'",
-            )
-        return await run_polars(of_all, await self._catalogue(mode))
+    return rebuild(await source.listed(list(dict.fromkeys(eids)), finish_all, columns))
+
+
+async def _of_all(call: Call, of_all: Callable[[Catalogue], Any]) -> Any:
+    if call.mode == "remote":
+        raise InputError.of(
+            "eid",
+            None,
+            "a session, or sessions; for the datasets of the whole database use query_type='auto'",
+        )
+    return await run_polars(of_all, await call.catalogue())
 
 
 def _grouped(datasets: pl.DataFrame, names: pl.Series, details: bool) -> list[str] | dict[str, pl.DataFrame]:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
 
 import anyio
 
 from one_async import ids
-from one_async._concurrency import run_all
-from one_async._threads import run_polars
+from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
+from one_async._threads import run_polars, run_sync
 from one_async.alf.spec import QC
-from one_async.client.core import one_answer
-from one_async.client.files import Files, path_of, warn_missing
-from one_async.client.jobs import SESSION_PATH, Job, Load, read_jobs
-from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame, raise_first
+from one_async.client.call import Call
+from one_async.client.datafiles import warn_missing
+from one_async.client.identify import known_eids
+from one_async.client.jobs import SESSION_PATH, SESSIONS_AT_ONCE, Job, Load, each, load_each, load_sessions
+from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame
+from one_async.client.rows import rows_of_ids
 from one_async.errors import ALFObjectNotFound, InputError, OneError
 from one_async.queries import selection
-from one_async.queries.base import SessionDatasets
 from one_async.queries.selection import SelectionOptions
 
 if TYPE_CHECKING:
@@ -27,19 +29,22 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectSendStream
 
     from one_async.alf.path import ALFPath
+    from one_async.client.context import Context
     from one_async.files.objects import ALFObject
     from one_async.types import Mode, RevisionPolicy, SessionLike, Several
 
-#: How many sessions are worked on at once; the files of all of them share one limit of their own.
-SESSIONS_AT_ONCE = 12
-#: How many sessions are looked up at once, and how many such batches are worked on.
-BATCH, BATCHES_AT_ONCE = 32, 4
+    DatasetLike: TypeAlias = UUID | str | Mapping[str, Any]
+
 #: The column that says which of the datasets that are wanted a row is.
 PLACE = "_place"
 
 
-class Loading(Files):
+@public
+@ended_by_closing
+class Loading:
     """The methods that load data. Each takes one session or a list, and of a list gives the results in its order."""
+
+    _context: Context
 
     async def load_dataset(
         self,
@@ -74,7 +79,8 @@ class Loading(Files):
         Returns an array, a frame, or whatever the format holds; a path for formats that are not read.
         Raises ALFObjectNotFound, ALFMultipleCollectionsFound and its like, or a ServerError if the file cannot be had.
         """
-        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        call = Call(self._context, query_type)
+        how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         def choice(rows: pl.DataFrame) -> pl.DataFrame:
             return selection.one_dataset(rows, dataset, collection, revision, how)
@@ -83,9 +89,9 @@ class Loading(Files):
             (file,) = job.files
             if file is None:
                 raise ALFObjectNotFound(f"{job.records[0]['rel_path']} is not on disk", dataset=dataset)
-            return file if download_only else self._read(file)
+            return file if download_only else self._context.files.read(file)
 
-        return await self._for_each(eid, Load(choice, finish), query_type, check_hash)
+        return await load_sessions(call, eid, Load(choice, finish), check_hash)
 
     async def load_object(
         self,
@@ -111,39 +117,18 @@ class Loading(Files):
         Returns an ALFObject: attributes by name, each with one row for each event; with `download_only` a list of paths.
         Raises ALFObjectNotFound, ALFMultipleObjectsFound or ALFMultipleCollectionsFound.
         """
+        call = Call(self._context, query_type)
         options: dict[str, Any] = {"revision_policy": revision_policy, "qc": qc, **parts}
-        load = self._object_load(
-            obj, collection, revision, download_only, ignore_qc_not_set=ignore_qc_not_set, **options
+        load = object_load(
+            self._context,
+            obj,
+            collection,
+            revision,
+            download_only,
+            ignore_qc_not_set=ignore_qc_not_set,
+            **options,
         )
-        return await self._for_each(eid, load, query_type, check_hash)
-
-    def _object_load(
-        self,
-        obj: str,
-        collection: str | None,
-        revision: str | None,
-        download_only: bool = False,
-        check_hash: bool = True,
-        *,
-        revision_policy: RevisionPolicy = "last_before",
-        qc: int | str | QC = QC.FAIL,
-        ignore_qc_not_set: bool = False,
-        warn_of_rows: bool = True,
-        **parts: Any,
-    ) -> Load:
-        """Return what `load_object` does with each session; `warn_of_rows=False` does not warn of rows that do not agree."""
-        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
-
-        def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            return selection.one_object(rows, obj, collection, revision, how, **parts)
-
-        def finish(job: Job) -> Any:
-            files = [file for file in job.files if file]
-            if not files:
-                raise ALFObjectNotFound(f"no file of the object {obj!r} is on disk", object=obj)
-            return files if download_only else self._make_object(files, warn_of_rows=warn_of_rows)
-
-        return Load(choice, finish)
+        return await load_sessions(call, eid, load, check_hash)
 
     async def load_collection(
         self,
@@ -165,7 +150,8 @@ class Loading(Files):
 
         The other arguments are those of `load_object`; with `download_only`, a list of paths.
         """
-        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        call = Call(self._context, query_type)
+        how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         def choice(rows: pl.DataFrame) -> pl.DataFrame:
             return selection.whole_collection(rows, collection, object, revision, how, **parts)
@@ -181,9 +167,39 @@ class Loading(Files):
             groups: dict[str, list[ALFPath]] = {}
             for file in files:
                 groups.setdefault(file.object, []).append(file)
-            return {name: self._make_object(members) for name, members in groups.items()}
+            return {name: self._context.files.make_object(members) for name, members in groups.items()}
 
-        return await self._for_each(eid, Load(choice, finish), query_type, check_hash)
+        return await load_sessions(call, eid, Load(choice, finish), check_hash)
+
+    async def load_dataset_from_id(
+        self, dset_id: DatasetLike | Several[DatasetLike], download_only: bool = False, details: bool = False,
+        check_hash: bool = True, query_type: Mode | None = None,
+    ) -> Any:  # fmt: skip
+        """Load a dataset by its id, or a record that has it; with `details` also its row, as a dictionary. Of a list, a list.
+
+        `check_hash` is that of `load_dataset`.
+        Raises ALFObjectNotFound for an id that is not known, or a file that is not on disk in local mode, and
+        ALFMultipleObjectsFound, naming the sessions, where datasets of several sessions have the id.
+        """
+        values, rebuild = ids.flatten(dset_id)
+        dids = [str(ids.dataset_id(value)) for value in values]
+        call = Call(self._context, query_type)
+        rows = await rows_of_ids(call, dids)
+        if unknown := [did for did in dids if did not in rows]:
+            raise ALFObjectNotFound(f"no dataset has the id {unknown[0]}", dataset=unknown[0])
+        files = await self._context.files.of_rows(call, list(rows.values()), check_hash)
+        paths = dict(zip(rows, files, strict=True))
+        if absent := [did for did in dids if paths[did] is None]:
+            raise ALFObjectNotFound(f"{rows[absent[0]]['rel_path']} is not on disk", dataset=absent[0])
+
+        async def load(index: int) -> Any:
+            did = dids[index]
+            file = paths[did]
+            data = file if download_only or file is None else await run_sync(self._context.files.read, file)
+            return (data, dict(rows[did])) if details else data
+
+        results, _ = await each(len(dids), load)
+        return rebuild([results[index] for index in range(len(dids))])
 
     async def load_datasets(
         self,
@@ -208,7 +224,8 @@ class Loading(Files):
         """
         if isinstance(datasets, str):
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
-        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        call = Call(self._context, query_type)
+        how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
 
         def each_of(rows: pl.DataFrame) -> list[pl.DataFrame]:
             return selection.many_datasets(rows, datasets, collections, revisions, how)
@@ -238,10 +255,10 @@ class Loading(Files):
                     name: value for name, value in row.items() if name not in (PLACE, SESSION_PATH)
                 }
                 if file is not None:
-                    data[at] = file if download_only else self._read(file)
+                    data[at] = file if download_only else self._context.files.read(file)
             return data, records
 
-        return await self._for_each(eid, Load(choice, finish, each_of), query_type, check_hash)
+        return await load_sessions(call, eid, Load(choice, finish, each_of), check_hash)
 
     @overload
     def iter_objects(
@@ -287,12 +304,14 @@ class Loading(Files):
         check_on_error(on_error)
         if not isinstance(at_once, int) or at_once < 1:
             raise InputError.of("at_once", at_once, "a whole number of at least 1")
-        await self.load_object([], obj, query_type=query_type, **options)  # refuses wrong filters at once
-        known, _ = await self._known_eids(ids.as_many(eids), query_type)
+        call = Call(self._context, query_type)
+        wanted, check_hash = object_load(self._context, obj, **options), options.get("check_hash", True)
+        await run_polars(wanted.check)  # before any request
+        known, _ = await known_eids(call, ids.as_many(eids))
 
         async def load(eid: str) -> Any:
             try:
-                return await self.load_object(eid, obj, query_type=query_type, **options)
+                return (await load_each(call, [eid], wanted, check_hash))[0][0]
             except InputError:
                 raise
             except OneError as error:
@@ -300,7 +319,9 @@ class Loading(Files):
                     raise
                 return await run_polars(outcome_frame, error_rows(eid, obj, error))
 
-        if self._group is None:  # not opened with `async with`: no place for tasks that outlive a step
+        if (
+            self._context.group is None
+        ):  # not opened with `async with`: no place for tasks that outlive a step
             for start in range(0, len(known), at_once):
                 batch = known[start : start + at_once]
                 loaded, _ = await each(len(batch), lambda index, batch=batch: load(batch[index]))  # type: ignore[misc]
@@ -309,10 +330,14 @@ class Loading(Files):
             return
         send, receive = anyio.create_memory_object_stream[tuple[str, Any]](0)
         scope = anyio.CancelScope()
-        self._group.start_soon(self._load_into, send, scope, known, at_once, load)
+        self._context.group.start_soon(self._load_into, send, scope, known, at_once, load)
         with receive:
             try:
-                async for eid, outcome in receive:
+                for _ in known:
+                    try:
+                        eid, outcome = await receive.receive()
+                    except anyio.EndOfStream:
+                        raise OneError("the client was closed during this iteration") from None
                     if isinstance(outcome, Exception):
                         raise outcome
                     yield UUID(eid), outcome
@@ -327,123 +352,49 @@ class Loading(Files):
         at_once: int,
         load: Callable[[str], Awaitable[Any]],
     ) -> None:
-        """Send what each session gives, or its error, which must not reach the group of the whole client."""
+        """Send the result of each session, or its error, which must not reach the client's own task group."""
         limiter = anyio.CapacityLimiter(at_once)
 
         async def one(eid: str) -> None:
             async with limiter:
                 try:
-                    outcome = await load(eid)
+                    with self._context.calls.call():
+                        outcome = await load(eid)
                 except Exception as error:
                     outcome = error
                 with suppress(anyio.BrokenResourceError):  # nobody takes any more
                     await send.send((eid, outcome))
 
         with scope, send:
-            async with self._showing(), anyio.create_task_group() as loads:
+            async with self._context.files.showing(), anyio.create_task_group() as loads:
                 for eid in eids:
                     loads.start_soon(one, eid)
 
-    @one_answer
-    async def _for_each(
-        self,
-        eid: SessionLike | Several[SessionLike],
-        load: Load,
-        query_type: Mode | None,
-        check_hash: bool,
-    ) -> Any:
-        """Load from each session that is named, and give the results in the shape of the names."""
-        if not self._is_local(query_type):
-            await run_polars(load.check)  # before any request
-        eids, rebuild = await self._known_eids(eid, query_type)
-        results, _ = await self._load_each(eids, load, query_type, check_hash)
-        return rebuild([results[index] for index in range(len(eids))])
 
-    async def _load_each(
-        self,
-        eids: Sequence[str],
-        load: Load,
-        query_type: Mode | None,
-        check_hash: bool,
-        on_error: OnError = "raise",
-    ) -> tuple[dict[int, Any], dict[int, OneError]]:
-        """Load from sessions: what each gave, and the errors, by place.
+def object_load(
+    context: Context,
+    obj: str,
+    collection: str | None = None,
+    revision: str | None = None,
+    download_only: bool = False,
+    check_hash: bool = True,
+    *,
+    revision_policy: RevisionPolicy = "last_before",
+    qc: int | str | QC = QC.FAIL,
+    ignore_qc_not_set: bool = False,
+    warn_of_rows: bool = True,
+    **parts: Any,
+) -> Load:
+    """Return how `load_object` loads a session. With `warn_of_rows=False` differing numbers of rows give no warning."""
+    how = SelectionOptions(context.wildcards, revision_policy, qc, ignore_qc_not_set)
 
-        A batch of sessions is looked up, and what is on disk is read, in one trip to a thread.
-        """
-        mode = self._check_mode(query_type)
-        if not eids:
-            await run_polars(load.check)
-            return {}, {}
-        source = await self._source(mode)
-        jobs = [Job(at, eid) for at, eid in enumerate(eids)]
-        batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
-        at_hand = self._at_hand(mode, check_hash)
+    def choice(rows: pl.DataFrame) -> pl.DataFrame:
+        return selection.one_object(rows, obj, collection, revision, how, **parts)
 
-        async def one(index: int) -> None:
-            batch = batches[index]
+    def finish(job: Job) -> Any:
+        found = [file for file in job.files if file]
+        if not found:
+            raise ALFObjectNotFound(f"no file of the object {obj!r} is on disk", object=obj)
+        return found if download_only else context.files.make_object(found, warn_of_rows=warn_of_rows)
 
-            def begin(found: dict[str, SessionDatasets]) -> None:
-                for job in batch:
-                    with job.failing(on_error):
-                        job.look_up(found, load)
-                        job.files, job.unknown = at_hand(job.records)
-                read_jobs([job for job in batch if not job.unknown], load, on_error)
-
-            await source.datasets(list(dict.fromkeys(job.eid for job in batch)), begin)
-            await self._fetch_jobs([job for job in batch if job.unknown], check_hash, on_error)
-            while rest := [job for job in batch if not job.is_over]:
-                await run_polars(read_jobs, rest, load, on_error, True)
-
-        async with self._showing():
-            await each(len(batches), one, at_once=BATCHES_AT_ONCE)
-        if self.record_loaded:
-            self._tables.record(did for job in jobs for did in job.loaded_ids)
-        return {job.at: job.result for job in jobs if not job.error}, {
-            job.at: job.error for job in jobs if job.error
-        }
-
-    async def _fetch_jobs(self, jobs: list[Job], check_hash: bool, on_error: OnError) -> None:
-        """Fetch the files of jobs that are not on disk."""
-        if not jobs:
-            return
-        wanted = [job.records[at] for job in jobs for at in job.unknown]
-        outcomes = iter(await self._fetch(wanted, check_hash, collect=True))
-        for job in jobs:
-            own = [next(outcomes) for _ in job.unknown]
-            with job.failing(on_error):
-                raise_first(own)
-                for at, outcome in zip(job.unknown, own, strict=True):
-                    job.files[at] = path_of(outcome)
-            job.unknown = []
-
-
-async def each(
-    count: int,
-    load: Callable[[int], Awaitable[Any]],
-    on_error: OnError = "raise",
-    at_once: int = SESSIONS_AT_ONCE,
-) -> tuple[dict[int, Any], dict[int, OneError]]:
-    """Do something for each of so many sessions, several at once: what it gave, and the errors, by place.
-
-    The first error ends the whole with ``on_error="raise"``. A wrong argument always does.
-    """
-    results: dict[int, Any] = {}
-    errors: dict[int, OneError] = {}
-    limiter = anyio.CapacityLimiter(at_once)
-
-    async def one(index: int) -> None:
-        async with limiter:
-            try:
-                results[index] = await load(index)
-            except InputError:
-                raise
-            except OneError as error:
-                if on_error == "raise":
-                    raise
-                errors[index] = error
-
-    await run_all(one, [(index,) for index in range(count)])
-    return {index: results[index] for index in sorted(results)}, {
-        index: errors[index] for index in sorted(errors)
-    }
+    return Load(choice, finish)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from one_async import ids
+from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars, run_sync
 from one_async.alf.session import session_folder
 from one_async.alf.spec import QC
-from one_async.client.core import one_answer
-from one_async.client.jobs import Job
+from one_async.client.call import Call
+from one_async.client.identify import known_eids
+from one_async.client.jobs import Job, load_each
+from one_async.client.load import object_load
 from one_async.client.outcomes import COLUMNS, OnError, check_on_error, error_rows, outcome_frame, rows_of
-from one_async.client.records import Records, folder_of
+from one_async.client.rows import folder_of, rows_of_ids, with_paths
 from one_async.errors import ALFError, ALFObjectNotFound, InputError
 from one_async.files.join import joined, owned
 from one_async.queries.selection import SelectionOptions, checked
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from one_async.alf.match import Filename, Pattern
+    from one_async.client.context import Context
     from one_async.queries.base import SessionDatasets
     from one_async.types import Mode, RevisionPolicy, SessionLike, Several
 
@@ -37,8 +42,12 @@ class Loaded(NamedTuple):
     """What could not: eid, did, dataset, status, path, bytes, error; `retry` takes it."""
 
 
-class Many(Records):
+@public
+@ended_by_closing
+class ManySessions:
     """The methods for many sessions at once."""
+
+    _context: Context
 
     @overload
     async def load_many(
@@ -68,7 +77,6 @@ class Many(Records):
         executor: Executor | None = None,
         **options: Any,
     ) -> Loaded: ...
-    @one_answer
     async def load_many(
         self,
         /,
@@ -97,24 +105,23 @@ class Many(Records):
         time; the workers find credentials in their own environment or settings.
         """
         check_on_error(on_error)
+        call = Call(self._context, query_type)
         if options.get("download_only"):
             raise InputError.of("download_only", True, "False; download() fetches without reading")
         # Rows that do not agree make no frame, which is an error here.
-        wanted = self._object_load(obj, collection, revision, **{**options, "warn_of_rows": False})
+        wanted = object_load(self._context, obj, collection, revision, **{**options, "warn_of_rows": False})
         check_hash = options.get("check_hash", True)
-        if not self._is_local(query_type):
+        if not call.is_local:
             await run_polars(wanted.check)  # before any request
-        known, _ = await self._known_eids(ids.as_many(eids), query_type)
+        known, _ = await known_eids(call, ids.as_many(eids))
         if executor is not None:
             given = (obj, collection, revision, query_type)
-            return await self._load_elsewhere(executor, known, given, on_error, options)
+            return await _load_elsewhere(self._context, executor, known, given, on_error, options)
 
         def frame_of(job: Job) -> pl.DataFrame:
             return owned(wanted.finish(job), obj, eid=job.eid)
 
-        frames, errors = await self._load_each(
-            known, wanted._replace(finish=frame_of), query_type, check_hash, on_error
-        )
+        frames, errors = await load_each(call, known, wanted._replace(finish=frame_of), check_hash, on_error)
         frame, refused = await run_polars(joined, list(frames.values()))
         places = list(frames)
         errors.update((places[at], error) for at, error in refused.items())
@@ -125,39 +132,6 @@ class Many(Records):
         rows = [row for at in sorted(errors) for row in error_rows(known[at], obj, errors[at])]
         return Loaded(frame, await run_polars(outcome_frame, rows))
 
-    async def _load_elsewhere(
-        self,
-        executor: Executor,
-        known: list[str],
-        given: tuple[Any, ...],
-        on_error: OnError,
-        options: Mapping[str, Any],
-    ) -> pl.DataFrame | Loaded:
-        """Do the same in the workers of an executor, some sessions at a time."""
-        from one_async.client.executors import load_elsewhere
-
-        done = await load_elsewhere(self, executor, known, given, {"on_error": on_error, **options})
-
-        def join() -> tuple[pl.DataFrame, dict[str, ALFError]]:
-            parts = [part if on_error == "raise" else part.frame for part in done]
-            frames = [one for part in parts for one in part.partition_by("eid", maintain_order=True)]
-            frame, refused = joined(frames)
-            return frame, {frames[at]["eid"][0]: error for at, error in refused.items()}
-
-        frame, refused = await run_polars(join)
-        if on_error == "raise":
-            for error in refused.values():
-                raise error
-            return frame
-
-        def errors() -> pl.DataFrame:
-            rows = [row for part in done for row in part.errors.iter_rows(named=True)]
-            rows += [row for eid, error in refused.items() for row in error_rows(eid, given[0], error)]
-            return outcome_frame(rows)
-
-        return Loaded(frame, await run_polars(errors))
-
-    @one_answer
     async def download(
         self,
         eids: SessionLike | Several[SessionLike],
@@ -182,18 +156,19 @@ class Many(Records):
         there (``present``). Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
         """
         check_on_error(on_error)
-        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        call = Call(self._context, query_type)
+        how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
         if not dry_run:
-            self._needs_files("download")
+            self._context.needs_files("download")
         filters = {"filename": filename, "collection": collection, "revision": revision}
-        records = await self._chosen_rows(eids, filters, how, query_type)
+        records = await _chosen_rows(call, eids, filters, how)
         if dry_run:
             from one_async.transfer.fetch import survey
 
-            plan = await self._plan(records)
-            outcomes = await survey(plan, root=self.cache_dir, check_hash=check_hash)
+            plan = await self._context.files.plan(records)
+            outcomes = await survey(plan, root=self._context.cache_dir, check_hash=check_hash)
         else:
-            outcomes = await self._fetch(records, check_hash, collect=on_error == "collect")
+            outcomes = await self._context.files.fetch(records, check_hash, collect=on_error == "collect")
         return await run_polars(lambda: outcome_frame(outcome.row() for outcome in outcomes))
 
     async def retry(self, table: pl.DataFrame, check_hash: bool = True) -> pl.DataFrame:
@@ -204,23 +179,17 @@ class Many(Records):
         Rows that name no dataset (of a session without the object that was asked for, say) stay as they are, and so do
         columns besides those of such tables.
         """
-        self._needs_files("retry")
+        self._context.needs_files("retry")
         accepted = "a table as load_many and download give it"
         rows = await run_polars(rows_of, table, "table", ("did", "status"), accepted)
         dids = {row["did"] for row in rows if row["did"] and row["status"] not in ("fetched", "present")}
-        known = await self._rows_of(sorted(dids), "remote")
-        outcomes = await self._fetch(list(known.values()), check_hash, collect=True)
+        known = await rows_of_ids(Call(self._context, "remote"), sorted(dids))
+        outcomes = await self._context.files.fetch(list(known.values()), check_hash, collect=True)
         again = {outcome.did: outcome.row() for outcome in outcomes}
         owner = [name for name in table.columns if name not in COLUMNS]
         rows = [{**row, **again.get(row["did"], {})} for row in rows]
         return await run_polars(outcome_frame, rows, *owner)
 
-    def _needs_files(self, method: str) -> None:
-        """Raise OfflineError unless files can be fetched, as they can for a frozen set, whose tables are local."""
-        if self._frozen is None or self.offline:
-            self._needs_database(method)
-
-    @one_answer
     async def freeze(
         self,
         eids: SessionLike | Several[SessionLike] | pl.DataFrame,
@@ -241,80 +210,107 @@ class Many(Records):
         """
         from one_async.frozen import write_frozen
 
-        how = SelectionOptions(self.wildcards, revision_policy, qc, ignore_qc_not_set)
+        call = Call(self._context, query_type)
+        how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
         if hasattr(eids, "columns"):
-            records = await self._frame_rows(eids, query_type)
+            records = await _frame_rows(call, eids)
         else:
             filters = {"filename": filename, "collection": collection, "revision": revision}
-            records = await self._chosen_rows(eids, filters, how, query_type)
+            records = await _chosen_rows(call, eids, filters, how)
         for row in records:
             if row["session_path"] is None:
                 session_folder(row)  # raises, naming the session
-        source = await self._source(query_type)
+        source = await call.source()
         sessions = await source.sessions(
             sorted({row["eid"] for row in records}), lambda frame: list(frame.iter_rows(named=True))
         )
         target = Path(file)
-        origin = self.settings.base_url
+        origin = self._context.settings.base_url
         await run_sync(write_frozen, target, origin, sessions, records)
         return target
 
-    @classmethod
-    def from_frozen(cls, file: str | Path, **options: Any) -> Self:
-        """Make a client for a frozen set: it finds and loads exactly the files that `freeze` wrote down.
 
-        `options` are those of the constructor. Files that are not on disk come from the database they were frozen from; one
-        whose bytes have changed there raises HashMismatch.
-        """
-        return cls(frozen=file, **options)
+async def _load_elsewhere(
+    context: Context,
+    executor: Executor,
+    known: list[str],
+    given: tuple[Any, ...],
+    on_error: OnError,
+    options: Mapping[str, Any],
+) -> pl.DataFrame | Loaded:
+    """Load the sessions in the workers of an executor, a few at a time."""
+    from one_async.client.executors import load_elsewhere
 
-    async def _record_rows(self, records: list[Any]) -> list[dict[str, Any]]:
-        """Return the rows of records of the database's datasets, each with the path of its session."""
-        from one_async.queries.rows import record_row
+    done = await load_elsewhere(context, executor, known, given, {"on_error": on_error, **options})
 
-        rows = [record_row(record, "eids") for record in records]
-        return await self._placed_rows(rows)
+    def join() -> tuple[pl.DataFrame, dict[str, ALFError]]:
+        parts = [part if on_error == "raise" else part.frame for part in done]
+        frames = [one for part in parts for one in part.partition_by("eid", maintain_order=True)]
+        frame, refused = joined(frames)
+        return frame, {frames[at]["eid"][0]: error for at, error in refused.items()}
 
-    async def _frame_rows(self, frame: Any, query_type: Mode | None) -> list[dict[str, Any]]:
-        accepted = "sessions, or a frame of datasets with its did and eid columns"
-        rows = await run_polars(rows_of, frame, "eids", ("did", "eid"), accepted)
-        source = await self._source(query_type)
-        wanted = {str(row["did"]) for row in rows}
+    frame, refused = await run_polars(join)
+    if on_error == "raise":
+        for error in refused.values():
+            raise error
+        return frame
 
-        def choose(found: dict[str, SessionDatasets]) -> list[dict[str, Any]]:
-            return _located(
-                one._replace(datasets=one.datasets.filter(one.datasets["did"].is_in(wanted)))
-                for one in found.values()
-            )
+    def errors() -> pl.DataFrame:
+        rows = [row for part in done for row in part.errors.iter_rows(named=True)]
+        rows += [row for eid, error in refused.items() for row in error_rows(eid, given[0], error)]
+        return outcome_frame(rows)
 
-        return await source.datasets(list(dict.fromkeys(str(row["eid"]) for row in rows)), choose)
+    return Loaded(frame, await run_polars(errors))
 
-    async def _chosen_rows(
-        self,
-        eids: SessionLike | Several[SessionLike],
-        filters: Mapping[str, Any],
-        how: SelectionOptions,
-        query_type: Mode | None,
-    ) -> list[dict[str, Any]]:
-        def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            return how.resolve(rows, **filters)
 
-        await run_polars(checked, choice)
-        given = ids.as_many(eids)
-        if records := [one for one in given if ids.is_dataset_record(one)]:
-            if len(records) < len(given) or any(value is not None for value in filters.values()):
-                raise InputError.of("eids", eids, "sessions with filters, or records of datasets without any")
-            return await self._record_rows(records)
-        known, _ = await self._known_eids(given, query_type)
-        source = await self._source(query_type)
-        unique = list(dict.fromkeys(known))
+async def _record_rows(call: Call, records: list[Any]) -> list[dict[str, Any]]:
+    """Return the rows of records of the database's datasets, each with the path of its session."""
+    from one_async.queries.rows import record_row
 
-        def choose(found: dict[str, SessionDatasets]) -> list[dict[str, Any]]:
-            if missing := [eid for eid in unique if eid not in found]:
-                raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
-            return _located(found[eid]._replace(datasets=choice(found[eid].datasets)) for eid in unique)
+    rows = [record_row(record, "eids") for record in records]
+    return await with_paths(call, rows)
 
-        return await source.datasets(unique, choose)
+
+async def _frame_rows(call: Call, frame: Any) -> list[dict[str, Any]]:
+    accepted = "sessions, or a frame of datasets with its did and eid columns"
+    rows = await run_polars(rows_of, frame, "eids", ("did", "eid"), accepted)
+    source = await call.source()
+    wanted = {str(row["did"]) for row in rows}
+
+    def choose(found: dict[str, SessionDatasets]) -> list[dict[str, Any]]:
+        return _located(
+            one._replace(datasets=one.datasets.filter(one.datasets["did"].is_in(wanted)))
+            for one in found.values()
+        )
+
+    return await source.datasets(list(dict.fromkeys(str(row["eid"]) for row in rows)), choose)
+
+
+async def _chosen_rows(
+    call: Call,
+    eids: SessionLike | Several[SessionLike],
+    filters: Mapping[str, Any],
+    how: SelectionOptions,
+) -> list[dict[str, Any]]:
+    def choice(rows: pl.DataFrame) -> pl.DataFrame:
+        return how.resolve(rows, **filters)
+
+    await run_polars(checked, choice)
+    given = ids.as_many(eids)
+    if records := [one for one in given if ids.is_dataset_record(one)]:
+        if len(records) < len(given) or any(value is not None for value in filters.values()):
+            raise InputError.of("eids", eids, "sessions with filters, or records of datasets without any")
+        return await _record_rows(call, records)
+    known, _ = await known_eids(call, given)
+    source = await call.source()
+    unique = list(dict.fromkeys(known))
+
+    def choose(found: dict[str, SessionDatasets]) -> list[dict[str, Any]]:
+        if missing := [eid for eid in unique if eid not in found]:
+            raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
+        return _located(found[eid]._replace(datasets=choice(found[eid].datasets)) for eid in unique)
+
+    return await source.datasets(unique, choose)
 
 
 def _located(sessions: Iterable[SessionDatasets]) -> list[dict[str, Any]]:

@@ -1,14 +1,53 @@
-"""`AsyncONE`, put together from its parts."""
+"""`AsyncONE`: the client of a database and its files."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+from one_async._boundary import public
+from one_async._concurrency import RunningCalls
+from one_async._fork import is_polars_lost
+from one_async._threads import run_sync
+from one_async.client.aggregates import Aggregates
+from one_async.client.context import Context
+from one_async.client.convert import Conversions
+from one_async.client.dataset_types import DatasetTypes
 from one_async.client.harvesting import Harvesting
+from one_async.client.listing import Listing
+from one_async.client.load import Loading
+from one_async.client.many import ManySessions
+from one_async.client.records import Records
 from one_async.client.registering import Registering
+from one_async.client.search import Searching
 from one_async.client.spikes import SpikeLoading
 from one_async.client.tables import TableMethods
+from one_async.errors import InputError
+from one_async.settings import Settings, resolve, setup
+from one_async.types import Mode
+
+if TYPE_CHECKING:
+    from one_async.alyx.client import AsyncAlyxClient
+    from one_async.transfer.fetch import Progress
 
 
-class AsyncONE(SpikeLoading, Harvesting, Registering, TableMethods):
+@public
+class AsyncONE(
+    Searching,
+    Listing,
+    Conversions,
+    Records,
+    Loading,
+    ManySessions,
+    SpikeLoading,
+    DatasetTypes,
+    Aggregates,
+    Harvesting,
+    Registering,
+    TableMethods,
+):
     """Find and load the data of a database of neurophysiology sessions, from inside an event loop.
 
     Use it as a context manager, so that connections and the background task end with the block::
@@ -23,3 +62,210 @@ class AsyncONE(SpikeLoading, Harvesting, Registering, TableMethods):
     Errors are `OneError`s (the tree is in `one_async.errors`); a wrong argument is an `InputError` that says what would be
     accepted, before any request is made.
     """
+
+    # Each base has the methods of one subject, and no base of its own. They share the context, and nothing else.
+
+    setup = staticmethod(setup)
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        cache_dir: str | Path | None = None,
+        tables_dir: str | Path | None = None,
+        mode: Mode | None = None,
+        wildcards: bool = True,
+        cache_rest: Literal["GET"] | None = "GET",
+        cache_storage: str | None = None,
+        default_expiry: timedelta | None = None,
+        cache_expiry: timedelta | None = None,
+        data_server: str | None = None,
+        data_server_login: str | None = None,
+        data_server_password: str | None = None,
+        max_connections: int = 32,
+        tables: Literal["polars", "pandas"] = "polars",
+        uuid_filenames: bool = False,
+        progress: Progress | bool | None = None,
+        frozen: str | Path | None = None,
+        silent: bool = False,
+    ) -> None:
+        """Make a client. Nothing is read from the network or written before the first call.
+
+        Args:
+            base_url: the database's address; without it, the one that was set up, else the public Open Alyx.
+            username, password, token: credentials, else taken from the environment (ONE_USERNAME, ONE_PASSWORD,
+                ONE_TOKEN), the settings, or a token kept by an earlier login. The environment's belong to the database of
+                ONE_BASE_URL, without it to the default database: another one that `base_url` names does not get them.
+            cache_dir: the folder of data files; alone, without any database that was set up for it, it means local mode.
+            tables_dir: the folder of the cache tables, where it is not `cache_dir`.
+            mode: `local`, `remote`, `auto` or `refresh`; where answers come from.
+            wildcards: patterns for files are shell wildcards (True) or regular expressions (False).
+            cache_rest: None keeps no REST answers.
+            cache_storage: `redis://…` keeps them in Redis instead of a file below `cache_dir`. Its password does not travel
+                with a pickle: where one is loaded it is taken from ONE_CACHE_STORAGE, if that is the same address with it.
+            default_expiry: how old a kept REST answer may be, 24 h by default.
+            cache_expiry: how often `auto` asks for newer cache tables, every 24 h by default.
+            data_server, data_server_login, data_server_password: where data files are, for datasets of which the
+                database gives no address, and who may read them there.
+            max_connections: how many connections the server may get at once.
+            tables: what tables in data files are loaded as.
+            uuid_filenames: keep dataset ids in the names of downloaded files.
+            progress: False shows no progress of downloads, True always does, an object with start, advance and stop is told
+                about them; without it, a bar is shown on an interactive terminal or in a notebook if rich is installed.
+            frozen: a file that `freeze` wrote: exactly its files are found and loaded.
+            silent: as ``progress=False``, by ONE-api's name.
+
+        """
+        if mode is not None and mode not in get_args(Mode):
+            raise InputError.of("mode", mode, get_args(Mode))
+        if tables not in ("polars", "pandas"):
+            raise InputError.of("tables", tables, ("polars", "pandas"))
+        catalogue = None
+        if frozen is not None:
+            from one_async.frozen import read_frozen
+
+            origin, catalogue = read_frozen(frozen)
+            base_url, mode = base_url or origin, "local"
+        settings = resolve(
+            base_url=base_url,
+            username=username,
+            password=password,
+            token=token,
+            cache_dir=cache_dir,
+            tables_dir=tables_dir,
+            mode=mode,
+            default_expiry=default_expiry,
+            cache_expiry=cache_expiry,
+            data_server=data_server,
+            data_server_login=data_server_login,
+            data_server_password=data_server_password,
+        )
+        rest_options: dict[str, Any] = {
+            "cache_rest": cache_rest,
+            "cache_storage": cache_storage,
+            "max_connections": max_connections,
+        }
+        self._context = Context(
+            settings,
+            frozen=catalogue,
+            wildcards=wildcards,
+            table_kind=tables,
+            uuid_filenames=uuid_filenames,
+            progress=progress,
+            silent=silent,
+            rest_options=rest_options,
+        )
+
+    @classmethod
+    def from_frozen(cls, file: str | Path, **options: Any) -> Self:
+        """Make a client for a frozen set: it finds and loads exactly the files that `freeze` wrote down.
+
+        `options` are those of the constructor. Files that are not on disk come from the database they were frozen from; one
+        whose bytes have changed there raises HashMismatch.
+        """
+        return cls(frozen=file, **options)
+
+    def __repr__(self) -> str:
+        return (
+            f"One (offline, {self.cache_dir})" if self.offline else f"One (online, {self.settings.base_url})"
+        )
+
+    @property
+    def _calls(self) -> RunningCalls:
+        return self._context.calls
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that were resolved from arguments, environment and settings file."""
+        return self._context.settings
+
+    @property
+    def offline(self) -> bool:
+        """Whether no database is configured, so that there is nothing but tables and files."""
+        return self._context.offline
+
+    @property
+    def mode(self) -> Mode:
+        """Where answers come from unless a call says otherwise with `query_type`; the tables are refreshed by it, too."""
+        return self._context.mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._context.mode = mode
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder of data files."""
+        return self._context.cache_dir
+
+    @property
+    def tables_dir(self) -> Path:
+        """The folder of the cache tables."""
+        return self._context.settings.tables_dir
+
+    @property
+    def wildcards(self) -> bool:
+        """Whether patterns for files are shell wildcards, or regular expressions."""
+        return self._context.wildcards
+
+    @wildcards.setter
+    def wildcards(self, value: bool) -> None:
+        self._context.wildcards = value
+
+    @property
+    def uuid_filenames(self) -> bool:
+        """Whether dataset ids are kept in the names of downloaded files."""
+        return self._context.uuid_filenames
+
+    @uuid_filenames.setter
+    def uuid_filenames(self, value: bool) -> None:
+        self._context.uuid_filenames = value
+
+    @property
+    def record_loaded(self) -> bool:
+        """Whether the ids of loaded datasets are recorded for `save_loaded_ids`."""
+        return self._context.record_loaded
+
+    @record_loaded.setter
+    def record_loaded(self, value: bool) -> None:
+        self._context.record_loaded = value
+
+    @property
+    def alyx(self) -> AsyncAlyxClient:
+        """The client of the database's REST interface. Raises OfflineError where no database is configured."""
+        return self._context.alyx
+
+    @property
+    def cache_expiry(self) -> timedelta:
+        """How often `auto` asks the server for newer cache tables; setting it counts at once."""
+        return self._context.tables.cache_expiry
+
+    @cache_expiry.setter
+    def cache_expiry(self, value: timedelta | float) -> None:
+        self._context.tables.cache_expiry = value
+
+    async def __aenter__(self) -> Self:
+        await run_sync(_import_late, self.offline)
+        await self._context.open()
+        return self
+
+    async def __aexit__(self, *details: Any) -> bool | None:
+        return await self._context.close(*details)
+
+    async def aclose(self) -> None:
+        """End the calls that are running with a OneError; close connections and files. A later call opens them again."""
+        await self._context.aclose()
+
+
+def _import_late(offline: bool) -> None:
+    """Import modules and start Polars in a thread, so that no call does so on the event loop."""
+    online = () if offline else ("alyx.session", "alyx.client", "queries.remote", "transfer.fetch")
+    for module in ("refresh", "queries.local", "queries.rows", "files.objects", "frozen", *online):
+        import_module(f"one_async.{module}")
+    from one_async.tables.catalogue import Catalogue
+
+    if not is_polars_lost():
+        Catalogue.empty()  # the first query of a process takes Polars long

@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from one_async.client.files import Files
+from one_async._boundary import public
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
+    import polars as pl
+
+    from one_async.client.context import Context
     from one_async.registration import RegistrationClient
+    from one_async.types import JSON
 
 
-class Registering(Files):
+@public
+class Registering:
     """The methods that register sessions and files."""
+
+    _context: Context
 
     @property
     def registration(self) -> RegistrationClient:
         """Registers sessions, files, water and weights, with ONE-api's names. Raises OfflineError without a database."""
         from one_async.registration import RegistrationClient
 
-        self.alyx  # noqa: B018 - raises OfflineError where there is no database
+        self._context.alyx  # noqa: B018 - raises OfflineError where there is no database
         return RegistrationClient(self)
 
+    @overload
+    async def register_session(
+        self, path: str | PathLike[str], *, dry_run: Literal[False] = False, **options: Any
+    ) -> tuple[JSON, list[JSON]]: ...
+    @overload
+    async def register_session(
+        self, path: Sequence[str | PathLike[str]], *, dry_run: Literal[False] = False, **options: Any
+    ) -> list[tuple[JSON, list[JSON]]]: ...
+    @overload
+    async def register_session(
+        self,
+        path: str | PathLike[str] | Sequence[str | PathLike[str]],
+        *,
+        dry_run: Literal[True],
+        **options: Any,
+    ) -> pl.DataFrame: ...
     async def register_session(
         self,
         path: str | PathLike[str] | Sequence[str | PathLike[str]],
         *,
         dry_run: bool = False,
         **options: Any,
-    ) -> Any:
+    ) -> object:
         """Register a session, or a list of sessions at once, with their files.
 
         The sessions' folders, ``…/lab/Subjects/subject/date/number``, say which sessions they are. Return the records of
@@ -42,13 +65,29 @@ class Registering(Files):
         """
         return await self.registration.register_session(path, dry_run=dry_run, **options)
 
+    @overload
+    async def register_files(
+        self, paths: str | PathLike[str], *, dry_run: Literal[False] = False, **options: Any
+    ) -> JSON: ...
+    @overload
+    async def register_files(
+        self, paths: Sequence[str | PathLike[str]], *, dry_run: Literal[False] = False, **options: Any
+    ) -> list[JSON]: ...
+    @overload
+    async def register_files(
+        self,
+        paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+        *,
+        dry_run: Literal[True],
+        **options: Any,
+    ) -> pl.DataFrame: ...
     async def register_files(
         self,
         paths: str | PathLike[str] | Sequence[str | PathLike[str]],
         *,
         dry_run: bool = False,
         **options: Any,
-    ) -> Any:
+    ) -> object:
         """Register files of sessions that the database has.
 
         Return a record for each file, or one for a single path; with ``dry_run`` a frame with a row for each file: what

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from one_async import ids
+from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
 from one_async._fork import check_polars
 from one_async._threads import run_polars
 from one_async.alf.match import collections_of
 from one_async.alf.spec import QC
-from one_async.client.core import one_answer
-from one_async.client.load import each
-from one_async.client.many import Many
+from one_async.client.call import Call
+from one_async.client.jobs import each, load_each
+from one_async.client.load import object_load
 from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame, together
+from one_async.client.search import places_of
 from one_async.errors import ALFObjectNotFound, OneError
 from one_async.files.join import joined, owned
 from one_async.queries.base import SessionDatasets
@@ -20,6 +24,7 @@ from one_async.queries.base import SessionDatasets
 if TYPE_CHECKING:
     import polars as pl
 
+    from one_async.client.context import Context
     from one_async.types import InsertionLike, Mode, Several
 
 #: Where sorters leave their results below ``alf/<probe>``, best first; empty is the probe's own folder.
@@ -39,10 +44,13 @@ class SpikeSorting(NamedTuple):
     """With ``on_error="collect"``, what could not be loaded: pid, eid, did, …; `retry` takes it. Else without rows."""
 
 
-class SpikeLoading(Many):
-    """The method that loads spike sorting."""
+@public
+@ended_by_closing
+class SpikeLoading:
+    """The methods that load spike sorting, and the regions and trajectories of probes."""
 
-    @one_answer
+    _context: Context
+
     async def load_spike_sorting(
         self,
         pids: InsertionLike | Several[InsertionLike],
@@ -70,22 +78,23 @@ class SpikeLoading(Many):
         region for a channel, atlas_id, acronym and coordinates are null.
         """
         check_on_error(on_error)
+        call = Call(self._context, query_type)
         known = [str(ids.as_uuid(value, "pids")) for value in ids.as_many(pids)]
         options: dict[str, Any] = {
             "revision": revision, "qc": qc, "ignore_qc_not_set": ignore_qc_not_set, "check_hash": check_hash,
         }  # fmt: skip
-        await self.load_object([], "spikes", query_type=query_type, **options)  # refuses wrong ones at once
-        places = await self.pid2eid(known, query_type)
-        acronyms = await self._acronyms(query_type)
+        await run_polars(object_load(self._context, "spikes", **options).check)  # before any request
+        places = await places_of(call, known)
+        acronyms = await _acronyms(call)
 
         async def load(index: int) -> tuple[pl.DataFrame, pl.DataFrame]:
             eid, name = places[index]
             if eid is None or name is None:
                 raise ALFObjectNotFound(f"no insertion has the id {known[index]}", pid=known[index])
-            loaded = await self._sorting(str(eid), name, query_type, spikes, options)
+            loaded = await _sorting(call, str(eid), name, spikes, options)
             return await run_polars(_frames, known[index], str(eid), loaded, acronyms)
 
-        async with self._showing():
+        async with self._context.files.showing():
             parts, errors = await each(len(known), load, on_error)
         spike_frame, cluster_frame, refused = await run_polars(_joined, parts)
         errors |= refused
@@ -98,66 +107,68 @@ class SpikeLoading(Many):
         ]
         return SpikeSorting(spike_frame, cluster_frame, await run_polars(outcome_frame, rows, "pid"))
 
-    async def _sorting(
-        self, eid: str, name: str, query_type: Mode | None, with_spikes: bool, options: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Load the objects of one insertion; what failed of all of them is in one error."""
-        source = await self._source(query_type)
-
-        def look(found: dict[str, SessionDatasets]) -> str:
-            if eid not in found:
-                raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
-            return _sorter_collection(found[eid], name)
-
-        collection = await source.datasets([eid], look)
-        wanted: dict[str, dict[str, Any]] = {"clusters": {"attribute": list(CLUSTERS)}, "channels": {}}
-        if with_spikes:
-            wanted["spikes"] = {"attribute": list(SPIKES)}
-        objects = list(wanted)
-
-        async def load(index: int) -> Any:
-            obj = objects[index]
-            return await self.load_object(
-                eid, obj, collection, query_type=query_type, **options, **wanted[obj]
-            )
-
-        found, failed = await each(len(objects), load, "collect")
-        loaded = {objects[index]: data for index, data in found.items()}
-        if errors := [error for index, error in failed.items()
-                      if objects[index] != "channels" or not isinstance(error, ALFObjectNotFound)]:  # fmt: skip
-            raise together(errors)
-        if lacking := {"times", "clusters"} - set(loaded.get("spikes", SPIKES)):
-            what = " and ".join(f"spikes.{attribute}" for attribute in sorted(lacking))
-            raise ALFObjectNotFound(
-                f"{name} of the session {eid} has no {what} of usable quality in {collection}", eid=eid
-            )
-        return loaded
-
-    async def _acronyms(self, query_type: Mode | None) -> dict[int, str]:
-        """Return the acronyms of brain regions by their Allen id, as far as the database can be asked."""
-        if self.offline or self._check_mode(query_type) == "local":
-            return {}
-        return {int(row["id"]): row["acronym"] for row in await self.alyx.rest("brain-regions", "list")}
-
     async def brain_regions(self) -> pl.DataFrame:
         """Return the brain regions of the database as a frame: id (Allen), acronym, name, parent, …"""
-        return await self._endpoint_frame("brain-regions")
+        return await _endpoint_frame(self._context, "brain-regions", {})
 
     async def trajectories(self, /, **filters: Any) -> pl.DataFrame:
         """Return the trajectories of probes as a frame; `filters` are those of the endpoint, such as `probe_insertion`."""
-        return await self._endpoint_frame("trajectories", **filters)
+        return await _endpoint_frame(self._context, "trajectories", filters)
 
-    async def _endpoint_frame(self, /, endpoint: str, **filters: Any) -> pl.DataFrame:
-        self._needs_database(endpoint.replace("-", "_"))
-        check_polars()
-        rows = await self.alyx.rest(endpoint, "list", **filters)
 
-        def make() -> pl.DataFrame:
-            import polars as pl
+async def _sorting(
+    call: Call, eid: str, name: str, with_spikes: bool, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Load the objects of one insertion; what failed of all of them is in one error."""
+    source = await call.source()
 
-            return pl.DataFrame(rows, infer_schema_length=None, strict=False)
+    def look(found: dict[str, SessionDatasets]) -> str:
+        if eid not in found:
+            raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
+        return _sorter_collection(found[eid], name)
 
-        return await run_polars(make)
+    collection = await source.datasets([eid], look)
+    wanted: dict[str, dict[str, Any]] = {"clusters": {"attribute": list(CLUSTERS)}, "channels": {}}
+    if with_spikes:
+        wanted["spikes"] = {"attribute": list(SPIKES)}
+    objects = list(wanted)
+
+    async def load_one(index: int) -> Any:
+        obj = objects[index]
+        load = object_load(call.context, obj, collection, **options, **wanted[obj])
+        return (await load_each(call, [eid], load, options["check_hash"]))[0][0]
+
+    found, failed = await each(len(objects), load_one, "collect")
+    loaded = {objects[index]: data for index, data in found.items()}
+    if errors := [error for index, error in failed.items()
+                  if objects[index] != "channels" or not isinstance(error, ALFObjectNotFound)]:  # fmt: skip
+        raise together(errors)
+    if lacking := {"times", "clusters"} - set(loaded.get("spikes", SPIKES)):
+        what = " and ".join(f"spikes.{attribute}" for attribute in sorted(lacking))
+        raise ALFObjectNotFound(
+            f"{name} of the session {eid} has no {what} of usable quality in {collection}", eid=eid
+        )
+    return loaded
+
+
+async def _acronyms(call: Call) -> dict[int, str]:
+    """Return the acronyms of brain regions by their Allen id, as far as the database can be asked."""
+    if call.context.offline or call.mode == "local":
+        return {}
+    return {int(row["id"]): row["acronym"] for row in await call.context.alyx.rest("brain-regions", "list")}
+
+
+async def _endpoint_frame(context: Context, endpoint: str, filters: Mapping[str, Any]) -> pl.DataFrame:
+    context.needs_database(endpoint.replace("-", "_"))
+    check_polars()
+    rows = await context.alyx.rest(endpoint, "list", **filters)
+
+    def make() -> pl.DataFrame:
+        import polars as pl
+
+        return pl.DataFrame(rows, infer_schema_length=None, strict=False)
+
+    return await run_polars(make)
 
 
 def _sorter_collection(session: SessionDatasets, name: str) -> str:

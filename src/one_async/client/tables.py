@@ -8,28 +8,35 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars
-from one_async.client.core import Core
+from one_async.client.call import Call
 from one_async.errors import ConfigurationError, OneError, TablesError, TablesNotFound
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from one_async.client.context import Context
     from one_async.refresh import TablesInfo
     from one_async.types import Mode
 
 
-class TableMethods(Core):
+@public
+@ended_by_closing
+class TableMethods:
     """The methods that concern the cache tables as a whole."""
+
+    _context: Context
 
     @property
     def tables_info(self) -> TablesInfo:
         """What is known of the tables at hand: where from, when made and loaded, how many rows, whether expired."""
-        return self._tables.info
+        return self._context.tables.info
 
     @property
     def _cache(self) -> CacheTwin:
-        return CacheTwin(self)
+        return CacheTwin(self._context)
 
     async def load_cache(
         self, tables_dir: str | Path | None = None, clobber: bool = False, tag: str | None = None
@@ -45,14 +52,14 @@ class TableMethods(Core):
         there are none.
         """
         if tables_dir is not None or tag is not None:
-            return await self._tables.load(
+            return await self._context.tables.load(
                 tables_dir=Path(tables_dir) if tables_dir else None,
                 tag=tag,
                 clobber=clobber,
-                online=clobber or self._mode != "local",
+                online=clobber or self._context.mode != "local",
             )
         return await self.refresh_cache(
-            "refresh" if clobber else "local" if self._mode == "local" else "auto"
+            "refresh" if clobber else "local" if self._context.mode == "local" else "auto"
         )
 
     async def refresh_cache(self, mode: Mode = "auto") -> datetime | None:
@@ -61,8 +68,8 @@ class TableMethods(Core):
         `local` and `remote` load what is on disk if nothing is loaded yet; `auto` asks the server if the last time was longer
         ago than `cache_expiry`; `refresh` asks now. Tables are downloaded only if the server's are newer.
         """
-        mode = self._check_mode(mode, "mode") if mode != "remote" else mode
-        return await self._tables.refresh(mode)
+        mode = self._context.check_mode(mode, "mode") if mode != "remote" else mode
+        return await self._context.tables.refresh(mode)
 
     async def save_cache(self, save_dir: str | Path | None = None, clobber: bool = False) -> Path:
         """Save the tables with what queries have added to them; return the folder.
@@ -71,8 +78,8 @@ class TableMethods(Core):
         ConfigurationError where nothing can be written, TablesError if another process writes for very long.
         """
         folder = Path(save_dir) if save_dir else None
-        with _writing(folder or self.tables_dir):
-            return await self._tables.save(folder, clobber=clobber)
+        with _writing(folder or self._context.settings.tables_dir):
+            return await self._context.tables.save(folder, clobber=clobber)
 
     async def save_loaded_ids(
         self, sessions_only: bool = False, clear_list: bool = True
@@ -82,22 +89,26 @@ class TableMethods(Core):
         Returns the ids and the file, a CSV file of one column in `tables_dir`; warns, and gives none, if nothing was recorded.
         `clear_list` forgets them then.
         """
-        with _writing(self.tables_dir):
-            return await self._tables.save_loaded_ids(sessions_only=sessions_only, clear_list=clear_list)
+        with _writing(self._context.settings.tables_dir):
+            return await self._context.tables.save_loaded_ids(
+                sessions_only=sessions_only, clear_list=clear_list
+            )
 
     async def sessions(self) -> pl.LazyFrame:
         """Return the sessions table: eid, lab, subject, date, number, task_protocol, projects (joined by commas)."""
-        return await run_polars((await self._catalogue()).sessions)
+        return await run_polars((await Call(self._context).catalogue()).sessions)
 
     async def datasets(self) -> pl.LazyFrame:
         """Return the datasets table: did, eid, rel_path, file_size (bytes), hash, exists, qc, default_revision."""
-        return await run_polars((await self._catalogue()).datasets)
+        return await run_polars((await Call(self._context).catalogue()).datasets)
 
     async def insertions(self) -> pl.LazyFrame:
         """Return the insertions table: pid, eid, name and what else the tables have. Raises TablesNotFound without one."""
-        catalogue = await self._catalogue()
+        catalogue = await Call(self._context).catalogue()
         if "insertions" not in catalogue.others:
-            raise TablesNotFound("the cache tables have no insertions", path=str(self.tables_dir))
+            raise TablesNotFound(
+                "the cache tables have no insertions", path=str(self._context.settings.tables_dir)
+            )
         return await run_polars(catalogue.insertions)
 
     async def sql(self, query: str) -> pl.DataFrame:
@@ -105,7 +116,7 @@ class TableMethods(Core):
 
         Raises InputError for what Polars cannot run.
         """
-        catalogue = await self._catalogue()
+        catalogue = await Call(self._context).catalogue()
         return await run_polars(catalogue.sql, query)
 
 
@@ -129,12 +140,12 @@ def _writing(folder: Path) -> Iterator[None]:
 class CacheTwin(Mapping[str, Any]):
     """ONE-api's `_cache`: tables by name, as frames, and `_meta`."""
 
-    def __init__(self, owner: TableMethods) -> None:
-        self._owner = owner
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def __getitem__(self, name: str) -> Any:
         """Return a table as a frame, or `_meta`."""
-        catalogue = self._owner._tables.loaded
+        catalogue = self._context.tables.loaded
         if name == "_meta":
             return self._meta
         if name == "datasets":
@@ -143,13 +154,13 @@ class CacheTwin(Mapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         """Go through the names of the tables, and `_meta`."""
-        yield from ("sessions", "datasets", *self._owner._tables.loaded.others, "_meta")
+        yield from ("sessions", "datasets", *self._context.tables.loaded.others, "_meta")
 
     def __len__(self) -> int:
         """Count the tables, and `_meta`."""
-        return 3 + len(self._owner._tables.loaded.others)
+        return 3 + len(self._context.tables.loaded.others)
 
     @property
     def _meta(self) -> dict[str, Any]:
         """ONE-api 2's description of the tables: expired, created_time, loaded_time, modified_time, saved_time, raw."""
-        return self._owner._tables.meta
+        return self._context.tables.meta

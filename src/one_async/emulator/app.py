@@ -123,6 +123,7 @@ class App:
         if rule is not None and rule.call is not None:
             rule.call()
         latency = self.latency + (self.file_latency if path.startswith("/data/") else 0)
+        latency += rule.delay if rule is not None else 0
         if latency:
             await anyio.sleep(latency)
         response, user = Response(b'{"detail":"Fault","status_code":500}', 500), None

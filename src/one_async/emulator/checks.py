@@ -156,13 +156,13 @@ CHECKS: dict[str, Callable[[Rows, Record, Record | None, bool], Complaints]] = {
 
 
 def prepare_session(rows: Rows, record: Record, data: Any, user: str | None) -> None:
-    """Give a session its caller as user, and its subject's lab."""
+    """Set the caller as the user of a session, and its subject's lab as its lab."""
     record["users"] = record["users"] or ([user] if user else [])
     record["lab"] = record["lab"] or (rows.get("subjects", record["subject"]) or {}).get("lab")
 
 
 def prepare_subject(rows: Rows, record: Record, data: Any, user: str | None) -> None:
-    """Give a subject the strain of its line, as other subjects of that line have it."""
+    """Set a subject's strain to that of the other subjects of its line."""
     if record["line"] and not record["strain"]:
         others = rows.all("subjects", line=record["line"])
         record["strain"] = next((item["strain"] for item in others if item["strain"]), None)
@@ -247,7 +247,7 @@ def follow_file(rows: Rows, number: int, values: Record, before: Record | None) 
 
 
 def follow_location(rows: Rows, number: int, values: Record, before: Record | None) -> None:
-    """Let one location of a field of view be the default, and keep coordinates as numbers with a point."""
+    """Keep a single default location for a field of view, and store its coordinates as floats."""
     [record] = rows.load("fov-location", [number])
     rows.change("fov-location", number, **{axis: [float(v) for v in record[axis]] for axis in "xyz"})
     if not record["default_provenance"]:

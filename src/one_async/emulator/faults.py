@@ -30,7 +30,8 @@ class Rule:
     - ``cut``: the connection closes half-way through the body; ``drop``: before any answer
     - ``truncate``: so many bytes fewer than Content-Length says; ``shorten``: and Content-Length agrees
     - ``corrupt``: the byte at this place is flipped; ``ignore_range``: the whole file, not the part asked for
-    - ``hang``: seconds before the answer (``math.inf``: none comes)
+    - ``delay``: seconds before the request is worked on; ``hang``: seconds between that and the answer
+      (``math.inf``: none comes)
     - ``before``: the request writes nothing (None, the default: so it is for a ``status``; all else goes wrong
       after the row was written)
     - ``call``: called before the answer is made, for instance to change rows
@@ -50,6 +51,7 @@ class Rule:
     truncate: int = 0
     shorten: int = 0
     corrupt: int | None = None
+    delay: float = 0.0
     hang: float = 0.0
     ignore_range: bool = False
     before: bool | None = None
@@ -57,7 +59,7 @@ class Rule:
     hits: int = 0
 
     def refuses(self, method: str) -> bool:
-        """Tell whether a request that would write goes wrong before it has written."""
+        """Return whether a write request fails before anything is written."""
         before = self.status is not None if self.before is None else self.before
         return before and method not in ("GET", "HEAD", "OPTIONS")
 

@@ -188,7 +188,7 @@ def alike(rows: Rows, owner: Record, place: Place) -> list[Record]:
 
 
 def protection(rows: Rows, owner: Record, place: Place) -> list[dict[str, bool]]:
-    """Tell of each revision of a file, the newest first, whether it is protected."""
+    """Return whether each revision of a file is protected, newest first."""
 
     def age(dataset: Record) -> str:
         revision = rows.get("revisions", dataset["revision"]) if dataset["revision"] else None
@@ -199,12 +199,12 @@ def protection(rows: Rows, owner: Record, place: Place) -> list[dict[str, bool]]
 
 
 def is_protected(rows: Rows, dataset: Record) -> bool:
-    """Tell whether a tag protects a dataset."""
+    """Return whether a tag protects a dataset."""
     return any((rows.get("tags", name) or {}).get("protected") for name in dataset["tags"])
 
 
 def protected_answer(rows: Rows, owner: Record, names: list[str], found: list[Place]) -> Record | None:
-    """Say which of some files are protected; None if none is."""
+    """Return which of some files are protected, None if there are none."""
     details = [{name: protection(rows, owner, place)} for name, place in zip(names, found, strict=False)]
     if not any(
         flag for item in details for infos in item.values() for info in infos for flag in info.values()

@@ -194,7 +194,7 @@ TRUTH = {"True": 1, "t": 1, "1": 1, "1.0": 1, "False": 0, "f": 0, "0": 0, "0.0":
 
 
 def unsupported(name: str, field_class: str, known: list[str]) -> Failed:
-    """Say that a field has no such lookup, and which ones have a similar name."""
+    """Return the error for an unknown lookup of a field; it suggests lookups with similar names."""
     similar = " or ".join(get_close_matches(name, known))
     hint = f", perhaps you meant {similar}?" if similar else "."
     return Failed(f"Unsupported lookup '{name}' for {field_class} or join on the field not permitted{hint}")

@@ -50,7 +50,7 @@ CASCADES = {
 
 
 def now() -> datetime:
-    """Tell the time as the server does: UTC, without saying so."""
+    """Return the current time as the server writes it: in UTC, without an offset."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -239,7 +239,7 @@ class Rows:
                     self._put(endpoint, number, {**record, field.source: None}, record)
 
     def _rename(self, endpoint: str, old: str, new: str) -> None:
-        """Let all references to a record follow its new name."""
+        """Update all references to a record that was renamed."""
         for name, other in MODELS.items():
             for field in other.fields.values():
                 if field.target != endpoint or field.key != MODELS[endpoint].key or field.kind not in ">*":
@@ -257,7 +257,7 @@ class Rows:
 
 
 def in_old_order(before: Any, after: Any) -> Any:
-    """Let related records stay where they were; new ones come last."""
+    """Keep the order of related records; append new ones."""
     if not (isinstance(before, list) and isinstance(after, list) and after and isinstance(after[0], dict)):
         return after
     places = {

@@ -205,7 +205,7 @@ class Shelf:
         self._lock = threading.Lock()
 
     def put(self, path: str, make: Callable[[], bytes]) -> None:
-        """Let a path exist."""
+        """Create a path."""
         self._makers[path] = make
 
     def read(self, path: str) -> bytes | None:

@@ -90,7 +90,7 @@ def file_records(rows: Rows, record: Record) -> list[Record]:
 
 
 def served(rows: Rows, record: Record) -> bool:
-    """Tell whether a dataset has an existing file on a repository that is not personal."""
+    """Return whether a dataset has an existing file on a repository that is not personal."""
     known = rows.repositories()
     return any(
         item["exists"] and known[item["data_repository"]]["globus_is_personal"] is False

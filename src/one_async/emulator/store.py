@@ -43,13 +43,13 @@ dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # as
 
 
 def key_of(model: Model, record: Mapping[str, Any]) -> str | None:
-    """Tell under which key a record is addressed; None for endpoints without such addresses."""
+    """Return the key that addresses a record, None for endpoints without such addresses."""
     value = record[model.key] if model.key in record else plain(record.get("url"))
     return None if value is None else str(value)
 
 
 def match_key(model: Model, record: Mapping[str, Any], key: str | None) -> str:
-    """Tell by which text a record and what else is known of it find each other."""
+    """Return the text that links a record of a list to its detail."""
     return " ".join(str(record[name]).removesuffix("+00:00") for name in model.on) or key or ""
 
 

@@ -148,7 +148,7 @@ class Exchange:
             raise Answer(405, {"detail": f'Method "{method}" not allowed.'})
 
     async def handle(self) -> Any:
-        """Do what the view does: give a text, or a whole response."""
+        """Run the view. Return a text or a whole response."""
         path, method = self.route.path, self.request.method
         if path == "/auth-token" and method == "POST":
             return self.login(await self.data())

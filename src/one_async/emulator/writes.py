@@ -48,7 +48,7 @@ async def write(exchange: Exchange) -> Response:
 
 
 def committed(exchange: Exchange, data: Any) -> Outcome:
-    """Do what a request asks for in one transaction."""
+    """Execute a request in one transaction."""
     app = exchange.app
     with app.store.transaction():
         rows = Rows(app.store, app.now, app.new_id)
@@ -60,7 +60,7 @@ def committed(exchange: Exchange, data: Any) -> Outcome:
 
 
 def outcome(exchange: Exchange, rows: Rows, data: Any) -> Outcome:
-    """Do what a request asks for; return status and body."""
+    """Execute a request. Return its status and body."""
     method, endpoint = exchange.request.method, exchange.route.endpoint
     if exchange.route.path in PLAIN:
         given = data if isinstance(data, Mapping) else {}
@@ -240,7 +240,7 @@ def spaced(name: str) -> str:
 
 
 def not_unique(rows: Rows, write: Write, values: Record, before: Record | None) -> bool:
-    """Tell whether another record has the same values in the fields that none may share."""
+    """Return whether another record has the same values in fields that must be unique."""
     wanted = {name: values.get(name, (before or {}).get(name)) for name in write.unique}
     if (
         not wanted

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
-import hashlib
 import os
-import platform
 import random
 import shutil
-import sys
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from one_async.files.owner import is_dead, owner_of, short_name
 
 __all__ = [
     "LEASE",
@@ -31,13 +29,12 @@ __all__ = [
     "Claimant",
     "claim",
     "claim_folder",
-    "is_dead",
-    "owner_of",
+    "start_heartbeat",
     "sweep",
     "try_claim",
 ]
 
-#: Seconds of silence after which a claim may be taken over from an owner of which nothing else is known.
+#: Seconds without renewal after which a claim may be taken over if the state of its owner is unknown.
 LEASE = 60.0
 _OWNER = "owner"
 #: The same for a claim without an owner's name: its owner ended between two system calls.
@@ -60,12 +57,12 @@ class Claim:
     inherited: bool = False
 
     def held(self) -> bool:
-        """Return whether this claim is still the valid one, and was not taken over."""
+        """Return whether this claim is still valid, not taken over by another owner."""
         owner = _read_owner(self.folder)
         return owner is not None and owner.split(" ")[0] == self.token
 
     def renew(self) -> bool:
-        """Show that the owner lives; return False if the claim was lost."""
+        """Refresh the timestamp of the claim; return False if the claim was lost."""
         if not self.held():
             return False
         with contextlib.suppress(OSError):
@@ -73,7 +70,7 @@ class Claim:
         return True
 
     def release(self) -> None:
-        """Return the claim up; does nothing if it was lost."""
+        """Release the claim; does nothing if it was lost."""
         if not self.held():
             return
         with contextlib.suppress(OSError):
@@ -87,10 +84,7 @@ class Claim:
 
 def claim_folder(path: Path) -> Path:
     """Return the folder that stands for a claim on a file: hidden, and beside it."""
-    name = path.name
-    if len(name.encode()) > 180:  # names end at 255 bytes, and a claim that is taken over gets a longer one
-        name = hashlib.sha256(name.encode()).hexdigest()[:32]
-    return path.with_name(f".{name}.claim")
+    return path.with_name(f".{short_name(path.name)}.claim")
 
 
 def try_claim(path: Path, *, lease: float = LEASE) -> Claim | None:
@@ -119,7 +113,7 @@ def sweep(path: Path, *, lease: float = LEASE) -> None:
 
 
 class Claimant:
-    """Claims many files, one after the other, with few folders.
+    """Claim many files, one after the other, with few folders.
 
     ext4 searches long for a new inode when many were removed within the last seconds, so to make and remove a
     folder for each file costs more than to write the file. A claimant keeps its signed folders in ``home`` and
@@ -132,7 +126,7 @@ class Claimant:
         self._swept = False
 
     def try_claim(self, path: Path, *, lease: float = LEASE) -> Claim | None:
-        """Claim a file without waiting; None if another holds it. Meant as ``try_claim`` is."""
+        """Claim a file without waiting; None if another holds it. Same contract as the function ``try_claim``."""
         folder = claim_folder(path)
         for inherited in (False, True):
             spare = self._take_spare()
@@ -154,7 +148,7 @@ class Claimant:
         return None
 
     def release(self, claim: Claim) -> None:
-        """Return a claim up, and keep its folder for the next."""
+        """Release a claim and keep its folder for the next one."""
         claim.release()
         if claim.home:
             self._spare.append(claim)
@@ -202,17 +196,12 @@ def _sign(folder: Path) -> str:
     return token
 
 
-def owner_of(token: str) -> str:
-    """Name this process as the owner of a claim, in a way that `is_dead` understands."""
-    return f"{token} {_machine()} {os.getpid()} {_started(os.getpid())}"
-
-
 @contextlib.contextmanager
 def claim(path: Path, *, lease: float = LEASE, wait: float | None = None) -> Iterator[Claim]:
-    """Hold the claim on a file for the time of a ``with`` block, waiting for it if need be.
+    """Hold the claim on a file during a ``with`` block; wait for it if necessary.
 
-    ``lease`` and ``wait`` are seconds; without ``wait`` there is no end to the waiting. A thread of its own
-    renews the claim meanwhile. Blocks, so it is for threads. Raises TimeoutError when ``wait`` is over.
+    ``lease`` and ``wait`` are seconds; without ``wait`` it waits forever. A background thread renews
+    the claim. Blocking: call it from a thread, not from the event loop. Raises TimeoutError when ``wait`` is over.
     """
     end = None if wait is None else time.monotonic() + wait
     pause = 0.02
@@ -221,25 +210,37 @@ def claim(path: Path, *, lease: float = LEASE, wait: float | None = None) -> Ite
             raise TimeoutError(f"{path} is being written by another process since more than {wait} s")
         time.sleep(pause * random.uniform(0.5, 1.5))
         pause = min(pause * 1.5, 1.0)
-    done = threading.Event()
-    beat = threading.Thread(target=_beat, args=(mine, lease, done), name="one-async-claim", daemon=True)
-    beat.start()
+    stop = start_heartbeat(mine.renew, lease)
     try:
         yield mine
     finally:
-        done.set()
-        beat.join()
+        stop()
         mine.release()
 
 
-def _beat(mine: Claim, lease: float, done: threading.Event) -> None:
-    while not done.wait(lease / 4):
-        if not mine.renew():
-            return
+def start_heartbeat(renew: Callable[[], bool], lease: float = LEASE) -> Callable[[], None]:
+    """Call ``renew`` four times per lease until it returns False; return a function that ends this.
+
+    It is called in a background thread, so that neither a busy event loop nor a long write delays it.
+    """
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(lease / 4) and renew():
+            pass
+
+    thread = threading.Thread(target=beat, name="one-async-claim", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        done.set()
+        thread.join()
+
+    return stop
 
 
 def _take_away(folder: Path, lease: float) -> bool:
-    """Remove a claim whose owner is gone; True if the way may be free now."""
+    """Remove a claim whose owner is gone; return True if the claim may be free now."""
     owner = _read_owner(folder)
     try:
         seen = (folder / _OWNER if owner else folder).stat().st_mtime
@@ -274,40 +275,3 @@ def _read_owner(folder: Path) -> str | None:
         return None
     finally:
         os.close(number)
-
-
-def is_dead(owner: str) -> bool:
-    """Return whether the owner ran on this machine and no longer does; False if that cannot be known."""
-    try:
-        _, machine, pid, started = owner.split(" ")
-        number = int(pid)
-    except ValueError:
-        return False
-    if machine != _machine() or sys.platform == "win32":  # on Windows, os.kill(pid, 0) would end the process
-        return False
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return started != _started(number)
-
-
-@functools.cache
-def _machine() -> str:
-    """Name this boot of this machine, and this container: process numbers mean something only within it."""
-    parts = [platform.node()]
-    with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return "/".join(parts).replace(" ", "_") or "?"
-
-
-def _started(pid: int) -> str:
-    """Return the start time of a process, so that a number used again is not taken for the same process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return "?"
-    return stat.rpartition(")")[2].split()[19]

@@ -111,7 +111,7 @@ def find_variants(
     extra: bool = True,
     extension: bool = True,
 ) -> dict[ALFPath, list[ALFPath]]:
-    """Give, for each dataset, the others on disk that are the same in another revision.
+    """Return, for each dataset, its other revisions on disk.
 
     Each part that is False may differ too. Raises ALFInvalid for a path that is no dataset's in a session.
     """

@@ -29,7 +29,9 @@ def owned(data: Any, what: str, **owner: str) -> pl.DataFrame:
         raise ALFError(
             f"{whose} has a column {min(taken)!r} of its own, so that none can say whose a row is", **owner
         )
-    return frame.select(*(pl.lit(value).alias(name) for name, value in owner.items()), *frame.columns)
+    # As series without a query, which would take longer than the rest.
+    names = [pl.Series(name, [value]).new_from_index(0, frame.height) for name, value in owner.items()]
+    return pl.DataFrame([*names, *frame.get_columns()])
 
 
 def joined(

@@ -166,7 +166,7 @@ def make_object(
     the files are of several objects or two have one key, and what :func:`one_async.files.read.read_file`
     raises.
     """
-    paths = _keyed([ALFPath(file) for file in files], short_keys)
+    paths = _keyed([file if isinstance(file, ALFPath) else ALFPath(file) for file in files], short_keys)
     sidecars = _Sidecars()
     out = ALFObject()
     for key, file in paths.items():

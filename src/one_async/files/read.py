@@ -52,7 +52,7 @@ def read_file(
     """
     if tables not in ("polars", "pandas"):
         raise InputError.of("tables", tables, ("polars", "pandas"))
-    file = Path(path)
+    file = path if isinstance(path, Path) else Path(path)
     reader = READERS.get(file.suffix.lower())
     if reader is None:
         file.stat()

@@ -37,7 +37,7 @@ def ts2vec(ts: np.ndarray[Any, Any], n_samples: int) -> np.ndarray[Any, Any]:
 def read_ts(filename: str | os.PathLike[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Read an ``.npy`` of a continuous recording and its times, from the ``times*`` file of its object.
 
-    Return (times, values), as many times as rows. Raises ALFInvalid if the name is no dataset's,
+    Return (times, values), as many times as rows. Raises ALFInvalid if the name is not a dataset name,
     ALFObjectNotFound if the folder has no such file or several.
     """
     file = ALFPath(filename)

@@ -1,22 +1,20 @@
-"""Write ALF files to the local disk: whole under their final name, or not at all."""
+"""Write ALF files to the local disk, each one atomically."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import IO, Any
-from uuid import uuid4
+from typing import Any
 
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import to_alf
 from one_async.errors import ALFInvalid, InputError
+from one_async.files.atomic import write_whole
 from one_async.files.find import AnyPath
 from one_async.files.frames import check_dimensions
 
-__all__ = ["save_metadata", "save_object_npy", "write_whole"]
+__all__ = ["save_metadata", "save_object_npy"]
 
 
 def save_object_npy(
@@ -27,7 +25,7 @@ def save_object_npy(
     namespace: str | None = None,
     timescale: str | Iterable[str] | None = None,
 ) -> list[ALFPath]:
-    """Write an object's arrays to a folder, one ``.npy`` for each key, which names the attribute.
+    """Write the arrays of an object to a folder, one ``.npy`` per key; the key is the attribute name.
 
     ``parts`` are extra parts of the names. Return the files written. Raises InputError, before anything is
     written, if rows do not agree, a key cannot be an attribute, or an array holds Python objects.
@@ -52,10 +50,10 @@ def save_object_npy(
 
 
 def save_metadata(file_alf: AnyPath, dico: Mapping[str, Any]) -> ALFPath:
-    """Write what describes a dataset beside it, as ``<its stem>.metadata.json``, and give that path.
+    """Write the metadata of a dataset to ``<stem>.metadata.json`` beside it, and return that path.
 
     ``columns`` names the columns of the array, ``rows`` its rows, ``unit`` its unit. Raises ALFInvalid if the
-    name is no dataset's, InputError for values that JSON does not know.
+    name is not a dataset name, InputError for values that JSON cannot represent.
     """
     file = ALFPath(file_alf)
     if not file.is_dataset():
@@ -67,16 +65,3 @@ def save_metadata(file_alf: AnyPath, dico: Mapping[str, Any]) -> ALFPath:
     target = file.parent / f"{file.stem}.metadata.json"
     write_whole(target, lambda stream: stream.write(text.encode()))
     return target
-
-
-def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file under a name of its own in the same folder, then give it its final name."""
-    part = target.with_name(f".{target.name}.{uuid4().hex}.part")
-    try:
-        with part.open("xb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

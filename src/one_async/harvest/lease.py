@@ -13,7 +13,8 @@ import anyio
 
 from one_async._threads import run_sync
 from one_async.errors import HarvestUnderWay, OneError
-from one_async.files.claim import LEASE, is_dead, owner_of
+from one_async.files.claim import LEASE, start_heartbeat
+from one_async.files.owner import is_dead, owner_of
 
 if TYPE_CHECKING:
     from one_async.harvest.storage import ObjectStorage, Storage
@@ -94,14 +95,17 @@ def _owner(content: bytes) -> str:
 async def claimed(storage: Storage, name: str) -> AsyncIterator[Lease]:
     """Hold the claim on a name of a storage. Raise HarvestUnderWay if another process holds it for too long."""
     lease = await _obtained(storage, name)
-    done = threading.Event()
-    # A thread of its own: neither a busy event loop nor long writes make this process look dead.
-    beat = threading.Thread(target=_beat, args=(lease, done), name="one-async-harvest", daemon=True)
-    beat.start()
+
+    def renew() -> bool:
+        try:
+            return lease.renew()
+        except OneError:  # a passing fault of the object store; the lease outlasts three of them
+            return True
+
+    stop = start_heartbeat(renew, LEASE)
 
     def end() -> None:
-        done.set()
-        beat.join()
+        stop()
         with suppress(OneError):  # it ends by itself
             lease.release()
 
@@ -125,12 +129,3 @@ async def _obtained(storage: Storage, name: str) -> Lease:
                 endpoint=name,
             )
         await anyio.sleep(PAUSE)
-
-
-def _beat(lease: Lease, done: threading.Event) -> None:
-    while not done.wait(LEASE / 4):
-        try:
-            if not lease.renew():
-                return
-        except OneError:  # a passing fault of the object store; the lease outlasts three of them
-            continue

@@ -52,8 +52,9 @@ async def harvest(
     **options: Any,
 ) -> HarvestReport:
     """Read whole endpoints and write the report beside them; see `AsyncONE.harvest`."""
-    report = await collect(alyx, endpoints, to, storage_options=storage_options, **options)
-    await write_report(report, to, storage_options)
+    with alyx._calls.call():
+        report = await collect(alyx, endpoints, to, storage_options=storage_options, **options)
+        await write_report(report, to, storage_options)
     return report
 
 

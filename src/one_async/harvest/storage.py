@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from one_async.errors import ConfigurationError, FileDamaged, InputError, TransferError
+from one_async.files.atomic import write_whole
 from one_async.files.claim import try_claim
 from one_async.harvest.lease import BucketLease, Lease
 
@@ -99,18 +99,9 @@ class FolderStorage:
 
     def _write(self, name: str, content: BinaryIO, sure: bool) -> None:
         target = self._root / name
-        part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
         with self._translate_errors(name):
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with part.open("wb") as file:
-                    shutil.copyfileobj(content, file, _PIECE)
-                    if sure:
-                        file.flush()
-                        os.fsync(file.fileno())
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(target, lambda file: shutil.copyfileobj(content, file, _PIECE), durable=sure)
 
     def md5(self, name: str) -> str | None:
         with self._translate_errors(name):

@@ -113,12 +113,11 @@ class LocalSource:
     ) -> dict[str, SessionDatasets]:
         """Return the datasets of each session that the tables know; for a thread."""
         tables = self._catalogue
+        rows = {eid: row for eid in eids if (row := tables.session_row(eid)) is not None}
+        frames = query.datasets_by_session(tables, list(rows), columns)
         return {
-            eid: SessionDatasets(
-                tables.session_frame.row(row, named=True), query.session_datasets(tables, eid, columns)
-            )
-            for eid in eids
-            if (row := tables.session_row(eid)) is not None
+            eid: SessionDatasets(tables.session_frame.row(row, named=True), frame)
+            for (eid, row), frame in zip(rows.items(), frames, strict=True)
         }
 
     async def listed(
@@ -140,7 +139,7 @@ class LocalSource:
     def frames_of(self, eids: Sequence[str], columns: Sequence[str] | None = None) -> dict[str, pl.DataFrame]:
         """Return the frame of each session's datasets, where the tables have the session or datasets of it; for a thread."""
         tables = self._catalogue
-        frames = ((eid, query.session_datasets(tables, eid, columns)) for eid in eids)
+        frames = zip(eids, query.datasets_by_session(tables, eids, columns), strict=True)
         return {eid: frame for eid, frame in frames if len(frame) or tables.session_row(eid) is not None}
 
     async def find_datasets(

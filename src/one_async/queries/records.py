@@ -6,22 +6,54 @@ lacks one of them gives an `AnswerError` naming the endpoint, the field and what
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from one_async.alf.spec import QC
-from one_async.errors import AnswerError
+from one_async.errors import ALFWarning, AnswerError, shown
 
 if TYPE_CHECKING:
     import polars as pl
 
 M = TypeVar("M", bound="Record")
+
+
+def _qc(value: object) -> object:
+    return value if isinstance(value, str) and value in QC.__members__ else "NOT_SET"
+
+
+def _size(value: object) -> object:
+    return None if isinstance(value, int) and not 0 <= value < 2**64 else value
+
+
+def _address(value: str) -> str:
+    UUID(value[-36:])
+    return value
+
+
+FileName = Annotated[str, Field(min_length=1)]
+#: The name of a QC level; NOT_SET for anything else.
+Quality = Annotated[str, BeforeValidator(_qc)]
+#: A number of bytes; None outside the column's range.
+Size = Annotated[int | None, BeforeValidator(_size)]
+#: The URL of a record, which ends with its id.
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class Record(BaseModel):
@@ -65,30 +97,25 @@ class SessionDataset(Record):
     """A dataset as the detail body of a session lists it: with an existing file on a shared repository."""
 
     id: UUID
-    name: str
+    name: FileName
     data_url: str | None = None
-    file_size: int | None = None
+    file_size: Size = None
     hash: str | None = None
     collection: str | None = None
     revision: str | None = None  # the revision's id, not its name
     default_revision: bool | None = True
-    qc: str = "NOT_SET"
-
-    @field_validator("qc", mode="before")
-    @classmethod
-    def _unset(cls, value: object) -> object:
-        return value if value in QC.__members__ else "NOT_SET"
-
-    @field_validator("file_size", mode="before")
-    @classmethod
-    def _size(cls, value: object) -> object:
-        return None if isinstance(value, int) and not 0 <= value < 2**64 else value
+    qc: Quality = "NOT_SET"
 
 
 class SessionDetail(SessionRecord):
     """The detail body of a session."""
 
     data_dataset_session_related: list[SessionDataset] = []
+
+    @field_validator("data_dataset_session_related", mode="before")
+    @classmethod
+    def _readable(cls, value: object) -> object:
+        return parse_known(SessionDataset, "sessions", value) if isinstance(value, list) else value
 
 
 class FileRecord(Record):
@@ -104,15 +131,15 @@ class FileRecord(Record):
 class DatasetRecord(Record):
     """A row of `/datasets`; it has no id field, the id ends its url."""
 
-    url: str
-    name: str
-    session: str | None = None
-    file_size: int | None = None
+    url: Address
+    name: FileName
+    session: Address | None = None
+    file_size: Size = None
     hash: str | None = None
     collection: str | None = None
     revision: str | None = None  # here the revision's name
     default_dataset: bool | None = True
-    qc: str = "NOT_SET"
+    qc: Quality = "NOT_SET"
     file_records: list[FileRecord] = []
 
     @property
@@ -125,15 +152,15 @@ class DatasetRecord(Record):
         """The session's id, or None for a dataset of a subject, tag or project."""
         return UUID(self.session[-36:]) if self.session else None
 
-    @field_validator("qc", mode="before")
+    @field_validator("session", mode="before")
     @classmethod
-    def _unset(cls, value: object) -> object:
-        return value if value in QC.__members__ else "NOT_SET"
+    def _none(cls, value: object) -> object:
+        return value or None
 
-    @field_validator("file_size", mode="before")
+    @field_validator("file_records", mode="before")
     @classmethod
-    def _size(cls, value: object) -> object:
-        return None if isinstance(value, int) and not 0 <= value < 2**64 else value
+    def _no_files(cls, value: object) -> object:
+        return value or []
 
 
 class InsertionRecord(Record):
@@ -200,11 +227,45 @@ def parse_list(model: type[M], endpoint: str, rows: Iterable[object]) -> list[M]
         raise _unexpected(endpoint, error) from None
 
 
+def parse_known(model: type[M], endpoint: str, rows: Iterable[object]) -> list[M]:
+    """Make models of many datasets; those that are not as expected are left out, with an ALFWarning that names their ids.
+
+    Raises AnswerError for a record without an id.
+    """
+    rows = list(rows)
+    try:
+        return _adapter(model).validate_python(rows)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        problems = {int(one["loc"][0]): one for one in reversed(found)}
+        names = {at: _id_of(rows[at]) for at in problems}
+        if None in names.values():
+            raise _unexpected(endpoint, error) from None
+    for at, problem in problems.items():
+        field = ".".join(map(str, problem["loc"][1:]))
+        warn_left_out(str(names[at]), f"its {field} is {shown(problem['input'])}")
+    return _adapter(model).validate_python([row for at, row in enumerate(rows) if at not in problems])
+
+
+def warn_left_out(did: str, reason: str) -> None:
+    """Warn that a dataset is not listed."""
+    warnings.warn(f"the dataset {did} of the database is left out, since {reason}", ALFWarning, stacklevel=3)
+
+
+def _id_of(record: object) -> str | None:
+    if not isinstance(record, Mapping):
+        return None
+    try:
+        return str(UUID(str(record.get("id") or record.get("url"))[-36:]))
+    except ValueError:
+        return None
+
+
 def _unexpected(endpoint: str, error: ValidationError) -> AnswerError:
     first = error.errors(include_url=False)[0]
     field = ".".join(map(str, first["loc"])) or "the answer"
     return AnswerError(
-        f"{endpoint}: {field} is not as expected ({first['msg'].lower()}); the server sent {first['input']!r:.120}",
+        f"{endpoint}: {field} is not as expected ({first['msg'].lower()}); the server sent {shown(first['input'])}",
         endpoint=endpoint,
         field=field,
     )
@@ -255,6 +316,9 @@ def datasets_frame(session: SessionDetail, revisions: Mapping[str, str]) -> pl.D
         revision = revision_of(dataset.data_url)
         if revision is None and dataset.revision:
             revision = revisions.get(dataset.revision)
+            if revision is None:
+                warn_left_out(str(dataset.id), f"the database has no revision {shown(dataset.revision)}")
+                continue
         rows.append(
             {
                 "did": str(dataset.id),

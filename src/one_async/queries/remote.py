@@ -29,6 +29,7 @@ from one_async.queries.records import (
     datasets_frame,
     parse,
     parse_list,
+    revision_of,
     sessions_frame,
 )
 from one_async.queries.terms import id_batches, insertion_queries, rest_queries
@@ -52,7 +53,7 @@ Learn = Callable[..., None]
 
 @reads_answers("the server")
 class RemoteSource:
-    """REST queries, each list of several values as several requests at once."""
+    """Answers from REST queries. A list of values becomes concurrent requests."""
 
     def __init__(self, alyx: AsyncAlyxClient, learn: Learn) -> None:
         self._alyx = alyx
@@ -261,7 +262,7 @@ class RemoteSource:
     async def _list_all(
         self, endpoint: str, queries: Sequence[Mapping[str, str]], key: str
     ) -> list[dict[str, Any]]:
-        """Make all these queries at once and give each row once, in the order of the queries."""
+        """Make queries concurrently. Return each row once, in the order of the queries."""
         answers: dict[int, list[dict[str, Any]]] = {}
 
         async def ask(index: int) -> None:
@@ -282,7 +283,7 @@ def _ordered(sessions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _key_queries(keys: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, str]]]:
-    """Return the names of sessions, and the queries that find these."""
+    """Return the keys of sessions and the queries that find these sessions."""
     subjects = keys["subject"].unique().sort().to_list()
     if not subjects:
         return keys, []
@@ -323,10 +324,11 @@ class _Revisions:
         self._lock = anyio.Lock()
 
     async def needed_for(self, session: SessionDetail) -> dict[str, str]:
-        if not any(d.revision and not d.data_url for d in session.data_dataset_session_related):
+        datasets = session.data_dataset_session_related
+        if not any(one.revision and revision_of(one.data_url) is None for one in datasets):
             return {}
         async with self._lock:
             if self._names is None:
                 rows = await self._alyx.rest("revisions", "list")
-                self._names = {row["id"]: row["name"] for row in rows}
+                self._names = {row["id"]: row["name"] for row in rows if row["name"]}
         return self._names

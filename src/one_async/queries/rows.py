@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from one_async.alf.path import rel_path_parts
 from one_async.alf.session import session_part, without_id
 from one_async.errors import AnswerError, InputError
-from one_async.queries.records import DatasetRecord, parse_list, relative_path, revision_of, url_path
+from one_async.queries.records import DatasetRecord, parse, parse_known, relative_path, revision_of, url_path
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,27 +18,28 @@ __all__ = ["aggregate_rows", "dataset_rows", "record_row", "rows_frame", "url_pa
 
 
 def dataset_rows(raw: Iterable[object], *, reachable: bool = False) -> list[dict[str, Any]]:
-    """Make a row of each record; with `reachable`, only of those that have an existing file with an address."""
-    rows = []
-    for record in parse_list(DatasetRecord, "datasets", raw):
-        url = next((one.data_url for one in record.file_records if one.data_url and one.exists), None)
-        if reachable and url is None:
-            continue
-        rows.append(
-            {
-                "did": str(record.did),
-                "eid": str(record.eid) if record.eid else None,
-                "rel_path": relative_path(record, record.revision or revision_of(url)),
-                "file_size": record.file_size,
-                "hash": record.hash,
-                "exists": any(one.exists for one in record.file_records),
-                "qc": record.qc,
-                "default_revision": record.default_dataset,
-                "data_url": url,
-                "session_path": session_part(url_path(url)) if url else "",
-            }
-        )
-    return rows
+    """Make a row of each record; with `reachable`, only of those that have an existing file with an address.
+
+    Records that are not as expected are left out with a warning.
+    """
+    rows = [_row(record) for record in parse_known(DatasetRecord, "datasets", raw)]
+    return [row for row in rows if row["data_url"]] if reachable else rows
+
+
+def _row(record: DatasetRecord) -> dict[str, Any]:
+    url = next((one.data_url for one in record.file_records if one.data_url and one.exists), None)
+    return {
+        "did": str(record.did),
+        "eid": str(record.eid) if record.eid else None,
+        "rel_path": relative_path(record, record.revision or revision_of(url)),
+        "file_size": record.file_size,
+        "hash": record.hash,
+        "exists": any(one.exists for one in record.file_records),
+        "qc": record.qc,
+        "default_revision": record.default_dataset,
+        "data_url": url,
+        "session_path": session_part(url_path(url)) if url else "",
+    }
 
 
 def record_row(record: Mapping[str, Any], argument: str = "dataset") -> dict[str, Any]:
@@ -54,7 +55,7 @@ def record_row(record: Mapping[str, Any], argument: str = "dataset") -> dict[str
         did = record.get("id") or str(record.get("url"))[-36:]
         record = {**record, "url": str(did), "revision": None, "session": None, "file_records": copies}
     try:
-        (row,) = dataset_rows([record])
+        row = _row(parse(DatasetRecord, "datasets", record))
     except (AnswerError, ValueError):
         raise InputError.of(
             argument, dict(record), "a record as the database's datasets endpoint gives it"

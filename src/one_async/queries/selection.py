@@ -36,7 +36,7 @@ REVISION_VARIABLE = "ONE_REVISION_LAST_BEFORE"
 
 @dataclass(frozen=True)
 class SelectionOptions:
-    """How the filters of one request are meant. Raises InputError for a policy or a QC that there is not."""
+    """Options of the selection of datasets. Raises InputError for an unknown policy or QC."""
 
     wildcards: bool = True
     policy: RevisionPolicy = "last_before"
@@ -65,7 +65,7 @@ Choice: TypeAlias = "Callable[[pl.DataFrame], T]"
 
 
 def checked(choice: Choice[T]) -> Choice[T]:
-    """Return a choice back after it was tried on a session without datasets, where wrong filters raise InputError.
+    """Return a choice function after calling it with no datasets. Raises InputError for invalid filters.
 
     So they do before any request is sent.
     """
@@ -76,7 +76,7 @@ def checked(choice: Choice[T]) -> Choice[T]:
 
 @cache
 def no_datasets() -> pl.DataFrame:
-    """Return the datasets of a session that has none."""
+    """Return an empty frame of datasets."""
     import polars as pl
 
     from one_async.tables.schema import DATASETS
@@ -252,7 +252,7 @@ def _exact_paths(
 
 
 def _check_no_folders(arguments: str, collection: Any, revision: Any) -> None:
-    """Raise InputError if something else than a path says which collection or revision is meant."""
+    """Raise InputError if a collection or revision is given beside a path."""
     if collection is not None or revision or os.environ.get(REVISION_VARIABLE):
         raise InputError.of(
             arguments, (collection, revision),
@@ -265,7 +265,7 @@ def _revision(given: Any) -> Any:
 
 
 def describe_missing(wanted: Any, found: Sequence[pl.DataFrame]) -> str:
-    """Name those that were wanted and not found."""
+    """Return the names of the datasets that were not found."""
     items = wanted["rel_path"].to_list() if hasattr(wanted, "columns") else list(wanted)
     missing = [_name(item) for item, row in zip(items, found, strict=True) if row.is_empty()]
     return _names(missing)

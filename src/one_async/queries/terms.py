@@ -7,12 +7,15 @@ one odd name. So all of that is settled here, before a request is made.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import date, datetime
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from datetime import date
+from numbers import Number
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
-from one_async.alf.spec import QC
+from one_async._arguments import as_list, plain, text_of
 from one_async.errors import InputError
 from one_async.tables.arguments import (
     INSERTION_TERMS,
@@ -47,6 +50,7 @@ _TEXTS = frozenset({"subject", "laboratory", "projects", "task_protocol", "datas
 #: Filters of the server that take texts alone.
 _NAMES = frozenset(
     {"users", "dataset_types", "name", "serial", "model", "tag", "location", "procedures", "nickname"}
+    | {"atlas_acronym", "atlas_name", "narrative", "type"}
 )
 #: Terms whose values are checked where they are understood.
 _CHECKED_LATER = frozenset(
@@ -56,7 +60,10 @@ EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api sends fo
 MOST_REQUESTS = 500
 #: So many ids fit a request line.
 BATCH = 75
-_SCALARS = (str, bytes, int, float, UUID, date, datetime, QC, Mapping)
+#: The most characters of a request's filters, escaped: Alyx refuses request lines of more than 4,094 bytes.
+LONGEST = 3900
+#: An id in a list, escaped.
+ID_LENGTH = 50
 
 
 def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, Any]:
@@ -69,14 +76,14 @@ def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, 
         name = OTHER_NAMES.get(name, name)
         if name in out:
             raise InputError(f"{term!r} is another spelling of {name!r}, which is given too", argument=term)
-        value = list(value) if isinstance(value, Iterator) else value
+        value = list(value) if isinstance(value, Iterator) else plain(value)
         _check_given(name, value)
         out[name] = value
     return out
 
 
 def _check_given(name: str, value: Any) -> None:
-    """Refuse what no mode takes, whichever source will be asked: nothing at all, and other things than texts for names."""
+    """Raise InputError for values that no mode accepts: an empty list, or a name that is not a text."""
     members = as_list(value)
     if name != "date_range" and (not members or any(isinstance(one, str) and not one for one in members)):
         raise InputError.of(name, value, "a value, or a list of at least one")
@@ -84,6 +91,10 @@ def _check_given(name: str, value: Any) -> None:
         texts(value, name)
     if name == "chronic_insertion" and not all(isinstance(one, str | UUID) for one in members):
         raise InputError.of(name, value, "an id, or a list of ids")  # tables are asked for a text
+    if name == "date_range":
+        date_range(value)
+    if name == "django":
+        django(value)
     if name not in _TEXTS | _CHECKED_LATER:
         for one in members:
             _check(name, one)
@@ -91,18 +102,16 @@ def _check_given(name: str, value: Any) -> None:
         raise InputError.of("dataset", value, "text; use datasets= for a list")
 
 
-def as_list(value: Any) -> list[Any]:
-    """Return a value as a list: a scalar alone, anything else that can be iterated over as its members."""
-    if isinstance(value, _SCALARS) or not isinstance(value, Iterable):
-        return [value]
-    return list(value)
-
-
 def _number(kind: type[int] | type[float], value: Any, argument: str) -> str:
     try:
-        if isinstance(value, bool):
+        if kind is int:
+            return str(whole_number(value))
+        if isinstance(value, bool) or not isinstance(value, str | Number):
             raise TypeError
-        return str(whole_number(value) if kind is int else float(value))
+        number = float(value)  # type: ignore[arg-type]
+        if not math.isfinite(number):
+            raise ValueError
+        return str(number)
     except (TypeError, ValueError, OverflowError):
         wanted = "a whole number" if kind is int else "a number"
         raise InputError.of(argument, value, wanted) from None
@@ -110,16 +119,17 @@ def _number(kind: type[int] | type[float], value: Any, argument: str) -> str:
 
 def _uuid(value: Any, argument: str) -> str:
     try:
-        return str(UUID(str(value)))
-    except ValueError:
+        return str(UUID(str(value) if isinstance(value, UUID) else value))
+    except (ValueError, TypeError, AttributeError):
         raise InputError.of(argument, value, "a UUID") from None
 
 
 def _boolean(value: Any, argument: str) -> str:
     names = {"true": "True", "false": "False", "1": "True", "0": "False"}
-    if str(value).casefold() not in names:
+    text = text_of(value) if isinstance(value, str | int) else None
+    if text is None or text.casefold() not in names:
         raise InputError.of(argument, value, "True or False")
-    return names[str(value).casefold()]
+    return names[text.casefold()]
 
 
 def django(value: Any, argument: str = "django") -> str:
@@ -127,7 +137,9 @@ def django(value: Any, argument: str = "django") -> str:
 
     Alyx answers 500 for an odd number of parts.
     """
-    text = value if isinstance(value, str) else ",".join(map(str, as_list(value)))
+    if isinstance(value, Set):
+        raise InputError.of(argument, value, "a list, whose order is known")
+    text = ",".join(_django_text(one, value, argument) for one in as_list(value))
     depth = parts = 0
     for letter in text:
         depth += letter in "[("
@@ -138,6 +150,26 @@ def django(value: Any, argument: str = "django") -> str:
             argument, value, "pairs 'field__lookup,value', such as 'n_trials__gte,500,lab__name,mylab'"
         )
     return text
+
+
+def _django_text(value: Any, given: Any, argument: str) -> str:
+    """Return one part of a django filter; the values of a lookup such as ``__in`` may be a list."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return "[" + ",".join(_django_item(one, given, argument) for one in value) + "]"
+    text = "None" if value is None else text_of(value)
+    if text is None:
+        raise InputError.of(
+            argument, given, "fields and values: text, numbers, dates, ids, None, and lists of these"
+        )
+    return text
+
+
+def _django_item(value: Any, given: Any, argument: str) -> str:
+    value = plain(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        raise InputError.of(argument, given, "lists without lists in them")
+    text = _django_text(value, given, argument)
+    return text if value is None or isinstance(value, int | float) else repr(text)
 
 
 CHECKS: dict[str, Callable[[Any, str], str]] = {
@@ -166,10 +198,12 @@ def _check(name: str, value: Any) -> str:
     check = CHECKS.get(name)
     if check:
         return check(value, name)
-    accepted = str if name in _NAMES else (str, int, float, UUID, date, QC)
-    if not isinstance(value, accepted):
-        raise InputError.of(name, value, "text or a list of texts")
-    return str(value)
+    text = text_of(value) if isinstance(value, str) or name not in _NAMES else None
+    if not text:
+        raise InputError.of(
+            name, value, "text or a list of texts" if name in _NAMES else "text, numbers, dates or ids"
+        )
+    return text
 
 
 def rest_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -205,7 +239,9 @@ def rest_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
 def _product(fixed: dict[str, str], choices: dict[str, list[str]]) -> list[dict[str, str]]:
     """One request for each combination; ids go in batches instead, by a django filter."""
     listed = {field: choices.pop(name) for name, field in BATCHED.items() if name in choices}
-    size = BATCH // max(1, len(listed))
+    longest = {**fixed, **{name: max(values, key=len) for name, values in choices.items()}}
+    room = _room_beside(longest)
+    size = max(1, min(BATCH, room // ID_LENGTH) // max(1, len(listed)))
     batches = list(
         itertools.product(
             *([f"{field}__in,{batch}" for batch in id_batches(ids, size)] for field, ids in listed.items())
@@ -228,6 +264,17 @@ def _product(fixed: dict[str, str], choices: dict[str, list[str]]) -> list[dict[
     return queries
 
 
+def _room_beside(filters: Mapping[str, str]) -> int:
+    """Return how many characters a request has left beside these filters. Raises InputError, naming the longest, for none."""
+    lengths = {name: len(name) + len(quote(text, errors="replace")) + 2 for name, text in filters.items()}
+    room = LONGEST - sum(lengths.values())
+    if room < 0:
+        name = max(lengths, key=lengths.__getitem__)
+        accepted = f"at most {LONGEST} characters, escaped, of all terms of a request together"
+        raise InputError.of({"lab": "laboratory"}.get(name, name), filters[name], accepted)
+    return room
+
+
 def id_batches(ids: Iterable[str], size: int = BATCH) -> Iterable[list[str]]:
     """Cut ids into lists whose Python text, which Alyx evaluates, fits its request line of 4,094 bytes."""
     remaining = iter(ids)
@@ -240,6 +287,7 @@ def insertion_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
     terms = dict(terms)
     more = [django(terms["django"])] if terms.get("django") else []
     if (part := terms.pop("dataset", None)) is not None:
+        _room_beside({"dataset": part})
         more.append(f"datasets__name__icontains,{part}")
     if (days := terms.pop("date_range", None)) is not None:  # the endpoint has no such filter
         first, last = date_range(days)

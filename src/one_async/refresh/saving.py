@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from one_async.files.atomic import write_whole
+
 if TYPE_CHECKING:
     from one_async.tables.catalogue import Catalogue
 
@@ -26,7 +28,5 @@ def save_ids(folder: Path, dids: list[str], tables: Catalogue | None) -> tuple[l
         ids = found.collect()["eid"].to_list()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{datetime.now().strftime('%Y-%m-%dT%H-%M-%S')}_loaded_{name}s.csv"
-    temporary = path.with_name(f".{path.name}.tmp")
-    pl.DataFrame({name: ids}, schema={name: pl.String}).write_csv(temporary)
-    temporary.replace(path)
+    write_whole(path, pl.DataFrame({name: ids}, schema={name: pl.String}).write_csv)
     return ids, path

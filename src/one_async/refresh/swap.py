@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from one_async.errors import OneError, TablesDamaged
-from one_async.files.claim import claim
+from one_async.files.atomic import sweep_temporary, write_whole
 from one_async.tables import mmap_cache
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.cleanup import (
@@ -50,8 +50,6 @@ WORK = ".one_async_refresh"
 #: The name of the claim on downloads.
 DOWNLOAD = "download"
 _STATE = "state.json"
-#: Seconds that a process waits for another that writes the state.
-_STATE_TIMEOUT = 5.0
 _TRIES = 30
 _FORM = re.compile(r"[0-9a-f]{32}")
 
@@ -147,21 +145,12 @@ def clear_killed(folder: Path) -> None:
     clear_saves(folder)
     clear_conversions(folder / mmap_cache.FOLDER)
     sweep_claims(work)
-    names = names_in(work)
-    if any(name.startswith("new-") for name in names):
+    sweep_temporary(folder)
+    sweep_temporary(work)
+    if any(name.startswith("new-") for name in names_in(work)):
         with claim_if_free(work / DOWNLOAD) as free:
             if free:
                 _remove_new(folder)
-    if any(name.endswith(".tmp") for name in names):
-        with claim_if_free(work / _STATE) as free:
-            if free:
-                _remove_states(work)
-
-
-def _remove_states(work: Path) -> None:
-    with contextlib.suppress(OSError):
-        for path in work.glob("*.tmp"):
-            path.unlink(missing_ok=True)
 
 
 def open_tables(folder: Path) -> tuple[Catalogue, Stamp]:
@@ -220,13 +209,8 @@ class State:
         """Store the state, if the folder can be written."""
         with contextlib.suppress(OSError):
             (folder / WORK).mkdir(exist_ok=True)
-            temporary = folder / WORK / f"{uuid.uuid4().hex}.tmp"
-            with claim(folder / WORK / _STATE, wait=_STATE_TIMEOUT):
-                try:
-                    temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
-                    temporary.replace(folder / WORK / _STATE)
-                finally:
-                    temporary.unlink(missing_ok=True)
+            text = json.dumps(asdict(self))
+            write_whole(folder / WORK / _STATE, lambda file: file.write(text.encode()), durable=False)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import anyio
 from one_async._threads import run_sync
 from one_async.errors import InputError, TablesDamaged, TablesError
 from one_async.files.claim import claim
-from one_async.queries.records import DatasetRecord, parse_list
+from one_async.queries.records import DatasetRecord, parse_known
 from one_async.refresh.download import download, part_name
 from one_async.refresh.filter_by_tag import filter_tables
 from one_async.refresh.prepare_subprocess import SMALL, prepare, prepare_apart
@@ -146,6 +146,6 @@ async def _filter_by_tag(alyx: AsyncAlyxClient, made: Path, tag: str) -> None:
 
 
 def _filter_tables(made: Path, tag: str, rows: list[dict[str, object]]) -> None:
-    dids = [str(record.did) for record in parse_list(DatasetRecord, "datasets", rows)]
+    dids = [str(record.did) for record in parse_known(DatasetRecord, "datasets", rows)]
     filter_tables(made, tag, dids)
     Catalogue.open(made)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from uuid import UUID
 
-from one_async._boundary import Boundary
+from one_async._boundary import public
+from one_async._concurrency import RunningCalls, ended_by_closing
 from one_async._threads import run_polars, run_sync
 from one_async.errors import InputError, NotFound, RegistrationError
 from one_async.files.find import next_num_folder
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["RegistrationClient"]
 
 
-class Host(Protocol):
-    """What is needed of `AsyncONE`."""
+class ClientContext(Protocol):
+    """What is needed of the context of an `AsyncONE`."""
 
     @property
     def alyx(self) -> AsyncAlyxClient: ...
@@ -56,15 +56,31 @@ class Host(Protocol):
     def cache_dir(self) -> Path: ...
 
     @property
-    def _tables(self) -> Any: ...
+    def calls(self) -> RunningCalls: ...
 
-    _bar: Any
-    _progress: Any
+    @property
+    def tables(self) -> Any: ...
 
-    def _showing(self) -> AbstractAsyncContextManager[None]: ...
+    @property
+    def files(self) -> Any: ...
+
+    @property
+    def bar(self) -> Any: ...
+
+    @property
+    def progress(self) -> Any: ...
 
 
-class RegistrationClient(Boundary):
+class Client(Protocol):
+    """`AsyncONE`."""
+
+    @property
+    def _context(self) -> ClientContext: ...
+
+
+@ended_by_closing
+@public
+class RegistrationClient:
     """Register sessions, files, water and weights; ``one.registration`` of an `AsyncONE`.
 
     Methods have the names and meanings of ONE-api's. They take many sessions and files at once. All is checked before
@@ -74,10 +90,14 @@ class RegistrationClient(Boundary):
     killed go on: call it again.
     """
 
-    def __init__(self, one: Host) -> None:
-        if not hasattr(one, "_showing"):
+    def __init__(self, one: Client) -> None:
+        if not hasattr(one, "_context"):
             raise InputError.of("one", one, "an AsyncONE; a ONE has all this as one.registration")
-        self._one = one
+        self._context = one._context
+
+    @property
+    def _calls(self) -> RunningCalls:
+        return self._context.calls
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,7 +105,7 @@ class RegistrationClient(Boundary):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Do nothing: the client of the database is closed by its owner."""
+        """Leave the database's client open, which its owner closes."""
 
     # ---- sessions
 
@@ -104,13 +124,13 @@ class RegistrationClient(Boundary):
         defaults to the cache folder, ``date`` to today; further arguments are those of `register_session`.
         """
         day = ensure_iso8601(date)[:10]
-        root = Path(self._one.cache_dir if session_root is None else session_root)
+        root = Path(self._context.cache_dir if session_root is None else session_root)
         first = session_folder_of(root / subject / day / "001", "subject")
         await self.assert_exists(subject, "subjects")
         number = int(await run_sync(next_num_folder, first.path.parent))
         if register:
             while await find_session(
-                self._one.alyx, SessionFolder(first.path, None, subject, first.day, number)
+                self._context.alyx, SessionFolder(first.path, None, subject, first.day, number)
             ):
                 number += 1
         path = first.path.parent / f"{number:03d}"
@@ -186,7 +206,7 @@ class RegistrationClient(Boundary):
         await run.check(jobs, loose, strict=not dry_run)
         if dry_run:
             return await self._dry_run(run, jobs, loose)
-        async with self._one._showing():
+        async with self._context.files.showing():
             await run.register(jobs)
         results = [
             (job.session, [file.record for file in job.files] if file_list is not False else None)
@@ -251,10 +271,10 @@ class RegistrationClient(Boundary):
             return await self._dry_run(run, jobs, loose, files)
         if dry:
             await run.plan(jobs)
-            user = self._one.alyx.user
+            user = self._context.alyx.user
             bodies = [body_of(job.folder, job.files, options, user, True) for job in jobs]
             return bodies[0] if is_path(file_list) else bodies
-        async with self._one._showing():
+        async with self._context.files.showing():
             await run.register(jobs)
         records = [file.record for file in files]
         return records[0] if is_path(file_list) else records
@@ -267,7 +287,7 @@ class RegistrationClient(Boundary):
         Files that cannot be registered are left out of the groups.
         """
         files = files_of(file_list, versions)
-        await Vocabulary(self._one.alyx).set_types(files)
+        await Vocabulary(self._context.alyx).set_types(files)
         grouped: defaultdict[Path, list[PurePath]] = defaultdict(list)
         grouped_versions: defaultdict[Path, list[str | None]] = defaultdict(list)
         for file in files:
@@ -280,7 +300,7 @@ class RegistrationClient(Boundary):
         """Return the files of a session folder whose names match a dataset type, in order."""
         job = Job(session_folder_of(session_path, "session_path"))
         await run_sync(add_files, [job], True)
-        await Vocabulary(self._one.alyx).set_types(job.files)
+        await Vocabulary(self._context.alyx).set_types(job.files)
         return [file.path for file in job.files if file.dataset_type or file.status == "ambiguous type"]
 
     async def check_protected_files(
@@ -297,7 +317,7 @@ class RegistrationClient(Boundary):
         refused = [file for file in files if file.is_refused] + loose
         if refused:
             raise RegistrationError.of({str(file.path): file.reason for file in refused})
-        found = await protection.check(self._one.alyx, [(job.folder, job.files) for job in jobs])
+        found = await protection.check(self._context.alyx, [(job.folder, job.files) for job in jobs])
         return found[0] if len(found) == 1 else found
 
     # ---- names
@@ -310,7 +330,7 @@ class RegistrationClient(Boundary):
 
     async def _record_of(self, member: str, endpoint: str) -> Any:
         try:
-            return await self._one.alyx.rest(endpoint, "read", id=member)
+            return await self._context.alyx.rest(endpoint, "read", id=member)
         except NotFound as error:
             what = f"{endpoint} with the {KEYS.get(endpoint, 'id')}"
             raise NotFound(f"there is none of {what} {member!r}", url=error.url, status=404) from error
@@ -340,7 +360,7 @@ class RegistrationClient(Boundary):
         ``water_type`` to "Water", ``user`` to the user who is logged in; ``session`` is an id, a path or a record.
         """
         return await administrations.register_water(
-            self._one.alyx, subject, volume, date_time, water_type or "Water", user, session, adlib
+            self._context.alyx, subject, volume, date_time, water_type or "Water", user, session, adlib
         )
 
     async def register_weight(
@@ -351,13 +371,13 @@ class RegistrationClient(Boundary):
         A record of the same subject, time, weight and user is not made twice: it is returned. ``date_time`` defaults to
         now, ``user`` to the user who is logged in.
         """
-        return await administrations.register_weight(self._one.alyx, subject, weight, date_time, user)
+        return await administrations.register_weight(self._context.alyx, subject, weight, date_time, user)
 
     # ---- inside
 
     def _run(self, options: Options) -> Run:
-        progress: Progress | None = self._one._bar or self._one._progress
-        return Run(self._one.alyx, options, self._one._tables.learn, progress)
+        progress: Progress | None = self._context.bar or self._context.progress
+        return Run(self._context.alyx, options, self._context.tables.learn, progress)
 
     async def _options(self, *, to: PathLike | None, **given: Any) -> Options:
         check_options(given)

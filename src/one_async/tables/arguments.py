@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Set
 from datetime import date, datetime, timedelta
+from numbers import Number
 from typing import Any, Final
 
+from one_async._arguments import as_list, plain, text_of
 from one_async.alf.spec import QC
 from one_async.errors import InputError
 
@@ -52,28 +54,30 @@ def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
 
 def texts(value: Any, argument: str) -> list[str]:
     """Return one text or several as a list; InputError for anything else."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, Iterable) and not isinstance(value, dict | bytes):
-        values = list(value)
-        if all(isinstance(item, str) for item in values):
-            return [str(item) for item in values]
-    raise InputError.of(argument, value, "text or a list of texts")
+    values = as_list(value)
+    if not all(isinstance(item, str) for item in values):
+        raise InputError.of(argument, value, "text or a list of texts")
+    return [str(text_of(item)) for item in values]
 
 
 def numbers(value: Any, argument: str) -> list[int]:
     """Return one whole number or several, as numbers or text, as a list; InputError for anything else."""
-    values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     try:
-        return [whole_number(item) for item in values]
+        return [whole_number(item) for item in as_list(value)]
     except (TypeError, ValueError, OverflowError):
         raise InputError.of(argument, value, "a whole number or a list of them") from None
 
 
 def whole_number(value: Any) -> int:
-    """Return a number, or the text of one, as an int; ValueError, TypeError or OverflowError where it is not whole."""
-    number = int(value)
-    if isinstance(value, bool) or (not isinstance(value, str | bytes) and number != value):
+    """Return a number, or the text of one, as an int.
+
+    Raises ValueError, TypeError or OverflowError where it is not whole, or does not fit 64 bits.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | Number):
+        raise TypeError("not a number")
+    given: Any = value
+    number = int(given)
+    if (not isinstance(given, str) and number != given) or abs(number) >= 2**63:
         raise ValueError("not a whole number")
     return number
 
@@ -85,11 +89,12 @@ def date_range(value: Any) -> tuple[date, date]:
     datetime, numpy or pandas time stamp, and as arrays or Polars series. As in ONE-api, a range that begins
     within a day leaves that day out.
     """
+    value = plain(value)
     if isinstance(value, str | date) or not isinstance(value, Iterable):
         moment = _moment(value)
         return _first_day(moment), (moment + timedelta(days=1) - timedelta(milliseconds=1)).date()
-    ends = list(value)
-    if len(ends) not in (1, 2):
+    ends = as_list(value)
+    if isinstance(value, Mapping | Set) or len(ends) not in (1, 2):
         raise InputError.of("date_range", value, "one date, or two of which either may be None")
     start, end = ends[0], ends[1] if len(ends) == 2 else None
     return (
@@ -99,7 +104,8 @@ def date_range(value: Any) -> tuple[date, date]:
 
 
 def _is_open(value: Any) -> bool:
-    return value is None or str(value) in ("", "NaT", "None")
+    is_nat = isinstance(value, date) and value != value
+    return value is None or is_nat or (isinstance(value, str) and value in ("", "NaT", "None"))
 
 
 def _first_day(moment: datetime) -> date:
@@ -110,8 +116,6 @@ def _moment(value: Any) -> datetime:
     """Read one date or moment, without a time zone."""
     if hasattr(value, "to_pydatetime"):
         value = value.to_pydatetime(warn=False)
-    elif hasattr(value, "astype") and not isinstance(value, str):
-        value = value.astype("datetime64[us]").item()
     found: datetime | None = None
     if isinstance(value, datetime):
         found = value
@@ -139,6 +143,8 @@ def _parse(text: str) -> datetime | None:
 def qc_name(value: Any, argument: str = "dataset_qc_lte") -> str:
     """Return the name of a QC level; InputError where there is none."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         return QC.validate(value).name
     except (ValueError, TypeError, AttributeError):
         raise InputError.of(argument, value, [level.name for level in QC]) from None

@@ -66,7 +66,6 @@ def build_tables(
     lab: str | None = None,
     progress: Progress | None = None,
     namespace: uuid.UUID | None = None,
-    workers: int | None = None,
 ) -> Catalogue:
     """Return tables of the ALF sessions and datasets below a folder.
 
@@ -85,7 +84,7 @@ def build_tables(
     found = [(row, folder) for folder in _walk_sessions(root) if (row := _session_row(folder, root))]
     sessions = _with_own_ids([row for row, _ in found])
     files = [(row["eid"], folder, file) for row, folder in found for file in _files(folder)]
-    datasets = _dataset_rows(files, hash_files, progress, workers)
+    datasets = _dataset_rows(files, hash_files, progress)
     for name, rows in (("sessions", sessions), ("datasets", datasets)):
         if not rows:
             warnings.warn(f"no {name} found in {root}", TablesWarning, stacklevel=2)
@@ -244,7 +243,6 @@ def _dataset_rows(
     found: list[tuple[str, ALFPath, ALFPath]],
     hash_files: bool,
     progress: Progress | None,
-    workers: int | None,
 ) -> list[dict[str, Any]]:
     def describe(item: tuple[str, ALFPath, ALFPath]) -> dict[str, Any]:
         eid, folder, file = item
@@ -262,7 +260,7 @@ def _dataset_rows(
         }
 
     rows = []
-    with ThreadPoolExecutor(workers or min(16, (os.cpu_count() or 2) * 2)) as pool:
+    with ThreadPoolExecutor(min(16, (os.cpu_count() or 2) * 2)) as pool:
         for row in pool.map(describe, found):
             rows.append(row)
             if not regex(REL_PATH_SPEC).match(row["rel_path"]):

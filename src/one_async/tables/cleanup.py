@@ -1,7 +1,7 @@
-"""What killed processes leave beside tables, and how whoever comes next knows that nobody needs it any more.
+"""Removal of temporary files that killed processes left beside the tables.
 
-A claim tells by itself whether its owner is gone. Every other temporary file or folder belongs to a claim: whoever holds
-that claim, or finds that nobody does, may remove it.
+A claim names its owner, so a dead owner can be detected. Every other temporary file or folder belongs to a claim: it may
+be removed by the holder of that claim, or by anyone if the claim is free.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TAKEN: Final = re.compile(r"\..+\.claim\.[0-9a-f]{32}")
 #: New tables, and the notes that name them.
 _SAVE: Final = re.compile(r"\.\.?\w+\.[0-9a-f]{32}\.tmp")
 _CONVERSION: Final = re.compile(r"tmp-(?:([0-9a-f]{32})-)?\w+")
-#: Seconds after which a folder is nobody's of which nothing else is known.
+#: Seconds after which a folder without a known owner counts as abandoned.
 _ABANDONED: Final = 3600.0
 
 
@@ -44,12 +44,14 @@ def names_in(folder: Path) -> list[str]:
 
 
 def sweep_claims(folder: Path) -> None:
-    """Remove the claims in a folder whose owners are gone; they may never be wanted again."""
+    """Remove the claims in a folder whose owners are gone; nobody may claim those files again."""
     for name in names_in(folder):
         with contextlib.suppress(OSError):
             if found := _CLAIM.fullmatch(name):
                 sweep(folder / found[1])
-            elif _TAKEN.fullmatch(name) and _is_old(folder / name):  # who took it over was killed, too
+            elif _TAKEN.fullmatch(name) and _is_old(
+                folder / name
+            ):  # the process that took it over was killed, too
                 shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -86,7 +88,7 @@ def remove_saves(folder: Path) -> None:
 
 
 def clear_conversions(home: Path) -> None:
-    """Remove what killed processes left that made fast forms; those that are made now have a claim."""
+    """Remove unfinished memory-mapped caches of killed processes; running conversions hold a claim."""
     sweep_claims(home)
     for name in names_in(home):
         with contextlib.suppress(OSError):

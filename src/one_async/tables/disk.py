@@ -130,7 +130,7 @@ def write_table(path: Path, table: str, frame: pl.DataFrame, one_metadata: Mappi
 
 
 def _pandas_metadata(frame: pl.DataFrame, index: list[str]) -> dict[str, Any]:
-    """Say to pandas what its own parquet files say: which columns are the index, and their dtypes."""
+    """Return the pandas metadata of a parquet file: its index columns and dtypes."""
     columns = []
     for name, dtype in frame.schema.items():
         kind = type(dtype).__name__

@@ -8,7 +8,7 @@ __all__ = ["as_uuid"]
 
 
 def as_uuid(text: str) -> UUID:
-    """Return an id as a UUID; ids of tables that were built with paths for ids stay text, of which the types say nothing."""
+    """Return an id as a UUID; return ids that are paths unchanged, as text."""
     try:
         return UUID(text)
     except ValueError:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from one_async.errors import InputError
+from one_async.files.atomic import sync, write_whole
 
-__all__ = ["finish", "install", "sync", "waiting"]
+__all__ = ["finish", "install", "waiting"]
 
 _NOTE: Final = ".one_async_install."
 
@@ -24,7 +24,7 @@ _NOTE: Final = ".one_async_install."
 def install(folder: Path, files: Mapping[str, Path]) -> None:
     """Put files under their final names (``sessions.pqt``…) into a folder, where they already are, complete.
 
-    Give names to temporary files in that folder; call it while holding the claim on the folder's tables.
+    The files are temporary ones in that folder; the caller holds the claim on its tables.
     """
     for name, path in files.items():
         if Path(name).name != name or path.parent != folder:
@@ -32,16 +32,14 @@ def install(folder: Path, files: Mapping[str, Path]) -> None:
         sync(path)
     finish(folder)
     note = folder / f"{_NOTE}{uuid.uuid4().hex}"
-    made = note.with_name(f".{note.name}.tmp")
-    made.write_text(json.dumps({name: path.name for name, path in files.items()}), encoding="utf-8")
-    sync(made)
-    made.replace(note)
+    text = json.dumps({name: path.name for name, path in files.items()})
+    write_whole(note, lambda file: file.write(text.encode()))
     sync(folder)
     _rename(note, {folder / name: path for name, path in files.items()})
 
 
 def finish(folder: Path) -> None:
-    """Finish installations that were cut off; does nothing where there is none or nothing can be written."""
+    """Finish interrupted installations; do nothing if there are none or the folder is read-only."""
     for note in _notes(folder):
         _rename(note, _read(note))
 
@@ -57,7 +55,7 @@ def _rename(note: Path, files: Mapping[Path, Path]) -> None:
 
 
 def waiting(folder: Path) -> dict[Path, Path]:
-    """Return the tables that are installed but not renamed yet: where they belong, and where they are."""
+    """Return the tables that are installed but not renamed yet: final path to temporary path."""
     found: dict[Path, Path] = {}
     for note in _notes(folder):
         found |= {final: temporary for final, temporary in _read(note).items() if temporary.exists()}
@@ -83,13 +81,3 @@ def _read(note: Path) -> dict[Path, Path]:
 
 def _is_plain(name: str) -> bool:
     return Path(name).name == name and name not in ("", ".", "..")
-
-
-def sync(path: Path) -> None:
-    """Bring a file or folder to the disk; folders cannot be synced everywhere."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

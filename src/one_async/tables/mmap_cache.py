@@ -1,8 +1,8 @@
-"""The fast form of the tables: a hidden folder beside the parquet files that opens by memory map.
+"""The memory-mapped cache of the tables: a hidden folder beside the parquet files.
 
 ``.one_async_tables/<fingerprint>/`` holds arrays (``.npy``, mapped), small frames (Arrow) and ``meta.json``, which is
-written last. The fingerprint is that of the parquet files, so a changed table has another folder. A folder appears whole,
-by one rename; what is found damaged is made anew; where nothing can be written the tables are read into memory.
+written last. The fingerprint is that of the parquet files, so a changed table has another folder. A folder appears
+complete, by one rename; a damaged one is rebuilt; if nothing can be written, the tables are read into memory.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ import numpy.typing as npt
 import polars as pl
 
 from one_async.errors import TablesDamaged, TablesNotFound
+from one_async.files.atomic import sync
 from one_async.files.claim import claim
 from one_async.tables.cleanup import clear_conversions
 from one_async.tables.columns import load, save
 from one_async.tables.dataset_table import Datasets
-from one_async.tables.install import sync
 
 __all__ = ["FOLDER", "MIN_ROWS", "Parts", "fingerprint", "open_or_convert"]
 
 FOLDER: Final = ".one_async_tables"
-#: Below so many datasets the parquet files open as fast.
+#: With fewer datasets the parquet files open as fast.
 MIN_ROWS: Final = 20_000
 _VERSION: Final = 1
 _TAIL: Final = 65_536
@@ -42,7 +42,7 @@ _WAIT: Final = 120.0
 
 @dataclass(frozen=True)
 class Parts:
-    """What a catalogue is made of."""
+    """The parts of a catalogue."""
 
     sessions: pl.DataFrame
     datasets: Datasets
@@ -56,9 +56,9 @@ Reader = Callable[[Mapping[str, Path]], Parts]
 def open_or_convert(
     folder: Path, files: Mapping[str, Path], read: Reader, *, write: bool | None = None
 ) -> Parts:
-    """Open the fast form of these files, or read them and leave it behind for the next.
+    """Open the memory-mapped cache of these files, or read them and write the cache.
 
-    ``write``: None makes one where it is worth it, True always, False never.
+    ``write``: None writes a cache for large tables only, True always, False never.
     """
     for _ in range(3):
         mark = fingerprint(files)
@@ -72,7 +72,7 @@ def open_or_convert(
 
 
 def fingerprint(files: Mapping[str, Path]) -> str:
-    """Name the state of parquet files by their names, sizes, times and footers."""
+    """Return a hash of the names, sizes, modification times and footers of parquet files."""
     digest = hashlib.blake2b(f"{_VERSION} {sys.byteorder}".encode(), digest_size=16)
     for name, path in sorted(files.items()):
         try:
@@ -107,7 +107,7 @@ def _convert(folder: Path, mark: str, files: Mapping[str, Path], read: Reader, w
             return parts
     except TimeoutError:
         return read(files)
-    except OSError:  # a folder that cannot be written, a full disk: the fast form is a convenience
+    except OSError:  # a folder that cannot be written, a full disk: the cache is optional
         return read(files)
 
 
@@ -143,13 +143,9 @@ def _fill(made: Path, parts: Parts) -> None:
     columns = {name: save(column, made, f"column.{name}") for name, column in table.columns.items()}
     known = {path.name: _known(path) for path in sorted(made.iterdir())}
     meta = {"raw": parts.raw, "columns": columns, "others": list(parts.others), "files": known}
-    for path in made.iterdir():
+    (made / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    for path in (*made.iterdir(), made):
         sync(path)
-    with (made / "meta.json").open("w", encoding="utf-8") as file:
-        json.dump(meta, file)
-        file.flush()
-        os.fsync(file.fileno())
-    sync(made)
 
 
 def _known(path: Path) -> list[int]:
@@ -166,7 +162,7 @@ def _checksum(path: Path) -> int:
 
 
 def _is_same(path: Path, known: list[int]) -> bool:
-    """Return whether a file is as it was written; a touched one is read through, once for each opening."""
+    """Return whether a file is unchanged; compare the checksum if its modification time differs."""
     size, modified, checksum = known
     stat = path.stat()
     if stat.st_size != size:
@@ -175,7 +171,7 @@ def _is_same(path: Path, known: list[int]) -> bool:
 
 
 def _open(home: Path) -> Parts | None:
-    """Open a fast form; None if there is none or it is damaged."""
+    """Return the cached parts, or None if the cache is missing or damaged."""
     try:
         meta = json.loads((home / "meta.json").read_text(encoding="utf-8"))
         if not all(_is_same(home / name, known) for name, known in meta["files"].items()):
@@ -187,7 +183,7 @@ def _open(home: Path) -> Parts | None:
             paths["name"],
             pl.read_ipc(home / "eids.arrow")["eid"],
             _array(home / "starts.npy"),
-            {name: load(home, f"column.{name}", said, _array) for name, said in meta["columns"].items()},
+            {name: load(home, f"column.{name}", layout, _array) for name, layout in meta["columns"].items()},
         )
         others = {name: pl.read_ipc(home / f"other.{name}.arrow") for name in meta["others"]}
         return Parts(pl.read_ipc(home / "sessions.arrow"), datasets, others, meta["raw"])
@@ -203,7 +199,7 @@ def _array(path: Path) -> npt.NDArray[Any]:
 
 
 def _clean(home: Path, mark: str) -> None:
-    """Remove forms of older tables, and what killed processes left; the caller holds the claim on ``mark``."""
+    """Remove caches of older tables and unfinished ones; the caller holds the claim on ``mark``."""
     for path in home.iterdir():
         older = len(path.name) == 32 and path.name != mark
         if older or path.name.startswith(f"tmp-{mark}-"):

@@ -28,13 +28,13 @@ from one_async.tables.catalogue import Catalogue
 from one_async.tables.dataset_table import Datasets
 
 __all__ = [
+    "datasets_by_session",
     "find_sessions",
     "list_subjects",
     "positions",
     "rows_of_spans",
     "search",
     "search_insertions",
-    "session_datasets",
     "session_paths",
     "session_rows",
 ]
@@ -146,7 +146,7 @@ def _datasets_mask(catalogue: Catalogue, keep: Mask, terms: Mapping[str, Any]) -
 
 
 def _spans_of_all(table: Datasets, level: str, wanted: Sequence[str | None]) -> Mask:
-    """Tell for every session with datasets whether it has all that are wanted."""
+    """Return for every session with datasets whether it has all requested ones."""
     have: Mask = np.ones(len(table.eids), bool)
     usable = table.usable[level]
     for name in wanted:
@@ -158,7 +158,7 @@ def _spans_of_all(table: Datasets, level: str, wanted: Sequence[str | None]) -> 
 def _spans_of_few(
     table: Datasets, level: str, wanted: Sequence[str | None], spans: npt.NDArray[np.int64]
 ) -> Mask:
-    """Tell for some sessions whether each has all datasets, looking at their rows and names only."""
+    """Return for the given sessions whether each has all datasets; reads only their rows and names."""
     rows = rows_of_spans(table, spans)
     sizes = table.starts[spans + 1] - table.starts[spans]
     edges = np.zeros(len(sizes), np.int64)
@@ -258,14 +258,26 @@ def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
     return catalogue.session_frame[rows]
 
 
-def session_datasets(catalogue: Catalogue, eid: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Return all datasets of a session, ordered by id; an empty frame for an unknown one.
+def datasets_by_session(
+    catalogue: Catalogue, eids: Sequence[str], columns: Sequence[str] | None = None
+) -> list[pl.DataFrame]:
+    """Return all datasets of each session, ordered by id; an empty frame for an unknown one.
 
     ``columns`` limits the columns to these, as far as the tables have them.
     """
     table = catalogue.dataset_table
     wanted = None if columns is None else [name for name in columns if name in table.schema]
-    return table.frame(table.rows_of(eid), wanted)
+    spans = [table.rows_of(eid) for eid in eids]
+    if len(spans) == 1:
+        return [table.frame(spans[0], wanted)]
+    # The rows of all sessions are decoded together. A slice of a frame copies nothing.
+    rows = np.concatenate([np.arange(span.start, span.stop) for span in spans] or [np.arange(0)])
+    every = table.frame(rows, wanted)
+    ends = np.cumsum([span.stop - span.start for span in spans])
+    return [
+        every.slice(end - span.stop + span.start, span.stop - span.start)
+        for span, end in zip(spans, ends.tolist(), strict=True)
+    ]
 
 
 def _no_twins(catalogue: Catalogue, eids: Iterable[str]) -> None:

@@ -105,7 +105,7 @@ class Bar:
         self.bytes += nbytes
 
     def stop(self) -> None:
-        """Do nothing at the end of one transfer: the bar stays until the call ends."""
+        """Keep the bar at the end of one transfer; it is removed when the call ends."""
 
     def _show(self, done: threading.Event) -> None:
         if done.wait(self._delay):

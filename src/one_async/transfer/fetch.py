@@ -6,7 +6,7 @@ import contextlib
 import os
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,9 +18,10 @@ import anyio.to_thread
 
 from one_async._concurrency import task_group
 from one_async.errors import InputError, OneError
-from one_async.files.claim import Claim, Claimant
+from one_async.files.atomic import sync
+from one_async.files.claim import Claim, Claimant, start_heartbeat
 from one_async.transfer.one import Policy, Sources, fetch_one
-from one_async.transfer.parts import Busy, Lost, Part, Present, begin, is_plain, look, sync_folders
+from one_async.transfer.parts import Busy, Lost, Part, Present, begin, is_plain, look
 from one_async.transfer.plan import Item, Plan
 from one_async.transfer.web import Credentials
 from one_async.types import StreamOpener
@@ -132,9 +133,9 @@ def see(item: Item, root: Path, check_hash: bool) -> Outcome:
     """Return whether a file is ``present`` or ``absent``; blocking."""
     if item.error:
         return _outcome(item, "failed", error=item.error)
-    there = look(item, Path(root) / item.target, check_hash)
-    if there:
-        return _outcome(item, "present", Path(root) / item.target, there.size)
+    target = root / item.target
+    if there := look(item, target, check_hash):
+        return _outcome(item, "present", target, there.size)
     return _outcome(item, "absent", None, item.size or 0, item.sources[0].url if item.sources else None)
 
 
@@ -180,18 +181,16 @@ class _Job:
         queue = deque(dict.fromkeys(items))
         if self.progress:
             self.progress.start(len(queue), sum(item.size or 0 for item in queue))
+        stop_heartbeat = start_heartbeat(self._renew, self.policy.lease)
         try:
-            async with task_group() as tasks:
-                tasks.start_soon(self._renew_claims)
-                async with task_group() as workers:
-                    for _ in range(min(limit, len(queue))):
-                        workers.start_soon(_Worker(self, queue).run, workers.cancel_scope)
-                tasks.cancel_scope.cancel()
+            async with task_group() as workers:
+                for _ in range(min(limit, len(queue))):
+                    workers.start_soon(_Worker(self, queue).run, workers.cancel_scope)
         finally:
             if self.progress:
                 self.progress.stop()
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._close)
+                await anyio.to_thread.run_sync(self._close, stop_heartbeat)
         if self.error:
             raise self.error
         return [self.outcomes[item] for item in items]
@@ -220,15 +219,16 @@ class _Job:
         finally:
             self.held.discard(part.claim)
 
-    async def _renew_claims(self) -> None:
-        """Renew the claims every quarter of a lease."""
-        while True:
-            await anyio.sleep(self.policy.lease / 4)
-            await anyio.to_thread.run_sync(_renew, tuple(self.held))
+    def _renew(self) -> bool:
+        for claim in tuple(self.held):
+            claim.renew()
+        return True
 
-    def _close(self) -> None:
+    def _close(self, stop_heartbeat: Callable[[], None]) -> None:
+        stop_heartbeat()
         self.claimant.close()
-        sync_folders({(self.root / one.dataset).parent for one in self.outcomes.values() if one.url})
+        for folder in {(self.root / one.dataset).parent for one in self.outcomes.values() if one.url}:
+            sync(folder)
 
 
 class _Worker:
@@ -308,11 +308,6 @@ class _Worker:
 def _limiter() -> anyio.CapacityLimiter:
     # More threads than processors only contend for the interpreter lock and the file system's journal.
     return anyio.CapacityLimiter(max(2, min(8, os.cpu_count() or 2)))
-
-
-def _renew(claims: Sequence[Claim]) -> None:
-    for claim in claims:
-        claim.renew()
 
 
 def _outcome(

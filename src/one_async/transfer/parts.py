@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from typing import IO, Any
 
 from one_async.errors import HashMismatch, TransferError, UnsafePath
 from one_async.files.claim import Claim, Claimant, claim_folder, sweep
+from one_async.files.owner import short_name
 from one_async.transfer.plan import Item
 
-__all__ = ["Busy", "Lost", "Part", "PartFile", "Present", "begin", "look", "sync_folders"]
+__all__ = ["Busy", "Lost", "Part", "PartFile", "Present", "begin", "look"]
 
 _BLOCK = 1 << 20
 _ENDING = re.compile(r"[0-9a-f]{16}(\.[0-9a-f]{8})?\.part")
@@ -131,7 +133,7 @@ class Part(PartFile):
         self, item: Item, target: Path, claim: Claim, claimant: Claimant, *, check_hash: bool = True
     ) -> None:
         self._check_hash = check_hash
-        self._stem = target.with_name(f".{_short(target.name)}.{item.key}")
+        self._stem = target.with_name(f".{short_name(target.name)}.{item.key}")
         self._resting = self._stem.with_name(f"{self._stem.name}.part")
         super().__init__(
             self._stem.with_name(f"{self._stem.name}.{secrets.token_hex(4)}.part"),
@@ -158,7 +160,7 @@ class Part(PartFile):
 
     def open(self, folders: dict[Path, frozenset[str]]) -> None:
         """Adopt a part that an earlier attempt left; without one, the first write creates it."""
-        start = f".{_short(self.target.name)}."
+        start = f".{short_name(self.target.name)}."
         names = folders[self.target.parent]
         if self.claim.inherited:
             names = _parts_and_claims(self.target.parent)
@@ -215,14 +217,14 @@ class Part(PartFile):
         assert self._file is not None
         with _disk_errors(self.target):
             os.fsync(self._file.fileno())
-            stat = os.fstat(self._file.fileno())
+            status = os.fstat(self._file.fileno())
             self.close()
             try:
                 self.path.replace(self.target)
             except FileNotFoundError:
                 raise Lost from None
             if is_right:
-                _remember(self.target, self.item, stat)
+                _remember(self.target, self.item, status)
         self._claimant.release(self.claim)
         return self.size
 
@@ -290,24 +292,24 @@ def look(item: Item, target: Path, check_hash: bool) -> Present | None:
     until it changes.
     """
     try:
-        stat = target.stat()
+        found = target.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not target.is_file():
+    if not stat.S_ISREG(found.st_mode):
         raise TransferError(f"{target} exists and is not a file", path=str(target), local=True)
-    same_size = item.size is None or stat.st_size == item.size
+    same_size = item.size is None or found.st_size == item.size
     if item.hash is None:
-        return Present(stat.st_size) if same_size else None
+        return Present(found.st_size) if same_size else None
     if same_size and not check_hash:
-        return Present(stat.st_size)
-    if _VERIFIED.get((str(target), item.hash)) == _signature(stat):
-        return Present(stat.st_size)
+        return Present(found.st_size)
+    if _VERIFIED.get((str(target), item.hash)) == _signature(found):
+        return Present(found.st_size)
     with target.open("rb") as file:
         right = hashlib.file_digest(file, lambda: _new_hash(item)).hexdigest() == item.hash
     if not right:
         return None
-    _remember(target, item, stat)
-    return Present(stat.st_size)
+    _remember(target, item, found)
+    return Present(found.st_size)
 
 
 def begin(
@@ -412,36 +414,16 @@ def _disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _short(name: str) -> str:
-    """Return a name short enough for a part's prefix and suffix; file names are limited to 255 bytes."""
-    if len(name.encode()) <= 180:
-        return name
-    return hashlib.sha256(name.encode()).hexdigest()[:32]
-
-
 def _new_hash(item: Item) -> Any:
     return hashlib.new(item.algorithm, usedforsecurity=False) if item.algorithm else None
 
 
-def sync_folders(folders: Iterable[Path]) -> None:
-    """Flush folders to the disk, so that the final names of a job's files survive a crash."""
-    if os.name == "nt":
-        return
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            number = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(number)
-            finally:
-                os.close(number)
+def _signature(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def _signature(stat: os.stat_result) -> tuple[int, ...]:
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
-
-
-def _remember(target: Path, item: Item, stat: os.stat_result) -> None:
+def _remember(target: Path, item: Item, status: os.stat_result) -> None:
     if item.hash:
         if len(_VERIFIED) >= _VERIFIED_LIMIT:
             _VERIFIED.clear()
-        _VERIFIED[str(target), item.hash] = _signature(stat)
+        _VERIFIED[str(target), item.hash] = _signature(status)

@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from one_async.alf.session import has_id, match_session, session_folder, with_id, without_id
-from one_async.errors import ALFInvalid, InputError, OneError, TransferError, UnsafePath
+from one_async.errors import ALFInvalid, InputError, OneError, TransferError, UnsafePath, shown
 
 __all__ = [
     "FileSource",
@@ -356,9 +356,9 @@ def _hash(record: Mapping[str, Any]) -> str | None:
         return None
     text = str(value).strip().lower()
     if len(text) not in _HASHES or not re.fullmatch("[0-9a-f]+", text):
-        raise TransferError(
-            f"the recorded hash {value!r} is neither md5 nor sha1", path=str(record.get("rel_path", ""))
-        )
+        path = str(record.get("rel_path", ""))
+        name = f"the dataset {_did(record)} {path}".rstrip()
+        raise TransferError(f"the hash {shown(value)} of {name} is neither md5 nor sha1", path=path)
     return text
 
 

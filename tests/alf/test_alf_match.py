@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tables_data import PATHS, make_catalogue
 
 from one_async.alf import match
 from one_async.alf.spec import REL_PATH_SPEC, regex
@@ -22,6 +21,7 @@ from one_async.errors import (
     InputError,
 )
 from one_async.tables.schema import DATASETS
+from tables_data import PATHS, make_catalogue
 
 PADDING = [f"alf/filler.n{i}.npy" for i in range(2100)]
 PIECES = st.sampled_from(

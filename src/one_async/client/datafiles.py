@@ -15,7 +15,6 @@ import anyio
 from one_async._threads import run_many, run_sync
 from one_async.alf.path import ALFPath
 from one_async.alf.session import other_spellings, session_part
-from one_async.client.listing import Listing
 from one_async.client.outcomes import raise_first
 from one_async.errors import (
     ALFInvalid,
@@ -32,10 +31,11 @@ from one_async.errors import (
 from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
+    from one_async.client.call import Call
+    from one_async.client.context import Context
     from one_async.files.objects import ALFObject
     from one_async.transfer.fetch import Outcome
     from one_async.transfer.plan import Item, Plan
-    from one_async.types import Mode
 
 #: Finds which of some records' files are on disk: the paths, and the places of those that must be fetched.
 AtHand: TypeAlias = "Callable[[Sequence[Mapping[str, Any]]], tuple[list[ALFPath | None], list[int]]]"
@@ -43,27 +43,32 @@ AtHand: TypeAlias = "Callable[[Sequence[Mapping[str, Any]]], tuple[list[ALFPath 
 FILES_AT_ONCE = 16
 
 
-class Files(Listing):
-    """Fetching and reading the files that rows of the datasets table stand for."""
+class DataFiles:
+    """Find, fetch and read the files of rows of the datasets table."""
 
-    async def _files_of_rows(
-        self, records: Sequence[Mapping[str, Any]], mode: Mode, check_hash: bool
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def of_rows(
+        self, call: Call, records: Sequence[Mapping[str, Any]], check_hash: bool
     ) -> list[ALFPath | None]:
-        """Return the local path of each row's file, fetched first if need be; None for what is neither here nor online.
+        """Return the local path of each row's file, and fetch those that are not on disk. None for a file that cannot be had.
 
         The rows name their session's path.
         """
-        files, unknown = await run_sync(self._at_hand(mode, check_hash), records)
+        files, unknown = await run_sync(self.at_hand(call, check_hash), records)
         if unknown:
-            outcomes = await self._fetch([records[at] for at in unknown], check_hash)
+            outcomes = await self.fetch([records[at] for at in unknown], check_hash)
             for at, outcome in zip(unknown, outcomes, strict=True):
                 files[at] = path_of(outcome)
-        if self.record_loaded:
-            self._tables.record([row["did"] for row, file in zip(records, files, strict=True) if file])
+        if self._context.record_loaded:
+            self._context.tables.record(
+                [row["did"] for row, file in zip(records, files, strict=True) if file]
+            )
         return files
 
-    def _at_hand(self, mode: Mode, check_hash: bool) -> AtHand:
-        """Return the function that finds which files are on disk; it is for a thread.
+    def at_hand(self, call: Call, check_hash: bool) -> AtHand:
+        """Return a function, to be run in a thread, that finds which files are on disk.
 
         It gives the paths, and the places of the files that must be fetched. Where nothing can be fetched, a file that is
         not what the tables say gives a warning.
@@ -71,9 +76,10 @@ class Files(Listing):
         from one_async.transfer.fetch import at_hand
         from one_async.transfer.plan import make_plan
 
-        is_local = self.offline or (mode == "local" and self._frozen is None)
-        is_watched = self._progress is not None  # progress counts files that are here, too
-        root, uuid_filenames = self.cache_dir, self.uuid_filenames
+        context = self._context
+        is_local = context.offline or (call.mode == "local" and context.frozen is None)
+        is_watched = context.progress is not None  # progress counts files that are here, too
+        root, uuid_filenames = context.cache_dir, context.uuid_filenames
 
         def look(records: Sequence[Mapping[str, Any]]) -> tuple[list[ALFPath | None], list[int]]:
             if is_watched and not is_local:
@@ -88,7 +94,7 @@ class Files(Listing):
 
         return look
 
-    async def _plan(
+    async def plan(
         self,
         records: Sequence[Mapping[str, Any]],
         change: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
@@ -96,32 +102,34 @@ class Files(Listing):
         *,
         written: bool = True,
     ) -> Plan:
-        """Plan the files of records, each changed first; many of them beside the event loop."""
+        """Plan the downloads of records. ``change`` is applied to each first. Many records are planned in a thread."""
         from one_async.transfer.plan import make_plan
+
+        settings = self._context.settings
 
         def make() -> Plan:
             return make_plan(
                 map(change or _with_address, records),
-                data_server=self.settings.data_server,
-                base_url=self.settings.base_url,
+                data_server=settings.data_server,
+                base_url=settings.base_url,
                 repositories=repositories,
-                uuid_filenames=self.uuid_filenames,
-                s3_endpoint=self.settings.s3_endpoint,
+                uuid_filenames=self._context.uuid_filenames,
+                s3_endpoint=settings.s3_endpoint,
                 on_error="collect",
                 written=written,
             )
 
         return await run_many(len(records), make)
 
-    async def _fetch(
+    async def fetch(
         self, records: Sequence[Mapping[str, Any]], check_hash: bool, *, collect: bool = False
     ) -> list[Outcome]:
-        """Fetch what is not here; where the first address fails, the database's file records may know others.
+        """Fetch the files that are not on disk. Where the first address fails, those of the database's file records are tried.
 
         Raises the first error, or with `collect` leaves them in the outcomes.
         """
-        async with self._showing():
-            plan = await self._plan(records)
+        async with self.showing():
+            plan = await self.plan(records)
             unknown = {item.did for item in plan.items if not item.sources and not item.error}
             if unknown:
                 plan = await self._replanned(records, unknown)
@@ -138,16 +146,17 @@ class Files(Listing):
         return outcomes
 
     @asynccontextmanager
-    async def _showing(self) -> AsyncIterator[None]:
-        """Sum up the transfers of a call, of all its sessions, in one bar, where there is one to be seen."""
-        if self._bar is None:
+    async def showing(self) -> AsyncIterator[None]:
+        """Show all transfers of a call in one progress bar, if there is one."""
+        bar = self._context.bar
+        if bar is None:
             yield
             return
-        self._bar.enter()
+        bar.enter()
         try:
             yield
         finally:
-            if wait := self._bar.leave():
+            if wait := bar.leave():
                 with anyio.CancelScope(shield=True):
                     await run_sync(wait)
 
@@ -155,14 +164,15 @@ class Files(Listing):
         from one_async.transfer.fetch import fetch
         from one_async.transfer.web import Credentials
 
-        login, password = self.settings.data_server_login, self.settings.data_server_password
+        context = self._context
+        login, password = context.settings.data_server_login, context.settings.data_server_password
         return await fetch(
             plan,
-            root=self.cache_dir,
-            streams=self.alyx.wire,
+            root=context.cache_dir,
+            streams=context.alyx.wire,
             limit=FILES_AT_ONCE,
             check_hash=check_hash,
-            progress=self._bar or self._progress,
+            progress=context.bar or context.progress,
             on_error="collect",
             credentials=Credentials(
                 data=(login, password.get_secret_value()) if login and password else None
@@ -170,35 +180,37 @@ class Files(Listing):
         )
 
     async def _replanned(self, records: Sequence[Mapping[str, Any]], dids: set[str]) -> Plan:
-        """Plan again with all places that the database knows for some datasets, S3 buckets among them."""
+        """Plan again with all addresses that the database has for some datasets, including S3 buckets."""
         known: dict[str, Mapping[str, Any]] = {}
-        for row in await self._remote().dataset_records(sorted(dids)):
+        for row in await self._context.remote().dataset_records(sorted(dids)):
             known[row["url"][-36:]] = row
         files = [one for row in known.values() for one in row["file_records"] or ()]
         repositories = []
         if any(str(one["data_repository"]).startswith("aws") for one in files):
-            repositories = await self.alyx.rest("data-repository", "list")
+            repositories = await self._context.alyx.rest("data-repository", "list")
 
         def change(record: Mapping[str, Any]) -> Mapping[str, Any]:
             if record["did"] in known:
                 return {**record, "file_records": known[record["did"]]["file_records"]}
             return _with_address(record)
 
-        return await self._plan(records, change, repositories)
+        return await self.plan(records, change, repositories)
 
-    def _read(self, file: ALFPath) -> Any:
+    def read(self, file: ALFPath) -> Any:
+        """Return what a file holds."""
         from one_async.files.read import read_file
 
-        return read_file(file, tables=self._table_kind)
+        return read_file(file, tables=self._context.table_kind)
 
-    def _make_object(self, files: Sequence[ALFPath], *, warn_of_rows: bool = True) -> ALFObject:
+    def make_object(self, files: Sequence[ALFPath], *, warn_of_rows: bool = True) -> ALFObject:
+        """Return the ALF object that some files make up."""
         from one_async.files.objects import make_object
 
-        return make_object(files, tables=self._table_kind, warn_of_rows=warn_of_rows)
+        return make_object(files, tables=self._context.table_kind, warn_of_rows=warn_of_rows)
 
 
 def _on_disk(plan: Plan, root: Path, check_hash: bool) -> list[ALFPath | None]:
-    """Return the files that are on disk; one that is not what the tables say gives a warning."""
+    """Return the files that are on disk. Warn of those that differ from the tables."""
     from one_async.transfer.fetch import see
 
     files: list[ALFPath | None] = []
@@ -212,7 +224,7 @@ def _on_disk(plan: Plan, root: Path, check_hash: bool) -> list[ALFPath | None]:
         if outcome.status == "absent":
             item = _spelled_otherwise(item, root, folders)
             outcome = see(item, root, check_hash)
-        path = ALFPath(root / item.target)
+        path = ALFPath(outcome.path or root / item.target)
         is_right = outcome.status == "present"
         files.append(path if is_right or path.exists() else None)
         if files[-1] and not is_right:
@@ -243,12 +255,12 @@ def _plan_id(did: str) -> str:
 
 
 def _with_address(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out an address that is not known, so that the plan makes one from the data server's."""
+    """Remove an unknown address, so that the plan composes one with the data server."""
     return {name: value for name, value in record.items() if name != "data_url" or value}
 
 
 def _elsewhere(outcome: Outcome) -> bool:
-    """Whether another place may have what this one did not give."""
+    """Return whether another address may have a file that this one did not give."""
     return isinstance(outcome.error, LoginError | NotFound | ServerUnreachable | StatusError | TransferError)
 
 

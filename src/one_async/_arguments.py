@@ -1,0 +1,56 @@
+"""Values that users give, one or several, of Python's, numpy's or a table library's types. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+#: Values that are not lists although some can be iterated over.
+_SINGLE = (str, bytes, bytearray, memoryview, int, float, UUID, date, Mapping)
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a value as a list: a scalar or a frame alone, of anything else that can be iterated over its members."""
+    if getattr(value, "ndim", None) == 0:
+        return [plain(value)]
+    if isinstance(value, _SINGLE) or hasattr(value, "columns") or not isinstance(value, Iterable):
+        return [value]
+    return [plain(one) for one in value]
+
+
+def plain(value: Any) -> Any:
+    """Return a scalar of numpy, or an array without dimensions, as Python's; NaT as None, anything else as it is."""
+    if getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
+        return value
+    if value.dtype.kind != "M":
+        return value.item()
+    moment = value.astype("datetime64[us]").item()  # other units become numbers
+    return moment if moment is None or isinstance(moment, date) else value
+
+
+def text_of(value: Any) -> str | None:
+    """Return the text of a str, number, date, id or path; None for NaN, infinity, and anything else.
+
+    The text of a member of an enumeration is that of its value.
+    """
+    try:
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, int):
+            return str(value) if isinstance(value, bool) else int.__repr__(value)
+        if isinstance(value, float | Decimal):
+            return (
+                (float.__repr__(value) if isinstance(value, float) else str(value))
+                if math.isfinite(value)
+                else None
+            )
+    except ValueError:  # too many digits; a signalling NaN
+        return None
+    if isinstance(value, date):
+        return value.isoformat() if value == value else None
+    return str(value) if isinstance(value, UUID | PurePath) else None

@@ -1,0 +1,123 @@
+"""Datasets that were made of many sessions: of a subject, a project or a tag."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
+from one_async._threads import run_polars, run_sync
+from one_async.alf.match import compile_pattern, is_match, plain_pattern, resolve
+from one_async.client.call import Call
+from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
+from one_async.queries.selection import SelectionOptions, checked, one_dataset
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from one_async.alf.match import Filename, Pattern
+    from one_async.client.context import Context
+
+T = TypeVar("T")
+#: What datasets of many sessions are made of; a database may have others.
+RELATIONS = ("subjects", "projects", "tags")
+
+
+@public
+@ended_by_closing
+class Aggregates:
+    """The methods that list and load datasets of many sessions."""
+
+    _context: Context
+
+    async def list_aggregates(
+        self,
+        relation: str,
+        identifier: str | None = None,
+        dataset: Filename = None,
+        revision: Pattern = None,
+        assert_unique: bool = False,
+    ) -> pl.DataFrame:
+        """List datasets that were made of many sessions: of a subject (`relation` ``"subjects"``), project or tag.
+
+        `identifier`, a regular expression, is found anywhere in the aggregate's own: a subject's nickname, ``lab/subject``, a
+        tag. `dataset` and `revision` are patterns with wildcards.
+        Returns a frame: the datasets table's columns, relation, identifier. Raises InputError for another relation
+        of which the database has no datasets either.
+        """
+        self._context.needs_database("list_aggregates")
+        if not isinstance(relation, str):
+            raise InputError.of("relation", relation, RELATIONS)
+        pattern = None if identifier is None else compile_pattern(identifier, "identifier")
+
+        def choice(rows: pl.DataFrame) -> pl.DataFrame:
+            return resolve(
+                rows, dataset, revision=revision or None, policy="last_before", assert_unique=assert_unique
+            )
+
+        await run_polars(checked, choice)
+        return await _aggregates(self._context, relation, identifier, pattern, choice)
+
+    async def load_aggregate(
+        self,
+        relation: str,
+        identifier: str,
+        dataset: str | Mapping[str, Any] | None = None,
+        revision: str | None = None,
+        download_only: bool = False,
+        *,
+        check_hash: bool = True,
+    ) -> Any:
+        """Load one dataset that was made of many sessions; arguments as in `list_aggregates`, of which one must remain.
+
+        `download_only` and `check_hash` are those of `load_dataset`.
+
+        Raises ALFObjectNotFound if there is none, ALFMultipleObjectsFound or its like if there are several.
+        """
+        name, how = "*" if dataset is None else dataset, SelectionOptions(True, "last_before")
+
+        def choice(rows: pl.DataFrame) -> pl.DataFrame:
+            return one_dataset(rows, name, None, revision or None, how)
+
+        def choose() -> list[dict[str, Any]]:
+            return [{**row, "session_path": ""} for row in choice(found).iter_rows(named=True)]
+
+        await run_polars(checked, choice)
+        found = await self.list_aggregates(relation, identifier)
+        records = await run_polars(choose)
+        if len(records) != 1:
+            raise ALFMultipleObjectsFound(
+                f"{relation}/{identifier} has {len(records)} datasets that match {dataset!r}"
+            )
+        (file,) = await self._context.files.of_rows(Call(self._context), records, check_hash)
+        if file is None:
+            raise ALFObjectNotFound(f"{records[0]['rel_path']} cannot be had", dataset=dataset)
+        return file if download_only else await run_sync(self._context.files.read, file)
+
+
+async def _aggregates(
+    context: Context,
+    relation: str,
+    identifier: str | None,
+    pattern: re.Pattern[str] | None,
+    use: Callable[[pl.DataFrame], T],
+) -> T:
+    """Call ``use`` with the aggregate datasets of a relation, and return its result."""
+    from one_async.queries.rows import aggregate_rows, rows_frame
+
+    rows = await context.alyx.rest("datasets", "list", django="session__isnull,True")
+
+    def look() -> T:
+        found = rows_frame(aggregate_rows(rows), "relation", "identifier")
+        known = {*RELATIONS, *found["relation"]}
+        if relation.casefold() not in known:
+            raise InputError.of("relation", relation, sorted(known))
+        found = found.filter(found["relation"] == relation.casefold())
+        if identifier is not None and pattern is not None:
+            plain = plain_pattern(identifier)
+            found = found.filter(is_match(found["identifier"], pattern, plain, how="search"))
+        return use(found)
+
+    return await run_polars(look)

@@ -1,0 +1,230 @@
+"""What the methods of `AsyncONE` share: the settings, the database's client, the tables, and background tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import anyio
+
+from one_async._concurrency import RunningCalls
+from one_async._fork import is_polars_lost
+from one_async._values import without_secrets
+from one_async.client.datafiles import DataFiles
+from one_async.errors import InputError, OfflineError
+from one_async.settings import Settings, resolved_again
+from one_async.transfer.bar import bar_for
+from one_async.types import Mode
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+    from anyio.abc import TaskGroup
+
+    from one_async.alyx.client import AsyncAlyxClient
+    from one_async.queries.remote import RemoteSource
+    from one_async.refresh import TablesKeeper
+    from one_async.tables.catalogue import Catalogue
+    from one_async.transfer.fetch import Progress
+
+OFFLINE_ADVICE = (
+    "no database is configured for {folder}, so it can only be searched in local mode; "
+    "give base_url= (for the public data: https://openalyx.internationalbrainlab.org), "
+    "set ONE_BASE_URL, or call ONE.setup(base_url)"
+)
+#: The modes in which tables are refreshed in the background.
+REFRESHING = ("auto", "refresh")
+
+
+class Context:
+    """The state of one client.
+
+    The client of the database and the keeper of the tables are made when they are first used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        frozen: Catalogue | None,
+        wildcards: bool,
+        table_kind: Literal["polars", "pandas"],
+        uuid_filenames: bool,
+        progress: Progress | bool | None,
+        silent: bool,
+        rest_options: dict[str, Any],
+    ) -> None:
+        self.settings = settings
+        self.frozen = frozen
+        self.wildcards = wildcards
+        self.table_kind: Literal["polars", "pandas"] = table_kind
+        self.uuid_filenames = uuid_filenames
+        self.record_loaded = False
+        self.progress = None if isinstance(progress, bool) else progress
+        self.bar = bar_for(progress, silent)
+        self.rest_options = rest_options
+        self.group: TaskGroup | None = None
+        self.files = DataFiles(self)
+        self.calls = RunningCalls()
+        self._mode: Mode = settings.mode
+        self._alyx: AsyncAlyxClient | None = None
+        self._tables: TablesKeeper | None = None
+        self._refreshing: CancelScope | None = None
+        self._background: set[CancelScope] = set()
+        if self._mode == "remote" and self.offline:
+            raise self.offline_error()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Omit open resources and all secrets. Loading the pickle looks up the login again."""
+        closed: dict[str, Any] = {
+            "_alyx": None,
+            "_tables": None,
+            "group": None,
+            "_refreshing": None,
+            "_background": set(),
+        }
+        options = {"rest_options": without_secrets(self.rest_options), "bar": self.bar is not None}
+        return {**self.__dict__, **closed, **options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.settings = resolved_again(self.settings)
+        self.bar = bar_for(None, silent=not state["bar"])
+
+    @property
+    def offline(self) -> bool:
+        """Whether no database is configured."""
+        return self.settings.base_url is None
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder of data files."""
+        return self.settings.cache_dir
+
+    @property
+    def mode(self) -> Mode:
+        """The mode of calls that name none; it also decides whether tables are refreshed in the background."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._mode = self.check_mode(mode, "mode")
+        if self._mode not in REFRESHING:
+            self.stop_background()
+
+    def check_mode(self, mode: Mode | None, argument: str = "query_type") -> Mode:
+        """Return a mode, or the client's own for None. Raises InputError, or OfflineError for a mode that needs a database."""
+        mode = mode or self._mode
+        if mode not in get_args(Mode):
+            raise InputError.of(argument, mode, get_args(Mode))
+        if mode == "remote" and self.offline:
+            raise self.offline_error()
+        return mode
+
+    def offline_error(self) -> OfflineError:
+        """Return the error of a call that needs a database where none is configured."""
+        return OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
+
+    def needs_database(self, method: str) -> None:
+        """Raise OfflineError if a method that asks the database cannot do so."""
+        if self._mode == "local" or self.offline:
+            raise OfflineError(
+                f"{method} asks the database, which mode 'local' rules out; set one.mode = 'remote'"
+            )
+
+    def needs_files(self, method: str) -> None:
+        """Raise OfflineError unless files can be fetched, as they can for a frozen set, whose tables are local."""
+        if self.frozen is None or self.offline:
+            self.needs_database(method)
+
+    @property
+    def alyx(self) -> AsyncAlyxClient:
+        """The client of the database's REST interface. Raises OfflineError where no database is configured."""
+        if self._alyx is None:
+            from one_async.alyx.client import AsyncAlyxClient
+
+            if self.offline:
+                raise self.offline_error()
+            self._alyx = AsyncAlyxClient(settings=self.settings, **self.rest_options)
+        return self._alyx
+
+    @property
+    def tables(self) -> TablesKeeper:
+        """The keeper of the cache tables."""
+        if self._tables is None:
+            from one_async.refresh import TablesKeeper
+
+            self._tables = TablesKeeper(
+                self.settings.tables_dir,
+                alyx=None if self.offline else lambda: self.alyx,
+                cache_expiry=self.settings.cache_expiry,
+            )
+        return self._tables
+
+    def remote(self) -> RemoteSource:
+        """Return the database as a source of answers. Its rows are added to the tables."""
+        from one_async.queries.remote import RemoteSource
+
+        return RemoteSource(self.alyx, self.tables.learn)
+
+    async def open(self) -> None:
+        """Open the task group of background tasks, and start those that the mode wants."""
+        self.group = await anyio.create_task_group().__aenter__()
+        self.start_refreshing()
+
+    async def close(self, *details: Any) -> bool | None:
+        """Cancel the background tasks and close all connections; the arguments are those of ``__aexit__``."""
+        group, self.group = self.group, None
+        try:
+            if group is None:
+                return None
+            group.cancel_scope.cancel()
+            # The caller's own error is none of the group's, which would wrap it; a cancellation may be the group's.
+            if isinstance(details[1], anyio.get_cancelled_exc_class()):
+                return await group.__aexit__(*details)
+            await group.__aexit__(None, None, None)
+            return None
+        finally:
+            self.stop_background()
+            with anyio.CancelScope(shield=True):
+                await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the calls that are running with a OneError; close connections and files. A later call opens them again."""
+        await self.calls.end()
+        alyx, self._alyx = self._alyx, None
+        if alyx is not None:
+            await alyx.aclose()
+
+    def start_refreshing(self) -> None:
+        """Start the background refresh if the mode wants it; a mode that is set later starts it with the next call."""
+        if (
+            self._refreshing is None
+            and self._mode in REFRESHING
+            and not self.offline
+            and not is_polars_lost()
+        ):
+            self._refreshing = self.in_background(self.tables.run)
+
+    def stop_background(self) -> None:
+        """Cancel all background tasks."""
+        self._refreshing = None
+        while self._background:
+            self._background.pop().cancel()
+
+    def in_background(self, work: Callable[[], Awaitable[None]]) -> CancelScope | None:
+        """Start a task that runs beside calls until the mode rules it out. Return None if no task group is open."""
+        if self.group is None:
+            return None
+        scope = anyio.CancelScope()
+        self._background.add(scope)
+
+        async def run() -> None:
+            try:
+                with scope:
+                    await work()
+            finally:
+                self._background.discard(scope)
+
+        self.group.start_soon(run)
+        return scope
