@@ -117,27 +117,27 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
         endpoint: str | None = None,
         uuid: UUID | str | None = None,
         field_name: str | None = None,
-        data: Any = None,
-    ) -> Any: ...
+        data: JSON | None = None,
+    ) -> JSON | None: ...
     def json_field_update(
         self,
         endpoint: str | None = None,
         uuid: UUID | str | None = None,
         field_name: str = "json",
-        data: Mapping[str, Any] | None = None,
+        data: Mapping[str, object] | None = None,
         *,
         atomic: bool = False,
-    ) -> Any: ...
+    ) -> JSON | None: ...
     def json_field_remove_key(
         self,
         endpoint: str | None = None,
         uuid: UUID | str | None = None,
         field_name: str = "json",
         key: str | None = None,
-    ) -> Any: ...
+    ) -> JSON | None: ...
     def json_field_delete(
         self, endpoint: str | None = None, uuid: UUID | str | None = None, field_name: str | None = None
-    ) -> Any: ...
+    ) -> JSON | None: ...
     def pages(
         self,
         /,

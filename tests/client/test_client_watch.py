@@ -7,6 +7,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from one_async.errors import (
     StorageError,
 )
 
+from . import watch_kills
 from .conftest import Make, login
 from .faces import opened
 
@@ -246,11 +248,11 @@ def test_a_first_line_that_was_cut_off_is_written_again(
         assert set(ids(one.items("watch", every=None, cursor=file))) == listed(lab)
 
 
-@pytest.mark.parametrize("kind", [list, set, tuple, iter, lambda eids: [str(eid) for eid in eids]])
-def test_ids_that_are_done_do_not_come(server: Emulator, lab: httpx.Client, make: Make, kind: Any) -> None:
+@pytest.mark.parametrize("held", [list, set, tuple, iter, lambda eids: [str(eid) for eid in eids]])
+def test_ids_that_are_done_do_not_come(server: Emulator, lab: httpx.Client, make: Make, held: Any) -> None:
     one = make(server)
     done = one.ask("search", query_type="remote")[3:]
-    found = set(ids(one.items("watch", every=None, cursor=kind(done))))
+    found = set(ids(one.items("watch", every=None, cursor=held(done))))
     assert found == listed(lab) - {str(eid) for eid in done}
     assert len(found) == 3
 
@@ -418,11 +420,12 @@ async def test_a_watch_that_is_cancelled_at_work_does_not_say_done(server: Emula
     async with AsyncONE(cache_dir=tmp_path, mode="remote", **login(server)) as one:
         seen = []
         with anyio.CancelScope() as scope:
-            async for session in one.watch(every=60, cursor=file):
-                seen.append(session["id"])
-                if len(seen) == 3:
-                    scope.cancel()
-                    await anyio.sleep(10)
+            async with aclosing(one.watch(every=60, cursor=file)) as sessions:
+                async for session in sessions:
+                    seen.append(session["id"])
+                    if len(seen) == 3:
+                        scope.cancel()
+                        await anyio.sleep(10)
         assert file.read_text().split("\n")[1:-1] == seen[:2]
 
 
@@ -435,10 +438,11 @@ async def test_other_work_goes_on_beside(server: Emulator, lab: httpx.Client, tm
 
         async def count(name: str) -> None:
             number = 0
-            async for _ in one.watch(every=30):
-                number += 1
-                if number == total:
-                    seen[name].set()
+            async with aclosing(one.watch(every=30)) as sessions:
+                async for _ in sessions:
+                    number += 1
+                    if number == total:
+                        seen[name].set()
 
         async with anyio.create_task_group() as group:
             for name in seen:
@@ -456,3 +460,11 @@ def test_a_record_that_came_names_its_session(data_one: Any) -> None:
     assert str(data_one.ask("to_eid", session)) == session["id"]
     with pytest.raises(ALFObjectNotFound):
         data_one.ask("load_object", session, "nothing")
+
+
+@pytest.mark.parametrize("where", ["file", "own"])
+def test_a_watcher_that_is_killed_loses_none(tmp_path: Path, where: str) -> None:
+    """The short form of `tests/faults/test_watch_kills.py`."""
+    work, expected = watch_kills.run(tmp_path, where, kills=5, sessions=30, seed=5)
+    assert set(work) == expected
+    assert sum(work.values()) - len(work) <= (5 if where == "file" else 0)
