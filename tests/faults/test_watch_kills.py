@@ -1,4 +1,4 @@
-"""A watcher that is killed 50 times while 300 sessions appear loses none; with work and cursor in one transaction none comes twice."""
+"""A watcher that is killed 50 times while 300 sessions appear loses none, and none comes twice."""
 
 from __future__ import annotations
 
