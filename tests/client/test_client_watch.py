@@ -465,6 +465,6 @@ def test_a_record_that_came_names_its_session(data_one: Any) -> None:
 @pytest.mark.parametrize("where", ["file", "own"])
 def test_a_watcher_that_is_killed_loses_none(tmp_path: Path, where: str) -> None:
     """The short form of `tests/faults/test_watch_kills.py`."""
-    work, expected = watch_kills.run(tmp_path, where, kills=5, sessions=30, seed=5)
+    work, expected = watch_kills.run(tmp_path, where, kills=2, sessions=12, seed=5)
     assert set(work) == expected
     assert sum(work.values()) - len(work) <= (5 if where == "file" else 0)

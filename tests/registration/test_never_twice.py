@@ -198,7 +198,7 @@ RULES = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(RULES)
 def test_any_faults(rules: list[tuple[str, str, int]]) -> None:
     """Whatever goes wrong: repeated until it succeeds, a registration leaves what an undisturbed one leaves."""

@@ -120,7 +120,7 @@ def other_server() -> Any:
         yield server
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(
         ["/sessions", "/register-file", "/datasets", "/subjects", "/labs", "/dataset-types", "/data-formats"]
