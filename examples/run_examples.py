@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,45 +56,54 @@ def test_quickstart(environment: dict[str, str]) -> None:
     assert "trials," in said
 
 
-def test_async_service_ingests_and_stops_on_sigterm(environment: dict[str, str], tmp_path: Path) -> None:
-    script = str(HERE / "async_service.py")
-    service = subprocess.Popen(
-        [sys.executable, script, str(tmp_path), "--every", "60"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with service:
-        assert service.stdout is not None
-        first = service.stdout.readline()
-        service.send_signal(signal.SIGTERM)
-        rest = service.stdout.read()
-        assert service.wait(timeout=30) == 0
-    count = int(first.split()[0])
-    assert count > 20
-    assert "stopping" in rest
-    assert len(list(tmp_path.glob("*.parquet"))) == count
-    assert not list(tmp_path.glob("*.tmp"))
+def test_ingest_service(tmp_path: Path) -> None:
+    """It is stopped at work, started again, registers a summary of each session once, and ends on SIGTERM."""
+    import httpx
 
+    from one_async import ONE
+    from one_async.emulator import Emulator
 
-def test_async_service_stopped_at_work_leaves_no_half_file(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    script = str(HERE / "async_service.py")
-    fresh = {**environment, "ONE_CACHE_DIR": str(tmp_path / "cache")}
-    service = subprocess.Popen(
-        [sys.executable, script, str(tmp_path / "out")], env=fresh, stdout=subprocess.PIPE, text=True
-    )
-    with service:
-        while not list((tmp_path / "out").glob("*.parquet")):
-            assert service.poll() is None
-        service.send_signal(signal.SIGTERM)
-        assert service.wait(timeout=30) == 0
-    import polars as pl
+    with Emulator() as emulator, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        login = {
+            "base_url": emulator.url,
+            "username": "demo",
+            "password": "demo",
+            "cache_dir": tmp_path / "data",
+        }
+        with ONE(**login, mode="remote") as one:
+            wanted = one.search(datasets="_ibl_trials.table.pqt", subject="SU_101")
+            assert wanted
+        free.close()
+        environment = {
+            **os.environ,
+            "HOME": str(tmp_path),
+            "ONE_CONFIG_DIR": str(tmp_path / "config"),
+            **{f"ONE_{name.upper()}": str(value) for name, value in login.items()},
+        }
+        script = [sys.executable, str(HERE / "ingest_service.py"), "--cursor", str(tmp_path / "done.txt")]
 
-    assert not list((tmp_path / "out").glob("*.tmp"))
-    for file in (tmp_path / "out").glob("*.parquet"):
-        assert pl.read_parquet(file).height > 0
+        def run_until(done: int) -> None:
+            with subprocess.Popen([*script, "--port", str(port)], env=environment) as service:
+                for _ in range(1200):
+                    assert service.poll() is None
+                    time.sleep(0.1)
+                    with contextlib.suppress(httpx.TransportError):
+                        state = httpx.get(f"http://127.0.0.1:{port}/health").json()
+                        assert state["failed"] == 0
+                        if state["done"] >= done:
+                            break
+                service.send_signal(signal.SIGTERM)
+                assert service.wait(timeout=30) in (0, -signal.SIGTERM)
+
+        run_until(5)
+        run_until(10)
+        written = list((tmp_path / "data").rglob("summary/*.pqt"))
+        with ONE(**login, mode="remote") as one:
+            known = one.alyx.rest("datasets", "list", collection="summary")
+        assert len(known) == len({row["session"] for row in known}) >= 15
+        assert len(written) in (len(known), len(known) + 1)  # it may have been stopped between the two
+        assert not list((tmp_path / "data").rglob("*.tmp"))
 
 
 def test_harvest(environment: dict[str, str], tmp_path: Path) -> None:
