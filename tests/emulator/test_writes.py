@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from recorded_exchanges import DATA
 from recorded_scenarios import in_any_order, sort
 
+from one_async import ONE
 from one_async.emulator import Emulator, World
 from one_async.emulator.models import table_name
 from one_async.emulator.rows import Rows
@@ -314,3 +315,22 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
         assert alyx.token("alice") == token
         assert client.get(f"/sessions/{made[-1]}").json()["json"] == {"kept": 15}
         assert client.get("/sessions", params={"date_range": "2025-03-01,2025-03-31"}).json()["count"] == 15
+
+
+def test_a_login_that_the_world_lacks_writes_like_a_user_of_it(tmp_path: Path) -> None:
+    """Registration names its user, so `demo` must be one of the users once it writes."""
+    with (
+        Emulator() as server,
+        ONE(base_url=server.url, username="demo", password="demo", cache_dir=tmp_path) as one,
+    ):
+        subject = one.alyx.rest("subjects", "list")[0]
+        before = {row["username"] for row in one.alyx.rest("users", "list", no_cache=True)}
+        assert "demo" not in before
+        folder = tmp_path / subject["lab"] / "Subjects" / subject["nickname"] / "2026-01-14" / "001"
+        (folder / "alf").mkdir(parents=True)
+        (folder / "alf" / "spikes.times.npy").write_bytes(b"x")
+        session, records = one.register_session(folder)
+        assert session["users"] == ["demo"]
+        assert [row["created_by"] for row in records] == ["demo"]
+        after = {row["username"] for row in one.alyx.rest("users", "list", no_cache=True)}
+        assert after == before | {"demo"}

@@ -52,11 +52,21 @@ def committed(exchange: Exchange, data: Any) -> Outcome:
     app = exchange.app
     with app.store.transaction():
         rows = Rows(app.store, app.now, app.new_id)
+        if exchange.request.method != "GET" and exchange.user is not None:
+            add_user(rows, exchange.user)
         try:
             return outcome(exchange, rows, data)
         finally:
             # Changes before an error are kept
             rows.flush()
+
+
+def add_user(rows: Rows, name: str) -> None:
+    """Create the record of a login that the world does not have, such as ``demo``, before it is referred to."""
+    if rows.get("users", name) is None:
+        record = {"username": name, "email": "", "is_stock_manager": False, "id": rows.new_id()}
+        rows.create("users", {**record, "subjects_responsible": [], "lab": [], "allowed_users": []})
+        rows.flush()
 
 
 def outcome(exchange: Exchange, rows: Rows, data: Any) -> Outcome:
