@@ -320,7 +320,7 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
 def test_a_login_that_the_world_lacks_writes_like_a_user_of_it(tmp_path: Path) -> None:
     """Registration names its user, so `demo` must be one of the users once it writes."""
     with (
-        Emulator() as server,
+        Emulator(records=DATA) as server,
         ONE(base_url=server.url, username="demo", password="demo", cache_dir=tmp_path) as one,
     ):
         subject = one.alyx.rest("subjects", "list")[0]
