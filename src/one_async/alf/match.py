@@ -1,8 +1,8 @@
-"""Filters of datasets: file name, collection, revision and QC, and the one resolver that lists and loads share.
+"""Filters of datasets by file name, collection, revision and QC, and the resolver that lists and loads share.
 
-Patterns mean what they mean in ONE-api: Unix wildcards or Python regular expressions, matched against
-``collection/#revision#/name``. They are evaluated against distinct paths only; where there are many and the pattern
-means the same to both engines, by Polars' engine rather than by Python's.
+Patterns have the meaning they have in ONE-api: Unix wildcards or Python regular expressions, matched against
+``collection/#revision#/name``. They are evaluated only on distinct paths. Many paths are matched by the engine of Polars
+if the pattern means the same there as in Python.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ __all__ = [
     "revisions_of",
 ]
 
-#: One pattern, several of which any may match, or None for all.
+#: A pattern, several patterns of which one must match, or None to match everything.
 Pattern: TypeAlias = "str | Iterable[str] | None"
 #: A file name pattern, several, or ALF parts such as ``{"object": "spikes", "attribute": ["times", "amps"]}``.
 Filename: TypeAlias = "str | Iterable[str] | Mapping[str, Pattern] | None"
 
-#: Above so many distinct values, Polars' engine is worth its start.
+#: Number of distinct values above which the engine of Polars is faster.
 _MANY: Final = 2000
 _OPTIONAL: Final = {"namespace": "?", "timescale": "?", "extra": "*"}
 
-# ONE-api's default patterns look around, which Polars' engine cannot. Within the file spec these say the same:
-# what follows an attribute always begins with `_` or `.`, and only a leading `_` can come before a namespace.
+# ONE-api's default patterns use look-around, which the engine of Polars lacks. Within the file spec these are equivalent:
+# an attribute is always followed by `_` or `.`, and only a leading `_` can precede a namespace.
 _PLAIN_NAMESPACE: Final = "(?:_[a-zA-Z0-9]+|_)?_?"
 _PLAIN_ATTRIBUTE: Final = "(?:_[a-z]+_)?[a-zA-Z0-9]+(?:_times|_intervals)?"
 
-# A pattern made of these tokens only is read alike by both engines.
+# Both engines interpret a pattern of only these tokens in the same way.
 _TOKEN: Final = re.compile(
     r"[A-Za-z0-9_ ,:;@%=!<>/'\"#~&`-]|\.|\\[.\\+*?()|\[\]{}^$/#_ -]|\\[wd]"
     r"|\[\^?(?:[A-Za-z0-9_./]-[A-Za-z0-9_./]|[A-Za-z0-9_./ ,:;@%=!#']|\\[w.d-])+-?\]"
@@ -66,7 +66,7 @@ _TOKEN: Final = re.compile(
 
 
 class PathPattern(NamedTuple):
-    """A pattern for relative paths, and the same for Polars' engine where there is one."""
+    """A pattern for relative paths, and the equivalent for the engine of Polars if there is one."""
 
     python: re.Pattern[str]
     plain: str | None
@@ -81,7 +81,7 @@ def _listed(value: str | Iterable[str], argument: str) -> list[str]:
 
 
 def _as_regex(value: str | Iterable[str], wildcards: bool, argument: str) -> str:
-    """Return one regular expression for any of several patterns, without an anchor at its end."""
+    """Return a regular expression that matches any of several patterns, without an anchor at its end."""
     values = _listed(value, argument)
     if wildcards:
         values = [re.sub(r"\\[Zz]$", "", fnmatch.translate(item)) for item in values]
@@ -89,7 +89,7 @@ def _as_regex(value: str | Iterable[str], wildcards: bool, argument: str) -> str
 
 
 def _folder(name: str, template: str, value: Pattern) -> str:
-    # None matches any folder and none; an empty text only none.
+    # None matches any folder or its absence; an empty text matches only its absence.
     if value is None:
         return f"({template})?"
     return template if value else ""
@@ -105,11 +105,11 @@ def _file_spec(parts: Mapping[str, Pattern]) -> str:
 
 
 def _name_regex(filename: str | Iterable[str], wildcards: bool) -> str:
-    """Return the regular expression of whole file names, with its end."""
+    """Return the regular expression of file names, with an anchor at its end."""
     names = []
     for name in _listed(filename, "filename"):
         if wildcards:
-            # A lone leading star stays within the file name, as in ONE-api.
+            # A single leading star does not match beyond the file name, as in ONE-api.
             names.append(re.sub(r"^(\(\?s:)?\.\*", r"\g<1>[^/]*", fnmatch.translate(name)))
         else:
             names.append(name + "$")
@@ -123,9 +123,9 @@ def path_pattern(
     *,
     wildcards: bool = True,
 ) -> PathPattern:
-    """Compile what a relative path must be; None matches all, an empty text only the absence of that part.
+    """Compile the pattern of a relative path. None matches everything, an empty text only the absence of that part.
 
-    Raises InputError for a pattern that does not compile or a part that is not ALF's.
+    Raises InputError for a pattern that does not compile or a part that is not an ALF part.
     """
     parts: dict[str, Pattern] = dict(filename) if isinstance(filename, Mapping) else {}
     collection, revision = parts.pop("collection", collection), parts.pop("revision", revision)
@@ -156,7 +156,7 @@ def _compile(folders: str, spec: str | None, name: str, patterns: tuple[tuple[st
 
 @lru_cache(maxsize=512)
 def compile_pattern(pattern: str, argument: str) -> re.Pattern[str]:
-    """Compile a regular expression; InputError where it is none."""
+    """Compile a regular expression. Raises InputError for an invalid one."""
     try:
         return re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
@@ -164,8 +164,8 @@ def compile_pattern(pattern: str, argument: str) -> re.Pattern[str]:
 
 
 def plain_pattern(pattern: str) -> str | None:
-    """Return a pattern for Polars' engine that matches the same texts, None if that is not certain."""
-    # An atomic group changes how a wildcard is searched for, not what it matches.
+    """Return a pattern for the engine of Polars that matches the same texts; None if that is not certain."""
+    # An atomic group changes the search for a wildcard, but not the texts that match.
     rest = pattern.replace("(?>.*?", "(?:.*?")
     position = 0
     while position < len(rest):
@@ -179,16 +179,16 @@ def plain_pattern(pattern: str) -> str | None:
 def is_match(
     texts: pl.Series, python: re.Pattern[str], plain: str | None, *, how: str = "match"
 ) -> pl.Series:
-    """Return for each text whether the pattern matches: at its start, whole (``fullmatch``), anywhere (``search``).
+    """Return whether the pattern matches each text: at its start, as a whole (``fullmatch``) or anywhere (``search``).
 
-    Null is no match. Give distinct texts.
+    Null does not match. The texts should be distinct.
     """
     import polars as pl
 
     if plain is not None and len(texts) > _MANY:
         anchored = {"match": rf"^(?:{plain})", "fullmatch": rf"^(?:{plain})\z", "search": plain}[how]
         try:
-            # Python's `$` also matches before a last line break; texts with one are left to Python.
+            # Python's `$` also matches before a final line break, so Python matches texts with line breaks.
             if not texts.str.contains("\n", literal=True).any():
                 return texts.str.contains(anchored).fill_null(value=False)
         except pl.exceptions.ComputeError:
@@ -198,7 +198,7 @@ def is_match(
 
 
 def qc_at_most(worst: int | str | QC, *, ignore_not_set: bool = False) -> list[str]:
-    """Return the names of this QC and the better ones; NOT_SET counts as best unless ignored."""
+    """Return the names of this QC and the better ones; NOT_SET is the best one unless ``ignore_not_set``."""
     level = QC.validate(worst)
     return [qc.name for qc in sorted(QC) if qc <= level and not (ignore_not_set and qc is QC.NOT_SET)]
 
@@ -213,12 +213,12 @@ def _qc_mask(levels: pl.Series, worst: int | str | QC, ignore_not_set: bool) -> 
 
 
 def collections_of(paths: pl.Series) -> pl.Series:
-    """Return the collection of each relative path, an empty text where there is none or the path is not ALF."""
+    """Return the collection of each relative path; an empty text if it has none or is not an ALF path."""
     return _parts_of(paths)[0]
 
 
 def revisions_of(paths: pl.Series) -> pl.Series:
-    """Return the revision of each relative path, an empty text where there is none or the path is not ALF."""
+    """Return the revision of each relative path; an empty text if it has none or is not an ALF path."""
     return _parts_of(paths)[1]
 
 
@@ -257,13 +257,13 @@ def resolve(
     policy: RevisionPolicy = "exact",
     assert_unique: bool = False,
 ) -> pl.DataFrame:
-    """Return the datasets that a request means, in their order; lists and loads both use this.
+    """Return the datasets that match a request, in their order. Lists and loads both use it, for one session at a time.
 
-    ``exact``: ``revision`` is a pattern like the others. ``last_before``: of each dataset the revision that equals
-    ``revision`` or comes last before it in text order; without one, the default revision, or the last.
-    ``default``: only datasets that are the default revision. With ``assert_unique``, raises
-    ALFMultipleCollectionsFound, ALFMultipleRevisionsFound or ALFMultipleObjectsFound for more than one.
-    Meant for the datasets of one session; an empty frame if none match.
+    ``policy`` selects revisions. ``exact``: ``revision`` is a pattern like the others. ``last_before``: of each dataset, the
+    revision that equals ``revision`` or is the last one before it in text order; without ``revision``, the default revision,
+    or the last. ``default``: only datasets that are the default revision. The frame is empty if none match. With
+    ``assert_unique``, raises ALFMultipleCollectionsFound, ALFMultipleRevisionsFound or ALFMultipleObjectsFound for more
+    than one.
     """
     if policy not in ("exact", "last_before", "default"):
         raise InputError.of("revision_policy", policy, ("exact", "last_before", "default"))
@@ -291,7 +291,7 @@ def resolve(
 
 
 def _taken(datasets: pl.DataFrame, mask: pl.Series) -> pl.DataFrame:
-    # for a session's few rows, Polars' own filter costs more than it saves
+    # for the few rows of a session, a filter of Polars costs more than it saves
     if len(datasets) > _MANY:
         return datasets.filter(mask)
     rows = [row for row, keep in enumerate(mask) if keep]
@@ -321,11 +321,12 @@ def last_before(
     assert_unique: bool = True,
     assert_consistent: bool = False,
 ) -> pl.DataFrame:
-    """Return one row for each dataset, or none: the revision asked for or the last before it in text order.
+    """Return at most one row for each dataset: the requested revision, or the last one before it in text order.
 
-    Without a revision: the default one; where none or several are marked, the last, with an ALFWarning (several with
-    ``assert_unique``: ALFMultipleRevisionsFound). Different revisions among the rows: an ALFWarning, or
-    ALFMultipleRevisionsFound with ``assert_consistent``. Rows come in the order of their paths without revision.
+    Without ``revision``, this is the default revision. If none or several are marked as default, it is the last, with an
+    ALFWarning; for several, ``assert_unique`` raises ALFMultipleRevisionsFound instead. Rows of different revisions cause an
+    ALFWarning, or ALFMultipleRevisionsFound with ``assert_consistent``. Rows are in the order of their paths without
+    revision.
     """
     import polars as pl
 

@@ -1,8 +1,7 @@
-"""Take ALF paths and names apart, and put UUIDs and padded numbers in: functions on text and pathlib paths.
+"""Parse ALF paths and names, and add or remove UUIDs: functions on text and pathlib paths.
 
-The functions that parse give the parts as a tuple in the order of the path, or as a dict (``as_dict=True``),
-None for what is absent. Text that is not ALF raises ALFInvalid, or gives only Nones with
-``assert_valid=False``.
+The functions that parse return the parts as a tuple in the order of the path, or as a dict (``as_dict=True``), with None
+for absent parts. For text that is not ALF they raise ALFInvalid, or return only Nones with ``assert_valid=False``.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ def session_path_parts(
 def session_path_parts(
     session_path: PathLike, as_dict: bool = False, assert_valid: bool = True
 ) -> Parts | PartsTuple:
-    """Return lab, subject, date and number of the first session that a path names. Lab and subject are whole folder names."""
+    """Return lab, subject, date and number of the first session in a path. Lab and subject are whole folder names."""
     found = match_parts(_posix(session_path))
     if found is None and assert_valid:
         raise _not_alf(session_path, SESSION_SPEC)
@@ -135,7 +134,7 @@ def _folders(folder_path: PathLike, assert_valid: bool) -> Parts:
             raise _not_alf(folder_path, _FOLDER_SPEC)
         return dict.fromkeys((*SESSION_PARTS, "collection", "revision"))
     below = text[found.end + 1 :].strip("/")
-    # The spec wants every folder closed.
+    # The spec requires a slash after each folder.
     return {
         **dict(zip(SESSION_PARTS, found[:4], strict=True)),
         **parse(below and f"{below}/", COLLECTION_SPEC),
@@ -151,8 +150,8 @@ def full_path_parts(path: PathLike, as_dict: Literal[True], assert_valid: bool =
 def full_path_parts(path: PathLike, as_dict: bool = False, assert_valid: bool = True) -> Parts | PartsTuple:
     """Return all twelve parts of a file's path, a folder's path or a file name.
 
-    Collections may have periods too, so that a path alone does not always say which it is: a last part with
-    fewer than two periods is taken for a folder.
+    Collections may contain periods, too, so a path may be ambiguous: a last part with fewer than two periods is taken for
+    a folder.
     """
     path = path if isinstance(path, PurePath) else PurePath(path)
     no_name = parse("", FILE_SPEC, assert_valid=False)
@@ -175,7 +174,7 @@ def _joined(folders: Parts) -> str:
 
 
 def find_session_path(path: P) -> P | None:
-    """Return a path as far as its first date and number, as a path of the same kind."""
+    """Return a path up to its first date and number, as a path of the same type; None if it has none."""
     parts = path.parts
     for index in range(1, len(parts)):
         if parts[index].isdigit() and isdatetime(parts[index - 1]):
@@ -197,9 +196,9 @@ def get_session_path(path: PathLike | None) -> PurePath | None:
 
 
 def get_alf_path(path: PathLike) -> str | None:
-    """Return the part of a path or URL that is ALF: from the lab or subject on, else the relative path or name.
+    """Return the ALF part of a path or URL: from the lab or subject on, else the relative path or file name.
 
-    None if nothing of it is ALF.
+    None if no part of it is ALF.
     """
     text = _posix(path).strip("/")
     if session := match_session(text):
@@ -219,9 +218,9 @@ def add_uuid_string(file_path: str, uuid: str | UUID, strict: bool = False) -> P
 @overload
 def add_uuid_string(file_path: P, uuid: str | UUID, strict: bool = False) -> P: ...
 def add_uuid_string(file_path: PathLike, uuid: str | UUID, strict: bool = False) -> PurePath:
-    """Put a dataset's UUID before the extension, in place of another that may be there.
+    """Return a path with a dataset's UUID before the extension, in place of any other.
 
-    Raises InputError if ``uuid`` is none, or, with ``strict``, if the name has a different one.
+    Raises InputError if ``uuid`` is not a UUID, or, with ``strict``, if the name has a different one.
     """
     if isinstance(uuid, str) and not is_uuid_string(uuid):
         raise InputError.of("uuid", uuid, "a UUID with hyphens, in lower case")
@@ -241,7 +240,7 @@ def remove_uuid_string(file_path: str) -> Path: ...
 @overload
 def remove_uuid_string(file_path: P) -> P: ...
 def remove_uuid_string(file_path: PathLike) -> PurePath:
-    """Take a UUID from before the extension; a path without one comes back as it is."""
+    """Return a path without the UUID before its extension; a path without a UUID is returned unchanged."""
     path = _as_path(file_path)
     stem, _, last = path.stem.rpartition(".")
     return path.with_name(stem + path.suffix) if stem and is_uuid_string(last) else path
@@ -252,7 +251,7 @@ def without_revision(file_path: str) -> Path: ...
 @overload
 def without_revision(file_path: P) -> P: ...
 def without_revision(file_path: PathLike) -> PurePath:
-    """Leave the revision folder out of a dataset's path; ALFInvalid if it has no session path."""
+    """Return a dataset's path without its revision folder. Raises ALFInvalid if it has no session path."""
     path = _as_path(file_path)
     folders = _folders(path.parent, assert_valid=True)
     session = find_session_path(path)

@@ -1,8 +1,8 @@
-"""ALFPath: a pathlib path that knows its ALF parts and can change them.
+"""ALFPath: a pathlib path with properties for its ALF parts, and methods that change them.
 
-``PureALFPath`` never asks the disk and comes in a POSIX and a Windows flavour; ``ALFPath`` is a
-``pathlib.Path``, whose ``is_dataset``, ``is_session_path``, ``is_valid_alf`` and ``iter_datasets`` look at
-the disk. The functions of :mod:`one_async.alf.parts` can be imported from here too, as in ONE-api.
+``PureALFPath`` never accesses the disk and has a POSIX and a Windows flavour; ``ALFPath`` is a
+``pathlib.Path``, whose ``is_dataset``, ``is_session_path``, ``is_valid_alf`` and ``iter_datasets`` access
+the disk. The functions of :mod:`one_async.alf.parts` can be imported from here, too, as in ONE-api.
 """
 
 from __future__ import annotations
@@ -58,25 +58,25 @@ A = TypeVar("A", bound="PureALFPath")
 
 
 class ALFPath(PureALFPath, Path):
-    """A path of this system's disk that knows its ALF parts."""
+    """A path on this system's disk with ALF parts; see `PureALFPath`."""
 
     def __new__(cls, *args: str | os.PathLike[str]) -> Self:
-        """Make a path of joined pieces, like pathlib."""
+        """Make a path from joined segments, like pathlib."""
         made: type[Any] = cls
         if cls is ALFPath:
             made = WindowsALFPath if os.name == "nt" else PosixALFPath
         return cast("Self", super().__new__(made, *args))
 
     def is_dataset(self) -> bool:
-        """Return whether the name is a dataset's and no folder has it."""
+        """Return whether the name is a dataset's and the path is not a folder on disk."""
         return is_valid(self.name) and not self.is_dir()
 
     def is_session_path(self: PathLike) -> bool:
-        """Return whether the path ends in subject/date/number and no file has it."""
+        """Return whether the path ends in subject/date/number and is not a file on disk."""
         return is_session_path(self) and not _on_disk(self, Path.is_file)
 
     def is_valid_alf(self: PathLike) -> bool:
-        """Return whether the path is a dataset's or a session folder's, and what is on disk is of that kind."""
+        """Return whether the path is that of a dataset or session folder, and what is on disk is of that kind."""
         try:
             parts = full_path_parts(self, as_dict=True)
         except ALFInvalid:
@@ -84,7 +84,7 @@ class ALFPath(PureALFPath, Path):
         return not _on_disk(self, Path.is_file if parts["object"] is None else Path.is_dir)
 
     def iter_datasets(self, recursive: bool = False) -> Iterator[Self]:
-        """Return the datasets in this folder, in order; ``recursive`` goes into its folders too."""
+        """Return the datasets in this folder, in order; with ``recursive``, also those in its subfolders."""
         for path in sorted(self.rglob("*.*.*") if recursive else self.glob("*.*.*")):
             if path.is_dataset():
                 yield path
@@ -115,7 +115,7 @@ def ensure_alf_path(path: Iterable[str | PurePath]) -> list[PureALFPath]: ...
 def ensure_alf_path(path: PathLike | Iterable[PathLike]) -> PureALFPath | list[PureALFPath]:
     """Return the ALF path of the same flavour: text and disk paths become ALFPath, pure paths stay pure.
 
-    Several paths give a list. Raises InputError for what is no path.
+    Several paths return a list. Raises InputError for a value that is not a path.
     """
     if isinstance(path, PureALFPath):
         return path
@@ -131,7 +131,7 @@ def ensure_alf_path(path: PathLike | Iterable[PathLike]) -> PureALFPath | list[P
 
 
 def padded_sequence(file_path: PathLike) -> PureALFPath:
-    """Write a path's session number with three digits; InputError if it has no session."""
+    """Return a path whose session number has three digits. Raises InputError if it has no session."""
     path = ensure_alf_path(file_path)
     session = find_session_path(path)
     if session is None:

@@ -1,4 +1,4 @@
-"""PureALFPath: paths without a disk that know their ALF parts and can change them."""
+"""PureALFPath: paths without disk access, with properties for their ALF parts and methods that change them."""
 
 from __future__ import annotations
 
@@ -33,19 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["PureALFPath", "PurePosixALFPath", "PureWindowsALFPath"]
 
-# The lab, and the folder below it in which the subjects are.
+# The lab and the folder below it that holds the subjects.
 _LAB = re.compile(r"(?<![^/])[^/]+/(?i:subjects)/")
 
 
 class PureALFPath(PurePath):
-    """A path without a disk; makes the flavour of this system.
+    """A path without disk access; the constructor makes the flavour of this system.
 
-    Parts are properties that give ``""`` where the path lacks the part; ``with_…`` and ``without_…`` give new
-    paths.
+    Parts are properties, ``""`` if the path lacks the part; ``with_…`` and ``without_…`` return new paths.
     """
 
     def __new__(cls, *args: str | os.PathLike[str]) -> Self:
-        """Make a path of joined pieces, like pathlib."""
+        """Make a path from joined segments, like pathlib."""
         made: type[Any] = cls
         if cls is PureALFPath:
             made = PureWindowsALFPath if os.name == "nt" else PurePosixALFPath
@@ -53,10 +52,10 @@ class PureALFPath(PurePath):
 
     @staticmethod
     def from_url(url: str) -> PurePosixALFPath:
-        """Return the path of a data server's URL: ``%23`` and the like decoded, host and query left out."""
+        """Return the path of a data server's URL, without host and query, with escapes such as ``%23`` decoded."""
         return PurePosixALFPath(unquote(urlsplit(url.replace("#", "%23")).path))
 
-    # --- what it is; the last two also take any path or text: PureALFPath.is_session_path("a/2024-05-06/1")
+    # --- kinds of paths; the last two methods also accept any path or text: PureALFPath.is_session_path("a/2024-05-06/1")
 
     def is_dataset(self) -> bool:
         """Return whether the last part is a dataset's file name."""
@@ -67,7 +66,7 @@ class PureALFPath(PurePath):
         return is_session_path(self)
 
     def is_valid_alf(self: PathLike) -> bool:
-        """Return whether the path is a dataset's, or a session's folder or one in it."""
+        """Return whether the path is that of a dataset, of a session's folder, or of a folder in it."""
         try:
             return any(full_path_parts(self))
         except ALFInvalid:
@@ -168,25 +167,25 @@ class PureALFPath(PurePath):
         parts = filename_parts(self.name, as_dict=True, assert_valid=False)
         return parts if as_dict else tuple(parts.values())
 
-    # --- the session's part of the path, and what lies under it ---
+    # --- the session's part of the path, and the part below it ---
 
     def session_path(self) -> Self | None:
         """Return the session's folder, root included; None if the path has no date and number."""
         return find_session_path(self)
 
     def session_path_short(self, include_lab: bool = False) -> str | None:
-        """Return subject/date/number as text, the lab before it if wanted and there; None if absent."""
+        """Return subject/date/number as text, with ``include_lab`` after the lab if there is one; None if absent."""
         parts = self.session_parts if include_lab else self.session_parts[1:]
         return "/".join(filter(None, parts)) or None
 
     def without_lab(self) -> Self:
-        """Leave out ``lab/Subjects/``."""
+        """Return the path without ``lab/Subjects/``."""
         posix = self.as_posix()
         match = _LAB.search(posix)
         return type(self)(posix[: match.start()], posix[match.end() :]) if match else self
 
     def relative_to_lab(self) -> Self:
-        """Return what comes after ``lab/Subjects/``; InputError if the path has no such folders."""
+        """Return the path after ``lab/Subjects/``. Raises InputError if the path has no such folders."""
         posix = self.as_posix()
         match = _LAB.search(posix)
         if not match:
@@ -194,7 +193,7 @@ class PureALFPath(PurePath):
         return type(self)(posix[match.end() :])
 
     def relative_to_session(self) -> Self:
-        """Return what comes after the session's folder; InputError if the path has no session."""
+        """Return the path after the session's folder. Raises InputError if the path has no session."""
         session = self.session_path()
         if session is None:
             raise InputError.of("path", str(self), "paths with subject/date/number")
@@ -203,29 +202,32 @@ class PureALFPath(PurePath):
     # --- change the session ---
 
     def with_lab(self, lab: str, strict: bool = False) -> Self:
-        """Put another lab; ``strict`` refuses to add one where there is none.
+        """Return the path with another lab; with ``strict``, only if it has one.
 
-        Raises InputError for a name that cannot be a lab's, ALFInvalid if the path has no session.
+        Raises InputError for a name that cannot be a lab's, ALFInvalid if the path has no session or, with ``strict``, no lab.
         """
         _check_folder("lab", lab)
         self._need(bool(self.subject and (self.lab or not strict)), "lab/Subjects/subject/date/number")
         return self._with_session(lab=lab)
 
     def with_subject(self, subject: str) -> Self:
-        """Put another subject; InputError if it cannot be one, ALFInvalid if the path has no session."""
+        """Return the path with another subject. Raises InputError for an invalid name, ALFInvalid without a session."""
         _check_folder("subject", subject)
         self._need(bool(self.subject), "subject/date/number")
         return self._with_session(subject=subject)
 
     def with_date(self, date: str | Date) -> Self:
-        """Put another date; InputError if it is not year-month-day, ALFInvalid if the path has no session."""
+        """Return the path with another date. Raises InputError if it is not year-month-day, ALFInvalid without a session."""
         text = date if isinstance(date, str) else str(date)[:10]
         _check("date", text)
         self._need(bool(self.date), "subject/date/number")
         return self._with_session(date=text)
 
     def with_sequence(self, number: int | str) -> Self:
-        """Put another session number, padded; InputError if not 0 to 999, ALFInvalid without a session."""
+        """Return the path with another session number, padded to three digits.
+
+        Raises InputError for a number that is not 0 to 999, ALFInvalid if the path has no session.
+        """
         try:
             value = int(str(number))
         except ValueError:
@@ -236,7 +238,7 @@ class PureALFPath(PurePath):
         return self._with_session(number=f"{value:03d}")
 
     def with_padded_sequence(self: PathLike) -> PureALFPath:
-        """Write the session number with three digits; also takes any path or text."""
+        """Return the path with three digits in the session number. Also accepts any path or text."""
         from one_async.alf.path import padded_sequence
 
         return padded_sequence(self)
@@ -244,10 +246,10 @@ class PureALFPath(PurePath):
     # --- change the folders under the session ---
 
     def with_collection(self, collection: PathLike | None) -> Self:
-        """Put another collection, before the revision if there is one.
+        """Return the path with another collection, before any revision.
 
-        Raises InputError for a name that cannot be a collection's or a path without session, ALFInvalid if
-        what follows the session is not ALF.
+        Raises InputError for a name that cannot be a collection's or a path without a session, ALFInvalid if the part
+        after the session is not ALF.
         """
         name = PurePath(collection or "").as_posix().strip("/")
         _check("collection", name)
@@ -266,9 +268,9 @@ class PureALFPath(PurePath):
         return type(self)(posix[: found.end], name, revision + below[match.end() :])
 
     def with_revision(self, revision: str) -> Self:
-        """Put a revision folder, in place of one that may be there.
+        """Return the path with a revision folder, in place of any other.
 
-        Raises ALFInvalid for a name that cannot be a revision's, or a path without session.
+        Raises ALFInvalid for a name that cannot be a revision's, or a path without a session.
         """
         if not regex("{revision}").fullmatch(revision):
             raise ALFInvalid(f"{revision!r} cannot be the name of a revision", path=str(self))
@@ -278,41 +280,41 @@ class PureALFPath(PurePath):
         return bare / f"#{revision}#"
 
     def without_revision(self) -> Self:
-        """Leave out the revision folder; ALFInvalid if the path has no session."""
+        """Return the path without its revision folder. Raises ALFInvalid if the path has no session."""
         if PureALFPath.is_dataset(self):
             return without_revision(self)
         self._need(self.is_valid_alf(), "subject/date/number/collection/#revision#")
         return self.parent if regex("#{revision}#").fullmatch(self.name) else self
 
-    # --- change the file name; ALFInvalid if this is no dataset, or if the new name would not be one's ---
+    # --- change the file name; these raise ALFInvalid if the old or the new name is not a dataset's ---
 
     def with_object(self, obj: str) -> Self:
-        """Put another object."""
+        """Return the path with another object."""
         namespace, rest = self._name()["namespace"], self.name.split(".", 1)[1]
         prefix = f"_{namespace}_" if namespace else ""
         return self._renamed(f"{prefix}{obj}.{rest}", object=obj)
 
     def with_namespace(self, ns: str | None) -> Self:
-        """Put another namespace, or none."""
+        """Return the path with another namespace, or with none."""
         prefix, rest = f"_{ns}_" if ns else "", self.name.partition(".")[2]
         return self._renamed(f"{prefix}{self._name()['object']}.{rest}", namespace=ns or None)
 
     def with_attribute(self, attr: str) -> Self:
-        """Put another attribute; the timescale stays."""
+        """Return the path with another attribute and the same timescale."""
         timescale = self._name()["timescale"]
         obj, _, rest = self.name.split(".", 2)
         middle = f"{attr}_{timescale}" if timescale else attr
         return self._renamed(f"{obj}.{middle}.{rest}", attribute=attr, timescale=timescale)
 
     def with_timescale(self, timescale: str | None) -> Self:
-        """Put another timescale, or none."""
+        """Return the path with another timescale, or with none."""
         attribute = self._name()["attribute"]
         obj, _, rest = self.name.split(".", 2)
         middle = f"{attribute}_{timescale}" if timescale else attribute
         return self._renamed(f"{obj}.{middle}.{rest}", attribute=attribute, timescale=timescale or None)
 
     def with_extra(self, extra: str | Iterable[str] | None, append: bool = False) -> Self:
-        """Put other extra parts, or none; ``append`` puts them after those that are there."""
+        """Return the path with other extra parts, or with none; ``append`` keeps the existing ones before them."""
         before = self._name()["extra"]
         parts = extra.strip(".").split(".") if isinstance(extra, str) else list(extra or ())
         joined = ".".join(filter(None, [before if append else None, *parts]))
@@ -322,18 +324,21 @@ class PureALFPath(PurePath):
         )
 
     def with_extension(self, ext: str) -> Self:
-        """Put another extension, given without its period; InputError if it cannot be one."""
+        """Return the path with another extension, given without its period. Raises InputError for an invalid one."""
         _check("extension", ext)
         self._name()
         return self.with_suffix(f".{ext}")
 
     def with_uuid(self, uuid: str | UUID, strict: bool = False) -> Self:
-        """Put the dataset's UUID before the extension; ``strict`` refuses to replace a different one."""
+        """Return the path with the dataset's UUID before the extension; ``strict`` does not replace a different one.
+
+        Raises InputError if ``uuid`` is not a UUID, or, with ``strict``, if the name has a different one.
+        """
         self._name()
         return add_uuid_string(self, uuid, strict=strict)
 
     def without_uuid(self) -> Self:
-        """Take the UUID out of a dataset's name; anything else stays as it is."""
+        """Return the path without the UUID in a dataset's name; any other path is returned unchanged."""
         return remove_uuid_string(self) if self.is_dataset() else self
 
     # --- helpers ---
@@ -351,14 +356,14 @@ class PureALFPath(PurePath):
         found = match_session(posix := self.as_posix())
         assert found is not None
         parts = {**found._asdict(), **changed}
-        # What precedes the subject stays as it is written, unless the lab is changed.
+        # The part before the subject stays as it is written, unless the lab is changed.
         start = found.start if "lab" in changed else found.end - len("/".join(found[1:4]))
         head = f"{parts['lab']}/Subjects/" if "lab" in changed else ""
         session = f"{head}{parts['subject']}/{parts['date']}/{parts['number']}"
         return type(self)(posix[:start] + session + posix[found.end :])
 
     def _renamed(self, name: str, **wanted: str | None) -> Self:
-        """Rename, if the new name reads back as the parts that were wanted."""
+        """Return the path with a new name, which must parse into the wanted parts."""
         found = filename_parts(name, as_dict=True, assert_valid=False)
         if any(found[part] != text for part, text in wanted.items()) or "/" in name:
             raise ALFInvalid(f"{name!r} is not an ALF name with {wanted}", path=str(self))

@@ -1,4 +1,4 @@
-"""A small Alyx for demonstrations and tests: endpoints, cache tables and files of a made-up world."""
+"""A small Alyx for demonstrations and tests: endpoints, cache tables and files of a generated world."""
 
 from __future__ import annotations
 

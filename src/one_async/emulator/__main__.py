@@ -9,7 +9,7 @@ from one_async.emulator.server import serve
 
 
 def main() -> None:
-    """Read the command line and serve."""
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(
         prog="python -m one_async.emulator", description="A small Alyx on 127.0.0.1."
     )

@@ -1,4 +1,4 @@
-"""The ASGI application: a world, its store, who asks how often, and what goes wrong."""
+"""The ASGI application: a world, its store, users and their request rates, and faults."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RequestLog(list[Logged]):
     """The requests that an emulator received, oldest first."""
 
     def count(self, path_prefix: str = "/", method: str | None = None) -> int:  # type: ignore[override]
-        """Count the requests whose path begins so."""
+        """Return how many requests have a path that begins with ``path_prefix``, and this method (None: any)."""
         return sum(r.path.startswith(path_prefix) and method in (None, r.method) for r in self)
 
     def reset(self) -> None:
@@ -67,11 +67,11 @@ class RequestLog(list[Logged]):
 class App:
     """Serve a world; every option may be changed while it runs.
 
-    ``throttle`` is requests in a minute for each user; ``latency`` and ``file_latency`` are seconds;
+    ``throttle`` is the number of requests that each user may make in a minute; ``latency`` and ``file_latency`` are seconds;
     ``data_url`` replaces the address of the data server (default: ``/data`` of this server);
-    ``unstable_paging`` is a seed: pages of endpoints without order then repeat rows and lose others;
-    ``database`` is the SQLite file of the state (None: in memory), ``now`` the clock of what is written, and
-    ``new_id`` makes its ids.
+    ``unstable_paging`` is a seed: with it, the pages of endpoints without an order repeat rows and lose others;
+    ``database`` is the SQLite file that stores the state (None: in memory); ``now`` returns the time at which a record
+    is written, and ``new_id`` the id of a new record.
     """
 
     world: World
@@ -103,13 +103,13 @@ class App:
         self.read_file = lru_cache(maxsize=64)(self.world.read_file)
 
     def token(self, user: str) -> str:
-        """Return a user's token: 40 hexadecimal characters, the same as long as the emulator lives."""
+        """Return a user's token: 40 hexadecimal characters, the same for as long as the emulator runs."""
         return hashlib.sha1(f"{self.token_seed}:{user}".encode()).hexdigest()
 
     def touch_tables(self, date_created: str | None = None, cache_zip: bytes | None = None) -> None:
         """Publish newer cache tables: another date (``YYYY-MM-DD HH:MM``), other bytes, or both.
 
-        A date alone changes what ``/cache/info`` says; the ``cache_info.json`` inside the archive keeps its own.
+        A date alone changes the answer of ``/cache/info``; the ``cache_info.json`` inside the archive keeps its own.
         """
         self._date_created = date_created or self._date_created
         self._zip = cache_zip or self._zip
@@ -117,7 +117,7 @@ class App:
     # ---- one request ----
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or misbehave as the faults ask for."""
+        """Answer a request, or fail as the matching fault rule says."""
         request, path = Request(scope, receive), scope["path"]
         rule = self.faults.matching(request.method, path)
         if rule is not None and rule.call is not None:
@@ -154,10 +154,10 @@ class App:
         exchange = Exchange(self, request, route, key)
         return await exchange.answer(), exchange.user
 
-    # ---- who asks, and how often ----
+    # ---- users and their request rates ----
 
     def user_of(self, authorization: str | None) -> str | None:
-        """Find the user of an Authorization header; Answer 403 for an invalid token."""
+        """Return the user of an Authorization header. Raise Answer 403 for an invalid token."""
         parts = (authorization or "").split()
         if not parts or parts[0].lower() != "token":
             return None
@@ -170,7 +170,7 @@ class App:
         return self._users[parts[1]]
 
     def count(self, who: str) -> None:
-        """Count a request of a user (or address); Answer 429 when there were too many in the last minute."""
+        """Count a request of a user or address. Raise Answer 429 if there were too many in the last minute."""
         if self.throttle is None:
             return
         now, window = self.clock(), self._windows[who]
@@ -189,13 +189,13 @@ class App:
         return self._zip or self.world.cache_zip()
 
     def cache_info(self) -> dict[str, Any]:
-        """Return what is known of the published cache tables."""
+        """Return the body of ``/cache/info`` for the published cache tables."""
         with zipfile.ZipFile(BytesIO(self.cache_zip())) as archive:
             info: dict[str, Any] = json.loads(archive.read("cache_info.json"))
         return {**info, **({"date_created": self._date_created} if self._date_created else {})}
 
     def tagged_info(self, tag: str) -> dict[str, Any]:
-        """Return what is known of the tables of a tag: the published ones, of the tag's datasets alone."""
+        """Return the body of ``/cache/info`` for the tables that hold only the datasets of a tag."""
         import polars as pl
 
         info = self.cache_info()
@@ -209,11 +209,11 @@ class App:
         return {**info, "database_tags": [tag], "tables": tables}
 
     def pick(self, endpoint: str, rows: array[int], limit: int, offset: int) -> list[int]:
-        """Take one page of row numbers; with ``unstable_paging`` some give way to rows of other pages."""
+        """Return one page of row numbers; ``unstable_paging`` replaces some with rows of other pages."""
         page = list(rows[offset : offset + limit])
         if self.unstable_paging is None or MODELS[endpoint].order or len(rows) <= limit:
             return page
-        # Measured at a real Alyx: about 8 % of the rows are lost at pages of up to 250, 0.2 % at larger ones
+        # Measured on a real Alyx: about 8 % of the rows are lost at pages of up to 250, 0.2 % at larger ones
         chance = 0.08 if limit <= DEFAULT_LIMIT else 0.003
         for at in range(len(page)):
             name = f"{self.unstable_paging}:{endpoint}:{limit}:{offset}:{at}"

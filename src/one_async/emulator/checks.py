@@ -1,4 +1,4 @@
-"""Rules of single endpoints that no table can say: before a record is written, and after."""
+"""Rules of single endpoints that writes.txt cannot express, applied before and after a record is written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", 
 NO_PICTURE = "Upload a valid image. The file you uploaded was either not an image or a corrupted image."
 
 
-# ---- checks: complaints, or an Answer where Alyx fails ----
+# ---- checks: they add complaints, or raise an Answer where Alyx fails ----
 
 
 def check_subject(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
@@ -43,7 +43,7 @@ def check_revision(rows: Rows, values: Record, before: Record | None, bad: bool)
 
 
 def check_insertion(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Check that an insertion is that of its chronic insertion."""
+    """Check that an insertion agrees with its chronic insertion."""
     now = {**(before or {}), **values}
     chronic = (
         rows.get("chronic-insertions", now["chronic_insertion"]) if now.get("chronic_insertion") else None
@@ -54,7 +54,7 @@ def check_insertion(rows: Rows, values: Record, before: Record | None, bad: bool
 
 
 def check_trajectory(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Fail for a second trajectory of one provenance."""
+    """Refuse a second trajectory with the same provenance."""
     probe = values.get("probe_insertion")
     provenance = str(values.get("provenance", (before or {}).get("provenance")))
     if bad or probe is None:
@@ -79,7 +79,7 @@ def check_notice(rows: Rows, values: Record, before: Record | None, bad: bool) -
 
 
 def check_field_of_view(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Fail if a stack would belong to two sessions."""
+    """Refuse a stack that would belong to two sessions."""
     now = {**(before or {}), **values}
     others = rows.all("fields-of-view", stack=now["stack"]) if now.get("stack") and not bad else []
     if any(item["session"] != now["session"] for item in others if item["id"] != now.get("id")):
@@ -88,7 +88,7 @@ def check_field_of_view(rows: Rows, values: Record, before: Record | None, bad: 
 
 
 def check_location(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Fail for a new location without coordinate system, as Alyx does with its own default."""
+    """Refuse a new location without a coordinate system, since Alyx fails on its own default."""
     if before is None and not bad and "coordinate_system" not in values:
         words = 'must be a "CoordinateSystem" instance.'
         raise Failed(f'Cannot assign "\'IBL-Allen\'": "FOVLocation.coordinate_system" {words}')
@@ -96,7 +96,7 @@ def check_location(rows: Rows, values: Record, before: Record | None, bad: bool)
 
 
 def check_water(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Fail for water after death."""
+    """Refuse water that is given after the subject's death."""
     now = {"date_time": rows.clock().isoformat(), **(before or {}), **values}
     subject = rows.get("subjects", now["subject"]) if now.get("subject") and not bad else None
     if (
@@ -109,7 +109,7 @@ def check_water(rows: Rows, values: Record, before: Record | None, bad: bool) ->
 
 
 def check_note(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Check the object and the picture of a note."""
+    """Check a note's object and picture."""
     if "content_type" in values:
         label = content_label(values["content_type"])
         if label is None:
@@ -152,7 +152,7 @@ CHECKS: dict[str, Callable[[Rows, Record, Record | None, bool], Complaints]] = {
 }
 
 
-# ---- what a new record takes from others ----
+# ---- values that a new record takes from other records ----
 
 
 def prepare_session(rows: Rows, record: Record, data: Any, user: str | None) -> None:
@@ -169,7 +169,7 @@ def prepare_subject(rows: Rows, record: Record, data: Any, user: str | None) -> 
 
 
 def prepare_dataset(rows: Rows, record: Record, data: Any, user: str | None) -> None:
-    """Find a dataset's session by subject, date and number; the newest dataset of one name is the default."""
+    """Set a dataset's session by subject, date and number, and make the newest dataset of its name the default."""
     record["collection"] = record["collection"] or ""
     if not record["session"] and data.get("subject") and data.get("date"):
         try:
@@ -188,12 +188,12 @@ def prepare_dataset(rows: Rows, record: Record, data: Any, user: str | None) -> 
 
 
 def prepare_type(rows: Rows, record: Record, data: Any, user: str | None) -> None:
-    """Write the pattern of a dataset type in small letters."""
+    """Convert the file name pattern of a dataset type to lower case."""
     record["filename_pattern"] = (record["filename_pattern"] or "").lower() or record["filename_pattern"]
 
 
 def prepare_note(rows: Rows, record: Record, data: Any, user: str | None) -> None:
-    """Name a picture that Alyx makes smaller by its object twice."""
+    """Name a picture that Alyx scales down: its file name holds the object's id twice."""
     width = data.get("width", [None])[-1] if isinstance(data.get("width"), list) else data.get("width")
     if record["image"] and width != "orig":
         stem, _, end = record["image"].rpartition(".")
@@ -201,7 +201,7 @@ def prepare_note(rows: Rows, record: Record, data: Any, user: str | None) -> Non
 
 
 def keep_history(rows: Rows, values: Record, before: Record) -> None:
-    """Keep the former name and responsible user of a subject in its JSON."""
+    """Append a subject's former name and responsible user to the history in its JSON."""
     history: Record = {}
     for name in ("nickname", "responsible_user"):
         old = before.get(name)
@@ -225,11 +225,11 @@ PREPARE: dict[str, Callable[[Rows, Record, Any, str | None], None]] = {
 }
 
 
-# ---- what follows from a written record ----
+# ---- effects of a written record ----
 
 
 def follow_dataset(rows: Rows, number: int, values: Record, before: Record | None) -> None:
-    """Link a dataset to its probe; fail for a bad collection, although it is written."""
+    """Link a dataset to its probe. Fail for an invalid collection after the dataset is written, as Alyx does."""
     [record] = rows.load("datasets", [number])
     if not record["collection"]:
         return
@@ -239,7 +239,7 @@ def follow_dataset(rows: Rows, number: int, values: Record, before: Record | Non
 
 
 def follow_file(rows: Rows, number: int, values: Record, before: Record | None) -> None:
-    """Save the dataset of a file record too, as Alyx does."""
+    """Save the dataset of a file record as well, as Alyx does."""
     [record] = rows.load("files", [number])
     dataset = rows.store.number_of("datasets", str(plain(record["dataset"])))
     if dataset is not None:
@@ -260,7 +260,7 @@ def follow_location(rows: Rows, number: int, values: Record, before: Record | No
 
 
 def follow_task(rows: Rows, number: int, values: Record, before: Record | None) -> None:
-    """Fail for a task without status, although it is written."""
+    """Fail for a task without a status after the task is written, as Alyx does."""
     [record] = rows.load("tasks", [number])
     if record["status"] is None:
         raise Failed("list index out of range")

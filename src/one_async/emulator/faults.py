@@ -20,21 +20,21 @@ class CutShort(Exception):
 
 @dataclass
 class Rule:
-    """What goes wrong, for which requests, how often.
+    """A fault: which requests it affects, how often, and how.
 
     ``path`` is the beginning of the path and ``method`` the method (None: any). The first ``skip`` matching
-    requests are spared; then ``times`` are hit (None: all). What goes wrong:
+    requests are answered normally; then ``times`` requests fail (None: all). The kinds of failure:
 
     - ``status`` with ``headers`` and ``body``: another answer, such as 429 with Retry-After, or a redirect
-    - ``html``: an error page with status 200; ``broken``: half of the JSON, well delivered
+    - ``html``: an error page with status 200; ``broken``: only half of the JSON, in a complete response
     - ``cut``: the connection closes half-way through the body; ``drop``: before any answer
-    - ``truncate``: so many bytes fewer than Content-Length says; ``shorten``: and Content-Length agrees
-    - ``corrupt``: the byte at this place is flipped; ``ignore_range``: the whole file, not the part asked for
-    - ``delay``: seconds before the request is worked on; ``hang``: seconds between that and the answer
-      (``math.inf``: none comes)
-    - ``before``: the request writes nothing (None, the default: so it is for a ``status``; all else goes wrong
-      after the row was written)
-    - ``call``: called before the answer is made, for instance to change rows
+    - ``truncate``: this many bytes fewer than Content-Length; ``shorten``: the same with a Content-Length that agrees
+    - ``corrupt``: the byte at this position is inverted; ``ignore_range``: the whole file instead of the requested range
+    - ``delay``: seconds before the request is processed; ``hang``: seconds between processing and the answer
+      (``math.inf``: no answer)
+    - ``before``: whether the request fails before anything is written (None, the default: a ``status`` does, all others
+      fail after the row was written)
+    - ``call``: a function that is called before the answer is made, for instance to change rows
     """
 
     path: str = "/"
@@ -64,7 +64,7 @@ class Rule:
         return before and method not in ("GET", "HEAD", "OPTIONS")
 
     def takes(self, method: str, path: str) -> bool:
-        """Return whether this rule hits a request, and count it."""
+        """Return whether this rule applies to a request, and count the request."""
         if not path.startswith(self.path) or self.method not in (None, method) or self.times == 0:
             return False
         if self.skip:
@@ -76,7 +76,7 @@ class Rule:
 
 
 class Faults(list[Rule]):
-    """The rules in force, first match first; they may be changed while the server runs."""
+    """The active rules, of which the first match applies; they may be changed while the server runs."""
 
     def add(self, path: str = "/", **kind: Any) -> Rule:
         """Add a rule (see `Rule`); its ``hits`` tells how often it was used."""
@@ -85,7 +85,7 @@ class Faults(list[Rule]):
         return rule
 
     def matching(self, method: str, path: str) -> Rule | None:
-        """Find the rule that a request falls under."""
+        """Return the rule that applies to a request; None if none does."""
         return next((rule for rule in list(self) if rule.takes(method, path)), None)
 
 
@@ -94,7 +94,7 @@ PAGE = b"<!doctype html><html><head><title>500 Internal Server Error</title></he
 
 
 def spoiled(rule: Rule, response: Response) -> Response:
-    """Replace or damage an answer as a rule says."""
+    """Return an answer that a rule has replaced or damaged."""
     status, media = rule.status or response.status_code, "application/json"
     body = (
         bytes(response.body)
@@ -119,7 +119,7 @@ def spoiled(rule: Rule, response: Response) -> Response:
 
 
 async def misbehave(rule: Rule | None, response: Response, scope: Scope, send: Send) -> None:
-    """Send an answer, spoiled as a rule says."""
+    """Send an answer, damaged as the rule says."""
     cut = rule is not None and (rule.cut or rule.truncate > 0)
     if rule is not None:
         if rule.hang:
@@ -132,7 +132,7 @@ async def misbehave(rule: Rule | None, response: Response, scope: Scope, send: S
         body = body[: len(body) // 2 if rule.cut else -rule.truncate]
     start = {"status": response.status_code, "headers": response.raw_headers}
     await send({"type": "http.response.start", **start})
-    # In pieces, as servers of files send them: whole, the server would keep another copy of what is not sent yet.
+    # Sent in pieces, as file servers do: uvicorn would hold a second copy of a body that is sent whole.
     for at in range(0, max(len(body), 1), PIECE):
         more = cut or at + PIECE < len(body)
         await send({"type": "http.response.body", "body": body[at : at + PIECE], "more_body": more})

@@ -1,4 +1,4 @@
-"""What an endpoint takes in a request that writes (writes.txt), and its complaints about anything else."""
+"""The fields that an endpoint accepts in a request that writes (writes.txt), and its complaints about other values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ IMPORTANCES = (50, 40, 30, 20)
 
 
 class Complaint(ValueError):
-    """One thing that is wrong with the value of a field, in the words of Django REST framework."""
+    """A validation error of a field, with the text of Django REST framework."""
 
 
 class Form(dict[str, list[Any]]):
@@ -42,7 +42,7 @@ class Form(dict[str, list[Any]]):
 
 @dataclass(frozen=True)
 class Taken:
-    """One field: what it takes, and what stands there if nothing is given."""
+    """One field: the values that it accepts, and its value if none is given."""
 
     name: str
     kind: str
@@ -58,7 +58,7 @@ class Taken:
 
 @dataclass
 class Write:
-    """What one endpoint takes; ``listed``: the fields of its list; ``unique``: those that no two records share."""
+    """The fields that one endpoint accepts; ``listed``: the fields of its list; ``unique``: those whose values are unique."""
 
     name: str
     listed: list[str]
@@ -67,7 +67,7 @@ class Write:
     fields: dict[str, Taken] = field(default_factory=dict)
 
 
-#: Types of Alyx's columns whose values are written as another type.
+#: Types of Alyx's columns whose values are sent as another type.
 _WRITTEN_AS = {
     "prose": "text",
     "inner": "text",
@@ -79,7 +79,7 @@ _WRITTEN_AS = {
 
 
 def read_field(endpoint: str, token: str) -> Taken:
-    """Read one field of an endpoint; models.txt knows the type of most."""
+    """Parse one field of an endpoint; models.txt has the types of most fields."""
     match = TOKEN.match(token)
     assert match is not None, token
     fixed, name, required, null, kind, limit, default = match.group(
@@ -106,7 +106,7 @@ def read_field(endpoint: str, token: str) -> Taken:
 
 @cache
 def read_writes() -> dict[str, Write]:
-    """Read what all endpoints take; writes.txt explains its own form."""
+    """Parse writes.txt, which describes its own format: the fields of all endpoints."""
     found: dict[str, Write] = {}
     for line in files(__package__).joinpath("writes.txt").read_text("utf-8").splitlines():
         words = line.split("#", 1)[0].split()
@@ -129,13 +129,13 @@ WRITES = read_writes()
 
 
 def moment(text: Any) -> datetime:
-    """Read a time as the server does: in UTC, without an offset."""
+    """Parse a time as the server does: in UTC, without an offset."""
     found = datetime.fromisoformat(text)
     return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
 
 
 def read_text(taken: Taken, value: Any) -> str:
-    """Take a text, or a number as one."""
+    """Accept a text, or convert a number to one."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Complaint("Not a valid string.")
     text = str(value).strip()
@@ -147,7 +147,7 @@ def read_text(taken: Taken, value: Any) -> str:
 
 
 def read_number(taken: Taken, value: Any) -> int | float:
-    """Take a number, or a text that says one."""
+    """Accept a number, or a text that holds one."""
     whole = taken.kind == "int"
     try:
         if whole:
@@ -166,7 +166,7 @@ def read_number(taken: Taken, value: Any) -> int | float:
 
 
 def read_bool(taken: Taken, value: Any) -> bool:
-    """Take a boolean in one of the forms that Django REST framework knows."""
+    """Accept a boolean in any spelling that Django REST framework accepts."""
     known = {"true": True, "1": True, "yes": True, "on": True, "t": True, "y": True}
     known |= {"false": False, "0": False, "no": False, "off": False, "f": False, "n": False}
     word = str(value).lower()
@@ -176,7 +176,7 @@ def read_bool(taken: Taken, value: Any) -> bool:
 
 
 def read_time(taken: Taken, value: Any) -> str:
-    """Take a time, or a date as its midnight."""
+    """Accept a time, or a date, which means its midnight."""
     try:
         return moment(value).isoformat()
     except (TypeError, ValueError):
@@ -184,7 +184,7 @@ def read_time(taken: Taken, value: Any) -> str:
 
 
 def read_date(taken: Taken, value: Any) -> str:
-    """Take a date."""
+    """Accept a date."""
     try:
         return date.fromisoformat(value).isoformat()
     except (TypeError, ValueError):
@@ -192,7 +192,7 @@ def read_date(taken: Taken, value: Any) -> str:
 
 
 def read_uuid(taken: Taken, value: Any) -> str:
-    """Take a UUID."""
+    """Accept a UUID."""
     try:
         return str(uuid.UUID(str(value)))
     except ValueError:
@@ -200,7 +200,7 @@ def read_uuid(taken: Taken, value: Any) -> str:
 
 
 def read_url(taken: Taken, value: Any) -> str:
-    """Take an address."""
+    """Accept a URL."""
     text = read_text(taken, value)
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https", "ftp") or not parts.netloc:
@@ -209,7 +209,7 @@ def read_url(taken: Taken, value: Any) -> str:
 
 
 def read_named(taken: Taken, value: Any) -> str:
-    """Take the exact name of a choice that is stored as a number."""
+    """Accept the exact name of a choice that is stored as a number."""
     if not isinstance(value, str) or value not in CHOICES[taken.kind]:
         names = "Waiting, Held, Started, Errored, Abandoned, Empty, Incomplete, Complete"
         names = names if taken.kind == "status" else ", ".join(CHOICES[taken.kind])
@@ -218,7 +218,7 @@ def read_named(taken: Taken, value: Any) -> str:
 
 
 def read_choice(taken: Taken, value: Any) -> Any:
-    """Take a choice by its stored value."""
+    """Accept a choice by its stored value."""
     choices = {
         "fov": tuple(CHOICES["fov_provenance"].values()),
         "sex": tuple("MFU"),
@@ -231,14 +231,14 @@ def read_choice(taken: Taken, value: Any) -> Any:
 
 
 def read_list(taken: Taken, value: Any) -> list[Any]:
-    """Take a list."""
+    """Accept a list."""
     if not isinstance(value, list):
         raise Complaint(f'Expected a list of items but got type "{type(value).__name__}".')
     return value
 
 
 def read_json(taken: Taken, value: Any) -> Any:
-    """Take anything; of a form, the JSON in the text."""
+    """Accept any JSON value; in a form, parse the text as JSON."""
     if isinstance(value, FormText):
         try:
             return json.loads(value)
@@ -248,7 +248,7 @@ def read_json(taken: Taken, value: Any) -> Any:
 
 
 class FormText(str):
-    """A text that came in a form: JSON fields read it."""
+    """A text from a form, which JSON fields parse."""
 
 
 READ: dict[str, Callable[[Taken, Any], Any]] = {
@@ -269,7 +269,7 @@ READ: dict[str, Callable[[Taken, Any], Any]] = {
 
 
 def read_relation(taken: Taken, value: Any, exists: Exists) -> Any:
-    """Take a reference to a record that is there."""
+    """Accept a reference to a record that exists."""
     if taken.kind == "link":
         path = urlsplit(value).path if isinstance(value, str) else ""
         match = re.fullmatch(rf".*/{taken.target}/([^/]+)", path)
@@ -296,7 +296,7 @@ def read_relation(taken: Taken, value: Any, exists: Exists) -> Any:
 
 
 def read_value(taken: Taken, value: Any, exists: Exists) -> Any:
-    """Take the value of a field."""
+    """Validate and convert the value of a field."""
     if value is None or (isinstance(value, FormText) and not value and taken.null):
         if taken.null or taken.kind == "json":
             return None
@@ -311,7 +311,7 @@ def read_value(taken: Taken, value: Any, exists: Exists) -> Any:
 
 
 def given(data: Mapping[str, Any], taken: Taken) -> Any:
-    """Find what a request says about a field; ABSENT if nothing."""
+    """Return the value of a field in a request; ABSENT if it is not there."""
     if taken.name not in data:
         return ABSENT
     value = data[taken.name]
@@ -324,7 +324,7 @@ def given(data: Mapping[str, Any], taken: Taken) -> Any:
 def validated(
     write: Write, data: Any, partial: bool, exists: Exists
 ) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Take the values of a request; return them and the complaints by field."""
+    """Validate the values of a request. Return them, and the complaints by field."""
     if not isinstance(data, Mapping):
         words = f"Invalid data. Expected a dictionary, but got {type(data).__name__}."
         return {}, {"non_field_errors": [words]}

@@ -1,4 +1,4 @@
-"""The filters of each list: query parameters to SQL, by the rules of models.txt."""
+"""Filters of lists: convert query parameters to SQL by the rules of models.txt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Given = Mapping[str, str | tuple[str, ...]]  # each key with its value, or all o
 
 
 def number(text: str) -> float:
-    """Read a finite number."""
+    """Parse a finite number."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError
@@ -31,13 +31,13 @@ def number(text: str) -> float:
 
 
 def moment(text: str) -> datetime:
-    """Read a date and time, or a date."""
+    """Parse a date and time, or a date."""
     return datetime.fromisoformat(re.fullmatch(r"\d{4}-.*", text, re.DOTALL)[0])  # type: ignore[index]
 
 
 UUID, CHOICE = "“{}” is not a valid UUID.", "Select a valid choice. {} is not one of the available choices."
 NUMBER, MOMENT = (number, "Enter a number."), (moment, "Enter a valid date/time.")
-# What a typed filter reads a value with, and Django's complaint where that fails
+# The parser of each type of filter, and Django's complaint about a value that it refuses
 FORMS: dict[str, tuple[Callable[[str], Any], str]] = {
     **dict.fromkeys(("number", "int", "small", "big", "float"), NUMBER),
     **dict.fromkeys(("datetime", "time"), MOMENT),
@@ -52,7 +52,7 @@ EXACT_TEXT = ("key", "keys", "one_of", "bool", "flag")
 
 
 def complaint(kind: str, text: str, exists: Exists) -> str | None:
-    """Return Django's complaint about a value that a typed filter does not take."""
+    """Return Django's complaint about a value that a typed filter refuses; None for a valid value."""
     form, _, more = kind.partition(".")
     if form == "one_of":
         return None if text in more.split(".") else CHOICE.format(text)
@@ -74,7 +74,7 @@ def complaint(kind: str, text: str, exists: Exists) -> str | None:
 
 
 def read(kind: str, text: str) -> Any:
-    """Read a value of a filter; None where it cannot be read and the filter is ignored."""
+    """Parse the value of a filter; None for an invalid one, which makes Alyx ignore the filter."""
     if kind in ("bool", "flag"):
         return BOOLEANS.get(text.lower()) if kind == "bool" else FLAGS.get(text)
     if kind in ("number", "int", "small", "big", "float"):
@@ -93,7 +93,7 @@ def read(kind: str, text: str) -> Any:
     if kind in CHOICES:
         numbers = {label.lower(): number for label, number in CHOICES[kind].items()}
         if text.lower() not in numbers:
-            # The names of the provenance of a location are translated late, over which Alyx's message stumbles
+            # Alyx's error message fails on the names of a location's provenance, which are translated lazily
             late = "sequence item 0: expected str instance, __proxy__ found"
             complaint = f"Invalid{kind}, choices are: {', '.join(CHOICES[kind])}"
             raise Failed(late if kind == "fov_provenance" else complaint)
@@ -102,7 +102,7 @@ def read(kind: str, text: str) -> Any:
 
 
 def parse_pairs(text: str) -> dict[str, Any]:
-    """Take ``field,value,field2,value2`` apart; brackets, digits, None, True and False become values."""
+    """Split ``field,value,field2,value2``; brackets, digits, None, True and False become Python values."""
     # ONE-api sends Python tuples too: pk__in,('…', '…')
     parts = re.split(r",(?![^\[]*\])(?![^(]*\))", text)
     pairs: dict[str, Any] = {}
@@ -128,7 +128,7 @@ def parse_value(text: str) -> Any:
     return float(text) if text.replace(".", "", 1).isdigit() else text
 
 
-# ---- filters that no lookup can say ----
+# ---- filters that a lookup cannot express ----
 
 
 def atlas(query: Query, key: str, value: str, exists: Exists) -> None:
@@ -158,13 +158,13 @@ def atlas(query: Query, key: str, value: str, exists: Exists) -> None:
         "fields-of-view": {"id": views},
         "imaging-stack": {"slices__id": views},
     }[query.model.name]
-    # The join of imaging-stack is the one that its list makes anyway
+    # The list of imaging-stack makes this join anyway
     tests = [f"{query.walk(path, query.to_one).sql} IN ({ids})" for path, ids in found.items()]
     query.add(f"({' OR '.join(tests)})", *regions.params * len(tests))
 
 
 def region(query: Query, key: str, value: str, exists: Exists) -> None:
-    """Find a brain region and what it lies in, or what lies in it; earlier filters do not count any more."""
+    """Find a brain region and its ancestors, or its descendants; the filters before this one are discarded."""
     column, wanted = ("id", int(value)) if value.isdigit() else ("acronym", value)
     if not exists(f"brain-regions.{column}", wanted):
         raise Failed("BrainRegion matching query does not exist.")
@@ -183,7 +183,7 @@ def probe(query: Query, key: str, value: str, exists: Exists) -> None:
 
 
 def array(query: Query, key: str, value: str, exists: Exists) -> None:
-    """Fail as PostgreSQL does for a number that is looked for as if it were a list."""
+    """Fail as PostgreSQL does for a number that is compared with an array."""
     kind = "integer" if key == "n_xyz" else "double precision"
     raise Failed(f"cannot cast type numeric to {kind}[]")
 
@@ -206,13 +206,13 @@ def argument(word: str, value: Any, given: Given) -> Any:
 
 
 def apply(query: Query, rule: Filter, value: Any, given: Given, exists: Exists) -> None:
-    """Add what a rule asks for."""
+    """Add the conditions of a rule to the query."""
     mode, _, counted = rule.mode.partition(".")
     if mode in SPECIAL:
         SPECIAL[mode](query, rule.key, value, exists)
         return
     if rule.key == "django":
-        # Alyx filters once for each pair, so that each is about related rows of its own
+        # Alyx calls filter() once for each pair, so each pair joins related rows anew
         for path, item in value.items():
             if path.startswith("~"):
                 query.exclude(path[1:], item)
@@ -233,13 +233,13 @@ def apply(query: Query, rule: Filter, value: Any, given: Given, exists: Exists) 
 
 
 def last(given: Given, key: str) -> str:
-    """Return the last value of a key, which is the one that most filters read."""
+    """Return the last value of a key, the one that most filters use."""
     value = given.get(key, "")
     return value if isinstance(value, str) else value[-1]
 
 
 def values(rule: Filter, given: Given) -> list[str]:
-    """Return what a filter reads of its key: its last value, or all of them where several may be chosen."""
+    """Return the value of a filter's key: the last one, or all of them for a multiple choice."""
     form = rule.type.partition(".")[0]
     said = given.get(rule.key, "")
     several = form == "keys" and not isinstance(said, str)
@@ -248,13 +248,13 @@ def values(rule: Filter, given: Given) -> list[str]:
 
 
 def compile_query(endpoint: str, given: Given, exists: Exists) -> Query:
-    """Turn query parameters into a query; Answer where Alyx says 400, Failed where it says 500.
+    """Convert query parameters to a query. Raise Answer where Alyx answers 400, Failed where it answers 500.
 
-    ``exists("model.field", value)`` tells whether there is such a row: foreign keys must point at something.
+    ``exists("model.field", value)`` returns whether there is such a row: the target of a foreign key must exist.
     """
     query = Query(MODELS[endpoint])
     if endpoint == "imaging-stack":
-        # A stack comes once for each of its slices (the page's count does not see that)
+        # A stack is listed once for each of its slices, which the page's count does not include
         query.walk("slices__id", query.to_one)
     active = [(rule, texts) for rule in query.model.filters if (texts := values(rule, given))]
     complaints = {

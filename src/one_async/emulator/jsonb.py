@@ -12,7 +12,7 @@ __all__ = ["JSON_LOOKUPS", "json_matches"]
 
 MISSING = object()
 COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
-# Each as a regular expression around the escaped value
+# The regular expression of each lookup, around the escaped value
 PATTERNS = {"iexact": r"\A{}\Z", "icontains": "{}", "startswith": r"\A{}", "istartswith": r"\A{}"}
 PATTERNS |= {"endswith": r"{}\Z", "iendswith": r"{}\Z", "regex": "", "iregex": ""}
 JSON_LOOKUPS = {"exact", "in", "range", "isnull", "contains", "contained_by", *COMPARE, *PATTERNS}
@@ -20,7 +20,7 @@ JSON_LOOKUPS |= {"has_key", "has_keys", "has_any_keys"}
 
 
 def json_matches(text: str | None, spec: str) -> bool | None:
-    """Evaluate one lookup, given as JSON ``[keys, lookup, value]``; return None where SQL says NULL."""
+    """Evaluate one lookup, given as JSON ``[keys, lookup, value]``; return None for SQL's NULL."""
     keys, lookup, value = read(spec)
     found = MISSING if text is None else descend(json.loads(text), keys)
     if lookup == "isnull":
@@ -44,12 +44,12 @@ def json_matches(text: str | None, spec: str) -> bool | None:
 
 @lru_cache
 def read(spec: str) -> Any:
-    """Read a specification, which is the same for all rows of a query."""
+    """Parse a specification, which is the same for all rows of a query."""
     return json.loads(spec)
 
 
 def descend(found: Any, keys: list[str]) -> Any:
-    """Follow keys of objects and indices of lists; one key alone that is a number is an index only."""
+    """Follow keys of objects and indices of lists; a single key that is a number is only an index."""
     for key in keys:
         index = re.fullmatch(r"-?\d+", key)
         if isinstance(found, dict) and (len(keys) > 1 or not index):
@@ -62,7 +62,7 @@ def descend(found: Any, keys: list[str]) -> Any:
 
 
 def rank(value: Any) -> tuple[Any, ...]:
-    """Make a JSON value comparable in the order of ``jsonb``: null, text, numbers, booleans, lists, objects."""
+    """Return a sort key in the order of ``jsonb``: null, text, numbers, booleans, lists, objects."""
     if value is None:
         return (0,)
     if isinstance(value, bool):
@@ -71,7 +71,7 @@ def rank(value: Any) -> tuple[Any, ...]:
         return (1, value) if isinstance(value, str) else (2, value)
     if isinstance(value, list):
         if not value:
-            return (-1,)  # PostgreSQL sorts an empty list before all else
+            return (-1,)  # PostgreSQL sorts an empty list before everything else
         return (4, len(value), [rank(item) for item in value])
     return (5, len(value), [(key, rank(value[key])) for key in sorted(value, key=lambda k: (len(k), k))])
 

@@ -1,4 +1,4 @@
-"""The tables of Alyx: their fields, how they point at one another, what lists filter by (models.txt)."""
+"""The tables of Alyx (models.txt): their fields, their relations, and the filters of their lists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIELD = re.compile(
 class Field:
     """One field of a model; ``kind`` is ``:`` (a value of type ``target``), ``>``, ``*`` or ``<``.
 
-    ``default`` is what a record holds that does not say.
+    ``default`` is the value in records that do not set the field.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Filter:
-    """One filter of a list; ``lookups`` maps each Django lookup to the word that says its value ("": the given one)."""
+    """One filter of a list; ``lookups`` maps each Django lookup to a word for its value ("": the given value)."""
 
     key: str
     type: str
@@ -66,14 +66,14 @@ class Model:
         return [link for link in self.fields.values() if link.kind == "*"]
 
     def find(self, name: str) -> Field | None:
-        """Find a field by its name, a foreign key by that of its column too."""
+        """Return a field by its name; a foreign key also by the name of its column."""
         found = self.fields.get(name)
         owner = self.fields.get(name.removesuffix("_id"))
         return found or (owner if owner is not None and owner.kind == ">" else None)
 
     @cached_property
     def choices(self) -> list[str]:
-        """The names that a lookup may begin with."""
+        """The names with which a lookup may begin."""
         keys = [f"{name}_id" for name, other in self.fields.items() if other.kind == ">"]
         return [name for name, other in self.fields.items() if other.target != "inner"] + keys
 
@@ -81,7 +81,7 @@ class Model:
     def filters(self) -> list[Filter]:
         """The filters of the list in Django's order: by field, exact unless declared otherwise; then the others.
 
-        A plain list has the declared ones alone.
+        A plain list has only the declared ones.
         """
         declared = {rule.key: [r for r in self.rules if r.key == rule.key] for rule in self.rules}
         if self.plain:
@@ -98,12 +98,12 @@ class Model:
 
 
 def table_name(model: str, link: str = "") -> str:
-    """Name the SQL table of a model, or of one of its many-to-many fields."""
+    """Return the name of the SQL table of a model, or of one of its many-to-many fields."""
     return f'"{model}{"." + link if link else ""}"'
 
 
 def read_filter(head: str, words: list[str]) -> Filter:
-    """Read one filter of a list."""
+    """Parse one filter of a list."""
     key, _, kind = head.partition(":")
     lookups = dict(word.partition("=")[::2] for word in words if word[0] != "!")
     mode = next((word[1:] for word in words if word[0] == "!"), "")
@@ -111,7 +111,7 @@ def read_filter(head: str, words: list[str]) -> Filter:
 
 
 def read_models(text: str) -> dict[str, Model]:
-    """Read the tables; models.txt explains its own form."""
+    """Parse models.txt, which describes its own format."""
     models: dict[str, Model] = {}
     for line in text.replace("\n    ", " ").splitlines():
         first, *words = line.split("#", 1)[0].split() or [""]

@@ -1,4 +1,4 @@
-"""Whose a file is, where it lies, and whether it is protected: for register-file and check-protected."""
+"""The owner, the location and the protection of files, for register-file and check-protected."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ WRONG_PATH = (
 
 
 def refuse(status: int, key: str, text: str) -> Answer:
-    """Make an error body as these addresses word it."""
+    """Return an error body in the form that these endpoints use."""
     return Answer(status, {"status_code": status, key: text})
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a file lies: below a session (``root``) or, without one, in its collection alone."""
+    """The location of a file: below a session (``root``) or, without one, only in its collection."""
 
     root: str
     collection: str
@@ -75,28 +75,28 @@ class Place:
         return "/".join(part for part in (self.root, self.collection, revision, self.name) if part)
 
 
-# ---- what a request says ----
+# ---- the fields of a request ----
 
 
 def listed(value: Any) -> list[Any]:
-    """Read a list, or a text with commas."""
+    """Parse a list, or a text with commas."""
     return value.split(",") if isinstance(value, str) else list(value or ())
 
 
 def flag(value: Any) -> Any:
-    """Read a boolean, or the text True."""
+    """Parse a boolean, or the text True."""
     return value == "True" if isinstance(value, str) else value
 
 
 def person(rows: Rows, name: str | None, caller: str | None) -> str | None:
-    """Return who registers: the user named, or who asks."""
+    """Return the user who registers: the named one, or else the caller."""
     if name and not rows.store.exists("users.username", name):
         raise Failed("LabMember matching query does not exist.")
     return name or caller
 
 
 def parse_path(rows: Rows, path: str) -> tuple[str, str, int]:
-    """Read subject, date and number; ValueError if the path does not say them, KeyError for an unknown subject."""
+    """Parse subject, date and number. Raise ValueError for a path without them, KeyError for an unknown subject."""
     match = SESSION_PATH.match(path)
     if match is None:
         raise ValueError(f"The path {path} should be `nickname/YYYY-MM-DD/n/...")
@@ -108,7 +108,7 @@ def parse_path(rows: Rows, path: str) -> tuple[str, str, int]:
 def session_of(
     rows: Rows, subject: str, date: str, number: int | None, user: str | None, anonymous: bool
 ) -> Record:
-    """Find a session by subject, date and number; its users, and those of the day's first one, gain the user."""
+    """Return a session by subject, date and number; add the user to it and to the first session of that day."""
     of_day = [s for s in rows.all("sessions", subject=subject) if s["start_time"][:10] == date]
     of_day.sort(key=lambda session: str(session["id"]))
     base = next((s for s in of_day if s["parent_session"] is None), None)
@@ -140,14 +140,14 @@ def add_user(rows: Rows, session: Record, user: str | None, anonymous: bool) -> 
 
 
 def change(rows: Rows, endpoint: str, record: Record, /, **values: Any) -> Record:
-    """Change a record that was read before."""
+    """Change a record that has been loaded."""
     number = rows.store.number_of(endpoint, str(plain(record["url"])))
     assert number is not None
     return rows.change(endpoint, number, **values)
 
 
 def owner_of(rows: Rows, data: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Read which object other than a session the files belong to: content type and id."""
+    """Return the content type and id of the object, other than a session, that the files belong to."""
     kind, key = data.get("content_type"), data.get("object_id")
     if not kind and not key:
         return None
@@ -163,7 +163,7 @@ def owner_of(rows: Rows, data: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def places(root: str, folder: str, names: Iterable[str]) -> list[Place]:
-    """Read collection, revision and name of files in a folder below a session (``root``), or of aggregates ("")."""
+    """Parse collection, revision and name of files in a folder below a session (``root``), or of aggregates ("")."""
     found = []
     for name in names:
         parts = "/".join(part for part in (folder, name) if part).split("/")
@@ -183,7 +183,7 @@ def places(root: str, folder: str, names: Iterable[str]) -> list[Place]:
 
 
 def alike(rows: Rows, owner: Record, place: Place) -> list[Record]:
-    """Find the datasets of an owner with one collection and name: all revisions."""
+    """Return all revisions of a dataset: those of its owner with its collection and name."""
     return rows.all("datasets", **owner, collection=place.collection, name=place.name)
 
 
@@ -214,7 +214,7 @@ def protected_answer(rows: Rows, owner: Record, names: list[str], found: list[Pl
 
 
 def check_protected(rows: Rows, data: Mapping[str, Any], caller: str | None) -> Record:
-    """Answer check-protected; it adds the user to the session all the same."""
+    """Answer check-protected, which adds the user to the session although it only checks."""
     user = person(rows, data.get("created_by"), caller)
     path = str(data.get("path") or "")
     if not path:
@@ -240,6 +240,6 @@ def check_protected(rows: Rows, data: Mapping[str, Any], caller: str | None) -> 
 
 
 def split(path: str) -> tuple[str, str]:
-    """Part a path into the session's and the folder below it."""
+    """Split a path into the session's path and the folder below it."""
     parts = path.strip("/").split("/")
     return "/".join(parts[:3]), "/".join(parts[3:])

@@ -1,6 +1,6 @@
 """Django's lookups along the relations between models, written as SQL for SQLite.
 
-Each filter opens a scope of its own: within one scope a to-many relation is joined once, between scopes
+Each filter has its own scope: within a scope a to-many relation is joined once, and each scope joins it
 anew, which is why Alyx repeats rows (and counts the repetitions) for filters such as ``projects=``.
 """
 
@@ -36,7 +36,7 @@ class Answer(Exception):
 
 
 class Failed(Answer):
-    """500: what Alyx says when its own code or the database stumbles over a value."""
+    """Status 500, which Alyx answers if its own code or the database fails on a value."""
 
     def __init__(self, text: str) -> None:
         super().__init__(500, {"status_code": 500, "detail": text})
@@ -44,7 +44,7 @@ class Failed(Answer):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a path ends: the field's name, an SQL expression, its type and the parts of the path that are left."""
+    """The end of a path: the field's name, an SQL expression, its type and the remaining parts of the path."""
 
     name: str
     sql: str
@@ -64,13 +64,13 @@ class Query:
     to_one: Scope = field(default_factory=dict)
 
     def join(self, table: str, condition: str) -> str:
-        """Join a table on a condition, in which ``{t}`` stands for its alias."""
+        """Join a table on a condition, in which ``{t}`` is the table's alias; return the alias."""
         alias = f"t{len(self.joins) + 1}"
         self.joins.append(f"LEFT JOIN {table} {alias} ON {condition.format(t=alias)}")
         return alias
 
     def follow(self, alias: str, owner: Model, relation: Field, scope: Scope) -> str:
-        """Join what a relation points at; give its alias."""
+        """Join the target of a relation; return its alias."""
         known = self.to_one if relation.kind == ">" else scope
         place = f"{alias}.{relation.name}"
         if place in known:
@@ -129,7 +129,7 @@ class Query:
         self.add(sql, *params)
 
     def exclude(self, path: str, value: Any) -> None:
-        """Leave out the rows that meet a lookup."""
+        """Exclude the rows that match a lookup."""
         inner = Query(self.model)
         inner.lookup(path, value, {}, excluded=True)
         self.add(f"t0.row NOT IN ({inner.select()})", *inner.params)
@@ -137,9 +137,9 @@ class Query:
     def within(
         self, lookups: Mapping[str, Any], wanted: bool = True, all_of: int = 0, counted: str = ""
     ) -> None:
-        """Keep the rows that meet some lookups together (or the others), whatever the number of related rows.
+        """Keep the rows that match all these lookups together (or the others), each once however many related rows match.
 
-        ``all_of``: those that so many different values of ``counted`` (the first lookup's field) belong to.
+        ``all_of``: only rows with this many distinct values of ``counted``, the field of the first lookup.
         """
         inner, scope = Query(self.model), Scope()
         for path, value in lookups.items():
@@ -149,17 +149,17 @@ class Query:
         self.add(f"t0.row {'IN' if wanted else 'NOT IN'} ({inner.select(having)})", *inner.params)
 
     def select(self, end: str = "") -> str:
-        """Write the SELECT of row numbers, without order."""
+        """Return the SELECT of row numbers, without order."""
         where = f" WHERE {' AND '.join(self.where)}" if self.where else ""
         return f"SELECT t0.row FROM {table_name(self.model.name)} t0 {' '.join(self.joins)}{where}{end}"
 
     def sql(self) -> str:
-        """Write the SELECT of row numbers in the server's order."""
+        """Return the SELECT of row numbers in the server's order."""
         order = []
         for name in self.model.order:
             place = self.walk(name.removeprefix("-"), {})
             order.append(place.sql + (" DESC NULLS FIRST" if name.startswith("-") else " ASC NULLS LAST"))
-        # The order of stacks is that of their slices, which are distinct too
+        # Stacks are ordered by their slices, which DISTINCT then includes
         rows = ["t0.row", *(f"{alias}.row" for place, alias in self.to_one.items() if place == "t0.slices")]
         group = f" GROUP BY {', '.join(rows)}" if self.distinct else ""
         return self.select(f"{group} ORDER BY {', '.join([*order, 't0.row'])}")
@@ -167,7 +167,7 @@ class Query:
 
 COMPUTED = {"performance": "(100 * {t}.n_correct_trials / {t}.n_trials)"}
 COMPARE = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-# Each as a regular expression around the escaped value; an i before the name: in any case
+# The regular expression of each lookup around the escaped value; a prefix "i" ignores case
 TEXT = {"contains": "{}", "startswith": r"\A{}", "endswith": r"{}\Z"}
 TEXT |= {"iexact": r"(?i)\A{}\Z", **{f"i{name}": f"(?i){pattern}" for name, pattern in TEXT.items()}}
 REGEX = {"regex": "", "iregex": "(?i)"}
@@ -176,7 +176,7 @@ LOOKUPS = [*RELATED_LOOKUPS, "range", *TEXT, *REGEX]
 DATE_PARTS = ["year", "iso_year", "month", "day", "week", "week_day", "iso_week_day", "quarter"]
 TIME_PARTS = ["hour", "minute", "second"]
 TRANSFORMS = {"date": DATE_PARTS, "time": [*DATE_PARTS, *TIME_PARTS, "date", "time"], "clock": TIME_PARTS}
-# The field class that Django names in its complaints
+# The field classes that Django's complaints name
 CLASSES = {"prose": "TextField", "float": "FloatField", "bool": "BooleanField", "uuid": "UUIDField"}
 CLASSES |= {"date": "DateField", "time": "DateTimeField", "clock": "TimeField", "small": "SmallIntegerField"}
 CLASSES |= {"text": "CharField", "url": "URLField", "big": "BigIntegerField", "array": "ArrayField"}
@@ -194,20 +194,20 @@ TRUTH = {"True": 1, "t": 1, "1": 1, "1.0": 1, "False": 0, "f": 0, "0": 0, "0.0":
 
 
 def unsupported(name: str, field_class: str, known: list[str]) -> Failed:
-    """Return the error for an unknown lookup of a field; it suggests lookups with similar names."""
+    """Return the error for an unknown lookup of a field, which suggests lookups with similar names."""
     similar = " or ".join(get_close_matches(name, known))
     hint = f", perhaps you meant {similar}?" if similar else "."
     return Failed(f"Unsupported lookup '{name}' for {field_class} or join on the field not permitted{hint}")
 
 
 def relation_class(relation: Field) -> str:
-    """Name the class of a relation as Django does; many to many, it is the key in the table between."""
+    """Return Django's name for the class of a relation; for many-to-many, that of the key in the through table."""
     one_to_many = relation.kind == "<" and MODELS[relation.target].fields[relation.key].kind == ">"
     return "ManyToOneRel" if one_to_many else "ForeignKey"
 
 
 def convert(place: Place, value: Any, name: str = "exact") -> Any:
-    """Turn a value into what the column holds; Failed with Django's words where that cannot be."""
+    """Convert a value to the column's type. Raise Failed with Django's text if that is impossible."""
     kind = place.type
     if value is None:
         raise Failed("Cannot use None as a query value")
@@ -238,7 +238,7 @@ def convert(place: Place, value: Any, name: str = "exact") -> Any:
 
 
 def transform(place: Place, name: str) -> Place:
-    """Take a part of a date or time."""
+    """Return the expression of a part of a date or time."""
     known = TRANSFORMS.get(place.type, [])
     if name not in known:
         raise unsupported(name, CLASSES.get(place.type, "IntegerField"), [*LOOKUPS, *known])
@@ -250,7 +250,7 @@ def transform(place: Place, name: str) -> Place:
 
 
 def condition(place: Place, value: Any) -> tuple[Any, ...]:
-    """Write one lookup on a column: SQL and its parameters."""
+    """Return one lookup on a column as SQL and its parameters."""
     if place.type == "json":
         return json_condition(place, value)
     *parts, name = place.rest or ["exact"]
@@ -283,14 +283,14 @@ def condition(place: Place, value: Any) -> tuple[Any, ...]:
 
 
 def as_text(place: Place) -> str:
-    """Write a column as PostgreSQL casts it to text."""
+    """Return the expression of a column as PostgreSQL casts it to text."""
     if place.type == "bool":
         return f"CASE {place.sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END"
     return f"replace({place.sql}, 'T', ' ')" if place.type == "time" else place.sql
 
 
 def pattern(name: str, value: Any) -> str:
-    """Write the regular expression of a text lookup."""
+    """Return the regular expression of a text lookup."""
     if isinstance(value, float | bool) and (name == "iexact" or name in REGEX):
         kind = "boolean" if isinstance(value, bool) else "numeric"
         operation = "~*" if name == "iregex" else "~"
@@ -304,7 +304,7 @@ def pattern(name: str, value: Any) -> str:
 
 
 def json_condition(place: Place, value: Any) -> tuple[Any, ...]:
-    """Write one lookup on a JSON column: keys first, then the lookup."""
+    """Return one lookup on a JSON column, whose keys come before the lookup, as SQL and its parameters."""
     keys = list(place.rest)
     name = keys.pop() if keys and keys[-1] in JSON_LOOKUPS else "exact"
     if value is None and name not in ("exact", "iexact"):
@@ -331,7 +331,7 @@ def regexp(pattern: str, text: Any) -> bool | None:
 
 
 def date_part(name: str, text: str | None) -> int | None:
-    """Take a number out of a date or time in ISO 8601, as PostgreSQL's ``EXTRACT`` and Django name it."""
+    """Return a part of a date or time in ISO 8601, named as PostgreSQL's ``EXTRACT`` and Django name it."""
     if text is None:
         return None
     if "-" not in text:

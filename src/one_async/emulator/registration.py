@@ -1,4 +1,4 @@
-"""The addresses register-file and new-download."""
+"""The endpoints register-file and new-download."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LARGEST_SIZE = 2**63 - 1
 
 @dataclass
 class Request:
-    """One request to register files, as far as it concerns all of them."""
+    """The values of a request to register files that all of the files share."""
 
     owner: Record
     session: Record | None
@@ -53,7 +53,7 @@ class Request:
 
 
 def register_file(rows: Rows, data: Mapping[str, Any], caller: str | None) -> list[Record]:
-    """Register files one after the other; an error ends it, what was written before stays."""
+    """Register files in their order. An error ends the request; files that were registered before it stay so."""
     user = person(rows, data.get("created_by"), caller)
     repository = repository_of(rows, data)
     path = str(data.get("path") or "")
@@ -79,7 +79,7 @@ def register_file(rows: Rows, data: Mapping[str, Any], caller: str | None) -> li
 
 
 def repository_of(rows: Rows, data: Mapping[str, Any]) -> str | None:
-    """Find the repository where the files are, by its name or host."""
+    """Return the repository that holds the files, by its name or host."""
     known = rows.repositories()
     if data.get("name"):
         matching = [name for name in known if name == data["name"]]
@@ -95,7 +95,7 @@ def repository_of(rows: Rows, data: Mapping[str, Any]) -> str | None:
 
 
 def file_columns(data: Mapping[str, Any], count: int) -> list[list[Any]]:
-    """Read hashes, sizes, versions and qc: a list for each, as long as they were given."""
+    """Return the lists of hashes, sizes, versions and qc, each as long as the request's."""
     nothing = [None] * count
     hashes, versions = listed(data.get("hashes", nothing)), listed(data.get("versions", nothing))
     sizes = data.get("filesizes", nothing)
@@ -122,7 +122,7 @@ def whose(
     repository: str | None,
     server_only: Any,
 ) -> tuple[Request, list[Place]]:
-    """Find the session or object that the files belong to, and the repositories that get a record of them."""
+    """Return the session or object that the files belong to, and the repositories for which they get file records."""
     owned = owner_of(rows, data)
     default = flag(data.get("default", True))
     if owned is not None:
@@ -156,7 +156,7 @@ def whose(
 
 
 def dataset_type(rows: Rows, name: str) -> str:
-    """Find the one dataset type that a file name matches."""
+    """Return the only dataset type that a file name matches."""
     match = re.match(r"_?(?:[^_.]+_)?(?P<object>\w+)\.(?P<attribute>[^.]+)", name)
     plain_name = re.match(r"(?:_[^_]+_)?([^.]+)\.((?:_[a-z]+_)?[A-Za-z0-9]+(?:_times|_intervals)?)", name)
     own = ".".join(plain_name.groups()) if match and plain_name else name.rpartition(".")[0]
@@ -176,7 +176,7 @@ def dataset_type(rows: Rows, name: str) -> str:
 
 
 def data_format(rows: Rows, name: str) -> str:
-    """Find the one data format with the extension of a file name."""
+    """Return the only data format with the extension of a file name."""
     stem, dot, end = name.rpartition(".")
     extension = dot + end if stem else ""
     found = rows.store.select('SELECT name FROM "data-formats" WHERE file_extension = ?', extension)
@@ -258,7 +258,7 @@ def new_dataset(rows: Rows, request: Request, place: Place, kind: str, form: str
 
 
 def complain(place: Place, values: Record) -> None:
-    """Refuse what a dataset cannot hold."""
+    """Refuse values that a dataset cannot hold."""
     errors: dict[str, list[str]] = {}
     if (values.get("file_size") or 0) > LARGEST_SIZE:
         errors["file_size"] = [f"Ensure this value is less than or equal to {LARGEST_SIZE}."]
@@ -275,7 +275,7 @@ def complain(place: Place, values: Record) -> None:
 def file_record(
     rows: Rows, request: Request, place: Place, dataset: Record, repository: str, patched: bool
 ) -> None:
-    """Register where a file is, or should come to be."""
+    """Register the location of a file, or the one to which it should be copied."""
     at = rows.store.numbers("files", data_repository=repository, relative_path=place.path)
     exists = repository in request.existing
     if not at:
@@ -311,7 +311,7 @@ def link_probes(rows: Rows, dataset: Record) -> None:
 
 
 def answer_of(rows: Rows, request: Request, dataset: Record) -> Record:
-    """Show a registered dataset as only this address does."""
+    """Return a registered dataset in the form that only this endpoint uses."""
     shown = {
         "id": plain(dataset["url"]),
         "name": dataset["name"],

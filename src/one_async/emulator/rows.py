@@ -1,4 +1,4 @@
-"""Records as wholes: read from the store, written back, and carried on to every answer that shows them."""
+"""Whole records: read from the store, written back, and updated in every answer that shows them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Record", "Rows", "now", "random_id"]
 
 Record = dict[str, Any]
 DETAIL = ".detail"
-# What a deleted record takes along; every other reference to it becomes null
+# References whose records are deleted with their target; all other references become null
 CASCADES = {
     *(
         ("datasets", "session"),
@@ -55,12 +55,12 @@ def now() -> datetime:
 
 
 def random_id() -> str:
-    """Make the id of a new record."""
+    """Return the id of a new record."""
     return str(uuid.uuid4())
 
 
 def sorted_keys(value: Any) -> Any:
-    """Sort the keys of JSON objects as PostgreSQL does: by length, then bytes."""
+    """Return a JSON value with the keys of objects in PostgreSQL's order: by length, then bytes."""
     if isinstance(value, dict):
         items = sorted(value.items(), key=lambda item: (len(item[0].encode()), item[0].encode()))
         return {key: sorted_keys(item) for key, item in items}
@@ -80,7 +80,7 @@ class Rows:
     # ---- reading ----
 
     def load(self, endpoint: str, numbers: list[int]) -> list[Record]:
-        """Read some records: all fields that any answer shows, and the unserved ones."""
+        """Return records with all fields that any answer shows, and the unserved ones."""
         found = []
         for _, row, detail, more in self.store.records(endpoint, numbers):
             record = {**more, **detail, **row}
@@ -89,28 +89,28 @@ class Rows:
         return found
 
     def all(self, endpoint: str, **where: Any) -> list[Record]:
-        """Read the records whose columns equal some values."""
+        """Return the records whose columns equal these values."""
         return self.load(endpoint, self.store.numbers(endpoint, **where))
 
     def get(self, endpoint: str, key: Any) -> Record | None:
-        """Read the record with a key."""
+        """Return the record with a key."""
         number = self.store.number_of(endpoint, str(plain(key)))
         return None if number is None else self.load(endpoint, [number])[0]
 
     def repositories(self) -> dict[str, Record]:
-        """Read all data repositories by name."""
+        """Return all data repositories by name."""
         if self._repositories is None:
             rows = [row for (row,) in self.store.select('SELECT row FROM "data-repository"')]
             self._repositories = {item["name"]: item for item in self.load("data-repository", rows)}
         return self._repositories
 
     def listed(self, endpoint: str, record: Record) -> Record:
-        """Show a record as the list does."""
+        """Return a record as its list shows it."""
         write = WRITES[endpoint]
         return {name: record.get(name) for name in write.listed or write.fields}
 
     def shown(self, endpoint: str, record: Record) -> Record:
-        """Show a record as its own address does."""
+        """Return a record as its detail address shows it."""
         return {name: record.get(name + DETAIL, record.get(name)) for name in WRITES[endpoint].fields}
 
     # ---- writing ----
@@ -126,7 +126,7 @@ class Rows:
         return self._put(endpoint, None, record, {})
 
     def change(self, endpoint: str, number: int, /, **values: Any) -> Record:
-        """Change fields of a record; return it as it is then."""
+        """Change fields of a record; return the changed record."""
         [before] = self.load(endpoint, [number])
         record = {**before, **values}
         model = MODELS[endpoint]
@@ -166,7 +166,7 @@ class Rows:
         return number
 
     def _mark(self, endpoint: str, record: Record, changed: set[str]) -> None:
-        """Note which other answers show a record of which some fields changed."""
+        """Note which other answers show the changed fields of a record."""
         for child, fields, parent, how, shown in DEPENDENTS:
             if child != endpoint or not (changed if fields is None else changed & fields):
                 continue
@@ -185,7 +185,7 @@ class Rows:
                 self._stale.setdefault((parent, number), set()).update(shown)
 
     def flush(self, only: str | None = None) -> None:
-        """Carry all changes on to the answers that show them (``only``: to those of one endpoint for now)."""
+        """Update all answers that show changed records; with ``only``, those of one endpoint."""
         while stale := next((key for key in self._stale if only in (None, key[0])), None):
             endpoint, number = stale
             fields = self._stale.pop(stale)
@@ -199,10 +199,10 @@ class Rows:
             if record != found[0]:
                 self._put(endpoint, number, record, found[0])
 
-    # ---- what follows from a deletion or a new name ----
+    # ---- effects of a deletion or a new name ----
 
     def delete(self, endpoint: str, number: int) -> None:
-        """Remove a record, what belongs to it, and the references to it."""
+        """Remove a record, the records that belong to it, and the references to it."""
         found = self.load(endpoint, [number])
         if not found:
             return
@@ -223,7 +223,7 @@ class Rows:
         self._mark(endpoint, record, set(record))
 
     def _forget(self, endpoint: str, field: Field, value: Any) -> None:
-        """Remove the references to a record that is gone, or what cannot be without it."""
+        """Remove the references to a deleted record, or the records that require it."""
         if field.kind == "*":
             for number in self.store.linked(endpoint, field.name, value):
                 [record] = self.load(endpoint, [number])
@@ -257,7 +257,7 @@ class Rows:
 
 
 def in_old_order(before: Any, after: Any) -> Any:
-    """Keep the order of related records; append new ones."""
+    """Return related records in their old order, with new ones at the end."""
     if not (isinstance(before, list) and isinstance(after, list) and after and isinstance(after[0], dict)):
         return after
     places = {

@@ -38,10 +38,10 @@ NAME = "one_async_seeded"
 
 
 def world() -> World:
-    """Make the seeded world.
+    """Return the seeded world.
 
-    It takes one or two seconds, since the md5 of every file is known beforehand; the bytes are made again
-    when they are read.
+    This takes one or two seconds, since the md5 of every file is computed; the bytes are generated again when they
+    are read.
     """
     plan: list[Session] = []
     datasets = Datasets()
@@ -73,7 +73,7 @@ def world() -> World:
 
 
 def _add_aggregates(plan: list[Session], datasets: Datasets) -> None:
-    """Add the progress of every subject that had probes: one row a session."""
+    """Add a table of training progress, with a row per session, for every subject that had probes."""
     for subject, (lab, _, with_probes) in SUBJECTS.items():
         if not with_probes:
             continue

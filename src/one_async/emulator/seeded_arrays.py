@@ -41,7 +41,7 @@ SITES = 384
 
 @dataclass(frozen=True)
 class Task:
-    """What the animal does: ``skill`` from 0 (new to it) to 1, ``biased`` when stimuli come in blocks."""
+    """The behaviour of an animal: ``skill`` from 0 (untrained) to 1; ``biased`` if stimuli come in blocks."""
 
     seed: int
     n_trials: int
@@ -54,7 +54,7 @@ def _rounded(values: NDArray[Any]) -> Floats:
 
 
 def _blocks(rng: np.random.Generator, task: Task) -> Floats:
-    """Return the probability of a stimulus on the left: 0.5, in blocks after 90 trials 0.2 or 0.8."""
+    """Return each trial's probability of a stimulus on the left: 0.5, and in blocks after 90 trials 0.2 or 0.8."""
     left = np.full(task.n_trials, 0.5)
     if task.biased:
         at, side = 90, float(rng.integers(2)) * 0.6 + 0.2
@@ -66,7 +66,7 @@ def _blocks(rng: np.random.Generator, task: Task) -> Floats:
 
 
 def trials(task: Task) -> Arrays:
-    """Make the trials of a session: the columns of the trials table and the arrays beside it.
+    """Return the trials of a session: the columns of the trials table, and arrays that are not in the table.
 
     A choice of -1 is a turn to the right-hand stimulus, as in IBL's data. Its probability follows a logistic
     function of the signed contrast with lapses; the block shifts it.
@@ -133,7 +133,7 @@ def _columns(
 
 
 def wheel(task: Task, columns: Arrays) -> Arrays:
-    """Make the wheel's ``timestamps`` and ``position`` (radians, left is positive): one turn a trial."""
+    """Return the wheel's ``timestamps`` and ``position`` (radians, left is positive) with one turn per trial."""
     rng = np.random.default_rng(task.seed + 1)
     made = columns["choice"] != 0
     first, last = columns["firstMovement_times"][made], columns["response_times"][made]
@@ -156,7 +156,7 @@ def wheel_moves(wheel_of: Arrays) -> Arrays:
 
 
 def licks(task: Task, columns: Arrays) -> Floats:
-    """Make the times of licks: a few after each reward."""
+    """Return the times of licks, a few after each reward."""
     rng = np.random.default_rng(task.seed + 2)
     rewards = columns["feedback_times"][columns["feedbackType"] == 1]
     spread = 0.08 + 0.12 * (np.arange(LICKS) + 0.6 * rng.random((len(rewards), LICKS)))
@@ -164,7 +164,7 @@ def licks(task: Task, columns: Arrays) -> Floats:
 
 
 def camera(task: Task, columns: Arrays) -> Arrays:
-    """Make a camera's ``times`` (10 a second), the pupil's diameter (pixels, raw and smoothed) and motion."""
+    """Return a camera's ``times`` (10 per second), the pupil's diameter (pixels, raw and smoothed) and motion energy."""
     rng = np.random.default_rng(task.seed + 3)
     n = min(int(columns["intervals_1"][-1] * CAMERA_RATE), 30_000)
     times = (np.arange(n) + 0.02 * rng.random(n)) / CAMERA_RATE
@@ -180,7 +180,7 @@ def camera(task: Task, columns: Arrays) -> Arrays:
 
 
 def sorting(seed: int, columns: Arrays, n_clusters: int, regions: NDArray[np.int64]) -> dict[str, Arrays]:
-    """Make the spike sorting of one probe: the objects spikes, clusters and channels.
+    """Return the spike sorting of one probe: the objects spikes, clusters and channels.
 
     Rates run from 0.1 to about 5 Hz; half of the clusters fire more after the stimulus or the feedback.
     Amplitudes are in volts, depths in µm from the tip; ``regions`` are the Allen ids along the probe, from
@@ -235,14 +235,14 @@ def _spike_times(
 
 
 def _sites() -> Floats:
-    """Return across and along of each site (2, n), in µm."""
+    """Return the positions of the sites across and along the probe, (2, n), in µm."""
     return np.stack(
         [np.tile([16.0, 48.0, 0.0, 32.0], SITES // 4), np.repeat(np.arange(1, SITES // 2 + 1) * 20.0, 2)]
     )
 
 
 def channels(regions: NDArray[np.int64]) -> Arrays:
-    """Make the channels of a probe whose sites lie in these regions, from the tip up; places in µm."""
+    """Return the channels of a probe whose sites are in these regions, from the tip up; coordinates in µm."""
     local = _sites()
     along = local[1]
     mlapdv = np.stack([-2200.0 + 0.05 * along, -2000.0 + 0.02 * along, along - 4200.0], axis=1)

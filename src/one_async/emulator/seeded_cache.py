@@ -68,7 +68,7 @@ def cache_zip(name: str, sessions: list[Session], datasets: Datasets) -> bytes:
 
 
 def _published(frame: pl.DataFrame, about: dict[str, str]) -> bytes:
-    """Write a table with what pandas wants to know: index, ordered categories, nullable integers."""
+    """Return a table with the metadata that pandas needs: index, ordered categories, nullable integers."""
     index = [name for name in ("eid", "id") if name in frame.columns]
     columns = list(_pandas_columns(frame))
     no_name = {"name": None, "field_name": None, "metadata": {"encoding": "UTF-8"}}

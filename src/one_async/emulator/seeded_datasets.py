@@ -29,7 +29,7 @@ Record = dict[str, Any]
 ALYX, DATA = "https://alyx.test", "https://data.test"
 FORMAT_OF = {extension: name for name, (extension, _) in FORMATS.items() if extension}
 NAME = re.compile(r"(?P<space>_[a-z]+_)?(?P<object>[A-Za-z]+)_?[^.]*\.(?P<rest>.+)")
-# Files without content of their own: place and size in lines of 37 bytes, or numbers for .npy
+# Files with generated content: path, and size in lines of 37 bytes, or in numbers for .npy
 BEHAVIOUR = {
     "_ibl_experiment.description.yaml": 9,
     "raw_behavior_data/_iblrig_encoderPositions.raw.ssv": 60,
@@ -203,7 +203,7 @@ class Datasets:
         }
 
     def _publish(self, session: Session, did: str, place: str, row: Record) -> None:
-        """Show a dataset in its session and in the published tables, if a server has it."""
+        """Add a dataset to its session and to the published tables if a server has its file."""
         served = [f for f in row["file_records"] if f["exists"] and not f["data_repository"].endswith("_SR")]
         if not served:
             return
@@ -314,7 +314,7 @@ def _tags(session: Session, name: str) -> list[str]:
 
 
 def _is_default(session: Session, place: str, revision: str) -> bool:
-    """Return whether a dataset is the default: mostly the newest, at times the oldest, at times none is."""
+    """Return whether a dataset is the default: usually the newest revision, sometimes the oldest, sometimes none."""
     revisions = session.recording.revisions if session.recording else ()
     if not revisions or not place.endswith("_ibl_trials.table.pqt"):
         return True

@@ -1,4 +1,4 @@
-"""The data files of the seeded world: which exist, and their bytes, made when they are asked for."""
+"""The data files of the seeded world: their paths, and their bytes, generated on request."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ BESIDE_TABLE = (
 
 
 def uid(*names: object) -> str:
-    """Return the id that belongs to these names: always the same, in the form of Alyx's random UUIDs."""
+    """Return the id of these names: always the same, in the form of Alyx's random UUIDs."""
     text = "/".join(map(str, names))
     return str(uuid.UUID(bytes=hashlib.sha1(text.encode(), usedforsecurity=False).digest()[:16], version=4))
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What the real files of a session are made of. ``path`` is ``subject/date/number``."""
+    """The parameters from which a session's real files are generated. ``path`` is ``subject/date/number``."""
 
     path: str
     task: arrays.Task
@@ -61,7 +61,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Probe:
-    """What the spike sorting of a probe is made of; ``regions`` are Allen ids from the tip up."""
+    """The parameters from which a probe's spike sorting is generated; ``regions`` are Allen ids from the tip up."""
 
     name: str
     recording: Recording
@@ -71,17 +71,17 @@ class Probe:
 
 
 def npy_bytes(values: NDArray[Any]) -> bytes:
-    """Return what ``numpy.save`` writes for an array."""
+    """Return the bytes that ``numpy.save`` writes for an array."""
     buffer = io.BytesIO()
     np.save(buffer, values, allow_pickle=False)
     return buffer.getvalue()
 
 
 def ruled_bytes(dataset_id: str, name: str, size: int) -> bytes:
-    """Make the bytes of a file without content of its own, by the rule that the recorded world has.
+    """Return the bytes of a file with generated content, by the rule of the recorded world.
 
-    A ``.npy`` file counts up from the first 8 hexadecimal digits of the id; any other repeats the id, a line
-    each.
+    A ``.npy`` file counts up from the first 8 hexadecimal digits of the id; any other file repeats the id, once per
+    line.
     """
     if name.endswith(".npy"):
         return npy_bytes(np.arange((size - 128) // 8, dtype="<f8") + int(dataset_id[:8], 16))
@@ -103,7 +103,7 @@ def trials_of(task: arrays.Task) -> arrays.Arrays:
 
 @lru_cache(maxsize=16)
 def session_files(recording: Recording) -> Files:
-    """Make the files of a session that have real content: path within the session to bytes."""
+    """Return the files of a session that have real content: path within the session to bytes."""
     task, columns = recording.task, trials_of(recording.task)
     turned = arrays.wheel(task, columns)
     table = {name: columns[name] for name in arrays.TABLE}
@@ -175,7 +175,7 @@ def _encoder_events(columns: arrays.Arrays) -> bytes:
 
 @lru_cache(maxsize=6)
 def probe_files(probe: Probe) -> Files:
-    """Make the spike sorting of a probe: path within the session to bytes."""
+    """Return the spike sorting of a probe: path within the session to bytes."""
     made = arrays.sorting(
         probe.seed, trials_of(probe.recording.task), probe.n_clusters, np.array(probe.regions, dtype=np.int64)
     )
@@ -198,14 +198,14 @@ def probe_files(probe: Probe) -> Files:
 
 
 class Shelf:
-    """The files of the data server: path to how its bytes are made. Safe to read from several threads."""
+    """The files of the data server: each path, and the function that makes its bytes. Thread-safe for reading."""
 
     def __init__(self) -> None:
         self._makers: dict[str, Callable[[], bytes]] = {}
         self._lock = threading.Lock()
 
     def put(self, path: str, make: Callable[[], bytes]) -> None:
-        """Create a path."""
+        """Add a path and the function that makes its bytes."""
         self._makers[path] = make
 
     def read(self, path: str) -> bytes | None:

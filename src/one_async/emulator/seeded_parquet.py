@@ -1,9 +1,8 @@
 """Parquet bytes that ONE-api and pandas accept, written by Polars without pyarrow.
 
-ONE-api takes the metadata of a table from its Arrow schema, which Polars stores in the file without any:
-pyarrow then reports no metadata at all and ONE-api cannot read the file. So the footer that Polars wrote gets
-an Arrow schema that carries the same metadata as the file (Apache Parquet's thrift footer and Apache Arrow's
-``Schema.fbs`` say how).
+ONE-api reads the metadata of a table from its Arrow schema, which Polars stores in the file without metadata:
+pyarrow then reports none and ONE-api cannot read the file. So the Arrow schema in the footer is replaced by one
+with the metadata of the file, as specified by Apache Parquet's thrift footer and Apache Arrow's ``Schema.fbs``.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ BINARY, LIST, SET, MAP, STRUCT = 8, 9, 10, 11, 12
 
 
 def parquet_bytes(frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> bytes:
-    """Write a table as Parquet with metadata in its schema.
+    """Return a table as Parquet with metadata in its schema.
 
     One row group, Snappy, no statistics. Without ``metadata`` the key ``one_metadata`` holds an empty JSON
     object, which is the least that ONE-api's reader accepts. An Enum column becomes an ordered dictionary.
@@ -51,7 +50,7 @@ def footer_size(data: bytes) -> int:
     return size
 
 
-# The thrift compact protocol, as far as the footer needs it
+# The parts of the thrift compact protocol that the footer uses
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -74,7 +73,7 @@ def _to_varint(value: int) -> bytes:
 
 
 def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
-    """Return the length, the kind of the items and where the first begins."""
+    """Return the length of a list, the kind of its items and the position of the first."""
     size, kind = data[at] >> 4, data[at] & 0x0F
     at += 1
     if size == 15:
@@ -83,7 +82,7 @@ def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
 
 
 def _skip(data: bytes, at: int, kind: int) -> int:
-    """Return where the value that begins at ``at`` ends (maps do not occur in a footer)."""
+    """Return the end of the value that begins at ``at`` (maps do not occur in a footer)."""
     if kind in (1, 2):
         return at
     if kind in (4, 5, 6):
@@ -104,7 +103,7 @@ def _skip(data: bytes, at: int, kind: int) -> int:
 
 
 def _field(data: bytes, at: int) -> tuple[int, int, int]:
-    """Return the step to a field's number, where its value begins, and the value's kind."""
+    """Return the increment to a field's number, the position of its value, and the value's kind."""
     step, kind = data[at] >> 4, data[at] & 0x0F
     return step, at + 1, kind
 
@@ -148,7 +147,7 @@ def _encoded(pairs: Mapping[bytes, bytes]) -> bytes:
 
 
 def _slot(data: bytes, table: int, index: int) -> int:
-    """Return where a field of a flatbuffer table lies."""
+    """Return the position of a field of a flatbuffer table."""
     vtable = table - struct.unpack_from("<i", data, table)[0]
     return table + int(struct.unpack_from("<H", data, vtable + 4 + 2 * index)[0])
 
@@ -160,8 +159,8 @@ def _follow(data: bytes, at: int) -> int:
 def _with_metadata(message: bytes, pairs: Mapping[bytes, bytes]) -> bytes:
     """Return the schema message with metadata.
 
-    A new message and schema go before the old flatbuffer, the metadata behind it, since offsets only point
-    forward; the old one is kept whole for the fields in it.
+    A new message and schema precede the old flatbuffer and the metadata follow it, since offsets only point
+    forward; the old flatbuffer is kept whole for the fields in it.
     """
     old = message[8:] if message[:4] == b"\xff\xff\xff\xff" else message[4:]
     old += bytes(-len(old) % 8)
@@ -172,7 +171,7 @@ def _with_metadata(message: bytes, pairs: Mapping[bytes, bytes]) -> bytes:
     struct.pack_into("<I", flat, 0, 16)
     struct.pack_into("<HHHHH", flat, 4, 10, 12, 4, 6, 8)
     struct.pack_into("<iHBxI", flat, 16, 12, 4, 1, 40 - 24)
-    # Schema: fields and metadata (little endian, the default, is left out)
+    # Schema: fields and metadata (endianness is omitted, since little-endian is the default)
     struct.pack_into("<HHHHH", flat, 30, 10, 12, 0, 4, 8)
     struct.pack_into("<iII", flat, 40, 10, head + fields - 44, head + len(old) - 48)
     flat += old + _key_values(pairs)
@@ -180,7 +179,7 @@ def _with_metadata(message: bytes, pairs: Mapping[bytes, bytes]) -> bytes:
 
 
 def _key_values(pairs: Mapping[bytes, bytes]) -> bytes:
-    """Return a vector of KeyValue tables that stands by itself."""
+    """Return a self-contained vector of KeyValue tables."""
     out = bytearray(struct.pack("<I", len(pairs)) + bytes(4 * len(pairs)))
     for index, pair in enumerate(pairs.items()):
         out += bytes(-len(out) % 8)

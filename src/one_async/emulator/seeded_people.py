@@ -1,4 +1,4 @@
-"""Users and subjects of the seeded world, and what is noted of an animal: weight, water, surgery."""
+"""Users and subjects of the seeded world, and the records of an animal: weight, water, surgery."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _weighing(session: Session, number: int) -> Record:
 
 
 def water_in_session(session: Session) -> tuple[str, float] | None:
-    """Return id and millilitres of the water that was given for a session's rewards, if it was noted."""
+    """Return the id and millilitres of the water given as a session's rewards; None if it was not recorded."""
     if session.n_correct is None or session.start.day % 3:
         return None
     return uid("water", session.path), round(session.n_correct * 0.0015, 4)

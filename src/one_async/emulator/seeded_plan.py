@@ -1,4 +1,4 @@
-"""Who was recorded when in the seeded world: subjects, sessions and probes, before they become records."""
+"""The subjects, sessions and probes of the seeded world, from which its records are made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QC = ("NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL")
 SESSIONS_EACH = 24
 TRAINING, BIASED = 1, 13
 REGION_IDS = {acronym: number for number, acronym, _, _ in REGIONS}
-# By the number of the session with probes: those with spike sorting, and those whose track is aligned.
+# Indices of sessions with probes: those with spike sorting, and those with an aligned track.
 SORTED = frozenset({0, 4, 6, 8})
 ALIGNED = SORTED | {3, 9}
 LAB_PROJECT = {"harbourlab": "harbour_learning", "summitlab": "summit_dopamine"}
@@ -27,7 +27,7 @@ LAB_PROJECT = {"harbourlab": "harbour_learning", "summitlab": "summit_dopamine"}
 
 @dataclass(frozen=True)
 class Insertion:
-    """A probe in the brain; ``sorting`` where it has spikes, ``regions`` from the tip up where aligned."""
+    """A probe insertion; ``sorting`` if it has spikes, ``regions`` from the tip up if its track is aligned."""
 
     id: str
     name: str
@@ -39,7 +39,7 @@ class Insertion:
 
 @dataclass(frozen=True)
 class Session:
-    """A session; ``recording`` is None where there are no trials: habituation, and histology (no protocol)."""
+    """A session; ``recording`` is None for those without trials: habituation, and histology (no protocol)."""
 
     id: str
     subject: str
@@ -62,17 +62,17 @@ class Session:
 
     @property
     def full(self) -> bool:
-        """Whether it has a camera's data too, and nothing missing."""
+        """Whether the session also has a camera's data, and no missing dataset."""
         return self.recording is not None and self.recording.camera
 
     @property
     def ephys(self) -> bool:
-        """Whether probes were in the brain."""
+        """Whether the session has probe insertions."""
         return bool(self.insertions)
 
 
 def first_day(subject_number: int) -> date:
-    """Return when a subject's first session was."""
+    """Return the day of a subject's first session."""
     return date(2023, 5, 15) + timedelta(days=54 * subject_number)
 
 
@@ -82,7 +82,7 @@ def since(start: datetime, **delta: float) -> str:
 
 
 def sessions() -> Iterator[Session]:
-    """Return all sessions, subject by subject in the order of time."""
+    """Return all sessions, by subject and then by time."""
     with_probes = 0
     for number, (subject, (lab, _, n_ephys)) in enumerate(SUBJECTS.items()):
         day = first_day(number)

@@ -22,7 +22,7 @@ SESSION_INFO = ("subject", "start_time", "number", "lab", "id", "projects", "tas
 
 
 def session_records(plan: list[Session], datasets: Datasets) -> dict[str, Record]:
-    """Return the endpoints of sessions and of what was in the brain; the latest sessions come first."""
+    """Return the endpoints of sessions and of insertions and their tracks; the latest sessions come first."""
     latest = sorted(plan, key=lambda s: s.start, reverse=True)
     ephys = [(s, i) for s in latest for i in s.insertions]
     rows = [(_insertion(s, i, datasets.of_insertion[i.id])) for s, i in ephys]
@@ -98,7 +98,7 @@ def _procedures(session: Session) -> list[str]:
 
 
 def _extended_qc(session: Session) -> Record | None:
-    """Return checks in the order in which the database gives the keys: by length, then alphabet."""
+    """Return quality checks with their keys in the database's order: by length, then alphabet."""
     if session.qc == "NOT_SET" or session.n_correct is None or session.recording is None:
         return None
     share = round(session.n_correct / session.recording.task.n_trials, 3)

@@ -1,4 +1,4 @@
-"""What no endpoint of the seeded world shows, but filters and answers depend on."""
+"""Values of the seeded world that no endpoint shows but filters and answers depend on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["unserved"]
 
 
 def unserved(datasets_of_other_objects: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return flags, passwords, memberships, hidden ids and the region tree, as the recorded world does."""
+    """Return flags, passwords, memberships, hidden ids and the region tree in the form of the recorded world."""
     rigs = [f"_iblrig_{lab}_{rig}_0" for lab in LABS for rig in ("behavior", "ephys")]
     return {
         "users": [_user(name) for name in sorted(USERS)],

@@ -1,4 +1,4 @@
-"""Records of the seeded world that no session makes: regions, types, formats, repositories, tags."""
+"""Records of the seeded world that depend on no session: regions, types, formats, repositories, tags."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _ancestors(acronym: str) -> list[str]:
 
 
 def region_tree() -> list[dict[str, int]]:
-    """Return depth and nested-set bounds of each region, depth-first."""
+    """Return the depth and the nested-set bounds of each region, depth-first."""
     rows = []
     for place, (number, acronym, _, _) in enumerate(REGIONS):
         level = len(_ancestors(acronym))
@@ -132,7 +132,7 @@ def _format(name: str) -> Record:
 
 
 def repositories() -> list[Record]:
-    """Return the repositories by name: a server and a rig computer a lab, a bucket, one for aggregates."""
+    """Return the repositories by name: a server and a rig computer per lab, a bucket, and one for aggregates."""
 
     def repository(name: str, zone: str, path: str, url: str | None, personal: bool, json: Any) -> Record:
         return {

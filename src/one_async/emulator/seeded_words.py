@@ -64,7 +64,7 @@ REGIONS: list[tuple[int, str, str, str | None]] = [
     (73, "VS", "ventricular systems", "root"),
 ]
 
-# What probes pass, from the tip up.
+# The regions that probes pass, from the tip up.
 TRACKS: list[list[str]] = [
     ["PO", "LP", "DG-mo", "DG-sg", "CA1", "VISa5"],
     ["MRN", "SCm", "CA3", "CA1", "VISp6a", "VISp5", "VISp4"],

@@ -1,4 +1,4 @@
-"""The emulator on a real port of 127.0.0.1, in a thread of its own or in the foreground."""
+"""The emulator on a real port of 127.0.0.1, in a background thread or in the foreground."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = ["Emulator", "serve"]
 class Emulator:
     """A small Alyx on 127.0.0.1.
 
-    ``world`` is what it serves (None: that of the ``records`` folder, or else the seeded one); ``port`` 0
-    takes a free one; ``keep_alive`` is the seconds after which an idle connection is closed; ``state`` is a
-    SQLite file that keeps what is written (made of the world if it is not there; None: in memory); ``options`` are
+    ``world`` is the served world (None: that of the ``records`` folder, or else the seeded one); ``port`` 0
+    chooses a free one; ``keep_alive`` is the number of seconds after which an idle connection is closed; ``state`` is a
+    SQLite file that stores all changes (created from the world if it does not exist; None: in memory); ``options`` are
     those of `App`, such as ``latency`` and ``throttle``. Log in as ``demo``/``demo`` (reads and writes),
     ``reader``/``reader`` (reads) or as a user of the world.
 
-    ``store`` changes the records while the server runs, ``faults`` says what goes wrong, ``requests`` what
-    was asked.
+    ``store`` can change the records while the server runs, ``faults`` makes requests fail, and ``requests`` lists the
+    requests that were received.
 
     >>> with Emulator() as alyx:
     ...     print(alyx.url)  # doctest: +SKIP
@@ -64,7 +64,7 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """The address of the server, without a slash at its end."""
+        """The address of the server, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -77,14 +77,14 @@ class Emulator:
         try:
             await self.app(scope, receive, send)
         except CutShort:
-            # uvicorn alone would answer 500 if nothing was sent yet
+            # uvicorn itself would answer 500 if nothing has been sent yet
             for connection in list(self._server.server_state.connections) if self._server else ():
                 if getattr(connection, "scope", None) is scope:
                     connection.transport.close()
             raise
 
     def _bind(self) -> socket.socket:
-        # asyncio switches Nagle's delay off only where the protocol is said to be TCP (else 40 ms an answer)
+        # asyncio disables Nagle's algorithm only on sockets with proto=IPPROTO_TCP; with it, each answer takes 40 ms longer
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -130,7 +130,7 @@ class Emulator:
         return self
 
     def stop(self) -> None:
-        """Stop at once: open connections are cut. The records stay for another `start`."""
+        """Stop at once and close open connections. The records are kept for another `start`."""
         if self._server is None or self._thread is None:
             return
         self._server.should_exit = True
@@ -164,7 +164,7 @@ def serve(
 ) -> None:
     """Run an emulator in the foreground until SIGINT or SIGTERM; ``latency`` in milliseconds.
 
-    Prints the address and the logins first (``as_json``: as one line of JSON). ``state`` keeps what is written.
+    First prints the address and the logins (``as_json``: as one line of JSON). ``state`` is the file that stores changes.
     """
     with Emulator(
         records=records, port=port, state=state, latency=latency / 1000, throttle=throttle
@@ -178,7 +178,7 @@ def serve(
                 rights = "reads only" if user in emulator.app.read_only else "reads and writes"
                 said += f"\n  {user} / {password}  ({rights})"
         stop = threading.Event()
-        # By handlers: a shell's background jobs ignore SIGINT unless told so
+        # Handlers are installed since a shell's background jobs ignore SIGINT by default
         before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
         sys.stdout.write(said + "\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What an answer shows beside a record's own fields: related records, and values computed from them."""
+"""The parts of an answer beside a record's own fields: related records, and computed values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTENT", "DEPENDENTS", "OWN", "SHAPES", "content_label", "family"]
 
 Shape = Callable[["Rows", "Record"], Any]
-# What a note or a dataset may belong to: model -> application and endpoint
+# The models that a note or a dataset may belong to, with their application and endpoint
 CONTENT = {
     "session": ("actions", "sessions"),
     "surgery": ("actions", "surgeries"),
@@ -38,24 +38,24 @@ def content_label(text: Any) -> str | None:
 
 
 def picked(record: Record, *names: str) -> Record:
-    """Take some fields of a record."""
+    """Return some fields of a record."""
     return {name: record.get(name) for name in names}
 
 
 def id_of(url: str) -> str:
-    """Take the key out of an address."""
+    """Return the key at the end of an address."""
     return url.rsplit("/", 1)[-1]
 
 
 def session_info(rows: Rows, record: Record) -> Any:
-    """Show the session of an insertion."""
+    """Return the session of an insertion."""
     session = rows.get("sessions", record["session"]) if record.get("session") else None
     names = ("subject", "start_time", "number", "lab", "id", "projects", "task_protocol")
     return None if session is None else picked(session, *names)
 
 
 def related(endpoint: str, column: str, *names: str) -> Shape:
-    """Show the records of an endpoint that point at this one: some fields, or the row of the list."""
+    """Return a function that shows the records that refer to this one: some of their fields, or their list rows."""
 
     def shape(rows: Rows, record: Record) -> list[Record]:
         value = record["nickname"] if column == "subject" else record["id"]
@@ -68,7 +68,7 @@ def related(endpoint: str, column: str, *names: str) -> Shape:
 
 
 def file_records(rows: Rows, record: Record) -> list[Record]:
-    """Show where the files of a dataset are."""
+    """Return the file records of a dataset."""
     found = []
     for item in rows.all("files", dataset=id_of(record["url"])):
         repository = rows.repositories()[item["data_repository"]]
@@ -99,20 +99,20 @@ def served(rows: Rows, record: Record) -> bool:
 
 
 def data_url(record: Record) -> str | None:
-    """Choose the address of a dataset's file: that of the last repository by name."""
+    """Return the address of a dataset's file: that of the last repository by name."""
     known = record.get("file_records") or ()
     urls = {f["data_repository"]: f["data_url"] for f in known if f["exists"] and f["data_url"]}
     return urls[max(urls)] if urls else None
 
 
 def short_dataset(record: Record, *more: str) -> Record:
-    """Show a dataset as sessions and insertions do."""
+    """Return a dataset as sessions and insertions show it."""
     names = ("name", "dataset_type", "data_url", "url", "file_size", "hash", "version", "collection", *more)
     return {"id": id_of(record["url"]), **picked({**record, "data_url": data_url(record)}, *names)}
 
 
 def session_datasets(rows: Rows, record: Record) -> list[Record]:
-    """Show the datasets of a session that can be had."""
+    """Return the datasets of a session that have an existing file."""
     found = []
     for item in rows.all("datasets", session=record["id"]):
         if served(rows, item):
@@ -131,19 +131,19 @@ def session_datasets(rows: Rows, record: Record) -> list[Record]:
 
 
 def insertion_datasets(rows: Rows, record: Record) -> list[Record]:
-    """Show the datasets of an insertion that can be had; qc as a number."""
+    """Return the datasets of an insertion that have an existing file; qc as a number."""
     items = filter(None, (rows.get("datasets", key) for key in record["datasets"]))
     return [{**short_dataset(i, "qc"), "qc": CHOICES["qc"][i["qc"]]} for i in items if served(rows, i)]
 
 
 def trajectory_session(rows: Rows, record: Record) -> Any:
-    """Show the session of a trajectory's insertion."""
+    """Return the session of a trajectory's insertion."""
     insertion = rows.get("insertions", record["probe_insertion"]) if record.get("probe_insertion") else None
     return None if insertion is None else session_info(rows, insertion)
 
 
 def probe_name(rows: Rows, record: Record) -> str | None:
-    """Show the name of a trajectory's insertion."""
+    """Return the name of a trajectory's insertion."""
     for endpoint, name in (("insertions", "probe_insertion"), ("chronic-insertions", "chronic_insertion")):
         found = rows.get(endpoint, record[name]) if record.get(name) else None
         if found is not None:
@@ -152,7 +152,7 @@ def probe_name(rows: Rows, record: Record) -> str | None:
 
 
 def chronic_probes(rows: Rows, record: Record) -> list[Record]:
-    """Show the insertions of a chronic insertion; the model by its name."""
+    """Return the insertions of a chronic insertion; the model by its name."""
     names = dict(rows.store.select('SELECT probe_model, name FROM "probe_models"'))
     return [
         {**picked(item, "id", "name", "model", "serial", "session_info"), "model": names.get(item["model"])}
@@ -161,26 +161,26 @@ def chronic_probes(rows: Rows, record: Record) -> list[Record]:
 
 
 def session_notes(rows: Rows, record: Record) -> list[Record]:
-    """Show the notes on a session."""
+    """Return the notes on a session."""
     return rows.all("notes", content_type="actions.session", object_id=record["id"])
 
 
 def default_first(rows: Rows, record: Record) -> list[Record]:
-    """Show the locations of a field of view, the default one first."""
+    """Return the locations of a field of view, the default one first."""
     found = rows.all("fov-location", field_of_view=record["id"])
     found.sort(key=lambda item: not item["default_provenance"])
     return [rows.listed("fov-location", item) for item in found]
 
 
 def html(rows: Rows, record: Record) -> str:
-    """Write the few marks of Markdown that notices use as HTML."""
+    """Convert the Markdown that notices use to HTML."""
     text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", record["description"])
     text = re.sub(r"\*(.+?)\*", r"<em>\1</em>", re.sub(r"`(.+?)`", r"<code>\1</code>", text))
     return "\n".join(block(part) for part in re.split(r"\n\s*\n", text.strip()) if part)
 
 
 def block(text: str) -> str:
-    """Write a paragraph, or a list where each line begins with a number or a mark."""
+    """Convert a paragraph, or a list if each line begins with a number or a bullet."""
     for mark, tag in ((r"\d+\. ", "ol"), (r"[-*+] ", "ul")):
         lines = text.split("\n")
         if all(re.match(mark, line) for line in lines):
@@ -190,7 +190,7 @@ def block(text: str) -> str:
 
 
 def counted(flag: str) -> Shape:
-    """Count the tags of a dataset that have a flag."""
+    """Return a function that counts the tags of a dataset that have a flag."""
 
     def shape(rows: Rows, record: Record) -> int:
         return sum(bool((rows.get("tags", name) or {}).get(flag)) for name in record["tags"])
@@ -199,18 +199,18 @@ def counted(flag: str) -> Shape:
 
 
 def experiment_number(rows: Rows, record: Record) -> Any:
-    """Show the number of a dataset's session."""
+    """Return the number of a dataset's session."""
     session = rows.get("sessions", id_of(record["session"])) if record.get("session") else None
     return None if session is None else session["number"]
 
 
 def session_projects(rows: Rows, record: Record) -> list[str]:
-    """Show the projects of a subject's sessions."""
+    """Return the projects of a subject's sessions."""
     return sorted({p for item in rows.all("sessions", subject=record["nickname"]) for p in item["projects"]})
 
 
 def age_weeks(rows: Rows, record: Record) -> int:
-    """Compute the age of a subject, or the one at its death."""
+    """Return the age of a subject, or its age at death, in weeks."""
     if not record.get("birth_date"):
         return 0
     end = date.fromisoformat(record["death_date"]) if record.get("death_date") else rows.clock().date()
@@ -218,12 +218,12 @@ def age_weeks(rows: Rows, record: Record) -> int:
 
 
 def expected_water(rows: Rows, record: Record) -> float:
-    """Compute the water a subject needs a day: 4 % of its weight, 5 % where it weighs too little."""
+    """Return the daily water need of a subject in ml: 4 % of its weight, or 5 % if it is underweight."""
     today, lab = rows.clock().date().isoformat(), rows.get("labs", record["lab"]) or {}
     weighings = rows.all("weighings", subject=record["nickname"])
     weighings = sorted((w for w in weighings if w["date_time"][:10] <= today), key=lambda w: w["date_time"])
     if not weighings or lab.get("zscore_weight_pct"):
-        # With a z-score the answer needs tables of growth: the value of the world stays
+        # A z-score would need growth tables, so the value of the world is kept
         return float(record.get("expected_water") or 0.0)
     surgeries = rows.all("surgeries", subject=record["nickname"])
     implants = sorted((s["start_time"], s["implant_weight"]) for s in surgeries if s["implant_weight"])
@@ -234,7 +234,7 @@ def expected_water(rows: Rows, record: Record) -> float:
 
 
 def remaining_water(rows: Rows, record: Record) -> float:
-    """Compute the water that a subject still has to get today."""
+    """Return the water that a subject still needs today, in ml."""
     today = rows.clock().date().isoformat()
     given = rows.all("water-administrations", subject=record["nickname"])
     given = sorted((item for item in given if item["date_time"][:10] == today), key=lambda i: i["date_time"])
@@ -243,7 +243,7 @@ def remaining_water(rows: Rows, record: Record) -> float:
 
 
 def family(rows: Rows, record: Record) -> list[int]:
-    """Return the row numbers of the regions that a region lies in, and of those in it, from the top."""
+    """Return the row numbers of a region's ancestors and of its descendants, from the top."""
     sql = (
         'SELECT b.row FROM "brain-regions" b JOIN "brain-regions" me ON me.id = ? AND b.id != me.id'
         " WHERE (b.lft < me.lft AND b.rght > me.rght) OR (b.lft > me.lft AND b.rght < me.rght) ORDER BY b.lft"
@@ -252,7 +252,7 @@ def family(rows: Rows, record: Record) -> list[int]:
 
 
 def related_descriptions(rows: Rows, record: Record) -> list[Record]:
-    """Show the descriptions of the regions above and below a region."""
+    """Return the descriptions of a region's ancestors and descendants."""
     found = [rows.load("brain-regions", [row])[0] for row in family(rows, record)]
     return [picked(item, "id", "name", "description", "level") for item in found if item["description"]]
 
@@ -285,7 +285,7 @@ SHAPES: dict[tuple[str, str], Shape] = {
     ("data-notices", "description_html"): html,
     ("brain-regions", "related_descriptions"): related_descriptions,
 }
-# What depends on a record's own fields, and is computed again with each change of it
+# Values that depend on a record's own fields, and are computed again with each change of it
 OWN = {
     "datasets": ("experiment_number", "protected", "public"),
     "insertions": ("session_info", "datasets.detail"),
@@ -294,9 +294,9 @@ OWN = {
     "data-notices": ("description_html",),
 }
 INFO = {"subject", "start_time", "number", "lab", "projects", "task_protocol"}
-# Which answers show a record of the first endpoint: when one of some fields changes (None: always), the record
-# of the second endpoint that a field points at shows other values in some fields; instead of the field
-# "<column": all records that point at this one; "*link": all that hold it; "family": the regions above and below
+# Answers that show a record of another endpoint: (endpoint, changed fields or None for any, dependent endpoint, how to
+# find the dependent records, the fields to update in them). They are found by a foreign key of the changed record,
+# "<column": their column refers to it, "*link": their many-to-many field holds it, "family": region ancestors and descendants
 DEPENDENTS: list[tuple[str, set[str] | None, str, str, tuple[str, ...]]] = [
     ("files", None, "datasets", "dataset", ("file_records",)),
     ("datasets", None, "sessions", "session", ("data_dataset_session_related",)),

@@ -1,7 +1,7 @@
-"""The emulator's state in SQLite: columns to filter by, and each record's JSON as it goes out.
+"""The emulator's state in SQLite: columns to filter by, and each record's JSON as it is sent.
 
-A page is a slice of row numbers (kept for each distinct query until something is written) and one SELECT
-of ready texts, so that a list of a million rows pages as fast as a short one.
+A page is a slice of row numbers, cached for each distinct query until something is written, and one SELECT
+of JSON texts, so a page of a list of a million rows takes no longer than one of a short list.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HOST = "https://alyx.test"
 CHUNK = 2000
 KEPT_QUERIES = 256
 LARGE = 20_000
-# Columns that writes look records up by, beside those that relations follow
+# Columns by which writes look records up, beside those of relations
 LOOKED_UP = {("files", "relative_path"), ("notes", "object_id")}
 Pairs = Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
 Record = dict[str, Any]
@@ -43,7 +43,7 @@ dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # as
 
 
 def key_of(model: Model, record: Mapping[str, Any]) -> str | None:
-    """Return the key that addresses a record, None for endpoints without such addresses."""
+    """Return the key in a record's address; None for endpoints whose records have no address."""
     value = record[model.key] if model.key in record else plain(record.get("url"))
     return None if value is None else str(value)
 
@@ -54,7 +54,7 @@ def match_key(model: Model, record: Mapping[str, Any], key: str | None) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Reduce a reference (an address or an embedded record) to the key it points at."""
+    """Return the key of a reference, which is an address or an embedded record."""
     if isinstance(value, Mapping):
         return plain(value.get("id"))
     if isinstance(value, str) and value.startswith(HOST):
@@ -63,7 +63,7 @@ def plain(value: Any) -> Any:
 
 
 def column_value(column: Field, record: Mapping[str, Any]) -> Any:
-    """Take a column's value from a record."""
+    """Return a column's value of a record."""
     value = record.get(column.source, column.default)
     if value is None and column.name == "id":
         return str(uuid.uuid5(uuid.NAMESPACE_OID, dumps(record)))  # of a record whose id no endpoint shows
@@ -76,7 +76,7 @@ def column_value(column: Field, record: Mapping[str, Any]) -> Any:
 
 
 class Store:
-    """All rows of a world; every method may be called from any thread."""
+    """All rows of a world. Its methods are thread-safe."""
 
     def __init__(self, world: World, database: Path | str | None = None) -> None:
         self._lock = threading.RLock()
@@ -90,7 +90,7 @@ class Store:
             more = world.unserved.get(model.more, ())
             self._extra[model.name] = {match_key(model, row, str(row.get(model.key))): row for row in more}
         if database is not None:
-            # A killed process loses nothing that was committed; only a power cut could
+            # A killed process loses nothing that was committed; only a power cut may
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
         if not self.select("SELECT 1 FROM sqlite_master WHERE name = 'kept'"):
@@ -102,7 +102,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write all or nothing; an Answer is an answer, so what was written before it stays."""
+        """Open a transaction. An Answer commits what was written before it; any other error rolls everything back."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -119,7 +119,7 @@ class Store:
                 self._pages.clear()
 
     def kept(self, name: str, value: str) -> str:
-        """Return a value that lives as long as the state: the given one at the first call, the same one later."""
+        """Return a value that is stored with the state: the given one in the first call, and the same one later."""
         with self._lock:
             self._db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (name, value))
             [(found,)] = self.select("SELECT value FROM kept WHERE name = ?", name)
@@ -133,7 +133,7 @@ class Store:
     # ---- reading ----
 
     def rows(self, endpoint: str, given: Given) -> array[int]:
-        """Return the numbers of the rows that a query finds, in order; Answer where Alyx refuses it."""
+        """Return the numbers of the rows that a query finds, in order. Raise Answer if Alyx refuses the query."""
         key = self._key(endpoint, given)
         with self._lock:
             if key in self._pages:
@@ -157,7 +157,10 @@ class Store:
         return (endpoint, *sorted(filters.items()))
 
     def slow(self, endpoint: str, given: Given | None) -> bool:
-        """Return whether an answer (None: of one record) has to wait for a new query of a large table."""
+        """Return whether an answer must wait for a query: a running one, or a new one of a large table.
+
+        ``given`` None is a request for one record, which needs no new query.
+        """
         if self._running or given is None or self._key(endpoint, given) in self._pages:
             return self._running
         return self._newest(endpoint) > LARGE
@@ -167,7 +170,7 @@ class Store:
         return int(newest)
 
     def texts(self, endpoint: str, rows: Sequence[int]) -> list[str]:
-        """Return the JSON of some rows of a list, in the order asked for."""
+        """Return the JSON of these rows of a list, in the given order."""
         if not rows:
             return []
         first, last = min(rows), max(rows)
@@ -186,13 +189,13 @@ class Store:
         return None if found is None else found[2] or found[1]
 
     def exists(self, field: str, value: Any) -> bool:
-        """Return whether a row has a value of a field, said as ``model.field``."""
+        """Return whether a row has a value in a field, which is named ``model.field``."""
         name, _, column = field.partition(".")
         wanted = int(value) if str(value).isdigit() else value
         return bool(self.select(f'SELECT 1 FROM {table_name(name)} WHERE "{column}" = ? LIMIT 1', wanted))
 
     def select(self, sql: str, *params: Any) -> list[Any]:
-        """Run a query of one's own: tables are named as endpoints, ``"endpoint.text"`` holds keys and JSON."""
+        """Run a custom query: tables are named as endpoints, and ``"endpoint.text"`` has keys and JSON."""
         with self._lock:
             return self._db.execute(sql, params).fetchall()
 
@@ -205,13 +208,13 @@ class Store:
     # ---- writing ----
 
     def insert(self, endpoint: str, row: Mapping[str, Any], detail: Mapping[str, Any] | None = None) -> None:
-        """Add a record: ``row`` as lists show it, ``detail`` as its own address shows it (None: the same)."""
+        """Add a record: ``row`` as lists show it, ``detail`` as its address shows it (None: the same)."""
         with self._lock:
             self._write(MODELS[endpoint], [(row, detail)])
             self._pages.clear()
 
     def delete(self, endpoint: str, key: str) -> None:
-        """Remove a record; nothing happens if it is not there."""
+        """Remove a record if it exists."""
         with self._lock:
             found = self._find(endpoint, key)
             if found is not None:
@@ -219,7 +222,7 @@ class Store:
             self._pages.clear()
 
     def update(self, endpoint: str, key: str, **changes: Any) -> None:
-        """Change fields of a record, in its list row and in its detail; KeyError if it is not there."""
+        """Change fields of a record, in its list row and in its detail. Raise KeyError if it does not exist."""
         with self._lock:
             found = self._find(endpoint, key)
             if found is None:
@@ -231,10 +234,10 @@ class Store:
             self._write(MODELS[endpoint], [(new_row, {**detail, **changes})], number, more)
             self._pages.clear()
 
-    # ---- whole records by row number, for writes that know what a record is made of ----
+    # ---- whole records by row number, for `Rows` ----
 
     def records(self, endpoint: str, numbers: Sequence[int]) -> list[Parts]:
-        """Return number, list row, detail and unserved fields of some records, in the order of their rows."""
+        """Return the number, list row, detail and unserved fields of records, in the order of their rows."""
         marks = ",".join(map(str, numbers))
         sql = f"SELECT row, list, detail, more FROM {table_name(endpoint, 'text')} WHERE row IN ({marks})"
         found = self.select(f"{sql} ORDER BY row")
@@ -244,7 +247,7 @@ class Store:
         ]
 
     def numbers(self, endpoint: str, **where: Any) -> list[int]:
-        """Return the row numbers of the records whose columns equal some values (None: are null)."""
+        """Return the row numbers of the records whose columns equal these values (None: null)."""
         tests = [f'"{name}" {"IS" if value is None else "="} ?' for name, value in where.items()]
         sql = f"SELECT row FROM {table_name(endpoint)} WHERE {' AND '.join(tests)} ORDER BY row"
         return [row for (row,) in self.select(sql, *where.values())]
@@ -261,7 +264,7 @@ class Store:
         ]
 
     def put(self, endpoint: str, number: int | None, row: Record, detail: Record, more: Record) -> int:
-        """Write a record in the place of row ``number`` (None: as a new row); return its row number."""
+        """Replace the record of row ``number`` (None: add a row). Return its row number."""
         with self._lock:
             if number is None:
                 number = self._newest(endpoint) + 1
@@ -309,7 +312,7 @@ class Store:
         for endpoint, held in world.records.items():
             model, details, rows = MODELS[endpoint], held.get("detail") or {}, held["list"]
             if endpoint == "imaging-stack":
-                # Listed once for each of its slices, a stack is one record all the same
+                # A stack is one record although it is listed once for each of its slices
                 rows = list({row["id"]: row for row in rows}.values())
             self._write(model, ((row, details.get(key_of(model, row) or "")) for row in rows))
         for link in world.unserved.get("download_projects", ()):
@@ -325,9 +328,9 @@ class Store:
         number: int | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write records; ``number``: the first one's row, if it takes the place of an older one.
+        """Write records; ``number`` is the row of the first one if it replaces an older record.
 
-        ``more`` holds what no endpoint shows (None: what the world says about it).
+        ``more`` has the values that no endpoint shows (None: those of the world).
         """
         name, links = model.name, model.links
         if number is None:

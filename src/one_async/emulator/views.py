@@ -1,4 +1,4 @@
-"""What a view of Alyx does with a request, in the order in which it does it; and what the data server does."""
+"""The steps of Alyx's views, in their order, and the data server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOT_FOUND = "The requested resource was not found on this server."
 
 
 def page_of(status: int, title: str, text: str = "") -> Response:
-    """Answer with a page for people."""
+    """Return an HTML page."""
     return Response(PAGE.format(title=title, text=text), status, media_type=HTML)
 
 
@@ -47,7 +47,7 @@ def page_of(status: int, title: str, text: str = "") -> Response:
 
 @dataclass(frozen=True)
 class Route:
-    """One address that Alyx documents, and the methods that it takes."""
+    """One path of Alyx's OpenAPI document, and its methods."""
 
     path: str
     endpoint: str
@@ -66,7 +66,7 @@ def schema() -> bytes:
 
 @cache
 def routes() -> list[Route]:
-    """Read the addresses from the OpenAPI document (which leaves out the tables of a tag)."""
+    """Return the routes of the OpenAPI document, and that of a tag's tables, which the document omits."""
     found = []
     for path, methods in (json.loads(schema())["paths"] | {"/cache/info/{tag}/": {"get": {}}}).items():
         allowed = [name.upper() for name in ("get", "post", "put", "patch", "delete") if name in methods]
@@ -79,7 +79,7 @@ def routes() -> list[Route]:
 
 
 def find_route(path: str) -> tuple[Route | None, str]:
-    """Find the route of a path and the key in it."""
+    """Return the route of a path and the key in it."""
     for route in routes():
         match = route.pattern.fullmatch(path)
         if match:
@@ -92,7 +92,7 @@ def find_route(path: str) -> tuple[Route | None, str]:
 
 @dataclass
 class Exchange:
-    """A request on its way through negotiation, login, permission, throttle and method, as in a real view."""
+    """A request, processed as in a real view: negotiation, login, permission, throttle, method."""
 
     app: App
     request: Request
@@ -122,7 +122,7 @@ class Exchange:
         return Response(body, status, {"content-type": self.media or JSON, **headers})
 
     def negotiate(self) -> str:
-        """Choose the media type of the answer; Answer 406 where none is acceptable."""
+        """Choose the media type of the answer. Raise Answer 406 if none is acceptable."""
         accept = self.request.headers.get("accept") or "*/*"
         wanted = [part.split(";")[0].strip() for part in accept.split(",")]
         offered = SCHEMA_TYPES if self.route.path == "/api/schema" else (JSON, HTML)
@@ -133,7 +133,7 @@ class Exchange:
         raise Answer(406, {"detail": "Could not satisfy the request Accept header."})
 
     def admit(self) -> None:
-        """Check token, rights, rate and method."""
+        """Check token, permission, rate and method."""
         method = self.request.method
         self.user = self.app.user_of(self.request.headers.get("authorization"))
         if self.route.path not in OPEN | {"/auth-token"}:
@@ -148,12 +148,12 @@ class Exchange:
             raise Answer(405, {"detail": f'Method "{method}" not allowed.'})
 
     async def handle(self) -> Any:
-        """Run the view. Return a text or a whole response."""
+        """Run the view. Return the text of a body, or a whole response."""
         path, method = self.route.path, self.request.method
         if path == "/auth-token" and method == "POST":
             return self.login(await self.data())
         if method == "OPTIONS":
-            # A real Alyx describes its smaller views, and says this for the larger ones
+            # A real Alyx describes its smaller views, and answers this for the larger ones
             raise Failed("'list' object has no attribute 'items'")
         if method not in ("GET", "HEAD") or path == "/check-protected":
             return await write(self)
@@ -162,7 +162,7 @@ class Exchange:
             "/cache.zip": lambda: download(self.app.cache_zip(), ZIP, "cache.zip"),
             "/cache/info/": lambda: json.dumps(self.app.cache_info(), ensure_ascii=False),
             "/cache/info/{tag}/": self.tagged_info,
-            "/sync-file-status": lambda: "[]",  # no transfer is ever due here
+            "/sync-file-status": lambda: "[]",  # the emulator never has a pending transfer
             "/docs/": lambda: page_of(200, "Redoc", "The schema of this server is at /api/schema."),
             "/water-type/{name}": self.page,
         }
@@ -174,7 +174,7 @@ class Exchange:
         slow = self.app.store.slow(self.route.endpoint, None if self.key else self.filters)
         text = await to_thread.run_sync(view) if slow else view()
         if self.route.endpoint == "tasks" and '"status":null,"name":' in text:
-            # As at a real Alyx: a task without a status cannot be shown, nor any list that holds it
+            # As in a real Alyx, a task without a status cannot be shown, nor any list with it
             raise Failed("list index out of range")
         return text
 
@@ -187,28 +187,28 @@ class Exchange:
 
     @cached_property
     def query(self) -> dict[str, list[str]]:
-        """The query, each key with all its values."""
+        """The query parameters, each with all its values."""
         return parse_qs(str(self.request.scope["query_string"], "latin-1"), keep_blank_values=True)
 
     @cached_property
     def given(self) -> dict[str, str]:
-        """The query with the last value of each key."""
+        """The query parameters, each with its last value."""
         return {name: values[-1] for name, values in self.query.items()}
 
     @cached_property
     def filters(self) -> dict[str, str | tuple[str, ...]]:
-        """The query as filters read it: the value of each key, or all of several."""
+        """The query parameters for filters: each with its value, or with a tuple of several."""
         return {name: tuple(said) if len(said) > 1 else said[0] for name, said in self.query.items()}
 
     def localized(self, text: str) -> str:
-        """Put this server's addresses where the world says alyx.test and data.test."""
+        """Replace alyx.test and data.test by the addresses of this server."""
         data = f"{self.base}/data" if self.app.data_url is None else self.app.data_url.rstrip("/")
         for address, ours in ((DATA_HOST, data), (HOST, self.base)):
             text = text if ours == address else text.replace(address, ours)
         return text
 
     def record(self) -> str:
-        """Return one record; Answer 404 if there is none."""
+        """Return one record. Raise Answer 404 if it does not exist."""
         text = self.app.store.detail(self.route.endpoint, self.key)
         if text is None:
             name = MODELS[self.route.endpoint].singular
@@ -234,18 +234,18 @@ class Exchange:
         return self.localized(f'{head},"results":[{texts}]}}')
 
     def link(self, limit: int, offset: int) -> str:
-        """Write the address of another page: the same query, its keys sorted and escaped again."""
+        """Return the address of another page: the same query, with sorted keys, escaped anew."""
         query: dict[str, Any] = {**self.query, "limit": limit, "offset": offset}
         if offset <= 0:
             del query["offset"]
         return f"{self.base}{self.request.scope['path']}?{urlencode(sorted(query.items()), doseq=True)}"
 
     def schema(self) -> Response:
-        """Return the OpenAPI document; JSON is YAML too, so one text serves both."""
+        """Return the OpenAPI document as JSON, which is also valid YAML."""
         return download(schema(), self.media, f"schema.{'json' if self.media.endswith('json') else 'yaml'}")
 
     def tagged_info(self) -> Response | str:
-        """Describe the tables of a tag, which are made for protected ones."""
+        """Return the cache info of a tag's tables, which exist only for protected tags."""
         rows = self.app.store.rows("tags", {"name": self.key})
         if not rows:
             return Response("Tag matching query does not exist.", 404, media_type="text/html")
@@ -256,7 +256,7 @@ class Exchange:
     # ---- logging in ----
 
     async def data(self) -> Any:
-        """Read the body: JSON or a form; Answer 415 for anything else."""
+        """Parse the body, JSON or a form. Raise Answer 415 for anything else."""
         kind = (self.request.headers.get("content-type") or JSON).split(";")[0].strip().lower()
         body = await self.request.body()
         if kind == JSON:
@@ -269,7 +269,7 @@ class Exchange:
         raise Answer(415, {"detail": f'Unsupported media type "{kind}" in request.'})
 
     def login(self, given: Any) -> str:
-        """Exchange a name and a password for a token."""
+        """Return the token of a user, given name and password."""
         given = given if isinstance(given, dict) else {}
         missing = [name for name in ("username", "password") if not given.get(name)]
         if missing:
@@ -281,12 +281,12 @@ class Exchange:
 
 
 def download(body: bytes, media: str, name: str) -> Response:
-    """Answer with a file for saving."""
+    """Return a file as an attachment."""
     return Response(body, 200, {"content-type": media, "content-disposition": f'inline; filename="{name}"'})
 
 
 def whole(text: str) -> int:
-    """Read a number that is not negative; 0 where it cannot be read."""
+    """Parse a number that is not negative; return 0 for anything else."""
     try:
         return max(int(text), 0)
     except ValueError:
@@ -297,7 +297,7 @@ def whole(text: str) -> int:
 
 
 def data_file(request: Request, body: bytes | None, ignore_range: bool = False) -> Response:
-    """Answer a request for a file: 200, 206 with the part asked for (RFC 9110, section 14), 404, 405 or 416."""
+    """Answer a request for a file: 200, 206 with the requested range (RFC 9110, section 14), 404, 405 or 416."""
     if request.method not in ("GET", "HEAD"):
         return Response("Method Not Allowed", 405, {"allow": "GET, HEAD"}, media_type="text/plain")
     if body is None:

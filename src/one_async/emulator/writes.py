@@ -1,4 +1,4 @@
-"""What requests that write do: one way to create, change and delete the records of any endpoint."""
+"""Requests that write: create, change and delete the records of any endpoint in the same way."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Outcome = tuple[int, Any]
 
 
 async def write(exchange: Exchange) -> Response:
-    """Answer a request that writes; what it wrote is committed before the answer is sent."""
+    """Answer a request that writes. Its changes are committed before the answer is sent."""
     data = await body_of(exchange.request)
     status, body = await to_thread.run_sync(committed, exchange, data)
     if status == 204:
         return Response(b"", 204)
     if isinstance(body, str):
-        # What Django itself stumbles over comes as a page, and with status 200
+        # Errors of Django itself are pages, and here with status 200
         return Response(body, 200, {"vary": "Cookie"}, media_type="text/html")
     headers = {"content-type": JSON}
     if status == 201 and isinstance(body, Mapping) and body.get("url"):
@@ -55,7 +55,7 @@ def committed(exchange: Exchange, data: Any) -> Outcome:
         try:
             return outcome(exchange, rows, data)
         finally:
-            # Also before an error: what was written until then stays
+            # Changes before an error are kept
             rows.flush()
 
 
@@ -86,7 +86,7 @@ def outcome(exchange: Exchange, rows: Rows, data: Any) -> Outcome:
 
 
 async def body_of(request: Request) -> Any:
-    """Read the body: JSON, or a form with or without files; Answer 415 for anything else."""
+    """Parse the body: JSON, or a form with or without files. Raise Answer 415 for anything else."""
     said = request.headers.get("content-type") or ""
     kind = said.split(";")[0].strip().lower()
     body = await request.body()
@@ -105,12 +105,12 @@ async def body_of(request: Request) -> Any:
 
 
 def refuse_constant(word: str) -> Any:
-    """Refuse the numbers that JSON does not have."""
+    """Refuse NaN and Infinity, which are not JSON."""
     raise ValueError(f"Out of range float values are not JSON compliant: {word!r}")
 
 
 def parts_of(said: str, body: bytes) -> Form:
-    """Read a multipart body: texts, and files as name and bytes."""
+    """Parse a multipart body: texts, and files as name and bytes."""
     message = message_from_bytes(f"content-type: {said}\r\n\r\n".encode() + body, policy=policy.HTTP)
     form = Form()
     for part in message.iter_parts() if message.is_multipart() else ():
@@ -135,7 +135,7 @@ def created(rows: Rows, write: Write, data: Any, user: str | None) -> Outcome:
 
 
 def many_channels(rows: Rows, write: Write, data: list[Any], user: str | None) -> Outcome:
-    """Create all channels of a list, or none and a page."""
+    """Create all channels of a list; an error creates none and is answered with a page."""
     seen = set()
     for item in data:
         values, complaints = validated(write, item, False, rows.store.exists)
@@ -147,7 +147,7 @@ def many_channels(rows: Rows, write: Write, data: list[Any], user: str | None) -
 
 
 def create_one(rows: Rows, write: Write, data: Any, user: str | None) -> Record:
-    """Create one record; return it as the answer shows it."""
+    """Create one record and return it as the answer shows it."""
     values, complaints = validated(write, data, False, rows.store.exists)
     complain(rows, write, values, complaints, None)
     record = {name: start_value(rows, taken, user) for name, taken in write.fields.items()} | values
@@ -165,7 +165,7 @@ def create_one(rows: Rows, write: Write, data: Any, user: str | None) -> Record:
 
 
 def start_value(rows: Rows, taken: Taken, user: str | None) -> Any:
-    """Return what stands in a field of a new record if nothing is given."""
+    """Return the value of a field of a new record if none is given."""
     words: dict[str, Callable[[], Any]] = {
         "now": lambda: rows.clock().isoformat(),
         "auto": lambda: rows.clock().isoformat(),
@@ -182,7 +182,7 @@ def start_value(rows: Rows, taken: Taken, user: str | None) -> Any:
 
 
 def changed(rows: Rows, write: Write, number: int, data: Any, user: str | None, partial: bool) -> Outcome:
-    """Change a record; PUT keeps what it does not name, except what defaults to the caller."""
+    """Change a record. PUT keeps fields that are not given, except those that default to the caller."""
     [before] = rows.load(write.name, [number])
     values, complaints = validated(write, data, partial, rows.store.exists)
     complain(rows, write, values, complaints, before)
@@ -204,7 +204,7 @@ def changed(rows: Rows, write: Write, number: int, data: Any, user: str | None, 
 
 
 def as_sent(write: Write, shown: Record, values: Record) -> Record:
-    """Show JSON as it was sent; only the next reading shows its keys sorted."""
+    """Return the record with JSON as it was sent; later answers show its keys sorted."""
     sent = {
         name: values[name] for name in values if name in shown and write.fields[name].kind in ("json", "list")
     }
@@ -214,7 +214,7 @@ def as_sent(write: Write, shown: Record, values: Record) -> Record:
 def complain(
     rows: Rows, write: Write, values: Record, complaints: dict[str, list[str]], before: Record | None
 ) -> None:
-    """Answer 400 if anything is wrong with the values of a request."""
+    """Raise Answer 400 if there are complaints about the values of a request."""
     name = values.get("name")
     key = MODELS[write.name].key
     new = key == "name" and name is not None and name != (before or {}).get("name")
@@ -230,17 +230,17 @@ def complain(
 
 
 def place_of(order: list[str], name: str) -> int:
-    """Return where a field stands among others."""
+    """Return the position of a field in an order."""
     return order.index(name) if name in order else len(order)
 
 
 def spaced(name: str) -> str:
-    """Write the name of a model in words."""
+    """Return the name of a model in words."""
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
 
 
 def not_unique(rows: Rows, write: Write, values: Record, before: Record | None) -> bool:
-    """Return whether another record has the same values in fields that must be unique."""
+    """Return whether another record has the same values in fields that must be unique together."""
     wanted = {name: values.get(name, (before or {}).get(name)) for name in write.unique}
     if (
         not wanted
@@ -255,7 +255,7 @@ def not_unique(rows: Rows, write: Write, values: Record, before: Record | None) 
 
 
 def deleted(rows: Rows, endpoint: str, number: int) -> Outcome:
-    """Delete a record and what belongs to it."""
+    """Delete a record and the records that belong to it."""
     [record] = rows.load(endpoint, [number])
     if endpoint == "datasets" and is_protected(rows, record):
         tags = [name for name in record["tags"] if (rows.get("tags", name) or {}).get("protected")]
