@@ -7,6 +7,7 @@ matter for that; whether it is understood or refused is the business of other te
 from __future__ import annotations
 
 import inspect
+import io
 import pickle
 import traceback
 import warnings
@@ -96,6 +97,7 @@ GOOD: dict[str, Any] = {
     "dataset": "a.b.npy", "datasets": ["a.b.npy"], "dset": EID, "object": "trials", "collection": "alf", "query": "SELECT 1",
     "endpoint": "labs", "url": "labs", "rest_query": "/labs", "action": "list", "limit": 5, "offset": 0, "file": "frozen.json",
     "endpoints": ["labs"], "results": [], "filename": "x", "file_path": "x/a.b.npy", "sessions": [EID],
+    "every": None,
 }  # fmt: skip
 #: What ends the client that the others need, or takes a program or a password in place of data.
 LEFT_OUT = {"aclose", "close", "logout", "authenticate", "setup", "wire"}
@@ -122,9 +124,9 @@ def calls(function: Callable[..., Any]) -> Iterator[tuple[str, list[Any], dict[s
             for parameter in parameters:
                 if parameter is wrong:
                     value = make()
-                elif parameter.default is parameter.empty and parameter.kind not in (
+                elif (parameter.default is parameter.empty and parameter.kind not in (
                     parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL
-                ):  # fmt: skip
+                )) or parameter.name == "every":  # fmt: skip
                     value = GOOD.get(parameter.name, "x")
                 else:
                     continue
@@ -142,6 +144,15 @@ def chain_of(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def pickled(error: OneError) -> bytes:
+    """Pickle an error without the reducers of others: Dask adds causes and tracebacks to errors, whatever these contain."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer)
+    pickler.dispatch_table = {}
+    pickler.dump(error)
+    return buffer.getvalue()
 
 
 def frame_count(error: BaseException) -> int:
@@ -163,7 +174,7 @@ def failure(function: Callable[..., Any], positional: list[Any], named: Mapping[
         text.encode()
         if (frames := max(map(frame_count, chain_of(error)))) > 300:  # which Dask pickles with the error
             return f"{type(error).__name__} has a traceback of {frames} frames"
-        again = pickle.loads(pickle.dumps(error))
+        again = pickle.loads(pickled(error))
         return (
             None if (type(again), str(again)) == (type(error), text) else f"{error!r} does not survive pickle"
         )

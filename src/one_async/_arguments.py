@@ -34,22 +34,20 @@ def plain(value: Any) -> Any:
 
 
 def text_of(value: Any) -> str | None:
-    """Return the text of a str, number, date, id or path; None for NaN, infinity, and anything else.
+    """Return the text of a str, number, date, id or path; None for NaN, infinity, lone surrogates, and anything else.
 
     The text of a member of an enumeration is that of its value.
     """
     try:
         if isinstance(value, str):
+            str.encode(value)
             return str.__str__(value)
         if isinstance(value, int):
             return str(value) if isinstance(value, bool) else int.__repr__(value)
         if isinstance(value, float | Decimal):
-            return (
-                (float.__repr__(value) if isinstance(value, float) else str(value))
-                if math.isfinite(value)
-                else None
-            )
-    except ValueError:  # too many digits; a signalling NaN
+            text = float.__repr__(value) if isinstance(value, float) else str(value)
+            return text if math.isfinite(value) else None
+    except ValueError:  # a lone surrogate; too many digits; a signalling NaN
         return None
     if isinstance(value, date):
         return value.isoformat() if value == value else None

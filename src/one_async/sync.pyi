@@ -27,6 +27,7 @@ from one_async.client.outcomes import OnError
 from one_async.client.search import Place, Probes, ProbesDetails
 from one_async.client.spikes import SpikeSorting
 from one_async.client.tables import CacheTwin
+from one_async.client.watch_cursor import CursorLike
 from one_async.files.objects import ALFObject
 from one_async.harvest.report import HarvestReport
 from one_async.harvest.run import Endpoints, Format
@@ -116,27 +117,27 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
         endpoint: str | None = None,
         uuid: UUID | str | None = None,
         field_name: str | None = None,
-        data: Any = None,
-    ) -> Any: ...
+        data: JSON | None = None,
+    ) -> JSON | None: ...
     def json_field_update(
         self,
         endpoint: str | None = None,
         uuid: UUID | str | None = None,
         field_name: str = "json",
-        data: Mapping[str, Any] | None = None,
+        data: Mapping[str, object] | None = None,
         *,
         atomic: bool = False,
-    ) -> Any: ...
+    ) -> JSON | None: ...
     def json_field_remove_key(
         self,
         endpoint: str | None = None,
         uuid: UUID | str | None = None,
         field_name: str = "json",
         key: str | None = None,
-    ) -> Any: ...
+    ) -> JSON | None: ...
     def json_field_delete(
         self, endpoint: str | None = None, uuid: UUID | str | None = None, field_name: str | None = None
-    ) -> Any: ...
+    ) -> JSON | None: ...
     def pages(
         self,
         /,
@@ -323,6 +324,9 @@ class ONE(Blocking[AsyncONE]):
     def search_insertions(
         self, /, details: bool, query_type: Mode | None = None, **terms: object
     ) -> list[UUID] | tuple[list[UUID], list[JSON]]: ...
+    def watch(
+        self, /, *, every: float | timedelta | None = 60.0, cursor: CursorLike = None, **terms: object
+    ) -> Iterator[JSON]: ...
     def list_subjects(self, query_type: Mode | None = None) -> list[str]: ...
     @overload
     def list_datasets(

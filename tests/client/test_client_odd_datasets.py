@@ -197,7 +197,7 @@ def outcome_of(call: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("mode", ["remote", "auto"])
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_cell_of_a_dataset(
     mode: str, server: tuple[OddServer, str], tables: Path, seeded: World, tmp_path: Path, data: st.DataObject
 ) -> None:

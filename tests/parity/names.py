@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 MODULES = (
     "one.api", "one.webclient", "one.converters", "one.alf.io", "one.alf.path", "one.alf.spec", "one.alf.cache",
-    "one.alf.exceptions", "one.params", "one.util", "one.remote.aws", "one.remote.base",
+    "one.alf.exceptions", "one.params", "one.util", "one.registration", "one.remote.aws", "one.remote.base",
 )  # fmt: skip
 TITLES = {
     "one.api": "ONE: search, list, load", "one.converters": "Identifiers", "one.webclient": "REST", "one.alf.io": "ALF files",
     "one.alf.path": "ALF paths", "one.alf.spec": "ALF grammar", "one.alf.cache": "Cache tables", "one.alf.exceptions": "Errors",
-    "one.params": "Parameters", "one.util": "Filters and helpers", "one.remote.aws": "Files on S3", "one.remote.base": "Other ways to files", "ONE 2": "Names of ONE 2 and of the mode documentation",
+    "one.params": "Parameters", "one.util": "Filters and helpers", "one.registration": "Registration", "one.remote.aws": "Files on S3", "one.remote.base": "Other ways to files", "ONE 2": "Names of ONE 2 and of the mode documentation",
 }  # fmt: skip
 
 WHERE = {
@@ -104,6 +104,19 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
             "delete": "",
         }.items()
     },
+    # one.registration
+    "one.registration.RegistrationClient": ("one_async.registration.RegistrationClient", "writing", "`one.registration` of a client; nothing is registered twice"),
+    "one.registration.ONE": ("one_async.api.ONE", "internal", "imported there"),
+    "one.registration.get_dataset_type": ("one_async.registration.get_dataset_type", "writing", ""),
+    **{
+        f"one.registration.RegistrationClient.{name}": (f"one_async.registration.RegistrationClient.{name}", "writing", why)
+        for name, why in {
+            "create_new_session": "", "create_sessions": "", "find_files": "", "assert_exists": "", "prepare_files": "", "ensure_ISO8601": "",
+            "check_protected_files": "", "register_water_administration": "", "register_weight": "",
+            "register_session": "lists of folders at once; `dry_run=True` gives a frame",
+            "register_files": "lists of files at once; all that is refused is in one error, before anything is sent",
+        }.items()
+    },
     # one.converters
     "one.converters.EMPTY_DATASETS_FRAME": ("one_async.tables.schema.DATASETS", "elsewhere", FRAMES),
     "one.converters.recurse": (None, "internal", "a decorator; every method takes lists and nested lists"),
@@ -154,7 +167,7 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.alf.cache.remove_table_files": ("one_async.tables.disk.remove_tables", "elsewhere", ""),
     "one.alf.cache.patch_tables": ("one_async.tables.schema.canonical", "elsewhere", "tables of older forms are read as they are"),
     # one.alf.exceptions
-    "one.alf.exceptions.AlyxSubjectNotFound": ("one_async.errors.NotFound", "elsewhere", "raised by registration, which does not read"),
+    "one.alf.exceptions.AlyxSubjectNotFound": ("one_async.errors.RegistrationError", "elsewhere", "names all that registration refuses, an unknown subject among it"),
     "one.alf.exceptions.ALFError": ("one_async.errors.ALFError", "same", "for catching; it is made with one text and attributes, where ONE-api's makes its text of several parts and `terse`"),
     # one.remote
     "one.remote.aws.get_s3_public": ("one_async.remote.aws.get_s3_public", "same", "gives a `Bucket` rather than a boto3 resource, for `s3_download_file` and `s3_download_folder`"),

@@ -83,7 +83,7 @@ FILES = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(FILES, FILES)
 def test_the_plan_is_what_happens(first: dict[str, str], second: dict[str, str]) -> None:
     """Whatever is there already: rows of the database before and after differ as the dry run says."""

@@ -172,6 +172,22 @@ def test_two_clients_at_once(server: Emulator, tmp_path: Path) -> None:
     assert sorted(written(server)) == ["POST /register-file", "POST /sessions"]
 
 
+@pytest.mark.parametrize("fault", ["cut after", "503 before", "500 after", "half an answer"])
+def test_more_files_than_one_request_takes(server: Emulator, tmp_path: Path, fault: str) -> None:
+    names = [f"raw/part{at:03}/_ibl_wheel.position.npy" for at in range(120)]
+    folder = session(tmp_path, names=names)
+    server.faults.add("/register-file", method="POST", skip=1, **FAULTS[fault])
+    with client(server, tmp_path) as one:
+        _, records = one.register_session(folder)
+    assert [f"{r['collection']}/{r['name']}" for r in records] == names
+    made = [row["id"] for row in folders.rows(server, "datasets") if row["created_datetime"] > "2025-06"]
+    assert sorted(made) == sorted(r["id"] for r in records)
+    if (
+        fault != "500 after"
+    ):  # then the files of the second request are sent one by one, as far as they are missing
+        assert written(server).count("POST /register-file") <= 4
+
+
 RULES = st.lists(
     st.tuples(
         st.sampled_from(["/sessions", "/register-file", "/datasets"]),
@@ -182,7 +198,7 @@ RULES = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(RULES)
 def test_any_faults(rules: list[tuple[str, str, int]]) -> None:
     """Whatever goes wrong: repeated until it succeeds, a registration leaves what an undisturbed one leaves."""

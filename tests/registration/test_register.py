@@ -141,6 +141,19 @@ def test_revisions_and_the_default(one: Face, server: Emulator, tmp_path: Path, 
     assert (written(server), folders.state(server)) == ([], before)
 
 
+def test_a_changed_revision_does_not_take_the_default(one: Face, server: Emulator, tmp_path: Path) -> None:
+    """The requests' order decides: what is sent again becomes the default, so that the last one is sent after it."""
+    revision = "alf/#2025-01-10#/_ibl_trials.table.pqt"
+    folder = session(tmp_path, names=["alf/_ibl_trials.table.pqt", revision])
+    record, _ = one.ask("register_session", folder)
+    folders.write(folder / revision, "changed")
+    one.ask("register_session", folder)
+    flags = {row["revision"]: (row["default_dataset"], row["hash"]) for row in folders.rows(server, "datasets")
+             if row["session"] == record["id"]}  # fmt: skip
+    assert flags["2025-01-10"] == (0, md5(folder / revision))
+    assert flags[None][0] == 1
+
+
 def test_create_new_session(one: Face, server: Emulator, tmp_path: Path) -> None:
     root = tmp_path / LAB / "Subjects"
     path, eid = one.ask("registration.create_new_session", SUBJECT, root, date=DATE, users="bruno")

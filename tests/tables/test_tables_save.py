@@ -50,7 +50,7 @@ def keyed(catalogue: Catalogue) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["eid"], row["did"]): row for row in catalogue.dataset_table.frame().to_dicts()}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(rows, max_size=6), min_size=1, max_size=3))
 def test_merging_gives_what_a_dict_gives(batches: list[list[dict[str, Any]]]) -> None:
     before, merged = keyed(BASE), BASE

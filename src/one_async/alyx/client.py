@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
@@ -155,9 +156,7 @@ class AsyncAlyxClient(JsonFields):
         return f"{type(self).__name__}({self._base_url!r}, user={self.user!r})"
 
     async def __aenter__(self) -> Self:
-        # In a thread, since importing httpx and hishel takes a while.
-        await anyio.to_thread.run_sync(import_module, "one_async.alyx.session")
-        self._open()
+        await self._opened()
         return self
 
     async def __aexit__(
@@ -254,13 +253,13 @@ class AsyncAlyxClient(JsonFields):
         answers. Raises LoginError if the server refuses the login, ServerUnreachable if it does not answer.
         """
         if token is not None or (username is not None and username != self.user):
-            session = self._open()
+            session = await self._opened()
             store = self._token_store if cache_token else None
             self._credentials = Credentials(self._base_url, username, password, token, store)
             await session.switch(self._credentials)
             password = None
         if token is None:
-            stack = await self._open().stack()
+            stack = await (await self._opened()).stack()
             await self._credentials.login(password, force, stack.login.request_token, keep=cache_token)
 
     async def logout(self) -> None:
@@ -268,14 +267,14 @@ class AsyncAlyxClient(JsonFields):
         with anyio.CancelScope(shield=True):  # completely or not at all
             await self.clear_rest_cache()
             await self._credentials.logout()
-            await self._open().switch(self._credentials)
+            await (await self._opened()).switch(self._credentials)
 
     # ---- the schema
 
     async def schema(self) -> Schema:
         """Return the server's OpenAPI document. It is requested once a week and kept in memory, too."""
         if self._schema is None or time.monotonic() - self._schema[1] > SCHEMA_EXPIRY.total_seconds():
-            return await self._open().schemas.share("schema", self._load_schema)
+            return await (await self._opened()).schemas.share("schema", self._load_schema)
         return self._schema[0]
 
     async def _load_schema(self) -> Schema:
@@ -304,7 +303,7 @@ class AsyncAlyxClient(JsonFields):
     async def clear_rest_cache(self) -> None:
         """Delete this user's stored answers of this server."""
         self._schema = None
-        stack = await self._open().stack()
+        stack = await (await self._opened()).stack()
         await stack.storage.clear()
 
     @property
@@ -471,6 +470,12 @@ class AsyncAlyxClient(JsonFields):
 
     # ---- inside
 
+    async def _opened(self) -> Session:
+        """Return the open session. Its module is imported in a thread, since httpx and hishel take a while."""
+        if "one_async.alyx.session" not in sys.modules:
+            await run_sync(import_module, "one_async.alyx.session")
+        return self._open()
+
     def _open(self) -> Session:
         from one_async.alyx.session import Session
 
@@ -502,7 +507,7 @@ class AsyncAlyxClient(JsonFields):
         return AgeLimit(age)
 
     async def _request(self, method: str, url: str, **options: Any) -> Answer:
-        stack = await self._open().stack()
+        stack = await (await self._opened()).stack()
         answer = await stack.request(method, url, **options)
         if answer.stale is not None:
             note_stale(answer.stale)
@@ -525,12 +530,17 @@ class AsyncAlyxClient(JsonFields):
             body = {"content": data, "headers": {"Content-Type": "application/json"}}
         elif data is not None:
             body = {"json": to_json_types(data)}
-        stack = await self._open().stack()
+        stack = await (await self._opened()).stack()
         try:
             return (await self._request(method, url, **body)).json
         finally:  # also after an error: Alyx answers some successful writes with 500
             with anyio.CancelScope(shield=True):
                 await stack.invalidate(url)
+
+    async def _expire(self, endpoint: str) -> None:
+        """Reject the stored answers that a write to an endpoint by another client may have changed."""
+        stack = await self._open().stack()
+        await stack.invalidate(self._url(endpoint))
 
     async def _checked_params(self, endpoint: str, filters: Mapping[str, Any]) -> dict[str, str]:
         documented = await self.schema()

@@ -15,6 +15,7 @@ from one_async.errors import AnswerError, ConflictError, InputError
 
 if TYPE_CHECKING:
     from one_async.alyx.schema import Schema
+    from one_async.types import JSON
 
 #: Seconds after which an atomic update reads the field again, and the most that may pass between its reading and writing.
 SETTLE = 1.0
@@ -40,8 +41,8 @@ class JsonFields:
         endpoint: str | None = None,
         uuid: UUID | str | None = None,
         field_name: str | None = None,
-        data: Any = None,
-    ) -> Any:
+        data: JSON | None = None,
+    ) -> JSON | None:
         """Replace a JSON field of a record, whatever it contains, and return its new content.
 
         ``uuid`` is the record's id or name, or a path or URL that ends in it. Without ``data`` the field is set to null.
@@ -59,10 +60,10 @@ class JsonFields:
         endpoint: str | None = None,
         uuid: UUID | str | None = None,
         field_name: str = "json",
-        data: Mapping[str, Any] | None = None,
+        data: Mapping[str, object] | None = None,
         *,
         atomic: bool = False,
-    ) -> Any:
+    ) -> JSON | None:
         """Set keys of a JSON field of a record, keep its other keys, and return its new content.
 
         Keys are those of the top level: a value that is a dict is replaced, not merged. The field is read, changed and
@@ -104,7 +105,7 @@ class JsonFields:
         uuid: UUID | str | None = None,
         field_name: str = "json",
         key: str | None = None,
-    ) -> Any:
+    ) -> JSON | None:
         """Remove a key of a JSON field of a record and return the field's new content.
 
         A field without the key is not written. Raises InputError, NotFound and ConflictError as ``json_field_update``.
@@ -115,7 +116,7 @@ class JsonFields:
         record = await self._read_record(endpoint, uuid)
         content = _dict_of(record, endpoint, uuid, field)
         if key not in content:
-            return record[field]
+            return None if record[field] is None else content
         del content[key]
         return await self._write_field(endpoint, uuid, field, content, _repeated(endpoint, record))
 
@@ -124,7 +125,7 @@ class JsonFields:
         endpoint: str | None = None,
         uuid: UUID | str | None = None,
         field_name: str | None = None,
-    ) -> Any:
+    ) -> JSON | None:
         """Set a field of a record to null, with all of its keys, and return its new content, None.
 
         Raises InputError for an unknown endpoint or field, NotFound, and StatusError for a field that cannot be null.
@@ -156,10 +157,11 @@ class JsonFields:
 
     async def _write_field(
         self, endpoint: str, uuid: UUID | str | None, field: str, content: Any, repeated: Mapping[str, Any]
-    ) -> Any:
+    ) -> JSON | None:
         data = {**repeated, field: content}
-        record = await self.rest(endpoint, "partial_update", id=uuid, data=data)
-        return record[field]
+        record: JSON = await self.rest(endpoint, "partial_update", id=uuid, data=data)
+        written: JSON | None = record[field]
+        return written
 
     async def _confirm(
         self, endpoint: str, uuid: UUID | str | None, field: str, changes: Mapping[str, Any]

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from uuid import UUID
 
-from one_async._arguments import as_list
+from one_async._arguments import as_list, plain
 from one_async._arguments import text_of as scalar_text
 from one_async._stored import normal_url, without_login
 from one_async.errors import InputError
@@ -32,7 +32,10 @@ def with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]
     """Restrict a list to one record, as ONE-api does. A list returns fewer fields than ``read``, and faster."""
     if id is None:
         return dict(filters)
-    parts = [p for p in (text_of("django", filters.get("django")), f"pk,{str(id).rsplit('/', 1)[-1]}") if p]
+    key = _id_text(id).rsplit("/", 1)[-1]
+    if not key:
+        raise InputError.of("id", id, "an id, or a URL that ends with one")
+    parts = [part for part in (text_of("django", filters.get("django")), f"pk,{key}") if part]
     return {**filters, "django": ",".join(parts)}
 
 
@@ -58,9 +61,18 @@ def text_of(name: str, value: Any) -> str | None:
     return text
 
 
+def _id_text(id: object) -> str:
+    """Return the text of an id, a name, a number or a URL."""
+    key = plain(id)
+    text = scalar_text(key) if isinstance(key, str | UUID | int) and not isinstance(key, bool) else None
+    if text is None:
+        raise InputError.of("id", id, "an id, a name, or a URL that ends with one")
+    return text
+
+
 def last_part(id: UUID | str | None, endpoint: str, action: str) -> str:
     """Return the id or name at the end of an id, path or URL, quoted for a path."""
-    text = "" if id is None else str(id).rstrip("/")
+    text = "" if id is None else _id_text(id).rstrip("/")
     last = text.rsplit("/", 1)[-1]
     if text.startswith(("http://", "https://")):
         last = unquote(last)

@@ -43,6 +43,7 @@ class Call:
     async def source(self) -> Source:
         """Return the source of answers. Raises ConfigurationError in a forked child that cannot use Polars."""
         if self._source is None:
+            await self.context.prepare()
             check_polars()
             if self.is_remote:
                 await self.context.tables.settle()  # rows of earlier queries, where nobody asks the tables
@@ -63,6 +64,7 @@ class Call:
 
     async def catalogue(self) -> Catalogue:
         """Return the snapshot of the tables that this call is answered from."""
+        await self.context.prepare()
         check_polars()
         if self.context.frozen is not None:
             return self.context.frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -10,6 +11,7 @@ import anyio
 
 from one_async._concurrency import RunningCalls
 from one_async._fork import is_polars_lost
+from one_async._threads import run_sync
 from one_async._values import without_secrets
 from one_async.client.datafiles import DataFiles
 from one_async.errors import InputError, OfflineError
@@ -64,8 +66,9 @@ class Context:
         self.bar = bar_for(progress, silent)
         self.rest_options = rest_options
         self.group: TaskGroup | None = None
-        self.files = DataFiles(self)
         self.calls = RunningCalls()
+        self._is_prepared = False
+        self.files = DataFiles(self)
         self._mode: Mode = settings.mode
         self._alyx: AsyncAlyxClient | None = None
         self._tables: TablesKeeper | None = None
@@ -82,6 +85,7 @@ class Context:
             "group": None,
             "_refreshing": None,
             "_background": set(),
+            "_is_prepared": False,
         }
         options = {"rest_options": without_secrets(self.rest_options), "bar": self.bar is not None}
         return {**self.__dict__, **closed, **options}
@@ -167,8 +171,15 @@ class Context:
 
         return RemoteSource(self.alyx, self.tables.learn)
 
+    async def prepare(self) -> None:
+        """Import what calls need, once and in a thread, so that no call does it on the event loop."""
+        if not self._is_prepared:
+            await run_sync(_import_late, self.offline)
+            self._is_prepared = True
+
     async def open(self) -> None:
         """Open the task group of background tasks, and start those that the mode wants."""
+        await self.prepare()
         self.group = await anyio.create_task_group().__aenter__()
         self.start_refreshing()
 
@@ -228,3 +239,14 @@ class Context:
 
         self.group.start_soon(run)
         return scope
+
+
+def _import_late(offline: bool) -> None:
+    """Import and begin what takes a while, so that no call does it on the event loop."""
+    online = () if offline else ("alyx.session", "alyx.client", "queries.remote", "transfer.fetch")
+    for module in ("refresh", "queries.local", "queries.rows", "files.objects", "frozen", *online):
+        import_module(f"one_async.{module}")
+    from one_async.tables.catalogue import Catalogue
+
+    if not is_polars_lost():
+        Catalogue.empty()  # the first query of a process takes Polars long

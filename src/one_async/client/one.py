@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls
-from one_async._fork import is_polars_lost
-from one_async._threads import run_sync
 from one_async.client.aggregates import Aggregates
 from one_async.client.context import Context
 from one_async.client.convert import Conversions
@@ -24,6 +21,7 @@ from one_async.client.registering import Registering
 from one_async.client.search import Searching
 from one_async.client.spikes import SpikeLoading
 from one_async.client.tables import TableMethods
+from one_async.client.watching import Watching
 from one_async.errors import InputError
 from one_async.settings import Settings, resolve, setup
 from one_async.types import Mode
@@ -46,6 +44,7 @@ class AsyncONE(
     Aggregates,
     Harvesting,
     Registering,
+    Watching,
     TableMethods,
 ):
     """Find and load the data of a database of neurophysiology sessions, from inside an event loop.
@@ -248,7 +247,6 @@ class AsyncONE(
         self._context.tables.cache_expiry = value
 
     async def __aenter__(self) -> Self:
-        await run_sync(_import_late, self.offline)
         await self._context.open()
         return self
 
@@ -258,14 +256,3 @@ class AsyncONE(
     async def aclose(self) -> None:
         """End the calls that are running with a OneError; close connections and files. A later call opens them again."""
         await self._context.aclose()
-
-
-def _import_late(offline: bool) -> None:
-    """Import modules and start Polars in a thread, so that no call does so on the event loop."""
-    online = () if offline else ("alyx.session", "alyx.client", "queries.remote", "transfer.fetch")
-    for module in ("refresh", "queries.local", "queries.rows", "files.objects", "frozen", *online):
-        import_module(f"one_async.{module}")
-    from one_async.tables.catalogue import Catalogue
-
-    if not is_polars_lost():
-        Catalogue.empty()  # the first query of a process takes Polars long

@@ -82,6 +82,9 @@ class Searching:
         sessions in the same order: eid, lab, subject, date, number, task_protocol, projects (joined by commas),
         remotely also start_time.
 
+        Remote answers may come from the REST cache for as long as `default_expiry` says, 24 h by default: a loop that
+        searches again and again sees no new session meanwhile. `watch` is there for that.
+
         Raises InputError for an unknown term or a value that the term cannot have, before any request is made.
         """
         call = Call(self._context, query_type)
@@ -268,6 +271,7 @@ class Searching:
 
 async def _remote_terms(context: Context, endpoint: str) -> tuple[str, ...]:
     """Return the terms of an endpoint's search at the server: ours, and the filters of its schema."""
+    await context.prepare()
     own = OWN_TERMS.get(endpoint, ())
     filters = (await context.alyx.schema()).filters(endpoint)
     return tuple(sorted({*own, *filters} - {"lab", "limit", "offset"} if own else set(filters)))
@@ -275,15 +279,19 @@ async def _remote_terms(context: Context, endpoint: str) -> tuple[str, ...]:
 
 async def _terms_of(call: Call, endpoint: str, given: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names to complete terms with. The schema is requested only where it can matter."""
+    if call.mode == "local" or call.context.offline:
+        return (*TABLE_TERMS[endpoint], "lab")
+    if call.mode == "remote":
+        return await _remote_terms(call.context, endpoint)
+    return await terms_to_complete(call.context, endpoint, given)
+
+
+async def terms_to_complete(context: Context, endpoint: str, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names to complete terms with. The server's schema is read only if a given name is not one of ours."""
     own = TABLE_TERMS[endpoint]
-    known = {*own, "lab", "project"}
-    if (
-        call.mode == "local"
-        or call.context.offline
-        or (call.mode != "remote" and known >= {name.casefold() for name in given})
-    ):
+    if {*own, "lab", "project"} >= {name.casefold() for name in given}:
         return (*own, "lab")
-    return await _remote_terms(call.context, endpoint)
+    return await _remote_terms(context, endpoint)
 
 
 async def _insertions_that(call: Call, terms: Mapping[str, Any]) -> list[JSON]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
+from one_async._stored import without_login
 from one_async._threads import run_sync
 from one_async.errors import HarvestUnderWay, OneError
 from one_async.files.claim import LEASE, start_heartbeat
@@ -123,8 +124,9 @@ async def _obtained(storage: Storage, name: str) -> Lease:
         if lease is not None:
             return lease
         if anyio.current_time() >= until:
+            place = str(without_login(storage.address(""))).rstrip("/")
             raise HarvestUnderWay(
-                f"another harvest writes {name} to {storage.address('').rstrip('/')}, and has not ended within "
+                f"another harvest writes {name} to {place}, and has not ended within "
                 f"{PATIENCE:.0f} s; wait for it, or harvest to another place",
                 endpoint=name,
             )

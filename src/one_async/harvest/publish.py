@@ -18,7 +18,7 @@ from one_async.harvest.checkpoint import Checkpoint, Publication
 from one_async.harvest.id_index import key_expression
 from one_async.harvest.plan import ReadPlan
 from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
-from one_async.harvest.storage import Storage, read
+from one_async.harvest.storage import Storage, read, shown_address
 from one_async.harvest.write import Known, number_of, parquet
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def check_existing(
     existing = format_of(storage, endpoint)
     if existing not in (None, format):
         raise InputError.of(
-            "format", format, f"{existing}, the format of the harvest in {storage.address(endpoint)}"
+            "format", format, f"{existing}, the format of the harvest in {shown_address(storage, endpoint)}"
         )
     holds = _filters_of(storage, endpoint) if merge and existing else None
     if holds is not None and holds != filters:
@@ -117,7 +117,7 @@ def publish(storage: Storage, plan: ReadPlan, checkpoint: Checkpoint) -> Endpoin
     assert task is not None
     if task.moves is None:
         if task.report.written and not checkpoint.parts():
-            where = storage.address(checkpoint.folder)
+            where = shown_address(storage, checkpoint.folder)
             raise FileDamaged(
                 f"{where}: {task.report.written:,} rows were written there and are gone", path=where
             )
@@ -298,5 +298,5 @@ def _translate_errors(storage: Storage, endpoint: str) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
-        where = storage.address(endpoint)
+        where = shown_address(storage, endpoint)
         raise TransferError(f"{where}: {str(error).partition(chr(10))[0]}", path=where) from error

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field, field_validator
+
+from one_async._stored import without_login
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,6 +70,12 @@ class HarvestReport(BaseModel):
     since: str | None = None
     endpoints: dict[str, EndpointReport] = Field(default_factory=dict)
     _frames: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _mask_login(cls, to: object) -> object:
+        """Return the address without its user name and password, which reports neither show nor store."""
+        return without_login(to) if isinstance(to, str) and "://" in to else to
 
     @computed_field  # type: ignore[prop-decorator]
     @property

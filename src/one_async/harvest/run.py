@@ -29,7 +29,7 @@ from one_async.harvest.lease import Lease, claimed
 from one_async.harvest.plan import EVENTS, ReadPlan, plan, with_since
 from one_async.harvest.publish import check_existing, check_format, older_ids, publish, start_or_resume
 from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
-from one_async.harvest.storage import Storage, storage_of
+from one_async.harvest.storage import Storage, shown_address, storage_of
 from one_async.harvest.sweep import HarvestProgress
 from one_async.harvest.write import PART_ROWS, Writer
 from one_async.types import DateLike
@@ -238,7 +238,8 @@ class _Run:
     ) -> None:
         if not self.leases[whole.endpoint].held():
             raise HarvestUnderWay(
-                f"another harvest has taken over {storage.address(whole.endpoint)}, since this one did not renew its lease",
+                f"another harvest has taken over {shown_address(storage, whole.endpoint)}, since this one did not renew "
+                "its lease",
                 endpoint=whole.endpoint,
             )
         checkpoint.save()

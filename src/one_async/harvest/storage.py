@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from one_async._stored import without_login
 from one_async.errors import ConfigurationError, FileDamaged, InputError, TransferError
 from one_async.files.atomic import write_whole
 from one_async.files.claim import try_claim
@@ -177,7 +179,7 @@ class ObjectStorage:
             accepted = f"options of the object store ({_first_line(error)})"
             raise InputError.of("storage_options", sorted(options or {}), accepted) from error
         except (obstore.exceptions.BaseError, ValueError, TypeError) as error:
-            raise InputError.of("to", url, f"{TO} ({_first_line(error)})") from error
+            raise InputError.of("to", without_login(url), f"{TO} ({_first_line(error)})") from None
         self._leases: dict[str, BucketLease] = {}
 
     def names(self, folder: str) -> list[str]:
@@ -250,19 +252,18 @@ class ObjectStorage:
     @contextmanager
     def _translate_errors(self, name: str) -> Iterator[None]:
         """Raise errors of the object store as TransferError."""
+        shown = shown_address(self, name)
         try:
             yield
         except FileNotFoundError:
-            raise TransferError(
-                f"{self.address(name)}: there is no such bucket", url=self.address(name)
-            ) from None
+            raise TransferError(f"{shown}: there is no such bucket", url=shown) from None
         except (self._obstore.exceptions.BaseError, OSError) as error:
-            text = f"{self.address(name)}: {_first_line(error)}"
-            raise TransferError(text, url=self.address(name)) from error
+            raise TransferError(f"{shown}: {_first_line(error)}", url=shown) from error
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    # errors of obstore quote the address
+    return re.sub(r"://[^\s/?#]*@", "://…@", str(error).partition("\n")[0])
 
 
 def _from_environment() -> dict[str, str]:
@@ -287,6 +288,11 @@ def storage_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) ->
     )
 
 
+def shown_address(storage: Storage, name: str) -> str:
+    """Return the address of a file or folder for messages: without a user name and password."""
+    return str(without_login(storage.address(name)))
+
+
 def read(storage: Storage, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """Return the rows of a part. Raise FileDamaged if it is missing or not Parquet with these columns."""
     import polars as pl
@@ -297,6 +303,5 @@ def read(storage: Storage, name: str, columns: Sequence[str] | None = None) -> p
             raise FileNotFoundError("no such file")
         return pl.read_parquet(io.BytesIO(content), columns=None if columns is None else list(columns))
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise FileDamaged(
-            f"{storage.address(name)}: {_first_line(error)}", path=storage.address(name)
-        ) from error
+        shown = shown_address(storage, name)
+        raise FileDamaged(f"{shown}: {_first_line(error)}", path=shown) from error

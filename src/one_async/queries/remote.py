@@ -13,6 +13,7 @@ from one_async._boundary import reads_answers
 from one_async._concurrency import run_all
 from one_async._threads import run_polars, run_sync
 from one_async.alf.session import match_keys
+from one_async.alyx.caching import no_cache
 from one_async.errors import AnswerError, NotFound
 from one_async.queries.base import (
     SESSION_ORDER,
@@ -79,6 +80,11 @@ class RemoteSource:
         """Return the rows that `/sessions` lists for these ids, in no order; unknown ones are left out."""
         queries = [{"django": f"pk__in,{batch}"} for batch in value_batches(eids)]
         return await self._list_all("sessions", queries, key="id")
+
+    async def current_sessions(self, queries: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+        """Return the rows that `/sessions` lists now for these queries, whatever the cache has."""
+        with no_cache(self._alyx):
+            return await self._list_all("sessions", queries, key="id")
 
     async def find_sessions(
         self, wanted: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame, pl.DataFrame], T]

@@ -76,7 +76,9 @@ def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, 
         name = OTHER_NAMES.get(name, name)
         if name in out:
             raise InputError(f"{term!r} is another spelling of {name!r}, which is given too", argument=term)
-        value = list(value) if isinstance(value, Iterator) else plain(value)
+        value = plain(value)
+        if isinstance(value, Iterator) or hasattr(value, "dtype"):
+            value = as_list(value)
         _check_given(name, value)
         out[name] = value
     return out
@@ -85,7 +87,8 @@ def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, 
 def _check_given(name: str, value: Any) -> None:
     """Raise InputError for values that no mode accepts: an empty list, or a name that is not a text."""
     members = as_list(value)
-    if name != "date_range" and (not members or any(isinstance(one, str) and not one for one in members)):
+    nothing = [one for one in members if one is None or (isinstance(one, str) and not one)]
+    if name not in {"date_range", "django"} and (not members or nothing):
         raise InputError.of(name, value, "a value, or a list of at least one")
     if name in _TEXTS:
         texts(value, name)
@@ -98,7 +101,7 @@ def _check_given(name: str, value: Any) -> None:
     if name not in _TEXTS | _CHECKED_LATER:
         for one in members:
             _check(name, one)
-    if name == "dataset" and not isinstance(value, str):
+    if name == "dataset" and (not isinstance(value, str) or text_of(value) is None):
         raise InputError.of("dataset", value, "text; use datasets= for a list")
 
 
@@ -119,8 +122,8 @@ def _number(kind: type[int] | type[float], value: Any, argument: str) -> str:
 
 def _uuid(value: Any, argument: str) -> str:
     try:
-        return str(UUID(str(value) if isinstance(value, UUID) else value))
-    except (ValueError, TypeError, AttributeError):
+        return str(UUID(text_of(value) if isinstance(value, str | UUID) else ""))
+    except (ValueError, TypeError):
         raise InputError.of(argument, value, "a UUID") from None
 
 
@@ -145,7 +148,7 @@ def django(value: Any, argument: str = "django") -> str:
         depth += letter in "[("
         depth -= letter in "])"
         parts += letter == "," and depth == 0
-    if text and parts % 2 == 0:
+    if not text or parts % 2 == 0:
         raise InputError.of(
             argument, value, "pairs 'field__lookup,value', such as 'n_trials__gte,500,lab__name,mylab'"
         )
@@ -298,6 +301,7 @@ def insertion_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
     terms = dict(terms)
     more = [django(terms["django"])] if terms.get("django") else []
     if (part := terms.pop("dataset", None)) is not None:
+        part = str(text_of(part))
         _room_beside({"dataset": part})
         more.append(f"datasets__name__icontains,{part}")
     if (days := terms.pop("date_range", None)) is not None:  # the endpoint has no such filter

@@ -9,14 +9,22 @@ from typing import Any
 
 from one_async.errors import InputError
 from one_async.ids import as_many
-from one_async.registration.local import REVISION, LocalFile, SessionFolder, find_candidates
+from one_async.registration.local import (
+    REVISION,
+    LocalFile,
+    SessionFolder,
+    find_candidates,
+    local_file,
+    session_folder_of,
+)
 from one_async.registration.run import Job
-from one_async.registration.sessions import FIELDS
+from one_async.registration.sessions import FIELDS, check_fields
 
 __all__ = [
     "PathLike",
+    "add_files",
     "check_options",
-    "find_files",
+    "files_of",
     "find_flags",
     "is_path",
     "jobs_of",
@@ -24,6 +32,7 @@ __all__ = [
     "only_fields",
     "refuse_repetitions",
     "refuse_unknown",
+    "session_jobs",
     "versions_of",
 ]
 
@@ -111,12 +120,45 @@ def jobs_of(files: Iterable[LocalFile]) -> tuple[list[Job], list[LocalFile]]:
     return list(jobs.values()), loose
 
 
-def find_files(jobs: Iterable[Job]) -> None:
-    """Find the files of sessions in their folders; blocking. Raises InputError for a folder that is not there."""
+def session_jobs(
+    paths: PathLike | Sequence[PathLike], users: object, file_list: object, fields: Mapping[str, Any]
+) -> list[Job]:
+    """Return a job for each session folder. Raises InputError for wrong paths and fields."""
+    folders = [session_folder_of(path) for path in listed(paths, "ses_path")]
+    refuse_repetitions([folder.path for folder in folders], "ses_path")
+    if not isinstance(file_list, bool) and len(folders) != 1:
+        raise InputError.of("file_list", file_list, "True or False for several sessions")
+    return [Job(folder, fields=check_fields(folder, users, fields)) for folder in folders]
+
+
+def files_of(
+    file_list: PathLike | Sequence[PathLike], versions: str | Sequence[str | None] | None
+) -> list[LocalFile]:
+    """Return the files of some paths, each with its version."""
+    files = [local_file(path) for path in listed(file_list, "file_list")]
+    refuse_repetitions([file.path for file in files], "file_list")
+    for file, version in zip(files, versions_of(versions, len(files)), strict=True):
+        file.version = version
+    return files
+
+
+def add_files(jobs: Sequence[Job], file_list: bool | Sequence[PathLike]) -> list[LocalFile]:
+    """Set the files of sessions: those in their folders (True), none (False), or those named for the only session.
+
+    Return the files that are in no session; blocking. Raises InputError for a folder that is not there.
+    """
+    if file_list is False:
+        return []
+    if file_list is not True:
+        files = [local_file(path, jobs[0].folder) for path in listed(file_list, "file_list")]
+        refuse_repetitions([file.path for file in files], "file_list")
+        jobs[0].files = [file for file in files if file.session]
+        return [file for file in files if not file.session]
     for job in jobs:
         if not job.folder.path.is_dir():
             raise InputError.of("ses_path", str(job.folder.path), "a folder that exists")
         job.files, job.is_found = list(find_candidates(job.folder)), True
+    return []
 
 
 def find_flags(root: Path, pattern: str) -> list[Path]:

@@ -18,18 +18,17 @@ from one_async.files.find import next_num_folder
 from one_async.registration import administrations, protection
 from one_async.registration.arguments import (
     PathLike,
+    add_files,
     check_options,
+    files_of,
     find_flags,
     is_path,
     jobs_of,
-    listed,
     only_fields,
-    refuse_repetitions,
     refuse_unknown,
-    versions_of,
+    session_jobs,
 )
-from one_async.registration.arguments import find_files as find_files_of
-from one_async.registration.local import LocalFile, SessionFolder, local_file, session_folder_of
+from one_async.registration.local import LocalFile, SessionFolder, session_folder_of
 from one_async.registration.plan import Options, plan_frame
 from one_async.registration.run import Job, Run
 from one_async.registration.sending import body_of
@@ -92,6 +91,8 @@ class RegistrationClient:
     """
 
     def __init__(self, one: Client) -> None:
+        if not hasattr(one, "_context"):
+            raise InputError.of("one", one, "an AsyncONE; a ONE has all this as one.registration")
         self._context = one._context
 
     @property
@@ -196,22 +197,11 @@ class RegistrationClient:
         Raises InputError for wrong arguments, RegistrationError for what was not registered: its ``registered`` and
         ``sessions`` are what was; LoginError if the user may not write.
         """
-        is_one = is_path(ses_path)
-        folders = [session_folder_of(path) for path in listed(ses_path, "ses_path")]
-        refuse_repetitions([folder.path for folder in folders], "ses_path")
-        if not isinstance(file_list, bool) and len(folders) != 1:
-            raise InputError.of("file_list", file_list, "True or False for several sessions")
-        jobs = [Job(folder, fields=check_fields(folder, users, kwargs)) for folder in folders]
+        jobs = session_jobs(ses_path, users, file_list, kwargs)
         options = await self._options(repository=repository, default=default, created_by=created_by,
                                       server_only=server_only, exists=exists, max_md5_size=max_md5_size,
                                       revision=revision, to=None if dry_run else to, labs=kwargs.get("lab"))  # fmt: skip
-        loose: list[LocalFile] = []
-        if file_list is True:
-            await run_sync(find_files_of, jobs)
-        elif file_list is not False:
-            files = [local_file(path, folders[0]) for path in listed(file_list, "file_list")]
-            refuse_repetitions([file.path for file in files], "file_list")
-            jobs[0].files, loose = [f for f in files if f.session], [f for f in files if not f.session]
+        loose = await run_sync(add_files, jobs, file_list)
         run = self._run(options)
         await run.check(jobs, loose, strict=not dry_run)
         if dry_run:
@@ -222,7 +212,7 @@ class RegistrationClient:
             (job.session, [file.record for file in job.files] if file_list is not False else None)
             for job in jobs
         ]
-        return results[0] if is_one else results
+        return results[0] if is_path(ses_path) else results
 
     # ---- files
 
@@ -270,15 +260,10 @@ class RegistrationClient:
         that the server refuses, which names these and what was registered.
         """
         refuse_unknown(kwargs)
-        is_one = is_path(file_list)
-        paths = listed(file_list, "file_list")
+        files = files_of(file_list, versions)
         options = await self._options(repository=repository, default=default, created_by=created_by,
                                       server_only=server_only, exists=exists, max_md5_size=max_md5_size,
                                       revision=revision, to=None if dry_run or dry else to, **kwargs)  # fmt: skip
-        files = [local_file(path) for path in paths]
-        refuse_repetitions([file.path for file in files], "file_list")
-        for file, version in zip(files, versions_of(versions, len(files)), strict=True):
-            file.version = version
         jobs, loose = jobs_of(files)
         run = self._run(options)
         await run.check(jobs, loose, strict=not dry_run)
@@ -288,11 +273,11 @@ class RegistrationClient:
             await run.plan(jobs)
             user = self._context.alyx.user
             bodies = [body_of(job.folder, job.files, options, user, True) for job in jobs]
-            return bodies[0] if is_one else bodies
+            return bodies[0] if is_path(file_list) else bodies
         async with self._context.files.showing():
             await run.register(jobs)
         records = [file.record for file in files]
-        return records[0] if is_one else records
+        return records[0] if is_path(file_list) else records
 
     async def prepare_files(
         self, file_list: PathLike | Sequence[PathLike], versions: str | Sequence[str | None] | None = None
@@ -301,21 +286,20 @@ class RegistrationClient:
 
         Files that cannot be registered are left out of the groups.
         """
-        paths = listed(file_list, "file_list")
-        files = [local_file(path) for path in paths]
+        files = files_of(file_list, versions)
         await Vocabulary(self._context.alyx).set_types(files)
         grouped: defaultdict[Path, list[PurePath]] = defaultdict(list)
         grouped_versions: defaultdict[Path, list[str | None]] = defaultdict(list)
-        for file, version in zip(files, versions_of(versions, len(files)), strict=True):
+        for file in files:
             if file.session is not None and not file.is_refused:
                 grouped[file.session.path].append(PurePath(file.rel_path))
-                grouped_versions[file.session.path].append(version)
+                grouped_versions[file.session.path].append(file.version)
         return grouped, grouped_versions, [file.path for file in files], is_path(file_list)
 
     async def find_files(self, session_path: PathLike) -> list[Path]:
         """Return the files of a session folder whose names match a dataset type, in order."""
         job = Job(session_folder_of(session_path, "session_path"))
-        await run_sync(find_files_of, [job])
+        await run_sync(add_files, [job], True)
         await Vocabulary(self._context.alyx).set_types(job.files)
         return [file.path for file in job.files if file.dataset_type or file.status == "ambiguous type"]
 
@@ -328,7 +312,7 @@ class RegistrationClient:
         they are protected, the newest first; or 200. They are made of the list of datasets: Alyx's own address adds the
         caller to the session's users. ``created_by`` is accepted for compatibility with ONE-api.
         """
-        files = [local_file(path) for path in listed(file_list, "file_list")]
+        files = files_of(file_list, None)
         jobs, loose = jobs_of(files)
         refused = [file for file in files if file.is_refused] + loose
         if refused:

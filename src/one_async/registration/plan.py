@@ -107,7 +107,7 @@ def _set_status(file: LocalFile, others: Sequence[Mapping[str, Any]]) -> None:
         )
         return
     row = file.row = dict(same[0]) if same else None
-    if row is not None and file.hash is not None and row.get("hash") == file.hash:
+    if row is not None and file.hash is not None and str(row.get("hash")).casefold() == file.hash:
         file.status, file.reason = "exists", "the same content is registered"
     elif (row is not None and row.get("protected")) or (
         row is None and not file.revision and file.has_protected

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter
 
+from one_async._boundary import reading
 from one_async._concurrency import run_all, task_group
 from one_async._threads import run_sync
 from one_async.errors import LoginError, OneError, RegistrationError, ServerUnreachable, StorageError
@@ -109,9 +110,13 @@ class Run:
                     options.append(f"the database does not know {what} {name!r}")
 
         async def check_session(job: Job) -> None:
-            job.eid = await find_session(self.alyx, job.folder)
-            if job.eid is None:
-                troubles.setdefault(job.folder, "the database has no such session; register it first")
+            try:
+                job.eid = await find_session(self.alyx, job.folder)
+            except RegistrationError as error:
+                troubles.setdefault(job.folder, error.refused[str(job.folder.path)])
+            else:
+                if job.eid is None:
+                    troubles.setdefault(job.folder, "the database has no such session; register it first")
 
         await run_sync(self._look, jobs, loose)
         async with task_group() as group:
@@ -153,7 +158,8 @@ class Run:
                     job.eid = await find_session(self.alyx, job.folder)
                 rows = await datasets_of(self.alyx, job.eid) if job.eid else []
                 repositories = await self._repositories(job)
-            settle(job.files, rows, self.options, repositories)
+            with reading("/datasets"):
+                settle(job.files, rows, self.options, repositories)
 
         await run_all(plan_one, [(job,) for job in jobs])
         return {job.folder: job.eid for job in jobs}
@@ -246,7 +252,8 @@ class Run:
         pending: Sequence[LocalFile] = job.files
         try:
             while True:
-                settled = settle(pending, rows, self.options, sender.repositories)
+                with reading("/datasets"):
+                    settled = settle(pending, rows, self.options, sender.repositories)
                 for file, revision in settled.move:
                     await run_sync(move, job.folder, journal, file, revision)
                 if self.options.to is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from one_async._boundary import reading
+from one_async._concurrency import run_all
 from one_async.errors import InputError, RegistrationError
 from one_async.ids import as_many
 from one_async.registration.attempts import write_once
@@ -143,7 +144,12 @@ async def unknown_names(
         of_session[folder] = named
         for endpoint, _, name in named:
             wanted.setdefault(endpoint, set()).add(name)
-    known = {endpoint: await vocabulary.find(endpoint, names) for endpoint, names in wanted.items()}
+    known: dict[str, dict[str, Any]] = {}
+
+    async def find(endpoint: str, names: set[str]) -> None:
+        known[endpoint] = await vocabulary.find(endpoint, names)
+
+    await run_all(find, wanted.items())
     troubles = {}
     for folder, named in of_session.items():
         missing = [f"{field} {name!r}" for endpoint, field, name in named if name not in known[endpoint]]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from one_async._boundary import reading
-from one_async._concurrency import SingleFlight
+from one_async._concurrency import SingleFlight, run_all
 from one_async._threads import run_many
 from one_async.alf.parts import filename_parts
 from one_async.errors import ALFInvalid, InputError
@@ -101,6 +101,9 @@ class Vocabulary:
             return await self._flight.share(key, fetch)
         return self._lists[key]
 
+    async def _read(self, address: str, fresh: bool) -> None:
+        await self.rows(address, fresh)
+
     async def find(self, endpoint: str, names: Iterable[str]) -> dict[str, Row]:
         """Return the records of an endpoint that have these names, by name."""
         wanted, key = set(names), KEYS[endpoint]
@@ -111,10 +114,13 @@ class Vocabulary:
                 if endpoint == "subjects"
                 else [endpoint]
             )
-            for address in addresses:
+
+            async def look(address: str, fresh: bool = fresh) -> None:
                 for row in await self.rows(address, fresh):
                     if row.get(key) in wanted:
                         found[row[key]] = row
+
+            await run_all(look, [(address,) for address in addresses])
             if not wanted - found.keys():
                 break
         return found
@@ -126,7 +132,8 @@ class Vocabulary:
         """
         open_ones = [file for file in files if not file.is_refused]
         for fresh in (False, True):
-            types, formats = await self.rows("dataset-types", fresh), await self.rows("data-formats", fresh)
+            await run_all(self._read, [(endpoint, fresh) for endpoint in ("dataset-types", "data-formats")])
+            types, formats = self._lists["dataset-types", fresh], self._lists["data-formats", fresh]
             with reading("/dataset-types"):
                 troubles = await run_many(len(open_ones), _set_types, open_ones, types, formats)
             if not troubles:

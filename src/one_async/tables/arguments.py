@@ -54,10 +54,11 @@ def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
 
 def texts(value: Any, argument: str) -> list[str]:
     """Return one text or several as a list; InputError for anything else."""
-    values = as_list(value)
-    if not all(isinstance(item, str) for item in values):
+    found = [text_of(item) if isinstance(item, str) else None for item in as_list(value)]
+    good = [text for text in found if text is not None]
+    if len(good) < len(found):
         raise InputError.of(argument, value, "text or a list of texts")
-    return [str(text_of(item)) for item in values]
+    return good
 
 
 def numbers(value: Any, argument: str) -> list[int]:
@@ -104,8 +105,12 @@ def date_range(value: Any) -> tuple[date, date]:
 
 
 def _is_open(value: Any) -> bool:
-    is_nat = isinstance(value, date) and value != value
-    return value is None or is_nat or (isinstance(value, str) and value in ("", "NaT", "None"))
+    return value is None or _is_nat(value) or (isinstance(value, str) and value in ("", "NaT", "None"))
+
+
+def _is_nat(value: Any) -> bool:
+    """Return whether a value is pandas' NaT, a date that differs from itself."""
+    return isinstance(value, date) and value != value
 
 
 def _first_day(moment: datetime) -> date:
@@ -114,6 +119,8 @@ def _first_day(moment: datetime) -> date:
 
 def _moment(value: Any) -> datetime:
     """Read one date or moment, without a time zone."""
+    if _is_nat(value):
+        raise InputError.of("date_range", value, "a date")
     if hasattr(value, "to_pydatetime"):
         value = value.to_pydatetime(warn=False)
     found: datetime | None = None
@@ -143,8 +150,7 @@ def _parse(text: str) -> datetime | None:
 def qc_name(value: Any, argument: str = "dataset_qc_lte") -> str:
     """Return the name of a QC level; InputError where there is none."""
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        return QC.validate(value).name
+        is_level = isinstance(value, str | Number) and not isinstance(value, bool)
+        return QC.validate(value if is_level else "").name
     except (ValueError, TypeError, AttributeError):
         raise InputError.of(argument, value, [level.name for level in QC]) from None
