@@ -40,9 +40,9 @@ class One(ONE, metaclass=_Every):
     def setup(  # type: ignore[override]
         cls, cache_dir: str | Path | None = None, silent: bool = False, **options: Any
     ) -> Self:
-        """Make cache tables of a folder of ALF data, and give a client of it.
+        """Make cache tables of a folder of ALF data and return a client of it.
 
-        `options` are those of `one_async.tables.build.make_parquet_db`. `silent` is accepted for ONE-api's sake.
+        `options` are those of `one_async.tables.build.make_parquet_db`. `silent` is accepted for compatibility with ONE-api.
         """
         from one_async.tables.build import make_parquet_db
 
@@ -84,5 +84,5 @@ class OneAlyx(ONE, metaclass=_Online):
     def setup(  # type: ignore[override]
         cls, base_url: str | None = None, **options: Any
     ) -> Self:
-        """Keep the settings of a database, and give a client of it; `options` are those of `ONE.setup`."""
+        """Save the settings of a database and return a client of it; `options` are those of `ONE.setup`."""
         return cls(base_url=ONE.setup(base_url, **options).base_url)

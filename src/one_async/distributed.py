@@ -1,4 +1,4 @@
-"""Run a function of a session for many sessions on a Dask cluster (extra ``[dask]``).
+"""Call a function for many sessions on a Dask cluster (extra ``[dask]``).
 
 >>> from distributed import Client  # doctest: +SKIP
 >>> with Client("scheduler:8786") as cluster:  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""The names of a session - eid, path, URL, reference, record - and how each is read. Nothing here asks anybody."""
+"""Parse the names of a session: eid, path, URL, reference, record. Pure."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
-# The same for the engine of Polars, which takes many texts at once and knows no look-ahead.
+# The same for the engine of Polars, which matches many texts at once and has no look-ahead.
 _TABLES_UUID = r"^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$"
-#: Fewer names are read one by one in less time.
+#: Number of names below which parsing them one by one is faster.
 _FEW = 200
-#: Lists of names may be nested this deep.
+#: Maximal depth of nested lists of names.
 _LEVELS = 32
 ACCEPTED = "a UUID, a session path or URL, a reference such as '2024-05-06_1_SUBJECT', a session record, or a list of these"
 
@@ -47,19 +47,19 @@ def is_many(value: object) -> bool:
 
 
 def as_many(value: Any) -> list[Any]:
-    """Return a list of what may be one identifier or several."""
+    """Return one identifier or several as a list."""
     return list(value) if is_many(value) else [value]
 
 
 class Rebuild(Protocol):
-    """Puts results into the shape that `flatten` found: one alone, several as a list (or a list of lists …)."""
+    """Restores the shape that `flatten` removed: a single result, a list, or a nested list."""
 
     def __call__(self, results: list[T], /) -> T | list[T]:
-        """Take a result for each of the values, in order."""
+        """Return the results, one for each value in order, in the original shape."""
 
 
 def flatten(value: Any) -> tuple[list[Any], Rebuild]:
-    """Take a value, list or nested list apart; the function that comes with it puts results into the same shape."""
+    """Return the members of a value, list or nested list, and a function that gives results the same shape."""
     if not is_many(value):
         return [value], lambda results: results[0]
     leaves: list[Any] = []
@@ -74,7 +74,7 @@ def _take_apart(values: Iterable[Any], leaves: list[Any], level: int = 1) -> lis
     if level > _LEVELS:
         raise InputError(f"lists of names may be nested {_LEVELS} levels deep; this one is deeper")
     shape: list[Any] = []
-    single: dict[type, bool] = {}  # to ask each value whether it is a collection takes long
+    single: dict[type, bool] = {}  # checking each value is slow
     for value in values:
         kind = type(value)
         if kind not in single:
@@ -92,7 +92,7 @@ def _shaped(shape: list[Any], results: Iterator[Any]) -> list[Any]:
 
 
 def parse_session(value: object, argument: str = "id", root: str | None = None) -> UUID | SessionKey:
-    """Read any name of one session: its id if the name holds it, else subject, date, number and, from a path, lab.
+    """Parse any name of one session: return its id if the name has it, else subject, date, number and, from a path, lab.
 
     ``root`` as in `path_key`. Raises InputError for anything else.
     """
@@ -100,7 +100,7 @@ def parse_session(value: object, argument: str = "id", root: str | None = None) 
         return value
     if isinstance(value, Mapping):
         return _from_mapping(value, argument)
-    if eid := eid_text(value):  # looking for a path in it takes long
+    if eid := eid_text(value):  # faster than parsing a path
         return UUID(eid)
     if isinstance(value, str | PurePath):
         text = str(value)
@@ -136,7 +136,7 @@ def is_dataset_record(value: object) -> bool:
 
 
 def dataset_id(value: object, argument: str = "dset_id") -> UUID:
-    """Read the id of a dataset from a UUID, its text, a URL that ends in it, or a record of the dataset."""
+    """Return the id of a dataset, given a UUID, its text, a URL that ends with it, or a record of the dataset."""
     if isinstance(value, Mapping):
         found = value.get("did") or (is_dataset_record(value) and (value.get("id") or value.get("url")))
         if not found:
@@ -146,7 +146,7 @@ def dataset_id(value: object, argument: str = "dset_id") -> UUID:
 
 
 def eid_text(value: object) -> str | None:
-    """Return a UUID, or the text of one, as the tables hold it; None for any other name of a session."""
+    """Return a UUID, or the text of one, in the form that tables have; None for any other name of a session."""
     if type(value) is UUID:
         return str(value)
     if type(value) is str and len(value) == 36 and _UUID.match(value):
@@ -165,7 +165,7 @@ def eid_texts(values: list[Any]) -> list[str | None]:
 
 
 def as_uuid(value: object, argument: str = "id") -> UUID:
-    """Read a UUID from a UUID, its text, or a URL that ends in it."""
+    """Return the UUID that is given as a UUID, as text, or as a URL that ends with it."""
     if isinstance(value, UUID):
         return value
     if isinstance(value, str) and _UUID.match(value[-36:]):
@@ -174,9 +174,9 @@ def as_uuid(value: object, argument: str = "id") -> UUID:
 
 
 def path_key(path: str | PurePath, root: str | None = None) -> SessionKey | None:
-    """Read the key of the session that a path or URL lies in; None if it holds no session.
+    """Return the key of the session in a path or URL; None if it contains no session.
 
-    ``root`` is a folder whose own path names a session, which those of the paths below it do not mean: see `odd_root`.
+    ``root`` is a folder whose own path looks like a session's; it is ignored in the paths below it. See `odd_root`.
     """
     text = path_text(path)
     if root is not None and text.startswith(root) and (key := parse_session_path(text[len(root) :])):
@@ -185,7 +185,7 @@ def path_key(path: str | PurePath, root: str | None = None) -> SessionKey | None
 
 
 def path_text(path: str | PurePath) -> str:
-    """Return the text of a path, or the path of a URL; backslashes in a POSIX path are no separators."""
+    """Return the text of a path, or the path of a URL. Backslashes in a POSIX path are not separators."""
     text = str(path)
     if "://" in text:
         return url_path(text)
@@ -201,7 +201,7 @@ def odd_root(folder: str | PurePath) -> str | None:
 
 
 def path_keys(paths: list[Any], root: str | None = None) -> pl.DataFrame:
-    """Read the keys of paths and URLs, all at once: the columns of `key_frame`, and rel_path; null where there is no session."""
+    """Parse many paths and URLs: return the columns of `key_frame` and rel_path, null where there is no session."""
     import polars as pl
 
     texts = list(map(path_text, paths))
@@ -216,10 +216,10 @@ def path_keys(paths: list[Any], root: str | None = None) -> pl.DataFrame:
 
 
 def file_parts(paths: list[Any], root: str | None = None) -> pl.DataFrame:
-    """Take paths and URLs apart, all at once: the columns of `path_keys`, raw_path and did of a file in the session.
+    """Parse many paths and URLs of files: return the columns of `path_keys`, raw_path and did.
 
-    ``rel_path`` is without the dataset's id, which is ``did`` if the name has it; ``raw_path`` is as it was written.
-    All are null where there is no session.
+    ``rel_path`` does not contain the dataset's id, which is ``did`` if the name has it; ``raw_path`` is unchanged. All are
+    null where there is no session.
     """
     import polars as pl
 
@@ -236,9 +236,9 @@ def is_exp_ref(ref: Several[object]) -> list[bool]: ...
 @overload
 def is_exp_ref(ref: object) -> bool | list[bool]: ...
 def is_exp_ref(ref: object) -> bool | list[bool]:
-    """Return whether something is a reference: ``yyyy-mm-dd_n_subject`` or a mapping with subject, date and sequence.
+    """Return whether a value is a reference: ``yyyy-mm-dd_n_subject`` or a mapping with subject, date and sequence.
 
-    A list gives a list of answers.
+    A list returns a list.
     """
     values, rebuild = flatten(ref)
     return rebuild([_is_reference(value) for value in values])
@@ -253,7 +253,7 @@ def _is_reference(ref: object) -> bool:
 
 
 def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
-    """Read a reference, or a record with subject, date or start_time, and number or sequence."""
+    """Parse a reference, or a record with subject, date or start_time, and number or sequence."""
     try:
         if isinstance(ref, str) and (key := parse_reference(ref)):
             return key
@@ -273,7 +273,7 @@ def ref_key(ref: str | Mapping[str, Any], argument: str = "ref") -> SessionKey:
 
 
 def ref_keys(refs: list[Any]) -> pl.DataFrame:
-    """Read references or records, all at once: the columns of `key_frame`. InputError for the first that is neither."""
+    """Parse many references or records: return the columns of `key_frame`. Raises InputError for the first that is neither."""
     if len(refs) > _FEW and set(map(type, refs)) == {str}:
         import polars as pl
 
@@ -291,9 +291,9 @@ def ref2dict(ref: Several[ReferenceLike], parse: Literal[True] = True) -> list[R
 @overload
 def ref2dict(ref: Several[ReferenceLike], parse: Literal[False]) -> list[ReferenceText]: ...
 def ref2dict(ref: ReferenceLike | Several[ReferenceLike], parse: bool = True) -> object:
-    """Take references apart into ``{'subject', 'date', 'sequence'}``; with `parse` as date and int, else as texts.
+    """Parse references into ``{'subject', 'date', 'sequence'}``: date and int with `parse`, else texts.
 
-    A list gives a list. Raises InputError for what is no reference.
+    A list returns a list. Raises InputError for a value that is not a reference.
     """
     values, rebuild = flatten(ref)
     return rebuild([_reference_parts(value, parse) for value in values])
@@ -322,9 +322,9 @@ def dict2ref(ref_dict: Mapping[str, Any]) -> str | None: ...
 @overload
 def dict2ref(ref_dict: Several[Mapping[str, Any]]) -> list[str | None]: ...
 def dict2ref(ref_dict: Mapping[str, Any] | Several[Mapping[str, Any]]) -> str | list[str | None] | None:
-    """Put references together: ``{'subject', 'date', 'sequence'}`` to ``yyyy-mm-dd_n_subject``.
+    """Compose references: ``{'subject', 'date', 'sequence'}`` to ``yyyy-mm-dd_n_subject``.
 
-    A session's record, with number and start_time, will do as well. A list gives a list; an empty mapping, None.
+    A session's record, with number and start_time, is also accepted. A list returns a list, an empty mapping None.
     """
     values, rebuild = flatten(ref_dict)
     return rebuild([_reference_of(value) for value in values])
@@ -365,10 +365,10 @@ def path2ref(
     path_str: Several[PathOrUrl], as_dict: Literal[False], parse: bool = True
 ) -> list[str | None]: ...
 def path2ref(path_str: PathOrUrl | Several[PathOrUrl], as_dict: bool = True, parse: bool = True) -> object:
-    """Read references out of session paths, which need not exist; None for a path that holds no session.
+    """Return the references of session paths, which need not exist; None for a path without a session.
 
-    Gives ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``. A list gives a list.
-    Raises InputError for what is no path.
+    A reference is ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``. A list returns a list. Raises
+    InputError for a value that is not a path.
     """
     values, rebuild = flatten(path_str)
     return rebuild([_reference_in(value, as_dict, parse) for value in values])

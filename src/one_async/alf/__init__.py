@@ -1,4 +1,4 @@
-"""The ALF file naming standard: its grammar, and paths that know their parts.
+"""The ALF file naming standard: its grammar, and paths with properties for their parts.
 
-Nothing here touches disk or network, except the methods of ``ALFPath`` that say so.
+Nothing here accesses disk or network, except the methods of ``ALFPath`` whose documentation says so.
 """

@@ -45,23 +45,23 @@ __all__ = [
     "without_id",
 ]
 
-#: The optional column of the sessions table that has the folder of a session whose parts do not give it.
+#: The optional column of the sessions table with the folder of a session that cannot be composed from its parts.
 FOLDER: Final = "folder"
 _DATE: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _NUMBER: Final = "[0-9]{1,3}|[1-9][0-9]{3,4}"
 _LARGEST: Final = 65_535
-#: Rows that take less time one by one than in Polars.
+#: Number of rows that are processed faster one by one than in Polars.
 _FEW: Final = 8
-#: What no part of a path can be.
+#: Texts that cannot be a part of a path.
 _NO_PART: Final = r"[/\\\x00]|^\.\.?$"
-#: Part by part from the start, each looked at a few times, so that the time is linear.
+#: Parts are matched from the start, each a bounded number of times, so the time is linear.
 _FIRST: Final = re.compile(
     r"(?:[^/\\]*+[/\\])*?(?:(?P<lab>[^/\\]++)[/\\](?i:subjects)[/\\])?(?!\.\.?[/\\])(?P<subject>[^/\\]++)"
     rf"[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?=[/\\]|\Z)"
 )
 #: A part that is neither ``.`` nor ``..``, for an engine without look-ahead.
 _NAME: Final = r"(?:[^/\\.][^/\\]*|\.[^/\\.][^/\\]*|\.\.[^/\\]+)"
-#: The same for the engine of Polars, which has no look-ahead; the leftmost match begins where a part does.
+#: The same for the engine of Polars, which has no look-ahead; the leftmost match begins at the start of a part.
 _SESSION: Final = (
     rf"(?s)(?P<subject>{_NAME})[/\\](?P<date>{_DATE})[/\\](?P<number>{_NUMBER})(?:[/\\](?P<rel_path>.*))?$"
 )
@@ -69,12 +69,12 @@ _LAB: Final = rf"([^/]+)/(?i:subjects)/[^/]+/{_DATE}/[0-9]+$"
 REFERENCE: Final = re.compile(rf"(?P<date>{_DATE})_(?P<sequence>{_NUMBER})_(?P<subject>[^/\\]+)\Z")
 _UUID: Final = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _NAME_WITH_ID: Final = re.compile(rf"(?P<stem>.+)\.(?P<id>{_UUID})(?P<suffix>\.[^.]*)?\Z", re.DOTALL)
-#: The same for Polars: the group is the id, and what follows it.
+#: The same for Polars: the group is the id and the text after it.
 ID_IN_NAME: Final = rf"\.({_UUID})(\.[^./]*)?$"
 
 
 class SessionKey(NamedTuple):
-    """What names a session besides its id. Without a lab, that of any lab is meant."""
+    """The parts that identify a session without its id. A key without a lab matches sessions of any lab."""
 
     subject: str
     date: date
@@ -121,7 +121,7 @@ def parse_session_path(path: str) -> SessionKey | None:
 
 
 def parse_date(text: str) -> date | None:
-    """Return the date that a text in the form ``yyyy-mm-dd`` means, None for one that does not exist."""
+    """Parse a date in the form ``yyyy-mm-dd``; return None for one that does not exist."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -151,7 +151,7 @@ def parse_paths(paths: Sequence[str]) -> pl.DataFrame:
     whole = pl.LazyFrame({"path": paths}, schema={"path": pl.String})
     groups = pl.col("path").str.extract_groups(_SESSION)
     below = pl.col("rel_path").str.replace_all("\\", "/", literal=True).str.strip_chars("/")
-    # Where something follows, it and the separator before it are cut off the path.
+    # The separator after the session's folder and everything that follows are cut off the path.
     length = pl.when(pl.col("rel_path").is_null()).then(0).otherwise(pl.col("rel_path").str.len_chars() + 1)
     upto = pl.col("path").str.head(pl.col("path").str.len_chars() - length)
     parts = whole.with_columns(groups.alias("found")).unnest("found").with_columns(
@@ -163,7 +163,7 @@ def parse_paths(paths: Sequence[str]) -> pl.DataFrame:
     named = pl.col("date").is_not_null() & pl.col("number").is_not_null()
     names = ["subject", "date", "number", "path", "rel_path"]
     frame = parts.select(pl.when(named).then(pl.col(name)).alias(name) for name in names).collect()
-    # Files share sessions, whose labs need to be looked for once.
+    # Files share sessions, so each session's lab is parsed only once.
     labs = frame.select(pl.col("path").unique()).with_columns(lab=pl.col("path").str.extract(_LAB))
     return frame.join(labs, on="path", how="left", maintain_order="left").select(
         *names[:3], "lab", *names[3:]
@@ -194,7 +194,7 @@ def match_keys(sessions: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     own = ["subject", "date", "number"]
-    # A number that no session can have fits none.
+    # A number that no session can have matches none.
     wanted = wanted.cast({name: sessions.schema[name] for name in own}, strict=False)
     wanted = wanted.with_row_index("key").rename({"lab": "_lab", "path": "_path"})
     found = sessions.join(wanted, on=own, how="inner")

@@ -1,9 +1,9 @@
-"""The ALF grammar: what the parts of a path are called and what each may contain.
+"""The ALF grammar: the names of the parts of a path and the patterns of their content.
 
 A path is
 ``lab/Subjects/subject/date/number/collection/#revision#/_namespace_object.attribute_timescale.extra.ext``;
 the lab, collection, revision, namespace, timescale and extra parts are optional. The patterns accept what
-ONE-api 3 accepts, since millions of registered datasets were named by it.
+ONE-api 3 accepts, since millions of registered datasets have such names.
 """
 
 from __future__ import annotations
@@ -119,14 +119,14 @@ def _compile(spec: str, changed: tuple[tuple[str, str], ...]) -> re.Pattern[str]
 
 
 def path_pattern() -> str:
-    """Return the shape of a full ALF path as readers see it, brackets round what is optional."""
+    """Return the form of a full ALF path for readers, with optional parts in brackets."""
     return re.sub(r"[{}?*\\$]", "", FULL_SPEC)
 
 
 def describe(part: str | None = None, width: int | None = 99) -> dict[str, str]:
-    """Return what a part means, or what all parts mean, as ``{part: text}``; InputError for an unknown part.
+    """Return the meaning of a part, or of all parts, as ``{part: text}``. Raises InputError for an unknown part.
 
-    ``width`` is accepted for ONE-api's sake, which prints the texts and breaks their lines; these are not broken.
+    ``width`` is accepted for compatibility with ONE-api, which wraps the texts; here it has no effect.
     """
     if part is None:
         return dict(SPEC_DESCRIPTION)
@@ -141,7 +141,7 @@ def is_valid(filename: str) -> bool:
 
 
 def is_session_path(path_object: str | PurePath) -> bool:
-    """Return whether a path ends in ``subject/date/number``; the disk is not asked."""
+    """Return whether a path ends in ``subject/date/number``, without access to the disk."""
     text = path_object.as_posix() if isinstance(path_object, PurePath) else path_object
     return regex("(?<![^/])[^/]+/{date}/{number}$").search(text.strip("/")) is not None
 
@@ -152,10 +152,10 @@ def is_uuid_string(string: object) -> bool:
 
 
 def is_uuid(uuid: object, versions: Collection[int] = (4, 3)) -> bool:
-    """Return whether this is, or spells, a UUID of one of these versions.
+    """Return whether a value is a UUID, or the text of one, of one of these versions.
 
     Alyx makes version 4; version 3 comes from tables that were built from folders. Text in any usual
-    spelling, 16 bytes and 128-bit numbers count as well.
+    form, 16 bytes and 128-bit numbers are also accepted.
     """
     try:
         if isinstance(uuid, str):

@@ -1,4 +1,4 @@
-"""What each part of an ALF path means, in words."""
+"""Descriptions of the parts of an ALF path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``one-async demo``: the whole way from login to loaded data, on an emulator of its own."""
+"""``one-async demo``: from login to loaded data, on its own emulator."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RateColumn(ProgressColumn):
-    """Rows a second."""
+    """Rows per second."""
 
     def render(self, task: Task) -> Text:
         """Return the current speed, or the average speed at the end."""

@@ -1,4 +1,4 @@
-"""All the metadata of a database: complete or saying what is missing, as fast as the server lets it, restartable."""
+"""Read all the metadata of a database: complete, or with a report of what is missing; paced and restartable."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Checkpoint:
         return [name for name in self.storage.names(self.folder) if name.endswith(".parquet")]
 
     def load(self) -> bool:
-        """Load the stored state, of whichever request; return False if there is none."""
+        """Load the stored state, whatever request it belongs to; return False if there is none."""
         if isinstance(self.storage, FolderStorage):
             self.storage.sweep(self.folder)
         stored = self.storage.get(self.name)

@@ -42,7 +42,7 @@ STAMPS = ("auto_datetime", "datetime", "created_datetime", "date_time")
 #: Of these, the ones that hold when something happened: rows entered later are missed by them.
 EVENTS = frozenset({"date_time"})
 TOP = 1 << 128
-#: Pages, and ranges of ids, that are thought of at once.
+#: Number of pages, and of ranges of ids, that are planned at a time.
 MOST, MOST_RANGES, MOST_PARTS = 10_000, 100_000, 1000
 
 Kind = Literal["uuid", "int"]

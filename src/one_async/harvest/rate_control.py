@@ -20,7 +20,7 @@ MODEST = 4
 
 
 class Concurrency:
-    """The number of requests that may be under way: grows while latency is stable, shrinks when the server struggles."""
+    """The number of concurrent requests, which grows while latency is stable and shrinks when the server is overloaded."""
 
     def __init__(self, start: int = 8, most: int = 32) -> None:
         self.most = max(1, most)

@@ -1,4 +1,4 @@
-"""One pass over an endpoint: all requests of a read plan, many at once, each row handed to the writer."""
+"""One pass over an endpoint: all requests of a read plan, made concurrently, whose rows are passed to the writer."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where answers come from: tables, the server, or both. Each source answers the same questions."""
+"""Queries, answered by tables, by the server, or by both: three sources with one interface."""

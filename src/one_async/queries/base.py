@@ -1,4 +1,4 @@
-"""What the sources share: the questions, and the order of sessions."""
+"""The interface of all sources, the order of sessions, and functions that several sources use."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from one_async.alf.path import ALFPath
 
 T = TypeVar("T")
-#: Sessions come latest first in every mode; where the server leaves ties in no order, subject and number decide.
+#: Sessions come latest first in every mode; ties, which the server leaves unordered, are sorted by subject and number.
 SESSION_ORDER = ["date", "subject", "number"]
 
 
 class SessionDatasets(NamedTuple):
-    """A session and what it has."""
+    """A session's row and the frame of its datasets."""
 
     session: Mapping[str, Any]
     """The session's row: eid, lab, subject, date, number, task_protocol, projects."""
@@ -34,10 +34,10 @@ ProbeLists: TypeAlias = tuple[list[UUID], list[str | None]]
 
 
 class Source(Protocol):
-    """The questions that every source answers; ids are given and come back as text.
+    """The interface of all sources. Ids are texts, in arguments and in results.
 
-    Frames are handed to a function ``use``, whose result is returned. It is called in the worker thread that made the
-    frame: Polars is not used on the event loop's thread.
+    Frames are passed to a function ``use``, whose result is returned. It is called in the worker thread that made the
+    frame, since Polars is not used on the thread of the event loop.
     """
 
     async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
@@ -47,17 +47,18 @@ class Source(Protocol):
         """Return the ids of the sessions that match, latest first, and the sessions table's columns of them."""
 
     async def sessions(self, eids: Sequence[str], use: Callable[[pl.DataFrame], T]) -> T:
-        """Use the sessions with these ids, in no order; unknown ones are left out."""
+        """Call ``use`` with the frame of the sessions with these ids, in any order, without unknown ones."""
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
-        """Return the path of each of the sessions with these ids below a folder; unknown ones are left out."""
+        """Return the path of each session with one of these ids below a folder, by id, without unknown ones."""
 
     async def find_sessions(
         self, wanted: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame, pl.DataFrame], T]
     ) -> T:
-        """Use the frame of the keys that are wanted, and that of the sessions which have them.
+        """Call ``use`` with the frame of wanted keys and the frame of sessions that have these keys.
 
-        The sessions come as `alf.session.match_keys` gives them, in no order; their column ``key`` is a row of the first frame.
+        The sessions are the result of `alf.session.match_keys`, in any order; their column ``key`` is a row number of the
+        first frame.
         """
 
     async def datasets(
@@ -66,9 +67,9 @@ class Source(Protocol):
         use: Callable[[dict[str, SessionDatasets]], T],
         columns: Sequence[str] | None = None,
     ) -> T:
-        """Use each session's datasets; unknown sessions are left out.
+        """Call ``use`` with the datasets of each session, by id, without unknown sessions.
 
-        ``columns`` names those that will be used; a source may give more.
+        ``columns`` are the columns that ``use`` needs; a source may pass more.
         """
 
     async def listed(
@@ -77,7 +78,7 @@ class Source(Protocol):
         use: Callable[[dict[str, pl.DataFrame]], T],
         columns: Sequence[str] | None = None,
     ) -> T:
-        """Use the frame of each session's datasets, as `datasets` does, also where nothing else is known of the session."""
+        """Call ``use`` with the frame of each session's datasets, including sessions that the sessions table lacks."""
 
     async def find_datasets(
         self,
@@ -85,9 +86,9 @@ class Source(Protocol):
         use: Callable[[pl.DataFrame], T],
         columns: Collection[str] | None = None,
     ) -> T:
-        """Use the datasets that have an eid and rel_path of ``wanted``, and its did where it has one, in no order.
+        """Call ``use`` with the datasets that have an eid, rel_path and, if given, did of ``wanted``, in any order.
 
-        The column ``key`` says which row of ``wanted`` each is for; no row is found twice. ``columns`` as in `datasets`.
+        The column ``key`` is the row number in ``wanted``; each row is found at most once. ``columns`` as in `datasets`.
         """
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -97,17 +98,20 @@ class Source(Protocol):
         """Return all insertions of these sessions."""
 
     async def probes_of(self, eids: Sequence[str]) -> dict[str, ProbeLists]:
-        """Return the ids and names of these sessions' insertions, by name; a session that has none is left out."""
+        """Return the ids and names of these sessions' insertions, ordered by name, without sessions that have none."""
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the insertions with these ids, in no order; unknown ones are left out."""
+        """Return the insertions with these ids, in any order, without unknown ones."""
 
     async def subjects(self) -> list[str]:
         """Return the names of all subjects, sorted."""
 
 
 def order_insertions(rows: list[dict[str, Any]]) -> None:
-    """Sort insertions as sessions are, and those of one session by name; rows of tables have the session's columns."""
+    """Sort insertions in the order of their sessions, and those of one session by name.
+
+    Rows of tables have the columns of the session, rows of the server its ``session_info``.
+    """
 
     def session(row: Mapping[str, Any]) -> tuple[str, str, int]:
         info = row.get("session_info") or row
@@ -119,7 +123,7 @@ def order_insertions(rows: list[dict[str, Any]]) -> None:
 
 
 def matching_datasets(datasets: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    """Keep the datasets that are wanted: those with an eid, rel_path and, where it is given, did of ``wanted``."""
+    """Return the datasets with an eid, rel_path and, if it is given, did of ``wanted``."""
     import polars as pl
 
     keys = wanted.with_row_index("key").rename({"did": "_did"})
@@ -132,7 +136,7 @@ def matching_datasets(datasets: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFr
 
 
 def paths_below(root: ALFPath, sessions: pl.DataFrame) -> dict[str, ALFPath]:
-    """Return the path of each session below a folder, by the session's id; one that cannot have a folder has none."""
+    """Return the path of each session below a folder, by id, without sessions that cannot have a folder."""
     folders = session_folders(sessions)
     if folders.has_nulls():
         warn_of_no_folder(sessions.filter(folders.is_null()))
@@ -140,7 +144,7 @@ def paths_below(root: ALFPath, sessions: pl.DataFrame) -> dict[str, ALFPath]:
 
 
 def warn_of_no_folder(sessions: pl.DataFrame) -> None:
-    """Warn of sessions that cannot have a folder, by their ids, labs, subjects and numbers."""
+    """Warn of sessions that cannot have a folder; the text has their ids, labs, subjects and numbers."""
     some = [
         f"{row['eid']} ({row['lab']!r}, {row['subject']!r}, {row['number']!r})"
         for row in sessions.head(5).iter_rows(named=True)

@@ -1,4 +1,4 @@
-"""Answers of the cache tables, and of tables and server together."""
+"""Answers from the cache tables, and from tables and server together."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 NO_INSERTIONS = "the cache tables have no insertions; use query_type='remote'"
-#: Terms of insertions that mean the same in tables: not `model`, which is a part number there, nor what concerns datasets,
-#: of which the server knows the insertion's own.
+#: Terms of insertions that mean the same in tables: neither `model`, which is a part number there, nor terms of datasets,
+#: which the server applies to the datasets of the insertion.
 INSERTION_SEARCH = frozenset(
     {*SEARCH_TERMS, "name", "serial", "chronic_insertion", "session"} - {"datasets", "dataset_qc_lte"}
 )
-#: So few sessions are found in less time than a thread takes to begin, by their places in the tables.
+#: Number of sessions that are found by position in less time than it takes to start a thread.
 FEW = 8
-#: Rows of one session that are looked at in less time than a thread takes to begin.
+#: Number of rows of one session that are read in less time than it takes to start a thread.
 FEW_DATASETS = 500
 
 
@@ -62,15 +62,15 @@ class LocalSource:
         return await run_polars(look)
 
     async def sessions(self, eids: Sequence[str], use: Callable[[pl.DataFrame], T]) -> T:
-        """Use the sessions with these ids; unknown ones are left out."""
+        """Call ``use`` with the sessions with these ids, without unknown ones."""
         return await run_polars(lambda: use(self.session_rows(eids)), few=len(eids) <= FEW)
 
     def session_rows(self, eids: Sequence[str]) -> pl.DataFrame:
-        """Return the sessions with these ids; for a thread."""
+        """Return the sessions with these ids; to be called in a thread."""
         return query.find_sessions(self._catalogue, eids)
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
-        """Return the path of each of the sessions with these ids below a folder; unknown ones are left out."""
+        """Return the path of each session with one of these ids below a folder, by id, without unknown ones."""
 
         def look() -> dict[str, ALFPath]:
             if len(eids) <= FEW:
@@ -87,7 +87,7 @@ class LocalSource:
     async def find_sessions(
         self, wanted: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame, pl.DataFrame], T]
     ) -> T:
-        """Use the sessions with these keys, and which of the keys each has."""
+        """Call ``use`` with the keys and the sessions that have them."""
 
         def look() -> T:
             keys = wanted()
@@ -96,7 +96,7 @@ class LocalSource:
         return await run_polars(look)
 
     def sessions_with(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """Return the sessions with these keys; for a thread."""
+        """Return the sessions with these keys; to be called in a thread."""
         return match_keys(self._catalogue.session_frame, keys)
 
     async def datasets(
@@ -105,13 +105,13 @@ class LocalSource:
         use: Callable[[dict[str, SessionDatasets]], T],
         columns: Sequence[str] | None = None,
     ) -> T:
-        """Use the datasets of each session that the tables know."""
+        """Call ``use`` with the datasets of each session in the tables."""
         return await run_polars(lambda: use(self.datasets_of(eids, columns)))
 
     def datasets_of(
         self, eids: Sequence[str], columns: Sequence[str] | None = None
     ) -> dict[str, SessionDatasets]:
-        """Return the datasets of each session that the tables know; for a thread."""
+        """Return the datasets of each session in the tables; to be called in a thread."""
         tables = self._catalogue
         rows = {eid: row for eid in eids if (row := tables.session_row(eid)) is not None}
         frames = query.datasets_by_session(tables, list(rows), columns)
@@ -126,18 +126,18 @@ class LocalSource:
         use: Callable[[dict[str, pl.DataFrame]], T],
         columns: Sequence[str] | None = None,
     ) -> T:
-        """Use the frame of each session's datasets, where the tables have the session or datasets of it."""
+        """Call ``use`` with the frame of each session's datasets, for sessions of which the tables have a row or datasets."""
         return await run_polars(lambda: use(self.frames_of(eids, columns)), few=self.has_few_datasets(eids))
 
     def has_few_datasets(self, eids: Sequence[str]) -> bool:
-        """Return whether these are so few sessions and datasets that looking at them takes less than a trip to a thread."""
+        """Return whether these sessions and their datasets are so few that reading them is faster without a thread."""
         if len(eids) != 1:
             return not eids
         rows = self._catalogue.dataset_table.rows_of(eids[0])
         return bool(rows.stop - rows.start <= FEW_DATASETS)
 
     def frames_of(self, eids: Sequence[str], columns: Sequence[str] | None = None) -> dict[str, pl.DataFrame]:
-        """Return the frame of each session's datasets, where the tables have the session or datasets of it; for a thread."""
+        """Return the frame of each session's datasets, as `listed` uses it; to be called in a thread."""
         tables = self._catalogue
         frames = zip(eids, query.datasets_by_session(tables, eids, columns), strict=True)
         return {eid: frame for eid, frame in frames if len(frame) or tables.session_row(eid) is not None}
@@ -145,15 +145,15 @@ class LocalSource:
     async def find_datasets(
         self, wanted: pl.DataFrame, use: Callable[[pl.DataFrame], T], columns: Collection[str] | None = None
     ) -> T:
-        """Use the datasets with these sessions and paths, and which of them each is."""
+        """Call ``use`` with the datasets that have these sessions and paths."""
         return await run_polars(lambda: use(self.datasets_like(wanted, columns)))
 
     def datasets_like(self, wanted: pl.DataFrame, columns: Collection[str] | None = None) -> pl.DataFrame:
-        """Return the datasets with these sessions and paths, and which of them each is; for a thread."""
+        """Return the datasets with these sessions and paths, with ``key``; to be called in a thread."""
         return matching_datasets(listing.datasets_like(self._catalogue, wanted, columns), wanted)
 
     async def details(self, eids: Sequence[str], full: bool) -> dict[str, Any]:
-        """Return the row of each session that the tables have, or with ``full`` a frame of its datasets with its columns."""
+        """Return the row of each session in the tables; with ``full``, the frame of its datasets with its columns."""
         import polars as pl
 
         def look() -> dict[str, Any]:
@@ -209,7 +209,7 @@ class LocalSource:
         return await run_polars(look)
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the insertions with these ids; unknown ones are left out."""
+        """Return the insertions with these ids, without unknown ones."""
         return await self._insertions("pid", pids)
 
     async def subjects(self) -> list[str]:
@@ -217,7 +217,7 @@ class LocalSource:
         return await run_polars(query.list_subjects, self._catalogue)
 
     async def learned(self, eids: Sequence[str]) -> set[str]:
-        """Return those of some sessions that are in the tables because a query at the server taught them."""
+        """Return the sessions among these that are in the tables only because a query at the server returned them."""
         sessions = self._catalogue.pending.get("sessions")
         if sessions is None:
             return set()
@@ -244,12 +244,12 @@ class LocalSource:
 
 
 def _insertion_rows(frame: Any) -> list[dict[str, Any]]:
-    """Name ids as the server's records do."""
+    """Return rows whose ids have the names in the server's records."""
     return list(frame.rename({"pid": "id", "eid": "session"}).iter_rows(named=True))
 
 
 class AutoSource:
-    """The tables first; the server for what they cannot answer."""
+    """Answers from the tables; the server answers what the tables cannot."""
 
     def __init__(self, local: LocalSource, remote: RemoteSource) -> None:
         self._local = local
@@ -267,7 +267,7 @@ class AutoSource:
         return self._local if set(terms) <= set(SEARCH_TERMS) else self._remote
 
     async def sessions(self, eids: Sequence[str], use: Callable[[pl.DataFrame], T]) -> T:
-        """Use the sessions with these ids; those that the tables lack are asked for."""
+        """Call ``use`` with the sessions with these ids; request those that the tables lack."""
 
         def look() -> tuple[pl.DataFrame, list[str], T | None]:
             found = self._local.session_rows(eids)
@@ -280,7 +280,7 @@ class AutoSource:
         return await self._remote.sessions(missing, lambda more: use(_joined(found, more)))
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
-        """Return the sessions' paths below a folder; those that the tables lack are asked for."""
+        """Return the sessions' paths below a folder, by id; request sessions that the tables lack."""
         found = await self._local.paths(eids, root)
         missing = [eid for eid in eids if eid not in found]
         return found | await self._remote.paths(missing, root) if missing else found
@@ -288,7 +288,7 @@ class AutoSource:
     async def find_sessions(
         self, wanted: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame, pl.DataFrame], T]
     ) -> T:
-        """Use the sessions with these subjects, dates and numbers; those that the tables lack are asked for."""
+        """Call ``use`` with the keys and the sessions that have them; request those that the tables lack."""
 
         def look() -> tuple[pl.DataFrame, pl.DataFrame, pl.Series | None, T | None]:
             keys = wanted()
@@ -313,7 +313,7 @@ class AutoSource:
         use: Callable[[dict[str, SessionDatasets]], T],
         columns: Sequence[str] | None = None,
     ) -> T:
-        """Use each session's datasets; those of sessions of which the tables have none are asked for."""
+        """Call ``use`` with each session's datasets; request those of sessions for which the tables have none."""
 
         def look() -> tuple[dict[str, SessionDatasets], list[str], T | None]:
             found = self._local.datasets_of(eids, columns)
@@ -332,7 +332,7 @@ class AutoSource:
         use: Callable[[dict[str, pl.DataFrame]], T],
         columns: Sequence[str] | None = None,
     ) -> T:
-        """Use the frame of each session's datasets, asked for as in `datasets`."""
+        """Call ``use`` with the frame of each session's datasets, requested as in `datasets`."""
 
         def look() -> tuple[dict[str, pl.DataFrame], list[str], T | None]:
             found = self._local.frames_of(eids, columns)
@@ -348,10 +348,11 @@ class AutoSource:
     async def _asked(
         self, ask: Callable[[list[str]], Awaitable[dict[str, T]]], missing: list[str], found: Collection[str]
     ) -> dict[str, T]:
-        """Ask the server for the sessions whose datasets the tables do not have.
+        """Request the sessions whose datasets the tables do not have.
 
-        That they have a session, but no dataset of it, may mean that a search taught them the session alone, perhaps long ago.
-        Where the server cannot say, they are believed, unless it was a search of this very client.
+        Tables that have a session without datasets may have learned the session alone from a search, perhaps long ago.
+        If the server cannot answer, such a session has no datasets; but if this client itself learned it, or the tables do
+        not have it, the error is raised.
         """
         try:
             return await ask(missing)
@@ -363,7 +364,7 @@ class AutoSource:
     async def find_datasets(
         self, wanted: pl.DataFrame, use: Callable[[pl.DataFrame], T], columns: Collection[str] | None = None
     ) -> T:
-        """Use the datasets with these sessions and paths; those that the tables lack are asked for."""
+        """Call ``use`` with the datasets that have these sessions and paths; request those that the tables lack."""
         import polars as pl
 
         def look() -> tuple[pl.DataFrame, pl.Series, pl.DataFrame | None, T | None]:
@@ -384,7 +385,7 @@ class AutoSource:
         return await self._remote.find_datasets(unknown, join, columns)
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Ask the tables if they have insertions and the terms mean the same there, else the server."""
+        """Ask the tables if they have insertions and all terms mean the same in tables, else the server."""
         if self._local.has_insertions() and set(terms) <= INSERTION_SEARCH:
             return await self._local.search_insertions(terms)
         return await self._remote.search_insertions(terms)
@@ -406,7 +407,7 @@ class AutoSource:
         return await self._remote.probes_of(eids)
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the insertions with these ids; those that the tables lack are asked for."""
+        """Return the insertions with these ids; request those that the tables lack."""
         rows = await self._local.insertions(pids) if self._local.has_insertions() else []
         missing = sorted(set(pids) - {row["id"] for row in rows})
         return rows + (await self._remote.insertions(missing) if missing else [])
@@ -417,7 +418,7 @@ class AutoSource:
 
 
 def _missing(wanted: pl.DataFrame, found: pl.DataFrame) -> pl.Series:
-    """Return the places (`key`) of the rows of ``wanted`` that nothing was found for."""
+    """Return the row numbers (`key`) in ``wanted`` of rows for which nothing was found."""
     import polars as pl
 
     places = pl.Series("key", range(len(wanted)), dtype=found.schema["key"])
@@ -427,7 +428,7 @@ def _missing(wanted: pl.DataFrame, found: pl.DataFrame) -> pl.Series:
 def _joined(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
-    # Columns that only the tables have are null in what the server says.
+    # Columns that only the tables have are null in rows of the server.
     return pl.concat(
         [first, second.select(name for name in first.columns if name in second.columns)], how="diagonal"
     )

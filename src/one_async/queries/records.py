@@ -1,7 +1,7 @@
-"""What the SDK relies on in Alyx's answers, as pydantic models, and the table rows made of them.
+"""Pydantic models of the records in Alyx's answers, and the table rows made from them.
 
-Only the fields that are used are named; new ones are let through, so that a newer server does no harm. An answer that
-lacks one of them gives an `AnswerError` naming the endpoint, the field and what came.
+The models declare only fields that are used and accept others, so newer servers work. An answer without a required
+field, or with a value of another type, raises an `AnswerError` that names the endpoint, the field and the value.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class Record(BaseModel):
-    """A JSON object that Alyx sent; fields that are not named here are kept as they came."""
+    """A JSON object that Alyx sent; undeclared fields are kept unchanged."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -94,7 +94,7 @@ class SessionRecord(Record):
 
 
 class SessionDataset(Record):
-    """A dataset as the detail body of a session lists it: with an existing file on a shared repository."""
+    """A dataset in the detail body of a session, which lists those with an existing file on a shared repository."""
 
     id: UUID
     name: FileName
@@ -119,7 +119,7 @@ class SessionDetail(SessionRecord):
 
 
 class FileRecord(Record):
-    """Where one copy of a dataset lies."""
+    """The location of one copy of a dataset."""
 
     data_repository: str | None = None
     relative_path: str | None = None
@@ -129,7 +129,7 @@ class FileRecord(Record):
 
 
 class DatasetRecord(Record):
-    """A row of `/datasets`; it has no id field, the id ends its url."""
+    """A row of `/datasets`, which has no id field: its url ends with the id."""
 
     url: Address
     name: FileName
@@ -187,7 +187,7 @@ class InsertionRecord(Record):
 
 
 class CacheInfo(Record):
-    """The answer of `/cache/info/`: how new the server's cache tables are and where they lie."""
+    """The answer of `/cache/info/`: the date and location of the server's cache tables."""
 
     date_created: datetime
     origin: str | None = None
@@ -212,7 +212,7 @@ def _adapter(model: type[Record]) -> TypeAdapter[list[Any]]:
 
 
 def parse(model: type[M], endpoint: str, body: object) -> M:
-    """Make a model of one record, or say what of it is not as the endpoint promises."""
+    """Return the model of a record. Raise AnswerError, which names the first invalid field."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -220,7 +220,7 @@ def parse(model: type[M], endpoint: str, body: object) -> M:
 
 
 def parse_list(model: type[M], endpoint: str, rows: Iterable[object]) -> list[M]:
-    """Make models of many records in one go."""
+    """Return the models of many records. Raise AnswerError, which names the first invalid field."""
     try:
         return _adapter(model).validate_python(list(rows))
     except ValidationError as error:
@@ -228,7 +228,7 @@ def parse_list(model: type[M], endpoint: str, rows: Iterable[object]) -> list[M]
 
 
 def parse_known(model: type[M], endpoint: str, rows: Iterable[object]) -> list[M]:
-    """Make models of many datasets; those that are not as expected are left out, with an ALFWarning that names their ids.
+    """Return the models of the valid records of datasets; an ALFWarning names the ids of the others.
 
     Raises AnswerError for a record without an id.
     """
@@ -278,7 +278,7 @@ def relative_path(dataset: SessionDataset | DatasetRecord, revision: str | None)
 
 
 def revision_of(data_url: str | None) -> str | None:
-    """Read the revision's name out of a data URL, whose ``#`` are not escaped; None if it has none."""
+    """Return the revision's name in a data URL, whose ``#`` are not escaped; None if it has none."""
     if not data_url:
         return None
     path = unquote(data_url.partition("://")[2])
@@ -287,7 +287,7 @@ def revision_of(data_url: str | None) -> str | None:
 
 
 def sessions_frame(rows: Iterable[Mapping[str, Any]], endpoint: str = "sessions") -> pl.DataFrame:
-    """Make rows of the sessions table, with start_time, of what `/sessions` listed."""
+    """Convert rows of `/sessions` to rows of the sessions table with start_time."""
     import polars as pl
 
     from one_async.tables.schema import SESSIONS
@@ -298,9 +298,9 @@ def sessions_frame(rows: Iterable[Mapping[str, Any]], endpoint: str = "sessions"
 
 
 def datasets_frame(session: SessionDetail, revisions: Mapping[str, str]) -> pl.DataFrame:
-    """Make rows of the datasets table, with data_url, of a session's detail body.
+    """Convert a session's detail body to rows of the datasets table with data_url.
 
-    The body gives a revision's id; `revisions` maps ids to names for datasets without a URL that would show it.
+    The body has the ids of revisions; `revisions` maps these to names for datasets without a URL, which has the name.
     """
     import polars as pl
 

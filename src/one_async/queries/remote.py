@@ -1,4 +1,4 @@
-"""Answers of the Alyx server, as rows of the same tables that the local source has."""
+"""Answers from the Alyx server, as rows of the tables that the local source has."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient
 
 T = TypeVar("T")
-#: So many names of files fit a request line beside the ids of sessions.
+#: Number of file names that fit into a request line beside the ids of sessions.
 FEW_NAMES = 16
 _PLAIN = re.compile(r"[\w.-]{1,60}\Z").match
 #: The server cannot parse a ``__in`` list whose values contain brackets.
 _BRACKET = re.compile(r"[()\[\]]").search
-#: Called with what a query taught: rows of the sessions, datasets and insertions tables.
+#: Called with the rows of the sessions, datasets and insertions tables that a query returned.
 Learn = Callable[..., None]
 
 
@@ -69,29 +69,29 @@ class RemoteSource:
         return await self._sessions(rows, lambda frame: ([UUID(eid) for eid in frame["eid"]], frame))
 
     async def sessions(self, eids: Sequence[str], use: Callable[[pl.DataFrame], T]) -> T:
-        """Use the sessions with these ids, in no order; unknown ones are left out."""
+        """Call ``use`` with the sessions with these ids, in any order, without unknown ones."""
         return await self._sessions(await self.records(eids), use)
 
     async def paths(self, eids: Sequence[str], root: ALFPath) -> dict[str, ALFPath]:
-        """Return the path of each of the sessions with these ids below a folder; unknown ones are left out."""
+        """Return the path of each session with one of these ids below a folder, by id, without unknown ones."""
         return await self.sessions(eids, lambda frame: paths_below(root, frame))
 
     async def records(self, eids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the rows that `/sessions` lists for these ids, in no order; unknown ones are left out."""
+        """Return the rows of `/sessions` for these ids, in any order, without unknown ones."""
         queries = [{"django": f"pk__in,{batch}"} for batch in value_batches(eids)]
         return await self._list_all("sessions", queries, key="id")
 
     async def current_sessions(self, queries: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-        """Return the rows that `/sessions` lists now for these queries, whatever the cache has."""
+        """Return the current rows of `/sessions` for these queries, bypassing the cache."""
         with no_cache(self._alyx):
             return await self._list_all("sessions", queries, key="id")
 
     async def find_sessions(
         self, wanted: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame, pl.DataFrame], T]
     ) -> T:
-        """Use the sessions with these subjects, dates and numbers.
+        """Call ``use`` with the keys and the sessions that have them.
 
-        All sessions of up to 40 subjects within the span of dates are asked for in one request, and the others left out here.
+        One request lists all sessions of up to 40 subjects within the span of dates; sessions without a key are dropped here.
         """
         keys, queries = await run_polars(lambda: _key_queries(wanted()))
         rows = await self._list_all("sessions", queries, key="id") if queries else []
@@ -116,14 +116,14 @@ class RemoteSource:
         use: Callable[[dict[str, SessionDatasets]], T],
         columns: Sequence[str] | None = None,
     ) -> T:
-        """Use the datasets of each session: the datasets table's columns and data_url, by dataset id."""
+        """Call ``use`` with the datasets of each session: the datasets table's columns and data_url, by dataset id."""
         return await run_polars(use, await self.datasets_of(eids))
 
     async def datasets_of(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
         """Return the datasets of each session.
 
-        These are the datasets with an existing file on a shared repository. A session that the server does not know is
-        left out.
+        These are the datasets with an existing file on a shared repository. Sessions that the server does
+        not know are missing.
         """
         found: dict[str, SessionDatasets] = {}
         revisions = _Revisions(self._alyx)
@@ -152,7 +152,7 @@ class RemoteSource:
         use: Callable[[dict[str, pl.DataFrame]], T],
         columns: Sequence[str] | None = None,
     ) -> T:
-        """Use the frame of each session's datasets."""
+        """Call ``use`` with the frame of each session's datasets."""
         return await run_polars(use, await self.frames_of(eids))
 
     async def frames_of(self, eids: Sequence[str]) -> dict[str, pl.DataFrame]:
@@ -183,7 +183,7 @@ class RemoteSource:
         return probes
 
     async def insertions(self, pids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the insertions with these ids, in no order; unknown ones are left out."""
+        """Return the insertions with these ids, in any order, without unknown ones."""
         queries = [{"django": f"pk__in,{batch}"} for batch in value_batches(pids)]
         rows = await self._list_all("insertions", queries, key="id")
         await self._learn_insertions(rows)
@@ -192,10 +192,10 @@ class RemoteSource:
     async def find_datasets(
         self, wanted: pl.DataFrame, use: Callable[[pl.DataFrame], T], columns: Collection[str] | None = None
     ) -> T:
-        """Use the datasets with these sessions and paths, and which of them each is; each has data_url.
+        """Call ``use`` with the datasets that have these sessions and paths, with data_url.
 
-        As in `datasets`, these have an existing file on a shared repository. All datasets of up to 60 sessions are asked for
-        at once, cut down to the wanted names where these are few.
+        As in `datasets`, these have an existing file on a shared repository. One request lists the datasets of up to 60
+        sessions, filtered by name if the wanted names are few.
         """
         from one_async.queries.rows import dataset_rows, rows_frame
 
@@ -209,12 +209,12 @@ class RemoteSource:
         return await run_polars(lambda: use(matching_datasets(rows_frame(dataset_rows(rows)), wanted)))
 
     async def dataset_records(self, dids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the rows that `/datasets` lists for these ids, in no order; unknown ones are left out."""
+        """Return the rows of `/datasets` for these ids, in any order, without unknown ones."""
         queries = [{"django": f"pk__in,{batch}"} for batch in value_batches(dids)]
         return await self._list_all("datasets", queries, key="url")
 
     async def datasets_named(self, names: Iterable[str]) -> list[dict[str, Any]]:
-        """Return one row that `/datasets` lists for each of these file names; unknown ones are left out."""
+        """Return one row of `/datasets` for each of these file names, without unknown ones."""
         rows: list[dict[str, Any]] = []
 
         async def ask(name: str) -> None:
@@ -224,7 +224,7 @@ class RemoteSource:
         return rows
 
     async def dataset_lists(self, eids: Sequence[str], filters: str, **more: str) -> list[dict[str, Any]]:
-        """Return the rows that `/datasets` lists for these sessions, a django filter, if there is one, and other filters."""
+        """Return the rows of `/datasets` for these sessions, a django filter, which may be empty, and other filters."""
         queries = [
             {"django": ",".join(filter(None, [f"session__in,{batch}", filters])), **more}
             for batch in value_batches(dict.fromkeys(eids), 60)
@@ -236,7 +236,7 @@ class RemoteSource:
         return sorted({row["nickname"] for row in await self._alyx.rest("subjects", "list")})
 
     async def _sessions(self, rows: list[dict[str, Any]], use: Callable[[pl.DataFrame], T]) -> T:
-        """Use the frame of sessions that were listed, latest first, and learn them."""
+        """Call ``use`` with the frame of these rows of `/sessions`, latest first, and add them to the learned rows."""
 
         def make() -> tuple[pl.DataFrame | None, T]:
             frame = sessions_frame(rows)
@@ -283,7 +283,7 @@ class RemoteSource:
 
 
 def _ordered(sessions: pl.DataFrame) -> pl.DataFrame:
-    """Return sessions as searches give them: latest first, those without a date last."""
+    """Return sessions in the order of searches: latest first, those without a date last."""
     return sessions.sort(SESSION_ORDER, descending=True, nulls_last=True)
 
 
@@ -306,7 +306,7 @@ def _key_queries(keys: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, str]]
 
 
 class _Revisions:
-    """The names of revisions by id, asked for only where a dataset's own record does not show its revision's name."""
+    """The names of revisions by id, requested only if a dataset's record does not show its revision's name."""
 
     def __init__(self, alyx: AsyncAlyxClient) -> None:
         self._alyx = alyx

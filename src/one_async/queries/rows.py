@@ -1,4 +1,4 @@
-"""Rows of the datasets table, made of what `/datasets` lists; here such a row has data_url and session_path as well."""
+"""Rows of the datasets table with data_url and session_path, made from rows of `/datasets`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["aggregate_rows", "dataset_rows", "record_row", "rows_frame"]
 
 
 def dataset_rows(raw: Iterable[object], *, reachable: bool = False) -> list[dict[str, Any]]:
-    """Make a row of each record; with `reachable`, only of those that have an existing file with an address.
+    """Return the row of each record; with `reachable`, only of those that have an existing file with an address.
 
-    Records that are not as expected are left out with a warning.
+    Invalid records are skipped with a warning.
     """
     rows = [_row(record) for record in parse_known(DatasetRecord, "datasets", raw)]
     return [row for row in rows if row["data_url"]] if reachable else rows
@@ -43,9 +43,9 @@ def _row(record: DatasetRecord) -> dict[str, Any]:
 
 
 def record_row(record: Mapping[str, Any], argument: str = "dataset") -> dict[str, Any]:
-    """Make the row, with data_url and session_path, of one record of ``/datasets``, or of a dataset in a session's detail.
+    """Return the row of one record of ``/datasets``, or of a dataset in a session's detail, with data_url and session_path.
 
-    The session's path is None where only the database knows it. Raises InputError for a record that is neither.
+    The session's path is None if the record does not contain it. Raises InputError for a record that is neither.
     """
     if "file_records" not in record:
         url = record.get("data_url")
@@ -73,9 +73,9 @@ def _aggregate_path(path: str) -> str:
 
 
 def aggregate_rows(raw: Iterable[object]) -> list[dict[str, Any]]:
-    """Make rows, with relation and identifier, of the datasets that were made of many sessions.
+    """Return rows of datasets that combine several sessions, with relation and identifier.
 
-    The relation is the second folder of a path, what follows it the identifier: ``aggregates/Subjects/lab/subject/…``.
+    The relation is the second folder of the path, and the identifier is its rest: ``aggregates/Subjects/lab/subject/…``.
     """
     rows = []
     for row in dataset_rows(raw, reachable=True):
@@ -90,7 +90,7 @@ def aggregate_rows(raw: Iterable[object]) -> list[dict[str, Any]]:
 
 
 def rows_frame(rows: Iterable[Mapping[str, Any]], *extra: str) -> pl.DataFrame:
-    """Make a frame of rows: the datasets table's columns, data_url, and texts of other names."""
+    """Return a frame of rows: the datasets table's columns, data_url, and other columns as texts."""
     import polars as pl
 
     from one_async.tables.schema import DATASETS

@@ -1,6 +1,6 @@
-"""Which of a session's datasets a request to load means. Pure: rows of the datasets table in, fewer rows out.
+"""Select the datasets of a session that a request to load means. Pure functions on rows of the datasets table.
 
-Everything goes through `alf.match.resolve`, as `list_datasets` does, so that a list never promises what a load refuses.
+All of them use `alf.match.resolve`, as `list_datasets` does, so every dataset of a list can be loaded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 T = TypeVar("T")
-#: ONE-api's environment variable: a revision that all loads take as if it were given.
+#: ONE-api's environment variable for the default of ``revision`` in all loads.
 REVISION_VARIABLE = "ONE_REVISION_LAST_BEFORE"
 
 
@@ -49,7 +49,7 @@ class SelectionOptions:
             raise InputError.of("revision_policy", self.policy, get_args(RevisionPolicy))
 
     def resolve(self, datasets: pl.DataFrame, **filters: Any) -> pl.DataFrame:
-        """Return the datasets that filters mean, as `list_datasets` does."""
+        """Return the datasets that match filters, as `list_datasets` does."""
         return resolve(
             datasets,
             wildcards=self.wildcards,
@@ -60,14 +60,14 @@ class SelectionOptions:
         )
 
 
-#: Gives the datasets of a session, a frame, that a request means.
+#: Selects from the frame of a session's datasets those that a request means.
 Choice: TypeAlias = "Callable[[pl.DataFrame], T]"
 
 
 def checked(choice: Choice[T]) -> Choice[T]:
-    """Return a choice function after calling it with no datasets. Raises InputError for invalid filters.
+    """Call a selection function with no datasets and return it. Raises InputError for invalid filters.
 
-    So they do before any request is sent.
+    This checks the filters before any request is sent.
     """
     with suppress(ALFObjectNotFound):
         choice(no_datasets())
@@ -91,9 +91,9 @@ def one_dataset(
     revision: str | None,
     how: SelectionOptions,
 ) -> pl.DataFrame:
-    """Choose the one dataset that a name, a path below the session, or ALF parts mean: a frame of one row.
+    """Return the dataset that matches a name, a path below the session, or ALF parts, as a frame of one row.
 
-    Raises ALFObjectNotFound, or ALFMultipleCollectionsFound and its like where the name fits several.
+    Raises ALFObjectNotFound if none matches, or an error such as ALFMultipleCollectionsFound if several do.
     """
     if not isinstance(dataset, str | Mapping):
         raise InputError.of("dataset", dataset, "a name, a path below the session, or a mapping of ALF parts")
@@ -133,7 +133,7 @@ def one_object(
     how: SelectionOptions,
     **parts: Any,
 ) -> pl.DataFrame:
-    """Choose the datasets of one ALF object: at least one row.
+    """Return the datasets of one ALF object, at least one row.
 
     Raises ALFObjectNotFound, ALFMultipleObjectsFound, ALFMultipleCollectionsFound.
     """
@@ -161,7 +161,7 @@ def whole_collection(
     how: SelectionOptions,
     **parts: Any,
 ) -> pl.DataFrame:
-    """Choose the datasets of a collection, or of its objects that match: at least one row."""
+    """Return the datasets of a collection, or of its objects that match, at least one row."""
     inside = replace(how, policy="exact").resolve(datasets, collection=collection)
     found = how.resolve(inside, filename={"object": obj, **parts}, revision=_revision(revision))
     if inside.is_empty():
@@ -178,7 +178,7 @@ def many_datasets(
     revisions: Any,
     how: SelectionOptions,
 ) -> list[pl.DataFrame]:
-    """Choose a dataset for each that is wanted: a list of frames of one row, or none where there is no such dataset."""
+    """Return a list with a frame for each wanted dataset: one row, or no row if there is no such dataset."""
     if not hasattr(wanted, "columns") and (isinstance(wanted, Mapping) or not isinstance(wanted, Iterable)):
         raise InputError.of("datasets", wanted, "a list of names or of mappings of ALF parts, or a frame")
     exact = hasattr(wanted, "columns") or any(isinstance(item, str) and "/" in item for item in wanted)
@@ -211,7 +211,7 @@ def _is_record(item: object) -> bool:
 
 
 def _of_record(datasets: pl.DataFrame, record: Mapping[str, Any]) -> pl.DataFrame:
-    """Choose the dataset that a record is of, by its id: one of another session is not found."""
+    """Return the dataset with a record's id; a dataset of another session is not found."""
     import polars as pl
 
     did = record.get("did") or dataset_id(record, "datasets")
@@ -230,7 +230,7 @@ def _name(item: Any) -> str:
 def _exact_paths(
     datasets: pl.DataFrame, wanted: Any, collections: Any, revisions: Any, how: SelectionOptions
 ) -> list[pl.DataFrame]:
-    """Choose by whole paths, as `list_datasets` gives them; datasets that are not the default revision give a warning."""
+    """Select by whole paths, as `list_datasets` returns them; warn of datasets that are not the default revision."""
     _check_no_folders("collections, revisions", collections, revisions)
     import polars as pl
 

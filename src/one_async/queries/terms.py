@@ -1,7 +1,7 @@
-"""Search terms: their names, what they accept, and the REST queries that a remote search is made of.
+"""Search terms: their names, the values they accept, and the REST queries of a remote search.
 
-Alyx ignores filters that it does not know, answers 500 to values that it cannot read, and takes a list of subjects for
-one odd name. So all of that is settled here, before a request is made.
+Alyx ignores unknown filters, answers 500 to values that it cannot parse, and treats a list of subjects as a single name.
+Therefore terms are checked and converted here before a request is made.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from one_async.tables.arguments import (
     whole_number,
 )
 
-#: Terms of ONE-api that have another name at the server.
+#: Terms of ONE-api that have another name on the server.
 REST_NAMES = {"laboratory": "lab", "project": "projects"}
-#: Other names of terms; `date` is a filter of insertions, where it would take a single day.
+#: Other names of terms. (The server's own filter `date` of insertions accepts only a single day.)
 OTHER_NAMES = {"lab": "laboratory", "project": "projects", "date": "date_range"}
-#: Terms where a list means that all of its members must hold: the server reads their comma lists so.
+#: Terms whose lists mean "all of": the server interprets their comma lists in this way.
 ALL_OF = frozenset({"datasets", "dataset_types"})
 #: The session terms that every mode knows.
 SESSION_TERMS = SEARCH_TERMS
-#: The terms that tables know, and those that the server is asked for in other words, beside its own filters.
+#: The terms of tables, and those that are converted to filters of the server, in addition to the server's own.
 TABLE_TERMS = {"sessions": SESSION_TERMS, "insertions": INSERTION_TERMS}
 OWN_TERMS = {"sessions": SESSION_TERMS, "insertions": (*SESSION_TERMS, "dataset")}
-#: Terms whose values are ids, of which there may be thousands, and the fields that they are the ids of. The server is asked
-#: for them by field: a filter of its own answers 400 to an id that it does not know.
+#: Terms whose values are ids, possibly thousands, and the fields with these ids. They become a django filter of the field,
+#: since the server's filter of that name answers 400 to an unknown id.
 BATCHED = {
     "id": "pk",
     "session": "session",
@@ -47,18 +47,18 @@ BATCHED = {
     "chronic_insertion": "chronic_insertion",
 }
 _TEXTS = frozenset({"subject", "laboratory", "projects", "task_protocol", "datasets"})
-#: Filters of the server that take texts alone.
+#: Filters of the server that accept only texts.
 _NAMES = frozenset(
     {"users", "dataset_types", "name", "serial", "model", "tag", "location", "procedures", "nickname"}
     | {"atlas_acronym", "atlas_name", "narrative", "type"}
 )
-#: Terms whose values are checked where they are understood.
+#: Terms whose values are checked by the functions that parse them.
 _CHECKED_LATER = frozenset(
     {"date_range", "django", "limit", "offset", "dataset", "session", "chronic_insertion"}
 )
 EARLIEST, LATEST = date(1677, 9, 22), date(2262, 4, 11)  # what ONE-api sends for an open end
 MOST_REQUESTS = 500
-#: So many ids fit a request line.
+#: Number of ids that fit into a request line.
 BATCH = 75
 #: The most characters of a request's filters, escaped: Alyx refuses request lines of more than 4,094 bytes.
 LONGEST = 3900
@@ -67,7 +67,7 @@ ID_LENGTH = 50
 
 
 def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, Any]:
-    """Complete the names of all terms that have a value; two spellings of one term are refused."""
+    """Return the terms that have a value under their full names. Raise InputError for two spellings of one term."""
     out: dict[str, Any] = {}
     for term, value in given.items():
         if value is None:
@@ -93,7 +93,7 @@ def _check_given(name: str, value: Any) -> None:
     if name in _TEXTS:
         texts(value, name)
     if name == "chronic_insertion" and not all(isinstance(one, str | UUID) for one in members):
-        raise InputError.of(name, value, "an id, or a list of ids")  # tables are asked for a text
+        raise InputError.of(name, value, "an id, or a list of ids")  # tables compare texts
     if name == "date_range":
         date_range(value)
     if name == "django":
@@ -136,7 +136,7 @@ def _boolean(value: Any, argument: str) -> str:
 
 
 def django(value: Any, argument: str = "django") -> str:
-    """Check the shape of a django filter: pairs of field and value, as text or as a list of both in turn.
+    """Return a django filter as text, given as text or as a list in which fields and values alternate.
 
     Alyx answers 500 for an odd number of parts.
     """
@@ -210,16 +210,16 @@ def _check(name: str, value: Any) -> str:
 
 
 def rest_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Turn completed terms into the filters of one request, or of several whose answers belong together.
+    """Convert completed terms to the filters of one request, or of several whose answers are combined.
 
-    A list means "any of" its members, which for most filters the server cannot be asked in one go: a request each.
-    Lists of `datasets` and `dataset_types` mean "all of", in one request.
+    A list means "any of" its members; most filters accept one value, so each member is a separate request. Lists of
+    `datasets` and `dataset_types` mean "all of", in one request.
     """
     fixed: dict[str, str] = {}
     choices: dict[str, list[str]] = {}
     for term, value in terms.items():
         name = REST_NAMES.get(term, term)
-        if term in {"limit", "offset"}:  # ONE-api's page size: pages are this library's own business
+        if term in {"limit", "offset"}:  # ONE-api's page size, which this library chooses itself
             continue
         if term == "date_range":
             start, end = date_range(value)
@@ -240,7 +240,7 @@ def rest_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _product(fixed: dict[str, str], choices: dict[str, list[str]]) -> list[dict[str, str]]:
-    """One request for each combination; ids go in batches instead, by a django filter."""
+    """Return the filters of one request per combination; ids are sent in batches in a django filter."""
     listed = {field: choices.pop(name) for name, field in BATCHED.items() if name in choices}
     longest = {**fixed, **{name: max(values, key=len) for name, values in choices.items()}}
     room = _room_beside(longest)
@@ -297,7 +297,7 @@ def value_batches(values: Iterable[str], size: int = BATCH, max_length: int = 36
 
 
 def insertion_queries(terms: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Turn completed terms of an insertions search into filters; `dataset` is a part of a dataset's name."""
+    """Convert completed terms of an insertions search to filters; `dataset` is a part of a dataset's name."""
     terms = dict(terms)
     more = [django(terms["django"])] if terms.get("django") else []
     if (part := terms.pop("dataset", None)) is not None:
