@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from one_async.cli.harvest import harvest
-from one_async.cli.options import Folder, Json, Url, User, connect, fail
+from one_async.cli.options import Folder, Json, Url, User, connect, fail, parse_terms
 from one_async.cli.register import register
 from one_async.cli.show import aside, console, frame_table, plain, print_json, waiting
-from one_async.errors import ConfigurationError, InputError, OneError
+from one_async.cli.watch import watch
+from one_async.errors import ConfigurationError, OneError
 
 if TYPE_CHECKING:
     pass
@@ -63,21 +64,6 @@ def search(
         print_json(frame.to_dicts())
         return
     console.print(frame_table(frame, f"{len(eids):,} sessions", rows=limit))
-
-
-def parse_terms(given: list[str]) -> dict[str, Any]:
-    """Return search terms from ``name=value`` texts; a comma makes a list, an empty end of a date range is open."""
-    terms: dict[str, Any] = {}
-    for item in given:
-        name, equals, value = item.partition("=")
-        if not equals or not name or not value:
-            raise InputError.of("term", item, "TERM=VALUE, such as lab=cortexlab")
-        if name == "django":
-            terms[name] = value
-            continue
-        values = [part.strip() or None for part in value.split(",")]
-        terms[name] = values[0] if len(values) == 1 else values
-    return terms
 
 
 @app.command()
@@ -192,3 +178,4 @@ def build_tables(
 
 app.command()(harvest)
 app.command()(register)
+app.command()(watch)

@@ -36,3 +36,18 @@ def connect(url: str | None, user: str | None, cache_dir: Path | None, **options
 
     given = {"base_url": url, "username": user, "cache_dir": cache_dir, **options}
     return ONE(**{name: value for name, value in given.items() if value is not None})
+
+
+def parse_terms(given: list[str]) -> dict[str, Any]:
+    """Return search terms from ``name=value`` texts; a comma makes a list, an empty end of a date range is open."""
+    terms: dict[str, Any] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name or not value:
+            raise InputError.of("term", item, "TERM=VALUE, such as lab=cortexlab")
+        if name == "django":
+            terms[name] = value
+            continue
+        values = [part.strip() or None for part in value.split(",")]
+        terms[name] = values[0] if len(values) == 1 else values
+    return terms
