@@ -1,16 +1,21 @@
-"""An ingest service: it waits for sessions with trials, summarises these, writes the summary as ALF and registers it.
+"""An ingest service: it waits for sessions with trials, computes how well the animal did, and registers the result.
 
-    python examples/ingest_service.py [--port PORT] [--every SECONDS] [--cursor FILE]
+    python examples/ingest_service.py STATE_FOLDER [--port PORT] [--every SECONDS] [--repository NAME]
 
-``/health`` says how many sessions are done. A service that is started again goes on where it was, by its cursor file. SIGTERM or
-Ctrl-C ends it cleanly: no half-written file stays, and connections are closed.
+For each session, the share of correct choices at each contrast is written as `alf/_ingest_performance.table.pqt` in the
+session's folder, and registered. `GET /health` says how far the service is: status 503 if it has stopped watching. A service that
+was killed goes on where it was: the cursor in STATE_FOLDER says what is done, and nothing is registered twice. SIGTERM or Ctrl-C
+ends it cleanly: what is under way is left, no half-written file stays, connections are closed.
 """
 
 import argparse
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import polars as pl
@@ -22,68 +27,105 @@ from starlette.routing import Route
 
 from one_async import AsyncONE, OneError
 
-TRIALS = "_ibl_trials.table.pqt"
-SUMMARY = "summary/_ibl_subjectTraining.table.pqt"
+NAME = "_ingest_performance.table.pqt"
+DATASET_TYPE = {
+    "name": "performance.table",
+    "description": "Number of trials and share of correct choices at each signed contrast (%)",
+    "filename_pattern": "*performance.table*",
+}
 
 
-def summary(trials: pl.DataFrame) -> pl.DataFrame:
-    """Return one row: the number of trials, and the share of correct ones."""
-    return trials.select(n_trials=pl.len(), performance=(pl.col("feedbackType") == 1).mean())
+@dataclass
+class Health:
+    """What `/health` says."""
+
+    watching: bool = False
+    done: int = 0
+    failed: int = 0
+    last: str | None = None
+    error: str | None = None
+
+
+def performance(trials: pl.DataFrame) -> pl.DataFrame:
+    """Return the number of trials and the share of correct choices at each signed contrast (%)."""
+    signed = (
+        pl.col("contrastRight").fill_nan(0).fill_null(0) - pl.col("contrastLeft").fill_nan(0).fill_null(0)
+    ) * 100
+    return (
+        trials.group_by(signed.round(2).alias("contrast"))
+        .agg(pl.len().alias("trials"), (pl.col("feedbackType") == 1).mean().alias("correct"))
+        .sort("contrast")
+    )
 
 
 def write(frame: pl.DataFrame, target: Path) -> None:
     """Write a file whole or not at all."""
     temporary = target.with_suffix(".tmp")
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         frame.write_parquet(temporary)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-async def ingest(one: AsyncONE, session: dict[str, Any]) -> None:
-    """Load the trials of a session, write their summary beside them, and register it."""
-    folder = await one.eid2path(session["id"], query_type="remote")
-    if folder is None:
-        raise OneError(f"the session {session['id']} has no folder")
-    trials = await one.load_object(session["id"], "trials", query_type="remote")
-    await anyio.to_thread.run_sync(lambda: write(summary(trials.to_frame()), folder / SUMMARY))
-    await one.register_files(folder / SUMMARY)
+async def add_dataset_type(one: AsyncONE) -> None:
+    """Make the dataset type of the results, unless the database has it."""
+    types = await one.alyx.rest("dataset-types", "list", no_cache=True)
+    if DATASET_TYPE["name"] not in {row["name"] for row in types}:
+        await one.alyx.rest("dataset-types", "create", data=DATASET_TYPE)
 
 
-async def watch(one: AsyncONE, state: dict[str, int], every: float, cursor: Path) -> None:
-    """Ingest each session as it appears. One that fails is counted and does not stop the others."""
-    async for session in one.watch(datasets=TRIALS, every=every, cursor=cursor):
-        try:
-            await ingest(one, session)
-            state["done"] += 1
-        except OneError as error:
-            state["failed"] += 1
-            print(f"{session['id']}: {type(error).__name__}: {error}", flush=True)
+async def ingest(one: AsyncONE, health: Health, cursor: Path, every: float, repository: str | None) -> None:
+    """Work on sessions as they appear. A session on which the work fails is counted and left."""
+    try:
+        await add_dataset_type(one)
+        health.watching = True
+        async for session in one.watch(datasets="_ibl_trials.table.pqt", every=every, cursor=cursor):
+            try:
+                trials = await one.load_object(session, "trials")
+                target = Path(await one.eid2path(session)) / "alf" / NAME
+                await anyio.to_thread.run_sync(write, performance(trials.to_frame()), target)
+                await one.register_files(target, repository=repository)
+            except OneError as error:
+                health.failed += 1
+                print(f"{session['url']}: {type(error).__name__}: {error}", flush=True)
+            else:
+                health.done += 1
+                health.last = session["id"]
+    except OneError as error:
+        health.error = f"{type(error).__name__}: {error}"
+        print(health.error, flush=True)
+    finally:
+        health.watching = False
 
 
-def make_app(every: float, cursor: Path) -> Starlette:
-    """Return the web application; its lifespan is that of the client and of the watcher."""
-    state = {"done": 0, "failed": 0}
+def make_app(folder: Path, every: float, repository: str | None) -> Starlette:
+    """Make the app: its lifespan is that of the client and of the watcher."""
+    health = Health()
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with AsyncONE() as one, anyio.create_task_group() as group:
-            group.start_soon(watch, one, state, every, cursor)
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with AsyncONE(mode="remote", silent=True) as one, anyio.create_task_group() as group:
+            group.start_soon(partial(ingest, one, health, folder / "done.txt", every, repository))
             yield
+            print("stopping", flush=True)
             group.cancel_scope.cancel()
 
-    async def health(request: Request) -> JSONResponse:
-        return JSONResponse(state)
+    async def show_health(_: Request) -> JSONResponse:
+        return JSONResponse(asdict(health), 200 if health.watching else 503)
 
-    return Starlette(routes=[Route("/health", health)], lifespan=lifespan)
+    return Starlette(routes=[Route("/health", show_health)], lifespan=lifespan)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--every", type=float, default=60.0)
-    parser.add_argument("--cursor", type=Path, default=Path("done.txt"))
+    parser.add_argument("--repository", help="where the files are, if not on the repositories of the lab")
     given = parser.parse_args()
-    uvicorn.run(make_app(given.every, given.cursor), port=given.port, log_level="warning")
+    # uvicorn stops, and then passes the signal on to the handler that was there before.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    app = make_app(given.folder, given.every, given.repository)
+    uvicorn.run(app, port=given.port, log_level="warning", timeout_graceful_shutdown=5)

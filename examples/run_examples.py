@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -11,9 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, Self
 
+import httpx
 import pytest
+
+from one_async.emulator import Emulator
 
 HERE = Path(__file__).parent
 
@@ -21,20 +26,22 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """An emulator, and what a user of it would set."""
-    from one_async.emulator import Emulator
-
-    folder = tmp_path_factory.mktemp("example")
     with Emulator() as emulator:
-        yield {
-            **os.environ,
-            "HOME": str(folder),
-            "ONE_CONFIG_DIR": str(folder / "config"),
-            "ONE_BASE_URL": emulator.url,
-            "ONE_USERNAME": "demo",
-            "ONE_PASSWORD": "demo",
-            "ONE_CACHE_DIR": str(folder / "data"),
-            "PYTHONWARNINGS": "error,default::UserWarning",  # data may be worth a warning
-        }
+        yield environment_of(emulator, tmp_path_factory.mktemp("example"))
+
+
+def environment_of(emulator: Emulator, folder: Path) -> dict[str, str]:
+    """Return the environment of a user of an emulator."""
+    return {
+        **os.environ,
+        "HOME": str(folder),
+        "ONE_CONFIG_DIR": str(folder / "config"),
+        "ONE_BASE_URL": emulator.url,
+        "ONE_USERNAME": "demo",
+        "ONE_PASSWORD": "demo",
+        "ONE_CACHE_DIR": str(folder / "data"),
+        "PYTHONWARNINGS": "error,default::UserWarning",  # data may be worth a warning
+    }
 
 
 def run(environment: dict[str, str], *arguments: str) -> str:
@@ -56,54 +63,173 @@ def test_quickstart(environment: dict[str, str]) -> None:
     assert "trials," in said
 
 
-def test_ingest_service(tmp_path: Path) -> None:
-    """It is stopped at work, started again, registers a summary of each session once, and ends on SIGTERM."""
-    import httpx
+class Service:
+    """The ingest service, as a process, and what it says about itself."""
 
-    from one_async import ONE
-    from one_async.emulator import Emulator
+    def __init__(self, environment: dict[str, str], folder: Path, *arguments: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [
+            sys.executable,
+            str(HERE / "ingest_service.py"),
+            str(folder),
+            "--port",
+            str(port),
+            "--every",
+            "0.2",
+        ]
+        self.process = subprocess.Popen(
+            [*command, *arguments], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        self.address = f"http://127.0.0.1:{port}/health"
 
-    with Emulator() as emulator, socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-        login = {
-            "base_url": emulator.url,
-            "username": "demo",
-            "password": "demo",
-            "cache_dir": tmp_path / "data",
-        }
-        with ONE(**login, mode="remote") as one:
-            wanted = one.search(datasets="_ibl_trials.table.pqt", subject="SU_101")
-            assert wanted
-        free.close()
-        environment = {
-            **os.environ,
-            "HOME": str(tmp_path),
-            "ONE_CONFIG_DIR": str(tmp_path / "config"),
-            **{f"ONE_{name.upper()}": str(value) for name, value in login.items()},
-        }
-        script = [sys.executable, str(HERE / "ingest_service.py"), "--cursor", str(tmp_path / "done.txt")]
+    def __enter__(self) -> Self:
+        return self
 
-        def run_until(done: int) -> None:
-            with subprocess.Popen([*script, "--port", str(port)], env=environment) as service:
-                for _ in range(1200):
-                    assert service.poll() is None
-                    time.sleep(0.1)
-                    with contextlib.suppress(httpx.TransportError):
-                        state = httpx.get(f"http://127.0.0.1:{port}/health").json()
-                        assert state["failed"] == 0
-                        if state["done"] >= done:
-                            break
-                service.send_signal(signal.SIGTERM)
-                assert service.wait(timeout=30) in (0, -signal.SIGTERM)
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
-        run_until(5)
-        run_until(10)
-        written = list((tmp_path / "data").rglob("summary/*.pqt"))
-        with ONE(**login, mode="remote") as one:
-            known = one.alyx.rest("datasets", "list", collection="summary")
-        assert len(known) == len({row["session"] for row in known}) >= 15
-        assert len(written) in (len(known), len(known) + 1)  # it may have been stopped between the two
-        assert not list((tmp_path / "data").rglob("*.tmp"))
+    def health(self) -> dict[str, Any]:
+        """Return what the service says of itself; nothing while it starts."""
+        with suppress(httpx.TransportError):
+            return {"status": (answer := httpx.get(self.address)).status_code, **answer.json()}
+        return {"status": 0, "done": 0, "failed": 0}
+
+    def until(self, done: int) -> dict[str, Any]:
+        """Wait until so many sessions are done."""
+        end = time.monotonic() + 120
+        while (said := self.health())["done"] + said["failed"] < done:
+            assert self.process.poll() is None
+            assert time.monotonic() < end, said
+            time.sleep(0.05)
+        return said
+
+    def stop(self) -> str:
+        """End the service by SIGTERM and return what it printed."""
+        self.process.send_signal(signal.SIGTERM)
+        said, _ = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0
+        return said
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[tuple[Emulator, dict[str, str], httpx.Client]]:
+    """An emulator to write to, what a user of it would set, and a rig that adds sessions to it."""
+    with Emulator() as emulator:
+        headers = {"authorization": f"Token {emulator.token('demo')}"}
+        with httpx.Client(base_url=emulator.url, headers=headers, timeout=60) as rig:
+            yield emulator, environment_of(emulator, tmp_path), rig
+
+
+def wanted(rig: httpx.Client) -> set[str]:
+    """Return the sessions that the service is to work on."""
+    page = rig.get("/sessions", params={"datasets": "_ibl_trials.table.pqt", "limit": 1000}).json()
+    return {row["id"] for row in page["results"]}
+
+
+def registered(rig: httpx.Client) -> dict[str, dict[str, Any]]:
+    """Return the results that the database has, by session; each session has one at most."""
+    rows = rig.get("/datasets", params={"name": "_ingest_performance.table.pqt", "limit": 1000}).json()[
+        "results"
+    ]
+    found = {row["session"].rpartition("/")[2]: row for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def check_results(rig: httpx.Client, folder: Path) -> None:
+    """Compare what is registered with the files: sizes, hashes, and the trials of one session."""
+    import polars as pl
+
+    rows = registered(rig)
+    files = {file.parent.parent: file for file in folder.rglob("_ingest_performance.table.pqt")}
+    by_hash = {hashlib.md5(file.read_bytes()).hexdigest(): file for file in files.values()}
+    assert len(files) == len(rows)
+    for row in rows.values():
+        file = by_hash[row["hash"]]
+        assert row["file_size"] == file.stat().st_size
+        assert row["dataset_type"] == "performance.table"
+    for session, file in files.items():
+        result = pl.read_parquet(file)
+        [source] = session.rglob("_ibl_trials.table.pqt")  # of one revision, which may have a folder
+        trials = pl.read_parquet(source)
+        assert result["trials"].sum() == trials.height
+        correct = (trials["feedbackType"] == 1).sum()
+        assert round((result["trials"] * result["correct"]).sum()) == correct
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_ingest_service_registers_what_is_there_and_what_appears(
+    lab: tuple[Emulator, dict[str, str], httpx.Client], tmp_path: Path
+) -> None:
+    emulator, environment, rig = lab
+    there = wanted(rig)
+    with Service(environment, tmp_path / "state") as service:
+        said = service.until(len(there))
+        assert (said["status"], said["watching"], said["failed"]) == (200, True, 0)
+        assert set(registered(rig)) == there
+        eid = add_session(emulator, rig, there)
+        assert service.until(len(there) + 1)["last"] == eid
+        assert "stopping" in service.stop()
+    assert set(registered(rig)) == {*there, eid}
+    check_results(rig, Path(environment["ONE_CACHE_DIR"]))
+    assert len((tmp_path / "state" / "done.txt").read_text().splitlines()) == len(there) + 2
+
+
+def add_session(emulator: Emulator, rig: httpx.Client, there: set[str]) -> str:
+    """Add a session, and to it the trials of one that is there, as a rig would register them."""
+    old = rig.get(f"/sessions/{min(there)}").json()
+    [trials] = [row for row in old["data_dataset_session_related"] if row["name"] == "_ibl_trials.table.pqt"]
+    body = {"subject": old["subject"], "number": 9, "start_time": "2026-03-04"}
+    eid = str(rig.post("/sessions", json=body).json()["id"])
+    given = {
+        "path": f"{old['subject']}/2026-03-04/009",
+        "name": f"flatiron_{old['lab']}",
+        "filenames": [f"alf/{trials['name']}"],
+        "hashes": [trials["hash"]],
+        "filesizes": [trials["file_size"]],
+        "created_by": "demo",
+    }
+    [made] = rig.post("/register-file", json=given).raise_for_status().json()
+    content = rig.get(trials["data_url"]).raise_for_status().content
+    for record in rig.get(f"/datasets/{made['id']}").json()["file_records"]:
+        if record["data_url"]:
+            emulator.app.files[record["data_url"].partition("/data/")[2]] = content
+    return eid
+
+
+def test_ingest_service_that_is_killed_goes_on(
+    lab: tuple[Emulator, dict[str, str], httpx.Client], tmp_path: Path
+) -> None:
+    _, environment, rig = lab
+    there = wanted(rig)
+    for _ in range(3):
+        with Service(environment, tmp_path / "state") as service:
+            service.until(3)  # and is killed
+    with Service(environment, tmp_path / "state") as service:
+        while set(registered(rig)) != there or service.health()["status"] != 200:
+            assert service.process.poll() is None
+            time.sleep(0.05)
+        service.stop()
+    check_results(rig, Path(environment["ONE_CACHE_DIR"]))
+
+
+def test_ingest_service_says_that_it_cannot_watch(
+    lab: tuple[Emulator, dict[str, str], httpx.Client], tmp_path: Path
+) -> None:
+    emulator, environment, _ = lab
+    emulator.faults.add("/dataset-types", status=500, times=None)
+    with Service(environment, tmp_path / "state") as service:
+        while not (said := service.health()).get("error"):
+            assert service.process.poll() is None
+            time.sleep(0.05)
+        assert (said["status"], said["watching"]) == (503, False)
+        assert "StatusError" in said["error"]
+        service.stop()
 
 
 def test_harvest(environment: dict[str, str], tmp_path: Path) -> None:

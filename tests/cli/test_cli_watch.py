@@ -1,4 +1,4 @@
-"""``one-async watch``: a line a session, and a cursor that goes on where it was."""
+"""``one-async watch``: a line a session, now and later, until a signal comes."""
 
 from __future__ import annotations
 
@@ -7,87 +7,168 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
-from one_async import ONE
 from one_async.cli.app import app
 from one_async.emulator import Emulator
 
-Run = Callable[..., Any]
+SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
 
 
 @pytest.fixture
-def environment(recorded_emulator: Emulator, tmp_path: Path) -> dict[str, str]:
+def environment(server: Emulator, tmp_path: Path) -> dict[str, str]:
     return {
-        "ONE_BASE_URL": recorded_emulator.url,
+        "ONE_BASE_URL": server.url,
         "ONE_USERNAME": "demo",
         "ONE_PASSWORD": "demo",
-        "ONE_CACHE_DIR": str(tmp_path / "cache"),
+        "ONE_CACHE_DIR": str(tmp_path / "data"),
         "ONE_CONFIG_DIR": str(tmp_path / "config"),
     }
 
 
-@pytest.fixture
-def run(environment: dict[str, str]) -> Run:
-    return lambda *arguments: CliRunner(env=environment).invoke(app, ["watch", *map(str, arguments)])
+def rows_of(server: Emulator, **filters: str) -> dict[str, dict[str, Any]]:
+    """Return what the server lists, as a library of its own reads it."""
+    headers = {"authorization": f"Token {server.token('demo')}"}
+    with httpx.Client(base_url=server.url, headers=headers) as client:
+        page = client.get("/sessions", params={"limit": 1000, **filters}).json()
+    return {row["id"]: row for row in page["results"]}
 
 
-def known(server: Emulator, folder: Path, **terms: Any) -> set[str]:
-    """Return the ids of the sessions that a search finds."""
-    login = {"base_url": server.url, "username": "demo", "password": "demo", "cache_dir": folder / "other"}
-    with ONE(**login, mode="remote") as one:
-        return {str(eid) for eid in one.search(**terms)}
+def add_session(server: Emulator, subject: str) -> str:
+    headers = {"authorization": f"Token {server.token('demo')}"}
+    with httpx.Client(base_url=server.url, headers=headers) as client:
+        return str(client.post("/sessions", json={"subject": subject, "number": 77}).json()["id"])
 
 
-def test_a_line_of_json_for_each_session(run: Run, recorded_emulator: Emulator, tmp_path: Path) -> None:
-    done = run("lab=cortexlab", "--once", "--json")
-    assert done.exit_code == 0, done.output
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {row["id"] for row in rows} == known(recorded_emulator, tmp_path, lab="cortexlab")
-    assert {row["lab"] for row in rows} == {"cortexlab"}
+def run(environment: dict[str, str], *arguments: str) -> Result:
+    return CliRunner(env=environment).invoke(app, ["watch", *arguments])
 
 
-def test_a_line_of_fields_for_each_session(run: Run, recorded_emulator: Emulator, tmp_path: Path) -> None:
-    done = run("--once")
-    assert done.exit_code == 0, done.output
-    assert {line.split("\t")[0] for line in done.stdout.splitlines()} == known(recorded_emulator, tmp_path)
+def test_one_round_in_json(server: Emulator, environment: dict[str, str]) -> None:
+    done = run(environment, "--once", "--json", "lab=cortexlab", "datasets=_ibl_trials.table.pqt")
+    assert done.exit_code == 0
+    found = {row["id"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert found == rows_of(server, lab="cortexlab", datasets="_ibl_trials.table.pqt")
+    assert found
 
 
-def test_the_cursor_goes_on_where_it_was(run: Run, tmp_path: Path) -> None:
-    first = run("lab=cortexlab", "--once", "--cursor", tmp_path / "done.txt")
-    assert first.stdout
-    again = run("lab=cortexlab", "--once", "--cursor", tmp_path / "done.txt")
-    assert again.exit_code == 0, again.output
-    assert again.stdout == ""
+def test_one_round_in_words(server: Emulator, environment: dict[str, str]) -> None:
+    done = run(environment, "--once")
+    rows = rows_of(server)
+    lines = done.stdout.splitlines()
+    assert {line.split()[-1] for line in lines} == set(rows)
+    for line in lines:
+        row = rows[line.split()[-1]]
+        assert line.startswith(
+            f"{row['lab']}/{row['subject']}/{row['start_time'][:10]}/{row['number']:03d}  "
+        )
 
 
-def test_wrong_terms_end_with_2(run: Run) -> None:
-    done = run("lob=cortexlab", "--once")
+def test_what_was_printed_is_not_printed_again(
+    server: Emulator, environment: dict[str, str], tmp_path: Path
+) -> None:
+    cursor = str(tmp_path / "done.txt")
+    first = run(environment, "--once", "--cursor", cursor).stdout.splitlines()
+    assert len(first) == len(rows_of(server))
+    assert run(environment, "--once", "--cursor", cursor).stdout == ""
+    eid = add_session(server, next(iter(rows_of(server).values()))["subject"])
+    [line] = run(environment, "--once", "--cursor", cursor).stdout.splitlines()
+    assert line.endswith(eid)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--every", "0"], "every"), (["lab"], "TERM=VALUE"), (["laab=x", "--once"], "laab"),
+        (["number=x", "--once"], "number"), (["--cursor", __file__, "--once"], "cursor"),
+    ],
+)  # fmt: skip
+def test_bad_input(server: Emulator, environment: dict[str, str], arguments: list[str], said: str) -> None:
+    server.requests.reset()
+    done = run(environment, *arguments)
     assert done.exit_code == 2
-    assert "lob" in done.stderr
+    assert said in done.output
+    assert server.requests.count("/sessions") == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-def test_it_waits_until_it_is_interrupted(environment: dict[str, str]) -> None:
+def test_a_server_that_is_away_is_an_error_of_one_round(
+    server: Emulator, environment: dict[str, str]
+) -> None:
+    with Emulator() as gone:
+        pass
+    done = run({**environment, "ONE_BASE_URL": gone.url}, "--once", "--json")
+    assert done.exit_code == 1
+    assert "ServerUnreachable" in done.output
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly(
+    server: Emulator, environment: dict[str, str], tmp_path: Path, which: signal.Signals
+) -> None:
+    """Each session is printed at once, not when a buffer is full, and counts as printed."""
+    cursor = tmp_path / "done.txt"
+    there = rows_of(server)
     command = [
         sys.executable,
         "-c",
-        "from one_async.cli.app import app; app()",
+        "from one_async.cli import main; main()",
         "watch",
-        "lab=cortexlab",
         "--json",
+        "--every",
+        "0.1",
+        "--cursor",
+        str(cursor),
     ]
-    with subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
-    ) as watcher:
-        assert watcher.stdout is not None
-        assert json.loads(watcher.stdout.readline())["lab"] == "cortexlab"
-        assert watcher.poll() is None
-        watcher.send_signal(signal.SIGINT)
-        watcher.stdout.read()
-        assert watcher.wait(timeout=30) == 130
+    process = subprocess.Popen(
+        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        printed = [json.loads(process.stdout.readline())["id"] for _ in there]
+        assert sorted(printed) == sorted(there)
+        eid = add_session(server, next(iter(there.values()))["subject"])
+        assert json.loads(process.stdout.readline())["id"] == eid
+        while eid not in cursor.read_text():
+            assert process.poll() is None
+        process.send_signal(which)
+        assert process.wait(timeout=SECONDS) == 0
+        assert (process.stdout.read(), process.stderr.read()) == ("", "")
+    assert cursor.read_text().split("\n")[1:-1] == [*printed, eid]
+
+
+def test_a_reader_that_goes_ends_it(server: Emulator, environment: dict[str, str]) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from one_async.cli import main; main()",
+        "watch",
+        "--json",
+        "--every",
+        "0.1",
+    ]
+    process = subprocess.Popen(
+        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        for _ in range(2):
+            add_session(server, next(iter(rows_of(server).values()))["subject"])
+        assert process.wait(timeout=SECONDS) == 1
+        assert "Traceback" not in process.stderr.read()

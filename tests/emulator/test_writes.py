@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -261,6 +262,24 @@ def test_a_slow_write_is_written(alyx: Emulator, client: httpx.Client) -> None:
     assert written(client) == 1
 
 
+@pytest.mark.parametrize(("fault", "expected"), [({}, 1), ({"status": 503}, 0), ({"drop": True}, 1)])
+def test_a_write_that_is_delayed_is_made_later(
+    alyx: Emulator, client: httpx.Client, fault: dict[str, Any], expected: int
+) -> None:
+    """A request that is worked on later sees, and overwrites, what others wrote meanwhile."""
+    alyx.faults.add("/weighings", method="POST", delay=0.05, **fault)
+    assert written(client) == expected
+    path = f"/sessions/{SESSION}"
+    rule = alyx.faults.add(path, method="PATCH", delay=1.0)
+    with client_of(alyx) as late, ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(late.patch, path, json={"narrative": "late"})
+        while not rule.hits:
+            time.sleep(0.01)
+        assert client.patch(path, json={"narrative": "early"}).json()["narrative"] == "early"
+        assert slow.result().json()["narrative"] == "late"
+    assert client.get(path).json()["narrative"] == "late"
+
+
 def written(client: httpx.Client) -> int:
     """Post a weight, whatever comes back; return how many weighings there are more."""
     before = client.get("/weighings").json()["count"]
@@ -272,26 +291,26 @@ def written(client: httpx.Client) -> int:
 # ---- state ----
 
 
-def started(state: Path) -> tuple[subprocess.Popen[str], str]:
-    command = [
-        sys.executable,
-        "-m",
-        "one_async.emulator",
-        "--json",
-        "--records",
-        str(DATA),
-        "--state",
-        str(state),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+COMMANDS = {
+    "module": ["-m", "one_async.emulator"],
+    "command": ["-c", "from one_async.cli import main; main()", "emulator"],
+}
+
+
+def started(state: Path, how: str) -> tuple[subprocess.Popen[str], str]:
+    arguments = ["--json", "--records", str(DATA), "--state", str(state)]
+    process = subprocess.Popen(
+        [sys.executable, *COMMANDS[how], *arguments], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     return process, str(json.loads(process.stdout.readline())["url"])
 
 
-def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", COMMANDS)
+def test_what_was_answered_survives_a_kill(tmp_path: Path, how: str) -> None:
     state, made, token = tmp_path / "alyx.sqlite", [], ""
     for _ in range(3):
-        process, url = started(state)
+        process, url = started(state, how)
         try:
             with httpx.Client(base_url=url, timeout=60) as client:
                 again = client.post("/auth-token", json={"username": "alice", "password": "alice"}).json()[

@@ -28,7 +28,7 @@ app.add_typer(tables_app, name="tables")
 
 @app.command()
 def demo() -> None:
-    """Show all steps from login to loaded data, on an emulator that it starts; needs no network."""
+    """Show the whole way from login to loaded data, on an emulator of its own; needs no network."""
     try:
         from one_async.cli.demo import run
     except ImportError as error:

@@ -1,38 +1,60 @@
-"""The command that waits for sessions."""
+"""The command that prints sessions as they appear."""
 
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from one_async.cli.options import Folder, Json, Url, User, connect, fail, parse_terms
+from one_async.cli.options import Folder, Url, User, connect, fail, parse_terms
+from one_async.cli.show import plain
 from one_async.errors import OneError
 
 
 def watch(
     terms: Annotated[
-        list[str] | None, typer.Argument(help="TERM=VALUE …, as of `search`; without any, all sessions.")
+        list[str] | None,
+        typer.Argument(help="TERM=VALUE …, as for search; of datasets, a session must have all."),
     ] = None,
     every: Annotated[float, typer.Option(help="Seconds between two rounds.")] = 60.0,
-    once: Annotated[bool, typer.Option("--once", help="Make one round and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End after one round.")] = False,
     cursor: Annotated[
         Path | None, typer.Option(help="A file that keeps which sessions were printed, for the next start.")
     ] = None,
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
-    as_json: Json = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one line of JSON for each session.")] = False,
 ) -> None:
-    """Print a line for each session as it appears, until interrupted: one-async watch lab=cortexlab --json."""
+    """Print sessions, those that are there and others as they appear: one-async watch lab=cortexlab datasets=spikes.times.npy."""
     try:
-        with connect(url, user, cache_dir) as one:
-            sessions = one.watch(every=None if once else every, cursor=cursor, **parse_terms(terms or []))
-            for session in sessions:
-                fields = ("id", "subject", "start_time", "number", "lab", "task_protocol")
-                line = "\t".join("" if session[name] is None else str(session[name]) for name in fields)
-                typer.echo(json.dumps(session) if as_json else line)
+        with ended_by_signals(), connect(url, user, cache_dir, mode="remote", silent=True) as one:
+            found = one.watch(every=None if once else every, cursor=cursor, **parse_terms(terms or []))
+            for session in found:
+                typer.echo(json.dumps(session) if as_json else line_of(session))
     except OneError as error:
         fail(error)
+
+
+def line_of(session: Mapping[str, Any]) -> str:
+    """Return a session as a line of text: its lab, subject, date and number, and its id."""
+    number = session["number"]
+    date = str(session["start_time"])[:10]
+    place = f"{session['lab']}/{session['subject']}/{date}/{'-' if number is None else f'{number:03d}'}"
+    return plain(f"{place}  {session['id']}").replace("\n", " ")
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """End what is inside at SIGTERM and SIGINT, without an error."""
+    with suppress(KeyboardInterrupt):
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
