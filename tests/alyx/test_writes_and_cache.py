@@ -76,7 +76,9 @@ def digests(emulator: Emulator) -> dict[str, bytes]:
 def test_every_change_is_known(world: World, method: str, endpoint: str, key: str | None, body: Any) -> None:
     with Emulator(world) as emulator:
         if key == "first":
-            found = f"SELECT key FROM {table_name(endpoint, 'text')} WHERE key IS NOT NULL ORDER BY row LIMIT 1"
+            found = (
+                f"SELECT key FROM {table_name(endpoint, 'text')} WHERE key IS NOT NULL ORDER BY row LIMIT 1"
+            )
             [(key,)] = emulator.store.select(found)
         before = digests(emulator)
         headers = {"authorization": f"Token {emulator.token('admin')}"}
