@@ -139,6 +139,27 @@ def test_a_new_name_is_followed_by_all_that_points_at_it(client: httpx.Client) -
     assert client.get("/subjects/KS046").status_code == 404
 
 
+@pytest.mark.parametrize(
+    "endpoint", ["projects", "labs", "tags", "revisions", "locations", "data-repository", "dataset-types"]
+)
+def test_every_record_can_be_renamed(alyx: Emulator, client: httpx.Client, endpoint: str) -> None:
+    """Whatever refers to it, fields that no endpoint shows among them, such as the projects of downloads."""
+    for number, (name,) in enumerate(alyx.store.select(f"SELECT name FROM {table_name(endpoint)}")):
+        if "/" not in name:  # which no address can have
+            answer = client.patch(f"/{endpoint}/{name}", json={"name": f"renamed{number}"})
+            assert (answer.status_code, answer.json()["name"]) == (200, f"renamed{number}")
+
+
+def test_projects_of_downloads_follow(alyx: Emulator, client: httpx.Client) -> None:
+    links = 'SELECT value FROM "downloads.projects"'
+    assert alyx.store.select(links) == [("practice",)]
+    client.patch("/projects/practice", json={"name": "exercise"}).raise_for_status()
+    assert alyx.store.select(links) == [("exercise",)]
+    [(download,)] = alyx.store.select("SELECT id FROM downloads LIMIT 1")
+    client.patch(f"/downloads/{download}", json={"count": 5}).raise_for_status()
+    assert alyx.store.select(links) == [("exercise",)]
+
+
 LISTS = ("sessions", "datasets", "weighings", "water-administrations", "surgeries", "water-restriction")
 
 

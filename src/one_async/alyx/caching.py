@@ -42,22 +42,80 @@ CACHEABLE = "private, max-age=315360000"
 NO_STORE = "no-store"
 #: Endpoints whose GET has side effects or whose answers are valid for a moment only.
 NEVER_STORED = frozenset({"auth-token", "check-protected", "sync-file-status"})
+#: What belongs to a session, is deleted with it or found by its subject, date and number; what belongs to a subject; and what
+#: shows names of other records, such as labs and projects, or is found by them.
+_OF_SESSION = frozenset(
+    {
+        "sessions",
+        "datasets",
+        "files",
+        "insertions",
+        "chronic-insertions",
+        "trajectories",
+        "channels",
+        "notes",
+        "tasks",
+    }
+    | {
+        "water-administrations",
+        "fields-of-view",
+        "fov-location",
+        "imaging-stack",
+        "data-notices",
+        "downloads",
+    }
+)
+_OF_SUBJECT = (
+    _OF_SESSION
+    | {"subjects", "surgeries", "weighings", "water-restriction", "water-requirement"}
+    | {"water-restricted-subjects"}
+)
+_BY_NAME = _OF_SUBJECT | {
+    "labs",
+    "locations",
+    "projects",
+    "users",
+    "data-repository",
+    "dataset-types",
+    "revisions",
+}
 #: Other endpoints whose answers change with a write to an endpoint.
 ALSO_CHANGED: Mapping[str, frozenset[str]] = {
+    "sessions": _OF_SESSION | {"subjects"},
+    "subjects": _OF_SUBJECT,
     "register-file": frozenset({"sessions", "datasets", "files", "revisions", "insertions"}),
     "sync-file-status": frozenset({"files", "datasets", "sessions"}),
     "new-download": frozenset({"downloads"}),
-    "datasets": frozenset({"sessions", "files", "insertions"}),
-    "files": frozenset({"datasets", "sessions"}),
+    "datasets": frozenset({"sessions", "files", "insertions", "fields-of-view", "data-notices", "downloads"}),
+    "files": frozenset({"datasets", "sessions", "insertions"}),
     "notes": frozenset({"sessions"}),
     "weighings": frozenset({"subjects", "water-requirement", "water-restricted-subjects"}),
     "water-administrations": frozenset(
         {"subjects", "sessions", "water-requirement", "water-restricted-subjects"}
     ),
+    "surgeries": frozenset({"subjects"}),
     "trajectories": frozenset({"insertions", "channels"}),
-    "insertions": frozenset({"sessions", "trajectories", "channels"}),
-    "fields-of-view": frozenset({"sessions", "fov-location"}),
-    "fov-location": frozenset({"fields-of-view"}),
+    "channels": frozenset({"sessions", "insertions"}),
+    "insertions": frozenset({"sessions", "trajectories", "channels", "chronic-insertions", "tasks"}),
+    "chronic-insertions": frozenset({"sessions", "insertions", "trajectories", "channels"}),
+    "fields-of-view": frozenset({"sessions", "fov-location", "imaging-stack"}),
+    "fov-location": frozenset({"sessions", "fields-of-view", "imaging-stack"}),
+    "imaging-stack": frozenset({"fields-of-view"}),
+    **dict.fromkeys(
+        (
+            "labs",
+            "locations",
+            "projects",
+            "procedures",
+            "users",
+            "tags",
+            "revisions",
+            "dataset-types",
+            "data-formats",
+        ),
+        _BY_NAME,
+    ),
+    **dict.fromkeys(("data-repository", "data-repository-type", "water-type"), _BY_NAME),
 }
 #: Minimum time for which answers are stored: old ones are the fallback while the server is unreachable.
 MIN_RETENTION = timedelta(days=30)

@@ -89,6 +89,9 @@ class Store:
         for model in MODELS.values():
             more = world.unserved.get(model.more, ())
             self._extra[model.name] = {match_key(model, row, str(row.get(model.key))): row for row in more}
+        for link in world.unserved.get("download_projects", ()):
+            known = self._extra["downloads"].get(link["download"], {"projects": []})
+            self._extra["downloads"][link["download"]] = {"projects": [*known["projects"], link["project"]]}
         if database is not None:
             # A killed process loses nothing that was committed; only a power cut may
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -315,11 +318,6 @@ class Store:
                 # A stack is one record although it is listed once for each of its slices
                 rows = list({row["id"]: row for row in rows}.values())
             self._write(model, ((row, details.get(key_of(model, row) or "")) for row in rows))
-        for link in world.unserved.get("download_projects", ()):
-            of_download = 'SELECT row, ? FROM "downloads" WHERE id = ?'
-            self._db.execute(
-                f'INSERT INTO "downloads.projects" {of_download}', (link["project"], link["download"])
-            )
 
     def _write(
         self,
