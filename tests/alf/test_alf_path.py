@@ -42,7 +42,7 @@ UUID_TEXT = "a976e418-c8b8-4d24-be47-d05120b18341"
 def test_a_composed_path_reads_back_in_every_flavour(where: Parts, what: Parts) -> None:
     pieces = [*compose_folders(where), compose_name(what)]
     wanted = {**where, **what}
-    url = "https://data.test/root/" + "/".join(map(quote, pieces)) + "?version=1"
+    url = "https://data.test/public/" + "/".join(map(quote, pieces)) + "?version=1"
     paths = [
         PurePosixALFPath("/data", *pieces),
         PureWindowsALFPath("C:\\data", *pieces),
@@ -63,7 +63,7 @@ def test_a_composed_path_reads_back_in_every_flavour(where: Parts, what: Parts) 
         assert path.session_path().is_session_path()  # type: ignore[union-attr]
         assert path.session_path() / path.relative_to_session() == path  # type: ignore[operator]
         assert pickle.loads(pickle.dumps(path)) == path
-    assert get_alf_path("https://data.test/root/" + "/".join(pieces)) == "/".join(pieces)
+    assert get_alf_path("https://data.test/public/" + "/".join(pieces)) == "/".join(pieces)
 
 
 @settings(max_examples=40, deadline=None)

@@ -24,7 +24,7 @@ from one_async import ONE, AsyncONE
 from one_async.emulator import Emulator
 
 SOURCE = str(Path(one_async.__file__).parent) + "/"
-#: Goals of issue 13.
+#: At most so many files should be passed.
 GOALS = {
     "remote search, warm": 16,
     "local search": 9,

@@ -116,7 +116,11 @@ def disturbed(seed: int, cuts: int, sessions: int, files: int) -> tuple[dict[str
         while client.run() != b"":
             starts += 1
             assert starts < MOST_STARTS
-        left = [path.name for path in root.rglob(".*") if "one_async" in path.name or path.suffix == ".part"]
+        left = [
+            path.name
+            for path in root.rglob(".*")
+            if "one_async" in path.name or path.suffix in (".part", ".tmp")
+        ]
         assert left == []
         hits = Counter(kind for kind, rule in rules for _ in range(rule.hits))
         return folders.state(server), hits, starts

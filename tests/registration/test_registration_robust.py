@@ -54,7 +54,9 @@ async def test_cancelled_while_the_server_writes(server: Emulator, tmp_path: Pat
 def leftovers(folder: Path) -> list[str]:
     """Half-written files, and claims."""
     return [
-        p.name for p in folder.rglob(".*") if p.suffix == ".part" or (p.is_dir() and "one_async" in p.name)
+        p.name
+        for p in folder.rglob(".*")
+        if p.suffix in (".part", ".tmp") or (p.is_dir() and "one_async" in p.name)
     ]
 
 

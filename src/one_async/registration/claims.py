@@ -9,10 +9,9 @@ from pathlib import Path
 
 import anyio
 
-from one_async._concurrency import task_group
 from one_async._threads import run_sync
 from one_async.errors import OneError
-from one_async.files.claim import LEASE, Claim, try_claim
+from one_async.files.claim import Claim, start_heartbeat, try_claim
 from one_async.registration.journal import NAME
 
 __all__ = ["claimed"]
@@ -30,13 +29,12 @@ async def claimed(folder: Path, *, wait: float = 600.0) -> AsyncIterator[None]:
     if claim is None:
         yield
         return
+    stop = start_heartbeat(claim.renew)
     try:
-        async with task_group() as group:
-            group.start_soon(_renew, claim)
-            yield
-            group.cancel_scope.cancel()
+        yield
     finally:
         with anyio.CancelScope(shield=True):
+            await run_sync(stop)
             await run_sync(claim.release)
 
 
@@ -53,8 +51,3 @@ async def _take(folder: Path, wait: float) -> Claim | None:
             raise OneError(f"another registration of {folder} is under way for more than {wait:.0f} s")
         await anyio.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
-
-
-async def _renew(claim: Claim) -> None:
-    while await run_sync(claim.renew):  # noqa: ASYNC110 (nothing else happens meanwhile)
-        await anyio.sleep(LEASE / 4)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
+from one_async.files.atomic import sweep_temporary, write_whole
 from one_async.registration.local import LocalFile, is_settled
 
 __all__ = ["NAME", "Journal"]
@@ -75,16 +74,8 @@ class Journal:
         Return False if the folder cannot be written to.
         """
         content = json.dumps({"version": VERSION, "hashes": self.hashes, "moved": self.moved}, sort_keys=True)
-        part = self.path.with_name(f"{NAME}.{uuid4().hex}.part")
         try:
-            try:
-                with part.open("wb") as file:
-                    file.write(content.encode())
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(self.path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(self.path, lambda stream: stream.write(content.encode()))
         except OSError:
             return False
         return True
@@ -93,8 +84,7 @@ class Journal:
         """Delete the journal, and temporary files that a killed run left."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
-            for part in self.session.glob(f"{NAME}.*.part"):
-                part.unlink(missing_ok=True)
+        sweep_temporary(self.session)
 
 
 def _are_valid(hashes: dict[str, Any], moved: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from one_async.alf.session import has_id, match_session, parse_date
 from one_async.alf.spec import is_valid
@@ -30,32 +30,13 @@ __all__ = [
     "session_folder_of",
 ]
 
-#: What a dry run says of a file. The statuses in PROBLEMS prevent its registration.
-Status: TypeAlias = Literal[
-    "new",
-    "exists",
-    "changed",
-    "new revision",
-    "protected",
-    "no type",
-    "ambiguous type",
-    "ambiguous dataset",
-    "outside session",
-    "invalid path",
-    "missing",
-    "refused",
+#: The statuses that prevent the registration of a file.
+Problem: TypeAlias = Literal[
+    "no type", "ambiguous type", "ambiguous dataset", "outside session", "invalid path", "missing", "refused"
 ]
-PROBLEMS: frozenset[str] = frozenset(
-    {
-        "no type",
-        "ambiguous type",
-        "ambiguous dataset",
-        "outside session",
-        "invalid path",
-        "missing",
-        "refused",
-    }
-)
+PROBLEMS: frozenset[str] = frozenset(get_args(Problem))
+#: What a dry run says of a file.
+Status: TypeAlias = Literal["new", "exists", "changed", "new revision", "protected"] | Problem
 #: What Alyx accepts. It drops a collection of another form silently, so that the file lands in the session's root.
 _SUBJECT = re.compile(r"[\w.-]+\Z")
 _COLLECTION = re.compile(r"[\w./-]*\Z")
@@ -122,7 +103,7 @@ class LocalFile:
         """Whether the file cannot be registered."""
         return self.status in PROBLEMS
 
-    def refuse(self, status: Status, reason: str) -> None:
+    def refuse(self, status: Problem, reason: str) -> None:
         """Note why the file cannot be registered; the first reason stays."""
         if not self.is_refused:
             self.status, self.reason = status, reason

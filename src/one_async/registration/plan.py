@@ -54,7 +54,7 @@ def settle(
     repositories: Iterable[str] = (),
     today: date | None = None,
 ) -> Settled:
-    """Set the status of each file of a session, and return what is to be done.
+    """Set the status of each file of a session, and return what is to be done; blocking, since it looks for revisions on disk.
 
     ``rows`` are the session's datasets as ``/datasets`` lists them, ``repositories`` those in which each file should have a
     record. Files that are refused already are left out.
@@ -75,9 +75,11 @@ def settle(
             default = options.default if is_last else None
             if file.status == "protected":
                 taken = {one.revision for one in group}
-                settled.move.append(
-                    (file, _free_revision(file, others, options, taken, today or date.today()))
-                )
+                revision = _free_revision(file, others, options, taken, today or date.today())
+                if revision is None:
+                    file.refuse("refused", "the dataset is protected, and all revisions of today are taken")
+                    continue
+                settled.move.append((file, revision))
             if file.status == "exists" and not again and _is_complete(file, wanted, default, options):
                 settled.keep.append(file)
                 continue
@@ -129,15 +131,18 @@ def _free_revision(
     options: Options,
     taken: Iterable[str],
     today: date,
-) -> str:
-    """Return the revision for a protected file: the one asked for, else today's date, with a letter if that is protected."""
+) -> str | None:
+    """Return the revision for a protected file: the one asked for, else today's date, with a letter if that is taken.
+
+    None if all letters are taken, too.
+    """
     closed = {row.get("revision") or "" for row in others if row.get("protected")} | set(taken)
     first = options.revision or today.isoformat()
     for name in (first, *(f"{first}{letter}" for letter in ascii_lowercase)):
         if name not in closed and not moved_path(file, name).exists():
             file.reason += f"; it becomes the revision {name}"
             return name
-    raise FileExistsError(f"all revisions from {first} to {first}z are taken")
+    return None
 
 
 def moved_path(file: LocalFile, revision: str) -> Path:

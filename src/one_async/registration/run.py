@@ -159,7 +159,7 @@ class Run:
                 rows = await datasets_of(self.alyx, job.eid) if job.eid else []
                 repositories = await self._repositories(job)
             with reading("/datasets"):
-                settle(job.files, rows, self.options, repositories)
+                await run_sync(settle, job.files, rows, self.options, repositories)
 
         await run_all(plan_one, [(job,) for job in jobs])
         return {job.folder: job.eid for job in jobs}
@@ -253,7 +253,7 @@ class Run:
         try:
             while True:
                 with reading("/datasets"):
-                    settled = settle(pending, rows, self.options, sender.repositories)
+                    settled = await run_sync(settle, pending, rows, self.options, sender.repositories)
                 for file, revision in settled.move:
                     await run_sync(move, job.folder, journal, file, revision)
                 if self.options.to is not None:
