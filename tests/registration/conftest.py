@@ -11,14 +11,13 @@ import pytest
 
 from client.faces import KINDS, Face, opened
 from one_async.emulator import Emulator
-
-DATA = Path(__file__).parents[1] / "data"
+from shared_worlds import recorded_world
 
 
 @pytest.fixture
 def server() -> Iterator[Emulator]:
     """The recorded world, which a test may change."""
-    with Emulator(records=DATA / "alyx") as emulator:
+    with Emulator(recorded_world()) as emulator:
         yield emulator
 
 

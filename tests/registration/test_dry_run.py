@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from client.faces import Face
 from one_async import ONE
 from one_async.emulator import Emulator
+from shared_worlds import recorded_world
 
 from . import folders
-from .conftest import DATA
 from .folders import DATE, NAMES, SUBJECT, md5, session, write, written
 
 COLUMNS = [
@@ -89,7 +89,7 @@ FILES = st.dictionaries(
 @given(FILES, FILES)
 def test_the_plan_is_what_happens(first: dict[str, str], second: dict[str, str]) -> None:
     """Whatever is there already: rows of the database before and after differ as the dry run says."""
-    with tempfile.TemporaryDirectory() as name, Emulator(records=DATA / "alyx") as server:
+    with tempfile.TemporaryDirectory() as name, Emulator(recorded_world()) as server:
         folder = session(Path(name), names=())
         with ONE(base_url=server.url, username="alice", password="alice", cache_dir=Path(name) / "c") as one:
             for files in (first, second):
