@@ -10,8 +10,15 @@ from typing import Any
 import pytest
 
 from client.faces import KINDS, Face, opened
+from one_async.alyx import retrying
 from one_async.emulator import Emulator
 from shared_worlds import recorded_world
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are repeated after milliseconds."""
+    monkeypatch.setattr(retrying, "FIRST_WAIT", 0.02)
 
 
 @pytest.fixture
