@@ -35,14 +35,10 @@ def oracle(session: nox.Session) -> str:
 
 @nox.session(python=PYTHONS if os.environ.get("ONE_ASYNC_ALL_PYTHONS") else None)
 def tests(session: nox.Session) -> None:
-    """Run the ordinary tests with branch coverage."""
+    """Run the ordinary tests with branch coverage, which pytest-cov collects from pytest-xdist's processes."""
     install(session)
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    session.run("coverage", "combine", "-q", success_codes=[0, 1])
-    session.run(
-        "coverage", "report", "--fail-under", (ROOT / "tests" / "coverage-floor.txt").read_text().strip()
-    )
+    floor = (ROOT / "tests" / "coverage-floor.txt").read_text().strip()
+    session.run("pytest", "--cov", f"--cov-fail-under={floor}", *session.posargs)
 
 
 @nox.session
@@ -66,7 +62,7 @@ def types(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Run every example against the emulator, the notebook in a real kernel."""
     install(session)
-    session.run("pytest", "examples/run_examples.py", *session.posargs)
+    session.run("pytest", "-n0", "examples/run_examples.py", *session.posargs)
 
 
 @nox.session
@@ -80,7 +76,7 @@ def demo(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Compare answers with ONE-api's, which runs in an environment of its own."""
     install(session)
-    session.run("pytest", "tests/parity", *session.posargs, env={"ONE_API_PYTHON": oracle(session)})
+    session.run("pytest", "-n0", "tests/parity", *session.posargs, env={"ONE_API_PYTHON": oracle(session)})
 
 
 @nox.session
@@ -96,7 +92,7 @@ def bench(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Run the long fault and load runs."""
     install(session)
-    session.run("pytest", "tests/faults", *session.posargs, env={"ONE_API_PYTHON": oracle(session)})
+    session.run("pytest", "-n0", "tests/faults", *session.posargs, env={"ONE_API_PYTHON": oracle(session)})
 
 
 @nox.session

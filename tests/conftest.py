@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-DATA = Path(__file__).parent / "data"
-
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
@@ -31,8 +29,9 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def recorded_emulator() -> Iterator[object]:
     """The world of the recordings on a real port."""
     from one_async.emulator import Emulator
+    from shared_worlds import recorded_world
 
-    with Emulator(records=DATA / "alyx") as emulator:
+    with Emulator(recorded_world()) as emulator:
         yield emulator
 
 

@@ -27,8 +27,8 @@ from one_async import ONE, AlyxClient, AsyncAlyxClient, AsyncONE
 from one_async.emulator import Emulator
 from one_async.errors import OneError
 from one_async.tables.build import make_parquet_db
+from shared_worlds import recorded_world
 
-DATA = Path(__file__).parent / "data" / "alyx"
 EID = "d23a44ef-1402-4ed7-97f5-47e9a7a504d9"
 
 
@@ -210,7 +210,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ONE]:
     """A client of a server of its own, since some of these calls write."""
     folder = tmp_path_factory.mktemp("remote")
     with (
-        Emulator(records=DATA) as server,
+        Emulator(recorded_world()) as server,
         ONE(base_url=server.url, username="demo", password="demo", cache_dir=folder, mode="remote") as one,
     ):
         yield one

@@ -9,8 +9,7 @@ import pytest
 from one_async.alyx import retrying
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
-
-from .servers import RECORDS
+from shared_worlds import recorded_world
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -25,7 +24,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Emulator]:
-    with Emulator(records=RECORDS) as emulator:
+    with Emulator(recorded_world()) as emulator:
         yield emulator
 
 
@@ -42,7 +41,7 @@ def server(running: Emulator) -> Iterator[Emulator]:
 @pytest.fixture
 def own_server() -> Iterator[Emulator]:
     """An emulator that a test may write to or kill."""
-    with Emulator(records=RECORDS) as emulator:
+    with Emulator(recorded_world()) as emulator:
         yield emulator
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import uvicorn
 
+from one_async.emulator.server import Server
+
 RECORDS = Path(__file__).parents[1] / "data" / "alyx" / "records"
 SCHEMA = RECORDS.parent / "openapi.json"
 
@@ -19,7 +21,7 @@ def serving(app: Any) -> Iterator[str]:
     """Serve an ASGI application on a free port."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+    server = Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     with ExitStack() as stack:
         stack.callback(listener.close)
@@ -27,5 +29,5 @@ def serving(app: Any) -> Iterator[str]:
         while not server.started:
             time.sleep(0.005)
         stack.callback(thread.join)
-        stack.callback(setattr, server, "should_exit", True)
+        stack.callback(server.stop)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -12,8 +12,7 @@ import pytest
 
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
-
-from .servers import RECORDS
+from shared_worlds import recorded_world
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +24,7 @@ MANY = 6
 @pytest.fixture(scope="module")
 def patient_server() -> Iterator[Emulator]:
     """An emulator that never closes an idle connection itself, and is slow enough for requests to overlap."""
-    with Emulator(records=RECORDS, keep_alive=1e6, latency=0.1) as emulator:
+    with Emulator(recorded_world(), keep_alive=1e6, latency=0.1) as emulator:
         yield emulator
 
 

@@ -16,6 +16,7 @@ from one_async import AlyxClient, AsyncAlyxClient
 from one_async.alyx import json_fields
 from one_async.emulator import Emulator
 from one_async.errors import ConflictError, InputError, LoginError, NotFound, OneError, StatusError
+from shared_worlds import recorded_world
 
 from .servers import RECORDS
 
@@ -62,7 +63,7 @@ def test_recorded_bodies_are_sent(tmp_path: Path) -> None:
     ]
     recorded = recorded_steps()
     assert len(calls) == len(recorded)
-    with Emulator(records=RECORDS) as server:
+    with Emulator(recorded_world()) as server:
         assert content(server) == start
         with AlyxClient(server.url, "alice", "alice", tmp_path) as alyx:
             for (method, given), (body, answer) in zip(calls, recorded, strict=True):
@@ -72,7 +73,7 @@ def test_recorded_bodies_are_sent(tmp_path: Path) -> None:
 
 
 async def test_names_paths_and_urls_name_records(make: Any) -> None:
-    with Emulator(records=RECORDS) as server:
+    with Emulator(recorded_world()) as server:
         async with make(server) as alyx:
             for number, name in enumerate(
                 (SESSION, UUID(SESSION), f"{server.url}/sessions/{SESSION}", f"/sessions/{SESSION}")
@@ -82,7 +83,7 @@ async def test_names_paths_and_urls_name_records(make: Any) -> None:
 
 
 async def test_cached_answers_are_stale_at_once(make: Any) -> None:
-    with Emulator(records=RECORDS) as server:
+    with Emulator(recorded_world()) as server:
         async with make(server) as alyx:
             read = await alyx.rest("sessions", "read", id=SESSION)
             assert "new" not in read["json"]
@@ -102,7 +103,7 @@ async def test_cached_answers_are_stale_at_once(make: Any) -> None:
 
 
 async def test_what_others_wrote_is_read_and_not_taken_from_the_cache(make: Any, tmp_path: Path) -> None:
-    with Emulator(records=RECORDS) as server:
+    with Emulator(recorded_world()) as server:
         async with make(server) as alyx, make(server, cache_dir=tmp_path / "other") as other:
             await alyx.rest("sessions", "read", id=SESSION)  # kept
             await other.json_field_update("sessions", SESSION, data={"other": 1})
@@ -113,7 +114,7 @@ async def test_what_others_wrote_is_read_and_not_taken_from_the_cache(make: Any,
 
 @pytest.mark.parametrize("stored", [None, {}, {"a": 1}, {"a": None}, {"a": {"b": 1}}], ids=str)
 async def test_keys_that_are_there_and_that_are_not(make: Any, stored: Any) -> None:
-    with Emulator(records=RECORDS) as server:
+    with Emulator(recorded_world()) as server:
         async with make(server) as alyx:
             await alyx.json_field_write("sessions", SESSION, "json", stored)
             server.requests.reset()
@@ -126,7 +127,7 @@ async def test_keys_that_are_there_and_that_are_not(make: Any, stored: Any) -> N
 @pytest.mark.parametrize("stored", [[1, 2], "text", 3, True], ids=str)
 async def test_content_without_keys_is_refused_and_kept(make: Any, stored: Any) -> None:
     """ONE-api returns such content as if the update had been made."""
-    with Emulator(records=RECORDS) as server:
+    with Emulator(recorded_world()) as server:
         async with make(server) as alyx:
             await alyx.json_field_write("sessions", SESSION, "json", stored)
             with pytest.raises(ConflictError, match="no keys") as caught:
@@ -195,7 +196,7 @@ async def test_fields_that_a_patch_clears_are_kept(
     make: Any, endpoint: str, fields: tuple[str, ...], method: str
 ) -> None:
     """A PATCH of a trajectory without its insertion sets that to null; one of a note without its object is an error."""
-    with Emulator(records=RECORDS) as server:
+    with Emulator(recorded_world()) as server:
         [(key,)] = server.store.select(f'SELECT key FROM "{endpoint}.text" ORDER BY row LIMIT 1')
         before = [content(server, endpoint, key, field) for field in fields]
         assert any(before)
@@ -283,7 +284,7 @@ async def test_no_key_is_lost_without_an_error(
 
 async def test_without_atomic_a_key_is_lost_silently(make: Any, tmp_path: Path) -> None:
     """What the option is there for, and what ONE-api does."""
-    with Emulator(records=RECORDS) as server:
+    with Emulator(recorded_world()) as server:
         async with make(server) as one, make(server, cache_dir=tmp_path / "other") as other:
             await one.schema()
             await other.schema()
@@ -306,7 +307,7 @@ async def test_a_change_that_took_too_long_says_so(
     make: Any, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(json_fields, "SETTLE", 0.3)
-    with Emulator(records=RECORDS) as server:
+    with Emulator(recorded_world()) as server:
         async with make(server) as alyx:
             await alyx.rest("sessions", "read", id=SESSION)
             server.faults.add("/sessions", **fault)
@@ -320,7 +321,7 @@ async def test_a_value_that_another_client_replaced_is_named(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_fields, "SETTLE", 0.2)
-    with Emulator(records=RECORDS) as server:
+    with Emulator(recorded_world()) as server:
         async with make(server) as alyx:
             for field, taken in (("json", {"a": 2}), ("json", None), ("json", [1]), ("extended_qc", {})):
                 changed = {field: taken}

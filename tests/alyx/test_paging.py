@@ -20,6 +20,7 @@ from one_async.alyx.paging import Page
 from one_async.emulator import Emulator
 from one_async.errors import AnswerError, IncompleteListWarning, InputError, NotFound
 from one_async.harvest import plan
+from shared_worlds import recorded_world
 
 pytestmark = pytest.mark.anyio
 
@@ -156,9 +157,8 @@ async def test_a_join_of_the_server_gives_each_session_once(server: Emulator, ma
 
 
 async def test_unstable_pages_of_the_server_lose_nothing(make: Any) -> None:
-    from .servers import RECORDS
 
-    with Emulator(records=RECORDS, unstable_paging=7) as server:
+    with Emulator(recorded_world(), unstable_paging=7) as server:
         async with make(server) as alyx:
             assert len(await alyx.rest("datasets", "list")) == 875
             assert len(await alyx.rest("files", "list")) == 1367

@@ -140,6 +140,9 @@ def test_what_a_form_says(value: Any, sent: Any) -> None:
     assert form_of({"field": value}) == {"field": sent}
 
 
+UNSENDABLE = type("Unsendable", (), {"__repr__": lambda self: "object"})()
+
+
 @pytest.mark.parametrize(
     ("given", "argument"),
     [
@@ -147,9 +150,9 @@ def test_what_a_form_says(value: Any, sent: Any) -> None:
         ({"action": "create", "data": "text", "files": {"image": ("x.png", b"x")}}, "data"),
         ({"action": "create", "data": None, "files": {"image": ("x.png", b"x")}}, "data"),
         ({"action": "create", "data": {}}, "data"),
-        ({"action": "create", "data": {**NOTE, "json": object()}}, "data"),
+        ({"action": "create", "data": {**NOTE, "json": UNSENDABLE}}, "data"),
         (
-            {"action": "create", "data": {**NOTE, "json": object()}, "files": {"image": ("x.png", b"x")}},
+            {"action": "create", "data": {**NOTE, "json": UNSENDABLE}, "files": {"image": ("x.png", b"x")}},
             "data",
         ),
         ({"action": "partial_update", "data": NOTE}, "id"),

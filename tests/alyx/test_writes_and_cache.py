@@ -11,10 +11,9 @@ import httpx
 import pytest
 
 from one_async.alyx.caching import changed_by
-from one_async.emulator import Emulator, World, recorded
+from one_async.emulator import Emulator
 from one_async.emulator.models import MODELS, table_name
-
-from .servers import RECORDS
+from shared_worlds import recorded_world
 
 SESSION, SUBJECT = "e5bd39ee-79e9-4ac3-9c80-486cd7272ac1", "KS046"
 FILE = {
@@ -58,11 +57,6 @@ WRITES: list[tuple[str, str, str | None, Any]] = [
 PUBLIC = {name for name in MODELS if "_" not in name} - {"content-types", "zygosities", "genotypes"}
 
 
-@pytest.fixture(scope="module")
-def world() -> World:
-    return recorded(RECORDS)
-
-
 def digests(emulator: Emulator) -> dict[str, bytes]:
     """Return a digest of the records of each endpoint, as lists and details show them."""
     found = {}
@@ -73,8 +67,8 @@ def digests(emulator: Emulator) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("method", "endpoint", "key", "body"), WRITES, ids=str)
-def test_every_change_is_known(world: World, method: str, endpoint: str, key: str | None, body: Any) -> None:
-    with Emulator(world) as emulator:
+def test_every_change_is_known(method: str, endpoint: str, key: str | None, body: Any) -> None:
+    with Emulator(recorded_world()) as emulator:
         if key == "first":
             found = (
                 f"SELECT key FROM {table_name(endpoint, 'text')} WHERE key IS NOT NULL ORDER BY row LIMIT 1"
@@ -92,7 +86,7 @@ def test_every_change_is_known(world: World, method: str, endpoint: str, key: st
 
 @pytest.mark.anyio
 async def test_what_a_deleted_session_had_is_not_answered_from_the_cache(make: Any) -> None:
-    with Emulator(records=RECORDS) as emulator:
+    with Emulator(recorded_world()) as emulator:
         async with make(emulator) as alyx:
             [(eid,)] = emulator.store.select("SELECT session FROM datasets WHERE session IS NOT NULL LIMIT 1")
             assert await alyx.rest("datasets", "list", django=f"session,{eid}")

@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from recorded_exchanges import DATA
 
-from one_async.emulator import Emulator, World, recorded
+from one_async.emulator import Emulator, World
+from shared_worlds import recorded_world
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -15,7 +15,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def world() -> World:
-    return recorded(DATA)
+    return recorded_world()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,6 +45,44 @@ def test_tokens_differ_between_emulators_unless_seeded(world: World) -> None:
     assert free.token("demo") != seeded.token("demo") == again.token("demo")
     for emulator in (free, seeded, again):
         emulator.close()
+
+
+def test_emulators_of_one_world_are_alike_and_share_nothing() -> None:
+    """The first two load the world, the others copy what the second one loaded."""
+    world = recorded(DATA)
+
+    def state(emulator: Emulator) -> dict[str, object]:
+        select = emulator.store.select
+        named = select("SELECT type, name, sql FROM sqlite_master ORDER BY type, name")
+        rows = {name: select(f'SELECT * FROM "{name}"') for kind, name, _ in named if kind == "table"}
+        return {**rows, "kept": [name for name, _ in rows["kept"]], "sql": named}
+
+    made, seen = [], []
+    for number in range(4):
+        emulator = Emulator(world)
+        made.append(emulator)
+        seen.append(state(emulator))
+        emulator.store.delete("labs", "cortexlab")
+        emulator.store.update("subjects", "KS014", description=f"changed by {number}")
+    assert seen[1:] == seen[:1] * 3
+    assert all(state(emulator) != seen[0] for emulator in made)
+    for emulator in made:
+        emulator.close()
+
+
+def test_stopping_closes_connections_and_ends_requests_in_progress(alyx: Emulator) -> None:
+    rule = alyx.faults.add("/labs", delay=60)
+    with client(alyx, timeout=30) as http, ThreadPoolExecutor(1) as pool:
+        assert http.get("/subjects?limit=1").status_code == 200
+        pending = pool.submit(http.get, "/labs")
+        while not rule.hits:
+            time.sleep(0.005)
+        alyx.stop()
+        assert refused(alyx.port)
+        with contextlib.suppress(httpx.TransportError):
+            assert pending.result(30).status_code == 500
+        alyx.start()
+        assert http.get("/subjects?limit=1").status_code == 200
 
 
 def test_the_reader_only_reads(alyx: Emulator) -> None:

@@ -14,8 +14,16 @@ from typing import Any
 
 import pytest
 
+from one_async.alyx import retrying
+
 HERE = str(Path(__file__).parent)
 sys.path.insert(0, HERE)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are repeated after milliseconds."""
+    monkeypatch.setattr(retrying, "FIRST_WAIT", 0.02)
 
 
 @pytest.fixture

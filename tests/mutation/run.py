@@ -54,7 +54,7 @@ def settings(part: str) -> str:
     lists = {
         "source_paths": ["src"],
         "only_mutate": [f"src/one_async/{name}" for name in files],
-        "pytest_add_cli_args": ["-p", "no:cacheprovider"],
+        "pytest_add_cli_args": ["-n0", "-p", "no:cacheprovider"],
         "pytest_add_cli_args_test_selection": [f"tests/{name}" for name in tests],
         "do_not_mutate_patterns": UNCHANGED,
     }

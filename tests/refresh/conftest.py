@@ -13,8 +13,7 @@ import pytest
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.refresh import TablesKeeper
-
-RECORDS = Path(__file__).parents[1] / "data" / "alyx"
+from shared_worlds import recorded_world
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -24,7 +23,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def shared() -> Iterator[Emulator]:
-    with Emulator(records=RECORDS) as emulator:
+    with Emulator(recorded_world()) as emulator:
         yield emulator
 
 

@@ -10,15 +10,21 @@ from typing import Any
 import pytest
 
 from client.faces import KINDS, Face, opened
+from one_async.alyx import retrying
 from one_async.emulator import Emulator
+from shared_worlds import recorded_world
 
-DATA = Path(__file__).parents[1] / "data"
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are repeated after milliseconds."""
+    monkeypatch.setattr(retrying, "FIRST_WAIT", 0.02)
 
 
 @pytest.fixture
 def server() -> Iterator[Emulator]:
     """The recorded world, which a test may change."""
-    with Emulator(records=DATA / "alyx") as emulator:
+    with Emulator(recorded_world()) as emulator:
         yield emulator
 
 

@@ -45,10 +45,9 @@ if __name__ == "__main__":
     raise SystemExit
 
 from one_async.emulator import Emulator  # noqa: E402
+from shared_worlds import recorded_world  # noqa: E402
 
 from . import folders  # noqa: E402
-
-DATA = Path(__file__).parents[1] / "data"
 
 
 def make(root: Path, sessions: int, files: int) -> list[Path]:
@@ -64,7 +63,7 @@ def make(root: Path, sessions: int, files: int) -> list[Path]:
 
 @contextmanager
 def served() -> Iterator[Emulator]:
-    with Emulator(records=DATA / "alyx") as server:
+    with Emulator(recorded_world()) as server:
         yield server
 
 

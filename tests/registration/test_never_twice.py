@@ -15,9 +15,9 @@ from client.faces import Face
 from one_async import ONE, AsyncAlyxClient, AsyncONE
 from one_async.emulator import Emulator
 from one_async.errors import OneError, RegistrationError, ServerUnreachable
+from shared_worlds import recorded_world
 
 from . import folders
-from .conftest import DATA
 from .folders import DATE, NAMES, SUBJECT, session, written
 
 #: What goes wrong with a write: before and after the server wrote.
@@ -39,7 +39,7 @@ FINAL = {"status": 500, "before": True}
 
 def undisturbed(tmp_path: Path) -> dict[str, Any]:
     """The state after the same calls on a server without faults."""
-    with Emulator(records=DATA / "alyx") as server, client(server, tmp_path / "undisturbed") as one:
+    with Emulator(recorded_world()) as server, client(server, tmp_path / "undisturbed") as one:
         one.register_session(session(tmp_path / "undisturbed"))
         one.registration.register_water_administration(SUBJECT, 1.0, date_time=f"{DATE}T10:00:00")
         one.registration.register_weight(SUBJECT, 20.0, f"{DATE}T10:00:00")
@@ -202,7 +202,7 @@ RULES = st.lists(
 @given(RULES)
 def test_any_faults(rules: list[tuple[str, str, int]]) -> None:
     """Whatever goes wrong: repeated until it succeeds, a registration leaves what an undisturbed one leaves."""
-    with tempfile.TemporaryDirectory() as name, Emulator(records=DATA / "alyx") as server:
+    with tempfile.TemporaryDirectory() as name, Emulator(recorded_world()) as server:
         root = Path(name)
         paths = [
             session(root),
@@ -222,7 +222,7 @@ def test_any_faults(rules: list[tuple[str, str, int]]) -> None:
             else:
                 raise AssertionError("the registration never ended")
         found = folders.state(server)
-    with tempfile.TemporaryDirectory() as name, Emulator(records=DATA / "alyx") as server:
+    with tempfile.TemporaryDirectory() as name, Emulator(recorded_world()) as server:
         with client(server, Path(name)) as one:
             one.register_session(paths := [session(Path(name)), session(
                 Path(name), date="2025-01-13", names=["alf/#a#/_ibl_trials.table.pqt", NAMES[0]])])  # fmt: skip

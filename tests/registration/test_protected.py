@@ -14,10 +14,23 @@ from one_async.errors import RegistrationError
 from . import folders
 from .folders import session, write, written
 
-TODAY = date.today().isoformat()
+TODAY = "2031-07-04"
 #: Of a recorded session; both have the protected tag.
 SESSION = {"subject": "KS014", "date": "2019-12-04", "number": "001"}
 WHEEL, TRIALS = "alf/_ibl_wheel.position.npy", "alf/_ibl_trials.table.pqt"
+
+
+class Today(date):
+    """A date whose `today` is always the same, whatever the clock says while a test runs."""
+
+    @classmethod
+    def today(cls) -> Today:
+        return cls.fromisoformat(TODAY)
+
+
+@pytest.fixture(autouse=True)
+def _today(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("one_async.registration.plan.date", Today)
 
 
 def revisions(server: Emulator, name: str) -> dict[str | None, tuple[str, int]]:

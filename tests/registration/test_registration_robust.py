@@ -18,6 +18,7 @@ from one_async import ONE, AsyncONE
 from one_async.emulator import Emulator
 from one_async.errors import InputError, OneError
 from one_async.registration import RegistrationClient
+from shared_worlds import recorded_world
 
 from . import cuts, folders
 from .folders import NAMES, session, written
@@ -118,7 +119,7 @@ JSON = st.recursive(
 
 @pytest.fixture(scope="module")
 def other_server() -> Any:
-    with Emulator(records=cuts.DATA / "alyx") as server:
+    with Emulator(recorded_world()) as server:
         yield server
 
 

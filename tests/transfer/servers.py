@@ -19,6 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from one_async.emulator.server import Server
+
 #: Faults that say a body is encoded, which is true of the first alone.
 ENCODINGS = {"gzip": "gzip", "gzip-bomb": "gzip", "no-gzip": "gzip", "says-gzip": "gzip", "brotli": "br"}
 
@@ -124,7 +126,7 @@ def serve(files: Files, **settings: object) -> Iterator[Files]:
     """Run the server in a thread of its own until the block ends."""
     app = Starlette(routes=[Route("/{path:path}", files.answer)])
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", **settings)  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
+    server = Server(config)
     place = socket.create_server(("127.0.0.1", 0), backlog=1024)
     files.base = f"http://127.0.0.1:{place.getsockname()[1]}"
     thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
@@ -134,6 +136,6 @@ def serve(files: Files, **settings: object) -> Iterator[Files]:
     try:
         yield files
     finally:
-        server.should_exit = server.force_exit = True
+        server.stop()
         thread.join()
         place.close()

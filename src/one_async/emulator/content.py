@@ -18,7 +18,7 @@ __all__ = ["World", "recorded"]
 DATASET_ID = re.compile(r"\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
     """The content that an emulator serves; URLs begin with https://alyx.test, data URLs with https://data.test.
 

@@ -37,11 +37,12 @@ __all__ = ["world"]
 NAME = "one_async_seeded"
 
 
+@cache
 def world() -> World:
-    """Return the seeded world.
+    """Return the seeded world, which is the same object in each call.
 
-    This takes one or two seconds, since the md5 of every file is computed; the bytes are generated again when they
-    are read.
+    The first call takes one or two seconds, since the md5 of every file is computed; the bytes are generated again when
+    they are read.
     """
     plan: list[Session] = []
     datasets = Datasets()

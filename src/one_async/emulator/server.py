@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import json
 import signal
 import socket
@@ -19,7 +22,38 @@ from one_async.emulator.app import App
 from one_async.emulator.content import World, recorded
 from one_async.emulator.faults import CutShort
 
-__all__ = ["Emulator", "serve"]
+__all__ = ["Emulator", "Server", "serve"]
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that `stop` ends at once; uvicorn itself polls for it, and then sleeps, 0.2 s together."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        """Stop from any thread: close all connections and cancel the requests in progress."""
+        self.should_exit = True  # for a loop that has not begun to wait
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(self._stopped.set)
+
+    async def main_loop(self) -> None:
+        """Wait until the server is stopped; ten times a second, as uvicorn does, update the date of answers."""
+        self._stopped = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        for tick in itertools.count():
+            if await self.on_tick(tick):
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), 0.1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listeners and the connections; `asyncio.run` cancels what is left of the requests."""
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0)
 
 
 class Emulator:
@@ -59,7 +93,7 @@ class Emulator:
         self.store, self.faults, self.requests = self.app.store, self.app.faults, self.app.requests
         self.token, self.touch_tables = self.app.token, self.app.touch_tables
         self.connections_peak = 0
-        self._server: uvicorn.Server | None = None
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -112,9 +146,8 @@ class Emulator:
             log_level="critical",
             access_log=False,
             timeout_keep_alive=self.keep_alive,  # type: ignore[arg-type]
-            timeout_graceful_shutdown=0,
         )
-        server = self._server = uvicorn.Server(config)
+        server = self._server = Server(config)
 
         def run() -> None:
             with listener:
@@ -133,7 +166,7 @@ class Emulator:
         """Stop at once and close open connections. The records are kept for another `start`."""
         if self._server is None or self._thread is None:
             return
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join()
         self._server = self._thread = None
 

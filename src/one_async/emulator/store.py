@@ -13,11 +13,12 @@ import uuid
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from weakref import WeakKeyDictionary
 
 from one_async.emulator.content import World
 from one_async.emulator.filters import Given, compile_query
@@ -37,6 +38,10 @@ Pairs = Iterable[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
 Record = dict[str, Any]
 Parts = tuple[int, Record, Record, Record]
 CONTENT_TYPES = ("actions.session", "actions.surgery", "subjects.subject", "data.dataset", "data.tag")
+
+# The databases of worlds that this process loaded: None after the first time, since most are loaded only once
+_COPIES: WeakKeyDictionary[World, bytes | None] = WeakKeyDictionary()
+_LOADING = threading.Lock()
 
 
 dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # as Django REST framework writes
@@ -97,11 +102,21 @@ class Store:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
         if not self.select("SELECT 1 FROM sqlite_master WHERE name = 'kept'"):
-            self._db.execute("BEGIN IMMEDIATE")
-            self._create()
+            if database is None:
+                self._load_copy(world)
+            else:
+                self._load(world)
+
+    def _load_copy(self, world: World) -> None:
+        """Load a world into memory; from its second time on, from a copy that is kept for as long as the world is."""
+        with _LOADING:
+            if copy := _COPIES.get(world):
+                with closing(sqlite3.connect(":memory:")) as source:
+                    source.deserialize(copy)
+                    source.backup(self._db)
+                return
             self._load(world)
-            self._db.execute("COMMIT")
-            self._db.execute("ANALYZE")
+            _COPIES[world] = self._db.serialize() if world in _COPIES else None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -306,6 +321,13 @@ class Store:
                 self._db.execute(f'CREATE INDEX "{name}.{column}.key" ON {table_name(name)} ("{column}")')
 
     def _load(self, world: World) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        self._create()
+        self._load_records(world)
+        self._db.execute("COMMIT")
+        self._db.execute("ANALYZE")
+
+    def _load_records(self, world: World) -> None:
         for number, label in enumerate(CONTENT_TYPES, 1):
             app, name = label.split(".")
             kind = {"id": number, "label": label, "app_label": app, "model": name}
