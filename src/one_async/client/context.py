@@ -1,4 +1,4 @@
-"""What the methods of `AsyncONE` share: the settings, the database's client, the tables, and background tasks."""
+"""The state that the methods of `AsyncONE` share: settings, the database's client, the tables, background tasks."""
 
 from __future__ import annotations
 
