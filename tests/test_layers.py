@@ -49,12 +49,8 @@ LAYERS: list[tuple[str, float]] = [
     ("cli", 6),
 ]
 APART = {frozenset({"alyx", "transfer"})}
-#: Circles that imports inside functions close: a path without a disk returns an ALFPath for a text, and a job of another
-#: process makes a client of its own there.
-LATE_CIRCLES = {
-    frozenset({"alf.path", "alf.pure"}),
-    frozenset({"client.executors", "client.harvesting", "client.many", "client.one"}),
-}
+#: The circle that an import inside a function closes: a method of a pure path returns an ALFPath for a text.
+LATE_CIRCLES = {frozenset({"alf.path", "alf.pure"})}
 #: Modules of third parties that only these modules of ours may import.
 ONLY_IN = {
     "httpx": {"alyx"},

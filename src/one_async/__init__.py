@@ -4,8 +4,8 @@
 >>> one = ONE(base_url="http://127.0.0.1:8000", username="demo", password="demo")  # doctest: +SKIP
 >>> trials = one.load_object(one.search(lab="cortexlab")[0], "trials")  # doctest: +SKIP
 
-Inside an event loop, `AsyncONE` has the same methods to await. Names are loaded when first touched, so that importing the
-package costs next to nothing.
+Inside an event loop, `AsyncONE` has the same methods to await. Names are loaded on first use, so that the package is quick
+to import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values that users give, one or several, of Python's, numpy's or a table library's types. Pure."""
+"""Convert arguments, one value or several, from the types of numpy and table libraries to Python's. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SINGLE = (str, bytes, bytearray, memoryview, int, float, UUID, date, Mapping)
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a value as a list: a scalar or a frame alone, of anything else that can be iterated over its members."""
+    """Return a value as a list: the members of an iterable; a list of one for a scalar or a frame."""
     if getattr(value, "ndim", None) == 0:
         return [plain(value)]
     if isinstance(value, _SINGLE) or hasattr(value, "columns") or not isinstance(value, Iterable):
@@ -24,7 +24,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return a scalar of numpy, or an array without dimensions, as Python's; NaT as None, anything else as it is."""
+    """Return a numpy scalar or zero-dimensional array as a Python value, NaT as None, anything else unchanged."""
     if getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
         return value
     if value.dtype.kind != "M":

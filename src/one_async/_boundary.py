@@ -1,7 +1,7 @@
 """Translation of foreign errors into those of `errors.py`, in public methods and in the parsing of answers.
 
-Arguments and answers are validated where their meaning is known, with errors that name what is accepted. Errors that no
-check foresees are translated here, so that a caller who catches OneError catches everything.
+Arguments and answers are validated where their meaning is known, with errors that name what is accepted. All other errors
+are translated here, so that a caller who catches OneError catches everything.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _translated(translate: Translate, where: str, given: Given) -> Iterator[None
 
 
 def _shortened(error: BaseException) -> BaseException:
-    """Return an error as a cause. The thousand frames of a RecursionError tell nothing, and break what pickles tracebacks."""
+    """Return an error as a cause, a RecursionError without its thousand frames, which may break pickling of tracebacks."""
     return error.with_traceback(None) if isinstance(error, RecursionError) else error
 
 

@@ -1,4 +1,4 @@
-"""Run coroutines together: task groups that raise plain errors, single-flight execution per key, calls that closing ends."""
+"""Concurrency helpers: task groups that raise plain errors, single-flight execution per key, running calls of a client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Iteration over async iterators by blocking callers, one item at a time."""
+"""Iterate over async iterators from blocking code, one item at a time."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 # Seconds before an interrupted query is repeated.
 _PAUSE = 0.1
 _INTERRUPTED = object()
-# Plain Python processes this many items in about the time that a trip to a thread takes.
+# Plain Python processes this many items in about the time that a switch to a thread takes.
 _MANY = 200
 
 
@@ -54,7 +54,7 @@ async def run_many(count: int, function: Callable[..., T], *args: object) -> T:
 async def run_polars(function: Callable[..., T], *args: object, few: bool = False) -> T:
     """Call a function that uses Polars in a worker thread, or directly if it reads only a ``few`` rows.
 
-    A trip to a thread takes longer than a look at a few rows. Raises ConfigurationError if Polars cannot be used.
+    A switch to a thread takes longer than reading a few rows. Raises ConfigurationError if Polars cannot be used.
     """
     check_polars()
     result = _attempt(function, args) if few else _INTERRUPTED
@@ -81,5 +81,5 @@ def _is_of_polars(error: BaseException) -> bool:
         return threading.current_thread() is not threading.main_thread() or (
             signal.getsignal(signal.SIGINT) is not signal.default_int_handler
         )
-    # The interrupt occurred in a source of rows that is written in Python.
+    # The interrupt occurred in Python code that provides rows to Polars.
     return type(error).__module__ == "polars.exceptions" and "KeyboardInterrupt" in str(error)

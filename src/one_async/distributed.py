@@ -130,7 +130,7 @@ def map_sessions(
 ) -> Mapped:
     """Call ``function(one, eid, *arguments, **options)`` for each session, on the workers of a Dask cluster.
 
-    Each worker makes one `ONE` with the same settings and uses it for all its sessions. Password and token are not sent:
+    Each worker makes one `ONE` with the same settings and uses it for all its sessions. The password and token are not sent:
     workers find them in their environment (ONE_USERNAME, ONE_PASSWORD or ONE_TOKEN), their settings, or a token stored by
     an earlier login. The password of a shared cache is not sent either: workers take it from ONE_CACHE_STORAGE. Sessions
     of a worker that dies go to another one. An exception of the function is a `Failure` of that session only, and so is a

@@ -6,14 +6,14 @@
     ├── InputError (ValueError)            an invalid argument; no request was made
     ├── ConfigurationError                 a setting is missing; the text says which and how to set it
     │   └── OfflineError                   a remote query where no database is configured
-    ├── ServerError                        something went wrong between here and a server
+    ├── ServerError                        a request to a server failed
     │   ├── ServerUnreachable (ConnectionError)
     │   ├── LoginError (PermissionError)   no token, a wrong one, or not enough rights
     │   ├── StatusError                    an answer with an error status; has .status, .url, .detail
     │   │   ├── NotFound (LookupError)     404
     │   │   └── Throttled                  429 that outlasted the retries
-    │   └── AnswerError                    an answer that is not what it should be: HTML, broken JSON, cut short
-    ├── ConflictError                      a record is not as a change of it assumes; has .endpoint, .id, .field, .found
+    │   └── AnswerError                    an invalid answer: HTML, broken JSON, cut short
+    ├── ConflictError                      another client changed the record; has .endpoint, .id, .field, .found
     ├── TransferError                      a file could not be fetched; has .url, .path
     │   ├── HashMismatch                   its bytes are not those of the record; has .expected, .found
     │   └── UnsafePath                     it would have been written outside the cache folder
@@ -162,7 +162,7 @@ class OfflineError(ConfigurationError):
 
 
 class ServerError(OneError):
-    """Something went wrong between here and a server."""
+    """A request to a server failed."""
 
     url: str = ""
 
@@ -201,9 +201,9 @@ class AnswerError(ServerError):
 
 
 class ConflictError(OneError):
-    """A record at the server is not as a change of it assumes, since another client changed it.
+    """Another client changed a record meanwhile, so that a change to it was not made.
 
-    ``endpoint``, ``id`` and ``field`` say what was to be changed; ``found`` is what the field contains now.
+    ``endpoint``, ``id`` and ``field`` identify what was to be changed; ``found`` is what the field contains now.
     """
 
     endpoint: str = ""

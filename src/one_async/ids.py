@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
-# The same for the engine of Polars, which matches many texts at once and has no look-ahead.
+# The same for Polars' regular expressions, which match a whole column at once and have no look-ahead.
 _TABLES_UUID = r"^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$"
 #: Number of names below which parsing them one by one is faster.
 _FEW = 200
@@ -92,7 +92,7 @@ def _shaped(shape: list[Any], results: Iterator[Any]) -> list[Any]:
 
 
 def parse_session(value: object, argument: str = "id", root: str | None = None) -> UUID | SessionKey:
-    """Parse any name of one session: return its id if the name has it, else subject, date, number and, from a path, lab.
+    """Parse any name of one session; return its id if the name has one, else subject, date, number and, from a path, lab.
 
     ``root`` as in `path_key`. Raises InputError for anything else.
     """

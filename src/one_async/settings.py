@@ -49,7 +49,7 @@ _LARGEST = ByteSize(256 * 1024**2)
 class Settings(BaseModel):
     """The resolved settings of a client; frozen.
 
-    Its texts, logs and pickles hold no secrets: a loaded pickle has none, and its login is resolved where it is loaded.
+    Its repr, logs and pickles hold no secrets. The login of unpickled settings is resolved anew where they are loaded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,9 +59,9 @@ class Settings(BaseModel):
     password: SecretStr | None = Field(default=None, repr=False)
     token: SecretStr | None = Field(default=None, repr=False)
     mode: Mode = "remote"
-    cache_dir: Path = Field(description="where data files are")
-    tables_dir: Path = Field(description="where cache tables are")
-    rest_cache_dir: Path | None = Field(default=None, description="where REST answers are kept, if set")
+    cache_dir: Path = Field(description="folder of data files")
+    tables_dir: Path = Field(description="folder of cache tables")
+    rest_cache_dir: Path | None = Field(default=None, description="folder of stored REST answers, if set")
     default_expiry: timedelta = Field(default=_DAY, description="age up to which a REST answer serves")
     cache_expiry: timedelta = Field(default=_DAY, description="time between checks for newer tables")
     data_server: str | None = Field(default=None, description="address below which data files are")
@@ -116,7 +116,7 @@ def _missing(name: str) -> str:
 
 
 def resolved_again(settings: Settings) -> Settings:
-    """Resolve settings from a pickle again, to find their login on this machine."""
+    """Resolve unpickled settings again, to find their login on this machine."""
     if settings.base_url is None:
         return settings
     known = {name: value for name, value in settings if name not in SECRETS and value is not None}
@@ -229,7 +229,7 @@ def _applicable(around: Values, url: str | None) -> Values:
 
 
 def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
-    """Return the tables folder: a weaker source than that of the cache folder does not count, since it describes another."""
+    """Return the tables folder, unless its source is weaker than that of the cache folder: then it belongs to another one."""
     for source in sources:
         if folder := source.get("tables_dir") or source.get("cache_dir"):
             return Path(folder)

@@ -1,6 +1,7 @@
-"""The blocking faces: `ONE` and `AlyxClient`, one line a method; the code is in `AsyncONE` and `AsyncAlyxClient`.
+"""The blocking classes `ONE` and `AlyxClient`, one line per method; the code is in `AsyncONE` and `AsyncAlyxClient`.
 
-Type checkers read `sync.pyi`, which `tests/typing/make_stub.py` makes of the same classes: no type of a wrapper keeps overloads.
+Type checkers read `sync.pyi`, which `tests/typing/make_stub.py` generates from the async classes, since the type of a wrapper
+cannot express overloads.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class ONE(Blocking[AsyncONE]):
         eids = one.search(lab="cortexlab", datasets="spikes.times.npy")
         trials = one.load_object(eids, "trials")  # one object for each session, in that order
 
-    Wherever a method takes one session it takes a list too, and works on its members at once; there is no need to loop.
+    A method that takes one session also takes a list, whose members are processed concurrently; there is no need to loop.
     """
 
     @constructor_of(AsyncONE.__init__)

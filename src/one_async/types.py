@@ -29,7 +29,7 @@ JSON: TypeAlias = dict[str, Any]
 
 
 class Several(Protocol[T_co]):
-    """A list, tuple, array or series, but not a text or a mapping."""
+    """A list, tuple, array or series, but not a str or a mapping."""
 
     def __contains__(self, item: object, /) -> bool:
         """Return whether something is one of the items."""

@@ -7,6 +7,7 @@ import contextlib
 import random
 import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,17 +122,28 @@ async def test_an_answer_that_is_too_large_for_the_file_takes_no_others_place(tm
     await shelf.close()
 
 
-async def test_a_file_that_is_locked_is_not_waited_for_and_not_lost(tmp_path: Path) -> None:
-    path = tmp_path / "answers.sqlite"
+async def impatient_store(path: Path) -> ResponseStore:
+    """Return a store of one answer that waits only 10 ms for a lock."""
     shelf = ResponseStore(path)
     await shelf.put(kept(1))
     assert shelf._connection is not None
     shelf._connection.execute("PRAGMA busy_timeout=10")
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    await shelf.put(kept(2))
-    other.execute("ROLLBACK")
-    other.close()
+    return shelf
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lock a SQLite file as another process would."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def test_a_file_that_is_locked_is_not_waited_for_and_not_lost(tmp_path: Path) -> None:
+    shelf = await impatient_store(tmp_path / "answers.sqlite")
+    with locked(tmp_path / "answers.sqlite"):
+        await shelf.put(kept(2))
     assert await shelf.get(kept(2).id) is None
     await shelf.put(kept(2))
     assert await shelf.get(kept(2).id) == kept(2)
@@ -222,15 +234,9 @@ async def test_native_cancellation_of_asyncio_loses_nothing_either(seed: int, tm
 
 
 async def test_what_was_to_be_forgotten_while_the_file_was_locked_is_forgotten_later(tmp_path: Path) -> None:
-    path = tmp_path / "answers.sqlite"
-    shelf = ResponseStore(path)
-    await shelf.put(kept(1))
-    assert shelf._connection is not None
-    shelf._connection.execute("PRAGMA busy_timeout=10")
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    shelf = await impatient_store(tmp_path / "answers.sqlite")
+    with locked(tmp_path / "answers.sqlite"):
         await shelf.expire(frozenset({"labs"}))
-        other.execute("ROLLBACK")
     assert await shelf.get(kept(1).id) is None
     await shelf.close()
 

@@ -114,6 +114,18 @@ def test_a_server_that_is_away_is_an_error_of_one_round(
     assert "ServerUnreachable" in done.output
 
 
+def started_watch(environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
+    """Start the command in a process of its own that prints JSON and looks ten times a second."""
+    code = "from one_async.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "watch", "--json", "--every", "0.1", *options],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(
     server: Emulator, environment: dict[str, str], tmp_path: Path, which: signal.Signals
@@ -121,20 +133,7 @@ def test_a_signal_ends_it_cleanly(
     """Each session is printed at once, not when a buffer is full, and counts as printed."""
     cursor = tmp_path / "done.txt"
     there = rows_of(server)
-    command = [
-        sys.executable,
-        "-c",
-        "from one_async.cli import main; main()",
-        "watch",
-        "--json",
-        "--every",
-        "0.1",
-        "--cursor",
-        str(cursor),
-    ]
-    process = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = started_watch(environment, "--cursor", str(cursor))
     with process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -151,18 +150,7 @@ def test_a_signal_ends_it_cleanly(
 
 
 def test_a_reader_that_goes_ends_it(server: Emulator, environment: dict[str, str]) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from one_async.cli import main; main()",
-        "watch",
-        "--json",
-        "--every",
-        "0.1",
-    ]
-    process = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = started_watch(environment)
     with process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -28,7 +28,7 @@ app.add_typer(tables_app, name="tables")
 
 @app.command()
 def demo() -> None:
-    """Show the whole way from login to loaded data, on an emulator of its own; needs no network."""
+    """Log in, search, list and load on an emulator that the demo starts; needs no network."""
     try:
         from one_async.cli.demo import run
     except ImportError as error:
@@ -98,7 +98,8 @@ def setup(
     user: User = None,
     cache_dir: Folder = None,
     default: Annotated[
-        bool | None, typer.Option("--default/--no-default", help="Whether ONE() alone means this one.")
+        bool | None,
+        typer.Option("--default/--no-default", help="Whether ONE() without arguments uses this database."),
     ] = None,
 ) -> None:
     """Save the settings of a database; prompts only on a terminal, and only for settings that are missing."""
@@ -129,13 +130,13 @@ def setup(
 @app.command()
 def emulator(
     records: Annotated[
-        Path | None, typer.Option(help="A folder of records; without it, a generated world.")
+        Path | None, typer.Option(help="A folder of records; without it, generated records and files.")
     ] = None,
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 0,
-    latency: Annotated[float, typer.Option(help="Milliseconds that each answer takes longer.")] = 0.0,
+    latency: Annotated[float, typer.Option(help="Milliseconds by which each answer is delayed.")] = 0.0,
     throttle: Annotated[int | None, typer.Option(help="Requests a minute that each user may make.")] = None,
     state: Annotated[
-        Path | None, typer.Option(help="A file that keeps what is written, for the next start.")
+        Path | None, typer.Option(help="A file that stores what clients write, for the next start.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -151,7 +152,7 @@ def emulator(
 def build_tables(
     folder: Annotated[Path, typer.Argument(help="A folder of ALF data.")],
     hash_files: Annotated[bool, typer.Option("--hash-files", help="Read every file for its md5.")] = False,
-    lab: Annotated[str | None, typer.Option(help="The lab of sessions whose path names none.")] = None,
+    lab: Annotated[str | None, typer.Option(help="The lab of sessions without a lab in their path.")] = None,
 ) -> None:
     """Make cache tables (sessions.pqt, datasets.pqt) of a folder, so that it can be searched in local mode."""
     from rich.progress import Progress

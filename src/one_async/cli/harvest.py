@@ -55,9 +55,7 @@ def harvest(
     since: Annotated[
         str | None, typer.Option(help="Only what is new or changed since this date or time.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted harvest stopped.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted harvest.")] = False,
     format: Annotated[str, typer.Option(help="parquet or delta.")] = "parquet",
     url: Url = None,
     user: User = None,

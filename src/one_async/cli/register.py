@@ -20,7 +20,7 @@ from one_async.registration.local import PROBLEMS
 if TYPE_CHECKING:
     import polars as pl
 
-#: The colours of what happens to a file.
+#: The colour of each file status.
 _COLOURS = {
     "new": "green",
     "new revision": "green",
@@ -51,7 +51,7 @@ def register(
     cache_dir: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Register sessions with their files; what is registered already is not sent again."""
+    """Register sessions with their files; files that are registered already are not sent again."""
     names = [name for text in users or () for name in text.split(",")]
     options: dict[str, Any] = {
         "lab": lab,
@@ -87,7 +87,7 @@ def register(
 
 
 def _is_bad(plan: pl.DataFrame) -> bool:
-    """Return whether files could not be registered; those of no dataset type are left out of a folder."""
+    """Return whether some files could not be registered; files without a dataset type are skipped in folders."""
     return bool(set(plan["status"]) & (PROBLEMS - {"no type"}))
 
 

@@ -24,14 +24,14 @@ def watch(
     every: Annotated[float, typer.Option(help="Seconds between two rounds.")] = 60.0,
     once: Annotated[bool, typer.Option("--once", help="End after one round.")] = False,
     cursor: Annotated[
-        Path | None, typer.Option(help="A file that keeps which sessions were printed, for the next start.")
+        Path | None, typer.Option(help="A file that stores which sessions were printed, for the next start.")
     ] = None,
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one line of JSON for each session.")] = False,
 ) -> None:
-    """Print sessions, those that are there and others as they appear: one-async watch lab=cortexlab datasets=spikes.times.npy."""
+    """Print the sessions that match, then others as they appear: one-async watch lab=cortexlab datasets=spikes.times.npy."""
     try:
         with ended_by_signals(), connect(url, user, cache_dir, mode="remote", silent=True) as one:
             found = one.watch(every=None if once else every, cursor=cursor, **parse_terms(terms or []))
@@ -51,7 +51,7 @@ def line_of(session: Mapping[str, Any]) -> str:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """End what is inside at SIGTERM and SIGINT, without an error."""
+    """End the code inside, without an error, at SIGTERM and SIGINT."""
     with suppress(KeyboardInterrupt):
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

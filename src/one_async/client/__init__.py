@@ -1,4 +1,4 @@
-"""The conductor: `AsyncONE` opens, closes, and hands each question to whoever can answer it."""
+"""`AsyncONE`, and the classes that hold its methods."""
 
 from one_async.client.one import AsyncONE
 

@@ -51,7 +51,7 @@ class Call:
             elif self.is_local:
                 self._source = await self.local()
             else:
-                from one_async.queries.local import AutoSource
+                from one_async.queries.auto import AutoSource
 
                 self._source = AutoSource(await self.local(), self.context.remote())
         return self._source

@@ -1,4 +1,4 @@
-"""What the methods of `AsyncONE` share: the settings, the database's client, the tables, and background tasks."""
+"""The state that the methods of `AsyncONE` share: settings, the database's client, the tables, background tasks."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from one_async.alyx.client import AsyncAlyxClient
+    from one_async.client.one import AsyncONE
     from one_async.queries.remote import RemoteSource
     from one_async.refresh import TablesKeeper
     from one_async.tables.catalogue import Catalogue
@@ -48,6 +49,7 @@ class Context:
         self,
         settings: Settings,
         *,
+        client_class: type[AsyncONE],
         frozen: Catalogue | None,
         wildcards: bool,
         table_kind: Literal["polars", "pandas"],
@@ -57,6 +59,8 @@ class Context:
         rest_options: dict[str, Any],
     ) -> None:
         self.settings = settings
+        #: Makes the same client in another process; given here, since that module imports this one.
+        self.client_class = client_class
         self.frozen = frozen
         self.wildcards = wildcards
         self.table_kind: Literal["polars", "pandas"] = table_kind
@@ -244,7 +248,7 @@ class Context:
 def _import_late(offline: bool) -> None:
     """Import and begin what takes a while, so that no call does it on the event loop."""
     online = () if offline else ("alyx.session", "alyx.client", "queries.remote", "transfer.fetch")
-    for module in ("refresh", "queries.local", "queries.rows", "files.objects", "frozen", *online):
+    for module in ("refresh", "queries.auto", "queries.rows", "files.objects", "frozen", *online):
         import_module(f"one_async.{module}")
     from one_async.tables.catalogue import Catalogue
 

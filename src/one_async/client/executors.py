@@ -1,4 +1,4 @@
-"""Parts of a job in other processes or on other machines, by any `concurrent.futures.Executor`."""
+"""Run parts of a job in other processes or on other machines, by any `concurrent.futures.Executor`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from one_async.errors import InputError
 
 if TYPE_CHECKING:
     from one_async.client.context import Context
+    from one_async.client.one import AsyncONE
     from one_async.harvest.report import HarvestReport
     from one_async.harvest.run import Endpoints
 
@@ -74,19 +75,22 @@ async def run_each(executor: Executor, function: Any, jobs: Sequence[tuple[Any, 
 
 
 def call(
-    made_of: Mapping[str, Any], method: str, arguments: Sequence[Any], options: Mapping[str, Any]
+    client_class: type[AsyncONE],
+    made_of: Mapping[str, Any],
+    method: str,
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
 ) -> Any:
     """Make a client and call one of its methods. Runs in a worker."""
-    from one_async.client.one import AsyncONE
 
     async def work() -> Any:
-        async with AsyncONE(**made_of) as one:
+        async with client_class(**made_of) as one:
             return await getattr(one, method)(*arguments, **options)
 
     return anyio.run(work)
 
 
-async def load_elsewhere(
+async def load_in_workers(
     context: Context,
     executor: Executor,
     eids: Sequence[Any],
@@ -96,26 +100,29 @@ async def load_elsewhere(
     """Call `load_many` in workers, for a few sessions each. Return the results in the order of the sessions."""
     made_of = recipe(context)
     chunks = [list(eids[at : at + SESSIONS]) for at in range(0, len(eids), SESSIONS)]
-    jobs = [(made_of, "load_many", (chunk, *given), dict(options)) for chunk in chunks]
+    jobs = [(context.client_class, made_of, "load_many", (chunk, *given), dict(options)) for chunk in chunks]
     return await run_each(executor, call, jobs)
 
 
 def collect(
-    made_of: Mapping[str, Any], endpoint: str, to: Any, options: Mapping[str, Any]
+    client_class: type[AsyncONE],
+    made_of: Mapping[str, Any],
+    endpoint: str,
+    to: Any,
+    options: Mapping[str, Any],
 ) -> tuple[Any, dict[str, Any]]:
     """Harvest one endpoint without writing the report. Runs in a worker."""
-    from one_async.client.one import AsyncONE
     from one_async.harvest.run import collect
 
     async def work() -> tuple[Any, dict[str, Any]]:
-        async with AsyncONE(**made_of) as one:
+        async with client_class(**made_of) as one:
             report = await collect(one.alyx, endpoint, to, **options)
             return report.endpoints[endpoint], report.frames
 
     return anyio.run(work)
 
 
-async def harvest_elsewhere(
+async def harvest_in_workers(
     context: Context,
     executor: Executor,
     endpoints: Endpoints,
@@ -138,10 +145,17 @@ async def harvest_elsewhere(
     )
     made_of = recipe(context)
     jobs = [
-        (made_of, name, to, {**rest, "filters": {name: dict(given)}, "storage_options": storage})
+        (
+            context.client_class,
+            made_of,
+            name,
+            to,
+            {**rest, "filters": {name: dict(given)}, "storage_options": storage},
+        )
         for name, given in asked.items()
     ]
-    for (_, name, _, _), (entry, frames) in zip(jobs, await run_each(executor, collect, jobs), strict=True):
+    results = await run_each(executor, collect, jobs)
+    for name, (entry, frames) in zip(asked, results, strict=True):
         report.endpoints[name] = entry
         report.frames.update(frames)
     report.finished = datetime.now(UTC)

@@ -85,9 +85,9 @@ class Harvesting:
             "storage_options": storage_options,
         }
         if executor is not None:
-            from one_async.client.executors import harvest_elsewhere
+            from one_async.client.executors import harvest_in_workers
 
-            return await harvest_elsewhere(self._context, executor, endpoints, to, options)
+            return await harvest_in_workers(self._context, executor, endpoints, to, options)
         from one_async.harvest.run import harvest
 
         return await harvest(self._context.alyx, endpoints, to, progress=progress, **options)

@@ -1,4 +1,4 @@
-"""Loading from many sessions: what is wanted of each, and how far it has come."""
+"""Load data of many sessions: the requested data and the progress of each."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class ManySessions:
         known, _ = await known_eids(call, ids.as_many(eids))
         if executor is not None:
             given = (obj, collection, revision, query_type)
-            return await _load_elsewhere(self._context, executor, known, given, on_error, options)
+            return await _load_in_workers(self._context, executor, known, given, on_error, options)
 
         def frame_of(job: Job) -> pl.DataFrame:
             return owned(wanted.finish(job), obj, eid=job.eid)
@@ -230,7 +230,7 @@ class ManySessions:
         return target
 
 
-async def _load_elsewhere(
+async def _load_in_workers(
     context: Context,
     executor: Executor,
     known: list[str],
@@ -239,9 +239,9 @@ async def _load_elsewhere(
     options: Mapping[str, Any],
 ) -> pl.DataFrame | Loaded:
     """Load the sessions in the workers of an executor, a few at a time."""
-    from one_async.client.executors import load_elsewhere
+    from one_async.client.executors import load_in_workers
 
-    done = await load_elsewhere(context, executor, known, given, {"on_error": on_error, **options})
+    done = await load_in_workers(context, executor, known, given, {"on_error": on_error, **options})
 
     def join() -> tuple[pl.DataFrame, dict[str, ALFError]]:
         parts = [part if on_error == "raise" else part.frame for part in done]

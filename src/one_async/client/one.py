@@ -149,6 +149,7 @@ class AsyncONE(
         }
         self._context = Context(
             settings,
+            client_class=AsyncONE,
             frozen=catalogue,
             wildcards=wildcards,
             table_kind=tables,

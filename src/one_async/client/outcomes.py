@@ -1,4 +1,4 @@
-"""Tables of what became of datasets: what `download` gives, and the errors that ``on_error="collect"`` gathers."""
+"""Tables of the outcomes of datasets: the result of `download`, and the errors collected with ``on_error="collect"``."""
 
 from __future__ import annotations
 

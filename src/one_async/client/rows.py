@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from one_async.client.call import Call
 
-#: What stands for the path of a session of which nothing is known.
+#: The placeholder for the path of an unknown session.
 UNKNOWN: dict[str, Any] = {"session_path": None, "subject": None}
 
 

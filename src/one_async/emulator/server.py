@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
 class Emulator:
     """A small Alyx on 127.0.0.1.
 
-    ``world`` is the served world (None: that of the ``records`` folder, or else the seeded one); ``port`` 0
+    ``world`` is the content to serve (None: that of the ``records`` folder, or else the generated one); ``port`` 0
     chooses a free one; ``keep_alive`` is the number of seconds after which an idle connection is closed; ``state`` is a
     SQLite file that stores all changes (created from the world if it does not exist; None: in memory); ``options`` are
     those of `App`, such as ``latency`` and ``throttle``. Log in as ``demo``/``demo`` (reads and writes),

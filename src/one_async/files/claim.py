@@ -39,7 +39,7 @@ LEASE = 60.0
 _OWNER = "owner"
 #: The same for a claim without an owner's name: its owner ended between two system calls.
 _NAMELESS = 2.0
-#: Seconds within which the sign of life of a folder that lay ready is fresh enough.
+#: Seconds within which the timestamp of a folder that is kept for reuse is recent enough.
 _YOUNG = 1.0
 
 
@@ -83,7 +83,7 @@ class Claim:
 
 
 def claim_folder(path: Path) -> Path:
-    """Return the folder that stands for a claim on a file: hidden, and beside it."""
+    """Return the hidden folder beside a file that represents the claim on it."""
     return path.with_name(f".{short_name(path.name)}.claim")
 
 
@@ -135,7 +135,7 @@ class Claimant:
                 spare.home.rename(folder)
             except OSError as error:
                 if error.errno == errno.ENOENT and not spare.home.exists():
-                    continue  # it was swept away as one of a dead process; the next is new
+                    continue  # it was removed as that of a dead process; the next one is new
                 self._spare.append(spare)
                 if error.errno == errno.EXDEV:
                     return try_claim(path, lease=lease)
@@ -256,7 +256,7 @@ def _take_away(folder: Path, lease: float) -> bool:
     except OSError:
         return True
     if _read_owner(away) != owner:
-        # Between the look and the rename another had taken it over and it is alive: put it back.
+        # Another live process had taken it over between the check and the rename: put it back.
         with contextlib.suppress(OSError):
             away.rename(folder)
             return False

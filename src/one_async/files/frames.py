@@ -1,4 +1,4 @@
-"""Between frames and dicts of arrays, by ALF's rules for rows."""
+"""Convert between frames and dicts of arrays, by ALF's rules for rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _array(column: Any) -> np.ndarray[Any, Any]:
 
 
 def split_table(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Make one array of shape (n, 2) of each two columns ``x_0`` and ``x_1``; others stay as they are."""
+    """Join each pair of columns ``x_0`` and ``x_1`` to one array of shape (n, 2); other columns stay unchanged."""
     import numpy as np
 
     out = dict(columns)

@@ -1,4 +1,4 @@
-"""Frames of many sessions, one below the other, where columns differ."""
+"""Concatenate frames of many sessions whose columns differ."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def owned(data: Any, what: str, **owner: str) -> pl.DataFrame:
 def joined(
     frames: Sequence[pl.DataFrame], owners: Sequence[str] = ("eid",)
 ) -> tuple[pl.DataFrame, dict[int, ALFError]]:
-    """Put frames one below the other: the whole, and for those that do not go with the rest, by place, why.
+    """Concatenate frames; return the result, and an error by position for each frame that does not fit.
 
     A column that a frame lacks is null there. Types of one kind take the wider one, and numbers beside texts
     become texts; a column of nothing but NaN is missing where others have something else than numbers. Of other
@@ -77,7 +77,7 @@ def _settle(
     changes: dict[int, dict[str, Any]],
     refused: dict[int, ALFError],
 ) -> None:
-    """Return what must become of a column whose types differ, so that they go together, and which frames cannot."""
+    """Return the conversion of a column of different types to a common one, and the frames that have no such type."""
     import polars as pl
 
     kinds = {place: _kind(dtype) for place, dtype in seen}
@@ -112,7 +112,7 @@ def _owner(frame: pl.DataFrame) -> str:
 
 
 def _kind(dtype: Any) -> str:
-    """Return what a type is of; types of one kind have a common wider one. Empty for what goes with all."""
+    """Return the kind of a type; types of one kind have a common wider one. Empty for a type that fits all."""
     import polars as pl
 
     if dtype == pl.Null:

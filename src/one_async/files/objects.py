@@ -1,4 +1,4 @@
-"""Many files of one ALF object → one ALFObject of arrays."""
+"""Read the files of one ALF object into an ALFObject of arrays."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ALFObject(dict[str, Any]):
         return copy.deepcopy(self) if deep else ALFObject(self)
 
     def append(self, b: Mapping[str, Any], inplace: bool = False) -> ALFObject:
-        """Put the rows of another object with the same keys after these, in a new object or ``inplace``.
+        """Append the rows of another object with the same keys, in a new object or ``inplace``.
 
         Raises InputError if the keys differ (an empty object goes with any); warns if the rows then do not
         agree.
@@ -244,7 +244,7 @@ def _describe(out: ALFObject, key: str, metadata: Any) -> None:
 
 
 def _merge_table(out: ALFObject) -> None:
-    """Put the columns of a table in its place; its timescale and extra parts go with their names."""
+    """Replace a table by its columns, whose names get its timescale and extra parts."""
     key = next((key for key in out if _TABLE_KEY.match(key)), None)
     if key is None or isinstance(out[key], PurePath):
         return

@@ -27,7 +27,7 @@ Reader: TypeAlias = Callable[[Path, "Options"], Any]
 
 
 class Options(NamedTuple):
-    """What a reader is told."""
+    """The options of a reader."""
 
     tables: Tables = "polars"
     allow_pickle: bool = False

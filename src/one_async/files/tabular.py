@@ -20,22 +20,22 @@ from one_async._fork import check_polars
 
 __all__ = ["decoded", "read_delimited", "read_parquet"]
 
-#: What pandas takes for a missing value in text, so that both give the same cells as missing.
+#: The texts that pandas reads as missing values, so that the same cells are missing here.
 _MISSING: Final = [
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
     "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 ]  # fmt: skip
 _TRUTH: Final = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
-#: What pandas, which reads bytes, takes for blanks around a number.
+#: The bytes that pandas accepts as blanks around a number.
 _BLANKS: Final = " \t\n\r\v\f"
-#: A row that no file has, which shows that all quoted fields before it ended.
+#: A row that no file contains; finding it shows that all quoted fields before it ended.
 _END: Final = "\0end"
 #: A whole number of more than 128 bits, which has at least so many digits.
 _TOO_LONG: Final = r"^[+-]?[0-9]{39,}$"
 
 
 def read_parquet(file: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Read a parquet file; give the frame and the names of those columns that are a pandas index.
+    """Read a parquet file; return the frame and the names of the columns that are a pandas index.
 
     A pandas index that only counts rows from 0 is left out; another one without a name becomes column
     ``index``. Columns of 16-byte values, which is how UUIDs are stored, come as UUID text.
@@ -108,7 +108,7 @@ def read_delimited(file: Path, separator: str) -> tuple[pl.DataFrame, list[str]]
 
 
 def decoded(data: bytes) -> str:
-    """Return the text of a file of which nobody says how it is encoded."""
+    """Return the text of a file of unknown encoding."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16")
     try:
@@ -170,7 +170,7 @@ def _unique(index: list[str], header: list[str]) -> list[str]:
 
 
 def _typed(text: pl.DataFrame) -> pl.DataFrame:
-    """Find the types of all columns together: one question of Polars for each type, not for each column."""
+    """Find the types of all columns together, with one Polars query per type instead of one per column."""
     missing = text.null_count().row(0, named=True)
     found: dict[str, pl.Series] = {}
 

@@ -18,7 +18,7 @@ VERSION = 2
 
 
 class Publication(BaseModel):
-    """What is to be published: decided by reading alone and saved before any file is touched that readers see."""
+    """The decision what to publish, which is made by reading alone and saved before any published file is touched."""
 
     report: EndpointReport
     format: str

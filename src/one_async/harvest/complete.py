@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FEW, MANY = 16 * AIM, 100 * AIM
 #: Longer lists are compared by the counts of this many ranges of ids, or of one range per EACH requests if that is more.
 GROUPS, EACH = 64, 8
-#: Seconds within which a read counts as instantaneous: a change during it could as well have come right after it.
+#: Seconds within which a read counts as instantaneous: a change during it is the same as one right after it.
 MOMENT = 1.0
 #: Comparisons of ids before a database that changes faster than it can be read is reported as such.
 PASSES = 4
@@ -116,7 +116,9 @@ class Reader(Sweep):
         if not self.plan.pages_first:
             self.report.method = "ranges of ids"
             stored = checkpoint.count if checkpoint is not None else None
-            return ranges(stored or first.count)  # cut as before, so that what is done is known again
+            return ranges(
+                stored or first.count
+            )  # the same ranges as before, so that finished ones are recognised
         self.report.method = "pages"
         size = min(self.costs.size, checkpoint.size if checkpoint is not None else PAGE)
         return pages(first.count, size)
@@ -153,8 +155,8 @@ class Reader(Sweep):
     async def _is_unchanged(self, held: int) -> bool:
         """Return whether it is known, without comparing ids, that no row was replaced while the list was read.
 
-        Overlapping pages and ranges of ids lose no row that was there throughout. What the count of all rows cannot
-        show is a row that was deleted after it was read while another was added behind the reading.
+        Overlapping pages and ranges of ids lose no row that existed throughout. The count of all rows does not show a row
+        that was deleted after it was read if another was added elsewhere in the list.
         """
         extends = self.total is not None or self.report.resumed
         if held <= FEW:
@@ -247,7 +249,7 @@ class Reader(Sweep):
         await run_sync(self.writer.close)
 
     async def _read_again(self) -> None:
-        """Read with other page sizes, which lose other rows, since no filter cuts this list into ranges."""
+        """Read with other page sizes, which lose other rows, since no filter divides this list into ranges."""
         self.report.method += ", again with other page sizes"
         vain = 0
         for size in REPAIRS:

@@ -39,7 +39,7 @@ LONG, AHEAD = frozenset({"sessions", "insertions"}), 7
 NAMED = frozenset({"water-type", "data-repository-type", "water-restricted-subjects"})
 #: Filters for when a row was created or last changed, the best first.
 STAMPS = ("auto_datetime", "datetime", "created_datetime", "date_time")
-#: Of these, the ones that hold when something happened: rows entered later are missed by them.
+#: Of these, the ones that hold the time of the event itself: they miss rows that were entered later.
 EVENTS = frozenset({"date_time"})
 TOP = 1 << 128
 #: Number of pages, and of ranges of ids, that are planned at a time.

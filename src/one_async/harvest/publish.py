@@ -1,7 +1,7 @@
 """Replace an earlier harvest by the parts of a new one, or merge them into it. All functions block.
 
-What to do is decided by reading alone and saved before any file is touched that readers see. Doing it may be interrupted
-and repeated, so the next run, whatever it requests, first finishes what was decided.
+The decision what to do only reads, and is saved before any published file is touched. Carrying it out may be interrupted
+and repeated, so the next run, whatever it requests, first finishes an earlier decision.
 """
 
 from __future__ import annotations

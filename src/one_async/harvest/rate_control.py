@@ -9,7 +9,7 @@ from collections.abc import Callable
 WINDOW = 60.0
 #: The share of the throttle that is used; the rest is left to other clients of this user.
 SHARE = 0.97
-#: Seconds to wait after a place in the window becomes free, since requests travel at different speeds.
+#: Seconds to wait after a place in the window becomes free, since network delays vary between requests.
 SLACK = 0.25
 #: A 429 after fewer requests in a minute is not taken for the throttle's limit.
 FEWEST = 20

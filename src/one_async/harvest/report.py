@@ -25,29 +25,29 @@ class EndpointReport(BaseModel):
     endpoint: str
     filters: dict[str, str] = Field(default_factory=dict)
     holds: dict[str, str] | None = Field(
-        default=None, description="filters of the rows that lie there, also after a run that did not finish"
+        default=None, description="filters of the stored rows, also after a run that did not finish"
     )
     counted_before: int | None = Field(default=None, description="rows that the server counted at the start")
     counted: int | None = Field(default=None, description="rows that the server counted at the end")
     distinct: int = Field(default=0, description="distinct rows that are held in the end")
     written: int = Field(default=0, description="rows written by this harvest")
     updated: int = Field(default=0, description="of these, rows that replace older ones (since)")
-    vanished: int = Field(default=0, description="rows that disappeared from the server meanwhile")
+    vanished: int = Field(default=0, description="rows that were deleted at the server meanwhile")
     requests: int = 0
     retries: int = 0
     throttled: int = Field(default=0, description="requests that were answered 429")
     seconds: float = 0.0
     complete: bool = False
-    finished: bool = Field(default=False, description="whether reading on would bring nothing more")
-    missing: list[str] = Field(default_factory=list, description="what could not be had, and why")
+    finished: bool = Field(default=False, description="whether another run would read nothing more")
+    missing: list[str] = Field(default_factory=list, description="what could not be read, and why")
     notes: list[str] = Field(default_factory=list, description="what a reader of the data should know")
     resumed: bool = False
     method: str = Field(default="", description="pages, ranges of ids, or both")
     compared: Literal["ids", "counts", "one moment"] | None = Field(
         default=None,
-        description="how it is known that no row came or went while it was read. ids: each id was compared with the server's "
-        "after the reading. counts: the numbers of rows were, so a row that came and one that went may hide each other "
-        "(of the whole list, or of ranges of ids where there are filters for them). one moment: all was read within a second",
+        description="how added and deleted rows were detected. ids: each id was compared with the server's after the reading. "
+        "counts: the numbers of rows were compared, of the whole list or of ranges of ids where filters allow that, so an "
+        "added row and a deleted one may cancel out. one moment: everything was read within a second",
     )
     since_by: str | None = Field(default=None, description="the time stamp that since was compared with")
 

@@ -219,7 +219,7 @@ class _Run:
         report.since_by = whole.stamp
         if whole.stamp in EVENTS:
             report.notes.append(
-                f"{whole.stamp} is when something happened: later edits of older rows are not noticed"
+                f"{whole.stamp} is the time of the event itself: later edits of older rows are not noticed"
             )
         part = replace(whole, filters=with_since(whole.filters, whole.stamp, self.since))
         try:

@@ -41,7 +41,7 @@ class Storage(Protocol):
         """Return the content of a file; None if there is no such file."""
 
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
-        """Write or replace a file; with `sure`, so that it survives a power cut."""
+        """Write or replace a file; with `sure`, flush it so that it survives a power cut."""
 
     def put_file(self, name: str, source: Path) -> None:
         """Copy a file of this machine here, replacing an older one, without holding all of it in memory."""

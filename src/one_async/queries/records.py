@@ -197,15 +197,6 @@ class CacheInfo(Record):
     tables: dict[str, Any] = {}
 
 
-class Token(Record):
-    """The answer of `/auth-token`."""
-
-    token: str
-
-    def __repr__(self) -> str:
-        return "Token(token=…)"
-
-
 @cache
 def _adapter(model: type[Record]) -> TypeAdapter[list[Any]]:
     return TypeAdapter(list[model])  # type: ignore[valid-type]

@@ -29,7 +29,7 @@ class TablesInfo:
 
     ``created`` is when the server made them and ``loaded`` when they were opened here, both without time zone as in
     ONE-api. ``checked`` is when the server was last asked for newer ones, by this process or another that shares the
-    folder; ``expired`` tells whether that is longer ago than ``cache_expiry``. ``origin`` names the databases of the rows,
+    folder; ``expired`` is True if that is longer ago than ``cache_expiry``. ``origin`` names the databases of the rows,
     ``tags`` the tags that they were filtered by, ``rows`` the number of rows of each table, including learned rows;
     ``path`` is their folder.
     """

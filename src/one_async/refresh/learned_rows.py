@@ -39,7 +39,7 @@ class Queue:
 
     @property
     def is_long(self) -> bool:
-        """Whether so much is queued that merging it saves memory."""
+        """Whether enough is queued that merging it saves memory."""
         return self._rows > MOST_ROWS or sum(map(len, self._pieces.values())) > MOST_PIECES
 
     def __bool__(self) -> bool:

@@ -1,4 +1,4 @@
-"""Registration: sessions, files, water and weights go into the database once, whole, and can be tried dry."""
+"""Register sessions, files, water and weights in the database, each exactly once, with dry runs."""
 
 from one_async.registration.client import RegistrationClient
 from one_async.registration.vocabulary import get_dataset_type

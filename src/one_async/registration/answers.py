@@ -1,4 +1,4 @@
-"""What is made of the answers to registered files: records in one form, and rows of the tables."""
+"""Convert the answers for registered files to records of one form and to rows of the tables."""
 
 from __future__ import annotations
 

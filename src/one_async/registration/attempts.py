@@ -1,4 +1,4 @@
-"""Writes that must not happen twice: after a failure that leaves open whether the server wrote, it is asked."""
+"""Writes that must not happen twice: after an ambiguous failure, the server is queried before a repetition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RegistrationClient: sessions, files, water and weights go into the database once."""
+"""RegistrationClient: register sessions, files, water and weights, each exactly once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ __all__ = ["RegistrationClient"]
 
 
 class ClientContext(Protocol):
-    """What is needed of the context of an `AsyncONE`."""
+    """The part of the context of an `AsyncONE` that registration uses."""
 
     @property
     def alyx(self) -> AsyncAlyxClient: ...

@@ -1,4 +1,4 @@
-"""Files and session folders on the local disk: what their paths say, which of them can be registered, their hashes."""
+"""Files and session folders on the local disk: the parts of their paths, whether they can be registered, their hashes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Problem: TypeAlias = Literal[
 PROBLEMS: frozenset[str] = frozenset(get_args(Problem))
 #: What a dry run says of a file.
 Status: TypeAlias = Literal["new", "exists", "changed", "new revision", "protected"] | Problem
-#: What Alyx accepts. It drops a collection of another form silently, so that the file lands in the session's root.
+#: The collections that Alyx accepts. It drops others silently and registers the file in the session's root.
 _SUBJECT = re.compile(r"[\w.-]+\Z")
 _COLLECTION = re.compile(r"[\w./-]*\Z")
 REVISION = re.compile(r"[\w.-]+\Z")
@@ -66,13 +66,13 @@ class SessionFolder:
 
     @property
     def key(self) -> tuple[str, date, int]:
-        """What tells the session from others in the database."""
+        """The key that identifies the session in the database."""
         return self.subject, self.day, self.number
 
 
 @dataclass(eq=False)
 class LocalFile:
-    """A file that is to be registered, and what is known of it so far."""
+    """A file to register, and the information gathered about it so far."""
 
     path: Path
     session: SessionFolder | None = None

@@ -1,4 +1,4 @@
-"""What would be sent of each file, from what the database has: new, there already, changed, a new revision, protected."""
+"""Compare files with the database and set their status: new, registered, changed, a new revision, protected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Options", "Settled", "moved_path", "plan_frame", "settle"]
 
 @dataclass(frozen=True)
 class Options:
-    """What holds for all files of a call; the names are ONE-api's."""
+    """The options for all files of a call; the names are ONE-api's."""
 
     default: bool = True
     created_by: str | None = None
@@ -38,7 +38,7 @@ class Options:
 
 @dataclass
 class Settled:
-    """Files of a session by what is to be done with them."""
+    """Files of a session by the action that they need."""
 
     send: list[LocalFile] = field(default_factory=list)
     keep: list[LocalFile] = field(default_factory=list)

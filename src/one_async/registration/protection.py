@@ -1,4 +1,4 @@
-"""Which files are protected, told by the list of datasets and without a request that writes."""
+"""Find protected files from the list of datasets, without a request that writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["check"]
 async def check(
     alyx: AsyncAlyxClient, sessions: Iterable[tuple[SessionFolder, Sequence[LocalFile]]]
 ) -> list[dict[str, Any]]:
-    """Return for each session what Alyx says of its files: status 403 with details if any is protected, or 200."""
+    """Return Alyx's answer for the files of each session: status 403 with details if any is protected, or 200."""
     revisions = await alyx.get("/revisions", no_cache=True)
     made = {row["name"]: str(row["created_datetime"]) for row in revisions}
     answers: dict[SessionFolder, dict[str, Any]] = {}

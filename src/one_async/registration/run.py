@@ -1,4 +1,4 @@
-"""The registration of many sessions and files: all are checked before anything is sent, then sessions go on side by side."""
+"""Register many sessions and files: check all of them before anything is sent, then process sessions concurrently."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Job:
     folder: SessionFolder
     files: list[LocalFile] = field(default_factory=list)
     fields: dict[str, Any] | None = None
-    """What the session gets; None if it must exist already and only its files are registered."""
+    """The fields to set; None if the session must exist and only its files are registered."""
     is_found: bool = False
     """Whether the files were found in the folder, and not named by the caller."""
     journal: Journal = field(init=False)
@@ -271,7 +271,7 @@ class Run:
 
 
 def _portions(files: Sequence[LocalFile]) -> list[list[LocalFile]]:
-    """Divide files so that a trip to a thread reads many small ones or one large one."""
+    """Divide files into batches for threads: many small files or one large one."""
     portions: list[list[LocalFile]] = [[]]
     size = 0
     for file in files:

@@ -68,7 +68,7 @@ class Sender:
     _rounds: int = 0
 
     def keep(self, file: LocalFile) -> None:
-        """Take a file for registered that the database has."""
+        """Record a file as registered, since the database has it."""
         assert file.row is not None
         self._done(file, record_of(file.row, self.session))
 
@@ -128,7 +128,7 @@ class Sender:
             self._done(file, record)
 
     async def _is_final(self, chunk: Sequence[LocalFile], error: OneError) -> bool:
-        """Return whether a failed request is the server's last word on its only file; else the server is to be asked.
+        """Return whether a failed request is final for its only file; otherwise the server must be queried.
 
         Raises errors that concern all files.
         """

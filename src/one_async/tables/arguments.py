@@ -1,4 +1,4 @@
-"""Search terms as users write them, made into what the tables are asked."""
+"""Parse the values of search terms: names, texts, numbers, dates and QC levels."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ SEARCH_TERMS: Final = (
 INSERTION_TERMS: Final = (
     "model", "name", "json", "serial", "chronic_insertion", "session", "dataset", *SEARCH_TERMS,
 )  # fmt: skip
-#: A month, or a day after it, that is written without its zero.
+#: A month or day without its leading zero.
 _SHORT: Final = re.compile(r"(?<=\d)-(\d{1,2})(?!\d)")
 _MIDNIGHT: Final = datetime.min.time()
 
 
 def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
-    """Return the full name of a term: itself or the only one that begins so, in any case.
+    """Return the full name of a term: the term itself, or the only one that begins with it, in any case.
 
-    Raises InputError, naming the candidates, when there is none or more than one.
+    Raises InputError, which names the candidates, if there is none or more than one.
     """
     given = term.casefold()
     if given in terms:
@@ -53,7 +53,7 @@ def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
 
 
 def texts(value: Any, argument: str) -> list[str]:
-    """Return one text or several as a list; InputError for anything else."""
+    """Return one text or several as a list. Raises InputError for anything else."""
     found = [text_of(item) if isinstance(item, str) else None for item in as_list(value)]
     good = [text for text in found if text is not None]
     if len(good) < len(found):
@@ -62,7 +62,7 @@ def texts(value: Any, argument: str) -> list[str]:
 
 
 def numbers(value: Any, argument: str) -> list[int]:
-    """Return one whole number or several, as numbers or text, as a list; InputError for anything else."""
+    """Return one whole number or several, given as numbers or text, as a list. Raises InputError for anything else."""
     try:
         return [whole_number(item) for item in as_list(value)]
     except (TypeError, ValueError, OverflowError):
@@ -72,7 +72,7 @@ def numbers(value: Any, argument: str) -> list[int]:
 def whole_number(value: Any) -> int:
     """Return a number, or the text of one, as an int.
 
-    Raises ValueError, TypeError or OverflowError where it is not whole, or does not fit 64 bits.
+    Raises ValueError, TypeError or OverflowError if it is not whole or does not fit 64 bits.
     """
     if isinstance(value, bool) or not isinstance(value, str | Number):
         raise TypeError("not a number")
@@ -84,11 +84,11 @@ def whole_number(value: Any) -> int:
 
 
 def date_range(value: Any) -> tuple[date, date]:
-    """Return the first and last day that a range means; a session belongs to its day's midnight.
+    """Return the first and last day of a range; each session counts as at midnight of its day.
 
     Accepts one date (that day), ``[from]``, ``[from, to]`` with None for an open end; dates as ISO text, date,
     datetime, numpy or pandas time stamp, and as arrays or Polars series. As in ONE-api, a range that begins
-    within a day leaves that day out.
+    within a day excludes that day.
     """
     value = plain(value)
     if isinstance(value, str | date) or not isinstance(value, Iterable):
@@ -118,7 +118,7 @@ def _first_day(moment: datetime) -> date:
 
 
 def _moment(value: Any) -> datetime:
-    """Read one date or moment, without a time zone."""
+    """Parse one date or time, without a time zone."""
     if _is_nat(value):
         raise InputError.of("date_range", value, "a date")
     if hasattr(value, "to_pydatetime"):
@@ -148,7 +148,7 @@ def _parse(text: str) -> datetime | None:
 
 
 def qc_name(value: Any, argument: str = "dataset_qc_lte") -> str:
-    """Return the name of a QC level; InputError where there is none."""
+    """Return the name of a QC level. Raises InputError for any other value."""
     try:
         is_level = isinstance(value, str | Number) and not isinstance(value, bool)
         return QC.validate(value if is_level else "").name

@@ -1,8 +1,8 @@
-"""Metadata into the Arrow schema of a parquet file, which is where pyarrow, and so ONE-api, looks for it.
+"""Add metadata to the Arrow schema of a parquet file, where pyarrow, and so ONE-api, reads it.
 
-Polars 2 writes its metadata beside the schema and drops the schema's own; but it takes an ``ARROW:schema`` entry that is given
-to it. Such an entry is an Arrow IPC schema message (a FlatBuffer: Arrow's Schema.fbs and Message.fbs). A new head with
-the metadata is put before Polars' own message and refers to the fields in it: all offsets there are relative.
+Polars 2 writes its metadata beside the schema and drops the schema's own, but it accepts an ``ARROW:schema`` entry from the
+caller. Such an entry is an Arrow IPC schema message (a FlatBuffer: Arrow's Schema.fbs and Message.fbs). A new head with
+the metadata precedes Polars' own message and refers to the fields in it, since all offsets there are relative.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def schema_with_metadata(frame: pl.DataFrame, metadata: Mapping[str, str]) -> st
 
 
 def _field(buffer: bytes, table: int, slot: int) -> int:
-    """Return where a field of a FlatBuffers table is; it must be there."""
+    """Return the position of a field of a FlatBuffers table, which must have it."""
     vtable = table - struct.unpack_from("<i", buffer, table)[0]
     offset: int = struct.unpack_from("<H", buffer, vtable + 4 + 2 * slot)[0]
     if not offset:
@@ -45,13 +45,13 @@ def _follow(buffer: bytes, position: int) -> int:
 
 
 def _fields_of(message: bytes) -> int:
-    """Return where the vector of the schema's fields is in a message."""
+    """Return the position of the vector of the schema's fields in a message."""
     schema = _follow(message, _field(message, _follow(message, 0), 2))
     return _follow(message, _field(message, schema, 1))
 
 
 def _message(old: bytes, metadata: Mapping[str, str]) -> bytes:
-    """Make a message whose schema has the metadata, and the fields of an old message."""
+    """Return a message whose schema has the metadata and the fields of an old message."""
     pairs = [(_text(key), _text(value)) for key, value in metadata.items()]
     # Positions: root, message vtable and table, schema vtable and table, key-value vtable, vector, entries, old message.
     message, schema, entry_vtable, vector = 16, 40, 52, 60
@@ -78,7 +78,7 @@ def _message(old: bytes, metadata: Mapping[str, str]) -> bytes:
 
 
 def _text(text: str) -> bytes:
-    """Write a FlatBuffers string, with the padding that keeps what follows aligned."""
+    """Return a FlatBuffers string with padding to the next aligned position."""
     raw = text.encode()
     size = -(-(len(raw) + 1) // 4) * 4
     return struct.pack("<I", len(raw)) + raw.ljust(size, b"\0")

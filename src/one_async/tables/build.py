@@ -1,4 +1,4 @@
-"""Tables of a folder of ALF data that no database knows."""
+"""Build cache tables from a folder of ALF data, without a database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from one_async.tables.schema import DATASETS, SESSIONS
 
 __all__ = ["build_tables", "iter_sessions", "make_parquet_db", "remove_missing_datasets"]
 
-#: Called with the number of files that are done and of all.
+#: Called with the number of finished files and of all files.
 Progress = Callable[[int, int], None]
 _CHUNK: Final = 1 << 20
 
@@ -43,7 +43,7 @@ def make_parquet_db(
 ) -> tuple[Path, Path]:
     """Write tables of a folder's ALF data into it, or into ``out_dir``; return the files of sessions and datasets.
 
-    See `build_tables`. Tables that are there already are replaced.
+    See `build_tables`. Existing tables are replaced.
     """
     check_polars()
     if not Path(root_dir).is_dir():
@@ -69,13 +69,14 @@ def build_tables(
 ) -> Catalogue:
     """Return tables of the ALF sessions and datasets below a folder.
 
-    Ids are UUIDs (version 3) of paths in a ``namespace``, by default one of this machine and moment as in ONE-api:
-    give one to get the same ids again. Without ``hash_ids``, ids are the paths themselves. ``hash_files`` adds each
-    file's md5, many files at a time. ``lab`` fills the lab where folders do not say it; InputError if they say another.
-    Links to folders are followed, each folder once. A session whose folder is not what its parts give (its number is not of
-    three digits, or it lies elsewhere) keeps its folder in a column ``folder``.
-    Warns with TablesWarning where nothing is found, and by name of folders that are left out: of dates that do not exist,
-    of names that no table can hold, and those that cannot be read.
+    Ids are UUIDs (version 3) of paths in a ``namespace``. Its default depends on this machine and time, as in ONE-api;
+    the same namespace gives the same ids again. Without ``hash_ids``, ids are the paths themselves. ``hash_files`` adds each
+    file's md5, computed for many files at a time. ``lab`` is the lab of sessions without one in their path. Links to folders
+    are followed, each folder once. The column ``folder`` holds the folder of each session that is not at its usual path: its
+    number does not have three digits, or the folder is in another place.
+
+    Warns with TablesWarning if nothing is found, and for each folder that is left out: of a date that does not exist, with a
+    name that no table can hold, or unreadable. Raises InputError if ``lab`` differs from the lab in a path.
     """
     check_polars()
     root = Path(root_dir).resolve()
@@ -104,7 +105,7 @@ def build_tables(
 
 
 def iter_sessions(root_dir: str | Path) -> Iterator[ALFPath]:
-    """Yield the session folders of a folder (itself, if it is one), in the order of their paths; links are not followed."""
+    """Yield the session folders in a folder (or itself, if it is one), in the order of their paths; links are not followed."""
     root = Path(root_dir)
     if _names_session(root):
         yield ALFPath(root)
@@ -122,18 +123,18 @@ def _names_session(folder: Path) -> bool:
 
 
 def _walk_sessions(root: Path) -> list[ALFPath]:
-    """Return the session folders of a folder, in the order of their paths.
+    """Return the session folders in a folder, in the order of their paths.
 
-    What lies within a session is the session's.
+    Folders within a session are not searched for sessions.
     """
     return sorted(ALFPath(folder) for folder in _walk(root, _names_session) if _names_session(folder))
 
 
 def _walk(root: Path, stop: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
-    """Yield a folder and those below it, but nothing below one where it is to ``stop``.
+    """Yield a folder and the folders below it, except below those for which ``stop`` returns True.
 
-    Links are followed after all folders that are not links. No folder is seen twice, and no link that leads to where it lies or
-    above, so that there are no loops.
+    Links are followed after all folders that are not links. No folder is visited twice. Links to their own folder or to one
+    above it are not followed, so that there are no loops.
     """
     seen: dict[tuple[int, int], Path] = {}
     links = deque([root])
@@ -143,7 +144,7 @@ def _walk(root: Path, stop: Callable[[Path], bool] = lambda _: False) -> Iterato
             folder = folders.pop()
             try:
                 if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
-                    continue  # a loop: it leads to where it lies, or above
+                    continue  # a loop: it leads to its own folder or one above
                 stat = folder.stat()
                 if (known := seen.setdefault((stat.st_dev, stat.st_ino), folder)) is not folder:
                     if not folder.is_relative_to(known):
@@ -167,7 +168,7 @@ def _left_out(path: Path, why: str) -> None:
 
 
 def _files(session: ALFPath) -> list[ALFPath]:
-    """Return the datasets of a session, those in folders that are links as well, in the order of their paths."""
+    """Return the datasets of a session, including those in linked folders, in the order of their paths."""
     found = []
     for folder in _walk(session):
         for file in folder.glob("*.*.*"):
@@ -180,7 +181,7 @@ def _files(session: ALFPath) -> list[ALFPath]:
 
 
 def _session_row(folder: ALFPath, root: Path) -> dict[str, Any] | None:
-    """Return a session's row with its folder below the root; None, with a warning, for one that no table can hold."""
+    """Return a session's row with its folder below the root; warn and return None if no table can hold it."""
     text = folder.as_posix()
     parts = text.split("/")
     tail = "/".join(
@@ -217,7 +218,7 @@ def is_text(path: str) -> bool:
 
 
 def _with_own_ids(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Make the ids of sessions different that lie in different folders of the same lab, subject, date and number."""
+    """Make ids unique for sessions of the same lab, subject, date and number in different folders."""
     usual = sorted(sessions, key=lambda row: session_folder({**row, FOLDER: None}) != row[FOLDER])
     taken: set[str] = set()
     for row in usual:
@@ -228,7 +229,7 @@ def _with_own_ids(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _keep_folders(sessions: list[dict[str, Any]]) -> None:
-    """Keep the folders of those sessions alone whose parts do not give them."""
+    """Keep the folder only of sessions that are not at their usual path."""
     for row in sessions:
         if row[FOLDER] == session_folder({**row, FOLDER: None}):
             row[FOLDER] = None
@@ -246,7 +247,7 @@ def _dataset_rows(
 ) -> list[dict[str, Any]]:
     def describe(item: tuple[str, ALFPath, ALFPath]) -> dict[str, Any]:
         eid, folder, file = item
-        if not file.exists():  # its tables would lack what is only out of reach
+        if not file.exists():  # a broken link may be an unmounted disk, so the file is not left out silently
             raise InputError.of("root_dir", str(file), "links to files that are there")
         rel_path = file.relative_to(folder).as_posix()
         return {
@@ -291,9 +292,9 @@ def _fill_lab(sessions: list[dict[str, Any]], lab: str) -> None:
 
 
 def _hash_ids(sessions: list[dict[str, Any]], datasets: list[dict[str, Any]], namespace: uuid.UUID) -> None:
-    """Make UUIDs of path ids. As in ONE-api, equal paths of different sessions get equal dataset ids.
+    """Replace path ids by UUIDs. As in ONE-api, equal paths of different sessions get equal dataset ids.
 
-    A file that has an id in its name keeps it.
+    A file with an id in its name keeps that id.
     """
     made: dict[str, str] = {}
 
@@ -314,10 +315,10 @@ def remove_missing_datasets(
     remove_empty_sessions: bool = True,
     dry: bool = True,
 ) -> list[Path]:
-    """Delete the ALF files of a folder that its tables do not have, and session folders that are then empty.
+    """Delete the ALF files of a folder that are not in its tables, and session folders that are then empty.
 
-    Return the paths, sorted; with ``dry`` nothing is deleted. Files without ALF names stay, and so do empty folders of
-    sessions that the tables know. The tables are those of ``catalogue`` or of the folder.
+    Return the sorted paths; with ``dry`` nothing is deleted. Files without ALF names stay, and so do empty folders of
+    sessions in the tables. The tables are those of ``catalogue`` or of the folder.
     """
     root = Path(cache_dir)
     tables = Catalogue.open(root) if catalogue is None else catalogue

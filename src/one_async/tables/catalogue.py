@@ -1,4 +1,4 @@
-"""Catalogue: an immutable set of cache tables, where they came from and when."""
+"""Catalogue: an immutable set of cache tables with their origin and date."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["Catalogue", "TablesMeta"]
 
 @dataclass(frozen=True)
 class TablesMeta:
-    """Where tables came from and when; what ONE-api calls ``_cache._meta``."""
+    """The origin and date of tables; what ONE-api calls ``_cache._meta``."""
 
     created_time: datetime | None = None
     loaded_time: datetime | None = None
@@ -42,17 +42,17 @@ class TablesMeta:
 
     @property
     def origin(self) -> frozenset[str]:
-        """The databases or folders that the rows came from."""
+        """The databases or folders from which the rows came."""
         return frozenset(name for raw in self.raw.values() for name in as_texts(raw.get("origin")))
 
     @property
     def is_partial(self) -> bool:
-        """Whether the sessions are those that single queries brought, and not a whole table."""
+        """Whether the sessions are only rows from queries and not a whole table."""
         return bool(self.raw.get("sessions", {}).get("partial"))
 
     @property
     def database_tags(self) -> frozenset[str]:
-        """The tags that the tables were cut down to."""
+        """The tags by which the tables were filtered."""
         return frozenset(tag for raw in self.raw.values() for tag in as_texts(raw.get("database_tags")))
 
 
@@ -76,7 +76,7 @@ def created_time(raw: Mapping[str, Mapping[str, Any]]) -> datetime | None:
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Tables that never change; every change gives a new catalogue that shares what stayed the same.
+    """Immutable tables; every change returns a new catalogue, which shares the unchanged parts.
 
     ``session_frame`` is ordered by eid; ``others`` holds the insertions and any further tables.
     """
@@ -90,10 +90,10 @@ class Catalogue:
 
     @classmethod
     def open(cls, tables_dir: str | Path, *, convert: bool | None = None) -> Catalogue:
-        """Open the tables of a folder, by memory map where their fast form is there or can be made.
+        """Open the tables of a folder, memory-mapped if their memory-mapped form exists or can be made.
 
-        ``convert``: None makes the fast form where it is worth it, True always, False never.
-        Raises TablesNotFound where there are none, and TablesDamaged, naming the file, for one that cannot be read.
+        ``convert``: None makes that form for large tables, True always, False never.
+        Raises TablesNotFound if there are no tables, and TablesDamaged, which names the file, for one that cannot be read.
         """
         check_polars()
         folder = Path(tables_dir)
@@ -109,7 +109,7 @@ class Catalogue:
 
     @classmethod
     def empty(cls) -> Catalogue:
-        """Return the catalogue without rows."""
+        """Return a catalogue without rows."""
         return _empty()
 
     @classmethod
@@ -121,7 +121,7 @@ class Catalogue:
         meta: TablesMeta | None = None,
         **others: pl.DataFrame,
     ) -> Catalogue:
-        """Make a catalogue of frames with the tables' columns."""
+        """Make a catalogue from frames with the tables' columns."""
         return cls.empty().replace(sessions=sessions, datasets=datasets, meta=meta, **others)
 
     def replace(
@@ -143,26 +143,26 @@ class Catalogue:
         )
 
     def with_meta(self, **changes: Any) -> Catalogue:
-        """Return the same tables with other facts about them."""
+        """Return the same tables with changed metadata."""
         return replace(self, meta=replace(self.meta, **changes))
 
     def sessions(self) -> pl.LazyFrame:
-        """Return the sessions: eid, lab, subject, date, number, task_protocol, projects and what else the file has."""
+        """Return the sessions: eid, lab, subject, date, number, task_protocol, projects and further columns of the file."""
         return self.session_frame.lazy()
 
     def datasets(self) -> pl.LazyFrame:
-        """Return the datasets: did, eid, rel_path, file_size, hash, exists, qc and what else the file has."""
+        """Return the datasets: did, eid, rel_path, file_size, hash, exists, qc and further columns of the file."""
         return self.dataset_table.lazy()
 
     def insertions(self) -> pl.LazyFrame:
-        """Return the insertions: pid, eid, name and what else the file has; no rows where there is no such table."""
+        """Return the insertions: pid, eid, name and further columns of the file; no rows if there is no such table."""
         frame = self.others.get("insertions")
         return pl.LazyFrame(schema=INSERTIONS) if frame is None else frame.lazy()
 
     def sql(self, query: str) -> pl.DataFrame:
-        """Run SQL on the tables ``sessions``, ``datasets``, ``insertions`` and any others that were found.
+        """Run SQL on the tables ``sessions``, ``datasets``, ``insertions`` and any others in the folder.
 
-        Raises InputError for what Polars cannot run.
+        Raises InputError for SQL that Polars cannot run.
         """
         check_polars()
         frames = {name: frame.lazy() for name, frame in self.others.items()}
@@ -183,7 +183,7 @@ class Catalogue:
 
     @cached_property
     def spans(self) -> npt.NDArray[np.int64]:
-        """For each session's row, its position in ``dataset_table.eids``, -1 if it has no datasets."""
+        """The position of each session in ``dataset_table.eids``, -1 if it has no datasets."""
         eids = self.dataset_table.eids
         if len(eids) == len(self.session_frame) and eids.equals(self.session_frame["eid"], check_names=False):
             return np.arange(len(eids))
@@ -196,7 +196,7 @@ class Catalogue:
         return {}
 
     def distinct(self, column: str) -> tuple[pl.Series, npt.NDArray[np.uint32]]:
-        """Return the distinct values of a column of sessions, and for each session the position of its value."""
+        """Return the distinct values of a column of sessions, and the position of each session's value."""
         if column not in self._distinct:
             series = self.session_frame[column]
             words = series.unique(maintain_order=True)
@@ -209,9 +209,9 @@ class Catalogue:
         return np.empty(size, object), np.zeros(size, bool)
 
     def uuids(self, rows: npt.NDArray[np.uint32]) -> list[UUID | str]:
-        """Return the ids of sessions as UUIDs; each is made when it is first wanted, and kept.
+        """Return the ids of sessions as UUIDs; each UUID is created on first use and kept.
 
-        Not all at once: so many new objects would stop every thread while Python looks for garbage.
+        They are not created all at once, since garbage collection would stop all threads for so many new objects.
         """
         kept, known = self._uuids
         new = rows[~known[rows]]
@@ -224,7 +224,7 @@ class Catalogue:
 
     @cached_property
     def folders(self) -> pl.Series:
-        """Each session's path below the cache folder, in the order of their rows; null for one that cannot have a folder."""
+        """The path of each session below the cache folder, in row order; null for one that cannot have a folder."""
         return session_folders(self.session_frame)
 
     @property
@@ -235,7 +235,7 @@ class Catalogue:
 
     @cached_property
     def twins(self) -> frozenset[str]:
-        """The ids that more than one session has; there should be none."""
+        """The ids of more than one session; valid tables have none."""
         eids = self.session_frame["eid"]
         return frozenset(eids.filter(eids == eids.shift()))
 
@@ -251,12 +251,12 @@ def _empty() -> Catalogue:
 
 
 def sorted_sessions(frame: pl.DataFrame) -> pl.DataFrame:
-    """Order sessions by eid; their search by id relies on it."""
+    """Return sessions sorted by eid, as searches by id require."""
     return frame if frame["eid"].is_sorted() else frame.sort("eid", maintain_order=True)
 
 
 def read_parts(files: Mapping[str, Path]) -> mmap_cache.Parts:
-    """Read parquet files of any generation."""
+    """Read parquet files in any of the formats since 2021."""
     sessions, datasets = pl.DataFrame(schema=SESSIONS), Datasets.empty()
     others: dict[str, pl.DataFrame] = {}
     raw: dict[str, dict[str, Any]] = {}
@@ -279,7 +279,7 @@ def read_parts(files: Mapping[str, Path]) -> mmap_cache.Parts:
 
 
 def _table_files(folder: Path) -> dict[str, Path]:
-    """Find the tables of a folder; other parquet files without ``one_metadata`` are no tables."""
+    """Return the table files in a folder; other parquet files without ``one_metadata`` are not tables."""
     files = {}
     waiting = install.waiting(folder)
     for path in sorted({*folder.glob("*.pqt"), *waiting}):

@@ -44,7 +44,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def sweep_claims(folder: Path) -> None:
-    """Remove the claims in a folder whose owners are gone; nobody may claim those files again."""
+    """Remove the claims in a folder whose owners are dead; those files may never be claimed again."""
     for name in names_in(folder):
         with contextlib.suppress(OSError):
             if found := _CLAIM.fullmatch(name):
@@ -69,7 +69,7 @@ def claim_if_free(path: Path) -> Iterator[bool]:
 
 
 def clear_saves(folder: Path) -> None:
-    """Remove what killed savers of tables left in a folder, unless a living one is at work."""
+    """Remove files that killed savers of tables left in a folder, unless a running process is saving there."""
     sweep_claims(folder)
     if any(map(_SAVE.fullmatch, names_in(folder))):
         with claim_if_free(folder / "tables") as free:
@@ -78,7 +78,7 @@ def clear_saves(folder: Path) -> None:
 
 
 def remove_saves(folder: Path) -> None:
-    """Remove what savers of tables left in a folder; the caller holds the claim on its tables."""
+    """Remove temporary files of savers from a folder; the caller holds the claim on its tables."""
     needed = {*waiting(folder).values()}
     for name in names_in(folder):
         path = folder / name

@@ -1,7 +1,7 @@
-"""Columns kept as plain arrays, so that a file of them opens by memory map and costs nothing until it is touched.
+"""Columns stored as plain arrays, which can be memory-mapped and are read only when they are used.
 
-UUIDs and hashes are kept as bytes, repeated text as codes; `decode` gives any rows back as a Polars series.
-Polars 2 reads Arrow files into memory, but takes numpy arrays as they are, mapped ones too: measured.
+UUIDs and hashes are stored as bytes, repeated text as codes; `decode` returns any rows as a Polars series.
+Polars 2 reads Arrow files into memory, but uses numpy arrays, even mapped ones, without a copy (measured).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array: TypeAlias = npt.NDArray[Any]
 #: Rows of a table: a slice, or positions.
 Rows: TypeAlias = "slice | npt.NDArray[np.int64]"
 
-#: Where the hexadecimal digits of a UUID's text are.
+#: The positions of the hexadecimal digits in a UUID's text.
 _GROUPS: Final = ((0, 8), (9, 13), (14, 18), (19, 23), (24, 36))
 _PIECE: Final = 1_000_000
 _UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -31,7 +31,7 @@ _FEW: Final = 1000
 
 @dataclass(frozen=True)
 class Column:
-    """One column: how it is kept (``number``, ``uuid``, ``hex``, ``codes``, ``plain``), and its parts."""
+    """One column: its encoding (``number``, ``uuid``, ``hex``, ``codes``, ``plain``) and its parts."""
 
     kind: str
     dtype: pl.DataType
@@ -44,7 +44,7 @@ class Column:
 
 
 def encode(series: pl.Series) -> Column:
-    """Keep a series in the smallest of the known ways."""
+    """Encode a series in the smallest of the known encodings."""
     dtype = series.dtype
     if dtype.is_numeric() and not dtype.is_decimal() and dtype not in (pl.Int128, pl.UInt128, pl.Float16):
         return _numbers(series, series)
@@ -82,7 +82,7 @@ def _text(series: pl.Series) -> Column:
 
 
 def _hashes(series: pl.Series, size: int) -> Column | None:
-    """Keep hashes of one size, among which texts may be empty or null; None if it is anything else."""
+    """Encode hashes of one size, some of which may be empty or null; return None for other texts."""
     if size not in (32, 40) or not series.str.contains(rf"^(?:[0-9a-f]{{{size}}})?$").all():
         return None
     filled = series.fill_null("")
@@ -93,7 +93,7 @@ def _hashes(series: pl.Series, size: int) -> Column | None:
 
 
 def codes_of(series: pl.Series, words: pl.Series) -> npt.NDArray[np.uint32]:
-    """Return for each value its position among the words."""
+    """Return the position of each value among the words."""
     table = pl.DataFrame({"word": words, "code": np.arange(len(words), dtype=np.uint32)})
     found = pl.DataFrame({"word": series}).join(
         table, on="word", how="left", nulls_equal=True, maintain_order="left"
@@ -138,7 +138,7 @@ def _from_states(text: pl.Series, states: Array) -> pl.Series:
 
 
 def uuid_bytes(text: pl.Series) -> npt.NDArray[np.uint8]:
-    """Turn UUID text into rows of 16 bytes."""
+    """Convert UUID text to rows of 16 bytes."""
     out = np.empty((len(text), 16), np.uint8)
     for start, lines in _pieces(text, 36):
         digits = np.empty((len(lines), 32), np.uint8)
@@ -160,7 +160,7 @@ def _unhex(digits: Array) -> Array:
 
 
 def _pieces(text: pl.Series, width: int) -> Iterator[tuple[int, Array]]:
-    """Return the characters of texts of one width, some rows at a time; CSV is the fastest way out of Polars."""
+    """Yield the characters of texts of one width, some rows at a time; CSV is the fastest export from Polars."""
     for start in range(0, len(text), _PIECE):
         piece = text.slice(start, _PIECE)
         raw = piece.to_frame().write_csv(include_header=False, quote_style="never").encode()
@@ -168,7 +168,7 @@ def _pieces(text: pl.Series, width: int) -> Iterator[tuple[int, Array]]:
 
 
 def _hex_text(values: Array) -> pl.Series:
-    """Turn rows of bytes into hexadecimal text."""
+    """Convert rows of bytes to hexadecimal text."""
     width = values.shape[1] * 2
     text = values.tobytes().hex()
     if len(values) <= _FEW:
@@ -177,7 +177,7 @@ def _hex_text(values: Array) -> pl.Series:
 
 
 def uuid_text(values: Array) -> pl.Series:
-    """Turn rows of 16 bytes into UUID text."""
+    """Convert rows of 16 bytes to UUID text."""
     text = values.tobytes().hex()
     if len(values) <= _FEW:
         parts = (text[i : i + 32] for i in range(0, len(text), 32))
@@ -192,13 +192,13 @@ def uuid_text(values: Array) -> pl.Series:
 
 
 def _lines(values: Array) -> pl.Series:
-    """Make text of rows of characters, none of which is zero: NumPy's texts of one width go into Polars as they are."""
+    """Convert rows of non-zero characters to text; Polars accepts NumPy's fixed-width texts directly."""
     texts = np.ascontiguousarray(values).view(f"S{values.shape[1]}").ravel()
     return pl.Series(texts, dtype=pl.Binary).cast(pl.String)
 
 
 def concat(old: Column, new: pl.Series, order: npt.NDArray[np.int64]) -> Column:
-    """Return the rows of a column and of a series, one after the other, in an order that may leave some out."""
+    """Return the rows of a column followed by those of a series, in an order that may omit some."""
     added = _like(old, new.cast(old.dtype))
     if added is None:
         both = pl.concat([decode(old), new.cast(old.dtype)])
@@ -212,7 +212,7 @@ def concat(old: Column, new: pl.Series, order: npt.NDArray[np.int64]) -> Column:
 
 
 def _like(old: Column, new: pl.Series) -> Column | None:
-    """Keep a series in the way that a column is kept; None if that cannot be."""
+    """Encode a series as a column is encoded; return None if that is impossible."""
     if old.kind == "codes":
         fresh = new.unique(maintain_order=True)
         words = pl.concat([old.words, fresh.filter(~fresh.is_in(old.words.implode(), nulls_equal=True))])
@@ -224,7 +224,7 @@ def _like(old: Column, new: pl.Series) -> Column | None:
 
 
 def save(column: Column, folder: Path, name: str) -> dict[str, Any]:
-    """Write a column's parts into a folder; return what `load` needs to know, for a JSON file."""
+    """Write a column's parts into a folder; return the description that `load` needs, for a JSON file."""
     np.save(folder / f"{name}.npy", column.values, allow_pickle=False)
     if column.valid is not None:
         np.save(folder / f"{name}.valid.npy", column.valid, allow_pickle=False)

@@ -27,7 +27,7 @@ def name_of(paths: pl.Series) -> pl.Series:
 
 
 def find(ids: pl.Series, wanted: str) -> int | None:
-    """Return where an id first is among sorted ones, None if it is not there."""
+    """Return the first position of an id among sorted ones, None if it is not among them."""
     at = bisect_left(range(len(ids)), wanted, key=ids.__getitem__)
     return at if at < len(ids) and ids[at] == wanted else None
 
@@ -49,7 +49,7 @@ class Datasets:
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame) -> Datasets:
-        """Arrange a frame of datasets (with `DATASETS` columns and any others)."""
+        """Make the table from a frame of datasets (with `DATASETS` columns and any others)."""
         if not _is_sorted(frame):
             frame = frame.sort("eid", "did", maintain_order=True)
         runs = frame["eid"].rle().struct.unnest()
@@ -70,14 +70,14 @@ class Datasets:
 
     @cached_property
     def schema(self) -> dict[str, pl.DataType]:
-        """The columns of the frames that this gives: those of `DATASETS` first."""
+        """The columns of frames of this table, those of `DATASETS` first."""
         found: dict[str, pl.DataType] = {name: column.dtype for name, column in self.columns.items()}
         found |= {"eid": pl.String(), "rel_path": pl.String()}
         known = {name: found[name] for name in DATASETS if name in found}
         return known | {name: dtype for name, dtype in found.items() if name not in known}
 
     def rows_of(self, eid: str) -> slice:
-        """Return where a session's datasets are; an empty slice if it has none."""
+        """Return the rows of a session's datasets; an empty slice if it has none."""
         at = find(self.eids, eid)
         if at is not None:
             return slice(int(self.starts[at]), int(self.starts[at + 1]))
@@ -114,7 +114,7 @@ class Datasets:
         return pl.DataFrame(made)
 
     def lazy(self) -> pl.LazyFrame:
-        """Return all rows as a LazyFrame that makes only the columns and rows that a query needs."""
+        """Return all rows as a LazyFrame that decodes only the columns and rows that a query needs."""
 
         def batches(
             with_columns: list[str] | None,
@@ -139,16 +139,16 @@ class Datasets:
 
     @cached_property
     def first_rows(self) -> npt.NDArray[np.int64]:
-        """Where each distinct path first appears."""
+        """The first row of each distinct path."""
         first = np.empty(len(self.paths), np.int64)
         first[self.path[::-1]] = np.arange(
             len(self) - 1, -1, -1
-        )  # of several, the last that is written stays
+        )  # of several assignments, the last one counts
         return first
 
     @cached_property
     def usable(self) -> Mapping[str, npt.NDArray[np.bool_]]:
-        """For each QC level, which datasets exist and are at that level or a better one."""
+        """A mask for each QC level of the datasets that exist and are at that level or a better one."""
         return _Usable(self)
 
     def is_usable(self, level: str, rows: Rows = slice(None)) -> npt.NDArray[np.bool_]:
@@ -208,7 +208,7 @@ def _sort_touched(
     old: Datasets,
     added: Datasets,
 ) -> npt.NDArray[np.int64]:
-    """Within the sessions that new rows came to, put the datasets in the order of their ids."""
+    """Sort the datasets of the sessions that have new rows by id."""
     ordered = session[sort]
     for touched in np.unique(session[order >= len(old)]):
         span = slice(*np.searchsorted(ordered, [touched, touched + 1]))

@@ -1,4 +1,4 @@
-"""Tables to parquet files that ONE-api reads as its own, always whole, and losing nothing that others saved."""
+"""Save tables as parquet files that ONE-api reads: atomically, and without losing rows that others saved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from one_async.tables.schema import IDS
 __all__ = ["claim_tables", "is_modified", "remove_tables", "save_tables", "write_table"]
 
 _WAIT: Final = 120.0
-#: What pandas calls a dtype, and numpy's name for it.
+#: The names of dtypes in pandas and in numpy.
 _PANDAS: Final = {
     "String": ("unicode", "object"),
     "Boolean": ("bool", "bool"),
@@ -40,7 +40,7 @@ _PANDAS: Final = {
 
 
 def claim_tables(folder: Path, *, wait: float = _WAIT) -> contextlib.AbstractContextManager[object]:
-    """Hold the right to change the tables of a folder; blocks while another process has it."""
+    """Hold the claim on the tables of a folder; blocks while another process holds it."""
     return claim(folder / "tables", wait=wait)
 
 
@@ -54,8 +54,8 @@ def save_tables(
 ) -> Catalogue:
     """Write the tables into a folder; return the catalogue as it is on disk now.
 
-    Rows that were merged since opening are merged into what the folder holds by then, so that what other processes
-    saved meanwhile stays. ``clobber`` writes our tables over it. Does nothing if nothing changed, as ONE-api does.
+    Rows merged since opening are merged into the tables that the folder has by now, so that rows saved by other
+    processes stay. ``clobber`` overwrites them with our tables. Does nothing if nothing changed, as ONE-api does.
     Raises TimeoutError if another process writes for longer than ``wait`` seconds.
     """
     check_polars()
@@ -73,7 +73,7 @@ def save_tables(
 
 
 def _joined(catalogue: Catalogue, home: Path, same_place: bool) -> Catalogue:
-    """Return what the folder holds, with our changes."""
+    """Return the tables in the folder with our changes."""
     try:
         there = Catalogue.open(home, convert=False)
     except TablesNotFound:
@@ -114,7 +114,7 @@ def _written(catalogue: Catalogue, home: Path) -> Catalogue:
 
 
 def write_table(path: Path, table: str, frame: pl.DataFrame, one_metadata: Mapping[str, Any]) -> None:
-    """Write one table as ONE-api would: ids as the index of pandas, ``one_metadata`` beside it. Not atomic."""
+    """Write one table in ONE-api's form: ids as the pandas index, with ``one_metadata``. Not atomic."""
     own = IDS.get(table)
     frame = frame.rename({own: "id"}) if own in frame.columns else frame
     index = [name for name in frame.columns if name in ("eid", "id")]
@@ -165,7 +165,7 @@ def _pandas_metadata(frame: pl.DataFrame, index: list[str]) -> dict[str, Any]:
 
 
 def remove_tables(folder: str | Path, tables: tuple[str, ...] = ("sessions", "datasets")) -> list[Path]:
-    """Delete tables, their fast form and ``cache_info.json`` from a folder; return the files that were deleted."""
+    """Delete tables, their memory-mapped form and ``cache_info.json`` from a folder; return the deleted files."""
     import shutil
 
     from one_async.tables.mmap_cache import FOLDER

@@ -1,7 +1,7 @@
-"""Several tables into a folder at once: all of the new files or all of the old ones, wherever the process dies.
+"""Install several tables in a folder atomically: readers see all new files or all old ones, even after a crash.
 
-The new files are complete and synced under temporary names before a note that names them appears; from that moment they are
-the tables. Whoever opens the folder next finishes the renaming, or reads the files from where they are.
+The new files are complete and synced under temporary names before a note that lists them is created; from that moment they
+are the tables. The next process that opens the folder finishes the renaming, or reads the files under their temporary names.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _NOTE: Final = ".one_async_install."
 
 
 def install(folder: Path, files: Mapping[str, Path]) -> None:
-    """Put files under their final names (``sessions.pqt``…) into a folder, where they already are, complete.
+    """Rename complete temporary files in a folder to their final names (``sessions.pqt``…).
 
-    The files are temporary ones in that folder; the caller holds the claim on its tables.
+    The caller holds the claim on the folder's tables.
     """
     for name, path in files.items():
         if Path(name).name != name or path.parent != folder:
@@ -45,7 +45,7 @@ def finish(folder: Path) -> None:
 
 
 def _rename(note: Path, files: Mapping[Path, Path]) -> None:
-    # Each note has a name of its own, so that a slow reader never removes the note of the next installation.
+    # Each note has a unique name, so that a slow reader never removes the note of the next installation.
     with contextlib.suppress(OSError):
         for final, temporary in files.items():
             with contextlib.suppress(FileNotFoundError):  # another process was quicker

@@ -1,4 +1,4 @@
-"""Lists of the datasets, collections and revisions of all sessions, with ONE-api's local meaning."""
+"""List the datasets, collections and revisions of all sessions, with ONE-api's local semantics."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ __all__ = ["datasets_like", "list_collections", "list_datasets", "list_revisions
 def datasets_like(
     catalogue: Catalogue, wanted: pl.DataFrame, columns: Collection[str] | None = None
 ) -> pl.DataFrame:
-    """Return the datasets of the sessions that ``wanted`` names (eid), at least those that have a path that it names (rel_path).
+    """Return datasets of the sessions in ``wanted`` (eid), at least those with a path in it (rel_path).
 
-    ``columns`` limits the columns to these, as far as the tables have them, and to the ids and paths.
+    ``columns`` limits the columns to these, if the tables have them, and to the ids and paths.
     """
     table = catalogue.dataset_table
     rows = rows_of_spans(table, positions(table.eids, wanted["eid"].unique()).drop_nulls().to_numpy())
-    if len(rows) > 2 * len(wanted):  # else to look for the paths takes longer than it saves
+    if len(rows) > 2 * len(wanted):  # otherwise filtering by path takes longer than it saves
         usable = table.paths.is_in(wanted["rel_path"].unique().implode()).to_numpy()
         rows = rows[usable[table.path[rows]]]
     names = [name for name in table.schema if columns is None or name in {"did", "eid", "rel_path", *columns}]
@@ -84,12 +84,12 @@ def list_datasets(
     details: bool = False,
     wildcards: bool = True,
 ) -> list[str] | pl.DataFrame:
-    """Return the distinct relative paths of the datasets that match all filters, in the order in which they first appear.
+    """Return the distinct relative paths of the datasets that match all filters, in the order of their first rows.
 
     ``filename``: a pattern of whole names, several, or ALF parts; ``collection`` and ``revision``: patterns, an empty
-    text for none. Patterns are Unix wildcards, or regular expressions with ``wildcards=False``. With ``details`` the rows
-    of the datasets table, ordered by session and id.
-    Raises ALFError where default revisions are wanted of tables that do not say them, InputError for bad patterns.
+    text for none. Patterns are Unix wildcards, or regular expressions with ``wildcards=False``. With ``details``, return the
+    rows of the datasets table, ordered by session and id.
+    Raises ALFError for default revisions if the tables do not have them, InputError for invalid patterns.
     """
     kwargs: dict[str, Any] = {
         "qc": qc,
@@ -115,7 +115,7 @@ def _rows(
     default_revisions_only: bool,
     wildcards: bool,
 ) -> npt.NDArray[np.bool_]:
-    """Return which datasets of all sessions match; patterns are tried on the distinct paths."""
+    """Return a mask of the datasets that match; patterns are tried on the distinct paths."""
     if not filename and collection is None and revision is None:
         good = table.alf
     else:
@@ -137,12 +137,12 @@ def _rows(
 
 
 def _first_seen(table: Datasets, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
-    """Return the distinct paths among rows, in the order in which they first appear."""
+    """Return the distinct paths among rows, in the order of their first rows."""
     first = table.first_rows
-    early = rows[first]  # most paths are seen where they first are in the table
+    early = rows[first]  # for most paths, the first row of the table is among the rows
     late = np.flatnonzero(rows & ~early[table.path])[::-1]
     where = np.where(early, first, len(table))
-    where[table.path[late]] = late  # of several, the last that is written stays: the first row
+    where[table.path[late]] = late  # of several assignments the last one counts: the first row
     seen = np.flatnonzero(where < len(table))
     return seen[np.argsort(where[seen], kind="stable")].astype(np.uint32)
 
@@ -176,9 +176,9 @@ def list_collections(
     details: bool = False,
     wildcards: bool = True,
 ) -> list[str] | dict[str, pl.DataFrame]:
-    """Return the collections of the datasets that match, in the order of the datasets; an empty text stands for none.
+    """Return the collections of the datasets that match, in the order of the datasets; an empty text means none.
 
-    With ``details``, the datasets of each collection, in the order of the names.
+    With ``details``, return the datasets of each collection, in the order of the names.
     """
     if details:
         frame = list_datasets(catalogue, filename, collection, revision, details=True, wildcards=wildcards)
@@ -216,9 +216,10 @@ def list_revisions(
     details: bool = False,
     wildcards: bool = True,
 ) -> list[str] | dict[str, pl.DataFrame]:
-    """Return the revisions of the datasets that match, in the order of the datasets; an empty text stands for none.
+    """Return the revisions of the datasets that match, in the order of the datasets; an empty text means none.
 
-    Only files with ALF names count, as in ONE-api. With ``details``, the datasets of each revision, in the order of the names.
+    Only files with ALF names count, as in ONE-api. With ``details``, return the datasets of each revision, in the order of
+    the names.
     """
     if details:
         frame = resolve(

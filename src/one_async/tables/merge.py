@@ -1,4 +1,4 @@
-"""New rows into old tables: by id, all at once, the old catalogue untouched."""
+"""Merge new rows into tables by id; the old catalogue stays unchanged."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from one_async.tables.schema import IDS, SCHEMAS, canonical
 
 __all__ = ["Records", "merge", "merge_catalogues", "merge_raw", "to_frame"]
 
-#: Rows of a table: a frame, or mappings whose keys are columns (as REST records and Series give them).
+#: Rows of a table: a frame, or mappings whose keys are columns, such as REST records and Series.
 Records: TypeAlias = "pl.DataFrame | Iterable[Mapping[str, Any]]"
 
-#: Above so many sessions with new datasets, the whole table is put in order again.
+#: With more sessions than this that have new datasets, the whole table is sorted again.
 _MANY_SESSIONS = 2000
 
 
 def merge(
     catalogue: Catalogue, tables: Mapping[str, Records | None], *, origin: str | None = None
 ) -> Catalogue:
-    """Return a catalogue in which these rows replaced those of the same id, or were added.
+    """Return a catalogue in which these rows replace those of the same id, or are added.
 
     Columns that a table does not have are left out, missing ones are null; of rows with one id the first counts.
-    ``origin`` is added to where the rows came from. InputError for rows that do not fit the columns' types.
+    ``origin`` is added to the tables' origins. Raises InputError for rows that do not fit the columns' types.
     """
     frames = {name: to_frame(name, rows, catalogue) for name, rows in tables.items() if rows is not None}
     frames = {name: frame for name, frame in frames.items() if len(frame)}
@@ -80,9 +80,9 @@ def merge_catalogues(base: Catalogue, new: Catalogue) -> Catalogue:
 
 
 def merge_raw(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Join two tables' ``one_metadata``: the earlier date_created, all origins, otherwise the newer's facts.
+    """Merge the ``one_metadata`` of two tables: the earlier date_created, all origins, otherwise the values of the newer.
 
-    They are partial, made of rows of single queries, if none of them is a whole table.
+    The result is partial, a table of rows from queries, if neither of them is a whole table.
     """
     joined = {**base, **new}
     if not all(entry.get("partial") for entry in (base, new) if entry):
@@ -97,9 +97,9 @@ def merge_raw(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
 
 
 def to_frame(table: str, rows: Records, catalogue: Catalogue | None = None) -> pl.DataFrame:
-    """Make a frame with a table's columns of rows in any of their forms; ids may be UUIDs.
+    """Convert rows in any accepted form to a frame with a table's columns; ids may be UUIDs.
 
-    Only columns that the catalogue's table has are kept, if it has rows; otherwise all that are known.
+    The columns are those of the catalogue's table if it has rows, otherwise all known ones.
     """
     if not isinstance(rows, pl.DataFrame):
         rows = _from_mappings(table, list(rows))
@@ -132,7 +132,7 @@ def _old_schema(table: str, catalogue: Catalogue) -> dict[str, pl.DataType]:
 
 
 def _from_mappings(table: str, rows: list[Mapping[str, Any]]) -> pl.DataFrame:
-    # Polars would guess from the first rows and drop keys that come later: the schema is given.
+    # The schema is given, since Polars would infer it from the first rows and drop keys of later ones.
     own = IDS.get(table)
     schema: dict[str, pl.DataType | None] = dict(SCHEMAS.get(table, {}))
     extra = dict.fromkeys(key for row in rows for key in row if key not in schema)

@@ -33,7 +33,7 @@ from one_async.tables.dataset_table import Datasets
 __all__ = ["FOLDER", "MIN_ROWS", "Parts", "fingerprint", "open_or_convert"]
 
 FOLDER: Final = ".one_async_tables"
-#: With fewer datasets the parquet files open as fast.
+#: With fewer datasets, the parquet files open equally fast.
 MIN_ROWS: Final = 20_000
 _VERSION: Final = 1
 _TAIL: Final = 65_536

@@ -1,4 +1,4 @@
-"""Search and look-ups in a catalogue, with ONE-api's local meaning."""
+"""Searches and look-ups in a catalogue, with ONE-api's local semantics."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ __all__ = [
 
 _TEXT = {"laboratory": "lab", "subject": "subject", "task_protocol": "task_protocol", "projects": "projects"}
 _EPOCH = date(1970, 1, 1).toordinal()
-#: So many ids are found faster one by one.
+#: Up to this many ids are found faster one by one.
 _FEW = 20
-#: Whoever wants the paths of one in so many sessions is likely to want more: all of them are made, and kept.
+#: If paths of more than one session in this many are requested, the paths of all sessions are made and kept.
 _SHARE = 200
 Mask = npt.NDArray[np.bool_]
 
@@ -64,7 +64,7 @@ def search(
     Terms (or unambiguous beginnings): subject, laboratory, projects, task_protocol contain any of the texts, as regular
     expressions where ``wildcards``, matching case; number is any of; date_range; datasets are all there by file name
     (regular expressions of whole names) and exist; dataset_qc_lte bounds their QC, or that of any dataset.
-    Gives ids, or with ``details`` the sessions' rows. InputError for terms that mean nothing.
+    Returns ids, or with ``details`` the sessions' rows. Raises InputError for unknown terms and invalid values.
     """
     rows = session_rows(catalogue, _completed(terms, SEARCH_TERMS), wildcards=wildcards)
     if details:
@@ -110,7 +110,7 @@ def _text_mask(catalogue: Catalogue, column: str, wanted: list[str], wildcards: 
 
 
 def _contains_any(words: pl.Series, wanted: list[str], wildcards: bool, argument: str) -> Mask:
-    """Return which texts contain any of the wanted ones."""
+    """Return a mask of the texts that contain any of the wanted ones."""
     if wildcards:
         pattern = "|".join(wanted)
         found = is_match(words, compile_pattern(pattern, argument), plain_pattern(pattern), how="search")
@@ -130,7 +130,7 @@ def _date_mask(catalogue: Catalogue, value: Any) -> Mask:
 
 
 def _datasets_mask(catalogue: Catalogue, keep: Mask, terms: Mapping[str, Any]) -> Mask:
-    """Return which of the sessions that are still in question have all datasets, each existing and good enough."""
+    """Return a mask of the remaining sessions that have all datasets, each existing and of the required QC."""
     level = qc_name(terms.get("dataset_qc_lte", "FAIL"))
     wanted = texts(terms["datasets"], "datasets") if "datasets" in terms else [None]
     found = keep & (catalogue.spans >= 0)
@@ -146,7 +146,7 @@ def _datasets_mask(catalogue: Catalogue, keep: Mask, terms: Mapping[str, Any]) -
 
 
 def _spans_of_all(table: Datasets, level: str, wanted: Sequence[str | None]) -> Mask:
-    """Return for every session with datasets whether it has all requested ones."""
+    """Return a mask of the sessions, among those with datasets, that have all requested ones."""
     have: Mask = np.ones(len(table.eids), bool)
     usable = table.usable[level]
     for name in wanted:
@@ -158,7 +158,7 @@ def _spans_of_all(table: Datasets, level: str, wanted: Sequence[str | None]) -> 
 def _spans_of_few(
     table: Datasets, level: str, wanted: Sequence[str | None], spans: npt.NDArray[np.int64]
 ) -> Mask:
-    """Return for the given sessions whether each has all datasets; reads only their rows and names."""
+    """Return a mask of the given sessions that have all datasets; reads only their rows and names."""
     rows = rows_of_spans(table, spans)
     sizes = table.starts[spans + 1] - table.starts[spans]
     edges = np.zeros(len(sizes), np.int64)
@@ -198,8 +198,9 @@ def search_insertions(
 
     ``session`` is an eid, or several; ``dataset`` a part, in any case, of the name of a file in the insertion's own folder.
 
-    Ordered by their session's date, subject and number and by name, descending. Gives pids, or with ``details`` the rows
-    with date, subject and number. Without an insertions table: none. InputError for terms that mean nothing.
+    The order is by the session's date, subject and number and by name, descending. Returns pids, or with ``details`` the
+    rows with date, subject and number; nothing without an insertions table. Raises InputError for unknown terms and invalid
+    values.
     """
     check_polars()
     given = _completed(terms, INSERTION_TERMS)
@@ -243,9 +244,9 @@ def _has_dataset(catalogue: Catalogue, eid: str, probe: str, part: str) -> bool:
 
 
 def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
-    """Return the rows of sessions by id, in the order asked; unknown ones are left out.
+    """Return the rows of sessions by id, in the order of the ids, without unknown ones.
 
-    Raises ALFMultipleObjectsFound for one that is there twice.
+    Raises ALFMultipleObjectsFound for an id of two sessions.
     """
     check_polars()
     _no_twins(catalogue, eids)
@@ -263,7 +264,7 @@ def datasets_by_session(
 ) -> list[pl.DataFrame]:
     """Return all datasets of each session, ordered by id; an empty frame for an unknown one.
 
-    ``columns`` limits the columns to these, as far as the tables have them.
+    ``columns`` limits the columns to these, if the tables have them.
     """
     table = catalogue.dataset_table
     wanted = None if columns is None else [name for name in columns if name in table.schema]
@@ -294,7 +295,7 @@ def list_subjects(catalogue: Catalogue) -> list[str]:
 def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]:
     """Return the relative path of each session as text, None for unknown ones and those that cannot have a folder.
 
-    Raises ALFMultipleObjectsFound for one that is there twice.
+    Raises ALFMultipleObjectsFound for an id of two sessions.
     """
     _no_twins(catalogue, eids)
     wanted = pl.Series(eids, dtype=pl.String)
@@ -312,7 +313,7 @@ def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]
 
 
 def positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
-    """Return where each wanted id is among sorted ones, null where it is not."""
+    """Return the position of each wanted id among sorted ones, null for absent ones."""
     if not len(sorted_ids) or not len(wanted):
         return pl.Series([None] * len(wanted), dtype=pl.UInt32)
     at = sorted_ids.search_sorted(wanted)

@@ -1,4 +1,4 @@
-"""Columns and dtypes of the cache tables, and how each generation of parquet files is brought to them.
+"""Columns and dtypes of the cache tables, and the conversion of parquet files of all formats since 2021 to them.
 
 Ids are text: ``eid`` (session), ``did`` (dataset), ``pid`` (insertion). In parquet files they are called ``id``
 (and ``eid``), were pairs of integers in 2021 (``id_0``, ``id_1``), and may be 16-byte binaries.
@@ -52,7 +52,7 @@ SCHEMAS: Final = {"sessions": SESSIONS, "datasets": DATASETS, "insertions": INSE
 #: The name of each table's own id here; in parquet files it is ``id``.
 IDS: Final = {"sessions": "eid", "datasets": "did", "insertions": "pid"}
 
-# What a file must have to be that table; everything else is filled, or left out as ONE-api leaves it out.
+# The columns that a file of a table must have; others are filled, or left out as ONE-api does.
 _NEEDED: Final = {
     "sessions": ("eid", "subject", "date", "number"),
     "datasets": ("did", "eid", "rel_path"),
@@ -63,15 +63,15 @@ _FILLED: Final[dict[str, dict[str, Any]]] = {
     "datasets": {"file_size": None, "hash": None, "exists": True, "qc": "NOT_SET"},
     "insertions": {"name": None},
 }
-#: How pandas calls the levels of an index that have no names.
+#: The names that pandas gives to unnamed index levels.
 _LEVELS: Final = ("__index_level_0__", "__index_level_1__")
 _QC_NAMES: Final = {0: "NOT_SET", 10: "PASS", 30: "WARNING", 40: "FAIL", 50: "CRITICAL"}
 
 
 def read_table(path: Path, table: str | None = None) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Read a cache table of any generation: its frame with our columns, and its ``one_metadata``.
+    """Read a cache table of any format: its frame with our columns, and its ``one_metadata``.
 
-    Raises TablesDamaged, naming the file, where it is cut short, no parquet, or not that table.
+    Raises TablesDamaged, which names the file, if it is truncated, not parquet, or not that table.
     """
     try:
         metadata = pl.read_parquet_metadata(path)
@@ -96,9 +96,9 @@ def _damaged(path: Path, why: str) -> TablesDamaged:
 
 
 def canonical(table: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Bring a frame to our columns and dtypes, optional columns filled as ONE-api fills them; extra ones stay.
+    """Convert a frame to our columns and dtypes; missing optional columns are filled as in ONE-api, extra ones stay.
 
-    Raises ValueError when it lacks what makes it that table.
+    Raises ValueError if a required column is missing.
     """
     frame = _text_ids(_joined_ids(frame))
     own = IDS.get(table)
@@ -119,23 +119,23 @@ def canonical(table: str, frame: pl.DataFrame) -> pl.DataFrame:
     ]
     frame = frame.with_columns(fill) if fill else frame
     casts = [_cast(frame, name, dtype) for name, dtype in schema.items() if name in frame.columns]
-    # session_path repeats the sessions table in tables of 2021; ONE-api drops it too
+    # In tables of 2021, session_path repeats the sessions table; ONE-api drops it, too
     extra = [name for name in frame.columns if name not in schema and name != "session_path"]
-    # a row without an id is in no session, or is none
+    # Rows without an id belong to no session or are no records
     return frame.select(*casts, *extra).drop_nulls([name for name in ("eid", own) if name in schema])
 
 
 def _id_names(table: str, columns: list[str]) -> dict[str, str]:
-    """Return which column is the table's own id: ``id``, or a level of an index that has no name."""
+    """Return our name of each id column: ``id``, or unnamed index levels."""
     if "id" in columns:
         return {"id": IDS[table]}
-    if table == "datasets" and set(_LEVELS) <= set(columns):  # in the order that ONE-api gives them
+    if table == "datasets" and set(_LEVELS) <= set(columns):  # in ONE-api's order
         return dict(zip(_LEVELS, ("eid", IDS[table]), strict=True))
     return {_LEVELS[0]: IDS[table]} if _LEVELS[0] in columns else {}
 
 
 def _joined_ids(frame: pl.DataFrame) -> pl.DataFrame:
-    """Make UUID text of pairs of integer columns, each holding half of the UUID's bytes, little-endian."""
+    """Convert pairs of integer columns to UUID text; each column holds half of the UUID's bytes, little-endian."""
     import numpy as np
 
     from one_async.tables.columns import uuid_text
@@ -171,7 +171,7 @@ def _cast(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
         return column
     if name == "number":
         return _number(frame)
-    if name == "file_size":  # no more than a hint: one that is none is not known
+    if name == "file_size":  # only a hint, so an invalid size counts as unknown
         return column.cast(dtype, strict=False)
     if name == "date" and found == pl.String:
         return column.str.slice(0, 10).str.to_date("%Y-%m-%d")
@@ -183,7 +183,7 @@ def _cast(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def _qc(column: pl.Expr, found: pl.DataType) -> pl.Expr:
-    """Read QC as names or numbers; a missing value, or one that Alyx does not know, means that none is set."""
+    """Parse QC given as names or numbers; missing and unknown values become NOT_SET."""
     if found == QC_LEVELS:
         read = column
     elif found.is_numeric():
@@ -194,7 +194,7 @@ def _qc(column: pl.Expr, found: pl.DataType) -> pl.Expr:
 
 
 def _number(frame: pl.DataFrame) -> pl.Expr:
-    """Read numbers of sessions; where one is beyond all reason, the column is wide enough to hold it."""
+    """Parse session numbers; the column gets a wider type if a number is too large for the usual one."""
     numbers = frame["number"].cast(pl.Int64, strict=False)
     fits = bool(numbers.is_between(0, 2**16 - 1).all())
     return pl.lit(numbers.cast(pl.UInt16) if fits else numbers)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bar", "bar_for"]
 
-#: Held while a bar is on the screen; only one is shown at a time.
+#: Held while a bar is displayed; only one is displayed at a time.
 _SCREEN = threading.Lock()
 
 

@@ -30,7 +30,7 @@ __all__ = ["Outcome", "Policy", "Progress", "fetch", "survey"]
 
 Status = Literal["fetched", "present", "absent", "failed"]
 
-#: Seconds before a look at a file that another process is fetching.
+#: Seconds between checks of a file that another process is fetching.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 
 
@@ -232,7 +232,7 @@ class _Job:
 
 
 class _Worker:
-    """One of a job's tasks. It begins each item in the thread that finished the one before, which saves a trip to it."""
+    """One of a job's tasks. It begins each item in the thread that finished the one before, which saves a thread switch."""
 
     def __init__(self, job: _Job, queue: deque[Item]) -> None:
         self._job, self._queue = job, queue

@@ -75,8 +75,8 @@ async def fetch_one(
 ) -> Done:
     """Fetch the rest of a part from the first source that serves the right bytes, and move it to its final name.
 
-    The thread that does so then calls ``then``, which must not raise. Raises the most informative error if no
-    source works: a HashMismatch before others, a refusal before an absence.
+    The thread that moves it then calls ``then``, which must not raise. If no source works, raises the most informative
+    error: a HashMismatch before others, a refusal before an absence.
     """
     errors: list[OneError] = []
     for source in part.item.sources:
@@ -98,7 +98,7 @@ async def fetch_one(
 
 
 def _rank(error: OneError) -> int:
-    """Return the place of an error in the order of how much it tells."""
+    """Return the rank of an error by how informative it is."""
     if isinstance(error, HashMismatch):
         return 0
     return 2 if isinstance(error, (ConfigurationError, LookupError)) else 1
@@ -132,7 +132,7 @@ async def _fetch_from(
     """Fetch a part from one source; raise its error after the last retry."""
     policy, server = sources.policy, urlsplit(source.url).netloc
     open_at = await anyio.to_thread.run_sync(sources.opener, source) if source.s3 else sources.opener(source)
-    # An inherited part may hold other bytes, which is no fault of this source: one more mismatch is allowed.
+    # A mismatch may be due to the inherited part and not to this source, so one more is allowed.
     mismatches = 2 if part.adopted or part.size else 1
     attempts = _Attempts(part.size, part.size)
     while True:

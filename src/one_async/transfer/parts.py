@@ -29,7 +29,7 @@ __all__ = ["Busy", "Lost", "Part", "PartFile", "Present", "begin", "look"]
 
 _BLOCK = 1 << 20
 _ENDING = re.compile(r"[0-9a-f]{16}(\.[0-9a-f]{8})?\.part")
-#: What the files that were hashed looked like then, by path and hash.
+#: The signatures of files at the time they were hashed, by path and hash.
 _VERIFIED: dict[tuple[str, str], tuple[int, ...]] = {}
 _VERIFIED_LIMIT = 200_000
 
@@ -104,7 +104,7 @@ class PartFile(ABC):
         """Hash the next bytes."""
 
     def sync(self) -> None:
-        """Flush what was written to the disk, so that less is left for the end; may run beside writes."""
+        """Flush written bytes to the disk, so that the final flush is short; may run concurrently with writes."""
         assert self._file is not None
         self.synced = self.size
         os.fsync(self._file.fileno())
@@ -187,7 +187,7 @@ class Part(PartFile):
             self._hashed += len(chunk)
 
     def sync(self) -> None:
-        """Flush what was written to the disk. Raises TransferError if that fails."""
+        """Flush written bytes to the disk. Raises TransferError if that fails."""
         with _disk_errors(self.target):
             super().sync()
 

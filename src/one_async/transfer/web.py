@@ -37,10 +37,10 @@ __all__ = ["Credentials", "Opener", "judge", "over_http", "receive"]
 #: Starts a request for a file from an offset on.
 Opener = Callable[[int], AbstractAsyncContextManager[ByteStream]]
 
-#: Bytes that are written at once, and the most that are buffered while a write is under way.
+#: The size of a write, and the most bytes that are buffered during a write.
 _BATCH = 2 * 1024 * 1024
 _MAX_BUFFERED = 2 * _BATCH
-#: Written bytes after which they are flushed to the disk, while more are received.
+#: Bytes written between two flushes to the disk, which run while more are received.
 _SYNC_INTERVAL = 64 * 1024 * 1024
 #: Seconds that received bytes may stay in memory, where a crash would lose them.
 _MAX_BUFFERED_TIME = 0.02
