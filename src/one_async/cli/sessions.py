@@ -220,8 +220,8 @@ def download(
     Ends with status 1 if a file could not be downloaded. Piped output has a line for each file: status, bytes, path, eid.
     """
     try:
-        options = {} if to is None else _apart(url, user, cache_dir)
-        with connect(url, user, to or cache_dir, mode=mode, **options) as one:
+        tables_dir = None if to is None else _tables_dir(url, user, cache_dir)
+        with connect(url, user, to or cache_dir, mode=mode, tables_dir=tables_dir) as one:
             table = one.download(
                 sessions, filename=dataset, collection=collection, dry_run=dry_run, on_error="collect"
             )
@@ -237,12 +237,11 @@ def download(
         raise typer.Exit(1)
 
 
-def _apart(url: str | None, user: str | None, cache_dir: Path | None) -> dict[str, Any]:
-    """Return options for files in a folder of their own: the usual tables, and no answers kept beside the files."""
+def _tables_dir(url: str | None, user: str | None, cache_dir: Path | None) -> Path:
+    """Return where the tables are, so that another folder for the files does not hide them."""
     from one_async.settings import resolve
 
-    known = resolve(base_url=url, username=user, cache_dir=cache_dir)
-    return {"tables_dir": known.tables_dir, "cache_rest": None}
+    return resolve(base_url=url, username=user, cache_dir=cache_dir).tables_dir
 
 
 def _report(table: pl.DataFrame) -> None:
