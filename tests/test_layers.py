@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1] / "src" / "one_async"
 # First match wins. Lower numbers are more basic; a module may import from its own layer and from lower ones.
 LAYERS: list[tuple[str, float]] = [
     ("__init__", 99),
+    ("__main__", 99),
     ("api", 99),
     ("webclient", 99),
     ("errors", 0),

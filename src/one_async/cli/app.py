@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from one_async.cli.account import login, logout, setup, whoami
+from one_async.cli.cache import cache_app
+from one_async.cli.doctor import doctor, modes, show_version
 from one_async.cli.harvest import harvest
-from one_async.cli.options import Folder, Json, Url, User, connect, fail, parse_terms
+from one_async.cli.options import Json, fail
 from one_async.cli.register import register
-from one_async.cli.show import aside, console, frame_table, plain, print_json, waiting
+from one_async.cli.sessions import download, ls, search, show
+from one_async.cli.show import aside, console, plain
 from one_async.cli.watch import watch
-from one_async.errors import ConfigurationError, OneError
+from one_async.errors import OneError
 
 app = typer.Typer(
     name="one-async",
     help="Find and load the data of an Alyx database of neurophysiology sessions.",
     no_args_is_help=True,
+    epilog=(
+        "Exit statuses: 0 done; 1 the answer is an error, or a file or endpoint failed; 2 a wrong argument; "
+        "130 interrupted."
+    ),
     pretty_exceptions_show_locals=False,
-    add_completion=False,
 )
 tables_app = typer.Typer(help="Cache tables.", no_args_is_help=True)
-app.add_typer(tables_app, name="tables")
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Find and load the data of an Alyx database of neurophysiology sessions."""
+
+
+def _add(*commands: Callable[..., None]) -> None:
+    for command in commands:
+        app.command()(command)
+
+
+_add(search, ls, show, download)
 
 
 @app.command()
@@ -37,94 +61,6 @@ def demo() -> None:
         run()
     except OneError as error:
         fail(error)
-
-
-@app.command()
-def search(
-    terms: Annotated[
-        list[str], typer.Argument(help="TERM=VALUE …; a comma separates several values of a term.")
-    ],
-    url: Url = None,
-    user: User = None,
-    cache_dir: Folder = None,
-    mode: Annotated[str | None, typer.Option(help="local, remote, auto or refresh.")] = None,
-    limit: Annotated[int, typer.Option(help="How many sessions to show.")] = 20,
-    as_json: Json = False,
-) -> None:
-    """Find sessions: one-async search lab=cortexlab date=2024-01-01,2024-06-30 datasets=spikes.times.npy."""
-    try:
-        with connect(url, user, cache_dir, mode=mode) as one, waiting("searching …"):
-            eids, frame = one.search(details=True, **parse_terms(terms))
-    except OneError as error:
-        fail(error)
-    if as_json:
-        print_json(frame.to_dicts())
-        return
-    console.print(frame_table(frame, f"{len(eids):,} sessions", rows=limit))
-
-
-@app.command()
-def login(
-    url: Url = None,
-    user: User = None,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
-    ] = False,
-) -> None:
-    """Log in once; the token is kept for this user, readable by nobody else."""
-    from one_async.settings import resolve
-
-    try:
-        known = resolve(base_url=url, username=user)
-        user, password = known.username, None
-        asks = sys.stdin.isatty() and known.token is None
-        if user is None and asks:
-            user = typer.prompt("User name")
-        if password_stdin:
-            password = sys.stdin.readline().rstrip("\n")
-        elif asks and known.password is None:
-            password = typer.prompt("Password", hide_input=True)
-        with connect(url, user, None, password=password) as one, waiting("logging in …"):
-            one.alyx.authenticate(force=password is not None or known.password is not None)
-            where, who = one.alyx.base_url, one.alyx.user
-    except OneError as error:
-        fail(error)
-    console.print(plain(f"logged in to {where} as {who}"), highlight=False)
-
-
-@app.command()
-def setup(
-    url: Url = None,
-    user: User = None,
-    cache_dir: Folder = None,
-    default: Annotated[
-        bool | None,
-        typer.Option("--default/--no-default", help="Whether ONE() without arguments uses this database."),
-    ] = None,
-) -> None:
-    """Save the settings of a database; prompts only on a terminal, and only for settings that are missing."""
-    from one_async.settings import databases
-    from one_async.settings import setup as keep
-
-    def ask(name: str, otherwise: str | None) -> str:
-        return str(typer.prompt(name.replace("_", " ").capitalize(), default=otherwise or ""))
-
-    try:
-        if url is None and not sys.stdin.isatty() and not databases():
-            raise ConfigurationError(
-                "base_url is not set: give --url, or set ONE_BASE_URL", setting="base_url"
-            )
-        settings = keep(
-            url,
-            username=user,
-            cache_dir=cache_dir,
-            make_default=default,
-            ask=ask if sys.stdin.isatty() else None,
-        )
-    except OneError as error:
-        fail(error)
-    where = f"{settings.base_url}: user {settings.username or '-'}, data in {settings.cache_dir}"
-    console.print(plain(where), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -174,6 +110,6 @@ def build_tables(
         console.print(plain(file), highlight=False, soft_wrap=True)
 
 
-app.command()(harvest)
-app.command()(register)
-app.command()(watch)
+_add(harvest, register, watch, login, logout, whoami, setup, doctor, modes)
+app.add_typer(cache_app, name="cache")
+app.add_typer(tables_app, name="tables")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +24,8 @@ console = Console(markup=False, emoji=False)
 aside = Console(stderr=True, markup=False, emoji=False)
 _CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
-SCATTER = "·•●"
+#: Lines, points and axes of a plot, and what stands for them where the output cannot encode them.
+_GLYPHS = str.maketrans("·●│└─−…", ".o|+--~")
 
 
 def plain(value: object) -> str:
@@ -43,6 +46,93 @@ def frame_table(frame: pl.DataFrame, title: str, rows: int = 8) -> Table:
     return table
 
 
+def use_safe_encoding() -> None:
+    """Escape what the encoding of the output cannot express, such as names in cp1252, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def printable(text: str) -> str:
+    """Return a text that the output can encode; plots and marks in ASCII where it cannot."""
+    try:
+        text.encode(console.encoding)
+    except UnicodeEncodeError:
+        return text.translate(_GLYPHS)
+    return text
+
+
+def is_piped() -> bool:
+    """Return whether the output goes to a file or another program."""
+    return not console.is_terminal
+
+
+def print_tsv(rows: Iterable[Iterable[Any]]) -> None:
+    """Write a line for each row, with tabs between the values; an empty text stands for null."""
+    for row in rows:
+        cells = ("" if cell is None else plain(cell) for cell in row)
+        sys.stdout.write("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells) + "\n")
+
+
+def count_text(count: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 file`` or ``2,300 files``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def size_text(size: int | None) -> str:
+    """Return a number of bytes as people read it, such as ``1.2 MB``."""
+    if size is None:
+        return "-"
+    value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" or value >= 99.5 else f"{value:.1f} {units[0]}"
+
+
+def listing(
+    rows: Iterable[Iterable[Any]],
+    widths: Mapping[str, int],
+    title: str,
+    total: int,
+    *,
+    right: Sequence[str] = ("number",),
+    fit: bool = False,
+) -> None:
+    """Print rows as a table without lines.
+
+    ``widths`` maps the columns to their largest widths, 0 for one that wraps and is never cut. With ``fit``, the last
+    columns that the terminal has no room for are left out.
+    """
+    names = list(widths)
+    while fit and len(names) > 1 and sum(widths[name] + 1 for name in names) > console.width + 1:
+        names.pop()
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="cyan")
+    for name in names:
+        options: dict[str, Any] = {"overflow": "fold"}
+        if widths[name]:
+            options = {"overflow": "ellipsis", "no_wrap": True, "max_width": widths[name]}
+        header = "#" if name == "number" else plain(name)
+        table.add_column(header, justify="right" if name in right else "left", **options)
+    shown = 0
+    for row in rows:
+        shown += 1
+        table.add_row(*("" if cell is None else plain(cell) for cell, _ in zip(row, names, strict=False)))
+    console.print(printable(title), style="bold", highlight=False)
+    console.print(table)
+    if shown < total:
+        console.print(
+            printable(f"… {total - shown:,} more; --limit N shows more"), style="dim", highlight=False
+        )
+
+
+def print_fields(values: Mapping[str, str], indent: str = "") -> None:
+    """Print a line for each name and value."""
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        line = Text.assemble(indent, (plain(name).ljust(width), "cyan"), "  ", plain(value))
+        console.print(line, highlight=False, soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """Write an answer as JSON; ids, dates and paths as texts."""
     sys.stdout.write(json.dumps(value, default=str, indent=2) + "\n")
@@ -58,9 +148,9 @@ def plot(points: Sequence[tuple[float, float]], width: int = 57, height: int = 1
     ]
     for (x0, y0), (x1, y1) in pairwise(at):
         for x in range(x0, x1):
-            grid[round(y0 + (y1 - y0) * (x - x0) / (x1 - x0))][x] = SCATTER[0]
+            grid[round(y0 + (y1 - y0) * (x - x0) / (x1 - x0))][x] = "·"
     for x, y in at:
-        grid[y][x] = SCATTER[2]
+        grid[y][x] = "●"
     for number, row in enumerate(grid):
         label = {0: "100 %", height // 2: " 50 %", height - 1: "  0 %"}.get(number, "     ")
         yield f"{label} │{''.join(row)}"

@@ -1,0 +1,215 @@
+"""The commands ``one-async cache``: what a cache folder holds, whether its files are whole, and what may go."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from one_async.cli.options import Folder, Json, Url, User, connect, fail
+from one_async.cli.show import (
+    aside,
+    console,
+    count_text,
+    is_piped,
+    plain,
+    print_fields,
+    print_json,
+    print_tsv,
+    size_text,
+    waiting,
+)
+from one_async.errors import OneError
+
+if TYPE_CHECKING:
+    from one_async.settings import Settings
+
+cache_app = typer.Typer(help="The folder of data files, tables and REST answers.", no_args_is_help=True)
+
+#: A part of a download that was interrupted, or the temporary file of a process that was killed.
+_LEFT = re.compile(r"\..+(\.[0-9a-f]{16}(\.[0-9a-f]{8})?\.part|\.tmp)", re.DOTALL)
+_DAY = 24 * 3600.0
+
+
+def _settings(url: str | None, user: str | None, cache_dir: Path | None) -> Settings:
+    from one_async.settings import resolve
+
+    return resolve(base_url=url, username=user, cache_dir=cache_dir)
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the files below a folder, without following links; nothing for what cannot be read."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(Path(entry.path))
+        elif entry.is_file(follow_symlinks=False):
+            yield entry
+
+
+def _kind(path: Path, root: Path) -> str:
+    """Return which part of the cache a file belongs to."""
+    if _LEFT.fullmatch(path.name):
+        return "unfinished"
+    parts = path.relative_to(root).parts
+    if ".rest" in parts:
+        return "REST answers"
+    if any(part.startswith(".") for part in parts) or (
+        len(parts) == 1 and path.suffix in (".pqt", ".json", ".zip")
+    ):
+        return "tables"
+    return "data"
+
+
+@cache_app.command()
+def info(url: Url = None, user: User = None, cache_dir: Folder = None, as_json: Json = False) -> None:
+    """Show what the cache folder holds: data files, tables, REST answers, unfinished downloads."""
+    try:
+        known = _settings(url, user, cache_dir)
+        with waiting("counting …"):
+            answer = _info(known)
+    except OneError as error:
+        fail(error)
+    if as_json:
+        print_json(answer)
+        return
+    lines = {"folder": answer["folder"]}
+    for name, found in answer["holds"].items():
+        lines[name] = f"{count_text(found['files'], 'file')}, {size_text(found['bytes'])}"
+    for name, age in answer["tables"].items():
+        lines[name] = f"written {age}"
+    lines["free on disk"] = size_text(answer["free"])
+    print_fields(lines)
+
+
+def _info(known: Settings) -> dict[str, Any]:
+    roots = {known.cache_dir, known.tables_dir, *([known.rest_cache_dir] if known.rest_cache_dir else [])}
+    holds = {name: {"files": 0, "bytes": 0} for name in ("data", "tables", "REST answers", "unfinished")}
+    for root in roots:
+        for entry in _files(root):
+            if any(
+                other != root and root in other.parents and Path(entry.path).is_relative_to(other)
+                for other in roots
+            ):
+                continue  # counted with the inner folder
+            found = holds[_kind(Path(entry.path), root)]
+            found["files"] += 1
+            found["bytes"] += entry.stat(follow_symlinks=False).st_size
+    tables = {
+        path.name: time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+        for path in sorted(known.tables_dir.glob("*.pqt"))
+    }
+    there = next((path for path in (known.cache_dir, *known.cache_dir.parents) if path.exists()), None)
+    free = shutil.disk_usage(there).free if there else None
+    return {"folder": str(known.cache_dir), "holds": holds, "tables": tables, "free": free}
+
+
+@cache_app.command()
+def verify(
+    sessions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SESSION]...", help="Sessions; without any, all that are on disk."),
+    ] = None,
+    url: Url = None,
+    user: User = None,
+    cache_dir: Folder = None,
+    mode: Annotated[
+        str, typer.Option(help="local: compare with the tables; remote: with the database.")
+    ] = "local",
+    as_json: Json = False,
+) -> None:
+    """Compare the size and hash of files on disk with their records; ends with status 1 if one differs."""
+    try:
+        with connect(url, user, cache_dir, mode=mode) as one, waiting("reading files …"):
+            eids = [str(eid) for eid in (one.to_eid(sessions) if sessions else one.search())]
+            folders = dict(zip(eids, one.eid2path(eids) if eids else [], strict=True))
+            on_disk = [eid for eid, folder in folders.items() if folder is not None and Path(folder).is_dir()]
+            table = one.download(on_disk, dry_run=True, check_hash=True) if on_disk else None
+            root = Path(one.cache_dir)
+    except OneError as error:
+        fail(error)
+    good, bad = 0, []
+    for row in [] if table is None else table.iter_rows(named=True):
+        path = root / row["dataset"]
+        if row["status"] == "present":
+            good += 1
+        elif path.exists():
+            bad.append({"path": str(path), "eid": row["eid"], "did": row["did"]})
+    if as_json:
+        print_json({"right": good, "wrong": bad})
+    elif is_piped():
+        print_tsv(row.values() for row in bad)
+    else:
+        console.print(f"{count_text(good, 'file')} as recorded, {len(bad):,} not", highlight=False)
+        for row in bad:
+            aside.print(plain(row["path"]), highlight=False, soft_wrap=True)
+        if bad:
+            aside.print("one-async download SESSION fetches them again", highlight=False)
+    if bad:
+        raise typer.Exit(1)
+
+
+@cache_app.command()
+def prune(
+    url: Url = None,
+    user: User = None,
+    cache_dir: Folder = None,
+    days: Annotated[float, typer.Option(min=0, help="Keep parts of downloads that are younger.")] = 1.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be deleted.")] = False,
+) -> None:
+    """Delete what interrupted downloads and killed processes left. Data files, tables and answers stay."""
+    try:
+        known = _settings(url, user, cache_dir)
+    except OneError as error:
+        fail(error)
+    count = size = 0
+    with waiting("looking …"):
+        for root in {known.cache_dir, known.tables_dir}:
+            for entry in _files(root):
+                path = Path(entry.path)
+                found = entry.stat(follow_symlinks=False)
+                if _kind(path, root) != "unfinished" or time.time() - found.st_mtime < days * _DAY:
+                    continue
+                if not dry_run:
+                    try:
+                        path.unlink(missing_ok=True)
+                    except OSError as error:
+                        aside.print(plain(f"{path}: {error}"), highlight=False, soft_wrap=True)
+                        continue
+                count, size = count + 1, size + found.st_size
+    word = "would be deleted" if dry_run else "deleted"
+    console.print(f"{count_text(count, 'unfinished file')} {word}, {size_text(size)}", highlight=False)
+
+
+@cache_app.command()
+def clear(
+    url: Url = None,
+    user: User = None,
+    cache_dir: Folder = None,
+    tables: Annotated[bool, typer.Option("--tables", help="Delete the cache tables, too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete the REST answers that are kept for this user, and with --tables the cache tables. Data files stay."""
+    try:
+        known = _settings(url, user, cache_dir)
+        what = f"the REST answers{' and the tables' if tables else ''} in {known.cache_dir}"
+        if not yes and not typer.confirm(f"Delete {plain(what)}?"):
+            raise typer.Exit(1)
+        if not known.offline:
+            with connect(url, user, cache_dir) as one:
+                one.alyx.clear_rest_cache()
+        if tables:
+            for path in [*known.tables_dir.glob("*.pqt"), known.tables_dir / "cache_info.json"]:
+                path.unlink(missing_ok=True)
+    except OneError as error:
+        fail(error)
+    console.print(plain(f"deleted {what}"), highlight=False, soft_wrap=True)
