@@ -18,6 +18,7 @@ from one_async.emulator.seeded_files import (
     probe_files,
     ruled_bytes,
     session_files,
+    site_files,
     uid,
 )
 from one_async.emulator.seeded_plan import NOW, QC, Session
@@ -109,6 +110,9 @@ class Datasets:
             for end, lines in RAW_PROBE.items():
                 name = f"_spikeglx_ephysData_g0_t0.imec{number}.{end}"
                 self._add(session, f"raw_ephys_data/{insertion.name}/{name}", lines=lines)
+            if insertion.regions:
+                for place in (real := site_files(insertion.name, insertion.regions)):
+                    self._add(session, place, (partial(real.__getitem__, place), real))
             if insertion.sorting is not None:
                 for place in (real := probe_files(insertion.sorting)):
                     self._add(session, place, (partial(_of_probe, insertion.sorting, place), real))
@@ -151,7 +155,7 @@ class Datasets:
             "protected": sum(TAGS[tag][1] for tag in tags),
             "public": sum(TAGS[tag][2] for tag in tags),
             "tags": tags,
-            "qc": _qc(did, name),
+            "qc": _qc(session, did, name),
             "json": None,
         }
         self.rows.append(row)
@@ -323,10 +327,12 @@ def _is_default(session: Session, place: str, revision: str) -> bool:
     return choice != 1 and revision == wanted
 
 
-def _qc(did: str, name: str) -> str:
+def _qc(session: Session, did: str, name: str) -> str:
+    """Return the quality of a dataset; never CRITICAL in a session with probes, since loaders omit such datasets."""
     draw = int(did[9:13], 16) % 40
     known = 1 if name.startswith(("_ibl_trials", "spikes", "clusters")) else 0
-    return QC[known if draw < 30 else (1, 1, 1, 2, 2, 2, 0, 3, 3, 4)[draw - 30]]
+    found = known if draw < 30 else (1, 1, 1, 2, 2, 2, 0, 3, 3, 4)[draw - 30]
+    return QC[min(found, 3) if session.ephys else found]
 
 
 def _of_insertion(row: Record) -> Record:

@@ -27,6 +27,7 @@ __all__ = [
     "probe_files",
     "ruled_bytes",
     "session_files",
+    "site_files",
     "table_bytes",
     "trials_of",
     "uid",
@@ -171,6 +172,13 @@ def _task_data(columns: arrays.Arrays) -> bytes:
 def _encoder_events(columns: arrays.Arrays) -> bytes:
     times = (columns["goCue_times"] * 1e6).astype("<i8").tolist()
     return "".join(f"Event {time} {2 if n % 2 else 1}\n" for n, time in enumerate(times)).encode()
+
+
+def site_files(name: str, regions: tuple[int, ...]) -> Files:
+    """Return the electrode sites of a probe whose track is aligned: path within the session to bytes."""
+    made = arrays.channels(np.array(regions, dtype=np.int64))
+    kept = ("localCoordinates", "brainLocationIds_ccf_2017", "mlapdv")
+    return {f"alf/{name}/electrodeSites.{kind}.npy": npy_bytes(made[kind]) for kind in kept}
 
 
 @lru_cache(maxsize=6)
