@@ -16,7 +16,7 @@ import pytest
 
 from one_async.emulator.content import World
 
-PINNED = {"ids": "4675c8a63a8a0664", "md5s": "6d3727d085633e04"}
+PINNED = {"ids": "8c16844e60b69f2d", "md5s": "625dfbec2ecd5453"}
 
 
 def test_equal_in_two_processes_and_equal_to_what_is_pinned(world: World) -> None:

@@ -19,12 +19,13 @@ besides ``admin``, one person a lab and ``intbrainlab`` (only reads).
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 from one_async.emulator.content import World
 from one_async.emulator.seeded_cache import cache_zip
 from one_async.emulator.seeded_datasets import Datasets
 from one_async.emulator.seeded_files import table_bytes, uid
+from one_async.emulator.seeded_lazy import md5_of, pinned, subject_trials
 from one_async.emulator.seeded_people import people_records
 from one_async.emulator.seeded_plan import NOW, Session, sessions
 from one_async.emulator.seeded_records import session_records
@@ -73,7 +74,7 @@ def world() -> World:
 
 
 def _add_aggregates(plan: list[Session], datasets: Datasets) -> None:
-    """Add a table of training progress, with a row per session, for every subject that had probes."""
+    """Add two tables for every subject that had probes: of training progress, a row per session, and of all trials."""
     for subject, (lab, _, with_probes) in SUBJECTS.items():
         if not with_probes:
             continue
@@ -84,4 +85,8 @@ def _add_aggregates(plan: list[Session], datasets: Datasets) -> None:
             "n_trials": [s.recording.task.n_trials if s.recording else 0 for s in mine],
             "n_correct_trials": [s.n_correct or 0 for s in mine],
         }
-        datasets.add_aggregate(uid("subject", subject), lab, subject, table_bytes(table))
+        number, data = uid("subject", subject), table_bytes(table)
+        md5 = md5_of(data)
+        datasets.add_aggregate(number, lab, subject, "subjectTraining", (data.__bytes__, len(data), md5))
+        every = pinned(f"aggregates/{subject}", partial(subject_trials, mine))
+        datasets.add_aggregate(number, lab, subject, "subjectTrials", every)

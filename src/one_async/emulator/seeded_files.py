@@ -28,6 +28,7 @@ __all__ = [
     "ruled_bytes",
     "session_files",
     "site_files",
+    "sorting_of",
     "table_bytes",
     "trials_of",
     "uid",
@@ -181,12 +182,16 @@ def site_files(name: str, regions: tuple[int, ...]) -> Files:
     return {f"alf/{name}/electrodeSites.{kind}.npy": npy_bytes(made[kind]) for kind in kept}
 
 
+def sorting_of(probe: Probe) -> dict[str, arrays.Arrays]:
+    """Return the spike sorting of a probe: the objects spikes, clusters and channels."""
+    columns, regions = trials_of(probe.recording.task), np.array(probe.regions, dtype=np.int64)
+    return arrays.sorting(probe.seed, columns, probe.n_clusters, regions)
+
+
 @lru_cache(maxsize=6)
 def probe_files(probe: Probe) -> Files:
     """Return the spike sorting of a probe: path within the session to bytes."""
-    made = arrays.sorting(
-        probe.seed, trials_of(probe.recording.task), probe.n_clusters, np.array(probe.regions, dtype=np.int64)
-    )
+    made = sorting_of(probe)
     home = f"alf/{probe.name}/pykilosort"
     clusters = made["clusters"]
     files = {f"{home}/spikes.{name}.npy": npy_bytes(values) for name, values in made["spikes"].items()}
