@@ -31,7 +31,7 @@ from one_async.emulator.seeded_plan import NOW, Session, sessions
 from one_async.emulator.seeded_records import session_records
 from one_async.emulator.seeded_unserved import unserved
 from one_async.emulator.seeded_vocabulary import vocabulary_records
-from one_async.emulator.seeded_words import SUBJECTS, USERS
+from one_async.emulator.seeded_words import SUBJECTS, TAGS, USERS
 
 __all__ = ["world"]
 
@@ -51,10 +51,6 @@ def world() -> World:
         datasets.add_session(session)
     _add_aggregates(plan, datasets)
 
-    @cache
-    def zipped() -> bytes:
-        return cache_zip(NAME, plan, datasets)
-
     records = {
         **vocabulary_records(),
         **session_records(plan, datasets),
@@ -62,6 +58,11 @@ def world() -> World:
         "datasets": datasets.records(),
         "files": {"list": datasets.files, "detail": {row["url"][-36:]: row for row in datasets.files}},
     }
+    quality = {eid: body["extended_qc"] for eid, body in records["sessions"]["detail"].items()}
+    zipped = cache(partial(cache_zip, NAME, plan, datasets, quality))
+    for tag, (_, protected, _) in TAGS.items():
+        if protected:
+            datasets.shelf.put(f"caches/{tag}/cache.zip", partial(zipped, tag))
     return World(
         name=NAME,
         now=NOW,
