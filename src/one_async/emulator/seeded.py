@@ -1,13 +1,14 @@
 """The seeded world: a made-up database that is the same on every run, for demonstrations, examples and tests.
 
 Four labs (``cortexlab``, ``harbourlab``, ``summitlab``, ``valleylab``), 13 subjects and 318 sessions over two
-years, from habituation through training and biased blocks to recordings with probes and histology; some 6,400
+years, from habituation through training and biased blocks to recordings with probes and histology; some 6,700
 datasets. No animal, person or measurement in it is real.
 
 Every session with trials has real files: a trials table whose choices follow the contrast (better with
 training, with lapses, shifted by the blocks), wheel, licks, settings and raw task data. Two dozen have a
-camera's times, pupil and motion. 11 sessions have probes, 15 insertions in all; 6 of these have spike
-sorting, whose clusters differ in rate and partly follow the task. Everything else has bytes that follow the
+camera's times, pupil and motion. 11 sessions have probes, 15 insertions in all, with 3.2 seconds of both raw
+bands, poses and videos of three cameras, and a passive protocol; 6 of these have spike sorting, whose
+clusters differ in rate and partly follow the task. All videos are readable. Everything else has bytes that follow the
 rule of the recorded world. In sessions without a camera's data, a few datasets lack a hash or a size, are
 missing on the server or lie on a personal computer only; some trials tables have one or two revisions, of
 which the newest, the oldest or none is the default.

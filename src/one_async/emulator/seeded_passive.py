@@ -55,7 +55,7 @@ def passive_file(recording: Recording, place: str) -> bytes:
         ]
         return _csv([["", "start", "stop", "position", "contrast", "phase"], *cells])
     lengths = {"valve": 0.15, "tone": 0.1, "noise": 0.5}
-    names = ["", *(f"{name}{end}" for name in lengths for end in ("On", "Off"))]
+    names = [f"{name}{end}" for name in lengths for end in ("On", "Off")]
     times = [
         [
             round(at + 0.8 * (k + 1) + off, 3)
@@ -64,7 +64,7 @@ def passive_file(recording: Recording, place: str) -> bytes:
         ]
         for at in shown.tolist()
     ]
-    return _csv([names, *([n, *row] for n, row in enumerate(times))])
+    return _csv([names, *times])
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> bytes:
