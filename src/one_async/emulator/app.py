@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -31,7 +32,15 @@ from one_async.emulator.models import MODELS
 from one_async.emulator.query import Answer
 from one_async.emulator.rows import now, random_id
 from one_async.emulator.store import Store
-from one_async.emulator.views import DEFAULT_LIMIT, NOT_FOUND, Exchange, data_file, find_route, page_of
+from one_async.emulator.views import (
+    DATA_HOST,
+    DEFAULT_LIMIT,
+    NOT_FOUND,
+    Exchange,
+    data_file,
+    find_route,
+    page_of,
+)
 
 __all__ = ["App", "Logged", "RequestLog"]
 
@@ -142,7 +151,12 @@ class App:
             return page_of(400, "Bad Request (400)"), None
         if path.startswith("/data/"):
             name = path.removeprefix("/data/")
-            body = self.files[name] if name in self.files else self.read_file(name)
+            if name in self.files:
+                body = self.files[name]
+            elif "/raw_ephys_data/" in name:  # takes a third of a second to generate
+                body = await to_thread.run_sync(self.read_file, name)
+            else:
+                body = self.read_file(name)
             return data_file(request, body, ignore_range), None
         if re.fullmatch(r"/docs|/admin|/cache/info(/\w+)?", path):
             return Response(b"", 301, {"location": f"{path}/"}, media_type="text/html"), None
@@ -195,10 +209,18 @@ class App:
         return {**info, **({"date_created": self._date_created} if self._date_created else {})}
 
     def tagged_info(self, tag: str) -> dict[str, Any]:
-        """Return the body of ``/cache/info`` for the tables that hold only the datasets of a tag."""
+        """Return the body of ``/cache/info`` for the tables that hold only the datasets of a tag.
+
+        If the world's data server has them, their address is given, unless `touch_tables` has published others.
+        """
         import polars as pl
 
-        info = self.cache_info()
+        info, path = self.cache_info(), f"caches/{tag}/cache.zip"
+        own = self.read_file(path) if self._zip is None else None
+        if own is not None:
+            with zipfile.ZipFile(BytesIO(own)) as archive:
+                tables = json.loads(archive.read("cache_info.json"))["tables"]
+            return {**info, "database_tags": [tag], "tables": tables, "location": f"{DATA_HOST}/{path}"}
         with zipfile.ZipFile(BytesIO(self.cache_zip())) as archive:
             datasets = pl.read_parquet(archive.read("datasets.pqt"), columns=["eid", "id"])
         sql = 'SELECT d.id FROM datasets d JOIN "datasets.tags" t ON t.row = d.row WHERE t.value = ?'

@@ -16,7 +16,21 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
-__all__ = ["Task", "camera", "channels", "licks", "sorting", "trials", "wheel", "wheel_moves"]
+__all__ = [
+    "CAMERA_RATE",
+    "SITES",
+    "TABLE",
+    "Arrays",
+    "Floats",
+    "Task",
+    "camera",
+    "channels",
+    "licks",
+    "sorting",
+    "trials",
+    "wheel",
+    "wheel_moves",
+]
 
 TABLE = (
     "intervals_0",
@@ -163,11 +177,11 @@ def licks(task: Task, columns: Arrays) -> Floats:
     return _rounded((rewards[:, None] + spread).ravel())
 
 
-def camera(task: Task, columns: Arrays) -> Arrays:
-    """Return a camera's ``times`` (10 per second), the pupil's diameter (pixels, raw and smoothed) and motion energy."""
+def camera(task: Task, columns: Arrays, rate: float = CAMERA_RATE) -> Arrays:
+    """Return a camera's ``times``, the pupil's diameter (pixels, raw and smoothed) and motion energy."""
     rng = np.random.default_rng(task.seed + 3)
-    n = min(int(columns["intervals_1"][-1] * CAMERA_RATE), 30_000)
-    times = (np.arange(n) + 0.02 * rng.random(n)) / CAMERA_RATE
+    n = min(int(columns["intervals_1"][-1] * rate), 30_000)
+    times = (np.arange(n) + 0.02 * rng.random(n)) / rate
     event = columns["feedback_times"][np.searchsorted(columns["feedback_times"], times, side="right") - 1]
     since = np.where(times > event, times - event, 9.0)
     smooth = 18.0 + 2.0 * np.sin(times / 47.0) + 3.0 * since * np.exp(-since / 0.8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from one_async.emulator.seeded_datasets import Datasets, Record
@@ -18,12 +18,25 @@ if TYPE_CHECKING:
 __all__ = ["cache_zip"]
 
 
-def cache_zip(name: str, sessions: list[Session], datasets: Datasets) -> bytes:
-    """Return the published tables, ``cache.zip``, as Alyx makes them."""
+def cache_zip(
+    name: str,
+    sessions: list[Session],
+    datasets: Datasets,
+    quality: Mapping[str, Record | None],
+    tag: str | None = None,
+) -> bytes:
+    """Return the published tables, ``cache.zip``, as Alyx makes them: all, or those of a tag's datasets.
+
+    ``quality`` is each session's ``extended_qc``, which is published beside the tables as ``QC.json``.
+    """
     import polars as pl
 
     text = pl.String
-    latest = sorted(sessions, key=lambda s: s.start, reverse=True)
+    rows, latest = datasets.table, sorted(sessions, key=lambda s: s.start, reverse=True)
+    if tag is not None:
+        tagged = {row["url"][-36:] for row in datasets.rows if tag in row["tags"]}
+        rows = [row for row in rows if row[-1] in tagged]
+        latest = [s for s in latest if s.id in {row[-2] for row in rows}]
     session_rows = [
         (s.lab, s.subject, s.start.date(), s.number, s.protocol, ",".join(s.projects), s.id) for s in latest
     ]
@@ -42,7 +55,7 @@ def cache_zip(name: str, sessions: list[Session], datasets: Datasets) -> bytes:
             orient="row",
         ),
         "datasets": pl.DataFrame(
-            sorted(datasets.table, key=lambda row: row[-2:]),
+            sorted(rows, key=lambda row: row[-2:]),
             schema={
                 "file_size": pl.UInt64,
                 "hash": text,
@@ -56,10 +69,13 @@ def cache_zip(name: str, sessions: list[Session], datasets: Datasets) -> bytes:
             orient="row",
         ),
     }
-    about = {"date_created": f"{NOW:%Y-%m-%d} 06:00", "origin": name, "min_api_version": "2.10"}
+    about: Record = {"date_created": f"{NOW:%Y-%m-%d} 06:00", "origin": name, "min_api_version": "2.10"}
+    if tag is not None:
+        about["database_tags"] = [tag]
     files = {f"{table}.pqt": _published(frame, about) for table, frame in tables.items()}
     sizes = {t: {"nrecs": f.height, "size": footer_size(files[f"{t}.pqt"])} for t, f in tables.items()}
     files["cache_info.json"] = json.dumps({**about, "tables": sizes}, indent=1).encode()
+    files["QC.json"] = json.dumps({s.id: quality[s.id] for s in latest}).encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file, data in files.items():
@@ -67,7 +83,7 @@ def cache_zip(name: str, sessions: list[Session], datasets: Datasets) -> bytes:
     return buffer.getvalue()
 
 
-def _published(frame: pl.DataFrame, about: dict[str, str]) -> bytes:
+def _published(frame: pl.DataFrame, about: Record) -> bytes:
     """Return a table with the metadata that pandas needs: index, ordered categories, nullable integers."""
     index = [name for name in ("eid", "id") if name in frame.columns]
     columns = list(_pandas_columns(frame))

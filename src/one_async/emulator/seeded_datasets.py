@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
+from one_async.emulator.seeded_arrays import CAMERA_RATE
 from one_async.emulator.seeded_files import (
     Files,
     Probe,
@@ -18,9 +18,12 @@ from one_async.emulator.seeded_files import (
     probe_files,
     ruled_bytes,
     session_files,
+    site_files,
     uid,
 )
+from one_async.emulator.seeded_lazy import Made, md5_of, pinned, probe_places, session_places
 from one_async.emulator.seeded_plan import NOW, QC, Session
+from one_async.emulator.seeded_video import mp4_bytes
 from one_async.emulator.seeded_words import FORMATS, TAGS
 
 __all__ = ["ALYX", "DATA", "Datasets", "Record"]
@@ -39,24 +42,8 @@ BEHAVIOUR = {
     "alf/_ibl_leftCamera.times.npy": 240,
 }
 HABITUATION = [place for place in BEHAVIOUR if place.startswith(("_ibl", "raw"))]
-EPHYS = {
-    "raw_video_data/_iblrig_rightCamera.raw.mp4": 500,
-    "raw_video_data/_iblrig_bodyCamera.raw.mp4": 400,
-    "alf/_ibl_rightCamera.times.npy": 300,
-    "alf/_ibl_bodyCamera.times.npy": 150,
-    "alf/probes.description.json": 0,
-    "alf/_ibl_passiveStims.table.csv": 0,
-}
-RAW_PROBE = {
-    "ap.cbin": 2000,
-    "ap.ch": 30,
-    "ap.meta": 40,
-    "lf.cbin": 1000,
-    "lf.ch": 30,
-    "lf.meta": 40,
-    "sync.npy": 200,
-    "timestamps.npy": 60,
-}
+# The frames of a video in a session without a camera's data: as many as its times
+FRAMES = BEHAVIOUR["alf/_ibl_leftCamera.times.npy"]
 OF_INSERTION = (
     "id",
     "name",
@@ -91,24 +78,32 @@ class Datasets:
                 self._add(session, place, lines=BEHAVIOUR[place])
             return
         real = session_files(session.recording)
+        lazy = session_places(session)
         for place, lines in BEHAVIOUR.items():
-            if place not in real:
+            if place not in real and place not in lazy:
                 self._add(session, place, lines=lines)
         for place in real:
             self._add(session, place, (partial(_of_session, session.recording, place), real))
+        for place, make in lazy.items():
+            self._add_lazy(session, place, make)
         if session.ephys:
-            self._add_ephys(session)
+            self._add_ephys(session, session.recording)
 
-    def _add_ephys(self, session: Session) -> None:
-        small = _small_files(session)
-        for place, lines in EPHYS.items():
-            made = (partial(small.__getitem__, place), small) if place in small else None
-            self._add(session, place, made, lines=lines)
+    def _add_lazy(self, session: Session, place: str, make: Callable[[], bytes]) -> None:
+        self._add(session, place, pinned=pinned(f"{session.path}/{place}", make))
+
+    def _add_ephys(self, session: Session, recording: Recording) -> None:
+        probes = [{"label": i.name, "model": i.model[1], "serial": i.serial} for i in session.insertions]
+        described = {"alf/probes.description.json": json.dumps(probes, indent=1).encode()}
+        for place, data in described.items():
+            self._add(session, place, (data.__bytes__, described))
         for number, insertion in enumerate(session.insertions):
             before = len(self.rows)
-            for end, lines in RAW_PROBE.items():
-                name = f"_spikeglx_ephysData_g0_t0.imec{number}.{end}"
-                self._add(session, f"raw_ephys_data/{insertion.name}/{name}", lines=lines)
+            for place, make in probe_places(recording, number, insertion).items():
+                self._add_lazy(session, place, make)
+            if insertion.regions:
+                for place in (real := site_files(insertion.name, insertion.regions)):
+                    self._add(session, place, (partial(real.__getitem__, place), real))
             if insertion.sorting is not None:
                 for place in (real := probe_files(insertion.sorting)):
                     self._add(session, place, (partial(_of_probe, insertion.sorting, place), real))
@@ -120,14 +115,13 @@ class Datasets:
         place: str,
         made: tuple[Callable[[], bytes], Files] | None = None,
         *,
+        pinned: Made | None = None,
         lines: int = 0,
     ) -> None:
         *folders, name = place.split("/")
         revision = folders.pop().strip("#") if folders and folders[-1].startswith("#") else ""
         did = uid("dataset", session.path, place)
-        size = 128 + 8 * lines if name.endswith(".npy") else 37 * lines
-        make = made[0] if made else partial(ruled_bytes, did, name, size)
-        data = made[1][place] if made else make()
+        make, size, md5 = pinned or _described(did, place, made, lines)
         fault = 1000 if session.full else int(did[:8], 16) % 1000
         tags = _tags(session, name)
         created = session.end + timedelta(hours=2)
@@ -140,8 +134,8 @@ class Datasets:
             "data_format": FORMAT_OF["." + name.rsplit(".", 1)[1]],
             "collection": "/".join(folders),
             "session": f"{ALYX}/sessions/{session.id}",
-            "file_size": None if 10 <= fault < 15 else len(data),
-            "hash": "" if fault < 10 else hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            "file_size": None if 10 <= fault < 15 else size,
+            "hash": "" if fault < 10 else md5,
             "version": "" if place.startswith("raw") else "3.1.0",
             "experiment_number": session.number,
             "file_records": self._file_records(session, did, place, fault, "Brainwidemap" in tags, make),
@@ -151,7 +145,7 @@ class Datasets:
             "protected": sum(TAGS[tag][1] for tag in tags),
             "public": sum(TAGS[tag][2] for tag in tags),
             "tags": tags,
-            "qc": _qc(did, name),
+            "qc": _qc(session, did, name),
             "json": None,
         }
         self.rows.append(row)
@@ -227,12 +221,13 @@ class Datasets:
         flag, qc = row["default_dataset"], row["qc"]
         self.table.append((row["file_size"], row["hash"], flag, qc, True, place, session.id, did))
 
-    def add_aggregate(self, subject_id: str, lab: str, nickname: str, data: bytes) -> None:
-        """Add a table of a subject's progress, a dataset that belongs to no session."""
-        collection, name = f"Subjects/{lab}/{nickname}", "_ibl_subjectTraining.table.pqt"
+    def add_aggregate(self, subject_id: str, lab: str, nickname: str, kind: str, made: Made) -> None:
+        """Add a table of a subject, a dataset that belongs to no session; ``kind`` is its object."""
+        collection, name = f"Subjects/{lab}/{nickname}", f"_ibl_{kind}.table.pqt"
         did = uid("dataset", collection, name)
-        path = f"aggregates/{collection}/_ibl_subjectTraining.table.{did}.pqt"
-        self.shelf.put(path, data.__bytes__)
+        path = f"aggregates/{collection}/_ibl_{kind}.table.{did}.pqt"
+        make, size, md5 = made
+        self.shelf.put(path, make)
         relative = f"{collection}/{name}"
         created = NOW - timedelta(days=30)
         self.rows.append(
@@ -241,12 +236,12 @@ class Datasets:
                 "name": name,
                 "created_by": "admin",
                 "created_datetime": created.isoformat(),
-                "dataset_type": "subjectTraining.table",
+                "dataset_type": f"{kind}.table",
                 "data_format": "parquet",
                 "collection": collection,
                 "session": None,
-                "file_size": len(data),
-                "hash": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+                "file_size": size,
+                "hash": md5,
                 "version": "3.1.0",
                 "experiment_number": None,
                 "file_records": [
@@ -280,14 +275,22 @@ def _of_probe(probe: Probe, place: str) -> bytes:
     return probe_files(probe)[place]
 
 
-def _small_files(session: Session) -> dict[str, bytes]:
-    probes = [{"label": i.name, "model": i.model[1], "serial": i.serial} for i in session.insertions]
-    times = [(600 + 2 * n, 600.3 + 2 * n, (0, 35, -35)[n % 3]) for n in range(30)]
-    table = "start,stop,position\n" + "".join(f"{a},{b},{c}\n" for a, b, c in times)
-    return {
-        "alf/probes.description.json": json.dumps(probes, indent=1).encode(),
-        "alf/_ibl_passiveStims.table.csv": table.encode(),
-    }
+def _described(
+    did: str, place: str, made: tuple[Callable[[], bytes], Files] | None, lines: int
+) -> tuple[Callable[[], bytes], int, str]:
+    """Return what makes a file, its size and its md5: a real file, a video, or one with generated content."""
+    name = place.rsplit("/", 1)[-1]
+    size = 128 + 8 * lines if name.endswith(".npy") else 37 * lines
+    make: Callable[[], bytes] = made[0] if made else partial(ruled_bytes, did, name, size)
+    if name.endswith(".mp4"):
+        make = _short_video
+    data = made[1][place] if made else make()
+    return make, len(data), md5_of(data)
+
+
+@cache
+def _short_video() -> bytes:
+    return mp4_bytes(FRAMES, int(CAMERA_RATE))
 
 
 def dataset_type(name: str) -> str:
@@ -300,7 +303,7 @@ def dataset_type(name: str) -> str:
         return f"ephysData.raw.{rest[1] if rest[-1] in ('cbin', 'npy') else rest[-1]}"
     if kind.endswith("Camera"):
         kind = "Camera" if space == "_iblrig_" else "camera"
-    keep = space == "_iblrig_" or kind == "experiment"
+    keep = space in ("_iblrig_", "_iblqc_") or kind == "experiment"
     return f"{space if keep else ''}{kind}.{rest[0]}"
 
 
@@ -323,10 +326,12 @@ def _is_default(session: Session, place: str, revision: str) -> bool:
     return choice != 1 and revision == wanted
 
 
-def _qc(did: str, name: str) -> str:
+def _qc(session: Session, did: str, name: str) -> str:
+    """Return the quality of a dataset; never CRITICAL in a session with probes, since loaders omit such datasets."""
     draw = int(did[9:13], 16) % 40
     known = 1 if name.startswith(("_ibl_trials", "spikes", "clusters")) else 0
-    return QC[known if draw < 30 else (1, 1, 1, 2, 2, 2, 0, 3, 3, 4)[draw - 30]]
+    found = known if draw < 30 else (1, 1, 1, 2, 2, 2, 0, 3, 3, 4)[draw - 30]
+    return QC[min(found, 3) if session.ephys else found]
 
 
 def _of_insertion(row: Record) -> Record:

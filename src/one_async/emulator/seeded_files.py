@@ -27,6 +27,8 @@ __all__ = [
     "probe_files",
     "ruled_bytes",
     "session_files",
+    "site_files",
+    "sorting_of",
     "table_bytes",
     "trials_of",
     "uid",
@@ -173,12 +175,23 @@ def _encoder_events(columns: arrays.Arrays) -> bytes:
     return "".join(f"Event {time} {2 if n % 2 else 1}\n" for n, time in enumerate(times)).encode()
 
 
+def site_files(name: str, regions: tuple[int, ...]) -> Files:
+    """Return the electrode sites of a probe whose track is aligned: path within the session to bytes."""
+    made = arrays.channels(np.array(regions, dtype=np.int64))
+    kept = ("localCoordinates", "brainLocationIds_ccf_2017", "mlapdv")
+    return {f"alf/{name}/electrodeSites.{kind}.npy": npy_bytes(made[kind]) for kind in kept}
+
+
+def sorting_of(probe: Probe) -> dict[str, arrays.Arrays]:
+    """Return the spike sorting of a probe: the objects spikes, clusters and channels."""
+    columns, regions = trials_of(probe.recording.task), np.array(probe.regions, dtype=np.int64)
+    return arrays.sorting(probe.seed, columns, probe.n_clusters, regions)
+
+
 @lru_cache(maxsize=6)
 def probe_files(probe: Probe) -> Files:
     """Return the spike sorting of a probe: path within the session to bytes."""
-    made = arrays.sorting(
-        probe.seed, trials_of(probe.recording.task), probe.n_clusters, np.array(probe.regions, dtype=np.int64)
-    )
+    made = sorting_of(probe)
     home = f"alf/{probe.name}/pykilosort"
     clusters = made["clusters"]
     files = {f"{home}/spikes.{name}.npy": npy_bytes(values) for name, values in made["spikes"].items()}

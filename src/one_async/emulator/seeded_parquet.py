@@ -10,18 +10,22 @@ from __future__ import annotations
 import base64
 import io
 import struct
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["footer_size", "parquet_bytes"]
+__all__ = ["footer_size", "parquet_bytes", "plain_bytes"]
 
 MAGIC = b"PAR1"
 ARROW_SCHEMA = b"ARROW:schema"
 KEY_VALUE_METADATA = 5
-BINARY, LIST, SET, MAP, STRUCT = 8, 9, 10, 11, 12
+I32, I64, BINARY, LIST, SET, MAP, STRUCT = 5, 6, 8, 9, 10, 11, 12
+INT64, DOUBLE, BYTE_ARRAY = 2, 5, 6
 
 
 def parquet_bytes(frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> bytes:
@@ -42,6 +46,44 @@ def parquet_bytes(frame: pl.DataFrame, metadata: Mapping[str, str] | None = None
     pairs[ARROW_SCHEMA] = base64.b64encode(_with_metadata(message, pairs))
     footer = footer[:first] + _encoded(pairs) + footer[last:]
     return data[:start] + footer + struct.pack("<I", len(footer)) + MAGIC
+
+
+def plain_bytes(columns: Mapping[str, NDArray[Any] | Sequence[str]]) -> bytes:
+    """Return a table as Parquet whose bytes depend on no library: one row group, plain values, no compression.
+
+    Columns are arrays of float64 or int64, or sequences of text. The key ``one_metadata`` is that of `parquet_bytes`.
+    """
+    data, chunks = bytearray(MAGIC), []
+    schema = [_struct((4, BINARY, b"schema"), (5, I32, len(columns)))]
+    rows = len(next(iter(columns.values())))
+    for name, values in columns.items():
+        kind, page = _plain(values)
+        head = _struct((1, I32, rows), (2, I32, 0), (3, I32, 3), (4, I32, 3))
+        head = _struct((1, I32, 0), (2, I32, len(page)), (3, I32, len(page)), (5, STRUCT, head))
+        size, place = len(head) + len(page), len(data)
+        data += head + page
+        text = ((6, I32, 0),) if kind == BYTE_ARRAY else ()
+        schema.append(_struct((1, I32, kind), (3, I32, 0), (4, BINARY, name.encode()), *text))
+        about = _struct(
+            (1, I32, kind),
+            (2, LIST, _list(I32, [_zigzag(0)])),
+            (3, LIST, _list(BINARY, [_text(name.encode())])),
+            (4, I32, 0),
+            (5, I64, rows),
+            (6, I64, size),
+            (7, I64, size),
+            (9, I64, place),
+        )
+        chunks.append(_struct((2, I64, place), (3, STRUCT, about)))
+    group = _struct((1, LIST, _list(STRUCT, chunks)), (2, I64, len(data) - len(MAGIC)), (3, I64, rows))
+    footer = _struct(
+        (1, I32, 1),
+        (2, LIST, _list(STRUCT, schema)),
+        (3, I64, rows),
+        (4, LIST, _list(STRUCT, [group])),
+        (KEY_VALUE_METADATA, LIST, _encoded({b"one_metadata": b"{}"})),
+    )
+    return bytes(data) + footer + struct.pack("<I", len(footer)) + MAGIC
 
 
 def footer_size(data: bytes) -> int:
@@ -141,6 +183,40 @@ def _encoded(pairs: Mapping[bytes, bytes]) -> bytes:
             out += [b"\x18", _to_varint(len(text)), text]
         out.append(b"\0")
     return b"".join(out)
+
+
+def _zigzag(number: int) -> bytes:
+    return _to_varint(2 * number)
+
+
+def _text(value: bytes) -> bytes:
+    return _to_varint(len(value)) + value
+
+
+def _list(kind: int, items: Sequence[bytes]) -> bytes:
+    head = (
+        bytes([len(items) << 4 | kind]) if len(items) < 15 else bytes([0xF0 | kind]) + _to_varint(len(items))
+    )
+    return head + b"".join(items)
+
+
+def _struct(*fields: tuple[int, int, Any]) -> bytes:
+    """Return a struct of fields: number, kind, and the value (integers are not negative; others are encoded already)."""
+    out, before = bytearray(), 0
+    for number, kind, value in fields:
+        out.append((number - before) << 4 | kind)
+        out += _zigzag(value) if kind in (I32, I64) else _text(value) if kind == BINARY else value
+        before = number
+    return bytes(out + b"\0")
+
+
+def _plain(values: NDArray[Any] | Sequence[str]) -> tuple[int, bytes]:
+    """Return the type of a column and its values in Parquet's plain encoding."""
+    if isinstance(values, np.ndarray):
+        floats = values.dtype.kind == "f"
+        return (DOUBLE, values.astype("<f8").tobytes()) if floats else (INT64, values.astype("<i8").tobytes())
+    texts = [value.encode() for value in values]
+    return BYTE_ARRAY, b"".join(struct.pack("<I", len(text)) + text for text in texts)
 
 
 # Arrow's schema message: a flatbuffer

@@ -107,6 +107,8 @@ def _dataset_type(name: str) -> Record:
         )
     elif name.startswith("_iblrig_Camera"):
         pattern = name.replace("_Camera", "_*Camera") + "*"
+    elif name == "trials.table":
+        pattern = "*_trials.table.*"  # not that of all trials of a subject
     else:
         pattern = f"*{name}.*"
     return {

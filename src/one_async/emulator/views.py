@@ -23,7 +23,7 @@ from one_async.emulator.writes import write
 if TYPE_CHECKING:
     from one_async.emulator.app import App
 
-__all__ = ["DEFAULT_LIMIT", "NOT_FOUND", "Exchange", "data_file", "find_route", "page_of"]
+__all__ = ["DATA_HOST", "DEFAULT_LIMIT", "NOT_FOUND", "Exchange", "data_file", "find_route", "page_of"]
 
 DATA_HOST = "https://data.test"
 DEFAULT_LIMIT, MAX_LIMIT = 250, 1000
@@ -251,7 +251,7 @@ class Exchange:
             return Response("Tag matching query does not exist.", 404, media_type="text/html")
         if not json.loads(self.app.store.texts("tags", rows)[0])["protected"]:
             raise Failed(f"[Errno 2] No such file or directory: 'tables/{self.key}/cache_info.json'")
-        return json.dumps(self.app.tagged_info(self.key), ensure_ascii=False)
+        return self.localized(json.dumps(self.app.tagged_info(self.key), ensure_ascii=False))
 
     # ---- logging in ----
 

@@ -23,7 +23,7 @@ _MAX_MEMBERS = 100
 #: The methods that Alyx uses. LZMA takes as much memory as the archive demands, and bzip2 is slow.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BLOCK = 1 << 20
-_TABLE = re.compile(r"[A-Za-z]\w{0,60}\.pqt", re.ASCII)
+_WANTED = re.compile(r"[A-Za-z]\w{0,60}\.(pqt|json)", re.ASCII)
 _NEEDED = ("sessions.pqt", "datasets.pqt")
 _BROKEN = (
     zipfile.BadZipFile,
@@ -37,7 +37,9 @@ _BROKEN = (
 
 
 def unpack(archive: Path, into: Path) -> list[Path]:
-    """Write the tables (``*.pqt``) and ``cache_info.json`` of an archive into a folder; skip other members; blocking.
+    """Write the tables (``*.pqt``) and the JSON files of an archive into a folder; skip other members; blocking.
+
+    Besides ``cache_info.json``, an archive may hold others such as ``QC.json``, which users read themselves.
 
     Raises UnsafePath if the name of any member is a path, TablesDamaged if the archive is cut short, damaged, different
     from its directory, too large, or lacks one of the two tables.
@@ -48,13 +50,21 @@ def unpack(archive: Path, into: Path) -> list[Path]:
             made = []
             for member in members:
                 made.append(into / member.filename)
-                with opened.open(member) as source, made[-1].open("xb") as target:
+                with _opened(opened, member) as source, made[-1].open("xb") as target:
                     _copy(source, target, member)
                     target.flush()
                     os.fsync(target.fileno())
     except _BROKEN as error:
         raise TablesDamaged(f"the server's archive of tables cannot be unpacked: {error}") from error
     return made
+
+
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """Open a member. A place before the start of the file is damage, not an error of the disk."""
+    try:
+        return archive.open(member)
+    except OSError as error:
+        raise zipfile.BadZipFile(f"{member.filename} is not where the directory says") from error
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
@@ -65,10 +75,10 @@ def _members(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
     for member in members:
         _check_name(member.orig_filename)
         _check_name(member.filename)
-    wanted = [m for m in members if m.filename == "cache_info.json" or _TABLE.fullmatch(m.filename)]
+    wanted = [m for m in members if _WANTED.fullmatch(m.filename)]
     names = [member.filename for member in wanted]
     if len({name.casefold() for name in names}) < len(names):
-        raise TablesDamaged("the server's archive has two tables with the same name")
+        raise TablesDamaged("the server's archive has two files with the same name")
     if missing := [name for name in _NEEDED if name not in names]:
         raise TablesDamaged(f"the server's archive of tables lacks {' and '.join(missing)}")
     if sum(member.file_size for member in wanted) > LARGEST:
