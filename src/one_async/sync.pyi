@@ -24,6 +24,7 @@ from one_async.client import AsyncONE
 from one_async.client.load import DatasetLike
 from one_async.client.many import Loaded
 from one_async.client.outcomes import OnError
+from one_async.client.regions import RegionMapping
 from one_async.client.search import Place, Probes, ProbesDetails
 from one_async.client.spikes import SpikeSorting
 from one_async.client.tables import CacheTwin
@@ -926,6 +927,9 @@ class ONE(Blocking[AsyncONE]):
         query_type: Mode | None = None,
         *,
         spikes: bool = True,
+        min_label: float | None = None,
+        regions: RegionMapping | None = None,
+        sorter: str | None = None,
         on_error: OnError = "raise",
         qc: int | str | QC = ...,
         ignore_qc_not_set: bool = False,
