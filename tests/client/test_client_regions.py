@@ -148,6 +148,34 @@ def test_one_bad_probe_does_not_cost_the_others(
     assert one.ask("load_spike_sorting", pids, on_error="collect", **wanted).errors.is_empty()
 
 
+@pytest.mark.parametrize("kind", ["blocking"], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("channels.mlapdv.npy", lambda a: a.ravel()),
+        ("channels.brainLocationIds_ccf_2017.npy", lambda a: np.full(len(a), b"VISp4", "S8")),
+        ("clusters.channels.npy", lambda a: np.full(len(a), b"zero", f"S{a.itemsize}")),
+        ("clusters.channels.npy", lambda a: a.reshape(-1, 1).repeat(1, axis=1)),
+    ],
+    ids=["flat places", "texts as ids", "texts as channels", "a column of channels"],
+)
+def test_files_of_another_shape_cost_their_probe_alone(
+    make: Make, seeded_server: Emulator, pids: list[str], name: str, change: Any
+) -> None:
+    one = make(seeded_server)
+    whole = one.ask("load_spike_sorting", pids, spikes=False, regions="Beryl").clusters
+    (file,) = one.look("cache_dir").rglob(f"probe00/pykilosort/**/{name}")
+    np.save(file, change(np.load(file)))
+    wanted: dict[str, Any] = {"spikes": False, "regions": "Beryl", "on_error": "collect", "check_hash": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ALFWarning)  # of the file that differs from the record
+        found = one.ask("load_spike_sorting", pids, **wanted)
+    assert found.clusters.filter(pl.col("pid") == pids[1]).equals(whole.filter(pl.col("pid") == pids[1]))
+    refused = set(found.errors["pid"])
+    assert refused <= {pids[0]}
+    assert refused or found.clusters["acronym"].equals(whole["acronym"])
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from one_async import ids
 from one_async._arguments import plain
-from one_async._boundary import public
+from one_async._boundary import MISFITS, public
 from one_async._concurrency import ended_by_closing
 from one_async._fork import check_polars
 from one_async._threads import run_polars
@@ -20,7 +20,7 @@ from one_async.client.load import object_load
 from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame, together
 from one_async.client.regions import VOID, RegionMapping, acronyms_of, check_mapping
 from one_async.client.search import places_of
-from one_async.errors import ALFObjectNotFound, ALFWarning, InputError, OneError
+from one_async.errors import ALFError, ALFObjectNotFound, ALFWarning, InputError, OneError, shown
 from one_async.files.join import joined, owned
 from one_async.queries.base import SessionDatasets
 
@@ -127,7 +127,7 @@ class SpikeLoading:
             if eid is None or name is None:
                 raise ALFObjectNotFound(f"no insertion has the id {known[index]}", pid=known[index])
             loaded = await _sorting(call, str(eid), name, what)
-            return await run_polars(_frames, known[index], str(eid), loaded, what, acronyms)
+            return await run_polars(_checked_frames, known[index], str(eid), loaded, what, acronyms)
 
         async with self._context.files.showing():
             parts, errors = await each(len(known), load, on_error)
@@ -235,6 +235,19 @@ def _joined(
         pids = [parts[place][1]["pid"][0] for place in refused if parts[place][1].height]
         spikes, clusters = (frame.filter(~frame["pid"].is_in(pids)) for frame in (spikes, clusters))
     return spikes, clusters, refused
+
+
+def _checked_frames(pid: str, eid: str, *rest: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the frames of one insertion. Raises ALFError for files of unexpected shapes or types."""
+    import polars as pl
+
+    try:
+        return _frames(pid, eid, *rest)
+    except (*MISFITS, pl.exceptions.PolarsError) as error:
+        if isinstance(error, OneError):
+            raise
+        text = f"{type(error).__name__}: {shown(error)}"
+        raise ALFError(f"the files of {pid} make no table of clusters ({text})", eid=eid, pid=pid) from error
 
 
 def _frames(
