@@ -113,6 +113,54 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     def put(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any: ...
     def patch(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any: ...
     def delete(self, rest_query: str) -> Any: ...
+    @overload
+    def download_file(
+        self,
+        url: str,
+        *,
+        chunks: Sequence[int] | None = None,
+        target_dir: Path | str | None = None,
+        clobber: bool = False,
+        return_md5: Literal[False] = False,
+        headers: Mapping[str, str] | None = None,
+        silent: bool = True,
+    ) -> Path: ...
+    @overload
+    def download_file(
+        self,
+        url: str,
+        *,
+        chunks: Sequence[int] | None = None,
+        target_dir: Path | str | None = None,
+        clobber: bool = False,
+        return_md5: Literal[True],
+        headers: Mapping[str, str] | None = None,
+        silent: bool = True,
+    ) -> tuple[Path, str]: ...
+    @overload
+    def download_file(
+        self,
+        url: Several[str],
+        *,
+        chunks: Sequence[int] | None = None,
+        target_dir: Path | str | Sequence[Path | str] | None = None,
+        clobber: bool = False,
+        return_md5: Literal[False] = False,
+        headers: Mapping[str, str] | None = None,
+        silent: bool = True,
+    ) -> list[Path]: ...
+    @overload
+    def download_file(
+        self,
+        url: Several[str],
+        *,
+        chunks: Sequence[int] | None = None,
+        target_dir: Path | str | Sequence[Path | str] | None = None,
+        clobber: bool = False,
+        return_md5: Literal[True],
+        headers: Mapping[str, str] | None = None,
+        silent: bool = True,
+    ) -> list[tuple[Path, ...] | tuple[str, ...]]: ...
     def json_field_write(
         self,
         endpoint: str | None = None,
