@@ -136,6 +136,7 @@ class ONE(Blocking[AsyncONE]):
     list_aggregates = blocking(AsyncONE.list_aggregates)
     brain_regions = blocking(AsyncONE.brain_regions)
     trajectories = blocking(AsyncONE.trajectories)
+    quality = blocking(AsyncONE.quality)
 
     to_eid = blocking(AsyncONE.to_eid)
     eid2path = blocking(AsyncONE.eid2path)

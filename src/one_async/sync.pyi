@@ -657,6 +657,22 @@ class ONE(Blocking[AsyncONE]):
     ) -> pl.DataFrame: ...
     def brain_regions(self) -> pl.DataFrame: ...
     def trajectories(self, /, **filters: Any) -> pl.DataFrame: ...
+    def quality(
+        self,
+        /,
+        query_type: Mode | None = None,
+        *,
+        session_qc_lte: str | int | QC | None = None,
+        insertion_qc_lte: str | int | QC | None = None,
+        behavior: bool | None = None,
+        mock: bool | None = None,
+        tracing: bool | None = None,
+        alignment_resolved: bool | None = None,
+        min_alignments: int | None = None,
+        min_task_checks: float | None = None,
+        extended: bool = True,
+        **terms: object,
+    ) -> pl.DataFrame: ...
     @overload
     def to_eid(
         self, id: SessionLike, cache_dir: object = None, query_type: Mode | None = None
