@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
@@ -122,11 +123,12 @@ class FileDownloads:
         Raises InputError for invalid arguments, UnsafePath for a name that cannot be a file's, ConfigurationError for a path
         without a data server, NotFound, LoginError, StatusError, ServerUnreachable, TransferError for disk errors.
         """
+        await self._opened()
+        await run_sync(import_module, "one_async.transfer.fetch")
         one = isinstance(url, str)
         urls = [self._file_url(value) for value in ([url] if one else as_list(url))]
         folders = self._folders(target_dir, len(urls), one)
         jobs = self._jobs(urls, folders, _window(chunks, headers), clobber)
-        await self._opened()
         await run_all(self._fetch, [(root, items) for root, items in jobs.items()])
         paths = [folder / _name(address) for folder, address in zip(folders, urls, strict=True)]
         if not return_md5:
