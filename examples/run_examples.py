@@ -247,9 +247,10 @@ def test_dask_map(environment: dict[str, str]) -> None:
     assert "24 sessions done, 0 failed" in said
 
 
-def test_brain_wide_map(environment: dict[str, str]) -> None:
-    said = run(environment, str(HERE / "brain_wide_map.py"))
-    assert re.search(r"\d+ insertions in \d+ sessions", said)
+def test_brainwide(environment: dict[str, str]) -> None:
+    said = run(environment, str(HERE / "brainwide.py"))
+    assert re.search(r"[1-9]\d* insertions in [1-9]\d* sessions", said)
+    assert re.search(r"[1-9]\d* good clusters in [1-9]\d* regions", said)
 
 
 @pytest.mark.filterwarnings("default")  # the kernel's own machinery warns

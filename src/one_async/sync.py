@@ -50,6 +50,7 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     put = blocking(AsyncAlyxClient.put)
     patch = blocking(AsyncAlyxClient.patch)
     delete = blocking(AsyncAlyxClient.delete)
+    download_file = blocking(AsyncAlyxClient.download_file)
     json_field_write = blocking(AsyncAlyxClient.json_field_write)
     json_field_update = blocking(AsyncAlyxClient.json_field_update)
     json_field_remove_key = blocking(AsyncAlyxClient.json_field_remove_key)
@@ -136,6 +137,7 @@ class ONE(Blocking[AsyncONE]):
     list_aggregates = blocking(AsyncONE.list_aggregates)
     brain_regions = blocking(AsyncONE.brain_regions)
     trajectories = blocking(AsyncONE.trajectories)
+    quality = blocking(AsyncONE.quality)
 
     to_eid = blocking(AsyncONE.to_eid)
     eid2path = blocking(AsyncONE.eid2path)

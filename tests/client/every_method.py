@@ -27,6 +27,7 @@ class Facts:
     record: dict[str, Any]
     row: dict[str, Any]
     folder: Path
+    url: str = ""
 
 
 @dataclass
@@ -59,7 +60,9 @@ def facts_of(one: ONE, folder: Path) -> Facts:
     row = {name: value for name, value in trials.items() if name != "data_url"}
     ref = one.eid2ref(eids[0], as_dict=False, query_type="remote")
     record = {"subject": path.parts[-3], "date": path.parts[-2], "number": int(path.parts[-1])}
-    return Facts(str(eids[0]), str(pids[0]), trials["did"], str(path), ref, record, row, folder)
+    return Facts(
+        str(eids[0]), str(pids[0]), trials["did"], str(path), ref, record, row, folder, trials["data_url"]
+    )
 
 
 def examples(facts: Facts) -> list[Example]:
@@ -78,7 +81,7 @@ def examples(facts: Facts) -> list[Example]:
         ("get_details", (facts.eid, True), {}), ("describe_dataset", ("_ibl_trials.table.pqt",), {}),
         ("describe_revision", ("2024-05-06",), {}), ("dataset2type", ("_ibl_trials.table.pqt",), {}),
         ("type2datasets", (facts.eid, "trials.table"), {}), ("list_aggregates", ("subjects",), {}),
-        ("brain_regions", (), {}), ("trajectories", (), {}),
+        ("brain_regions", (), {}), ("trajectories", (), {}), ("quality", (), {"alignment_resolved": True}),
         ("to_eid", (facts.ref,), {}), ("to_eid", ([facts.path, facts.record],), {}),
         ("eid2path", (facts.eid,), {}), ("path2eid", (facts.path,), {}), ("eid2ref", (facts.eid,), {}),
         ("ref2eid", (facts.ref,), {}), ("ref2path", (facts.ref,), {}), ("eid2pid", (facts.eid,), {}),
@@ -104,6 +107,7 @@ def examples(facts: Facts) -> list[Example]:
         ("alyx.json_field_update", ("sessions", facts.pid, "json", {}), {}),
         ("alyx.json_field_remove_key", ("sessions", facts.pid, "json", "no such key"), {}),
         ("alyx.json_field_delete", ("sessions", facts.pid, "json"), {}),
+        ("alyx.download_file", (facts.url,), {"target_dir": str(facts.folder), "return_md5": True}),
         ("alyx.pages", ("labs",), {}), ("alyx.page", ("labs", 1, 0), {}), ("alyx.frame", ("datasets",), {}),
         ("alyx.schema", (), {}), ("alyx.list_endpoints", (), {}), ("alyx.describe_endpoint", ("sessions",), {}),
         ("alyx.clear_rest_cache", (), {}), ("alyx.logout", (), {}),

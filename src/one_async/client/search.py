@@ -116,7 +116,7 @@ class Searching:
         Returns the pids, latest session first, then by name; with `details` also the records in the same order, remotely
         the server's. Raises InputError for an unknown term or an impossible value, before any request is made.
         """
-        rows = await _insertions_that(Call(self._context, query_type), terms)
+        rows = await insertions_that(Call(self._context, query_type), terms)
         pids = [as_uuid(str(row["id"])) for row in rows]
         return (pids, rows) if details else pids
 
@@ -216,7 +216,7 @@ class Searching:
             return rebuild([probes.get(one or "", (None, None)) for one in eids])
         rows: list[JSON] = []
         if known and filters:
-            rows = await _insertions_that(call, {**filters, "session": known})
+            rows = await insertions_that(call, {**filters, "session": known})
         elif known:
             rows = await (await call.source()).insertions_of(known)
         of_session: dict[str | None, list[JSON]] = {}
@@ -294,7 +294,7 @@ async def terms_to_complete(context: Context, endpoint: str, given: Mapping[str,
     return await _remote_terms(context, endpoint)
 
 
-async def _insertions_that(call: Call, terms: Mapping[str, Any]) -> list[JSON]:
+async def insertions_that(call: Call, terms: Mapping[str, Any]) -> list[JSON]:
     """Return the records of the insertions that meet all terms."""
     complete = complete_all(terms, await _terms_of(call, "insertions", terms))
     if "session" in complete:
