@@ -49,6 +49,7 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     put = blocking(AsyncAlyxClient.put)
     patch = blocking(AsyncAlyxClient.patch)
     delete = blocking(AsyncAlyxClient.delete)
+    download_file = blocking(AsyncAlyxClient.download_file)
     json_field_write = blocking(AsyncAlyxClient.json_field_write)
     json_field_update = blocking(AsyncAlyxClient.json_field_update)
     json_field_remove_key = blocking(AsyncAlyxClient.json_field_remove_key)

@@ -24,6 +24,7 @@ from one_async.client import AsyncONE
 from one_async.client.load import DatasetLike
 from one_async.client.many import Loaded
 from one_async.client.outcomes import OnError
+from one_async.client.regions import RegionMapping
 from one_async.client.search import Place, Probes, ProbesDetails
 from one_async.client.spikes import SpikeSorting
 from one_async.client.tables import CacheTwin
@@ -112,6 +113,54 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     def put(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any: ...
     def patch(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any: ...
     def delete(self, rest_query: str) -> Any: ...
+    @overload
+    def download_file(
+        self,
+        url: str,
+        *,
+        chunks: Sequence[int] | None = None,
+        target_dir: Path | str | None = None,
+        clobber: bool = False,
+        return_md5: Literal[False] = False,
+        headers: Mapping[str, str] | None = None,
+        silent: bool = True,
+    ) -> Path: ...
+    @overload
+    def download_file(
+        self,
+        url: str,
+        *,
+        chunks: Sequence[int] | None = None,
+        target_dir: Path | str | None = None,
+        clobber: bool = False,
+        return_md5: Literal[True],
+        headers: Mapping[str, str] | None = None,
+        silent: bool = True,
+    ) -> tuple[Path, str]: ...
+    @overload
+    def download_file(
+        self,
+        url: Several[str],
+        *,
+        chunks: Sequence[int] | None = None,
+        target_dir: Path | str | Sequence[Path | str] | None = None,
+        clobber: bool = False,
+        return_md5: Literal[False] = False,
+        headers: Mapping[str, str] | None = None,
+        silent: bool = True,
+    ) -> list[Path]: ...
+    @overload
+    def download_file(
+        self,
+        url: Several[str],
+        *,
+        chunks: Sequence[int] | None = None,
+        target_dir: Path | str | Sequence[Path | str] | None = None,
+        clobber: bool = False,
+        return_md5: Literal[True],
+        headers: Mapping[str, str] | None = None,
+        silent: bool = True,
+    ) -> list[tuple[Path, ...] | tuple[str, ...]]: ...
     def json_field_write(
         self,
         endpoint: str | None = None,
@@ -926,6 +975,9 @@ class ONE(Blocking[AsyncONE]):
         query_type: Mode | None = None,
         *,
         spikes: bool = True,
+        min_label: float | None = None,
+        regions: RegionMapping | None = None,
+        sorter: str | None = None,
         on_error: OnError = "raise",
         qc: int | str | QC = ...,
         ignore_qc_not_set: bool = False,

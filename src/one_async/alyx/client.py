@@ -28,6 +28,7 @@ from one_async._values import without_password
 from one_async.alyx import caching, paging
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import AgeLimit, note_stale, one_warning
+from one_async.alyx.files import FileDownloads, data_login_of
 from one_async.alyx.json_fields import JsonFields
 from one_async.alyx.login import Credentials
 from one_async.alyx.paging import Page, Row
@@ -58,7 +59,7 @@ SCHEMA_EXPIRY = timedelta(weeks=1)
 
 @public
 @ended_by_closing
-class AsyncAlyxClient(JsonFields):
+class AsyncAlyxClient(JsonFields, FileDownloads):
     """The REST interface of an Alyx database.
 
     The constructor does no I/O on the network. The first request opens connections and the cache file; ``aclose`` or the
@@ -121,6 +122,7 @@ class AsyncAlyxClient(JsonFields):
         self._token_store = token_store or TokenFile()
         password, token = settings.secret("password"), settings.secret("token")
         self._credentials = Credentials(self._base_url, settings.username, password, token, self._token_store)
+        self._data_server, self._data_login = settings.data_server, data_login_of(settings)
         self.cache_mode = cache_rest
         self.default_expiry = (
             settings.default_expiry if default_expiry is caching.DEFAULT_EXPIRY else default_expiry
@@ -137,6 +139,7 @@ class AsyncAlyxClient(JsonFields):
         """Omit open resources and all secrets. Loading the pickle looks up the login again."""
         state = {**self.__dict__, "_session": None, "_loop": None, "_schema": None}
         user = state.pop("_credentials").user
+        del state["_data_login"]
         if isinstance(self._cache_storage, str):
             state["_cache_storage"] = without_password(self._cache_storage)
         if not isinstance(self._token_store, TokenFile):
@@ -151,6 +154,8 @@ class AsyncAlyxClient(JsonFields):
         settings = resolve(base_url=self._base_url, username=user)
         password, token = settings.secret("password"), settings.secret("token")
         self._credentials = Credentials(self._base_url, settings.username, password, token, self._token_store)
+        is_same = settings.data_server == self._data_server
+        self._data_login = data_login_of(settings) if is_same else None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._base_url!r}, user={self.user!r})"

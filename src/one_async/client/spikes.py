@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from one_async import ids
-from one_async._boundary import public
+from one_async._arguments import plain
+from one_async._boundary import MISFITS, public
 from one_async._concurrency import ended_by_closing
 from one_async._fork import check_polars
 from one_async._threads import run_polars
@@ -16,8 +18,9 @@ from one_async.client.call import Call
 from one_async.client.jobs import each, load_each
 from one_async.client.load import object_load
 from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame, together
+from one_async.client.regions import VOID, RegionMapping, acronyms_of, check_mapping
 from one_async.client.search import places_of
-from one_async.errors import ALFObjectNotFound, OneError
+from one_async.errors import ALFError, ALFObjectNotFound, ALFWarning, InputError, OneError, shown
 from one_async.files.join import joined, owned
 from one_async.queries.base import SessionDatasets
 
@@ -44,6 +47,27 @@ class SpikeSorting(NamedTuple):
     """With ``on_error="collect"``, what could not be loaded: pid, eid, did, …; `retry` takes it. Else without rows."""
 
 
+class _Wanted(NamedTuple):
+    """What a call loads of each insertion."""
+
+    spikes: bool
+    min_label: float | None
+    sorter: str | None
+    regions: RegionMapping | None
+    options: dict[str, Any]
+    """Those of `load_object`."""
+
+    def check(self) -> None:
+        """Raise InputError for values that the arguments cannot have."""
+        label, sorter = plain(self.min_label), self.sorter
+        if isinstance(label, bool) or not isinstance(label, int | float | None) or label != label:
+            raise InputError.of("min_label", label, "a number such as 1.0, or None for all clusters")
+        if not isinstance(sorter, str | None) or (sorter and ("/" in sorter or "\\" in sorter)):
+            raise InputError.of("sorter", sorter, f"the name of a folder, such as {SORTERS[1]!r}")
+        if self.regions is not None:
+            check_mapping(self.regions)
+
+
 @public
 @ended_by_closing
 class SpikeLoading:
@@ -58,6 +82,9 @@ class SpikeLoading:
         query_type: Mode | None = None,
         *,
         spikes: bool = True,
+        min_label: float | None = None,
+        regions: RegionMapping | None = None,
+        sorter: str | None = None,
         on_error: OnError = "raise",
         qc: int | str | QC = QC.FAIL,
         ignore_qc_not_set: bool = False,
@@ -70,12 +97,18 @@ class SpikeLoading:
             revision: the revision, or the last before it; the default one without.
             query_type: as everywhere.
             spikes: False loads the clusters alone, which are far smaller.
+            min_label: only clusters with at least this label in their metrics, and their spikes; 1.0 is a cluster that
+                passes all of IBL's quality metrics.
+            regions: the names of brain regions: those of the Allen ontology, or of the coarser mappings Beryl and Cosmos,
+                in which an Allen region has the name of the nearest region above it. Without it, the database's.
+            sorter: the sorter's folder, such as "pykilosort", or "" for the probe's own folder; else the best there is.
             on_error: ``"collect"`` gathers errors of single insertions in `errors`.
             qc, ignore_qc_not_set: as in `list_datasets`.
             check_hash: as in `load_dataset`.
 
         Returns three frames: spikes, clusters, errors; the insertions in the order of `pids`. Where the database has no
-        region for a channel, atlas_id, acronym and coordinates are null.
+        region for a channel, atlas_id, acronym and coordinates are null. A negative atlas_id is a region of the left
+        hemisphere. With `regions`, ids that the ontology lacks are "void", as is 0, and warned of.
         """
         check_on_error(on_error)
         call = Call(self._context, query_type)
@@ -83,16 +116,18 @@ class SpikeLoading:
         options: dict[str, Any] = {
             "revision": revision, "qc": qc, "ignore_qc_not_set": ignore_qc_not_set, "check_hash": check_hash,
         }  # fmt: skip
+        what = _Wanted(spikes, min_label, sorter, regions, options)
+        what.check()
         await run_polars(object_load(self._context, "spikes", **options).check)  # before any request
         places = await places_of(call, known)
-        acronyms = await _acronyms(call)
+        acronyms = await (_acronyms(call) if regions is None else run_polars(acronyms_of, regions))
 
         async def load(index: int) -> tuple[pl.DataFrame, pl.DataFrame]:
             eid, name = places[index]
             if eid is None or name is None:
                 raise ALFObjectNotFound(f"no insertion has the id {known[index]}", pid=known[index])
-            loaded = await _sorting(call, str(eid), name, spikes, options)
-            return await run_polars(_frames, known[index], str(eid), loaded, acronyms)
+            loaded = await _sorting(call, str(eid), name, what)
+            return await run_polars(_checked_frames, known[index], str(eid), loaded, what, acronyms)
 
         async with self._context.files.showing():
             parts, errors = await each(len(known), load, on_error)
@@ -116,27 +151,25 @@ class SpikeLoading:
         return await _endpoint_frame(self._context, "trajectories", filters)
 
 
-async def _sorting(
-    call: Call, eid: str, name: str, with_spikes: bool, options: dict[str, Any]
-) -> dict[str, Any]:
+async def _sorting(call: Call, eid: str, name: str, what: _Wanted) -> dict[str, Any]:
     """Load the objects of one insertion; what failed of all of them is in one error."""
     source = await call.source()
 
     def look(found: dict[str, SessionDatasets]) -> str:
         if eid not in found:
             raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
-        return _sorter_collection(found[eid], name)
+        return _sorter_collection(found[eid], name, what.sorter)
 
     collection = await source.datasets([eid], look)
     wanted: dict[str, dict[str, Any]] = {"clusters": {"attribute": list(CLUSTERS)}, "channels": {}}
-    if with_spikes:
+    if what.spikes:
         wanted["spikes"] = {"attribute": list(SPIKES)}
     objects = list(wanted)
 
     async def load_one(index: int) -> Any:
         obj = objects[index]
-        load = object_load(call.context, obj, collection, **options, **wanted[obj])
-        return (await load_each(call, [eid], load, options["check_hash"]))[0][0]
+        load = object_load(call.context, obj, collection, **what.options, **wanted[obj])
+        return (await load_each(call, [eid], load, what.options["check_hash"]))[0][0]
 
     found, failed = await each(len(objects), load_one, "collect")
     loaded = {objects[index]: data for index, data in found.items()}
@@ -144,9 +177,9 @@ async def _sorting(
                   if objects[index] != "channels" or not isinstance(error, ALFObjectNotFound)]:  # fmt: skip
         raise together(errors)
     if lacking := {"times", "clusters"} - set(loaded.get("spikes", SPIKES)):
-        what = " and ".join(f"spikes.{attribute}" for attribute in sorted(lacking))
+        names = " and ".join(f"spikes.{attribute}" for attribute in sorted(lacking))
         raise ALFObjectNotFound(
-            f"{name} of the session {eid} has no {what} of usable quality in {collection}", eid=eid
+            f"{name} of the session {eid} has no {names} of usable quality in {collection}", eid=eid
         )
     return loaded
 
@@ -171,17 +204,19 @@ async def _endpoint_frame(context: Context, endpoint: str, filters: Mapping[str,
     return await run_polars(make)
 
 
-def _sorter_collection(session: SessionDatasets, name: str) -> str:
-    """Choose the collection that has the probe's spikes: that of the best sorter."""
+def _sorter_collection(session: SessionDatasets, name: str, sorter: str | None) -> str:
+    """Choose the collection that has the probe's spikes: that of the sorter, else of the best one."""
     paths = session.datasets["rel_path"]
     have = set(collections_of(paths.filter(paths.str.contains(r"(?:^|/)_?\w*_?spikes\.times"))))
-    for sorter in SORTERS:
-        collection = f"alf/{name}/{sorter}".rstrip("/")
+    for one in SORTERS if sorter is None else (sorter,):
+        collection = f"alf/{name}/{one}".rstrip("/")
         if collection in have:
             return collection
-    raise ALFObjectNotFound(
-        f"the session {session.session['eid']} has no spikes of {name}", eid=session.session["eid"]
-    )
+    others = sorted(one for one in have if one == f"alf/{name}" or one.startswith(f"alf/{name}/"))
+    by = "" if sorter is None else f" in alf/{name}/{sorter}".rstrip("/")
+    hint = f"; there are some in {', '.join(others)}" if others else ""
+    eid = session.session["eid"]
+    raise ALFObjectNotFound(f"the session {eid} has no spikes of {name}{by}{hint}", eid=eid)
 
 
 def _text(eid: Any) -> str | None:
@@ -202,8 +237,21 @@ def _joined(
     return spikes, clusters, refused
 
 
+def _checked_frames(pid: str, eid: str, *rest: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the frames of one insertion. Raises ALFError for files of unexpected shapes or types."""
+    import polars as pl
+
+    try:
+        return _frames(pid, eid, *rest)
+    except (*MISFITS, pl.exceptions.PolarsError) as error:
+        if isinstance(error, OneError):
+            raise
+        text = f"{type(error).__name__}: {shown(error)}"
+        raise ALFError(f"the files of {pid} make no table of clusters ({text})", eid=eid, pid=pid) from error
+
+
 def _frames(
-    pid: str, eid: str, loaded: dict[str, Any], acronyms: dict[int, str]
+    pid: str, eid: str, loaded: dict[str, Any], what: _Wanted, acronyms: dict[int, str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     import polars as pl
 
@@ -213,15 +261,34 @@ def _frames(
         clusters = clusters.with_row_index("cluster_id")
     clusters = clusters.with_columns(pl.col("cluster_id").cast(pl.Int64))
     clusters = clusters.select("pid", "eid", "cluster_id", pl.exclude("pid", "eid", "cluster_id"))
-    regions = _regions(loaded.get("channels"), acronyms)
-    if "channels" not in clusters.columns:
-        return spikes, clusters
-    key = pl.col("channels").cast(pl.Int64)
-    return spikes, clusters.with_columns(key).join(regions, on="channels", how="left", maintain_order="left")
+    if "channels" in clusters.columns:
+        channels = _regions(loaded.get("channels"), pid, acronyms, None if what.regions is None else VOID)
+        key = pl.col("channels").cast(pl.Int64)
+        clusters = clusters.with_columns(key).join(channels, on="channels", how="left", maintain_order="left")
+    if what.min_label is not None:
+        if "label" not in clusters.columns or not clusters["label"].dtype.is_numeric():
+            raise ALFObjectNotFound(f"the metrics of {pid} have no label, which min_label compares", pid=pid)
+        return _labelled(spikes, clusters, float(what.min_label))
+    return spikes, clusters
 
 
-def _regions(channels: Any, acronyms: dict[int, str]) -> pl.DataFrame:
-    """Return a row for each channel: channels (its index), atlas_id, acronym, x, y, z in metres from bregma."""
+def _labelled(
+    spikes: pl.DataFrame, clusters: pl.DataFrame, min_label: float
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the clusters with at least a label, and their spikes."""
+    import polars as pl
+
+    clusters = clusters.filter(pl.col("label").fill_nan(None) >= min_label)
+    if spikes.width:
+        spikes = spikes.filter(pl.col("clusters").cast(pl.Int64).is_in(clusters["cluster_id"].implode()))
+    return spikes, clusters
+
+
+def _regions(channels: Any, pid: str, acronyms: dict[int, str], unknown: str | None) -> pl.DataFrame:
+    """Return a row for each channel: channels (its index), atlas_id, acronym, x, y, z in metres from bregma.
+
+    ``unknown`` is the acronym of ids that are not in ``acronyms``; they are warned of unless it is None.
+    """
     import numpy as np
     import polars as pl
 
@@ -232,9 +299,16 @@ def _regions(channels: Any, acronyms: dict[int, str]) -> pl.DataFrame:
     ids_of = channels.get("brainLocationIds_ccf_2017")
     place = channels.get("mlapdv")
     count = len(ids_of) if ids_of is not None else len(place) if place is not None else 0
-    atlas = [None] * count if ids_of is None else [int(one) for one in ids_of]
+    atlas = [None] * count if ids_of is None else [None if one != one else int(one) for one in ids_of]
+    if unknown is not None and (
+        odd := {one for one in atlas if one is not None and abs(one) not in acronyms}
+    ):
+        text = (
+            f"channels of {pid} have ids that the Allen ontology lacks, called {unknown}: {sorted(odd)[:10]}"
+        )
+        warnings.warn(text, ALFWarning, stacklevel=2)
     metres = np.full((count, 3), np.nan) if place is None else np.asarray(place, float) / 1e6
     columns = {"channels": range(count), "atlas_id": atlas,
-               "acronym": [None if one is None else acronyms.get(abs(one)) for one in atlas],
+               "acronym": [None if one is None else acronyms.get(abs(one), unknown) for one in atlas],
                **{axis: metres[:, number] for number, axis in enumerate("xyz")}}  # fmt: skip
     return pl.DataFrame(columns, schema=schema).fill_nan(None)

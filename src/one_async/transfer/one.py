@@ -24,6 +24,7 @@ from one_async.errors import (
 from one_async.transfer.parts import Part
 from one_async.transfer.plan import FileSource, no_source
 from one_async.transfer.web import Credentials, Opener, over_http, receive
+from one_async.transfer.window import WindowOpener
 from one_async.types import StreamOpener
 
 __all__ = ["Done", "Policy", "Sources", "fetch_one"]
@@ -63,6 +64,9 @@ class Sources:
 
     def opener(self, source: FileSource) -> Opener:
         """Return the opener for a source. Raises ConfigurationError for S3 if its extra is not installed."""
+        if source.window is not None:
+            auth = self.credentials.data if source.auth == "data" else None
+            return WindowOpener(self.streams, source.url, source.window, auth)
         if source.s3 is None:
             return over_http(self.streams, source, self.credentials)
         from one_async.transfer.s3 import over_s3
@@ -137,7 +141,7 @@ async def _fetch_from(
     attempts = _Attempts(part.size, part.size)
     while True:
         try:
-            if part.size and not part.resumable:
+            if part.size and not part.resumable and source.window is None:
                 await start_over(part, advance)
             if not part.is_complete():
                 await receive(open_at, part, stall=policy.stall, advance=advance)

@@ -289,8 +289,10 @@ def look(item: Item, target: Path, check_hash: bool) -> Present | None:
 
     A valid file has the recorded size, and with ``check_hash`` the recorded hash. Where the size differs, the
     hash decides in any case, since Alyx's ``file_size`` is often stale. A file hashed once is not read again
-    until it changes.
+    until it changes. A file that is to be replaced is none.
     """
+    if item.replace:
+        return None
     try:
         found = target.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -6,11 +6,14 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from one_async.alf.session import has_id, match_session, session_folder, with_id, without_id
 from one_async.errors import ALFInvalid, InputError, OneError, TransferError, UnsafePath, shown
+
+if TYPE_CHECKING:
+    from one_async.transfer.window import Window
 
 __all__ = [
     "FileSource",
@@ -22,6 +25,7 @@ __all__ = [
     "no_source",
     "quote_url",
     "safe_relative",
+    "web_source",
 ]
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -74,17 +78,22 @@ class FileSource:
     """One location of a file: an HTTP address, already quoted, or an S3 object.
 
     ``auth`` names the credentials that it may receive: the database server's token (``server``), which the HTTP
-    client adds itself, the data server's login and password (``data``), or none.
+    client adds itself, the data server's login and password (``data``), or none. A ``window`` is a range of a file, or a
+    file of which no record is known.
     """
 
     url: str
     auth: Literal["server", "data"] | None = None
     s3: S3Location | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
 class Item:
-    """One file of a plan. ``size`` is a hint if there is a ``hash``, and binding if there is none."""
+    """One file of a plan. ``size`` is a hint if there is a ``hash``, and binding if there is none.
+
+    ``replace`` fetches it although there is a file of that name, which stays until the new one is whole.
+    """
 
     did: str
     target: str
@@ -93,6 +102,7 @@ class Item:
     hash: str | None = None
     eid: str | None = None
     error: OneError | None = None
+    replace: bool = False
 
     @property
     def algorithm(self) -> str | None:
@@ -212,6 +222,18 @@ def quote_url(url: str) -> str:
     return urlunsplit((scheme, netloc, quote(path), quote(query, safe="=&%+/"), ""))
 
 
+def web_source(
+    url: str, data_server: str | None, base_url: str | None, window: Window | None = None
+) -> FileSource:
+    """Return an HTTP address as a source, with the credentials that it may receive."""
+    auth: Literal["server", "data"] | None = None
+    if _is_below(url, data_server):
+        auth = "data"
+    elif _is_below(url, base_url):
+        auth = "server"
+    return FileSource(quote_url(url), auth, window=window)
+
+
 @dataclass(frozen=True)
 class _Maker:
     data_server: str | None
@@ -277,12 +299,8 @@ class _Maker:
         return over_http + on_s3
 
     def _http(self, url: str) -> tuple[FileSource, str]:
-        auth: Literal["server", "data"] | None = None
-        if _is_below(url, self.data_server):
-            auth = "data"
-        elif _is_below(url, self.base_url):
-            auth = "server"
-        return FileSource(quote_url(url), auth), urlsplit(url, allow_fragments=False).path
+        source = web_source(url, self.data_server, self.base_url)
+        return source, urlsplit(url, allow_fragments=False).path
 
     def _s3(self, repository: Mapping[str, Any], path: str, did: str) -> list[tuple[FileSource, str]]:
         details = repository.get("json") or {}

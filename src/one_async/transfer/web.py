@@ -32,7 +32,16 @@ from one_async.transfer.parts import PartFile
 from one_async.transfer.plan import FileSource
 from one_async.types import ByteStream, StreamOpener
 
-__all__ = ["Credentials", "Opener", "judge", "over_http", "receive"]
+__all__ = [
+    "CONTENT_RANGE",
+    "Credentials",
+    "Opener",
+    "closing",
+    "judge",
+    "lower_names",
+    "over_http",
+    "receive",
+]
 
 #: Starts a request for a file from an offset on.
 Opener = Callable[[int], AbstractAsyncContextManager[ByteStream]]
@@ -44,7 +53,7 @@ _MAX_BUFFERED = 2 * _BATCH
 _SYNC_INTERVAL = 64 * 1024 * 1024
 #: Seconds that received bytes may stay in memory, where a crash would lose them.
 _MAX_BUFFERED_TIME = 0.02
-_RANGE = re.compile(r"bytes\s+(?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)\s*$", re.IGNORECASE)
+CONTENT_RANGE = re.compile(r"bytes\s+(?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -120,8 +129,8 @@ def judge(stream: ByteStream, offset: int) -> Literal["whole", "rest", "complete
     ``whole``: the body is the whole file. ``rest``: the body continues at the offset. ``complete``: nothing
     follows the offset. ``restart``: the file must be requested from the start. Raises for every other status.
     """
-    status, fields = stream.status, _lower(stream.headers)
-    content_range = _RANGE.match(fields.get("content-range", ""))
+    status, fields = stream.status, lower_names(stream.headers)
+    content_range = CONTENT_RANGE.match(fields.get("content-range", ""))
     if status == 200:
         return "whole"
     if status == 206:
@@ -156,7 +165,7 @@ async def _write_body(
 
     The last bytes stay in ``part.pending``, so that a small file needs only one trip to a thread.
     """
-    async with task_group() as tasks, _closing(stream.chunks()) as chunks:
+    async with task_group() as tasks, closing(stream.chunks()) as chunks:
         writer = _Writer(part, tasks)
         async for chunk in chunks:
             now = anyio.current_time()
@@ -218,21 +227,21 @@ async def flush(part: PartFile) -> None:
         raise failure
 
 
-def _closing(chunks: AsyncIterator[bytes]) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+def closing(chunks: AsyncIterator[bytes]) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
     """Return a context that closes a generator at its end, not whenever it is garbage-collected."""
     return aclosing(chunks) if isinstance(chunks, AsyncGenerator) else nullcontext(chunks)
 
 
 def _content_length(stream: ByteStream) -> int | None:
     """Return the length of a body; None if it is not given or is that of an encoded body."""
-    fields = _lower(stream.headers)
+    fields = lower_names(stream.headers)
     return None if "content-encoding" in fields else whole_number(fields.get("content-length"))
 
 
 def _check_length(stream: ByteStream, received: int, total: int) -> None:
     """Raise ServerUnreachable for a body that ended early although the connection did not break."""
-    fields = _lower(stream.headers)
-    content_range = _RANGE.match(fields.get("content-range", "")) if stream.status == 206 else None
+    fields = lower_names(stream.headers)
+    content_range = CONTENT_RANGE.match(fields.get("content-range", "")) if stream.status == 206 else None
     expected = _content_length(stream)
     if content_range and content_range[3] != "*" and total < int(content_range[3]):
         raise ServerUnreachable(f"{stream.url} sent {total} of {content_range[3]} bytes", url=stream.url)
@@ -240,5 +249,5 @@ def _check_length(stream: ByteStream, received: int, total: int) -> None:
         raise ServerUnreachable(f"{stream.url} sent {received} of {expected} bytes", url=stream.url)
 
 
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
