@@ -15,6 +15,7 @@ LAYERS: list[tuple[str, float]] = [
     ("__init__", 99),
     ("api", 99),
     ("webclient", 99),
+    ("_foreign_errors", 0),
     ("errors", 0),
     ("_headers", 0),
     ("_boundary", 0),
