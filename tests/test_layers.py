@@ -16,6 +16,7 @@ LAYERS: list[tuple[str, float]] = [
     ("api", 99),
     ("webclient", 99),
     ("compat", 99),
+    ("_foreign_errors", 0),
     ("errors", 0),
     ("_headers", 0),
     ("_boundary", 0),

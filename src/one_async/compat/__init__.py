@@ -15,10 +15,12 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from one_async.errors import ConfigurationError
+from one_async._foreign_errors import SUBSTITUTES, raise_also_as
+from one_async.errors import ConfigurationError, NotFound, StatusError, Throttled
 
 __all__ = ["install", "is_installed", "uninstall"]
 
+_STATUS_ERRORS = (StatusError, NotFound, Throttled)
 _FOLDER = Path(__file__).parent / "one"
 
 
@@ -50,6 +52,7 @@ def install() -> None:
     except BaseException:
         del sys.modules["one"]
         raise
+    _add_http_errors()
 
 
 def uninstall() -> None:
@@ -60,8 +63,26 @@ def uninstall() -> None:
     if is_installed():
         for name in [name for name in sys.modules if name == "one" or name.startswith("one.")]:
             del sys.modules[name]
+        for kind in _STATUS_ERRORS:
+            SUBSTITUTES.pop(kind, None)
 
 
 def _is_ours(module: ModuleType | None) -> bool:
     file = getattr(module, "__file__", None)
     return file is not None and Path(file) == _FOLDER / "__init__.py"
+
+
+def _add_http_errors() -> None:
+    """Make errors of a status instances of ``requests.HTTPError``, which clients of ONE-api catch, where requests is there."""
+    try:
+        import requests
+    except ImportError:
+        return
+
+    def response(self: StatusError) -> requests.Response:
+        made = requests.Response()
+        made.status_code, made.url = self.status, self.url
+        return made
+
+    for kind in _STATUS_ERRORS:
+        raise_also_as(kind, requests.HTTPError, response=property(response))

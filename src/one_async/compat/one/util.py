@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from one_async.alf import match
 from one_async.alf.spec import FILE_SPEC, QC
 from one_async.compat.absent import absent
-from one_async.queries.terms import complete
-from one_async.tables.arguments import date_range
+from one_async.tables.arguments import complete, date_range
+from one_async.tables.schema import QC_LEVELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,7 @@ def _chosen(frame: pd.DataFrame, choose: Callable[[Any], Any]) -> pd.DataFrame:
     if "default_revision" in frame:
         columns["default_revision"] = frame["default_revision"].astype(bool).tolist()
     rows = pl.DataFrame(columns, schema_overrides={"rel_path": pl.String, "qc": pl.String})
-    found = choose(rows.with_columns(pl.col("qc").cast(pl.Enum(QC.__members__))).with_row_index("row"))
+    found = choose(rows.with_columns(pl.col("qc").cast(QC_LEVELS)).with_row_index("row"))
     return frame.iloc[found["row"].to_list()]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from one_async.compat.absent import absent
+from one_async.settings import resolve
 from one_async.webclient import AlyxClient, no_cache
 
 __all__ = [
@@ -74,7 +75,6 @@ def http_download_file_list(
 
 
 def _settings(server: str, login: dict[str, Any]) -> Any:
-    from one_async.settings import resolve
 
     return resolve(base_url=server, data_server=server, **login)
 
