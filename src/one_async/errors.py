@@ -45,6 +45,9 @@ import pickle
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Self
+
+from one_async._foreign_errors import SUBSTITUTES, adopt_one_api
 
 __all__ = [
     "ALFError",
@@ -110,14 +113,18 @@ class OneError(Exception):
         text = str(message).encode("utf-8", "backslashreplace").decode()
         if len(text) > LONGEST:
             text = f"{text[: LONGEST - 103]} … {text[-100:]}"
-        super().__init__(text)
+        BaseException.__init__(self, text)  # not that of a base from another library, see `_foreign_errors`
         self.__dict__.update(attributes)
 
     def __reduce__(self) -> tuple[object, ...]:
         # BaseException keeps args and __dict__, but OSError, which some subclasses mix in, does not.
         return (
             _rebuild,
-            (type(self), self.args, {name: _pickled(one) for name, one in self.__dict__.items()}),
+            (
+                getattr(self, "_stands_for", type(self)),
+                self.args,
+                {name: _pickled(one) for name, one in self.__dict__.items()},
+            ),
         )
 
     def __str__(self) -> str:
@@ -182,6 +189,13 @@ class StatusError(ServerError):
 
     status: int = 0
     detail: object = None
+
+    def __new__(cls, message: str = "", **attributes: object) -> Self:
+        if cls not in SUBSTITUTES:
+            return super().__new__(cls, message)
+        kind, base = SUBSTITUTES[cls]
+        made: Self = base.__new__(kind, message)
+        return made
 
 
 class NotFound(StatusError, LookupError):
@@ -294,7 +308,16 @@ class TablesDamaged(TablesError):
 
 
 class ALFError(OneError):
-    """An error of ALF paths or objects."""
+    """An error of ALF paths or objects. Where ONE-api is imported, its ``except`` clauses catch it under the same name."""
+
+    def __init__(self, message: str = "", **attributes: object) -> None:
+        adopt_one_api(ALFError)
+        super().__init__(message, **attributes)
+
+    @property
+    def message(self) -> str:
+        """The text, as ONE-api's errors have it."""
+        return str(self)
 
 
 class ALFInvalid(ALFError, ValueError):

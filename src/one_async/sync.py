@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from one_async._parameters import Parameters
     from one_async.client.tables import CacheTwin
     from one_async.refresh import TablesInfo
     from one_async.settings import Settings
@@ -35,6 +36,7 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     cache_dir: blocking_property[Path] = blocking_property()
     silent: blocking_property[bool] = blocking_property()
     user: blocking_property[str | None] = blocking_property()
+    _par: blocking_property[Parameters] = blocking_property()
     is_logged_in: blocking_property[bool] = blocking_property()
     max_connections: blocking_property[int] = blocking_property()
     request_counts: blocking_property[tuple[int, int]] = blocking_property()

@@ -12,6 +12,7 @@ from uuid import UUID
 import polars as pl
 
 from one_async._bridge import Blocking, blocking_property
+from one_async._parameters import Parameters
 from one_async.alf.match import Filename, Pattern
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import QC
@@ -79,6 +80,7 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     cache_dir: blocking_property[Path]
     silent: blocking_property[bool]
     user: blocking_property[str | None]
+    _par: blocking_property[Parameters]
     is_logged_in: blocking_property[bool]
     max_connections: blocking_property[int]
     request_counts: blocking_property[tuple[int, int]]

@@ -22,6 +22,7 @@ from anyio.lowlevel import current_token
 from one_async._boundary import public, reading
 from one_async._concurrency import RunningCalls, ended_by_closing
 from one_async._fork import check_polars
+from one_async._parameters import Parameters
 from one_async._stored import TokenFile
 from one_async._threads import run_polars, run_sync
 from one_async._values import without_password
@@ -105,6 +106,7 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
             settings = resolve(
                 base_url=base_url, username=username, password=password, token=token, cache_dir=cache_dir
             )
+        self._settings = settings
         self._base_url = base_of(settings.require("base_url"))
         self.silent = silent
         if cache_storage is not None and not cache_storage.startswith(("redis://", "rediss://", "unix://")):
@@ -191,6 +193,11 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
     def cache_dir(self) -> Path:
         """The folder of the database's data, which contains the REST cache."""
         return self._cache_dir
+
+    @property
+    def _par(self) -> Parameters:
+        """The settings under ONE-api's names, read-only, for software that reads them here."""
+        return Parameters(self._settings)
 
     @property
     def user(self) -> str | None:

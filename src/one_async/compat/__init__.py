@@ -1,0 +1,88 @@
+"""A stand-in for ONE-api's package, for software that imports ``one``.
+
+>>> import one_async.compat
+>>> one_async.compat.install()  # before anything imports one
+>>> from one.api import ONE  # doctest: +SKIP
+
+The modules of ``one`` are those of the folder ``one`` beside this file: names of ours and thin adapters. What ONE-api has and
+this package has not can be imported; its use raises an error that says what to use instead. Private names are not there.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+from one_async._foreign_errors import SUBSTITUTES, raise_also_as
+from one_async.errors import ConfigurationError, NotFound, StatusError, Throttled
+
+__all__ = ["install", "is_installed", "uninstall"]
+
+_STATUS_ERRORS = (StatusError, NotFound, Throttled)
+_FOLDER = Path(__file__).parent / "one"
+
+
+def is_installed() -> bool:
+    """Return whether ``import one`` imports this package's stand-in."""
+    return _is_ours(sys.modules.get("one"))
+
+
+def install() -> None:
+    """Make ``import one`` and its submodules import ours, in this process.
+
+    Raises ConfigurationError if ONE-api itself is imported already: its classes are then in use. In processes that are
+    spawned, call it again.
+    """
+    if is_installed():
+        return
+    imported = sorted(name for name in sys.modules if name == "one" or name.startswith("one."))
+    if imported:
+        raise ConfigurationError(
+            f"{imported[0]} is imported already, from {getattr(sys.modules[imported[0]], '__file__', None)}; call "
+            "one_async.compat.install() before the first import of one, or of software that imports it"
+        )
+    spec = spec_from_file_location("one", _FOLDER / "__init__.py", submodule_search_locations=[str(_FOLDER)])
+    if spec is None or spec.loader is None:
+        raise ConfigurationError(f"{_FOLDER} cannot be imported")
+    module = sys.modules["one"] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules["one"]
+        raise
+    _add_http_errors()
+
+
+def uninstall() -> None:
+    """Remove the stand-in: the next ``import one`` imports ONE-api, if it is there.
+
+    Modules that have imported names of the stand-in keep them. Without `install`, nothing happens.
+    """
+    if is_installed():
+        for name in [name for name in sys.modules if name == "one" or name.startswith("one.")]:
+            del sys.modules[name]
+        for kind in _STATUS_ERRORS:
+            SUBSTITUTES.pop(kind, None)
+
+
+def _is_ours(module: ModuleType | None) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file) == _FOLDER / "__init__.py"
+
+
+def _add_http_errors() -> None:
+    """Make errors of a status instances of ``requests.HTTPError``, which clients of ONE-api catch, where requests is there."""
+    try:
+        import requests
+    except ImportError:
+        return
+
+    def response(self: StatusError) -> requests.Response:
+        made = requests.Response()
+        made.status_code, made.url = self.status, self.url
+        return made
+
+    for kind in _STATUS_ERRORS:
+        raise_also_as(kind, requests.HTTPError, response=property(response))

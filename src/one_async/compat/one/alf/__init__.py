@@ -1,0 +1,1 @@
+"""Names, paths and files of the ALF standard."""
