@@ -47,7 +47,9 @@ def plain_loop(sessions: list[list[Path]]) -> pl.DataFrame:
             array = np.load(file)
             name = file.name.split(".")[1]
             columns |= (
-                {name: array} if array.ndim == 1 else {f"{name}_{i}": array[:, i] for i in range(array.shape[1])}
+                {name: array}
+                if array.ndim == 1
+                else {f"{name}_{i}": array[:, i] for i in range(array.shape[1])}
             )
         frames.append(pl.DataFrame({"eid": [str(files[0])] * ROWS, **columns}))
     return pl.concat(frames)
@@ -79,7 +81,10 @@ def measure(folder: Path, rounds: int = 5) -> dict[str, dict[str, float]]:
         )
         assert one.load_many(eids, "trials").shape == plain_loop(sessions).shape
     found = {}
-    for name, ours, other in (("load_many, plain loop", many, loop), ("load_object, single calls", listed, single)):
+    for name, ours, other in (
+        ("load_many, plain loop", many, loop),
+        ("load_object, single calls", listed, single),
+    ):
         found[name] = {
             "ours": ours[0], "other": other[0], "ratio": ours[0] / other[0],
             "CPU, ours": ours[1], "CPU, other": other[1], "ratio of CPU": ours[1] / other[1],
