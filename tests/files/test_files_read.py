@@ -66,7 +66,7 @@ def test_npy_that_ends_early_is_damaged(tmp_path: Path, array: Any) -> None:
     content = file.read_bytes()
     for length in {1, 5, 8, 9, 20, len(content) - array.nbytes, len(content) - 1}:
         file.write_bytes(content[:length])
-        with pytest.raises(FileDamaged, match="a.b.npy"):
+        with pytest.raises(FileDamaged, match=r"a\.b\.npy"):
             read_file(file)
 
 

@@ -114,7 +114,7 @@ def _npy(file: Path, options: Options) -> Any:
         if size > held:  # checked before memory is reserved for it
             raise ValueError(f"its header promises {size} bytes of data, the file has {held}")
         array: np.ndarray[Any, Any] = np.empty(shape, dtype, order="F" if is_fortran else "C")
-        if size and stream.readinto(array.ravel(order="K").view(np.uint8)) < size:
+        if size and stream.readinto(array.ravel(order="K").view(np.uint8).data) < size:
             raise ValueError("its data end early")
     return ensure_flat(array)
 
