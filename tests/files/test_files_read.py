@@ -31,6 +31,45 @@ in_one_folder = settings(
 DTYPES = st.sampled_from(["f8", "f4", "i8", "i4", "u2", "?", "U5", "M8[ns]", "c16"])
 
 
+HEADERS = [
+    np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+    np.asfortranarray(np.arange(24).reshape(2, 3, 4)),
+    np.array(3.5),
+    np.array([(1, 2.5), (3, 4.5)], dtype=[("a", "i4"), ("b", "f8")]),
+    np.array([(1,), (2,)], dtype=[("名", "i4")]),  # only version 3 holds such names
+    np.zeros((2, 2), dtype=[("x" * 20 + str(number), "f4") for number in range(99)]),
+    np.array(["", ""]),
+    np.arange(3, dtype=">i4"),
+]
+
+
+@pytest.mark.parametrize("array", HEADERS, ids=lambda array: str(array.dtype)[:20])
+def test_npy_is_read_as_numpy_reads_it(tmp_path: Path, array: Any) -> None:
+    file = tmp_path / "a.b.npy"
+    for version in ((3, 0),) if "名" in str(array.dtype) else ((1, 0), (2, 0), (3, 0)):
+        with file.open("wb") as stream:
+            np.lib.format.write_array(stream, array, version)
+            stream.write(b"more")  # numpy ignores what follows the data
+        for _ in range(2):  # the header is parsed once
+            found, expected = read_file(file), np.load(file)
+            assert found.dtype == expected.dtype
+            assert found.shape == expected.shape
+            assert found.flags.f_contiguous == expected.flags.f_contiguous
+            assert found.flags.writeable
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("array", HEADERS[:4], ids=lambda array: str(array.dtype)[:20])
+def test_npy_that_ends_early_is_damaged(tmp_path: Path, array: Any) -> None:
+    file = tmp_path / "a.b.npy"
+    np.save(file, array)
+    content = file.read_bytes()
+    for length in {1, 5, 8, 9, 20, len(content) - array.nbytes, len(content) - 1}:
+        file.write_bytes(content[:length])
+        with pytest.raises(FileDamaged, match=r"a\.b\.npy"):
+            read_file(file)
+
+
 @in_one_folder
 @given(
     DTYPES.flatmap(lambda dtype: st_np.arrays(dtype, st_np.array_shapes(min_dims=1, max_dims=3, min_side=0)))

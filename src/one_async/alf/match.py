@@ -203,15 +203,6 @@ def qc_at_most(worst: int | str | QC, *, ignore_not_set: bool = False) -> list[s
     return [qc.name for qc in sorted(QC) if qc <= level and not (ignore_not_set and qc is QC.NOT_SET)]
 
 
-def _qc_mask(levels: pl.Series, worst: int | str | QC, ignore_not_set: bool) -> pl.Series:
-    import polars as pl
-
-    names = qc_at_most(worst, ignore_not_set=ignore_not_set)
-    if len(levels) > _MANY:
-        return levels.cast(pl.String).is_in(names).fill_null(value=False)
-    return pl.Series([level in names for level in levels], dtype=pl.Boolean)
-
-
 def collections_of(paths: pl.Series) -> pl.Series:
     """Return the collection of each relative path; an empty text if it has none or is not an ALF path."""
     return _parts_of(paths)[0]
@@ -222,15 +213,20 @@ def revisions_of(paths: pl.Series) -> pl.Series:
     return _parts_of(paths)[1]
 
 
+def _split(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the collection and the revision of each relative path; empty texts where it has none or is not an ALF path."""
+    matches = map(path_pattern().python.match, paths)
+    return [(found["collection"] or "", found["revision"] or "") if found else ("", "") for found in matches]
+
+
 def _parts_of(paths: pl.Series) -> tuple[pl.Series, pl.Series]:
     import polars as pl
 
-    pattern = path_pattern()
     if len(paths) <= _MANY:
-        matches = [pattern.python.match(path) for path in paths]
-        collections = [(found and found["collection"]) or "" for found in matches]
-        revisions = [(found and found["revision"]) or "" for found in matches]
+        parts = _split(paths.to_list())
+        collections, revisions = ([part[at] for part in parts] for at in (0, 1))
         return pl.Series(collections, dtype=pl.String), pl.Series(revisions, dtype=pl.String)
+    pattern = path_pattern()
     distinct = paths.unique()
     valid = is_match(distinct, pattern.python, pattern.plain)
     folder = pl.col("path").str.extract(r"^(.*)/[^/]*$", 1).fill_null("")
@@ -275,8 +271,7 @@ def resolve(
     if before and revision is not None and not isinstance(revision, str):
         raise InputError.of("revision", revision, "one text, for the revision or the last before it")
     pattern = path_pattern(filename, collection, None if before else revision, wildcards=wildcards)
-    good = is_match(datasets["rel_path"], pattern.python, pattern.plain)
-    found = _taken(datasets, good & _qc_mask(datasets["qc"], qc, ignore_qc_not_set))
+    found = _matching(datasets, pattern, qc_at_most(qc, ignore_not_set=ignore_qc_not_set))
     if assert_unique:
         _assert_one_collection(found)
     if before:
@@ -290,12 +285,25 @@ def resolve(
     return found
 
 
-def _taken(datasets: pl.DataFrame, mask: pl.Series) -> pl.DataFrame:
-    # for the few rows of a session, a filter of Polars costs more than it saves
+def _matching(datasets: pl.DataFrame, pattern: PathPattern, levels: list[str]) -> pl.DataFrame:
+    """Return the datasets whose path matches and whose QC is one of these levels."""
+    import polars as pl
+
     if len(datasets) > _MANY:
-        return datasets.filter(mask)
-    rows = [row for row, keep in enumerate(mask) if keep]
-    return datasets if len(rows) == len(datasets) else datasets[rows]
+        good = is_match(datasets["rel_path"], pattern.python, pattern.plain)
+        return datasets.filter(good & pl.col("qc").cast(pl.String).is_in(levels).fill_null(value=False))
+    # For the few rows of a session, a filter of Polars costs more than it saves.
+    both = zip(datasets["rel_path"].to_list(), datasets["qc"].to_list(), strict=True)
+    rows = [
+        row
+        for row, (path, qc) in enumerate(both)
+        if qc in levels and path is not None and pattern.python.match(path)
+    ]
+    return _rows(datasets, rows)
+
+
+def _rows(datasets: pl.DataFrame, rows: list[int]) -> pl.DataFrame:
+    return datasets if rows == list(range(len(datasets))) else datasets[rows]
 
 
 def _quoted(values: Iterable[str]) -> str:
@@ -328,14 +336,13 @@ def last_before(
     ALFWarning, or ALFMultipleRevisionsFound with ``assert_consistent``. Rows are in the order of their paths without
     revision.
     """
-    import polars as pl
-
     if not len(datasets):
         return datasets
+    paths = datasets["rel_path"].to_list()
     rows: dict[str, list[int]] = {}
-    for row, path in enumerate(datasets["rel_path"]):
-        rows.setdefault(re.sub("#.*#/", "", path), []).append(row)
-    revisions = revisions_of(datasets["rel_path"]).to_list()
+    for row, path in enumerate(paths):
+        rows.setdefault(re.sub("#.*#/", "", path) if "#" in path else path, []).append(row)
+    revisions = [revision for _, revision in _split(paths)]
     flags = datasets["default_revision"].to_list() if "default_revision" in datasets.columns else None
     chosen = []
     for path in sorted(rows):
@@ -347,7 +354,7 @@ def last_before(
         if assert_consistent:
             raise ALFMultipleRevisionsFound(_quoted(used))
         warnings.warn(f"Multiple revisions: {_quoted(used)}", ALFWarning, stacklevel=2)
-    return datasets[pl.Series(chosen, dtype=pl.UInt32)]
+    return _rows(datasets, chosen)
 
 
 def _choose(

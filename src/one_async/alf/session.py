@@ -26,6 +26,7 @@ __all__ = [
     "folder_expression",
     "has_id",
     "id_expression",
+    "is_id",
     "key_frame",
     "match_keys",
     "match_parts",
@@ -68,6 +69,7 @@ _SESSION: Final = (
 _LAB: Final = rf"([^/]+)/(?i:subjects)/[^/]+/{_DATE}/[0-9]+$"
 REFERENCE: Final = re.compile(rf"(?P<date>{_DATE})_(?P<sequence>{_NUMBER})_(?P<subject>[^/\\]+)\Z")
 _UUID: Final = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_ID: Final = re.compile(_UUID)
 _NAME_WITH_ID: Final = re.compile(rf"(?P<stem>.+)\.(?P<id>{_UUID})(?P<suffix>\.[^.]*)?\Z", re.DOTALL)
 #: The same for Polars: the group is the id and the text after it.
 ID_IN_NAME: Final = rf"\.({_UUID})(\.[^./]*)?$"
@@ -321,6 +323,11 @@ def split_id(path: str) -> tuple[str, str | None]:
     if found := _NAME_WITH_ID.match(name):
         return f"{folder}{slash}{found['stem']}{found['suffix'] or ''}", found["id"].lower()
     return path, None
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text is a UUID, written out with hyphens."""
+    return _ID.fullmatch(text) is not None
 
 
 def has_id(path: str) -> bool:

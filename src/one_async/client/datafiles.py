@@ -14,7 +14,7 @@ import anyio
 
 from one_async._threads import run_many, run_sync
 from one_async.alf.path import ALFPath
-from one_async.alf.session import other_spellings, session_part
+from one_async.alf.session import is_id, other_spellings, session_part
 from one_async.client.outcomes import raise_first
 from one_async.errors import (
     ALFInvalid,
@@ -28,7 +28,6 @@ from one_async.errors import (
     TransferError,
     UnsafePath,
 )
-from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
     from one_async.client.call import Call
@@ -79,7 +78,7 @@ class DataFiles:
         context = self._context
         is_local = context.offline or (call.mode == "local" and context.frozen is None)
         is_watched = context.progress is not None  # progress counts files that are here, too
-        root, uuid_filenames = context.cache_dir, context.uuid_filenames
+        root, uuid_filenames = ALFPath(context.cache_dir), context.uuid_filenames
 
         def look(records: Sequence[Mapping[str, Any]]) -> tuple[list[ALFPath | None], list[int]]:
             if is_watched and not is_local:
@@ -88,8 +87,7 @@ class DataFiles:
             plan = make_plan(plain, uuid_filenames=uuid_filenames, on_error="collect", written=not is_local)
             if not is_local:
                 found = at_hand(plan, root, check_hash)
-                files = [None if path is None else ALFPath(path) for path in found]
-                return files, [at for at, file in enumerate(files) if file is None]
+                return found, [at for at, file in enumerate(found) if file is None]
             return _on_disk(plan, root, check_hash), []
 
         return look
@@ -209,9 +207,9 @@ class DataFiles:
         return make_object(files, tables=self._context.table_kind, warn_of_rows=warn_of_rows)
 
 
-def _on_disk(plan: Plan, root: Path, check_hash: bool) -> list[ALFPath | None]:
+def _on_disk(plan: Plan, root: ALFPath, check_hash: bool) -> list[ALFPath | None]:
     """Return the files that are on disk. Warn of those that differ from the tables."""
-    from one_async.transfer.fetch import see
+    from one_async.transfer.parts import look
 
     files: list[ALFPath | None] = []
     folders: dict[str, str] = {}
@@ -220,12 +218,12 @@ def _on_disk(plan: Plan, root: Path, check_hash: bool) -> list[ALFPath | None]:
             item.error, UnsafePath | ALFInvalid
         ):  # whatever lies there is none of the cache folder's
             raise item.error
-        outcome = see(item, root, check_hash)
-        if outcome.status == "absent":
+        path = root / item.target
+        is_right = item.error is None and look(item, path, check_hash) is not None
+        if not is_right and item.error is None:
             item = _spelled_otherwise(item, root, folders)
-            outcome = see(item, root, check_hash)
-        path = ALFPath(outcome.path or root / item.target)
-        is_right = outcome.status == "present"
+            path = root / item.target
+            is_right = look(item, path, check_hash) is not None
         files.append(path if is_right or path.exists() else None)
         if files[-1] and not is_right:
             warnings.warn(f"{path} is not the file that the tables describe", ALFWarning, stacklevel=2)
@@ -251,7 +249,7 @@ def _spelled_otherwise(item: Item, root: Path, folders: dict[str, str]) -> Item:
 
 def _plan_id(did: str) -> str:
     """Return a UUID for a dataset whose id is its path, since plans want one; a file that is here is known by its place."""
-    return str(uuid5(NAMESPACE_URL, did)) if isinstance(as_uuid(did), str) else did
+    return did if is_id(did) else str(uuid5(NAMESPACE_URL, did))
 
 
 def _with_address(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -81,6 +81,12 @@ class Job:
         self.records = [{**row, SESSION_PATH: folder} for row in rows.iter_rows(named=True)]
 
     @property
+    def size(self) -> int:
+        """The recorded bytes of the files that are here; what has no record is looked at."""
+        files = zip(self.records, self.files, strict=True)
+        return sum(row["file_size"] or file.stat().st_size for row, file in files if file)
+
+    @property
     def loaded_ids(self) -> Iterator[str]:
         """The ids of the datasets whose files are here."""
         if self.error is None:
@@ -107,7 +113,7 @@ def _read_jobs(jobs: Iterable[Job], load: Load, on_error: OnError, go_on: bool =
     for job in jobs:
         if job.is_over:
             continue
-        size = sum(file.stat().st_size for file in job.files if file)
+        size = job.size
         if size > left and not go_on:
             continue
         left, go_on = left - size, False

@@ -73,8 +73,8 @@ def split_table(columns: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _columns(data: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """Return the values that have rows, all with as many rows, and that number."""
+def _columns(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that have rows, all with as many rows."""
     import numpy as np
 
     if check_dimensions(data):
@@ -91,24 +91,20 @@ def _columns(data: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
             arrays[key] = ts2vec(value, rows)
         elif len(value) == 1 and isinstance(value, np.ndarray):
             arrays[key] = np.broadcast_to(value, (rows, *value.shape[1:]))
-    return arrays, rows
+    return arrays
 
 
-def _spread(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return columns: vectors as they are, arrays of two dimensions column by column, up to a number."""
-    out: dict[str, Any] = {}
-    for key, value in _columns(data)[0].items():
-        if hasattr(value, "columns"):
-            out.update(columns_of(value))
-        elif not hasattr(value, "ndim"):  # a Polars series, of a table of one column
-            out[key] = _array(value)
-        elif value.ndim == 2 and value.shape[1] == 1:
-            out[key] = value[:, 0]
-        elif value.ndim == 2:
-            out.update({f"{key}_{number}": value[:, number] for number in range(value.shape[1])})
-        else:
-            out[key] = value
-    return out
+def _spread(key: str, value: Any) -> dict[str, Any]:
+    """Return the columns of a value: a vector as it is, an array of two dimensions column by column."""
+    if hasattr(value, "columns"):
+        return columns_of(value)
+    if not hasattr(value, "ndim"):  # a Polars series, of a table of one column
+        return {key: _array(value)}
+    if value.ndim == 2 and value.shape[1] == 1:
+        return {key: value[:, 0]}
+    if value.ndim == 2:
+        return {f"{key}_{number}": value[:, number] for number in range(value.shape[1])}
+    return {key: value}
 
 
 def to_polars(data: Mapping[str, Any]) -> pl.DataFrame:
@@ -122,11 +118,11 @@ def to_polars(data: Mapping[str, Any]) -> pl.DataFrame:
 
     check_polars()
     columns: dict[str, Any] = {}
-    for key, value in _columns(data)[0].items():
+    for key, value in _columns(data).items():
         wide = isinstance(value, np.ndarray) and (
             value.ndim > 2 or (value.ndim == 2 and value.shape[1] > MOST_COLUMNS)
         )
-        columns.update({key: pl.Series(key, np.ascontiguousarray(value))} if wide else _spread({key: value}))
+        columns.update({key: pl.Series(key, np.ascontiguousarray(value))} if wide else _spread(key, value))
     return pl.DataFrame({key: _typed(value) for key, value in columns.items()})
 
 
@@ -148,10 +144,12 @@ def to_pandas(data: Mapping[str, Any]) -> pd.DataFrame:
     """Make a pandas frame as ONE-api does: 10 columns of an array at most, none of more than 2 dimensions."""
     import pandas as pd
 
-    columns = {}
-    for key, value in _spread(data).items():
+    columns: dict[str, Any] = {}
+    for key, value in _columns(data).items():
+        columns.update(_spread(key, value))
+    for key, value in list(columns.items()):
         number = re.search(r"_(\d+)$", key)
         cut = number and int(number[1]) >= MOST_COLUMNS and key not in data
-        if value.ndim < 2 and not cut:
-            columns[key] = value
+        if value.ndim > 1 or cut:
+            del columns[key]
     return pd.DataFrame(columns)

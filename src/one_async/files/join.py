@@ -29,9 +29,10 @@ def owned(data: Any, what: str, **owner: str) -> pl.DataFrame:
         raise ALFError(
             f"{whose} has a column {min(taken)!r} of its own, so that none can say whose a row is", **owner
         )
-    # As series without a query, which would take longer than the rest.
-    names = [pl.Series(name, [value]).new_from_index(0, frame.height) for name, value in owner.items()]
-    return pl.DataFrame([*names, *frame.get_columns()])
+    for at, (name, value) in enumerate(owner.items()):
+        # The frame is new, and a query would take longer than the rest.
+        frame.insert_column(at, pl.Series(name, [value]).new_from_index(0, frame.height))
+    return frame
 
 
 def joined(

@@ -188,14 +188,15 @@ def _keyed(files: list[ALFPath], short_keys: bool) -> dict[str, ALFPath]:
     objects = {}
     keyed: dict[str, ALFPath] = {}
     for file in files:
-        if not is_valid(file.name):
+        _, obj, attribute, timescale, extra, _ = file.dataset_name_parts
+        if not obj:
             raise ALFInvalid(f"{file} is not an ALF dataset", path=str(file))
-        objects[file.object] = file
+        objects[obj] = file
         if _is_sidecar(file):
             continue
-        key = "_".join(filter(None, (file.attribute, file.timescale)))
-        extras = [] if short_keys else [part for part in file.extra.split(".") if not is_uuid_string(part)]
-        key = ".".join(filter(None, (key, *extras)))
+        key = f"{attribute}_{timescale}" if timescale else attribute
+        if extra and not short_keys:
+            key = ".".join([key, *(part for part in extra.split(".") if not is_uuid_string(part))])
         if key in keyed:
             raise ALFMultipleObjectsFound(
                 f"{keyed[key]} and {file} are both {key!r}; say which by namespace, extra or extension"
@@ -222,6 +223,8 @@ class _Sidecars:
         if folder not in self._listed:
             names = sorted(name for name in os.listdir(folder) if ".metadata" in name and is_valid(name))  # noqa: PTH208 - faster
             self._listed[folder] = [path for path in map(folder.joinpath, names) if _is_sidecar(path)]
+        if not self._listed[folder]:
+            return None
         stem, extras = file.name.split(".")[:2], set(file.extra.split("."))
         same = [path for path in self._listed[folder] if path.name.split(".")[:2] == stem]
         return max(same, key=lambda path: len(extras & set(path.extra.split("."))), default=None)

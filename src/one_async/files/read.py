@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
@@ -91,33 +93,39 @@ def _missing(file: Path, error: ImportError) -> ConfigurationError:
 def _npy(file: Path, options: Options) -> Any:
     import numpy as np
 
-    try:
-        with file.open("rb") as stream:
-            return ensure_flat(np.load(stream, allow_pickle=options.allow_pickle))
-    except ValueError:
-        with file.open("rb") as stream:
-            is_array = stream.read(6) == np.lib.format.MAGIC_PREFIX
-        if is_array and not options.allow_pickle and _holds_objects(file):
+    with file.open("rb") as stream:
+        if options.allow_pickle:
+            return ensure_flat(np.load(stream, allow_pickle=True))
+        version = np.lib.format.read_magic(stream)
+        length = stream.read(2 if version == (1, 0) else 4)
+        header = length + stream.read(int.from_bytes(length, "little"))
+        shape, is_fortran, dtype = _parse_header(version, header)
+        if dtype.hasobject:
             raise ALFError(
                 f"{file} holds Python objects, which can run code when they are loaded; "
                 "if you trust where it comes from, say allow_pickle=True",
                 path=str(file),
-            ) from None
-        raise
-    except MemoryError:
-        np.load(file, mmap_mode="r")  # a ValueError if the header promises more than the file has
-        raise
+            )
+        if version > (2, 0):  # the names of fields are in UTF-8
+            stream.seek(0)
+            return ensure_flat(np.load(stream, allow_pickle=False))
+        size = math.prod(shape) * dtype.itemsize
+        held = os.fstat(stream.fileno()).st_size - stream.tell()
+        if size > held:  # checked before memory is reserved for it
+            raise ValueError(f"its header promises {size} bytes of data, the file has {held}")
+        array: np.ndarray[Any, Any] = np.empty(shape, dtype, order="F" if is_fortran else "C")
+        if size and stream.readinto(array.ravel(order="K").view(np.uint8).data) < size:
+            raise ValueError("its data end early")
+    return ensure_flat(array)
 
 
-def _holds_objects(file: Path) -> bool:
+@lru_cache(maxsize=1024)
+def _parse_header(version: tuple[int, int], header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Parse a header after its magic string. Most files share theirs with others."""
     import numpy as np
 
-    with file.open("rb") as stream:
-        version = np.lib.format.read_magic(stream)
-        read_header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        return bool(read_header(stream)[2].hasobject)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(io.BytesIO(header))
 
 
 def _npz(file: Path, options: Options) -> Any:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -28,6 +28,7 @@ from one_async.types import StreamOpener
 
 __all__ = ["Outcome", "Policy", "Progress", "fetch", "survey"]
 
+P = TypeVar("P", bound=Path)
 Status = Literal["fetched", "present", "absent", "failed"]
 
 #: Seconds between checks of a file that another process is fetching.
@@ -139,14 +140,14 @@ def see(item: Item, root: Path, check_hash: bool) -> Outcome:
     return _outcome(item, "absent", None, item.size or 0, item.sources[0].url if item.sources else None)
 
 
-def at_hand(plan: Plan, root: Path, check_hash: bool) -> list[Path | None]:
+def at_hand(plan: Plan, root: P, check_hash: bool) -> list[P | None]:
     """Return the path of each file that is on disk and valid, None for those that `fetch` must examine; blocking.
 
     Files in a folder outside the root or in one with parts or claims of a transfer are left to `fetch`, too.
     """
     real = root.resolve()
     folders: dict[Path, bool] = {}
-    paths: list[Path | None] = []
+    paths: list[P | None] = []
     for item in plan.items:
         target = root / item.target
         if (good := folders.get(target.parent)) is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from one_async.alf.session import has_id, match_session, session_folder, with_id, without_id
+from one_async.alf.session import has_id, is_id, match_session, session_folder, with_id, without_id
 from one_async.errors import ALFInvalid, InputError, OneError, TransferError, UnsafePath, shown
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ __all__ = [
     "web_source",
 ]
 
-_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _HASHES = {32: "md5", 40: "sha1"}
 #: A file with a hash may have this many times its recorded size, or this many bytes more, since sizes are often stale.
 _MAX_RATIO, _MAX_EXCESS = 16, 64 * 1024**2
@@ -198,7 +197,7 @@ def safe_relative(path: str, *, written: bool = True) -> str:
     parts = path.split("/")
     problem = (
         "it is absolute" if path.startswith(("/", "\\")) else
-        "it refers to another folder" if any(p == ".." for p in parts) else
+        "it refers to another folder" if ".." in parts else
         "it has an invalid character" if _SURROGATE.search(path) or "\0" in path else None
     )  # fmt: skip
     if written and not problem:
@@ -358,7 +357,7 @@ def _row_path(record: Mapping[str, Any]) -> str:
 
 def _did(record: Mapping[str, Any]) -> str:
     value = record.get("did") or record.get("id") or str(record.get("url") or "")[-36:]
-    if not re.fullmatch(_UUID, str(value)):
+    if not is_id(str(value)):
         raise InputError.of("records", dict(record), "records with the id of a dataset")
     return str(value).lower()
 
