@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from one_async.emulator import Emulator
 from one_async.errors import ConfigurationError, OneError
 
-from .conftest import Make
+from .conftest import Make, login
+from .faces import opened
 from .worlds import Row, World, path_of
 
 moto_server = pytest.importorskip("moto.server")
-pytestmark = pytest.mark.parametrize("kind", ["asyncio", "trio", "blocking"], indirect=True)
 BUCKET = "example-bucket"
 
 
@@ -71,17 +72,18 @@ def test_s3_has_what_the_data_server_refuses(
     assert rule.hits >= 1
 
 
-# In one face, since obstore retries for five seconds
-@pytest.mark.parametrize("kind", ["asyncio"], indirect=True, scope="module")
 def test_s3_is_away_too(
-    make: Make, seeded_server: Emulator, seeded: World, stored: Row, monkeypatch: pytest.MonkeyPatch
+    seeded_server: Emulator, seeded: World, stored: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file comes from the endpoint alone: without it there is an error, as one that the data server refused."""
+    """The file comes from the endpoint alone: without it there is an error. In one face: obstore retries for five seconds."""
     eid, path = stored["session"][-36:], path_of(stored, seeded.revisions)
     rule = seeded_server.faults.add("/data/", status=404, times=None)
     monkeypatch.setenv("ONE_S3_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(OneError):
-        make(seeded_server).ask("load_dataset", eid, path, download_only=True)
+    with (
+        opened("asyncio", cache_dir=tmp_path / "cache", **login(seeded_server)) as one,
+        pytest.raises(OneError),
+    ):
+        one.ask("load_dataset", eid, path, download_only=True)
     assert rule.hits >= 1
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from one_async.errors import TablesDamaged, UnsafePath
@@ -176,6 +176,11 @@ def test_other_ways_of_compressing_are_refused(tmp_path: Path, method: int) -> N
     value=st.integers(0, 255),
     cut=st.none() | st.integers(0, len(archive())),
 )
+@example(
+    at=archive().rindex(b"PK\5\6") + 17, value=2, cut=None
+)  # the directory would begin far behind the archive's end
+@example(at=archive().rindex(b"PK\5\6") + 18, value=1, cut=None)
+@example(at=archive().rindex(b"PK\5\6") + 12, value=255, cut=None)
 def test_damage_is_found_or_harmless(
     tmp_path_factory: pytest.TempPathFactory, at: int, value: int, cut: int | None
 ) -> None:

@@ -73,6 +73,8 @@ def _members(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
     if len(members) > _MAX_MEMBERS:
         raise TablesDamaged(f"the server's archive of tables has {len(members)} members")
     for member in members:
+        if member.header_offset < 0:  # zipfile computes it from a wrong position of the directory
+            raise TablesDamaged("the server's archive of tables has a member that begins before the archive")
         _check_name(member.orig_filename)
         _check_name(member.filename)
     wanted = [m for m in members if _WANTED.fullmatch(m.filename)]
