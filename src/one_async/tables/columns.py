@@ -104,12 +104,12 @@ def codes_of(series: pl.Series, words: pl.Series) -> npt.NDArray[np.uint32]:
 def decode(column: Column, rows: Rows = slice(None)) -> pl.Series:
     """Return rows of a column as a series of its dtype."""
     if column.kind == "plain":
-        return column.words[rows] if isinstance(rows, slice) else column.words.gather(rows)
+        return column.words[rows]
     values = column.values[rows]
     if column.kind == "uuid":
         return uuid_text(values)
     if column.kind == "codes":
-        return column.words.gather(values) if len(column.words) else pl.Series([], dtype=column.dtype)
+        return column.words[values] if len(column.words) else pl.Series([], dtype=column.dtype)
     if column.kind == "hex":
         return _from_states(_hex_text(values), column.valid[rows])  # type: ignore[index]
     series = _from_numbers(values, column.dtype)

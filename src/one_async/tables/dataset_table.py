@@ -85,7 +85,7 @@ class Datasets:
 
     def rel_paths(self, rows: Rows = slice(None)) -> pl.Series:
         """Return the relative paths of rows."""
-        return self.paths.gather(self.path[rows]) if len(self.paths) else pl.Series([], dtype=pl.String)
+        return self.paths[self.path[rows]] if len(self.paths) else pl.Series([], dtype=pl.String)
 
     def session_ids(self, rows: Rows = slice(None)) -> pl.Series:
         """Return the session of each row."""
@@ -97,7 +97,7 @@ class Datasets:
             rows = np.arange(begin, end)
         where = rows
         spans = np.searchsorted(self.starts, where, side="right") - 1
-        return self.eids.gather(spans) if len(self.eids) else pl.Series([], dtype=pl.String)
+        return self.eids[spans] if len(self.eids) else pl.Series([], dtype=pl.String)
 
     def frame(self, rows: Rows = slice(None), columns: list[str] | None = None) -> pl.DataFrame:
         """Return rows as a frame."""
