@@ -21,7 +21,7 @@ CLUSTERS = ["channels", "depths", "metrics", "uuids", "amps", "peakToTrough"]
 
 
 def main() -> None:
-    """Load all probes twice: from the server, and from disk."""
+    """Load all probes from the server, then some of them from disk."""
     task = json.loads(sys.stdin.read())
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
@@ -45,19 +45,24 @@ def main() -> None:
     one.alyx._par = one.alyx._par.set("HTTP_DATA_SERVER", task["url"] + "/data")
     one.alyx.silent = True
     out = {"merge": "ibllib" if merge else "pandas", "times": []}
-    for _ in range(2):
+    for pids in (task["pids"], task["again"]):
         started = time.perf_counter()
         spikes, clusters = [], []
-        for pid in task["pids"]:
+        for pid in pids:
             good_spikes, good = probe(one, pid, merge, regions)
             spikes.append(good_spikes)
             clusters.append(good)
         table, all_spikes = pd.concat(clusters), pd.concat(spikes)
         out["times"].append(time.perf_counter() - started)
-    out["spikes"] = len(all_spikes)
-    out["rows"] = [list(row) for row in table[["pid", "cluster_id", "acronym"]].itertuples(index=False)]
-    out["rows"] = [[pid, int(cluster), acronym] for pid, cluster, acronym in out["rows"]]
+        out.setdefault("spikes", len(all_spikes))
+        out.setdefault("rows", rows_of(table))
     print("RESULT " + json.dumps(out))
+
+
+def rows_of(table):
+    """Return the clusters as rows of JSON."""
+    rows = [list(row) for row in table[["pid", "cluster_id", "acronym"]].itertuples(index=False)]
+    return [[pid, int(cluster), acronym] for pid, cluster, acronym in rows]
 
 
 def probe(one, pid, merge, regions):
