@@ -52,3 +52,11 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, date):
         return value.isoformat() if value == value else None
     return str(value) if isinstance(value, UUID | PurePath) else None
+
+
+def check_details(details: object) -> None:
+    """Raise InputError if the argument ``details`` of a search is a search term that was passed without its name."""
+    if not isinstance(details, int) and type(details).__name__ != "bool":  # numpy's has the same name
+        raise InputError.of(
+            "details", details, "True or False; search terms are passed by name, such as lab='cortexlab'"
+        )

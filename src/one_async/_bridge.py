@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -258,9 +259,25 @@ def blocking(
         async def work() -> R:
             return await method(await self._client(thread), *args, **kwargs)
 
-        return thread.run(work)
+        try:
+            return thread.run(work)
+        except OneError as error:
+            raise _shortened(error) from None
 
     return call
+
+
+def _shortened(error: OneError) -> OneError:
+    """Remove the frames of the loop and of the libraries below from an error's traceback, unless ONE_DEBUG is set.
+
+    The text of an error says what is wrong. Its cause stays available as ``__context__``, but is not printed.
+    """
+    if os.environ.get("ONE_DEBUG"):
+        return error
+    cause = error.__cause__ or error.__context__
+    error = error.with_traceback(None)
+    error.__cause__, error.__context__ = None, cause
+    return error
 
 
 def direct(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[Blocking[C], P], R]:

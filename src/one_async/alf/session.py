@@ -23,6 +23,7 @@ __all__ = [
     "ID_IN_NAME",
     "REFERENCE",
     "SessionKey",
+    "describe",
     "folder_expression",
     "has_id",
     "id_expression",
@@ -232,6 +233,13 @@ def session_folder(row: Mapping[str, Any]) -> str:
         )
     head = f"{lab}/Subjects/" if lab else ""
     return f"{head}{subject}/{str(day)[:10]}/{int(number):03d}"
+
+
+def describe(row: Mapping[str, Any]) -> str:
+    """Return a session as the text of an error names it: ``SU_101 2024-06-24 #1 (ee777d8f-…)``."""
+    day = row.get("date") or row.get("start_time")
+    eid = row.get("eid") or row.get("id")
+    return f"{row.get('subject')} {str(day)[:10]} #{row.get('number')} ({eid})"
 
 
 def _folder_or_none(row: Mapping[str, Any]) -> str | None:

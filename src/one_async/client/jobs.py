@@ -11,11 +11,11 @@ import anyio
 
 from one_async._concurrency import run_all
 from one_async._threads import run_polars
-from one_async.alf.session import session_folder
+from one_async.alf.session import describe, session_folder
 from one_async.client.datafiles import path_of
 from one_async.client.identify import known_eids
 from one_async.client.outcomes import raise_first
-from one_async.errors import ALFObjectNotFound, InputError, OneError
+from one_async.errors import ALFError, ALFObjectNotFound, InputError, OneError
 from one_async.queries import selection
 
 if TYPE_CHECKING:
@@ -77,7 +77,11 @@ class Job:
             load.check()
             raise ALFObjectNotFound(f"no session has the id {self.eid}", eid=self.eid)
         folder = session_folder(session.session)
-        rows = load.choose(session.datasets)
+        try:
+            rows = load.choose(session.datasets)
+        except ALFError as error:
+            error.args = (f"{describe(session.session)}: {error}", *error.args[1:])
+            raise
         self.records = [{**row, SESSION_PATH: folder} for row in rows.iter_rows(named=True)]
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from uuid import UUID
 
 from one_async import ids
-from one_async._arguments import as_list
+from one_async._arguments import as_list, check_details
 from one_async._boundary import public, reading
 from one_async.alf.path import ALFPath
 from one_async.alf.session import session_folder
@@ -87,6 +87,7 @@ class Searching:
 
         Raises InputError for an unknown term or a value that the term cannot have, before any request is made.
         """
+        check_details(details)
         call = Call(self._context, query_type)
         complete = complete_all(terms, await _terms_of(call, "sessions", terms))
         source = await call.source()
@@ -116,6 +117,7 @@ class Searching:
         Returns the pids, latest session first, then by name; with `details` also the records in the same order, remotely
         the server's. Raises InputError for an unknown term or an impossible value, before any request is made.
         """
+        check_details(details)
         rows = await insertions_that(Call(self._context, query_type), terms)
         pids = [as_uuid(str(row["id"])) for row in rows]
         return (pids, rows) if details else pids

@@ -60,6 +60,9 @@ class SelectionOptions:
         )
 
 
+#: How many names the text of an error lists.
+MOST_NAMES = 12
+
 #: Selects from the frame of a session's datasets those that a request means.
 Choice: TypeAlias = "Callable[[pl.DataFrame], T]"
 
@@ -119,7 +122,10 @@ def one_dataset(
         assert_unique=not is_path,
     )
     if found.is_empty():
-        raise ALFObjectNotFound(f"no dataset of the session matches {dataset!r}", dataset=dataset)
+        raise ALFObjectNotFound(
+            f"no dataset of the session matches {dataset!r}" + _did_you_mean(dataset, _file_names(datasets)),
+            dataset=dataset,
+        )
     if found.height > 1:
         raise ALFMultipleObjectsFound(f"{dataset!r} matches {_names(found['rel_path'])}")
     return found
@@ -141,7 +147,13 @@ def one_object(
         datasets, filename={"object": obj, **parts}, collection=collection, revision=_revision(revision)
     )
     if found.is_empty():
-        raise ALFObjectNotFound(f"the session has no object {obj!r}" + _within(collection, parts), object=obj)
+        objects = _objects(datasets)
+        raise ALFObjectNotFound(
+            f"the session has no object {obj!r}"
+            + _within(collection, parts)
+            + _did_you_mean(obj, objects, listed=True),
+            object=obj,
+        )
     split = [rel_path_parts(path) for path in found["rel_path"]]
     objects, collections = {part[3] or "" for part in split}, {part[0] or "" for part in split}
     if len(objects) > 1:
@@ -165,9 +177,18 @@ def whole_collection(
     inside = replace(how, policy="exact").resolve(datasets, collection=collection)
     found = how.resolve(inside, filename={"object": obj, **parts}, revision=_revision(revision))
     if inside.is_empty():
-        raise ALFObjectNotFound(f"the session has no collection {collection!r}", collection=collection)
+        collections = {rel_path_parts(path)[0] or "" for path in datasets["rel_path"]}
+        raise ALFObjectNotFound(
+            f"the session has no collection {collection!r}"
+            + _did_you_mean(collection, collections, listed=True),
+            collection=collection,
+        )
     if found.is_empty():
-        raise ALFObjectNotFound(f"the collection {collection!r} has no object {obj!r}" + _within(None, parts))
+        raise ALFObjectNotFound(
+            f"the collection {collection!r} has no object {obj!r}"
+            + _within(None, parts)
+            + _did_you_mean(obj, _objects(inside), listed=True)
+        )
     return found
 
 
@@ -287,6 +308,28 @@ def _with_any_extension(dataset: Any, how: SelectionOptions) -> Any:
 
 def _names(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in sorted(names))
+
+
+def _objects(datasets: pl.DataFrame) -> set[str]:
+    return {rel_path_parts(path)[3] or "" for path in datasets["rel_path"]}
+
+
+def _file_names(datasets: pl.DataFrame) -> set[str]:
+    return {path.rpartition("/")[2] for path in datasets["rel_path"]}
+
+
+def _did_you_mean(given: object, known: Iterable[str], listed: bool = False) -> str:
+    """Return the rest of an error's text: the known name that is nearest, and with ``listed`` what there is."""
+    from difflib import get_close_matches
+
+    names = sorted(filter(None, known))
+    text = ""
+    if isinstance(given, str) and (near := get_close_matches(given.rpartition("/")[2], names, n=1)):
+        text = f"; did you mean {near[0]!r}?"
+    if listed and names:
+        rest = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        text += f"{'' if text else ';'} {'It' if text else 'it'} has {', '.join(names[:MOST_NAMES])}{rest}"
+    return text
 
 
 def _within(collection: Any, parts: Mapping[str, Any]) -> str:

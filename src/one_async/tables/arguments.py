@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Collection, Iterable, Mapping, Set
 from datetime import date, datetime, timedelta
 from numbers import Number
@@ -27,8 +28,11 @@ SEARCH_TERMS: Final = (
 INSERTION_TERMS: Final = (
     "model", "name", "json", "serial", "chronic_insertion", "session", "dataset", *SEARCH_TERMS,
 )  # fmt: skip
+#: Beginnings of terms, by which they are usually called.
+_SHORT_FORMS: Final = ("lab", "date", "project")
 #: A month or day without its leading zero.
 _SHORT: Final = re.compile(r"(?<=\d)-(\d{1,2})(?!\d)")
+_PERIOD: Final = re.compile(r"(\d{4})(?:-(\d\d?))?")
 _MIDNIGHT: Final = datetime.min.time()
 
 
@@ -47,7 +51,7 @@ def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
         return found[0]
     from difflib import get_close_matches
 
-    near = found or get_close_matches(given, list(terms), n=3) or sorted(terms)
+    near = found or get_close_matches(given, [*terms, *_SHORT_FORMS], n=3) or sorted(terms)
     problem = "could mean several terms" if found else "is not a search term"
     raise InputError(f"{term!r} {problem}; accepted: {', '.join(near)}", argument=term, given=term)
 
@@ -86,11 +90,13 @@ def whole_number(value: Any) -> int:
 def date_range(value: Any) -> tuple[date, date]:
     """Return the first and last day of a range; each session counts as at midnight of its day.
 
-    Accepts one date (that day), ``[from]``, ``[from, to]`` with None for an open end; dates as ISO text, date,
+    Accepts one date (that day), a year ``yyyy`` or month ``yyyy-mm`` (all of its days, also as an end), ``[from]``, ``[from, to]`` with None for an open end; dates as ISO text, date,
     datetime, numpy or pandas time stamp, and as arrays or Polars series. As in ONE-api, a range that begins
     within a day excludes that day.
     """
     value = plain(value)
+    if period := _period(value):
+        return period
     if isinstance(value, str | date) or not isinstance(value, Iterable):
         moment = _moment(value)
         return _first_day(moment), (moment + timedelta(days=1) - timedelta(milliseconds=1)).date()
@@ -99,9 +105,21 @@ def date_range(value: Any) -> tuple[date, date]:
         raise InputError.of("date_range", value, "one date, or two of which either may be None")
     start, end = ends[0], ends[1] if len(ends) == 2 else None
     return (
-        date.min if _is_open(start) else _first_day(_moment(start)),
-        date.max if _is_open(end) else _moment(end).date(),
+        date.min if _is_open(start) else (_period(start) or (_first_day(_moment(start)),))[0],
+        date.max if _is_open(end) else (_period(end) or (_moment(end).date(),))[-1],
     )
+
+
+def _period(value: Any) -> tuple[date, date] | None:
+    """Return the first and last day of a year ``yyyy`` or a month ``yyyy-mm``; None for anything else."""
+    if not isinstance(value, str) or not (found := _PERIOD.fullmatch(value.strip())):
+        return None
+    year, month = int(found[1]), int(found[2]) if found[2] else None
+    try:
+        first = date(year, month or 1, 1)
+        return first, date(year, month or 12, monthrange(year, month or 12)[1])
+    except ValueError:
+        raise InputError.of("date_range", value, "a year and a month that exist") from None
 
 
 def _is_open(value: Any) -> bool:
