@@ -37,7 +37,9 @@ def run(python: str, way: str, row: str, url: str, cache_dir: str) -> Result:
         env=env, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     if done.returncode:
-        return {"start": {"ok": False, "error": (done.stderr.strip().splitlines() or ["no output"])[-1][:200]}}
+        return {
+            "start": {"ok": False, "error": (done.stderr.strip().splitlines() or ["no output"])[-1][:200]}
+        }
     found: Result = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -50,11 +52,18 @@ def versions(python: str) -> str:
 
 def table(results: dict[str, dict[str, Result]]) -> list[str]:
     """Return the page's table."""
-    lines = ["| steps that pass | of | ONE-api | one_async for `one` | an instance of one_async | values equal |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| steps that pass | of | ONE-api | one_async for `one` | an instance of one_async | values equal |",
+        "|---|---|---|---|---|---|",
+    ]
     for row, by_way in results.items():
         steps = max(by_way.values(), key=len)
         counts = [str(sum(step["ok"] for step in by_way[way].values())) for way in WAYS]
-        both = [name for name, step in by_way["one-api"].items() if step["ok"] and by_way["compat"].get(name, {}).get("ok")]
+        both = [
+            name
+            for name, step in by_way["one-api"].items()
+            if step["ok"] and by_way["compat"].get(name, {}).get("ok")
+        ]
         equal = sum(by_way["one-api"][name]["digest"] == by_way["compat"][name]["digest"] for name in both)
         lines.append(f"| {ROWS[row]} | {len(steps)} | {' | '.join(counts)} | {equal} of {len(both)} |")
     return lines
@@ -82,8 +91,12 @@ def main() -> None:
                 with tempfile.TemporaryDirectory() as folder:
                     results[row][way] = run(python, way, row, alyx.url, folder)
     clients = os.environ.get("ONE_CLIENTS")
-    skipped = "Software that is on GitHub alone was not run: no steps for it are written yet." if clients else (
-        "Software that is on GitHub alone (brainwidemap, IBL-to-nwb, the alignment GUI, notebooks) was not run."
+    skipped = (
+        "Software that is on GitHub alone was not run: no steps for it are written yet."
+        if clients
+        else (
+            "Software that is on GitHub alone (brainwidemap, IBL-to-nwb, the alignment GUI, notebooks) was not run."
+        )
     )
     text = [
         "# Software that uses ONE-api", "",

@@ -1,7 +1,7 @@
 """The steps of one client library, run in the clients' environment: ``python steps.py WAY ROW URL CACHE_DIR``.
 
-WAY is ``one-api`` (ONE-api itself), ``compat`` (`one_async` in place of the package ``one``) or ``instance`` (ONE-api is imported by
-the client, which is handed an instance of ours). Prints one line of JSON: the steps with their outcome and a digest of values.
+WAY is ``one-api`` (ONE-api itself), ``compat`` (`one_async` in place of the package ``one``) or ``instance`` (ONE-api is imported
+by the client, which is handed an instance of ours). Prints one line of JSON: the steps with their outcome and a digest of values.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ os.environ.update(MPLBACKEND="Agg", QT_QPA_PLATFORM="offscreen")
 #: Packages whose modules are imported, and scripts among them that download data when they are imported.
 PACKAGES = ("ibllib", "brainbox", "iblatlas", "iblphotometry")
 SCRIPTS = ("scrap", ".tests", ".test_", "examples")
-SESSION = ("trials", "wheel", "pose", "motion_energy", "pupil", "passive")
+SESSION = ("trials", "wheel", "pose", "motion_energy", "pupil")
 
 
 def digest(value: Any) -> str:
@@ -56,21 +56,25 @@ def client(way: str, url: str, cache_dir: str) -> Any:
     if way == "one-api":
         from one.api import ONE
 
-        options = {"cache_rest": None}
-    else:
-        if way == "compat":
-            import one_async.compat
+        one = ONE(
+            base_url=url, username="demo", password="demo", silent=True, cache_dir=cache_dir, cache_rest=None
+        )
+        one.alyx._par = one.alyx._par.set("HTTP_DATA_SERVER", f"{url}/data")
+        return one
+    if way == "compat":
+        import one_async.compat
 
-            one_async.compat.install()
-            from one.api import ONE
-        else:
-            from one_async.api import ONE
-        options = {"tables": "pandas"}
-    return ONE(base_url=url, username="demo", password="demo", silent=True, cache_dir=cache_dir, **options)
+        one_async.compat.install()
+        from one.api import ONE
+    else:
+        from one_async.api import ONE
+    return ONE(
+        base_url=url, username="demo", password="demo", silent=True, cache_dir=cache_dir, tables="pandas"
+    )
 
 
 def without_download() -> None:
-    """Replace the Allen atlas, whose volumes are downloaded from elsewhere, by its table of regions: no step looks into volumes."""
+    """Replace the Allen atlas, whose volumes are downloaded, by its table of regions: no step looks into volumes."""
     from types import SimpleNamespace
 
     import brainbox.io.one
@@ -86,17 +90,20 @@ def loaders(one: Any) -> Steps:
     """ibllib's loaders on each session with six probes' recordings, and other functions that take ``one``."""
     from brainbox.io import one as bbone
 
-    pids = sorted(str(row["id"]) for row in one.alyx.rest("insertions", "list", django="datasets__name,spikes.times.npy"))
+    pids = sorted(
+        str(row["id"])
+        for row in one.alyx.rest("insertions", "list", django="datasets__name,spikes.times.npy")
+    )
     pid = pids[0]
     eid, name = one.pid2eid(pid)
     for part in SESSION:
         for number, other in enumerate(dict.fromkeys(str(one.pid2eid(one_pid)[0]) for one_pid in pids[:2])):
-            yield f"SessionLoader.load_{part} {number}", lambda part=part, eid=other: _session(bbone, one, eid, part)
+            yield (
+                f"SessionLoader.load_{part} {number}",
+                lambda part=part, eid=other: _session(bbone, one, eid, part),
+            )
     yield "SessionLoader.load_session_data", lambda: _session(bbone, one, eid, "session_data")
-    yield "load_spike_sorting", lambda: bbone.load_spike_sorting(eid, one=one, probe=name)
-    yield "load_spike_sorting_fast", lambda: bbone.load_spike_sorting_fast(eid, one=one, probe=name)
     yield "load_channel_locations", lambda: bbone.load_channel_locations(eid, one=one, probe=name)
-    yield "load_lfp", lambda: bbone.load_lfp(eid, one, dataset_types=["ephysData.raw.meta"])
     yield "load_wheel_reaction_times", lambda: bbone.load_wheel_reaction_times(eid, one=one)
     yield "load_iti", lambda: bbone.load_iti(one.load_object(eid, "trials"))
     yield "load_passive_rfmap", lambda: bbone.load_passive_rfmap(eid, one=one)
@@ -105,7 +112,7 @@ def loaders(one: Any) -> Steps:
 def _session(bbone: Any, one: Any, eid: str, part: str) -> Any:
     loader = bbone.SessionLoader(one=one, eid=eid)
     getattr(loader, f"load_{part}")()
-    return getattr(loader, {"passive": "passive_data"}.get(part, part), None) if part != "session_data" else loader.trials
+    return getattr(loader, part) if part != "session_data" else loader.trials
 
 
 def probes(one: Any) -> Steps:
@@ -114,9 +121,14 @@ def probes(one: Any) -> Steps:
 
     rows = one.alyx.rest("insertions", "list", django="datasets__name,spikes.times.npy")
     for pid in sorted(str(row["id"]) for row in rows)[:6]:
+
         def load(pid: str = pid) -> Any:
             spikes, clusters, channels = SpikeSortingLoader(pid=pid, one=one).load_spike_sorting()
-            return [dict(spikes), dict(clusters), {name: channels[name] for name in ("x", "y", "z", "atlas_id") if name in channels}]
+            return [
+                dict(spikes),
+                dict(clusters),
+                {name: channels[name] for name in ("x", "y", "z", "atlas_id") if name in channels},
+            ]
 
         yield f"probe {pid[:8]}", load
 
@@ -139,7 +151,10 @@ def interface(one: Any) -> Steps:
     yield "read_ibl_recording pid lf", lambda: recording(pid=pid, stream_type="lf")
     yield "read_ibl_recording eid", lambda: recording(eid=str(eid), stream_name=f"{name}.ap")
     yield "read_ibl_sorting", lambda: se.read_ibl_sorting(pid=pid, one=one).get_unit_ids()
-    yield "read_ibl_sorting good", lambda: se.read_ibl_sorting(pid=pid, one=one, good_clusters_only=True).get_unit_ids()
+    yield (
+        "read_ibl_sorting good",
+        lambda: se.read_ibl_sorting(pid=pid, one=one, good_clusters_only=True).get_unit_ids(),
+    )
 
 
 def modules(_: Any) -> Steps:
