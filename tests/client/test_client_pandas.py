@@ -100,7 +100,8 @@ def test_every_frame_is_of_pandas(plain: ONE, pandas_one: Face, facts: Facts) ->
                 assert len(theirs) == len(rows), example
                 met.add(example.method)
     assert met >= {"search", "list_datasets", "sessions", "datasets", "sql", "load_many", "load_spike_sorting", "download",
-                   "trajectories", "brain_regions", "type2datasets", "list_collections", "list_revisions", "get_details"}  # fmt: skip
+                   "trajectories", "brain_regions", "type2datasets", "list_collections", "list_revisions",
+                   "get_details"}  # fmt: skip
 
 
 def test_what_an_iterator_gives_is_of_pandas(pandas_one: Face, facts: Facts) -> None:
@@ -180,6 +181,7 @@ def test_what_answers_gave_goes_back_in(
         got = ask("download", given)
         assert list(got["did"]) == [facts.did]
         assert set(got["status"]) <= {"present", "fetched"}
+        assert list(ask("download", got, dry_run=True)["did"]) == [facts.did]
         many = [given] if isinstance(given, Mapping | pd.Series) else given
         paths, _ = ask("load_datasets", facts.eid, many, download_only=True)
         assert list(map(Path, paths)) == [file]

@@ -29,7 +29,7 @@ ROWS = {
     "freeze": "eids",
 }
 #: Of these, the methods that work on rows alone, so that frames of Polars become rows as well.
-BY_ROW = frozenset({"load_dataset_from_id", "download"})
+BY_ROW = frozenset({"load_dataset_from_id", "download", "freeze"})
 #: Methods whose frames have the columns that were asked for, and no index.
 PLAIN = frozenset({"sql"})
 
@@ -89,7 +89,10 @@ def _arrangement(
     place = parameters.index(rows) if rows else 0
 
     def rows_of(value: Any) -> Any:
-        if name in BY_ROW and hasattr(value, "iter_rows"):
+        columns = getattr(value, "columns", ())
+        if name == "freeze" and len(columns) and "rel_path" not in columns:
+            return value  # it reads frames of ids alone itself
+        if name in BY_ROW and hasattr(value, "iter_rows") and not {"did", "rel_path"}.isdisjoint(columns):
             return list(value.iter_rows(named=True))
         return rows_of_pandas(value)
 

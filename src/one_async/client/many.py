@@ -264,8 +264,8 @@ async def _load_elsewhere(
 
 
 def _is_row(value: object) -> bool:
-    """Return whether this is a row of the datasets table."""
-    return isinstance(value, Mapping) and "rel_path" in value
+    """Return whether this is a row of the datasets table, or of a table that `download` gave."""
+    return isinstance(value, Mapping) and not {"did", "rel_path"}.isdisjoint(value)
 
 
 async def _record_rows(call: Call, records: list[Any]) -> list[dict[str, Any]]:

@@ -311,7 +311,7 @@ async def _as_rows(
     """
     rebuild: ids.Rebuild = list
     records: list[Any] = []
-    frame = given if hasattr(given, "iter_rows") else None
+    frame: Any = given if hasattr(given, "iter_rows") else None
     is_told = frame is not None and not {"eid", "session_path"}.isdisjoint(frame.columns)
     if frame is None:
         records, rebuild = ids.flatten(given)
@@ -325,7 +325,7 @@ async def _as_rows(
         records = [known[lost[at]] if at in lost else one for at, one in enumerate(records)]
 
     def make() -> pl.DataFrame:
-        all_records = frame.iter_rows(named=True) if is_told and frame is not None else records
+        all_records = frame.iter_rows(named=True) if is_told else records
         rows = [_row(argument, record) for record in all_records]
         return _frame(dict(zip(ROW, map(list, zip(*rows, strict=True)), strict=True)) if rows else {})
 
