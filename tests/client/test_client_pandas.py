@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,12 @@ def test_what_an_iterator_gives_is_of_pandas(pandas_one: Face, facts: Facts) -> 
     assert eid == UUID(facts.eid)
     assert isinstance(errors, pd.DataFrame)
     assert list(errors["eid"]) == [facts.eid]
+
+
+def test_workers_of_an_executor_load_pandas(pandas_one: Face, facts: Facts) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        elsewhere = pandas_one.ask("load_many", [facts.eid], "trials", executor=executor)
+    pd.testing.assert_frame_equal(elsewhere, pandas_one.ask("load_many", [facts.eid], "trials"))
 
 
 def test_tables_have_an_index_of_ids(plain: ONE, pandas_one: Face, facts: Facts) -> None:
