@@ -112,7 +112,11 @@ def test_what_an_iterator_gives_is_of_pandas(pandas_one: Face, facts: Facts) -> 
     assert list(errors["eid"]) == [facts.eid]
 
 
-def test_workers_of_an_executor_load_pandas(pandas_one: Face, facts: Facts) -> None:
+def test_workers_of_an_executor_load_pandas(
+    pandas_one: Face, facts: Facts, seeded_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in login(seeded_emulator).items():
+        monkeypatch.setenv(f"ONE_{name.upper()}", value)
     with ThreadPoolExecutor(1) as executor:
         elsewhere = pandas_one.ask("load_many", [facts.eid], "trials", executor=executor)
     pd.testing.assert_frame_equal(elsewhere, pandas_one.ask("load_many", [facts.eid], "trials"))
