@@ -86,7 +86,8 @@ def definition(face: type, name: str) -> tuple[Source, list[Function]]:
             return source, found
         function = inspect.unwrap(getattr(awaited, name))
         source = Source(function.__module__)
-        return source, source.functions(function.__name__)
+        owner = function.__qualname__.rpartition(".")[0]  # of a method that the class has decorated
+        return source, source.functions(function.__name__, *filter(None, [owner]))
     raise LookupError(f"{awaited.__name__} has no {name}")
 
 

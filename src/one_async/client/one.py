@@ -10,6 +10,7 @@ from one_async._boundary import public
 from one_async._concurrency import RunningCalls
 from one_async.client.aggregates import Aggregates
 from one_async.client.context import Context
+from one_async.client.conventions import conventions
 from one_async.client.convert import Conversions
 from one_async.client.dataset_types import DatasetTypes
 from one_async.client.harvesting import Harvesting
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from one_async.transfer.fetch import Progress
 
 
+@conventions
 @public
 class AsyncONE(
     Searching,
@@ -112,7 +114,8 @@ class AsyncONE(
             data_server, data_server_login, data_server_password: where data files are, for datasets of which the
                 database gives no address, and who may read them there.
             max_connections: how many connections the server may get at once.
-            tables: what tables in data files are loaded as.
+            tables: what all tables are, those in data files and those of answers. Of pandas, tables of sessions, datasets
+                and insertions have an index of UUIDs; `alyx` and `registration` give Polars frames in any case.
             uuid_filenames: keep dataset ids in the names of downloaded files.
             progress: False shows no progress of downloads, True always does, an object with start, advance and stop is told
                 about them; without it, a bar is shown on an interactive terminal or in a notebook if rich is installed.
