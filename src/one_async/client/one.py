@@ -16,6 +16,7 @@ from one_async.client.harvesting import Harvesting
 from one_async.client.listing import Listing
 from one_async.client.load import Loading
 from one_async.client.many import ManySessions
+from one_async.client.recordings import Recordings
 from one_async.client.records import Records
 from one_async.client.registering import Registering
 from one_async.client.search import Searching
@@ -40,6 +41,7 @@ class AsyncONE(
     Loading,
     ManySessions,
     SpikeLoading,
+    Recordings,
     DatasetTypes,
     Aggregates,
     Harvesting,
