@@ -18,6 +18,7 @@ from one_async.client.listing import Listing
 from one_async.client.load import Loading
 from one_async.client.many import ManySessions
 from one_async.client.quality import QualityMethods
+from one_async.client.recordings import Recordings
 from one_async.client.records import Records
 from one_async.client.registering import Registering
 from one_async.client.search import Searching
@@ -44,6 +45,7 @@ class AsyncONE(
     ManySessions,
     SpikeLoading,
     QualityMethods,
+    Recordings,
     DatasetTypes,
     Aggregates,
     Harvesting,
