@@ -80,6 +80,14 @@ def parity(session: nox.Session) -> None:
 
 
 @nox.session
+def clients(session: nox.Session) -> None:
+    """Run software that uses ONE-api with it and with one_async, and write docs/clients.md."""
+    install(session, "emulator", "pandas")
+    session.install("ibllib==4.1.*", "iblatlas", "spikeinterface", "ibl-neuropixel", ORACLE)
+    session.run("python", "tests/clients/run.py", "python", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure speed as ratios to ONE-api or to a raw client in the same run."""
     install(session)

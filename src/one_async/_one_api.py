@@ -1,23 +1,31 @@
-"""ONE-api's two classes, for scripts that name them: `One` for folders, `OneAlyx` for databases. Both are `ONE`."""
+"""ONE-api's classes: `ONE`, whose tables are of pandas, `One` for folders and `OneAlyx` for databases."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from one_async import sync
 from one_async.errors import InputError
-from one_async.sync import ONE
 from one_async.types import Mode
 
 
 class _Every(type):
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, ONE)
+        return isinstance(instance, sync.ONE)
 
 
 class _Online(type):
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, ONE) and not instance.offline
+        return isinstance(instance, sync.ONE) and not instance.offline
+
+
+class ONE(sync.ONE):
+    """`one_async.ONE` with tables of pandas, which ONE-api's users expect, unless ``tables="polars"`` is given."""
+
+    def __init__(self, *, tables: Literal["polars", "pandas"] = "pandas", **options: Any) -> None:
+        """Make a client; `options` are those of `one_async.ONE`."""
+        super().__init__(tables=tables, **options)
 
 
 class One(ONE, metaclass=_Every):

@@ -138,7 +138,8 @@ def is_dataset_record(value: object) -> bool:
 def dataset_id(value: object, argument: str = "dset_id") -> UUID:
     """Return the id of a dataset, given a UUID, its text, a URL that ends with it, or a record of the dataset."""
     if isinstance(value, Mapping):
-        found = value.get("did") or (is_dataset_record(value) and (value.get("id") or value.get("url")))
+        is_row = "rel_path" in value or is_dataset_record(value)
+        found = value.get("did") or (is_row and (value.get("id") or value.get("url")))
         if not found:
             raise InputError.of(argument, dict(value), "a record of a dataset")
         value = found

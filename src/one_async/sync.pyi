@@ -13,6 +13,7 @@ import polars as pl
 
 from one_async._bridge import Blocking, blocking_property
 from one_async._parameters import Parameters
+from one_async._recordings import RawEphys
 from one_async.alf.match import Filename, Pattern
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import QC
@@ -1001,6 +1002,15 @@ class ONE(Blocking[AsyncONE]):
         ignore_qc_not_set: bool = False,
         check_hash: bool = True,
     ) -> SpikeSorting: ...
+    def raw_ephys(
+        self,
+        pid: InsertionLike,
+        band: Literal["ap", "lf"] = "ap",
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        *,
+        check_hash: bool = True,
+    ) -> RawEphys: ...
     @overload
     def iter_objects(
         self,

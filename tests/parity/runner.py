@@ -76,7 +76,7 @@ class Bench:
         """Ask `ONE`."""
         from scripts import our_names, run
 
-        from one_async.api import ONE
+        from one_async import ONE
 
         options = self.options("blocking")
         writer = Writer(options["cache_dir"])

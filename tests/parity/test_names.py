@@ -48,7 +48,6 @@ def test_the_page_is_up_to_date(places: list[names.Place]) -> None:
 
 #: Differences of what is taken, by ONE-api's name, and why.
 OTHER: dict[str, dict[str, str]] = {
-    "one.api.ONE": {"mode": "not given, it is that of the settings, else remote, or local for a folder of no database"},
     "one.api.One.load_cache": {"clobber": "of a folder, tables are read anew in any case; as in OneAlyx, it asks the server"},
     **{
         f"one.alf.path.{name}": {"path": "the path itself; of the class, the first argument by position"}

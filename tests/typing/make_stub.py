@@ -16,6 +16,8 @@ from one_async import sync
 STUB = Path(sync.__file__).with_suffix(".pyi")
 HEAD = '"""Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""'
 FACES = ("AlyxClient", "Registration", "ONE")
+#: Objects that methods open, and their blocking versions.
+TWINS = {"AsyncRawEphys": "RawEphys"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -86,7 +88,8 @@ def definition(face: type, name: str) -> tuple[Source, list[Function]]:
             return source, found
         function = inspect.unwrap(getattr(awaited, name))
         source = Source(function.__module__)
-        return source, source.functions(function.__name__)
+        owner = function.__qualname__.rpartition(".")[0]  # of a method that the class has decorated
+        return source, source.functions(function.__name__, *filter(None, [owner]))
     raise LookupError(f"{awaited.__name__} has no {name}")
 
 
@@ -103,6 +106,9 @@ class Stub:
         if isinstance(returns, ast.Subscript) and ast.unparse(returns.value) == "AsyncIterator":
             returns = ast.Subscript(ast.Name("Iterator"), returns.slice)
             self.imports["Iterator"] = "from collections.abc import Iterator"
+        if isinstance(returns, ast.Name) and returns.id in TWINS:
+            self.imports[TWINS[returns.id]] = f"from one_async._recordings import {TWINS[returns.id]}"
+            returns = ast.Name(TWINS[returns.id])
         arguments = function.args
         arguments.defaults = [_shown(one) for one in arguments.defaults]
         arguments.kw_defaults = [one and _shown(one) for one in arguments.kw_defaults]

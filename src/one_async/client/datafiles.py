@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from one_async.client.context import Context
     from one_async.files.objects import ALFObject
     from one_async.transfer.fetch import Outcome
-    from one_async.transfer.plan import Item, Plan
+    from one_async.transfer.plan import FileSource, Item, Plan
+    from one_async.transfer.ranges import RangeReader
+    from one_async.transfer.web import Credentials
 
 #: Finds which of some records' files are on disk: the paths, and the places of those that must be fetched.
 AtHand: TypeAlias = "Callable[[Sequence[Mapping[str, Any]]], tuple[list[ALFPath | None], list[int]]]"
@@ -160,10 +162,8 @@ class DataFiles:
 
     async def _transfer(self, plan: Plan, check_hash: bool) -> list[Outcome]:
         from one_async.transfer.fetch import fetch
-        from one_async.transfer.web import Credentials
 
         context = self._context
-        login, password = context.settings.data_server_login, context.settings.data_server_password
         return await fetch(
             plan,
             root=context.cache_dir,
@@ -172,10 +172,27 @@ class DataFiles:
             check_hash=check_hash,
             progress=context.bar or context.progress,
             on_error="collect",
-            credentials=Credentials(
-                data=(login, password.get_secret_value()) if login and password else None
-            ),
+            credentials=self._credentials(),
         )
+
+    def _credentials(self) -> Credentials:
+        from one_async.transfer.web import Credentials
+
+        settings = self._context.settings
+        login, password = settings.data_server_login, settings.data_server_password
+        return Credentials(data=(login, password.get_secret_value()) if login and password else None)
+
+    async def range_reader(self, record: Mapping[str, Any]) -> RangeReader:
+        """Return a reader of ranges of a record's file. Where its address fails, the database is asked for others."""
+        from one_async.transfer.ranges import RangeReader
+
+        async def more() -> Sequence[FileSource]:
+            return (await self._replanned([record], {record["did"]})).items[0].sources
+
+        (item,) = (await self.plan([record])).items
+        if item.error:
+            raise item.error
+        return RangeReader(self._context.alyx.wire, item.sources, self._credentials(), more)
 
     async def _replanned(self, records: Sequence[Mapping[str, Any]], dids: set[str]) -> Plan:
         """Plan again with all addresses that the database has for some datasets, including S3 buckets."""

@@ -98,7 +98,7 @@ async def load_in_workers(
     options: Mapping[str, Any],
 ) -> list[Any]:
     """Call `load_many` in workers, for a few sessions each. Return the results in the order of the sessions."""
-    made_of = recipe(context)
+    made_of = {**recipe(context), "tables": "polars"}  # the caller converts the whole
     chunks = [list(eids[at : at + SESSIONS]) for at in range(0, len(eids), SESSIONS)]
     jobs = [(context.client_class, made_of, "load_many", (chunk, *given), dict(options)) for chunk in chunks]
     return await run_each(executor, call, jobs)

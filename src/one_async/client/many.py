@@ -149,8 +149,8 @@ class ManySessions:
     ) -> pl.DataFrame:
         """Fetch all datasets of sessions that match, without reading them; filters as in `list_datasets`.
 
-        `check_hash` is that of `load_dataset`. In place of sessions, records of
-        the database's datasets (``alyx.rest("datasets", "list", …)``) name the datasets.
+        `check_hash` is that of `load_dataset`. In place of sessions, records of the database's datasets
+        (``alyx.rest("datasets", "list", …)``), and rows and frames as `list_datasets` gives them, name the datasets.
 
         With `dry_run` nothing is fetched: the table says what would be (status ``absent``), of how many bytes, and what is
         there (``present``). Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
@@ -263,12 +263,22 @@ async def _load_in_workers(
     return Loaded(frame, await run_polars(errors))
 
 
+def _is_row(value: object) -> bool:
+    """Return whether this is a row of the datasets table, or of a table that `download` gave."""
+    return isinstance(value, Mapping) and not {"did", "rel_path"}.isdisjoint(value)
+
+
 async def _record_rows(call: Call, records: list[Any]) -> list[dict[str, Any]]:
-    """Return the rows of records of the database's datasets, each with the path of its session."""
+    """Return the rows of records of the database's datasets and of rows of the datasets table, each with its session's path."""
     from one_async.queries.rows import record_row
 
-    rows = [record_row(record, "eids") for record in records]
-    return await with_paths(call, rows)
+    rows = await with_paths(call, [record_row(one, "eids") for one in records if not _is_row(one)])
+    dids = [str(ids.dataset_id(one, "eids")) for one in records if _is_row(one)]
+    known = await rows_of_ids(call, dids) if dids else {}
+    if unknown := [did for did in dids if did not in known]:
+        raise ALFObjectNotFound(f"no dataset has the id {unknown[0]}", did=unknown[0])
+    by_record, by_did = iter(rows), iter(dids)
+    return [known[next(by_did)] if _is_row(one) else next(by_record) for one in records]
 
 
 async def _frame_rows(call: Call, frame: Any) -> list[dict[str, Any]]:
@@ -297,7 +307,7 @@ async def _chosen_rows(
 
     await run_polars(checked, choice)
     given = ids.as_many(eids)
-    if records := [one for one in given if ids.is_dataset_record(one)]:
+    if records := [one for one in given if ids.is_dataset_record(one) or _is_row(one)]:
         if len(records) < len(given) or any(value is not None for value in filters.values()):
             raise InputError.of("eids", eids, "sessions with filters, or records of datasets without any")
         return await _record_rows(call, records)

@@ -10,6 +10,7 @@ from one_async._boundary import public
 from one_async._concurrency import RunningCalls
 from one_async.client.aggregates import Aggregates
 from one_async.client.context import Context
+from one_async.client.conventions import conventions
 from one_async.client.convert import Conversions
 from one_async.client.dataset_types import DatasetTypes
 from one_async.client.harvesting import Harvesting
@@ -17,6 +18,7 @@ from one_async.client.listing import Listing
 from one_async.client.load import Loading
 from one_async.client.many import ManySessions
 from one_async.client.quality import QualityMethods
+from one_async.client.recordings import Recordings
 from one_async.client.records import Records
 from one_async.client.registering import Registering
 from one_async.client.search import Searching
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from one_async.transfer.fetch import Progress
 
 
+@conventions
 @public
 class AsyncONE(
     Searching,
@@ -42,6 +45,7 @@ class AsyncONE(
     ManySessions,
     SpikeLoading,
     QualityMethods,
+    Recordings,
     DatasetTypes,
     Aggregates,
     Harvesting,
@@ -112,7 +116,8 @@ class AsyncONE(
             data_server, data_server_login, data_server_password: where data files are, for datasets of which the
                 database gives no address, and who may read them there.
             max_connections: how many connections the server may get at once.
-            tables: what tables in data files are loaded as.
+            tables: what all tables are, those in data files and those of answers. Of pandas, tables of sessions, datasets
+                and insertions have an index of UUIDs; `alyx` and `registration` give Polars frames in any case.
             uuid_filenames: keep dataset ids in the names of downloaded files.
             progress: False shows no progress of downloads, True always does, an object with start, advance and stop is told
                 about them; without it, a bar is shown on an interactive terminal or in a notebook if rich is installed.

@@ -12,9 +12,17 @@ from one_async import ids
 from one_async._boundary import public
 from one_async._threads import run_polars, run_sync
 from one_async.alf.path import ALFPath
-from one_async.alf.session import has_id, id_expression, session_folder, session_folders
+from one_async.alf.session import (
+    has_id,
+    id_expression,
+    session_folder,
+    session_folders,
+    session_part,
+    url_path,
+)
 from one_async.client.call import Call
 from one_async.client.identify import FEW_SESSIONS, find
+from one_async.client.rows import rows_of_ids
 from one_async.errors import (
     ALFObjectNotFound,
     ConfigurationError,
@@ -79,7 +87,7 @@ class Records:
         Takes a row as a dictionary, or several as a list or frame: then a list.
         """
         call = Call(self._context, query_type)
-        rows, rebuild = _as_rows("dataset", dataset)
+        rows, rebuild = await _as_rows(call, "dataset", dataset)
         root, uuid_filenames = ALFPath(self._context.cache_dir), self._context.uuid_filenames
 
         def paths(rows: pl.DataFrame) -> list[ALFPath]:
@@ -107,7 +115,7 @@ class Records:
         Raises ConfigurationError where neither is known.
         """
         call = Call(self._context, query_type)
-        rows, rebuild = _as_rows("record", record)
+        rows, rebuild = await _as_rows(call, "record", record)
         return rebuild(await _urls(call, rows))
 
     @overload
@@ -293,22 +301,43 @@ def _address(data_server: str | None) -> pl.Expr:
     )
 
 
-def _as_rows(argument: str, given: RecordLike) -> tuple[Callable[[], pl.DataFrame], ids.Rebuild]:
+async def _as_rows(
+    call: Call, argument: str, given: RecordLike
+) -> tuple[Callable[[], pl.DataFrame], ids.Rebuild]:
     """Return what makes the columns `ROW` of rows of datasets and sessions, and what puts results into the shape given.
 
-    A session's row has neither did nor rel_path then. A dataset's row without session_path has eid.
+    A session's row has neither did nor rel_path then. A dataset's row without session_path has eid: rows that tell neither
+    are looked up by their did.
     """
     rebuild: ids.Rebuild = list
-    records: list[object] = []
-    if not hasattr(given, "iter_rows"):
+    records: list[Any] = []
+    frame: Any = given if hasattr(given, "iter_rows") else None
+    is_told = frame is not None and not {"eid", "session_path"}.isdisjoint(frame.columns)
+    if frame is None:
         records, rebuild = ids.flatten(given)
+    elif not is_told:
+        records = list(frame.iter_rows(named=True))
+    lost = {at: str(ids.dataset_id(one, argument)) for at, one in enumerate(records) if _is_lost(one)}
+    if lost:
+        known = await rows_of_ids(call, list(lost.values()))
+        if unknown := [did for did in lost.values() if did not in known]:
+            raise ALFObjectNotFound(f"no dataset has the id {unknown[0]}", did=unknown[0])
+        records = [known[lost[at]] if at in lost else one for at, one in enumerate(records)]
 
     def make() -> pl.DataFrame:
-        all_records = given.iter_rows(named=True) if hasattr(given, "iter_rows") else records
+        all_records = frame.iter_rows(named=True) if is_told else records
         rows = [_row(argument, record) for record in all_records]
         return _frame(dict(zip(ROW, map(list, zip(*rows, strict=True)), strict=True)) if rows else {})
 
     return make, rebuild
+
+
+def _is_lost(record: object) -> bool:
+    """Return whether a row of the datasets table has an id and nothing that tells its session."""
+    if not isinstance(record, Mapping) or record.get("rel_path") is None:
+        return False
+    has_did = (record.get("did") or record.get("id")) is not None
+    return has_did and all(record.get(name) is None for name in ("eid", "session_path", "data_url"))
 
 
 def _row(argument: str, record: object) -> tuple[str | None, ...]:
@@ -323,7 +352,10 @@ def _row(argument: str, record: object) -> tuple[str | None, ...]:
                 argument, dict(record), "rows with rel_path, or with subject, date and number"
             )
         return None, None, None, session_folder(record), record.get("data_url") or None
-    did, eid, folder = record.get("did"), record.get("eid"), record.get("session_path")
+    did, eid, folder = record.get("did") or record.get("id"), record.get("eid"), record.get("session_path")
+    if folder is None and eid is None and record.get("data_url"):
+        path = url_path(record["data_url"])
+        folder = session_part(path) or ("" if "aggregates/" in path else None)
     name, folder = (part.as_posix() if isinstance(part, PurePath) else part for part in (name, folder))
     if did is None or (folder is None and eid is None):
         raise InputError.of(

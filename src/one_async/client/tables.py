@@ -12,6 +12,7 @@ from one_async._boundary import public
 from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars
 from one_async.client.call import Call
+from one_async.client.pandas_frames import as_pandas
 from one_async.errors import ConfigurationError, OneError, TablesError, TablesNotFound
 
 if TYPE_CHECKING:
@@ -148,9 +149,12 @@ class CacheTwin(Mapping[str, Any]):
         catalogue = self._context.tables.loaded
         if name == "_meta":
             return self._meta
+        frame = catalogue.session_frame if name == "sessions" else catalogue.others.get(name)
         if name == "datasets":
-            return catalogue.datasets().collect()
-        return catalogue.session_frame if name == "sessions" else catalogue.others[name]
+            frame = catalogue.datasets().collect()
+        elif frame is None:
+            raise KeyError(name)
+        return as_pandas(frame) if self._context.table_kind == "pandas" else frame
 
     def __iter__(self) -> Iterator[str]:
         """Go through the names of the tables, and `_meta`."""

@@ -27,7 +27,7 @@ from one_async.transfer.web import Credentials, Opener, over_http, receive
 from one_async.transfer.window import WindowOpener
 from one_async.types import StreamOpener
 
-__all__ = ["Done", "Policy", "Sources", "fetch_one"]
+__all__ = ["Done", "Policy", "Sources", "fetch_one", "is_transient", "pause_before_retry"]
 
 #: Statuses after which the same request may succeed.
 _TRANSIENT = frozenset((408, 425, 429, 500, 502, 503, 504))
@@ -153,14 +153,14 @@ async def _fetch_from(
             mismatches -= 1
             attempts.reset()
         except (ServerUnreachable, StatusError) as error:
-            if not _is_transient(error):
+            if not is_transient(error):
                 raise
             failed = attempts.add(part.size)
             if failed > (0 if server in sources.down else policy.retries):
                 if isinstance(error, ServerUnreachable):
                     sources.down.add(server)
                 raise _with_url(error, source) from error.__cause__
-            await anyio.sleep(_pause(error, failed, policy))
+            await anyio.sleep(pause_before_retry(error, failed, policy))
         else:
             sources.down.discard(server)
             return Done(size, source.url)
@@ -178,11 +178,11 @@ async def start_over(part: Part, advance: Callable[[int], None]) -> None:
     await anyio.to_thread.run_sync(part.start_over)
 
 
-def _is_transient(error: OneError) -> bool:
+def is_transient(error: OneError) -> bool:
     return isinstance(error, ServerUnreachable) or getattr(error, "status", 0) in _TRANSIENT
 
 
-def _pause(error: OneError, failed: int, policy: Policy) -> float:
+def pause_before_retry(error: OneError, failed: int, policy: Policy) -> float:
     """Return the seconds before the next attempt: those that the server asked for, else a growing random pause."""
     retry_after: float | None = getattr(error, "retry_after", None)
     if retry_after is not None:

@@ -61,22 +61,16 @@ def http_download_file_list(
     """Download files of one server; options are those of `AlyxClient.download_file`."""
     if not links_to_file_list:
         return []
-    parts = urlsplit(links_to_file_list[0])
-    login: dict[str, Any] = (
-        {"data_server_login": username, "data_server_password": password} if username else {}
-    )
-    settings = _settings(f"{parts.scheme}://{parts.netloc}", login)
-    folder = Path(target_dir or Path.home() / "Downloads")
-    with AlyxClient(cache_rest=None, settings=settings) as client:
-        found: list[Any] = client.download_file(
-            list(links_to_file_list), target_dir=folder, return_md5=return_md5, **options
-        )
-    return found
-
-
-def _settings(server: str, login: dict[str, Any]) -> Any:
-
-    return resolve(base_url=server, data_server=server, **login)
+    server: dict[str, Any] = {}
+    if username:
+        parts = urlsplit(links_to_file_list[0])
+        server["data_server"] = f"{parts.scheme}://{parts.netloc}"
+        server.update(data_server_login=username, data_server_password=password)
+    options["target_dir"] = Path(target_dir or Path.home() / "Downloads")
+    with AlyxClient(cache_rest=None, settings=resolve(**server)) as client:
+        if return_md5:
+            return client.download_file(list(links_to_file_list), return_md5=True, **options)
+        return client.download_file(list(links_to_file_list), **options)
 
 
 def update_url_params(url: str, params: Mapping[str, Any]) -> str:

@@ -1,0 +1,108 @@
+"""What holds for all methods of `AsyncONE`: a session may be given as ``id=``, and frames are of the kind that is set.
+
+ONE-api's methods that take a session know it by the keyword ``id`` alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from functools import wraps
+from typing import Any, TypeVar
+
+from one_async._fork import check_polars
+from one_async._threads import run_sync
+from one_async.client.pandas_frames import as_pandas, has_frames, rows_of_pandas
+
+T = TypeVar("T")
+#: The names of parameters that take a session or sessions.
+SESSION = ("eid", "eids")
+#: Parameters that take rows or frames of datasets, by method.
+ROWS = {
+    "record2path": "dataset",
+    "record2url": "record",
+    "load_dataset": "dataset",
+    "load_datasets": "datasets",
+    "load_dataset_from_id": "dset_id",
+    "download": "eids",
+    "freeze": "eids",
+}
+#: Of these, the methods that work on rows alone, so that frames of Polars become rows as well.
+BY_ROW = frozenset({"load_dataset_from_id", "download", "freeze"})
+#: Methods whose frames have the columns that were asked for, and no index.
+PLAIN = frozenset({"sql"})
+
+
+def conventions(kind: type[T]) -> type[T]:
+    """Decorate a class so that the public async methods of its bases follow what the module says."""
+    for name in dir(kind):
+        method = getattr(kind, name)
+        if name.startswith("_") or name == "aclose" or not inspect.isfunction(method):
+            continue
+        if inspect.iscoroutinefunction(method):
+            setattr(kind, name, _method(name, method))
+        elif inspect.isasyncgenfunction(method):
+            setattr(kind, name, _generator(name, method))
+    return kind
+
+
+def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    arrange = _arrangement(name, method)
+
+    @wraps(method)
+    async def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = arrange(args, kwargs)
+        return await _of_kind(self, name, await method(self, *args, **kwargs))
+
+    return call
+
+
+def _generator(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    arrange = _arrangement(name, method)
+
+    @wraps(method)
+    async def iterate(self: Any, /, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        args, kwargs = arrange(args, kwargs)
+        async with aclosing(method(self, *args, **kwargs)) as items:
+            async for item in items:
+                yield await _of_kind(self, name, item)
+
+    return iterate
+
+
+async def _of_kind(client: Any, name: str, result: Any) -> Any:
+    """Return a result with its frames as the client's kind of frame."""
+    if client._context.table_kind != "pandas" or not has_frames(result):
+        return result
+    check_polars()
+    return await run_sync(as_pandas, result, name not in PLAIN)
+
+
+def _arrangement(
+    name: str, method: Callable[..., Any]
+) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Return what brings the arguments of a call into the form that the method takes."""
+    parameters = list(inspect.signature(method).parameters)[1:]
+    session = next((one for one in parameters[:1] if one in SESSION), None)
+    rows = ROWS.get(name)
+    place = parameters.index(rows) if rows else 0
+
+    def rows_of(value: Any) -> Any:
+        columns = getattr(value, "columns", ())
+        if name == "freeze" and len(columns) and "rel_path" not in columns:
+            return value  # it reads frames of ids alone itself
+        if name in BY_ROW and hasattr(value, "iter_rows") and not {"did", "rel_path"}.isdisjoint(columns):
+            return list(value.iter_rows(named=True))
+        return rows_of_pandas(value)
+
+    def arrange(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if session and not args and session not in kwargs and "id" in kwargs:
+            kwargs[session] = kwargs.pop("id")
+        if rows and len(args) > place:
+            args = (*args[:place], rows_of(args[place]), *args[place + 1 :])
+        elif rows and rows in kwargs:
+            kwargs[rows] = rows_of(kwargs[rows])
+        return args, kwargs
+
+    return arrange

@@ -1,0 +1,90 @@
+"""The ``.ch`` file of a compressed recording, and the decoding of its chunks.
+
+The format is that of mtscomp: each chunk holds the samples of some time as zlib data, of differences between successive
+samples or channels. The ``.ch`` file is JSON, with the first sample and the first byte of each chunk.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from one_async.errors import FileDamaged, shown
+
+__all__ = ["ChunkDamaged", "Header", "decode", "read_header"]
+
+#: Bytes of the largest chunk that is decoded; chunks of recordings have some 25 MB.
+_LARGEST_CHUNK = 1 << 31
+
+
+class ChunkDamaged(Exception):
+    """The bytes of a chunk are not what the header describes."""
+
+
+class Header(BaseModel):
+    """The content of a ``.ch`` file."""
+
+    algorithm: Literal["zlib"]
+    chunk_bounds: list[int] = Field(min_length=2)
+    chunk_offsets: list[int]
+    chunk_order: Literal["C", "F"]
+    do_spatial_diff: bool
+    do_time_diff: bool
+    dtype: Literal["int16", "uint16", "int8", "uint8", "int32", "uint32"]
+    n_channels: int = Field(gt=0, le=100_000)
+    sample_rate: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        bounds, offsets = np.asarray(self.chunk_bounds), np.asarray(self.chunk_offsets)
+        if len(bounds) != len(offsets) or bounds[0] != 0 or offsets[0] < 0:
+            raise ValueError("chunk_bounds and chunk_offsets do not fit together")
+        if (np.diff(bounds) <= 0).any() or (np.diff(offsets) <= 0).any():
+            raise ValueError("chunk_bounds and chunk_offsets do not ascend")
+        width = self.n_channels * np.dtype(self.dtype).itemsize
+        if int(np.diff(bounds).max()) * width > _LARGEST_CHUNK:
+            raise ValueError("a chunk is larger than 2 GiB")
+        return self
+
+
+def read_header(file: Path) -> Header:
+    """Parse a ``.ch`` file. Raise FileDamaged if it is none."""
+    try:
+        return Header.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FileDamaged(
+            f"{file} is no header of a compressed recording: {where} {shown(first['msg'])}".replace(
+                "  ", " "
+            ),
+            path=str(file),
+        ) from None
+
+
+def decode(header: Header, chunk: int, pieces: Sequence[bytes]) -> NDArray[Any]:
+    """Return the samples of a chunk, of shape (samples, channels). Raise ChunkDamaged if they cannot be had."""
+    rows = header.chunk_bounds[chunk + 1] - header.chunk_bounds[chunk]
+    dtype = np.dtype(header.dtype)
+    size = rows * header.n_channels * dtype.itemsize
+    engine = zlib.decompressobj()
+    try:
+        # One byte more than expected, so that the checksum at the end is reached.
+        data = engine.decompress(b"".join(pieces), size + 1)
+    except zlib.error as error:
+        raise ChunkDamaged(str(error)) from None
+    if len(data) != size or not engine.eof or engine.unused_data:
+        raise ChunkDamaged(f"it holds {len(data)} bytes instead of {size}")
+    samples = np.frombuffer(data, dtype).reshape((rows, header.n_channels), order=header.chunk_order)
+    for is_used, axis in ((header.do_spatial_diff, 1), (header.do_time_diff, 0)):
+        if is_used:
+            summed = np.empty_like(samples)
+            np.cumsum(samples, axis=axis, dtype=dtype, out=summed)
+            samples = summed
+    return samples

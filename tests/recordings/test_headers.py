@@ -1,0 +1,93 @@
+"""The small files beside a recording: volts of a unit, and files that describe none.
+
+The volts are those of the formulas in SpikeGLX's documentation, written out.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from one_async.errors import FileDamaged
+from one_async.recordings.header import ChunkDamaged, Header, decode, read_header
+from one_async.recordings.meta import parse_meta, read_meta
+
+from . import made
+
+SECOND = (
+    "imAiRangeMax={0}\nimDatPrb_type={1}\nimMaxInt={2}\nimSampRate=30000\nnSavedChans=4\nsnsApLfSy=3,0,1\n{3}"
+)
+
+
+@pytest.mark.parametrize(("band", "gains"), [("ap", [500, 501, 502]), ("lf", [250, 251, 252])])
+def test_volts_of_the_first_generation(band: str, gains: list[int]) -> None:
+    found = parse_meta(made.meta(4, 2500.0, band))
+    assert (found.n_channels, found.n_sync, found.sample_rate) == (4, 1, 2500.0)
+    assert np.allclose(found.sample2volts, [*(0.6 / 512 / gain for gain in gains), 1], rtol=1e-6)
+
+
+def test_channels_that_were_left_out_have_no_gain() -> None:
+    text = (
+        made.meta(6, 30000.0)
+        .replace("nSavedChans=6", "nSavedChans=3")
+        .replace("snsApLfSy=5,0,1", "snsApLfSy=2,0,1")
+    )
+    found = parse_meta(text.replace("snsSaveChanSubset=0:4,10", "snsSaveChanSubset=1,4,10"))
+    assert np.allclose(found.sample2volts, [0.6 / 512 / 501, 0.6 / 512 / 504, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "volts"),
+    [
+        ((0.5, 24, 8192, ""), 0.5 / 8192 / 80),
+        ((0.62, 2013, 2048, "imChan0apGain=100\n"), 0.62 / 2048 / 100),
+        ((0.62, 2003, 2048, ""), 0.62 / 2048 / 100),
+    ],
+)
+def test_volts_of_the_second_generation(values: tuple[Any, ...], volts: float) -> None:
+    assert np.allclose(parse_meta(SECOND.format(*values)).sample2volts, [volts] * 3 + [1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "nSavedChans=4", made.meta(4, 0.0), made.meta(4, float("nan")), made.meta(4, 1.0).replace("3,0,1", "4,0,1"),
+     made.meta(4, 1.0).replace("imroTbl", "x"), made.meta(4, 1.0, gains=(0, 0)), "typeThis=nidq\n\xff"],
+)  # fmt: skip
+def test_files_that_are_no_meta(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "x.ap.meta"
+    file.write_text(text, "utf-8")
+    with pytest.raises(FileDamaged, match=r"x\.ap\.meta"):
+        read_meta(file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"algorithm": "lzma"}, {"chunk_bounds": [0]}, {"chunk_bounds": [0, 10, 5]}, {"chunk_offsets": [0, 1]}, {"dtype": "object"},
+     {"n_channels": 0}, {"n_channels": 10**9}, {"sample_rate": -1}, {"chunk_order": "A"},
+     {"chunk_bounds": [0, 10**12, 2 * 10**12]}],
+)  # fmt: skip
+def test_headers_that_describe_nothing(tmp_path: Path, change: dict[str, Any]) -> None:
+    _, header = made.compress(made.noise(20, 3), 1.0, 10)
+    file = tmp_path / "x.ap.ch"
+    file.write_text(json.dumps(header))
+    assert read_header(file).chunk_bounds == [0, 10, 20]
+    file.write_text(json.dumps({**header, **change}))
+    with pytest.raises(FileDamaged, match=r"x\.ap\.ch"):
+        read_header(file)
+
+
+def test_every_damaged_byte_is_noticed() -> None:
+    samples = made.noise(20, 3)
+    data, content = made.compress(samples, 1.0, 20)
+    header = Header.model_validate(content)
+    assert np.array_equal(decode(header, 0, [data[:7], data[7:]]), samples)
+    for at in range(2, len(data)):
+        with pytest.raises(ChunkDamaged):
+            decode(header, 0, [data[:at], bytes([data[at] ^ 0x10]), data[at + 1 :]])
+    for wrong in (data[:-1], data[:-4], b"", data + b"x"):
+        with pytest.raises(ChunkDamaged):
+            decode(header, 0, [wrong])
