@@ -10,6 +10,8 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+from one_async.errors import InputError
+
 #: Values that are not lists although some can be iterated over.
 _SINGLE = (str, bytes, bytearray, memoryview, int, float, UUID, date, Mapping)
 

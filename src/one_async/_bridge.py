@@ -121,7 +121,11 @@ class Blocking(Generic[C_co]):
         bound = inspect.signature(self._kind).bind(*args, **kwargs)
         self._begin(_as_keywords(bound))
         thread = LoopThread.shared()
-        thread.run(lambda: self._ensure(thread))
+        __tracebackhide__ = True
+        try:
+            thread.run(lambda: self._ensure(thread))
+        except OneError as error:
+            raise _shortened(error) from None
 
     def _begin(self, arguments: dict[str, Any], parent: tuple[Blocking[Any], str] | None = None) -> None:
         self._arguments = arguments
@@ -259,6 +263,7 @@ def blocking(
         async def work() -> R:
             return await method(await self._client(thread), *args, **kwargs)
 
+        __tracebackhide__ = True
         try:
             return thread.run(work)
         except OneError as error:
@@ -307,9 +312,12 @@ def blocking_iterator(
 
         pump = IteratorBridge(thread, start)
 
+        __tracebackhide__ = True
         try:
             while items := thread.run(pump.next):
                 yield from items
+        except OneError as error:
+            raise _shortened(error) from None
         finally:
             # The garbage collector may close a generator on any thread, at any time.
             if thread.is_current:
@@ -362,6 +370,7 @@ def constructor_of(
     def decorate(_: Callable[[B], None]) -> Callable[Concatenate[B, P], None]:
         @functools.wraps(init)
         def __init__(self: B, /, *args: P.args, **kwargs: P.kwargs) -> None:  # noqa: N807 - it is one
+            __tracebackhide__ = True
             Blocking.__init__(self, *args, **kwargs)
 
         return __init__

@@ -326,7 +326,9 @@ def _did_you_mean(given: object, known: Iterable[str], listed: bool = False) -> 
     text = ""
     if isinstance(given, str) and (near := get_close_matches(given.rpartition("/")[2], names, n=1)):
         text = f"; did you mean {near[0]!r}?"
-    if listed and names:
+    if listed and not names:
+        text += "; it has no datasets"
+    elif listed:
         rest = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         text += f"{'' if text else ';'} {'It' if text else 'it'} has {', '.join(names[:MOST_NAMES])}{rest}"
     return text

@@ -90,9 +90,9 @@ def whole_number(value: Any) -> int:
 def date_range(value: Any) -> tuple[date, date]:
     """Return the first and last day of a range; each session counts as at midnight of its day.
 
-    Accepts one date (that day), a year ``yyyy`` or month ``yyyy-mm`` (all of its days, also as an end), ``[from]``, ``[from, to]`` with None for an open end; dates as ISO text, date,
-    datetime, numpy or pandas time stamp, and as arrays or Polars series. As in ONE-api, a range that begins
-    within a day excludes that day.
+    Accepts one date (that day), a year ``yyyy`` or month ``yyyy-mm`` (all of its days), ``[from]``, ``[from, to]`` with
+    None for an open end; dates as ISO text, date, datetime, numpy or pandas time stamp, and as arrays or Polars
+    series. As in ONE-api, a range that begins within a day excludes that day.
     """
     value = plain(value)
     if period := _period(value):
