@@ -44,6 +44,12 @@ def test_the_server_strips_a_subject_of_blanks(subjects: list[str]) -> None:
     check_world({Place("lab", subject, "2020-01-01", 1) for subject in subjects})
 
 
+def test_names_that_look_escaped_are_texts_of_their_own() -> None:
+    """Alyx escapes nothing in a data_url, so that ``%41`` in it is no A."""
+    subjects = ("Mouse", "%91", "%41", "A", "A%20B", "A B", "100%")
+    check_world({Place("Mouse", subject, "2020-01-01", 1) for subject in subjects})
+
+
 # --- examples of each kind ---
 
 Local = Callable[..., ONE]

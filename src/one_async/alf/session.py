@@ -38,6 +38,7 @@ __all__ = [
     "parse_reference",
     "parse_references",
     "parse_session_path",
+    "record_url_path",
     "session_folder",
     "session_folders",
     "session_part",
@@ -323,6 +324,11 @@ def parse_references(texts: pl.Series) -> pl.DataFrame | None:
 def url_path(url: str) -> str:
     """Return the path of a URL; a ``#`` belongs to the path, since Alyx does not escape revisions."""
     return unquote(urlsplit(url, allow_fragments=False).path)
+
+
+def record_url_path(url: str) -> str:
+    """Return the path of an address in a record of Alyx, which escapes nothing: ``%41`` is the name's own text."""
+    return urlsplit(url, allow_fragments=False).path
 
 
 def split_id(path: str) -> tuple[str, str | None]:

@@ -15,10 +15,10 @@ from one_async.alf.path import ALFPath
 from one_async.alf.session import (
     has_id,
     id_expression,
+    record_url_path,
     session_folder,
     session_folders,
     session_part,
-    url_path,
 )
 from one_async.client.call import Call
 from one_async.client.identify import FEW_SESSIONS, find
@@ -354,7 +354,7 @@ def _row(argument: str, record: object) -> tuple[str | None, ...]:
         return None, None, None, session_folder(record), record.get("data_url") or None
     did, eid, folder = record.get("did") or record.get("id"), record.get("eid"), record.get("session_path")
     if folder is None and eid is None and record.get("data_url"):
-        path = url_path(record["data_url"])
+        path = record_url_path(record["data_url"])
         folder = session_part(path) or ("" if "aggregates/" in path else None)
     name, folder = (part.as_posix() if isinstance(part, PurePath) else part for part in (name, folder))
     if did is None or (folder is None and eid is None):

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-from urllib.parse import unquote
 from uuid import UUID
 
 from pydantic import (
@@ -272,7 +271,7 @@ def revision_of(data_url: str | None) -> str | None:
     """Return the revision's name in a data URL, whose ``#`` are not escaped; None if it has none."""
     if not data_url:
         return None
-    path = unquote(data_url.partition("://")[2])
+    path = data_url.partition("://")[2]
     folder = path.rpartition("/")[0].rpartition("/")[2]
     return folder[1:-1] if len(folder) > 2 and folder[0] == folder[-1] == "#" else None
 

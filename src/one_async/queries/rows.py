@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from one_async.alf.path import rel_path_parts
-from one_async.alf.session import session_part, url_path, without_id
+from one_async.alf.session import record_url_path, session_part, without_id
 from one_async.errors import AnswerError, InputError
 from one_async.queries.records import DatasetRecord, parse, parse_known, relative_path, revision_of
 
@@ -38,7 +38,7 @@ def _row(record: DatasetRecord) -> dict[str, Any]:
         "qc": record.qc,
         "default_revision": record.default_dataset,
         "data_url": url,
-        "session_path": session_part(url_path(url)) if url else "",
+        "session_path": session_part(record_url_path(url)) if url else "",
     }
 
 
@@ -60,7 +60,7 @@ def record_row(record: Mapping[str, Any], argument: str = "dataset") -> dict[str
         raise InputError.of(
             argument, dict(record), "a record as the database's datasets endpoint gives it"
         ) from None
-    path = url_path(row["data_url"]).strip("/") if row["data_url"] else ""
+    path = record_url_path(row["data_url"]).strip("/") if row["data_url"] else ""
     if row["eid"] is None and not row["session_path"] and "aggregates/" in path:
         return {**row, "rel_path": _aggregate_path(path)}
     return {**row, "session_path": row["session_path"] or None}
@@ -79,7 +79,7 @@ def aggregate_rows(raw: Iterable[object]) -> list[dict[str, Any]]:
     """
     rows = []
     for row in dataset_rows(raw, reachable=True):
-        path = _aggregate_path(url_path(row["data_url"]).strip("/"))
+        path = _aggregate_path(record_url_path(row["data_url"]).strip("/"))
         folders = (rel_path_parts(path)[0] or "").split("/")
         if len(folders) > 1:
             identifier = "/".join(folders[2:])
