@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from one_async._bridge import Blocking
 from one_async._loop import LoopThread
 from one_async.client import AsyncONE
-from one_async.recordings.ephys import AsyncRawEphys
-from one_async.recordings.selection import split_key
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from one_async.recordings.ephys import AsyncRawEphys
 
 __all__ = ["RawEphys", "opens_recording"]
 
@@ -74,9 +74,13 @@ class RawEphys:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Return samples: ``raw[10.0:10.5]``, ``raw[300_000:315_000, :384]``; see `AsyncRawEphys.read`."""
+        from one_async.recordings.selection import split_key
+
         return self.read(*split_key(key))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        import numpy as np
+
         return np.asarray(self[:], dtype)
 
     def read(self, samples: Any = slice(None), channels: Any = slice(None)) -> NDArray[Any]:

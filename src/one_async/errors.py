@@ -103,6 +103,12 @@ def shown(value: object) -> str:
     return text if len(text) <= 300 else f"{text[:150]} … {text[-140:]}"
 
 
+def _text(message: object) -> str:
+    """Return the printable text of an error, shortened in its middle."""
+    text = str(message).encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 103]} … {text[-100:]}"
+
+
 class OneError(Exception):
     """The root of the tree. Its text is for users, its keyword attributes are for programs.
 
@@ -110,11 +116,13 @@ class OneError(Exception):
     """
 
     def __init__(self, message: str = "", **attributes: object) -> None:
-        text = str(message).encode("utf-8", "backslashreplace").decode()
-        if len(text) > LONGEST:
-            text = f"{text[: LONGEST - 103]} … {text[-100:]}"
-        BaseException.__init__(self, text)  # not that of a base from another library, see `_foreign_errors`
+        BaseException.__init__(self, _text(message))  # not that of a base from another library, see `_foreign_errors`
         self.__dict__.update(attributes)
+
+    def about(self, subject: str) -> Self:
+        """Put what the error is about, such as a session, before its text, and return the error."""
+        self.args = (_text(f"{subject}: {self}"), *self.args[1:])
+        return self
 
     def __reduce__(self) -> tuple[object, ...]:
         # BaseException keeps args and __dict__, but OSError, which some subclasses mix in, does not.

@@ -95,7 +95,7 @@ def shared() -> Iterator[tuple[FileServer, FileServer]]:
 
 @pytest.fixture
 def files(shared: tuple[FileServer, FileServer], monkeypatch: pytest.MonkeyPatch) -> FileServer:
-    monkeypatch.setattr(transfer_one, "_pause", lambda *_: 0.01)
+    monkeypatch.setattr(transfer_one, "pause_before_retry", lambda *_: 0.01)
     for server in shared:
         vars(server).update(vars(FileServer(base=server.base)))
     return shared[0]
@@ -214,7 +214,7 @@ async def test_a_file_that_changes_meanwhile_is_never_mixed(
         files.content, files.version = {"lab/a.npy": DATA[::-1]}, '"2"'
         return 0.01
 
-    monkeypatch.setattr(transfer_one, "_pause", change)
+    monkeypatch.setattr(transfer_one, "pause_before_retry", change)
     for number, (chunks, part) in enumerate({None: slice(None), (100, SIZE): slice(100, None)}.items()):
         files.content, files.version, files.cut = {"lab/a.npy": DATA}, '"1"', [70_000]
         async with client(files, tmp_path) as alyx:

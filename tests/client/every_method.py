@@ -92,7 +92,7 @@ def examples(facts: Facts) -> list[Example]:
         ("load_object", (facts.eid, "trials"), {}), ("load_collection", (facts.eid, "alf", "trials"), {}),
         ("load_dataset_from_id", (facts.did,), {}), ("load_aggregate", ("subjects", "x"), {}),
         ("load_many", ([facts.eid], "trials"), {}), ("load_spike_sorting", (facts.pid,), {"on_error": "collect"}),
-        ("iter_objects", ([facts.eid], "trials"), {}),
+        ("iter_objects", ([facts.eid], "trials"), {}), ("raw_ephys", (facts.pid,), {}),
         ("download", (facts.eid, "_ibl_trials.table.pqt"), {}), ("retry", (table,), {}),
         ("freeze", (facts.eid, target, "_ibl_trials.table.pqt"), {}),
         ("harvest", ("labs",), {}), ("load_cache", (), {}), ("refresh_cache", (), {}), ("save_cache", (), {}),

@@ -170,7 +170,9 @@ def test_nothing_is_found_in_nothing() -> None:
         (["2020/01/02", "20200105"], (date(2020, 1, 2), date(2020, 1, 5))),
         ("2020-1-5", (date(2020, 1, 5), date(2020, 1, 5))),
         (["2020-1", "2021/5/7 10:00"], (date(2020, 1, 1), date(2021, 5, 7))),
-        (["2020", "2021-05"], (date(2020, 1, 1), date(2021, 5, 1))),
+        (["2020", "2021-05"], (date(2020, 1, 1), date(2021, 5, 31))),
+        ("2020-02", (date(2020, 2, 1), date(2020, 2, 29))),
+        ("2021", (date(2021, 1, 1), date(2021, 12, 31))),
     ],
 )
 def test_a_range_of_dates_may_be_written_in_many_ways(given_range: Any, expected: tuple[date, date]) -> None:

@@ -80,8 +80,7 @@ class Job:
         try:
             rows = load.choose(session.datasets)
         except ALFError as error:
-            error.args = (f"{describe(session.session)}: {error}", *error.args[1:])
-            raise
+            raise error.about(describe(session.session)) from None
         self.records = [{**row, SESSION_PATH: folder} for row in rows.iter_rows(named=True)]
 
     @property
