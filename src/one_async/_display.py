@@ -7,12 +7,13 @@ light and dark themes; it has no style sheet, script or reference to another fil
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 from urllib.parse import urlsplit
 
 __all__ = [
     "Markup",
+    "Printer",
     "bars",
     "card",
     "cell",
@@ -34,6 +35,13 @@ _CONTROLS = dict.fromkeys(
 _LONGEST = 300
 _CELL = "text-align:left;vertical-align:top;padding:1px 10px 1px 0;white-space:normal;overflow-wrap:anywhere"
 _LINE = "border-bottom:1px solid;border-color:color-mix(in srgb,currentColor 30%,transparent)"
+
+
+class Printer(Protocol):
+    """IPython's printer, as far as it is used here."""
+
+    def text(self, text: str, /) -> None:
+        """Write a text."""
 
 
 class Markup(str):
@@ -159,6 +167,15 @@ def elapsed(seconds: float) -> str:
     return "less than a minute"
 
 
-def pretty(lines: Callable[[], Iterable[str]], printer: Any, cycle: bool) -> None:
+def field_lines(fields: Mapping[str, object]) -> list[str]:
+    """Return an indented line for each field that is not empty; a long value is cut."""
+    shown = {
+        plain_text(name, 24): plain_text(value) for name, value in fields.items() if value not in (None, "")
+    }
+    width = max(map(len, shown), default=0)
+    return [clipped(f"  {name.ljust(width)}  {text}", WIDTH) for name, text in shown.items()]
+
+
+def pretty(lines: Iterable[str], printer: Printer, cycle: bool) -> None:
     """Print lines with IPython's printer; for a ``_repr_pretty_``."""
-    printer.text("..." if cycle else "\n".join(lines()))
+    printer.text("..." if cycle else "\n".join(lines))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from one_async._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
+from one_async._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of, direct
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.client import AsyncONE
 from one_async.registration.client import RegistrationClient
@@ -122,6 +122,8 @@ class ONE(Blocking[AsyncONE]):
     cache_expiry: blocking_property[timedelta] = blocking_property()
     tables_info: blocking_property[TablesInfo] = blocking_property()
     _cache: blocking_property[CacheTwin] = blocking_property()
+    _repr_html_ = direct(AsyncONE._repr_html_)
+    _repr_pretty_ = direct(AsyncONE._repr_pretty_)
 
     search = blocking(AsyncONE.search)
     search_terms = blocking(AsyncONE.search_terms)

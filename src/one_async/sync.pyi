@@ -12,6 +12,7 @@ from uuid import UUID
 import polars as pl
 
 from one_async._bridge import Blocking, blocking_property
+from one_async._display import Printer
 from one_async._parameters import Parameters
 from one_async.alf.match import Filename, Pattern
 from one_async.alf.path import ALFPath
@@ -348,6 +349,8 @@ class ONE(Blocking[AsyncONE]):
     cache_expiry: blocking_property[timedelta]
     tables_info: blocking_property[TablesInfo]
     _cache: blocking_property[CacheTwin]
+    def _repr_html_(self) -> str: ...
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None: ...
     @overload
     def search(
         self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: object

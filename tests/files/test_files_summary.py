@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from tests.test_display import Page, texts
 
+from html_pages import Page, texts
 from one_async import ALFObject
 from one_async.files import summary
 
