@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from one_async._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of, direct
+from one_async._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.client import AsyncONE
 from one_async.registration.client import RegistrationClient
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from one_async._display import Printer
     from one_async._parameters import Parameters
     from one_async.client.tables import CacheTwin
     from one_async.refresh import TablesInfo
@@ -111,6 +112,12 @@ class ONE(Blocking[AsyncONE]):
         self._here.registration  # noqa: B018 - raises OfflineError where there is no database
         return self._part(Registration, "registration")
 
+    def _repr_html_(self) -> str:
+        return self._here._repr_html_()
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
+        self._here._repr_pretty_(printer, cycle)
+
     mode: blocking_property[Mode] = blocking_property()
     offline: blocking_property[bool] = blocking_property()
     cache_dir: blocking_property[Path] = blocking_property()
@@ -122,8 +129,6 @@ class ONE(Blocking[AsyncONE]):
     cache_expiry: blocking_property[timedelta] = blocking_property()
     tables_info: blocking_property[TablesInfo] = blocking_property()
     _cache: blocking_property[CacheTwin] = blocking_property()
-    _repr_html_ = direct(AsyncONE._repr_html_)
-    _repr_pretty_ = direct(AsyncONE._repr_pretty_)
 
     search = blocking(AsyncONE.search)
     search_terms = blocking(AsyncONE.search_terms)

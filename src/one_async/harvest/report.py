@@ -136,7 +136,8 @@ class HarvestReport(BaseModel):
     @property
     def _title(self) -> str:
         state = "complete" if self.complete else "INCOMPLETE"
-        return f"HarvestReport: {state}, {len(self.endpoints):,} endpoints of {without_login(self.server)}"
+        count = f"{len(self.endpoints):,} endpoint{'' if len(self.endpoints) == 1 else 's'}"
+        return f"HarvestReport: {state}, {count} of {without_login(self.server)}"
 
     def _repr_html_(self) -> str:
         fields = {"to": self.to, "started": self.started, "finished": self.finished, "since": self.since}
