@@ -20,6 +20,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_foreign_errors", 0),
     ("errors", 0),
     ("_headers", 0),
+    ("_display", 0),
     ("_boundary", 0),
     ("_arguments", 0),
     ("types", 0),

@@ -21,8 +21,9 @@ from typing import Any
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from one_async import _stored
-from one_async._stored import OPEN_ALYX, OPEN_DATA, TokenFile, normal_url
+from one_async import _display, _stored
+from one_async._display import Printer
+from one_async._stored import OPEN_ALYX, OPEN_DATA, TokenFile, normal_url, without_login
 from one_async._values import SECRETS, Login, OfDatabase, Values, blame, checked, environment, split_login
 from one_async.errors import ConfigurationError, OfflineError, OneWarning
 from one_async.types import Mode
@@ -96,6 +97,21 @@ class Settings(BaseModel):
         """Return a secret as text, None if it is not set."""
         value = getattr(self, name)
         return value.get_secret_value() if value else None
+
+    def _fields(self) -> dict[str, str]:
+        """Return the settings as texts; of secrets only that they are set."""
+        values = {
+            name: "set, not shown" if name in SECRETS and value is not None else without_login(value)
+            for name, value in self
+        }
+        return {name: _display.plain_text(value) for name, value in values.items() if value is not None}
+
+    def _repr_html_(self) -> str:
+        return _display.card("Settings", self._fields())
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
+        lines = ["Settings", *_display.field_lines(self._fields())]
+        _display.pretty(lines, printer, cycle)
 
     def __reduce__(self) -> tuple[Any, ...]:
         kept = {name: value for name, value in self if name not in SECRETS}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from one_async._display import Printer
     from one_async._parameters import Parameters
     from one_async.client.tables import CacheTwin
     from one_async.refresh import TablesInfo
@@ -111,6 +112,12 @@ class ONE(Blocking[AsyncONE]):
         """Registers sessions, files, water and weights, with ONE-api's names. Raises OfflineError without a database."""
         self._here.registration  # noqa: B018 - raises OfflineError where there is no database
         return self._part(Registration, "registration")
+
+    def _repr_html_(self) -> str:
+        return self._here._repr_html_()
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
+        self._here._repr_pretty_(printer, cycle)
 
     mode: blocking_property[Mode] = blocking_property()
     offline: blocking_property[bool] = blocking_property()

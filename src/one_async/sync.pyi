@@ -12,6 +12,7 @@ from uuid import UUID
 import polars as pl
 
 from one_async._bridge import Blocking, blocking_property
+from one_async._display import Printer
 from one_async._parameters import Parameters
 from one_async._recordings import RawEphys
 from one_async.alf.match import Filename, Pattern
@@ -338,6 +339,8 @@ class ONE(Blocking[AsyncONE]):
     def alyx(self) -> AlyxClient: ...
     @property
     def registration(self) -> Registration: ...
+    def _repr_html_(self) -> str: ...
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None: ...
     mode: blocking_property[Mode]
     offline: blocking_property[bool]
     cache_dir: blocking_property[Path]

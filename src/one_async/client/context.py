@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient
     from one_async.client.one import AsyncONE
     from one_async.queries.remote import RemoteSource
-    from one_async.refresh import TablesKeeper
+    from one_async.refresh import TablesInfo, TablesKeeper
     from one_async.tables.catalogue import Catalogue
     from one_async.transfer.fetch import Progress
 
@@ -168,6 +168,16 @@ class Context:
                 cache_expiry=self.settings.cache_expiry,
             )
         return self._tables
+
+    @property
+    def known_tables(self) -> TablesInfo | None:
+        """Information on the tables in memory; None before they are first used. Reads nothing."""
+        return None if self._tables is None or is_polars_lost() else self._tables.info
+
+    @property
+    def user(self) -> str | None:
+        """The user's name, as far as it is known without a request."""
+        return (self._alyx.user if self._alyx is not None else None) or self.settings.username
 
     def remote(self) -> RemoteSource:
         """Return the database as a source of answers. Its rows are added to the tables."""

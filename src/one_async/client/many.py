@@ -16,7 +16,16 @@ from one_async.client.call import Call
 from one_async.client.identify import known_eids
 from one_async.client.jobs import Job, load_each
 from one_async.client.load import object_load
-from one_async.client.outcomes import COLUMNS, OnError, check_on_error, error_rows, outcome_frame, rows_of
+from one_async.client.outcomes import (
+    COLUMNS,
+    OnError,
+    check_on_error,
+    error_rows,
+    frames_html,
+    frames_text,
+    outcome_frame,
+    rows_of,
+)
 from one_async.client.rows import folder_of, rows_of_ids, with_paths
 from one_async.errors import ALFError, ALFObjectNotFound, InputError
 from one_async.files.join import joined, owned
@@ -40,6 +49,12 @@ class Loaded(NamedTuple):
     """The rows of all sessions that could be loaded."""
     errors: pl.DataFrame
     """What could not: eid, did, dataset, status, path, bytes, error; `retry` takes it."""
+
+    def __repr__(self) -> str:
+        return frames_text("Loaded", self._asdict())
+
+    def _repr_html_(self) -> str:
+        return frames_html("Loaded", self._asdict(), self.errors)
 
 
 @public

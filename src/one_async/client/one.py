@@ -6,9 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from one_async import _display
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls
+from one_async._display import Printer
 from one_async.client.aggregates import Aggregates
+from one_async.client.cards import client_fields
 from one_async.client.context import Context
 from one_async.client.conventions import conventions
 from one_async.client.convert import Conversions
@@ -179,6 +182,13 @@ class AsyncONE(
         return (
             f"One (offline, {self.cache_dir})" if self.offline else f"One (online, {self.settings.base_url})"
         )
+
+    def _repr_html_(self) -> str:
+        return _display.card(repr(self), client_fields(self._context))
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
+        lines = [repr(self), *_display.field_lines(client_fields(self._context))]
+        _display.pretty(lines, printer, cycle)
 
     @property
     def _calls(self) -> RunningCalls:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from one_async import _display
 from one_async.errors import InputError, OneError
 
 if TYPE_CHECKING:
@@ -63,3 +64,32 @@ def rows_of(table: Any, argument: str, need: Iterable[str], accepted: str) -> li
         return list(table.iter_rows(named=True))
     rows = table.to_dict("records")  # of pandas, where what is missing is NaN
     return [{name: None if value != value else value for name, value in row.items()} for row in rows]
+
+
+def frames_text(title: str, frames: Mapping[str, Any]) -> str:
+    """Return a line for each of several frames, with its rows and columns."""
+    rows = [(name, *_described(frame)) for name, frame in frames.items()]
+    return "\n".join([title, *_display.text_table(("", "rows", "columns"), rows, (10, 16, 60))])
+
+
+def frames_html(title: str, frames: Mapping[str, Any], errors: Any) -> str:
+    """Return the same as HTML, with the first errors."""
+    parts = [
+        _display.table(
+            ("", "rows", "columns"), [(name, *_described(frame)) for name, frame in frames.items()]
+        )
+    ]
+    if {"dataset", "error"} <= set(getattr(errors, "columns", ())) and len(errors):
+        parts.append(
+            _display.table(
+                ("dataset", "error"), zip(errors["dataset"].head(5), errors["error"].head(5), strict=True)
+            )
+        )
+    return _display.card(title, {}, *parts)
+
+
+def _described(frame: Any) -> tuple[str, str]:
+    """Return the number of rows and the names of the columns of a frame of Polars or pandas."""
+    if not hasattr(frame, "columns"):
+        return "", type(frame).__name__
+    return f"{len(frame):,}", ", ".join(map(str, frame.columns))

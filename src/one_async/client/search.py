@@ -13,6 +13,7 @@ from one_async._boundary import public, reading
 from one_async.alf.path import ALFPath
 from one_async.alf.session import session_folder
 from one_async.client.call import Call
+from one_async.client.cards import SessionRecord
 from one_async.client.identify import eid_texts, known_eids
 from one_async.errors import ALFInvalid, ALFObjectNotFound, InputError, NotFound
 from one_async.queries.terms import OWN_TERMS, TABLE_TERMS, complete_all
@@ -327,9 +328,11 @@ async def _server_details(context: Context, eids: list[str], full: bool) -> Mapp
         with reading("/sessions"):
             return {str(row["id"]): _brief(row, context.cache_dir) for row in rows}
     try:
-        return dict(zip(eids, await context.remote().details(eids), strict=True))
+        records = await context.remote().details(eids)
     except NotFound as error:
         raise ALFObjectNotFound(f"the database has no session {error.url.rpartition('/')[2]}") from None
+    base_url = context.settings.base_url
+    return {eid: SessionRecord(record, base_url) for eid, record in zip(eids, records, strict=True)}
 
 
 def _brief(row: Mapping[str, Any], cache_dir: Path) -> dict[str, Any]:

@@ -17,7 +17,15 @@ from one_async.alf.spec import QC
 from one_async.client.call import Call
 from one_async.client.jobs import each, load_each
 from one_async.client.load import object_load
-from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame, together
+from one_async.client.outcomes import (
+    OnError,
+    check_on_error,
+    error_rows,
+    frames_html,
+    frames_text,
+    outcome_frame,
+    together,
+)
 from one_async.client.regions import VOID, RegionMapping, acronyms_of, check_mapping
 from one_async.client.search import places_of
 from one_async.errors import ALFError, ALFObjectNotFound, ALFWarning, InputError, OneError, shown
@@ -45,6 +53,17 @@ class SpikeSorting(NamedTuple):
     """A row for each cluster: pid, eid, cluster_id, channels, depths (µm), metrics, atlas_id, acronym, x, y, z (m)."""
     errors: pl.DataFrame
     """With ``on_error="collect"``, what could not be loaded: pid, eid, did, …; `retry` takes it. Else without rows."""
+
+    def __repr__(self) -> str:
+        return frames_text(self._title, self._asdict())
+
+    def _repr_html_(self) -> str:
+        return frames_html(self._title, self._asdict(), self.errors)
+
+    @property
+    def _title(self) -> str:
+        count = len(set(self.clusters["pid"])) if "pid" in getattr(self.clusters, "columns", ()) else 0
+        return f"SpikeSorting: {count:,} insertion{'' if count == 1 else 's'}"
 
 
 class _Wanted(NamedTuple):

@@ -23,6 +23,7 @@ from one_async.errors import (
 from one_async.files.find import AnyPath, Filter, find_files
 from one_async.files.frames import check_dimensions, columns_of, split_table, to_pandas, to_polars
 from one_async.files.read import Tables, read_file
+from one_async.files.summary import as_html, as_text
 from one_async.files.timestamps import ts2vec
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ class ALFObject(dict[str, Any]):
     def __dir__(self) -> list[str]:
         """List methods and keys, for completion in editors and notebooks."""
         return sorted({*super().__dir__(), *(key for key in self if key.isidentifier())})
+
+    def __repr__(self) -> str:
+        """Describe the data in at most 20 lines: type, shape, range, share of missing values. ``dict(obj)`` shows them."""
+        return as_text(type(self).__name__, self)
+
+    def _repr_html_(self) -> str:
+        return as_html(type(self).__name__, self)
 
     @property
     def check_dimensions(self) -> int:

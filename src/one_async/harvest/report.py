@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field, field_validator
 
+from one_async import _display
 from one_async._stored import without_login
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 #: The report's file name.
 REPORT = "report.json"
+#: What a notebook shows of each endpoint.
+_COLUMNS = ("endpoint", "", "rows held", "rows counted", "written", "requests", "seconds", "remarks")
+#: The endpoints that the repr shows.
+_MOST = 16
 
 
 class EndpointReport(BaseModel):
@@ -52,9 +57,30 @@ class EndpointReport(BaseModel):
     since_by: str | None = Field(default=None, description="the time stamp that since was compared with")
 
     def __str__(self) -> str:
-        state = "complete" if self.complete else "INCOMPLETE"
-        text = f"{self.endpoint}: {state}, {self.distinct:,} rows of {self.counted or 0:,} in {self.seconds:.1f} s"
+        text = f"{self.endpoint}: {self._state}, {self.distinct:,} rows of {self.counted or 0:,} in {self.seconds:.1f} s"
         return "\n".join([text, *(f"  missing: {line}" for line in self.missing)])
+
+    def _cells(self) -> tuple[object, ...]:
+        """Return what a row of a table shows of it."""
+        counted = "" if self.counted is None else f"{self.counted:,}"
+        numbers = (
+            f"{self.distinct:,}",
+            counted,
+            f"{self.written:,}",
+            f"{self.requests:,}",
+            f"{self.seconds:.1f}",
+        )
+        return self.endpoint, self._state, *numbers, "; ".join([*self.missing, *self.notes])
+
+    @property
+    def _state(self) -> str:
+        return "complete" if self.complete else "INCOMPLETE"
+
+    def __repr__(self) -> str:
+        return f"EndpointReport({_display.clipped(str(self).partition(chr(10))[0], 200)})"
+
+    def _repr_html_(self) -> str:
+        return _display.table(_COLUMNS, [self._cells()])
 
 
 class HarvestReport(BaseModel):
@@ -94,3 +120,26 @@ class HarvestReport(BaseModel):
 
     def __str__(self) -> str:
         return "\n".join(str(report) for report in self.endpoints.values())
+
+    def __repr__(self) -> str:
+        """Describe the harvest in a line for each endpoint, of 20 lines of 80 columns at most. `model_dump` shows all."""
+        reports = list(self.endpoints.values())
+        rows = [(*report._cells()[:5], f"{len(report.missing):,}") for report in reports[:_MOST]]
+        names = ("endpoint", "", "rows held", "counted", "written", "missing")
+        lines = [_display.clipped(self._title, _display.WIDTH)]
+        if rows:
+            lines += _display.text_table(names, rows, (28, 10, 12, 12, 12, 7))
+        if len(reports) > _MOST:
+            lines.append(f"  and {len(reports) - _MOST:,} more")
+        return "\n".join(lines)
+
+    @property
+    def _title(self) -> str:
+        state = "complete" if self.complete else "INCOMPLETE"
+        count = f"{len(self.endpoints):,} endpoint{'' if len(self.endpoints) == 1 else 's'}"
+        return f"HarvestReport: {state}, {count} of {without_login(self.server)}"
+
+    def _repr_html_(self) -> str:
+        fields = {"to": self.to, "started": self.started, "finished": self.finished, "since": self.since}
+        rows = [report._cells() for report in self.endpoints.values()]
+        return _display.card(self._title, fields, *([_display.table(_COLUMNS, rows)] if rows else []))

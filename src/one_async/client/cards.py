@@ -1,0 +1,144 @@
+"""What a client and the record of a session show of themselves in notebooks. Nothing is read or requested for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from one_async import _display
+from one_async._display import Markup, Printer
+from one_async._stored import OPEN_ALYX, without_login
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from one_async.client.context import Context
+    from one_async.refresh import TablesInfo
+
+__all__ = ["SessionRecord", "client_fields"]
+
+#: The page that draws the insertions of the public database.
+VIEWER = "https://viz.internationalbrainlab.org/app?dset=bwm&pid="
+_FIELDS = (
+    "lab", "subject", "start_time", "end_time", "number", "users", "projects", "procedures", "task_protocol",
+    "location", "n_trials", "n_correct_trials", "qc", "narrative",
+)  # fmt: skip
+#: The collections, insertions and checks that a card shows.
+_MOST = 30
+
+
+class SessionRecord(dict[str, Any]):
+    """The whole record of a session: a dictionary that notebooks show as a card."""
+
+    def __init__(self, record: Mapping[str, Any], base_url: str | None = None) -> None:
+        """Copy a record of the database at ``base_url``; insertions of the public one have links to its viewer."""
+        super().__init__(record)
+        self._is_public = base_url == OPEN_ALYX
+
+    def _repr_html_(self) -> str:
+        fields: dict[str, object] = dict(self._fields())
+        fields["insertions"] = _lines(self._insertion(one) for one in _records(self.get("probe_insertion")))
+        parts = []
+        if rows := list(self._collections())[:_MOST]:
+            parts.append(_display.table(("collection", "datasets", "size"), rows))
+        return _display.card(self._title, fields, *parts)
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
+        fields = dict(self._fields())
+        for one in _records(self.get("probe_insertion")):
+            fields[f"insertion {one.get('name')}"] = str(one.get("id"))
+        lines = [_display.clipped(self._title, _display.WIDTH), *_display.field_lines(fields)]
+        rows = list(self._collections())[:_MOST]
+        if rows:
+            lines += _display.text_table(("collection", "datasets", "size"), rows, (50, 10, 10))
+        _display.pretty(lines, printer, cycle)
+
+    @property
+    def _title(self) -> str:
+        start = _display.plain_text(self.get("start_time") or "")[:10]
+        return (
+            f"{_display.plain_text(self.get('subject'))} {start} #{_display.plain_text(self.get('number'))}"
+        )
+
+    def _fields(self) -> Iterator[tuple[str, str]]:
+        """Return the fields that are not empty, as texts."""
+        yield "eid", _display.plain_text(self.get("id"))
+        for name in _FIELDS:
+            value = self.get(name)
+            if value not in (None, "", []):
+                yield (
+                    name,
+                    _display.plain_text(", ".join(map(str, value)) if isinstance(value, list) else value),
+                )
+        checks = self.get("extended_qc")
+        if isinstance(checks, Mapping) and checks:
+            shown = [f"{name} {value}" for name, value in list(checks.items())[:_MOST]]
+            more = f", and {len(checks) - _MOST:,} more" if len(checks) > _MOST else ""
+            yield "checks", _display.plain_text(", ".join(shown), 1500) + more
+
+    def _insertion(self, one: Mapping[str, Any]) -> Markup:
+        pid = _display.plain_text(one.get("id"))
+        name = _display.cell(f"{_display.plain_text(one.get('name'))} {pid}")
+        return (
+            _display.link(f"{one.get('name')} {pid}", VIEWER + quote(pid, safe=""))
+            if self._is_public
+            else name
+        )
+
+    def _collections(self) -> Iterator[tuple[str, str, str]]:
+        """Return each collection with the number and the size of its datasets."""
+        found: dict[str, list[Any]] = {}
+        for one in _records(self.get("data_dataset_session_related")):
+            found.setdefault(_display.plain_text(one.get("collection") or ""), []).append(
+                one.get("file_size")
+            )
+        for name in sorted(found):
+            sizes = [size for size in found[name] if isinstance(size, int)]
+            yield name or "(none)", f"{len(found[name]):,}", _display.size(sum(sizes)) if sizes else ""
+
+
+def _records(value: object) -> list[Mapping[str, Any]]:
+    """Return the records of a list; servers may send anything."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def _lines(values: Iterator[Markup]) -> Markup:
+    return Markup("".join(f"<div>{value}</div>" for value in values))
+
+
+def client_fields(context: Context) -> dict[str, str]:
+    """Return what a client shows: database, user, mode, its tables' size and age, and its folders."""
+    settings = context.settings
+    fields = {
+        "database": _display.plain_text(without_login(settings.base_url) or "none (offline)"),
+        "user": context.user,
+        "mode": context.mode,
+        "tables": _tables(context),
+        "cache folder": settings.cache_dir,
+    }
+    if settings.tables_dir != settings.cache_dir:
+        fields["tables folder"] = settings.tables_dir
+    return {name: _display.plain_text(value) for name, value in fields.items() if value}
+
+
+def _tables(context: Context) -> str:
+    if context.frozen is not None:
+        sessions, datasets = len(context.frozen.session_frame), len(context.frozen.dataset_table)
+        return f"frozen set of {sessions:,} sessions, {datasets:,} datasets"
+    info = context.known_tables
+    if info is None or not any(info.rows.values()):
+        return "not in memory"
+    return ", ".join([*(f"{rows:,} {name}" for name, rows in info.rows.items()), *_ages(info)])
+
+
+def _ages(info: TablesInfo) -> Iterator[str]:
+    """Return when the tables were made and checked; their times have no zone, so that days alone are certain of the first."""
+    if info.created is not None:
+        days = (datetime.now() - info.created.replace(tzinfo=None)).days
+        age = "less than a day" if days < 1 else _display.elapsed(days * 86400)
+        yield f"made {info.created:%Y-%m-%d %H:%M} ({age} ago)"
+    if info.checked is not None:
+        seconds = (datetime.now() - info.checked).total_seconds()
+        yield f"checked {_display.elapsed(seconds)} ago" + (" (expired)" if info.expired else "")
