@@ -116,7 +116,9 @@ class OneError(Exception):
     """
 
     def __init__(self, message: str = "", **attributes: object) -> None:
-        BaseException.__init__(self, _text(message))  # not that of a base from another library, see `_foreign_errors`
+        BaseException.__init__(
+            self, _text(message)
+        )  # not that of a base from another library, see `_foreign_errors`
         self.__dict__.update(attributes)
 
     def about(self, subject: str) -> Self:
