@@ -84,6 +84,8 @@ def expected(text: str, separator: str) -> dict[str, list[Any]] | None:
 def test_what_pandas_reads(tmp_path: Path, given_text: tuple[str, str]) -> None:
     separator, text = given_text
     # To pandas, "inf " and "nan " are texts while "1 " is a number; here all are numbers.
+    # It reads "1E 0" as a number, too, which nobody writes.
+    assume(not re.search("(?i)e[+-]? +[0-9]", text))
     assume(text.strip(" \t\r\n") and (separator == " " or not re.search('(?i)(nan|inf|infinity)"? ', text)))
     file = tmp_path / f"a.table.{SUFFIXES[separator]}"
     file.write_bytes(text.encode())
