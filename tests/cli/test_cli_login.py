@@ -112,12 +112,12 @@ def test_odd_words_are_shown_as_they_are_and_steer_no_terminal(text: str, tmp_pa
         assert "[/x]" in CliRunner().invoke(app, ["search", text]).output
 
 
-def test_cells_and_titles_of_tables_are_text() -> None:
+def test_cells_and_names_of_tables_are_text() -> None:
     out = io.StringIO()
     frame = pl.DataFrame({"[/col]": ["[/x]", ":mouse:", "a\x1b[2Jb"]})
-    Console(file=out, markup=False, emoji=False, width=80).print(frame_table(frame, "[/title]"))
+    Console(file=out, markup=False, emoji=False, width=80).print(frame_table(frame))
     shown = out.getvalue()
-    assert all(word in shown for word in ("[/col]", "[/x]", ":mouse:", "[/title]", "a\ufffd[2Jb"))
+    assert all(word in shown for word in ("[/col]", "[/x]", ":mouse:", "a\ufffd[2Jb"))
 
 
 def test_the_user_of_the_environment_is_no_argument_for_another_database(

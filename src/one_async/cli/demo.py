@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from one_async.cli.show import console, frame_table, plot, waiting
+from one_async.cli.show import console, frame_table, plot, printable, waiting
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,6 +43,15 @@ def _print_code(code: str) -> None:
     console.print(Text.assemble((">>> ", "bold green"), (code, "bold")), highlight=False)
 
 
+def _print_frame(frame: pl.DataFrame, title: str, rows: int = 8) -> None:
+    console.print(title, style="bold", highlight=False)
+    console.print(frame_table(frame, rows), "")
+
+
+def _print_lines(*lines: str) -> None:
+    console.print(*map(printable, lines), "", sep="\n", highlight=False)
+
+
 def _tour(one: ONE) -> None:
     one.alyx.authenticate()
     one.search_terms()  # reads the schema, so that the times below measure only the search
@@ -51,29 +60,27 @@ def _tour(one: ONE) -> None:
     eids, sessions = one.search(details=True, datasets="spikes.times.npy")
     first = time.perf_counter() - started
     columns = ["lab", "subject", "date", "number", "projects"]
-    console.print(frame_table(sessions.select(columns), f"{len(eids)} sessions with spikes"))
+    _print_frame(sessions.select(columns), f"{len(eids)} sessions with spikes")
 
     _print_code('one.list_datasets(eids[0], collection="alf*")')
     paths = one.list_datasets(eids[0], collection="alf*")
-    console.print(
-        *(f"  {path}" for path in paths[:6]), f"  … {len(paths) - 6} more\n", sep="\n", highlight=False
-    )
+    _print_lines(*(f"  {path}" for path in paths[:6]), f"  … {len(paths) - 6} more")
 
     _print_code('trials = one.load_many(eids, "trials")')
     trials = one.load_many(eids, "trials")
     shown = ["contrastLeft", "contrastRight", "choice", "feedbackType", "response_times"]
     short = trials.with_columns(trials["eid"].str.slice(0, 8)).select("eid", *shown)
-    console.print(frame_table(short, f"{trials.height:,} trials of {len(eids)} sessions", rows=5))
-    console.print("How often the mouse chose right:", *plot(_choices(trials)), "", sep="\n", highlight=False)
+    _print_frame(short, f"{trials.height:,} trials of {len(eids)} sessions", rows=5)
+    _print_lines("How often the mouse chose right:", *plot(_choices(trials)))
 
-    _print_code('pids = one.search_insertions(datasets=["spikes.times.npy", "spikes.clusters.npy"])')
+    _print_code('pids = one.search_insertions(datasets="spikes.times.npy")')
     _print_code("sorting = one.load_spike_sorting(pids)")
-    pids = one.search_insertions(datasets=["spikes.times.npy", "spikes.clusters.npy"])
+    pids = one.search_insertions(datasets="spikes.times.npy")
     sorting = one.load_spike_sorting(pids)
     title = (
         f"{sorting.spikes.height:,} spikes of {sorting.clusters.height} clusters in {len(pids)} insertions"
     )
-    console.print(frame_table(_rates(sorting.spikes, sorting.clusters), title, rows=6))
+    _print_frame(_rates(sorting.spikes, sorting.clusters), title, rows=6)
 
     _print_code('one.search(datasets="spikes.times.npy")  # the same question again')
     started = time.perf_counter()

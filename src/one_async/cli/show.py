@@ -34,15 +34,24 @@ def plain(value: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def frame_table(frame: pl.DataFrame, title: str, rows: int = 8) -> Table:
-    """Return a table of a frame's first rows."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="cyan")
-    for name in frame.columns:
-        table.add_column(plain(name), overflow="ellipsis", no_wrap=True)
-    for row in frame.head(rows).iter_rows():
-        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else plain(cell) for cell in row))
+def frame_table(frame: pl.DataFrame, rows: int = 8) -> Table:
+    """Return a table of a frame's first rows; where the terminal is too narrow, the widest columns are cut."""
+    cells = [
+        [f"{cell:.4g}" if isinstance(cell, float) else plain(cell) for cell in row]
+        for row in frame.head(rows).iter_rows()
+    ]
+    names = [plain(name) for name in frame.columns]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    while sum(widths) + 2 * len(widths) > console.width and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="cyan")
+    for name, width in zip(names, widths, strict=True):
+        table.add_column(name, overflow="ellipsis", no_wrap=True, width=width)
+    for row in cells:
+        table.add_row(*row)
     if frame.height > rows:
-        table.caption = f"… {frame.height - rows:,} more"
+        table.caption = printable(f"… {frame.height - rows:,} more")
+        table.caption_justify = "left"
     return table
 
 
