@@ -18,7 +18,10 @@ ONLY_AWAITED = {
     "aclose": "`close` on the other face",
     "wire": "gives async context managers, for the package's own transfers",
 }
-ONLY_BLOCKING = {"close": "`aclose` on the other face"}
+ONLY_BLOCKING = {
+    "close": "`aclose` on the other face",
+    "plot": "draws with matplotlib in the caller's thread, for notebooks",
+}
 
 
 def public(kind: type) -> dict[str, Any]:

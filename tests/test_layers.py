@@ -51,6 +51,7 @@ LAYERS: list[tuple[str, float]] = [
     ("sync", 6),
     ("_one_api", 6),
     ("_recordings", 6),
+    ("plot", 6),
     ("remote", 6),
     ("distributed", 6),
     ("cli", 6),
@@ -68,6 +69,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli", "transfer"},
     "obstore": {"transfer", "harvest"},
+    "matplotlib": {"plot"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from one_async._display import Printer
     from one_async._parameters import Parameters
     from one_async.client.tables import CacheTwin
+    from one_async.plot import Plots
     from one_async.refresh import TablesInfo
     from one_async.settings import Settings
     from one_async.types import Expiry, Mode
@@ -112,6 +113,13 @@ class ONE(Blocking[AsyncONE]):
         """Registers sessions, files, water and weights, with ONE-api's names. Raises OfflineError without a database."""
         self._here.registration  # noqa: B018 - raises OfflineError where there is no database
         return self._part(Registration, "registration")
+
+    @property
+    def plot(self) -> Plots:
+        """Plots of sessions and probes, such as ``one.plot.psychometric(eids)``; extra ``[plot]``."""
+        from one_async.plot import Plots
+
+        return Plots(self)
 
     def _repr_html_(self) -> str:
         return self._here._repr_html_()

@@ -36,6 +36,7 @@ from one_async.files.objects import ALFObject
 from one_async.harvest.report import HarvestReport
 from one_async.harvest.run import Endpoints, Format
 from one_async.harvest.sweep import HarvestProgress
+from one_async.plot import Plots
 from one_async.refresh import TablesInfo
 from one_async.registration.arguments import PathLike
 from one_async.registration.client import RegistrationClient
@@ -339,6 +340,8 @@ class ONE(Blocking[AsyncONE]):
     def alyx(self) -> AlyxClient: ...
     @property
     def registration(self) -> Registration: ...
+    @property
+    def plot(self) -> Plots: ...
     def _repr_html_(self) -> str: ...
     def _repr_pretty_(self, printer: Printer, cycle: bool) -> None: ...
     mode: blocking_property[Mode]
