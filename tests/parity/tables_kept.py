@@ -50,6 +50,10 @@ KEPT: dict[str, Kept] = {
         "`search_insertions` in tables", "Insertions are found; ONE-api compares their ids with those of sessions and finds none.",
         "_search_insertions", kwargs={"name": "probe00"},
     ),
+    "year or month": Kept(
+        "`search(date='2020')`, `search(date='2020-05')`", "The whole year or month; to ONE-api its first day.",
+        "search", kwargs={"date": "2020"},
+    ),
     "nothing": Kept(
         "`search(subject='')`, `search(subject=[])`", "InputError in every mode, as a value that got lost on the way would give every session; in ONE-api's tables the term is without effect.",
         "search", kwargs={"subject": []},

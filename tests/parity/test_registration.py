@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,12 @@ def session_folder(root: Path, emulator: Emulator) -> Path:
         "SELECT nickname, lab FROM subjects WHERE death_date IS NULL LIMIT 1"
     )
     folder = root / lab / "Subjects" / subject / "2026-03-04" / "001"
-    types = emulator.store.select('SELECT name FROM "dataset-types" ORDER BY name')
-    names = [name for (name,) in types if name.split(".")[0] in KINDS and name.count(".") == 1]
+    types = emulator.store.select('SELECT name, filename_pattern FROM "dataset-types" ORDER BY name')
+    names = [
+        name
+        for name, pattern in types
+        if name.split(".")[0] in KINDS and name.count(".") == 1 and fnmatch(f"{name}.npy", pattern)
+    ]
     for at in range(FILES):
         place = "alf" if at < len(names) else f"alf/probe{at // len(names):02}"
         file = folder / place / f"{names[at % len(names)]}.npy"

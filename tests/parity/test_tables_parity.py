@@ -130,6 +130,8 @@ def _search_difference(wildcards: bool, kwargs: dict[str, Any], catalogue: Catal
         return "qc alone"
     if any(value in ("", []) or (isinstance(value, list) and "" in value) for value in kwargs.values()):
         return "nothing"
+    if any(re.fullmatch(r"\d{4}(-\d\d)?", text) for text in _texts(kwargs.get("date", []))):
+        return "year or month"  # the whole of it; to ONE-api its first day
     wanted = _texts(kwargs.get("datasets", []))
     root = [name for name in catalogue.dataset_table.paths if "/" not in name]
     if any(_compiles(text) and re.fullmatch(text, name) for text in wanted for name in root):
