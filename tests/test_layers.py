@@ -68,6 +68,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli", "transfer"},
     "obstore": {"transfer", "harvest"},
+    "av": {"recordings"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
 }
