@@ -70,6 +70,7 @@ ONLY_IN = {
     "rich": {"cli", "transfer"},
     "obstore": {"transfer", "harvest"},
     "matplotlib": {"plot"},
+    "av": {"recordings"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from one_async._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
-from one_async._recordings import opens_recording
+from one_async._recordings import RawEphys, Video, opens_recording
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.client import AsyncONE
 from one_async.registration.client import RegistrationClient
@@ -182,7 +182,8 @@ class ONE(Blocking[AsyncONE]):
     load_aggregate = blocking(AsyncONE.load_aggregate)
     load_many = blocking(AsyncONE.load_many)
     load_spike_sorting = blocking(AsyncONE.load_spike_sorting)
-    raw_ephys = opens_recording(AsyncONE.raw_ephys)
+    raw_ephys = opens_recording(AsyncONE.raw_ephys, RawEphys)
+    video = opens_recording(AsyncONE.video, Video)
     iter_objects = blocking_iterator(AsyncONE.iter_objects)
     download = blocking(AsyncONE.download)
     retry = blocking(AsyncONE.retry)

@@ -14,7 +14,7 @@ import polars as pl
 from one_async._bridge import Blocking, blocking_property
 from one_async._display import Printer
 from one_async._parameters import Parameters
-from one_async._recordings import RawEphys
+from one_async._recordings import RawEphys, Video
 from one_async.alf.match import Filename, Pattern
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import QC
@@ -1017,6 +1017,16 @@ class ONE(Blocking[AsyncONE]):
         *,
         check_hash: bool = True,
     ) -> RawEphys: ...
+    def video(
+        self,
+        eid: SessionLike,
+        camera: str,
+        pixels: Literal["rgb24", "gray"] = "rgb24",
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        *,
+        check_hash: bool = True,
+    ) -> Video: ...
     @overload
     def iter_objects(
         self,

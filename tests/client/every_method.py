@@ -93,6 +93,7 @@ def examples(facts: Facts) -> list[Example]:
         ("load_dataset_from_id", (facts.did,), {}), ("load_aggregate", ("subjects", "x"), {}),
         ("load_many", ([facts.eid], "trials"), {}), ("load_spike_sorting", (facts.pid,), {"on_error": "collect"}),
         ("iter_objects", ([facts.eid], "trials"), {}), ("raw_ephys", (facts.pid,), {}),
+        ("video", (facts.eid, "left"), {}),
         ("download", (facts.eid, "_ibl_trials.table.pqt"), {}), ("retry", (table,), {}),
         ("freeze", (facts.eid, target, "_ibl_trials.table.pqt"), {}),
         ("harvest", ("labs",), {}), ("load_cache", (), {}), ("refresh_cache", (), {}), ("save_cache", (), {}),

@@ -18,9 +18,7 @@ from one_async.recordings.meta import parse_meta, read_meta
 
 from . import made
 
-SECOND = (
-    "imAiRangeMax={0}\nimDatPrb_type={1}\nimMaxInt={2}\nimSampRate=30000\nnSavedChans=4\nsnsApLfSy=3,0,1\n{3}"
-)
+SECOND = "imAiRangeMax={0}\nimDatPrb_type={1}\n{2}imSampRate=30000\nnSavedChans=4\nsnsApLfSy=3,0,1\n{3}"
 
 
 @pytest.mark.parametrize(("band", "gains"), [("ap", [500, 501, 502]), ("lf", [250, 251, 252])])
@@ -43,9 +41,15 @@ def test_channels_that_were_left_out_have_no_gain() -> None:
 @pytest.mark.parametrize(
     ("values", "volts"),
     [
-        ((0.5, 24, 8192, ""), 0.5 / 8192 / 80),
-        ((0.62, 2013, 2048, "imChan0apGain=100\n"), 0.62 / 2048 / 100),
-        ((0.62, 2003, 2048, ""), 0.62 / 2048 / 100),
+        # imec's table of probe features: gain 80 and 14 bits of the first probes 2.0, 100 and 12 bits of later ones.
+        ((0.5, 21, "imMaxInt=8192\n", ""), 0.5 / 8192 / 80),
+        ((0.5, 21, "", "imDatPrb_pn=PRB2_1_2_0640_0\n"), 0.5 / 8192 / 80),
+        ((0.5, 24, "imMaxInt=8192\n", "imDatPrb_pn=NP2010\n"), 0.5 / 8192 / 80),
+        ((0.62, 2003, "imMaxInt=2048\n", ""), 0.62 / 2048 / 100),
+        ((0.62, 2006, "", ""), 0.62 / 2048 / 100),
+        ((0.62, 2013, "imMaxInt=2048\n", "imChan0apGain=100\n"), 0.62 / 2048 / 100),
+        ((0.62, 2021, "", ""), 0.62 / 2048 / 100),
+        ((0.5, 21, "imMaxInt=8192\n", "imChan0apGain=100\n"), 0.5 / 8192 / 100),  # what the file names
     ],
 )
 def test_volts_of_the_second_generation(values: tuple[Any, ...], volts: float) -> None:

@@ -17,7 +17,7 @@ STUB = Path(sync.__file__).with_suffix(".pyi")
 HEAD = '"""Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""'
 FACES = ("AlyxClient", "Registration", "ONE")
 #: Objects that methods open, and their blocking versions.
-TWINS = {"AsyncRawEphys": "RawEphys"}
+TWINS = {"AsyncRawEphys": "RawEphys", "AsyncVideo": "Video"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -1,34 +1,49 @@
-"""Raw recordings of probes, opened to be read by the slice."""
+"""Raw recordings of probes and cameras, opened to be read by the slice."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import re
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from uuid import UUID
+
+import anyio
 
 from one_async import ids
 from one_async._boundary import public
 from one_async._concurrency import ended_by_closing
 from one_async._threads import run_sync
-from one_async.alf.session import session_folder
+from one_async.alf.session import is_id, session_folder
 from one_async.client.call import Call
+from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH
 from one_async.client.search import places_of
-from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, FileDamaged, InputError
+from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, FileDamaged, InputError, shown
 from one_async.queries.selection import SelectionOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     import polars as pl
 
     from one_async.client.context import Context
     from one_async.queries.base import SessionDatasets
+    from one_async.recordings.chunks import Layout
     from one_async.recordings.ephys import AsyncRawEphys
     from one_async.recordings.header import Header
     from one_async.recordings.meta import Meta
-    from one_async.types import InsertionLike, Mode
+    from one_async.recordings.video import AsyncVideo
+    from one_async.transfer.ranges import RangeReader
+    from one_async.types import InsertionLike, Mode, SessionLike
 
 BANDS = ("ap", "lf")
 KINDS = ("cbin", "bin", "ch", "meta")
+PIXELS = ("rgb24", "gray")
+HOW = SelectionOptions(policy="last_before")
+
+#: Rows of datasets by what they are needed for.
+Rows: TypeAlias = "dict[str, dict[str, Any]]"
 
 
 @public
@@ -67,20 +82,95 @@ class Recordings:
         ((eid, probe),) = await places_of(call, [known])
         if eid is None or probe is None:
             raise ALFObjectNotFound(f"no insertion has the id {known}", pid=str(known))
-        how = SelectionOptions(policy="last_before")
 
-        def choose(found: dict[str, SessionDatasets]) -> dict[str, dict[str, Any]]:
-            if str(eid) not in found:
-                raise ALFObjectNotFound(f"no session has the id {eid}", eid=str(eid))
-            session = found[str(eid)]
-            rows = how.resolve(session.datasets, collection=f"raw_ephys_data/{probe}", revision=revision)
+        def choose(session: SessionDatasets) -> Rows:
+            rows = HOW.resolve(session.datasets, collection=f"raw_ephys_data/{probe}", revision=revision)
             return _of_band(rows, session_folder(session.session), probe, band)
 
-        rows = await (await call.source()).datasets([str(eid)], choose)
+        rows = await _chosen(call, str(eid), choose)
         return await self._opened(call, rows, known, eid, probe, band, check_hash)
 
+    async def video(
+        self,
+        eid: SessionLike,
+        camera: str,
+        pixels: Literal["rgb24", "gray"] = "rgb24",
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        *,
+        check_hash: bool = True,
+    ) -> AsyncVideo:
+        """Open the raw video of a camera, to read frames of it without fetching the file. Needs ``one-async[video]``.
+
+        Args:
+            eid: whatever names a session.
+            camera: the label of the camera, such as ``"left"`` for `_iblrig_leftCamera.raw.mp4`.
+            pixels: ``"rgb24"`` for three values a pixel, ``"gray"`` for one.
+            revision: the revision, or the last before it; the default one without.
+            query_type: as everywhere.
+            check_hash: judge the file of the frames' times by its hash.
+
+        Returns an object with fps, size, times and frames by number, ``video[100:200]``, or by time, ``video.at(times)``. A
+        video that is on disk is read from there. Raises ALFObjectNotFound if the session has no such camera.
+        """
+        if pixels not in PIXELS:
+            raise InputError.of("pixels", pixels, PIXELS)
+        if not isinstance(camera, str) or not camera:
+            raise InputError.of("camera", camera, "the label of a camera, such as 'left'")
+        from one_async.recordings.decoding import load_av
+
+        await run_sync(load_av)
+        call = Call(self._context, query_type)
+        known, _ = await known_eids(call, eid)
+        if len(known) != 1:
+            raise InputError.of("eid", eid, "one session")
+        label = camera.removesuffix("Camera")
+
+        def choose(session: SessionDatasets) -> Rows:
+            folder = session_folder(session.session)
+            videos = HOW.resolve(session.datasets, collection="raw_video_data", revision=revision)
+            times = HOW.resolve(session.datasets, collection="alf", revision=revision)
+            found = _named_as(times, re.compile(r"_ibl_(\w+)Camera\.times\.npy"), folder)
+            return {
+                "video": _of_camera(videos, folder, label),
+                **({"times": found[label]} if label in found else {}),
+            }
+
+        return await self._opened_video(
+            call, await _chosen(call, known[0], choose), label, pixels, check_hash
+        )
+
+    async def _opened_video(
+        self, call: Call, rows: Rows, label: str, pixels: str, check_hash: bool
+    ) -> AsyncVideo:
+        from one_async.recordings.chunks import ChunkReader, Layout
+        from one_async.recordings.decoding import Decoder
+        from one_async.recordings.video import CACHE_SIZE, AsyncVideo
+
+        files, video = self._context.files, rows["video"]
+        times = None
+        if "times" in rows:
+            (file,) = await files.of_rows(call, [rows["times"]], check_hash)
+            times = None if file is None else await run_sync(files.read, file)
+        origin = await self._origin(call, video)
+        name = f"{video[SESSION_PATH]} {label} camera"
+        reader = ChunkReader(Layout.of_bytes(name, await _size(name, origin)), origin, CACHE_SIZE)
+        decoder = await run_sync(Decoder, reader, pixels, limiter=anyio.CapacityLimiter(1))
+        eid = UUID(video["eid"]) if is_id(video["eid"]) else video["eid"]
+        return AsyncVideo(
+            reader, decoder, times, eid=eid, camera=label, pixels=pixels, calls=self._context.calls
+        )
+
+    async def _origin(self, call: Call, row: dict[str, Any]) -> Path | RangeReader:
+        """Return where to read a dataset from. Raise ALFObjectNotFound if it is not on disk and cannot be fetched."""
+        files = self._context.files
+        (local,), unknown = await run_sync(files.at_hand(call, False), [row])
+        if local is None and not unknown:
+            raise ALFObjectNotFound(f"{row['rel_path']} is not on disk", eid=str(row["eid"]))
+        return local or await files.range_reader(row)
+
     async def _opened(
-        self, call: Call, rows: dict[str, dict[str, Any]], pid: Any, eid: Any, probe: str, band: str,
+        self, call: Call, rows: Rows, pid: Any, eid: Any, probe: str, band: str,
         check_hash: bool,
     ) -> AsyncRawEphys:  # fmt: skip
         from one_async.recordings.chunks import ChunkReader
@@ -95,19 +185,19 @@ class Recordings:
         for row, file in zip(wanted, small, strict=True):
             if file is None:
                 raise ALFObjectNotFound(f"{row['rel_path']} is not on disk", eid=str(eid))
-        (local,), unknown = await run_sync(files.at_hand(call, False), [data])
-        if local is None and not unknown:
-            raise ALFObjectNotFound(f"{data['rel_path']} is not on disk", eid=str(eid))
+        origin = await self._origin(call, data)
         name = f"{data[SESSION_PATH]} {probe} {band}"
         meta, header = await run_sync(_described, name, *small)
-        origin = local or await files.range_reader(data)
         layout = await _layout(name, meta, header, origin)
-        return AsyncRawEphys(ChunkReader(layout, origin), meta, pid=pid, eid=eid, probe=probe, band=band)
+        reader = ChunkReader(layout, origin)
+        return AsyncRawEphys(
+            reader, meta, pid=pid, eid=eid, probe=probe, band=band, calls=self._context.calls
+        )
 
 
-def _of_band(rows: pl.DataFrame, folder: str, probe: str, band: str) -> dict[str, dict[str, Any]]:
+def _of_band(rows: pl.DataFrame, folder: str, probe: str, band: str) -> Rows:
     """Return the datasets of a band by the endings of their names."""
-    found: dict[str, dict[str, Any]] = {}
+    found: Rows = {}
     for row in rows.iter_rows(named=True):
         kind = row["rel_path"].rpartition(".")[2]
         if kind not in KINDS or not row["rel_path"].endswith(f".{band}.{kind}"):
@@ -138,17 +228,51 @@ def _described(name: str, meta_file: Path, header_file: Path | None = None) -> t
     return meta, header
 
 
-async def _layout(name: str, meta: Meta, header: Header | None, origin: Any) -> Any:
-    from pathlib import Path
-
+async def _layout(name: str, meta: Meta, header: Header | None, origin: Path | RangeReader) -> Layout:
     from one_async.recordings.chunks import Layout
 
     if header is not None:
         return Layout.of_header(name, header)
+    size = await _size(name, origin)
+    return Layout.of_samples(name, size - size % (2 * meta.n_channels), meta.n_channels)
+
+
+async def _size(name: str, origin: Any) -> int:
+    """Return the bytes of a file. Raise FileDamaged if there are none, or if the server does not tell."""
     if isinstance(origin, Path):
-        size = (await run_sync(origin.stat)).st_size
+        size: int | None = (await run_sync(origin.stat)).st_size
     else:
         size = (await origin.read(0, 1)).size
         if size is None:
             raise FileDamaged(f"{name}: the server does not tell the size of the file")
-    return Layout.of_samples(name, size - size % (2 * meta.n_channels), meta.n_channels)
+    if not size:
+        raise FileDamaged(f"{name}: the file is empty")
+    return size
+
+
+async def _chosen(call: Call, eid: str, choose: Callable[[SessionDatasets], Rows]) -> Rows:
+    """Return what a function chooses of the datasets of a session."""
+
+    def of_session(found: dict[str, SessionDatasets]) -> Rows:
+        if eid not in found:
+            raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
+        return choose(found[eid])
+
+    return await (await call.source()).datasets([eid], of_session)
+
+
+def _named_as(rows: pl.DataFrame, pattern: re.Pattern[str], folder: str) -> Rows:
+    """Return the datasets whose file names match, by the label in their names; of equal labels the first name."""
+    found: Rows = {}
+    for row in sorted(rows.iter_rows(named=True), key=itemgetter("rel_path")):
+        if named := pattern.fullmatch(row["rel_path"].rpartition("/")[2]):
+            found.setdefault(named[1], {**row, SESSION_PATH: folder})
+    return found
+
+
+def _of_camera(rows: pl.DataFrame, folder: str, label: str) -> dict[str, Any]:
+    found = _named_as(rows, re.compile(r"_iblrig_(\w+)Camera\.raw\.(?:mp4|mov|avi|mkv)"), folder)
+    if label not in found:
+        there = f"it has {', '.join(found)}" if found else "it has no videos of usable quality"
+        raise ALFObjectNotFound(f"{folder} has no video of the camera {shown(label)}; {there}", camera=label)
+    return found[label]

@@ -27,7 +27,7 @@ CHUNKS_AT_ONCE = 8
 CACHE_SIZE = 256 * 1024**2
 #: How often a chunk whose bytes are damaged is fetched again.
 DAMAGED_RETRIES = 2
-#: Bytes of a chunk of a recording that is not compressed.
+#: Bytes of a chunk of a file that is not compressed in chunks.
 BLOCK_SIZE = 256 * 1024
 
 #: Takes what it needs from the samples of a chunk; called in a thread.
@@ -47,6 +47,8 @@ class Layout:
     dtype: np.dtype[Any]
     header: Header | None = None
     """The header of a compressed recording; without it the file holds samples."""
+    unit: str = "samples"
+    """What the bounds count."""
 
     @classmethod
     def of_header(cls, name: str, header: Header) -> Layout:
@@ -61,6 +63,12 @@ class Layout:
         count, step = size // width, max(1, BLOCK_SIZE // width)
         bounds = np.append(np.arange(0, count, step), count)
         return cls(name, bounds, bounds * width, n_channels, np.dtype(np.int16))
+
+    @classmethod
+    def of_bytes(cls, name: str, size: int) -> Layout:
+        """Return the layout of a file of which any bytes may be read, in blocks."""
+        bounds = np.append(np.arange(0, size, BLOCK_SIZE), size)
+        return cls(name, bounds, bounds, 1, np.dtype(np.uint8), unit="bytes")
 
     @property
     def is_by_channel(self) -> bool:
@@ -86,20 +94,22 @@ class ChunkReader:
     _flights: SingleFlight[NDArray[Any]] = field(default_factory=SingleFlight)
     _slots: anyio.CapacityLimiter | None = None
 
-    async def each(self, uses: Iterator[tuple[int, Use]]) -> None:
-        """Call each function with the samples of its chunk, several chunks at once."""
+    async def each(self, uses: Iterator[tuple[int, Use | None]]) -> None:
+        """Call each function with the samples of its chunk, several chunks at once. None only has a chunk kept."""
         slots = self._slots = self._slots or anyio.CapacityLimiter(CHUNKS_AT_ONCE)
 
         async def work() -> None:
             for chunk, use in uses:
                 async with slots:
-                    samples = await self._get(chunk)
-                    await run_sync(use, samples)
+                    samples = await self.get(chunk)
+                    if use is not None:
+                        await run_sync(use, samples)
                     del samples
 
         await run_all(work, [()] * CHUNKS_AT_ONCE)
 
-    async def _get(self, chunk: int) -> NDArray[Any]:
+    async def get(self, chunk: int) -> NDArray[Any]:
+        """Return the samples of a chunk. Raise FileDamaged or a ServerError that names it."""
         if chunk in self._kept:
             self._kept.move_to_end(chunk)
             return self._kept[chunk]
@@ -152,5 +162,5 @@ class ChunkReader:
     def _named(self, error: OneError, chunk: int) -> OneError:
         """Return an error with the recording and the chunk in its text."""
         first, last = (int(self.layout.bounds[at]) for at in (chunk, chunk + 1))
-        text = f"{self.layout.name}, chunk {chunk} (samples {first} to {last}): {error}"
+        text = f"{self.layout.name}, chunk {chunk} ({self.layout.unit} {first} to {last}): {error}"
         return type(error)(text, **{**error.__dict__, "chunk": chunk})

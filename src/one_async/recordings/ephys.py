@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from one_async._boundary import public
+from one_async._concurrency import RunningCalls, ended_by_closing
 from one_async._threads import run_sync
 from one_async.errors import InputError
 from one_async.recordings.chunks import ChunkReader, Layout, Use
@@ -26,6 +27,7 @@ _FAR = 1 << 62
 
 
 @public
+@ended_by_closing
 class AsyncRawEphys:
     """The raw samples of a band of a probe, of which only the chunks that are needed are fetched.
 
@@ -40,9 +42,17 @@ class AsyncRawEphys:
     """
 
     def __init__(
-        self, reader: ChunkReader, meta: Meta, *, pid: UUID | None, eid: UUID | None, probe: str, band: str
+        self,
+        reader: ChunkReader,
+        meta: Meta,
+        *,
+        pid: UUID | None,
+        eid: UUID | None,
+        probe: str,
+        band: str,
+        calls: RunningCalls | None = None,
     ) -> None:
-        self._reader = reader
+        self._reader, self._calls = reader, calls or RunningCalls()
         self.pid, self.eid, self.probe, self.band = pid, eid, probe, band
         self.sample_rate = meta.sample_rate
         self.sample2volts = meta.sample2volts

@@ -20,9 +20,14 @@ from one_async.errors import FileDamaged, shown
 
 __all__ = ["Meta", "parse_meta", "read_meta"]
 
-#: Types of probes with one gain for all channels, and that gain where the file does not name it.
-_ONE_GAIN = {21: 80.0, 24: 80.0, 2003: 100.0, 2004: 100.0, 2013: 100.0, 2014: 100.0, 2020: 100.0, 2021: 100.0}
-#: The largest integer of probes whose files do not name it.
+#: By types of probes with one gain for all channels: that gain, and the largest integer, where the file does not name them.
+#: imec's table of probe features gives the first probes 2.0 (types 21 and 24: NP2000, NP2010, PRB2_*) a gain of 80 and 14 bits;
+#: later ones (NP2003 and following) 100 and 12 bits. Some readers choose 100 for all part numbers but NP2000 and NP2010,
+#: which makes the voltages of probes sold as PRB2_* too small by a fifth.
+_ONE_GAIN = {21: (80.0, 8192), 24: (80.0, 8192)} | dict.fromkeys(
+    (2003, 2004, 2005, 2006, 2013, 2014, 2020, 2021, 3010, 3011, 3020, 3021, 3022), (100.0, 2048)
+)
+#: The largest integer of probes of the first generation, whose files may not name it.
 _MAX_INT = 512
 
 
@@ -60,7 +65,8 @@ def parse_meta(text: str) -> Meta:
         raise ValueError(f"nSavedChans={n_channels} and snsApLfSy={fields['snsApLfSy']}")
     if not (math.isfinite(rate) and rate > 0):
         raise ValueError(f"imSampRate={rate}")
-    volts = float(fields["imAiRangeMax"]) / int(fields.get("imMaxInt") or _MAX_INT)
+    _, largest = _ONE_GAIN.get(_kind(fields), (0.0, _MAX_INT))
+    volts = float(fields["imAiRangeMax"]) / int(fields.get("imMaxInt") or largest)
     scale = np.ones(n_channels, np.float32)
     scale[: n_ap + n_lf] = volts / _gains(fields, n_ap, n_lf)
     return Meta(n_channels, n_sync, rate, scale, fields)
@@ -71,11 +77,15 @@ def _counts(text: str) -> tuple[int, int, int]:
     return ap, lf, sync
 
 
+def _kind(fields: Mapping[str, str]) -> int:
+    return int(fields.get("imDatPrb_type") or 0)
+
+
 def _gains(fields: Mapping[str, str], n_ap: int, n_lf: int) -> NDArray[Any]:
     """Return the gains of the channels that are saved and measure voltages."""
-    kind = int(fields.get("imDatPrb_type") or 0)
-    if kind in _ONE_GAIN:
-        return np.full(n_ap + n_lf, float(fields.get("imChan0apGain") or _ONE_GAIN[kind]))
+    if _kind(fields) in _ONE_GAIN:
+        gain, _ = _ONE_GAIN[_kind(fields)]
+        return np.full(n_ap + n_lf, float(fields.get("imChan0apGain") or gain))
     # Rows are (channel bank reference gain-of-ap gain-of-lf …); a header without blanks precedes them.
     rows = [row.split() for row in re.findall(r"\(([^()]*)\)", fields["imroTbl"]) if " " in row]
     ap, lf = ([float(row[column]) for row in rows] for column in (3, 4))

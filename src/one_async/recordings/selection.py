@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from one_async._arguments import plain
 from one_async.errors import InputError
 
-__all__ = ["Rows", "columns_of", "instants", "rows_of", "split_key"]
+__all__ = ["Rows", "columns_of", "instants", "rows_of", "seconds", "split_key"]
 
 #: Turns seconds into a sample's number, which may be outside of the recording.
 ToSample: TypeAlias = Callable[[float], int]
@@ -23,7 +23,7 @@ _ROWS = (
     "a sample (int), a time in seconds (float), a slice of samples or of seconds, a list of either, "
     "or one bool for each sample"
 )
-_COLUMNS = "a channel (int), a slice of channels, a list of channels, or one bool for each channel"
+_NUMBERS = "a number (int), a slice of numbers, a list of numbers, or one bool for each of the {}"
 
 
 class Rows(NamedTuple):
@@ -63,19 +63,23 @@ def rows_of(key: Any, count: int, to_sample: ToSample) -> Rows:
     return Rows(_numbers(array, count, key, "samples", _ROWS))
 
 
-def columns_of(key: Any, count: int) -> Columns:
-    """Return the channels that a key means, as numpy's index. Raise InputError for one that is not understood."""
+def columns_of(key: Any, count: int, argument: str = "channels") -> Columns:
+    """Return the channels that a key means, as numpy's index. Raise InputError for one that is not understood.
+
+    Also for other things than channels that have numbers and no times; ``argument`` names them.
+    """
+    accepted = _NUMBERS.format(argument)
     if isinstance(key, slice):
         for end in (key.start, key.stop, key.step):
             if end is not None and not _is_int(plain(end)):
-                raise InputError.of("channels", key, _COLUMNS)
+                raise InputError.of(argument, key, accepted)
         if key.step is not None and operator.index(key.step) == 0:
-            raise InputError.of("channels", key, "a step other than 0")
+            raise InputError.of(argument, key, "a step other than 0")
         return key
     value = plain(key)
     if _is_int(value):
-        return int(_checked(np.array([operator.index(value)]), count, key, "channels")[0])
-    return _numbers(_array(key, "channels", _COLUMNS), count, key, "channels", _COLUMNS)
+        return int(_checked(np.array([operator.index(value)]), count, key, argument)[0])
+    return _numbers(_array(key, argument, accepted), count, key, argument, accepted)
 
 
 def instants(times: Any, to_sample: ToSample, argument: str) -> NDArray[np.intp]:
@@ -87,6 +91,15 @@ def instants(times: Any, to_sample: ToSample, argument: str) -> NDArray[np.intp]
     if array.dtype.kind in "iu" or not len(array):
         return array.astype(np.intp)
     raise InputError.of(argument, times, "seconds (floats) or samples (ints)")
+
+
+def seconds(times: Any) -> NDArray[np.float64]:
+    """Return times in seconds, one or many, as an array."""
+    value = plain(times)
+    array = np.array([value]) if _is_number(value) else _array(times, "times", "seconds")
+    if array.dtype.kind == "b" or not np.isfinite(array).all():
+        raise InputError.of("times", times, "finite times in seconds")
+    return array.astype(np.float64)
 
 
 def _in_samples(key: slice, to_sample: ToSample) -> slice:
