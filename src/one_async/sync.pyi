@@ -78,6 +78,7 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
         timeout: Timeouts | float | None = None,
         transport: Transport | None = None,
         settings: Settings | None = None,
+        tables: Literal["polars", "pandas"] = "polars",
     ) -> None: ...
     base_url: blocking_property[str]
     cache_dir: blocking_property[Path]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,11 +16,11 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from one_async import ONE, AsyncONE
+from one_async import ONE, AlyxClient, AsyncONE
 from one_async import api as one_api
-from one_async.client.pandas_frames import as_pandas, rows_of_pandas
 from one_async.emulator import Emulator
 from one_async.errors import InputError
+from one_async.tables.pandas_frames import as_pandas, rows_of_pandas
 
 from .conftest import login
 from .every_method import Facts, examples, facts_of
@@ -72,8 +74,8 @@ DETAILS = {
     "type2datasets": {"details": True},
     "get_details": {"full": True, "query_type": "local"},
 }
-#: Methods outside the sweep: those of other clients, and those that write.
-OTHERS = ("alyx.", "registration.", "register_")
+#: Methods outside the sweep: those of the REST client that read and write its JSON, and iterators.
+OTHERS = ("watch", "iter_objects", "from_frozen")
 
 
 def test_every_frame_is_of_pandas(plain: ONE, pandas_one: Face, facts: Facts) -> None:
@@ -81,14 +83,21 @@ def test_every_frame_is_of_pandas(plain: ONE, pandas_one: Face, facts: Facts) ->
     plain.refresh_cache("refresh")
     pandas_one.ask("refresh_cache", "refresh")
     met = set()
-    for example in examples(facts):
-        if example.method.startswith(OTHERS) or example.method in ("watch", "iter_objects", "from_frozen"):
+    registering = [
+        replace(example, method=f"registration.{example.method}")
+        for example in examples(facts)
+        if example.method.startswith("register_")
+    ]
+    for example in [*examples(facts), *registering]:
+        if example.method in OTHERS or (
+            example.method.startswith("alyx.") and example.method != "alyx.frame"
+        ):
             continue
         for more in ({}, DETAILS.get(example.method, {})):
             kwargs = {**(example.kwargs or {}), **more}
             args = example.args if "details" not in more or example.method != "search" else ()
             try:
-                expected = list(frames_in(getattr(plain, example.method)(*args, **kwargs)))
+                expected = list(frames_in(attrgetter(example.method)(plain)(*args, **kwargs)))
             except Exception as error:
                 with pytest.raises(type(error)):
                     pandas_one.ask(example.method, *args, **kwargs)
@@ -102,7 +111,27 @@ def test_every_frame_is_of_pandas(plain: ONE, pandas_one: Face, facts: Facts) ->
                 met.add(example.method)
     assert met >= {"search", "list_datasets", "sessions", "datasets", "sql", "load_many", "load_spike_sorting", "download",
                    "trajectories", "brain_regions", "type2datasets", "list_collections", "list_revisions",
-                   "get_details"}  # fmt: skip
+                   "get_details", "alyx.frame", "register_session", "register_files", "registration.register_session",
+                   "registration.register_files", "harvest", "quality"}  # fmt: skip
+
+
+def test_a_rest_client_alone_gives_the_frames_it_is_told(seeded_emulator: Emulator) -> None:
+    server = {
+        name: value
+        for name, value in login(seeded_emulator).items()
+        if name in ("base_url", "username", "password")
+    }
+    with (
+        AlyxClient(**server, tables="pandas", cache_rest=None) as alyx,
+        AlyxClient(**server, cache_rest=None) as other,
+    ):
+        theirs, ours = alyx.frame("sessions", limit=3), other.frame("sessions", limit=3)
+    assert isinstance(theirs, pd.DataFrame)
+    assert isinstance(ours, pl.DataFrame)
+    assert list(theirs["id"]) == ours["id"].to_list()
+    assert list(theirs.columns) == ours.columns
+    with pytest.raises(InputError, match="tables"):
+        AlyxClient(**server, tables="arrow")  # type: ignore[arg-type]
 
 
 def test_what_an_iterator_gives_is_of_pandas(pandas_one: Face, facts: Facts) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
@@ -46,6 +46,7 @@ from one_async.alyx.query import (
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import ADDRESS, HEADERS, METHODS, EndpointDescription, Schema
 from one_async.errors import AnswerError, ConfigurationError, InputError
+from one_async.tables.pandas_frames import as_pandas
 from one_async.types import Expiry, StreamOpener, TokenStore
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
     of the database's data, which contains the REST cache; ``cache_rest`` "GET" or None for no cache;
     ``default_expiry`` the maximum age of a stored answer; ``cache_storage`` "redis://…" to share the cache between machines;
     ``timeout`` in seconds for the next bytes of an answer; ``transport`` replaces the network in tests;
-    ``settings`` are resolved settings, which replace the arguments for server and user. ``silent`` is accepted for
-    compatibility with ONE-api: the client never prompts or prints.
+    ``settings`` are resolved settings, which replace the arguments for server and user; ``tables`` is what ``frame``
+    returns. ``silent`` is accepted for compatibility with ONE-api: the client never prompts or prints.
     Raises InputError for invalid arguments, OfflineError if ``cache_dir`` belongs to no database.
 
     >>> async with AsyncAlyxClient("http://127.0.0.1:8000", username="demo", password="demo") as alyx:
@@ -99,6 +100,7 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
         timeout: Timeouts | float | None = None,
         transport: Transport | None = None,
         settings: Settings | None = None,
+        tables: Literal["polars", "pandas"] = "polars",
     ) -> None:
         if settings is None:
             from one_async.settings import resolve
@@ -115,6 +117,9 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
                 "shown here, since it may contain a password",
                 argument="cache_storage",
             )
+        if tables not in ("polars", "pandas"):
+            raise InputError.of("tables", tables, ("polars", "pandas"))
+        self._table_kind = tables
         self._cache_dir = settings.cache_dir
         self._rest_cache_dir = settings.rest_cache_dir or settings.cache_dir
         self._cache_storage = cache_storage
@@ -470,15 +475,20 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
     ) -> pl.DataFrame:
         """Return a list as a frame. The server's documentation determines columns and types, whatever the rows are.
 
-        Objects and arrays are structs and lists, times are naive datetimes, and fields of any type are JSON text.
-        Raises and warns as ``rest`` does.
+        Objects and arrays are structs and lists, times are naive datetimes, and fields of any type are JSON text. The frame
+        is of pandas if the client, or the `ONE` that it belongs to, has ``tables="pandas"``. Raises and warns as ``rest`` does.
         """
         frames = await run_sync(import_module, "one_async.alyx.frame")
         check_polars()
         rows = await self.rest(endpoint, "list", no_cache=no_cache, expires=expires, **filters)
         schema = await self.schema()
         with reading(f"/{endpoint}"):
-            return await run_polars(lambda: frames.frame_of(rows, frames.columns_of(schema, endpoint)))
+            frame: pl.DataFrame = await run_polars(
+                lambda: frames.frame_of(rows, frames.columns_of(schema, endpoint))
+            )
+        if self._table_kind == "polars":
+            return frame
+        return await run_sync(as_pandas, frame, False)
 
     # ---- inside
 

@@ -153,7 +153,7 @@ class Context:
 
             if self.offline:
                 raise self.offline_error()
-            self._alyx = AsyncAlyxClient(settings=self.settings, **self.rest_options)
+            self._alyx = AsyncAlyxClient(settings=self.settings, tables=self.table_kind, **self.rest_options)
         return self._alyx
 
     @property

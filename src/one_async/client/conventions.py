@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from one_async._fork import check_polars
 from one_async._threads import run_sync
-from one_async.client.pandas_frames import as_pandas, has_frames, rows_of_pandas
+from one_async.tables.pandas_frames import as_pandas, has_frames, rows_of_pandas
 
 T = TypeVar("T")
 #: The names of parameters that take a session or sessions.

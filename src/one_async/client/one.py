@@ -120,7 +120,7 @@ class AsyncONE(
                 database gives no address, and who may read them there.
             max_connections: how many connections the server may get at once.
             tables: what all tables are, those in data files and those of answers. Of pandas, tables of sessions, datasets
-                and insertions have an index of UUIDs; `alyx` and `registration` give Polars frames in any case.
+                and insertions have an index of UUIDs.
             uuid_filenames: keep dataset ids in the names of downloaded files.
             progress: False shows no progress of downloads, True always does, an object with start, advance and stop is told
                 about them; without it, a bar is shown on an interactive terminal or in a notebook if rich is installed.

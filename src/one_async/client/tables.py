@@ -12,8 +12,8 @@ from one_async._boundary import public
 from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars
 from one_async.client.call import Call
-from one_async.client.pandas_frames import as_pandas
 from one_async.errors import ConfigurationError, OneError, TablesError, TablesNotFound
+from one_async.tables.pandas_frames import as_pandas
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 from uuid import UUID
 
 from one_async._boundary import public
@@ -35,6 +35,7 @@ from one_async.registration.sending import body_of
 from one_async.registration.sessions import check_fields, ensure_iso8601, find_session
 from one_async.registration.staging import open_storage
 from one_async.registration.vocabulary import KEYS, Vocabulary
+from one_async.tables.pandas_frames import as_pandas
 from one_async.types import DateLike
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class ClientContext(Protocol):
 
     @property
     def progress(self) -> Any: ...
+
+    @property
+    def table_kind(self) -> Literal["polars", "pandas"]: ...
 
 
 class Client(Protocol):
@@ -392,4 +396,7 @@ class RegistrationClient:
     ) -> pl.DataFrame:
         eids = await run.plan(jobs)
         shown = files if files is not None else [*(file for job in jobs for file in job.files), *loose]
-        return await run_polars(plan_frame, shown, eids)
+        frame: pl.DataFrame = await run_polars(plan_frame, shown, eids)
+        if self._context.table_kind == "polars":
+            return frame
+        return await run_sync(as_pandas, frame, False)
