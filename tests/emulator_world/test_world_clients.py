@@ -160,7 +160,8 @@ def opened(data: bytes | None) -> tuple[dict[str, pl.DataFrame], dict[str, Any],
     assert data is not None
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         tables = {name: pl.read_parquet(archive.read(f"{name}.pqt")) for name in ("sessions", "datasets")}
-        return tables, json.loads(archive.read("cache_info.json")), json.loads(archive.read("QC.json"))
+        quality = {row["eid"]: row["extended_qc"] for row in json.loads(archive.read("QC.json"))}
+        return tables, json.loads(archive.read("cache_info.json")), quality
 
 
 def test_tables_of_a_tag_are_downloaded_with_what_is_beside_them(world: World, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_tables_of_a_tag_are_downloaded_with_what_is_beside_them(world: World, t
         assert emulator.requests.count("/data/caches/2024_Q1_Behaviour/cache.zip", "GET") == 1
         assert emulator.requests.count("/cache.zip") == 0
     [found] = tmp_path.rglob("QC.json")
-    assert set(json.loads(found.read_bytes())) == eids
+    assert {row["eid"] for row in json.loads(found.read_bytes())} == eids
 
 
 def test_raw_recordings_are_read_by_chunks(world: World, read: Read) -> None:

@@ -11,7 +11,7 @@ from one_async.emulator.seeded_files import Recording, npy_bytes, trials_of
 from one_async.emulator.seeded_parquet import plain_bytes
 from one_async.emulator.seeded_video import mp4_bytes
 
-__all__ = ["camera_file", "camera_places", "video_place"]
+__all__ = ["RATES", "camera_file", "camera_places", "video_place"]
 
 #: The frames a second of each camera.
 RATES = {"left": int(arrays.CAMERA_RATE), "right": 6, "body": 3}
