@@ -76,6 +76,28 @@ async def test_unknown_endpoints_actions_and_filters_are_refused_before_a_reques
         assert len(server.requests) == 0
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "singular", "value"),
+    [
+        ("insertions", "dataset_type", "mpci.times"),
+        ("sessions", "dataset_type", "mpci.times"),
+        ("sessions", "dataset", "spikes.times.npy"),
+        ("sessions", "user", "bruno"),
+    ],
+)
+async def test_a_filter_is_known_by_its_singular_too(
+    server: Emulator, make: Any, endpoint: str, singular: str, value: str
+) -> None:
+    async with make(server) as alyx:
+        every = await alyx.rest(endpoint, "list")
+        rows = await alyx.rest(endpoint, "list", **{f"{singular}s": value})
+        assert len(rows) < len(every)
+        assert await alyx.rest(endpoint, "list", **{singular: value}) == rows
+        assert server.requests.count(f"{singular}=") == 0
+        with pytest.raises(InputError, match="once"):
+            await alyx.rest(endpoint, "list", **{singular: value, f"{singular}s": value})
+
+
 async def test_read_takes_ids_names_paths_and_addresses(server: Emulator, make: Any) -> None:
     async with make(server) as alyx:
         (row,) = await alyx.rest("sessions", "list", subject="KS014", number=2)
@@ -130,7 +152,8 @@ def test_the_schema_knows_rows_and_filters(schema: Schema) -> None:
     assert set(schema.row("sessions")["properties"]) >= {"id", "subject", "start_time", "number", "lab"}
     assert "datasets" not in schema.row("sessions")["properties"]
     assert schema.row("sessions", "read")["properties"]
-    schema.check_filters("sessions", ["limit", "offset", "django"])
+    params = dict.fromkeys(("limit", "offset", "django"), "1")
+    assert schema.known_filters("sessions", params) == params
 
 
 @pytest.mark.parametrize("raw", [None, [], {}, {"paths": []}])

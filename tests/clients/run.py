@@ -1,6 +1,8 @@
 """Run clients of ONE-api with it and with one_async against one emulator, and write ``docs/clients.md``.
 
-``python run.py PYTHON`` where PYTHON is an interpreter that has the clients, ONE-api and one_async.
+``python run.py PYTHON [ROW …]`` where PYTHON is an interpreter that has the clients, ONE-api and one_async. Rows that are named
+replace those of the last run in ``result.json``; without names all run. The software of the rows that are on GitHub
+alone is taken from the folder that the environment variable ``ONE_CLIENTS`` names.
 """
 
 from __future__ import annotations
@@ -14,99 +16,57 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import github_rows
+import report
+
 from one_async.emulator import Emulator
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "docs" / "clients.md"
-WAYS = ("one-api", "compat", "instance")
-ROWS = {
-    "modules": "modules of ibllib, brainbox, iblatlas and iblphotometry that can be imported",
-    "loaders": "ibllib's loaders",
-    "probes": "`SpikeSortingLoader.load_spike_sorting`",
-    "interface": "spikeinterface's `read_ibl_*`",
-}
-PACKAGES = ("ibllib", "iblatlas", "spikeinterface", "ibl-neuropixel", "ONE-api", "pandas", "numpy")
-Result = dict[str, dict[str, Any]]
+#: Seconds that a row may take in one way.
+LIMIT = 1200
+Outcomes = dict[str, dict[str, Any]]
 
 
-def run(python: str, way: str, row: str, url: str, cache_dir: str) -> Result:
-    """Run the steps of a row in a process of its own."""
-    env = {**os.environ, "HOME": cache_dir, "ONE_CONFIG_DIR": f"{cache_dir}/config"}
-    done = subprocess.run(
-        [python, str(HERE / "steps.py"), way, row, url, cache_dir],
-        env=env, capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
+def run(python: str, way: str, row: str, url: str) -> Outcomes:
+    """Run the steps of a row in a process of its own, with a home and a cache folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        # Buckets are looked for at the emulator, which has none: no request leaves this machine
+        aws = {"AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "1"}
+        env = {**os.environ, **aws, "HOME": folder, "ONE_CONFIG_DIR": f"{folder}/config"}
+        command = [python, str(HERE / "steps.py"), way, row, url, folder]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT)
     if done.returncode:
-        return {
-            "start": {"ok": False, "error": (done.stderr.strip().splitlines() or ["no output"])[-1][:200]}
-        }
-    found: Result = json.loads(done.stdout.splitlines()[-1])
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        return {"start": {"ok": False, "error": last[:200]}}
+    found: Outcomes = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def versions(python: str) -> str:
-    """Return the versions of the clients."""
-    code = f"from importlib.metadata import version as v; print(', '.join(f'{{n}} {{v(n)}}' for n in {PACKAGES}))"
-    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def table(results: dict[str, dict[str, Result]]) -> list[str]:
-    """Return the page's table."""
-    lines = [
-        "| steps that pass | of | ONE-api | one_async for `one` | an instance of one_async | values equal |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row, by_way in results.items():
-        steps = max(by_way.values(), key=len)
-        counts = [str(sum(step["ok"] for step in by_way[way].values())) for way in WAYS]
-        both = [
-            name
-            for name, step in by_way["one-api"].items()
-            if step["ok"] and by_way["compat"].get(name, {}).get("ok")
-        ]
-        equal = sum(by_way["one-api"][name]["digest"] == by_way["compat"][name]["digest"] for name in both)
-        lines.append(f"| {ROWS[row]} | {len(steps)} | {' | '.join(counts)} | {equal} of {len(both)} |")
-    return lines
-
-
-def failures(results: dict[str, dict[str, Result]]) -> list[str]:
-    """Return a line for each step that fails."""
-    return [
-        f"- {row}, {way}: `{name}`: {step['error']}".replace("\n", " ").replace("|", "/")
-        for row, by_way in results.items()
-        for way, steps in by_way.items()
-        for name, step in steps.items()
-        if not step["ok"]
-    ]
+def versions(python: str) -> dict[str, str]:
+    """Return the versions of the clients that are installed."""
+    code = (
+        "import json\nfrom importlib.metadata import distributions\n"
+        "print(json.dumps({d.name.lower(): d.version for d in distributions()}))"
+    )
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    return {name: found[name.lower()] for name in report.PACKAGES if name.lower() in found}
 
 
 def main() -> None:
-    """Run all rows, or those named after the interpreter, and write the page if all ran."""
+    """Run all rows, or those named after the interpreter, and write the results and the page."""
     python, *wanted = sys.argv[1:]
-    results: dict[str, dict[str, Result]] = {}
+    results = report.read()
+    here = [row for row in report.ROWS if row not in github_rows.REPOSITORIES or github_rows.is_there(row)]
     with Emulator() as alyx:
-        for row in wanted or ROWS:
-            results[row] = {}
-            for way in WAYS:
-                with tempfile.TemporaryDirectory() as folder:
-                    results[row][way] = run(python, way, row, alyx.url, folder)
-    clients = os.environ.get("ONE_CLIENTS")
-    skipped = (
-        "Software that is on GitHub alone was not run: no steps for it are written yet."
-        if clients
-        else (
-            "Software that is on GitHub alone (brainwidemap, IBL-to-nwb, the alignment GUI, notebooks) was not run."
-        )
-    )
-    text = [
-        "# Software that uses ONE-api", "",
-        "Made by `nox -s clients`; not to be edited by hand.", "",
-        f"Run on {datetime.now(UTC):%Y-%m-%d} with {versions(python)}, on the emulator's seeded world. " + skipped, "",
-        *table(results), "", "## Steps that fail", "", *(failures(results) or ["None."]),
-    ]  # fmt: skip
-    print("\n".join(text))
-    if not wanted:
-        PAGE.write_text("\n".join(text) + "\n", encoding="utf-8")
+        for row in wanted or here:
+            outcomes = {way: run(python, way, row, alyx.url) for way in report.WAYS}
+            about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "versions": versions(python)}
+            results[row] = {**about, "outcomes": outcomes}
+            print(report.line(row, outcomes), *report.failures(row, outcomes), sep="\n", flush=True)
+    for row in set(report.ROWS) - set(here) - set(results):
+        print(f"{row} is skipped: ONE_CLIENTS names no folder with {github_rows.REPOSITORIES[row][0]}")
+    report.write(results)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from one_async.emulator.content import World
 from one_async.emulator.seeded_lazy import listed
 from one_async.emulator.seeded_parquet import plain_bytes
 from one_async.emulator.seeded_raw import _compressed
-from one_async.emulator.seeded_video import BITS, mp4_bytes
+from one_async.emulator.seeded_video import BITS, HEIGHT, WIDTH, mp4_bytes
 
 Read = Callable[[str, str], Any]
 
@@ -78,6 +78,50 @@ def test_every_sorted_probe_has_what_load_spike_sorting_needs(world: World, read
         assert counts == {uuids.n_unique()} == {probe["json"]["n_units"]}
 
 
+@pytest.mark.parametrize("number", [0, 3, 5])
+def test_a_sorting_agrees_with_its_recording(world: World, read: Read, number: int) -> None:
+    probe = insertions(world, units=True)[number]
+    eid, name = probe["session"], probe["name"]
+    home, raw = f"alf/{name}/pykilosort", f"raw_ephys_data/{name}/_spikeglx_ephysData_g0_t0.imec{name[-1]}"
+    spikes = {
+        kind: read(eid, f"{home}/spikes.{kind}.npy") for kind in ("times", "samples", "clusters", "amps")
+    }
+    stamps = read(eid, f"{raw}.timestamps.npy")
+    held = spikes["samples"] <= stamps[-1, 0]
+    on_time = np.interp(spikes["samples"], *stamps.T)
+    assert np.abs(on_time - np.maximum(spikes["times"], stamps[0, 1]))[held].max() < 2e-5
+    metrics = read(eid, f"{home}/clusters.metrics.pqt")
+    passing = read(eid, f"{home}/passingSpikes.table.pqt")
+    good = metrics.filter(label=1.0)["cluster_id"].to_numpy()
+    kept = np.isin(spikes["clusters"], good)
+    assert 0 < len(passing) < len(kept)
+    for kind, values in spikes.items():
+        assert (passing[kind].to_numpy() == values[kept]).all()
+    waveforms = read(eid, f"{home}/clusters.waveforms.npy")
+    channels = read(eid, f"{home}/clusters.waveformsChannels.npy")
+    assert waveforms.shape == (len(metrics), 82, channels.shape[1])
+    largest = np.abs(waveforms).max(axis=1).argmax(axis=1)
+    assert (channels[np.arange(len(metrics)), largest] == read(eid, f"{home}/clusters.channels.npy")).all()
+    assert read(eid, f"{home}/waveforms.templates.npy").shape == (len(metrics), 40, 128)
+
+
+def test_settings_of_every_band_name_their_file(world: World, read: Read) -> None:
+    for probe in insertions(world):
+        for place in places_of(world, probe["session"]):
+            if place.startswith(f"raw_ephys_data/{probe['name']}/") and place.endswith(".meta"):
+                lines = read(probe["session"], place).decode().splitlines()
+                name = dict(line.split("=", 1) for line in lines)["fileName"].rpartition("/")[2]
+                assert name == place.rpartition("/")[2].replace(".meta", ".bin")
+
+
+@pytest.mark.parametrize("view", ["left", "right", "body"])
+def test_motion_energy_is_of_a_region_of_the_picture(world: World, read: Read, view: str) -> None:
+    for probe in insertions(world)[::4]:
+        width, height, left, top = read(probe["session"], f"alf/{view}ROIMotionEnergy.position.npy")
+        assert 0 <= left < left + width <= WIDTH
+        assert 0 <= top < top + height <= HEIGHT
+
+
 def test_no_dataset_of_a_session_with_probes_is_left_out_for_its_quality(world: World) -> None:
     eids = {probe["session"] for probe in insertions(world)}
     assert len(eids) == 11
@@ -116,7 +160,8 @@ def opened(data: bytes | None) -> tuple[dict[str, pl.DataFrame], dict[str, Any],
     assert data is not None
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         tables = {name: pl.read_parquet(archive.read(f"{name}.pqt")) for name in ("sessions", "datasets")}
-        return tables, json.loads(archive.read("cache_info.json")), json.loads(archive.read("QC.json"))
+        quality = {row["eid"]: row["extended_qc"] for row in json.loads(archive.read("QC.json"))}
+        return tables, json.loads(archive.read("cache_info.json")), quality
 
 
 def test_tables_of_a_tag_are_downloaded_with_what_is_beside_them(world: World, tmp_path: Path) -> None:
@@ -128,7 +173,7 @@ def test_tables_of_a_tag_are_downloaded_with_what_is_beside_them(world: World, t
         assert emulator.requests.count("/data/caches/2024_Q1_Behaviour/cache.zip", "GET") == 1
         assert emulator.requests.count("/cache.zip") == 0
     [found] = tmp_path.rglob("QC.json")
-    assert set(json.loads(found.read_bytes())) == eids
+    assert {row["eid"] for row in json.loads(found.read_bytes())} == eids
 
 
 def test_raw_recordings_are_read_by_chunks(world: World, read: Read) -> None:

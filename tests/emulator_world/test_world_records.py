@@ -16,7 +16,7 @@ import pytest
 
 from one_async.emulator.content import World
 
-PINNED = {"ids": "8c16844e60b69f2d", "md5s": "5ef62be48b727689"}
+PINNED = {"ids": "a5640e1855adce38", "md5s": "c45e78b771fb9e0d"}
 
 
 def test_equal_in_two_processes_and_equal_to_what_is_pinned(world: World) -> None:

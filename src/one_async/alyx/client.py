@@ -370,8 +370,7 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
             action = action.replace("-", "_")
             documented.check(name, action)
             if action == "list":
-                params = params_of(with_id(filters, id))
-                documented.check_filters(name, params)
+                params = documented.known_filters(name, params_of(with_id(filters, id)))
                 return await self._list(name, params, self._age_limit(expires, no_cache))
             if filters:
                 raise InputError.of(next(iter(filters)), "…", f"for lists only, not for {action}")
@@ -567,9 +566,7 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
     async def _checked_params(self, endpoint: str, filters: Mapping[str, Any]) -> dict[str, str]:
         documented = await self.schema()
         documented.check(endpoint, "list")
-        params = params_of(filters)
-        documented.check_filters(endpoint, params)
-        return params
+        return documented.known_filters(endpoint, params_of(filters))
 
     async def _list(self, endpoint: str, params: dict[str, str], age_limit: AgeLimit | None) -> list[Row]:
         numbers = {key: whole_number(key, params[key]) for key in ("limit", "offset") if key in params}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from one_async._boundary import reads_answers
 from one_async.errors import AnswerError, InputError
 from one_async.types import JSON
 
+T = TypeVar("T")
 ADDRESS = "/api/schema"
 HEADERS = {"Accept": "application/vnd.oai.openapi+json", "Accept-Version": "3.0"}
 METHODS = {
@@ -117,12 +119,22 @@ class Schema:
         operation = self._actions.get(endpoint, {}).get("list", ("", {}))[1]
         return tuple(sorted(p["name"] for p in operation.get("parameters", []) if p.get("in") == "query"))
 
-    def check_filters(self, endpoint: str, names: Iterable[str]) -> None:
-        """Raise InputError for unknown filters: the server would ignore them and return every row."""
+    def known_filters(self, endpoint: str, params: Mapping[str, T]) -> dict[str, T]:
+        """Return filters under the server's names: ``dataset_type`` is taken for ``dataset_types`` if only that is a filter.
+
+        Raises InputError for unknown filters, since the server would ignore them and return every row, and for one that is
+        given under both names.
+        """
         known = {*self.filters(endpoint), *UNLISTED.get(endpoint, ()), "limit", "offset"}
-        for name in names:
-            if name not in known:
+        named: dict[str, T] = {}
+        for name, value in params.items():
+            found = name if name in known else f"{name}s"
+            if found not in known:
                 raise InputError.of(name, "…", f"as filter of {endpoint}: {suggest(name, known)}")
+            if found in named:
+                raise InputError.of(name, "…", f"once, as {found}")
+            named[found] = value
+        return named
 
     def describe(self, endpoint: str, action: str | None = None) -> EndpointDescription:
         """Describe an endpoint, or one action of it."""

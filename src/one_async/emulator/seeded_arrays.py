@@ -18,7 +18,10 @@ Arrays = dict[str, NDArray[Any]]
 
 __all__ = [
     "CAMERA_RATE",
+    "CLOCK_OFFSET",
+    "CLOCK_RATE",
     "SITES",
+    "SPIKE_RATE",
     "TABLE",
     "Arrays",
     "Floats",
@@ -51,6 +54,9 @@ WHEEL_SAMPLES = 8
 LICKS = 4
 CAMERA_RATE = 10.0
 SITES = 384
+#: Samples a second of a probe, and its clock: a time of the session is CLOCK_OFFSET + CLOCK_RATE * seconds of the probe.
+SPIKE_RATE = 30_000
+CLOCK_RATE, CLOCK_OFFSET = 1.00002, 0.0125
 
 
 @dataclass(frozen=True)
@@ -215,6 +221,7 @@ def sorting(seed: int, columns: Arrays, n_clusters: int, regions: NDArray[np.int
         "clusters": owner.astype("<i4"),
         "amps": np.round(amps[owner] * (0.8 + 0.4 * rng.random(n)), 9),
         "depths": np.round(depth[owner] + 24.0 * (rng.random(n) - 0.5), 2),
+        "samples": np.maximum(np.round((times - CLOCK_OFFSET) / CLOCK_RATE * SPIKE_RATE), 0).astype("<i8"),
     }
     counts = np.bincount(owner, minlength=n_clusters)
     good = np.round(rng.integers(0, 4, n_clusters) / 3.0, 6)

@@ -75,7 +75,8 @@ def cache_zip(
     files = {f"{table}.pqt": _published(frame, about) for table, frame in tables.items()}
     sizes = {t: {"nrecs": f.height, "size": footer_size(files[f"{t}.pqt"])} for t, f in tables.items()}
     files["cache_info.json"] = json.dumps({**about, "tables": sizes}, indent=1).encode()
-    files["QC.json"] = json.dumps({s.id: quality[s.id] for s in latest}).encode()
+    checks = [{"eid": s.id, "extended_qc": quality[s.id]} for s in latest]
+    files["QC.json"] = json.dumps(checks).encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file, data in files.items():

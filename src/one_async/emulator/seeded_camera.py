@@ -11,7 +11,7 @@ from one_async.emulator.seeded_files import Recording, npy_bytes, trials_of
 from one_async.emulator.seeded_parquet import plain_bytes
 from one_async.emulator.seeded_video import mp4_bytes
 
-__all__ = ["camera_file", "camera_places", "video_place"]
+__all__ = ["RATES", "camera_file", "camera_places", "video_place"]
 
 #: The frames a second of each camera.
 RATES = {"left": int(arrays.CAMERA_RATE), "right": 6, "body": 3}
@@ -26,6 +26,8 @@ PAWS = {
 TONGUE = {"tongue_end_l": (48, 66), "tongue_end_r": (52, 66)}
 PUPIL = {"top": (90, 30), "right": (90, 30), "bottom": (90, 30), "left": (90, 30)}
 TAIL = {"tail_start": (70, 64)}
+#: Width, height, and left and top edge of the region of which motion energy is computed, in pixels.
+REGIONS = {"left": (40, 30, 50, 50), "right": (20, 16, 60, 40), "body": (60, 50, 30, 30)}
 TRACKERS = ("dlc", "lightningPose")
 
 
@@ -42,6 +44,7 @@ def camera_places(ephys: bool) -> list[tuple[str, str, str]]:
         kinds = [f"_ibl_{view}Camera.times.npy"] * new + [f"{view}Camera.ROIMotionEnergy.npy"] * new
         kinds += [f"_ibl_{view}Camera.features.pqt"] * (view == "right")
         kinds += [f"_ibl_{view}Camera.{tracker}.pqt" for tracker in TRACKERS]
+        kinds += [f"{view}ROIMotionEnergy.position.npy"]
         found += [(f"alf/{name}", view, name.split(".")[1]) for name in kinds]
         found += [(video_place(view), view, "mp4")] * new
     return found
@@ -64,6 +67,8 @@ def camera_file(recording: Recording, view: str, kind: str) -> bytes:
         return mp4_bytes(len(seen["times"]), RATES[view])
     if kind == "features":
         return plain_bytes({name: seen[name] for name in ("pupilDiameter_raw", "pupilDiameter_smooth")})
+    if kind == "position":
+        return npy_bytes(np.array(REGIONS[view], dtype="<i8"))
     if kind in TRACKERS:
         return plain_bytes(_pose(recording, view, kind))
     return npy_bytes(seen[kind])

@@ -23,6 +23,7 @@ from one_async.emulator.seeded_files import (
 )
 from one_async.emulator.seeded_lazy import Made, md5_of, pinned, probe_places, session_places
 from one_async.emulator.seeded_plan import NOW, QC, Session
+from one_async.emulator.seeded_sorting import sorting_places
 from one_async.emulator.seeded_video import mp4_bytes
 from one_async.emulator.seeded_words import FORMATS, TAGS
 
@@ -105,6 +106,8 @@ class Datasets:
                 for place in (real := site_files(insertion.name, insertion.regions)):
                     self._add(session, place, (partial(real.__getitem__, place), real))
             if insertion.sorting is not None:
+                for place, make in sorting_places(insertion.sorting).items():
+                    self._add_lazy(session, place, make)
                 for place in (real := probe_files(insertion.sorting)):
                     self._add(session, place, (partial(_of_probe, insertion.sorting, place), real))
             self.of_insertion[insertion.id] = [_of_insertion(row) for row in self.rows[before:]]
@@ -303,6 +306,8 @@ def dataset_type(name: str) -> str:
         return f"ephysData.raw.{rest[1] if rest[-1] in ('cbin', 'npy') else rest[-1]}"
     if kind.endswith("Camera"):
         kind = "Camera" if space == "_iblrig_" else "camera"
+    if kind.endswith("ROIMotionEnergy"):
+        kind = "ROIMotionEnergy"
     keep = space in ("_iblrig_", "_iblqc_") or kind == "experiment"
     return f"{space if keep else ''}{kind}.{rest[0]}"
 

@@ -3,7 +3,7 @@
 A band is three files: ``.cbin`` (chunks of one second, each the differences in time of its samples, channel by channel,
 compressed with zlib), ``.ch`` (the place of each chunk, as JSON) and ``.meta`` (the settings in SpikeGLX's form). All
 samples are integers and computed with integers: a pattern and a slow drift on every channel, and in the band of action
-potentials the spikes of a sorted probe, where `Clock` puts their times.
+potentials the spikes of a sorted probe, at the samples of its sorting.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from one_async.emulator.seeded_arrays import SITES
+from one_async.emulator.seeded_arrays import CLOCK_OFFSET, CLOCK_RATE, SITES, SPIKE_RATE
 from one_async.emulator.seeded_files import Files, Probe, npy_bytes, sorting_of
 
 __all__ = ["RATES", "SECONDS", "Raw", "raw_files"]
@@ -28,14 +28,13 @@ __all__ = ["RATES", "SECONDS", "Raw", "raw_files"]
 Band = Literal["ap", "lf"]
 Samples = NDArray[np.int16]
 SECONDS = 3.2
-RATES: dict[Band, int] = {"ap": 30_000, "lf": 2_500}
+RATES: dict[Band, int] = {"ap": SPIKE_RATE, "lf": 2_500}
 CHANNELS = SITES + 1
 PERIOD = 32
 # The shape of a spike on its largest channel, in 1/64 of its amplitude
 SPIKE = np.array([-2, -6, -18, -40, -64, -50, -26, -4, 10, 18, 20, 17, 12, 8, 5, 3, 2, 1], dtype=np.int32)
 SPREAD = 4
 SYNC_BIT = 64
-CLOCK_RATE, CLOCK_OFFSET = 1.00002, 0.0125
 #: For each model: range of the converter (V), its largest number, gain of both bands.
 SCALES = {"3A": (0.6, 512, 500, 250), "3B2": (0.6, 512, 500, 250), "NP2.1": (0.5, 8192, 80, 80)}
 
@@ -200,8 +199,7 @@ def _spikes(raw: Raw) -> list[tuple[int, int, int]]:
     if raw.sorting is None:
         return []
     made = sorting_of(raw.sorting)
-    times, owner, amps = (made["spikes"][name] for name in ("times", "clusters", "amps"))
-    samples = np.round((times - CLOCK_OFFSET) / CLOCK_RATE * RATES["ap"]).astype(int)
+    samples, owner, amps = (made["spikes"][name] for name in ("samples", "clusters", "amps"))
     held = (samples >= 0) & (samples < SECONDS * RATES["ap"])
     peaks = made["clusters"]["channels"][owner[held]]
     span, largest, gain, _ = SCALES[raw.model]
@@ -230,6 +228,7 @@ def _meta(raw: Raw, band: Band, total: int, sha1: str) -> dict[str, Any]:
         "acqApLfSy": f"{SITES},{SITES},1",
         "appVersion": "20190327",
         "fileCreateTime": "2023-01-01T10:00:00",
+        "fileName": f"D:/data/{raw.stem}.{band}.bin",
         "fileSHA1": sha1,
         "fileSizeBytes": total * CHANNELS * 2,
         "fileTimeSecs": total / RATES[band],

@@ -73,6 +73,7 @@ TRACKS: list[list[str]] = [
 
 # name: description. The file pattern follows from the name.
 DATASET_TYPES: dict[str, str] = {
+    "ROIMotionEnergy.position": "Width, height, left and top of the region of a camera's motion energy (pixels)",
     "_ibl_experiment.description": "What was recorded, with which devices",
     "_iblqc_ephysSpectralDensityAP.freqs": "Frequencies of the power of the action potential band (Hz)",
     "_iblqc_ephysSpectralDensityAP.power": "Power of each channel of the action potential band (V²/Hz)",
@@ -105,6 +106,8 @@ DATASET_TYPES: dict[str, str] = {
     "clusters.metrics": "Quality of each cluster",
     "clusters.peakToTrough": "Length of each cluster's waveform (ms)",
     "clusters.uuids": "Identifier of each cluster",
+    "clusters.waveforms": "Mean waveform of each cluster on the channels about its largest one (V)",
+    "clusters.waveformsChannels": "Channels of each cluster's mean waveform",
     "electrodeSites.brainLocationIds_ccf_2017": "Allen id of the region of each electrode site",
     "electrodeSites.localCoordinates": "Place of each electrode site on the shank (µm)",
     "electrodeSites.mlapdv": "Place of each electrode site from bregma (µm)",
@@ -120,10 +123,12 @@ DATASET_TYPES: dict[str, str] = {
     "passivePeriods.intervalsTable": "Start and end of each part of the passive protocol",
     "passiveRFM.times": "Times of the images for the mapping of receptive fields",
     "passiveStims.table": "Sounds and rewards of the passive protocol",
+    "passingSpikes.table": "Spikes of the clusters that pass all metrics, one row each",
     "probes.description": "Name, model and serial number of each probe",
     "spikes.amps": "Amplitude of each spike (V)",
     "spikes.clusters": "Cluster of each spike",
     "spikes.depths": "Depth of each spike from the tip (µm)",
+    "spikes.samples": "Sample of each spike in the raw recording",
     "spikes.times": "Time of each spike (s)",
     "subjectTraining.table": "Progress of a subject, one row a session",
     "subjectTrials.table": "All trials of a subject, one row each",
@@ -133,6 +138,7 @@ DATASET_TYPES: dict[str, str] = {
     "trials.stimOff_times": "When the stimulus went off",
     "trials.stimOnTrigger_times": "When the stimulus was asked for",
     "trials.table": "One row a trial: stimulus, choice, feedback and their times",
+    "waveforms.templates": "Median waveform of each cluster in the raw recording (V)",
     "wheel.position": "Position of the wheel (radians)",
     "wheel.timestamps": "Times of the wheel's positions",
     "wheelMoves.intervals": "Start and end of the wheel's movements",

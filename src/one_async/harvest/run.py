@@ -258,8 +258,7 @@ def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> ReadPlan:
     for name in ("limit", "offset"):
         if name in given:
             raise InputError.of(name, given[name], "no limit or offset: a harvest reads whole lists")
-    params = params_of(given)
-    schema.check_filters(endpoint, params)
+    params = schema.known_filters(endpoint, params_of(given))
     try:
         with reading(f"/{endpoint}"):
             columns = columns_of(schema, endpoint)
