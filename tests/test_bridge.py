@@ -61,7 +61,7 @@ OUTPUT = {
         "opened", "1", "closed", "(ConnectionError('the background task failed'),)",
     ],
     "errors": [
-        "opened", "['errors', 'call', 'run', 'outcome', 'work', 'fail'] True",
+        "opened", "['errors', 'fail', 'run', 'outcome', 'work', 'fail'] True",
         "SystemExit", "KeyboardInterrupt", "OneError", "StopAsyncIteration", "1", "closed",
     ],
     "forgotten": ["opened", "closed", "still running"],

@@ -21,6 +21,7 @@ LAYERS: list[tuple[str, float]] = [
     ("errors", 0),
     ("_headers", 0),
     ("_display", 0),
+    ("_tracebacks", 0),
     ("_boundary", 0),
     ("_arguments", 0),
     ("types", 0),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import os
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -23,6 +22,7 @@ from typing import (
 
 from one_async._iterator_bridge import IteratorBridge
 from one_async._loop import LoopThread
+from one_async._tracebacks import shortened
 from one_async._values import without_secrets
 from one_async.errors import OneError
 
@@ -36,6 +36,8 @@ __all__ = [
     "direct",
 ]
 
+#: The errors whose traceback users see without our frames; TypeError is Python's own for missing arguments.
+SHORTENED = (OneError, TypeError, KeyboardInterrupt)
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
@@ -118,14 +120,13 @@ class Blocking(Generic[C_co]):
                 value.__doc__ = getattr(getattr(cls._kind, name, None), "__doc__", None)
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
-        bound = inspect.signature(self._kind).bind(*args, **kwargs)
-        self._begin(_as_keywords(bound))
-        thread = LoopThread.shared()
-        __tracebackhide__ = True
         try:
+            bound = inspect.signature(self._kind).bind(*args, **kwargs)
+            self._begin(_as_keywords(bound))
+            thread = LoopThread.shared()
             thread.run(lambda: self._ensure(thread))
-        except OneError as error:
-            raise _shortened(error) from None
+        except SHORTENED as error:
+            raise shortened(error) from None
 
     def _begin(self, arguments: dict[str, Any], parent: tuple[Blocking[Any], str] | None = None) -> None:
         self._arguments = arguments
@@ -263,26 +264,18 @@ def blocking(
         async def work() -> R:
             return await method(await self._client(thread), *args, **kwargs)
 
-        __tracebackhide__ = True
         try:
             return thread.run(work)
-        except OneError as error:
-            raise _shortened(error) from None
+        except SHORTENED as error:
+            raise shortened(error) from None
 
+    _named_like(call, method)
     return call
 
 
-def _shortened(error: OneError) -> OneError:
-    """Remove the frames of the loop and of the libraries below from an error's traceback, unless ONE_DEBUG is set.
-
-    The text of an error says what is wrong. Its cause stays available as ``__context__``, but is not printed.
-    """
-    if os.environ.get("ONE_DEBUG"):
-        return error
-    cause = error.__cause__ or error.__context__
-    error = error.with_traceback(None)
-    error.__cause__, error.__context__ = None, cause
-    return error
+def _named_like(call: Callable[..., Any], method: Callable[..., Any]) -> None:
+    """Name the frames of a wrapper, which tracebacks show, after the method."""
+    call.__code__ = call.__code__.replace(co_name=method.__name__, co_qualname=method.__qualname__)
 
 
 def direct(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[Blocking[C], P], R]:
@@ -312,12 +305,11 @@ def blocking_iterator(
 
         pump = IteratorBridge(thread, start)
 
-        __tracebackhide__ = True
         try:
             while items := thread.run(pump.next):
                 yield from items
-        except OneError as error:
-            raise _shortened(error) from None
+        except SHORTENED as error:
+            raise shortened(error) from None
         finally:
             # The garbage collector may close a generator on any thread, at any time.
             if thread.is_current:
@@ -325,6 +317,7 @@ def blocking_iterator(
             elif thread is LoopThread.alive():
                 thread.run(pump.close)
 
+    _named_like(call, method)
     return call
 
 
@@ -370,7 +363,6 @@ def constructor_of(
     def decorate(_: Callable[[B], None]) -> Callable[Concatenate[B, P], None]:
         @functools.wraps(init)
         def __init__(self: B, /, *args: P.args, **kwargs: P.kwargs) -> None:  # noqa: N807 - it is one
-            __tracebackhide__ = True
             Blocking.__init__(self, *args, **kwargs)
 
         return __init__

@@ -140,6 +140,12 @@ class OneError(Exception):
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython shows: the user's own frames and the text."""
+        from one_async._tracebacks import notebook_lines
+
+        return notebook_lines(self)
+
 
 def _pickled(value: object) -> bytes:
     """Return the pickle of a value, or of its text if the value cannot be pickled.

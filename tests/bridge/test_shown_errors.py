@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import importlib.util
+import re
 import traceback
 from pathlib import Path
 
@@ -40,6 +39,8 @@ def test_an_error_shows_the_users_line_and_one_of_ours(one: ONE, tmp_path: Path)
             call()
         names = files_of(caught.value)
         assert set(names) <= {Path(__file__).name, "_bridge.py"}, names
+        last = traceback.extract_tb(caught.value.__traceback__)[-1].name
+        assert last in {"load_object", "search", "iter_objects", "__init__"}
         assert len("".join(traceback.format_exception(caught.value)).splitlines()) <= 14
         assert "direct cause" not in "".join(traceback.format_exception(caught.value))
     assert isinstance(caught.value.__context__, Exception)  # the cause of the last one can still be looked at
@@ -52,26 +53,53 @@ def test_all_frames_with_one_debug(one: ONE, monkeypatch: pytest.MonkeyPatch) ->
     assert len(files_of(caught.value)) > 4
 
 
-def test_ipython_shows_at_most_twelve_lines(tmp_path: Path) -> None:
-    pytest.importorskip("IPython")
-    code = (
-        "from IPython.core.interactiveshell import InteractiveShell as S; s = S(); s.colors = 'nocolor'\n"
-        's.run_cell(\'from one_async import ONE; one = ONE(base_url="http://127.0.0.1:9", username="u", password="p")\')\n'
-        "s.run_cell('one.search(lab=\"x\")')"
-    )
-    env = {
-        **os.environ,
-        "PYTHONPATH": ":".join(sys.path),
-        "IPYTHONDIR": str(tmp_path),
-        "ONE_CACHE_DIR": str(tmp_path),
+@pytest.mark.skipif(importlib.util.find_spec("nbclient") is None, reason="needs nbclient")
+@pytest.mark.filterwarnings("ignore")  # of Jupyter's own
+def test_a_kernel_shows_the_users_lines_and_the_text(seeded_emulator: Emulator, tmp_path: Path) -> None:
+    """Only the cell's own lines, in both faces, also for errors of Python's own, and one line in the mode Minimal."""
+    import nbclient
+    import nbformat
+
+    options = {
+        "base_url": seeded_emulator.url,
+        "username": "demo",
+        "password": "demo",
+        "cache_dir": str(tmp_path),
     }
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=env, check=True
+    down = {**options, "base_url": "http://localhost:9"}
+    failing = {
+        "one.load_object(eid, 'trails')": "ALFObjectNotFound",
+        "one.search(nonsense=1)": "InputError",
+        "one.mode = 'nonsense'": "InputError",
+        "one.alyx.rest('sessions', 'read', id='x')": "NotFound",
+        "list(one.iter_objects(['nonsense'], 'trials'))": "InputError",
+        f"ONE(**{down!r}).search(lab='x')": "ServerUnreachable",
+        "ONE(mode='nonsense')": "InputError",
+        "ONE(nonsense=1)": "TypeError",
+        "one.load_object()": "InputError",
+        "await again.load_object(eid, 'trails')": "ALFObjectNotFound",
+        "await again.search(nonsense=1)": "InputError",
+    }
+    start = (
+        "import warnings; warnings.simplefilter('ignore')\nfrom one_async import ONE, AsyncONE\n"
+        f"one = ONE(silent=True, **{options!r}); again = AsyncONE(silent=True, **{options!r})\n"
+        "eid = one.search(lab='cortexlab')[0]"
     )
-    shown = [line for line in done.stdout.splitlines() if line.strip()]
-    assert any("ServerUnreachable: http://127.0.0.1:9" in line for line in shown), done.stdout + done.stderr
-    assert len(shown) <= 12
-    assert not any(word in done.stdout for word in ("_loop.py", "anyio", "asyncio"))
+    minimal = {source: kind for source, kind in failing.items() if kind != "ServerUnreachable"}
+    texts = [start, *failing, "%xmode Minimal", *minimal]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in texts])
+    nbclient.NotebookClient(notebook, timeout=120, allow_errors=True).execute()
+    first, *cells = notebook.cells
+    assert not first.outputs
+    shown = ["\n".join(one.outputs[0].get("traceback", ())) for one in cells]
+    for (source, kind), text in zip(failing.items(), shown, strict=False):
+        lines = [line for line in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines() if line.strip()]
+        assert lines[-1].startswith(f"{kind}: "), text
+        assert lines[3:-1] == [f"----> 1 {source}"], text
+        assert len(lines) <= 12
+    for kind, text in zip(minimal.values(), shown[len(failing) + 1 :], strict=True):
+        lines = re.sub(r"\x1b\[[\d;]*m", "", text).strip().splitlines()
+        assert [line.partition(":")[0] for line in lines] == [kind], text
 
 
 def test_texts_name_the_session_and_the_nearest_name(one: ONE) -> None:

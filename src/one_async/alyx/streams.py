@@ -177,19 +177,24 @@ class HttpStreamOpener:
         client = self._client or await self._open_client()
         if token is not None:
             headers = {**headers, "Authorization": f"Token {token}"}
+        response: httpx.Response | None = None
         try:
             request = client.build_request("GET", url, headers=headers)
             response = await client.send(request, stream=True, auth=httpx.BasicAuth(*auth) if auth else None)
         except httpx.TooManyRedirects as error:
             raise AnswerError(f"{url} redirects without end", url=str(url)) from error
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError, ExceptionGroup) as error:
-            # For an impossible port or host name, httpx does not convert the socket's errors, which AnyIO groups.
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
             raise InputError.of("url", str(url), "http or https addresses") from error
+        except ExceptionGroup:
+            # For an impossible port or host name, httpx does not convert the socket's errors, which AnyIO groups.
+            pass
         except httpx.TransportError as error:
             text = f"{url}: no answer ({error or type(error).__name__})"
             raise ServerUnreachable(
                 text, url=str(url), slow=isinstance(error, httpx.TimeoutException)
             ) from error
+        if response is None:  # raised here, so that __context__ holds no exception group
+            raise InputError.of("url", str(url), "http or https addresses")
         stack.push_async_callback(response.aclose)
         return response
 
