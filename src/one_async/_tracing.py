@@ -26,7 +26,9 @@ def span(
     An error that leaves it is its ``error.type``; neither texts nor frames of errors are recorded, which may have secrets.
     """
     trace = sys.modules.get("opentelemetry.trace")  # an application that traces has imported it
-    if trace is None or not hasattr(trace, "get_tracer"):
+    if trace is None or not hasattr(trace, "get_tracer"):  # another thread may be importing it
+        return _NOTHING
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):  # none is configured
         return _NOTHING
     return Span(trace, name, attributes, is_client)
 
@@ -77,15 +79,15 @@ class Span:
     def __init__(
         self, trace: Any, name: str, attributes: Mapping[str, str | int] | None, is_client: bool
     ) -> None:
-        self._trace, self._given, self._scope, self._span = trace, (name, attributes, is_client), None, None
+        self._trace, self._given = trace, (name, attributes, is_client)
+        self._span: Any = None
+        self._scope: Any = None
 
-    def __enter__(self) -> Span | None:
+    def __enter__(self) -> Span:
         name, attributes, is_client = self._given
         trace: Any = self._trace
         kind = trace.SpanKind.CLIENT if is_client else trace.SpanKind.INTERNAL
         made = trace.get_tracer("one_async").start_span(name, kind=kind, attributes=attributes)
-        if not made.get_span_context().is_valid:  # no tracer is configured
-            return None
         scope = trace.use_span(made, end_on_exit=True, record_exception=False, set_status_on_exception=False)
         scope.__enter__()
         self._span, self._scope = made, scope
@@ -93,21 +95,16 @@ class Span:
 
     def set(self, name: str, value: str | int) -> None:
         """Set an attribute."""
-        if self._span is not None:
-            self._span.set_attribute(name, value)
+        self._span.set_attribute(name, value)
 
     def fail(self, kind: str) -> None:
         """Mark the span as failed with a kind of error."""
-        if self._span is not None:
-            self._span.set_attribute("error.type", kind)
-            self._span.set_status(self._trace.StatusCode.ERROR)
+        self._span.set_attribute("error.type", kind)
+        self._span.set_status(self._trace.StatusCode.ERROR)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._scope is None:
-            return
         if kind is not None and issubclass(kind, Exception):
             self.fail(f"{kind.__module__}.{kind.__qualname__}")
         self._scope.__exit__(None, None, None)
-        self._scope = None
