@@ -3,9 +3,10 @@
     python examples/ingest_service.py STATE_FOLDER [--port PORT] [--every SECONDS] [--repository NAME]
 
 For each session, the share of correct choices at each contrast is written as `alf/_ingest_performance.table.pqt` in the
-session's folder, and registered. `GET /health` says how far the service is: status 503 if it has stopped watching. A service that
-was killed goes on where it was: the cursor in STATE_FOLDER says what is done, and nothing is registered twice. SIGTERM or Ctrl-C
-ends it cleanly: what is under way is left, no half-written file stays, connections are closed.
+session's folder, and registered. `GET /health` says how far the service is, and what its client has counted: status 503 if it has
+stopped watching. `GET /performance/{eid}` computes it for one session; errors have the statuses of docs/services.md. A service
+that was killed goes on where it was: the cursor in STATE_FOLDER says what is done, and nothing is registered twice. SIGTERM or
+Ctrl-C ends it cleanly: what is under way is left, no half-written file stays, connections are closed.
 """
 
 import argparse
@@ -105,17 +106,33 @@ def make_app(folder: Path, every: float, repository: str | None) -> Starlette:
     health = Health()
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with AsyncONE(mode="remote", silent=True) as one, anyio.create_task_group() as group:
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, AsyncONE]]:
+        async with (
+            AsyncONE(mode="remote", progress=False, timeout=30) as one,
+            anyio.create_task_group() as group,
+        ):
             group.start_soon(partial(ingest, one, health, folder / "done.txt", every, repository))
-            yield
+            yield {"one": one}
             print("stopping", flush=True)
             group.cancel_scope.cancel()
 
-    async def show_health(_: Request) -> JSONResponse:
-        return JSONResponse(asdict(health), 200 if health.watching else 503)
+    async def show_health(request: Request) -> JSONResponse:
+        said = {**asdict(health), "client": asdict(request.state.one.stats)}
+        return JSONResponse(said, 200 if health.watching else 503)
 
-    return Starlette(routes=[Route("/health", show_health)], lifespan=lifespan)
+    async def show_performance(request: Request) -> JSONResponse:
+        trials = await request.state.one.load_object(request.path_params["eid"], "trials")
+        return JSONResponse(performance(trials.to_frame()).to_dicts())
+
+    async def show_error(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, OneError)
+        return JSONResponse({"detail": str(error)}, error.http_status)
+
+    return Starlette(
+        routes=[Route("/health", show_health), Route("/performance/{eid}", show_performance)],
+        exception_handlers={OneError: show_error},
+        lifespan=lifespan,
+    )
 
 
 if __name__ == "__main__":

@@ -172,12 +172,23 @@ def test_ingest_service_registers_what_is_there_and_what_appears(
         said = service.until(len(there))
         assert (said["status"], said["watching"], said["failed"]) == (200, True, 0)
         assert set(registered(rig)) == there
+        assert said["client"]["requests"] > len(there)
+        check_performance(service, there)
         eid = add_session(emulator, rig, there)
         assert service.until(len(there) + 1)["last"] == eid
         assert "stopping" in service.stop()
     assert set(registered(rig)) == {*there, eid}
     check_results(rig, Path(environment["ONE_CACHE_DIR"]))
     assert len((tmp_path / "state" / "done.txt").read_text().splitlines()) == len(there) + 2
+
+
+def check_performance(service: Service, there: set[str]) -> None:
+    """Ask for sessions that exist, do not exist, and cannot exist."""
+    with httpx.Client(base_url=service.address.removesuffix("/health")) as web:
+        assert web.get(f"/performance/{min(there)}").json()[0]["trials"] > 0
+        missing = web.get("/performance/00000000-0000-4000-8000-000000000000")
+        assert (missing.status_code, bool(missing.json()["detail"])) == (404, True)
+        assert web.get("/performance/no-session").status_code in (400, 404)
 
 
 def add_session(emulator: Emulator, rig: httpx.Client, there: set[str]) -> str:

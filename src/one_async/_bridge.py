@@ -225,7 +225,8 @@ class Blocking(Generic[C_co]):
             host.stop_soon()
 
     def __repr__(self) -> str:
-        return repr(self._here)
+        client = self._here
+        return repr(client).replace(type(client).__name__, type(self).__name__, 1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._parent is not None:

@@ -40,6 +40,12 @@ def _folder(value: object) -> object:
         raise ValueError("there is no home folder for ~") from None
 
 
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("seconds above 0")
+    return value
+
+
 def _secret(value: object) -> object:
     # ONE-api takes a token also as the server's answer, {"token": "…"}.
     return next(iter(value.values()), None) if isinstance(value, Mapping) else _text(value)
@@ -95,12 +101,13 @@ def without_password(url: str) -> str:
 
 
 def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a client's arguments without passwords and tokens, for a pickle."""
+    """Return a client's arguments without passwords, tokens and hooks, for a pickle."""
     split = split_login(arguments)
     assert isinstance(split, Mapping)
     kept = {name: value for name, value in split.items() if name not in SECRETS}
     if isinstance(kept.get("cache_storage"), str):
         kept["cache_storage"] = without_password(kept["cache_storage"])
+    kept.pop("event_hooks", None)  # functions of this process
     if not isinstance(kept.get("token_store"), TokenFile):  # another store may hold tokens in memory
         kept.pop("token_store", None)
     return kept
@@ -112,6 +119,10 @@ Folder = Annotated[Path | None, BeforeValidator(_folder)]
 Duration = Annotated[timedelta | None, BeforeValidator(_duration)]
 Size = Annotated[Annotated[ByteSize, Field(gt=0)] | None, BeforeValidator(_text)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_secret), Field(repr=False)]
+
+
+#: Seconds above 0.
+Seconds = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_text)]
 
 
 class Login(BaseModel):
@@ -146,6 +157,7 @@ class Values(OfDatabase):
     default_expiry: Duration = None
     cache_expiry: Duration = None
     max_response_size: Size = None
+    timeout: Annotated[Seconds, BeforeValidator(_no_bool)] = None
     keyring: bool | None = None
 
     _split_login = model_validator(mode="before")(split_login)

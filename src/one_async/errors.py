@@ -115,6 +115,9 @@ class OneError(Exception):
     The text is printable and has fewer than 500 characters; the attributes are not shortened.
     """
 
+    #: The HTTP status with which a web service should answer when a call raises this; see docs/services.md.
+    http_status: int = 500
+
     def __init__(self, message: str = "", **attributes: object) -> None:
         BaseException.__init__(
             self, _text(message)
@@ -167,6 +170,8 @@ def _rebuild(kind: type[OneError], args: tuple[object, ...], attributes: dict[st
 class InputError(OneError, ValueError):
     """An invalid argument, found before any request is made."""
 
+    http_status = 400
+
     @classmethod
     def of(cls, argument: str, given: object, accepted: str | Iterable[str]) -> InputError:
         """Return an error that names the argument, the given value and the accepted ones."""
@@ -187,11 +192,15 @@ class OfflineError(ConfigurationError):
 class ServerError(OneError):
     """A request to a server failed."""
 
+    http_status = 502
+
     url: str = ""
 
 
 class ServerUnreachable(ServerError, ConnectionError):
     """No connection, or a broken one, after all retries."""
+
+    http_status = 503
 
 
 class LoginError(ServerError, PermissionError):
@@ -217,11 +226,15 @@ class StatusError(ServerError):
 class NotFound(StatusError, LookupError):
     """The server answered 404."""
 
+    http_status = 404
+
     status: int = 404
 
 
 class Throttled(StatusError):
     """The server answered 429 until the retries ran out."""
+
+    http_status = 503
 
     status: int = 429
 
@@ -235,6 +248,8 @@ class ConflictError(OneError):
 
     ``endpoint``, ``id`` and ``field`` identify what was to be changed; ``found`` is what the field contains now.
     """
+
+    http_status = 409
 
     endpoint: str = ""
     id: str = ""
@@ -284,6 +299,8 @@ class RegistrationError(OneError):
     ``sessions`` those of sessions.
     """
 
+    http_status = 422
+
     refused: Mapping[str, str] = MappingProxyType({})
     registered: Sequence[Mapping[str, object]] = ()
     sessions: Sequence[Mapping[str, object]] = ()
@@ -308,11 +325,15 @@ class RegistrationError(OneError):
 class HarvestUnderWay(OneError):
     """Another harvest was still writing the same endpoint to the same place when this one stopped waiting."""
 
+    http_status = 409
+
     endpoint: str = ""
 
 
 class TablesError(OneError):
     """Cache tables that are absent or cannot be read."""
+
+    http_status = 503
 
 
 class TablesNotFound(TablesError):
@@ -325,6 +346,8 @@ class TablesDamaged(TablesError):
 
 class ALFError(OneError):
     """An error of ALF paths or objects. Where ONE-api is imported, its ``except`` clauses catch it under the same name."""
+
+    http_status = 422
 
     def __init__(self, message: str = "", **attributes: object) -> None:
         adopt_one_api(ALFError)
@@ -339,9 +362,13 @@ class ALFError(OneError):
 class ALFInvalid(ALFError, ValueError):
     """A path or file name that does not follow the ALF specification."""
 
+    http_status = 400
+
 
 class ALFObjectNotFound(ALFError):
     """No dataset matches the request."""
+
+    http_status = 404
 
 
 class ALFMultipleObjectsFound(ALFError):
@@ -358,6 +385,8 @@ class ALFMultipleRevisionsFound(ALFError):
 
 class FileDamaged(ALFError):
     """A file whose content does not match its suffix: cut short, empty, or of another format."""
+
+    http_status = 500
 
     path: str = ""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from one_async._display import Printer
     from one_async._parameters import Parameters
     from one_async.client.tables import CacheTwin
+    from one_async.events import Stats
     from one_async.plot import Plots
     from one_async.refresh import TablesInfo
     from one_async.settings import Settings
@@ -46,6 +47,7 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     cache_mode: blocking_property[str | None] = blocking_property()
     cache_scope: blocking_property[str] = blocking_property()
     default_expiry: blocking_property[Expiry] = blocking_property()
+    stats: blocking_property[Stats] = blocking_property()
 
     authenticate = blocking(AsyncAlyxClient.authenticate)
     logout = blocking(AsyncAlyxClient.logout)
@@ -136,6 +138,7 @@ class ONE(Blocking[AsyncONE]):
     uuid_filenames: blocking_property[bool] = blocking_property()
     record_loaded: blocking_property[bool] = blocking_property()
     cache_expiry: blocking_property[timedelta] = blocking_property()
+    stats: blocking_property[Stats] = blocking_property()
     tables_info: blocking_property[TablesInfo] = blocking_property()
     _cache: blocking_property[CacheTwin] = blocking_property()
 

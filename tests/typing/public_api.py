@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 FILE = Path(__file__).parents[1] / "data" / "public_api.json"
 #: Modules that users import from, as README, docs and examples do.
 MODULES = (
-    "one_async", "one_async.api", "one_async.webclient", "one_async.errors", "one_async.types", "one_async.distributed",
+    "one_async", "one_async.api", "one_async.webclient", "one_async.errors", "one_async.events", "one_async.types",
+    "one_async.distributed",
     "one_async.emulator", "one_async.harvest", "one_async.registration", "one_async.remote.aws",
 )  # fmt: skip
 #: Parts of addresses in memory, which defaults may have in their text.

@@ -22,9 +22,11 @@ from anyio.lowlevel import current_token
 from one_async._boundary import public, reading
 from one_async._concurrency import RunningCalls, ended_by_closing
 from one_async._fork import check_polars
+from one_async._observer import Observer
 from one_async._parameters import Parameters
 from one_async._stored import TokenFile
 from one_async._threads import run_polars, run_sync
+from one_async._tracing import traced
 from one_async._values import without_password
 from one_async.alyx import caching, paging
 from one_async.alyx.answers import Answer
@@ -46,6 +48,7 @@ from one_async.alyx.query import (
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import ADDRESS, HEADERS, METHODS, EndpointDescription, Schema
 from one_async.errors import AnswerError, ConfigurationError, InputError
+from one_async.events import EventHooks, Stats
 from one_async.tables.pandas_frames import as_pandas
 from one_async.types import Expiry, StreamOpener, TokenStore
 
@@ -61,6 +64,7 @@ SCHEMA_EXPIRY = timedelta(weeks=1)
 
 @public
 @ended_by_closing
+@traced("alyx")
 class AsyncAlyxClient(JsonFields, FileDownloads):
     """The REST interface of an Alyx database.
 
@@ -75,6 +79,8 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
     of the database's data, which contains the REST cache; ``cache_rest`` "GET" or None for no cache;
     ``default_expiry`` the maximum age of a stored answer; ``cache_storage`` "redis://…" to share the cache between machines;
     ``timeout`` in seconds for the next bytes of an answer; ``transport`` replaces the network in tests;
+    ``event_hooks`` are functions by kind of event: ``{"request": […], "response": […], "retry": […]}``, see
+    ``one_async.events``; they are called in the thread of the event loop and are not pickled.
     ``settings`` are resolved settings, which replace the arguments for server and user; ``tables`` is what ``frame``
     returns. ``silent`` is accepted for compatibility with ONE-api: the client never prompts or prints.
     Raises InputError for invalid arguments, OfflineError if ``cache_dir`` belongs to no database.
@@ -101,6 +107,7 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
         transport: Transport | None = None,
         settings: Settings | None = None,
         tables: Literal["polars", "pandas"] = "polars",
+        event_hooks: EventHooks | None = None,
     ) -> None:
         if settings is None:
             from one_async.settings import resolve
@@ -123,7 +130,7 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
         self._cache_dir = settings.cache_dir
         self._rest_cache_dir = settings.rest_cache_dir or settings.cache_dir
         self._cache_storage = cache_storage
-        self._timeouts = Timeouts.of(timeout)
+        self._timeouts = Timeouts.of(settings.timeout if timeout is None else timeout)
         self._max_size = settings.max_response_size
         self._transport = transport
         self._token_store = token_store or TokenFile()
@@ -137,6 +144,7 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
         #: The key of this client for ``no_cache``; its blocking wrapper has the same.
         self.cache_scope = secrets.token_hex(8)
         self._calls = RunningCalls()
+        self._observer = Observer(event_hooks)
         self._session: Session | None = None
         self.max_connections = max_connections
         self._loop: object = None
@@ -253,6 +261,11 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
         """Number of requests since the client was opened, and how many of them were retries."""
         retry = None if self._session is None else self._session.retry
         return (0, 0) if retry is None else (retry.requests, retry.retries)
+
+    @property
+    def stats(self) -> Stats:
+        """What the client has counted since it was made: requests, answers from the cache, retries, waits, bytes."""
+        return self._observer.stats()
 
     # ---- login
 
@@ -512,6 +525,7 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
                 self._transport,
                 lambda: caching.retention(self._default_expiry),
                 self._max_size,
+                self._observer,
             )
             self._loop = loop
         elif self._loop != loop:

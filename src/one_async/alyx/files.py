@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from one_async._arguments import as_list
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls, ended_by_closing, run_all
+from one_async._observer import Observer
 from one_async._threads import run_sync
+from one_async._tracing import traced
 from one_async.alyx.query import whole_number
 from one_async.errors import ConfigurationError, InputError, UnsafePath
 
@@ -30,12 +32,14 @@ FILES_AT_ONCE = 16
 
 @public
 @ended_by_closing
+@traced("alyx")
 class FileDownloads:
     """The methods of a REST client that download files by their addresses."""
 
     _data_server: str | None
     _data_login: tuple[str, SecretStr] | None
     _calls: RunningCalls
+    _observer: Observer
 
     if TYPE_CHECKING:  # the client's own
 
@@ -187,7 +191,14 @@ class FileDownloads:
 
         login = self._data_login
         credentials = Credentials((login[0], login[1].get_secret_value()) if login else None)
-        await fetch(items, root=root, streams=self.wire, limit=FILES_AT_ONCE, credentials=credentials)
+        await fetch(
+            items,
+            root=root,
+            streams=self.wire,
+            limit=FILES_AT_ONCE,
+            credentials=credentials,
+            observer=self._observer,
+        )
 
 
 def data_login_of(settings: Settings) -> tuple[str, SecretStr] | None:

@@ -8,6 +8,7 @@ import hishel
 import httpx
 
 from one_async._concurrency import SingleFlight
+from one_async._observer import LOGS, Observer
 from one_async.alyx import caching
 from one_async.alyx.caching import AgeLimit
 from one_async.errors import ServerUnreachable, StatusError
@@ -27,8 +28,10 @@ class Freshness(httpx.AsyncBaseTransport):
     Concurrent requests of the same address share one request. Requests without an `AgeLimit` bypass the cache.
     """
 
-    def __init__(self, cache: httpx.AsyncBaseTransport, uncached: httpx.AsyncBaseTransport) -> None:
-        self.cache, self.uncached = cache, uncached
+    def __init__(
+        self, cache: httpx.AsyncBaseTransport, uncached: httpx.AsyncBaseTransport, observer: Observer
+    ) -> None:
+        self.cache, self.uncached, self._observer = cache, uncached, observer
         self._flights: SingleFlight[httpx.Response] = SingleFlight()
         self._written: dict[str, float] = {}  # when each endpoint was last written to
 
@@ -38,14 +41,28 @@ class Freshness(httpx.AsyncBaseTransport):
             return await self.uncached.handle_async_request(request)
         if limit.max_age != float("inf"):
             request.headers["Cache-Control"] = f"max-age={int(limit.max_age)}"
+        url = str(request.url)
         if limit.max_age <= 0:
-            return await self._refresh(request, limit)
-        # With the time of the last write in the key, later requests do not join one that began before the write.
-        return await self._flights.share(
-            (str(request.url), self._last_write(request.url)),
-            lambda: self._refresh(request, limit),
-            lambda response: self._is_fresh(response, limit) or "stale" in response.extensions,
+            response, is_stored = await self._refresh(request, limit), False
+        else:
+            asked = False
+
+            async def ask() -> httpx.Response:
+                nonlocal asked
+                asked = True
+                return await self._refresh(request, limit)
+
+            # With the time of the last write in the key, later requests do not join one that began before the write.
+            response = await self._flights.share(
+                (url, self._last_write(request.url)),
+                ask,
+                lambda response: self._is_fresh(response, limit) or "stale" in response.extensions,
+            )
+            is_stored = not asked or _is_stored(response)
+        self._observer.cache_answer(
+            url, _age(response) if is_stored or "stale" in response.extensions else None
         )
+        return response
 
     async def _refresh(self, request: httpx.Request, limit: AgeLimit) -> httpx.Response:
         """Return a fresh response from the cache or the server, or a stale one if the server is unreachable."""
@@ -64,6 +81,9 @@ class Freshness(httpx.AsyncBaseTransport):
                 raise
             stale.extensions["stale"] = (
                 f"{error}; the stored answer returned is {_age(stale) / 3600:.1f} hours old"
+            )
+            LOGS["cache"].warning(
+                "%s: a stored answer is returned: %s", request.url.path, type(error).__name__
             )
             return stale
 
@@ -97,6 +117,12 @@ class Freshness(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self.cache.aclose()
+
+
+def _is_stored(response: httpx.Response) -> bool:
+    """Return whether a response came from the cache without a request."""
+    status = response.extensions["caching"]
+    return bool(status["from_cache"]) and not status["revalidated"]
 
 
 def _age(response: httpx.Response) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import sqlite3
@@ -22,10 +21,12 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 
+from one_async._observer import LOGS
+
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
 
-log = logging.getLogger(__name__)
+log = LOGS["cache"]
 
 VERSION = 1
 MEMORY_LIMIT = 64 * 1024**2
@@ -180,14 +181,14 @@ class ResponseStore:
         try:
             self._run(batch)
         except sqlite3.OperationalError as error:  # locked, full or read-only
-            log.info("REST cache: %s: %s", self.path, error)
+            log.warning("%s is not used for now: %s", self.path, error)
             self._roll_back()
             self._missed_delete |= any(job.deletes for job in batch)
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
-            log.info("REST cache: %s is damaged (%s) and is renamed", self.path, error)
+            log.warning("%s is damaged (%s) and is renamed", self.path, error)
             self._quarantine()
         except OSError as error:
-            log.info("REST cache: %s cannot be used (%s): answers are stored in memory", self.path, error)
+            log.warning("%s cannot be used (%s): answers are stored in memory", self.path, error)
             self.path, self._limit = None, MEMORY_LIMIT
 
     def _run(self, batch: list[_Job]) -> None:
@@ -231,7 +232,7 @@ class ResponseStore:
                 raise
             raise OSError(str(error)) from error
         except sqlite3.DatabaseError as error:
-            log.info("REST cache: %s is damaged or of another version (%s) and is renamed", self.path, error)
+            log.warning("%s is damaged or of another version (%s) and is renamed", self.path, error)
             self._quarantine()
             _create_private(self.path)
             return _prepare(_connect(self.path))

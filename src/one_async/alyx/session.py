@@ -18,6 +18,7 @@ import hishel.httpx
 import httpx
 
 from one_async._concurrency import SingleFlight
+from one_async._observer import Observer
 from one_async.alyx import caching
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import AgeLimit
@@ -43,12 +44,13 @@ class UserStack:
         credentials: Credentials,
         storage: Storage,
         timeouts: Timeouts,
+        observer: Observer,
     ) -> None:
         self.base_url, self.storage, self.timeouts = base_url, storage, timeouts
         self.login = Login(retry, base_url, credentials, timeouts)
         checked = CacheControl(self.login)
         cache = hishel.httpx.AsyncCacheTransport(checked, storage, rfc=hishel.CacheOptions(shared=False))
-        self._freshness = Freshness(cache, checked)
+        self._freshness = Freshness(cache, checked, observer)
 
     async def request(
         self,
@@ -123,15 +125,19 @@ class Session:
         transport: Transport | None,
         retention: Callable[[], float],
         max_size: int,
+        observer: Observer,
     ) -> None:
+        self._observer = observer
         self._base_url, self._credentials, self._timeouts = base_url, credentials, timeouts
         self._cache_dir, self._cache_storage, self._retention = cache_dir, cache_storage, retention
         self.schemas: SingleFlight[Schema] = SingleFlight()
         self._lock = anyio.Lock()
         self.slots = anyio.CapacityLimiter(max_connections)
-        self.retry = Retry(Network(base_url, timeouts.total, max_size, transport), self.slots)
+        self.retry = Retry(
+            Network(base_url, timeouts.total, max_size, transport, observer), self.slots, observer
+        )
         self._stack: UserStack | None = None
-        self.streams = HttpStreamOpener(self._login, base_url, timeouts, max_connections, transport)
+        self.streams = HttpStreamOpener(self._login, base_url, timeouts, max_connections, transport, observer)
         credentials.rebind()
 
     async def stack(self) -> UserStack:
@@ -142,7 +148,12 @@ class Session:
             if self._stack is None:
                 user = await self._credentials.identify()
                 self._stack = UserStack(
-                    self._base_url, self.retry, self._credentials, self._storage(user), self._timeouts
+                    self._base_url,
+                    self.retry,
+                    self._credentials,
+                    self._storage(user),
+                    self._timeouts,
+                    self._observer,
                 )
             return self._stack
 

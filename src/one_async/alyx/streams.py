@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextvars import ContextVar
 
 import anyio
 import anyio.to_thread
 import httpx
 
+from one_async._observer import Observer, resending
 from one_async.alyx.answers import is_invalid_token
 from one_async.alyx.body import ENCODINGS, discard, encoding_of, inflate, read_start
 from one_async.alyx.connection_pool import ConnectionPool, certificates
@@ -19,6 +22,11 @@ from one_async.errors import AnswerError, InputError, OneError, ServerUnreachabl
 
 #: Maximum number of bytes that are read of a redirect or a refusal.
 _MAX_START = 64 * 1024
+
+
+_our_own: ContextVar[bool] = ContextVar("one_async_own_request", default=False)
+# httpx would log addresses with signed queries; `one_async.http` logs them without.
+logging.getLogger("httpx").addFilter(lambda _: not _our_own.get())
 
 
 class HttpStream:
@@ -78,17 +86,20 @@ class HttpStream:
         return True
 
 
-class _WithoutRedirectBodies(Transport):
-    """Drop the bodies of redirects, which httpx would read completely."""
+class _Hops(Transport):
+    """Observe each request, also those of redirects, whose bodies are dropped: httpx would read them completely."""
 
-    def __init__(self, inner: Transport) -> None:
-        self._inner = inner
+    def __init__(self, inner: Transport, observer: Observer) -> None:
+        self._inner, self._observer = inner, observer
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
+        with self._observer.exchange(request.method, str(request.url), is_rest=False) as exchange:
+            response = await self._inner.handle_async_request(request)
+            exchange.status = response.status_code
         if not response.has_redirect_location or response.is_stream_consumed:
             return response
         await read_start(response, _MAX_START)
+        self._observer.counts.received += response.num_bytes_downloaded
         headers = [(name, value) for name, value in response.headers.raw if name.lower() == b"location"]
         return httpx.Response(response.status_code, headers=headers, content=b"")
 
@@ -128,7 +139,9 @@ class HttpStreamOpener:
         timeouts: Timeouts,
         max_connections: int,
         inner: Transport | None,
+        observer: Observer,
     ) -> None:
+        self._observer = observer
         self._login, self._origin, self._inner = login, origin(base_url), inner
         self._timeout = httpx.Timeout(timeouts.list, connect=timeouts.connect, pool=None)
         self._slots = anyio.Semaphore(max_connections)
@@ -163,7 +176,8 @@ class HttpStreamOpener:
             response = await self._send(stack, address, all_headers, auth, token)
             if login and token and response.status_code == 403 and await _rejects_token(response):
                 token = await login.credentials.renew(token, login.request_token)
-                response = await self._send(stack, address, all_headers, auth, token)
+                with resending(1):
+                    response = await self._send(stack, address, all_headers, auth, token)
             yield HttpStream(response)
 
     async def _send(
@@ -178,6 +192,7 @@ class HttpStreamOpener:
         if token is not None:
             headers = {**headers, "Authorization": f"Token {token}"}
         response: httpx.Response | None = None
+        quiet = _our_own.set(True)
         try:
             request = client.build_request("GET", url, headers=headers)
             response = await client.send(request, stream=True, auth=httpx.BasicAuth(*auth) if auth else None)
@@ -193,10 +208,16 @@ class HttpStreamOpener:
             raise ServerUnreachable(
                 text, url=str(url), slow=isinstance(error, httpx.TimeoutException)
             ) from error
+        finally:
+            _our_own.reset(quiet)
         if response is None:  # raised here, so that __context__ holds no exception group
             raise InputError.of("url", str(url), "http or https addresses")
+        stack.callback(self._count, response)
         stack.push_async_callback(response.aclose)
         return response
+
+    def _count(self, response: httpx.Response) -> None:
+        self._observer.counts.received += response.num_bytes_downloaded
 
     async def _open_client(self) -> httpx.AsyncClient:
         async with self._lock:
@@ -207,7 +228,7 @@ class HttpStreamOpener:
                 self._client = _Client(
                     timeout=self._timeout,
                     follow_redirects=True,
-                    transport=_WithoutRedirectBodies(self._inner or ConnectionPool(context)),
+                    transport=_Hops(self._inner or ConnectionPool(context), self._observer),
                 )
             return self._client
 

@@ -10,6 +10,7 @@ import email.utils
 import ssl
 import time
 import zlib
+from contextlib import nullcontext
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ import anyio.to_thread
 import httpx
 
 from one_async._headers import retry_after
+from one_async._observer import Observer, resending
 from one_async.alyx import caching
 from one_async.alyx.answers import check_status, detail_of, is_invalid_token, parse
 from one_async.alyx.body import TooLarge, read_all
@@ -34,9 +36,15 @@ class Network(Transport):
     """Send one request and read the whole response, decoded. Raises only errors of ours."""
 
     def __init__(
-        self, base_url: str, total: float, max_size: int, transport: Transport | None = None
+        self,
+        base_url: str,
+        total: float,
+        max_size: int,
+        transport: Transport | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._base_url, self._total, self._max_size = base_url, total, max_size
+        self._observer = observer or Observer()
         self._transport = transport  # the caller's, which stays open
         self._pool: ConnectionPool | None = None
         self._lock = anyio.Lock()
@@ -44,6 +52,12 @@ class Network(Transport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         transport = self._transport or self._pool or await self._open_pool()
+        with self._observer.exchange(request.method, str(request.url), is_rest=True) as exchange:
+            response = await self._exchange(transport, request)
+            exchange.status = response.status_code
+            return response
+
+    async def _exchange(self, transport: Transport, request: httpx.Request) -> httpx.Response:
         try:
             with anyio.fail_after(self._total):
                 response = await transport.handle_async_request(request)
@@ -70,10 +84,14 @@ class Network(Transport):
     async def _read(self, response: httpx.Response) -> httpx.Response:
         """Return the response with its decoded body. Raises TooLarge."""
         if response.is_stream_consumed:
+            self._observer.counts.received += len(response.content)
             if len(response.content) > self._max_size:
                 raise TooLarge
             return response
-        content = await read_all(response, self._max_size)
+        try:
+            content = await read_all(response, self._max_size)
+        finally:
+            self._observer.counts.received += response.num_bytes_downloaded
         dropped = {b"content-encoding", b"content-length", b"transfer-encoding"}
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in dropped]
         return httpx.Response(
@@ -122,13 +140,15 @@ class Retry(Transport):
     counts towards PATIENCE, not as an attempt. 500 is not repeated: Alyx responds with it to invalid queries.
     """
 
-    def __init__(self, inner: Transport, slots: anyio.CapacityLimiter) -> None:
-        self.inner, self.slots = inner, slots
+    def __init__(
+        self, inner: Transport, slots: anyio.CapacityLimiter, observer: Observer | None = None
+    ) -> None:
+        self.inner, self.slots, self._observer = inner, slots, observer or Observer()
         self.requests, self.retries = 0, 0
         self._resume = 0.0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        attempt, waited = 1, 0.0
+        attempt, waited, resends = 1, 0.0, 0
         max_attempts = request.extensions.get("attempts", ATTEMPTS)
         method = "GET" if request.extensions.get("repeatable") else request.method
         while True:
@@ -136,12 +156,14 @@ class Retry(Transport):
                 async with self.slots:
                     await self._wait_for_throttle()
                     self.requests += 1
-                    response = await self.inner.handle_async_request(request)
+                    with resending(resends) if resends else nullcontext():
+                        response = await self.inner.handle_async_request(request)
             except ServerUnreachable as error:
                 if attempt >= min(max_attempts, attempts(method, error)):
                     raise
-                delay, attempt = backoff(attempt), attempt + 1
+                delay, attempt, reason = backoff(attempt), attempt + 1, type(error).__name__
             else:
+                reason = str(response.status_code)
                 requested_delay = retry_after(response.headers.get("retry-after"))
                 if response.status_code == 429:
                     delay = max(requested_delay or backoff(attempt), 0.05)
@@ -155,12 +177,15 @@ class Retry(Transport):
                     return response
                 if waited > PATIENCE:
                     return response
-            self.retries += 1
-            await anyio.sleep(delay)
+            self.retries, resends = self.retries + 1, resends + 1
+            with resending(resends - 1):
+                await self._observer.retry(
+                    "http", request.method, str(request.url), reason, delay, throttled=reason == "429"
+                )
 
     async def _wait_for_throttle(self) -> None:
-        while (left := self._resume - anyio.current_time()) > 0:  # noqa: ASYNC110 (another 429 may prolong it)
-            await anyio.sleep(left)
+        while (left := self._resume - anyio.current_time()) > 0:
+            await self._observer.sleep(left)
 
     async def aclose(self) -> None:
         await self.inner.aclose()
@@ -183,7 +208,8 @@ class Login(Transport):
         response = await self._send(request, token)
         if _rejects_token(response):
             token = await self.credentials.renew(token, self.request_token)
-            response = await self._send(request, token)
+            with resending(1):
+                response = await self._send(request, token)
         if response.status_code == 403:
             detail = detail_of(response.content)
             if _rejects_token(response):
@@ -206,7 +232,8 @@ class Login(Transport):
             headers={"Accept": "application/json"},
             extensions={"timeout": self._timeouts.for_read(self._timeouts.login), "repeatable": True},
         )
-        response = await self.inner.handle_async_request(request)
+        with resending(0):  # it may be requested while another request is sent again
+            response = await self.inner.handle_async_request(request)
         if response.status_code in (400, 401, 403):
             text = f"{self._origin} refused the login of {username!r}: {detail_of(response.content)}"
             raise LoginError(text, url=self._address, status=response.status_code)

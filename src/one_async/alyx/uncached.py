@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from one_async._headers import retry_after
+from one_async._observer import Observer
 from one_async.alyx.transports import Login
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ class UncachedClient:
         """The number of requests that the client may have under way."""
         return int(self._client._open().slots.total_tokens)
 
+    @property
+    def observer(self) -> Observer:
+        """The observer of the client's requests."""
+        return self._client._observer
+
+    def url(self, endpoint: str) -> str:
+        """Return the address of an endpoint."""
+        return f"{self._client.base_url}/{endpoint}"
+
     async def open(self) -> None:
         """Log in if there is no token yet. Raise LoginError."""
         await self._client.authenticate()
@@ -54,7 +64,7 @@ class UncachedClient:
         client = self._client
         request = httpx.Request(
             "GET",
-            f"{client.base_url}/{endpoint}",
+            self.url(endpoint),
             params=dict(params),
             headers={"Accept": "application/json"},
             extensions={"timeout": client._timeouts.for_read(client._timeouts.list)},

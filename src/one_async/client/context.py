@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -11,10 +12,12 @@ import anyio
 
 from one_async._concurrency import RunningCalls
 from one_async._fork import is_polars_lost
+from one_async._observer import Observer
 from one_async._threads import run_sync
 from one_async._values import without_secrets
 from one_async.client.datafiles import DataFiles
 from one_async.errors import InputError, OfflineError
+from one_async.events import EventHooks, Stats
 from one_async.settings import Settings, resolved_again
 from one_async.transfer.bar import bar_for
 from one_async.types import Mode
@@ -56,6 +59,7 @@ class Context:
         uuid_filenames: bool,
         progress: Progress | bool | None,
         silent: bool,
+        event_hooks: EventHooks | None,
         rest_options: dict[str, Any],
     ) -> None:
         self.settings = settings
@@ -69,6 +73,7 @@ class Context:
         self.progress = None if isinstance(progress, bool) else progress
         self.bar = bar_for(progress, silent)
         self.rest_options = rest_options
+        self.observer = Observer(event_hooks)
         self.group: TaskGroup | None = None
         self.calls = RunningCalls()
         self._is_prepared = False
@@ -154,6 +159,7 @@ class Context:
             if self.offline:
                 raise self.offline_error()
             self._alyx = AsyncAlyxClient(settings=self.settings, tables=self.table_kind, **self.rest_options)
+            self._alyx._observer = self.observer  # also of the client that replaces a closed one
         return self._alyx
 
     @property
@@ -178,6 +184,14 @@ class Context:
     def user(self) -> str | None:
         """The user's name, as far as it is known without a request."""
         return (self._alyx.user if self._alyx is not None else None) or self.settings.username
+
+    @property
+    def stats(self) -> Stats:
+        """The counts of the client, and the age of the tables in memory."""
+        info = self.known_tables
+        made = None if info is None or info.created is None else info.created.replace(tzinfo=None)
+        age = None if made is None else max(0.0, (datetime.now() - made).total_seconds())
+        return self.observer.stats(age)
 
     def remote(self) -> RemoteSource:
         """Return the database as a source of answers. Its rows are added to the tables."""

@@ -1,4 +1,5 @@
-"""What holds for all methods of `AsyncONE`: a session may be given as ``id=``, and frames are of the kind that is set.
+"""What holds for all methods of `AsyncONE`: a session may be given as ``id=``, frames are of the kind that is set, calls are
+spans in traces.
 
 ONE-api's methods that take a session know it by the keyword ``id`` alone.
 """
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 from one_async._fork import check_polars
 from one_async._threads import run_sync
+from one_async._tracing import spanned
 from one_async.tables.pandas_frames import as_pandas, has_frames, rows_of_pandas
 
 T = TypeVar("T")
@@ -41,9 +43,9 @@ def conventions(kind: type[T]) -> type[T]:
         if name.startswith("_") or name == "aclose" or not inspect.isfunction(method):
             continue
         if inspect.iscoroutinefunction(method):
-            setattr(kind, name, _method(name, method))
+            setattr(kind, name, _method(name, spanned(f"one.{name}", method)))
         elif inspect.isasyncgenfunction(method):
-            setattr(kind, name, _generator(name, method))
+            setattr(kind, name, _generator(name, spanned(f"one.{name}", method)))
     return kind
 
 

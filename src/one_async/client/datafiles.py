@@ -173,6 +173,7 @@ class DataFiles:
             progress=context.bar or context.progress,
             on_error="collect",
             credentials=self._credentials(),
+            observer=context.observer,
         )
 
     def _credentials(self) -> Credentials:
@@ -192,7 +193,10 @@ class DataFiles:
         (item,) = (await self.plan([record])).items
         if item.error:
             raise item.error
-        return RangeReader(self._context.alyx.wire, item.sources, self._credentials(), more)
+        context = self._context
+        return RangeReader(
+            context.alyx.wire, item.sources, self._credentials(), more, observer=context.observer
+        )
 
     async def _replanned(self, records: Sequence[Mapping[str, Any]], dids: set[str]) -> Plan:
         """Plan again with all addresses that the database has for some datasets, including S3 buckets."""

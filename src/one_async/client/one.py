@@ -10,6 +10,7 @@ from one_async import _display
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls
 from one_async._display import Printer
+from one_async.alyx.retrying import Timeouts
 from one_async.client.aggregates import Aggregates
 from one_async.client.cards import client_fields
 from one_async.client.context import Context
@@ -29,6 +30,7 @@ from one_async.client.spikes import SpikeLoading
 from one_async.client.tables import TableMethods
 from one_async.client.watching import Watching
 from one_async.errors import InputError
+from one_async.events import EventHooks, Stats
 from one_async.settings import Settings, resolve, setup
 from one_async.types import Mode
 
@@ -94,6 +96,8 @@ class AsyncONE(
         data_server_login: str | None = None,
         data_server_password: str | None = None,
         max_connections: int = 32,
+        timeout: Timeouts | float | None = None,
+        event_hooks: EventHooks | None = None,
         tables: Literal["polars", "pandas"] = "polars",
         uuid_filenames: bool = False,
         progress: Progress | bool | None = None,
@@ -119,6 +123,10 @@ class AsyncONE(
             data_server, data_server_login, data_server_password: where data files are, for datasets of which the
                 database gives no address, and who may read them there.
             max_connections: how many connections the server may get at once.
+            timeout: seconds to wait for the next bytes of an answer, else ONE_TIMEOUT, else 120 for lists and files, 60 for
+                records and 30 for logins. A whole REST answer may take five times as long; `Timeouts` sets each of these.
+            event_hooks: functions by kind of event: ``{"request": […], "response": […], "retry": […]}``, see
+                `one_async.events`. They are called in the thread of the event loop, and are not pickled.
             tables: what all tables are, those in data files and those of answers. Of pandas, tables of sessions, datasets
                 and insertions have an index of UUIDs.
             uuid_filenames: keep dataset ids in the names of downloaded files.
@@ -132,6 +140,7 @@ class AsyncONE(
             raise InputError.of("mode", mode, get_args(Mode))
         if tables not in ("polars", "pandas"):
             raise InputError.of("tables", tables, ("polars", "pandas"))
+        Timeouts.of(timeout)
         catalogue = None
         if frozen is not None:
             from one_async.frozen import read_frozen
@@ -151,11 +160,13 @@ class AsyncONE(
             data_server=data_server,
             data_server_login=data_server_login,
             data_server_password=data_server_password,
+            timeout=None if isinstance(timeout, Timeouts) else timeout,
         )
         rest_options: dict[str, Any] = {
             "cache_rest": cache_rest,
             "cache_storage": cache_storage,
             "max_connections": max_connections,
+            "timeout": timeout,
         }
         self._context = Context(
             settings,
@@ -166,6 +177,7 @@ class AsyncONE(
             uuid_filenames=uuid_filenames,
             progress=progress,
             silent=silent,
+            event_hooks=event_hooks,
             rest_options=rest_options,
         )
 
@@ -254,6 +266,11 @@ class AsyncONE(
     def alyx(self) -> AsyncAlyxClient:
         """The client of the database's REST interface. Raises OfflineError where no database is configured."""
         return self._context.alyx
+
+    @property
+    def stats(self) -> Stats:
+        """What the client has counted since it was made: requests, answers from the cache, retries, waits, bytes, files."""
+        return self._context.stats
 
     @property
     def cache_expiry(self) -> timedelta:

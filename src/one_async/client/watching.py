@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ import anyio
 from one_async._arguments import as_list
 from one_async._boundary import public
 from one_async._concurrency import ended_by_closing
+from one_async._observer import LOGS
 from one_async.client.search import terms_to_complete
 from one_async.client.watch_cursor import WatchCursor
 from one_async.errors import AnswerError, InputError, ServerError, ServerUnreachable, StatusError, Throttled
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from one_async.client.watch_cursor import CursorLike
     from one_async.types import JSON
 
-log = logging.getLogger(__name__)
-log.addHandler(logging.NullHandler())
 #: The longest pause in seconds while the server is away, unless rounds are further apart.
 LONGEST_PAUSE = 900.0
 
@@ -81,7 +79,7 @@ class Watching:
                 if pause is None or not _is_away(error):
                     raise
                 failures += 1
-                log.warning("round %d without an answer: %s", failures, error)
+                LOGS["http"].warning("watch: round %d without an answer: %s", failures, type(error).__name__)
             for session in sessions:
                 await _learn_datasets(self._context, session["id"])
                 yield session

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
 
 from one_async._boundary import reading
+from one_async._observer import resending
 from one_async._threads import run_sync
 from one_async.alyx.answers import check_status
 from one_async.alyx.frame import Columns, Notes, page_frame
@@ -101,7 +103,7 @@ class Server:
                 if attempt == ATTEMPTS:
                     raise
                 costs.retries += 1
-                await anyio.sleep(backoff(attempt))
+                await self._retry(endpoint, "an answer that cannot be read", backoff(attempt))
                 continue
             if rows > 1 and (reply.seconds > SLOW or len(reply.content) > LARGE):
                 costs.lower(rows)
@@ -123,17 +125,18 @@ class Server:
 
     async def _request(self, endpoint: str, params: Mapping[str, str], costs: Costs) -> Reply:
         """Return the first good answer to a request, retrying and waiting as the server's answers demand."""
-        failures = refusals = 0
+        failures = refusals = resends = 0
         can_shrink = int(params.get("limit", PAGE)) > FEWEST
         while True:
             sent_at = await self._acquire()
             costs.requests += 1
-            wait = 0.0
+            wait, reason = 0.0, ""
             try:
-                reply = await self._client.get(endpoint, params)
+                with resending(resends) if resends else nullcontext():
+                    reply = await self._client.get(endpoint, params)
                 if reply.status == 200:
                     return reply
-                wait = reply.wait or 0.0
+                wait, reason = reply.wait or 0.0, str(reply.status)
                 if reply.status == 429:
                     costs.throttled += 1
                     refusals += 1
@@ -150,11 +153,17 @@ class Server:
                 failures += 1
                 if failures >= (TOO_LONG if can_shrink and too_long(error) else ATTEMPTS):
                     raise
-                wait = max(backoff(failures), wait)
+                wait, reason = max(backoff(failures), wait), reason or type(error).__name__
             finally:
                 self._release()
-            costs.retries += 1
-            await anyio.sleep(wait)
+            costs.retries, resends = costs.retries + 1, resends + 1
+            with resending(resends - 1):
+                await self._retry(endpoint, reason, wait)
+
+    async def _retry(self, endpoint: str, reason: str, wait: float) -> None:
+        client = self._client
+        url, throttled = client.url(endpoint), reason == "429"
+        await client.observer.retry("harvest", "GET", url, reason, wait, throttled=throttled)
 
     async def _acquire(self) -> float:
         """Wait for a free slot and for the throttle's window; return the time at which the request counts as sent."""
@@ -162,7 +171,8 @@ class Server:
             if self._under_way >= self.concurrency.allowed:
                 await self._wait_for_slot()
             elif (delay := self.pace.delay()) > 0:
-                await anyio.sleep(delay)
+                self._client.observer.throttled(delay)
+                await self._client.observer.sleep(delay)
             else:
                 self._under_way += 1
                 return self.pace.sending()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from one_async._boundary import reading
 from one_async._concurrency import run_all
 from one_async._fork import check_polars
+from one_async._observer import LOGS
 from one_async._threads import run_sync
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
@@ -177,6 +179,8 @@ class _Run:
         except OneError as error:
             failed(report, error)
         report.seconds = round(time.monotonic() - started, 3)
+        level = logging.INFO if report.complete else logging.WARNING
+        LOGS["harvest"].log(level, "%s", str(report).partition("\n")[0])
 
     async def _into_memory(self, whole: ReadPlan, report: EndpointReport) -> None:
         writer = Writer(whole, None, part_rows=self.part_rows)

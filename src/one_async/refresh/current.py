@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from uuid import UUID
 import anyio
 
 from one_async._fork import check_polars
+from one_async._observer import LOGS
 from one_async._threads import run_polars, run_sync
 from one_async.errors import TablesDamaged, TablesNotFound, TablesWarning
 from one_async.refresh.learned_rows import Queue, Rows, Taken, View
@@ -103,7 +105,12 @@ class CurrentTables:
     async def _read(self) -> None:
         """Read the folder's tables and make them current."""
         folder = self._folder
+        started = time.monotonic()
         base, stamp = await run_polars(open_tables, folder)
+        LOGS["tables"].info(
+            "%s: %d sessions and %d datasets opened in %.2f s",
+            folder, len(base.session_frame), len(base.dataset_table), time.monotonic() - started,
+        )  # fmt: skip
         state = await run_sync(State.read, folder)
         await self._show(base)
         self._stamp = stamp

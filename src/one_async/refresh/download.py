@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from one_async._observer import Observer, resending
 from one_async._threads import run_sync
 from one_async.errors import ServerUnreachable, StatusError, TablesDamaged
 from one_async.refresh.unpack import LARGEST
@@ -40,8 +41,9 @@ def part_name(url: str, version: str) -> str:
 class _Archive(PartFile):
     """The partial download of an archive. Its zip checksums verify it later, so it needs no hash."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, url: str) -> None:
         super().__init__(path, LARGEST)
+        self.url = url
         with suppress(FileNotFoundError):
             self.adopt()
 
@@ -54,33 +56,37 @@ class _Archive(PartFile):
         """Ignore the bytes."""
 
 
-async def download(streams: StreamOpener, url: str, part: Path) -> bool:
+async def download(streams: StreamOpener, url: str, part: Path, observer: Observer | None = None) -> bool:
     """Download an archive to a file, after the bytes that it already holds; return whether it held any.
 
     The database's token is sent to the database's own server only. Raises ServerUnreachable after several attempts,
     StatusError and its kinds for refusals, TablesDamaged for more bytes than tables can have, and OSError for disk errors.
     """
     open_at = _over_s3(url) if url.startswith("s3://") else over_http(streams, FileSource(url), Credentials())
-    archive = await run_sync(_Archive, part)
+    archive = await run_sync(_Archive, part, url)
     try:
-        return await _receive_all(open_at, archive)
+        return await _receive_all(open_at, archive, observer or Observer())
     finally:
         with anyio.CancelScope(shield=True):
             await run_sync(archive.close)
 
 
-async def _receive_all(open_at: Opener, archive: _Archive) -> bool:
+async def _receive_all(open_at: Opener, archive: _Archive, observer: Observer) -> bool:
     """Receive an archive in several attempts; return whether one of them resumed it."""
     resumed = False
     for attempt in range(1, _ATTEMPTS + 1):
         resumed = resumed or archive.size > 0
         try:
-            await receive(open_at, archive, stall=_STALL, advance=lambda _: None)
+            with resending(attempt - 1):
+                await receive(open_at, archive, stall=_STALL, advance=lambda _: None)
         except (ServerUnreachable, StatusError) as error:
             status = getattr(error, "status", None)
             if attempt == _ATTEMPTS or (status is not None and status not in _TRANSIENT):
                 raise
-            await anyio.sleep(0.5 * 2**attempt * random.uniform(0.5, 1))
+            pause = 0.5 * 2**attempt * random.uniform(0.5, 1)
+            with resending(attempt - 1):
+                reason = str(status or type(error).__name__)
+                await observer.retry("tables", "GET", archive.url, reason, pause)
         else:
             break
     await flush(archive)

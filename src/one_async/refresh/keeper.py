@@ -17,7 +17,9 @@ import anyio
 
 from one_async._concurrency import SingleFlight
 from one_async._fork import check_polars
+from one_async._observer import LOGS
 from one_async._threads import run_sync
+from one_async._tracing import span
 from one_async.errors import (
     InputError,
     OfflineError,
@@ -232,6 +234,7 @@ class TablesKeeper(CurrentTables):
             else:
                 self._schedule.failed(time.time())
             known = isinstance(error, (OneError, OSError))
+            LOGS["tables"].warning("%s: the tables could not be refreshed: %s", url, type(error).__name__)
             reason = error if known else f"{type(error).__name__}: {error}"
             if self._view.base is None:
                 text = f"there are no cache tables in {self._folder}, and {url} provided none: {reason}"
@@ -248,8 +251,11 @@ class TablesKeeper(CurrentTables):
 
     async def _update(self, alyx: AsyncAlyxClient, now: bool, called: float) -> None:
         """Ask the server if `_must_ask`, and install what it offers."""
-        if not await self._must_ask(alyx, now, called):
-            return
+        if await self._must_ask(alyx, now, called):
+            with span("refresh tables"):
+                await self._install_offered(alyx)
+
+    async def _install_offered(self, alyx: AsyncAlyxClient) -> None:
         offer = await ask(alyx, self._tag)
         if await self._has_tables_of(offer):
             state = await run_sync(State.read, self._folder)
@@ -257,7 +263,14 @@ class TablesKeeper(CurrentTables):
             await run_sync(replace(ours, checked=offer.asked).write, self._folder)
         else:
             self._warn_of_other_origin(offer)
+            started = time.monotonic()
             if await fetch(alyx, offer, self._folder, partial(self._has_tables_of, offer)):
+                LOGS["tables"].info(
+                    "%s: tables of %s refreshed in %.1f s",
+                    offer.server,
+                    offer.minute,
+                    time.monotonic() - started,
+                )
                 await self._read()
         self._schedule.succeeded(offer.asked)
 

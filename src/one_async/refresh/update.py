@@ -95,14 +95,14 @@ def _install(made: Path, folder: Path, offer: Offer) -> None:
 async def _download_and_prepare(alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Path) -> Path:
     """Download and prepare the tables; if a resumed download is damaged, download it once more from the start."""
     try:
-        resumed = await download(alyx.wire, offer.url, part)
+        resumed = await download(alyx.wire, offer.url, part, alyx._observer)
         try:
             return await _prepare(part, folder)
         except TablesDamaged:
             if not resumed:
                 raise
             await run_sync(part.unlink)
-            await download(alyx.wire, offer.url, part)
+            await download(alyx.wire, offer.url, part, alyx._observer)
             return await _prepare(part, folder)
     except (TablesError, OSError):
         with contextlib.suppress(OSError):  # it is useless, or the disk is full

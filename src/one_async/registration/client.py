@@ -13,6 +13,7 @@ from uuid import UUID
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls, ended_by_closing
 from one_async._threads import run_polars, run_sync
+from one_async._tracing import traced
 from one_async.errors import InputError, NotFound, RegistrationError
 from one_async.files.find import next_num_folder
 from one_async.registration import administrations, protection
@@ -83,6 +84,7 @@ class Client(Protocol):
 
 
 @ended_by_closing
+@traced("registration")
 @public
 class RegistrationClient:
     """Register sessions, files, water and weights; ``one.registration`` of an `AsyncONE`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,10 +18,12 @@ import anyio
 import anyio.to_thread
 
 from one_async._concurrency import task_group
+from one_async._observer import LOGS, Observer
+from one_async._tracing import span
 from one_async.errors import InputError, OneError
 from one_async.files.atomic import sync
 from one_async.files.claim import Claim, Claimant, start_heartbeat
-from one_async.transfer.one import Policy, Sources, fetch_one
+from one_async.transfer.one import Done, Policy, Sources, fetch_one
 from one_async.transfer.parts import Busy, Lost, Part, Present, begin, is_plain, look
 from one_async.transfer.plan import Item, Plan
 from one_async.transfer.web import Credentials
@@ -85,6 +88,7 @@ async def fetch(
     on_error: Literal["raise", "collect"] = "raise",
     credentials: Credentials | None = None,
     policy: Policy | None = None,
+    observer: Observer | None = None,
 ) -> list[Outcome]:
     """Fetch a plan's files into a cache folder, ``limit`` at once; one outcome for each item, in order.
 
@@ -106,7 +110,7 @@ async def fetch(
         root=Path(root),
         check_hash=check_hash,
         policy=policy,
-        sources=Sources(streams, credentials or Credentials(), policy, _limiter()),
+        sources=Sources(streams, credentials or Credentials(), policy, _limiter(), observer or Observer()),
         progress=progress,
         stop_at_error=on_error == "raise",
         claimant=Claimant(Path(root) / ".claims"),
@@ -179,7 +183,7 @@ class _Job:
     error: OneError | None = None
 
     async def run(self, items: tuple[Item, ...], limit: int) -> list[Outcome]:
-        queue = deque(dict.fromkeys(items))
+        queue, started = deque(dict.fromkeys(items)), time.monotonic()
         if self.progress:
             self.progress.start(len(queue), sum(item.size or 0 for item in queue))
         stop_heartbeat = start_heartbeat(self._renew, self.policy.lease)
@@ -192,14 +196,30 @@ class _Job:
                 self.progress.stop()
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._close, stop_heartbeat)
+        self._log(time.monotonic() - started)
         if self.error:
             raise self.error
         return [self.outcomes[item] for item in items]
+
+    def _log(self, seconds: float) -> None:
+        """Log how many files were fetched."""
+        done = [one for one in self.outcomes.values() if one.status == "fetched"]
+        failed = sum(one.status == "failed" for one in self.outcomes.values())
+        if done or failed:
+            text = "%d files with %d bytes downloaded in %.1f s, %d failed"
+            LOGS["transfer"].info(text, len(done), sum(one.bytes for one in done), seconds, failed)
 
     def advance(self, files: int, nbytes: int) -> None:
         """Report progress."""
         if self.progress:
             self.progress.advance(files, nbytes)
+
+    def fetched(self, done: Done, had: int) -> None:
+        """Count a file that was fetched, and its bytes where no HTTP client of ours counts them."""
+        counts = self.sources.observer.counts
+        counts.files += 1
+        if done.url.startswith("s3://"):
+            counts.received += max(0, done.size - had)
 
     def begin(self, item: Item) -> Present | Busy | Part:
         """Look for an item on disk, and claim it if it is missing; blocking."""
@@ -297,12 +317,15 @@ class _Worker:
         if not isinstance(begun, Part):
             return None
         async with job.holding(begun):
-            job.advance(0, begun.size)
+            had = begun.size
+            job.advance(0, had)
             try:
-                done = await fetch_one(begun, job.sources, partial(job.advance, 0), self._begin_next)
+                with span("download", {"file.name": begun.target.name}):
+                    done = await fetch_one(begun, job.sources, partial(job.advance, 0), self._begin_next)
             except Lost:
                 job.advance(0, -begun.size)
                 return None
+        job.fetched(done, had)
         return _outcome(item, "fetched", begun.target, done.size, done.url)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 
+from one_async._observer import Observer, resending
 from one_async.errors import (
     ConfigurationError,
     HashMismatch,
@@ -60,6 +62,7 @@ class Sources:
     credentials: Credentials
     policy: Policy
     limiter: anyio.CapacityLimiter
+    observer: Observer = field(default_factory=Observer)
     down: set[str] = field(default_factory=set)
 
     def opener(self, source: FileSource) -> Opener:
@@ -110,11 +113,12 @@ def _rank(error: OneError) -> int:
 
 @dataclass
 class _Attempts:
-    """The number of failed attempts at one source since the part last grew."""
+    """The number of failed attempts at one source: since the part last grew, and in total."""
 
     largest: int
     inherited: int
     failed: int = 0
+    total: int = 0
 
     def reset(self) -> None:
         """Begin anew with an empty part."""
@@ -127,6 +131,7 @@ class _Attempts:
         if size > self.largest:
             self.largest, self.failed = size, 0
         self.failed += 1
+        self.total += 1
         return self.failed
 
 
@@ -144,7 +149,8 @@ async def _fetch_from(
             if part.size and not part.resumable and source.window is None:
                 await start_over(part, advance)
             if not part.is_complete():
-                await receive(open_at, part, stall=policy.stall, advance=advance)
+                with resending(attempts.total) if attempts.total else nullcontext():
+                    await receive(open_at, part, stall=policy.stall, advance=advance)
             size = await anyio.to_thread.run_sync(_finish, part, source.url, then, limiter=sources.limiter)
         except HashMismatch:
             await start_over(part, advance)
@@ -160,7 +166,8 @@ async def _fetch_from(
                 if isinstance(error, ServerUnreachable):
                     sources.down.add(server)
                 raise _with_url(error, source) from error.__cause__
-            await anyio.sleep(pause_before_retry(error, failed, policy))
+            pause = pause_before_retry(error, failed, policy)
+            await report_retry(sources.observer, source, error, attempts.total - 1, pause)
         else:
             sources.down.discard(server)
             return Done(size, source.url)
@@ -189,6 +196,15 @@ def pause_before_retry(error: OneError, failed: int, policy: Policy) -> float:
         return min(retry_after, policy.longest_pause) + random.uniform(0, policy.pause)
     pause: float = min(policy.pause * 2.0 ** (failed - 1), policy.longest_pause)
     return pause * random.uniform(0.5, 1.0)
+
+
+async def report_retry(
+    observer: Observer, source: FileSource, error: OneError, resends: int, pause: float
+) -> None:
+    """Report that a file is requested again, and wait before it."""
+    reason = str(getattr(error, "status", "") or type(error).__name__)
+    with resending(resends):
+        await observer.retry("transfer", "GET", source.url, reason, pause)
 
 
 def _with_url(error: ServerError, source: FileSource) -> ServerError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import anyio
 import anyio.to_thread
 
+from one_async._observer import Observer, resending
 from one_async.errors import (
     AnswerError,
     LoginError,
@@ -22,7 +23,7 @@ from one_async.errors import (
     StatusError,
     TransferError,
 )
-from one_async.transfer.one import Policy, is_transient, pause_before_retry
+from one_async.transfer.one import Policy, is_transient, pause_before_retry, report_retry
 from one_async.transfer.plan import FileSource
 from one_async.transfer.s3 import open_store
 from one_async.transfer.web import Credentials, judge
@@ -49,6 +50,7 @@ class RangeReader:
     credentials: Credentials = field(default_factory=Credentials)
     more: Callable[[], Awaitable[Sequence[FileSource]]] | None = None
     policy: Policy = field(default_factory=Policy)
+    observer: Observer = field(default_factory=Observer)
     bytes_received: int = 0
     """The bytes of all bodies, those of failed attempts included."""
     _stores: dict[FileSource, Any] = field(default_factory=dict)
@@ -86,13 +88,15 @@ class RangeReader:
         while True:
             try:
                 if source.s3 is None:
-                    return await self._over_http(source, start, stop)
+                    with resending(failed) if failed else nullcontext():
+                        return await self._over_http(source, start, stop)
                 return await self._over_s3(source, start, stop)
             except (ServerUnreachable, StatusError) as error:
                 failed += 1
                 if not is_transient(error) or failed > self.policy.retries:
                     raise
-                await anyio.sleep(pause_before_retry(error, failed, self.policy))
+                pause = pause_before_retry(error, failed, self.policy)
+                await report_retry(self.observer, source, error, failed - 1, pause)
 
     async def _over_http(self, source: FileSource, start: int, stop: int) -> Range:
         headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{stop - 1}"}
@@ -126,6 +130,7 @@ class RangeReader:
         read = partial(_get_range, self._stores[source], source, start, stop)
         found = await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
         self.bytes_received += stop - start
+        self.observer.counts.received += stop - start
         return found
 
 

@@ -1,0 +1,110 @@
+"""Spans of OpenTelemetry, in processes that have imported it; in others, entering and leaving one does nothing."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from functools import wraps
+from types import TracebackType
+from typing import Any, TypeVar
+
+__all__ = ["Span", "span", "spanned", "traced"]
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
+
+def span(
+    name: str, attributes: Mapping[str, str | int] | None = None, *, is_client: bool = False
+) -> AbstractContextManager[Span | None]:
+    """Return a context that is a span, the parent of those that begin inside; None where nobody traces.
+
+    An error that leaves it is its ``error.type``; neither texts nor frames of errors are recorded, which may have secrets.
+    """
+    trace = sys.modules.get("opentelemetry.trace")  # an application that traces has imported it
+    if trace is None or not hasattr(trace, "get_tracer"):  # another thread may be importing it
+        return _NOTHING
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):  # none is configured
+        return _NOTHING
+    return Span(trace, name, attributes, is_client)
+
+
+def spanned(name: str, method: F) -> F:
+    """Return an async method whose calls are spans; of an async generator, each item is one."""
+    if inspect.isasyncgenfunction(method):
+
+        @wraps(method)
+        async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            async with aclosing(method(*args, **kwargs)) as items:
+                while True:
+                    with span(name):
+                        try:
+                            item = await anext(items)
+                        except StopAsyncIteration:
+                            return
+                    yield item
+
+        return iterate  # type: ignore[return-value]
+
+    @wraps(method)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        with span(name):
+            return await method(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def traced(client: str) -> Callable[[type[T]], type[T]]:
+    """Decorate a class so that calls of the public async methods that it defines are spans, ``client.method``."""
+
+    def decorate(kind: type[T]) -> type[T]:
+        for name, value in list(vars(kind).items()):
+            is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
+            if is_async and not name.startswith("_") and name != "aclose":
+                setattr(kind, name, spanned(f"{client}.{name}", value))
+        return kind
+
+    return decorate
+
+
+class Span:
+    """A span that is current in its context."""
+
+    __slots__ = ("_given", "_scope", "_span", "_trace")
+
+    def __init__(
+        self, trace: Any, name: str, attributes: Mapping[str, str | int] | None, is_client: bool
+    ) -> None:
+        self._trace, self._given = trace, (name, attributes, is_client)
+        self._span: Any = None
+        self._scope: Any = None
+
+    def __enter__(self) -> Span:
+        name, attributes, is_client = self._given
+        trace: Any = self._trace
+        kind = trace.SpanKind.CLIENT if is_client else trace.SpanKind.INTERNAL
+        made = trace.get_tracer("one_async").start_span(name, kind=kind, attributes=attributes)
+        scope = trace.use_span(made, end_on_exit=True, record_exception=False, set_status_on_exception=False)
+        scope.__enter__()
+        self._span, self._scope = made, scope
+        return self
+
+    def set(self, name: str, value: str | int) -> None:
+        """Set an attribute."""
+        self._span.set_attribute(name, value)
+
+    def fail(self, kind: str) -> None:
+        """Mark the span as failed with a kind of error."""
+        self._span.set_attribute("error.type", kind)
+        self._span.set_status(self._trace.StatusCode.ERROR)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and issubclass(kind, Exception):
+            self.fail(f"{kind.__module__}.{kind.__qualname__}")
+        self._scope.__exit__(None, None, None)

@@ -1,0 +1,79 @@
+"""What counting, logging and tracing cost a call that is answered from the cache, with nothing attached.
+
+    python tests/benchmarks/bench_observed.py
+
+The time of one call, and beside it the time of what the observer does in such a call, measured alone. The share must be
+below 2 %. With OpenTelemetry's API imported and no tracer configured, it is measured once more.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+
+from one_async import AsyncONE
+from one_async._observer import Observer
+from one_async._tracing import spanned
+from one_async.emulator import Emulator
+
+ROUNDS = 7
+MOST = 0.02
+
+
+async def microseconds(call: Callable[[], Awaitable[Any]], number: int) -> float:
+    """Return the best time of a call over some rounds."""
+    times = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        for _ in range(number):
+            await call()
+        times.append((time.perf_counter() - started) / number * 1e6)
+    return min(times)
+
+
+async def cost() -> float:
+    """Return what the observer does in a cached REST call: the call is a span, and its answer is counted."""
+    observer, url = Observer(), "http://127.0.0.1:8000/sessions?lab=cortexlab&limit=1000"
+
+    async def plain() -> None: ...
+
+    async def counted() -> None:
+        observer.cache_answer(url, 1.0)
+
+    return await microseconds(spanned("x", counted), 50_000) - await microseconds(plain, 50_000)
+
+
+async def measure(url: str) -> bool:
+    """Print the shares; return whether all are small enough."""
+    good = True
+    with tempfile.TemporaryDirectory() as folder:
+        login = {"base_url": url, "username": "demo", "password": "demo", "cache_dir": folder}
+        async with AsyncONE(**login) as one:
+            await one.refresh_cache("refresh")
+            calls: dict[str, Callable[[], Awaitable[Any]]] = {
+                "alyx.rest, from the REST cache": lambda: one.alyx.rest("labs", "list"),
+                "search, from the tables": lambda: one.search(lab="cortexlab", query_type="local"),
+            }
+            times = {name: await microseconds(call, 300) for name, call in calls.items()}
+            kinds = ["nothing attached"]
+            if importlib.util.find_spec("opentelemetry") is not None:
+                kinds.append("OpenTelemetry imported, not configured")
+            for kind in kinds:
+                if kind != kinds[0]:
+                    importlib.import_module("opentelemetry.trace")
+                own = await cost()
+                for name, whole in times.items():
+                    print(f"{name}: {whole:.1f} us; {kind}: {own:.2f} us, {own / whole:.2%}")
+                    good &= own < MOST * whole
+    return good
+
+
+if __name__ == "__main__":
+    with Emulator() as emulator:
+        sys.exit(not anyio.run(measure, emulator.url))
