@@ -312,3 +312,21 @@ async def test_wrong_arguments_are_named(
         with pytest.raises(InputError) as caught:
             await one.harvest(*arguments, **options)
     assert caught.value.argument == name  # type: ignore[attr-defined]
+
+
+async def test_all_takes_every_endpoint_that_lists(recorded_emulator: Any, tmp_path: Path) -> None:
+    records = worlds.recorded_world().records
+    async with AsyncONE(
+        base_url=recorded_emulator.url, token=recorded_emulator.token("demo"), cache_dir=tmp_path / "cache"
+    ) as one:
+        report = await one.harvest("all", tmp_path / "lake", filters={"sessions": {"lab": "cortexlab"}})
+        named = await one.alyx.list_endpoints()
+        with pytest.raises(InputError, match="'all'"):
+            await one.harvest(named)
+    assert report.complete
+    # The recorded server answers these with something that is no list of records.
+    others = {"cache", "cache.zip", "check-protected", "sync-file-status"}
+    assert set(report.endpoints) == {name for name, held in records.items() if held["list"]} - others
+    assert set(report.endpoints) <= set(named)
+    assert 0 < report["sessions"].distinct < len(records["sessions"]["list"])
+    assert read(tmp_path / "lake", "labs").height == len(records["labs"]["list"])

@@ -79,3 +79,11 @@ def test_wrong_arguments_end_with_2(
     assert done.exit_code == 2
     assert name in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_without_names_every_endpoint_comes(recorded_emulator: Any, tmp_path: Path) -> None:
+    done = run(recorded_emulator, "--to", str(tmp_path), "--json")
+    assert done.exit_code == 0, done.output
+    listed = {name for name, held in worlds.recorded_world().records.items() if held["list"]}
+    assert {path.name for path in tmp_path.iterdir()} == listed | {"report.json"}
+    assert set(json.loads(done.stdout)["endpoints"]) == listed

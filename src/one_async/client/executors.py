@@ -131,10 +131,13 @@ async def harvest_in_workers(
 ) -> HarvestReport:
     """Harvest each endpoint as a job of its own, then write one report of all."""
     from one_async.harvest.report import HarvestReport
-    from one_async.harvest.run import parse_arguments, write_report
+    from one_async.harvest.run import is_all, listed, parse_endpoints, parse_options, write_report
 
     rest = {name: value for name, value in options.items() if name not in ("filters", "storage_options")}
-    asked, kind, moment = parse_arguments(endpoints, to, filters=options["filters"], **rest)
+    kind, moment = parse_options(to, **rest)
+    asked = parse_endpoints(
+        await listed(context.alyx) if is_all(endpoints) else endpoints, options["filters"]
+    )
     storage = options["storage_options"]
     report = HarvestReport(
         server=context.alyx.base_url,

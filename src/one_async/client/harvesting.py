@@ -58,7 +58,8 @@ class Harvesting:
         exchanged, for a moment at the end, readers see rows of the old and the new ones; Delta tables change at once.
 
         Args:
-            endpoints: names, or names with filters: ``{"datasets": {"lab": "cortexlab"}}``.
+            endpoints: names, or names with filters: ``{"datasets": {"lab": "cortexlab"}}``; ``"all"`` for every endpoint
+                that lists records, by the server's schema.
             to: a folder, or an address such as ``s3://bucket/prefix``; None for frames in memory (``report.frames``).
                 Each endpoint is a folder of Parquet files or a Delta table; the report is ``report.json`` beside them.
             since: a date or time: only rows made or changed since then are read, and merged by id into the harvest that

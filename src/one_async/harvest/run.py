@@ -21,7 +21,7 @@ from one_async.alyx.frame import columns_of
 from one_async.alyx.query import params_of
 from one_async.alyx.schema import Schema
 from one_async.alyx.uncached import UncachedClient
-from one_async.errors import AnswerError, HarvestUnderWay, InputError, LoginError, OneError, StatusError
+from one_async.errors import HarvestUnderWay, InputError, LoginError, OneError, StatusError
 from one_async.harvest.checkpoint import Checkpoint, Publication
 from one_async.harvest.complete import Reader, failed
 from one_async.harvest.fetch import Server
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 Format: TypeAlias = Literal["parquet", "delta", "frame"]
 NAME = re.compile(r"[\w-]+")
+#: Stands for every endpoint that lists records.
+ALL = "all"
 Endpoints: TypeAlias = str | Iterable[str] | Mapping[str, Mapping[str, Any] | None]
 
 
@@ -73,9 +75,11 @@ async def collect(
 ) -> HarvestReport:
     """Read whole endpoints; return the report without writing it."""
     check_polars()
-    asked, kind, moment = parse_arguments(endpoints, to, since, resume, format, filters, part_rows)
+    kind, moment = parse_options(to, since, resume, format, part_rows)
+    asked = {} if is_all(endpoints) else parse_endpoints(endpoints, filters)
     await run_sync(check_format, kind)
     storage = None if to is None else await run_sync(storage_of, to, storage_options)
+    asked = asked or parse_endpoints(await listed(alyx), filters)
     report = HarvestReport(
         server=alyx.base_url,
         started=datetime.now(UTC),
@@ -130,19 +134,24 @@ def _remove_checkpoint(storage: Storage, endpoint: str) -> None:
         lease.release()
 
 
-def parse_arguments(
-    endpoints: Endpoints,
-    to: object,
-    since: DateLike | None,
-    resume: bool,
-    format: Format | None,
-    filters: Mapping[str, Mapping[str, Any]] | None,
-    part_rows: int,
-) -> tuple[dict[str, Mapping[str, Any]], Format, str | None]:
-    """Return the filters by endpoint, the format and the time. Raise InputError for invalid arguments."""
+def parse_options(
+    to: object, since: DateLike | None, resume: bool, format: Format | None, part_rows: int
+) -> tuple[Format, str | None]:
+    """Return the format and the time. Raise InputError for invalid arguments."""
     kind: Format = format or ("frame" if to is None else "parquet")
     _check_arguments(kind, to, since, resume, part_rows)
-    return _parse_endpoints(endpoints, filters), kind, None if since is None else _parse_since(since)
+    return kind, None if since is None else _parse_since(since)
+
+
+def is_all(endpoints: object) -> bool:
+    """Return whether every endpoint that lists is meant."""
+    return isinstance(endpoints, str) and endpoints == ALL
+
+
+async def listed(alyx: AsyncAlyxClient) -> list[str]:
+    """Return the names of the endpoints that list records, by the server's schema."""
+    with no_cache(alyx):
+        return (await alyx.schema()).lists
 
 
 class _Run:
@@ -254,30 +263,33 @@ def _restore_report(report: EndpointReport, stored: Mapping[str, Any]) -> None:
 
 
 def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> ReadPlan:
-    schema.check(endpoint, "list")
+    schema.check(endpoint)
+    if endpoint not in schema.lists:
+        accepted = f"endpoints that list records, or 'all' of them: {', '.join(schema.lists)}"
+        raise InputError.of("endpoints", endpoint, accepted)
     for name in ("limit", "offset"):
         if name in given:
             raise InputError.of(name, given[name], "no limit or offset: a harvest reads whole lists")
     params = params_of(given)
     schema.check_filters(endpoint, params)
-    try:
-        with reading(f"/{endpoint}"):
-            columns = columns_of(schema, endpoint)
-    except AnswerError as error:
-        raise InputError.of("endpoints", endpoint, f"lists whose rows are documented ({error})") from None
+    with reading(f"/{endpoint}"):
+        columns = columns_of(schema, endpoint)
     return plan(schema, endpoint, columns, params)
 
 
-def _parse_endpoints(
+def parse_endpoints(
     endpoints: Endpoints, filters: Mapping[str, Mapping[str, Any]] | None
 ) -> dict[str, Mapping[str, Any]]:
+    """Return the filters by endpoint. Raise InputError for invalid names."""
     if isinstance(endpoints, Mapping):
         asked = {str(name): dict(given or {}) for name, given in endpoints.items()}
     else:
         names = [endpoints] if isinstance(endpoints, str) else list(endpoints)
         asked = {name: {} for name in names}
     if not asked or not all(isinstance(name, str) and NAME.fullmatch(name) for name in asked):
-        raise InputError.of("endpoints", endpoints, "names of endpoints, such as ['sessions', 'insertions']")
+        raise InputError.of(
+            "endpoints", endpoints, "names of endpoints, such as ['sessions', 'insertions'], or 'all'"
+        )
     for name, given in (filters or {}).items():
         if name not in asked:
             raise InputError.of("filters", name, f"filters of the endpoints asked for: {', '.join(asked)}")
