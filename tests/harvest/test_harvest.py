@@ -132,7 +132,7 @@ async def test_what_cannot_be_had_is_named(emulator: Emulator, tmp_path: Path) -
     emulator.faults.clear()
     emulator.requests.reset()
     async with client(emulator) as alyx:
-        again = await harvest(alyx, ["water-administrations", "labs"], tmp_path, resume=True)
+        again = await harvest(alyx, ["water-administrations", "labs"], tmp_path)
     assert again.complete
     assert emulator.requests.count("/labs") == 1
     assert sorted(keys(read(tmp_path, "water-administrations"))) == sorted(
@@ -280,7 +280,7 @@ async def test_a_cancelled_harvest_can_go_on(emulator: Emulator, tmp_path: Path)
         assert scope.cancelled_caught
         parts = list((tmp_path / ".harvest" / "sessions").glob("*.parquet"))
         assert 2 <= len(parts) < 7
-        report = await harvest(alyx, "sessions", tmp_path, part_rows=500, resume=True)
+        report = await harvest(alyx, "sessions", tmp_path, part_rows=500)
     assert report.complete
     assert report["sessions"].resumed
     assert sorted(keys(read(tmp_path, "sessions"))) == sorted(worlds.ids_of(emulator, "sessions"))
@@ -294,7 +294,6 @@ async def test_a_cancelled_harvest_can_go_on(emulator: Emulator, tmp_path: Path)
         (({"sessions": {"labb": "x"}},), {}, "labb"),
         ((["sessions"],), {"filters": {"labs": {}}}, "filters"),
         (({"sessions": {"limit": 5}},), {}, "limit"),
-        ((["sessions"],), {"resume": True}, "resume"),
         ((["sessions"],), {"since": "2025-01-01"}, "since"),
         ((["sessions"], "there"), {"since": "last week"}, "since"),
         ((["sessions"], "there"), {"format": "csv"}, "format"),

@@ -41,7 +41,7 @@ def test_an_incomplete_one_ends_with_1_and_can_be_resumed(tmp_path: Path) -> Non
         assert "INCOMPLETE" in done.stdout
         assert "503" in done.stdout
         emulator.faults.clear()
-        again = run(emulator, "sessions", "--to", str(tmp_path), "--resume")
+        again = run(emulator, "sessions", "--to", str(tmp_path))
         assert again.exit_code == 0, again.output
     assert pl.read_parquet(tmp_path / "sessions" / "*.parquet").height == 2500
 

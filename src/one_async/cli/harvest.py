@@ -57,9 +57,14 @@ def harvest(
         typer.Argument(help="Endpoints, such as sessions insertions datasets; without names all that list."),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only what is new or changed since this date or time.")
+        str | None,
+        typer.Option(
+            help="Only what is new or changed since this date or time, or since the 'last' harvest."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted harvest.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Continue an interrupted harvest, or start anew.")
+    ] = True,
     format: Annotated[str, typer.Option(help="parquet or delta.")] = "parquet",
     url: Url = None,
     user: User = None,
