@@ -15,7 +15,7 @@ folder = Path(sys.argv[1] if len(sys.argv) > 1 else "harvest")
 one = ONE(mode="remote")
 
 # Killed half-way? The same call goes on where it stopped.
-report = one.harvest(["sessions", "insertions", "subjects", "datasets"], folder, resume=True)
+report = one.harvest(["sessions", "insertions", "subjects", "datasets"], folder)
 print(report)
 if not report.complete:
     sys.exit("something is missing; the report says what")

@@ -33,8 +33,8 @@ from one_async.client.spikes import SpikeSorting
 from one_async.client.tables import CacheTwin
 from one_async.client.watch_cursor import CursorLike
 from one_async.files.objects import ALFObject
+from one_async.harvest.arguments import Endpoints, Format
 from one_async.harvest.report import HarvestReport
-from one_async.harvest.run import Endpoints, Format
 from one_async.harvest.sweep import HarvestProgress
 from one_async.plot import Plots
 from one_async.refresh import TablesInfo
@@ -1089,7 +1089,7 @@ class ONE(Blocking[AsyncONE]):
         to: str | PathLike2[str] | None = None,
         *,
         since: DateLike | None = None,
-        resume: bool = False,
+        resume: bool = True,
         format: Format | None = None,
         filters: Mapping[str, Mapping[str, Any]] | None = None,
         executor: Executor | None = None,

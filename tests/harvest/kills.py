@@ -1,6 +1,6 @@
 """Harvests in a process that is killed at random moments and started again.
 
-``python kills.py URL TOKEN FOLDER [resume]`` harvests once and ends with status 0 if nothing is missing.
+``python kills.py URL TOKEN FOLDER`` harvests once and ends with status 0 if nothing is missing.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main(url: str, token: str, folder: str) -> Any:
         async with AsyncAlyxClient(url, token=token) as alyx:
             await alyx.schema()
             print("begins", flush=True)
-            report = await harvest(alyx, ENDPOINTS, folder, resume=True, part_rows=1000, progress=said)
+            report = await harvest(alyx, ENDPOINTS, folder, part_rows=1000, progress=said)
             print(report, file=sys.stderr)
             return report.complete
 

@@ -61,7 +61,7 @@ async def test_a_row_for_a_row_between_two_runs(tmp_path: Path) -> None:
             assert not (await harvest(alyx, "sessions", tmp_path, part_rows=500)).complete
             emulator.faults.clear()
             exchange(emulator, "sessions")
-            report = await harvest(alyx, "sessions", tmp_path, part_rows=500, resume=True)
+            report = await harvest(alyx, "sessions", tmp_path, part_rows=500)
         assert report.complete
         assert report["sessions"].resumed
         assert report["sessions"].compared == "ids"

@@ -132,7 +132,7 @@ async def test_what_cannot_be_had_is_named(emulator: Emulator, tmp_path: Path) -
     emulator.faults.clear()
     emulator.requests.reset()
     async with client(emulator) as alyx:
-        again = await harvest(alyx, ["water-administrations", "labs"], tmp_path, resume=True)
+        again = await harvest(alyx, ["water-administrations", "labs"], tmp_path)
     assert again.complete
     assert emulator.requests.count("/labs") == 1
     assert sorted(keys(read(tmp_path, "water-administrations"))) == sorted(
@@ -280,7 +280,7 @@ async def test_a_cancelled_harvest_can_go_on(emulator: Emulator, tmp_path: Path)
         assert scope.cancelled_caught
         parts = list((tmp_path / ".harvest" / "sessions").glob("*.parquet"))
         assert 2 <= len(parts) < 7
-        report = await harvest(alyx, "sessions", tmp_path, part_rows=500, resume=True)
+        report = await harvest(alyx, "sessions", tmp_path, part_rows=500)
     assert report.complete
     assert report["sessions"].resumed
     assert sorted(keys(read(tmp_path, "sessions"))) == sorted(worlds.ids_of(emulator, "sessions"))
@@ -294,7 +294,6 @@ async def test_a_cancelled_harvest_can_go_on(emulator: Emulator, tmp_path: Path)
         (({"sessions": {"labb": "x"}},), {}, "labb"),
         ((["sessions"],), {"filters": {"labs": {}}}, "filters"),
         (({"sessions": {"limit": 5}},), {}, "limit"),
-        ((["sessions"],), {"resume": True}, "resume"),
         ((["sessions"],), {"since": "2025-01-01"}, "since"),
         ((["sessions"], "there"), {"since": "last week"}, "since"),
         ((["sessions"], "there"), {"format": "csv"}, "format"),
@@ -312,3 +311,21 @@ async def test_wrong_arguments_are_named(
         with pytest.raises(InputError) as caught:
             await one.harvest(*arguments, **options)
     assert caught.value.argument == name  # type: ignore[attr-defined]
+
+
+async def test_all_takes_every_endpoint_that_lists(recorded_emulator: Any, tmp_path: Path) -> None:
+    records = worlds.recorded_world().records
+    async with AsyncONE(
+        base_url=recorded_emulator.url, token=recorded_emulator.token("demo"), cache_dir=tmp_path / "cache"
+    ) as one:
+        report = await one.harvest("all", tmp_path / "lake", filters={"sessions": {"lab": "cortexlab"}})
+        named = await one.alyx.list_endpoints()
+        with pytest.raises(InputError, match="'all'"):
+            await one.harvest(named)
+    assert report.complete
+    # The recorded server answers these with something that is no list of records.
+    others = {"cache", "cache.zip", "check-protected", "sync-file-status"}
+    assert set(report.endpoints) == {name for name, held in records.items() if held["list"]} - others
+    assert set(report.endpoints) <= set(named)
+    assert 0 < report["sessions"].distinct < len(records["sessions"]["list"])
+    assert read(tmp_path / "lake", "labs").height == len(records["labs"]["list"])

@@ -41,7 +41,7 @@ def test_an_incomplete_one_ends_with_1_and_can_be_resumed(tmp_path: Path) -> Non
         assert "INCOMPLETE" in done.stdout
         assert "503" in done.stdout
         emulator.faults.clear()
-        again = run(emulator, "sessions", "--to", str(tmp_path), "--resume")
+        again = run(emulator, "sessions", "--to", str(tmp_path))
         assert again.exit_code == 0, again.output
     assert pl.read_parquet(tmp_path / "sessions" / "*.parquet").height == 2500
 
@@ -79,3 +79,11 @@ def test_wrong_arguments_end_with_2(
     assert done.exit_code == 2
     assert name in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_without_names_every_endpoint_comes(recorded_emulator: Any, tmp_path: Path) -> None:
+    done = run(recorded_emulator, "--to", str(tmp_path), "--json")
+    assert done.exit_code == 0, done.output
+    listed = {name for name, held in worlds.recorded_world().records.items() if held["list"]}
+    assert {path.name for path in tmp_path.iterdir()} == listed | {"report.json"}
+    assert set(json.loads(done.stdout)["endpoints"]) == listed

@@ -138,7 +138,7 @@ async def test_parts_that_are_gone_do_not_empty_what_is_there(
         state.write_text(state.read_text().replace('"moves"', '"forgotten"'))
         for part in state.parent.glob("*.parquet"):
             part.unlink()
-        report = await harvest(alyx, "notes", tmp_path, resume=True)
+        report = await harvest(alyx, "notes", tmp_path)
     assert "FileDamaged" in report["notes"].missing[0]
     assert rows(tmp_path, "notes") == before
 
@@ -146,7 +146,7 @@ async def test_parts_that_are_gone_do_not_empty_what_is_there(
 # ---- kills while the parts are published
 
 
-@pytest.mark.parametrize("later", [{"since": "2019-01-05"}, {"since": "2019-01-05", "resume": True}, {}])
+@pytest.mark.parametrize("later", [{"since": "2019-01-05"}, {"since": "2019-01-05", "resume": False}, {}])
 async def test_who_comes_next_finishes_what_was_being_published(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: dict[str, Any]
 ) -> None:
@@ -192,7 +192,7 @@ async def test_the_report_of_a_merge_is_the_same_after_a_kill(
                 with monkeypatch.context() as patch:
                     kill_at(patch, method, number)
                     hit = await killed(lambda: harvest(alyx, "notes", folder, **merge))  # noqa: B023
-                report = await harvest(alyx, "notes", folder, **merge, resume=hit)
+                report = await harvest(alyx, "notes", folder, **merge)
                 if format == "delta":
                     frame = pl.read_delta(str(folder / "notes"))
                     held = sorted(map(churn.key_of, frame.to_dicts()))
@@ -234,7 +234,7 @@ async def test_a_resume_in_another_format_begins_afresh(
         with monkeypatch.context() as patch:
             kill_at(patch, "put", 4)
             assert await killed(lambda: harvest(alyx, "notes", tmp_path, part_rows=1000))
-        report = await harvest(alyx, "notes", tmp_path, format="delta", resume=True)
+        report = await harvest(alyx, "notes", tmp_path, format="delta")
     assert not report["notes"].resumed
     assert pl.read_delta(str(tmp_path / "notes")).height == 6000
 

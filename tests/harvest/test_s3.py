@@ -73,9 +73,7 @@ async def test_polars_scans_a_harvest_in_a_bucket(options: dict[str, str], anyio
                     progress=enough,
                 )
             assert scope.cancelled_caught
-            report = await harvest(
-                alyx, ["sessions", "notes"], to, part_rows=500, storage_options=options, resume=True
-            )
+            report = await harvest(alyx, ["sessions", "notes"], to, part_rows=500, storage_options=options)
             assert report.complete
             assert report["sessions"].resumed
             changed = min(worlds.ids_of(emulator, "sessions"))

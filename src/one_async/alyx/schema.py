@@ -102,6 +102,15 @@ class Schema:
         """Names of all endpoints, sorted."""
         return sorted(self._actions)
 
+    @property
+    def lists(self) -> list[str]:
+        """Names of the endpoints that list records with documented fields, sorted."""
+        return [
+            name
+            for name in self.endpoints
+            if "list" in self._actions[name] and self.row(name).get("properties")
+        ]
+
     def actions(self, endpoint: str) -> list[str]:
         """The actions of an endpoint, sorted."""
         self.check(endpoint)

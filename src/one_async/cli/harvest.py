@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -30,10 +30,9 @@ class RateColumn(ProgressColumn):
 class Bars:
     """One progress line for each endpoint: rows, total, rate, time left."""
 
-    def __init__(self, endpoints: list[str]) -> None:
-        width = max(map(len, endpoints))
+    def __init__(self) -> None:
         self.bars = Progress(
-            TextColumn(f"{{task.description:<{width}}}", markup=False),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:,.0f} of {task.fields[of]} rows"),
             RateColumn(),
@@ -41,21 +40,31 @@ class Bars:
             console=aside,
             transient=True,
         )
-        self._tasks = {name: self.bars.add_task(plain(name), total=None, of="?") for name in endpoints}
+        self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, endpoint: str, rows: int, total: int | None) -> None:
         """Update the line of an endpoint."""
+        if endpoint not in self._tasks:
+            self._tasks[endpoint] = self.bars.add_task(plain(endpoint), total=None, of="?")
         task = self._tasks[endpoint]
         self.bars.update(task, completed=rows, total=total, of="?" if total is None else f"{total:,}")
 
 
 def harvest(
-    endpoints: Annotated[list[str], typer.Argument(help="Endpoints, such as sessions insertions datasets.")],
     to: Annotated[str, typer.Option("--to", help="A folder, or an address such as s3://bucket/prefix.")],
-    since: Annotated[
-        str | None, typer.Option(help="Only what is new or changed since this date or time.")
+    endpoints: Annotated[
+        list[str] | None,
+        typer.Argument(help="Endpoints, such as sessions insertions datasets; without names all that list."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted harvest.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Only what is new or changed since this date or time, or since the 'last' harvest."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Continue an interrupted harvest, or start anew.")
+    ] = True,
     format: Annotated[str, typer.Option(help="parquet or delta.")] = "parquet",
     url: Url = None,
     user: User = None,
@@ -63,8 +72,8 @@ def harvest(
     as_json: Json = False,
 ) -> None:
     """Read all rows of endpoints to files; ends with status 0 only if nothing is missing."""
-    names = list(dict.fromkeys(endpoints))
-    bars = Bars(names)
+    names = list(dict.fromkeys(endpoints or ())) or "all"
+    bars = Bars()
     kind: Any = format  # validated by ONE.harvest
     try:
         with connect(url, user, cache_dir) as one, bars.bars:

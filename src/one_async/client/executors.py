@@ -19,8 +19,8 @@ from one_async.errors import InputError
 if TYPE_CHECKING:
     from one_async.client.context import Context
     from one_async.client.one import AsyncONE
+    from one_async.harvest.arguments import Endpoints
     from one_async.harvest.report import HarvestReport
-    from one_async.harvest.run import Endpoints
 
 #: Settings that a constructor takes and that are no secrets: what another process needs to make the same client.
 KEPT = (
@@ -130,11 +130,15 @@ async def harvest_in_workers(
     options: Mapping[str, Any],
 ) -> HarvestReport:
     """Harvest each endpoint as a job of its own, then write one report of all."""
+    from one_async.harvest.arguments import is_all, parse_endpoints, parse_options
     from one_async.harvest.report import HarvestReport
-    from one_async.harvest.run import parse_arguments, write_report
+    from one_async.harvest.run import listed, write_report
 
     rest = {name: value for name, value in options.items() if name not in ("filters", "storage_options")}
-    asked, kind, moment = parse_arguments(endpoints, to, filters=options["filters"], **rest)
+    kind, moment = parse_options(to, rest["since"], rest["format"], rest["part_rows"])
+    asked = parse_endpoints(
+        await listed(context.alyx) if is_all(endpoints) else endpoints, options["filters"]
+    )
     storage = options["storage_options"]
     report = HarvestReport(
         server=context.alyx.base_url,

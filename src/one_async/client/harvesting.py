@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from one_async.client.context import Context
+    from one_async.harvest.arguments import Endpoints, Format
     from one_async.harvest.report import HarvestReport
-    from one_async.harvest.run import Endpoints, Format
     from one_async.harvest.sweep import HarvestProgress
     from one_async.types import DateLike
 
@@ -32,7 +32,7 @@ class Harvesting:
         to: str | PathLike[str] | None = None,
         *,
         since: DateLike | None = None,
-        resume: bool = False,
+        resume: bool = True,
         format: Format | None = None,
         filters: Mapping[str, Mapping[str, Any]] | None = None,
         executor: Executor | None = None,
@@ -50,20 +50,24 @@ class Harvesting:
         What ``compared`` of an endpoint's report says of rows that came or went meanwhile: lists of up to 14,400 rows are
         compared with the server id by id at the end (``ids``); so are those of up to 90,000 that took longer than a second,
         were resumed, or are merged by ``since``. Of longer ones, ranges of ids are counted (``counts``): 64 or more, each
-        900 rows after ``resume`` and ``since``; a row that went and one that came in the same range then hide each other.
-        A list that is read within a second is taken as it came (``one moment``). No row that was there all the time is
-        missing in any case.
+        900 rows where the harvest was resumed or merged by ``since``; a row that went and one that came in the same range then
+        hide each other. A list that is read within a second is taken as it came (``one moment``). No row that was there all
+        the time is missing in any case.
 
         One harvest at a time writes an endpoint to a place; another waits for it up to 70 s. While Parquet files are
         exchanged, for a moment at the end, readers see rows of the old and the new ones; Delta tables change at once.
 
         Args:
-            endpoints: names, or names with filters: ``{"datasets": {"lab": "cortexlab"}}``.
+            endpoints: names, or names with filters: ``{"datasets": {"lab": "cortexlab"}}``; ``"all"`` for every endpoint
+                that lists records, by the server's schema.
             to: a folder, or an address such as ``s3://bucket/prefix``; None for frames in memory (``report.frames``).
                 Each endpoint is a folder of Parquet files or a Delta table; the report is ``report.json`` beside them.
             since: a date or time: only rows made or changed since then are read, and merged by id into the harvest that
-                is there, which must have the same filters. Endpoints without time stamps are read whole.
-            resume: go on where an interrupted harvest to the same place stopped.
+                is there, which must have the same filters. Endpoints without time stamps are read whole. ``"last"`` is a
+                day before ``as_of`` in the report of each endpoint; those that are not there yet are read whole.
+            resume: go on where an interrupted harvest of the same rows to the same place stopped, if that began within the
+                last seven days; False starts anew. A harvest that ended, or one with other filters, format or ``since``, is
+                never resumed: the new one replaces it, or is merged by ``since``.
             format: ``parquet``, ``delta`` (extra ``[delta]``) or ``frame``; the one that is there, if one is.
             filters: filters for each endpoint, as `alyx.rest` takes them, in another form.
             executor: where the endpoints are read, one job each, instead of here: a process pool, or a Dask client's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,6 +16,8 @@ from one_async.harvest.storage import FolderStorage, Storage
 WORK = ".harvest"
 #: The version of the state; a state of another version is not resumed.
 VERSION = 2
+#: How long after its start a harvest is resumed; rows that it has read are not read again, so they grow old.
+RESUMABLE = timedelta(days=7)
 
 
 class Publication(BaseModel):
@@ -34,6 +37,9 @@ class Checkpoint:
     storage: Storage
     endpoint: str
     signature: str
+    begun: datetime | None = field(
+        default_factory=lambda: datetime.now(UTC)
+    )  # None in states of older versions
     count: int | None = None
     size: int = 0
     done: set[Job] = field(default_factory=set)
@@ -57,6 +63,11 @@ class Checkpoint:
         """The file name of this state."""
         return f"{self.folder}/state.json"
 
+    @property
+    def recent(self) -> bool:
+        """Whether the harvest began recently enough to be resumed."""
+        return self.begun is None or datetime.now(UTC) - self.begun < RESUMABLE
+
     def parts(self) -> list[str]:
         """Return the names of the written parts, in order."""
         return [name for name in self.storage.names(self.folder) if name.endswith(".parquet")]
@@ -73,6 +84,7 @@ class Checkpoint:
         if state.get("version") != VERSION:
             return False
         self.signature, self.count, self.size = state["signature"], state["count"], state["size"]
+        self.begun = datetime.fromisoformat(state["begun"]) if state.get("begun") else None
         self.done = jobs_of(state["done"])
         self.vanished = [int(id) for id in state["vanished"]]
         self.publishing = Publication.model_validate(state["publishing"]) if state["publishing"] else None
@@ -84,6 +96,7 @@ class Checkpoint:
         state = {
             "version": VERSION,
             "signature": self.signature,
+            "begun": self.begun and self.begun.isoformat(),
             "count": self.count,
             "size": self.size,
             "done": [(job.kind, str(job.low), str(job.high)) for job in sorted(self.done)],

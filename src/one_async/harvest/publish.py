@@ -77,25 +77,26 @@ def check_existing(
         raise InputError.of(
             "format", format, f"{existing}, the format of the harvest in {shown_address(storage, endpoint)}"
         )
-    holds = _filters_of(storage, endpoint) if merge and existing else None
+    entry = stored_entry(storage, endpoint) if merge and existing else None
+    holds = None if entry is None else entry.holds
     if holds is not None and holds != filters:
         accepted = f"with since= the filters of the harvest that is there: {holds or 'none'}"
         raise InputError.of("filters", dict(filters), accepted)
 
 
-def _filters_of(storage: Storage, endpoint: str) -> dict[str, str] | None:
-    """Return the filters of an earlier harvest; None if they are unknown."""
+def stored_entry(storage: Storage, endpoint: str) -> EndpointReport | None:
+    """Return the report of an earlier harvest; None if there is none."""
     checkpoint = Checkpoint(storage, endpoint, "")
     checkpoint.load()
     if checkpoint.finished is not None:
-        return EndpointReport.model_validate(checkpoint.finished).holds
+        return EndpointReport.model_validate(checkpoint.finished)
     if checkpoint.publishing is not None:
-        return checkpoint.publishing.report.holds
+        return checkpoint.publishing.report
     try:
         report = HarvestReport.model_validate_json(storage.get(REPORT) or b"")
     except ValueError:
         return None
-    return report.endpoints[endpoint].holds if endpoint in report.endpoints else None
+    return report.endpoints.get(endpoint)
 
 
 def start_or_resume(storage: Storage, plan: ReadPlan, signature: str, resume: bool) -> Checkpoint:
@@ -104,7 +105,7 @@ def start_or_resume(storage: Storage, plan: ReadPlan, signature: str, resume: bo
     there = checkpoint.load()
     if checkpoint.publishing is not None:
         publish(storage, plan, checkpoint)
-    if there and resume and checkpoint.signature == signature:
+    if there and resume and checkpoint.signature == signature and checkpoint.recent:
         checkpoint.resumed = True
         return checkpoint
     checkpoint.clear()

@@ -32,6 +32,10 @@ class EndpointReport(BaseModel):
     holds: dict[str, str] | None = Field(
         default=None, description="filters of the stored rows, also after a run that did not finish"
     )
+    as_of: datetime | None = Field(
+        default=None,
+        description="the stored rows hold what the server had changed by then; None if that is unknown",
+    )
     counted_before: int | None = Field(default=None, description="rows that the server counted at the start")
     counted: int | None = Field(default=None, description="rows that the server counted at the end")
     distinct: int = Field(default=0, description="distinct rows that are held in the end")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any
 
 from one_async._boundary import reading
 from one_async._concurrency import run_all
@@ -23,13 +22,30 @@ from one_async.alyx.frame import columns_of
 from one_async.alyx.query import params_of
 from one_async.alyx.schema import Schema
 from one_async.alyx.uncached import UncachedClient
-from one_async.errors import AnswerError, HarvestUnderWay, InputError, LoginError, OneError, StatusError
+from one_async.errors import HarvestUnderWay, InputError, LoginError, OneError, StatusError
+from one_async.harvest.arguments import (
+    LAST,
+    OVERLAP,
+    Endpoints,
+    Format,
+    is_all,
+    parse_endpoints,
+    parse_options,
+    parse_since,
+)
 from one_async.harvest.checkpoint import Checkpoint, Publication
 from one_async.harvest.complete import Reader, failed
 from one_async.harvest.fetch import Server
 from one_async.harvest.lease import Lease, claimed
 from one_async.harvest.plan import EVENTS, ReadPlan, plan, with_since
-from one_async.harvest.publish import check_existing, check_format, older_ids, publish, start_or_resume
+from one_async.harvest.publish import (
+    check_existing,
+    check_format,
+    older_ids,
+    publish,
+    start_or_resume,
+    stored_entry,
+)
 from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
 from one_async.harvest.storage import Storage, shown_address, storage_of
 from one_async.harvest.sweep import HarvestProgress
@@ -39,10 +55,6 @@ from one_async.types import DateLike
 if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient
     from one_async.harvest.publish import Older
-
-Format: TypeAlias = Literal["parquet", "delta", "frame"]
-NAME = re.compile(r"[\w-]+")
-Endpoints: TypeAlias = str | Iterable[str] | Mapping[str, Mapping[str, Any] | None]
 
 
 async def harvest(
@@ -66,7 +78,7 @@ async def collect(
     to: str | PathLike[str] | None = None,
     *,
     since: DateLike | None = None,
-    resume: bool = False,
+    resume: bool = True,
     format: Format | None = None,
     filters: Mapping[str, Mapping[str, Any]] | None = None,
     progress: HarvestProgress | None = None,
@@ -75,9 +87,11 @@ async def collect(
 ) -> HarvestReport:
     """Read whole endpoints; return the report without writing it."""
     check_polars()
-    asked, kind, moment = parse_arguments(endpoints, to, since, resume, format, filters, part_rows)
+    kind, moment = parse_options(to, since, format, part_rows)
+    asked = {} if is_all(endpoints) else parse_endpoints(endpoints, filters)
     await run_sync(check_format, kind)
     storage = None if to is None else await run_sync(storage_of, to, storage_options)
+    asked = asked or parse_endpoints(await listed(alyx), filters)
     report = HarvestReport(
         server=alyx.base_url,
         started=datetime.now(UTC),
@@ -87,6 +101,7 @@ async def collect(
     )
     async with AsyncExitStack() as stack:
         leases: dict[str, Lease] = {}
+        moments: dict[str, str | None] = {}
         for name in () if storage is None else sorted(asked):  # sorted, so that two harvests cannot deadlock
             assert storage is not None
             leases[name] = await stack.enter_async_context(claimed(storage, name))
@@ -94,10 +109,13 @@ async def collect(
                 check_existing, storage, name, params_of(asked[name]), kind, merge=since is not None
             )
             await run_sync(look)
+            moments[name] = await run_sync(_last, storage, name) if moment == LAST else moment
         with no_cache(alyx):
             schema = await alyx.schema()
         plans = [_plan(schema, name, given) for name, given in asked.items()]
-        run = _Run(Server(UncachedClient(alyx)), report, storage, leases, moment, resume, progress, part_rows)
+        run = _Run(
+            Server(UncachedClient(alyx)), report, storage, leases, moments, resume, progress, part_rows
+        )
         await run_all(run.endpoint, [(plan,) for plan in plans])
     report.endpoints = {plan.endpoint: report.endpoints[plan.endpoint] for plan in plans}
     report.finished = datetime.now(UTC)
@@ -132,19 +150,10 @@ def _remove_checkpoint(storage: Storage, endpoint: str) -> None:
         lease.release()
 
 
-def parse_arguments(
-    endpoints: Endpoints,
-    to: object,
-    since: DateLike | None,
-    resume: bool,
-    format: Format | None,
-    filters: Mapping[str, Mapping[str, Any]] | None,
-    part_rows: int,
-) -> tuple[dict[str, Mapping[str, Any]], Format, str | None]:
-    """Return the filters by endpoint, the format and the time. Raise InputError for invalid arguments."""
-    kind: Format = format or ("frame" if to is None else "parquet")
-    _check_arguments(kind, to, since, resume, part_rows)
-    return _parse_endpoints(endpoints, filters), kind, None if since is None else _parse_since(since)
+async def listed(alyx: AsyncAlyxClient) -> list[str]:
+    """Return the names of the endpoints that list records, by the server's schema."""
+    with no_cache(alyx):
+        return (await alyx.schema()).lists
 
 
 class _Run:
@@ -156,7 +165,7 @@ class _Run:
         report: HarvestReport,
         storage: Storage | None,
         leases: Mapping[str, Lease],
-        since: str | None,
+        since: Mapping[str, str | None],
         resume: bool,
         progress: HarvestProgress | None,
         part_rows: int,
@@ -183,6 +192,7 @@ class _Run:
         LOGS["harvest"].log(level, "%s", str(report).partition("\n")[0])
 
     async def _into_memory(self, whole: ReadPlan, report: EndpointReport) -> None:
+        report.as_of = datetime.now(UTC)
         writer = Writer(whole, None, part_rows=self.part_rows)
         reader = Reader(self.server, whole, writer, report, self.progress)
         await reader.run()
@@ -192,22 +202,32 @@ class _Run:
 
     async def _into_place(self, whole: ReadPlan, report: EndpointReport, storage: Storage) -> None:
         format = self.report.format
-        signature = whole.signature(self.since, format)
+        since = self.since[whole.endpoint]
+        earlier = await run_sync(stored_entry, storage, whole.endpoint)
+        signature = whole.signature(since, format)
         checkpoint = await run_sync(start_or_resume, storage, whole, signature, self.resume)
         if checkpoint.finished is not None:
             _restore_report(report, checkpoint.finished)
             return
-        older = await run_sync(older_ids, storage, whole, format) if self.since else None
-        ended, merge = await self._read(whole, report, checkpoint, older)
+        if checkpoint.resumed and checkpoint.begun is not None:
+            report.notes.append(f"continues a harvest that began at {checkpoint.begun:%Y-%m-%d %H:%M} UTC")
+        older = await run_sync(older_ids, storage, whole, format) if since else None
+        ended, merge = await self._read(whole, report, checkpoint, older, since)
         if not ended:
-            report.notes.append("not finished: a run with resume continues from here")
+            report.notes.append("not finished: the next run continues from here")
             return
         report.finished, report.holds = True, report.filters
+        report.as_of = _as_of(checkpoint, since, earlier) if merge else checkpoint.begun
         checkpoint.publishing = Publication(report=report, merge=merge, format=format)
         await run_sync(self._publish, storage, whole, checkpoint, report)
 
     async def _read(
-        self, whole: ReadPlan, report: EndpointReport, checkpoint: Checkpoint, older: Older | None
+        self,
+        whole: ReadPlan,
+        report: EndpointReport,
+        checkpoint: Checkpoint,
+        older: Older | None,
+        since: str | None,
     ) -> tuple[bool, bool]:
         """Read the rows; return whether reading finished, and whether they are merged into an earlier harvest."""
 
@@ -215,7 +235,7 @@ class _Run:
             writer = Writer(plan, checkpoint, part_rows=self.part_rows, older=older)
             return await Reader(self.server, plan, writer, report, self.progress, total).run()
 
-        if self.since is None:
+        if since is None:
             return await read(whole, None, None), False
         if whole.stamp is None or whole.ids is None:
             report.notes.append("has no time stamp to filter by: all rows were read")
@@ -225,7 +245,7 @@ class _Run:
             report.notes.append(
                 f"{whole.stamp} is the time of the event itself: later edits of older rows are not noticed"
             )
-        part = replace(whole, filters=with_since(whole.filters, whole.stamp, self.since))
+        part = replace(whole, filters=with_since(whole.filters, whole.stamp, since))
         try:
             return await read(part, whole if older else None, older), older is not None
         except StatusError as error:
@@ -250,6 +270,22 @@ class _Run:
         report.updated = publish(storage, whole, checkpoint).updated
 
 
+def _last(storage: Storage, endpoint: str) -> str | None:
+    """Return the time from which rows are read to bring an earlier harvest up to date; None for all rows."""
+    entry = stored_entry(storage, endpoint)
+    if entry is None or entry.as_of is None:
+        return None
+    return parse_since(entry.as_of - OVERLAP)
+
+
+def _as_of(checkpoint: Checkpoint, since: str | None, earlier: EndpointReport | None) -> datetime | None:
+    """Return up to when a merged harvest holds all changes: a later `since` leaves out those between."""
+    before = None if earlier is None else earlier.as_of
+    if before is None or since is None:
+        return None
+    return checkpoint.begun if since <= parse_since(before - OVERLAP) else before
+
+
 def _restore_report(report: EndpointReport, stored: Mapping[str, Any]) -> None:
     """Copy the report of an interrupted run."""
     for name, value in EndpointReport.model_validate(stored):
@@ -258,58 +294,17 @@ def _restore_report(report: EndpointReport, stored: Mapping[str, Any]) -> None:
 
 
 def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> ReadPlan:
-    schema.check(endpoint, "list")
+    schema.check(endpoint)
+    if endpoint not in schema.lists:
+        accepted = f"endpoints that list records, or 'all' of them: {', '.join(schema.lists)}"
+        raise InputError.of("endpoints", endpoint, accepted)
     for name in ("limit", "offset"):
         if name in given:
             raise InputError.of(name, given[name], "no limit or offset: a harvest reads whole lists")
     params = schema.known_filters(endpoint, params_of(given))
-    try:
-        with reading(f"/{endpoint}"):
-            columns = columns_of(schema, endpoint)
-    except AnswerError as error:
-        raise InputError.of("endpoints", endpoint, f"lists whose rows are documented ({error})") from None
+    with reading(f"/{endpoint}"):
+        columns = columns_of(schema, endpoint)
     return plan(schema, endpoint, columns, params)
-
-
-def _parse_endpoints(
-    endpoints: Endpoints, filters: Mapping[str, Mapping[str, Any]] | None
-) -> dict[str, Mapping[str, Any]]:
-    if isinstance(endpoints, Mapping):
-        asked = {str(name): dict(given or {}) for name, given in endpoints.items()}
-    else:
-        names = [endpoints] if isinstance(endpoints, str) else list(endpoints)
-        asked = {name: {} for name in names}
-    if not asked or not all(isinstance(name, str) and NAME.fullmatch(name) for name in asked):
-        raise InputError.of("endpoints", endpoints, "names of endpoints, such as ['sessions', 'insertions']")
-    for name, given in (filters or {}).items():
-        if name not in asked:
-            raise InputError.of("filters", name, f"filters of the endpoints asked for: {', '.join(asked)}")
-        asked[name] = {**asked[name], **given}
-    return dict(asked)
-
-
-def _parse_since(since: DateLike) -> str:
-    try:
-        moment = since if isinstance(since, date) else datetime.fromisoformat(since)
-    except (TypeError, ValueError):
-        raise InputError.of(
-            "since", since, "a date or time, such as 2025-01-31 or 2025-01-31T12:00"
-        ) from None
-    if isinstance(moment, datetime) and moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)  # Alyx's times are naive UTC
-    return moment.isoformat()
-
-
-def _check_arguments(format: str, to: object, since: object, resume: bool, part_rows: int) -> None:
-    if format not in get_args(Format):
-        raise InputError.of("format", format, get_args(Format))
-    if (format == "frame") != (to is None):
-        raise InputError.of("to", to, "a folder or address for parquet and delta, None for frames in memory")
-    if to is None and (since is not None or resume):
-        argument = "since" if since is not None else "resume"
-        raise InputError.of(argument, since or resume, "a harvest in a folder or object store (to=)")
-    if part_rows < 1:
-        raise InputError.of("part_rows", part_rows, "1 or more")
 
 
 def save_report(storage: Storage, report: HarvestReport) -> None:
@@ -321,6 +316,8 @@ def save_report(storage: Storage, report: HarvestReport) -> None:
     entries = {**earlier, **report.endpoints}
     for name, entry in report.endpoints.items():
         if not entry.finished and name in earlier:  # its data are still the earlier ones
-            entries[name] = entry.model_copy(update={"holds": earlier[name].holds})
+            entries[name] = entry.model_copy(
+                update={"holds": earlier[name].holds, "as_of": earlier[name].as_of}
+            )
     whole = report.model_copy(update={"endpoints": entries})
     storage.put(REPORT, whole.model_dump_json(indent=2).encode())

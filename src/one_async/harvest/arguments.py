@@ -1,0 +1,83 @@
+"""Check the arguments of a harvest. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, TypeAlias, get_args
+
+from one_async.errors import InputError
+from one_async.types import DateLike
+
+Format: TypeAlias = Literal["parquet", "delta", "frame"]
+NAME = re.compile(r"[\w-]+")
+#: Stands for every endpoint that lists records.
+ALL = "all"
+#: Stands for the time up to which the rows that are there hold all changes.
+LAST = "last"
+#: How much earlier than that time rows are read again: servers may stamp rows with any time zone and a wrong clock.
+OVERLAP = timedelta(days=1)
+Endpoints: TypeAlias = str | Iterable[str] | Mapping[str, Mapping[str, Any] | None]
+
+
+def parse_options(
+    to: object, since: DateLike | None, format: Format | None, part_rows: int
+) -> tuple[Format, str | None]:
+    """Return the format and the time. Raise InputError for invalid arguments."""
+    kind: Format = format or ("frame" if to is None else "parquet")
+    _check_arguments(kind, to, since, part_rows)
+    return kind, None if since is None else LAST if _is_last(since) else parse_since(since)
+
+
+def _is_last(since: object) -> bool:
+    return isinstance(since, str) and since == LAST
+
+
+def is_all(endpoints: object) -> bool:
+    """Return whether every endpoint that lists is meant."""
+    return isinstance(endpoints, str) and endpoints == ALL
+
+
+def parse_endpoints(
+    endpoints: Endpoints, filters: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, Mapping[str, Any]]:
+    """Return the filters by endpoint. Raise InputError for invalid names."""
+    if isinstance(endpoints, Mapping):
+        asked = {str(name): dict(given or {}) for name, given in endpoints.items()}
+    else:
+        names = [endpoints] if isinstance(endpoints, str) else list(endpoints)
+        asked = {name: {} for name in names}
+    if not asked or not all(isinstance(name, str) and NAME.fullmatch(name) for name in asked):
+        raise InputError.of(
+            "endpoints", endpoints, "names of endpoints, such as ['sessions', 'insertions'], or 'all'"
+        )
+    for name, given in (filters or {}).items():
+        if name not in asked:
+            raise InputError.of("filters", name, f"filters of the endpoints asked for: {', '.join(asked)}")
+        asked[name] = {**asked[name], **given}
+    return dict(asked)
+
+
+def parse_since(since: DateLike) -> str:
+    """Return a time as Alyx's filters take it: naive, in UTC. Raise InputError for anything else."""
+    try:
+        moment = since if isinstance(since, date) else datetime.fromisoformat(since)
+    except (TypeError, ValueError):
+        raise InputError.of(
+            "since", since, "a date or time, such as 2025-01-31 or 2025-01-31T12:00, or 'last'"
+        ) from None
+    if isinstance(moment, datetime) and moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)  # Alyx's times are naive UTC
+    return moment.isoformat()
+
+
+def _check_arguments(format: str, to: object, since: object, part_rows: int) -> None:
+    if format not in get_args(Format):
+        raise InputError.of("format", format, get_args(Format))
+    if (format == "frame") != (to is None):
+        raise InputError.of("to", to, "a folder or address for parquet and delta, None for frames in memory")
+    if to is None and since is not None:
+        raise InputError.of("since", since, "a harvest in a folder or object store (to=)")
+    if part_rows < 1:
+        raise InputError.of("part_rows", part_rows, "1 or more")
