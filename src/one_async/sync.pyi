@@ -32,6 +32,7 @@ from one_async.client.search import Place, Probes, ProbesDetails
 from one_async.client.spikes import SpikeSorting
 from one_async.client.tables import CacheTwin
 from one_async.client.watch_cursor import CursorLike
+from one_async.events import EventHooks, Stats
 from one_async.files.objects import ALFObject
 from one_async.harvest.arguments import Endpoints, Format
 from one_async.harvest.report import HarvestReport
@@ -79,6 +80,7 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
         transport: Transport | None = None,
         settings: Settings | None = None,
         tables: Literal["polars", "pandas"] = "polars",
+        event_hooks: EventHooks | None = None,
     ) -> None: ...
     base_url: blocking_property[str]
     cache_dir: blocking_property[Path]
@@ -91,6 +93,7 @@ class AlyxClient(Blocking[AsyncAlyxClient]):
     cache_mode: blocking_property[str | None]
     cache_scope: blocking_property[str]
     default_expiry: blocking_property[Expiry]
+    stats: blocking_property[Stats]
     def authenticate(
         self,
         username: str | None = None,
@@ -317,6 +320,8 @@ class ONE(Blocking[AsyncONE]):
         data_server_login: str | None = None,
         data_server_password: str | None = None,
         max_connections: int = 32,
+        timeout: Timeouts | float | None = None,
+        event_hooks: EventHooks | None = None,
         tables: Literal["polars", "pandas"] = "polars",
         uuid_filenames: bool = False,
         progress: Progress | bool | None = None,
@@ -354,6 +359,7 @@ class ONE(Blocking[AsyncONE]):
     uuid_filenames: blocking_property[bool]
     record_loaded: blocking_property[bool]
     cache_expiry: blocking_property[timedelta]
+    stats: blocking_property[Stats]
     tables_info: blocking_property[TablesInfo]
     _cache: blocking_property[CacheTwin]
     @overload
