@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from one_async.settings import Settings
@@ -22,12 +22,11 @@ _NAMES = {
 class Parameters:
     """The settings of a database under ONE-api's names, such as ``CACHE_DIR``; read-only. No text of it shows a password."""
 
-    __slots__ = ("_settings",)
     _settings: Settings
 
     def __init__(self, settings: Settings) -> None:
         """Read from resolved settings."""
-        object.__setattr__(self, "_settings", settings)
+        self.__dict__["_settings"] = settings
 
     def __getattr__(self, name: str) -> str | None:
         """Return a parameter as text, None if it is not set."""
@@ -45,11 +44,7 @@ class Parameters:
         return [*super().__dir__(), *_NAMES]
 
     def __repr__(self) -> str:
-        shown = (f"{name}={getattr(self, name)!r}" for name in _NAMES if not name.endswith("PWD"))
-        return f"Parameters({', '.join(shown)})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Parameters, (self._settings,)
+        return f"Parameters({self.as_dict()})"
 
     def as_dict(self) -> dict[str, str | None]:
         """Return the parameters, without passwords, by name."""

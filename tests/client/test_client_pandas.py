@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,36 @@ def test_every_frame_is_of_pandas(plain: ONE, pandas_one: Face, facts: Facts) ->
                    "trajectories", "brain_regions", "type2datasets", "list_collections", "list_revisions",
                    "get_details", "alyx.frame", "register_session", "register_files", "registration.register_session",
                    "registration.register_files", "harvest", "quality"}  # fmt: skip
+
+
+def test_aggregates_are_found_and_read(pandas_one: Face, plain: ONE) -> None:
+    row = plain.list_aggregates("subjects").row(0, named=True)
+    given = {
+        "relation": "subjects",
+        "identifier": row["identifier"],
+        "dataset": row["rel_path"].rpartition("/")[2],
+    }
+    loaded = pandas_one.ask("load_aggregate", **given)
+    assert isinstance(loaded, pd.DataFrame)
+    assert len(loaded) == len(plain.load_aggregate(**given)) > 0
+
+
+def test_no_method_uses_frames_of_another_public_method() -> None:
+    """Within the client frames are of Polars; public methods give those of pandas."""
+    frames = {
+        name
+        for name, method in inspect.getmembers(AsyncONE, inspect.isfunction)
+        if not name.startswith("_") and "Frame" in str(method.__annotations__.get("return"))
+    }
+    assert {"list_aggregates", "sessions", "download"} <= frames
+    package = Path(inspect.getfile(AsyncONE)).parent
+    used = {
+        f"{file.name}: {ast.unparse(node)}"
+        for file in package.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in frames and ast.unparse(node.value) == "self"
+    }
+    assert used == set()
 
 
 def test_a_rest_client_alone_gives_the_frames_it_is_told(seeded_emulator: Emulator) -> None:

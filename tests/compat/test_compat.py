@@ -162,6 +162,7 @@ def test_records_become_the_rows_that_filters_take() -> None:
                 "url": f"http://a/datasets/{did[:-1]}{n}", "name": "spikes.times.npy", "session": f"http://a/sessions/{eid}",
                 "collection": "alf/probe00", "file_size": 1, "hash": "", "qc": "PASS", "default_dataset": not revision,
                 "file_records": [{"data_url": f"http://d/{place}{revision}{name}", "data_repository": "flatiron_lab",
+                  "exists": True,
                   "data_repository_path": "/lab/Subjects/",
                   "relative_path": f"me/2020-01-01/001/alf/probe00/{revision}spikes.times.npy"}],
             }

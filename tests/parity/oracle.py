@@ -1,5 +1,7 @@
 """Answer calls as ONE-api does: ``python oracle.py`` in ONE-api's own environment.
 
+With ``compat`` in its input, our stand-in for ONE-api answers instead, in our environment.
+
 Reads one JSON object from standard input: ``home`` (an empty folder), ``cache_dir``, ``mode``, ``server`` (base_url, username,
 password, data_server; absent for an instance without database), ``tables_dir``, ``wildcards`` and ``calls``, each ``[method,
 args, kwargs]`` or ``{"code": expression}``. Writes one JSON answer a line.
@@ -19,6 +21,13 @@ import warnings
 
 def make(spec):
     """Make the instance, in a home of its own."""
+    if spec.get("compat"):
+        import one_async.compat
+
+        one_async.compat.install()
+        from one.api import ONE
+
+        return ONE(cache_dir=spec["cache_dir"], mode=spec["mode"], **spec.get("server") or {})
     import one.params
     from one.api import ONE
     from one.webclient import AlyxClient

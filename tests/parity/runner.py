@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -43,13 +44,21 @@ class Bench:
 
     def oracle(self, calls: list[Call]) -> list[Answer]:
         """Ask ONE-api, all calls in one process."""
-        folder = self._folder("oracle")
+        return self._in_process("oracle", interpreter(), calls)
+
+    def compat(self, calls: list[Call]) -> list[Answer]:
+        """Ask our stand-in for the package `one`, all calls in one process."""
+        return self._in_process("compat", sys.executable, calls)
+
+    def _in_process(self, who: str, python: str, calls: list[Call]) -> list[Answer]:
+        folder = self._folder(who)
         spec = {
             "home": tempfile.mkdtemp(dir=self.folder), "cache_dir": str(folder), "mode": self.mode, "server": self.server,
             "tables_dir": self.tables_dir and str(self.tables_dir), "wildcards": self.wildcards, "calls": calls,
+            "compat": who == "compat",
         }  # fmt: skip
         done = subprocess.run(
-            [interpreter(), str(HERE / "oracle.py")],
+            [python, str(HERE / "oracle.py")],
             input=json.dumps(spec), capture_output=True, text=True, check=False, timeout=900,
         )  # fmt: skip
         lines = done.stdout.splitlines()

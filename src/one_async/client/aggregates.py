@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,9 +47,6 @@ class Aggregates:
         of which the database has no datasets either.
         """
         self._context.needs_database("list_aggregates")
-        if not isinstance(relation, str):
-            raise InputError.of("relation", relation, RELATIONS)
-        pattern = None if identifier is None else compile_pattern(identifier, "identifier")
 
         def choice(rows: pl.DataFrame) -> pl.DataFrame:
             return resolve(
@@ -58,7 +54,7 @@ class Aggregates:
             )
 
         await run_polars(checked, choice)
-        return await _aggregates(self._context, relation, identifier, pattern, choice)
+        return await _aggregates(self._context, relation, identifier, choice)
 
     async def load_aggregate(
         self,
@@ -84,8 +80,11 @@ class Aggregates:
         def choose() -> list[dict[str, Any]]:
             return [{**row, "session_path": ""} for row in choice(found).iter_rows(named=True)]
 
+        self._context.needs_database("load_aggregate")
         await run_polars(checked, choice)
-        found = await self.list_aggregates(relation, identifier)
+        found = await _aggregates(
+            self._context, relation, identifier, lambda rows: resolve(rows, policy="last_before")
+        )
         records = await run_polars(choose)
         if len(records) != 1:
             raise ALFMultipleObjectsFound(
@@ -101,12 +100,14 @@ async def _aggregates(
     context: Context,
     relation: str,
     identifier: str | None,
-    pattern: re.Pattern[str] | None,
     use: Callable[[pl.DataFrame], T],
 ) -> T:
     """Call ``use`` with the aggregate datasets of a relation, and return its result."""
     from one_async.queries.rows import aggregate_rows, rows_frame
 
+    if not isinstance(relation, str):
+        raise InputError.of("relation", relation, RELATIONS)
+    pattern = None if identifier is None else compile_pattern(identifier, "identifier")
     rows = await context.alyx.rest("datasets", "list", django="session__isnull,True")
 
     def look() -> T:

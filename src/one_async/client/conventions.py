@@ -57,7 +57,7 @@ def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         args, kwargs = arrange(args, kwargs)
         return await _of_kind(self, name, await method(self, *args, **kwargs))
 
-    return call
+    return _with_id(call)
 
 
 def _generator(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +70,21 @@ def _generator(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
             async for item in items:
                 yield await _of_kind(self, name, item)
 
-    return iterate
+    return _with_id(iterate)
+
+
+def _with_id(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``id`` to the signature of a method that takes a session."""
+    signature = inspect.signature(method)
+    parameters = list(signature.parameters.values())
+    if len(parameters) > 1 and parameters[1].name in SESSION:
+        more = parameters.pop() if parameters[-1].kind is inspect.Parameter.VAR_KEYWORD else None
+        session = inspect.Parameter(
+            "id", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=parameters[1].annotation
+        )
+        parameters = [*parameters, session, *filter(None, [more])]
+        method.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return method
 
 
 async def _of_kind(client: Any, name: str, result: Any) -> Any:

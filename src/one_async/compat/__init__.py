@@ -8,12 +8,9 @@ The modules of ``one`` are those of the folder ``one`` beside this file: names o
 this package has not can be imported; its use raises an error that says what to use instead. Private names are not there.
 """
 
-from __future__ import annotations
-
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 
 from one_async._foreign_errors import SUBSTITUTES, raise_also_as
 from one_async.errors import ConfigurationError, NotFound, StatusError, Throttled
@@ -26,7 +23,7 @@ _FOLDER = Path(__file__).parent / "one"
 
 def is_installed() -> bool:
     """Return whether ``import one`` imports this package's stand-in."""
-    return _is_ours(sys.modules.get("one"))
+    return getattr(sys.modules.get("one"), "__path__", None) == [str(_FOLDER)]
 
 
 def install() -> None:
@@ -44,14 +41,10 @@ def install() -> None:
             "one_async.compat.install() before the first import of one, or of software that imports it"
         )
     spec = spec_from_file_location("one", _FOLDER / "__init__.py", submodule_search_locations=[str(_FOLDER)])
-    if spec is None or spec.loader is None:
-        raise ConfigurationError(f"{_FOLDER} cannot be imported")
+    assert spec is not None
+    assert spec.loader is not None
     module = sys.modules["one"] = module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules["one"]
-        raise
+    spec.loader.exec_module(module)
     _add_http_errors()
 
 
@@ -65,11 +58,6 @@ def uninstall() -> None:
             del sys.modules[name]
         for kind in _STATUS_ERRORS:
             SUBSTITUTES.pop(kind, None)
-
-
-def _is_ours(module: ModuleType | None) -> bool:
-    file = getattr(module, "__file__", None)
-    return file is not None and Path(file) == _FOLDER / "__init__.py"
 
 
 def _add_http_errors() -> None:

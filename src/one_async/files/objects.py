@@ -113,7 +113,10 @@ class ALFObject(dict[str, Any]):
         """Make an object of a frame's columns; ``key_0`` and ``key_1`` become one array of shape (n, 2)."""
         return ALFObject(split_table(columns_of(frame)))
 
-    from_df = from_frame
+    @staticmethod
+    def from_df(df: Any) -> ALFObject:
+        """Make an object of a frame's columns, by ONE-api's name; see `from_frame`."""
+        return ALFObject.from_frame(df)
 
 
 def _joined(key: str, first: Any, second: Any) -> Any:

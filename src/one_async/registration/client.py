@@ -312,7 +312,7 @@ class RegistrationClient:
     async def check_protected_files(
         self, file_list: PathLike | Sequence[PathLike], created_by: str | None = None
     ) -> Any:
-        """Return, for each session of some files, whether any of them are protected.
+        """Return, for each session of some files, whether any of them are protected; of one path, the answer alone.
 
         The answers are like those of Alyx: ``status_code`` 403 with ``details``, for each file its revisions and whether
         they are protected, the newest first; or 200. They are made of the list of datasets: Alyx's own address adds the
@@ -324,7 +324,7 @@ class RegistrationClient:
         if refused:
             raise RegistrationError.of({str(file.path): file.reason for file in refused})
         found = await protection.check(self._context.alyx, [(job.folder, job.files) for job in jobs])
-        return found[0] if len(found) == 1 else found
+        return found[0] if is_path(file_list) else found
 
     # ---- names
 

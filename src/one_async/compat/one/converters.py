@@ -1,36 +1,33 @@
 """Names of sessions and datasets, and rows made of records."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
 from uuid import UUID
 
 from one_async.alf.path import ALFPath, PurePosixALFPath, ensure_alf_path
 from one_async.alf.session import session_folder
 from one_async.api import ONE as ConversionMixin  # noqa: N811 - ONE-api's name
-from one_async.compat.absent import absent
-from one_async.queries.records import DatasetRecord, SessionDetail, datasets_frame, parse, parse_list
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
+from one_async.compat.adapters import absent, renamed
+from one_async.queries.records import SessionDetail, datasets_frame, parse
+from one_async.queries.rows import dataset_rows, rows_frame
+from one_async.tables.pandas_frames import as_pandas
 
 __all__ = [
-    "ALFPath", "ConversionMixin", "datasets2records", "one_path_from_dataset", "parse_values", "path_from_dataset",
-    "path_from_filerecord", "recurse", "ses2records", "session_record2path",
+    "ALFPath", "ConversionMixin", "datasets2records", "one_path_from_dataset", "path_from_dataset",
+    "path_from_filerecord", "ses2records", "session_record2path",
 ]  # fmt: skip
 
 _ROOT = PurePosixALFPath("/")
-recurse: Callable[..., Any] = absent("one.converters.recurse", "methods of ONE take lists")
-parse_values: Callable[..., Any] = absent("one.converters.parse_values", "methods of ONE have parse=")
+__getattr__ = absent(
+    __name__, {"recurse": "methods of ONE take lists", "parse_values": "methods of ONE have parse="}
+)
 
 
 def session_record2path(session: Mapping[str, Any], root_dir: str | PurePath | None = None) -> Any:
     """Return the path of a session's folder from its record, below a root."""
     folder = session_folder(session)
-    return PurePosixALFPath(folder) if root_dir is None else ensure_alf_path(_path(root_dir) / folder)
+    return ensure_alf_path(root_dir) / folder if root_dir else PurePosixALFPath(folder)
 
 
 def path_from_dataset(
@@ -53,81 +50,40 @@ def path_from_filerecord(fr: Any, root_path: str | PurePath = _ROOT, uuid: UUID 
     """Return the path of a file record below a root, of its repository's folder and its path there; of a list, a list."""
     if not isinstance(fr, Mapping):
         return [path_from_filerecord(one, root_path, uuid) for one in fr]
-    below = (fr["data_repository_path"] + fr["relative_path"]).strip("/")
-    path = ensure_alf_path(_path(root_path) / below)
+    path = ensure_alf_path(root_path) / (fr["data_repository_path"] + fr["relative_path"]).strip("/")
     return path.with_uuid(UUID(str(uuid))) if uuid else path
 
 
-def one_path_from_dataset(dset: Any, one_cache: str | PurePath) -> Any:
-    """Return the path of a dataset's record below a cache folder."""
-    return path_from_dataset(dset, root_path=one_cache, uuid=False)
+one_path_from_dataset = renamed(path_from_dataset, "root_path", "one_cache")
 
 
-def ses2records(ses: Mapping[str, Any]) -> tuple[pd.Series[Any], pd.DataFrame]:
+def ses2records(ses: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return the row of a session's record, and the rows of its datasets with ids in the index."""
     import pandas as pd
 
     detail = parse(SessionDetail, "sessions", ses)
     row = detail.row()
-    frame = datasets_frame(detail, {})
-    return pd.Series(row).drop("eid").rename(UUID(row["eid"])), _indexed(frame)
+    return pd.Series(row).drop("eid").rename(UUID(row["eid"])), _indexed(datasets_frame(detail, {}))
 
 
-def datasets2records(datasets: Any, additional: Sequence[str] | None = None) -> pd.DataFrame:
+def datasets2records(datasets: Any, additional: Sequence[str] | None = None) -> Any:
     """Return rows of the datasets table from records of the endpoint datasets, with ids in the index.
 
-    Datasets without a file that has an address, and those of no session, are left out. `additional` names more fields of the
-    records that become columns.
+    Datasets without an existing file that has an address are left out. `additional` names more fields of the records that
+    become columns.
     """
+    records = [datasets] if isinstance(datasets, Mapping) else list(datasets)
+    frame = _indexed(rows_frame(dataset_rows(records, reachable=True), "session_path"))
+    by_id = {UUID(record["url"][-36:]): record for record in records}
+    for name in additional or ():
+        frame[name] = [by_id[did].get(name) for _, did in frame.index]
+    return frame
+
+
+def _indexed(rows: Any) -> Any:
+    """Return rows of datasets as pandas, in the order of an index of ids, NA for that of no session."""
     import pandas as pd
 
-    from one_async.alf.session import session_part, split_id, url_path
-    from one_async.alf.spec import QC
-
-    records = [datasets] if isinstance(datasets, Mapping) else list(datasets)
-    rows = []
-    for model, record in zip(parse_list(DatasetRecord, "datasets", records), records, strict=True):
-        url = next(
-            iter(filter(None, (one.get("data_url") for one in record.get("file_records") or ()))), None
-        )
-        if url is None or model.eid is None:
-            continue
-        place, did = url_path(url), UUID(model.url[-36:])
-        folder = session_part(place)
-        row = {
-            "eid": model.eid,
-            "id": did,
-            "session_path": folder,
-            "rel_path": split_id(place.rpartition(folder + "/")[2])[0],
-            "file_size": model.file_size,
-            "hash": model.hash,
-            "exists": True,
-            "qc": getattr(model, "qc", "NOT_SET"),
-            "default_revision": record.get("default_dataset", True),
-        }
-        rows.append({**row, **{name: record.get(name) for name in additional or ()}})
-    columns = [
-        "eid",
-        "id",
-        "session_path",
-        "rel_path",
-        "file_size",
-        "hash",
-        "exists",
-        "qc",
-        "default_revision",
-    ]
-    frame = pd.DataFrame(rows, columns=[*columns, *(additional or ())])
-    levels = [level.name for level in sorted(QC)]
-    frame["qc"] = pd.Categorical(frame["qc"], categories=levels, ordered=True)
-    return frame.set_index(["eid", "id"]).sort_index()
-
-
-def _indexed(frame: pl.DataFrame) -> pd.DataFrame:
-    made = frame.to_pandas()
-    made["eid"], made["id"] = made["eid"].map(UUID), made.pop("did").map(UUID)
-    return made.set_index(["eid", "id"]).sort_index()
-
-
-def _path(root: str | PurePath) -> PurePath:
-    return Path(root) if isinstance(root, str) else root
+    ids = [[UUID(one) if one else pd.NA for one in rows[name]] for name in ("eid", "did")]
+    frame = as_pandas(rows.drop("eid", "did", "data_url"), indexed=False)
+    return frame.set_index(pd.MultiIndex.from_arrays(ids, names=["eid", "id"])).sort_index()

@@ -1,35 +1,32 @@
 """Settings under ONE-api's names. They are read-only: `setup` and the environment variables ``ONE_*`` change them."""
 
-from __future__ import annotations
-
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from one_async import settings
 from one_async._parameters import Parameters
 from one_async._stored import OPEN_ALYX
-from one_async.compat.absent import absent
+from one_async.compat.adapters import absent
 
 __all__ = [
     "CACHE_DIR_DEFAULT", "check_cache_conflict", "default", "delete_params", "get", "get_cache_dir", "get_default_client",
-    "get_params_dir", "save", "setup",
+    "get_params_dir", "setup",
 ]  # fmt: skip
 
 CACHE_DIR_DEFAULT = str(Path.home() / "Downloads" / "ONE")
 
-save = absent("one.params.save", "one_async.settings.setup saves settings, without secrets")
+__getattr__ = absent(__name__, {"save": "one_async.settings.setup saves settings, without secrets"})
 get_params_dir = settings.get_params_dir
 delete_params = settings.delete
-
-
-def default() -> Parameters:
-    """Return the settings of the public database."""
-    return get(OPEN_ALYX)
 
 
 def get(client: str | None = None, silent: bool = False, username: str | None = None) -> Parameters:
     """Return the settings of a database, by default of the default one. `silent` has no effect: nothing prompts."""
     return Parameters(settings.resolve(base_url=client, username=username))
+
+
+default = partial(get, OPEN_ALYX)
 
 
 def setup(client: str | None = None, silent: bool = False, **options: Any) -> Parameters:

@@ -1,82 +1,54 @@
 """The REST client, and downloads by address."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from one_async.compat.absent import absent
+from one_async.compat.adapters import absent
 from one_async.settings import resolve
 from one_async.webclient import AlyxClient, no_cache
 
 __all__ = [
-    "AlyxClient", "RestScheme", "RestSchemeCoreApi", "RestSchemeOpenApi", "dataset_record_to_url", "file_record_to_url",
-    "http_download_file", "http_download_file_list", "no_cache", "update_url_params", "validate_endpoint_action",
+    "AlyxClient", "dataset_record_to_url", "file_record_to_url", "http_download_file", "http_download_file_list", "no_cache",
+    "update_url_params",
 ]  # fmt: skip
 
 _SCHEMA = "AlyxClient.describe_endpoint describes an endpoint, AlyxClient.schema all of them"
-RestScheme = absent("one.webclient.RestScheme", _SCHEMA)
-RestSchemeCoreApi = absent("one.webclient.RestSchemeCoreApi", _SCHEMA)
-RestSchemeOpenApi = absent("one.webclient.RestSchemeOpenApi", _SCHEMA)
-validate_endpoint_action = absent("one.webclient.validate_endpoint_action", _SCHEMA)
+_ABSENT = ("RestScheme", "RestSchemeCoreApi", "RestSchemeOpenApi", "validate_endpoint_action")
+__getattr__ = absent(__name__, dict.fromkeys(_ABSENT, _SCHEMA))
 
 
 def http_download_file(
-    full_link_to_file: str,
+    full_link_to_file: Any,
     chunks: Sequence[int] | None = None,
     *,
-    clobber: bool = False,
-    silent: bool = True,
     username: str = "",
     password: str = "",
-    target_dir: str | Path = "",
-    return_md5: bool = False,
-    headers: Mapping[str, str] | None = None,
-) -> Any:
-    """Download a file and return its path, with its md5 if `return_md5`; see `AlyxClient.download_file`."""
-    return http_download_file_list(
-        [full_link_to_file],
-        chunks=chunks,
-        clobber=clobber,
-        username=username,
-        password=password,
-        target_dir=target_dir,
-        return_md5=return_md5,
-        headers=headers,
-    )[0]
-
-
-def http_download_file_list(
-    links_to_file_list: Sequence[str],
-    *,
-    silent: bool = True,
-    username: str = "",
-    password: str = "",
-    target_dir: str | Path = "",
-    return_md5: bool = False,
+    target_dir: Any = "",
     **options: Any,
-) -> list[Any]:
-    """Download files of one server; options are those of `AlyxClient.download_file`."""
-    if not links_to_file_list:
-        return []
+) -> Any:
+    """Download a file of any server, by default to the folder Downloads; `options` are those of `AlyxClient.download_file`."""
     server: dict[str, Any] = {}
     if username:
-        parts = urlsplit(links_to_file_list[0])
+        parts = urlsplit(full_link_to_file if isinstance(full_link_to_file, str) else full_link_to_file[0])
         server["data_server"] = f"{parts.scheme}://{parts.netloc}"
         server.update(data_server_login=username, data_server_password=password)
-    options["target_dir"] = Path(target_dir or Path.home() / "Downloads")
+    options["target_dir"] = target_dir or Path.home() / "Downloads"
     with AlyxClient(cache_rest=None, settings=resolve(**server)) as client:
-        if return_md5:
-            return client.download_file(list(links_to_file_list), return_md5=True, **options)
-        return client.download_file(list(links_to_file_list), **options)
+        return client.download_file(full_link_to_file, chunks=chunks, **options)
+
+
+def http_download_file_list(links_to_file_list: Sequence[str], **kwargs: Any) -> list[Any]:
+    """Download files of one server; `kwargs` are those of `http_download_file`."""
+    links = list(links_to_file_list)
+    return list(http_download_file(links, **kwargs)) if links else []
 
 
 def update_url_params(url: str, params: Mapping[str, Any]) -> str:
-    """Return an address with more parameters, or with other values of those it has."""
+    """Return an address with more parameters, or with other values of those it has; without those that have none."""
     parts = urlsplit(url)
-    query = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **params}
+    query = {**dict(parse_qsl(parts.query)), **params}
     return parts._replace(query=urlencode(query, doseq=True)).geturl()
 
 

@@ -1,17 +1,7 @@
 """The errors of ALF names and files: the classes that one_async raises."""
 
-from one_async.errors import (
-    ALFError,
-    ALFInvalid,
-    ALFMultipleCollectionsFound,
-    ALFMultipleObjectsFound,
-    ALFMultipleRevisionsFound,
-    ALFObjectNotFound,
-    ALFWarning,
-)
+from one_async import errors
+from one_async.errors import *  # noqa: F403
 from one_async.errors import RegistrationError as AlyxSubjectNotFound
 
-__all__ = [
-    "ALFError", "ALFInvalid", "ALFMultipleCollectionsFound", "ALFMultipleObjectsFound", "ALFMultipleRevisionsFound",
-    "ALFObjectNotFound", "ALFWarning", "AlyxSubjectNotFound",
-]  # fmt: skip
+__all__ = ["AlyxSubjectNotFound", *(name for name in errors.__all__ if name.startswith("ALF"))]

@@ -1,33 +1,20 @@
 """Read and write ALF files; tables are pandas frames, as in ONE-api."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from one_async.alf.parts import get_session_path
 from one_async.alf.spec import FILE_SPEC
+from one_async.compat.adapters import renamed
 from one_async.errors import ALFObjectNotFound
-from one_async.files.find import (
-    exists,
-    filter_by,
-    find_variants,
-    iter_datasets,
-    iter_sessions,
-    next_num_folder,
-)
-from one_async.files.frames import check_dimensions, to_pandas
+from one_async.files import find, frames
+from one_async.files.find import filter_by, find_variants, iter_datasets, iter_sessions, next_num_folder
 from one_async.files.objects import ALFObject as AlfBunch
 from one_async.files.objects import load_object as _load_object
 from one_async.files.read import read_file
 from one_async.files.timestamps import read_ts, ts2vec
 from one_async.files.write import save_metadata, save_object_npy
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "FILE_SPEC", "ALFObjectNotFound", "AlfBunch", "check_dimensions", "dataframe", "exists", "filter_by", "find_variants",
@@ -35,22 +22,11 @@ __all__ = [
     "remove_empty_folders", "save_metadata", "save_object_npy", "ts2vec",
 ]  # fmt: skip
 
-load_file_content = partial(read_file, tables="pandas")
-
-
-def dataframe(adict: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a pandas frame of an object's arrays."""
-    return to_pandas(adict)
-
-
-def load_object(
-    alfpath: str | PathLike[str] | Iterable[str | PathLike[str]],
-    object: Any = None,
-    short_keys: bool = False,
-    **kwargs: Any,
-) -> AlfBunch:
-    """Read all files of one object from disk; see `one_async.files.objects.load_object`."""
-    return _load_object(alfpath, object, short_keys, tables="pandas", **kwargs)
+check_dimensions = renamed(frames.check_dimensions, "data", "dico")
+dataframe = renamed(frames.to_pandas, "data", "adict")
+exists = renamed(find.exists, "alf_path", "alfpath")
+load_file_content = renamed(partial(read_file, tables="pandas"), "path", "fil")
+load_object = partial(_load_object, tables="pandas")
 
 
 def remove_empty_folders(folder: str | PathLike[str]) -> None:

@@ -7,11 +7,5 @@ from one_async.alf.spec import COLLECTION_SPEC, FILE_SPEC, REL_PATH_SPEC, SESSIO
 from one_async.errors import ALFInvalid
 
 __all__ = [
-    "COLLECTION_SPEC",
-    "FILE_SPEC",
-    "REL_PATH_SPEC",
-    "SESSION_SPEC",
-    "ALFInvalid",
-    *parts.__all__,
-    *path.__all__,
-]
+    "COLLECTION_SPEC", "FILE_SPEC", "REL_PATH_SPEC", "SESSION_SPEC", "ALFInvalid", *parts.__all__, *path.__all__,
+]  # fmt: skip

@@ -1,9 +1,5 @@
-"""What ONE-api's clients of other ways to files have in common."""
+"""What ONE-api's clients of other ways to files have in common: any public name can be imported, none can be used."""
 
-from one_async.compat.absent import absent
+from one_async.compat.adapters import absent
 
-__all__ = ["DownloadClient", "load_client_params", "save_client_params"]
-
-DownloadClient = absent("one.remote.base.DownloadClient", "ONE.download fetches files over HTTP or from S3")
-load_client_params = absent("one.remote.base.load_client_params", "one_async.settings.resolve reads settings")
-save_client_params = absent("one.remote.base.save_client_params", "one_async.settings.setup saves settings")
+__getattr__ = absent(__name__, "ONE.download fetches files, and one_async.settings reads and saves settings")
