@@ -88,6 +88,13 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site in ``site/``; warnings are errors."""
+    install(session, "docs")
+    session.run("zensical", "build", "--clean", "--strict", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure speed as ratios to ONE-api or to a raw client in the same run."""
     install(session)
