@@ -16,7 +16,6 @@ from one_async.alf.parts import (
     PathLike,
     add_uuid_string,
     filename_parts,
-    find_session_path,
     folder_parts,
     full_path_parts,
     get_alf_path,
@@ -75,6 +74,13 @@ class ALFPath(PureALFPath, Path):
         """Return whether the path ends in subject/date/number and is not a file on disk."""
         return is_session_path(self) and not _on_disk(self, Path.is_file)
 
+    def with_padded_sequence(self: PathLike) -> PureALFPath:
+        """Return the path with three digits in the session number. Also accepts any path or text.
+
+        Raises InputError if it has no session.
+        """
+        return PureALFPath.with_padded_sequence(ensure_alf_path(self))
+
     def is_valid_alf(self: PathLike) -> bool:
         """Return whether the path is that of a dataset or session folder, and what is on disk is of that kind."""
         try:
@@ -132,8 +138,4 @@ def ensure_alf_path(path: PathLike | Iterable[PathLike]) -> PureALFPath | list[P
 
 def padded_sequence(file_path: PathLike) -> PureALFPath:
     """Return a path whose session number has three digits. Raises InputError if it has no session."""
-    path = ensure_alf_path(file_path)
-    session = find_session_path(path)
-    if session is None:
-        raise InputError.of("file_path", str(path), "paths with subject/date/number")
-    return session.parent.joinpath(str(int(session.name)).zfill(3), path.relative_to(session))
+    return ensure_alf_path(file_path).with_padded_sequence()

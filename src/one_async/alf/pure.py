@@ -238,10 +238,15 @@ class PureALFPath(PurePath):
         return self._with_session(number=f"{value:03d}")
 
     def with_padded_sequence(self: PathLike) -> PureALFPath:
-        """Return the path with three digits in the session number. Also accepts any path or text."""
-        from one_async.alf.path import padded_sequence
+        """Return the path with three digits in the session number. Also accepts any path or text.
 
-        return padded_sequence(self)
+        Raises InputError if it has no session.
+        """
+        path = self if isinstance(self, PureALFPath) else PureALFPath(self)
+        session = find_session_path(path)
+        if session is None:
+            raise InputError.of("file_path", str(path), "paths with subject/date/number")
+        return session.parent.joinpath(str(int(session.name)).zfill(3), path.relative_to(session))
 
     # --- change the folders under the session ---
 
