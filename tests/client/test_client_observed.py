@@ -145,7 +145,7 @@ async def _awaited(_: object) -> None: ...
 @pytest.mark.parametrize(
     "hooks",
     [{"send": [print]}, [print], {"request": print}, {"retry": [5]}, {"response": [_awaited]}],
-    ids=str,
+    ids=["unknown event", "list", "function", "number", "coroutine function"],
 )
 def test_what_is_no_hook_is_refused(hooks: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="event_hooks="):
