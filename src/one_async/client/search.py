@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 from uuid import UUID
 
 from one_async import ids
-from one_async._arguments import as_list, check_details
+from one_async._arguments import as_list, check_details, has_keywords
 from one_async._boundary import public, reading
 from one_async.alf.path import ALFPath
 from one_async.alf.session import session_folder
@@ -19,6 +19,7 @@ from one_async.client.identify import eid_texts, known_eids
 from one_async.errors import ALFInvalid, ALFObjectNotFound, EmptySearchWarning, InputError, NotFound
 from one_async.queries.terms import OWN_TERMS, TABLE_TERMS, complete_all
 from one_async.tables.ids import as_uuid
+from one_async.types import InsertionTerms, SessionTerms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,18 +60,23 @@ class Searching:
 
     @overload
     async def search(
-        self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: object
+        self,
+        /,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        **terms: Unpack[SessionTerms],
     ) -> list[UUID]: ...
     @overload
     async def search(
-        self, /, details: Literal[True], query_type: Mode | None = None, **terms: object
+        self, /, details: Literal[True], query_type: Mode | None = None, **terms: Unpack[SessionTerms]
     ) -> tuple[list[UUID], pl.DataFrame]: ...
     @overload
     async def search(
-        self, /, details: bool, query_type: Mode | None = None, **terms: object
+        self, /, details: bool, query_type: Mode | None = None, **terms: Unpack[SessionTerms]
     ) -> list[UUID] | tuple[list[UUID], pl.DataFrame]: ...
+    @has_keywords(SessionTerms)
     async def search(
-        self, /, details: bool = False, query_type: Mode | None = None, **terms: object
+        self, /, details: bool = False, query_type: Mode | None = None, **terms: Unpack[SessionTerms]
     ) -> list[UUID] | tuple[list[UUID], pl.DataFrame]:
         """Find the sessions that meet all of the terms.
 
@@ -107,18 +113,23 @@ class Searching:
 
     @overload
     async def search_insertions(
-        self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: object
+        self,
+        /,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        **terms: Unpack[InsertionTerms],
     ) -> list[UUID]: ...
     @overload
     async def search_insertions(
-        self, /, details: Literal[True], query_type: Mode | None = None, **terms: object
+        self, /, details: Literal[True], query_type: Mode | None = None, **terms: Unpack[InsertionTerms]
     ) -> tuple[list[UUID], list[JSON]]: ...
     @overload
     async def search_insertions(
-        self, /, details: bool, query_type: Mode | None = None, **terms: object
+        self, /, details: bool, query_type: Mode | None = None, **terms: Unpack[InsertionTerms]
     ) -> list[UUID] | tuple[list[UUID], list[JSON]]: ...
+    @has_keywords(InsertionTerms)
     async def search_insertions(
-        self, /, details: bool = False, query_type: Mode | None = None, **terms: object
+        self, /, details: bool = False, query_type: Mode | None = None, **terms: Unpack[InsertionTerms]
     ) -> list[UUID] | tuple[list[UUID], list[JSON]]:
         """Find the probe insertions that meet all of the terms.
 
@@ -158,7 +169,7 @@ class Searching:
         eid: SessionLike,
         query_type: Mode | None = None,
         details: Literal[False] = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> Probes: ...
     @overload
     async def eid2pid(
@@ -168,11 +179,16 @@ class Searching:
         query_type: Mode | None = None,
         *,
         details: Literal[True],
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> ProbesDetails: ...
     @overload
     async def eid2pid(
-        self, /, eid: SessionLike, query_type: Mode | None = None, details: bool = False, **filters: object
+        self,
+        /,
+        eid: SessionLike,
+        query_type: Mode | None = None,
+        details: bool = False,
+        **filters: Unpack[InsertionTerms],
     ) -> Probes | ProbesDetails: ...
     @overload
     async def eid2pid(
@@ -181,7 +197,7 @@ class Searching:
         eid: Several[SessionLike],
         query_type: Mode | None = None,
         details: Literal[False] = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> list[Probes]: ...
     @overload
     async def eid2pid(
@@ -191,7 +207,7 @@ class Searching:
         query_type: Mode | None = None,
         *,
         details: Literal[True],
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> list[ProbesDetails]: ...
     @overload
     async def eid2pid(
@@ -200,15 +216,16 @@ class Searching:
         eid: Several[SessionLike],
         query_type: Mode | None = None,
         details: bool = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> list[Probes | ProbesDetails]: ...
+    @has_keywords(InsertionTerms)
     async def eid2pid(
         self,
         /,
         eid: SessionLike | Several[SessionLike],
         query_type: Mode | None = None,
         details: bool = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> object:
         """Return ``(pids, names)`` of a session's insertions, sorted by name, or with `details` also their records.
 
