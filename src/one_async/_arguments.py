@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import PurePath
-from typing import Any
+from typing import Any, ForwardRef, TypeVar
 from uuid import UUID
 
 from one_async.errors import InputError
 
+F = TypeVar("F", bound=Callable[..., Any])
 #: Values that are not lists although some can be iterated over.
 _SINGLE = (str, bytes, bytearray, memoryview, int, float, UUID, date, Mapping)
 
@@ -54,6 +56,31 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, date):
         return value.isoformat() if value == value else None
     return str(value) if isinstance(value, UUID | PurePath) else None
+
+
+def has_keywords(terms: type) -> Callable[[F], F]:
+    """Decorate a function whose keywords are the keys of a TypedDict, so that its signature shows them.
+
+    Jupyter completes the names that a signature shows, and type checkers those of ``**terms: Unpack[...]``.
+    """
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        *parameters, others = signature.parameters.values()
+        hints = terms.__annotations__.items()
+        shown = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint,
+            )
+            for name, hint in hints
+        ]
+        function.__signature__ = signature.replace(parameters=[*parameters, *shown, others])  # type: ignore[attr-defined]
+        return function
+
+    return decorate
 
 
 def check_details(details: object) -> None:

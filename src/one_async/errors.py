@@ -35,6 +35,7 @@
     ├── StaleAnswerWarning                 the server cannot be reached; an old answer is returned
     ├── CacheWarning                       the shared REST cache cannot be reached and is not used
     ├── IncompleteListWarning              fewer distinct rows were received than the server counted
+    ├── EmptySearchWarning                 a search found nothing; the text says why
     ├── TablesWarning                      tables could not be refreshed; the old ones stay in use
     └── ALFWarning                         something about a dataset that the caller should know
 """
@@ -61,6 +62,7 @@ __all__ = [
     "CacheWarning",
     "ConfigurationError",
     "ConflictError",
+    "EmptySearchWarning",
     "FileDamaged",
     "HarvestUnderWay",
     "HashMismatch",
@@ -405,6 +407,10 @@ class CacheWarning(OneWarning):
 
 class IncompleteListWarning(OneWarning):
     """Fewer distinct rows were received than the server counted."""
+
+
+class EmptySearchWarning(OneWarning):
+    """A search found nothing since one of its terms names something that is not there."""
 
 
 class TablesWarning(OneWarning):

@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from os import PathLike as PathLike2
 from pathlib import Path, PurePath
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, Unpack, overload
 from uuid import UUID
 
 import polars as pl
@@ -48,6 +48,7 @@ from one_async.types import (
     DateLike,
     Expiry,
     InsertionLike,
+    InsertionTerms,
     Mode,
     PathOrUrl,
     Reference,
@@ -55,6 +56,7 @@ from one_async.types import (
     ReferenceText,
     RevisionPolicy,
     SessionLike,
+    SessionTerms,
     Several,
     TokenStore,
 )
@@ -364,33 +366,46 @@ class ONE(Blocking[AsyncONE]):
     _cache: blocking_property[CacheTwin]
     @overload
     def search(
-        self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: object
+        self,
+        /,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        **terms: Unpack[SessionTerms],
     ) -> list[UUID]: ...
     @overload
     def search(
-        self, /, details: Literal[True], query_type: Mode | None = None, **terms: object
+        self, /, details: Literal[True], query_type: Mode | None = None, **terms: Unpack[SessionTerms]
     ) -> tuple[list[UUID], pl.DataFrame]: ...
     @overload
     def search(
-        self, /, details: bool, query_type: Mode | None = None, **terms: object
+        self, /, details: bool, query_type: Mode | None = None, **terms: Unpack[SessionTerms]
     ) -> list[UUID] | tuple[list[UUID], pl.DataFrame]: ...
     def search_terms(
         self, query_type: Mode | None = None, endpoint: str | None = None
     ) -> tuple[str, ...]: ...
     @overload
     def search_insertions(
-        self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: object
+        self,
+        /,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        **terms: Unpack[InsertionTerms],
     ) -> list[UUID]: ...
     @overload
     def search_insertions(
-        self, /, details: Literal[True], query_type: Mode | None = None, **terms: object
+        self, /, details: Literal[True], query_type: Mode | None = None, **terms: Unpack[InsertionTerms]
     ) -> tuple[list[UUID], list[JSON]]: ...
     @overload
     def search_insertions(
-        self, /, details: bool, query_type: Mode | None = None, **terms: object
+        self, /, details: bool, query_type: Mode | None = None, **terms: Unpack[InsertionTerms]
     ) -> list[UUID] | tuple[list[UUID], list[JSON]]: ...
     def watch(
-        self, /, *, every: float | timedelta | None = 60.0, cursor: CursorLike = None, **terms: object
+        self,
+        /,
+        *,
+        every: float | timedelta | None = 60.0,
+        cursor: CursorLike = None,
+        **terms: Unpack[SessionTerms],
     ) -> Iterator[JSON]: ...
     def list_subjects(self, query_type: Mode | None = None) -> list[str]: ...
     @overload
@@ -687,7 +702,7 @@ class ONE(Blocking[AsyncONE]):
         min_alignments: int | None = None,
         min_task_checks: float | None = None,
         extended: bool = True,
-        **terms: object,
+        **terms: Unpack[InsertionTerms],
     ) -> pl.DataFrame: ...
     @overload
     def to_eid(
@@ -770,7 +785,7 @@ class ONE(Blocking[AsyncONE]):
         eid: SessionLike,
         query_type: Mode | None = None,
         details: Literal[False] = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> Probes: ...
     @overload
     def eid2pid(
@@ -780,11 +795,16 @@ class ONE(Blocking[AsyncONE]):
         query_type: Mode | None = None,
         *,
         details: Literal[True],
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> ProbesDetails: ...
     @overload
     def eid2pid(
-        self, /, eid: SessionLike, query_type: Mode | None = None, details: bool = False, **filters: object
+        self,
+        /,
+        eid: SessionLike,
+        query_type: Mode | None = None,
+        details: bool = False,
+        **filters: Unpack[InsertionTerms],
     ) -> Probes | ProbesDetails: ...
     @overload
     def eid2pid(
@@ -793,7 +813,7 @@ class ONE(Blocking[AsyncONE]):
         eid: Several[SessionLike],
         query_type: Mode | None = None,
         details: Literal[False] = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> list[Probes]: ...
     @overload
     def eid2pid(
@@ -803,7 +823,7 @@ class ONE(Blocking[AsyncONE]):
         query_type: Mode | None = None,
         *,
         details: Literal[True],
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> list[ProbesDetails]: ...
     @overload
     def eid2pid(
@@ -812,7 +832,7 @@ class ONE(Blocking[AsyncONE]):
         eid: Several[SessionLike],
         query_type: Mode | None = None,
         details: bool = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> list[Probes | ProbesDetails]: ...
     @overload
     def pid2eid(self, pid: InsertionLike, query_type: Mode | None = None) -> Place: ...

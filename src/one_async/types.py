@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime, timedelta
 from pathlib import PurePath
@@ -58,6 +58,74 @@ class ReferenceText(TypedDict):
     subject: str
     date: str
     sequence: str
+
+
+#: Values of search terms: a list means any of its members, or all of them where the term says so.
+Texts: TypeAlias = str | Iterable[str] | None
+Numbers: TypeAlias = int | str | Iterable[int | str] | None
+Ids: TypeAlias = UUID | str | Iterable[UUID | str] | None
+#: The name or number of a QC level.
+Levels: TypeAlias = str | int | Iterable[str | int] | None
+#: A date, a year ``yyyy``, a month ``yyyy-mm``, or the two ends of a range, of which either may be None.
+Dates: TypeAlias = DateLike | Iterable[DateLike | None] | None
+
+
+class CommonTerms(TypedDict, total=False):
+    """The search terms of sessions and of insertions."""
+
+    subject: Texts
+    lab: Texts
+    laboratory: Texts
+    date: Dates
+    date_range: Dates
+    number: Numbers
+    task_protocol: Texts
+    project: Texts
+    projects: Texts
+    datasets: Texts
+    dataset_types: Texts
+    dataset_qc_lte: str | int | None
+    atlas_acronym: Texts
+    atlas_name: Texts
+    atlas_id: Numbers
+    tag: Texts
+    id: Ids
+    name: Texts
+    json: object
+    auto_datetime: object
+    django: object
+
+
+class SessionTerms(CommonTerms, total=False):
+    """The terms of `search` and `watch`. Other filters of a server are passed as ``**{"name": value}``."""
+
+    users: Texts
+    location: Texts
+    procedures: Texts
+    narrative: Texts
+    nickname: Texts
+    type: Texts
+    qc: Levels
+    extended_qc: object
+    performance_gte: float | str | None
+    performance_lte: float | str | None
+    histology: bool | str | None
+    n_trials: Numbers
+    n_correct_trials: Numbers
+    parent_session: Ids
+    start_time: object
+    end_time: object
+
+
+class InsertionTerms(CommonTerms, total=False):
+    """The terms of `search_insertions`. Other filters of a server are passed as ``**{"name": value}``."""
+
+    session: SessionLike | Iterable[SessionLike] | None
+    dataset: str | None
+    model: Texts
+    serial: Texts
+    chronic_insertion: Ids
+    experiment_number: Numbers
 
 
 class ByteStream(Protocol):

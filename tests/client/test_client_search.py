@@ -17,6 +17,9 @@ from one_async.errors import InputError
 from .faces import Face
 from .worlds import QC, Row, World, day
 
+#: Some of the searches find nothing, as they are meant to.
+pytestmark = pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")
+
 
 def percent(session: Row) -> int | None:
     """Alyx cuts the percentage to a whole number."""

@@ -26,6 +26,9 @@ from one_async.tables.disk import save_tables
 
 from .conftest import login
 
+#: Some of the searches find nothing, as they are meant to.
+pytestmark = pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")
+
 ID = "d23a44ef-1402-4ed7-97f5-47e9a7a504d9"
 CLASSES = {
     "int": ["number", "n_trials", "n_correct_trials", "experiment_number", "atlas_id"],

@@ -50,6 +50,7 @@ def found(one: Face, **terms: object) -> list[UUID]:
 # ---- growth
 
 
+@pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")
 def test_what_remote_searches_learn_answers_later_ones(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     cut(alyx, tmp_path / "cache", pl.col("lab") == "cortexlab")
     one = make(alyx, mode="auto")

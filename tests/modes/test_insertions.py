@@ -15,6 +15,9 @@ from one_async.errors import InputError
 
 from .conftest import login
 
+#: Some of the searches find nothing, as they are meant to.
+pytestmark = pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")
+
 
 @pytest.fixture(scope="module", params=KINDS)
 def one(

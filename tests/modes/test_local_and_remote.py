@@ -16,6 +16,9 @@ from one_async.errors import InputError
 from .conftest import login
 from .searches import EMPTY, KEPT, REASONS, SAME, Terms
 
+#: Some of the searches find nothing, as they are meant to.
+pytestmark = pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")
+
 PAGE = Path(__file__).parents[2] / "docs" / "modes.md"
 CASES = [(world, terms) for world, searches in SAME.items() for terms in searches]
 

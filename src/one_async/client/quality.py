@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from one_async._arguments import plain
+from one_async._arguments import has_keywords, plain
 from one_async._boundary import public, reading
 from one_async._concurrency import ended_by_closing
 from one_async._fork import check_polars
@@ -19,6 +19,7 @@ from one_async.errors import InputError, OfflineError
 from one_async.queries.base import order_insertions
 from one_async.queries.terms import django as django_text
 from one_async.tables.arguments import qc_name, whole_number
+from one_async.types import InsertionTerms
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,6 +46,7 @@ class QualityMethods:
 
     _context: Context
 
+    @has_keywords(InsertionTerms)
     async def quality(
         self,
         /,
@@ -59,7 +61,7 @@ class QualityMethods:
         min_alignments: int | None = None,
         min_task_checks: float | None = None,
         extended: bool = True,
-        **terms: object,
+        **terms: Unpack[InsertionTerms],
     ) -> pl.DataFrame:
         """Return the quality of insertions and of their sessions: a row for each insertion that meets all of the terms.
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 from uuid import UUID
 
 from one_async import ids
-from one_async._arguments import as_list, check_details
+from one_async._arguments import as_list, check_details, has_keywords
 from one_async._boundary import public, reading
 from one_async.alf.path import ALFPath
 from one_async.alf.session import session_folder
 from one_async.client.call import Call
 from one_async.client.cards import SessionRecord
 from one_async.client.identify import eid_texts, known_eids
-from one_async.errors import ALFInvalid, ALFObjectNotFound, InputError, NotFound
+from one_async.errors import ALFInvalid, ALFObjectNotFound, EmptySearchWarning, InputError, NotFound
 from one_async.queries.terms import OWN_TERMS, TABLE_TERMS, complete_all
 from one_async.tables.ids import as_uuid
+from one_async.types import InsertionTerms, SessionTerms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from one_async.client.context import Context
+    from one_async.queries.base import Source
     from one_async.types import JSON, InsertionLike, Mode, SessionLike, Several
 
 #: A session and a probe's name, or neither.
@@ -57,18 +60,23 @@ class Searching:
 
     @overload
     async def search(
-        self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: object
+        self,
+        /,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        **terms: Unpack[SessionTerms],
     ) -> list[UUID]: ...
     @overload
     async def search(
-        self, /, details: Literal[True], query_type: Mode | None = None, **terms: object
+        self, /, details: Literal[True], query_type: Mode | None = None, **terms: Unpack[SessionTerms]
     ) -> tuple[list[UUID], pl.DataFrame]: ...
     @overload
     async def search(
-        self, /, details: bool, query_type: Mode | None = None, **terms: object
+        self, /, details: bool, query_type: Mode | None = None, **terms: Unpack[SessionTerms]
     ) -> list[UUID] | tuple[list[UUID], pl.DataFrame]: ...
+    @has_keywords(SessionTerms)
     async def search(
-        self, /, details: bool = False, query_type: Mode | None = None, **terms: object
+        self, /, details: bool = False, query_type: Mode | None = None, **terms: Unpack[SessionTerms]
     ) -> list[UUID] | tuple[list[UUID], pl.DataFrame]:
         """Find the sessions that meet all of the terms.
 
@@ -86,28 +94,42 @@ class Searching:
         Remote answers may come from the REST cache for as long as `default_expiry` says, 24 h by default: a loop that
         searches again and again sees no new session meanwhile. `watch` is there for that.
 
-        Raises InputError for an unknown term or a value that the term cannot have, before any request is made.
+        Raises InputError for an unknown term or a value that the term cannot have, before any request is made. Warns
+        EmptySearchWarning if nothing is found and the reason is known without effort, such as a lab that is not there; not
+        for a search with `django`, which may ask for what is new.
         """
         check_details(details)
         call = Call(self._context, query_type)
         complete = complete_all(terms, await _terms_of(call, "sessions", terms))
         source = await call.source()
-        return await source.search_details(complete) if details else await source.search(complete)
+        frame: pl.DataFrame | None = None
+        if details:
+            eids, frame = await source.search_details(complete)
+        else:
+            eids = await source.search(complete)
+        if not eids:
+            await _warn_of_empty(source, "sessions", complete)
+        return eids if frame is None else (eids, frame)
 
     @overload
     async def search_insertions(
-        self, /, details: Literal[False] = False, query_type: Mode | None = None, **terms: object
+        self,
+        /,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        **terms: Unpack[InsertionTerms],
     ) -> list[UUID]: ...
     @overload
     async def search_insertions(
-        self, /, details: Literal[True], query_type: Mode | None = None, **terms: object
+        self, /, details: Literal[True], query_type: Mode | None = None, **terms: Unpack[InsertionTerms]
     ) -> tuple[list[UUID], list[JSON]]: ...
     @overload
     async def search_insertions(
-        self, /, details: bool, query_type: Mode | None = None, **terms: object
+        self, /, details: bool, query_type: Mode | None = None, **terms: Unpack[InsertionTerms]
     ) -> list[UUID] | tuple[list[UUID], list[JSON]]: ...
+    @has_keywords(InsertionTerms)
     async def search_insertions(
-        self, /, details: bool = False, query_type: Mode | None = None, **terms: object
+        self, /, details: bool = False, query_type: Mode | None = None, **terms: Unpack[InsertionTerms]
     ) -> list[UUID] | tuple[list[UUID], list[JSON]]:
         """Find the probe insertions that meet all of the terms.
 
@@ -116,10 +138,11 @@ class Searching:
         `datasets` (names, all of them), `atlas_acronym`, `atlas_name`, `atlas_id`, `dataset_types`, `tag`, `django`.
 
         Returns the pids, latest session first, then by name; with `details` also the records in the same order, remotely
-        the server's. Raises InputError for an unknown term or an impossible value, before any request is made.
+        the server's. Raises InputError for an unknown term or an impossible value, before any request is made. Warns
+        EmptySearchWarning as `search` does.
         """
         check_details(details)
-        rows = await insertions_that(Call(self._context, query_type), terms)
+        rows = await insertions_that(Call(self._context, query_type), terms, explain=True)
         pids = [as_uuid(str(row["id"])) for row in rows]
         return (pids, rows) if details else pids
 
@@ -146,7 +169,7 @@ class Searching:
         eid: SessionLike,
         query_type: Mode | None = None,
         details: Literal[False] = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> Probes: ...
     @overload
     async def eid2pid(
@@ -156,11 +179,16 @@ class Searching:
         query_type: Mode | None = None,
         *,
         details: Literal[True],
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> ProbesDetails: ...
     @overload
     async def eid2pid(
-        self, /, eid: SessionLike, query_type: Mode | None = None, details: bool = False, **filters: object
+        self,
+        /,
+        eid: SessionLike,
+        query_type: Mode | None = None,
+        details: bool = False,
+        **filters: Unpack[InsertionTerms],
     ) -> Probes | ProbesDetails: ...
     @overload
     async def eid2pid(
@@ -169,7 +197,7 @@ class Searching:
         eid: Several[SessionLike],
         query_type: Mode | None = None,
         details: Literal[False] = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> list[Probes]: ...
     @overload
     async def eid2pid(
@@ -179,7 +207,7 @@ class Searching:
         query_type: Mode | None = None,
         *,
         details: Literal[True],
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> list[ProbesDetails]: ...
     @overload
     async def eid2pid(
@@ -188,15 +216,16 @@ class Searching:
         eid: Several[SessionLike],
         query_type: Mode | None = None,
         details: bool = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> list[Probes | ProbesDetails]: ...
+    @has_keywords(InsertionTerms)
     async def eid2pid(
         self,
         /,
         eid: SessionLike | Several[SessionLike],
         query_type: Mode | None = None,
         details: bool = False,
-        **filters: object,
+        **filters: Unpack[InsertionTerms],
     ) -> object:
         """Return ``(pids, names)`` of a session's insertions, sorted by name, or with `details` also their records.
 
@@ -297,15 +326,31 @@ async def terms_to_complete(context: Context, endpoint: str, given: Mapping[str,
     return await _remote_terms(context, endpoint)
 
 
-async def insertions_that(call: Call, terms: Mapping[str, Any]) -> list[JSON]:
-    """Return the records of the insertions that meet all terms."""
+async def _warn_of_empty(source: Source, endpoint: str, terms: Mapping[str, Any]) -> None:
+    """Warn of a search that found nothing, if the reason is known."""
+    from one_async.queries.empty_search import is_poll, text_of_reasons
+
+    if not terms or is_poll(terms):
+        return
+    if text := text_of_reasons(await source.why_empty(endpoint, terms)):
+        warnings.warn(text, EmptySearchWarning, stacklevel=2)
+
+
+async def insertions_that(call: Call, terms: Mapping[str, Any], *, explain: bool = False) -> list[JSON]:
+    """Return the records of the insertions that meet all terms; with ``explain``, warn if it is known why there are none."""
     complete = complete_all(terms, await _terms_of(call, "insertions", terms))
     if "session" in complete:
         eids = await eid_texts(call, as_list(complete["session"]), "session")
         complete["session"] = list(dict.fromkeys(filter(None, eids)))
-        if not complete["session"]:  # none of the sessions is known
+        if not complete["session"]:
+            if explain:
+                warnings.warn("none of the sessions is known", EmptySearchWarning, stacklevel=2)
             return []
-    return await (await call.source()).search_insertions(complete)
+    source = await call.source()
+    rows = await source.search_insertions(complete)
+    if explain and not rows:
+        await _warn_of_empty(source, "insertions", complete)
+    return rows
 
 
 async def places_of(call: Call, pids: Iterable[object]) -> list[Place]:

@@ -6,11 +6,11 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import anyio
 
-from one_async._arguments import as_list
+from one_async._arguments import as_list, has_keywords
 from one_async._boundary import public
 from one_async._concurrency import ended_by_closing
 from one_async._observer import LOGS
@@ -18,6 +18,7 @@ from one_async.client.search import terms_to_complete
 from one_async.client.watch_cursor import WatchCursor
 from one_async.errors import AnswerError, InputError, ServerError, ServerUnreachable, StatusError, Throttled
 from one_async.queries.terms import complete_all, rest_queries
+from one_async.types import SessionTerms
 
 if TYPE_CHECKING:
     from one_async.client.context import Context
@@ -35,8 +36,14 @@ class Watching:
 
     _context: Context
 
+    @has_keywords(SessionTerms)
     async def watch(
-        self, /, *, every: float | timedelta | None = 60.0, cursor: CursorLike = None, **terms: object
+        self,
+        /,
+        *,
+        every: float | timedelta | None = 60.0,
+        cursor: CursorLike = None,
+        **terms: Unpack[SessionTerms],
     ) -> AsyncIterator[JSON]:
         """Yield sessions that meet all of the terms, first those that are there, then others as soon as they appear.
 

@@ -163,9 +163,11 @@ class AutoSource:
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Ask the tables if they have insertions and all terms mean the same in tables, else the server."""
-        if self._local.has_insertions() and set(terms) <= INSERTION_SEARCH:
-            return await self._local.search_insertions(terms)
-        return await self._remote.search_insertions(terms)
+        return await self._for_insertions(terms).search_insertions(terms)
+
+    def _for_insertions(self, terms: Mapping[str, Any]) -> LocalSource | RemoteSource:
+        is_local = self._local.has_insertions() and set(terms) <= INSERTION_SEARCH
+        return self._local if is_local else self._remote
 
     async def insertions_of(self, eids: Sequence[str]) -> list[dict[str, Any]]:
         """Ask the tables if they have insertions of all the sessions, else the server."""
@@ -192,6 +194,14 @@ class AutoSource:
     async def subjects(self) -> list[str]:
         """Return the names of the subjects that have sessions in the tables."""
         return await self._local.subjects()
+
+    async def why_empty(self, endpoint: str, terms: Mapping[str, Any]) -> list[str]:
+        """Ask the source that has answered the search."""
+        source = self._for(terms) if endpoint == "sessions" else self._for_insertions(terms)
+        reasons = await source.why_empty(endpoint, terms)
+        if reasons and source is self._local:
+            reasons.append("the cache tables were asked; query_type='remote' asks the server")
+        return reasons
 
 
 def _missing(wanted: pl.DataFrame, found: pl.DataFrame) -> pl.Series:

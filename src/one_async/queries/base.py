@@ -106,6 +106,9 @@ class Source(Protocol):
     async def subjects(self) -> list[str]:
         """Return the names of all subjects, sorted."""
 
+    async def why_empty(self, endpoint: str, terms: Mapping[str, Any]) -> list[str]:
+        """Return why a search of sessions or insertions found nothing, as far as that is known; never fails."""
+
 
 def order_insertions(rows: list[dict[str, Any]]) -> None:
     """Sort insertions in the order of their sessions, and those of one session by name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from one_async.queries.base import (
     paths_below,
     warn_of_no_folder,
 )
+from one_async.queries.empty_search import reasons_in_tables
 from one_async.tables import listing, query
 from one_async.tables.arguments import SEARCH_TERMS
 from one_async.tables.ids import as_uuid
@@ -214,6 +216,11 @@ class LocalSource:
     async def subjects(self) -> list[str]:
         """Return the names of the subjects that have sessions in the tables."""
         return await run_polars(query.list_subjects, self._catalogue)
+
+    async def why_empty(self, endpoint: str, terms: Mapping[str, Any]) -> list[str]:
+        """Return which terms alone match nothing in the tables."""
+        find = partial(reasons_in_tables, wildcards=self._wildcards)
+        return await run_polars(find, self._catalogue, endpoint, terms)
 
     async def learned(self, eids: Sequence[str]) -> set[str]:
         """Return the sessions among these that are in the tables only because a query at the server returned them."""

@@ -23,6 +23,7 @@ from one_async.queries.base import (
     order_insertions,
     paths_below,
 )
+from one_async.queries.empty_search import reasons_at_server
 from one_async.queries.records import (
     InsertionRecord,
     SessionDetail,
@@ -234,6 +235,10 @@ class RemoteSource:
     async def subjects(self) -> list[str]:
         """Return the nicknames of all subjects of the database."""
         return sorted({row["nickname"] for row in await self._alyx.rest("subjects", "list")})
+
+    async def why_empty(self, endpoint: str, terms: Mapping[str, Any]) -> list[str]:
+        """Return which names of the terms the server does not know, as far as one request tells."""
+        return await reasons_at_server(self._alyx, endpoint, terms)
 
     async def _sessions(self, rows: list[dict[str, Any]], use: Callable[[pl.DataFrame], T]) -> T:
         """Call ``use`` with the frame of these rows of `/sessions`, latest first, and add them to the learned rows."""

@@ -30,6 +30,7 @@ from one_async.tables.dataset_table import Datasets
 __all__ = [
     "datasets_by_session",
     "find_sessions",
+    "has_name",
     "list_subjects",
     "positions",
     "rows_of_spans",
@@ -184,6 +185,11 @@ def rows_of_spans(table: Datasets, spans: npt.NDArray[np.int64]) -> npt.NDArray[
     begins, sizes = table.starts[spans], table.starts[spans + 1] - table.starts[spans]
     edges = np.cumsum(sizes) - sizes
     return np.repeat(begins - edges, sizes) + np.arange(int(sizes.sum()))
+
+
+def has_name(names: pl.Series, wanted: str) -> bool:
+    """Return whether a term of `datasets` matches one of the file names."""
+    return bool(_name_mask(names, wanted).any())
 
 
 def _name_mask(names: pl.Series, wanted: str) -> Mask:

@@ -1,0 +1,298 @@
+"""Why a search found nothing: which of its terms names something that the tables or the server do not have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import date
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from one_async._arguments import as_list
+from one_async._boundary import reading
+from one_async.errors import InputError, OneError, shown
+from one_async.queries.terms import ALL_OF
+from one_async.tables import query
+from one_async.tables.arguments import INSERTION_TERMS, SEARCH_TERMS, date_range, texts
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from one_async.alyx.client import AsyncAlyxClient
+    from one_async.tables.catalogue import Catalogue
+
+#: What a term names, for texts.
+NOUNS = {
+    "laboratory": "lab",
+    "subject": "subject",
+    "projects": "project",
+    "task_protocol": "task protocol",
+    "users": "user",
+    "dataset_types": "dataset type",
+    "name": "insertion named",
+    "serial": "insertion with the serial number",
+    "model": "insertion with the model",
+}
+_COLUMNS = {
+    "laboratory": "lab",
+    "subject": "subject",
+    "projects": "projects",
+    "task_protocol": "task_protocol",
+}
+#: Filters that services use to ask for what is new; an empty answer is what they expect.
+_POLLS = re.compile(r"django|modified|datetime|created").search
+_LONGEST, _LONGEST_NAME, _MOST_NAMES, _MOST_COMPARED = 480, 60, 6, 20_000
+#: Seconds that the server may take to explain an empty answer.
+PATIENCE = 5.0
+#: Rows of the one page that is requested of a list.
+_PAGE = 1000
+
+
+def text_of_reasons(reasons: Iterable[str]) -> str | None:
+    """Return the text of a warning, None without a reason."""
+    text = " ".join(reason if reason.endswith("?") else f"{reason}." for reason in reasons)
+    return (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...") or None
+
+
+def is_poll(terms: Mapping[str, Any]) -> bool:
+    """Return whether a search asks for what is new, so that an empty answer needs no explanation."""
+    return any(_POLLS(name) for name in terms)
+
+
+# ---- in the tables
+
+
+def reasons_in_tables(
+    catalogue: Catalogue, endpoint: str, terms: Mapping[str, Any], *, wildcards: bool
+) -> list[str]:
+    """Return why no session, or insertion, of the tables meets all terms; blocking.
+
+    Nothing is known from tables without sessions, and from those that hold only what earlier queries returned.
+    """
+    if catalogue.meta.is_partial or catalogue.session_frame.is_empty():
+        return []
+    known = set(SEARCH_TERMS if endpoint == "sessions" else INSERTION_TERMS)
+    if endpoint == "insertions" and catalogue.insertions().collect().is_empty():
+        return []
+    if not known >= terms.keys():
+        return []
+    absent, known_alone = [], 0
+    for name, value in terms.items():
+        try:
+            if name in SEARCH_TERMS:
+                found = len(query.session_rows(catalogue, {name: value}, wildcards=wildcards))
+            else:
+                found = len(query.search_insertions(catalogue, wildcards=wildcards, **{name: value}))
+        except InputError:  # an invalid expression, which no session was left for in the search itself
+            continue
+        known_alone += 1
+        if not found:
+            absent.append((name, value))
+    if absent:
+        return [_reason_in_tables(catalogue, name, value, wildcards) for name, value in absent]
+    if known_alone < max(len(terms), 2):
+        return []
+    return [f"each of the terms matches {endpoint} alone, but no {endpoint[:-1]} matches all of them"]
+
+
+def _reason_in_tables(catalogue: Catalogue, name: str, value: Any, wildcards: bool) -> str:
+    if name == "datasets":
+        return _no_dataset(catalogue, texts(value, name), wildcards)
+    if name == "date_range":
+        there = _span("sessions", catalogue.session_frame["date"])
+        return f"no session is {_days(*date_range(value))}{there}"
+    if name == "number":
+        there = _span("numbers", catalogue.distinct("number")[0])
+        return f"no session has number={shown(value)}{there}"
+    if name == "dataset_qc_lte":
+        return f"no session has a dataset with the QC {shown(value)} or better"
+    if name not in NOUNS:
+        return f"no insertion has {name}={shown(value)}"
+    return _no_name(name, texts(value, name), _words(catalogue, name), wildcards)
+
+
+def _span(what: str, values: pl.Series) -> str:
+    known: list[Any] = values.drop_nulls().sort().to_list()
+    return f"; the {what} are from {known[0]} to {known[-1]}" if known else ""
+
+
+def _words(catalogue: Catalogue, term: str) -> set[str]:
+    """Return the names that a term can find."""
+    if term in _COLUMNS:
+        words: Iterable[str | None] = catalogue.distinct(_COLUMNS[term])[0]
+    else:
+        words = catalogue.others["insertions"][term].unique()
+    names = {str(word) for word in words if word is not None}
+    return {part for word in names for part in word.split(",")} if term == "projects" else names
+
+
+def _no_dataset(catalogue: Catalogue, wanted: list[str], wildcards: bool) -> str:
+    table = catalogue.dataset_table
+    for name in wanted:
+        if not query.has_name(table.names, name):
+            return _no_file_name(name, "has no such file name", set(table.names), patterns=True)
+    some = f"datasets={shown(wanted[0] if len(wanted) == 1 else wanted)}"
+    return f"no session has {'all of ' if len(wanted) > 1 else ''}{some} with an existing file of good QC"
+
+
+# ---- at the server
+
+
+async def reasons_at_server(alyx: AsyncAlyxClient, endpoint: str, terms: Mapping[str, Any]) -> list[str]:
+    """Return why no session, or insertion, of the database meets all terms, as far as one request tells.
+
+    Lists that are in the REST cache need no request. Nothing is known if the server does not answer soon.
+    """
+    reasons: list[str] = []
+    before = alyx.request_counts[0]
+    with suppress(OneError), reading("the server"), anyio.move_on_after(PATIENCE):
+        for name, ask in _AT_SERVER.items():
+            if name not in terms or alyx.request_counts[0] > before:
+                continue
+            if reason := await ask(alyx, endpoint, terms[name]):
+                reasons.append(reason)
+    return reasons
+
+
+async def _names_at_server(alyx: AsyncAlyxClient, endpoint: str, field: str) -> set[str]:
+    """Return the names in a list of the server; none if it has too many for one page."""
+    page = await alyx.page(endpoint, _PAGE, 0)
+    return {str(row[field]) for row in page.rows if row.get(field)} if page.last else set()
+
+
+async def _no_listed_name(
+    term: str, listed: str, field: str, matches: Callable[[str, str], bool], /,
+    alyx: AsyncAlyxClient, endpoint: str, value: Any,
+) -> str | None:  # fmt: skip
+    names = await _names_at_server(alyx, listed, field)
+    wanted = [str(one) for one in as_list(value)]
+    absent = [one for one in wanted if not any(matches(one.strip(), name) for name in names)]
+    if not names or not absent or (len(absent) < len(wanted) and term not in ALL_OF):
+        return None
+    return _no_name(term, absent, names)
+
+
+async def _no_subject(alyx: AsyncAlyxClient, endpoint: str, value: Any) -> str | None:
+    wanted = [str(one) for one in as_list(value)]
+    begins = wanted[0].strip()[:2]
+    if len(wanted) != 1 or re.fullmatch(r"\w+", begins) is None:
+        return None
+    page = await alyx.page("subjects", _PAGE, 0, django=f"nickname__istartswith,{begins}")
+    names = {str(row["nickname"]) for row in page.rows}
+    is_same = _is_same if endpoint == "sessions" else _is_equal
+    if not page.last or any(is_same(wanted[0].strip(), name) for name in names):
+        return None
+    return _no_name("subject", wanted, names, listed=False)
+
+
+async def _no_dataset_type(alyx: AsyncAlyxClient, endpoint: str, value: Any) -> str | None:
+    page = await alyx.page("dataset-types", _PAGE, 0)
+    if not page.last or not page.rows:
+        return None
+    patterns = {row["name"]: row.get("filename_pattern") or f"*{row['name']}*" for row in page.rows}
+    lower = [pattern.casefold() for pattern in patterns.values()]
+    for name in map(str, as_list(value)):
+        if not any(fnmatchcase(name.casefold(), pattern) for pattern in lower):
+            known = {_file_name(*one) for one in patterns.items()}
+            return _no_file_name(name, "is no file name of a dataset type", known, patterns=False)
+    return None
+
+
+def _file_name(name: str, pattern: str) -> str:
+    """Return a file name of a dataset type whose pattern ends in a suffix, else the type's name."""
+    suffix = re.search(r"\*(\.\w+)$", pattern)
+    return f"{name}{suffix[1]}" if suffix else name
+
+
+async def _no_date(alyx: AsyncAlyxClient, endpoint: str, value: Any) -> str | None:
+    start, end = date_range(value)
+    page = await alyx.page("sessions", 1, 0)
+    latest = str(page.rows[0].get("start_time") or "")[:10] if page.rows else ""
+    may_come = end >= date.today()
+    if not latest or str(start) <= latest or may_come:
+        return None
+    return f"no session is {_days(start, end)}; the latest is of {latest}"
+
+
+def _is_equal(asked: str, name: str) -> bool:
+    return asked == name
+
+
+def _is_same(asked: str, name: str) -> bool:
+    return asked.casefold() == name.casefold()
+
+
+def _is_part(asked: str, name: str) -> bool:
+    return asked.casefold() in name.casefold()
+
+
+_AT_SERVER: dict[str, Callable[[AsyncAlyxClient, str, Any], Awaitable[str | None]]] = {
+    "laboratory": partial(_no_listed_name, "laboratory", "labs", "name", _is_same),
+    "projects": partial(_no_listed_name, "projects", "projects", "name", _is_part),
+    "users": partial(_no_listed_name, "users", "users", "username", _is_equal),
+    "dataset_types": partial(_no_listed_name, "dataset_types", "dataset-types", "name", _is_equal),
+    "datasets": _no_dataset_type,
+    "subject": _no_subject,
+    "date_range": _no_date,
+}
+
+
+# ---- texts
+
+
+def _no_name(
+    term: str, asked: list[str], names: Collection[str], wildcards: bool = False, *, listed: bool = True
+) -> str:
+    """Return the reason that nothing has one of the names: the nearest name, or the names if they are few."""
+    said = " or ".join(map(_quoted, asked[:3])) + (f" or {len(asked) - 3} others" if len(asked) > 3 else "")
+    text = f"no {NOUNS[term]} {said}"
+    if wildcards and not set(asked).isdisjoint(names):
+        return f"{text}, which is read as a regular expression; re.escape() makes it match the name itself"
+    for one in asked:
+        if (near := nearest(one, names)) is not None:
+            return f"{text}; did you mean {_quoted(near)}?"
+    others = sorted(set(names) - set(asked))
+    if listed and 0 < len(others) <= _MOST_NAMES:
+        return f"{text}; there {'is' if len(others) == 1 else 'are'} {', '.join(map(_quoted, others))}"
+    return text
+
+
+def _days(start: date, end: date) -> str:
+    if start == end:
+        return f"of {start}"
+    if end == date.max:
+        return f"of {start} or later"
+    return f"of {end} or earlier" if start == date.min else f"from {start} to {end}"
+
+
+def _no_file_name(name: str, problem: str, names: Collection[str], *, patterns: bool) -> str:
+    text = f"datasets={_quoted(name)} {problem}"
+    if patterns and name in names:
+        return f"{text}, since it is read as a regular expression"
+    near = nearest(name, names)
+    return text if near is None else f"{text}; did you mean {_quoted(near)}?"
+
+
+def _quoted(name: str) -> str:
+    return repr(name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}...")
+
+
+def nearest(asked: str, names: Collection[str]) -> str | None:
+    """Return the name that was probably meant, which is never the one that was asked for; None if no name is near."""
+    from difflib import get_close_matches
+
+    others = {name.casefold(): name for name in sorted(names) if name and name != asked}
+    wanted = asked.casefold()
+    if wanted in others:
+        return others[wanted]
+    longer = [name for name in others if len(wanted) > 1 and name.startswith(wanted)]
+    if longer:
+        return others[min(longer, key=len)]
+    if len(others) > _MOST_COMPARED:
+        return None
+    close: Iterator[str] = iter(get_close_matches(wanted, list(others), n=1))
+    return others[found] if (found := next(close, None)) is not None else None
