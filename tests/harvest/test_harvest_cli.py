@@ -85,5 +85,6 @@ def test_without_names_every_endpoint_comes(recorded_emulator: Any, tmp_path: Pa
     done = run(recorded_emulator, "--to", str(tmp_path), "--json")
     assert done.exit_code == 0, done.output
     listed = {name for name, held in worlds.recorded_world().records.items() if held["list"]}
-    assert {path.name for path in tmp_path.iterdir()} == listed | {"report.json"}
+    beside = {"report.json", "schema.md", "views.sql"}
+    assert {path.name for path in tmp_path.iterdir()} - {"metadata.duckdb"} == listed | beside
     assert set(json.loads(done.stdout)["endpoints"]) == listed

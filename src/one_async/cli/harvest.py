@@ -65,6 +65,9 @@ def harvest(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Continue an interrupted harvest, or start anew.")
     ] = True,
+    tidy: Annotated[
+        bool, typer.Option("--tidy/--raw", help="Tables that join, with views for DuckDB; or rows as sent.")
+    ] = True,
     format: Annotated[str, typer.Option(help="parquet or delta.")] = "parquet",
     url: Url = None,
     user: User = None,
@@ -82,6 +85,7 @@ def harvest(
                 to,
                 since=since,
                 resume=resume,
+                tidy=tidy,
                 format=kind,
                 progress=bars,
             )
