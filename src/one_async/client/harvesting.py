@@ -80,11 +80,15 @@ class Harvesting:
             progress: called with an endpoint's name, the rows that are here and the rows that the server counts; not with
                 an executor.
             part_rows: rows of a file, which is one row group, and between two checkpoints.
-            storage_options: what the object store wants, as Polars and obstore name it (``aws_endpoint_url``, …).
+            storage_options: what the object store wants, as Polars and obstore name it (``aws_region``, …). Without them the
+                address of S3 is ``ONE_S3_ENDPOINT``, else ``AWS_ENDPOINT_URL``; an ``http://`` address in the latter, or in
+                ``aws_endpoint_url``, needs ``AWS_ALLOW_HTTP=true``.
 
         Raises InputError before any request, HarvestUnderWay if another harvest does not end, LoginError; what else goes
         wrong with an endpoint stands in its report.
         """
+        from one_async.harvest.storage import s3_options
+
         options: dict[str, Any] = {
             "since": since,
             "resume": resume,
@@ -92,7 +96,7 @@ class Harvesting:
             "filters": filters,
             "tidy": tidy,
             "part_rows": part_rows,
-            "storage_options": storage_options,
+            "storage_options": s3_options(to, storage_options, self._context.settings.s3_endpoint),
         }
         if executor is not None:
             from one_async.client.executors import harvest_in_workers
