@@ -1118,6 +1118,7 @@ class ONE(Blocking[AsyncONE]):
         resume: bool = True,
         format: Format | None = None,
         filters: Mapping[str, Mapping[str, Any]] | None = None,
+        tidy: bool = False,
         executor: Executor | None = None,
         progress: HarvestProgress | None = None,
         part_rows: int = 10000,

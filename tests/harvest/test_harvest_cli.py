@@ -70,6 +70,10 @@ def test_a_place_that_cannot_be_is_named(recorded_emulator: Any, tmp_path: Path)
         (["sessions", "--since", "soon"], "since="),
         (["sessions", "--format", "csv"], "format="),
         (["cache", "sessions"], "endpoints="),
+        (["sessions", "--filter", "lab=cortexlab"], "filter="),
+        (["sessions", "--filter", "labs:name=x"], "filters="),
+        (["sessions", "--filter", "sessions:labb=x"], "labb="),
+        (["sessions", "--storage-option", "aws_region"], "storage_option="),
     ],
 )
 def test_wrong_arguments_end_with_2(
@@ -85,5 +89,45 @@ def test_without_names_every_endpoint_comes(recorded_emulator: Any, tmp_path: Pa
     done = run(recorded_emulator, "--to", str(tmp_path), "--json")
     assert done.exit_code == 0, done.output
     listed = {name for name, held in worlds.recorded_world().records.items() if held["list"]}
-    assert {path.name for path in tmp_path.iterdir()} == listed | {"report.json"}
+    beside = {"report.json", "schema.md", "views.sql"}
+    assert {path.name for path in tmp_path.iterdir()} - {"metadata.duckdb"} == listed | beside
     assert set(json.loads(done.stdout)["endpoints"]) == listed
+
+
+def test_filters_by_endpoint_and_since_last(recorded_emulator: Any, tmp_path: Path) -> None:
+    chosen = [
+        "--filter",
+        "sessions:lab=cortexlab",
+        "--filter",
+        "sessions:number=1",
+        "--filter",
+        "labs:name=cortexlab",
+    ]
+    arguments = ["sessions", "labs", "tags", "--to", str(tmp_path), *chosen, "--json"]
+    first = run(recorded_emulator, *arguments)
+    assert first.exit_code == 0, first.output
+    rows = worlds.recorded_world().records["sessions"]["list"]
+    wanted = {row["id"] for row in rows if row["lab"] == "cortexlab" and row["number"] == 1}
+    assert set(pl.read_parquet(tmp_path / "sessions" / "*.parquet")["eid"]) == wanted
+    assert pl.read_parquet(tmp_path / "labs" / "*.parquet")["name"].to_list() == ["cortexlab"]
+    assert "lab=cortexlab, number=1" in (tmp_path / "schema.md").read_text()
+    again = run(recorded_emulator, *arguments, "--since", "last")
+    assert again.exit_code == 0, again.output
+    report = json.loads(again.stdout)["endpoints"]
+    assert report["sessions"]["distinct"] == len(wanted)
+    other = run(recorded_emulator, "sessions", "--to", str(tmp_path), "--since", "last")
+    assert other.exit_code == 2
+    assert "filters=" in other.stderr
+
+
+def test_help_names_the_variables_of_object_stores() -> None:
+    text = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["harvest", "--help"]).stdout
+    for name in (
+        "ONE_S3_ENDPOINT",
+        "AWS_ENDPOINT_URL",
+        "AWS_ALLOW_HTTP",
+        "--storage-option",
+        "--filter",
+        "last",
+    ):
+        assert name in text

@@ -13,11 +13,12 @@ import polars as pl
 import pytest
 import worlds
 
+from one_async import AsyncONE
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
-from one_async.errors import HarvestUnderWay, TransferError
+from one_async.errors import ConfigurationError, HarvestUnderWay, TransferError
 from one_async.harvest import HarvestReport, harvest, lease
-from one_async.harvest.storage import storage_of
+from one_async.harvest.storage import s3_options, storage_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]  # moto's own warnings
 
@@ -145,3 +146,40 @@ async def test_a_bucket_that_is_not_there(options: dict[str, str], recorded_emul
     async with AsyncAlyxClient(recorded_emulator.url, token=recorded_emulator.token("demo")) as alyx:
         with pytest.raises(TransferError, match="nowhere"):
             await harvest(alyx, ["labs"], "s3://nowhere/alyx", storage_options=options)
+
+
+async def test_the_address_of_the_settings(
+    server: str, recorded_emulator: Any, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONE_S3_ENDPOINT alone says where S3 is, also without encryption; options and credentials come before it."""
+    monkeypatch.setenv("ONE_S3_ENDPOINT", server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    to = f"s3://harvests/{anyio_backend}/settings"
+    token = recorded_emulator.token("demo")
+    async with AsyncONE(base_url=recorded_emulator.url, token=token) as one:
+        report = await one.harvest(["labs"], to, tidy=True)
+        assert report.complete
+        with pytest.raises(ConfigurationError, match="AWS_ALLOW_HTTP"):
+            await one.harvest(["labs"], to, storage_options={"aws_endpoint_url": "http://127.0.0.1:9"})
+    options = s3_options(to, None, server)
+    place = await anyio.to_thread.run_sync(storage_of, to, options)
+    script = await anyio.to_thread.run_sync(place.get, "views.sql")
+    assert script is not None
+    assert f"'{to}'" in script.decode()
+    assert await anyio.to_thread.run_sync(place.get, "metadata.duckdb") is None
+    assert await anyio.to_thread.run_sync(place.get, "schema.md") is not None
+
+
+@pytest.mark.parametrize("name", ["aws_endpoint_url", "AWS_ENDPOINT", "endpoint"])
+def test_an_address_among_the_options_comes_first(name: str) -> None:
+    assert s3_options("s3://b/p", {name: "http://there"}, "http://here") == {name: "http://there"}
+    assert s3_options("gs://b/p", None, "http://here") is None
+    assert s3_options("folder", None, "http://here") is None
+    assert s3_options(None, {}, "http://here") is None
+    assert s3_options("s3://b/p", {"aws_region": "x"}, "https://here") == {
+        "aws_endpoint_url": "https://here",
+        "aws_region": "x",
+    }

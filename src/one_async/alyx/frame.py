@@ -137,7 +137,7 @@ def columns_of(schema: Schema, endpoint: str) -> Columns:
         **properties,
         **{name: {} for name in corrections.keys() - properties.keys()},
     }.items():
-        kind = corrections.get(name) or _kind(schema, declared)
+        kind = corrections.get(name) or kind_of(schema, declared)
         if kind == "date-time":
             times.add(name)
         elif kind == "date":
@@ -148,8 +148,9 @@ def columns_of(schema: Schema, endpoint: str) -> Columns:
     return Columns(endpoint, read, frozenset(times), frozenset(dates), frozenset(free))
 
 
-def _kind(schema: Schema, declared: JSON) -> str:
-    declared = _resolve(schema, declared)
+def kind_of(schema: Schema, declared: JSON) -> str:
+    """Return the type of a documented field: ``date``, ``date-time``, ``json`` for any, or OpenAPI's name."""
+    declared = resolved(schema, declared)
     if declared.get("type") == "string":
         format_ = declared.get("format")
         return format_ if format_ in ("date", "date-time") else "string"
@@ -158,7 +159,7 @@ def _kind(schema: Schema, declared: JSON) -> str:
     return str(declared.get("type") or ("object" if declared.get("properties") else "json"))
 
 
-def _resolve(schema: Schema, declared: JSON) -> JSON:
+def resolved(schema: Schema, declared: JSON) -> JSON:
     """Resolve a reference, also one that is the only item of ``allOf``."""
     parts = declared.get("allOf")
     if isinstance(parts, list) and len(parts) == 1:
@@ -169,14 +170,14 @@ def _resolve(schema: Schema, declared: JSON) -> JSON:
 def _type(schema: Schema, declared: JSON, kind: str, depth: int = DEPTH) -> Type:
     import polars as pl
 
-    declared = _resolve(schema, declared)
+    declared = resolved(schema, declared)
     if kind == "array" and depth:
         items = declared.get("items", {})
-        return pl.List(_type(schema, items, _kind(schema, items), depth - 1))
+        return pl.List(_type(schema, items, kind_of(schema, items), depth - 1))
     if kind == "object" and declared.get("properties") and depth:
         return pl.Struct(
             {
-                name: _type(schema, of, _kind(schema, of), depth - 1)
+                name: _type(schema, of, kind_of(schema, of), depth - 1)
                 for name, of in declared["properties"].items()
             }
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from one_async.cli.options import Folder, Json, Url, User, connect, fail
 from one_async.cli.show import aside, console, plain, print_json
-from one_async.errors import OneError
+from one_async.errors import InputError, OneError
 
 if TYPE_CHECKING:
     from one_async.harvest import HarvestReport
@@ -56,6 +57,10 @@ def harvest(
         list[str] | None,
         typer.Argument(help="Endpoints, such as sessions insertions datasets; without names all that list."),
     ] = None,
+    filter: Annotated[
+        list[str] | None,
+        typer.Option(help="ENDPOINT:FILTER=VALUE, such as sessions:lab=cortexlab; may be repeated."),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(
@@ -65,25 +70,41 @@ def harvest(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Continue an interrupted harvest, or start anew.")
     ] = True,
+    tidy: Annotated[
+        bool, typer.Option("--tidy/--raw", help="Tables that join, with views for DuckDB; or rows as sent.")
+    ] = True,
     format: Annotated[str, typer.Option(help="parquet or delta.")] = "parquet",
+    storage_option: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE for the object store, such as aws_region=eu-west-2; may be repeated."),
+    ] = None,
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Read all rows of endpoints to files; ends with status 0 only if nothing is missing."""
+    """Read all rows of endpoints to files; ends with status 0 only if nothing is missing.
+
+    Object stores find credentials as AWS's tools do (AWS_ACCESS_KEY_ID, …). The address of S3 is ONE_S3_ENDPOINT, else
+    AWS_ENDPOINT_URL, which may begin with http:// if AWS_ALLOW_HTTP=true is set.
+    """
     names = list(dict.fromkeys(endpoints or ())) or "all"
     bars = Bars()
     kind: Any = format  # validated by ONE.harvest
     try:
+        filters = _parse_filters(filter or ())
+        options = dict(_parse_option(item) for item in storage_option or ())
         with connect(url, user, cache_dir) as one, bars.bars:
             report = one.harvest(
                 names,
                 to,
+                filters=filters,
                 since=since,
                 resume=resume,
+                tidy=tidy,
                 format=kind,
                 progress=bars,
+                storage_options=options,
             )
     except OneError as error:
         fail(error)
@@ -96,6 +117,26 @@ def harvest(
                 console.print(plain(f"{entry.endpoint}: {line}"), highlight=False, soft_wrap=True)
     if not report.complete:
         raise typer.Exit(1)
+
+
+def _parse_filters(given: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the filters of each endpoint."""
+    filters: dict[str, dict[str, str]] = {}
+    for item in given:
+        endpoint, _, term = item.partition(":")
+        name, equals, value = term.partition("=")
+        if not (endpoint and name and equals):
+            raise InputError.of("filter", item, "ENDPOINT:FILTER=VALUE, such as sessions:lab=cortexlab")
+        filters.setdefault(endpoint, {})[name] = value
+    return filters
+
+
+def _parse_option(given: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not (name and equals):
+        # The text itself may be a secret.
+        raise InputError.of("storage_option", "…", "NAME=VALUE, such as aws_region=eu-west-2")
+    return name, value
 
 
 def table_of(report: HarvestReport) -> Table:

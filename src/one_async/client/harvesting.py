@@ -35,6 +35,7 @@ class Harvesting:
         resume: bool = True,
         format: Format | None = None,
         filters: Mapping[str, Mapping[str, Any]] | None = None,
+        tidy: bool = False,
         executor: Executor | None = None,
         progress: HarvestProgress | None = None,
         part_rows: int = 10_000,
@@ -70,23 +71,32 @@ class Harvesting:
                 never resumed: the new one replaces it, or is merged by ``since``.
             format: ``parquet``, ``delta`` (extra ``[delta]``) or ``frame``; the one that is there, if one is.
             filters: filters for each endpoint, as `alyx.rest` takes them, in another form.
+            tidy: make tables that join: UUIDs as ``id``, and as ``eid``, ``pid`` and ``did`` where tables refer to sessions,
+                insertions and datasets; booleans, times in UTC, and structs. ``schema.md`` beside the data says what each
+                column is and refers to; ``views.sql`` makes views of the tables in DuckDB, and ``metadata.duckdb`` has them
+                (extra ``[duckdb]``; Parquet files in a folder only). Without it, rows are as the server sends them.
             executor: where the endpoints are read, one job each, instead of here: a process pool, or a Dask client's
                 ``get_executor()``. The workers find credentials in their own environment or settings.
             progress: called with an endpoint's name, the rows that are here and the rows that the server counts; not with
                 an executor.
             part_rows: rows of a file, which is one row group, and between two checkpoints.
-            storage_options: what the object store wants, as Polars and obstore name it (``aws_endpoint_url``, …).
+            storage_options: what the object store wants, as Polars and obstore name it (``aws_region``, …). Without them the
+                address of S3 is ``ONE_S3_ENDPOINT``, else ``AWS_ENDPOINT_URL``; an ``http://`` address in the latter, or in
+                ``aws_endpoint_url``, needs ``AWS_ALLOW_HTTP=true``.
 
         Raises InputError before any request, HarvestUnderWay if another harvest does not end, LoginError; what else goes
         wrong with an endpoint stands in its report.
         """
+        from one_async.harvest.storage import s3_options
+
         options: dict[str, Any] = {
             "since": since,
             "resume": resume,
             "format": format,
             "filters": filters,
+            "tidy": tidy,
             "part_rows": part_rows,
-            "storage_options": storage_options,
+            "storage_options": s3_options(to, storage_options, self._context.settings.s3_endpoint),
         }
         if executor is not None:
             from one_async.client.executors import harvest_in_workers

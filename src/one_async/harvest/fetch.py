@@ -20,6 +20,7 @@ from one_async.alyx.uncached import Reply, UncachedClient
 from one_async.errors import AnswerError, ServerError, ServerUnreachable, StatusError
 from one_async.harvest.plan import PAGE
 from one_async.harvest.rate_control import Concurrency, Pace
+from one_async.harvest.tidy import TidyColumns
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,11 +66,12 @@ class Costs:
 
 @dataclass(frozen=True)
 class PageFrame:
-    """One page as a frame, with the server's count of all rows."""
+    """One page as a frame, with the server's count of all rows, and what did not fit in its rows."""
 
     count: int
     last: bool
     rows: pl.DataFrame
+    notes: Notes
 
 
 class Server:
@@ -98,13 +100,14 @@ class Server:
                 self.concurrency.good(endpoint, reply.seconds)
                 self._wake()
             try:
-                page = await self._decode(reply, columns, costs.notes, check)
+                page = await self._decode(reply, columns, check)
             except AnswerError:
                 if attempt == ATTEMPTS:
                     raise
                 costs.retries += 1
                 await self._retry(endpoint, "an answer that cannot be read", backoff(attempt))
                 continue
+            costs.notes.unknown |= page.notes.unknown
             if rows > 1 and (reply.seconds > SLOW or len(reply.content) > LARGE):
                 costs.lower(rows)
             return page
@@ -114,10 +117,14 @@ class Server:
         """Return the server's count of rows."""
         return (await self.page(endpoint, {**params, "limit": "1"}, columns, costs)).count
 
-    async def _decode(self, reply: Reply, columns: Columns, notes: Notes, check: bool) -> PageFrame:
+    async def _decode(self, reply: Reply, columns: Columns, check: bool) -> PageFrame:
         def decode() -> PageFrame:
+            notes = Notes()
             with reading(f"/{columns.endpoint}"):
-                return PageFrame(*page_frame(reply.content, columns, notes, check=check))
+                if not isinstance(columns, TidyColumns):
+                    return PageFrame(*page_frame(reply.content, columns, notes, check=check), notes)
+                count, last, rows = page_frame(reply.content, columns.raw, notes, check=check)
+                return PageFrame(count, last, columns.convert(rows, notes), notes)
 
         if len(reply.content) < (SMALL_FIRST if check else SMALL):
             return decode()

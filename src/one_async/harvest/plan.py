@@ -99,10 +99,11 @@ class ReadPlan:
         """Return an id as text."""
         return str(UUID(int=number)) if self.ids == "uuid" else str(number)
 
-    def signature(self, since: str | None, format: str) -> str:
+    def signature(self, since: str | None, format: str, tidy: bool = False) -> str:
         """Return a text that identifies the request, so that a checkpoint of another request is not resumed."""
         asked = [self.endpoint, sorted(self.filters.items()), since, sorted(self.columns.read), format]
-        return json.dumps(asked)
+        made = {name: str(dtype) for name, dtype in self.columns.schema.items()}
+        return json.dumps([*asked, made] if tidy else asked)
 
 
 def plan(schema: Schema, endpoint: str, columns: Columns, filters: Mapping[str, str]) -> ReadPlan:

@@ -69,15 +69,18 @@ def older_ids(storage: Storage, plan: ReadPlan, format: str) -> Older | None:
 
 
 def check_existing(
-    storage: Storage, endpoint: str, filters: Mapping[str, str], format: str, *, merge: bool
+    storage: Storage, endpoint: str, filters: Mapping[str, str], format: str, tidy: bool, *, merge: bool
 ) -> None:
-    """Raise InputError if an earlier harvest has another format, or other filters than a harvest to be merged."""
+    """Raise InputError if an earlier harvest has another format, or other filters or columns than one to be merged."""
     existing = format_of(storage, endpoint)
     if existing not in (None, format):
         raise InputError.of(
             "format", format, f"{existing}, the format of the harvest in {shown_address(storage, endpoint)}"
         )
     entry = stored_entry(storage, endpoint) if merge and existing else None
+    if entry is not None and (entry.columns is not None) != tidy:
+        accepted = f"with since= {not tidy}, as in the harvest in {shown_address(storage, endpoint)}"
+        raise InputError.of("tidy", tidy, accepted)
     holds = None if entry is None else entry.holds
     if holds is not None and holds != filters:
         accepted = f"with since= the filters of the harvest that is there: {holds or 'none'}"
@@ -287,7 +290,12 @@ def _publish_delta(storage: Storage, plan: ReadPlan, checkpoint: Checkpoint) -> 
                 ~key_expression(plan.columns.key).is_in(out.implode())
             )
             rows = pl.concat([older, rows])
-        rows.sink_delta(storage.address(plan.endpoint), mode="overwrite", storage_options=storage.options)
+        rows.sink_delta(
+            storage.address(plan.endpoint),
+            mode="overwrite",
+            storage_options=storage.options,
+            delta_write_options={"schema_mode": "overwrite"},
+        )
 
 
 @contextmanager

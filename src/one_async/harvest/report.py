@@ -22,6 +22,21 @@ _COLUMNS = ("endpoint", "", "rows held", "rows counted", "written", "requests", 
 _MOST = 16
 
 
+class ColumnReport(BaseModel):
+    """A column of a tidy table."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    type: str = Field(description="DuckDB's type, also of the views")
+    dtype: str = Field(description="Polars' type, in frames and Parquet files")
+    meaning: str = ""
+    references: dict[str, str] = Field(
+        default_factory=dict,
+        description="the tables and columns that hold its values, by the path of these: column, column[] or column.field",
+    )
+
+
 class EndpointReport(BaseModel):
     """The result for one endpoint."""
 
@@ -35,6 +50,9 @@ class EndpointReport(BaseModel):
     as_of: datetime | None = Field(
         default=None,
         description="the stored rows hold what the server had changed by then; None if that is unknown",
+    )
+    columns: list[ColumnReport] | None = Field(
+        default=None, description="columns of the stored tidy table; None of rows as the server sent them"
     )
     counted_before: int | None = Field(default=None, description="rows that the server counted at the start")
     counted: int | None = Field(default=None, description="rows that the server counted at the end")

@@ -36,6 +36,7 @@ from one_async.harvest.arguments import (
 from one_async.harvest.checkpoint import Checkpoint, Publication
 from one_async.harvest.complete import Reader, failed
 from one_async.harvest.fetch import Server
+from one_async.harvest.lake import write_lake
 from one_async.harvest.lease import Lease, claimed
 from one_async.harvest.plan import EVENTS, ReadPlan, plan, with_since
 from one_async.harvest.publish import (
@@ -49,6 +50,7 @@ from one_async.harvest.publish import (
 from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
 from one_async.harvest.storage import Storage, shown_address, storage_of
 from one_async.harvest.sweep import HarvestProgress
+from one_async.harvest.tidy import TidyColumns, tidied
 from one_async.harvest.write import PART_ROWS, Writer
 from one_async.types import DateLike
 
@@ -81,6 +83,7 @@ async def collect(
     resume: bool = True,
     format: Format | None = None,
     filters: Mapping[str, Mapping[str, Any]] | None = None,
+    tidy: bool = False,
     progress: HarvestProgress | None = None,
     part_rows: int = PART_ROWS,
     storage_options: Mapping[str, str] | None = None,
@@ -106,13 +109,13 @@ async def collect(
             assert storage is not None
             leases[name] = await stack.enter_async_context(claimed(storage, name))
             look = partial(
-                check_existing, storage, name, params_of(asked[name]), kind, merge=since is not None
+                check_existing, storage, name, params_of(asked[name]), kind, tidy, merge=since is not None
             )
             await run_sync(look)
             moments[name] = await run_sync(_last, storage, name) if moment == LAST else moment
         with no_cache(alyx):
             schema = await alyx.schema()
-        plans = [_plan(schema, name, given) for name, given in asked.items()]
+        plans = [_plan(schema, name, given, tidy) for name, given in asked.items()]
         run = _Run(
             Server(UncachedClient(alyx)), report, storage, leases, moments, resume, progress, part_rows
         )
@@ -130,7 +133,8 @@ async def write_report(
         return
     storage = await run_sync(storage_of, to, storage_options)
     async with claimed(storage, REPORT):
-        await run_sync(save_report, storage, report)
+        whole = await run_sync(save_report, storage, report)
+        await run_sync(write_lake, storage, whole)
     # Unfinished endpoints keep their checkpoints for a later run.
     for entry in report.endpoints.values():
         if entry.finished:
@@ -204,7 +208,8 @@ class _Run:
         format = self.report.format
         since = self.since[whole.endpoint]
         earlier = await run_sync(stored_entry, storage, whole.endpoint)
-        signature = whole.signature(since, format)
+        columns = whole.columns
+        signature = whole.signature(since, format, tidy=isinstance(columns, TidyColumns))
         checkpoint = await run_sync(start_or_resume, storage, whole, signature, self.resume)
         if checkpoint.finished is not None:
             _restore_report(report, checkpoint.finished)
@@ -217,6 +222,7 @@ class _Run:
             report.notes.append("not finished: the next run continues from here")
             return
         report.finished, report.holds = True, report.filters
+        report.columns = columns.report() if isinstance(columns, TidyColumns) else None
         report.as_of = _as_of(checkpoint, since, earlier) if merge else checkpoint.begun
         checkpoint.publishing = Publication(report=report, merge=merge, format=format)
         await run_sync(self._publish, storage, whole, checkpoint, report)
@@ -293,7 +299,7 @@ def _restore_report(report: EndpointReport, stored: Mapping[str, Any]) -> None:
     report.resumed = True
 
 
-def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> ReadPlan:
+def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any], tidy: bool) -> ReadPlan:
     schema.check(endpoint)
     if endpoint not in schema.lists:
         accepted = f"endpoints that list records, or 'all' of them: {', '.join(schema.lists)}"
@@ -304,11 +310,12 @@ def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any]) -> ReadPlan:
     params = schema.known_filters(endpoint, params_of(given))
     with reading(f"/{endpoint}"):
         columns = columns_of(schema, endpoint)
+        columns = tidied(schema, columns) if tidy else columns
     return plan(schema, endpoint, columns, params)
 
 
-def save_report(storage: Storage, report: HarvestReport) -> None:
-    """Write the report beside the data, keeping the entries of endpoints harvested earlier. Blocks."""
+def save_report(storage: Storage, report: HarvestReport) -> HarvestReport:
+    """Write the report beside the data, with the entries of endpoints harvested earlier; return it. Blocks."""
     try:
         earlier = HarvestReport.model_validate_json(storage.get(REPORT) or b"").endpoints
     except ValueError:
@@ -316,8 +323,8 @@ def save_report(storage: Storage, report: HarvestReport) -> None:
     entries = {**earlier, **report.endpoints}
     for name, entry in report.endpoints.items():
         if not entry.finished and name in earlier:  # its data are still the earlier ones
-            entries[name] = entry.model_copy(
-                update={"holds": earlier[name].holds, "as_of": earlier[name].as_of}
-            )
+            kept = {field: getattr(earlier[name], field) for field in ("holds", "as_of", "columns")}
+            entries[name] = entry.model_copy(update=kept)
     whole = report.model_copy(update={"endpoints": entries})
     storage.put(REPORT, whole.model_dump_json(indent=2).encode())
+    return whole

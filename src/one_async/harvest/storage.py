@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 TO = "a folder that can be written to, an address such as s3://bucket/prefix, or None for memory"
+#: Values of AWS_ALLOW_HTTP that allow addresses without encryption.
+YES = ("true", "1")
 #: Bytes of a file that are held in memory at once.
 _PIECE = 1 << 20
 
@@ -170,7 +172,13 @@ class ObjectStorage:
         self._url = url.rstrip("/")
         self.options = {**_from_environment(), **(options or {})} or None
         self._obstore: Any = obstore
-        plain = {"allow_http": True} if (self.options or {}).get("aws_allow_http") == "true" else {}
+        plain = {"allow_http": True} if (self.options or {}).get("aws_allow_http", "").lower() in YES else {}
+        address = (self.options or {}).get("aws_endpoint_url", "")
+        if address.startswith("http://") and not plain:
+            raise ConfigurationError(
+                f"{without_login(address)} is not encrypted; AWS_ALLOW_HTTP=true, or aws_allow_http among the storage "
+                "options, allows it"
+            )
         config = {k: v for k, v in (self.options or {}).items() if k != "aws_allow_http"}
         make: Any = from_url  # its overloads require literal option names
         try:
@@ -274,6 +282,18 @@ def _from_environment() -> dict[str, str]:
         "AWS_REGION": "aws_region",
     }
     return {option: os.environ[name] for name, option in names.items() if os.environ.get(name)}
+
+
+def s3_options(
+    to: str | os.PathLike[str] | None, options: Mapping[str, str] | None, endpoint: str | None
+) -> dict[str, str] | None:
+    """Return the options of a storage, with the address of S3 buckets that are not Amazon's unless they have one."""
+    given = dict(options or {})
+    named = any("endpoint" in name.lower() for name in given)
+    if endpoint is None or named or not (isinstance(to, str) and to.startswith("s3://")):
+        return given or None
+    plain = {"aws_allow_http": "true"} if endpoint.startswith("http://") else {}
+    return {"aws_endpoint_url": endpoint, **plain, **given}
 
 
 def storage_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) -> Storage:

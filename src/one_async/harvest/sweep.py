@@ -169,6 +169,8 @@ class Sweep:
             if not self._progress_started:  # pages requested ahead may arrive before the first one
                 self._report_progress(max(self.counts))
             self.writer.add(job, page.rows)
+            for name, count in page.notes.unfit.items():
+                self.costs.notes.count(name, count)
             if self.writer.full:
                 await run_sync(self.writer.write)
         self._report_progress(max(self.counts))

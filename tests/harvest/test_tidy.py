@@ -1,0 +1,351 @@
+"""Tidy tables: every reference joins, types are as documented, values are the server's, and DuckDB opens them at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import polars as pl
+import pytest
+import worlds
+
+from one_async.alyx.client import AsyncAlyxClient
+from one_async.emulator import Emulator
+from one_async.errors import InputError
+from one_async.harvest import HarvestReport, harvest
+from one_async.harvest.report import ColumnReport
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # what differs between the libraries is below these tables
+
+
+@asynccontextmanager
+async def client(emulator: Any) -> AsyncIterator[AsyncAlyxClient]:
+    async with AsyncAlyxClient(emulator.url, token=emulator.token("demo")) as alyx:
+        yield alyx
+
+
+class Lake:
+    """A harvest of all endpoints in a folder, and the emulator that it was read from."""
+
+    def __init__(self, emulator: Emulator, folder: Path) -> None:
+        self.emulator, self.folder = emulator, folder
+        self.report = anyio.run(self._harvest)
+
+    async def _harvest(self) -> HarvestReport:
+        async with client(self.emulator) as alyx:
+            return await harvest(alyx, "all", self.folder, tidy=True)
+
+    def table(self, endpoint: str) -> pl.DataFrame:
+        files = sorted((self.folder / endpoint).glob("*.parquet"))  # Polars takes [ in a path for a pattern
+        return pl.concat(pl.read_parquet(file, glob=False) for file in files)
+
+    def columns(self) -> Iterator[tuple[str, ColumnReport]]:
+        for endpoint, entry in self.report.endpoints.items():
+            for column in entry.columns or ():
+                yield endpoint, column
+
+    def references(self) -> list[tuple[str, str, str]]:
+        return [
+            (endpoint, path, to)
+            for endpoint, column in self.columns()
+            for path, to in column.references.items()
+        ]
+
+    def rows(self, endpoint: str) -> list[dict[str, Any]]:
+        """The rows of the server's own store, with the addresses under which it answers."""
+        url = self.emulator.url
+        texts = [text for (text,) in self.emulator.store.select(f'SELECT list FROM "{endpoint}.text"')]
+        moved = (
+            t.replace("https://alyx.test", url).replace("https://data.test", f"{url}/data") for t in texts
+        )
+        return list(map(json.loads, moved))
+
+
+@pytest.fixture(scope="module", params=["recorded", "seeded"])
+def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    world = worlds.recorded_world() if request.param == "recorded" else None
+    with Emulator(world) as emulator:
+        yield Lake(emulator, tmp_path_factory.mktemp(request.param) / "a [lake]")
+
+
+@pytest.fixture
+def database(lake: Lake) -> Iterator[Any]:
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect(str(lake.folder / "metadata.duckdb"), read_only=True) as database:
+        yield database
+
+
+def values(table: pl.DataFrame, path: str) -> pl.Series:
+    """The values at a path such as ``file_records[].data_repository``, without those that are missing."""
+    steps = re.findall(r"\[\]|[^.\[\]]+", path)
+    found = table[steps[0]]
+    for step in steps[1:]:
+        found = found.explode() if step == "[]" else found.struct.field(step)
+    return found.drop_nulls()
+
+
+def sql_values(endpoint: str, path: str) -> str:
+    """The same as SQL of DuckDB."""
+    steps = re.findall(r"\[\]|[^.\[\]]+", path)
+    sql = f'SELECT "{steps[0]}" AS value FROM "{endpoint.replace("-", "_")}"'
+    for step in steps[1:]:
+        part = "unnest(value)" if step == "[]" else f"struct_extract(value, '{step}')"
+        sql = f"SELECT {part} AS value FROM ({sql})"
+    return f"SELECT value FROM ({sql}) WHERE value IS NOT NULL"
+
+
+def sent(rows: list[dict[str, Any]], path: str) -> list[Any]:
+    """What the server's rows hold at a path, without nulls and empty texts; of a URL the last part."""
+    found: list[Any] = list(rows)
+    for step in re.findall(r"\[\]|[^.\[\]]+", path):
+        if step == "[]":
+            found = [item for value in found for item in value or ()]
+        else:
+            found = [
+                value[step] for value in found if value is not None and value.get(step) not in (None, "")
+            ]
+    return [v.rsplit("/", 1)[-1] if isinstance(v, str) and v.startswith("http") else v for v in found]
+
+
+#: The fields from which the shared names come, by endpoint; elsewhere they are ``session`` and so on.
+FIELDS = {"eid": "session", "pid": "probe_insertion", "did": "dataset", ("trajectories", "eid"): "session.id"}
+
+
+def field_of(endpoint: str, path: str) -> str:
+    return FIELDS.get((endpoint, path), FIELDS.get(path, path))
+
+
+def test_every_reference_joins_in_polars(lake: Lake) -> None:
+    assert lake.report.complete
+    assert len(lake.references()) >= 60
+    joined = 0
+    for endpoint, path, to in lake.references():
+        table, _, column = to.partition(".")
+        given = values(lake.table(endpoint), path)
+        assert given.is_in(lake.table(table)[column].implode()).all(), (endpoint, path, to)
+        # One row for each value that the server's rows have, so that none was lost on the way.
+        expected = sent(lake.rows(endpoint), field_of(endpoint, path))
+        assert sorted(given) == sorted(expected), (endpoint, path)
+        joined += len(given)
+    assert joined > 5000
+
+
+def test_every_reference_joins_in_duckdb(lake: Lake, database: Any) -> None:
+    for endpoint, path, to in lake.references():
+        table, _, column = to.partition(".")
+        inner = sql_values(endpoint, path)
+        view = table.replace("-", "_")
+        [[given]] = database.execute(f"SELECT count(*) FROM ({inner})").fetchall()
+        sql = f'SELECT count(*) FROM ({inner}) AS l JOIN "{view}" AS r ON l.value = r."{column}"'
+        [[joined]] = database.execute(sql).fetchall()
+        assert joined == given == len(sent(lake.rows(endpoint), field_of(endpoint, path))), (endpoint, path)
+
+
+def test_the_first_question_of_a_reader(lake: Lake, database: Any) -> None:
+    """The issue's own query, beside the same query of the server's own store."""
+    answer = database.execute(
+        "SELECT CAST(eid AS VARCHAR), count(*), count(*) FILTER (default_dataset) FROM sessions JOIN datasets USING (eid) "
+        "GROUP BY eid ORDER BY 1"
+    ).fetchall()
+    truth = lake.emulator.store.select(
+        "SELECT s.id, count(*), sum(d.default_dataset) FROM sessions s JOIN datasets d ON d.session = s.id "
+        "GROUP BY s.id ORDER BY 1"
+    )
+    assert [tuple(row) for row in answer] == [tuple(row) for row in truth]
+    [[insertions]] = database.execute(
+        "SELECT count(*) FROM insertions JOIN trajectories USING (pid) WHERE trajectories.eid = insertions.eid"
+    ).fetchall()
+    [[expected]] = lake.emulator.store.select(
+        "SELECT count(*) FROM trajectories t JOIN insertions i ON t.probe_insertion = i.id"
+    )
+    assert insertions == expected > 0
+
+
+def test_types_are_as_documented(lake: Lake, database: Any) -> None:
+    document = (lake.folder / "schema.md").read_text()
+    for endpoint, entry in lake.report.endpoints.items():
+        assert entry.columns
+        table = lake.table(endpoint)
+        assert {name: str(dtype) for name, dtype in table.schema.items()} == {
+            column.name: column.dtype for column in entry.columns
+        }
+        described = database.execute(f'DESCRIBE "{endpoint.replace("-", "_")}"').fetchall()
+        # DuckDB quotes the names of fields only where it must.
+        assert [(name, kind.replace('"', "")) for name, kind, *_ in described] == [
+            (column.name, column.type.replace('"', "")) for column in entry.columns
+        ]
+        section = document.partition(f"\n## {endpoint}\n")[2].partition("\n## ")[0]
+        assert re.findall(r"(?m)^\| `(\w+)` \| `([^`]+)` \| `([^`]+)` \|", section) == [
+            (column.name, column.type, column.dtype) for column in entry.columns
+        ]
+
+
+KINDS = {bool: "BOOLEAN", datetime: "TIMESTAMP WITH TIME ZONE", date: "DATE", int: "BIGINT", float: "DOUBLE"}
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
+
+
+def plain(value: Any) -> Any:
+    """What a value of JSON stands for: times and dates are no texts."""
+    if isinstance(value, str) and TIME.fullmatch(value):
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        return date.fromisoformat(value)
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def same(held: Any, value: Any) -> bool:
+    if isinstance(held, str) and isinstance(value, dict | list):
+        return bool(json.loads(held) == value)
+    if isinstance(value, dict):
+        return isinstance(held, dict) and all(same(held.get(name), item) for name, item in value.items())
+    if isinstance(value, list):
+        return len(held) == len(value) and all(map(same, held, value))
+    if isinstance(held, str) and not isinstance(value, str):  # numbers that are documented as texts
+        return float(held) == value
+    return bool(held == value)
+
+
+def test_values_are_those_of_the_server(lake: Lake) -> None:
+    """Each row, by its key, field by field; JSON texts parsed, numbers that count tags as booleans."""
+    compared = 0
+    for endpoint, entry in lake.report.endpoints.items():
+        assert entry.columns
+        names = {column.name for column in entry.columns}
+        fields = {name for row in lake.rows(endpoint) for name in row}
+        key = next((name for name in ("id", "url", "name") if name in fields), None)
+        if key is None:  # of water restrictions, which have no key
+            continue
+        held = {row[key]: row for row in lake.table(endpoint).to_dicts()}
+        for row in lake.rows(endpoint):
+            for name in row.keys() & names - {"eid", "pid", "did"}:
+                value, mine = row[name], held[row[key]][name]
+                if isinstance(mine, str) and isinstance(value, dict | list):
+                    assert json.loads(mine) == value
+                elif isinstance(mine, bool):
+                    assert mine == bool(value)
+                elif value == "":
+                    assert mine in ("", None, '""')
+                else:
+                    assert same(mine, value if isinstance(mine, str) else plain(value)), (endpoint, name)
+                compared += 1
+    assert compared > 10_000
+
+
+def test_views_are_where_the_folder_is(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database opens from any working directory; moved, it is told where; the script needs nothing but the folder."""
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.chdir(tmp_path)
+    count = "SELECT count(*) FROM sessions"
+    held = [(lake.report["sessions"].distinct,)]
+    moved = tmp_path / "it's moved"
+    moved.mkdir()
+    with duckdb.connect(str(lake.folder / "metadata.duckdb"), read_only=True) as database:
+        assert database.execute(count).fetchall() == held
+        (moved / "sessions").symlink_to(lake.folder / "sessions")
+        database.execute("SET VARIABLE harvest = ?", [str(moved)])
+        (moved / "sessions").unlink()
+        with pytest.raises(duckdb.IOException, match="moved"):
+            database.execute(count)
+    monkeypatch.chdir(lake.folder)
+    with duckdb.connect() as database:
+        database.execute((lake.folder / "views.sql").read_text())
+        assert database.execute(count).fetchall() == held
+
+
+async def test_a_tidy_harvest_is_resumed_and_merged_like_any_other(tmp_path: Path) -> None:
+    with Emulator(worlds.world(sessions=3100, water_administrations=2700)) as emulator:
+        async with client(emulator) as alyx:
+            names = ["sessions", "water-administrations"]
+            with anyio.CancelScope() as scope:
+
+                def enough(endpoint: str, rows: int, total: int | None) -> None:
+                    if endpoint == "water-administrations" and rows >= 2000:
+                        scope.cancel()
+
+                await harvest(alyx, names, tmp_path, tidy=True, part_rows=500, progress=enough)
+            assert scope.cancelled_caught
+            report = await harvest(alyx, names, tmp_path, tidy=True, part_rows=500)
+            assert report["water-administrations"].resumed
+            gone = min(worlds.ids_of(emulator, "water-administrations"))
+            emulator.store.delete("water-administrations", gone)
+            with pytest.raises(InputError, match="True"):
+                await harvest(alyx, names, tmp_path, since="last")
+            report = await harvest(alyx, names, tmp_path, tidy=True, since="last")
+        assert report.complete
+        assert report["water-administrations"].vanished == 1
+        for name in names:
+            table = pl.read_parquet(tmp_path / name / "*.parquet")
+            assert set(table["id"]) == worlds.ids_of(emulator, name)
+            assert table.height == len(worlds.ids_of(emulator, name))
+
+
+async def test_what_lies_beside_the_tables_belongs_to_them(
+    recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = {"schema.md", "views.sql", "metadata.duckdb"}
+    pytest.importorskip("duckdb")
+
+    def names() -> set[str]:
+        return {path.name for path in tmp_path.iterdir()}
+
+    async with client(recorded_emulator) as alyx:
+        await harvest(alyx, ["labs", "tags"], tmp_path)
+        assert names() == {"labs", "tags", "report.json"}
+        await harvest(alyx, ["labs"], tmp_path, tidy=True)
+        assert names() == {"labs", "tags", "report.json"} | beside
+        assert 'VIEW "tags"' not in (tmp_path / "views.sql").read_text()
+        await harvest(alyx, ["tags"], tmp_path, tidy=True)
+        assert 'VIEW "tags"' in (tmp_path / "views.sql").read_text()
+        assert 'VIEW "labs"' in (tmp_path / "views.sql").read_text()
+        with monkeypatch.context() as patch:
+            patch.setitem(__import__("sys").modules, "duckdb", None)
+            await harvest(alyx, ["tags"], tmp_path, tidy=True)
+            assert names() == {"labs", "tags", "report.json"} | beside - {"metadata.duckdb"}
+        await harvest(alyx, ["labs", "tags"], tmp_path)
+        assert names() == {"labs", "tags", "report.json"}
+
+
+async def test_tidy_delta_tables_and_frames(recorded_emulator: Any, tmp_path: Path) -> None:
+    pytest.importorskip("deltalake")
+    async with client(recorded_emulator) as alyx:
+        frame = (await harvest(alyx, ["datasets"], tidy=True)).frames["datasets"]
+        await harvest(alyx, ["datasets"], tmp_path, format="delta")
+        report = await harvest(alyx, ["datasets"], tmp_path, format="delta", tidy=True)
+    assert report.complete
+    table = pl.read_delta(str(tmp_path / "datasets"))
+    assert table.sort("id").equals(frame.sort("id"))
+    assert "delta_scan" in (tmp_path / "views.sql").read_text()
+    assert not (tmp_path / "metadata.duckdb").exists()
+
+
+async def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
+    with Emulator(worlds.recorded_world()) as emulator:
+        file, other = sorted(worlds.ids_of(emulator, "files"))[:2]
+        emulator.store.update("files", file, dataset="https://alyx.test/datasets/nothing")
+        emulator.store.update("files", other, dataset=None)
+        insertion = min(worlds.ids_of(emulator, "insertions"))
+        row = json.loads(
+            emulator.store.select('SELECT list FROM "insertions.text" WHERE key = ?', insertion)[0][0]
+        )
+        emulator.store.update(
+            "insertions", insertion, session_info={**row["session_info"], "start_time": "yesterday"}
+        )
+        async with client(emulator) as alyx:
+            report = await harvest(alyx, ["files", "insertions"], tidy=True)
+    assert report.complete
+    assert report["files"].notes == ["did: 1 values do not fit the column and are null"]
+    assert report.frames["files"].filter(id=file)["did"].to_list() == [None]
+    assert report["insertions"].notes == ["session_info: 1 values do not fit the column and are null"]
