@@ -41,9 +41,8 @@ def test_it_prints_the_files_and_what_changed(folder: Path) -> None:
     code, out, remarks = run(folder, "--json", "--quick", "--hash-files")
     assert code == 0
     assert json.loads(out)["datasets"] == {"new": 1, "gone": 0, "changed": 2, "unchanged": 0}
-    (warning,) = remarks.split("\n")[:-1]
-    assert "2020-02-30" in warning
-    assert "TablesWarning" not in warning
+    assert remarks.count("2020-02-30") == 1
+    assert "TablesWarning" not in remarks
     ids = pl.read_parquet(folder / "sessions.pqt")["id"].to_list()
     assert ids == sorted(str(uuid3(SPACE, f"lab/{subject}/2020-01-01/001")) for subject in "AB")
 
