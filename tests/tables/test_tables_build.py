@@ -98,14 +98,16 @@ def test_a_folder_of_a_date_that_there_is_not_is_named_and_costs_no_more_than_it
     assert search(built) == usual
 
 
-def test_a_link_to_nothing_is_named(folder: Path) -> None:
+def test_a_link_to_nothing_is_named_and_left_out(folder: Path) -> None:
+    usual = build_tables(folder, namespace=NAMESPACE)
     link = folder / "cortexlab/Subjects/KS005/2020-01-01/001/alf/spikes.amps.npy"
     try:
         link.symlink_to(folder / "nowhere.npy")
     except OSError:
         pytest.skip("no links here")
-    with pytest.raises(InputError, match=r"spikes\.amps\.npy"):
-        build_tables(folder)
+    with pytest.warns(TablesWarning, match=r"spikes\.amps\.npy"):
+        built = build_tables(folder, namespace=NAMESPACE)
+    assert built.dataset_table.frame().equals(usual.dataset_table.frame())
 
 
 def test_nothing_found_is_a_warning(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FOLDER",
     "ID_IN_NAME",
+    "LARGEST_NUMBER",
     "REFERENCE",
     "SessionKey",
     "describe",
@@ -52,7 +53,8 @@ __all__ = [
 FOLDER: Final = "folder"
 _DATE: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _NUMBER: Final = "[0-9]{1,3}|[1-9][0-9]{3,4}"
-_LARGEST: Final = 65_535
+#: The largest number of a session that tables can hold.
+LARGEST_NUMBER: Final = 65_535
 #: Number of rows that are processed faster one by one than in Polars.
 _FEW: Final = 8
 #: Texts that cannot be a part of a path.
@@ -119,7 +121,7 @@ def parse_session_path(path: str) -> SessionKey | None:
     if (found := _FIRST.match(path)) is None:
         return None
     lab, subject, day, number = found.group("lab", "subject", "date", "number")
-    if (parsed := parse_date(day)) is None or int(number) > _LARGEST:
+    if (parsed := parse_date(day)) is None or int(number) > LARGEST_NUMBER:
         return None
     return SessionKey(subject, parsed, int(number), lab, found[0].replace("\\", "/"))
 

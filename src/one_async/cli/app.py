@@ -15,7 +15,7 @@ from one_async.cli.harvest import harvest
 from one_async.cli.options import Json, fail
 from one_async.cli.register import register
 from one_async.cli.sessions import download, ls, search, show
-from one_async.cli.show import aside, console, plain
+from one_async.cli.tables import build_tables
 from one_async.cli.watch import watch
 from one_async.errors import OneError
 
@@ -84,32 +84,7 @@ def emulator(
     serve(records=records, port=port, latency=latency, throttle=throttle, state=state, as_json=as_json)
 
 
-@tables_app.command("build")
-def build_tables(
-    folder: Annotated[Path, typer.Argument(help="A folder of ALF data.")],
-    hash_files: Annotated[bool, typer.Option("--hash-files", help="Read every file for its md5.")] = False,
-    lab: Annotated[str | None, typer.Option(help="The lab of sessions without a lab in their path.")] = None,
-) -> None:
-    """Make cache tables (sessions.pqt, datasets.pqt) of a folder, so that it can be searched in local mode."""
-    from rich.progress import Progress
-
-    from one_async.tables.build import make_parquet_db
-
-    try:
-        with Progress(console=aside, transient=True) as bar:
-            task = bar.add_task("reading", total=None)
-            files = make_parquet_db(
-                folder,
-                hash_files=hash_files,
-                lab=lab,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-    except OneError as error:
-        fail(error)
-    for file in files:
-        console.print(plain(file), highlight=False, soft_wrap=True)
-
-
+tables_app.command("build")(build_tables)
 _add(harvest, register, watch, login, logout, whoami, setup, doctor, modes)
 app.add_typer(cache_app, name="cache")
 app.add_typer(tables_app, name="tables")

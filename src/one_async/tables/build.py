@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import time
 import uuid
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from one_async._boundary import of_arguments
 from one_async._fork import check_polars
-from one_async.alf.path import ALFPath
-from one_async.alf.session import FOLDER, match_session, parse_session_path, session_folder, split_id
-from one_async.alf.spec import REL_PATH_SPEC, is_valid, regex
-from one_async.errors import InputError, TablesWarning
+from one_async.alf.session import FOLDER
+from one_async.errors import InputError, TablesError, TablesWarning
+from one_async.tables import assemble, build_state
+from one_async.tables.assemble import Progress
+from one_async.tables.build_state import BuildState
 from one_async.tables.catalogue import Catalogue, TablesMeta
+from one_async.tables.changes import BuildReport, Changes
 from one_async.tables.disk import save_tables
-from one_async.tables.schema import DATASETS, SESSIONS
+from one_async.tables.missing import remove_missing_datasets
+from one_async.tables.old_tables import DATASET_COLUMNS, OldTables, table_files
+from one_async.tables.scan import find_sessions, iter_sessions, scan_session, session_row, usual_folder
 
 __all__ = ["build_tables", "iter_sessions", "make_parquet_db", "remove_missing_datasets"]
 
-#: Called with the number of finished files and of all files.
-Progress = Callable[[int, int], None]
-_CHUNK: Final = 1 << 20
+#: The number of files after which those that were found are moved from lists into a frame.
+_BATCH: Final = 100_000
+_SCANNED: Final = {
+    "session": pl.UInt32,
+    "rel_path": pl.String,
+    "file_size": pl.UInt64,
+    "mtime": pl.Int64,
+    "ctime": pl.Int64,
+}
 
 
+@of_arguments
 def make_parquet_db(
     root_dir: str | Path,
     out_dir: str | Path | None = None,
@@ -40,24 +52,53 @@ def make_parquet_db(
     *,
     progress: Progress | None = None,
     namespace: uuid.UUID | None = None,
-) -> tuple[Path, Path]:
-    """Write tables of a folder's ALF data into it, or into ``out_dir``; return the files of sessions and datasets.
+    overwrite: bool = False,
+    quick: bool = False,
+    check: Callable[[], object] | None = None,
+) -> BuildReport:
+    """Bring the tables of a folder's ALF data up to date, in it or in ``out_dir``; return their files and what changed.
 
-    See `build_tables`. Existing tables are replaced.
+    Sessions and datasets keep the ids that they have in the tables that are there: a session in the same folder, else one of
+    the same lab, subject, date and number; a dataset of the same session and path. New ids are UUIDs (version 3) of paths in a
+    ``namespace``, which is kept in ``.one_async_build`` beside the tables. Folders with one namespace give a path the same id.
+    Without ``hash_ids``, ids are the paths themselves. If nothing has changed, the files stay as they are.
+
+    ``hash_files`` adds each file's md5; it reads the files that are new or have another size or time than at the last build.
+    ``lab`` is the lab of sessions without one in their path. ``quick`` looks at the files of a session only if one of its folders
+    has another modification time than at the last build. It finds files that were added, removed or renamed, but not those
+    that were written to in place, whose sizes and hashes stay as they were.
+
+    Links to folders are followed, each folder once. The column ``folder`` holds the folder of each session that is not at its
+    usual path: its number does not have three digits, or the folder is in another place. ``check`` is called again and again, and
+    may raise an error to end the build.
+
+    Warns with TablesWarning if nothing is found, and for each folder or file that is left out: of a date that does not exist,
+    with a name that no table can hold, or unreadable. Raises InputError if ``lab`` differs from the lab in a path, if another
+    namespace is kept, and, without ``overwrite``, if tables are there that are not of a folder or cannot be read.
     """
     check_polars()
-    if not Path(root_dir).is_dir():
-        raise InputError.of("root_dir", str(root_dir), "a folder that exists")
-    out = Path(out_dir or root_dir)
-    if not out.is_dir():
-        raise InputError.of("out_dir", str(out), "a folder that exists")
-    catalogue = build_tables(
-        root_dir, hash_ids=hash_ids, hash_files=hash_files, lab=lab, progress=progress, namespace=namespace
+    root, out = _folder(root_dir, "root_dir").resolve(), _folder(out_dir or root_dir, "out_dir")
+    old = OldTables(out, overwrite=overwrite)
+    if hash_ids:
+        namespace = build_state.keep_namespace(out, namespace)
+    files = table_files(out)
+    state, mark = BuildState.read(out), build_state.mark_of(files)
+    options = _Options(hash_files, lab, namespace if hash_ids else None, progress, check or _no_check)
+    built = _Build(root, old, state, options, quick and state.mark == mark != "").run()
+    written = bool(
+        built.sessions or built.datasets or not old.is_complete or old.origins not in ([], [str(root)])
     )
-    save_tables(catalogue, out, clobber=True)
-    return out / "sessions.pqt", out / "datasets.pqt"
+    if written:
+        try:
+            save_tables(built.catalogue(), out, clobber=True)
+        except TimeoutError as error:
+            raise TablesError(str(error), path=str(out)) from None
+        mark = build_state.mark_of(files)
+    BuildState(built.files, built.folders, built.gone, mark).write(out, state)
+    return BuildReport((files["sessions"], files["datasets"]), built.sessions, built.datasets, written)
 
 
+@of_arguments
 def build_tables(
     root_dir: str | Path,
     *,
@@ -67,295 +108,207 @@ def build_tables(
     progress: Progress | None = None,
     namespace: uuid.UUID | None = None,
 ) -> Catalogue:
-    """Return tables of the ALF sessions and datasets below a folder.
+    """Return tables of the ALF sessions and datasets below a folder, and write nothing.
 
-    Ids are UUIDs (version 3) of paths in a ``namespace``. Its default depends on this machine and time, as in ONE-api;
-    the same namespace gives the same ids again. Without ``hash_ids``, ids are the paths themselves. ``hash_files`` adds each
-    file's md5, computed for many files at a time. ``lab`` is the lab of sessions without one in their path. Links to folders
-    are followed, each folder once. The column ``folder`` holds the folder of each session that is not at its usual path: its
-    number does not have three digits, or the folder is in another place.
-
-    Warns with TablesWarning if nothing is found, and for each folder that is left out: of a date that does not exist, with a
-    name that no table can hold, or unreadable. Raises InputError if ``lab`` differs from the lab in a path.
+    See `make_parquet_db`. Ids are those of the tables in the folder; new ones are made in ``namespace``, else in the one that is
+    kept in the folder, else in a random one.
     """
     check_polars()
-    root = Path(root_dir).resolve()
-    if not root.is_dir():
-        raise InputError.of("root_dir", str(root_dir), "a folder that exists")
-    found = [(row, folder) for folder in _walk_sessions(root) if (row := _session_row(folder, root))]
-    sessions = _with_own_ids([row for row, _ in found])
-    files = [(row["eid"], folder, file) for row, folder in found for file in _files(folder)]
-    datasets = _dataset_rows(files, hash_files, progress)
-    for name, rows in (("sessions", sessions), ("datasets", datasets)):
-        if not rows:
-            warnings.warn(f"no {name} found in {root}", TablesWarning, stacklevel=2)
-    if lab:
-        _fill_lab(sessions, lab)
-    _keep_folders(sessions)
-    if hash_ids:
-        _hash_ids(sessions, datasets, namespace or uuid.uuid1())
-    created = datetime.now().isoformat(sep=" ", timespec="minutes")
-    raw = {name: {"date_created": created, "origin": str(root)} for name in ("sessions", "datasets")}
-    schema = {name: dtype for name, dtype in DATASETS.items() if name != "default_revision"}
-    return Catalogue.from_frames(
-        _sessions_frame(sessions),
-        pl.DataFrame(datasets, schema=schema),
-        meta=TablesMeta(datetime.fromisoformat(created), raw=raw),
-    )
+    root = _folder(root_dir, "root_dir").resolve()
+    space = namespace or build_state.read_namespace(root) or uuid.uuid4()
+    options = _Options(hash_files, lab, space if hash_ids else None, progress, _no_check)
+    return _Build(root, OldTables(root), BuildState.read(root), options, False).run().catalogue()
 
 
-def iter_sessions(root_dir: str | Path) -> Iterator[ALFPath]:
-    """Yield the session folders in a folder (or itself, if it is one), in the order of their paths; links are not followed."""
-    root = Path(root_dir)
-    if _names_session(root):
-        yield ALFPath(root)
-    yield from sorted(
-        ALFPath(top, name)
-        for top, names, _ in os.walk(root)
-        for name in names
-        if _names_session(Path(top, name))
-    )
+def _no_check() -> None:
+    """Never end a build."""
 
 
-def _names_session(folder: Path) -> bool:
-    found = match_session("/".join(folder.parts[-3:]))
-    return found is not None and found.number == folder.name
+def _folder(given: str | Path, argument: str) -> Path:
+    folder = Path(given)
+    if not folder.is_dir():
+        raise InputError.of(argument, str(given), "a folder that exists")
+    return folder
 
 
-def _walk_sessions(root: Path) -> list[ALFPath]:
-    """Return the session folders in a folder, in the order of their paths.
+class _Options(NamedTuple):
+    hash_files: bool
+    lab: str | None
+    namespace: uuid.UUID | None
+    progress: Progress | None
+    check: Callable[[], object]
 
-    Folders within a session are not searched for sessions.
-    """
-    return sorted(ALFPath(folder) for folder in _walk(root, _names_session) if _names_session(folder))
+
+class _Built(NamedTuple):
+    """New tables, what changed, and what the next build needs."""
+
+    catalogue: Callable[[], Catalogue]
+    sessions: Changes
+    datasets: Changes
+    files: pl.DataFrame
+    folders: pl.DataFrame
+    gone: pl.DataFrame
 
 
-def _walk(root: Path, stop: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
-    """Yield a folder and the folders below it, except below those for which ``stop`` returns True.
+class _Scanned(NamedTuple):
+    """The files of sessions, the folders that can be skipped by a quick build, and the sessions that were skipped."""
 
-    Links are followed after all folders that are not links. No folder is visited twice. Links to their own folder or to one
-    above it are not followed, so that there are no loops.
-    """
-    seen: dict[tuple[int, int], Path] = {}
-    links = deque([root])
-    while links:
-        folders = [links.popleft()]
-        while folders:
-            folder = folders.pop()
-            try:
-                if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
-                    continue  # a loop: it leads to its own folder or one above
-                stat = folder.stat()
-                if (known := seen.setdefault((stat.st_dev, stat.st_ino), folder)) is not folder:
-                    if not folder.is_relative_to(known):
-                        _left_out(folder, f"it is the same folder as {str(known)!r}")
-                    continue
-                entries = [] if stop(folder) else sorted(os.scandir(folder), key=lambda entry: entry.name)
-            except OSError as error:
-                _left_out(folder, error.strerror or str(error))
+    files: pl.DataFrame
+    folders: pl.DataFrame
+    skipped: list[int]
+
+
+@dataclass(frozen=True)
+class _Build:
+    """One build of tables."""
+
+    root: Path
+    old: OldTables
+    state: BuildState
+    options: _Options
+    quick: bool
+
+    def run(self) -> _Built:
+        """Scan the folder and compare it with the old tables."""
+        began = time.time_ns() - build_state.SETTLED
+        make = self._maker()
+        rows = self._sessions()
+        folders = [row.pop(FOLDER) for row in rows]
+        gone = self.state.gone
+        if make is not None:
+            known = [self.old.sessions.select(gone.columns), gone]
+            gone = pl.concat(known).unique("eid", keep="first", maintain_order=True)
+            assemble.assign_eids(rows, folders, gone, make)
+        eids = pl.Series("eid", [row["eid"] for row in rows], dtype=pl.String)
+        sessions = assemble.sessions_frame(rows, folders)
+        sessions, changes = assemble.compare_sessions(sessions, folders, self.old.sessions)
+        gone = gone.join(sessions.select("eid"), on="eid", how="anti", maintain_order="left")
+        scanned = self._scan(folders, self._unchanged(folders, eids), began)
+        if rows and not changes and len(scanned.skipped) == len(rows):
+            datasets, found, hashed = (
+                lambda: self.old.datasets,
+                Changes(unchanged=self.old.count()),
+                self.state.files,
+            )
+        else:
+            files = scanned.files.with_columns(eid=eids.gather(scanned.files["session"])).drop("session")
+            paths = dict(zip(eids, folders, strict=True))
+            datasets, found, hashed = self._compare(files, eids.gather(scanned.skipped), paths, began)
+        for name, count in (
+            ("sessions", len(rows)),
+            ("datasets", found.new + found.changed + found.unchanged),
+        ):
+            if not count:
+                warnings.warn(f"no {name} found in {self.root}", TablesWarning, stacklevel=4)
+        made = partial(self._catalogue, sessions, datasets)
+        return _Built(made, changes, found, hashed, scanned.folders, gone)
+
+    def _compare(
+        self, files: pl.DataFrame, skipped: pl.Series, folders: dict[str, str], began: int
+    ) -> tuple[Callable[[], pl.DataFrame], Changes, pl.DataFrame]:
+        """Compare the files that were found with the old datasets; ``folders`` are those of the sessions by id.
+
+        Return a function that makes the new datasets, what changed, and the hashes for the next build.
+        """
+        old, seen, options = self.old.datasets, self.state.files, self.options
+        reused = old.join(skipped.to_frame(), on="eid", how="semi")
+        find = partial(self._path, folders) if options.hash_files else None
+        files = assemble.add_hashes(files, seen, find, options.progress, options.check)
+        files = assemble.add_ids(files, old, self._maker())
+        changes = assemble.compare_datasets(files, len(old), len(reused))
+        hashed = files.filter((pl.col("hash") != "") & (pl.max_horizontal("mtime", "ctime") < began))
+        carried = seen.join(reused.select("eid", "rel_path"), on=["eid", "rel_path"], how="semi")
+
+        def datasets() -> pl.DataFrame:
+            columns = list(DATASET_COLUMNS)
+            return pl.concat([files.with_columns(exists=True).select(columns), reused.select(columns)])
+
+        return datasets, changes, pl.concat([hashed.select(seen.columns), carried])
+
+    def _maker(self) -> Callable[[str], str] | None:
+        space = self.options.namespace
+        return None if space is None else lambda text: str(uuid.uuid3(space, text))
+
+    def _sessions(self) -> list[dict[str, Any]]:
+        """Return the sessions' rows with their folders; ``eid`` is a text that identifies each."""
+        folders = find_sessions(self.root, self.options.check)
+        rows = [row for folder in folders if (row := session_row(folder, self.root))]
+        _make_ids_unique(rows)
+        lab = self.options.lab
+        if lab:
+            others = {row["lab"] for row in rows} - {"", lab}
+            if others:
+                text = f"lab={lab!r}, but folders say {', '.join(sorted(others))}"
+                raise InputError(text, argument="lab", given=lab)
+            for row in rows:
+                row["lab"] = lab
+        return rows
+
+    def _unchanged(self, folders: list[str], eids: pl.Series) -> dict[str, dict[str, int]]:
+        """Return the sessions that a quick build may skip, with the times of their folders."""
+        if not self.quick:
+            return {}
+        known: dict[str, dict[str, int]] = {}
+        for session, folder, mtime in self.state.folders.iter_rows():
+            known.setdefault(session, {})[folder] = mtime
+        if self.options.hash_files:
+            hashes = self.old.datasets.filter(pl.col("hash").fill_null("") == "")
+            for folder, eid in zip(folders, eids.is_in(hashes["eid"].implode()), strict=True):
+                if eid:
+                    known.pop(folder, None)
+        return known
+
+    def _scan(self, folders: list[str], known: dict[str, dict[str, int]], began: float) -> _Scanned:
+        frames: list[pl.DataFrame] = []
+        kept: list[tuple[str, str, int]] = []
+        skipped: list[int] = []
+        batch: list[tuple[int, str, int, int, int]] = []
+        for at, folder in enumerate(folders):
+            session = str(self.root / folder)
+            if folder in known and _is_unchanged(session, known[folder]):
+                skipped.append(at)
+                kept += [(folder, below, mtime) for below, mtime in known[folder].items()]
                 continue
-            yield folder
-            folders += [Path(one.path) for one in reversed(entries) if one.is_dir(follow_symlinks=False)]
-            for one in entries:
-                if one.is_symlink() and one.is_dir():
-                    links.append(Path(one.path))
-                elif one.is_symlink() and not is_valid(one.name) and not Path(one.path).exists():
-                    _left_out(Path(one.path), "it is a link to nothing")
+            found = scan_session(session, self.options.check)
+            batch += [
+                (at, path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+                for path, stat in zip(found.paths, found.stats, strict=True)
+            ]
+            if found.is_plain and max(found.folders.values(), default=0) < began:
+                kept += [(folder, below, mtime) for below, mtime in found.folders.items()]
+            if len(batch) >= _BATCH:
+                frames.append(pl.DataFrame(batch, schema=_SCANNED, orient="row"))
+                batch = []
+        frames.append(pl.DataFrame(batch, schema=_SCANNED, orient="row"))
+        return _Scanned(
+            pl.concat(frames), pl.DataFrame(kept, schema=self.state.folders.schema, orient="row"), skipped
+        )
+
+    def _path(self, folders: Mapping[str, str], row: Mapping[str, Any]) -> Path:
+        return self.root.joinpath(folders[row["eid"]], row["rel_path"])
+
+    def _catalogue(self, sessions: pl.DataFrame, datasets: Callable[[], pl.DataFrame]) -> Catalogue:
+        created = datetime.now().isoformat(sep=" ", timespec="minutes")
+        raw = {name: {"date_created": created, "origin": str(self.root)} for name in ("sessions", "datasets")}
+        meta = TablesMeta(datetime.fromisoformat(created), raw=raw)
+        return Catalogue.from_frames(sessions, datasets(), meta=meta)
 
 
-def _left_out(path: Path, why: str) -> None:
-    warnings.warn(f"{str(path)!r} is left out of the tables: {why}", TablesWarning, stacklevel=4)
-
-
-def _files(session: ALFPath) -> list[ALFPath]:
-    """Return the datasets of a session, including those in linked folders, in the order of their paths."""
-    found = []
-    for folder in _walk(session):
-        for file in folder.glob("*.*.*"):
-            if (path := ALFPath(file)).is_dataset():
-                if is_text(str(file)):
-                    found.append(path)
-                else:
-                    _left_out(file, "its name is no text")
-    return sorted(found)
-
-
-def _session_row(folder: ALFPath, root: Path) -> dict[str, Any] | None:
-    """Return a session's row with its folder below the root; warn and return None if no table can hold it."""
-    text = folder.as_posix()
-    parts = text.split("/")
-    tail = "/".join(
-        parts[-5:] if len(parts) > 4 and parts[-4].lower() == "subjects" and parts[-5] else parts[-3:]
-    )
-    found, key = match_session(tail), parse_session_path(tail)
-    problem = (
-        "it has a back slash" if "\\" in tail else
-        "its name is no text" if not is_text(text) else
-        "there is no such date or number" if found is None or key is None else None
-    )  # fmt: skip
-    if problem or found is None or key is None:
-        _left_out(folder, str(problem))
-        return None
-    return {
-        "eid": "/".join(part for part in (found.lab, found.subject, found.date, found.number) if part),
-        "lab": key.lab or "",
-        "subject": key.subject,
-        "date": key.date,
-        "number": key.number,
-        "task_protocol": "",
-        "projects": "",
-        FOLDER: folder.relative_to(root).as_posix(),
-    }
-
-
-def is_text(path: str) -> bool:
-    """Return whether a path can be written as UTF-8, which the names of files need not be."""
+def _is_unchanged(session: str, folders: Mapping[str, int]) -> bool:
+    """Return whether the folders of a session are there with these modification times."""
     try:
-        path.encode()
-    except UnicodeEncodeError:
+        return all(
+            os.stat(f"{session}{os.sep}{below}").st_mtime_ns == mtime  # noqa: PTH116 - called for each folder
+            for below, mtime in folders.items()
+        )
+    except OSError:
         return False
-    return True
 
 
-def _with_own_ids(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Make ids unique for sessions of the same lab, subject, date and number in different folders."""
-    usual = sorted(sessions, key=lambda row: session_folder({**row, FOLDER: None}) != row[FOLDER])
+def _make_ids_unique(sessions: list[dict[str, Any]]) -> None:
+    """Make the texts for ids unique for sessions of the same lab, subject, date and number in different folders."""
     taken: set[str] = set()
-    for row in usual:
+    for row in sorted(sessions, key=lambda row: usual_folder(row) != row[FOLDER]):
         if row["eid"] in taken:
             row["eid"] = f"./{row[FOLDER]}"
         taken.add(row["eid"])
-    return sessions
-
-
-def _keep_folders(sessions: list[dict[str, Any]]) -> None:
-    """Keep the folder only of sessions that are not at their usual path."""
-    for row in sessions:
-        if row[FOLDER] == session_folder({**row, FOLDER: None}):
-            row[FOLDER] = None
-
-
-def _sessions_frame(sessions: list[dict[str, Any]]) -> pl.DataFrame:
-    frame = pl.DataFrame(sessions, schema={**SESSIONS, FOLDER: pl.String})
-    return frame if frame[FOLDER].null_count() < len(frame) else frame.drop(FOLDER)
-
-
-def _dataset_rows(
-    found: list[tuple[str, ALFPath, ALFPath]],
-    hash_files: bool,
-    progress: Progress | None,
-) -> list[dict[str, Any]]:
-    def describe(item: tuple[str, ALFPath, ALFPath]) -> dict[str, Any]:
-        eid, folder, file = item
-        if not file.exists():  # a broken link may be an unmounted disk, so the file is not left out silently
-            raise InputError.of("root_dir", str(file), "links to files that are there")
-        rel_path = file.relative_to(folder).as_posix()
-        return {
-            "did": rel_path,
-            "eid": eid,
-            "rel_path": rel_path,
-            "file_size": file.stat().st_size,
-            "hash": _md5(file) if hash_files else "",
-            "exists": True,
-            "qc": "NOT_SET",
-        }
-
-    rows = []
-    with ThreadPoolExecutor(min(16, (os.cpu_count() or 2) * 2)) as pool:
-        for row in pool.map(describe, found):
-            rows.append(row)
-            if not regex(REL_PATH_SPEC).match(row["rel_path"]):
-                path = str(found[len(rows) - 1][2])
-                text = f"{path!r} is in the tables, but not listed: its folder's name is no ALF collection"
-                warnings.warn(text, TablesWarning, stacklevel=3)
-            if progress is not None:
-                progress(len(rows), len(found))
-    return rows
-
-
-def _md5(file: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with file.open("rb") as stream:
-        while piece := stream.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def _fill_lab(sessions: list[dict[str, Any]], lab: str) -> None:
-    others = {row["lab"] for row in sessions} - {"", lab}
-    if others:
-        raise InputError(
-            f"lab={lab!r}, but folders say {', '.join(sorted(others))}", argument="lab", given=lab
-        )
-    for row in sessions:
-        row["lab"] = lab
-
-
-def _hash_ids(sessions: list[dict[str, Any]], datasets: list[dict[str, Any]], namespace: uuid.UUID) -> None:
-    """Replace path ids by UUIDs. As in ONE-api, equal paths of different sessions get equal dataset ids.
-
-    A file with an id in its name keeps that id.
-    """
-    made: dict[str, str] = {}
-
-    def uuid_of(path: str) -> str:
-        if path not in made:
-            made[path] = str(uuid.uuid3(namespace, path))
-        return made[path]
-
-    for row in sessions + datasets:
-        row["eid"] = uuid_of(row["eid"])
-    for row in datasets:
-        row["did"] = split_id(row["rel_path"])[1] or uuid_of(row["rel_path"])
-
-
-def remove_missing_datasets(
-    cache_dir: str | Path,
-    catalogue: Catalogue | None = None,
-    remove_empty_sessions: bool = True,
-    dry: bool = True,
-) -> list[Path]:
-    """Delete the ALF files of a folder that are not in its tables, and session folders that are then empty.
-
-    Return the sorted paths; with ``dry`` nothing is deleted. Files without ALF names stay, and so do empty folders of
-    sessions in the tables. The tables are those of ``catalogue`` or of the folder.
-    """
-    root = Path(cache_dir)
-    tables = Catalogue.open(root) if catalogue is None else catalogue
-    known = {
-        root / path: eid
-        for eid, path in zip(tables.session_frame["eid"], tables.folders, strict=True)
-        if path is not None
-    }
-    doomed: set[Path] = set()
-    for session in iter_sessions(root):
-        folder = Path(session)
-        rows = tables.dataset_table.rows_of(known[folder]) if folder in known else slice(0, 0)
-        kept = set(tables.dataset_table.rel_paths(rows))
-        files = (Path(file) for file in _files(session))
-        doomed |= {file for file in files if file.relative_to(folder).as_posix() not in kept}
-        if remove_empty_sessions and folder not in known:
-            doomed.add(folder)
-    paths = sorted(doomed)
-    if not dry:
-        _delete(paths, root)
-    return paths
-
-
-def _delete(paths: list[Path], root: Path) -> None:
-    for path in paths:
-        if path.is_file() or path.is_symlink():
-            path.unlink()
-    for folder in (path for path in paths if path.is_dir()):
-        for top, _, _ in os.walk(folder, topdown=False):
-            if not any(Path(top).iterdir()):
-                Path(top).rmdir()
-        parent = folder.parent
-        while (
-            not folder.exists()
-            and parent != root
-            and parent.is_relative_to(root)
-            and not any(parent.iterdir())
-        ):
-            parent.rmdir()
-            parent = parent.parent

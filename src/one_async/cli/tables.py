@@ -1,0 +1,79 @@
+"""The command that makes cache tables of a folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.progress import Progress
+
+from one_async.cli.options import Json, fail
+from one_async.cli.show import aside, console, plain, print_json
+from one_async.errors import OneError, TablesWarning
+
+
+def build_tables(
+    folder: Annotated[Path, typer.Argument(help="A folder of ALF data.")],
+    out: Annotated[Path | None, typer.Option(help="A folder for the tables, if not the same.")] = None,
+    hash_files: Annotated[
+        bool, typer.Option("--hash-files", help="Add the md5 of each file, read if it has changed.")
+    ] = False,
+    lab: Annotated[str | None, typer.Option(help="The lab of sessions without a lab in their path.")] = None,
+    namespace: Annotated[
+        UUID | None,
+        typer.Option(help="UUID for new ids; folders with one namespace give a path the same id."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace tables that came from a database.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Skip sessions in which no file was added, removed or renamed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make cache tables (sessions.pqt, datasets.pqt) of a folder, or bring them up to date, for searches in local mode."""
+    from one_async.tables.build import make_parquet_db
+
+    try:
+        with _remarks(), Progress(console=aside, transient=True) as bar:
+            task = bar.add_task("reading", total=None)
+            report = make_parquet_db(
+                folder,
+                out,
+                hash_files=hash_files,
+                lab=lab,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                namespace=namespace,
+                overwrite=overwrite,
+                quick=quick,
+            )
+    except OneError as error:
+        fail(error)
+    if as_json:
+        print_json(report.to_dict())
+        return
+    for file in report.files:
+        console.print(plain(file), highlight=False, soft_wrap=True)
+    aside.print(str(report), highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _remarks() -> Iterator[None]:
+    """Print warnings of tables as lines, without the place in the code."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, TablesWarning):
+            aside.print(plain(message), style="yellow", highlight=False, soft_wrap=True)
+        else:
+            usual(message, category, *where, **more)
+
+    usual = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TablesWarning)
+        warnings.showwarning = show
+        yield

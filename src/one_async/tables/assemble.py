@@ -1,0 +1,195 @@
+"""Assemble tables from what a scan of a folder found, with the ids and hashes of earlier tables."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import polars as pl
+
+from one_async.alf.session import FOLDER, is_id, split_ids
+from one_async.errors import TablesWarning
+from one_async.tables.changes import Changes
+from one_async.tables.scan import usual_folder
+from one_async.tables.schema import QC_LEVELS, SESSIONS
+
+__all__ = [
+    "Progress", "add_hashes", "add_ids", "assign_eids", "compare_datasets", "compare_sessions", "sessions_frame",
+]  # fmt: skip
+
+#: Called with the number of finished files and of all files.
+Progress: TypeAlias = Callable[[int, int], None]
+_CHUNK: Final = 1 << 20
+#: How many files are passed to the threads at once.
+_AT_ONCE: Final = 2048
+_UUID: Final = "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+
+
+def assign_eids(
+    rows: Sequence[dict[str, Any]],
+    folders: Sequence[str],
+    old: pl.DataFrame,
+    make: Callable[[str], str],
+) -> None:
+    """Replace the texts in ``eid`` by ids: those of the old sessions, or new ones that ``make`` returns for the texts.
+
+    An old session is found by its folder, else by its lab, subject, date and number. No id is given twice.
+    """
+    by_folder: dict[str, str] = {}
+    by_key: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for row in old.iter_rows(named=True):
+        if is_id(row["eid"]):
+            by_folder.setdefault(row[FOLDER], row["eid"])
+            by_key[_key(row)].append(row["eid"])
+    found: dict[int, str] = {}
+    for at, folder in enumerate(folders):
+        if folder in by_folder:
+            found[at] = by_folder[folder]
+    taken = set(found.values())
+    for at, row in enumerate(rows):
+        if at not in found:
+            free = next((eid for eid in by_key.get(_key(row), ()) if eid not in taken), None)
+            if free is not None:
+                found[at] = free
+                taken.add(free)
+    for at, (row, folder) in enumerate(zip(rows, folders, strict=True)):
+        text, again = row["eid"], 0
+        eid = found.get(at)
+        while eid is None or (at not in found and eid in taken):
+            eid = make(text)
+            text, again = f"./{folder}" + f"#{again}" * bool(again), again + 1
+        row["eid"] = eid
+        taken.add(eid)
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, date, int]:
+    return row["lab"] or "", row["subject"], row["date"], row["number"]
+
+
+def sessions_frame(rows: Sequence[Mapping[str, Any]], folders: Sequence[str]) -> pl.DataFrame:
+    """Return the sessions table. The column with the folder is there if a session is not at its usual path."""
+    own = [None if folder == usual_folder(row) else folder for row, folder in zip(rows, folders, strict=True)]
+    frame = pl.DataFrame(list(rows), schema={**SESSIONS, FOLDER: pl.String})
+    frame = frame.with_columns(pl.Series(FOLDER, own, dtype=pl.String))
+    return frame if frame[FOLDER].null_count() < len(frame) else frame.drop(FOLDER)
+
+
+def compare_sessions(
+    frame: pl.DataFrame, folders: Sequence[str], old: pl.DataFrame
+) -> tuple[pl.DataFrame, Changes]:
+    """Return sessions with the protocols and projects that the old ones have, and what changed."""
+    given = ["lab", "subject", "date", "number", FOLDER]
+    told = ["task_protocol", "projects"]
+    both = frame.with_columns(pl.Series("_folder", folders, dtype=pl.String)).join(
+        old.with_columns(_old=True), on="eid", how="left", suffix="_old", maintain_order="left"
+    )
+    folder = f"{FOLDER}_old" if FOLDER in frame.columns else FOLDER
+    differs = pl.any_horizontal(
+        *(pl.col(name).ne_missing(pl.col(f"{name}_old")) for name in given[:-1]),
+        pl.col("_folder").ne_missing(pl.col(folder)),
+    )
+    numbers = both.select(
+        new=pl.col("_old").is_null().sum(), changed=(pl.col("_old").is_not_null() & differs).sum()
+    ).row(0, named=True)
+    kept = len(both) - numbers["new"]
+    changes = Changes(gone=len(old) - kept, unchanged=kept - numbers["changed"], **numbers)
+    filled = [pl.coalesce(f"{name}_old", name).alias(name) for name in told]
+    return both.with_columns(filled).select(frame.columns), changes
+
+
+def add_ids(files: pl.DataFrame, old: pl.DataFrame, make: Callable[[str], str] | None) -> pl.DataFrame:
+    """Return the files with a dataset's id each, and with what the old datasets say of them: ``size_old``, ``hash_old``, ``qc``.
+
+    The id is that in the file's name, else that of the old dataset, else the one that ``make`` returns for the path below the
+    session; without ``make``, the path. As in ONE-api, equal paths of different sessions get equal ids.
+    """
+    names = files["rel_path"].unique()
+    named = split_ids(names)["did"].alias("named") if len(names) else pl.Series("named", [], dtype=pl.String)
+    ids = [path if make is None else None for path in names]
+    same = ["eid", "rel_path"]
+    old = old.rename({"did": "did_old", "file_size": "size_old", "hash": "hash_old"}).drop("exists")
+    both = files.join(old, on=same, how="left", maintain_order="left")
+    if len(both) != len(files):  # rows of one path
+        old = old.unique(same, keep="first", maintain_order=True)
+        both = files.join(old, on=same, how="left", maintain_order="left")
+    both = both.join(
+        pl.DataFrame({"rel_path": names, "named": named, "path": pl.Series(ids, dtype=pl.String)}),
+        on="rel_path", how="left", maintain_order="left",
+    )  # fmt: skip
+    if make is None:
+        both = both.with_columns(did=pl.col("path"))
+    else:
+        kept = pl.when(pl.col("did_old").str.contains(_UUID)).then("did_old")
+        both = both.with_columns(did=pl.coalesce("named", kept))
+        new = both.filter(pl.col("did").is_null())["rel_path"].unique()
+        made = pl.DataFrame({"rel_path": new, "made": pl.Series(map(make, new), dtype=pl.String)})
+        both = both.join(made, on="rel_path", how="left", maintain_order="left")
+        both = both.with_columns(did=pl.coalesce("did", "made")).drop("made")
+    return both.drop("named", "path").with_columns(pl.col("qc").fill_null(pl.lit("NOT_SET", QC_LEVELS)))
+
+
+def compare_datasets(files: pl.DataFrame, old: int, reused: int) -> Changes:
+    """Return what changed, for files with ids and hashes, and the numbers of ``old`` and of ``reused`` datasets."""
+    is_old = pl.col("did_old").is_not_null()
+    differs = (
+        pl.col("did").ne_missing(pl.col("did_old"))
+        | pl.col("file_size").ne_missing(pl.col("size_old"))
+        | pl.col("hash").ne_missing(pl.col("hash_old").fill_null(""))
+    )
+    known, changed = files.select(is_old.sum(), changed=(is_old & differs).sum()).row(0)
+    return Changes(len(files) - known, old - known - reused, changed, known - changed + reused)
+
+
+def add_hashes(
+    files: pl.DataFrame,
+    seen: pl.DataFrame,
+    find: Callable[[Mapping[str, Any]], Path] | None,
+    progress: Progress | None,
+    check: Callable[[], object],
+) -> pl.DataFrame:
+    """Return the files with the hashes of those that have not changed since they were seen.
+
+    ``find`` returns the path of a row's file; with it, the other files are read.
+    """
+    same = ["eid", "rel_path", "file_size", "mtime", "ctime"]
+    files = files.join(seen, on=same, how="left", maintain_order="left")
+    total = len(files)
+    if find is not None:
+        todo = files.with_row_index("at").filter(pl.col("hash").is_null()).select("at", "eid", "rel_path")
+        done = total - len(todo)
+        hashes: list[str] = []
+        with ThreadPoolExecutor(min(16, (os.cpu_count() or 2) * 2)) as pool:
+            for piece in todo.iter_slices(_AT_ONCE):
+                paths = [find(row) for row in piece.iter_rows(named=True)]
+                for digest in pool.map(lambda path: _md5(path, check), paths):
+                    hashes.append(digest)
+                    if progress is not None:
+                        progress(done + len(hashes), total)
+        new = todo.select("at", new=pl.Series(hashes, dtype=pl.String))
+        files = files.with_row_index("at").join(new, on="at", how="left", maintain_order="left")
+        files = files.with_columns(hash=pl.coalesce("hash", "new")).drop("at", "new")
+    if progress is not None and (find is None or not len(todo)):
+        progress(total, total)
+    return files.with_columns(pl.col("hash").fill_null(""))
+
+
+def _md5(file: Path, check: Callable[[], object]) -> str:
+    """Return the hash of a file, an empty text if it cannot be read."""
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        with file.open("rb") as stream:
+            while piece := stream.read(_CHUNK):
+                check()
+                digest.update(piece)
+    except OSError as error:
+        text = f"{str(file)!r} has no hash in the tables, since it cannot be read: {error.strerror or error}"
+        warnings.warn(text, TablesWarning, stacklevel=2)
+        return ""
+    return digest.hexdigest()

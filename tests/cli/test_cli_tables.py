@@ -1,0 +1,65 @@
+"""``one-async tables build``: what it says, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import UUID, uuid3
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from one_async.cli.app import app
+from one_async.tables.build import build_tables
+from one_async.tables.catalogue import Catalogue
+from one_async.tables.disk import save_tables
+
+SPACE = UUID(int=3)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for subject in "AB":
+        path = tmp_path / f"data/lab/Subjects/{subject}/2020-01-01/001/alf/spikes.times.npy"
+        path.parent.mkdir(parents=True)
+        path.write_text(subject)
+    return tmp_path / "data"
+
+
+def run(*words: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["tables", "build", *map(str, words)])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_it_prints_the_files_and_what_changed(folder: Path) -> None:
+    code, out, remarks = run(folder, "--namespace", SPACE)
+    assert (code, out.split()) == (0, [str(folder / "sessions.pqt"), str(folder / "datasets.pqt")])
+    assert "sessions: 2 new, 0 gone, 0 unchanged; datasets: 2 new, 0 gone, 0 unchanged" in remarks
+    (folder / "lab/Subjects/A/2020-01-01/001/alf/spikes.amps.npy").write_text("x")
+    (folder / "lab/Subjects/A/2020-02-30/001").mkdir(parents=True)
+    code, out, remarks = run(folder, "--json", "--quick", "--hash-files")
+    assert code == 0
+    assert json.loads(out)["datasets"] == {"new": 1, "gone": 0, "changed": 2, "unchanged": 0}
+    assert remarks.count("2020-02-30") == 1
+    assert "TablesWarning" not in remarks
+    ids = pl.read_parquet(folder / "sessions.pqt")["id"].to_list()
+    assert ids == sorted(str(uuid3(SPACE, f"lab/{subject}/2020-01-01/001")) for subject in "AB")
+
+
+def test_it_replaces_tables_of_a_database_only_if_told_to(folder: Path, tmp_path: Path) -> None:
+    raw = {name: {"date_created": "2025-01-15 06:00", "origin": "alyx"} for name in ("sessions", "datasets")}
+    save_tables(build_tables(folder).with_meta(raw=raw), folder, clobber=True)
+    code, out, remarks = run(folder)
+    assert (code, out) == (2, "")
+    assert "--overwrite" in remarks
+    (tmp_path / "out").mkdir()
+    assert run(folder, "--out", tmp_path / "out")[0] == 0
+    assert Catalogue.open(folder).meta.origin == {"alyx"}
+    assert run(folder, "--overwrite")[0] == 0
+    assert Catalogue.open(folder).meta.origin == {str(folder.resolve())}
+
+
+def test_a_namespace_is_a_uuid(folder: Path) -> None:
+    assert run(folder, "--namespace", "lab")[0] == 2
+    assert not list(folder.glob("*.pqt"))
