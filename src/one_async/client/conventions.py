@@ -74,10 +74,10 @@ def _generator(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_id(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``id`` to the signature of a method that takes a session."""
+    """Add ``id`` to the signature of a method that takes a session, where it is not a search term as well."""
     signature = inspect.signature(method)
     parameters = list(signature.parameters.values())
-    if len(parameters) > 1 and parameters[1].name in SESSION:
+    if len(parameters) > 1 and parameters[1].name in SESSION and "id" not in signature.parameters:
         more = parameters.pop() if parameters[-1].kind is inspect.Parameter.VAR_KEYWORD else None
         session = inspect.Parameter(
             "id", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=parameters[1].annotation
