@@ -69,6 +69,7 @@ ONLY_IN = {
     "rich": {"cli", "transfer"},
     "obstore": {"transfer", "harvest"},
     "av": {"recordings"},
+    "isal": {"recordings"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
 }
