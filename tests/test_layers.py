@@ -73,6 +73,7 @@ ONLY_IN = {
     "obstore": {"transfer", "harvest"},
     "matplotlib": {"plot"},
     "av": {"recordings"},
+    "isal": {"recordings"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
 }

@@ -1,24 +1,30 @@
-"""Slices and snippets of a raw recording of 60 s and 385 channels, at 20 ms latency, against a loop of ranged requests.
+"""Slices and snippets of a raw recording of 60 s and 385 channels, at 20 ms latency, against ibllib's Streamer.
 
-The loop requests and decodes one chunk after the other, as hand-written readers do, without a cache. The chunks have
-the same content, so that the recording is made quickly. ``python bench_raw.py`` prints JSON.
+ONE_IBL_PYTHON names a Python that has ibllib. A loop that requests and decodes one chunk after the other without a cache, as
+hand-written readers do, is measured as well. The chunks have the same content, so that the recording is made quickly.
+``python bench_raw.py`` prints JSON: seconds, and how many times faster we are.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 
-from one_async import ONE
+from one_async import ONE, AsyncONE
 from one_async.emulator import Emulator
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -42,7 +48,10 @@ def serve() -> None:
         (cbin,) = (name for name in files if name.endswith(".cbin"))
         (meta,) = (name for name in files if name.endswith(".meta"))
         files[ch], files[cbin] = made.header_text(header).encode(), chunk * SECONDS
-        files[meta] = made.meta(CHANNELS, RATE).encode()
+        seeded = (emulator.app.world.read_file(meta) or b"").decode()
+        for name, value in (("fileTimeSecs", SECONDS), ("fileSizeBytes", SECONDS * second.nbytes)):
+            seeded = re.sub(f"(?m)^{name}=.*$", f"{name}={value}", seeded)
+        files[meta] = seeded.encode()
         emulator.app.latency = 0.02
         print(
             json.dumps({"url": emulator.url, "pid": served.pid, "path": served.path, "chunk": len(chunk)}),
@@ -68,49 +77,90 @@ def looped(world: dict[str, Any], start: int, stop: int) -> Any:
     return np.concatenate(parts)
 
 
-def main() -> None:
-    """Measure and print."""
+@contextmanager
+def serving() -> Iterator[dict[str, Any]]:
+    """Serve the recording from another process: its address, the probe's id, and the bytes of a chunk."""
     command = [sys.executable, __file__, "--serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        world = json.loads(server.stdout.readline())
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            ONE(
-                base_url=world["url"], username="demo", password="demo", cache_dir=folder, mode="remote"
-            ) as one,
-        ):
+        try:
+            yield json.loads(server.stdout.readline())
+        finally:
+            server.stdin.close()
+
+
+def main() -> None:
+    """Measure and print."""
+    with serving() as world, tempfile.TemporaryDirectory() as folder:
+        login = {"base_url": world["url"], "username": "demo", "password": "demo"}
+        with ONE(**login, cache_dir=folder, mode="remote") as one:
             print(json.dumps(measured(one, world)))
-        server.stdin.close()
 
 
 def measured(one: ONE, world: dict[str, Any]) -> dict[str, float]:
     """Return the seconds of each, and the bytes received by those of the chunks needed."""
     rng = np.random.default_rng(1)
     places = (rng.permutation(SECONDS - 1)[:20] * RATE + rng.integers(0, RATE, 20)).tolist()
-    times = np.sort(rng.integers(RATE, (SECONDS - 1) * RATE, 1000))
+    times = np.sort(rng.integers(RATE, (SECONDS - 1) * RATE, 1000)).tolist()
     raw = one.raw_ephys(world["pid"], check_hash=False)
     found = {}
     begun = time.perf_counter()
     ours = [raw[at : at + RATE // 2] for at in places]
     found["slices"] = time.perf_counter() - begun
     needed = len({chunk for at in places for chunk in (at // RATE, (at + RATE // 2 - 1) // RATE)})
+    at_once = anyio.run(_at_once, world, places)
+    found["slices at once"] = at_once
     found["bytes of those needed"] = raw._raw._reader.origin.bytes_received / (needed * world["chunk"])
+    fresh = one.raw_ephys(world["pid"], check_hash=False)
+    begun = time.perf_counter()
+    windows = fresh.snippets(times, 45, 45)
+    found["1,000 snippets"] = time.perf_counter() - begun
     begun = time.perf_counter()
     theirs = [looped(world, at, at + RATE // 2) for at in places]
     found["slices, loop"] = time.perf_counter() - begun
     assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
-    begun = time.perf_counter()
-    windows = raw.snippets(times, 45, 45)
-    found["1,000 snippets"] = time.perf_counter() - begun
-    few = times[::100]
-    begun = time.perf_counter()
-    assert all(
-        np.array_equal(looped(world, at - 45, at + 45), windows[n * 100]) for n, at in enumerate(few.tolist())
-    )
-    found["1,000 snippets, loop (from 10)"] = (time.perf_counter() - begun) * 100
-    return found
+    assert all(np.array_equal(looped(world, at - 45, at + 45), windows[n]) for n, at in enumerate(times[:5]))
+    if python := os.environ.get("ONE_IBL_PYTHON"):
+        found |= _streamed(python, world, places, times, np.stack(ours))
+        for what in ("slices", "slices at once", "1,000 snippets"):
+            theirs_took = found[f"{what.removesuffix(' at once')}, Streamer"]
+            found[f"{what}, times faster"] = theirs_took / found[what]
+    return {what: round(value, 2) for what, value in found.items()}
+
+
+async def _at_once(world: dict[str, Any], places: list[int]) -> float:
+    """Return the seconds of slices that are awaited together."""
+    with tempfile.TemporaryDirectory() as folder:
+        login = {"base_url": world["url"], "username": "demo", "password": "demo"}
+        async with AsyncONE(**login, cache_dir=folder, mode="remote") as one:
+            raw = await one.raw_ephys(world["pid"], check_hash=False)
+            begun = time.perf_counter()
+            async with anyio.create_task_group() as tasks:
+                for at in places:
+                    tasks.start_soon(raw.read, slice(at, at + RATE // 2))
+            return time.perf_counter() - begun
+
+
+def _streamed(
+    python: str, world: dict[str, Any], places: list[int], times: list[int], ours: Any
+) -> dict[str, float]:
+    """Return the seconds of ibllib's Streamer; those of 1,000 snippets from every 20th."""
+    few = times[::20]
+    with tempfile.TemporaryDirectory() as folder:
+        out = f"{folder}/slices.npy"
+        given = json.dumps({**world, "rate": RATE, "places": places, "times": few, "out": out})
+        command = [python, str(Path(__file__).with_name("oracle_raw.py"))]
+        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(command, input=given, capture_output=True, text=True, env=clean, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        assert np.array_equal(np.load(out), ours)
+    seconds = json.loads(done.stdout.splitlines()[-1])
+    return {
+        "slices, Streamer": seconds["slices"],
+        "1,000 snippets, Streamer": seconds["snippets"] * len(times) / len(few),
+    }
 
 
 if __name__ == "__main__":
