@@ -96,6 +96,26 @@ assert isinstance(errors.ALFObjectNotFound("later"), half.ALFObjectNotFound)
     run(script, stand_in)
 
 
+def test_an_import_after_raising_counts_from_the_next_error_on(stand_in: Path) -> None:
+    """As the module's docstring says; matching itself cannot be changed, since ``except`` asks no hook."""
+    script = """
+import importlib
+from one_async import errors
+def theirs():
+    return importlib.import_module("one.alf.exceptions").ALFObjectNotFound
+caught = []
+for _ in range(2):
+    try:
+        raise errors.ALFObjectNotFound("x")
+    except theirs():
+        caught.append("theirs")
+    except errors.ALFObjectNotFound:
+        caught.append("ours")
+assert caught == ["ours", "theirs"], caught
+"""
+    run(script, stand_in)
+
+
 def test_classes_that_allow_no_base_stay_as_they_are(stand_in: Path) -> None:
     (stand_in / "one/alf/exceptions.py").write_text(
         THEIRS.replace("class ALFObjectNotFound(ALFError)", "class ALFObjectNotFound(OSError)")

@@ -1,6 +1,8 @@
 """Errors of other libraries that ours are caught as: ONE-api's, where a process has imported it, and those of a hook.
 
-Nothing is imported here. An ``except`` clause compares classes by their real bases, so ONE-api's classes become bases of ours.
+Nothing is imported here. An ``except`` clause compares classes by their real bases, and asks no ``__instancecheck__``, so
+ONE-api's classes become bases of ours. That happens when an ALF error of ours is made, so ONE-api must be imported by then:
+a clause that imports it only while the exception is being matched does not match. From the next ALF error on, all match.
 """
 
 from __future__ import annotations

@@ -5,16 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from one_async.emulator import Emulator
+
 FOLDER = Path(__file__).parents[2] / "src" / "one_async" / "compat" / "one"
 
 
-def run(code: str, *, folder: Path | None = None) -> str:
+def run(code: str, *, folder: Path | None = None, arguments: Sequence[str] = ()) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -117,6 +120,97 @@ def test_an_imported_package_one_is_not_replaced(tmp_path: Path) -> None:
             raise AssertionError
         """,
         folder=tmp_path,
+    )
+
+
+#: What software of ONE-api's users does with errors of a status.
+CATCH = """
+    import copy, json, pickle, sys
+    import one_async.compat, one_async.errors as ours
+    one_async.compat.install()
+    import requests
+    from one.api import ONE
+    one = ONE(base_url=sys.argv[1], username="demo", password="demo", cache_rest=None, mode="remote")
+    nobody = "00000000-0000-4000-8000-000000000000"
+    cases = [
+        (lambda: one.alyx.rest("sessions", "read", id=nobody), 404, ours.NotFound),
+        (lambda: one.alyx.get(f"/sessions/{nobody}"), 404, ours.NotFound),
+        (lambda: one.alyx.rest("subjects", "read", id="nobody"), 404, ours.NotFound),
+        (lambda: one.alyx.get("/sessions?number=x"), 400, ours.StatusError),
+        (lambda: one.alyx.post("/sessions", data={"subject": "nobody"}), 400, ours.StatusError),
+    ]
+    for call, status, kind in cases:
+        try:
+            call()
+        except ours.OneError as error:
+            for one_error in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
+                assert isinstance(one_error, kind) and isinstance(one_error, requests.HTTPError), one_error
+                assert one_error.response.status_code == one_error.errno == status
+                assert one_error.response.url == one_error.url
+                assert json.loads(one_error.response._content) == error.detail
+        try:
+            call()
+        except requests.exceptions.HTTPError as error:
+            assert str(error) == error.args[0]
+    try:
+        one.alyx.rest("nonsense", "list")
+    except requests.HTTPError:
+        raise SystemExit("no request was made")
+    except ours.InputError:
+        pass
+    one.close()
+    one_async.compat.uninstall()
+    assert not isinstance(ours.NotFound("plain"), OSError)
+"""
+
+
+@pytest.fixture(scope="module")
+def alyx() -> Iterator[str]:
+    with Emulator() as emulator:
+        yield emulator.url
+
+
+def test_errors_of_a_status_are_those_of_requests(alyx: str, tmp_path: Path) -> None:
+    pytest.importorskip("requests")
+    pytest.importorskip("pandas")
+    run(CATCH, folder=tmp_path, arguments=(alyx,))
+
+
+def test_errors_of_a_status_are_those_of_a_package_like_requests(alyx: str, tmp_path: Path) -> None:
+    """With the names of requests that are used, where requests itself is not installed."""
+    pytest.importorskip("pandas")
+    (tmp_path / "requests").mkdir()
+    (tmp_path / "requests" / "exceptions.py").write_text("""
+class RequestException(IOError):
+    def __init__(self, *args, **kwargs):
+        self.response, self.request = kwargs.pop("response", None), kwargs.pop("request", None)
+        super().__init__(*args, **kwargs)
+class HTTPError(RequestException): pass
+""")
+    (tmp_path / "requests" / "__init__.py").write_text("""
+from . import exceptions
+from .exceptions import HTTPError
+class Response: _content = None
+""")
+    run("import sys; sys.path.insert(0, '.')\n" + textwrap.dedent(CATCH), folder=tmp_path, arguments=(alyx,))
+
+
+def test_without_requests_errors_are_only_ours(alyx: str, tmp_path: Path) -> None:
+    run(
+        """
+        import sys
+        sys.modules["requests"] = None  # an import of it fails
+        import one_async.compat
+        one_async.compat.install()
+        from one_async import AlyxClient, errors
+        with AlyxClient(sys.argv[1], "demo", "demo", cache_rest=None) as alyx:
+            try:
+                alyx.rest("subjects", "read", id="nobody")
+            except errors.NotFound as error:
+                assert type(error) is errors.NotFound and not isinstance(error, OSError)
+        """,
+        folder=tmp_path,
+        arguments=(alyx,),
     )
 
 

@@ -8,6 +8,7 @@ The modules of ``one`` are those of the folder ``one`` beside this file: names o
 this package has not can be imported; its use raises an error that says what to use instead. Private names are not there.
 """
 
+import json
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -70,7 +71,9 @@ def _add_http_errors() -> None:
     def response(self: StatusError) -> requests.Response:
         made = requests.Response()
         made.status_code, made.url = self.status, self.url
+        made._content = json.dumps(self.detail, default=str).encode()
         return made
 
+    members = {"response": property(response), "errno": property(lambda self: self.status)}
     for kind in _STATUS_ERRORS:
-        raise_also_as(kind, requests.HTTPError, response=property(response))
+        raise_also_as(kind, requests.HTTPError, **members)

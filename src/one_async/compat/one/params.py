@@ -15,7 +15,6 @@ __all__ = [
 ]  # fmt: skip
 
 CACHE_DIR_DEFAULT = str(Path.home() / "Downloads" / "ONE")
-
 __getattr__ = absent(__name__, {"save": "one_async.settings.setup saves settings, without secrets"})
 get_params_dir = settings.get_params_dir
 delete_params = settings.delete

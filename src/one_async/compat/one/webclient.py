@@ -48,8 +48,7 @@ def http_download_file_list(links_to_file_list: Sequence[str], **kwargs: Any) ->
 def update_url_params(url: str, params: Mapping[str, Any]) -> str:
     """Return an address with more parameters, or with other values of those it has; without those that have none."""
     parts = urlsplit(url)
-    query = {**dict(parse_qsl(parts.query)), **params}
-    return parts._replace(query=urlencode(query, doseq=True)).geturl()
+    return parts._replace(query=urlencode(dict(parse_qsl(parts.query)) | dict(params), doseq=True)).geturl()
 
 
 def file_record_to_url(file_records: Sequence[Mapping[str, Any]]) -> list[str]:
