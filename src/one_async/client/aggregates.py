@@ -47,18 +47,7 @@ class Aggregates:
         Returns a frame: the datasets table's columns, relation, identifier. Raises InputError for another relation
         of which the database has no datasets either.
         """
-        self._context.needs_database("list_aggregates")
-        if not isinstance(relation, str):
-            raise InputError.of("relation", relation, RELATIONS)
-        pattern = None if identifier is None else compile_pattern(identifier, "identifier")
-
-        def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            return resolve(
-                rows, dataset, revision=revision or None, policy="last_before", assert_unique=assert_unique
-            )
-
-        await run_polars(checked, choice)
-        return await _aggregates(self._context, relation, identifier, pattern, choice)
+        return await self._list(relation, identifier, dataset, revision, assert_unique)
 
     async def load_aggregate(
         self,
@@ -85,7 +74,7 @@ class Aggregates:
             return [{**row, "session_path": ""} for row in choice(found).iter_rows(named=True)]
 
         await run_polars(checked, choice)
-        found = await self.list_aggregates(relation, identifier)
+        found = await self._list(relation, identifier)
         records = await run_polars(choose)
         if len(records) != 1:
             raise ALFMultipleObjectsFound(
@@ -95,6 +84,28 @@ class Aggregates:
         if file is None:
             raise ALFObjectNotFound(f"{records[0]['rel_path']} cannot be had", dataset=dataset)
         return file if download_only else await run_sync(self._context.files.read, file)
+
+    async def _list(
+        self,
+        relation: str,
+        identifier: str | None,
+        dataset: Filename = None,
+        revision: Pattern = None,
+        assert_unique: bool = False,
+    ) -> pl.DataFrame:
+        """Return what `list_aggregates` lists, as a frame of Polars whatever the client's kind of table."""
+        self._context.needs_database("list_aggregates")
+        if not isinstance(relation, str):
+            raise InputError.of("relation", relation, RELATIONS)
+        pattern = None if identifier is None else compile_pattern(identifier, "identifier")
+
+        def choice(rows: pl.DataFrame) -> pl.DataFrame:
+            return resolve(
+                rows, dataset, revision=revision or None, policy="last_before", assert_unique=assert_unique
+            )
+
+        await run_polars(checked, choice)
+        return await _aggregates(self._context, relation, identifier, pattern, choice)
 
 
 async def _aggregates(
