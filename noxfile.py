@@ -81,10 +81,28 @@ def parity(session: nox.Session) -> None:
 
 @nox.session
 def clients(session: nox.Session) -> None:
-    """Run software that uses ONE-api with it and with one_async, and write docs/clients.md."""
+    """Run software that uses ONE-api with it and with one_async, and write docs/clients.md.
+
+    ``ONE_CLIENTS=folder`` adds what is on GitHub alone, from clones in that folder; ``nox -s clients -- probes`` runs one row.
+    """
     install(session, "emulator", "pandas")
-    session.install("ibllib==4.1.*", "iblatlas", "spikeinterface", "ibl-neuropixel", ORACLE)
-    session.run("python", "tests/clients/run.py", "python", *session.posargs)
+    session.install("ibllib==4.1.*", "iblatlas", "spikeinterface", "ibl-neuropixel", "pynapple", ORACLE)
+    script = ("python", "tests/clients/run.py", "python")
+    session.run(*script, *(session.posargs or ["pypi"]))
+    folder = os.environ.get("ONE_CLIENTS")
+    if folder and not session.posargs:
+        session.install(
+            "neuroconv",
+            "ndx-pose",
+            "ndx-events==0.2.2",
+            "ndx-anatomical-localization",
+            "natsort",
+            "SimpleITK",
+        )
+        if (Path(folder) / "ndx-ibl").exists():  # that on PyPI is older than what IBL-to-nwb needs
+            session.install(str(Path(folder) / "ndx-ibl"))
+        session.install("--no-deps", "probeinterface==0.3.1")  # as IBL-to-nwb's lock file has it
+        session.run(*script, "github")
 
 
 @nox.session

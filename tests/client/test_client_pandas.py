@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -163,6 +164,35 @@ def test_a_rest_client_alone_gives_the_frames_it_is_told(seeded_emulator: Emulat
     assert list(theirs.columns) == ours.columns
     with pytest.raises(InputError, match="tables"):
         AlyxClient(**server, tables="arrow")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("identifier", "dataset"),
+    [
+        ("CX_001", "_ibl_subjectTrials.table"),
+        ("cortexlab/CX_002", "_ibl_subjectTraining.table.pqt"),
+        ("HB_011", "*Trials*"),
+        ("SU_101", {"object": "subjectTraining", "attribute": "table"}),
+    ],
+)
+def test_aggregates_are_loaded_as_pandas(pandas_one: Face, identifier: str, dataset: Any) -> None:
+    arguments = ("subjects", identifier, dataset)
+    path = pandas_one.ask("load_aggregate", *arguments, download_only=True)
+    pd.testing.assert_frame_equal(pandas_one.ask("load_aggregate", *arguments), pd.read_parquet(path))
+
+
+def test_no_method_reads_frames_of_another_public_one() -> None:
+    """Public methods give frames of the client's kind, so that a method which needs those of Polars must not call them."""
+    public = {name: value for name, value in vars(AsyncONE).items() if inspect.iscoroutinefunction(value)}
+    framed = {
+        name
+        for name, value in public.items()
+        if "DataFrame" in str(inspect.signature(value).return_annotation)
+    }
+    assert {"list_aggregates", "brain_regions"} <= framed
+    for name, value in public.items():
+        called = set(re.findall(r"\bself\.(\w+)\(", inspect.getsource(inspect.unwrap(value)))) & framed
+        assert not called, f"{name} calls {called}"
 
 
 def test_what_an_iterator_gives_is_of_pandas(pandas_one: Face, facts: Facts) -> None:

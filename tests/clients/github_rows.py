@@ -104,4 +104,19 @@ def alignment(one: Any) -> Steps:
     yield "get_xyzpicks", loader.get_xyzpicks
 
 
-ROWS = {"bwm": brainwidemap, "gui": alignment}
+def nwb(one: Any) -> Steps:
+    """IBL-to-nwb's interfaces."""
+    add_to_path("nwb")
+    import nwb_rows
+
+    return nwb_rows.steps(one)
+
+
+def notebooks(one: Any) -> Steps:
+    """The cells of ibllib's notebooks."""
+    import notebook_rows
+
+    return notebook_rows.steps(one, FOLDER / REPOSITORIES["notebooks"][0])
+
+
+ROWS = {"bwm": brainwidemap, "gui": alignment, "nwb": nwb, "notebooks": notebooks}

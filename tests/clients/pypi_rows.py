@@ -9,9 +9,17 @@ from functools import partial
 from typing import Any
 
 Steps = Iterator[tuple[str, Callable[[], Any]]]
-#: Packages whose modules are imported, and scripts among them that download data when they are imported.
+#: Packages whose modules are imported, and parts of the names of those that fetch data when they are imported.
 PACKAGES = ("ibllib", "brainbox", "iblatlas", "iblphotometry")
-SCRIPTS = ("scrap", ".tests", ".test_", "examples")
+SCRIPTS = (
+    "scrap",
+    ".integration",
+    "examples",
+    "test_alignment_qc",
+    "test_base_qc",
+    "tests.test_histology",
+    "tests.test_tasks",
+)
 
 
 def sorted_probes(one: Any) -> list[str]:

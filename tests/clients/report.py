@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,24 @@ PACKAGES = (
     "pandas",
     "numpy",
 )
+#: Why steps fail or differ: what a line says (a regular expression), and the reason.
+REASONS = {
+    "No module named": "not installed",
+    "NameError": "an earlier cell failed",
+    "load_good_units.*another value|merge_probes.*another value": "whole numbers of a table stay "
+    "whole numbers, which ONE-api turns into floats where another column has floats",
+    "get_subjects.*another value": "the GUI asks for insertions by `dataset_type`, which is no filter of Alyx: it is ignored "
+    "and all insertions come back; one_async takes it for `dataset_types`",
+    "data_download 13|multi_photon_imaging_data 10": "`search(details=True)` returns a frame, in every mode",
+    "download_aggregate_tables": "the emulator has no bucket",
+    "multi_photon|photometry_data|mesoscope|widefield": "the seeded world has no such recordings",
+    "iblphotometry.validation": "the module writes `ONE | None`, and `ONE` of ONE-api is a function",
+    "Psychometric curves": "the notebook is of an earlier ONE-api",
+    "loading_raw_video_data 6|loading_trials_data 7": "the notebook is of an earlier ibllib",
+    "loading_passive_data 4": "the probes of the seeded world have no spikes after the task",
+    "loading_trials_data 3": "the seeded world has no table of a subject's sessions",
+    "docs_wheel_moves 14": "the notebook counts on the trials of its own session",
+}
 HEAD = """\
 # Software that uses ONE-api
 
@@ -95,18 +114,23 @@ def failures(row: str, outcomes: dict[str, Outcomes]) -> list[str]:
     """Return a line for each step that fails, and for each whose value differs."""
     lines = []
     for name in {name: None for steps in outcomes.values() for name in steps}:
-        errors = {
-            way: outcomes[way][name]["error"]
-            for way in WAYS
-            if name in outcomes[way] and not outcomes[way][name]["ok"]
-        }
-        told: dict[str, list[str]] = {}
-        for way, error in errors.items():
-            told.setdefault(" ".join(error.split()), []).append(WAYS[way])
-        lines += [f"- {row}, `{name}`, with {' and '.join(ways)}: {error}" for error, ways in told.items()]
-        differs = [WAYS[way] for way in ("compat", "instance") if name in _different(outcomes, way)]
-        lines += [f"- {row}, `{name}`, with {' and '.join(differs)}: another value"] if differs else []
+        steps = {way: outcomes[way].get(name, {"ok": False, "error": "was not run"}) for way in WAYS}
+        failed = [way for way in WAYS if not steps[way]["ok"]]
+        differ = [way for way in WAYS if name in _different(outcomes, way)]
+        if failed:
+            ways = "every way" if len(failed) == len(WAYS) else " and ".join(WAYS[way] for way in failed)
+            lines.append(_told(f"- {row}, `{name}`, {ways}: {' '.join(steps[failed[0]]['error'].split())}"))
+        if differ:
+            lines.append(
+                _told(f"- {row}, `{name}`, {' and '.join(WAYS[way] for way in differ)}: another value")
+            )
     return lines
+
+
+def _told(text: str) -> str:
+    """Return a line with the first reason that fits it."""
+    reason = next((reason for pattern, reason in REASONS.items() if re.search(pattern, text)), "")
+    return f"{text[:300]}{' – ' if reason else ''}{reason}"
 
 
 def _different(outcomes: dict[str, Outcomes], way: str) -> set[str]:

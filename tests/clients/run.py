@@ -1,8 +1,8 @@
 """Run clients of ONE-api with it and with one_async against one emulator, and write ``docs/clients.md``.
 
-``python run.py PYTHON [ROW …]`` where PYTHON is an interpreter that has the clients, ONE-api and one_async. Rows that are named
-replace those of the last run in ``result.json``; without names all run. The software of the rows that are on GitHub
-alone is taken from the folder that the environment variable ``ONE_CLIENTS`` names.
+``python run.py PYTHON ROW …`` where PYTHON is an interpreter that has the clients, ONE-api and one_async; ``pypi`` and ``github``
+stand for all rows of software that is there. What is found replaces what the last run found of these rows. Software that is on
+GitHub alone is taken from the folder that the environment variable ``ONE_CLIENTS`` names; without it, its rows are skipped.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import github_rows
+import pypi_rows
 import report
 
 from one_async.emulator import Emulator
@@ -31,8 +32,8 @@ def run(python: str, way: str, row: str, url: str) -> Outcomes:
     """Run the steps of a row in a process of its own, with a home and a cache folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         # Buckets are looked for at the emulator, which has none: no request leaves this machine
-        aws = {"AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "1"}
-        env = {**os.environ, **aws, "HOME": folder, "ONE_CONFIG_DIR": f"{folder}/config"}
+        env = os.environ | {"AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "1", "PYTHONHASHSEED": "0"}
+        env |= {"HOME": folder, "ONE_CONFIG_DIR": f"{folder}/config"}
         command = [python, str(HERE / "steps.py"), way, row, url, folder]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT)
     if done.returncode:
@@ -54,18 +55,21 @@ def versions(python: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Run all rows, or those named after the interpreter, and write the results and the page."""
+    """Run the named rows and write the results and the page."""
     python, *wanted = sys.argv[1:]
     results = report.read()
-    here = [row for row in report.ROWS if row not in github_rows.REPOSITORIES or github_rows.is_there(row)]
+    groups = {"pypi": [*pypi_rows.ROWS], "github": [*github_rows.ROWS]}
+    rows = [row for name in wanted for row in groups.get(name, [name])]
     with Emulator() as alyx:
-        for row in wanted or here:
+        for row in rows:
+            if row in github_rows.ROWS and not github_rows.is_there(row):
+                name = github_rows.REPOSITORIES[row][0]
+                print(f"{row} is skipped: ONE_CLIENTS names no folder with {name}")
+                continue
             outcomes = {way: run(python, way, row, alyx.url) for way in report.WAYS}
             about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "versions": versions(python)}
             results[row] = {**about, "outcomes": outcomes}
             print(report.line(row, outcomes), *report.failures(row, outcomes), sep="\n", flush=True)
-    for row in set(report.ROWS) - set(here) - set(results):
-        print(f"{row} is skipped: ONE_CLIENTS names no folder with {github_rows.REPOSITORIES[row][0]}")
     report.write(results)
 
 
