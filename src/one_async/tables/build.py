@@ -16,6 +16,8 @@ from typing import Any, Final
 import polars as pl
 
 from one_async._fork import check_polars
+from one_async._progress import Task, display_for, working
+from one_async._values import environment
 from one_async.alf.path import ALFPath
 from one_async.alf.session import FOLDER, match_session, parse_session_path, session_folder, split_id
 from one_async.alf.spec import REL_PATH_SPEC, is_valid, regex
@@ -82,10 +84,16 @@ def build_tables(
     root = Path(root_dir).resolve()
     if not root.is_dir():
         raise InputError.of("root_dir", str(root_dir), "a folder that exists")
-    found = [(row, folder) for folder in _walk_sessions(root) if (row := _session_row(folder, root))]
+    display = None if progress is not None else display_for(environment().progress)
+    with working(display, Task("looking for sessions", "sessions")) as task:
+        found = [
+            (row, folder) for folder in _walk_sessions(root, task) if (row := _session_row(folder, root))
+        ]
     sessions = _with_own_ids([row for row, _ in found])
-    files = [(row["eid"], folder, file) for row, folder in found for file in _files(folder)]
-    datasets = _dataset_rows(files, hash_files, progress)
+    with working(display, Task("looking for files", "sessions", len(found))) as task:
+        files = [(row["eid"], folder, file) for row, folder in task.each(found) for file in _files(folder)]
+    with working(display, Task("reading files", "files", len(files))) as task:
+        datasets = _dataset_rows(files, hash_files, progress or task.set)
     for name, rows in (("sessions", sessions), ("datasets", datasets)):
         if not rows:
             warnings.warn(f"no {name} found in {root}", TablesWarning, stacklevel=2)
@@ -122,12 +130,13 @@ def _names_session(folder: Path) -> bool:
     return found is not None and found.number == folder.name
 
 
-def _walk_sessions(root: Path) -> list[ALFPath]:
+def _walk_sessions(root: Path, task: Task) -> list[ALFPath]:
     """Return the session folders in a folder, in the order of their paths.
 
     Folders within a session are not searched for sessions.
     """
-    return sorted(ALFPath(folder) for folder in _walk(root, _names_session) if _names_session(folder))
+    found = (ALFPath(folder) for folder in _walk(root, _names_session) if _names_session(folder))
+    return sorted(task.each(found))
 
 
 def _walk(root: Path, stop: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
