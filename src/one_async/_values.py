@@ -159,6 +159,7 @@ class Values(OfDatabase):
     max_response_size: Size = None
     timeout: Annotated[Seconds, BeforeValidator(_no_bool)] = None
     keyring: bool | None = None
+    progress: bool | None = None
 
     _split_login = model_validator(mode="before")(split_login)
 

@@ -71,6 +71,9 @@ class Settings(BaseModel):
     s3_endpoint: str | None = Field(default=None, description="address of S3 buckets that are not Amazon's")
     max_response_size: ByteSize = Field(default=_LARGEST, description="bytes of a REST answer, decoded")
     timeout: float | None = Field(default=None, description="seconds to wait for the next bytes of an answer")
+    progress: bool | None = Field(
+        default=None, description="whether progress is shown; None: where people look"
+    )
     keyring: bool = Field(default=False, description="whether the password may come from the keyring")
 
     _split_login = model_validator(mode="before")(split_login)
@@ -158,6 +161,7 @@ def resolve(
     s3_endpoint: str | None = None,
     max_response_size: int | str | None = None,
     timeout: float | None = None,
+    progress: bool | None = None,
     keyring: bool | None = None,
 ) -> Settings:
     """Return the settings for these arguments; reads the environment and files, writes nothing.

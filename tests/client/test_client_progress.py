@@ -1,4 +1,4 @@
-"""The progress bar: on a terminal only, one for a whole call, and never in pipes."""
+"""Progress: one line on a terminal or in a notebook for what takes long, and never in pipes or on standard output."""
 
 from __future__ import annotations
 
@@ -13,11 +13,21 @@ from typing import Any
 
 import pytest
 
-from one_async import ONE
+from one_async import ONE, AsyncONE
+from one_async._progress import (
+    Display,
+    Task,
+    Transfers,
+    display_for,
+    growing,
+    line_of,
+    screen,
+    shown,
+    working,
+)
 from one_async.emulator import Emulator
-from one_async.errors import ConfigurationError, InputError
-from one_async.transfer import bar
-from one_async.transfer.bar import Bar
+from one_async.errors import InputError
+from one_async.harvest.run import HarvestTask
 
 from .conftest import login
 from .worlds import World
@@ -65,6 +75,13 @@ def run(script: str, server: Emulator, cache: Path, eid: str, options: str, **kw
 
 def on_terminal(script: str, server: Emulator, cache: Path, eid: str, options: str, **env: str) -> str:
     """Run with stderr on a terminal of its own; give what it showed."""
+    return terminal(
+        [sys.executable, "-W", "error", "-c", script, server.url, str(cache), eid, options], **env
+    )
+
+
+def terminal(command: list[str], **env: str) -> str:
+    """Run a command that prints a number, with stderr on a terminal; give what it showed there."""
     pty = pytest.importorskip("pty")
     mine, theirs = pty.openpty()
     shown: list[bytes] = []
@@ -80,7 +97,7 @@ def on_terminal(script: str, server: Emulator, cache: Path, eid: str, options: s
 
     reader = threading.Thread(target=read)
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160", **env}
-    process = run(script, server, cache, eid, options, stderr=theirs, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment)
     os.close(theirs)
     reader.start()
     out, _ = process.communicate()
@@ -110,7 +127,13 @@ def test_a_terminal_shows_the_files_and_bytes_of_a_call(
 
 
 @pytest.mark.parametrize(
-    ("options", "env"), [("{'progress': False}", {}), ("{'silent': True}", {}), ("{}", {"TERM": "dumb"})]
+    ("options", "env"),
+    [
+        ("{'progress': False}", {}),
+        ("{'silent': True}", {}),
+        ("{}", {"TERM": "dumb"}),
+        ("{}", {"ONE_PROGRESS": "0"}),
+    ],
 )
 def test_a_terminal_that_is_to_be_silent(
     slow: Emulator, eid: str, tmp_path: Path, options: str, env: dict[str, str]
@@ -134,37 +157,214 @@ def test_pipes_hear_nothing(slow: Emulator, eid: str, tmp_path: Path) -> None:
     assert err == b""
 
 
-def test_rich_is_imported_only_when_a_bar_is_shown(slow: Emulator, eid: str, tmp_path: Path) -> None:
-    # httpx imports rich for its own command line if click is there.
-    script = "import sys; sys.modules['click'] = None\n" + PLAIN.format(call=CALLS["load_many"])
-    script += "print('rich' in sys.modules)"
-    process = run(script, slow, tmp_path, eid, "{}", stderr=subprocess.PIPE)
-    assert process.communicate()[0].split()[-1] == b"False"
+def test_true_writes_one_line_into_a_file(slow: Emulator, eid: str, tmp_path: Path) -> None:
+    script = PLAIN.format(call=CALLS["load_many"])
+    process = run(script, slow, tmp_path, eid, "{'progress': True}", stderr=subprocess.PIPE)
+    out, err = process.communicate()
+    assert int(out)
+    assert re.fullmatch(rb"\[#{20}\] 100% downloading (\d+)/\1 files, ([\d.]+)/\2 kB.*\n", err)
+
+
+#: What else takes long, as a blocking client calls it, and the lines that are shown, one after the other.
+WORK = """
+    one.load_many(one.search(datasets="_ibl_wheel.position.npy")[:2], "wheel")
+    one.harvest("sessions")
+    one.harvest(["labs", "subjects", "sessions"])
+    one.refresh_cache("refresh")
+    print(1)
+"""
+LINES = (
+    r"loading 0/2 sessions; downloading \d/\d+ files, [\d.]+/[\d.]+ kB",
+    r"harvesting 0 rows so far",
+    r"harvesting sessions: (\d+)/\1 rows",
+    r"harvesting 3 endpoints: [\d,]+/[\d,]+\+? rows",
+    r"downloading tables [\d.]+ k?B so far",
+    r"/[\d.]+ [kM]B",
+)
+
+
+@pytest.mark.parametrize("script", [PLAIN, AWAITED], ids=["blocking", "trio"])
+def test_a_terminal_shows_what_takes_long(
+    seeded_server: Emulator, eid: str, tmp_path: Path, script: str
+) -> None:
+    faults = seeded_server.faults
+    faults.add("/data/", hang=0.8, times=1)
+    faults.add("/sessions", hang=0.8, times=None, skip=3)
+    faults.add("/cache.zip", hang=0.8)
+    work = WORK
+    if script == AWAITED:
+        calls = ("one.search(", "one.load_many(", "one.harvest(", "one.refresh_cache(")
+        for call in calls:
+            work = work.replace(call, f"await {call}")
+        work = work.replace(
+            'await one.search(datasets="_ibl_wheel.position.npy")[',
+            '(await one.search(datasets="_ibl_wheel.position.npy"))[',
+        )
+        work = work.replace("\n    ", "\n        ")
+    body = script.replace("    print(len(await {call}))", work).replace("    print(len({call}))", work)
+    shown = on_terminal(body, seeded_server, tmp_path, eid, "{}")
+    at = 0
+    for line in LINES:
+        found = re.search(line, shown[at:])
+        assert found, f"{line}\n{shown}"
+        at += found.end()
+
+
+@pytest.mark.parametrize("harvested", [False, True], ids=["query", "harvest"])
+def test_a_wait_for_the_throttle_is_one_line(
+    seeded_server: Emulator, eid: str, tmp_path: Path, harvested: bool
+) -> None:
+    """Several requests are refused at the same time; all of them wait, and one line says so."""
+    endpoints = ["labs", "subjects", "projects", "users"]
+    many = "[one.alyx.get('/labs/' + name, no_cache=True) for name in [row['name'] for row in one.alyx.rest('labs', 'list')] * 6]"
+    call = f"(one.harvest({endpoints}).endpoints if {harvested} else one.list_subjects()) if len({many}) > 20 else 0"
+    for endpoint in endpoints:
+        seeded_server.faults.add(f"/{endpoint}", status=429, headers={"retry-after": "1"}, skip=0, times=0)
+    wait = seeded_server.faults.add("/subjects", status=429, headers={"retry-after": "1"}, times=1)
+    shown = on_terminal(PLAIN.format(call=call), seeded_server, tmp_path, eid, "{}")
+    lines = re.findall(r"waiting (\d+) s: the server allows (\d+) requests a minute", shown)
+    assert len(lines) == wait.hits == 1
+    seconds, limit = map(int, lines[0])
+    assert seconds in (1, 2)
+    passed = [r for r in seeded_server.requests if not r.path.startswith("/auth-token")]
+    assert 20 < limit < len(passed)
+
+
+def test_a_wait_is_logged_where_nobody_looks(
+    seeded_server: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seeded_server.faults.add("/subjects", status=429, headers={"retry-after": "1"})
+    with ONE(**login(seeded_server), cache_dir=tmp_path) as one:
+        one.list_subjects(query_type="remote")
+        assert one.stats.waited >= 1
+    assert "waiting 1 s: the server refuses further requests (429)" in caplog.text
+
+
+def test_a_refresh_in_the_background_shows_nothing(seeded_server: Emulator, eid: str, tmp_path: Path) -> None:
+    with ONE(**login(seeded_server), cache_dir=tmp_path, mode="refresh") as one:
+        one.search()
+    seeded_server.touch_tables("2030-01-01 00:00")
+    rule = seeded_server.faults.add("/cache.zip", hang=0.7, times=None)
+    script = PLAIN.replace(
+        "print(", "import time; one.search(lab='cortexlab'); one.cache_expiry = 0.5\n    "
+    ).replace("len({call}))", "[time.sleep(0.05) for _ in range(40)]; print(1)")
+    assert on_terminal(script, seeded_server, tmp_path, eid, "{'mode': 'auto'}") == ""
+    assert rule.hits
+
+
+def test_building_tables_is_shown(tmp_path: Path) -> None:
+    for number in range(3):
+        folder = tmp_path / "lab" / "Subjects" / "S1" / "2024-01-01" / f"00{number + 1}" / "alf"
+        folder.mkdir(parents=True)
+        (folder / "trials.choice.npy").write_bytes(b"x")
+    script = (
+        "import sys, time\nfrom one_async.tables import build\n"
+        "old = build._md5\nbuild._md5 = lambda file: time.sleep(0.5) or old(file)\n"
+        f"build.make_parquet_db({str(tmp_path)!r}, hash_files=True)\nprint(1)\n# {{call}}"
+    )
+    shown = terminal([sys.executable, "-W", "error", "-c", script])
+    assert re.search(r"\[\.{20}\] +0% reading files 0/3 files", shown), shown
+
+
+def test_opening_tables_is_shown(tmp_path: Path, seeded_server: Emulator, eid: str) -> None:
+    with ONE(**login(seeded_server), cache_dir=tmp_path, mode="refresh") as one:
+        one.search()
+    script = (
+        "import time\nfrom one_async.tables import catalogue\nold = catalogue.read_table\n"
+        "catalogue.read_table = lambda *given: time.sleep(0.5) or old(*given)\n"
+    ) + PLAIN.format(call="one.search(lab='cortexlab')")
+    shown = on_terminal(script, seeded_server, tmp_path, eid, "{'mode': 'local'}")
+    assert re.search(r"opening the tables 1/\d files", shown), shown
+
+
+def test_the_total_of_a_harvest_grows_until_all_endpoints_are_counted() -> None:
+    task = HarvestTask(2)
+    assert task.text() == "harvesting 0 rows so far"
+    for endpoint, rows, total, text in (
+        ("labs", 0, 4, "harvesting 2 endpoints: 0/4+ rows"),
+        ("sessions", 0, None, "harvesting 2 endpoints: 0/4+ rows"),
+        ("sessions", 100, 1200, "harvesting 2 endpoints: 100/1,204 rows"),
+        ("labs", 4, 4, "harvesting 2 endpoints: 104/1,204 rows"),
+    ):
+        task.report(endpoint, rows, total)
+        assert task.text() == text
+
+
+# ---- what decides
 
 
 def test_what_progress_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="progress=5"):
         ONE(cache_dir=tmp_path, progress=5)
-    monkeypatch.setattr(bar, "find_spec", lambda name: None)
-    with pytest.raises(ConfigurationError, match=r"one-async\[progress\]"):
-        ONE(cache_dir=tmp_path, progress=True)
+    assert isinstance(display_for(True), Display)
+    assert display_for(False) is None
+    assert display_for(None) is None  # tests have no terminal
+    for given, expected in (("1", True), ("0", False)):
+        monkeypatch.setenv("ONE_PROGRESS", given)
+        assert (AsyncONE(cache_dir=tmp_path)._context.display is not None) is expected
+        assert AsyncONE(cache_dir=tmp_path, progress=False)._context.display is None
+        assert AsyncONE(cache_dir=tmp_path, progress=True)._context.display is not None
 
 
-def test_a_bar_is_of_all_calls_under_way() -> None:
-    one = Bar(delay=1000)
-    one.enter()
-    one.enter()
-    for size in (10, 20):
-        one.start(1, size)
-        one.advance(1, size)
-        one.stop()
-    assert one.leave() is None
-    assert (one.files, one.all_files, one.bytes, one.all_bytes) == (2, 2, 30, 30)
-    wait = one.leave()
-    assert wait is not None
-    wait()
-    one.enter()
-    assert (one.files, one.all_files, one.bytes, one.all_bytes) == (0, 0, 0, 0)
+# ---- texts
+
+
+def test_a_line_says_what_is_known() -> None:
+    assert Task("opening", "files").text() == "opening 0 files so far"
+    assert Task("reading", "files", 1200).text() == "reading 0/1,200 files"
+    assert Task("reading", "rows", 7, grows=True).text() == "reading 0/7+ rows"
+    assert Task("preparing").text() == "preparing, 0 s"
+    task = Task("x", "files", 4)
+    task.set(1, 4)
+    task.started -= 60
+    assert line_of([Task("y"), task]) == "[#####...............]  25% y, 0 s; x 1/4 files, 3:00 left"
+    archive = Task("tables", "bytes")
+    assert archive.text() == "tables 0 B so far"
+    archive.set(1_200_000, 3_400_000)
+    assert archive.text() == "tables 1.2/3.4 MB"
+    archive.set(5, 0)
+    assert archive.text() == "tables 5/0 B"
+
+
+def test_totals_that_grow_say_so() -> None:
+    begun: list[Task] = []
+    transfers = Transfers("downloading", begun.append)
+    with growing(transfers, 2) as looked_up:
+        transfers.start(3, 3000)
+        looked_up()
+        assert transfers.text() == "downloading 0/3+ files, 0.0/3.0+ kB"
+        assert transfers.fraction is None
+        transfers.start(1, 1000)
+        looked_up()
+        assert transfers.text() == "downloading 0/4 files, 0.0/4.0 kB"
+    with pytest.raises(ZeroDivisionError), growing(transfers, 2):
+        1 / 0  # noqa: B018
+    assert transfers.growing == 0
+    assert begun == [transfers]
+    transfers.advance(2, 5000)
+    assert transfers.text() == "downloading 2/4 files, 5.0/5.0 kB"
+
+
+@pytest.mark.anyio
+async def test_transfers_of_calls_at_the_same_time_are_summed() -> None:
+    display = Display(delay=1000)
+    async with display.transferring() as first:
+        async with display.transferring() as second:
+            assert first is second
+            for transfers, size in ((first, 10), (second, 20)):
+                transfers.start(1, size)
+                transfers.advance(1, size)
+                transfers.stop()
+        assert display.line == "[####################] 100% downloading 2/2 files, 30/30 B"
+    assert display.line == ""
+    async with display.transferring() as again:
+        assert (again.files, again.all_files) == (0, 0)
+    async with shown(display, Task("x")), shown(None, Task("y")):
+        assert display.line == "x, 0 s"
+    with working(display, Task("x")) as task, screen(), screen():
+        assert list(task.each("abc")) == ["a", "b", "c"]
+        assert task.done == 3
+    assert display.line == ""
 
 
 @pytest.mark.skipif(importlib.util.find_spec("nbclient") is None, reason="needs nbclient")

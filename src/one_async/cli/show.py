@@ -15,6 +15,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from one_async._progress import screen
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -170,8 +172,9 @@ def plot(points: Sequence[tuple[float, float]], width: int = 57, height: int = 1
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Show a spinner while the code inside runs."""
-    with Progress(
+    spinner = Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), console=aside, transient=True
-    ) as bar:
-        bar.add_task(text, total=None)
+    )
+    with screen(), spinner:
+        spinner.add_task(text, total=None)
         yield

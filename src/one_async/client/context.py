@@ -13,13 +13,13 @@ import anyio
 from one_async._concurrency import RunningCalls
 from one_async._fork import is_polars_lost
 from one_async._observer import Observer
+from one_async._progress import display_for
 from one_async._threads import run_sync
 from one_async._values import without_secrets
 from one_async.client.datafiles import DataFiles
 from one_async.errors import InputError, OfflineError
 from one_async.events import EventHooks, Stats
 from one_async.settings import Settings, resolved_again
-from one_async.transfer.bar import bar_for
 from one_async.types import Mode
 
 if TYPE_CHECKING:
@@ -71,9 +71,10 @@ class Context:
         self.uuid_filenames = uuid_filenames
         self.record_loaded = False
         self.progress = None if isinstance(progress, bool) else progress
-        self.bar = bar_for(progress, silent)
+        self.display = display_for(progress, silent)
         self.rest_options = rest_options
         self.observer = Observer(event_hooks)
+        self.observer.notice = None if self.display is None else self.display.notice
         self.group: TaskGroup | None = None
         self.calls = RunningCalls()
         self._is_prepared = False
@@ -96,13 +97,14 @@ class Context:
             "_background": set(),
             "_is_prepared": False,
         }
-        options = {"rest_options": without_secrets(self.rest_options), "bar": self.bar is not None}
+        options = {"rest_options": without_secrets(self.rest_options), "display": self.display is not None}
         return {**self.__dict__, **closed, **options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.settings = resolved_again(self.settings)
-        self.bar = bar_for(None, silent=not state["bar"])
+        self.display = display_for(self.settings.progress, silent=not state["display"])
+        self.observer.notice = None if self.display is None else self.display.notice
 
     @property
     def offline(self) -> bool:
@@ -172,6 +174,7 @@ class Context:
                 self.settings.tables_dir,
                 alyx=None if self.offline else lambda: self.alyx,
                 cache_expiry=self.settings.cache_expiry,
+                display=self.display,
             )
         return self._tables
 

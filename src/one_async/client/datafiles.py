@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import NAMESPACE_URL, uuid5
 
-import anyio
-
 from one_async._threads import run_many, run_sync
 from one_async.alf.path import ALFPath
 from one_async.alf.session import is_id, other_spellings, session_part
@@ -30,6 +28,7 @@ from one_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from one_async._progress import Transfers
     from one_async.client.call import Call
     from one_async.client.context import Context
     from one_async.files.objects import ALFObject
@@ -128,39 +127,35 @@ class DataFiles:
 
         Raises the first error, or with `collect` leaves them in the outcomes.
         """
-        async with self.showing():
+        async with self.showing() as transfers:
             plan = await self.plan(records)
             unknown = {item.did for item in plan.items if not item.sources and not item.error}
             if unknown:
                 plan = await self._replanned(records, unknown)
-            outcomes = await self._transfer(plan, check_hash)
+            outcomes = await self._transfer(plan, check_hash, transfers)
             failed = {outcome.did for outcome in outcomes if _elsewhere(outcome)} - unknown
             if failed:
                 second = await self._replanned(
                     [record for record in records if record["did"] in failed], failed
                 )
-                again = {outcome.did: outcome for outcome in await self._transfer(second, check_hash)}
+                again = {
+                    outcome.did: outcome for outcome in await self._transfer(second, check_hash, transfers)
+                }
                 outcomes = [again.get(outcome.did, outcome) for outcome in outcomes]
         if not collect:
             raise_first(outcomes)
         return outcomes
 
     @asynccontextmanager
-    async def showing(self) -> AsyncIterator[None]:
-        """Show all transfers of a call in one progress bar, if there is one."""
-        bar = self._context.bar
-        if bar is None:
-            yield
+    async def showing(self) -> AsyncIterator[Transfers | None]:
+        """Show all transfers of a call together, if there is a display."""
+        if self._context.display is None:
+            yield None
             return
-        bar.enter()
-        try:
-            yield
-        finally:
-            if wait := bar.leave():
-                with anyio.CancelScope(shield=True):
-                    await run_sync(wait)
+        async with self._context.display.transferring() as transfers:
+            yield transfers
 
-    async def _transfer(self, plan: Plan, check_hash: bool) -> list[Outcome]:
+    async def _transfer(self, plan: Plan, check_hash: bool, transfers: Transfers | None) -> list[Outcome]:
         from one_async.transfer.fetch import fetch
 
         context = self._context
@@ -170,7 +165,7 @@ class DataFiles:
             streams=context.alyx.wire,
             limit=FILES_AT_ONCE,
             check_hash=check_hash,
-            progress=context.bar or context.progress,
+            progress=transfers or context.progress,
             on_error="collect",
             credentials=self._credentials(),
             observer=context.observer,

@@ -77,8 +77,8 @@ class Harvesting:
                 (extra ``[duckdb]``; Parquet files in a folder only). Without it, rows are as the server sends them.
             executor: where the endpoints are read, one job each, instead of here: a process pool, or a Dask client's
                 ``get_executor()``. The workers find credentials in their own environment or settings.
-            progress: called with an endpoint's name, the rows that are here and the rows that the server counts; not with
-                an executor.
+            progress: called with an endpoint's name, the rows that are here and the rows that the server counts, instead of
+                the line that terminals and notebooks show; not with an executor.
             part_rows: rows of a file, which is one row group, and between two checkpoints.
             storage_options: what the object store wants, as Polars and obstore name it (``aws_region``, …). Without them the
                 address of S3 is ``ONE_S3_ENDPOINT``, else ``AWS_ENDPOINT_URL``; an ``http://`` address in the latter, or in
@@ -104,4 +104,5 @@ class Harvesting:
             return await harvest_in_workers(self._context, executor, endpoints, to, options)
         from one_async.harvest.run import harvest
 
-        return await harvest(self._context.alyx, endpoints, to, progress=progress, **options)
+        display = self._context.display
+        return await harvest(self._context.alyx, endpoints, to, progress=progress, display=display, **options)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import anyio
 
 from one_async._concurrency import run_all
+from one_async._progress import Task, growing, shown
 from one_async._threads import run_polars
 from one_async.alf.session import describe, session_folder
 from one_async.client.datafiles import path_of
@@ -155,6 +156,12 @@ async def load_each(
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
     at_hand = call.context.files.at_hand(call, check_hash)
 
+    loading = Task("loading", "sessions", len(jobs))
+    display = call.context.display if len(jobs) > 1 else None
+
+    def count() -> None:
+        loading.done = sum(job.is_over for job in jobs)
+
     async def one(index: int) -> None:
         batch = batches[index]
 
@@ -166,12 +173,16 @@ async def load_each(
             _read_jobs([job for job in batch if not job.unknown], load, on_error)
 
         await source.datasets(list(dict.fromkeys(job.eid for job in batch)), begin)
+        looked_up()
+        count()
         await _fetch_jobs(call.context.files, [job for job in batch if job.unknown], check_hash, on_error)
         while rest := [job for job in batch if not job.is_over]:
             await run_polars(_read_jobs, rest, load, on_error, True)
+            count()
 
-    async with call.context.files.showing():
-        await each(len(batches), one, at_once=BATCHES_AT_ONCE)
+    async with shown(display, loading), call.context.files.showing() as transfers:
+        with growing(transfers, len(batches)) as looked_up:
+            await each(len(batches), one, at_once=BATCHES_AT_ONCE)
     if call.context.record_loaded:
         call.context.tables.record(did for job in jobs for did in job.loaded_ids)
     return {job.at: job.result for job in jobs if not job.error}, {

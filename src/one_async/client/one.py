@@ -130,8 +130,9 @@ class AsyncONE(
             tables: what all tables are, those in data files and those of answers. Of pandas, tables of sessions, datasets
                 and insertions have an index of UUIDs.
             uuid_filenames: keep dataset ids in the names of downloaded files.
-            progress: False shows no progress of downloads, True always does, an object with start, advance and stop is told
-                about them; without it, a bar is shown on an interactive terminal or in a notebook if rich is installed.
+            progress: False (or ONE_PROGRESS=0) shows no progress, True always does; without it, a line on standard error
+                shows on an interactive terminal or in a notebook what takes long. An object with start, advance and stop is
+                told about downloads instead.
             frozen: a file that `freeze` wrote: exactly its files are found and loaded.
             silent: as ``progress=False``, by ONE-api's name.
 
@@ -161,6 +162,7 @@ class AsyncONE(
             data_server_login=data_server_login,
             data_server_password=data_server_password,
             timeout=None if isinstance(timeout, Timeouts) else timeout,
+            progress=progress if isinstance(progress, bool) else None,
         )
         rest_options: dict[str, Any] = {
             "cache_rest": cache_rest,
@@ -175,7 +177,7 @@ class AsyncONE(
             wildcards=wildcards,
             table_kind=tables,
             uuid_filenames=uuid_filenames,
-            progress=progress,
+            progress=settings.progress if progress is None else progress,
             silent=silent,
             event_hooks=event_hooks,
             rest_options=rest_options,

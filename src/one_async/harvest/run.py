@@ -16,6 +16,7 @@ from one_async._boundary import reading
 from one_async._concurrency import run_all
 from one_async._fork import check_polars
 from one_async._observer import LOGS
+from one_async._progress import Display, Task, shown
 from one_async._threads import run_sync
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
@@ -65,11 +66,17 @@ async def harvest(
     to: str | PathLike[str] | None = None,
     *,
     storage_options: Mapping[str, str] | None = None,
+    display: Display | None = None,
+    progress: HarvestProgress | None = None,
     **options: Any,
 ) -> HarvestReport:
     """Read whole endpoints and write the report beside them; see `AsyncONE.harvest`."""
+    endpoints = endpoints if isinstance(endpoints, str | Mapping) else list(endpoints)
+    task = HarvestTask(1 if isinstance(endpoints, str) else len({str(name) for name in endpoints}))
     with alyx._calls.call():
-        report = await collect(alyx, endpoints, to, storage_options=storage_options, **options)
+        async with shown(display if progress is None else None, task):
+            options["progress"] = progress or task.report
+            report = await collect(alyx, endpoints, to, storage_options=storage_options, **options)
         await write_report(report, to, storage_options)
     return report
 
@@ -158,6 +165,23 @@ async def listed(alyx: AsyncAlyxClient) -> list[str]:
     """Return the names of the endpoints that list records, by the server's schema."""
     with no_cache(alyx):
         return (await alyx.schema()).lists
+
+
+class HarvestTask(Task):
+    """The rows of all endpoints of a harvest. The total grows until the server has counted each."""
+
+    def __init__(self, endpoints: int) -> None:
+        super().__init__("harvesting", "rows", grows=True)
+        self._endpoints = endpoints
+        self._rows: dict[str, tuple[int, int | None]] = {}
+
+    def report(self, endpoint: str, rows: int, total: int | None) -> None:
+        """Set the rows of an endpoint that are here, and those that the server counts."""
+        self._rows[endpoint] = (rows, total)
+        counts = [count for _, count in self._rows.values()]
+        self.set(sum(rows for rows, _ in self._rows.values()), sum(count or 0 for count in counts))
+        self.grows = None in counts or len(counts) < self._endpoints
+        self.what = f"harvesting {endpoint if self._endpoints == 1 else f'{self._endpoints} endpoints'}:"
 
 
 class _Run:

@@ -16,6 +16,7 @@ import anyio
 
 from one_async._fork import check_polars
 from one_async._observer import LOGS
+from one_async._progress import Display, Task, shown
 from one_async._threads import run_polars, run_sync
 from one_async.errors import TablesDamaged, TablesNotFound, TablesWarning
 from one_async.refresh.learned_rows import Queue, Rows, Taken, View
@@ -34,7 +35,14 @@ __all__ = ["CurrentTables"]
 class CurrentTables:
     """The tables of a folder and the rows learned from queries. They change by one assignment of an immutable view."""
 
-    def __init__(self, tables_dir: Path, alyx: Callable[[], AsyncAlyxClient] | None, expiry: float) -> None:
+    def __init__(
+        self,
+        tables_dir: Path,
+        alyx: Callable[[], AsyncAlyxClient] | None,
+        expiry: float,
+        display: Display | None = None,
+    ) -> None:
+        self._display = display
         self._folder = Path(tables_dir)
         self._alyx = alyx
         self._schedule = Schedule(expiry)
@@ -106,7 +114,9 @@ class CurrentTables:
         """Read the folder's tables and make them current."""
         folder = self._folder
         started = time.monotonic()
-        base, stamp = await run_polars(open_tables, folder)
+        opening = Task("opening the tables", "files")
+        async with shown(self._display if self._view.base is None else None, opening):
+            base, stamp = await run_polars(open_tables, folder, opening.set)
         LOGS["tables"].info(
             "%s: %d sessions and %d datasets opened in %.2f s",
             folder, len(base.session_frame), len(base.dataset_table), time.monotonic() - started,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,29 +41,43 @@ def part_name(url: str, version: str) -> str:
 class _Archive(PartFile):
     """The partial download of an archive. Its zip checksums verify it later, so it needs no hash."""
 
-    def __init__(self, path: Path, url: str) -> None:
+    def __init__(
+        self, path: Path, url: str, progress: Callable[[int, int | None], None] | None = None
+    ) -> None:
         super().__init__(path, LARGEST)
-        self.url = url
+        self.url, self._progress, self._size = url, progress, 0
         with suppress(FileNotFoundError):
             self.adopt()
 
     def check_size(self, url: str, size: int) -> None:
         """Raise TablesDamaged for more bytes than tables can have."""
+        self._size = max(size, self.size)
         if size > self.max_size:
             raise TablesDamaged(f"{url} has more bytes than tables can have", url=url)
+
+    def report(self, _: int) -> None:
+        """Report how many bytes of how many were received."""
+        if self._progress is not None:
+            self._progress(self.total, self._size or None)
 
     def digest(self, chunks: Iterable[bytes]) -> None:
         """Ignore the bytes."""
 
 
-async def download(streams: StreamOpener, url: str, part: Path, observer: Observer | None = None) -> bool:
+async def download(
+    streams: StreamOpener,
+    url: str,
+    part: Path,
+    observer: Observer | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> bool:
     """Download an archive to a file, after the bytes that it already holds; return whether it held any.
 
     The database's token is sent to the database's own server only. Raises ServerUnreachable after several attempts,
     StatusError and its kinds for refusals, TablesDamaged for more bytes than tables can have, and OSError for disk errors.
     """
     open_at = _over_s3(url) if url.startswith("s3://") else over_http(streams, FileSource(url), Credentials())
-    archive = await run_sync(_Archive, part, url)
+    archive = await run_sync(_Archive, part, url, progress)
     try:
         return await _receive_all(open_at, archive, observer or Observer())
     finally:
@@ -78,7 +92,7 @@ async def _receive_all(open_at: Opener, archive: _Archive, observer: Observer) -
         resumed = resumed or archive.size > 0
         try:
             with resending(attempt - 1):
-                await receive(open_at, archive, stall=_STALL, advance=lambda _: None)
+                await receive(open_at, archive, stall=_STALL, advance=archive.report)
         except (ServerUnreachable, StatusError) as error:
             status = getattr(error, "status", None)
             if attempt == _ATTEMPTS or (status is not None and status not in _TRANSIENT):

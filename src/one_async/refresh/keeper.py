@@ -18,6 +18,7 @@ import anyio
 from one_async._concurrency import SingleFlight
 from one_async._fork import check_polars
 from one_async._observer import LOGS
+from one_async._progress import Display
 from one_async._threads import run_sync
 from one_async._tracing import span
 from one_async.errors import (
@@ -68,8 +69,9 @@ class TablesKeeper(CurrentTables):
         tables_dir: Path,
         alyx: Callable[[], AsyncAlyxClient] | None,
         cache_expiry: timedelta | float | None = None,
+        display: Display | None = None,
     ) -> None:
-        super().__init__(tables_dir, alyx, seconds_of(cache_expiry))
+        super().__init__(tables_dir, alyx, seconds_of(cache_expiry), display)
         self._home = self._folder
         self._tag: str | None = None
         self._flight: SingleFlight[_Attempt] = SingleFlight()
@@ -166,7 +168,7 @@ class TablesKeeper(CurrentTables):
                 if not self._flight.busy:
                     later(self._check_quietly)
                 return
-        await self._check_once(now, time.time())
+        await self._check_once(now, time.time(), is_awaited=True)
 
     async def _check_quietly(self) -> None:
         """Check for newer tables if that is due; on failure, the old ones stay current."""
@@ -202,12 +204,16 @@ class TablesKeeper(CurrentTables):
         with anyio.move_on_after(min(seconds, _LONGEST_SLEEP)):
             await self._wake.wait()
 
-    async def _check_once(self, now: bool, called: float) -> None:
-        """Check for newer tables, or share a check that is under way; one with `now` shares only those with `now`."""
+    async def _check_once(self, now: bool, called: float, *, is_awaited: bool = False) -> None:
+        """Check for newer tables, or share a check that is under way; one with `now` shares only those with `now`.
+
+        Its progress is shown if a call awaits it, or there are no tables, so that calls wait for it.
+        """
+        display = self._display if is_awaited or self._view.base is None else None
 
         async def attempt() -> _Attempt:
             try:
-                await self._check(now, called)
+                await self._check(now, called, display)
             except Exception as error:
                 return _Attempt(now, error)
             return _Attempt(now, None)
@@ -216,7 +222,7 @@ class TablesKeeper(CurrentTables):
         if result.error is not None:
             raise result.error
 
-    async def _check(self, now: bool, called: float) -> None:
+    async def _check(self, now: bool, called: float, display: Display | None) -> None:
         """Ask the server and download its tables if they are newer; warn if that fails.
 
         With ``now``, a request is made unless one was made after ``called``, in seconds since 1970; without, if it is due.
@@ -227,7 +233,7 @@ class TablesKeeper(CurrentTables):
             alyx = self._alyx()
             url = alyx.base_url
             async with self._changing:
-                await self._update(alyx, now, called)
+                await self._update(alyx, now, called, display)
         except Exception as error:  # whatever it is, the old tables stay current
             if isinstance(error, TooNew):
                 self._schedule.succeeded(time.time())
@@ -249,13 +255,13 @@ class TablesKeeper(CurrentTables):
             self._warned = True
             warnings.warn(text, TablesWarning, stacklevel=3)
 
-    async def _update(self, alyx: AsyncAlyxClient, now: bool, called: float) -> None:
+    async def _update(self, alyx: AsyncAlyxClient, now: bool, called: float, display: Display | None) -> None:
         """Ask the server if `_must_ask`, and install what it offers."""
         if await self._must_ask(alyx, now, called):
             with span("refresh tables"):
-                await self._install_offered(alyx)
+                await self._install_offered(alyx, display)
 
-    async def _install_offered(self, alyx: AsyncAlyxClient) -> None:
+    async def _install_offered(self, alyx: AsyncAlyxClient, display: Display | None) -> None:
         offer = await ask(alyx, self._tag)
         if await self._has_tables_of(offer):
             state = await run_sync(State.read, self._folder)
@@ -264,7 +270,7 @@ class TablesKeeper(CurrentTables):
         else:
             self._warn_of_other_origin(offer)
             started = time.monotonic()
-            if await fetch(alyx, offer, self._folder, partial(self._has_tables_of, offer)):
+            if await fetch(alyx, offer, self._folder, partial(self._has_tables_of, offer), display):
                 LOGS["tables"].info(
                     "%s: tables of %s refreshed in %.1f s",
                     offer.server,
@@ -339,7 +345,7 @@ class TablesKeeper(CurrentTables):
             home = folder = Path(tables_dir)
         elif tag is not None and tag != self._tag:
             folder = home / tag
-        other = TablesKeeper(folder, self._alyx if online else None, self._schedule.expiry)
+        other = TablesKeeper(folder, self._alyx if online else None, self._schedule.expiry, self._display)
         other._tag = tag or (self._tag if tables_dir is None else None)
         await other._load(clobber)
         async with self._changing:

@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -153,16 +153,17 @@ def clear_killed(folder: Path) -> None:
                 _remove_new(folder)
 
 
-def open_tables(folder: Path) -> tuple[Catalogue, Stamp]:
+def open_tables(folder: Path, progress: Callable[[int, int], None] | None = None) -> tuple[Catalogue, Stamp]:
     """Open a consistent set of a folder's tables, even while they are replaced; blocking.
 
+    ``progress`` is called with the number of files that were read, and of all, if they are converted.
     Raises TablesNotFound and TablesDamaged as Catalogue.open does.
     """
     clear_killed(folder)
     for attempt in range(_TRIES):
         before = stamp_of(folder), waiting(folder)
         try:
-            catalogue = Catalogue.open(folder)
+            catalogue = Catalogue.open(folder, progress=progress)
         except (OneError, FileNotFoundError):
             if (stamp_of(folder), waiting(folder)) == before:
                 raise

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from one_async._progress import Display, Task, shown
 from one_async._threads import run_sync
 from one_async.errors import InputError, TablesDamaged, TablesError
 from one_async.files.claim import claim
@@ -56,7 +57,11 @@ async def download_claim(folder: Path) -> AsyncIterator[bool]:
 
 
 async def fetch(
-    alyx: AsyncAlyxClient, offer: Offer, folder: Path, is_there: Callable[[], Awaitable[bool]]
+    alyx: AsyncAlyxClient,
+    offer: Offer,
+    folder: Path,
+    is_there: Callable[[], Awaitable[bool]],
+    display: Display | None = None,
 ) -> bool:
     """Download the offered tables into a folder; return False if another process did so first.
 
@@ -68,16 +73,18 @@ async def fetch(
             if await is_there():
                 return False
             if held:
-                await _download_and_install(alyx, offer, folder)
+                await _download_and_install(alyx, offer, folder, display)
                 return True
         await anyio.sleep(pause * random.uniform(0.5, 1.5))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-async def _download_and_install(alyx: AsyncAlyxClient, offer: Offer, folder: Path) -> None:
+async def _download_and_install(
+    alyx: AsyncAlyxClient, offer: Offer, folder: Path, display: Display | None
+) -> None:
     part = folder / WORK / part_name(offer.url, offer.minute)
     await run_sync(clear_work, folder, part)
-    made = await _download_and_prepare(alyx, offer, folder, part)
+    made = await _download_and_prepare(alyx, offer, folder, part, display)
     try:
         if offer.tag is not None:
             await _filter_by_tag(alyx, made, offer.tag)
@@ -92,18 +99,29 @@ def _install(made: Path, folder: Path, offer: Offer) -> None:
     State(offer.asked, offer.server, offer.minute, offer.origin, stamp_of(folder)).write(folder)
 
 
-async def _download_and_prepare(alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Path) -> Path:
+async def _download_and_prepare(
+    alyx: AsyncAlyxClient, offer: Offer, folder: Path, part: Path, display: Display | None
+) -> Path:
     """Download and prepare the tables; if a resumed download is damaged, download it once more from the start."""
-    try:
-        resumed = await download(alyx.wire, offer.url, part, alyx._observer)
-        try:
+
+    async def receive() -> bool:
+        async with shown(display, Task("downloading tables", "bytes")) as task:
+            return await download(alyx.wire, offer.url, part, alyx._observer, task.set)
+
+    async def made() -> Path:
+        async with shown(display, Task("preparing tables")):
             return await _prepare(part, folder)
+
+    try:
+        resumed = await receive()
+        try:
+            return await made()
         except TablesDamaged:
             if not resumed:
                 raise
             await run_sync(part.unlink)
-            await download(alyx.wire, offer.url, part, alyx._observer)
-            return await _prepare(part, folder)
+            await receive()
+            return await made()
     except (TablesError, OSError):
         with contextlib.suppress(OSError):  # it is useless, or the disk is full
             await run_sync(partial(part.unlink, missing_ok=True))

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls, ended_by_closing
+from one_async._progress import Transfers
 from one_async._threads import run_polars, run_sync
 from one_async._tracing import traced
 from one_async.errors import InputError, NotFound, RegistrationError
@@ -67,7 +68,7 @@ class ClientContext(Protocol):
     def files(self) -> Any: ...
 
     @property
-    def bar(self) -> Any: ...
+    def display(self) -> Any: ...
 
     @property
     def progress(self) -> Any: ...
@@ -382,7 +383,9 @@ class RegistrationClient:
     # ---- inside
 
     def _run(self, options: Options) -> Run:
-        progress: Progress | None = self._context.bar or self._context.progress
+        display = self._context.display
+        shown = display and Transfers("registering", display.begin, display.end)
+        progress: Progress | None = shown or self._context.progress
         return Run(self._context.alyx, options, self._context.tables.learn, progress)
 
     async def _options(self, *, to: PathLike | None, **given: Any) -> Options:

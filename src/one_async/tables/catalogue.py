@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -89,10 +89,17 @@ class Catalogue:
     pending: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, tables_dir: str | Path, *, convert: bool | None = None) -> Catalogue:
+    def open(
+        cls,
+        tables_dir: str | Path,
+        *,
+        convert: bool | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Catalogue:
         """Open the tables of a folder, memory-mapped if their memory-mapped form exists or can be made.
 
-        ``convert``: None makes that form for large tables, True always, False never.
+        ``convert``: None makes that form for large tables, True always, False never. ``progress`` is called with the number
+        of files that were read and of all.
         Raises TablesNotFound if there are no tables, and TablesDamaged, which names the file, for one that cannot be read.
         """
         check_polars()
@@ -103,7 +110,8 @@ class Catalogue:
             raise TablesNotFound(
                 f"no cache tables (sessions.pqt, datasets.pqt) in {folder}", path=str(folder)
             )
-        parts = mmap_cache.open_or_convert(folder, files, read_parts, write=convert)
+        read = partial(read_parts, progress=progress)
+        parts = mmap_cache.open_or_convert(folder, files, read, write=convert)
         meta = TablesMeta(created_time(parts.raw), datetime.now(), raw=parts.raw, tables_dir=folder)
         return cls(parts.sessions, parts.datasets, MappingProxyType(dict(parts.others)), meta)
 
@@ -255,12 +263,16 @@ def sorted_sessions(frame: pl.DataFrame) -> pl.DataFrame:
     return frame if frame["eid"].is_sorted() else frame.sort("eid", maintain_order=True)
 
 
-def read_parts(files: Mapping[str, Path]) -> mmap_cache.Parts:
+def read_parts(
+    files: Mapping[str, Path], progress: Callable[[int, int], None] | None = None
+) -> mmap_cache.Parts:
     """Read parquet files in any of the formats since 2021."""
     sessions, datasets = pl.DataFrame(schema=SESSIONS), Datasets.empty()
     others: dict[str, pl.DataFrame] = {}
     raw: dict[str, dict[str, Any]] = {}
-    for table, path in files.items():
+    for done, (table, path) in enumerate(files.items()):
+        if progress is not None:
+            progress(done, len(files))
         try:
             frame, said = read_table(path, table)
         except TablesDamaged as error:

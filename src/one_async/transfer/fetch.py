@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from one_async._concurrency import task_group
 from one_async._observer import LOGS, Observer
+from one_async._progress import Progress
 from one_async._tracing import span
 from one_async.errors import InputError, OneError
 from one_async.files.atomic import sync
@@ -36,19 +37,6 @@ Status = Literal["fetched", "present", "absent", "failed"]
 
 #: Seconds between checks of a file that another process is fetching.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
-
-
-class Progress(Protocol):
-    """Receiver of a fetch's progress. It is called on the event loop, so it must be quick."""
-
-    def start(self, files: int, nbytes: int) -> None:
-        """Begin, with the number of files and the sum of their recorded sizes."""
-
-    def advance(self, files: int, nbytes: int) -> None:
-        """Add finished files and received bytes; bytes are negative when a file is started over."""
-
-    def stop(self) -> None:
-        """End; no further call follows."""
 
 
 @dataclass(frozen=True)
