@@ -42,6 +42,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_fork", 0),
     ("_threads", 1),
     ("harvest", 4),
+    ("browse", 4),
     ("registration", 4),
     ("client", 5),
     ("_concurrency", 0),
@@ -51,6 +52,7 @@ LAYERS: list[tuple[str, float]] = [
     ("sync", 6),
     ("_one_api", 6),
     ("_recordings", 6),
+    ("_browsing", 6),
     ("remote", 6),
     ("distributed", 6),
     ("cli", 6),
@@ -68,8 +70,8 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli", "transfer"},
     "obstore": {"transfer", "harvest"},
-    "starlette": {"emulator"},
-    "uvicorn": {"emulator"},
+    "starlette": {"emulator", "browse"},
+    "uvicorn": {"emulator", "browse"},
 }
 
 
