@@ -47,6 +47,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_threads", 1),
     ("_progress", 1),
     ("harvest", 4),
+    ("browse", 4),
     ("registration", 4),
     ("client", 5),
     ("_concurrency", 0),
@@ -57,6 +58,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_one_api", 6),
     ("_recordings", 6),
     ("plot", 6),
+    ("_browsing", 6),
     ("remote", 6),
     ("distributed", 6),
     ("cli", 6),
@@ -77,6 +79,8 @@ ONLY_IN = {
     "isal": {"recordings"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
+    "starlette": {"emulator", "browse"},
+    "uvicorn": {"emulator", "browse"},
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from one_async._bridge import Blocking, blocking, blocking_iterator, blocking_property, constructor_of
+from one_async._browsing import opens_page
 from one_async._recordings import RawEphys, Video, opens_recording
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.client import AsyncONE
@@ -214,3 +215,5 @@ class ONE(Blocking[AsyncONE]):
     datasets = blocking(AsyncONE.datasets)
     insertions = blocking(AsyncONE.insertions)
     sql = blocking(AsyncONE.sql)
+
+    browse = opens_page(AsyncONE.browse)

@@ -100,7 +100,7 @@ def examples(facts: Facts) -> list[Example]:
         ("register_session", (facts.path,), {"dry_run": True, "file_list": False}),
         ("register_files", (f"{facts.path}/{facts.row['rel_path']}",), {"dry_run": True}),
         ("save_loaded_ids", (), {}), ("sessions", (), {}), ("datasets", (), {}), ("insertions", (), {}),
-        ("sql", ("SELECT count(*) FROM sessions",), {}),
+        ("sql", ("SELECT count(*) FROM sessions",), {}), ("browse", (), {}),
         ("alyx.authenticate", (), {}), ("alyx.rest", ("labs", "list"), {}), ("alyx.get", ("/labs",), {}),
         ("alyx.post", ("/no-such-endpoint", {}), {}), ("alyx.put", ("/no-such-endpoint/1", {}), {}),
         ("alyx.patch", ("/no-such-endpoint/1", {}), {}), ("alyx.delete", ("/no-such-endpoint/1",), {}),

@@ -17,7 +17,11 @@ STUB = Path(sync.__file__).with_suffix(".pyi")
 HEAD = '"""Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""'
 FACES = ("AlyxClient", "Registration", "ONE")
 #: Objects that methods open, and their blocking versions.
-TWINS = {"AsyncRawEphys": "RawEphys", "AsyncVideo": "Video"}
+TWINS = {
+    "AsyncRawEphys": ("one_async._recordings", "RawEphys"),
+    "AsyncVideo": ("one_async._recordings", "Video"),
+    "AsyncBrowsePage": ("one_async._browsing", "BrowsePage"),
+}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -107,8 +111,9 @@ class Stub:
             returns = ast.Subscript(ast.Name("Iterator"), returns.slice)
             self.imports["Iterator"] = "from collections.abc import Iterator"
         if isinstance(returns, ast.Name) and returns.id in TWINS:
-            self.imports[TWINS[returns.id]] = f"from one_async._recordings import {TWINS[returns.id]}"
-            returns = ast.Name(TWINS[returns.id])
+            module, twin = TWINS[returns.id]
+            self.imports[twin] = f"from {module} import {twin}"
+            returns = ast.Name(twin)
         arguments = function.args
         arguments.defaults = [_shown(one) for one in arguments.defaults]
         arguments.kw_defaults = [one and _shown(one) for one in arguments.kw_defaults]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from one_async.cli.account import login, logout, setup, whoami
+from one_async.cli.browse import browse
 from one_async.cli.cache import cache_app
 from one_async.cli.doctor import doctor, modes, show_version
 from one_async.cli.harvest import harvest
@@ -47,7 +48,7 @@ def _add(*commands: Callable[..., None]) -> None:
         app.command()(command)
 
 
-_add(search, ls, show, download)
+_add(search, ls, show, download, browse)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from one_async._concurrency import RunningCalls
 from one_async._display import Printer
 from one_async.alyx.retrying import Timeouts
 from one_async.client.aggregates import Aggregates
+from one_async.client.browsing import Browsing
 from one_async.client.cards import client_fields
 from one_async.client.context import Context
 from one_async.client.conventions import conventions
@@ -57,6 +58,7 @@ class AsyncONE(
     Registering,
     Watching,
     TableMethods,
+    Browsing,
 ):
     """Find and load the data of a database of neurophysiology sessions, from inside an event loop.
 

@@ -1,0 +1,80 @@
+"""The command that opens a local page on the cache tables."""
+
+from __future__ import annotations
+
+import html
+import signal
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from one_async.cli.options import Folder, Url, User, connect, fail
+from one_async.cli.sessions import Mode
+from one_async.cli.show import aside, console, plain, waiting
+from one_async.errors import OneError
+
+
+def browse(
+    url: Url = None,
+    user: User = None,
+    cache_dir: Folder = None,
+    mode: Mode = None,
+    port: Annotated[int, typer.Option(help="The port of 127.0.0.1; 0 takes a free one.")] = 0,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address.")] = False,
+) -> None:
+    """Show what the cache tables hold on a local page, until interrupted: sessions by filters, datasets, QC and plots.
+
+    The page is served on this machine alone. Its address has a secret, without which the server answers 403.
+    """
+    try:
+        with connect(url, user, cache_dir, mode=mode, silent=True) as one:
+            with waiting("opening the tables …"):
+                page = one.browse(port)
+            with page, _until_signal() as wait:
+                console.print(plain(page.url), highlight=False, soft_wrap=True)
+                aside.print("Stop it with Ctrl-C.", style="dim", highlight=False)
+                if no_open:
+                    wait()
+                else:
+                    with _opened(page.url):
+                        wait()
+    except OneError as error:
+        fail(error)
+
+
+@contextmanager
+def _until_signal() -> Iterator[Callable[[], bool]]:
+    """Yield a function that waits for SIGINT or SIGTERM."""
+    stop = threading.Event()
+    before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop.wait
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[None]:
+    """Open a page in the web browser by way of a file that only this user can read.
+
+    Other users see the arguments of the processes of this one, and would see the secret of the address there.
+    """
+    with tempfile.TemporaryDirectory(prefix="one-async-browse-") as folder:
+        file = Path(folder) / "open.html"
+        file.touch(mode=0o600)
+        address = html.escape(url)
+        file.write_text(
+            f'<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
+            f'<meta http-equiv="refresh" content="0;url={address}"><a href="{address}">Open the page</a>',
+            encoding="utf-8",
+        )
+        # In a thread, since some browsers return only when they are closed.
+        threading.Thread(target=webbrowser.open, args=(file.as_uri(),), daemon=True).start()
+        yield

@@ -1,0 +1,84 @@
+"""The method that opens a local page on the cache tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from one_async._boundary import public
+from one_async._concurrency import ended_by_closing
+from one_async._stored import without_login
+from one_async._threads import run_polars
+from one_async.client.call import Call
+from one_async.errors import ConfigurationError, InputError
+
+if TYPE_CHECKING:
+    from one_async.browse.page import AsyncBrowsePage
+    from one_async.browse.search import FacetedSearch
+    from one_async.client.context import Context
+    from one_async.tables.catalogue import Catalogue
+    from one_async.types import Mode
+
+
+@public
+@ended_by_closing
+class Browsing:
+    """The method that shows what the tables hold."""
+
+    _context: Context
+
+    async def browse(self, port: int = 0, query_type: Mode | None = None) -> AsyncBrowsePage:
+        """Serve a page that shows what the cache tables hold: sessions by filters, their datasets, QC and plots.
+
+        Args:
+            port: the port of 127.0.0.1; 0 takes a free one.
+            query_type: as everywhere; `remote` means the tables, too, brought up to date as in `auto`.
+
+        Returns an object with the page's ``url``, which notebooks show as the page itself. The address has a secret, without
+        which the server answers 403. The page shows the tables as they were at the call, loads data through this client and
+        ends with it, or by the object's own end. Needs the extra ``[browse]``.
+
+        Raises InputError for a port that is none, ConfigurationError for one that is in use, without the extra, or outside of
+        ``async with``.
+        """
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 2**16:
+            raise InputError.of("port", port, "a port, or 0 for a free one")
+        context = self._context
+        mode = context.check_mode(query_type)
+        is_remote = mode == "remote" and context.frozen is None
+        call = Call(context, "auto" if is_remote else mode)
+        catalogue = await call.catalogue()
+        if context.group is None:
+            raise ConfigurationError(
+                "browse serves its page for as long as the client is open: use `async with AsyncONE(...) as one`, "
+                "or ONE, whose client is open until it is closed"
+            )
+        search = await run_polars(_prepared, catalogue, context.wildcards, "auto" if is_remote else None)
+        from one_async.browse.page import AsyncBrowsePage
+
+        page = AsyncBrowsePage(
+            self, search, port=port, about=_about(context, catalogue), online=not call.is_local
+        )
+        await context.group.start(page.run)
+        return page
+
+
+def _prepared(catalogue: Catalogue, wildcards: bool, query_type: str | None) -> FacetedSearch:
+    """Import what the page needs, and compute what all of its answers need; to be called in a thread."""
+    try:
+        import one_async.browse.page  # noqa: F401 - imported here, since the event loop must not wait for it
+        from one_async.browse.search import FacetedSearch
+    except ImportError as error:
+        raise ConfigurationError(f"browse needs {error.name}: pip install 'one-async[browse]'") from error
+    search = FacetedSearch(catalogue, wildcards=wildcards, client="await one", query_type=query_type)
+    search.prepare()
+    return search
+
+
+def _about(context: Context, catalogue: Catalogue) -> dict[str, Any]:
+    created = catalogue.meta.created_time
+    return {
+        "database": without_login(context.settings.base_url) or str(context.settings.tables_dir),
+        "created": None if created is None else f"{created:%Y-%m-%d}",
+        "sessions": len(catalogue.session_frame),
+        "datasets": len(catalogue.dataset_table),
+    }
