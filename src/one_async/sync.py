@@ -147,6 +147,7 @@ class ONE(Blocking[AsyncONE]):
     search_terms = blocking(AsyncONE.search_terms)
     search_insertions = blocking(AsyncONE.search_insertions)
     watch = blocking_iterator(AsyncONE.watch)
+    watch_folder = blocking_iterator(AsyncONE.watch_folder)
     list_subjects = blocking(AsyncONE.list_subjects)
     list_datasets = blocking(AsyncONE.list_datasets)
     list_collections = blocking(AsyncONE.list_collections)

@@ -43,6 +43,7 @@ from one_async.refresh import TablesInfo
 from one_async.registration.arguments import PathLike
 from one_async.registration.client import RegistrationClient
 from one_async.settings import Ask, Settings
+from one_async.tables.changes import BuildReport
 from one_async.transfer.fetch import Progress
 from one_async.types import (
     JSON,
@@ -408,6 +409,17 @@ class ONE(Blocking[AsyncONE]):
         cursor: CursorLike = None,
         **terms: Unpack[SessionTerms],
     ) -> Iterator[JSON]: ...
+    def watch_folder(
+        self,
+        /,
+        *,
+        every: float | timedelta | None = 60.0,
+        hash_files: bool = False,
+        lab: str | None = None,
+        namespace: UUID | str | None = None,
+        overwrite: bool = False,
+        quick: bool = False,
+    ) -> Iterator[BuildReport]: ...
     def list_subjects(self, query_type: Mode | None = None) -> list[str]: ...
     @overload
     def list_datasets(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID, uuid3
 
@@ -63,3 +67,31 @@ def test_it_replaces_tables_of_a_database_only_if_told_to(folder: Path, tmp_path
 def test_a_namespace_is_a_uuid(folder: Path) -> None:
     assert run(folder, "--namespace", "lab")[0] == 2
     assert not list(folder.glob("*.pqt"))
+
+
+def test_it_watches_until_a_signal_comes(folder: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "one_async",
+        "tables",
+        "build",
+        str(folder),
+        "--watch",
+        "--every",
+        "0.05",
+        "--json",
+    ]
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            assert process.stdout is not None
+            first = json.loads(process.stdout.readline())
+            (folder / "lab/Subjects/A/2020-01-01/001/alf/spikes.amps.npy").write_text("x")
+            second = json.loads(process.stdout.readline())
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+    assert first["sessions"]["new"] == 2
+    assert second["datasets"] == {"new": 1, "gone": 0, "changed": 0, "unchanged": 2}

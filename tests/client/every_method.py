@@ -75,6 +75,7 @@ def examples(facts: Facts) -> list[Example]:
         ("search", (), {"subject": facts.record["subject"]}), ("search", (True,), {}),
         ("search_terms", (), {}), ("search_insertions", (), {}),
         ("watch", (), {"every": None, "datasets": "_ibl_trials.table.pqt"}),
+        ("watch_folder", (), {"every": None}),
         ("list_subjects", (), {}), ("list_datasets", (facts.eid,), {}),
         ("list_datasets", (facts.eid,), {"details": True}), ("list_collections", (facts.eid,), {}),
         ("list_revisions", (facts.eid,), {}), ("get_details", (facts.eid,), {}),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
@@ -14,7 +15,11 @@ from rich.progress import Progress
 
 from one_async.cli.options import Json, fail
 from one_async.cli.show import aside, console, plain, print_json
+from one_async.cli.watch import ended_by_signals
 from one_async.errors import OneError, TablesWarning
+
+if TYPE_CHECKING:
+    from one_async.tables.changes import BuildReport
 
 
 def build_tables(
@@ -34,24 +39,22 @@ def build_tables(
     quick: Annotated[
         bool, typer.Option("--quick", help="Skip sessions in which no file was added, removed or renamed.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on until interrupted: build again when files change.")
+    ] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two rounds of --watch.")] = 60.0,
     as_json: Json = False,
 ) -> None:
     """Make cache tables (sessions.pqt, datasets.pqt) of a folder, or bring them up to date, for searches in local mode."""
-    from one_async.tables.build import make_parquet_db
-
+    options: dict[str, Any] = {
+        "hash_files": hash_files, "lab": lab, "namespace": namespace, "overwrite": overwrite, "quick": quick
+    }  # fmt: skip
     try:
-        with _remarks(), Progress(console=aside, transient=True) as bar:
-            task = bar.add_task("reading", total=None)
-            report = make_parquet_db(
-                folder,
-                out,
-                hash_files=hash_files,
-                lab=lab,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-                namespace=namespace,
-                overwrite=overwrite,
-                quick=quick,
-            )
+        with _remarks():
+            if watch:
+                _watch(folder, out, every, as_json, options)
+                return
+            report = _build(folder, out, options)
     except OneError as error:
         fail(error)
     if as_json:
@@ -60,6 +63,27 @@ def build_tables(
     for file in report.files:
         console.print(plain(file), highlight=False, soft_wrap=True)
     aside.print(str(report), highlight=False, soft_wrap=True)
+
+
+def _build(folder: Path, out: Path | None, options: dict[str, Any]) -> BuildReport:
+    from one_async.tables.build import make_parquet_db
+
+    with Progress(console=aside, transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        return make_parquet_db(folder, out, progress=progress, **options)
+
+
+def _watch(folder: Path, out: Path | None, every: float, as_json: bool, options: dict[str, Any]) -> None:
+    """Print a line for the first build and for each that changes the tables."""
+    from one_async.sync import ONE
+
+    with ended_by_signals(), ONE(cache_dir=folder, tables_dir=out or folder, mode="local") as one:
+        for report in one.watch_folder(every=every, **options):
+            typer.echo(json.dumps(report.to_dict()) if as_json else str(report))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from one_async.client.context import Context
 from one_async.client.conventions import conventions
 from one_async.client.convert import Conversions
 from one_async.client.dataset_types import DatasetTypes
+from one_async.client.folder_watching import FolderWatching
 from one_async.client.harvesting import Harvesting
 from one_async.client.listing import Listing
 from one_async.client.load import Loading
@@ -57,6 +58,7 @@ class AsyncONE(
     Harvesting,
     Registering,
     Watching,
+    FolderWatching,
     TableMethods,
     Browsing,
 ):

@@ -69,7 +69,7 @@ class Watching:
         Raises InputError before any request; OfflineError, LoginError, StatusError; ServerUnreachable with ``every=None``.
         """
         self._context.needs_database("watch")
-        pause = _seconds(every)
+        pause = seconds(every)
         complete = complete_all(terms, await terms_to_complete(self._context, "sessions", terms))
         queries = rest_queries(complete)
         wanted = {
@@ -119,7 +119,8 @@ def pause_after(every: float, failures: int) -> float:
     return min(every * 2.0 ** min(failures, 60), max(every, LONGEST_PAUSE))
 
 
-def _seconds(every: object) -> float | None:
+def seconds(every: object) -> float | None:
+    """Return the seconds between two rounds; None for one round. Raises InputError for anything else."""
     if every is None:
         return None
     if isinstance(every, timedelta):

@@ -145,6 +145,10 @@ class CurrentTables:
         if state.checked is not None and state.checked > (self._schedule.checked or 0.0):
             self._schedule.succeeded(state.checked)
 
+    async def read_again(self) -> None:
+        """Use the tables on disk if their files have changed."""
+        await self._read_if_changed()
+
     async def _read_if_changed(self) -> None:
         """Read the tables if their files have changed; keep the loaded ones if the files are missing or damaged."""
         stamp = await run_sync(stamp_of, self._folder)

@@ -77,6 +77,8 @@ def make_parquet_db(
     namespace is kept, and, without ``overwrite``, if tables are there that are not of a folder or cannot be read.
     """
     check_polars()
+    if lab and (not isinstance(lab, str) or lab in (".", "..") or set(lab) & set("/\\\0")):
+        raise InputError.of("lab", lab, "a text that can be the name of a folder")
     root, out = _folder(root_dir, "root_dir").resolve(), _folder(out_dir or root_dir, "out_dir")
     old = OldTables(out, overwrite=overwrite)
     if hash_ids:

@@ -30,12 +30,16 @@ _is_dataset = lru_cache(maxsize=1 << 16)(is_valid)
 
 
 class Visit(NamedTuple):
-    """A folder that was visited, with its files. ``is_linked``: a link leads to it, or is one of its entries."""
+    """A folder that was visited, with its files.
+
+    ``is_linked``: a link leads to it, or is one of its entries. ``is_end``: the walk stopped at it.
+    """
 
     path: str
     stat: os.stat_result
     files: list[os.DirEntry[str]]
     is_linked: bool
+    is_end: bool
 
 
 @dataclass
@@ -82,7 +86,7 @@ def find_sessions(root: Path, check: Callable[[], object]) -> list[str]:
     found = []
     for visit in walk(str(root), _is_session):
         check()
-        if _is_session(visit.path):
+        if visit.is_end:
             found.append(visit.path)
     return sorted(found, key=lambda path: path.replace(os.sep, "\0"))  # a folder comes before those beside it
 
@@ -117,11 +121,12 @@ def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[V
                     if not Path(folder).is_relative_to(known):
                         left_out(folder, f"it is the same folder as {known!r}")
                     continue
-                entries = _Entries() if stop(folder) else _read(folder)
+                is_end = stop(folder)
+                entries = _Entries() if is_end else _read(folder)
             except OSError as error:
                 left_out(folder, error.strerror or str(error))
                 continue
-            yield Visit(folder, stat, entries.files, first is not root or entries.is_linked)
+            yield Visit(folder, stat, entries.files, first is not root or entries.is_linked, is_end)
             folders += sorted(entries.folders, reverse=True)
             links += sorted(entries.links)
 
