@@ -77,8 +77,6 @@ ONLY_IN = {
     "matplotlib": {"plot"},
     "av": {"recordings"},
     "isal": {"recordings"},
-    "starlette": {"emulator"},
-    "uvicorn": {"emulator"},
     "starlette": {"emulator", "browse"},
     "uvicorn": {"emulator", "browse"},
 }

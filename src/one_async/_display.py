@@ -33,7 +33,9 @@ _CONTROLS = dict.fromkeys(
     (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
 )
 _LONGEST = 300
-_CELL = "text-align:left;vertical-align:top;padding:1px 10px 1px 0;white-space:normal;overflow-wrap:break-word"
+_CELL = (
+    "text-align:left;vertical-align:top;padding:1px 10px 1px 0;white-space:normal;overflow-wrap:break-word"
+)
 _LINE = "border-bottom:1px solid;border-color:color-mix(in srgb,currentColor 30%,transparent)"
 
 

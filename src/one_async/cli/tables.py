@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.progress import Progress
 
 from one_async.cli.options import Json, fail
 from one_async.cli.show import aside, console, plain, print_json
@@ -19,7 +18,7 @@ from one_async.cli.watch import ended_by_signals
 from one_async.errors import OneError, TablesWarning
 
 if TYPE_CHECKING:
-    from one_async.tables.changes import BuildReport
+    pass
 
 
 def build_tables(
@@ -46,6 +45,8 @@ def build_tables(
     as_json: Json = False,
 ) -> None:
     """Make cache tables (sessions.pqt, datasets.pqt) of a folder, or bring them up to date, for searches in local mode."""
+    from one_async.tables.build import make_parquet_db
+
     options: dict[str, Any] = {
         "hash_files": hash_files, "lab": lab, "namespace": namespace, "overwrite": overwrite, "quick": quick
     }  # fmt: skip
@@ -54,7 +55,7 @@ def build_tables(
             if watch:
                 _watch(folder, out, every, as_json, options)
                 return
-            report = _build(folder, out, options)
+            report = make_parquet_db(folder, out, **options)
     except OneError as error:
         fail(error)
     if as_json:
@@ -63,18 +64,6 @@ def build_tables(
     for file in report.files:
         console.print(plain(file), highlight=False, soft_wrap=True)
     aside.print(str(report), highlight=False, soft_wrap=True)
-
-
-def _build(folder: Path, out: Path | None, options: dict[str, Any]) -> BuildReport:
-    from one_async.tables.build import make_parquet_db
-
-    with Progress(console=aside, transient=True) as bar:
-        task = bar.add_task("reading", total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        return make_parquet_db(folder, out, progress=progress, **options)
 
 
 def _watch(folder: Path, out: Path | None, every: float, as_json: bool, options: dict[str, Any]) -> None:

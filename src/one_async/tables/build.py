@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,6 +17,8 @@ import polars as pl
 
 from one_async._boundary import of_arguments
 from one_async._fork import check_polars
+from one_async._progress import Display, Task, display_for, working
+from one_async._values import environment
 from one_async.alf.session import FOLDER
 from one_async.errors import InputError, TablesError, TablesWarning
 from one_async.tables import assemble, build_state
@@ -85,7 +87,9 @@ def make_parquet_db(
         namespace = build_state.keep_namespace(out, namespace)
     files = table_files(out)
     state, mark = BuildState.read(out), build_state.mark_of(files)
-    options = _Options(hash_files, lab, namespace if hash_ids else None, progress, check or _no_check)
+    options = _Options(
+        hash_files, lab, namespace if hash_ids else None, progress, _display(progress), check or _no_check
+    )
     built = _Build(root, old, state, options, quick and state.mark == mark != "").run()
     written = bool(
         built.sessions or built.datasets or not old.is_complete or old.origins not in ([], [str(root)])
@@ -118,12 +122,16 @@ def build_tables(
     check_polars()
     root = _folder(root_dir, "root_dir").resolve()
     space = namespace or build_state.read_namespace(root) or uuid.uuid4()
-    options = _Options(hash_files, lab, space if hash_ids else None, progress, _no_check)
+    options = _Options(hash_files, lab, space if hash_ids else None, progress, _display(progress), _no_check)
     return _Build(root, OldTables(root), BuildState.read(root), options, False).run().catalogue()
 
 
 def _no_check() -> None:
     """Never end a build."""
+
+
+def _display(progress: Progress | None) -> Display | None:
+    return None if progress is not None else display_for(environment().progress)
 
 
 def _folder(given: str | Path, argument: str) -> Path:
@@ -138,6 +146,7 @@ class _Options(NamedTuple):
     lab: str | None
     namespace: uuid.UUID | None
     progress: Progress | None
+    display: Display | None
     check: Callable[[], object]
 
 
@@ -185,7 +194,9 @@ class _Build:
         sessions = assemble.sessions_frame(rows, folders)
         sessions, changes = assemble.compare_sessions(sessions, folders, self.old.sessions)
         gone = gone.join(sessions.select("eid"), on="eid", how="anti", maintain_order="left")
-        scanned = self._scan(folders, self._unchanged(folders, eids), began)
+        same = self._unchanged(folders, eids)
+        with working(self.options.display, Task("looking for files", "sessions", len(folders))) as task:
+            scanned = self._scan(task.each(folders), same, began)
         if rows and not changes and len(scanned.skipped) == len(rows):
             datasets, found, hashed = (
                 lambda: self.old.datasets,
@@ -215,7 +226,8 @@ class _Build:
         old, seen, options = self.old.datasets, self.state.files, self.options
         reused = old.join(skipped.to_frame(), on="eid", how="semi")
         find = partial(self._path, folders) if options.hash_files else None
-        files = assemble.add_hashes(files, seen, find, options.progress, options.check)
+        with working(options.display, Task("reading files", "files", len(files))) as task:
+            files = assemble.add_hashes(files, seen, find, options.progress or task.set, options.check)
         files = assemble.add_ids(files, old, self._maker())
         changes = assemble.compare_datasets(files, len(old), len(reused))
         hashed = files.filter((pl.col("hash") != "") & (pl.max_horizontal("mtime", "ctime") < began))
@@ -260,7 +272,7 @@ class _Build:
                     known.pop(folder, None)
         return known
 
-    def _scan(self, folders: list[str], known: dict[str, dict[str, int]], began: float) -> _Scanned:
+    def _scan(self, folders: Iterable[str], known: dict[str, dict[str, int]], began: float) -> _Scanned:
         frames: list[pl.DataFrame] = []
         kept: list[tuple[str, str, int]] = []
         skipped: list[int] = []
