@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+
+from one_async import ONE, AsyncONE
 
 ROOT = Path(__file__).parents[1]
 #: Methods that load data, or give the JSON of an endpoint, which may be anything.
@@ -43,10 +46,33 @@ def plain(text: str) -> list[str]:
     return imports + [ast.unparse(node) for node in body if not isinstance(node, ast.Import | ast.ImportFrom)]
 
 
-def test_the_stub_is_up_to_date() -> None:
-    """``python tests/typing/make_stub.py`` writes it."""
+def test_the_stubs_are_up_to_date() -> None:
+    """``python tests/typing/make_stub.py`` writes them."""
     stub = maker()
     assert plain(stub.STUB.read_text("utf-8")) == plain(stub.make())
+    assert plain(stub.BY_ID.read_text("utf-8")) == plain(stub.make_by_id())
+
+
+def test_types_show_the_session_as_id_where_it_is_taken() -> None:
+    """Each overload that has a session has a twin with ``id`` and all else by keyword, in both stubs."""
+    stub = maker()
+    takes = {
+        name
+        for name, method in inspect.getmembers(AsyncONE, inspect.isfunction)
+        if not name.startswith("_") and {"eid", "eids"} & set(list(inspect.signature(method).parameters)[1:2])
+    }
+    assert {"load_object", "get_details", "eid2path", "type2datasets", "list_datasets", "download"} <= takes
+    for text in (stub.make(), stub.make_by_id()):
+        twins: dict[str, list[int]] = {}
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in takes:
+                by_id = [one.arg for one in node.args.kwonlyargs if one.arg == "id"]
+                twins.setdefault(node.name, []).append(len(by_id))
+        assert set(twins) == takes
+        assert all(2 * sum(found) == len(found) for found in twins.values()), twins
+    for name in takes:
+        assert "id" in inspect.signature(getattr(AsyncONE, name)).parameters
+        assert "id" in inspect.signature(getattr(ONE, name)).parameters
 
 
 def functions() -> Iterator[ast.FunctionDef]:

@@ -518,6 +518,102 @@ class ONE(Blocking[AsyncONE]):
         revision_policy: RevisionPolicy = "exact",
     ) -> list[list[str] | pl.DataFrame]: ...
     @overload
+    def list_datasets(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[str]: ...
+    @overload
+    def list_datasets(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> pl.DataFrame: ...
+    @overload
+    def list_datasets(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: bool = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[str] | pl.DataFrame: ...
+    @overload
+    def list_datasets(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[list[str]]: ...
+    @overload
+    def list_datasets(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[pl.DataFrame]: ...
+    @overload
+    def list_datasets(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: bool = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[list[str] | pl.DataFrame]: ...
+    @overload
     def list_collections(
         self,
         eid: SessionLike | None = None,
@@ -578,6 +674,72 @@ class ONE(Blocking[AsyncONE]):
         query_type: Mode | None = None,
     ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
     @overload
+    def list_collections(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[str]: ...
+    @overload
+    def list_collections(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> dict[str, pl.DataFrame]: ...
+    @overload
+    def list_collections(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[str] | dict[str, pl.DataFrame]: ...
+    @overload
+    def list_collections(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str]]: ...
+    @overload
+    def list_collections(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> list[dict[str, pl.DataFrame]]: ...
+    @overload
+    def list_collections(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
+    @overload
     def list_revisions(
         self,
         eid: SessionLike | None = None,
@@ -631,6 +793,72 @@ class ONE(Blocking[AsyncONE]):
     def list_revisions(
         self,
         eid: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
+    @overload
+    def list_revisions(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[str]: ...
+    @overload
+    def list_revisions(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> dict[str, pl.DataFrame]: ...
+    @overload
+    def list_revisions(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[str] | dict[str, pl.DataFrame]: ...
+    @overload
+    def list_revisions(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str]]: ...
+    @overload
+    def list_revisions(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> list[dict[str, pl.DataFrame]]: ...
+    @overload
+    def list_revisions(
+        self,
+        *,
+        id: Several[SessionLike],
         filename: Filename = None,
         collection: Pattern = None,
         revision: Pattern = None,
@@ -652,6 +880,22 @@ class ONE(Blocking[AsyncONE]):
     @overload
     def get_details(
         self, eid: Several[SessionLike], full: bool, query_type: Mode | None = None
+    ) -> list[JSON | pl.DataFrame]: ...
+    @overload
+    def get_details(
+        self, *, id: SessionLike, full: Literal[False] = False, query_type: Mode | None = None
+    ) -> JSON: ...
+    @overload
+    def get_details(
+        self, *, id: SessionLike, full: bool, query_type: Mode | None = None
+    ) -> JSON | pl.DataFrame: ...
+    @overload
+    def get_details(
+        self, *, id: Several[SessionLike], full: Literal[False] = False, query_type: Mode | None = None
+    ) -> list[JSON]: ...
+    @overload
+    def get_details(
+        self, *, id: Several[SessionLike], full: bool, query_type: Mode | None = None
     ) -> list[JSON | pl.DataFrame]: ...
     @overload
     def describe_dataset(self, dataset_type: None = None) -> list[JSON]: ...
@@ -690,6 +934,30 @@ class ONE(Blocking[AsyncONE]):
     @overload
     def type2datasets(
         self, eid: Several[SessionLike], dataset_type: str | list[str], details: bool
+    ) -> list[list[str] | pl.DataFrame]: ...
+    @overload
+    def type2datasets(
+        self, *, id: SessionLike, dataset_type: str | list[str], details: Literal[False] = False
+    ) -> list[str]: ...
+    @overload
+    def type2datasets(
+        self, *, id: SessionLike, dataset_type: str | list[str], details: Literal[True]
+    ) -> pl.DataFrame: ...
+    @overload
+    def type2datasets(
+        self, *, id: SessionLike, dataset_type: str | list[str], details: bool
+    ) -> list[str] | pl.DataFrame: ...
+    @overload
+    def type2datasets(
+        self, *, id: Several[SessionLike], dataset_type: str | list[str], details: Literal[False] = False
+    ) -> list[list[str]]: ...
+    @overload
+    def type2datasets(
+        self, *, id: Several[SessionLike], dataset_type: str | list[str], details: Literal[True]
+    ) -> list[pl.DataFrame]: ...
+    @overload
+    def type2datasets(
+        self, *, id: Several[SessionLike], dataset_type: str | list[str], details: bool
     ) -> list[list[str] | pl.DataFrame]: ...
     def list_aggregates(
         self,
@@ -732,6 +1000,12 @@ class ONE(Blocking[AsyncONE]):
     @overload
     def eid2path(
         self, eid: Several[SessionLike | None], query_type: Mode | None = None
+    ) -> list[ALFPath | None]: ...
+    @overload
+    def eid2path(self, *, id: SessionLike, query_type: Mode | None = None) -> ALFPath | None: ...
+    @overload
+    def eid2path(
+        self, *, id: Several[SessionLike | None], query_type: Mode | None = None
     ) -> list[ALFPath | None]: ...
     @overload
     def path2eid(self, path_obj: PathOrUrl, query_type: Mode | None = None) -> UUID | None: ...
@@ -779,6 +1053,55 @@ class ONE(Blocking[AsyncONE]):
     def eid2ref(
         self,
         eid: Several[SessionLike],
+        as_dict: Literal[False],
+        parse: bool = True,
+        query_type: Mode | None = None,
+    ) -> list[str | None]: ...
+    @overload
+    def eid2ref(
+        self,
+        *,
+        id: SessionLike,
+        as_dict: Literal[True] = True,
+        parse: Literal[True] = True,
+        query_type: Mode | None = None,
+    ) -> Reference: ...
+    @overload
+    def eid2ref(
+        self,
+        *,
+        id: SessionLike,
+        as_dict: Literal[True] = True,
+        parse: Literal[False],
+        query_type: Mode | None = None,
+    ) -> ReferenceText: ...
+    @overload
+    def eid2ref(
+        self, *, id: SessionLike, as_dict: Literal[False], parse: bool = True, query_type: Mode | None = None
+    ) -> str | None: ...
+    @overload
+    def eid2ref(
+        self,
+        *,
+        id: Several[SessionLike],
+        as_dict: Literal[True] = True,
+        parse: Literal[True] = True,
+        query_type: Mode | None = None,
+    ) -> list[Reference]: ...
+    @overload
+    def eid2ref(
+        self,
+        *,
+        id: Several[SessionLike],
+        as_dict: Literal[True] = True,
+        parse: Literal[False],
+        query_type: Mode | None = None,
+    ) -> list[ReferenceText]: ...
+    @overload
+    def eid2ref(
+        self,
+        *,
+        id: Several[SessionLike],
         as_dict: Literal[False],
         parse: bool = True,
         query_type: Mode | None = None,
@@ -846,6 +1169,50 @@ class ONE(Blocking[AsyncONE]):
         query_type: Mode | None = None,
         details: bool = False,
         **filters: Unpack[InsertionTerms],
+    ) -> list[Probes | ProbesDetails]: ...
+    @overload
+    def eid2pid(
+        self,
+        *,
+        id: SessionLike,
+        query_type: Mode | None = None,
+        details: Literal[False] = False,
+        **filters: object,
+    ) -> Probes: ...
+    @overload
+    def eid2pid(
+        self, *, id: SessionLike, query_type: Mode | None = None, details: Literal[True], **filters: object
+    ) -> ProbesDetails: ...
+    @overload
+    def eid2pid(
+        self, *, id: SessionLike, query_type: Mode | None = None, details: bool = False, **filters: object
+    ) -> Probes | ProbesDetails: ...
+    @overload
+    def eid2pid(
+        self,
+        *,
+        id: Several[SessionLike],
+        query_type: Mode | None = None,
+        details: Literal[False] = False,
+        **filters: object,
+    ) -> list[Probes]: ...
+    @overload
+    def eid2pid(
+        self,
+        *,
+        id: Several[SessionLike],
+        query_type: Mode | None = None,
+        details: Literal[True],
+        **filters: object,
+    ) -> list[ProbesDetails]: ...
+    @overload
+    def eid2pid(
+        self,
+        *,
+        id: Several[SessionLike],
+        query_type: Mode | None = None,
+        details: bool = False,
+        **filters: object,
     ) -> list[Probes | ProbesDetails]: ...
     @overload
     def pid2eid(self, pid: InsertionLike, query_type: Mode | None = None) -> Place: ...
@@ -926,6 +1293,7 @@ class ONE(Blocking[AsyncONE]):
     def path2ref(
         path_str: Several[PathOrUrl], as_dict: Literal[False], parse: bool = True
     ) -> list[str | None]: ...
+    @overload
     def load_dataset(
         self,
         eid: SessionLike | Several[SessionLike],
@@ -940,6 +1308,22 @@ class ONE(Blocking[AsyncONE]):
         qc: int | str | QC = ...,
         ignore_qc_not_set: bool = False,
     ) -> Any: ...
+    @overload
+    def load_dataset(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        dataset: str | Mapping[str, Any],
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> Any: ...
+    @overload
     def load_datasets(
         self,
         eid: SessionLike | Several[SessionLike],
@@ -955,6 +1339,23 @@ class ONE(Blocking[AsyncONE]):
         qc: int | str | QC = ...,
         ignore_qc_not_set: bool = False,
     ) -> Any: ...
+    @overload
+    def load_datasets(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        datasets: Sequence[str] | Sequence[Mapping[str, Any]] | pl.DataFrame,
+        collections: str | Sequence[str | None] | None = None,
+        revisions: str | Sequence[str | None] | None = None,
+        query_type: Mode | None = None,
+        assert_present: bool = True,
+        download_only: bool = False,
+        check_hash: bool = True,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> Any: ...
+    @overload
     def load_object(
         self,
         /,
@@ -971,6 +1372,23 @@ class ONE(Blocking[AsyncONE]):
         ignore_qc_not_set: bool = False,
         **parts: Any,
     ) -> Any: ...
+    @overload
+    def load_object(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        **parts: Any,
+    ) -> Any: ...
+    @overload
     def load_collection(
         self,
         /,
@@ -982,6 +1400,22 @@ class ONE(Blocking[AsyncONE]):
         download_only: bool = False,
         check_hash: bool = True,
         *,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        **parts: Any,
+    ) -> Any: ...
+    @overload
+    def load_collection(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        collection: str,
+        object: str | list[str] | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
         revision_policy: RevisionPolicy = "last_before",
         qc: int | str | QC = ...,
         ignore_qc_not_set: bool = False,
@@ -1029,6 +1463,32 @@ class ONE(Blocking[AsyncONE]):
         revision: str | None = None,
         query_type: Mode | None = None,
         *,
+        on_error: Literal["collect"],
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> Loaded: ...
+    @overload
+    def load_many(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        on_error: Literal["raise"] = "raise",
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> pl.DataFrame: ...
+    @overload
+    def load_many(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
         on_error: Literal["collect"],
         executor: Executor | None = None,
         **options: Any,
@@ -1091,6 +1551,29 @@ class ONE(Blocking[AsyncONE]):
         query_type: Mode | None = None,
         **options: Any,
     ) -> Iterator[tuple[UUID, ALFObject | pl.DataFrame]]: ...
+    @overload
+    def iter_objects(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        obj: str,
+        at_once: int = ...,
+        on_error: Literal["raise"] = "raise",
+        query_type: Mode | None = None,
+        **options: Any,
+    ) -> Iterator[tuple[UUID, ALFObject]]: ...
+    @overload
+    def iter_objects(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        obj: str,
+        at_once: int = ...,
+        on_error: Literal["collect"],
+        query_type: Mode | None = None,
+        **options: Any,
+    ) -> Iterator[tuple[UUID, ALFObject | pl.DataFrame]]: ...
+    @overload
     def download(
         self,
         eids: SessionLike | Several[SessionLike],
@@ -1106,7 +1589,24 @@ class ONE(Blocking[AsyncONE]):
         qc: int | str | QC = ...,
         ignore_qc_not_set: bool = False,
     ) -> pl.DataFrame: ...
+    @overload
+    def download(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        query_type: Mode | None = None,
+        dry_run: bool = False,
+        check_hash: bool = True,
+        on_error: OnError = "raise",
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> pl.DataFrame: ...
     def retry(self, table: pl.DataFrame, check_hash: bool = True) -> pl.DataFrame: ...
+    @overload
     def freeze(
         self,
         eids: SessionLike | Several[SessionLike] | pl.DataFrame,
@@ -1116,6 +1616,20 @@ class ONE(Blocking[AsyncONE]):
         revision: Pattern = None,
         query_type: Mode | None = None,
         *,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> Path: ...
+    @overload
+    def freeze(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike] | pl.DataFrame,
+        file: str | Path,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        query_type: Mode | None = None,
         revision_policy: RevisionPolicy = "last_before",
         qc: int | str | QC = ...,
         ignore_qc_not_set: bool = False,

@@ -1,4 +1,6 @@
-"""Write `sync.pyi`: the blocking faces' signatures, made of the async classes' own, overloads included.
+"""Write `sync.pyi`: the blocking faces' signatures, made of the async classes' own, overloads included; and `client/by_id.pyi`.
+
+The second has the async methods that take a session as ``id=`` as well. Both have an overload for it.
 
 ``python tests/typing/make_stub.py``
 """
@@ -6,14 +8,17 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib.util
 import inspect
 import sys
 from pathlib import Path
 
 from one_async import sync
+from one_async.client.conventions import SESSION
 
 STUB = Path(sync.__file__).with_suffix(".pyi")
+BY_ID = STUB.parent / "client" / "by_id.pyi"
 HEAD = '"""Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""'
 FACES = ("AlyxClient", "Registration", "ONE")
 #: Objects that methods open, and their blocking versions.
@@ -23,6 +28,29 @@ TWINS = {
     "AsyncBrowsePage": ("one_async._browsing", "BrowsePage"),
 }
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def by_id(function: Function) -> Function | None:
+    """Make an overload that takes the session as ``id=``, and all else by keyword; None if a method takes no session."""
+    arguments = copy.deepcopy(function.args)
+    named = [*arguments.posonlyargs, *arguments.args]
+    if len(named) < 2 or named[1].arg not in SESSION:
+        return None
+    owner, session, *others = named
+    session.arg = "id"
+    defaults = [*([None] * len(named)), *arguments.defaults]
+    arguments.kwonlyargs = [session, *others, *arguments.kwonlyargs]
+    arguments.kw_defaults = [None, *defaults[-len(others) :][: len(others)], *arguments.kw_defaults]
+    arguments.posonlyargs, arguments.args, arguments.defaults = [], [owner], []
+    made = copy.copy(function)
+    made.args = arguments
+    return made
+
+
+def with_id(functions: list[Function]) -> list[Function]:
+    """Return the overloads of a method, or the method itself if it has none, and those that take ``id=``."""
+    shown = functions[:-1] or functions
+    return [*shown, *(made for one in shown if (made := by_id(one)) is not None)]
 
 
 class Source:
@@ -100,17 +128,19 @@ def definition(face: type, name: str) -> tuple[Source, list[Function]]:
 class Stub:
     """The lines of the stub, and the names that they use."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, blocking: bool = True) -> None:
+        self.blocking = blocking
         self.lines: list[str] = []
         self.imports: dict[str, str] = {}
 
     def method(self, source: Source, function: Function, name: str, *decorators: str) -> None:
-        """Add a plain twin of a definition."""
+        """Add a twin of a definition: a plain one in the stub of the blocking faces."""
         returns = function.returns
-        if isinstance(returns, ast.Subscript) and ast.unparse(returns.value) == "AsyncIterator":
-            returns = ast.Subscript(ast.Name("Iterator"), returns.slice)
+        iterates = isinstance(returns, ast.Subscript) and ast.unparse(returns.value) == "AsyncIterator"
+        if self.blocking and iterates:
+            returns = ast.Subscript(ast.Name("Iterator"), returns.slice)  # type: ignore[union-attr]
             self.imports["Iterator"] = "from collections.abc import Iterator"
-        if isinstance(returns, ast.Name) and returns.id in TWINS:
+        if self.blocking and isinstance(returns, ast.Name) and returns.id in TWINS:
             module, twin = TWINS[returns.id]
             self.imports[twin] = f"from {module} import {twin}"
             returns = ast.Name(twin)
@@ -120,7 +150,8 @@ class Stub:
         self.use(source, arguments, returns)
         result = f" -> {ast.unparse(returns)}" if returns else ""
         self.lines += [f"    @{decorator}" for decorator in decorators]
-        self.lines.append(f"    def {name}({ast.unparse(arguments)}){result}: ...")
+        word = "def" if self.blocking or iterates or isinstance(function, ast.FunctionDef) else "async def"
+        self.lines.append(f"    {word} {name}({ast.unparse(arguments)}){result}: ...")
 
     def use(self, source: Source, *nodes: ast.AST | None) -> None:
         """Import what some types name; of two that have one name, the second gets another."""
@@ -155,28 +186,49 @@ class Stub:
     def twins(self, kind: type, name: str, static: bool) -> None:
         """Add each overload of a method, or the method itself if it has none."""
         source, functions = definition(kind, name)
-        for function in functions[:-1] or functions:
-            decorators = (["staticmethod"] if static else []) + (["overload"] if len(functions) > 1 else [])
+        overloads = with_id(functions)
+        text = None if self.blocking else ast.get_docstring(functions[-1], clean=False)
+        for function in overloads:
+            decorators = (["staticmethod"] if static else []) + (["overload"] if len(overloads) > 1 else [])
             self.method(source, function, name, *decorators)
-            if len(functions) > 1:
+            if text:  # editors show that of the first overload
+                self.lines[-1] = self.lines[-1].removesuffix(" ...") + f'\n        """{text}"""'
+                text = None
+            if len(overloads) > 1:
                 self.imports["overload"] = "from typing import overload"
 
 
 def make() -> str:
-    """Give the text of the stub."""
+    """Give the text of the blocking faces' stub."""
     stub, source = Stub(), Source("one_async.sync")
     for name in FACES:
         stub.face(source, getattr(sync, name))
-    return (
-        "\n".join([HEAD, *sorted(set(stub.imports.values())), f"__all__ = {sync.__all__!r}", *stub.lines])
-        + "\n"
-    )
+    return text_of(stub, sync.__all__)
+
+
+def make_by_id() -> str:
+    """Give the text of the stub of the async methods that take ``id=``."""
+    stub = Stub(blocking=False)
+    stub.lines.append("class SessionById:")
+    for name in sorted(vars(sync.ONE)):
+        if name.startswith("_") or not inspect.isfunction(getattr(sync.ONE, name)):
+            continue
+        _, functions = definition(sync.ONE, name)
+        if len(with_id(functions)) > len(functions[:-1] or functions):
+            stub.twins(sync.ONE, name, False)
+    return text_of(stub, ["SessionById"])
+
+
+def text_of(stub: Stub, names: list[str]) -> str:
+    """Give the text of a stub."""
+    return "\n".join([HEAD, *sorted(set(stub.imports.values())), f"__all__ = {names!r}", *stub.lines]) + "\n"
 
 
 def main() -> None:
-    """Write the stub; `ruff format` breaks its lines."""
-    STUB.write_text(make(), "utf-8")
-    sys.stdout.write(f"{STUB}\n")
+    """Write the stubs; `ruff format` breaks their lines."""
+    for file, text in ((STUB, make()), (BY_ID, make_by_id())):
+        file.write_text(text, "utf-8")
+        sys.stdout.write(f"{file}\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 import polars as pl
 
-from one_async import ONE, ALFPath, AlyxClient, AsyncONE
+from one_async import ONE, ALFObject, ALFPath, AlyxClient, AsyncONE
 from one_async.types import Reference, ReferenceText
 
 Record = dict[str, Any]
@@ -63,6 +63,39 @@ async def answers_awaited(one: AsyncONE, eid: UUID, eids: list[UUID], details: b
     assert_type(await one.type2datasets(eid, "spikes.times"), list[str])
     assert_type(await one.type2datasets(eids, "spikes.times", details=True), list[pl.DataFrame])
     assert_type(await one.list_aggregates("subjects"), pl.DataFrame)
+
+
+async def by_id_awaited(one: AsyncONE, eid: UUID, eids: list[UUID], details: bool) -> None:
+    """The session as ONE-api's keyword `id`; all else is then given by keyword."""
+    assert_type(await one.eid2path(id=eid), ALFPath | None)
+    assert_type(await one.eid2path(id=eids), list[ALFPath | None])
+    assert_type(await one.get_details(id=eid), Record)
+    assert_type(await one.get_details(id=eids), list[Record])
+    assert_type(await one.list_datasets(id=eid, details=True), pl.DataFrame)
+    assert_type(await one.list_datasets(id=eid, details=details), list[str] | pl.DataFrame)
+    assert_type(await one.type2datasets(id=eid, dataset_type="spikes.times"), list[str])
+    assert_type(await one.eid2ref(id=eid, parse=False), ReferenceText)
+    assert_type(await one.download(id=eids, dry_run=True), pl.DataFrame)
+    await one.load_object(id=eid, obj="trials", collection="alf")
+    await one.load_object(id=eid)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    async for found, trials in one.iter_objects(id=eids, obj="trials"):
+        assert_type(found, UUID)
+        assert_type(trials, ALFObject)
+
+
+def by_id(one: ONE, eid: UUID, eids: list[UUID]) -> None:
+    assert_type(one.eid2path(id=eid), ALFPath | None)
+    assert_type(one.eid2path(id=eids), list[ALFPath | None])
+    assert_type(one.get_details(id=eid, full=True), Record | pl.DataFrame)
+    assert_type(one.list_datasets(id=eids), list[list[str]])
+    assert_type(one.type2datasets(id=eid, dataset_type="spikes.times", details=True), pl.DataFrame)
+    assert_type(one.eid2pid(id=eid, details=True), ProbesDetails)
+    one.load_dataset(id=eid, dataset="spikes.times.npy", collection="alf")
+    one.load_datasets(id=eid, datasets=["spikes.times.npy"])
+    one.load_collection(id=eid, collection="alf")
+    one.load_dataset(id=eid)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    for _, trials in one.iter_objects(id=eids, obj="trials"):
+        assert_type(trials, ALFObject)
 
 
 def names(one: ONE, eid: UUID, eids: list[UUID], paths: tuple[Path, ...]) -> None:

@@ -13,6 +13,7 @@ from one_async._display import Printer
 from one_async.alyx.retrying import Timeouts
 from one_async.client.aggregates import Aggregates
 from one_async.client.browsing import Browsing
+from one_async.client.by_id import SessionById
 from one_async.client.cards import client_fields
 from one_async.client.context import Context
 from one_async.client.conventions import conventions
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @conventions
 @public
 class AsyncONE(
+    SessionById,
     Searching,
     Listing,
     Conversions,
