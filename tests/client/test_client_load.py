@@ -235,7 +235,7 @@ def test_revisions(
 def test_objects(data_one: Face, seeded: World, eid: str) -> None:
     spikes = data_one.ask("load_object", eid, "spikes", collection=SORTING)
     assert isinstance(spikes, ALFObject)
-    assert sorted(spikes) == ["amps", "clusters", "depths", "times"]
+    assert sorted(spikes) == ["amps", "clusters", "depths", "samples", "times"]
     assert spikes.check_dimensions == 0
     for attribute in spikes:
         np.testing.assert_array_equal(
@@ -245,7 +245,7 @@ def test_objects(data_one: Face, seeded: World, eid: str) -> None:
     assert sorted(some) == ["amps", "times"]
     paths = data_one.ask("load_object", eid, "spikes", SORTING, download_only=True)
     assert sorted(p.name for p in paths) == [
-        f"spikes.{name}.npy" for name in ("amps", "clusters", "depths", "times")
+        f"spikes.{name}.npy" for name in ("amps", "clusters", "depths", "samples", "times")
     ]
     trials = data_one.ask("load_object", eid, "trials")
     assert {"choice", "goCueTrigger_times", "stimOff_times"} <= set(trials)
@@ -269,7 +269,8 @@ def test_objects_that_are_not_there_or_in_several_places(data_one: Face, eid: st
 
 def test_collections(data_one: Face, eid: str) -> None:
     whole = data_one.ask("load_collection", eid, SORTING)
-    assert set(whole) == {"spikes", "clusters", "channels", "kilosortLabels"}
+    kinds = {"spikes", "passingSpikes", "clusters", "channels", "waveforms", "kilosortLabels"}
+    assert set(whole) == kinds
     assert set(data_one.ask("load_collection", eid, SORTING, object=["spikes", "channels"])) == {
         "spikes",
         "channels",
