@@ -44,7 +44,10 @@ from __future__ import annotations
 
 import pickle
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Self
 
@@ -419,3 +422,23 @@ class TablesWarning(OneWarning):
 
 class ALFWarning(OneWarning):
     """Something about a dataset that the caller should know."""
+
+
+_SESSION: ContextVar[str | None] = ContextVar("session", default=None)
+
+
+@contextmanager
+def warnings_name(session: str) -> Iterator[None]:
+    """Name a session in the warnings of `warn` that the code inside issues."""
+    token = _SESSION.set(session)
+    try:
+        yield
+    finally:
+        _SESSION.reset(token)
+
+
+def warn(text: str, stacklevel: int = 2) -> None:
+    """Issue an ALFWarning; its text ends in the session that the caller works on, if that is known."""
+    session = _SESSION.get()
+    text = text if session is None else f"{text}; session {session}"
+    warnings.warn(_text(text), ALFWarning, stacklevel=stacklevel + 1)

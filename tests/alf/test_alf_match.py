@@ -173,12 +173,14 @@ def test_exact_takes_patterns_and_default_takes_defaults() -> None:
 
 def test_without_a_default_the_last_is_used_with_a_warning() -> None:
     none = THREE.with_columns(default_revision=pl.lit(value=False))
-    with pytest.warns(ALFWarning, match="last one"):
+    with pytest.warns(ALFWarning, match="'alf/a.b.npy'; its last one, '2021-01-01', is used"):
         assert paths(match.last_before(none)) == ["alf/#2021-01-01#/a.b.npy"]
     with pytest.raises(ALFMultipleRevisionsFound, match="2020-01-01"):
         match.last_before(THREE.with_columns(default_revision=pl.lit(value=True)))
+    for single in (THREE.head(1), THREE.tail(1)):  # nothing to choose from, so nothing to warn of
+        assert len(match.last_before(single.drop("default_revision"))) == 1
     mixed = frame(("a.b.npy", True), ("#1#/c.d.npy", True))
-    with pytest.warns(ALFWarning, match="Multiple revisions"):
+    with pytest.warns(ALFWarning, match=r"Multiple revisions: '' \(a.b.npy\), '1' \(#1#/c.d.npy\)"):
         assert len(match.last_before(mixed)) == 2
     with pytest.raises(ALFMultipleRevisionsFound):
         match.last_before(mixed, assert_consistent=True)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import importlib.util
 import re
 import traceback
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from client.every_method import Example, examples, facts_of, is_iterator
+from client.faces import opened
 from one_async import ONE, AsyncONE
+from one_async.alyx.login import Credentials
 from one_async.emulator import Emulator
-from one_async.errors import ALFObjectNotFound, InputError, OneError, ServerUnreachable
+from one_async.errors import ALFObjectNotFound, InputError, LoginError, OneError, ServerUnreachable
 
 
 @pytest.fixture
@@ -153,3 +157,77 @@ def test_years_and_months(one: ONE) -> None:
     assert between == [day for day in days if "2023-11-01" <= day.isoformat() <= "2024-12-31"]
     with pytest.raises(InputError, match="2024-13"):
         one.search(date="2024-13")
+
+
+def test_without_a_login_the_text_says_what_to_do(seeded_emulator: Emulator, tmp_path: Path) -> None:
+    where = "https://openalyx.internationalbrainlab.org"
+    texts = {
+        where: str(Credentials(where).missing()),
+        seeded_emulator.url: "",
+    }
+    with pytest.raises(LoginError) as caught:
+        ONE(base_url=seeded_emulator.url, cache_dir=tmp_path).search(lab="x", query_type="remote")
+    texts[seeded_emulator.url] = str(caught.value)
+    for url, text in texts.items():
+        for part in (
+            f"`one-async login --url {url}`",
+            "token=",
+            "ONE_TOKEN",
+            "An account of this database is ",
+        ):
+            assert part in text
+        assert len(text) < 480  # not shortened
+    assert texts[where].endswith(f"registered at {where}")
+    assert texts[seeded_emulator.url].endswith("made by its administrators")
+
+
+def groups_in(error: BaseException | None) -> list[BaseException]:
+    """Return the exception groups among an error and its contexts, which is where IPython looks for them."""
+    found = []
+    while error is not None:
+        found += [error] if isinstance(error, BaseExceptionGroup) else []
+        error = error.__context__
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::one_async.errors.OneWarning")  # of tables that are not there
+@pytest.mark.parametrize("face", [AsyncONE, ONE])
+def test_no_error_has_an_exception_group_in_its_context(
+    seeded_emulator: Emulator, tmp_path: Path, one: ONE, face: type
+) -> None:
+    """IPython shows such an error with all of its frames. Every public method fails here that can fail."""
+    facts = facts_of(one, tmp_path)
+    eids = [str(eid) for eid in one.search(query_type="remote")[:3]]
+    more = [
+        Example("load_object", (eids, "nothing")),
+        Example("load_datasets", (eids[0], ["nothing.times.npy"])),
+        Example("load_many", (eids, "nothing")),
+        Example("list_datasets", (eids,), {"filename": "x["}),
+        Example("iter_objects", (eids, "nothing")),
+        Example("alyx.download_file", ("http://[::1",), {"target_dir": str(tmp_path)}),
+        Example("alyx.download_file", (f"http://{'x' * 300}/",), {"target_dir": str(tmp_path)}),
+    ]
+    kinds: Counter[str] = Counter()
+    bad: list[tuple[Example, BaseException]] = []
+    closed = {"base_url": "http://localhost:9", "token": "0" * 40}
+    for number, (status, server) in enumerate({403: {}, 0: closed}.items()):
+        options = {"base_url": seeded_emulator.url, "username": "demo", "password": "demo", **server}
+        folder = tmp_path / str(number)
+        seeded_emulator.faults.clear()
+        if status:
+            seeded_emulator.faults.add("/", status=status, times=None)
+        calls = [*examples(facts), *more] if status else more[:1]
+        try:
+            with opened("blocking" if face is ONE else "asyncio", cache_dir=folder, cache_rest=None, mode="remote",
+                        silent=True, **options) as client:  # fmt: skip
+                for example in calls:
+                    ask = client.items if is_iterator(example) else client.ask
+                    try:
+                        ask(example.method, *example.args, **(example.kwargs or {}))
+                    except OneError as error:
+                        kinds[example.method] += 1
+                        bad += [(example, group) for group in groups_in(error)]
+        finally:
+            seeded_emulator.faults.clear()
+    assert not bad
+    assert len(kinds) >= 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -223,3 +224,19 @@ def test_as_a_module_and_in_an_encoding_without_our_signs(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=True)
     assert done.stdout.startswith(b"\x8e\\u4e2d")
     assert b"|" in done.stdout
+
+
+def test_a_warning_is_one_line_and_no_part_of_the_answer(seeded_emulator: Emulator, tmp_path: Path) -> None:
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "ONE_CACHE_DIR": str(tmp_path),
+        "ONE_USERNAME": "demo",
+        "ONE_PASSWORD": "demo",
+        "ONE_BASE_URL": seeded_emulator.url,
+    }
+    command = [sys.executable, "-m", "one_async", "search", "--mode", "remote", "lab=cortxlab"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
+    assert done.stdout == ""
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    assert said == ["EmptySearchWarning: no lab 'cortxlab'; did you mean 'cortexlab'?"]

@@ -59,8 +59,10 @@ def test_attributes_of_unequal_length_cost_their_own_session(kind: str, folder: 
 def test_an_object_of_unequal_length_is_given_with_a_warning(folder: Path) -> None:
     with ONE(cache_dir=folder, mode="local") as one:
         eid = one.path2eid(folder / SESSIONS[1])
-        with pytest.warns(ALFWarning, match=r"contrastLeft \(7,\)"):
+        with pytest.warns(ALFWarning, match=r"contrastLeft \(7,\).*; session s2 2024-01-02 #1 \("):
             trials = one.load_object(eid, "trials")
+        with pytest.warns(ALFWarning, match=r"datasets: 'no.such.npy'.*; session s2 2024-01-02 #1 \("):
+            one.load_datasets(eid, ["no.such.npy"], assert_present=False)
         assert {name: len(data) for name, data in trials.items()} == LENGTHS
         with pytest.warns(ALFWarning, match=r"contrastLeft \(7,\)"):
             items = dict(one.iter_objects([folder / s for s in SESSIONS], "trials", on_error="collect"))

@@ -152,8 +152,7 @@ def test_paths_may_be_ids(make: Make, built: Path) -> None:
     for folder, name in NAMES.items():
         for method, answer in CALLS:
             assert one.ask(method, name) == answer(name), method
-        with pytest.warns(ALFWarning, match="No default revision"):  # as ONE-api: such tables do not say
-            assert one.ask("load_dataset", name, "things.names.json") == ["x"]
+        assert one.ask("load_dataset", name, "things.names.json") == ["x"]
         subject, day, number = name.split("/")[-3:]
         assert one.ask("get_details", name)["subject"] == subject
         assert one.ask("get_details", name, full=True)["rel_path"].to_list() == ["alf/things.names.json"]

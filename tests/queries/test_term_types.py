@@ -13,7 +13,7 @@ import pytest
 
 from client.faces import opened
 from modes.conftest import login
-from one_async import ONE, QC, AsyncONE
+from one_async import ONE, QC, ALFObject, AsyncONE
 from one_async.emulator import Emulator
 from one_async.errors import InputError
 from one_async.queries.terms import OTHER_NAMES, OWN_TERMS, TABLE_TERMS, complete_all
@@ -84,15 +84,19 @@ def test_ipython_completes_them(tmp_path: Path, with_jedi: bool) -> None:
     from IPython.core.completer import provisionalcompleter
     from IPython.core.interactiveshell import InteractiveShell
 
-    names = {"one": ONE(cache_dir=tmp_path), "again": AsyncONE(cache_dir=tmp_path)}
+    one = ONE(cache_dir=tmp_path)
+    trials = ALFObject(choice=[1], contrastLeft=[0.5])
+    names = {"one": one, "again": AsyncONE(cache_dir=tmp_path), "trials": trials, "tables": one._cache}
     shell = InteractiveShell(user_ns=names)
     shell.Completer.use_jedi = with_jedi
     wanted = {
+        "trials['c": {"choice", "contrastLeft"},
+        "tables['": {"sessions", "datasets", "_meta"},
         "one.search(la": {"lab=", "laboratory="},
         "one.search(subject='x', dataset": {"datasets=", "dataset_types=", "dataset_qc_lte="},
         "await again.search_insertions(chr": {"chronic_insertion="},
         "for one in one.watch(nick": {"nickname="},
     }
-    for text, completions in list(wanted.items())[: 2 if with_jedi else None]:
+    for text, completions in list(wanted.items())[: 4 if with_jedi else None]:
         with provisionalcompleter():
             assert {one.text for one in shell.Completer.completions(text, len(text))} >= completions, text

@@ -247,6 +247,13 @@ async def test_an_address_that_cannot_be_is_one_items_error(
     assert [outcome.status for outcome in outcomes] == ["failed", "fetched"]
     assert isinstance(outcomes[0].error, ServerError)
     assert url in str(outcomes[0].error)
+    with pytest.raises(OneError) as caught:
+        async with streams.open(url):
+            pass
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert not isinstance(error, BaseExceptionGroup)  # with one, IPython shows all frames
+        error = error.__context__
     both = item(files, path="a/both.npy", sources=(FileSource(url), FileSource(f"{files.base}/a/both.npy")))
     assert (await fetch([both], root=tmp_path, streams=streams, policy=QUICK))[0].status == "fetched"
 

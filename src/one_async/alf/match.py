@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
@@ -20,8 +19,8 @@ from one_async.errors import (
     ALFMultipleCollectionsFound,
     ALFMultipleObjectsFound,
     ALFMultipleRevisionsFound,
-    ALFWarning,
     InputError,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -346,19 +345,27 @@ def last_before(
     flags = datasets["default_revision"].to_list() if "default_revision" in datasets.columns else None
     chosen = []
     for path in sorted(rows):
-        best = _choose(rows[path], revisions, flags, revision, assert_unique)
+        best = _choose(path, rows[path], revisions, flags, revision, assert_unique)
         if best is not None:
             chosen.append(best)
     used = list(dict.fromkeys(revisions[row] for row in chosen))
     if len(used) > 1:
         if assert_consistent:
             raise ALFMultipleRevisionsFound(_quoted(used))
-        warnings.warn(f"Multiple revisions: {_quoted(used)}", ALFWarning, stacklevel=2)
+        examples = {revisions[row]: paths[row] for row in reversed(chosen)}
+        shown = [f"{name!r} ({examples[name]})" for name in used]
+        more = f" and {len(used) - 4} more" if len(used) > 4 else ""
+        warn(f"Multiple revisions: {', '.join(shown[:4])}{more}")
     return _rows(datasets, chosen)
 
 
 def _choose(
-    rows: list[int], revisions: list[str], flags: list[bool] | None, revision: str | None, unique: bool
+    path: str,
+    rows: list[int],
+    revisions: list[str],
+    flags: list[bool] | None,
+    revision: str | None,
+    unique: bool,
 ) -> int | None:
     if revision is not None:
         early = [row for row in rows if revisions[row] <= revision]
@@ -369,7 +376,7 @@ def _choose(
             raise ALFMultipleRevisionsFound(_quoted(revisions[row] for row in marked))
         if len(marked) == 1:
             return marked[0]
-        if len(rows) == 1:
-            return rows[0]
-    warnings.warn("No default revision for a dataset; its last one is used", ALFWarning, stacklevel=3)
-    return max(rows, key=lambda row: revisions[row])
+    last = max(rows, key=lambda row: revisions[row])
+    if len(rows) > 1:
+        warn(f"No default revision of {path!r}; its last one, {revisions[last]!r}, is used", 3)
+    return last

@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 
 from one_async._concurrency import SingleFlight
+from one_async._stored import OPEN_ALYX
 from one_async.errors import ConfigurationError, InputError, LoginError
 from one_async.types import TokenStore
 
@@ -125,12 +126,15 @@ class Credentials:
             self._store_checked = True
 
     def missing(self, reason: str = "") -> LoginError:
-        """Return a LoginError that lists the ways to pass credentials."""
+        """Return a LoginError that lists the ways to log in, and where an account comes from."""
         reason = reason or f"no credentials for {self.base_url}"
+        where = (
+            f"is registered at {OPEN_ALYX}" if self.base_url == OPEN_ALYX else "is made by its administrators"
+        )
         return LoginError(
-            f"{reason}: pass username= and password=, or token=, or set the environment variables ONE_USERNAME "
-            "and ONE_PASSWORD, or ONE_TOKEN, with ONE_BASE_URL of their database; "
-            "accounts belong to one database each",
+            f"{reason}: run `one-async login --url {self.base_url}` once, or pass username= and password=, or token=, or "
+            "set ONE_USERNAME and ONE_PASSWORD, or ONE_TOKEN, with ONE_BASE_URL of their database. "
+            f"An account of this database {where}",
             url=self.base_url,
         )
 

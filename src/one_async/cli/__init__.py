@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:
+    """Return a warning as a terminal shows it, without the place in the code that issued it."""
+    from one_async._display import plain_text
+
+    return f"{category.__name__}: {plain_text(message, 500)}\n"
 
 
 def main() -> None:
@@ -16,4 +24,5 @@ def main() -> None:
             raise
         sys.exit("one-async needs typer and rich: pip install 'one-async[cli]'")
     use_safe_encoding()
+    warnings.formatwarning = _one_line
     app()

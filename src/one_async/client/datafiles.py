@@ -25,6 +25,7 @@ from one_async.errors import (
     StatusError,
     TransferError,
     UnsafePath,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -287,4 +288,4 @@ def warn_missing(message: str, assert_present: bool) -> None:
     """Raise ALFObjectNotFound for datasets that must be present, else warn."""
     if assert_present:
         raise ALFObjectNotFound(message)
-    warnings.warn(message, ALFWarning, stacklevel=3)
+    warn(message, 3)

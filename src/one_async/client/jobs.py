@@ -16,7 +16,7 @@ from one_async.alf.session import describe, session_folder
 from one_async.client.datafiles import path_of
 from one_async.client.identify import known_eids
 from one_async.client.outcomes import raise_first
-from one_async.errors import ALFError, ALFObjectNotFound, InputError, OneError
+from one_async.errors import ALFError, ALFObjectNotFound, InputError, OneError, warnings_name
 from one_async.queries import selection
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Job:
 
     at: int
     eid: str
+    subject: str = ""
+    """The session as texts name it."""
     records: list[dict[str, Any]] = field(default_factory=list)
     files: list[ALFPath | None] = field(default_factory=list)
     unknown: list[int] = field(default_factory=list)
@@ -78,10 +80,12 @@ class Job:
             load.check()
             raise ALFObjectNotFound(f"no session has the id {self.eid}", eid=self.eid)
         folder = session_folder(session.session)
+        self.subject = describe(session.session)
         try:
-            rows = load.choose(session.datasets)
+            with warnings_name(self.subject):
+                rows = load.choose(session.datasets)
         except ALFError as error:
-            raise error.about(describe(session.session)) from None
+            raise error.about(self.subject) from None
         self.records = [{**row, SESSION_PATH: folder} for row in rows.iter_rows(named=True)]
 
     @property
@@ -121,7 +125,7 @@ def _read_jobs(jobs: Iterable[Job], load: Load, on_error: OnError, go_on: bool =
         if size > left and not go_on:
             continue
         left, go_on = left - size, False
-        with job.failing(on_error):
+        with job.failing(on_error), warnings_name(job.subject):
             job.result = load.finish(job)
             job.is_over = True
 

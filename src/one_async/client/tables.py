@@ -160,6 +160,10 @@ class CacheTwin(Mapping[str, Any]):
         """Go through the names of the tables, and `_meta`."""
         yield from ("sessions", "datasets", *self._context.tables.loaded.others, "_meta")
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """Return the names that IPython completes after a bracket."""
+        return list(self)
+
     def __len__(self) -> int:
         """Count the tables, and `_meta`."""
         return 3 + len(self._context.tables.loaded.others)

@@ -19,6 +19,7 @@ from one_async.errors import (
     ALFObjectNotFound,
     ALFWarning,
     InputError,
+    warn,
 )
 from one_async.files.find import AnyPath, Filter, find_files
 from one_async.files.frames import check_dimensions, columns_of, split_table, to_pandas, to_polars
@@ -285,4 +286,4 @@ def _warn_of_rows(out: ALFObject, what: str) -> None:
     if out.check_dimensions == 0:
         return
     shapes = ", ".join(f"{key} {data.shape}" for key, data in out.items() if hasattr(data, "shape"))
-    warnings.warn(f"The data of {what} differ in their number of rows: {shapes}", ALFWarning, stacklevel=3)
+    warn(f"The data of {what} differ in their number of rows: {shapes}", 3)

@@ -6,7 +6,6 @@ All of them use `alf.match.resolve`, as `list_datasets` does, so every dataset o
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,8 +19,8 @@ from one_async.errors import (
     ALFMultipleCollectionsFound,
     ALFMultipleObjectsFound,
     ALFObjectNotFound,
-    ALFWarning,
     InputError,
+    warn,
 )
 from one_async.ids import dataset_id, is_dataset_record
 from one_async.types import RevisionPolicy
@@ -111,9 +110,7 @@ def one_dataset(
     if is_path:
         _check_no_folders("collection, revision", collection, revision)
     if is_path and isinstance(dataset, str) and "*" in dataset and len(datasets):
-        warnings.warn(
-            "a dataset that is given as a path should have no wildcards in it", ALFWarning, stacklevel=2
-        )
+        warn(f"a dataset that is given as a path should have no wildcards in it: {dataset!r}")
     found = how.resolve(
         datasets,
         filename=_with_any_extension(dataset, how),
@@ -264,10 +261,8 @@ def _exact_paths(
         if "default_revision" in row.columns and row["default_revision"].eq(False).any()
     ]
     if old:
-        warnings.warn(
-            f"there may be better revisions of {_names(old)}; give revisions= to choose one, or names instead of paths",
-            ALFWarning,
-            stacklevel=2,
+        warn(
+            f"there may be better revisions of {_names(old)}; give revisions= to choose one, or names instead of paths"
         )
     return found
 
