@@ -46,6 +46,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_fork", 0),
     ("_threads", 1),
     ("_progress", 1),
+    ("_screen", 1),
     ("harvest", 4),
     ("browse", 4),
     ("registration", 4),

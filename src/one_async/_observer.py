@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
@@ -132,7 +133,7 @@ class Observer:
         else:  # a request without a wait of its own waits for that of the others, which is reported once
             level = logging.WARNING if wait else logging.DEBUG
             LOGS[part].log(level, "%s %s: %s; sent again in %.2f s", method, _path(shown), why, wait)
-        self.call("retry", RetryEvent, method, shown, _resends.get() + 1, why, wait)
+        self.call("retry", lambda: RetryEvent(method, shown, _resends.get() + 1, why, wait))
         await self.sleep(wait)
 
     def throttled(self, wait: float) -> None:
@@ -160,12 +161,12 @@ class Observer:
         while self._accepted and self._accepted[0] <= now - _WINDOW:
             self._accepted.popleft()
 
-    def call(self, name: str, event: Callable[..., object], *values: object) -> None:
-        """Call the hooks of one kind. What they raise is logged, and breaks no request."""
+    def call(self, name: str, event: Callable[[], object]) -> None:
+        """Call the hooks of one kind with an event. What they raise is logged, and breaks no request."""
         hooks = self._hooks.get(name)
         if not hooks:
             return
-        made = event(*values)
+        made = event()
         for hook in hooks:
             try:
                 hook(made)
@@ -179,15 +180,19 @@ class Exchange:
     def __init__(self, observer: Observer, method: str, url: str, is_rest: bool) -> None:
         self._observer, self.method, self._is_rest = observer, method, is_rest
         self.status: int | None = None
-        self._url, self._resend = public_url(url, with_query=is_rest), _resends.get()
+        self._given, self._resend = url, _resends.get()
         self._sent = 0.0
         self._span: Any = None
+
+    @cached_property
+    def _url(self) -> str:
+        return public_url(self._given, with_query=self._is_rest)
 
     def __enter__(self) -> Exchange:
         observer = self._observer
         observer.counts.requests += 1
-        observer.call("request", RequestEvent, self.method, self._url, self._resend)
-        self._span = _tracing.span(self.method, self._attributes(), is_client=True)
+        observer.call("request", lambda: RequestEvent(self.method, self._url, self._resend))
+        self._span = _tracing.span(self.method, self._attributes, is_client=True)
         self._span.__enter__()
         self._sent = time.monotonic()
         return self
@@ -212,14 +217,15 @@ class Exchange:
             if self.status >= 400:
                 self._span.fail(str(self.status))
         self._span.__exit__(kind, error, trace)
-        if self._is_rest and self.status not in (None, 429) and not self._url.endswith("/auth-token"):
+        if self._is_rest and self.status not in (None, 429) and not self._given.endswith("/auth-token"):
             self._observer.accepted(self._sent)
         failure = None if kind is None else kind.__name__
         if LOGS["http"].isEnabledFor(logging.DEBUG):
             said = self.status if failure is None else failure
             LOGS["http"].debug("%s %s: %s in %.0f ms", self.method, _path(self._url), said, seconds * 1000)
         self._observer.call(
-            "response", ResponseEvent, self.method, self._url, self._resend, self.status, failure, seconds
+            "response",
+            lambda: ResponseEvent(self.method, self._url, self._resend, self.status, failure, seconds),
         )
 
 

@@ -6,17 +6,16 @@ time that is left where it can be known. It appears after `DELAY` seconds, and i
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 
 from one_async import _display
+from one_async._screen import is_visible, line_of_screen, write_notice
 from one_async._threads import run_sync
 from one_async.errors import InputError
 
@@ -25,7 +24,7 @@ __all__ = ["Display", "Progress", "Task", "Transfers", "display_for", "growing",
 T = TypeVar("T")
 #: Seconds after which work is shown, and between two updates.
 DELAY, INTERVAL = 0.3, 0.1
-_BAR = 20
+_BAR = 10
 #: Held while a line is displayed: there is one at a time.
 _SCREEN = threading.Lock()
 
@@ -51,28 +50,10 @@ def display_for(progress: Progress | bool | None, silent: bool = False) -> Displ
     if progress is True:
         return Display()
     if progress is None and not silent:
-        visible = not _in_worker_process() and (_on_terminal() or _in_notebook())
-        return Display() if visible else None
+        return Display() if is_visible() else None
     if progress in (None, False) or all(hasattr(progress, name) for name in ("start", "advance", "stop")):
         return None
     raise InputError.of("progress", progress, "True, False, or an object with start, advance and stop")
-
-
-def _in_worker_process() -> bool:
-    """Return whether this is a worker of a process pool or of Dask, whose screen belongs to its parent."""
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and process.parent_process() is not None
-
-
-def _on_terminal() -> bool:
-    with suppress(AttributeError, ValueError):  # None, or closed
-        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return False
-
-
-def _in_notebook() -> bool:
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 class Task:
@@ -103,19 +84,18 @@ class Task:
         if not self.unit:
             return f"{self.what}, {time.monotonic() - self.started:.0f} s"
         if self.unit == "bytes":
-            return f"{self.what} {_sizes(self.done, self.total, self.grows)}{self._left()}"
+            return f"{self.what} {_sizes(self.done, self.total, self.grows)}"
         if self.total is None:
             return f"{self.what} {self.done:,} {self.unit} so far"
-        return (
-            f"{self.what} {self.done:,}/{self.total:,}{'+' if self.grows else ''} {self.unit}{self._left()}"
-        )
+        return f"{self.what} {self.done:,}/{self.total:,}{'+' if self.grows else ''} {self.unit}"
 
-    def _left(self) -> str:
+    def left(self) -> str:
+        """Return the time that is left, if it can be told."""
         elapsed, share = time.monotonic() - self.started, self.fraction
         if not share or share >= 1 or elapsed < 1:
             return ""
         minutes, seconds = divmod(round(elapsed / share - elapsed), 60)
-        return f", {minutes}:{seconds:02} left"
+        return f"{minutes}:{seconds:02} left, "
 
 
 class Transfers(Task):
@@ -160,7 +140,7 @@ class Transfers(Task):
         sizes = _sizes(self.done, max(self.all_bytes, self.done), bool(self.growing))
         elapsed = time.monotonic() - self.started
         speed = f", {_display.size(round(self.done / elapsed))}/s" if elapsed > 1 and self.done > 0 else ""
-        return f"{self.what} {self.files:,}/{self.all_files:,}{more} files, {sizes}{speed}{self._left()}"
+        return f"{self.what} {self.files:,}/{self.all_files:,}{more} files, {sizes}{speed}"
 
 
 def _sizes(done: int, total: int | None, grows: bool) -> str:
@@ -175,11 +155,13 @@ def _sizes(done: int, total: int | None, grows: bool) -> str:
 
 
 def line_of(tasks: list[Task]) -> str:
-    """Return the line for some tasks, with a bar for the first whose total is known."""
-    share = next((share for task in tasks if (share := task.fraction) is not None), None)
-    filled = 0 if share is None else round(max(0.0, min(1.0, share)) * _BAR)
-    bar = "" if share is None else f"[{'#' * filled}{'.' * (_BAR - filled)}] {share:4.0%} "
-    return bar + "; ".join(text for task in tasks if (text := task.text()))
+    """Return the line for some tasks, begun with a bar and the time that is left of the last whose total is known."""
+    texts = "; ".join(task.text() for task in tasks)
+    for task in reversed(tasks):
+        if (share := task.fraction) is not None:
+            filled = round(max(0.0, min(1.0, share)) * _BAR)
+            return f"[{'#' * filled}{'.' * (_BAR - filled)}] {share:4.0%} {task.left()}{texts}"
+    return texts
 
 
 class _Drawing(threading.Thread):
@@ -203,7 +185,7 @@ class _Drawing(threading.Thread):
                 return
         try:
             with suppress(Exception):  # a failing display must not end the work
-                line = _Cell() if _in_notebook() else _Terminal()
+                line = line_of_screen()
                 while not self._done.wait(INTERVAL):
                     line.show(self._display.line)
                 line.end(self._last)
@@ -264,7 +246,7 @@ class Display:
 
     def notice(self, text: str) -> None:
         """Show a line that stays, without waiting for it."""
-        threading.Thread(target=_write_notice, args=(text,), daemon=True).start()
+        threading.Thread(target=write_notice, args=(text,), daemon=True).start()
 
 
 async def _end(display: Display, task: Task) -> None:
@@ -329,97 +311,3 @@ def screen() -> Iterator[None]:
     finally:
         if held:
             _SCREEN.release()
-
-
-# ---- where it is written
-
-_WRITING = threading.Lock()
-#: The number of characters of the line that stands on the terminal.
-_standing = 0
-
-
-class _Terminal:
-    """Standard error, whose last line is written over. Where it is a file, one line is written at the end."""
-
-    def show(self, text: str) -> None:
-        global _standing
-        if not _on_terminal():
-            return
-        text = _display.clipped(text, max(_columns() - 1, 10))
-        with _WRITING:
-            _write(f"\r{text.ljust(_standing)}")
-            _standing = len(text)
-
-    def end(self, text: str) -> None:
-        """Show the last state for a moment, and remove the line."""
-        if not _on_terminal():
-            _write(f"{text}\n")
-            return
-        self.show(text)
-        with _WRITING:
-            _erase()
-
-
-class _Cell:
-    """The output of a notebook's cell, in which the last state stays."""
-
-    def __init__(self) -> None:
-        self._handle: Any = None
-
-    def show(self, text: str) -> None:
-        if self._handle is None:
-            self._handle = _show_in_cell(text, display_id=True)
-        else:
-            self._handle.update(_Text(text))
-
-    def end(self, text: str) -> None:
-        self.show(text)
-
-
-class _Text:
-    """A line in a notebook."""
-
-    def __init__(self, text: str) -> None:
-        self._line = text
-
-    def __repr__(self) -> str:
-        return self._line
-
-    def _repr_html_(self) -> str:
-        return f'<div style="color:inherit;font-family:monospace">{_display.cell(self._line)}</div>'
-
-
-def _show_in_cell(text: str, **options: Any) -> Any:
-    from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
-
-    return display(_Text(text), **options)  # type: ignore[no-untyped-call, unused-ignore]
-
-
-def _write_notice(text: str) -> None:
-    with suppress(Exception):
-        if _in_notebook():
-            _show_in_cell(text)
-            return
-        with _WRITING:
-            _erase()
-            _write(f"{text}\n")
-
-
-def _erase() -> None:
-    global _standing
-    if _standing:
-        _write(f"\r{' ' * _standing}\r")
-        _standing = 0
-
-
-def _write(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
-
-
-def _columns() -> int:
-    with suppress(KeyError, ValueError):
-        return int(os.environ["COLUMNS"])
-    with suppress(AttributeError, ValueError, OSError):
-        return os.get_terminal_size(sys.stderr.fileno()).columns
-    return 80

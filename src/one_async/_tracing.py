@@ -19,18 +19,22 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 def span(
-    name: str, attributes: Mapping[str, str | int] | None = None, *, is_client: bool = False
+    name: str,
+    attributes: Callable[[], Mapping[str, str | int]] | None = None,
+    *,
+    is_client: bool = False,
 ) -> AbstractContextManager[Span | None]:
     """Return a context that is a span, the parent of those that begin inside; None where nobody traces.
 
-    An error that leaves it is its ``error.type``; neither texts nor frames of errors are recorded, which may have secrets.
+    The attributes are made only for a span. An error that leaves it is its ``error.type``. Neither texts nor frames of errors
+    are recorded, since they may have secrets.
     """
     trace = sys.modules.get("opentelemetry.trace")  # an application that traces has imported it
     if trace is None or not hasattr(trace, "get_tracer"):  # another thread may be importing it
         return _NOTHING
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):  # none is configured
         return _NOTHING
-    return Span(trace, name, attributes, is_client)
+    return Span(trace, name, None if attributes is None else attributes(), is_client)
 
 
 def spanned(name: str, method: F) -> F:

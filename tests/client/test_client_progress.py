@@ -162,7 +162,7 @@ def test_true_writes_one_line_into_a_file(slow: Emulator, eid: str, tmp_path: Pa
     process = run(script, slow, tmp_path, eid, "{'progress': True}", stderr=subprocess.PIPE)
     out, err = process.communicate()
     assert int(out)
-    assert re.fullmatch(rb"\[#{20}\] 100% downloading (\d+)/\1 files, ([\d.]+)/\2 kB.*\n", err)
+    assert re.fullmatch(rb"\[#{10}\] 100% downloading (\d+)/\1 files, ([\d.]+)/\2 kB.*\n", err)
 
 
 #: What else takes long, as a blocking client calls it, and the lines that are shown, one after the other.
@@ -263,7 +263,7 @@ def test_building_tables_is_shown(tmp_path: Path) -> None:
         f"build.make_parquet_db({str(tmp_path)!r}, hash_files=True)\nprint(1)\n# {{call}}"
     )
     shown = terminal([sys.executable, "-W", "error", "-c", script])
-    assert re.search(r"\[\.{20}\] +0% reading files 0/3 files", shown), shown
+    assert re.search(r"\[\.{10}\] +0% reading files 0/3 files", shown), shown
 
 
 def test_opening_tables_is_shown(tmp_path: Path, seeded_server: Emulator, eid: str) -> None:
@@ -298,11 +298,13 @@ def test_what_progress_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ONE(cache_dir=tmp_path, progress=5)
     assert isinstance(display_for(True), Display)
     assert display_for(False) is None
-    assert display_for(None) is None  # tests have no terminal
+    monkeypatch.setenv("TERM", "dumb")
+    assert display_for(None) is None
     for given, expected in (("1", True), ("0", False)):
         monkeypatch.setenv("ONE_PROGRESS", given)
         assert (AsyncONE(cache_dir=tmp_path)._context.display is not None) is expected
         assert AsyncONE(cache_dir=tmp_path, progress=False)._context.display is None
+        assert AsyncONE(cache_dir=tmp_path, silent=True)._context.display is None
         assert AsyncONE(cache_dir=tmp_path, progress=True)._context.display is not None
 
 
@@ -317,7 +319,11 @@ def test_a_line_says_what_is_known() -> None:
     task = Task("x", "files", 4)
     task.set(1, 4)
     task.started -= 60
-    assert line_of([Task("y"), task]) == "[#####...............]  25% y, 0 s; x 1/4 files, 3:00 left"
+    assert line_of([Task("y"), task]) == "[##........]  25% 3:00 left, y, 0 s; x 1/4 files"
+    other = Task("z", "files", 2, grows=True)
+    assert line_of([task, other]) == "[##........]  25% 3:00 left, x 1/4 files; z 0/2+ files"
+    other.grows = False
+    assert line_of([task, other]) == "[..........]   0% x 1/4 files; z 0/2 files"
     archive = Task("tables", "bytes")
     assert archive.text() == "tables 0 B so far"
     archive.set(1_200_000, 3_400_000)
@@ -355,7 +361,7 @@ async def test_transfers_of_calls_at_the_same_time_are_summed() -> None:
                 transfers.start(1, size)
                 transfers.advance(1, size)
                 transfers.stop()
-        assert display.line == "[####################] 100% downloading 2/2 files, 30/30 B"
+        assert display.line == "[##########] 100% downloading 2/2 files, 30/30 B"
     assert display.line == ""
     async with display.transferring() as again:
         assert (again.files, again.all_files) == (0, 0)

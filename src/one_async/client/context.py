@@ -103,7 +103,7 @@ class Context:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.settings = resolved_again(self.settings)
-        self.display = display_for(self.settings.progress, silent=not state["display"])
+        self.display = display_for(None, silent=not state["display"])
         self.observer.notice = None if self.display is None else self.display.notice
 
     @property

@@ -183,7 +183,7 @@ class AsyncONE(
             wildcards=wildcards,
             table_kind=tables,
             uuid_filenames=uuid_filenames,
-            progress=settings.progress if progress is None else progress,
+            progress=settings.progress if progress is None and not silent else progress,
             silent=silent,
             event_hooks=event_hooks,
             rest_options=rest_options,

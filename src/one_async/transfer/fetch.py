@@ -308,13 +308,17 @@ class _Worker:
             had = begun.size
             job.advance(0, had)
             try:
-                with span("download", {"file.name": begun.target.name}):
+                with span("download", partial(_attributes, begun)):
                     done = await fetch_one(begun, job.sources, partial(job.advance, 0), self._begin_next)
             except Lost:
                 job.advance(0, -begun.size)
                 return None
         job.fetched(done, had)
         return _outcome(item, "fetched", begun.target, done.size, done.url)
+
+
+def _attributes(part: Part) -> dict[str, str | int]:
+    return {"file.name": part.target.name}
 
 
 def _limiter() -> anyio.CapacityLimiter:
