@@ -53,6 +53,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_recordings", 6),
     ("remote", 6),
     ("distributed", 6),
+    ("filesystem", 6),
     ("cli", 6),
 ]
 APART = {frozenset({"alyx", "transfer"})}
