@@ -62,6 +62,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_browsing", 6),
     ("remote", 6),
     ("distributed", 6),
+    ("filesystem", 6),
     ("cli", 6),
 ]
 APART = {frozenset({"alyx", "transfer"})}

@@ -50,7 +50,7 @@ LONGEST_REQUEST_LINE = 4094
 
 @dataclass(frozen=True)
 class Logged:
-    """One request as the emulator saw it; ``time`` is in seconds since the epoch."""
+    """One request as the emulator saw it; ``time`` is in seconds since the epoch, ``size`` the bytes of the answer."""
 
     method: str
     path: str
@@ -58,6 +58,7 @@ class Logged:
     user: str | None
     status: int
     time: float
+    size: int = 0
 
 
 class RequestLog(list[Logged]):
@@ -139,7 +140,10 @@ class App:
         if rule is None or not rule.refuses(request.method):
             response, user = await self._respond(request, rule is not None and rule.ignore_range)
         query = scope["query_string"].decode("latin-1")
-        self.requests.append(Logged(request.method, path, query, user, response.status_code, time.time()))
+        size = int(response.headers.get("content-length", 0))
+        self.requests.append(
+            Logged(request.method, path, query, user, response.status_code, time.time(), size)
+        )
         await misbehave(rule, response, scope, send)
 
     async def _respond(self, request: Request, ignore_range: bool) -> tuple[Response, str | None]:

@@ -1,0 +1,102 @@
+"""Datasets of a session by their paths, and where the bytes of each are: on the disk, or on a server that sends ranges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from one_async._threads import run_sync
+from one_async.alf.match import last_before, resolve
+from one_async.alf.session import session_folder
+from one_async.client.call import Call
+from one_async.client.identify import known_eids
+from one_async.client.jobs import SESSION_PATH
+from one_async.errors import ALFObjectNotFound, HashMismatch, StorageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from one_async.client.context import Context
+    from one_async.queries.base import SessionDatasets
+    from one_async.transfer.ranges import RangeReader
+
+    Origin: TypeAlias = Path | RangeReader
+
+#: Rows of the datasets table, by path below the session.
+Files: TypeAlias = "dict[str, dict[str, Any]]"
+
+
+async def files_of(context: Context, session: str) -> Files:
+    """Return the datasets of a session by their paths, those of usable quality, as loads choose them.
+
+    A path without a revision is the default revision. Raise ALFObjectNotFound if there is no such session.
+    """
+    call = Call(context, None)
+    (eid,), _ = await known_eids(call, session)
+
+    def choose(found: dict[str, SessionDatasets]) -> Files:
+        if eid not in found:
+            raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
+        return _by_path(resolve(found[eid].datasets), session_folder(found[eid].session))
+
+    return await (await call.source()).datasets([eid], choose)
+
+
+def _by_path(rows: pl.DataFrame, folder: str) -> Files:
+    revisions: dict[str, list[int]] = {}
+    files: Files = {}
+    for at, path in enumerate(rows["rel_path"]):
+        plain = re.sub("#.*#/", "", path)
+        revisions.setdefault(plain, []).append(at)
+        if plain != path:
+            files[path] = {**rows.row(at, named=True), SESSION_PATH: folder}
+    for path, places in revisions.items():
+        chosen = rows[places] if len(places) == 1 else last_before(rows[places], assert_unique=False)
+        files[path] = {**chosen.row(0, named=True), SESSION_PATH: folder}
+    return files
+
+
+async def origin_of(context: Context, row: Mapping[str, Any]) -> Origin:
+    """Return the file of a dataset if it is on disk, else a reader of its ranges. Raise ALFObjectNotFound for neither."""
+    files = context.files
+    (local,), unknown = await run_sync(files.at_hand(Call(context, None), False), [row])
+    if local is not None:
+        return Path(local)
+    if not unknown:
+        raise ALFObjectNotFound(f"{row['rel_path']} is not on disk", did=row["did"])
+    return await files.range_reader(row)
+
+
+async def size_of(row: Mapping[str, Any], origin: Origin) -> int:
+    """Return the size of a dataset's file. Raise HashMismatch if nobody knows it."""
+    if isinstance(origin, Path):
+        return (await run_sync(origin.stat)).st_size
+    size = row["file_size"] if row["file_size"] is not None else (await origin.read(0, 1)).size
+    if size is None:
+        raise HashMismatch(
+            f"{row['rel_path']}: neither the database nor the server tells the size of the file"
+        )
+    return int(size)
+
+
+async def read_range(row: Mapping[str, Any], origin: Origin, size: int, start: int, stop: int) -> bytes:
+    """Return bytes of a file. Raise HashMismatch if the server's file has another size than the database says."""
+    if start >= stop:
+        return b""
+    if isinstance(origin, Path):
+        return await run_sync(_of_disk, origin, start, stop)
+    found = await origin.read(start, stop)
+    if found.size is not None and found.size != size:
+        raise HashMismatch(f"{row['rel_path']}: {size} bytes by the database, {found.size} on the server")
+    return b"".join(found.pieces)
+
+
+def _of_disk(file: Path, start: int, stop: int) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(start)
+            return stream.read(stop - start)
+    except OSError as error:
+        raise StorageError.of(error, file) from error

@@ -1,0 +1,256 @@
+"""Datasets by name for fsspec: ``one://eid/collection/name``.
+
+pandas, Dask, xarray and DuckDB read these addresses, and fetch the ranges of bytes that they need; files that are in the cache
+folder are read from there. Needs the extra ``one-async[fsspec]``, whose entry point tells fsspec of the protocol::
+
+    pd.read_parquet("one://4ecb5d24-f5cc-402c-be28-9d0f7cb14b3a/alf/_ibl_trials.table.pqt")
+    fsspec.filesystem("one", mode="remote").ls("4ecb5d24-f5cc-402c-be28-9d0f7cb14b3a/alf")
+
+A path without a revision is the default revision, as in `ONE.load_dataset`; others are in folders such as ``#2024-05-06#``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
+
+from one_async._loop import LoopThread
+from one_async.client.opening import Files, files_of, origin_of, read_range, size_of
+from one_async.errors import ALFObjectNotFound, ConfigurationError, InputError
+from one_async.sync import ONE
+
+try:
+    from fsspec import AbstractFileSystem
+    from fsspec.spec import AbstractBufferedFile
+except ImportError as error:
+    raise ConfigurationError("one:// needs fsspec: pip install 'one-async[fsspec]'") from error
+
+if TYPE_CHECKING:
+    from one_async.client import AsyncONE
+    from one_async.client.opening import Origin
+
+__all__ = ["DatasetNotFound", "OneFileSystem"]
+
+T = TypeVar("T")
+#: Bytes that are fetched beyond what is asked for, since readers go on from there.
+BLOCK_SIZE = 64 * 1024
+#: Options of fsspec itself.
+OPTIONS = frozenset(
+    {"use_listings_cache", "listings_expiry_time", "max_paths", "asynchronous", "loop", "skip_instance_cache"}
+)
+_clients: WeakValueDictionary[tuple[object, ...], ONE] = WeakValueDictionary()
+_lock = threading.Lock()
+
+
+class DatasetNotFound(ALFObjectNotFound, FileNotFoundError):
+    """There is no such dataset, session or folder."""
+
+
+class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
+    """The datasets of sessions as files that are read only. It may be used from any thread.
+
+    Args:
+        base_url: address of the database.
+        mode: as everywhere.
+        cache_dir: folder of data files.
+        username: user name. Passwords and tokens come from the environment or the settings.
+        options: fsspec's own.
+    """
+
+    protocol = "one"
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        mode: str | None = None,
+        cache_dir: str | None = None,
+        username: str | None = None,
+        **options: Any,
+    ) -> None:
+        if unknown := sorted(options.keys() - OPTIONS):
+            raise InputError.of("storage_options", unknown, "base_url, mode, cache_dir, username")
+        super().__init__(**options)
+        self._one = _client(base_url=base_url, mode=mode, cache_dir=cache_dir, username=username)
+
+    def run(self, work: Callable[[AsyncONE], Awaitable[T]]) -> T:
+        """Await work with the client, on the thread of its loop."""
+        thread = LoopThread.shared()
+
+        async def call() -> T:
+            client = await self._one._client(thread)
+            with client._calls.call():
+                return await work(client)
+
+        return thread.run(call)
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
+        """List a folder of a session: the datasets and folders in it, or the dataset itself."""
+        folder = self._strip_protocol(path)
+        session, _, below = folder.partition("/")
+        files = self._files(session)
+        found = (
+            [_described(folder, files[below])] if below in files else list(_children(session, below, files))
+        )
+        if not found:
+            raise _missing(folder)
+        return found if detail else [entry["name"] for entry in found]
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        """Describe a dataset or folder: name, type and size, and of a dataset its did and hash."""
+        path = self._strip_protocol(path)
+        session, _, below = path.partition("/")
+        files = self._files(session)
+        if below not in files:
+            if below and not any(name.startswith(f"{below}/") for name in files):
+                raise _missing(path)
+            return {"name": path, "type": "directory", "size": 0}
+        row = files[below]
+        found = _described(path, row)
+        if found["size"] is None:
+            found["size"] = self.run(lambda one: _size(one, row))
+        return found
+
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        """Return whether there is such a dataset or folder. Raise other errors than that there is none."""
+        return self._type(path) is not None
+
+    def isfile(self, path: str) -> bool:
+        """Return whether a path is that of a dataset."""
+        return self._type(path) == "file"
+
+    def isdir(self, path: str) -> bool:
+        """Return whether a path is that of a folder."""
+        return self._type(path) == "directory"
+
+    def modified(self, path: str) -> datetime:
+        """Return a time that differs if the content does; neither the database nor the server tells when it changed.
+
+        DuckDB compares it to decide whether the blocks that it keeps are still right.
+        """
+        entry = self.info(path)
+        if entry["type"] == "directory":
+            raise InputError.of("path", path, "the path of a dataset, not of a folder")
+        content = hashlib.sha256(f"{entry['did']} {entry['hash']} {entry['size']}".encode()).digest()
+        return datetime.fromtimestamp(int.from_bytes(content[:4]), UTC)
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        """Return the bytes of a dataset, or of a part of it, by one request."""
+        with self._reader(path) as file:
+            first, last, _ = slice(start, end).indices(file.size)
+            data: bytes = file.read_range(first, last)
+        return data
+
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        autocommit: bool = True,
+        cache_options: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> OneFile:
+        if mode != "rb":
+            raise InputError.of("mode", mode, "'rb' or 'r': datasets are read only")
+        kwargs.pop("size", None)  # of a file that was pickled
+        return self._reader(path, block_size=block_size, cache_options=cache_options, **kwargs)
+
+    def _reader(self, path: str, block_size: int | None = None, **options: Any) -> OneFile:
+        path = self._strip_protocol(path)
+        session, _, below = path.partition("/")
+        files = self._files(session)
+        if below not in files:
+            raise _missing(path)
+        return OneFile(self, path, files[below], block_size or BLOCK_SIZE, **options)
+
+    def _type(self, path: str) -> str | None:
+        try:
+            return str(self.info(path)["type"])
+        except DatasetNotFound:
+            return None
+
+    def _files(self, session: str) -> Files:
+        if not session:
+            raise InputError.of(
+                "path", "one://", "one://eid, one://eid/collection or one://eid/collection/name"
+            )
+        try:
+            return self.run(lambda one: files_of(one._context, session))
+        except ALFObjectNotFound as error:
+            raise DatasetNotFound(str(error), path=session) from None
+
+
+class OneFile(AbstractBufferedFile):  # type: ignore[misc]
+    """A dataset that is read by ranges."""
+
+    def __init__(
+        self, fs: OneFileSystem, path: str, row: dict[str, Any], block_size: int, **options: Any
+    ) -> None:
+        self._row = row
+        self._opened: tuple[AsyncONE, Origin] | None = None
+        size = fs.run(lambda one: self._size(one))
+        super().__init__(fs, path, "rb", block_size, size=size, **options)
+
+    async def _origin(self, one: AsyncONE) -> Origin:
+        if self._opened is None or self._opened[0] is not one:  # the client was opened again
+            self._opened = (one, await origin_of(one._context, self._row))
+        return self._opened[1]
+
+    async def _size(self, one: AsyncONE) -> int:
+        return await size_of(self._row, await self._origin(one))
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        """Return bytes as they are, past the cache of blocks."""
+
+        async def read(one: AsyncONE) -> bytes:
+            return await read_range(self._row, await self._origin(one), self.size, start, stop)
+
+        found: bytes = self.fs.run(read)
+        return found
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return self.read_range(start, min(end, self.size))
+
+
+def _client(**given: Any) -> ONE:
+    """Return the client of these options; all file systems of a process share it."""
+    key = tuple(str(value) for value in given.values())
+    with _lock:
+        one = _clients.get(key)
+        if one is None:
+            one = _clients[key] = ONE(**{name: value for name, value in given.items() if value is not None})
+        return one
+
+
+async def _size(one: AsyncONE, row: dict[str, Any]) -> int:
+    return await size_of(row, await origin_of(one._context, row))
+
+
+def _described(path: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": path,
+        "type": "file",
+        "size": row["file_size"],
+        "did": str(row["did"]),
+        "hash": row["hash"],
+    }
+
+
+def _children(session: str, folder: str, files: Files) -> Iterator[dict[str, Any]]:
+    """Yield what is in a folder, sorted."""
+    start = f"{folder}/" if folder else ""
+    names = sorted({path[len(start) :].partition("/")[0] for path in files if path.startswith(start)})
+    for name in names:
+        below = start + name
+        path = f"{session}/{below}"
+        if below in files:
+            yield _described(path, files[below])
+        else:
+            yield {"name": path, "type": "directory", "size": 0}
+
+
+def _missing(path: str) -> DatasetNotFound:
+    return DatasetNotFound(f"there is no dataset or folder one://{path} of usable quality", path=path)

@@ -1,0 +1,294 @@
+"""Datasets by name for fsspec: what pandas, numpy, DuckDB and others read is what `load_dataset` gives, by ranges."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from one_async import ONE
+from one_async.emulator import Emulator
+from one_async.errors import HashMismatch, InputError, OneError, ServerError
+
+fsspec = pytest.importorskip("fsspec")
+filesystem = pytest.importorskip("one_async.filesystem")
+
+ROWS = 200_000
+
+
+class Served:
+    """An emulator whose first session with trials has a large table and a large array instead of small ones."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+        numbers = np.random.default_rng(0).standard_normal((ROWS, 8))
+        self.table = pl.DataFrame(numbers, schema=[f"column{n}" for n in range(8)])
+        out = io.BytesIO()
+        self.table.write_parquet(out, row_group_size=ROWS // 10)
+        array = io.BytesIO()
+        np.save(array, numbers)
+        self.array = numbers
+        files = {"_ibl_trials.table.pqt": out.getvalue(), "_ibl_wheel.position.npy": array.getvalue()}
+        self.sizes = {name: len(data) for name, data in files.items()}
+        rows = emulator.app.world.records["datasets"]["list"]
+        session = next(row["session"] for row in rows if row["name"] in files and row["collection"] == "alf")
+        self.eid = session[-36:]
+        self.session = json.loads(emulator.store.detail("sessions", self.eid) or "")
+        self.urls: dict[str, str] = {}
+        for row in self.session["data_dataset_session_related"]:
+            if row["name"] in files and row["collection"] == "alf":
+                data = files[row["name"]]
+                row |= {"file_size": len(data), "hash": hashlib.md5(data).hexdigest()}
+                path = row["data_url"].partition("//")[2].partition("/")[2].removeprefix("data/")
+                emulator.app.files[path] = data
+                self.urls[row["name"]] = f"/data/{path}"
+        self.save()
+
+    def save(self) -> None:
+        rows = self.session["data_dataset_session_related"]
+        self.emulator.store.update("sessions", self.eid, data_dataset_session_related=rows)
+
+    def received(self, name: str) -> int:
+        """The bytes of a file that were sent, by the server's own log."""
+        return sum(r.size for r in self.emulator.requests if r.path == self.urls[name] and r.method == "GET")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with Emulator() as emulator:
+        yield Served(emulator)
+
+
+@pytest.fixture
+def options(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    fsspec.register_implementation("one", filesystem.OneFileSystem, clobber=True)
+    monkeypatch.setenv("ONE_BASE_URL", served.emulator.url)
+    monkeypatch.setenv("ONE_USERNAME", "demo")
+    monkeypatch.setenv("ONE_PASSWORD", "demo")
+    served.emulator.faults.clear()
+    served.emulator.requests.reset()
+    yield {"base_url": served.emulator.url, "mode": "remote", "cache_dir": str(tmp_path)}
+    filesystem.OneFileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def fs(options: dict[str, Any]) -> Any:
+    return fsspec.filesystem("one", **options)
+
+
+def test_the_entry_point_is_the_class() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    module, _, name = project["entry-points"]["fsspec.specs"]["one"].partition(":")
+    assert getattr(__import__(module, fromlist=[name]), name) is filesystem.OneFileSystem
+
+
+def test_lists_are_those_of_the_client(served: Served, fs: Any, options: dict[str, Any]) -> None:
+    with ONE(**options) as one:
+        details = one.list_datasets(served.eid, details=True)
+    names = [f"{served.eid}/{path}" for path in details["rel_path"]]
+    assert sorted(fs.find(f"one://{served.eid}")) == sorted(names)
+    assert all(fs.isfile(name) for name in names[:3])
+    alf = fs.ls(f"one://{served.eid}/alf", detail=False)
+    assert alf == sorted(name for name in names if "/alf/" in name and name.count("/") == 2)
+    folders = {entry["name"] for entry in fs.ls(served.eid) if entry["type"] == "directory"}
+    assert folders == {f"{served.eid}/{name.split('/')[1]}" for name in names if name.count("/") > 1}
+    sizes = dict(zip(names, details["file_size"], strict=True))
+    assert {entry["name"]: entry["size"] for entry in fs.ls(f"{served.eid}/alf")} == {
+        name: sizes[name] for name in alf
+    }
+    assert fs.glob(f"one://{served.eid}/alf/*.pqt") == [name for name in alf if name.endswith(".pqt")]
+
+
+def test_pandas_reads_a_column_by_its_ranges(served: Served, options: dict[str, Any]) -> None:
+    pandas = pytest.importorskip("pandas")
+    url, name = f"one://{served.eid}/alf/_ibl_trials.table.pqt", "_ibl_trials.table.pqt"
+    frame = pandas.read_parquet(url, columns=["column3"], storage_options=options)
+    assert np.array_equal(frame["column3"], served.table["column3"].to_numpy())
+    assert 0 < served.received(name) < served.sizes[name] / 4
+    whole = pandas.read_parquet(url, storage_options=options)
+    with ONE(**options) as one:
+        loaded = one.load_dataset(served.eid, name, collection="alf")
+    assert np.array_equal(whole, np.asarray(loaded))
+
+
+def test_numpy_reads_a_part(served: Served, fs: Any) -> None:
+    path, name = f"one://{served.eid}/alf/_ibl_wheel.position.npy", "_ibl_wheel.position.npy"
+    with fs.open(path) as file:
+        assert file.size == served.sizes[name]
+        header = file.read(128)
+        start = 128 + 8 * 8 * 150_000
+        file.seek(start)
+        rows = np.frombuffer(file.read(8 * 8 * 10)).reshape(10, 8)
+    assert np.array_equal(rows, served.array[150_000:150_010])
+    assert header[:6] == b"\x93NUMPY"
+    assert served.received(name) < 4 * filesystem.BLOCK_SIZE
+    served.emulator.requests.reset()
+    with fs.open(path) as file:
+        assert np.array_equal(np.load(file), served.array)
+    assert served.received(name) == served.sizes[name]  # no byte twice
+
+
+def test_cat_asks_for_what_is_wanted(served: Served, fs: Any) -> None:
+    path, name = f"{served.eid}/alf/_ibl_wheel.position.npy", "_ibl_wheel.position.npy"
+    data = fs.cat(f"one://{path}")
+    assert np.array_equal(np.load(io.BytesIO(data)), served.array)
+    served.emulator.requests.reset()
+    ranges = [(0, 10), (1000, 1100), (-20, None), (5, 5), (len(data) - 3, len(data) + 99)]
+    assert fs.cat_ranges([path] * 5, [a for a, _ in ranges], [b for _, b in ranges]) == [
+        data[a:b] for a, b in ranges
+    ]
+    assert served.received(name) == 10 + 100 + 20 + 3
+    assert fs.head(path, 6) == data[:6]
+
+
+def test_duckdb_reads_by_name(served: Served, fs: Any) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    name = "_ibl_trials.table.pqt"
+    with duckdb.connect() as database:
+        database.register_filesystem(fs)
+        url = f"one://{served.eid}/alf/{name}"
+        [[total]] = database.execute(f"SELECT sum(column5) FROM read_parquet('{url}')").fetchall()
+    assert total == pytest.approx(served.table["column5"].sum())
+    assert 0 < served.received(name) < served.sizes[name]
+
+
+def test_files_that_are_here_are_not_fetched(served: Served, fs: Any, options: dict[str, Any]) -> None:
+    name = "_ibl_wheel.position.npy"
+    with ONE(**options) as one:
+        one.load_dataset(served.eid, name, collection="alf", download_only=True)
+    served.emulator.requests.reset()
+    with fs.open(f"one://{served.eid}/alf/{name}") as file:
+        assert np.array_equal(np.load(file), served.array)
+    assert served.received(name) == 0
+
+
+def test_threads_share_a_client(served: Served, options: dict[str, Any]) -> None:
+    path, data = f"{served.eid}/alf/_ibl_wheel.position.npy", served.array.tobytes()
+
+    def read(at: int) -> bool:
+        own = fsspec.filesystem("one", **options)
+        with own.open(path) as file:
+            file.seek(128 + 1000 * at)
+            return bool(file.read(1000) == data[1000 * at : 1000 * at + 1000])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(read, range(32)))
+        clients = set(threads.map(lambda _: id(fsspec.filesystem("one", **options)._one), range(16)))
+    assert len(clients) == 1
+
+
+def test_a_file_system_and_its_files_survive_pickle(served: Served, fs: Any) -> None:
+    again = pickle.loads(pickle.dumps(fs))
+    assert again.ls(served.eid) == fs.ls(served.eid)
+    with fs.open(f"{served.eid}/alf/_ibl_wheel.position.npy") as file:
+        file.seek(100)
+        copy = pickle.loads(pickle.dumps(file))
+        assert copy.tell() == 100
+        assert copy.read(50) == file.read(50)
+
+
+def test_what_is_not_there(served: Served, fs: Any) -> None:
+    for path in (f"{served.eid}/alf/none.npy", f"{served.eid}/none", "00000000-0000-0000-0000-000000000001"):
+        assert not fs.exists(path)
+        assert not fs.isfile(path)
+        assert not fs.isdir(path)
+        for method in (fs.info, fs.ls, fs.open, fs.cat_file):
+            with pytest.raises(FileNotFoundError) as caught:
+                method(path)
+            assert isinstance(caught.value, OneError)
+    with pytest.raises(FileNotFoundError):
+        fs.open(f"{served.eid}/alf")
+    with pytest.raises(InputError, match="one://eid"):
+        fs.ls("one://")
+    with pytest.raises(InputError, match="mode"):
+        fs.open(f"{served.eid}/alf/_ibl_wheel.position.npy", "wb")
+
+
+def test_a_failing_server_is_not_a_missing_file(served: Served, fs: Any) -> None:
+    fs.ls(served.eid)  # so that it is logged in
+    for part in ("/sessions", "/datasets"):
+        served.emulator.faults.add(part, times=None, status=500)
+    fresh = filesystem.OneFileSystem(base_url=served.emulator.url, mode="remote", cache_dir=fs._one.cache_dir)
+    fresh._one.alyx.clear_rest_cache()
+    for method in (fresh.exists, fresh.isfile, fresh.isdir):
+        with pytest.raises(ServerError):
+            method(f"{served.eid}/alf/x.npy")
+
+
+def test_a_file_of_another_size_is_refused(served: Served, fs: Any) -> None:
+    """A file that is longer than its record says would be cut without a word."""
+    name = "_ibl_wheel.position.npy"
+    (row,) = (
+        r
+        for r in served.session["data_dataset_session_related"]
+        if r["name"] == name and r["collection"] == "alf"
+    )
+    size = row["file_size"]
+    try:
+        for wrong in (size - 64, size + 64):
+            row["file_size"] = wrong
+            served.save()
+            fs._one.alyx.clear_rest_cache()
+            with fs.open(f"{served.eid}/alf/{name}") as file, pytest.raises(HashMismatch):
+                file.read(10)
+        row["file_size"] = None
+        served.save()
+        fs._one.alyx.clear_rest_cache()
+        assert fs.info(f"{served.eid}/alf/{name}")["size"] == size
+        assert len(fs.cat(f"{served.eid}/alf/{name}")) == size
+    finally:
+        row["file_size"] = size
+        served.save()
+        fs._one.alyx.clear_rest_cache()
+
+
+@pytest.mark.parametrize("option", ["password", "token", "cachedir"])
+def test_other_options_are_refused(option: str) -> None:
+    with pytest.raises(InputError, match="storage_options"):
+        filesystem.OneFileSystem(**{option: "x"})
+
+
+def test_a_path_without_revision_is_the_default_revision(
+    recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `load_dataset`; the other revisions are in their folders."""
+    monkeypatch.setenv("ONE_USERNAME", "demo")
+    monkeypatch.setenv("ONE_PASSWORD", "demo")
+    monkeypatch.setenv("ONE_BASE_URL", recorded_emulator.url)
+    options = {"base_url": recorded_emulator.url, "mode": "remote", "cache_dir": str(tmp_path)}
+    fs = filesystem.OneFileSystem(**options)
+    rows = recorded_emulator.app.world.records["datasets"]["list"]
+    revised = {
+        (row["session"][-36:], row["collection"], row["name"])
+        for row in rows
+        if row["revision"] and row["session"]
+    }
+    assert revised
+    with ONE(**options) as one:
+        for eid, collection, name in sorted(revised)[:5]:
+            wanted = {"filename": name, "collection": collection, "details": True}
+            chosen = one.list_datasets(eid, **wanted, revision_policy="last_before")
+            folder = f"{eid}/{collection}"
+            assert [fs.info(f"{folder}/{name}")["did"]] == [str(did) for did in chosen["did"]]
+            for row in one.list_datasets(eid, **wanted).iter_rows(named=True):
+                if "#" in row["rel_path"]:
+                    assert fs.info(f"{eid}/{row['rel_path']}")["did"] == str(row["did"])
+                    assert f"{eid}/{row['rel_path'].rpartition('/')[0]}" in fs.ls(folder, detail=False)
+
+
+def test_the_time_of_a_file_stands_for_its_content(served: Served, fs: Any) -> None:
+    names = ("_ibl_trials.table.pqt", "_ibl_wheel.position.npy")
+    table, array = (f"{served.eid}/alf/{name}" for name in names)
+    assert fs.modified(table) == fs.modified(table) != fs.modified(array)
+    with pytest.raises(InputError):
+        fs.modified(f"{served.eid}/alf")
