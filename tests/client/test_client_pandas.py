@@ -82,7 +82,12 @@ def test_every_frame_is_of_pandas(plain: ONE, pandas_one: Face, facts: Facts) ->
     pandas_one.ask("refresh_cache", "refresh")
     met = set()
     for example in examples(facts):
-        if example.method.startswith(OTHERS) or example.method in ("watch", "iter_objects", "from_frozen"):
+        if example.method.startswith(OTHERS) or example.method in (
+            "watch",
+            "watch_folder",
+            "iter_objects",
+            "from_frozen",
+        ):
             continue
         for more in ({}, DETAILS.get(example.method, {})):
             kwargs = {**(example.kwargs or {}), **more}
