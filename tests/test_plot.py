@@ -104,7 +104,7 @@ def test_wrong_arguments(one: ONE) -> None:
     with pytest.raises(InputError, match="accepted: lab"):
         one.plot.coverage(lb="cortexlab")
     with pytest.raises(ALFObjectNotFound):
-        one.plot.psychometric(one.search(subject="ZFM-01935")[:1] or "00000000-0000-4000-8000-000000000000")
+        one.plot.psychometric("00000000-0000-4000-8000-000000000000")
 
 
 def test_months_without_sessions_are_shown() -> None:

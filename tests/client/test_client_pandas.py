@@ -77,7 +77,7 @@ DETAILS = {
     "get_details": {"full": True, "query_type": "local"},
 }
 #: Methods outside the sweep: those of the REST client that read and write its JSON, and iterators.
-OTHERS = ("watch", "iter_objects", "from_frozen")
+OTHERS = ("watch", "watch_folder", "iter_objects", "from_frozen")
 
 
 def test_every_frame_is_of_pandas(plain: ONE, pandas_one: Face, facts: Facts) -> None:

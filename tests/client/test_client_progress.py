@@ -258,8 +258,8 @@ def test_building_tables_is_shown(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "trials.choice.npy").write_bytes(b"x")
     script = (
-        "import sys, time\nfrom one_async.tables import build\n"
-        "old = build._md5\nbuild._md5 = lambda file: time.sleep(0.5) or old(file)\n"
+        "import sys, time\nfrom one_async.tables import assemble, build\n"
+        "old = assemble._md5\nassemble._md5 = lambda *given: time.sleep(0.5) or old(*given)\n"
         f"build.make_parquet_db({str(tmp_path)!r}, hash_files=True)\nprint(1)\n# {{call}}"
     )
     shown = terminal([sys.executable, "-W", "error", "-c", script])

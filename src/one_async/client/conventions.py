@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from one_async._fork import check_polars
 from one_async._threads import run_sync
 from one_async._tracing import spanned
+from one_async.errors import InputError
 from one_async.tables.pandas_frames import as_pandas, has_frames, rows_of_pandas
 
 T = TypeVar("T")
@@ -113,8 +114,11 @@ def _arrangement(
         return rows_of_pandas(value)
 
     def arrange(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if session and not args and session not in kwargs and "id" in kwargs:
-            kwargs[session] = kwargs.pop("id")
+        if session and "id" in kwargs:
+            if not args and session not in kwargs:
+                kwargs[session] = kwargs.pop("id")
+            elif "id" not in parameters:
+                raise InputError(f"id= is another name of {session}, which is given, too", argument="id")
         if rows and len(args) > place:
             args = (*args[:place], rows_of(args[place]), *args[place + 1 :])
         elif rows and rows in kwargs:
