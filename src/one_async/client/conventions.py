@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from one_async._fork import check_polars
 from one_async._threads import run_sync
+from one_async.errors import InputError
 from one_async.tables.pandas_frames import as_pandas, has_frames, rows_of_pandas
 
 T = TypeVar("T")
@@ -97,7 +98,9 @@ def _arrangement(
     name: str, method: Callable[..., Any]
 ) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]:
     """Return what brings the arguments of a call into the form that the method takes."""
-    parameters = list(inspect.signature(method).parameters)[1:]
+    known = inspect.signature(method).parameters
+    parameters = list(known)[1:]
+    passes_on = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())  # id may be a filter
     session = next((one for one in parameters[:1] if one in SESSION), None)
     rows = ROWS.get(name)
     place = parameters.index(rows) if rows else 0
@@ -111,8 +114,11 @@ def _arrangement(
         return rows_of_pandas(value)
 
     def arrange(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if session and not args and session not in kwargs and "id" in kwargs:
-            kwargs[session] = kwargs.pop("id")
+        if session and "id" in kwargs:
+            if not args and session not in kwargs:
+                kwargs[session] = kwargs.pop("id")
+            elif not passes_on and kwargs.pop("id") is not None:
+                raise InputError(f"id and {session} both name the session; give one of them", argument="id")
         if rows and len(args) > place:
             args = (*args[:place], rows_of(args[place]), *args[place + 1 :])
         elif rows and rows in kwargs:
