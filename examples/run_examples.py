@@ -264,6 +264,14 @@ def test_brainwide(environment: dict[str, str]) -> None:
     assert re.search(r"[1-9]\d* good clusters in [1-9]\d* regions", said)
 
 
+def test_raw_ephys(environment: dict[str, str]) -> None:
+    pytest.importorskip("av")
+    said = run(environment, str(HERE / "raw_ephys.py"))
+    assert "15000 samples of 384 channels" in said
+    assert re.search(r"[1-9]\d* spikes of cluster \d+: [1-9]\d* µV", said)
+    assert "5 frames of" in said
+
+
 @pytest.mark.filterwarnings("default")  # the kernel's own machinery warns
 def test_notebook_runs_in_a_kernel(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     import nbformat
