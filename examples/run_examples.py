@@ -249,7 +249,8 @@ def test_harvest(environment: dict[str, str], tmp_path: Path) -> None:
     assert "INCOMPLETE" not in said
     assert (tmp_path / "harvest" / "report.json").exists()
     again = run(environment, str(HERE / "harvest.py"), str(tmp_path / "harvest"))
-    assert "made or changed since" in again
+    assert "sessions read again, 318 in all" in again
+    assert (tmp_path / "harvest" / "schema.md").exists()
 
 
 def test_dask_map(environment: dict[str, str]) -> None:
