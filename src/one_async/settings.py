@@ -242,7 +242,7 @@ def _from_keyring(url: str, username: str | None) -> SecretStr | None:
         from keyring.errors import KeyringError
     except ImportError:
         raise ConfigurationError(
-            "ONE_KEYRING asks for the keyring, which is not installed: pip install one-async[keyring]"
+            "ONE_KEYRING asks for the keyring, which is not installed: pip install 'one-async[keyring]'"
         ) from None
     try:
         found = keyring.get_password(url, username) if username else None
