@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 
@@ -15,6 +17,7 @@ nox.options.default_venv_backend = "venv"
 ROOT = Path(__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PYTHONS = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if "Python :: 3." in line]
+DIST = ROOT / "dist"
 ORACLE = "ONE-api==3.6.1"
 
 
@@ -103,6 +106,53 @@ def clients(session: nox.Session) -> None:
             session.install(str(Path(folder) / "ndx-ibl"))
         session.install("--no-deps", "probeinterface==0.3.1")  # as IBL-to-nwb's lock file has it
         session.run(*script, "github")
+
+
+@nox.session(requires=["lint", "types"])
+def release(session: nox.Session) -> None:
+    """Check, build the wheel and the source archive in ``dist/``, and test the wheel on each Python that is installed.
+
+    ``nox -s release -- tests`` runs the tests too.
+    """
+    session.install("build>=1.2", "twine>=6")
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run(
+        "python", "-m", "build", "--outdir", str(DIST), str(ROOT)
+    )  # the wheel is built from the source archive
+    session.run("twine", "check", "--strict", *map(str, DIST.iterdir()))
+    with tarfile.open(next(DIST.glob("*.tar.gz"))) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = session.run("git", "ls-files", external=True, silent=True).splitlines()
+    missing = [name for name in tracked if name not in packed and not name.startswith(".")]
+    if missing:
+        session.error(f"the source archive lacks {', '.join(missing)}")
+    for version in PYTHONS:
+        session.notify(f"wheel-{version}", [])
+    if "tests" in session.posargs:
+        session.notify("tests", [])
+
+
+@nox.session(python=PYTHONS)
+def wheel(session: nox.Session) -> None:
+    """Install the wheel in ``dist/`` as a user would, compare versions, and run the demo."""
+    file = next(DIST.glob("*.whl"))
+    version = file.name.split("-")[1]
+    session.install(f"{file}[cli,emulator]")
+    session.chdir(session.create_tmp())  # away from the sources
+    session.env["PYTHONPATH"] = ""
+    code = (
+        "from importlib.metadata import version; from one_async import ONE, AsyncONE, __version__; "
+        "print(__version__, version('one-async'))"
+    )
+    for command, expected in (
+        (("python", "-c", code), f"{version} {version}"),
+        (("one-async", "--version"), f"one-async {version}"),
+    ):
+        answer = session.run(*command, silent=True).strip()
+        if answer != expected:
+            session.error(f"{answer!r} instead of {expected!r}")
+    session.run("one-async", "demo")
+    session.install("one-async[yaml]")  # the command that errors suggest needs no copy in a registry
 
 
 @nox.session

@@ -249,7 +249,8 @@ def test_harvest(environment: dict[str, str], tmp_path: Path) -> None:
     assert "INCOMPLETE" not in said
     assert (tmp_path / "harvest" / "report.json").exists()
     again = run(environment, str(HERE / "harvest.py"), str(tmp_path / "harvest"))
-    assert "made or changed since" in again
+    assert "sessions read again, 318 in all" in again
+    assert (tmp_path / "harvest" / "schema.md").exists()
 
 
 def test_dask_map(environment: dict[str, str]) -> None:
@@ -262,6 +263,14 @@ def test_brainwide(environment: dict[str, str]) -> None:
     said = run(environment, str(HERE / "brainwide.py"))
     assert re.search(r"[1-9]\d* insertions in [1-9]\d* sessions", said)
     assert re.search(r"[1-9]\d* good clusters in [1-9]\d* regions", said)
+
+
+def test_raw_ephys(environment: dict[str, str]) -> None:
+    pytest.importorskip("av")
+    said = run(environment, str(HERE / "raw_ephys.py"))
+    assert "15000 samples of 384 channels" in said
+    assert re.search(r"[1-9]\d* spikes of cluster \d+: [1-9]\d* µV", said)
+    assert "5 frames of" in said
 
 
 @pytest.mark.filterwarnings("default")  # the kernel's own machinery warns

@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
 import pytest
-
-import one_async
 
 HEAVY = (
     "polars",
@@ -68,8 +64,3 @@ def test_settings_and_a_client_that_was_asked_nothing_load_no_tables() -> None:
 )
 def test_the_pure_modules_load_nothing_else(module: str) -> None:
     assert not loaded_by(f"import {module}") & {*HEAVY, "httpx", "pydantic", "anyio"}
-
-
-def test_the_version_is_that_of_the_project() -> None:
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
-    assert one_async.__version__ == project["version"]

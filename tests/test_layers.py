@@ -43,6 +43,7 @@ LAYERS: list[tuple[str, float]] = [
     ("_stored", 1),
     ("_parameters", 1),
     ("_values", 1),
+    ("_merging", 1),
     ("_fork", 0),
     ("_threads", 1),
     ("_progress", 1),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -23,7 +22,8 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, Validati
 
 from one_async import _display, _stored
 from one_async._display import Printer
-from one_async._stored import OPEN_ALYX, OPEN_DATA, TokenFile, normal_url, without_login
+from one_async._merging import default_cache_dir, merged_settings
+from one_async._stored import OPEN_ALYX, TokenFile, normal_url, without_login
 from one_async._values import SECRETS, Login, OfDatabase, Values, blame, checked, environment, split_login
 from one_async.errors import ConfigurationError, OfflineError, OneWarning
 from one_async.types import Mode
@@ -184,26 +184,12 @@ def resolve(
     around = environment()
     url = _database(given, around)
     sources = [given.said(), _applicable(around, url).said(), *_files(url)]
-    merged = _merged(url, sources)
+    merged = merged_settings(url, sources)
     if url is None:
         merged["mode"] = given.mode or "local"
     elif merged.get("keyring") and not merged.get("password") and not merged.get("token"):
         merged["password"] = _from_keyring(url, merged.get("username"))
     return Settings(**merged)
-
-
-def _merged(url: str | None, sources: list[dict[str, Any]]) -> dict[str, Any]:
-    """Merge the sources, which are listed from strongest to weakest."""
-    merged: dict[str, Any] = {}
-    for source in reversed(sources):
-        merged.update(source)
-    merged["base_url"] = url
-    merged.setdefault("cache_dir", _default_cache_dir(url))
-    merged["tables_dir"] = _tables_dir(sources) or merged["cache_dir"]
-    if url == OPEN_ALYX:
-        merged.setdefault("data_server", OPEN_DATA)
-    _keep_owner(merged, sources)
-    return merged
 
 
 def _files(url: str | None) -> list[dict[str, Any]]:
@@ -256,65 +242,13 @@ def _applicable(around: Values, url: str | None) -> Values:
     return around.model_copy(update=dict.fromkeys(ignored.model_fields if ignored else ()))
 
 
-def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
-    """Return the tables folder, unless its source is weaker than that of the cache folder: then it belongs to another one."""
-    for source in sources:
-        if folder := source.get("tables_dir") or source.get("cache_dir"):
-            return Path(folder)
-    return None
-
-
-def _keep_owner(merged: dict[str, Any], sources: list[dict[str, Any]]) -> None:
-    """Drop secrets that belong to another user than the merged one.
-
-    A password takes precedence over a token from a weaker source. Only the server knows the user of a token, so sources
-    weaker than the token's do not name its user. Secrets belong to the user that their own source names.
-    """
-    first = {name: i for name in ("token", "password") for i in _positions(sources, name)[:1]}
-    if "token" in first and first.get("password", first["token"]) < first["token"]:
-        del first["token"]
-    if "token" in first:
-        users = [sources[i]["username"] for i in _positions(sources, "username") if i <= first["token"]]
-        merged["username"] = users[0] if users else None
-    user = merged.get("username")
-    for name in ("token", "password"):
-        known = name in first and sources[first[name]].get("username", user) == user
-        if not known or (name == "password" and user is None and "token" in first):
-            merged.pop(name, None)
-    _keep_data_server(merged, sources)
-
-
-def _keep_data_server(merged: dict[str, Any], sources: list[dict[str, Any]]) -> None:
-    """Drop the data server's login and password if their source refers to another data server."""
-    for name, with_it in (
-        ("data_server_login", ("data_server",)),
-        ("data_server_password", ("data_server", "data_server_login")),
-    ):
-        for i in _positions(sources, name)[:1]:
-            weaker: dict[str, Any] = {}
-            for source in reversed(sources[i:]):
-                weaker.update(source)
-            for other in with_it:
-                default = OPEN_DATA if other == "data_server" and merged["base_url"] == OPEN_ALYX else None
-                if _same_server(merged.get(other)) != _same_server(weaker.get(other, default)):
-                    merged.pop(name, None)
-
-
-def _same_server(url: str | None) -> str | None:
-    return url and url.rstrip("/").casefold()
-
-
-def _positions(sources: list[dict[str, Any]], name: str) -> list[int]:
-    return [i for i, source in enumerate(sources) if name in source]
-
-
 def _from_keyring(url: str, username: str | None) -> SecretStr | None:
     try:
         import keyring
         from keyring.errors import KeyringError
     except ImportError:
         raise ConfigurationError(
-            "ONE_KEYRING asks for the keyring, which is not installed: pip install one-async[keyring]"
+            "ONE_KEYRING asks for the keyring, which is not installed: pip install 'one-async[keyring]'"
         ) from None
     try:
         found = keyring.get_password(url, username) if username else None
@@ -323,19 +257,13 @@ def _from_keyring(url: str, username: str | None) -> SecretStr | None:
     return SecretStr(found) if found else None
 
 
-def _default_cache_dir(url: str | None) -> Path:
-    """Return the folder in which ONE-api stores the data of a database that was never set up."""
-    home = _stored.home() or Path(tempfile.gettempdir())
-    return home / "Downloads" / "ONE" / _stored.one_api_key(url or OPEN_ALYX)
-
-
 def databases() -> dict[str, Path]:
     """Return the cache folder of each database that was set up, here or with ONE-api, by address."""
     found = _stored.one_api_databases()
     for url, own in _stored.own_databases().items():
         found[url] = {**found.get(url, {}), **{name: value for name, value in own.items() if value}}
     return {
-        url: Path(values.get("cache_dir") or _default_cache_dir(url)).expanduser()
+        url: Path(values.get("cache_dir") or default_cache_dir(url)).expanduser()
         for url, values in found.items()
     }
 
@@ -414,11 +342,11 @@ def setup(
         if username is None and "username" not in known:
             username = ask("username", None) or None
         if cache_dir is None and "cache_dir" not in known:
-            cache_dir = ask("cache_dir", str(_default_cache_dir(base_url))) or None
+            cache_dir = ask("cache_dir", str(default_cache_dir(base_url))) or None
     given = {name: value for name, value in locals().items() if name in Values.model_fields}
     values = checked(Values, {name: value for name, value in given.items() if value is not None}).said()
     # Settings of the environment and secrets are not saved.
-    kept = _merged(base_url, [values, *_files(base_url)])
+    kept = merged_settings(base_url, [values, *_files(base_url)])
     settings = Settings(**{name: value for name, value in kept.items() if name not in SECRETS})
     _warn_of_sharing(settings, before)
     save(settings, make_default=make_default)

@@ -16,8 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from one_async import ONE
-from one_async.cli import app as cli
-from one_async.cli import cache, sessions, show
+from one_async.cli import cache, sessions, show, tables
 from one_async.cli.app import app
 from one_async.emulator import Emulator
 
@@ -51,7 +50,7 @@ def one(seeded_emulator: Emulator, tmp_path: Path) -> ONE:
 @pytest.fixture(params=[80, 120])
 def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A terminal of so many columns, in place of a pipe."""
-    for module in (show, sessions, cache, cli):
+    for module in (show, sessions, cache, tables):
         console = Console(markup=False, emoji=False, force_terminal=True, no_color=True, width=request.param)
         monkeypatch.setattr(module, "console", console)
     return int(request.param)

@@ -334,8 +334,10 @@ def test_every_method_takes_the_session_as_id(pandas_one: Face, facts: Facts) ->
 def test_an_id_beside_the_session_is_a_filter_or_refused(pandas_one: Face, facts: Facts) -> None:
     pids, _ = pandas_one.ask("eid2pid", pandas_one.ask("pid2eid", facts.pid)[0], id=facts.pid)
     assert pids == [UUID(facts.pid)]
-    with pytest.raises((TypeError, InputError)):
-        pandas_one.ask("eid2path", facts.eid, id=facts.eid)
+    for name in ("eid2path", "get_details", "download", "list_datasets"):
+        with pytest.raises(InputError, match="give one of them"):
+            pandas_one.ask(name, facts.eid, id=facts.eid)
+    assert pandas_one.ask("eid2path", facts.eid, id=None) == pandas_one.ask("eid2path", facts.eid)
 
 
 def test_the_import_line_of_one_api_means_pandas(seeded_emulator: Emulator, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def read() -> dict[str, Any]:
 
 def write(results: dict[str, Any]) -> None:
     """Write the results and the page."""
-    RESULT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
+    RESULT.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     PAGE.write_text(page(results), "utf-8")
 
 

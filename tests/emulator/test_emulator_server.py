@@ -139,6 +139,23 @@ def test_a_taken_port_is_an_error(world: World, alyx: Emulator) -> None:
     second.close()
 
 
+@pytest.mark.parametrize("name", ["emulator", "alyx.lab.example", "192.0.2.7"])
+def test_a_server_for_other_machines_has_any_name(world: World, name: str) -> None:
+    with Emulator(world, host="0.0.0.0") as alyx, client(alyx) as http:
+        assert alyx.url == f"http://127.0.0.1:{alyx.port}"
+        row = http.get(f"/sessions/{EID}", headers={"host": f"{name}:{alyx.port}"}).json()
+        assert row["url"] == f"http://{name}:{alyx.port}/sessions/{EID}"
+        addresses = {dataset["data_url"] for dataset in row["data_dataset_session_related"]} - {None}
+        assert addresses
+        assert all(address.startswith(f"http://{name}:{alyx.port}/data/") for address in addresses)
+
+
+def test_a_server_for_this_machine_has_its_names_alone(world: World) -> None:
+    with Emulator(world) as alyx, client(alyx) as http:
+        statuses = {n: http.get("/labs", headers={"host": n}).status_code for n in ("localhost", "emulator")}
+    assert statuses == {"localhost": 200, "emulator": 400}
+
+
 def test_the_request_log(alyx: Emulator) -> None:
     with client(alyx) as http:
         http.get("/sessions?limit=3")

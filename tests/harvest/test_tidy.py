@@ -256,6 +256,7 @@ def test_views_are_where_the_folder_is(lake: Lake, tmp_path: Path, monkeypatch: 
         assert database.execute(count).fetchall() == held
         (moved / "sessions").symlink_to(lake.folder / "sessions")
         database.execute("SET VARIABLE harvest = ?", [str(moved)])
+        assert database.execute(count).fetchall() == held
         (moved / "sessions").unlink()
         with pytest.raises(duckdb.IOException, match="moved"):
             database.execute(count)

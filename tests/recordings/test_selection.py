@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from one_async.errors import InputError
@@ -77,6 +77,7 @@ def keys(limit: int) -> st.SearchStrategy[Any]:
     )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(kind=st.sampled_from(["F", "C", "space", "plain C", "bin"]), rows=keys(ROWS), columns=keys(CHANNELS))
 def test_slices_are_those_of_the_whole_array(worlds: Worlds, kind: str, rows: Any, columns: Any) -> None:
     raw = worlds[kind]
@@ -91,6 +92,7 @@ def test_slices_are_those_of_the_whole_array(worlds: Worlds, kind: str, rows: An
     assert np.array_equal(read(raw, rows), WHOLE[rows])
 
 
+@settings(deadline=None)
 @given(start=st.floats(-20, 20), length=st.floats(0, 20))
 def test_seconds_are_the_nearest_samples(worlds: Worlds, start: float, length: float) -> None:
     low, high = round(start * RATE), round((start + length) * RATE)
@@ -100,6 +102,7 @@ def test_seconds_are_the_nearest_samples(worlds: Worlds, start: float, length: f
         assert np.array_equal(read(worlds["F"], [start]), WHOLE[[low]])
 
 
+@settings(deadline=None)
 @given(
     kind=st.sampled_from(["F", "C", "bin"]),
     starts=st.lists(st.integers(8, ROWS - 30), max_size=12),

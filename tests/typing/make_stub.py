@@ -42,6 +42,8 @@ def by_id(function: Function) -> Function | None:
     arguments.kwonlyargs = [session, *others, *arguments.kwonlyargs]
     arguments.kw_defaults = [None, *defaults[-len(others) :][: len(others)], *arguments.kw_defaults]
     arguments.posonlyargs, arguments.args, arguments.defaults = [], [owner], []
+    if arguments.kwarg is not None:  # search terms, of which one may be called id
+        arguments.kwarg.annotation = ast.Name("Any")
     made = copy.copy(function)
     made.args = arguments
     return made

@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -19,42 +18,32 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
-from one_async._boundary import public, reading
+from one_async._boundary import public
 from one_async._concurrency import RunningCalls, ended_by_closing
-from one_async._fork import check_polars
 from one_async._observer import Observer
-from one_async._parameters import Parameters
 from one_async._stored import TokenFile
-from one_async._threads import run_polars, run_sync
+from one_async._threads import run_sync
 from one_async._tracing import traced
 from one_async._values import without_password
 from one_async.alyx import caching, paging
+from one_async.alyx.account import Account
 from one_async.alyx.answers import Answer
 from one_async.alyx.caching import AgeLimit, note_stale, one_warning
+from one_async.alyx.client_settings import ClientSettings
 from one_async.alyx.files import FileDownloads, data_login_of
 from one_async.alyx.json_fields import JsonFields
+from one_async.alyx.lists import Lists
 from one_async.alyx.login import Credentials
 from one_async.alyx.paging import Page, Row
-from one_async.alyx.query import (
-    base_of,
-    form_of,
-    last_part,
-    params_of,
-    read_files,
-    to_json_types,
-    whole_number,
-    with_id,
-)
+from one_async.alyx.query import base_of, last_part, params_of, whole_number, with_id
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import ADDRESS, HEADERS, METHODS, EndpointDescription, Schema
+from one_async.alyx.writes import Writes
 from one_async.errors import AnswerError, ConfigurationError, InputError
-from one_async.events import EventHooks, Stats
-from one_async.tables.pandas_frames import as_pandas
-from one_async.types import Expiry, StreamOpener, TokenStore
+from one_async.events import EventHooks
+from one_async.types import Expiry, TokenStore
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from one_async.alyx.session import Session
     from one_async.alyx.transports import Transport
     from one_async.settings import Settings
@@ -65,7 +54,7 @@ SCHEMA_EXPIRY = timedelta(weeks=1)
 @public
 @ended_by_closing
 @traced("alyx")
-class AsyncAlyxClient(JsonFields, FileDownloads):
+class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDownloads):
     """The REST interface of an Alyx database.
 
     The constructor does no I/O on the network. The first request opens connections and the cache file; ``aclose`` or the
@@ -195,110 +184,6 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
             with anyio.CancelScope(shield=True):
                 await session.aclose()
 
-    # ---- settings
-
-    @property
-    def base_url(self) -> str:
-        """The server's address, without a trailing slash."""
-        return self._base_url
-
-    @property
-    def cache_dir(self) -> Path:
-        """The folder of the database's data, which contains the REST cache."""
-        return self._cache_dir
-
-    @property
-    def _par(self) -> Parameters:
-        """The settings under ONE-api's names, read-only, for software that reads them here."""
-        return Parameters(self._settings)
-
-    @property
-    def user(self) -> str | None:
-        """The user's name; None until the token store is read, or for a token without a user name."""
-        return self._credentials.user
-
-    @property
-    def is_logged_in(self) -> bool:
-        """Whether the client has a token. The first request reads the token store."""
-        return self._credentials.token is not None
-
-    @property
-    def cache_mode(self) -> str | None:
-        """The method whose answers are stored: "GET", or None for no cache."""
-        return self._cache_mode
-
-    @cache_mode.setter
-    def cache_mode(self, mode: str | None) -> None:
-        if mode is not None and mode.upper() != "GET":
-            raise InputError.of("cache_rest", mode, "'GET' or None")
-        self._cache_mode = mode and mode.upper()
-
-    @property
-    def default_expiry(self) -> Expiry:
-        """Maximum age of a stored answer: a timedelta or seconds, None for any age. Changes apply to stored answers too."""
-        return self._default_expiry
-
-    @default_expiry.setter
-    def default_expiry(self, expiry: Expiry) -> None:
-        caching.max_age(expiry)
-        self._default_expiry = expiry
-
-    @property
-    def max_connections(self) -> int:
-        """Maximum number of concurrent requests. Changes apply immediately."""
-        return self._max_connections
-
-    @max_connections.setter
-    def max_connections(self, number: int) -> None:
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise InputError.of("max_connections", number, "1 or more")
-        self._max_connections = number
-        if self._session is not None:
-            self._session.slots.total_tokens = number
-
-    @property
-    def request_counts(self) -> tuple[int, int]:
-        """Number of requests since the client was opened, and how many of them were retries."""
-        retry = None if self._session is None else self._session.retry
-        return (0, 0) if retry is None else (retry.requests, retry.retries)
-
-    @property
-    def stats(self) -> Stats:
-        """What the client has counted since it was made: requests, answers from the cache, retries, waits, bytes."""
-        return self._observer.stats()
-
-    # ---- login
-
-    async def authenticate(
-        self,
-        username: str | None = None,
-        password: str | None = None,
-        cache_token: bool = True,
-        force: bool = False,
-        token: str | None = None,
-    ) -> None:
-        """Log in now. Without arguments, the known credentials are used if there is no token yet, or with ``force``.
-
-        With ``cache_token`` False the token is not stored for later sessions. Users do not see each other's stored
-        answers. Raises LoginError if the server refuses the login, ServerUnreachable if it does not answer.
-        """
-        if token is not None or (username is not None and username != self.user):
-            session = await self._opened()
-            store = self._token_store if cache_token else None
-            self._credentials = Credentials(self._base_url, username, password, token, store)
-            await session.switch(self._credentials)
-            password = None
-        if token is None:
-            stack = await (await self._opened()).stack()
-            await self._credentials.login(password, force, stack.login.request_token, keep=cache_token)
-
-    async def logout(self) -> None:
-        """Delete token, password and user, also from the token store, and the user's stored answers."""
-        with anyio.CancelScope(shield=True):  # completely or not at all
-            await self.clear_rest_cache()
-            await self._credentials.logout()
-            await (await self._opened()).switch(self._credentials)
-
     # ---- the schema
 
     async def schema(self) -> Schema:
@@ -335,11 +220,6 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
         self._schema = None
         stack = await (await self._opened()).stack()
         await stack.storage.clear()
-
-    @property
-    def wire(self) -> StreamOpener:
-        """Opens addresses of any host to read in pieces, without the cache. The token is sent to this server only."""
-        return _LazyStreamOpener(self)
 
     # ---- requests
 
@@ -416,92 +296,6 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
                 return paging.distinct(page.rows)
             return await self._list(urlsplit(url).path.strip("/"), query, age_limit)
 
-    async def post(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
-        """Send data to an address and return the JSON of the answer."""
-        return await self._write("POST", rest_query, data, files)
-
-    async def put(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
-        """Replace the record at an address and return the JSON of the answer."""
-        return await self._write("PUT", rest_query, data, files)
-
-    async def patch(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
-        """Change fields of the record at an address and return the JSON of the answer."""
-        return await self._write("PATCH", rest_query, data, files)
-
-    async def delete(self, rest_query: str) -> Any:
-        """Delete the record at an address."""
-        return await self._write("DELETE", rest_query, None, None)
-
-    async def pages(
-        self,
-        /,
-        endpoint: str,
-        *,
-        no_cache: bool = False,
-        expires: Expiry = None,
-        limit: int = paging.PAGE,
-        **filters: Any,
-    ) -> AsyncIterator[list[Row]]:
-        """Yield the pages of a list in order, with at most ``limit`` (and 1000) rows and each row once, some prefetched.
-
-        ``offset`` skips the first rows. Warns IncompleteListWarning at the end if rows are missing: unlike ``rest``, it
-        cannot read the list again.
-        """
-        size, start = (
-            whole_number("limit", limit),
-            whole_number("offset", filters.pop("offset", None) or 0),
-        )
-        with one_warning():
-            params = await self._checked_params(endpoint, filters)
-        gathered = paging.Gathered(paging.may_join(endpoint, params))
-        fetch = self._page_fetcher(endpoint, params, self._age_limit(expires, no_cache))
-        async with aclosing(paging.in_order(fetch, min(size, paging.PAGE), start)) as pages:
-            async for page in pages:
-                if rows := gathered.add(page):
-                    yield rows
-                if gathered.barren_pages >= paging.MAX_BARREN_PAGES:
-                    break
-        if gathered.suspicious and not start:
-            paging.warn_incomplete(endpoint, gathered)
-
-    async def page(
-        self,
-        /,
-        endpoint: str,
-        limit: int,
-        offset: int,
-        *,
-        no_cache: bool = False,
-        expires: Expiry = None,
-        **filters: Any,
-    ) -> Page:
-        """Return one page as the server sends it: count, rows, and whether it is the last one."""
-        limit, offset = whole_number("limit", limit), whole_number("offset", offset)
-        with one_warning():
-            params = await self._checked_params(endpoint, filters)
-            fetch = self._page_fetcher(endpoint, params, self._age_limit(expires, no_cache))
-            return await fetch(limit, offset)
-
-    async def frame(
-        self, /, endpoint: str, *, no_cache: bool = False, expires: Expiry = None, **filters: Any
-    ) -> pl.DataFrame:
-        """Return a list as a frame. The server's documentation determines columns and types, whatever the rows are.
-
-        Objects and arrays are structs and lists, times are naive datetimes, and fields of any type are JSON text. The frame
-        is of pandas if the client, or the `ONE` that it belongs to, has ``tables="pandas"``. Raises and warns as ``rest`` does.
-        """
-        frames = await run_sync(import_module, "one_async.alyx.frame")
-        check_polars()
-        rows = await self.rest(endpoint, "list", no_cache=no_cache, expires=expires, **filters)
-        schema = await self.schema()
-        with reading(f"/{endpoint}"):
-            frame: pl.DataFrame = await run_polars(
-                lambda: frames.frame_of(rows, frames.columns_of(schema, endpoint))
-            )
-        if self._table_kind == "polars":
-            return frame
-        return await run_sync(as_pandas, frame, False)
-
     # ---- inside
 
     async def _opened(self) -> Session:
@@ -556,32 +350,6 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
             return path_or_url
         return f"{self._base_url}/{path_or_url.lstrip('/')}"
 
-    async def _write(self, method: str, path_or_url: str, data: Any, files: Mapping[str, Any] | None) -> Any:
-        url = self._url(path_or_url)
-        body: dict[str, Any] = {}
-        if files:
-            body = {"files": await run_sync(read_files, files), "data": form_of(data)}
-        elif isinstance(data, str | bytes):
-            body = {"content": data, "headers": {"Content-Type": "application/json"}}
-        elif data is not None:
-            body = {"json": to_json_types(data)}
-        stack = await (await self._opened()).stack()
-        try:
-            return (await self._request(method, url, **body)).json
-        finally:  # also after an error: Alyx answers some successful writes with 500
-            with anyio.CancelScope(shield=True):
-                await stack.invalidate(url)
-
-    async def _expire(self, endpoint: str) -> None:
-        """Reject the stored answers that a write to an endpoint by another client may have changed."""
-        stack = await self._open().stack()
-        await stack.invalidate(self._url(endpoint))
-
-    async def _checked_params(self, endpoint: str, filters: Mapping[str, Any]) -> dict[str, str]:
-        documented = await self.schema()
-        documented.check(endpoint, "list")
-        return documented.known_filters(endpoint, params_of(filters))
-
     async def _list(self, endpoint: str, params: dict[str, str], age_limit: AgeLimit | None) -> list[Row]:
         numbers = {key: whole_number(key, params[key]) for key in ("limit", "offset") if key in params}
         fetch = self._page_fetcher(endpoint, {k: v for k, v in params.items() if k not in numbers}, age_limit)
@@ -609,19 +377,3 @@ class AsyncAlyxClient(JsonFields, FileDownloads):
             return paging.page_of(answer.json, url)
 
         return fetch
-
-
-class _LazyStreamOpener:
-    """The stream opener of a client; the first use opens the client."""
-
-    def __init__(self, client: AsyncAlyxClient) -> None:
-        self._client = client
-
-    def open(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-    ) -> Any:
-        return self._client._open().streams.open(url, headers=headers, auth=auth)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -41,15 +41,19 @@ class FileDownloads:
     _calls: RunningCalls
     _observer: Observer
 
-    if TYPE_CHECKING:  # the client's own
+    if TYPE_CHECKING:  # defined by the client
 
         @property
         def base_url(self) -> str: ...
         @property
         def cache_dir(self) -> Path: ...
-        @property
-        def wire(self) -> StreamOpener: ...
         async def _opened(self) -> Session: ...
+        def _open(self) -> Session: ...
+
+    @property
+    def wire(self) -> StreamOpener:
+        """Opens addresses of any host to read in pieces, without the cache. The token is sent to this server only."""
+        return _LazyStreamOpener(self._open)
 
     @overload
     async def download_file(
@@ -199,6 +203,22 @@ class FileDownloads:
             credentials=credentials,
             observer=self._observer,
         )
+
+
+class _LazyStreamOpener:
+    """The stream opener of a client; the first use opens the client."""
+
+    def __init__(self, open_session: Callable[[], Session]) -> None:
+        self._open_session = open_session
+
+    def open(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> Any:
+        return self._open_session().streams.open(url, headers=headers, auth=auth)
 
 
 def data_login_of(settings: Settings) -> tuple[str, SecretStr] | None:

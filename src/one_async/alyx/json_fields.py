@@ -32,7 +32,7 @@ REPEATED: Mapping[str, tuple[str, ...]] = {
 class JsonFields:
     """The methods of a REST client that change JSON fields."""
 
-    if TYPE_CHECKING:  # the client's own
+    if TYPE_CHECKING:  # defined by the client
 
         async def schema(self) -> Schema: ...
 

@@ -70,6 +70,9 @@ def emulator(
         Path | None, typer.Option(help="A folder of records; without it, generated records and files.")
     ] = None,
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 0,
+    host: Annotated[
+        str, typer.Option(help="The IPv4 address to listen on; with 0.0.0.0 other machines reach it too.")
+    ] = "127.0.0.1",
     latency: Annotated[float, typer.Option(help="Milliseconds by which each answer is delayed.")] = 0.0,
     throttle: Annotated[int | None, typer.Option(help="Requests a minute that each user may make.")] = None,
     state: Annotated[
@@ -77,12 +80,20 @@ def emulator(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a small Alyx on 127.0.0.1 until interrupted; prints its address and logins."""
+    """Run a small Alyx until interrupted, by default on 127.0.0.1; prints its address and logins."""
     try:
         from one_async.emulator.server import serve
     except ImportError as error:
         raise SystemExit(f"the emulator needs {error.name}: pip install 'one-async[emulator]'") from None
-    serve(records=records, port=port, latency=latency, throttle=throttle, state=state, as_json=as_json)
+    serve(
+        records=records,
+        port=port,
+        latency=latency,
+        throttle=throttle,
+        state=state,
+        as_json=as_json,
+        host=host,
+    )
 
 
 tables_app.command("build")(build_tables)

@@ -1,37 +1,51 @@
 """Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""
-from collections.abc import AsyncIterator
-from collections.abc import Mapping
-from collections.abc import Sequence
+
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
-from one_async.alf.match import Filename
-from one_async.alf.match import Pattern
+from pathlib import Path
+from typing import Any, Literal, Unpack, overload
+from uuid import UUID
+
+import polars as pl
+
+from one_async.alf.match import Filename, Pattern
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import QC
 from one_async.client.many import Loaded
 from one_async.client.outcomes import OnError
-from one_async.client.search import Probes
-from one_async.client.search import ProbesDetails
+from one_async.client.search import Probes, ProbesDetails
 from one_async.files.objects import ALFObject
 from one_async.recordings.video import AsyncVideo
-from one_async.types import InsertionTerms
-from one_async.types import JSON
-from one_async.types import Mode
-from one_async.types import Reference
-from one_async.types import ReferenceText
-from one_async.types import RevisionPolicy
-from one_async.types import SessionLike
-from one_async.types import Several
-from pathlib import Path
-from typing import Any
-from typing import Literal
-from typing import Unpack
-from typing import overload
-from uuid import UUID
-import polars as pl
-__all__ = ['SessionById']
+from one_async.types import (
+    JSON,
+    InsertionTerms,
+    Mode,
+    Reference,
+    ReferenceText,
+    RevisionPolicy,
+    SessionLike,
+    Several,
+)
+
+__all__ = ["SessionById"]
+
 class SessionById:
     @overload
-    async def download(self, eids: SessionLike | Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, query_type: Mode | None=None, *, dry_run: bool=False, check_hash: bool=True, on_error: OnError='raise', revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False) -> pl.DataFrame:
+    async def download(
+        self,
+        eids: SessionLike | Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        query_type: Mode | None = None,
+        *,
+        dry_run: bool = False,
+        check_hash: bool = True,
+        on_error: OnError = "raise",
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> pl.DataFrame:
         """Fetch all datasets of sessions that match, without reading them; filters as in `list_datasets`.
 
         `check_hash` is that of `load_dataset`. In place of sessions, records of the database's datasets
@@ -41,51 +55,151 @@ class SessionById:
         there (``present``). Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
         """
     @overload
-    async def download(self, *, id: SessionLike | Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, query_type: Mode | None=None, dry_run: bool=False, check_hash: bool=True, on_error: OnError='raise', revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False) -> pl.DataFrame: ...
+    async def download(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        query_type: Mode | None = None,
+        dry_run: bool = False,
+        check_hash: bool = True,
+        on_error: OnError = "raise",
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> pl.DataFrame: ...
     @overload
-    async def eid2path(self, eid: SessionLike, query_type: Mode | None=None) -> ALFPath | None:
+    async def eid2path(self, eid: SessionLike, query_type: Mode | None = None) -> ALFPath | None:
         """Return the local path of a session, ``CACHE_DIR/lab/Subjects/subject/yyyy-mm-dd/nnn``, whether or not it exists.
 
         Takes whatever names a session. Of a list, a list; None for a session that is not known, and, with a warning that names
         it, for one whose lab or subject cannot be the name of a folder.
         """
     @overload
-    async def eid2path(self, eid: Several[SessionLike | None], query_type: Mode | None=None) -> list[ALFPath | None]: ...
+    async def eid2path(
+        self, eid: Several[SessionLike | None], query_type: Mode | None = None
+    ) -> list[ALFPath | None]: ...
     @overload
-    async def eid2path(self, *, id: SessionLike, query_type: Mode | None=None) -> ALFPath | None: ...
+    async def eid2path(self, *, id: SessionLike, query_type: Mode | None = None) -> ALFPath | None: ...
     @overload
-    async def eid2path(self, *, id: Several[SessionLike | None], query_type: Mode | None=None) -> list[ALFPath | None]: ...
+    async def eid2path(
+        self, *, id: Several[SessionLike | None], query_type: Mode | None = None
+    ) -> list[ALFPath | None]: ...
     @overload
-    async def eid2pid(self, /, eid: SessionLike, query_type: Mode | None=None, details: Literal[False]=False, **filters: Unpack[InsertionTerms]) -> Probes:
+    async def eid2pid(
+        self,
+        /,
+        eid: SessionLike,
+        query_type: Mode | None = None,
+        details: Literal[False] = False,
+        **filters: Unpack[InsertionTerms],
+    ) -> Probes:
         """Return ``(pids, names)`` of a session's insertions, sorted by name, or with `details` also their records.
 
         A session without insertions, or one that is not known, return None in their place. `filters` are terms of
         `search_insertions`. Of a list of sessions, a list of such tuples.
         """
     @overload
-    async def eid2pid(self, /, eid: SessionLike, query_type: Mode | None=None, *, details: Literal[True], **filters: Unpack[InsertionTerms]) -> ProbesDetails: ...
+    async def eid2pid(
+        self,
+        /,
+        eid: SessionLike,
+        query_type: Mode | None = None,
+        *,
+        details: Literal[True],
+        **filters: Unpack[InsertionTerms],
+    ) -> ProbesDetails: ...
     @overload
-    async def eid2pid(self, /, eid: SessionLike, query_type: Mode | None=None, details: bool=False, **filters: Unpack[InsertionTerms]) -> Probes | ProbesDetails: ...
+    async def eid2pid(
+        self,
+        /,
+        eid: SessionLike,
+        query_type: Mode | None = None,
+        details: bool = False,
+        **filters: Unpack[InsertionTerms],
+    ) -> Probes | ProbesDetails: ...
     @overload
-    async def eid2pid(self, /, eid: Several[SessionLike], query_type: Mode | None=None, details: Literal[False]=False, **filters: Unpack[InsertionTerms]) -> list[Probes]: ...
+    async def eid2pid(
+        self,
+        /,
+        eid: Several[SessionLike],
+        query_type: Mode | None = None,
+        details: Literal[False] = False,
+        **filters: Unpack[InsertionTerms],
+    ) -> list[Probes]: ...
     @overload
-    async def eid2pid(self, /, eid: Several[SessionLike], query_type: Mode | None=None, *, details: Literal[True], **filters: Unpack[InsertionTerms]) -> list[ProbesDetails]: ...
+    async def eid2pid(
+        self,
+        /,
+        eid: Several[SessionLike],
+        query_type: Mode | None = None,
+        *,
+        details: Literal[True],
+        **filters: Unpack[InsertionTerms],
+    ) -> list[ProbesDetails]: ...
     @overload
-    async def eid2pid(self, /, eid: Several[SessionLike], query_type: Mode | None=None, details: bool=False, **filters: Unpack[InsertionTerms]) -> list[Probes | ProbesDetails]: ...
+    async def eid2pid(
+        self,
+        /,
+        eid: Several[SessionLike],
+        query_type: Mode | None = None,
+        details: bool = False,
+        **filters: Unpack[InsertionTerms],
+    ) -> list[Probes | ProbesDetails]: ...
     @overload
-    async def eid2pid(self, *, id: SessionLike, query_type: Mode | None=None, details: Literal[False]=False, **filters: Unpack[InsertionTerms]) -> Probes: ...
+    async def eid2pid(
+        self,
+        *,
+        id: SessionLike,
+        query_type: Mode | None = None,
+        details: Literal[False] = False,
+        **filters: Any,
+    ) -> Probes: ...
     @overload
-    async def eid2pid(self, *, id: SessionLike, query_type: Mode | None=None, details: Literal[True], **filters: Unpack[InsertionTerms]) -> ProbesDetails: ...
+    async def eid2pid(
+        self, *, id: SessionLike, query_type: Mode | None = None, details: Literal[True], **filters: Any
+    ) -> ProbesDetails: ...
     @overload
-    async def eid2pid(self, *, id: SessionLike, query_type: Mode | None=None, details: bool=False, **filters: Unpack[InsertionTerms]) -> Probes | ProbesDetails: ...
+    async def eid2pid(
+        self, *, id: SessionLike, query_type: Mode | None = None, details: bool = False, **filters: Any
+    ) -> Probes | ProbesDetails: ...
     @overload
-    async def eid2pid(self, *, id: Several[SessionLike], query_type: Mode | None=None, details: Literal[False]=False, **filters: Unpack[InsertionTerms]) -> list[Probes]: ...
+    async def eid2pid(
+        self,
+        *,
+        id: Several[SessionLike],
+        query_type: Mode | None = None,
+        details: Literal[False] = False,
+        **filters: Any,
+    ) -> list[Probes]: ...
     @overload
-    async def eid2pid(self, *, id: Several[SessionLike], query_type: Mode | None=None, details: Literal[True], **filters: Unpack[InsertionTerms]) -> list[ProbesDetails]: ...
+    async def eid2pid(
+        self,
+        *,
+        id: Several[SessionLike],
+        query_type: Mode | None = None,
+        details: Literal[True],
+        **filters: Any,
+    ) -> list[ProbesDetails]: ...
     @overload
-    async def eid2pid(self, *, id: Several[SessionLike], query_type: Mode | None=None, details: bool=False, **filters: Unpack[InsertionTerms]) -> list[Probes | ProbesDetails]: ...
+    async def eid2pid(
+        self,
+        *,
+        id: Several[SessionLike],
+        query_type: Mode | None = None,
+        details: bool = False,
+        **filters: Any,
+    ) -> list[Probes | ProbesDetails]: ...
     @overload
-    async def eid2ref(self, eid: SessionLike, as_dict: Literal[True]=True, parse: Literal[True]=True, query_type: Mode | None=None) -> Reference:
+    async def eid2ref(
+        self,
+        eid: SessionLike,
+        as_dict: Literal[True] = True,
+        parse: Literal[True] = True,
+        query_type: Mode | None = None,
+    ) -> Reference:
         """Return the reference of a session: ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``.
 
         With ``parse=False`` date and sequence are texts, the sequence of three digits. Of a list, a list.
@@ -93,38 +207,129 @@ class SessionById:
         warning that names it. Raises ALFObjectNotFound for a session that is not known.
         """
     @overload
-    async def eid2ref(self, eid: SessionLike, as_dict: Literal[True]=True, *, parse: Literal[False], query_type: Mode | None=None) -> ReferenceText: ...
+    async def eid2ref(
+        self,
+        eid: SessionLike,
+        as_dict: Literal[True] = True,
+        *,
+        parse: Literal[False],
+        query_type: Mode | None = None,
+    ) -> ReferenceText: ...
     @overload
-    async def eid2ref(self, eid: SessionLike, as_dict: Literal[False], parse: bool=True, query_type: Mode | None=None) -> str | None: ...
+    async def eid2ref(
+        self, eid: SessionLike, as_dict: Literal[False], parse: bool = True, query_type: Mode | None = None
+    ) -> str | None: ...
     @overload
-    async def eid2ref(self, eid: Several[SessionLike], as_dict: Literal[True]=True, parse: Literal[True]=True, query_type: Mode | None=None) -> list[Reference]: ...
+    async def eid2ref(
+        self,
+        eid: Several[SessionLike],
+        as_dict: Literal[True] = True,
+        parse: Literal[True] = True,
+        query_type: Mode | None = None,
+    ) -> list[Reference]: ...
     @overload
-    async def eid2ref(self, eid: Several[SessionLike], as_dict: Literal[True]=True, *, parse: Literal[False], query_type: Mode | None=None) -> list[ReferenceText]: ...
+    async def eid2ref(
+        self,
+        eid: Several[SessionLike],
+        as_dict: Literal[True] = True,
+        *,
+        parse: Literal[False],
+        query_type: Mode | None = None,
+    ) -> list[ReferenceText]: ...
     @overload
-    async def eid2ref(self, eid: Several[SessionLike], as_dict: Literal[False], parse: bool=True, query_type: Mode | None=None) -> list[str | None]: ...
+    async def eid2ref(
+        self,
+        eid: Several[SessionLike],
+        as_dict: Literal[False],
+        parse: bool = True,
+        query_type: Mode | None = None,
+    ) -> list[str | None]: ...
     @overload
-    async def eid2ref(self, *, id: SessionLike, as_dict: Literal[True]=True, parse: Literal[True]=True, query_type: Mode | None=None) -> Reference: ...
+    async def eid2ref(
+        self,
+        *,
+        id: SessionLike,
+        as_dict: Literal[True] = True,
+        parse: Literal[True] = True,
+        query_type: Mode | None = None,
+    ) -> Reference: ...
     @overload
-    async def eid2ref(self, *, id: SessionLike, as_dict: Literal[True]=True, parse: Literal[False], query_type: Mode | None=None) -> ReferenceText: ...
+    async def eid2ref(
+        self,
+        *,
+        id: SessionLike,
+        as_dict: Literal[True] = True,
+        parse: Literal[False],
+        query_type: Mode | None = None,
+    ) -> ReferenceText: ...
     @overload
-    async def eid2ref(self, *, id: SessionLike, as_dict: Literal[False], parse: bool=True, query_type: Mode | None=None) -> str | None: ...
+    async def eid2ref(
+        self, *, id: SessionLike, as_dict: Literal[False], parse: bool = True, query_type: Mode | None = None
+    ) -> str | None: ...
     @overload
-    async def eid2ref(self, *, id: Several[SessionLike], as_dict: Literal[True]=True, parse: Literal[True]=True, query_type: Mode | None=None) -> list[Reference]: ...
+    async def eid2ref(
+        self,
+        *,
+        id: Several[SessionLike],
+        as_dict: Literal[True] = True,
+        parse: Literal[True] = True,
+        query_type: Mode | None = None,
+    ) -> list[Reference]: ...
     @overload
-    async def eid2ref(self, *, id: Several[SessionLike], as_dict: Literal[True]=True, parse: Literal[False], query_type: Mode | None=None) -> list[ReferenceText]: ...
+    async def eid2ref(
+        self,
+        *,
+        id: Several[SessionLike],
+        as_dict: Literal[True] = True,
+        parse: Literal[False],
+        query_type: Mode | None = None,
+    ) -> list[ReferenceText]: ...
     @overload
-    async def eid2ref(self, *, id: Several[SessionLike], as_dict: Literal[False], parse: bool=True, query_type: Mode | None=None) -> list[str | None]: ...
+    async def eid2ref(
+        self,
+        *,
+        id: Several[SessionLike],
+        as_dict: Literal[False],
+        parse: bool = True,
+        query_type: Mode | None = None,
+    ) -> list[str | None]: ...
     @overload
-    async def freeze(self, eids: SessionLike | Several[SessionLike] | pl.DataFrame, file: str | Path, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, query_type: Mode | None=None, *, revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False) -> Path:
+    async def freeze(
+        self,
+        eids: SessionLike | Several[SessionLike] | pl.DataFrame,
+        file: str | Path,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        query_type: Mode | None = None,
+        *,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> Path:
         """Write down exactly which files of which sessions are meant: ids, paths, sizes, hashes, revisions, origin.
 
         `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets that `list_datasets` gave (with its eid
         column). `from_frozen(file)` loads exactly those files, whatever the database says by then.
         """
     @overload
-    async def freeze(self, *, id: SessionLike | Several[SessionLike] | pl.DataFrame, file: str | Path, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, query_type: Mode | None=None, revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False) -> Path: ...
+    async def freeze(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike] | pl.DataFrame,
+        file: str | Path,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        query_type: Mode | None = None,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> Path: ...
     @overload
-    async def get_details(self, eid: SessionLike, full: Literal[False]=False, query_type: Mode | None=None) -> JSON:
+    async def get_details(
+        self, eid: SessionLike, full: Literal[False] = False, query_type: Mode | None = None
+    ) -> JSON:
         """Return what is known of a session, as a dictionary; of a list, a list of them.
 
         From the server: subject, start_time, number, lab, projects (joined by commas), url, task_protocol, local_path,
@@ -135,21 +340,45 @@ class SessionById:
         Raises ALFObjectNotFound for a session that is not known.
         """
     @overload
-    async def get_details(self, eid: SessionLike, full: bool, query_type: Mode | None=None) -> JSON | pl.DataFrame: ...
+    async def get_details(
+        self, eid: SessionLike, full: bool, query_type: Mode | None = None
+    ) -> JSON | pl.DataFrame: ...
     @overload
-    async def get_details(self, eid: Several[SessionLike], full: Literal[False]=False, query_type: Mode | None=None) -> list[JSON]: ...
+    async def get_details(
+        self, eid: Several[SessionLike], full: Literal[False] = False, query_type: Mode | None = None
+    ) -> list[JSON]: ...
     @overload
-    async def get_details(self, eid: Several[SessionLike], full: bool, query_type: Mode | None=None) -> list[JSON | pl.DataFrame]: ...
+    async def get_details(
+        self, eid: Several[SessionLike], full: bool, query_type: Mode | None = None
+    ) -> list[JSON | pl.DataFrame]: ...
     @overload
-    async def get_details(self, *, id: SessionLike, full: Literal[False]=False, query_type: Mode | None=None) -> JSON: ...
+    async def get_details(
+        self, *, id: SessionLike, full: Literal[False] = False, query_type: Mode | None = None
+    ) -> JSON: ...
     @overload
-    async def get_details(self, *, id: SessionLike, full: bool, query_type: Mode | None=None) -> JSON | pl.DataFrame: ...
+    async def get_details(
+        self, *, id: SessionLike, full: bool, query_type: Mode | None = None
+    ) -> JSON | pl.DataFrame: ...
     @overload
-    async def get_details(self, *, id: Several[SessionLike], full: Literal[False]=False, query_type: Mode | None=None) -> list[JSON]: ...
+    async def get_details(
+        self, *, id: Several[SessionLike], full: Literal[False] = False, query_type: Mode | None = None
+    ) -> list[JSON]: ...
     @overload
-    async def get_details(self, *, id: Several[SessionLike], full: bool, query_type: Mode | None=None) -> list[JSON | pl.DataFrame]: ...
+    async def get_details(
+        self, *, id: Several[SessionLike], full: bool, query_type: Mode | None = None
+    ) -> list[JSON | pl.DataFrame]: ...
     @overload
-    def iter_objects(self, /, eids: SessionLike | Several[SessionLike], obj: str, *, at_once: int=..., on_error: Literal['raise']='raise', query_type: Mode | None=None, **options: Any) -> AsyncIterator[tuple[UUID, ALFObject]]:
+    def iter_objects(
+        self,
+        /,
+        eids: SessionLike | Several[SessionLike],
+        obj: str,
+        *,
+        at_once: int = ...,
+        on_error: Literal["raise"] = "raise",
+        query_type: Mode | None = None,
+        **options: Any,
+    ) -> AsyncIterator[tuple[UUID, ALFObject]]:
         """Return ``(eid, object)`` of each session as they arrive, in any order; `options` are those of `load_object`.
 
         At most `at_once` sessions are under way or waiting to be taken, so that a slow consumer holds back the network.
@@ -157,42 +386,186 @@ class SessionById:
         of the object, a table of its errors, which `retry` takes.
         """
     @overload
-    def iter_objects(self, /, eids: SessionLike | Several[SessionLike], obj: str, *, at_once: int=..., on_error: Literal['collect'], query_type: Mode | None=None, **options: Any) -> AsyncIterator[tuple[UUID, ALFObject | pl.DataFrame]]: ...
+    def iter_objects(
+        self,
+        /,
+        eids: SessionLike | Several[SessionLike],
+        obj: str,
+        *,
+        at_once: int = ...,
+        on_error: Literal["collect"],
+        query_type: Mode | None = None,
+        **options: Any,
+    ) -> AsyncIterator[tuple[UUID, ALFObject | pl.DataFrame]]: ...
     @overload
-    def iter_objects(self, *, id: SessionLike | Several[SessionLike], obj: str, at_once: int=..., on_error: Literal['raise']='raise', query_type: Mode | None=None, **options: Any) -> AsyncIterator[tuple[UUID, ALFObject]]: ...
+    def iter_objects(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        obj: str,
+        at_once: int = ...,
+        on_error: Literal["raise"] = "raise",
+        query_type: Mode | None = None,
+        **options: Any,
+    ) -> AsyncIterator[tuple[UUID, ALFObject]]: ...
     @overload
-    def iter_objects(self, *, id: SessionLike | Several[SessionLike], obj: str, at_once: int=..., on_error: Literal['collect'], query_type: Mode | None=None, **options: Any) -> AsyncIterator[tuple[UUID, ALFObject | pl.DataFrame]]: ...
+    def iter_objects(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        obj: str,
+        at_once: int = ...,
+        on_error: Literal["collect"],
+        query_type: Mode | None = None,
+        **options: Any,
+    ) -> AsyncIterator[tuple[UUID, ALFObject | pl.DataFrame]]: ...
     @overload
-    async def list_collections(self, eid: SessionLike | None=None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[False]=False, query_type: Mode | None=None) -> list[str]:
+    async def list_collections(
+        self,
+        eid: SessionLike | None = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[str]:
         """List the collections of a session, or without `eid` of all sessions in the tables; filters as in `list_datasets`.
 
         Datasets that lie in the session's folder itself are in the collection ``""``. With `details`, a mapping of each
         collection to the frame of its datasets. Of a list of sessions, a list of answers.
         """
     @overload
-    async def list_collections(self, eid: SessionLike | None=None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[True]=..., query_type: Mode | None=None) -> dict[str, pl.DataFrame]: ...
+    async def list_collections(
+        self,
+        eid: SessionLike | None = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> dict[str, pl.DataFrame]: ...
     @overload
-    async def list_collections(self, eid: SessionLike | None=None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: bool=False, query_type: Mode | None=None) -> list[str] | dict[str, pl.DataFrame]: ...
+    async def list_collections(
+        self,
+        eid: SessionLike | None = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[str] | dict[str, pl.DataFrame]: ...
     @overload
-    async def list_collections(self, eid: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[False]=False, query_type: Mode | None=None) -> list[list[str]]: ...
+    async def list_collections(
+        self,
+        eid: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str]]: ...
     @overload
-    async def list_collections(self, eid: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[True]=..., query_type: Mode | None=None) -> list[dict[str, pl.DataFrame]]: ...
+    async def list_collections(
+        self,
+        eid: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> list[dict[str, pl.DataFrame]]: ...
     @overload
-    async def list_collections(self, eid: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: bool=False, query_type: Mode | None=None) -> list[list[str] | dict[str, pl.DataFrame]]: ...
+    async def list_collections(
+        self,
+        eid: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
     @overload
-    async def list_collections(self, *, id: SessionLike | None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[False]=False, query_type: Mode | None=None) -> list[str]: ...
+    async def list_collections(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[str]: ...
     @overload
-    async def list_collections(self, *, id: SessionLike | None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[True]=..., query_type: Mode | None=None) -> dict[str, pl.DataFrame]: ...
+    async def list_collections(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> dict[str, pl.DataFrame]: ...
     @overload
-    async def list_collections(self, *, id: SessionLike | None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: bool=False, query_type: Mode | None=None) -> list[str] | dict[str, pl.DataFrame]: ...
+    async def list_collections(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[str] | dict[str, pl.DataFrame]: ...
     @overload
-    async def list_collections(self, *, id: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[False]=False, query_type: Mode | None=None) -> list[list[str]]: ...
+    async def list_collections(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str]]: ...
     @overload
-    async def list_collections(self, *, id: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[True]=..., query_type: Mode | None=None) -> list[dict[str, pl.DataFrame]]: ...
+    async def list_collections(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> list[dict[str, pl.DataFrame]]: ...
     @overload
-    async def list_collections(self, *, id: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: bool=False, query_type: Mode | None=None) -> list[list[str] | dict[str, pl.DataFrame]]: ...
+    async def list_collections(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
     @overload
-    async def list_datasets(self, eid: SessionLike | None=None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: Literal[False]=False, query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, *, revision_policy: RevisionPolicy='exact') -> list[str]:
+    async def list_datasets(
+        self,
+        eid: SessionLike | None = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        *,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[str]:
         """List the datasets of a session, or without `eid` those of all sessions in the tables.
 
         Args:
@@ -211,66 +584,364 @@ class SessionById:
         qc, default_revision.
         """
     @overload
-    async def list_datasets(self, eid: SessionLike | None=None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: Literal[True]=..., query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, *, revision_policy: RevisionPolicy='exact') -> pl.DataFrame: ...
+    async def list_datasets(
+        self,
+        eid: SessionLike | None = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        *,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> pl.DataFrame: ...
     @overload
-    async def list_datasets(self, eid: SessionLike | None=None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: bool=False, query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, *, revision_policy: RevisionPolicy='exact') -> list[str] | pl.DataFrame: ...
+    async def list_datasets(
+        self,
+        eid: SessionLike | None = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: bool = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        *,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[str] | pl.DataFrame: ...
     @overload
-    async def list_datasets(self, eid: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: Literal[False]=False, query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, *, revision_policy: RevisionPolicy='exact') -> list[list[str]]: ...
+    async def list_datasets(
+        self,
+        eid: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        *,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[list[str]]: ...
     @overload
-    async def list_datasets(self, eid: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: Literal[True]=..., query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, *, revision_policy: RevisionPolicy='exact') -> list[pl.DataFrame]: ...
+    async def list_datasets(
+        self,
+        eid: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        *,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[pl.DataFrame]: ...
     @overload
-    async def list_datasets(self, eid: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: bool=False, query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, *, revision_policy: RevisionPolicy='exact') -> list[list[str] | pl.DataFrame]: ...
+    async def list_datasets(
+        self,
+        eid: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: bool = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        *,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[list[str] | pl.DataFrame]: ...
     @overload
-    async def list_datasets(self, *, id: SessionLike | None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: Literal[False]=False, query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, revision_policy: RevisionPolicy='exact') -> list[str]: ...
+    async def list_datasets(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[str]: ...
     @overload
-    async def list_datasets(self, *, id: SessionLike | None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: Literal[True]=..., query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, revision_policy: RevisionPolicy='exact') -> pl.DataFrame: ...
+    async def list_datasets(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> pl.DataFrame: ...
     @overload
-    async def list_datasets(self, *, id: SessionLike | None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: bool=False, query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, revision_policy: RevisionPolicy='exact') -> list[str] | pl.DataFrame: ...
+    async def list_datasets(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: bool = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[str] | pl.DataFrame: ...
     @overload
-    async def list_datasets(self, *, id: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: Literal[False]=False, query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, revision_policy: RevisionPolicy='exact') -> list[list[str]]: ...
+    async def list_datasets(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[list[str]]: ...
     @overload
-    async def list_datasets(self, *, id: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: Literal[True]=..., query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, revision_policy: RevisionPolicy='exact') -> list[pl.DataFrame]: ...
+    async def list_datasets(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[pl.DataFrame]: ...
     @overload
-    async def list_datasets(self, *, id: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, qc: int | str | QC=..., ignore_qc_not_set: bool=False, details: bool=False, query_type: Mode | None=None, default_revisions_only: bool=False, keep_eid_index: bool=False, revision_policy: RevisionPolicy='exact') -> list[list[str] | pl.DataFrame]: ...
+    async def list_datasets(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        details: bool = False,
+        query_type: Mode | None = None,
+        default_revisions_only: bool = False,
+        keep_eid_index: bool = False,
+        revision_policy: RevisionPolicy = "exact",
+    ) -> list[list[str] | pl.DataFrame]: ...
     @overload
-    async def list_revisions(self, eid: SessionLike | None=None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[False]=False, query_type: Mode | None=None) -> list[str]:
+    async def list_revisions(
+        self,
+        eid: SessionLike | None = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[str]:
         """List the revisions of a session's datasets, or without `eid` of all; filters as in `list_datasets`.
 
         Datasets without revision are under ``""``. With `details`, a mapping of each revision to the frame of its datasets.
         Of a list of sessions, a list of answers.
         """
     @overload
-    async def list_revisions(self, eid: SessionLike | None=None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[True]=..., query_type: Mode | None=None) -> dict[str, pl.DataFrame]: ...
+    async def list_revisions(
+        self,
+        eid: SessionLike | None = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> dict[str, pl.DataFrame]: ...
     @overload
-    async def list_revisions(self, eid: SessionLike | None=None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: bool=False, query_type: Mode | None=None) -> list[str] | dict[str, pl.DataFrame]: ...
+    async def list_revisions(
+        self,
+        eid: SessionLike | None = None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[str] | dict[str, pl.DataFrame]: ...
     @overload
-    async def list_revisions(self, eid: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[False]=False, query_type: Mode | None=None) -> list[list[str]]: ...
+    async def list_revisions(
+        self,
+        eid: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str]]: ...
     @overload
-    async def list_revisions(self, eid: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[True]=..., query_type: Mode | None=None) -> list[dict[str, pl.DataFrame]]: ...
+    async def list_revisions(
+        self,
+        eid: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> list[dict[str, pl.DataFrame]]: ...
     @overload
-    async def list_revisions(self, eid: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: bool=False, query_type: Mode | None=None) -> list[list[str] | dict[str, pl.DataFrame]]: ...
+    async def list_revisions(
+        self,
+        eid: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
     @overload
-    async def list_revisions(self, *, id: SessionLike | None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[False]=False, query_type: Mode | None=None) -> list[str]: ...
+    async def list_revisions(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[str]: ...
     @overload
-    async def list_revisions(self, *, id: SessionLike | None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[True]=..., query_type: Mode | None=None) -> dict[str, pl.DataFrame]: ...
+    async def list_revisions(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> dict[str, pl.DataFrame]: ...
     @overload
-    async def list_revisions(self, *, id: SessionLike | None, filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: bool=False, query_type: Mode | None=None) -> list[str] | dict[str, pl.DataFrame]: ...
+    async def list_revisions(
+        self,
+        *,
+        id: SessionLike | None,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[str] | dict[str, pl.DataFrame]: ...
     @overload
-    async def list_revisions(self, *, id: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[False]=False, query_type: Mode | None=None) -> list[list[str]]: ...
+    async def list_revisions(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[False] = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str]]: ...
     @overload
-    async def list_revisions(self, *, id: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: Literal[True]=..., query_type: Mode | None=None) -> list[dict[str, pl.DataFrame]]: ...
+    async def list_revisions(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: Literal[True] = ...,
+        query_type: Mode | None = None,
+    ) -> list[dict[str, pl.DataFrame]]: ...
     @overload
-    async def list_revisions(self, *, id: Several[SessionLike], filename: Filename=None, collection: Pattern=None, revision: Pattern=None, details: bool=False, query_type: Mode | None=None) -> list[list[str] | dict[str, pl.DataFrame]]: ...
+    async def list_revisions(
+        self,
+        *,
+        id: Several[SessionLike],
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        details: bool = False,
+        query_type: Mode | None = None,
+    ) -> list[list[str] | dict[str, pl.DataFrame]]: ...
     @overload
-    async def load_collection(self, /, eid: SessionLike | Several[SessionLike], collection: str, object: str | list[str] | None=None, revision: str | None=None, query_type: Mode | None=None, download_only: bool=False, check_hash: bool=True, *, revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False, **parts: Any) -> Any:
+    async def load_collection(
+        self,
+        /,
+        eid: SessionLike | Several[SessionLike],
+        collection: str,
+        object: str | list[str] | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        *,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        **parts: Any,
+    ) -> Any:
         """Load all objects of a collection, or those that `object` and `parts` match: a mapping of names to ALFObjects.
 
         The other arguments are those of `load_object`; with `download_only`, a list of paths.
         """
     @overload
-    async def load_collection(self, *, id: SessionLike | Several[SessionLike], collection: str, object: str | list[str] | None=None, revision: str | None=None, query_type: Mode | None=None, download_only: bool=False, check_hash: bool=True, revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False, **parts: Any) -> Any: ...
+    async def load_collection(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        collection: str,
+        object: str | list[str] | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        **parts: Any,
+    ) -> Any: ...
     @overload
-    async def load_dataset(self, eid: SessionLike | Several[SessionLike], dataset: str | Mapping[str, Any], collection: str | None=None, revision: str | None=None, query_type: Mode | None=None, download_only: bool=False, check_hash: bool=True, *, revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False) -> Any:
+    async def load_dataset(
+        self,
+        eid: SessionLike | Several[SessionLike],
+        dataset: str | Mapping[str, Any],
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        *,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> Any:
         """Load one dataset of a session, fetched first if it is not there or not right.
 
         Args:
@@ -291,9 +962,36 @@ class SessionById:
         Raises ALFObjectNotFound, ALFMultipleCollectionsFound and its like, or a ServerError if the file cannot be had.
         """
     @overload
-    async def load_dataset(self, *, id: SessionLike | Several[SessionLike], dataset: str | Mapping[str, Any], collection: str | None=None, revision: str | None=None, query_type: Mode | None=None, download_only: bool=False, check_hash: bool=True, revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False) -> Any: ...
+    async def load_dataset(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        dataset: str | Mapping[str, Any],
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> Any: ...
     @overload
-    async def load_datasets(self, eid: SessionLike | Several[SessionLike], datasets: Sequence[str] | Sequence[Mapping[str, Any]] | pl.DataFrame, collections: str | Sequence[str | None] | None=None, revisions: str | Sequence[str | None] | None=None, query_type: Mode | None=None, assert_present: bool=True, download_only: bool=False, check_hash: bool=True, *, revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False) -> Any:
+    async def load_datasets(
+        self,
+        eid: SessionLike | Several[SessionLike],
+        datasets: Sequence[str] | Sequence[Mapping[str, Any]] | pl.DataFrame,
+        collections: str | Sequence[str | None] | None = None,
+        revisions: str | Sequence[str | None] | None = None,
+        query_type: Mode | None = None,
+        assert_present: bool = True,
+        download_only: bool = False,
+        check_hash: bool = True,
+        *,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> Any:
         """Load several datasets of a session: ``(data, records)``, two lists as long as `datasets`.
 
         `datasets` are names, mappings of ALF parts, paths below the session as `list_datasets` gives them, or its frame.
@@ -301,9 +999,35 @@ class SessionById:
         with ``assert_present=False`` is None in both lists.
         """
     @overload
-    async def load_datasets(self, *, id: SessionLike | Several[SessionLike], datasets: Sequence[str] | Sequence[Mapping[str, Any]] | pl.DataFrame, collections: str | Sequence[str | None] | None=None, revisions: str | Sequence[str | None] | None=None, query_type: Mode | None=None, assert_present: bool=True, download_only: bool=False, check_hash: bool=True, revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False) -> Any: ...
+    async def load_datasets(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        datasets: Sequence[str] | Sequence[Mapping[str, Any]] | pl.DataFrame,
+        collections: str | Sequence[str | None] | None = None,
+        revisions: str | Sequence[str | None] | None = None,
+        query_type: Mode | None = None,
+        assert_present: bool = True,
+        download_only: bool = False,
+        check_hash: bool = True,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+    ) -> Any: ...
     @overload
-    async def load_many(self, /, eids: SessionLike | Several[SessionLike], obj: str, collection: str | None=None, revision: str | None=None, query_type: Mode | None=None, *, on_error: Literal['raise']='raise', executor: Executor | None=None, **options: Any) -> pl.DataFrame:
+    async def load_many(
+        self,
+        /,
+        eids: SessionLike | Several[SessionLike],
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        *,
+        on_error: Literal["raise"] = "raise",
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> pl.DataFrame:
         """Load an object, such as ``"trials"``, of many sessions into one frame with an `eid` column.
 
         Rows come in the order of the sessions and then in their own. A column that a session lacks is null there; columns of
@@ -319,13 +1043,62 @@ class SessionById:
         time; the workers find credentials in their own environment or settings.
         """
     @overload
-    async def load_many(self, /, eids: SessionLike | Several[SessionLike], obj: str, collection: str | None=None, revision: str | None=None, query_type: Mode | None=None, *, on_error: Literal['collect'], executor: Executor | None=None, **options: Any) -> Loaded: ...
+    async def load_many(
+        self,
+        /,
+        eids: SessionLike | Several[SessionLike],
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        *,
+        on_error: Literal["collect"],
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> Loaded: ...
     @overload
-    async def load_many(self, *, id: SessionLike | Several[SessionLike], obj: str, collection: str | None=None, revision: str | None=None, query_type: Mode | None=None, on_error: Literal['raise']='raise', executor: Executor | None=None, **options: Any) -> pl.DataFrame: ...
+    async def load_many(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        on_error: Literal["raise"] = "raise",
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> pl.DataFrame: ...
     @overload
-    async def load_many(self, *, id: SessionLike | Several[SessionLike], obj: str, collection: str | None=None, revision: str | None=None, query_type: Mode | None=None, on_error: Literal['collect'], executor: Executor | None=None, **options: Any) -> Loaded: ...
+    async def load_many(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        on_error: Literal["collect"],
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> Loaded: ...
     @overload
-    async def load_object(self, /, eid: SessionLike | Several[SessionLike], obj: str, collection: str | None=None, revision: str | None=None, query_type: Mode | None=None, download_only: bool=False, check_hash: bool=True, *, revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False, **parts: Any) -> Any:
+    async def load_object(
+        self,
+        /,
+        eid: SessionLike | Several[SessionLike],
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        *,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        **parts: Any,
+    ) -> Any:
         """Load all attributes of an ALF object, such as ``"trials"`` or ``"spikes"``, of a session.
 
         `parts` filter by other ALF parts: ``attribute=["times", "clusters"]``, ``namespace="ibl"``, ``timescale=``,
@@ -335,38 +1108,85 @@ class SessionById:
         Raises ALFObjectNotFound, ALFMultipleObjectsFound or ALFMultipleCollectionsFound.
         """
     @overload
-    async def load_object(self, *, id: SessionLike | Several[SessionLike], obj: str, collection: str | None=None, revision: str | None=None, query_type: Mode | None=None, download_only: bool=False, check_hash: bool=True, revision_policy: RevisionPolicy='last_before', qc: int | str | QC=..., ignore_qc_not_set: bool=False, **parts: Any) -> Any: ...
+    async def load_object(
+        self,
+        *,
+        id: SessionLike | Several[SessionLike],
+        obj: str,
+        collection: str | None = None,
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        download_only: bool = False,
+        check_hash: bool = True,
+        revision_policy: RevisionPolicy = "last_before",
+        qc: int | str | QC = ...,
+        ignore_qc_not_set: bool = False,
+        **parts: Any,
+    ) -> Any: ...
     @overload
-    async def type2datasets(self, eid: SessionLike, dataset_type: str | list[str], details: Literal[False]=False) -> list[str]:
+    async def type2datasets(
+        self, eid: SessionLike, dataset_type: str | list[str], details: Literal[False] = False
+    ) -> list[str]:
         """List a session's datasets of one of some dataset types: paths, sorted, or with `details` a frame.
 
         Of a list of sessions, a list. Only files that can be reached are listed.
         Raises ALFObjectNotFound for a session that is not known.
         """
     @overload
-    async def type2datasets(self, eid: SessionLike, dataset_type: str | list[str], details: Literal[True]) -> pl.DataFrame: ...
+    async def type2datasets(
+        self, eid: SessionLike, dataset_type: str | list[str], details: Literal[True]
+    ) -> pl.DataFrame: ...
     @overload
-    async def type2datasets(self, eid: SessionLike, dataset_type: str | list[str], details: bool) -> list[str] | pl.DataFrame: ...
+    async def type2datasets(
+        self, eid: SessionLike, dataset_type: str | list[str], details: bool
+    ) -> list[str] | pl.DataFrame: ...
     @overload
-    async def type2datasets(self, eid: Several[SessionLike], dataset_type: str | list[str], details: Literal[False]=False) -> list[list[str]]: ...
+    async def type2datasets(
+        self, eid: Several[SessionLike], dataset_type: str | list[str], details: Literal[False] = False
+    ) -> list[list[str]]: ...
     @overload
-    async def type2datasets(self, eid: Several[SessionLike], dataset_type: str | list[str], details: Literal[True]) -> list[pl.DataFrame]: ...
+    async def type2datasets(
+        self, eid: Several[SessionLike], dataset_type: str | list[str], details: Literal[True]
+    ) -> list[pl.DataFrame]: ...
     @overload
-    async def type2datasets(self, eid: Several[SessionLike], dataset_type: str | list[str], details: bool) -> list[list[str] | pl.DataFrame]: ...
+    async def type2datasets(
+        self, eid: Several[SessionLike], dataset_type: str | list[str], details: bool
+    ) -> list[list[str] | pl.DataFrame]: ...
     @overload
-    async def type2datasets(self, *, id: SessionLike, dataset_type: str | list[str], details: Literal[False]=False) -> list[str]: ...
+    async def type2datasets(
+        self, *, id: SessionLike, dataset_type: str | list[str], details: Literal[False] = False
+    ) -> list[str]: ...
     @overload
-    async def type2datasets(self, *, id: SessionLike, dataset_type: str | list[str], details: Literal[True]) -> pl.DataFrame: ...
+    async def type2datasets(
+        self, *, id: SessionLike, dataset_type: str | list[str], details: Literal[True]
+    ) -> pl.DataFrame: ...
     @overload
-    async def type2datasets(self, *, id: SessionLike, dataset_type: str | list[str], details: bool) -> list[str] | pl.DataFrame: ...
+    async def type2datasets(
+        self, *, id: SessionLike, dataset_type: str | list[str], details: bool
+    ) -> list[str] | pl.DataFrame: ...
     @overload
-    async def type2datasets(self, *, id: Several[SessionLike], dataset_type: str | list[str], details: Literal[False]=False) -> list[list[str]]: ...
+    async def type2datasets(
+        self, *, id: Several[SessionLike], dataset_type: str | list[str], details: Literal[False] = False
+    ) -> list[list[str]]: ...
     @overload
-    async def type2datasets(self, *, id: Several[SessionLike], dataset_type: str | list[str], details: Literal[True]) -> list[pl.DataFrame]: ...
+    async def type2datasets(
+        self, *, id: Several[SessionLike], dataset_type: str | list[str], details: Literal[True]
+    ) -> list[pl.DataFrame]: ...
     @overload
-    async def type2datasets(self, *, id: Several[SessionLike], dataset_type: str | list[str], details: bool) -> list[list[str] | pl.DataFrame]: ...
+    async def type2datasets(
+        self, *, id: Several[SessionLike], dataset_type: str | list[str], details: bool
+    ) -> list[list[str] | pl.DataFrame]: ...
     @overload
-    async def video(self, eid: SessionLike, camera: str, pixels: Literal['rgb24', 'gray']='rgb24', revision: str | None=None, query_type: Mode | None=None, *, check_hash: bool=True) -> AsyncVideo:
+    async def video(
+        self,
+        eid: SessionLike,
+        camera: str,
+        pixels: Literal["rgb24", "gray"] = "rgb24",
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        *,
+        check_hash: bool = True,
+    ) -> AsyncVideo:
         """Open the raw video of a camera, to read frames of it without fetching the file. Needs ``one-async[video]``.
 
         Args:
@@ -381,4 +1201,13 @@ class SessionById:
         video that is on disk is read from there. Raises ALFObjectNotFound if the session has no such camera.
         """
     @overload
-    async def video(self, *, id: SessionLike, camera: str, pixels: Literal['rgb24', 'gray']='rgb24', revision: str | None=None, query_type: Mode | None=None, check_hash: bool=True) -> AsyncVideo: ...
+    async def video(
+        self,
+        *,
+        id: SessionLike,
+        camera: str,
+        pixels: Literal["rgb24", "gray"] = "rgb24",
+        revision: str | None = None,
+        query_type: Mode | None = None,
+        check_hash: bool = True,
+    ) -> AsyncVideo: ...

@@ -100,7 +100,9 @@ def _arrangement(
     name: str, method: Callable[..., Any]
 ) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]:
     """Return what brings the arguments of a call into the form that the method takes."""
-    parameters = list(inspect.signature(method).parameters)[1:]
+    known = inspect.signature(method).parameters
+    parameters = list(known)[1:]
+    takes_id = "id" in known or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())
     session = next((one for one in parameters[:1] if one in SESSION), None)
     rows = ROWS.get(name)
     place = parameters.index(rows) if rows else 0
@@ -117,8 +119,8 @@ def _arrangement(
         if session and "id" in kwargs:
             if not args and session not in kwargs:
                 kwargs[session] = kwargs.pop("id")
-            elif "id" not in parameters:
-                raise InputError(f"id= is another name of {session}, which is given, too", argument="id")
+            elif not takes_id and kwargs.pop("id") is not None:
+                raise InputError(f"id and {session} both name the session; give one of them", argument="id")
         if rows and len(args) > place:
             args = (*args[:place], rows_of(args[place]), *args[place + 1 :])
         elif rows and rows in kwargs:

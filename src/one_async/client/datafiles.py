@@ -226,7 +226,7 @@ class DataFiles:
 
 def _on_disk(plan: Plan, root: ALFPath, check_hash: bool) -> list[ALFPath | None]:
     """Return the files that are on disk. Warn of those that differ from the tables."""
-    from one_async.transfer.parts import look
+    from one_async.transfer.on_disk import look
 
     files: list[ALFPath | None] = []
     folders: dict[str, str] = {}

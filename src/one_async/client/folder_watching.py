@@ -15,6 +15,7 @@ import anyio.lowlevel
 
 from one_async._boundary import public
 from one_async._concurrency import ended_by_closing, task_group
+from one_async._fork import check_polars
 from one_async._threads import run_sync
 from one_async.client.watching import pause_after, seconds
 from one_async.errors import ConfigurationError, InputError, StorageError
@@ -66,6 +67,7 @@ class FolderWatching:
 
         Raises ConfigurationError if the client is not in local mode, InputError for wrong arguments, StorageError in round one.
         """
+        check_polars()
         pause, space = seconds(every), _uuid_or_none(namespace)
         if self._context.mode != "local" and not self._context.offline:
             raise ConfigurationError("watch_folder makes tables of a folder, which needs mode='local'")

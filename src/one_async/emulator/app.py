@@ -11,7 +11,7 @@ import time
 import zipfile
 from array import array
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
@@ -44,7 +44,6 @@ from one_async.emulator.views import (
 
 __all__ = ["App", "Logged", "RequestLog"]
 
-HOSTS = {"alyx.test", "127.0.0.1", "localhost", "::1"}
 LONGEST_REQUEST_LINE = 4094
 
 
@@ -80,6 +79,7 @@ class App:
     ``throttle`` is the number of requests that each user may make in a minute; ``latency`` and ``file_latency`` are seconds;
     ``data_url`` replaces the address of the data server (default: ``/data`` of this server);
     ``unstable_paging`` is a seed: with it, the pages of endpoints without an order repeat rows and lose others;
+    requests by a host name that is not in ``hosts`` are refused (None: none are);
     ``database`` is the SQLite file that stores the state (None: in memory); ``now`` returns the time at which a record
     is written, and ``new_id`` the id of a new record.
     """
@@ -91,6 +91,7 @@ class App:
     throttle: int | None = None
     data_url: str | None = None
     unstable_paging: int | None = None
+    hosts: Set[str] | None = frozenset({"alyx.test", "127.0.0.1", "localhost", "::1"})
     token_seed: str = field(default_factory=partial(secrets.token_hex, 8))
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = now
@@ -151,7 +152,8 @@ class App:
         target = (request.scope.get("raw_path") or path.encode()) + b"?" + request.scope["query_string"]
         if len(request.method) + len(target) + len("  HTTP/1.1") > LONGEST_REQUEST_LINE + 1:
             return page_of(414, "Request-URI Too Large"), None
-        if urlsplit(f"//{request.headers.get('host', '')}").hostname not in HOSTS:
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname
+        if self.hosts is not None and host not in self.hosts:
             return page_of(400, "Bad Request (400)"), None
         if path.startswith("/data/"):
             name = path.removeprefix("/data/")

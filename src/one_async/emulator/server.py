@@ -1,4 +1,4 @@
-"""The emulator on a real port of 127.0.0.1, in a background thread or in the foreground."""
+"""The emulator on a real port, in a background thread or in the foreground."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from one_async.emulator.content import World, recorded
 from one_async.emulator.faults import CutShort
 
 __all__ = ["Emulator", "Server", "serve"]
+
+LOOPBACK = "127.0.0.1"
 
 
 class Server(uvicorn.Server):
@@ -57,13 +59,14 @@ class Server(uvicorn.Server):
 
 
 class Emulator:
-    """A small Alyx on 127.0.0.1.
+    """A small Alyx, by default on 127.0.0.1.
 
     ``world`` is the content to serve (None: that of the ``records`` folder, or else the generated one); ``port`` 0
-    chooses a free one; ``keep_alive`` is the number of seconds after which an idle connection is closed; ``state`` is a
-    SQLite file that stores all changes (created from the world if it does not exist; None: in memory); ``options`` are
-    those of `App`, such as ``latency`` and ``throttle``. Log in as ``demo``/``demo`` (reads and writes),
-    ``reader``/``reader`` (reads) or as a user of the world.
+    chooses a free one; ``host`` is the IPv4 address to listen on, and if it is not 127.0.0.1 (0.0.0.0 in a container),
+    clients may call the server by any name; ``keep_alive`` is the number of seconds after which an idle connection is
+    closed; ``state`` is a SQLite file that stores all changes (created from the world if it does not exist; None: in
+    memory); ``options`` are those of `App`, such as ``latency`` and ``throttle``. Log in as ``demo``/``demo`` (reads
+    and writes), ``reader``/``reader`` (reads) or as a user of the world.
 
     ``store`` can change the records while the server runs, ``faults`` makes requests fail, and ``requests`` lists the
     requests that were received.
@@ -80,6 +83,7 @@ class Emulator:
         port: int = 0,
         keep_alive: float = 5.0,
         state: Path | str | None = None,
+        host: str = LOOPBACK,
         **options: Any,
     ) -> None:
         if world is None and records is None:
@@ -87,8 +91,10 @@ class Emulator:
 
             world = seeded.world()
         self.world = world or recorded(Path(records or ""))
+        if host != LOOPBACK:
+            options = {"hosts": None, **options}
         self.app = App(self.world, **{"database": state, **options})
-        self.port = port
+        self.host, self.port = host, port
         self.keep_alive = keep_alive
         self.store, self.faults, self.requests = self.app.store, self.app.faults, self.app.requests
         self.token, self.touch_tables = self.app.token, self.app.touch_tables
@@ -99,7 +105,7 @@ class Emulator:
     @property
     def url(self) -> str:
         """The address of the server, without a trailing slash."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{LOOPBACK if self.host == '0.0.0.0' else self.host}:{self.port}"
 
     @property
     def connections(self) -> int:
@@ -122,7 +128,7 @@ class Emulator:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", self.port))
+            listener.bind((self.host, self.port))
             listener.listen(2048)
         except OSError:
             listener.close()
@@ -194,13 +200,14 @@ def serve(
     *,
     state: Path | str | None = None,
     as_json: bool = False,
+    host: str = LOOPBACK,
 ) -> None:
     """Run an emulator in the foreground until SIGINT or SIGTERM; ``latency`` in milliseconds.
 
     First prints the address and the logins (``as_json``: as one line of JSON). ``state`` is the file that stores changes.
     """
     with Emulator(
-        records=records, port=port, state=state, latency=latency / 1000, throttle=throttle
+        records=records, port=port, state=state, host=host, latency=latency / 1000, throttle=throttle
     ) as emulator:
         logins = emulator.app.passwords
         if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -40,6 +41,28 @@ SLOW, LARGE, FEWEST = 20.0, 24 * 1024**2, 100
 GATEWAY_TIMEOUTS = (502, 504)
 #: Attempts for a page that the server cannot make in time before a smaller one is requested.
 TOO_LONG = 2
+
+
+#: Where Alyx has the keys of a bucket, in the ``json`` field of a data repository; harvests do not store them.
+KEYS = frozenset({"Access key ID", "Secret access key", "Session token"})
+
+
+def without_keys(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of data repositories without the keys of their buckets."""
+    import polars as pl
+
+    if "json" not in rows.columns:
+        return rows
+    return rows.with_columns(pl.Series("json", [_without_keys(text) for text in rows["json"]], pl.String))
+
+
+def _without_keys(text: str | None) -> str | None:
+    if text is None or not any(key in text for key in KEYS):
+        return text
+    details = json.loads(text)
+    if not isinstance(details, dict):
+        return text
+    return json.dumps({key: value for key, value in details.items() if key not in KEYS})
 
 
 def too_long(error: ServerError) -> bool:
@@ -121,10 +144,13 @@ class Server:
         def decode() -> PageFrame:
             notes = Notes()
             with reading(f"/{columns.endpoint}"):
-                if not isinstance(columns, TidyColumns):
-                    return PageFrame(*page_frame(reply.content, columns, notes, check=check), notes)
-                count, last, rows = page_frame(reply.content, columns.raw, notes, check=check)
-                return PageFrame(count, last, columns.convert(rows, notes), notes)
+                raw = columns.raw if isinstance(columns, TidyColumns) else columns
+                count, last, rows = page_frame(reply.content, raw, notes, check=check)
+                if columns.endpoint == "data-repository":
+                    rows = without_keys(rows)
+                if isinstance(columns, TidyColumns):
+                    rows = columns.convert(rows, notes)
+                return PageFrame(count, last, rows, notes)
 
         if len(reply.content) < (SMALL_FIRST if check else SMALL):
             return decode()

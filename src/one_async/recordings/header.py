@@ -29,6 +29,8 @@ with suppress(ImportError):
 
 #: Bytes of the largest chunk that is decoded; chunks of recordings have some 25 MB.
 _LARGEST_CHUNK = 1 << 31
+#: Values that are summed by one call, in less than a millisecond.
+_SUMMED_AT_ONCE = 1 << 17
 
 
 class ChunkDamaged(Exception):
@@ -92,7 +94,15 @@ def decode(header: Header, chunk: int, pieces: Sequence[bytes]) -> NDArray[Any]:
     samples = np.frombuffer(data, dtype).reshape((rows, header.n_channels), order=header.chunk_order)
     for is_used, axis in ((header.do_spatial_diff, 1), (header.do_time_diff, 0)):
         if is_used:
-            summed = np.empty_like(samples)
-            np.cumsum(samples, axis=axis, dtype=dtype, out=summed)
-            samples = summed
+            samples = _summed(samples, axis)
     return samples
+
+
+def _summed(samples: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return the running sums along an axis. Numpy keeps other threads waiting during one call, so that it is made of many."""
+    out = np.empty_like(samples)
+    lines, summed = np.moveaxis(samples, axis, -1), np.moveaxis(out, axis, -1)
+    step = max(1, _SUMMED_AT_ONCE // lines.shape[1])
+    for at in range(0, len(lines), step):
+        np.cumsum(lines[at : at + step], axis=1, dtype=out.dtype, out=summed[at : at + step])
+    return out

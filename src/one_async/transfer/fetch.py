@@ -24,8 +24,9 @@ from one_async._tracing import span
 from one_async.errors import InputError, OneError
 from one_async.files.atomic import sync
 from one_async.files.claim import Claim, Claimant, start_heartbeat
+from one_async.transfer.on_disk import Present, is_plain, look
 from one_async.transfer.one import Done, Policy, Sources, fetch_one
-from one_async.transfer.parts import Busy, Lost, Part, Present, begin, is_plain, look
+from one_async.transfer.parts import Busy, Lost, Part, begin
 from one_async.transfer.plan import Item, Plan
 from one_async.transfer.web import Credentials
 from one_async.types import StreamOpener

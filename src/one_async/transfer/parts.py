@@ -8,37 +8,33 @@ truncated: starting over creates a new file.
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
 import os
 import re
 import secrets
-import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from one_async.errors import HashMismatch, TransferError, UnsafePath
+from one_async.errors import HashMismatch
 from one_async.files.claim import Claim, Claimant, claim_folder, sweep
 from one_async.files.owner import short_name
+from one_async.transfer.on_disk import (
+    Present,
+    disk_errors,
+    look,
+    may_write,
+    new_hash,
+    parts_and_claims,
+    remember,
+    safe_folder,
+)
 from one_async.transfer.plan import Item
 
-__all__ = ["Busy", "Lost", "Part", "PartFile", "Present", "begin", "look"]
+__all__ = ["Busy", "Lost", "Part", "PartFile", "begin"]
 
 _BLOCK = 1 << 20
 _ENDING = re.compile(r"[0-9a-f]{16}(\.[0-9a-f]{8})?\.part")
-#: The signatures of files at the time they were hashed, by path and hash.
-_VERIFIED: dict[tuple[str, str], tuple[int, ...]] = {}
-_VERIFIED_LIMIT = 200_000
-
-
-@dataclass(frozen=True)
-class Present:
-    """The file is on disk and valid."""
-
-    size: int
 
 
 class Busy:
@@ -142,7 +138,7 @@ class Part(PartFile):
         self.item, self.target, self.claim, self._claimant = item, target, claim, claimant
         self.adopted = False
         self._hashed = 0
-        self._hash: Any = _new_hash(item)
+        self._hash: Any = new_hash(item)
 
     @property
     def resumable(self) -> bool:
@@ -163,7 +159,7 @@ class Part(PartFile):
         start = f".{short_name(self.target.name)}."
         names = folders[self.target.parent]
         if self.claim.inherited:
-            names = _parts_and_claims(self.target.parent)
+            names = parts_and_claims(self.target.parent)
         parts = [name for name in names if name.startswith(start) and _ENDING.fullmatch(name[len(start) :])]
         previous = self._longest(parts) if parts else self._resting
         try:
@@ -176,7 +172,7 @@ class Part(PartFile):
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Write the next bytes. Raises TransferError if the disk refuses them."""
-        with _disk_errors(self.target):
+        with disk_errors(self.target):
             super().write(chunks)
 
     def digest(self, chunks: Iterable[bytes]) -> None:
@@ -188,15 +184,15 @@ class Part(PartFile):
 
     def sync(self) -> None:
         """Flush written bytes to the disk. Raises TransferError if that fails."""
-        with _disk_errors(self.target):
+        with disk_errors(self.target):
             super().sync()
 
     def start_over(self) -> None:
         """Discard what was received. Raises TransferError if the file cannot be removed."""
-        with _disk_errors(self.target):
+        with disk_errors(self.target):
             super().start_over()
         self.adopted = False
-        self._hashed, self._hash = 0, _new_hash(self.item)
+        self._hashed, self._hash = 0, new_hash(self.item)
 
     def is_complete(self) -> bool:
         """Return whether the bytes on disk are the whole file, by their hash."""
@@ -215,7 +211,7 @@ class Part(PartFile):
             self._hash_again()
         is_right = self._verify(url)
         assert self._file is not None
-        with _disk_errors(self.target):
+        with disk_errors(self.target):
             os.fsync(self._file.fileno())
             status = os.fstat(self._file.fileno())
             self.close()
@@ -224,7 +220,7 @@ class Part(PartFile):
             except FileNotFoundError:
                 raise Lost from None
             if is_right:
-                _remember(self.target, self.item, status)
+                remember(self.target, self.item, status)
         self._claimant.release(self.claim)
         return self.size
 
@@ -273,7 +269,7 @@ class Part(PartFile):
     def _hash_again(self) -> None:
         """Hash the bytes on disk."""
         assert self._file is not None
-        self._hashed, self._hash, self._at_end = 0, _new_hash(self.item), False
+        self._hashed, self._hash, self._at_end = 0, new_hash(self.item), False
         self._file.seek(0)
         while block := self._file.read(min(_BLOCK, self.size - self._hashed)):
             self.digest([block])
@@ -282,36 +278,6 @@ class Part(PartFile):
 def _open(path: Path, flags: int) -> IO[bytes]:
     flags |= os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
-
-
-def look(item: Item, target: Path, check_hash: bool) -> Present | None:
-    """Return the file on disk if it is valid, else None.
-
-    A valid file has the recorded size, and with ``check_hash`` the recorded hash. Where the size differs, the
-    hash decides in any case, since Alyx's ``file_size`` is often stale. A file hashed once is not read again
-    until it changes. A file that is to be replaced is none.
-    """
-    if item.replace:
-        return None
-    try:
-        found = target.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        raise TransferError(f"{target} exists and is not a file", path=str(target), local=True)
-    same_size = item.size is None or found.st_size == item.size
-    if item.hash is None:
-        return Present(found.st_size) if same_size else None
-    if same_size and not check_hash:
-        return Present(found.st_size)
-    if _VERIFIED.get((str(target), item.hash)) == _signature(found):
-        return Present(found.st_size)
-    with target.open("rb") as file:
-        right = hashlib.file_digest(file, lambda: _new_hash(item)).hexdigest() == item.hash
-    if not right:
-        return None
-    _remember(target, item, found)
-    return Present(found.st_size)
 
 
 def begin(
@@ -324,11 +290,11 @@ def begin(
 ) -> Present | Busy | Part:
     """Look for a file on disk; if it is missing, claim it and open its part. ``folders`` caches folder listings."""
     target = root / item.target
-    with _disk_errors(target):
-        beyond = target.parent not in folders and not _may_write(target.parent, root)
+    with disk_errors(target):
+        beyond = target.parent not in folders and not may_write(target.parent, root)
         if beyond and (there := look(item, target, check_hash)):  # files of other users may be read
             return there
-        _safe_folder(target.parent, root, folders)
+        safe_folder(target.parent, root, folders)
         if there := look(item, target, check_hash):
             if claim_folder(target).name in folders[target.parent]:
                 sweep(target, lease=lease)  # its owner may have died right after the final rename
@@ -347,85 +313,3 @@ def begin(
             claimant.release(claim)
             raise
     return part
-
-
-def _safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) -> None:
-    if folder in folders:
-        return
-    # Checked twice: the existing part of the path before anything is created, and the whole path afterwards.
-    for create in (False, True):
-        if create:
-            folder.mkdir(parents=True, exist_ok=True)
-        if not _may_write(folder, root):
-            raise UnsafePath(
-                f"{folder} leads out of the cache folder {root} by a link to a folder of another user",
-                path=str(folder),
-                local=True,
-            )
-    folders[folder] = _parts_and_claims(folder)
-
-
-def _may_write(folder: Path, root: Path) -> bool:
-    """Return whether a folder is inside the root, or is reached from it only by links that may be followed for writing.
-
-    Such links belong to this user or to root, and lead to folders of this user.
-    """
-    if folder.resolve().is_relative_to(root.resolve()):
-        return True
-    if not hasattr(os, "getuid"):
-        return False
-    user = os.getuid()
-    for path in (folder, *folder.parents):
-        if path == root:
-            return True
-        if path.is_symlink() and (path.lstat().st_uid not in {user, 0} or path.stat().st_uid != user):
-            return False
-    return False
-
-
-def is_plain(folder: Path, root: Path) -> bool:
-    """Return whether a folder exists within a resolved root and holds no parts or claims."""
-    try:
-        return folder.resolve(strict=True).is_relative_to(root) and not _parts_and_claims(folder)
-    except OSError:
-        return False
-
-
-def _parts_and_claims(folder: Path) -> frozenset[str]:
-    """Return the names of the parts and claims in a folder."""
-    with os.scandir(folder) as entries:
-        return frozenset(entry.name for entry in entries if entry.name.endswith((".part", ".claim")))
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """Raise TransferError for an OSError of the code inside."""
-    try:
-        yield
-    except TransferError:
-        raise
-    except OSError as error:
-        hint = {
-            errno.EACCES: "; choose a cache folder that can be written",
-            errno.EPERM: "; choose a cache folder that can be written",
-            errno.EROFS: "; choose a cache folder that can be written",
-            errno.ENOSPC: "; make room or choose another cache folder",
-        }.get(error.errno or 0, "")
-        raise TransferError(
-            f"{path} cannot be written: {error.strerror or error}{hint}", path=str(path), local=True
-        ) from error
-
-
-def _new_hash(item: Item) -> Any:
-    return hashlib.new(item.algorithm, usedforsecurity=False) if item.algorithm else None
-
-
-def _signature(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _remember(target: Path, item: Item, status: os.stat_result) -> None:
-    if item.hash:
-        if len(_VERIFIED) >= _VERIFIED_LIMIT:
-            _VERIFIED.clear()
-        _VERIFIED[str(target), item.hash] = _signature(status)

@@ -1,0 +1,56 @@
+"""Tables of a folder, built again and again: ``python bench_build.py [--files 200000]``.
+
+Prints the seconds of the first build, of a second one that looks at every file, and of one that looks at folders only, with
+and without hashes; and the memory at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from one_async.tables.build import make_parquet_db
+
+FOLDERS = ("alf", "alf/probe00/pykilosort", "raw_ephys_data/probe00", "raw_video_data")
+IN_FOLDER = 25
+LONG_AGO = 10**9
+
+
+def make(root: Path, files: int) -> None:
+    """Write sessions of a hundred small files each, whose folders have not changed for long."""
+    for at in range(files // (len(FOLDERS) * IN_FOLDER)):
+        session = root / f"lab/Subjects/S{at // 20:04d}/2024-{1 + at % 12:02d}-01/{1 + at % 20:03d}"
+        for number, name in enumerate(FOLDERS):
+            (session / name).mkdir(parents=True)
+            for attribute in range(IN_FOLDER):
+                (session / name / f"obj{number}.attr{attribute}.npy").write_bytes(b"x" * (attribute + 1))
+        for folder in (session, *(path for path in session.rglob("*") if path.is_dir())):
+            os.utime(folder, (LONG_AGO, LONG_AGO))
+
+
+def main() -> None:
+    """Measure in a new folder and print a line for each build."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--files", type=int, default=200_000)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name).resolve()
+        make(root, given.files)
+        for hashed in (False, True):
+            for path in (*root.glob("*.pqt"), root / ".one_async_build"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            for kind, quick in (("first", False), ("every file", False), ("folders only", True)):
+                begun = time.perf_counter()
+                report = make_parquet_db(root, hash_files=hashed, quick=quick)
+                taken = time.perf_counter() - begun
+                print(f"hashes {hashed!s:5}  {kind:12}  {taken:7.2f} s  {report}")
+    print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
