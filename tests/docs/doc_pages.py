@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,3 +70,17 @@ def slug(title: str) -> str:
     """Return the anchor of a heading."""
     text = unicodedata.normalize("NFKD", re.sub(r"[`*]", "", title)).encode("ascii", "ignore").decode()
     return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower())
+
+
+def shell_commands(page: Path) -> list[list[str]]:
+    """Return the commands ``one-async …`` in blocks of shell code, split into words."""
+    found = []
+    for block in re.findall(
+        r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        for line in block.splitlines():
+            if line.startswith("one-async "):
+                words = shlex.split(line, comments=True)
+                end = next((n for n, word in enumerate(words) if word in ("|", ">", "&")), len(words))
+                found.append(words[1:end])
+    return found

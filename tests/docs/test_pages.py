@@ -15,9 +15,11 @@ from typing import Any
 
 import fsspec
 import pytest
-from doc_pages import DOCS, MADE, ROOT, anchors, blocks, links, pages
+import typer
+from doc_pages import DOCS, MADE, ROOT, anchors, blocks, links, pages, shell_commands
 
 from one_async import ONE, AsyncONE
+from one_async.cli.app import app
 from one_async.emulator import Emulator
 from one_async.filesystem import OneFileSystem
 
@@ -116,3 +118,18 @@ def test_links_lead_to_pages_and_anchors(page: Path) -> None:
         elif anchor and anchor not in anchors(target):
             broken.append(f"{link}: no such heading")
     assert not broken
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if shell_commands(page)], ids=lambda page: page.stem
+)
+def test_commands_of_pages_are_understood(page: Path) -> None:
+    root = typer.main.get_command(app)
+    for words in shell_commands(page):
+        command, rest = root, words
+        while hasattr(command, "commands"):
+            command, rest = command.commands[rest[0]], rest[1:]
+        with command.make_context(
+            words[0], list(rest)
+        ):  # raises for an unknown option or an argument that is missing
+            pass
