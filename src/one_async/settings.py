@@ -56,18 +56,24 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     base_url: str | None = Field(default=None, description="address of the database; None: offline")
-    username: str | None = None
-    password: SecretStr | None = Field(default=None, repr=False)
-    token: SecretStr | None = Field(default=None, repr=False)
-    mode: Mode = "remote"
+    username: str | None = Field(default=None, description="user of the database")
+    password: SecretStr | None = Field(default=None, repr=False, description="password of the user")
+    token: SecretStr | None = Field(
+        default=None, repr=False, description="token of the user, instead of a password"
+    )
+    mode: Mode = Field(
+        default="remote", description="where answers come from: local, remote, auto or refresh"
+    )
     cache_dir: Path = Field(description="folder of data files")
     tables_dir: Path = Field(description="folder of cache tables")
     rest_cache_dir: Path | None = Field(default=None, description="folder of stored REST answers, if set")
     default_expiry: timedelta = Field(default=_DAY, description="age up to which a REST answer serves")
     cache_expiry: timedelta = Field(default=_DAY, description="time between checks for newer tables")
     data_server: str | None = Field(default=None, description="address below which data files are")
-    data_server_login: str | None = None
-    data_server_password: SecretStr | None = Field(default=None, repr=False)
+    data_server_login: str | None = Field(default=None, description="user of the data server")
+    data_server_password: SecretStr | None = Field(
+        default=None, repr=False, description="password of that user"
+    )
     s3_endpoint: str | None = Field(default=None, description="address of S3 buckets that are not Amazon's")
     max_response_size: ByteSize = Field(default=_LARGEST, description="bytes of a REST answer, decoded")
     timeout: float | None = Field(default=None, description="seconds to wait for the next bytes of an answer")

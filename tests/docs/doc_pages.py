@@ -1,0 +1,86 @@
+"""What tests of the documentation read: blocks of code, links and anchors of Markdown pages."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+#: Pages that other commands make from what they measured; their blocks are no examples.
+MADE = ("parity.md", "clients.md")
+
+_BLOCK = re.compile(
+    r"^```python\n(?P<code>.*?)^```$|^<!-- run\n(?P<hidden>.*?)^-->$"
+    r"|^<!-- output -->\n```text\n(?P<output>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+_FENCED = re.compile(r"^( *)```.*?^\1```$|^<!--.*?-->$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#{1,6} +(.*?)(?: *\{ *#([\w.-]+) *\})?$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code, or with `is_output` the text that the block before it prints."""
+
+    line: int
+    text: str
+    is_output: bool = False
+
+
+def pages() -> list[Path]:
+    """Return the pages of the site."""
+    return sorted(DOCS.rglob("*.md"))
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the Python code of a page, also that in comments ``<!-- run … -->``, and what it is to print."""
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in _BLOCK.finditer(text):
+        kind = match.lastgroup or ""
+        line = text.count("\n", 0, match.start(kind))
+        found.append(Block(line, match[kind], kind == "output"))
+    return found
+
+
+def prose(page: Path) -> str:
+    """Return the text of a page without blocks of code and comments."""
+    return _FENCED.sub("", page.read_text(encoding="utf-8"))
+
+
+def links(page: Path) -> list[str]:
+    """Return the targets of the links of a page."""
+    return _LINK.findall(re.sub(r"`[^`\n]*`", "``", prose(page)))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as Markdown's toc extension makes them."""
+    found = set()
+    for title, own in _HEADING.findall(prose(page)):
+        found.add(own or slug(title))
+    return found
+
+
+def slug(title: str) -> str:
+    """Return the anchor of a heading."""
+    text = unicodedata.normalize("NFKD", re.sub(r"[`*]", "", title)).encode("ascii", "ignore").decode()
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower())
+
+
+def shell_commands(page: Path) -> list[list[str]]:
+    """Return the commands ``one-async …`` in blocks of shell code, split into words."""
+    found = []
+    for block in re.findall(
+        r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        for line in block.splitlines():
+            if line.startswith("one-async "):
+                words = shlex.split(line, comments=True)
+                end = next((n for n, word in enumerate(words) if word in ("|", ">", "&")), len(words))
+                found.append(words[1:end])
+    return found

@@ -1,0 +1,86 @@
+"""The reference is complete: pages made of the code are up to date, and every public name is explained on some page."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from types import ModuleType
+
+import pytest
+from doc_pages import DOCS, ROOT, pages
+
+from one_async import ONE, AlyxClient, AsyncAlyxClient, AsyncONE
+from one_async._observer import LOGS
+from one_async.registration.client import RegistrationClient
+
+SOURCE = ROOT / "src" / "one_async"
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SCRIPT = load_script()
+
+
+def text_of(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def sources() -> str:
+    """Return the library's code, without ONE-api's stand-in and the emulator."""
+    found = [path for path in SOURCE.rglob("*.py") if not {"compat", "emulator"} & set(path.parts)]
+    return "\n".join(path.read_text(encoding="utf-8") for path in found)
+
+
+@pytest.mark.parametrize("name", SCRIPT.PAGES)
+def test_made_pages_are_up_to_date(name: str) -> None:
+    assert text_of(name) == SCRIPT.PAGES[name](), "run: python docs/make_reference.py"
+
+
+@pytest.mark.parametrize("kind", [AsyncONE, ONE, AsyncAlyxClient, AlyxClient, RegistrationClient])
+def test_every_public_method_is_named_on_a_page(kind: type) -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages() if page.name != "parity.md")
+    words = set(re.findall(r"\w+", text))
+    assert not [name for name in dir(kind) if not name.startswith("_") and name not in words]
+
+
+def test_every_variable_is_on_the_page() -> None:
+    used = set(re.findall(r"\bONE_(?!GAIN)[A-Z][A-Z0-9_]*[A-Z]\b|\bAWS_[A-Z0-9_]*[A-Z0-9]\b", sources()))
+    page = text_of("reference/environment.md")
+    assert used
+    assert not [name for name in sorted(used) if f"`{name}`" not in page]
+
+
+def test_every_logger_is_on_the_page() -> None:
+    own = [
+        path
+        for path in SOURCE.rglob("*.py")
+        if "logging.getLogger(__name__)" in path.read_text(encoding="utf-8")
+    ]
+    names = [".".join(path.relative_to(SOURCE.parent).with_suffix("").parts) for path in own]
+    page = text_of("services.md")
+    assert not [name for name in (*names, *(log.name for log in LOGS.values())) if f"`{name}`" not in page]
+
+
+def test_every_hidden_file_is_on_the_page() -> None:
+    hidden = set(re.findall(r'"(\.one_async_\w+(?:\.json)?)"', sources()))
+    page = text_of("reference/files.md")
+    assert len(hidden) >= 3
+    assert not [name for name in sorted(hidden) if f"`{name}`" not in page]
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    listed = set()
+    for entry in site["nav"]:
+        [(_, inside)] = entry.items()
+        listed |= {path for one in ([entry] if isinstance(inside, str) else inside) for path in one.values()}
+    assert listed >= {page.relative_to(DOCS).as_posix() for page in pages()}
+    assert all((DOCS / path).is_file() for path in listed)
