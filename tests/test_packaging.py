@@ -37,6 +37,7 @@ def test_the_version_is_written_in_one_place() -> None:
 
 
 def test_the_command_prints_the_version() -> None:
+    """The command reads the metadata of the installed package: after a change of version, install it again."""
     command = [sys.executable, "-c", "from one_async.cli import main; main()", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == f"one-async {one_async.__version__}\n"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -19,7 +20,7 @@ from client.faces import Face, opened
 from modes.conftest import login
 from one_async.emulator import Emulator
 from one_async.errors import EmptySearchWarning
-from one_async.queries.empty_search import nearest, reasons_in_tables, text_of_reasons
+from one_async.queries.empty_search import nearest, reasons_at_server, reasons_in_tables, text_of_reasons
 from one_async.tables import query
 from one_async.tables.catalogue import Catalogue
 from tables_data import datasets_frame, sessions_frame
@@ -96,6 +97,38 @@ def test_the_nearest_name_is_another_one_that_is_there(asked: str, names: set[st
         assert near.casefold() == asked.casefold()
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "name", ["spikes.tims.npy", "_ibl_trial.table.pqt", "spike.times.csv", "trials.choise.npy"]
+)
+@pytest.mark.parametrize("pattern", ["*{}.*", "{}*.*", "*{}*.npy", None])
+async def test_the_server_takes_the_file_name_that_is_offered(name: str, pattern: str | None) -> None:
+    types = ["spikes.times", "_ibl_trials.table", "trials.choice", "clusters.uuids"]
+    rows = [{"name": one, "filename_pattern": pattern and pattern.format(one)} for one in types]
+
+    class Server:
+        request_counts = (0,)
+
+        async def page(self, endpoint: str, limit: int, offset: int) -> SimpleNamespace:
+            return SimpleNamespace(rows=rows, last=True)
+
+    async def reason(asked: str) -> str:
+        return " ".join(await reasons_at_server(Server(), "sessions", {"datasets": asked}))  # type: ignore[arg-type]
+
+    [offered] = named(await reason(name))
+    assert await reason(offered) == ""
+    assert await reason("clusters.uuids.npy") == ""
+
+
+def test_an_empty_name_is_not_offered() -> None:
+    sessions = sessions_frame().with_columns(task_protocol=pl.lit(""), lab=pl.lit("alone"))
+    catalogue = Catalogue.from_frames(sessions, datasets_frame(sessions))
+    for term in ("task_protocol", "laboratory"):
+        said = text_of_reasons(reasons_in_tables(catalogue, "sessions", {term: "nonsense"}, wildcards=True))
+        assert said is not None
+        assert "''" not in said
+
+
 def test_nothing_is_said_of_tables_that_do_not_know() -> None:
     partial = tables().with_meta(raw={"sessions": {"partial": True}})
     assert reasons_in_tables(tables(), "sessions", {"subject": "x"}, wildcards=True)
@@ -129,9 +162,14 @@ REMOTE = [
     (
         "search",
         {"datasets": "spikes.times"},
-        "datasets='spikes.times' is no file name of a dataset type; did you mean 'spikes.times.npy'?",
+        "datasets='spikes.times' is no file name of a dataset type; did you mean dataset_types='spikes.times'?",
     ),
     ("search", {"date": "2025"}, "no session is from 2025-01-01 to 2025-12-31; the latest is of 2024-12-31."),
+    (
+        "search",
+        {"date": ["2024-02-01", "2024-01-01"]},
+        "the range begins on 2024-02-01, after its end on 2024-01-01.",
+    ),
     ("search_insertions", {"subject": "ks014"}, "no subject 'ks014'; did you mean 'KS014'?"),
     ("search_insertions", {"session": "2020-01-01_1_nobody"}, "none of the sessions is known"),
 ]
@@ -140,7 +178,7 @@ LOCAL = [
     (
         "search",
         {"datasets": "spikes.times"},
-        "datasets='spikes.times' has no such file name; did you mean 'spikes.times.npy'?",
+        "no dataset is named 'spikes.times'; did you mean 'spikes.times.npy'?",
     ),
     (
         "search",
@@ -149,6 +187,11 @@ LOCAL = [
     ),
     ("search", {"number": 99}, "no session has number=99; the numbers are from 1 to 3."),
     ("search", {"task_protocol": "nonsense"}, "no task protocol 'nonsense'."),
+    (
+        "search",
+        {"date": ["2020-01-01T12:00", "2020-01-01T13:00"]},
+        "the range contains no midnight; a session counts as at midnight of its day.",
+    ),
     (
         "search",
         {"lab": "cortexlab", "subject": "RV_1085"},
@@ -205,7 +248,7 @@ def test_the_server_that_is_away_makes_no_search_fail(recorded_emulator: Emulato
 
 
 def test_tables_that_the_server_may_be_ahead_of_say_so(one: Face) -> None:
-    text = "no lab 'cortxlab'; did you mean 'cortexlab'\\? the cache tables were asked; query_type='remote' asks the"
+    text = "no lab 'cortxlab'; did you mean 'cortexlab'\\? The cache tables were asked; query_type='remote' asks the"
     with pytest.warns(EmptySearchWarning, match=text):
         one.ask("search", lab="cortxlab", query_type="auto")
 

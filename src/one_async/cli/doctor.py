@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import typer
 
-from one_async import __version__
 from one_async.cli.options import Folder, Json, Url, User, fail
 from one_async.cli.show import console, print_fields, print_json, waiting
 from one_async.errors import OneError
@@ -183,5 +182,5 @@ def modes() -> None:
 def show_version(value: bool) -> None:
     """Print the version and exit."""
     if value:
-        sys.stdout.write(f"one-async {__version__}\n")
+        sys.stdout.write(f"one-async {version('one-async')}\n")
         raise typer.Exit

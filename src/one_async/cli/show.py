@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -137,10 +138,15 @@ def listing(
 
 
 def print_fields(values: Mapping[str, str], indent: str = "") -> None:
-    """Print a line for each name and value."""
+    """Print a line for each name and value; on a terminal, long values continue below their beginning."""
     width = max(map(len, values), default=0)
+    margin = len(indent) + width + 2
     for name, value in values.items():
-        line = Text.assemble(indent, (plain(name).ljust(width), "cyan"), "  ", plain(value))
+        text = plain(value)
+        if console.is_terminal and console.width > 2 * margin:
+            lines = wrap(text, console.width - margin, break_long_words=False, break_on_hyphens=False)
+            text = f"\n{' ' * margin}".join(lines)
+        line = Text.assemble(indent, (plain(name).ljust(width), "cyan"), "  ", text)
         console.print(line, highlight=False, soft_wrap=True)
 
 

@@ -200,7 +200,7 @@ class AutoSource:
         source = self._for(terms) if endpoint == "sessions" else self._for_insertions(terms)
         reasons = await source.why_empty(endpoint, terms)
         if reasons and source is self._local:
-            reasons.append("the cache tables were asked; query_type='remote' asks the server")
+            reasons.append("The cache tables were asked; query_type='remote' asks the server")
         return reasons
 
 

@@ -104,7 +104,7 @@ def _reason_in_tables(catalogue: Catalogue, name: str, value: Any, wildcards: bo
         return _no_dataset(catalogue, texts(value, name), wildcards)
     if name == "date_range":
         there = _span("sessions", catalogue.session_frame["date"])
-        return f"no session is {_days(*date_range(value))}{there}"
+        return _no_day(*date_range(value)) or f"no session is {_days(*date_range(value))}{there}"
     if name == "number":
         there = _span("numbers", catalogue.distinct("number")[0])
         return f"no session has number={shown(value)}{there}"
@@ -126,7 +126,7 @@ def _words(catalogue: Catalogue, term: str) -> set[str]:
         words: Iterable[str | None] = catalogue.distinct(_COLUMNS[term])[0]
     else:
         words = catalogue.others["insertions"][term].unique()
-    names = {str(word) for word in words if word is not None}
+    names = {str(word) for word in words if word}
     return {part for word in names for part in word.split(",")} if term == "projects" else names
 
 
@@ -134,7 +134,9 @@ def _no_dataset(catalogue: Catalogue, wanted: list[str], wildcards: bool) -> str
     table = catalogue.dataset_table
     for name in wanted:
         if not query.has_name(table.names, name):
-            return _no_file_name(name, "has no such file name", set(table.names), patterns=True)
+            return _no_file_name(
+                f"no dataset is named {_quoted(name)}", name, set(table.names), patterns=True
+            )
     some = f"datasets={shown(wanted[0] if len(wanted) == 1 else wanted)}"
     return f"no session has {'all of ' if len(wanted) > 1 else ''}{some} with an existing file of good QC"
 
@@ -195,21 +197,33 @@ async def _no_dataset_type(alyx: AsyncAlyxClient, endpoint: str, value: Any) -> 
         return None
     patterns = {row["name"]: row.get("filename_pattern") or f"*{row['name']}*" for row in page.rows}
     lower = [pattern.casefold() for pattern in patterns.values()]
+
+    def is_file_name(name: str) -> bool:
+        return any(fnmatchcase(name.casefold(), pattern) for pattern in lower)
+
     for name in map(str, as_list(value)):
-        if not any(fnmatchcase(name.casefold(), pattern) for pattern in lower):
-            known = {_file_name(*one) for one in patterns.items()}
-            return _no_file_name(name, "is no file name of a dataset type", known, patterns=False)
+        if is_file_name(name):
+            continue
+        problem = f"datasets={_quoted(name)} is no file name of a dataset type"
+        if name in patterns:
+            return f"{problem}; did you mean dataset_types={_quoted(name)}?"
+        known = {_file_name(*one, name) for one in patterns.items()}
+        return _no_file_name(problem, name, set(filter(is_file_name, known)), patterns=False)
     return None
 
 
-def _file_name(name: str, pattern: str) -> str:
-    """Return a file name of a dataset type whose pattern ends in a suffix, else the type's name."""
-    suffix = re.search(r"\*(\.\w+)$", pattern)
-    return f"{name}{suffix[1]}" if suffix else name
+def _file_name(name: str, pattern: str, asked: str) -> str:
+    """Return a file name of a dataset type: its name with the suffix of its pattern, or with that of what was asked for."""
+    suffix = re.search(r"[*.](\.\w+)$", pattern.replace(".*.", "*."))
+    if suffix is not None:
+        return f"{name}{suffix[1]}"
+    return f"{name}.{asked.rpartition('.')[2]}" if pattern.endswith(".*") and asked.count(".") > 1 else name
 
 
 async def _no_date(alyx: AsyncAlyxClient, endpoint: str, value: Any) -> str | None:
     start, end = date_range(value)
+    if start > end:
+        return _no_day(start, end)
     page = await alyx.page("sessions", 1, 0)
     latest = str(page.rows[0].get("start_time") or "")[:10] if page.rows else ""
     may_come = end >= date.today()
@@ -261,6 +275,15 @@ def _no_name(
     return text
 
 
+def _no_day(start: date, end: date) -> str | None:
+    """Return the reason that a range has no day, if it has none."""
+    if start <= end:
+        return None
+    if start.toordinal() - end.toordinal() == 1:
+        return "the range contains no midnight; a session counts as at midnight of its day"
+    return f"the range begins on {start}, after its end on {end}"
+
+
 def _days(start: date, end: date) -> str:
     if start == end:
         return f"of {start}"
@@ -269,8 +292,8 @@ def _days(start: date, end: date) -> str:
     return f"of {end} or earlier" if start == date.min else f"from {start} to {end}"
 
 
-def _no_file_name(name: str, problem: str, names: Collection[str], *, patterns: bool) -> str:
-    text = f"datasets={_quoted(name)} {problem}"
+def _no_file_name(text: str, name: str, names: Collection[str], *, patterns: bool) -> str:
+    """Return a reason with the nearest file name."""
     if patterns and name in names:
         return f"{text}, since it is read as a regular expression"
     near = nearest(name, names)

@@ -25,6 +25,7 @@ from one_async.tables.cleanup import (
     claim_if_free,
     clear_conversions,
     clear_saves,
+    is_protected,
     names_in,
     remove_saves,
     sweep_claims,
@@ -141,6 +142,8 @@ def clear_killed(folder: Path) -> None:
 
     Files of running processes stay; in a read-only folder all files do. Blocking, but does not wait for other processes.
     """
+    if not folder.is_dir() or is_protected(folder):
+        return
     work = folder / WORK
     clear_saves(folder)
     clear_conversions(folder / mmap_cache.FOLDER)

@@ -51,7 +51,7 @@ def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
         return found[0]
     from difflib import get_close_matches
 
-    near = found or get_close_matches(given, [*terms, *_SHORT_FORMS], n=3) or sorted(terms)
+    near = found or get_close_matches(given, sorted({*terms, *_SHORT_FORMS}), n=3) or sorted(terms)
     problem = "could mean several terms" if found else "is not a search term"
     raise InputError(f"{term!r} {problem}; accepted: {', '.join(near)}", argument=term, given=term)
 

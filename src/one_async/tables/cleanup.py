@@ -21,6 +21,7 @@ __all__ = [
     "claim_if_free",
     "clear_conversions",
     "clear_saves",
+    "is_protected",
     "names_in",
     "remove_saves",
     "sweep_claims",
@@ -41,6 +42,11 @@ def names_in(folder: Path) -> list[str]:
         return [path.name for path in folder.iterdir()]
     except OSError:
         return []
+
+
+def is_protected(folder: Path) -> bool:
+    """Return whether a folder's mode lets nobody write there. Root could, but does not either."""
+    return not folder.stat().st_mode & 0o222
 
 
 def sweep_claims(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 ``.one_async_tables/<fingerprint>/`` holds arrays (``.npy``, mapped), small frames (Arrow) and ``meta.json``, which is
 written last. The fingerprint is that of the parquet files, so a changed table has another folder. A folder appears
-complete, by one rename; a damaged one is rebuilt; if nothing can be written, the tables are read into memory.
+complete, by one rename; a damaged one is rebuilt; if nothing can or may be written, the tables are read into memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import polars as pl
 from one_async.errors import TablesDamaged, TablesNotFound
 from one_async.files.atomic import sync
 from one_async.files.claim import claim
-from one_async.tables.cleanup import clear_conversions
+from one_async.tables.cleanup import clear_conversions, is_protected
 from one_async.tables.columns import load, save
 from one_async.tables.dataset_table import Datasets
 
@@ -92,7 +92,7 @@ def fingerprint(files: Mapping[str, Path]) -> str:
 def _convert(folder: Path, mark: str, files: Mapping[str, Path], read: Reader, write: bool | None) -> Parts:
     home = folder / FOLDER
     small = write is None and sum(path.stat().st_size for path in files.values()) < MIN_ROWS * 20
-    if write is False or small:
+    if write is False or small or (write is None and is_protected(folder)):
         return read(files)
     try:
         home.mkdir(exist_ok=True)
