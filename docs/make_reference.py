@@ -71,8 +71,8 @@ writes JSON. Exit statuses: 0 done; 1 the answer is an error, or a file or endpo
 HARVEST = """# Schema of a tidy harvest
 
 These are the tables of `one.harvest("all", to=…, tidy=True)`, by the documentation of Alyx 3.6.1. Each table is a folder of
-Parquet files, and in DuckDB a view of its name, with `_` for `-`. `schema.md` beside a harvest has the same for your own database, with
-numbers of rows and the types of Polars. [Harvesting](../howto/harvest.md) shows how to use them.
+Parquet files, and in DuckDB a view of its name, with `_` for `-`. `schema.md` beside a harvest has the same for your own
+database, with numbers of rows and the types of Polars. [Harvesting](../howto/harvest.md) shows how to use them.
 
 - `id` identifies a row. Sessions, insertions and datasets have it also as `eid`, `pid` and `did`; by these names all other tables
   refer to them.
