@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -18,12 +19,19 @@ import click
 import typer
 from pydantic import ByteSize
 
+import one_async
 from one_async import errors
 from one_async._values import SECRETS, OfDatabase, Values
+from one_async.alyx.frame import columns_of
+from one_async.alyx.schema import Schema
 from one_async.cli.app import app
+from one_async.harvest.report import ColumnReport
+from one_async.harvest.tidy import tidied
 from one_async.settings import Settings
 
 DOCS = Path(__file__).parent
+#: What a recorded Alyx documents.
+OPENAPI = Path(one_async.__file__).parent / "emulator" / "openapi.json"
 MADE = "<!-- Made by docs/make_reference.py; not to be edited by hand. -->\n\n"
 ERRORS = """# Errors
 
@@ -59,6 +67,16 @@ COMMANDS = """# Commands
 
 The extra `[cli]` brings `one-async`; `python -m one_async` is the same. Piped output has tabs between values, and `--json`
 writes JSON. Exit statuses: 0 done; 1 the answer is an error, or a file or endpoint failed; 2 a wrong argument; 130 interrupted.
+"""
+HARVEST = """# Schema of a tidy harvest
+
+These are the tables of `one.harvest("all", to=…, tidy=True)`, by the documentation of Alyx 3.6.1. Each table is a folder of
+Parquet files, and in DuckDB a view of its name, with `_` for `-`. `schema.md` beside a harvest has the same for your own
+database, with numbers of rows and the types of Polars. [Harvesting](../howto/harvest.md) shows how to use them.
+
+- `id` identifies a row. Sessions, insertions and datasets have it also as `eid`, `pid` and `did`; by these names all other tables
+  refer to them.
+- Times are in UTC. UUIDs are text in files, and of the type `UUID` in the views. Columns such as `json` hold JSON text.
 """
 LLMS = """`from one_async import ONE` is the blocking client, `AsyncONE` the same with `await`; `from one_async.api import ONE`
 replaces ONE-api's. Methods that take a session take a list, too. Every error is a `one_async.OneError`."""
@@ -203,6 +221,26 @@ def option_row(parameter: Any) -> tuple[str, str]:
     return ", ".join(f"`{name}`" for name in names), getattr(parameter, "help", None) or ""
 
 
+def harvest_page() -> str:
+    """Return the page of the tables of a tidy harvest."""
+    schema = Schema(json.loads(OPENAPI.read_text("utf-8")))
+    parts = [f"{MADE}{HARVEST}"]
+    for endpoint in schema.lists:
+        columns = tidied(schema, columns_of(schema, endpoint)).report()
+        rows = [
+            (f"`{column.name}`", f"`{column.type}`", column.meaning, references(column)) for column in columns
+        ]
+        parts.append(f"\n## {endpoint}\n\n{table('column|type|meaning|refers to', rows)}")
+    return "".join(parts)
+
+
+def references(column: ColumnReport) -> str:
+    """Return the columns that hold the values of a column or of its parts."""
+    return ", ".join(
+        f"`{to}`" if path == column.name else f"`{path}` to `{to}`" for path, to in column.references.items()
+    )
+
+
 def llms_text() -> str:
     """Return llms.txt: what the project is, and where each page is, for readers that are programs."""
     site = tomllib.loads((DOCS.parent / "zensical.toml").read_text("utf-8"))["project"]
@@ -218,8 +256,13 @@ def llms_text() -> str:
     for title, listed in sections.items():
         found = [(name, path, first_sentence(DOCS / path)) for one in listed for name, path in one.items()]
         lines += ["", f"## {title}", ""]
-        lines += [f"- [{name}]({path}){': ' if about else ''}{about}" for name, path, about in found]
+        lines += [f"- [{name}]({address(path)}){': ' if about else ''}{about}" for name, path, about in found]
     return "\n".join(lines) + "\n"
+
+
+def address(path: str) -> str:
+    """Return the address of a page in the site that is built."""
+    return "index.html" if path == "index.md" else path.removesuffix(".md") + "/"
 
 
 def first_sentence(page: Path) -> str:
@@ -240,6 +283,7 @@ PAGES = {
     "reference/settings.md": settings_page,
     "reference/environment.md": environment_page,
     "reference/commands.md": commands_page,
+    "reference/harvest-schema.md": harvest_page,
     "llms.txt": llms_text,
 }
 

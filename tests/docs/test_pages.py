@@ -23,6 +23,9 @@ from one_async.cli.app import app
 from one_async.emulator import Emulator
 from one_async.filesystem import OneFileSystem
 
+#: Pages show what the extras do.
+for extra in ("duckdb", "pandas", "matplotlib", "av"):
+    pytest.importorskip(extra)
 RUN = [page for page in pages() if page.name not in MADE and blocks(page)]
 
 
