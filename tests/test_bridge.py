@@ -38,7 +38,7 @@ OUTPUT = {
     "exit_unused": ["Clock (clock, remote)"],
     "exit_with_thread": ["opened", "one_async", "closed"],
     "exit_late_call": [
-        "opened", "closed", "refused: Python is about to end: no calls can be made any more",
+        "opened", "closed", "refused: Python is exiting: no more calls can be made",
     ],
     "racing": ["opened", "16 1 1", "closed"],
     "context": [

@@ -17,7 +17,7 @@ __all__ = ["BrowsePage", "opens_page"]
 
 
 class BrowsePage:
-    """A local page that shows what the tables hold; made by `ONE.browse`. Notebooks show it in a frame.
+    """A local page on the cache tables; made by `ONE.browse`. Notebooks show it in a frame.
 
     It is served until `close`, the end of a ``with`` block, or the end of the client.
     """
@@ -29,7 +29,7 @@ class BrowsePage:
 
     @property
     def url(self) -> str:
-        """The address, with its secret: whoever knows it can see the page from this machine."""
+        """The address with its secret, which gives access to the page from this machine."""
         return self._page.url
 
     def close(self) -> None:

@@ -68,7 +68,7 @@ class _Flight(Generic[T]):
 
 
 class SingleFlight(Generic[T]):
-    """Single-flight execution per key: of tasks that want the same, the first does the work and the others wait for it.
+    """Single-flight execution per key: the first task does the work, and other tasks with the same key wait for it.
 
     They share its result or its error. If it is cancelled, or its result does not suit one of them, that task does the
     work itself. A `SingleFlight` belongs to one event loop.

@@ -1,7 +1,7 @@
 """Text and HTML for notebooks and terminals. Pure.
 
-Every text is escaped unless it is `Markup`. The HTML has no colour or background of its own, so that it takes those of
-light and dark themes; it has no style sheet, script or reference to another file.
+Every text is escaped unless it is `Markup`. The HTML sets no colour or background, so that it fits light and dark
+themes; it has no style sheet, script or reference to another file.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = [
     "text_table",
 ]
 
-#: The columns of a terminal that a text has at most.
+#: The maximum width of a text in columns.
 WIDTH = 80
-#: Control characters, and those that change the direction of the text after them.
+#: Control characters, and characters that change the direction of the following text.
 _CONTROLS = dict.fromkeys(
     (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
 )
@@ -40,7 +40,7 @@ _LINE = "border-bottom:1px solid;border-color:color-mix(in srgb,currentColor 30%
 
 
 class Printer(Protocol):
-    """IPython's printer, as far as it is used here."""
+    """The part of IPython's printer that is used here."""
 
     def text(self, text: str, /) -> None:
         """Write a text."""
@@ -56,7 +56,7 @@ def plain_text(value: object, longest: int = _LONGEST) -> str:
     """Return any value as one printable line: without control characters, line breaks and lone surrogates, never failing."""
     try:
         text = str(value)
-    except Exception:  # the __str__ of a stranger's object, or an integer with too many digits
+    except Exception:  # the __str__ of a foreign object failed, or an integer has too many digits
         text = f"<{type(value).__name__}>"
     if len(text) > longest:
         text = f"{text[: longest - 2]}.."
@@ -92,7 +92,7 @@ def cell(value: object) -> Markup:
 
 
 def link(text: object, url: object) -> Markup:
-    """Return a link to a web page; the text alone for what is no address of one."""
+    """Return a link to a web page; only the text if the address is not that of a web page."""
     address = plain_text(url, 2000)
     try:
         parts = urlsplit(address)
@@ -151,7 +151,7 @@ def bars(counts: Sequence[int], title: str = "") -> Markup:
 
 
 def size(count: object) -> str:
-    """Return a number of bytes as people read it, such as ``1.2 MB``; an empty text for anything else."""
+    """Return a number of bytes with a unit, such as ``1.2 MB``; an empty text for anything else."""
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < 2**63:
         return ""
     value, units = float(count), ["B", "kB", "MB", "GB", "TB", "PB", "EB"]

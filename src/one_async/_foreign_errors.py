@@ -1,8 +1,8 @@
-"""Errors of other libraries that ours are caught as: ONE-api's, where a process has imported it, and those of a hook.
+"""Base classes of our errors from other libraries: those of ONE-api, if a process has imported it, and those of a hook.
 
 Nothing is imported here. An ``except`` clause compares classes by their real bases, and asks no ``__instancecheck__``, so
-ONE-api's classes become bases of ours. That happens when an ALF error of ours is made, so ONE-api must be imported by then:
-a clause that imports it only while the exception is being matched does not match. From the next ALF error on, all match.
+ONE-api's classes become bases of ours. That happens when an ALF error of ours is made, so ONE-api must be imported before:
+an ``except`` clause that itself imports ONE-api does not match the current error, only later ones.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def adopt_one_api(root: type[Exception]) -> None:
 
 
 def add_base(ours: type[Exception], theirs: object) -> bool:
-    """Make an exception class a base of one of ours. Return False where the classes do not allow it."""
+    """Make an exception class a base of one of ours. Return False if the classes do not allow it."""
     if not (isinstance(theirs, type) and issubclass(theirs, Exception)):
         return False
     if issubclass(ours, theirs):
@@ -49,12 +49,12 @@ def add_base(ours: type[Exception], theirs: object) -> bool:
     return True
 
 
-#: Of classes of ours: the class that instances are made of in their place, and its base, see `raise_also_as`.
+#: By class of ours: the class of which instances are made instead, and its base; see `raise_also_as`.
 SUBSTITUTES: dict[type, tuple[type, Any]] = {}
 
 
 def raise_also_as(ours: type[Exception], theirs: type[Exception], **members: Any) -> None:
-    """From now on, make instances of ``ours`` instances of ``theirs`` as well; `members` are attributes or properties of them.
+    """Make later instances of ``ours`` instances of ``theirs``, too; `members` are their attributes or properties.
 
     For `StatusError` and the classes below it, and bases whose memory layout is not that of ours, such as those of OSError
     (``requests.HTTPError``): the class is a subclass of both with the name of ours, which is what its pickle contains.

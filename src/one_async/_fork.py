@@ -1,6 +1,6 @@
 """Detection of forked children that cannot use Polars because its threads exist only in the parent.
 
-The first query that needs these threads would wait for ever. A fork hook looks up whether they exist.
+The first query that needs these threads would wait forever. A fork hook looks up whether they exist.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def is_polars_lost() -> bool:
 
 
 def check_polars() -> None:
-    """Raise ConfigurationError if Polars would wait for ever."""
+    """Raise ConfigurationError if Polars would wait forever."""
     if _lost:
         raise ConfigurationError(
             "this process was forked from one that had already used Polars, which cannot be used here. Start processes "

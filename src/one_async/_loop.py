@@ -159,7 +159,7 @@ class LoopThread:
         if thread is None or thread.stopping:
             with cls._lock:
                 if cls._at_exit:
-                    raise OneError("Python is about to end: no calls can be made any more")
+                    raise OneError("Python is exiting: no more calls can be made")
                 thread = cls._shared
                 if thread is None or thread.stopping:
                     atexit.register(_stop_at_exit)

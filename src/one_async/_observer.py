@@ -1,4 +1,4 @@
-"""What one client counts, logs and traces of its requests, and the hooks that it calls with them."""
+"""Counts, logs, traces and event hooks for the requests of one client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from one_async.events import EventHooks, RequestEvent, ResponseEvent, RetryEvent
 
 __all__ = ["LOGS", "Exchange", "Observer", "public_url", "resending"]
 
-#: The parts of the library that have a logger of their own.
+#: The parts of the library with loggers of their own.
 Part: TypeAlias = Literal["http", "cache", "tables", "transfer", "harvest"]
 LOGS: Mapping[Part, logging.Logger] = {
     name: logging.getLogger(f"one_async.{name}")
@@ -54,7 +54,7 @@ def resending(count: int) -> Iterator[None]:
 
 
 def public_url(url: str, *, with_query: bool = True) -> str:
-    """Return an address without user name and password, and without values of its query that may be secret."""
+    """Return an address without its user name, its password, and secret values of its query."""
     try:
         parts = urlsplit(url)
     except ValueError:  # an invalid host in brackets
@@ -70,7 +70,7 @@ def public_url(url: str, *, with_query: bool = True) -> str:
 
 @dataclass
 class Counts:
-    """What is counted so far."""
+    """The counts so far."""
 
     requests: int = 0
     retries: int = 0
@@ -86,7 +86,7 @@ class Observer:
 
     def __init__(self, event_hooks: EventHooks | None = None) -> None:
         self.counts = Counts()
-        #: Shows people a line about a wait.
+        #: Shows the user a line about a wait.
         self.notice: Callable[[str], None] | None = None
         self._hooks = _checked(event_hooks)
         self._accepted: deque[float] = deque()
@@ -137,7 +137,7 @@ class Observer:
         await self.sleep(wait)
 
     def throttled(self, wait: float) -> None:
-        """Report a wait that the server's throttle demands, once for all requests that wait together."""
+        """Report a wait demanded by the server's throttle, once for all requests that wait together."""
         now = time.monotonic()
         if now + wait <= self._waiting_until + 1:
             return
@@ -162,7 +162,7 @@ class Observer:
             self._accepted.popleft()
 
     def call(self, name: str, event: Callable[[], object]) -> None:
-        """Call the hooks of one kind with an event. What they raise is logged, and breaks no request."""
+        """Call the hooks of one kind with an event. Their errors are logged and do not affect the request."""
         hooks = self._hooks.get(name)
         if not hooks:
             return
@@ -230,13 +230,13 @@ class Exchange:
 
 
 def _path(url: str) -> str:
-    """Return the path and query of an address, with its host if that is not known from the context."""
+    """Return the path and query of an address, with its host if the context does not imply it."""
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def _checked(given: Any) -> dict[str, tuple[Callable[[Any], object], ...]]:
-    """Return event hooks. Raises InputError for other kinds of events, and for what is no plain function."""
+    """Return event hooks. Raises InputError for unknown kinds of events, and for anything but plain functions."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):

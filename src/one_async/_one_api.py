@@ -1,4 +1,4 @@
-"""ONE-api's classes: `ONE`, whose tables are of pandas, `One` for folders and `OneAlyx` for databases."""
+"""ONE-api's classes: `ONE` with pandas tables, `One` for folders and `OneAlyx` for databases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Online(type):
 
 
 class ONE(sync.ONE):
-    """`one_async.ONE` with tables of pandas, which ONE-api's users expect, unless ``tables="polars"`` is given."""
+    """`one_async.ONE` with pandas tables, which ONE-api's users expect, unless ``tables="polars"`` is given."""
 
     def __init__(self, *, tables: Literal["polars", "pandas"] = "pandas", **options: Any) -> None:
         """Make a client; `options` are those of `one_async.ONE`."""

@@ -1,4 +1,4 @@
-"""Settings under the names that ONE-api's parameters have, for software that reads these."""
+"""Settings under the names of ONE-api's parameters, for software that reads these."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What people see of work that takes long: one line on a terminal or in a notebook, written to standard error.
+"""Progress display: one line on a terminal or in a notebook, written to standard error.
 
-The line has a part for each thing under way: how much is done of how much, with ``+`` where the total still grows, and the
-time that is left where it can be known. It appears after `DELAY` seconds, and is removed at the end.
+The line has a part for each running task: the done and the total amount, with ``+`` while the total still grows, and the
+remaining time if it can be estimated. It appears after `DELAY` seconds and is removed at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 #: Seconds after which work is shown, and between two updates.
 DELAY, INTERVAL = 0.3, 0.1
 _BAR = 10
-#: Held while a line is displayed: there is one at a time.
+#: Held while a line is displayed, since only one can be at a time.
 _SCREEN = threading.Lock()
 
 
@@ -33,17 +33,17 @@ class Progress(Protocol):
     """Receiver of a fetch's progress. It is called on the event loop, so it must be quick."""
 
     def start(self, files: int, nbytes: int) -> None:
-        """Begin, with the number of files and the sum of their recorded sizes."""
+        """Start with the number of files and the sum of their recorded sizes."""
 
     def advance(self, files: int, nbytes: int) -> None:
         """Add finished files and received bytes; bytes are negative when a file is started over."""
 
     def stop(self) -> None:
-        """End; no further call follows."""
+        """Stop; no further call follows."""
 
 
 def display_for(progress: Progress | bool | None, silent: bool = False) -> Display | None:
-    """Return a display for True, and for None where people look at standard error; otherwise None.
+    """Return a display for True, and for None if standard error is a terminal or a notebook; otherwise None.
 
     Raises InputError for a value of any other kind.
     """
@@ -57,7 +57,7 @@ def display_for(progress: Progress | bool | None, silent: bool = False) -> Displ
 
 
 class Task:
-    """Work of which a number of units is done, of a total that may not be known yet, or still grow."""
+    """A task with a number of done units and a total, which may be unknown or still grow."""
 
     def __init__(self, what: str, unit: str = "", total: int | None = None, *, grows: bool = False) -> None:
         self.what, self.unit, self.total, self.grows = what, unit, total, grows
@@ -65,7 +65,7 @@ class Task:
         self.started = time.monotonic()
 
     def set(self, done: int, total: int | None) -> None:
-        """Set what is done and the total."""
+        """Set the done and the total number of units."""
         self.done, self.total = done, total
 
     def each(self, items: Iterable[T]) -> Iterator[T]:
@@ -76,11 +76,11 @@ class Task:
 
     @property
     def fraction(self) -> float | None:
-        """The share that is done; None where the total is not known."""
+        """The share that is done; None if the total is unknown."""
         return self.done / self.total if self.total and not self.grows else None
 
     def text(self) -> str:
-        """Return the part of the line."""
+        """Return the task's part of the line."""
         if not self.unit:
             return f"{self.what}, {time.monotonic() - self.started:.0f} s"
         if self.unit == "bytes":
@@ -90,7 +90,7 @@ class Task:
         return f"{self.what} {self.done:,}/{self.total:,}{'+' if self.grows else ''} {self.unit}"
 
     def left(self) -> str:
-        """Return the time that is left, if it can be told."""
+        """Return the remaining time, or an empty text if it cannot be estimated."""
         elapsed, share = time.monotonic() - self.started, self.fraction
         if not share or share >= 1 or elapsed < 1:
             return ""
@@ -99,7 +99,7 @@ class Task:
 
 
 class Transfers(Task):
-    """The files and bytes of all transfers under way; a `Progress`. Recorded sizes are hints, and some are unknown."""
+    """The files and bytes of all running transfers; a `Progress`. Recorded sizes are hints, and some are unknown."""
 
     def __init__(
         self, what: str, begin: Callable[[Task], object], end: Callable[[Task], object] | None = None
@@ -107,12 +107,12 @@ class Transfers(Task):
         super().__init__(what, "bytes")
         self._end = end
         self.files = self.all_files = self.all_bytes = 0
-        #: How many calls may yet add files.
+        #: The number of calls that may still add files.
         self.growing = 0
         self._begin: Callable[[Task], object] | None = begin
 
     def start(self, files: int, nbytes: int) -> None:
-        """Add files and bytes to the totals; the first show them."""
+        """Add files and bytes to the totals; the first call shows the task."""
         if self._begin is not None:
             begin, self._begin, self.started = self._begin, None, time.monotonic()
             begin(self)
@@ -125,17 +125,17 @@ class Transfers(Task):
         self.done += nbytes
 
     def stop(self) -> None:
-        """Keep the sums, which are shown until the call ends, unless this is the end of it."""
+        """End the task if it has an end of its own; otherwise the sums stay until the call ends."""
         if self._end is not None:
             self._end(self)
 
     @property
     def fraction(self) -> float | None:
-        """The share of the bytes."""
+        """The share of transferred bytes."""
         return None if self.growing or not self.all_bytes else min(1.0, self.done / self.all_bytes)
 
     def text(self) -> str:
-        """Return the part of the line: files, bytes, speed, and the time that is left."""
+        """Return the task's part of the line: files, bytes and speed."""
         more = "+" if self.growing else ""
         sizes = _sizes(self.done, max(self.all_bytes, self.done), bool(self.growing))
         elapsed = time.monotonic() - self.started
@@ -155,7 +155,7 @@ def _sizes(done: int, total: int | None, grows: bool) -> str:
 
 
 def line_of(tasks: list[Task]) -> str:
-    """Return the line for some tasks, begun with a bar and the time that is left of the last whose total is known."""
+    """Return the line of the tasks, with a bar and the remaining time for the last task whose total is known."""
     texts = "; ".join(task.text() for task in tasks)
     for task in reversed(tasks):
         if (share := task.fraction) is not None:
@@ -172,7 +172,7 @@ class _Drawing(threading.Thread):
         self._display, self._done, self._last = display, threading.Event(), ""
 
     def finish(self, last: str) -> Callable[[], None]:
-        """Draw the last state, and end; return a function that waits for that."""
+        """Draw the last state and end the thread; return a function that waits for it."""
         self._last = last
         self._done.set()
         return self.join
@@ -194,7 +194,7 @@ class _Drawing(threading.Thread):
 
 
 class Display:
-    """The line of one client. A thread draws it, so that the event loop is not kept from its work."""
+    """The line of one client. A thread draws it, so that drawing does not block the event loop."""
 
     def __init__(self, delay: float = DELAY) -> None:
         self.delay = delay
@@ -206,7 +206,7 @@ class Display:
         self.transfers = Transfers("downloading", self.begin)
 
     def begin(self, task: Task) -> None:
-        """Show work."""
+        """Show a task."""
         with self._lock:
             self._tasks = [*self._tasks, task]
             if self._drawing is None:
@@ -214,7 +214,7 @@ class Display:
                 self._drawing.start()
 
     def end(self, task: Task) -> Callable[[], None] | None:
-        """End work; at the end of the last, return a function that waits until the line is gone."""
+        """Remove a task; for the last one, return a function that waits until the line is gone."""
         with self._lock:
             last, self._tasks = self._tasks, [one for one in self._tasks if one is not task]
             if self._tasks or self._drawing is None:
@@ -229,7 +229,7 @@ class Display:
 
     @asynccontextmanager
     async def transferring(self) -> AsyncIterator[Transfers]:
-        """Show all files that are transferred inside, and in other calls under way, together."""
+        """Show the files that are transferred inside together with those of other running calls."""
         with self._lock:
             self._calls += 1
             if self._calls == 1:
@@ -245,7 +245,7 @@ class Display:
                 await _end(self, transfers)
 
     def notice(self, text: str) -> None:
-        """Show a line that stays, without waiting for it."""
+        """Write a permanent line, without waiting for it."""
         threading.Thread(target=write_notice, args=(text,), daemon=True).start()
 
 
@@ -270,7 +270,7 @@ async def shown(display: Display | None, task: Task) -> AsyncIterator[Task]:
 
 @contextmanager
 def growing(transfers: Transfers | None, parts: int) -> Iterator[Callable[[], None]]:
-    """Mark the total of transfers as growing until the function that this yields was called for so many parts."""
+    """Mark the total of transfers as growing until the yielded function has been called ``parts`` times."""
     left = parts
 
     def done() -> None:
@@ -304,7 +304,7 @@ def working(display: Display | None, task: Task) -> Iterator[Task]:
 
 @contextmanager
 def screen() -> Iterator[None]:
-    """Keep displays from drawing, for a program that draws itself."""
+    """Prevent displays from drawing while a program draws by itself."""
     held = _SCREEN.acquire(blocking=False)
     try:
         yield

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class _Opened(Generic[T]):
-    """A recording for blocking callers. It is opened again where the client is another one, as after a fork or `close`."""
+    """A recording for blocking callers. It is opened again if the client has changed, as after a fork or `close`."""
 
     _method: ClassVar[str]
     _names: ClassVar[frozenset[str]]
@@ -76,7 +76,7 @@ class _Opened(Generic[T]):
 
 
 class RawEphys(_Opened[Any]):
-    """The raw samples of a band of a probe, of which only the chunks that are needed are fetched.
+    """The raw samples of a band of a probe. Only the needed chunks are fetched.
 
     Slices are in seconds (floats) or samples (ints), and give integers as stored, of shape (samples, channels)::
 
@@ -107,7 +107,7 @@ class RawEphys(_Opened[Any]):
 
 
 class Video(_Opened[Any]):
-    """The frames of a camera, of which only the needed parts of the file are fetched.
+    """The frames of a camera. Only the needed parts of the file are fetched.
 
     Frames are arrays of uint8, of shape (frames, height, width, 3)::
 

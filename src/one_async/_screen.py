@@ -1,4 +1,4 @@
-"""The line of progress on standard error: on a terminal it is written over, in a notebook it is an output of the cell."""
+"""The progress line on standard error: overwritten on a terminal, an output of the cell in a notebook."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from one_async import _display
 __all__ = ["Cell", "Terminal", "is_visible", "line_of_screen", "write_notice"]
 
 _WRITING = threading.Lock()
-#: The number of characters of the line that stands on the terminal.
+#: The number of characters of the current line on the terminal.
 _standing = 0
 
 
 def is_visible() -> bool:
-    """Return whether people look at standard error: on a terminal, or in a notebook."""
+    """Return whether standard error is visible: a terminal or a notebook."""
     return not _in_worker_process() and (_on_terminal() or _in_notebook())
 
 
 def line_of_screen() -> Terminal | Cell:
-    """Return the line of the screen that there is."""
+    """Return the line for the present kind of screen."""
     return Cell() if _in_notebook() else Terminal()
 
 
@@ -45,7 +45,7 @@ def _in_notebook() -> bool:
 
 
 class Terminal:
-    """Standard error, whose last line is written over. Where it is a file, one line is written at the end."""
+    """Standard error, whose last line is overwritten. If it is a file, one line is written at the end."""
 
     def show(self, text: str) -> None:
         global _standing
@@ -57,7 +57,7 @@ class Terminal:
             _standing = len(text)
 
     def end(self, text: str) -> None:
-        """Show the last state for a moment, and remove the line."""
+        """Show the last state for a moment, then remove the line."""
         if not _on_terminal():
             _write(f"{text}\n")
             return
@@ -102,7 +102,7 @@ def _show_in_cell(text: str, **options: Any) -> Any:
 
 
 def write_notice(text: str) -> None:
-    """Write a line that stays; blocking. A failing display is ignored."""
+    """Write a permanent line; blocking. A failing display is ignored."""
     with suppress(Exception):
         if _in_notebook():
             _show_in_cell(text)

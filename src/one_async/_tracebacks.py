@@ -1,6 +1,6 @@
-"""Tracebacks without the library's own frames: what users see of an error.
+"""Tracebacks of errors without the library's own frames.
 
-The text of an error says what is wrong, so that the frames below the user's own lines only hide it. With ONE_DEBUG set, all
+The text of an error explains it, so the frames below the user's own lines only distract. With ONE_DEBUG set, all
 frames and causes are shown.
 """
 
@@ -36,7 +36,7 @@ def shortened(error: E) -> E:
 
 
 def notebook_lines(error: BaseException) -> list[str]:
-    """Return the lines that IPython shows of an error, in its current ``%xmode``: the frames above this package's first.
+    """Return the lines that IPython shows for an error, in its current ``%xmode``: the frames above this package's first.
 
     IPython calls ``_render_traceback_`` of an exception for this. Its own ``__tracebackhide__`` never hides the last frame.
     """

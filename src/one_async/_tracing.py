@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry, in processes that have imported it; in others, entering and leaving one does nothing."""
+"""Spans of OpenTelemetry, in processes that have imported it; in others, a span does nothing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def span(
     *,
     is_client: bool = False,
 ) -> AbstractContextManager[Span | None]:
-    """Return a context that is a span, the parent of those that begin inside; None where nobody traces.
+    """Return a context that is a span, the parent of those that begin inside; None without tracing.
 
-    The attributes are made only for a span. An error that leaves it is its ``error.type``. Neither texts nor frames of errors
-    are recorded, since they may have secrets.
+    The attributes are computed only for a real span. An error that leaves it becomes its ``error.type``. Texts and frames of
+    errors are not recorded, since they may contain secrets.
     """
     trace = sys.modules.get("opentelemetry.trace")  # an application that traces has imported it
     if trace is None or not hasattr(trace, "get_tracer"):  # another thread may be importing it

@@ -4,7 +4,7 @@
 
     OneError
     ├── InputError (ValueError)            an invalid argument; no request was made
-    ├── ConfigurationError                 a setting is missing; the text says which and how to set it
+    ├── ConfigurationError                 a setting is missing; the text names it and how to set it
     │   └── OfflineError                   a remote query where no database is configured
     ├── ServerError                        a request to a server failed
     │   ├── ServerUnreachable (ConnectionError)
@@ -29,15 +29,15 @@
         ├── ALFMultipleObjectsFound
         ├── ALFMultipleCollectionsFound
         ├── ALFMultipleRevisionsFound
-        └── FileDamaged                    a file that does not hold what its suffix says; has .path
+        └── FileDamaged                    the content of a file does not match its suffix; has .path
 
     OneWarning (UserWarning)
     ├── StaleAnswerWarning                 the server cannot be reached; an old answer is returned
     ├── CacheWarning                       the shared REST cache cannot be reached and is not used
     ├── IncompleteListWarning              fewer distinct rows were received than the server counted
-    ├── EmptySearchWarning                 a search found nothing; the text says why
+    ├── EmptySearchWarning                 a search found nothing; the text gives the reason
     ├── TablesWarning                      tables could not be refreshed; the old ones stay in use
-    └── ALFWarning                         something about a dataset that the caller should know
+    └── ALFWarning                         a dataset is unusual in a way that the caller should know
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _text(message: object) -> str:
 
 
 class OneError(Exception):
-    """The root of the tree. Its text is for users, its keyword attributes are for programs.
+    """The base class of all errors. Its text is for users, its keyword attributes are for programs.
 
     The text is printable and has fewer than 500 characters; the attributes are not shortened.
     """
@@ -130,7 +130,7 @@ class OneError(Exception):
         self.__dict__.update(attributes)
 
     def about(self, subject: str) -> Self:
-        """Put what the error is about, such as a session, before its text, and return the error."""
+        """Prefix the text with the name of an object, such as a session, and return the error."""
         self.args = (_text(f"{subject}: {self}"), *self.args[1:])
         return self
 
@@ -158,7 +158,7 @@ class OneError(Exception):
 def _pickled(value: object) -> bytes:
     """Return the pickle of a value, or of its text if the value cannot be pickled.
 
-    Bytes, since a deeply nested value that can be pickled alone may be too deep inside the pickle of its error.
+    The result is bytes, since a deeply nested value that can be pickled alone may be too deep inside its error's pickle.
     """
     try:
         return pickle.dumps(value)
@@ -251,7 +251,7 @@ class AnswerError(ServerError):
 class ConflictError(OneError):
     """Another client changed a record meanwhile, so that a change to it was not made.
 
-    ``endpoint``, ``id`` and ``field`` identify what was to be changed; ``found`` is what the field contains now.
+    ``endpoint``, ``id`` and ``field`` identify the field to be changed; ``found`` is what the field contains now.
     """
 
     http_status = 409
@@ -317,7 +317,7 @@ class RegistrationError(OneError):
         registered: Sequence[Mapping[str, object]] = (),
         sessions: Sequence[Mapping[str, object]] = (),
     ) -> RegistrationError:
-        """Return an error that names what was refused, and how much was registered."""
+        """Return an error that names the refused items and the number of registered ones."""
         shown = [f"{path}: {reason}" for path, reason in refused.items()]
         more = f"; and {len(shown) - 3} more, all in .refused" if len(shown) > 3 else ""
         done = f"; {len(registered)} files of {len(sessions)} sessions were registered" if sessions else ""
@@ -397,7 +397,7 @@ class FileDamaged(ALFError):
 
 
 class OneWarning(UserWarning):
-    """The root of the warnings."""
+    """The base class of all warnings."""
 
 
 class StaleAnswerWarning(OneWarning):
@@ -413,7 +413,7 @@ class IncompleteListWarning(OneWarning):
 
 
 class EmptySearchWarning(OneWarning):
-    """A search found nothing since one of its terms names something that is not there."""
+    """A search found nothing because one of its terms names something that does not exist."""
 
 
 class TablesWarning(OneWarning):
@@ -421,7 +421,7 @@ class TablesWarning(OneWarning):
 
 
 class ALFWarning(OneWarning):
-    """Something about a dataset that the caller should know."""
+    """A dataset is unusual in a way that the caller should know."""
 
 
 _SESSION: ContextVar[str | None] = ContextVar("session", default=None)
@@ -438,7 +438,7 @@ def warnings_name(session: str) -> Iterator[None]:
 
 
 def warn(text: str, stacklevel: int = 2) -> None:
-    """Issue an ALFWarning; its text ends in the session that the caller works on, if that is known."""
+    """Issue an ALFWarning; its text ends with the session that the caller works on, if that is known."""
     session = _SESSION.get()
     text = text if session is None else f"{text}; session {session}"
     warnings.warn(_text(text), ALFWarning, stacklevel=stacklevel + 1)

@@ -1,12 +1,12 @@
-"""What a client tells of its requests: events for hooks, and counts.
+"""Events for hooks and counts of a client's requests.
 
-No URL of an event has a user name, a password, or a query value that may be secret. Loggers and their levels:
+URLs of events contain no user names, passwords or secret query values. Loggers and their levels:
 
-- ``one_async.http``: DEBUG each request, with status and milliseconds; WARNING what is sent again, and waits.
-- ``one_async.cache``: DEBUG what came from the REST cache; WARNING stale answers and damaged files.
+- ``one_async.http``: DEBUG each request, with status and milliseconds; WARNING repeated requests, and waits.
+- ``one_async.cache``: DEBUG answers from the REST cache; WARNING stale answers and damaged files.
 - ``one_async.tables``: INFO tables that were opened or refreshed; WARNING refreshes that failed.
 - ``one_async.transfer``: INFO finished downloads; WARNING downloads that are continued or started again.
-- ``one_async.harvest``: INFO endpoints that are complete; WARNING those that are not, and requests that are sent again.
+- ``one_async.harvest``: INFO endpoints that are complete; WARNING incomplete ones, and repeated requests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["EventHooks", "RequestEvent", "ResponseEvent", "RetryEvent", "Stats"]
 
 @dataclass(frozen=True, slots=True)
 class RequestEvent:
-    """A request that is about to be sent; ``resend`` counts those before it for the same answer."""
+    """A request that is about to be sent; ``resend`` is the number of earlier requests for the same answer."""
 
     method: str
     url: str
@@ -32,7 +32,7 @@ class RequestEvent:
 
 @dataclass(frozen=True, slots=True)
 class ResponseEvent:
-    """A request that is over: ``status`` of the response, or the kind of ``error``; ``seconds`` since it was sent.
+    """A finished request: ``status`` of the response, or the kind of ``error``; ``seconds`` since it was sent.
 
     For a REST request the body has arrived; for a data file, only the header has.
     """
@@ -47,7 +47,7 @@ class ResponseEvent:
 
 @dataclass(frozen=True, slots=True)
 class RetryEvent:
-    """A request that failed for ``reason``, and is sent again after ``wait`` seconds."""
+    """A request that failed for ``reason`` and will be repeated after ``wait`` seconds."""
 
     method: str
     url: str
@@ -56,13 +56,13 @@ class RetryEvent:
     wait: float
 
 
-#: Functions that are called with each event, in the thread of the event loop. They must be quick, and must not block.
+#: Functions that are called with each event, in the thread of the event loop. They must not block.
 EventHooks: TypeAlias = Mapping[Literal["request", "response", "retry"], Sequence[Callable[[Any], object]]]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Stats:
-    """What a client has done since it was made. ``dataclasses.asdict`` returns a dictionary for JSON.
+    """The counts of a client since it was made. ``dataclasses.asdict`` returns a dictionary for JSON.
 
     ``requests`` were sent over HTTP, among them ``retries`` and logins. REST answers came from the cache (``cache_hits``,
     which includes those of the same request under way) or not (``cache_misses``). ``waited`` are seconds that requests

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["DatasetNotFound", "OneFileSystem"]
 
 T = TypeVar("T")
-#: Bytes that are fetched beyond what is asked for, since readers go on from there.
+#: Bytes that are fetched beyond the requested range, since readers often continue from there.
 BLOCK_SIZE = 64 * 1024
 #: Options of fsspec itself.
 OPTIONS = frozenset(
@@ -51,7 +51,7 @@ class DatasetNotFound(ALFObjectNotFound, FileNotFoundError):
 
 
 class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """The datasets of sessions as files that are read only. It may be used from any thread.
+    """The datasets of sessions as read-only files. It may be used from any thread.
 
     Args:
         base_url: address of the database.
@@ -115,7 +115,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return found
 
     def exists(self, path: str, **kwargs: Any) -> bool:
-        """Return whether there is such a dataset or folder. Raise other errors than that there is none."""
+        """Return whether there is such a dataset or folder. Errors other than DatasetNotFound are raised."""
         return self._type(path) is not None
 
     def isfile(self, path: str) -> bool:
@@ -127,9 +127,9 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return self._type(path) == "directory"
 
     def modified(self, path: str) -> datetime:
-        """Return a time that differs if the content does; neither the database nor the server tells when it changed.
+        """Return a time that differs if the content does, since the time of the last change is unknown.
 
-        DuckDB compares it to decide whether the blocks that it keeps are still right.
+        DuckDB compares it to decide whether its cached blocks are still valid.
         """
         entry = self.info(path)
         if entry["type"] == "directory":
@@ -203,7 +203,7 @@ class OneFile(AbstractBufferedFile):  # type: ignore[misc]
         return await size_of(self._row, await self._origin(one))
 
     def read_range(self, start: int, stop: int) -> bytes:
-        """Return bytes as they are, past the cache of blocks."""
+        """Return bytes without the cache of blocks."""
 
         async def read(one: AsyncONE) -> bytes:
             return await read_range(self._row, await self._origin(one), self.size, start, stop)
@@ -240,7 +240,7 @@ def _described(path: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _children(session: str, folder: str, files: Files) -> Iterator[dict[str, Any]]:
-    """Yield what is in a folder, sorted."""
+    """Yield the members of a folder, sorted."""
     start = f"{folder}/" if folder else ""
     names = sorted({path[len(start) :].partition("/")[0] for path in files if path.startswith(start)})
     for name in names:

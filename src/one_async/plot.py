@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from one_async.sync import ONE
     from one_async.types import InsertionLike, SessionLike
 
-#: Colours of QC values, from what nobody judged to what must not be used.
+#: Colours of QC values, from unset to critical.
 QC_COLORS = {
     QC.NOT_SET: "0.8", QC.PASS: "tab:green", QC.WARNING: "gold", QC.FAIL: "tab:orange", QC.CRITICAL: "tab:red",
 }  # fmt: skip
 
 
 class Plots:
-    """Draw what people look at first: choices, spikes round an event, quality, and what there is.
+    """Draw overviews: choices, spikes around an event, quality, and the sessions of each lab.
 
-    Each method loads what it needs and draws it into `ax`, or into the axes of a new figure, in the caller's thread. It
+    Each method loads the data and draws it into `ax`, or into the axes of a new figure, in the caller's thread. It
     returns the axes.
     """
 
@@ -40,7 +40,7 @@ class Plots:
 
         Error bars are 95 % Wilson intervals; trials without a choice do not count.
 
-        Raises ALFObjectNotFound where a session has no trials.
+        Raises ALFObjectNotFound if a session has no trials.
         """
         many = as_many(eids)
         contrasts, rights, counts = _choices(_polars(self._one.load_many(many, "trials")))
@@ -119,7 +119,7 @@ class Plots:
         return ax
 
     def qc(self, eids: SessionLike | Sequence[SessionLike], ax: Axes | None = None) -> Axes:
-        """Draw how many datasets of each session have which QC, a bar for each session."""
+        """Draw the number of datasets of each QC as a stacked bar for each session."""
         many = as_many(eids)
         frames = [_polars(frame) for frame in self._one.list_datasets(many, details=True)]
         names = [str(ref) for ref in self._one.eid2ref(many, as_dict=False)]
@@ -135,7 +135,7 @@ class Plots:
         return ax
 
     def coverage(self, ax: Axes | None = None, **terms: Any) -> Axes:
-        """Draw how many sessions each lab has in each month, of those that `search` finds with the terms."""
+        """Draw the number of sessions of each lab in each month, for the sessions that `search` finds with the terms."""
         eids, found = self._one.search(details=True, **terms)
         labs, months, counts = _months(_polars(found))
         if not counts.size:

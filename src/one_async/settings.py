@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _DAY = timedelta(hours=24)
-#: The default limit of an answer's size; Alyx's largest pages have about 25 MB.
+#: The default maximum size of an answer; Alyx's largest pages have about 25 MB.
 _LARGEST = ByteSize(256 * 1024**2)
 
 
@@ -68,7 +68,7 @@ class Settings(BaseModel):
     cache_bucket: str | None = Field(default=None, description="address from which cache_dir gets its files")
     tables_dir: Path = Field(description="folder of cache tables")
     rest_cache_dir: Path | None = Field(default=None, description="folder of stored REST answers, if set")
-    default_expiry: timedelta = Field(default=_DAY, description="age up to which a REST answer serves")
+    default_expiry: timedelta = Field(default=_DAY, description="maximum age of a stored REST answer")
     cache_expiry: timedelta = Field(default=_DAY, description="time between checks for newer tables")
     data_server: str | None = Field(default=None, description="address below which data files are")
     data_server_login: str | None = Field(default=None, description="user of the data server")
@@ -79,7 +79,7 @@ class Settings(BaseModel):
     max_response_size: ByteSize = Field(default=_LARGEST, description="bytes of a REST answer, decoded")
     timeout: float | None = Field(default=None, description="seconds to wait for the next bytes of an answer")
     progress: bool | None = Field(
-        default=None, description="whether progress is shown; None: where people look"
+        default=None, description="whether progress is shown; None: on terminals and in notebooks"
     )
     keyring: bool = Field(default=False, description="whether the password may come from the keyring")
 
@@ -95,7 +95,7 @@ class Settings(BaseModel):
 
         Raises:
             ConfigurationError: it is not set; the text names the setting, the argument and the variable.
-            OfflineError: the same for ``base_url``.
+            OfflineError: ``base_url`` is not set.
         """
         value = getattr(self, name)
         if value is None:
@@ -110,7 +110,7 @@ class Settings(BaseModel):
         return value.get_secret_value() if value else None
 
     def _fields(self) -> dict[str, str]:
-        """Return the settings as texts; of secrets only that they are set."""
+        """Return the settings as texts; for secrets, only whether they are set."""
         values = {
             name: "set, not shown" if name in SECRETS and value is not None else without_login(value)
             for name, value in self

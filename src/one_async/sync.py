@@ -196,10 +196,10 @@ class ONE(Blocking[AsyncONE]):
 
     @classmethod
     def from_frozen(cls, file: str | Path, **options: Any) -> Self:
-        """Make a client for a frozen set: it finds and loads exactly the files that `freeze` wrote down.
+        """Make a client for a frozen set, which finds and loads exactly the files that `freeze` recorded.
 
-        `options` are those of the constructor. Files that are not on disk come from the database they were frozen from; one
-        whose bytes have changed there raises HashMismatch.
+        `options` are those of the constructor. Files that are not on disk come from the database of the set; bytes
+        that have changed there raise HashMismatch.
         """
         return cls(frozen=file, **options)
 

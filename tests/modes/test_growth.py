@@ -86,7 +86,7 @@ def test_without_tables_what_was_learned_is_partial_and_says_so(
 ) -> None:
     one = make(alyx)
     eids = found(one, subject="KS014")
-    partial = f"no whole cache tables.* {len(eids)} sessions"
+    partial = f"no complete cache tables.* {len(eids)} sessions"
     with pytest.warns(TablesWarning, match=partial):
         assert found(one, query_type="local") == eids
     one.ask("save_cache", tmp_path / "mine")

@@ -84,7 +84,7 @@ def test_a_reason_never_offers_what_was_asked_for(terms: dict[str, Any], wildcar
     if absent or all(alone.values()):
         assert len(reasons(terms)) == max(len(absent), 1)
         assert ("each of the terms" in text) == (not absent)
-    else:  # one is no regular expression, which the search did not come to
+    else:  # one is not a regular expression, which the search did not come to
         assert not text
 
 

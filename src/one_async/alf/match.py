@@ -159,7 +159,7 @@ def compile_pattern(pattern: str, argument: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        raise InputError(f"{argument}={pattern!r} is no regular expression: {error}") from error
+        raise InputError(f"{argument}={pattern!r} is not a regular expression: {error}") from error
 
 
 def plain_pattern(pattern: str) -> str | None:

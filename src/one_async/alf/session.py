@@ -1,4 +1,4 @@
-"""A session's name: its path and its reference, parsed and composed, as text and as Polars expressions; ids in file names.
+"""Paths and references of sessions, parsed and composed, as text and as Polars expressions; ids in file names.
 
 A session's folder is ``lab/Subjects/subject/yyyy-mm-dd/number``, or only its last three parts. Paths are split on ``/`` and
 ``\\``, and lab and subject are whole parts: whatever letters, blanks or signs they contain. The first such parts of a path
@@ -117,7 +117,7 @@ def match_parts(path: str) -> tuple[str | None, str, str, str] | None:
 
 
 def parse_session_path(path: str) -> SessionKey | None:
-    """Return the key of the session that a path names; None where there is none, or its date does not exist."""
+    """Return the key of the session that a path names; None if there is none, or its date does not exist."""
     if (found := _FIRST.match(path)) is None:
         return None
     lab, subject, day, number = found.group("lab", "subject", "date", "number")
@@ -148,7 +148,7 @@ def other_spellings(folder: str) -> list[str]:
 
 
 def parse_paths(paths: Sequence[str]) -> pl.DataFrame:
-    """Parse many paths: subject, date, number, lab, path, rel_path; all null where a path names no session.
+    """Parse many paths: subject, date, number, lab, path, rel_path; all null if a path names no session.
 
     ``rel_path`` is what follows the session's folder, empty if nothing does.
     """
@@ -192,10 +192,10 @@ def key_frame(keys: Sequence[SessionKey]) -> pl.DataFrame:
 
 
 def match_keys(sessions: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    """Return the sessions that have a key of ``wanted``; the column ``key`` is the key's place there.
+    """Return the sessions that have a key of ``wanted``; the column ``key`` is the position of the key.
 
-    A lab in a key must be the session's own. Where several sessions have a key, its path decides: those are meant whose
-    folder the path ends in, of these the one with the longest folder. All of them are returned where the path does not decide.
+    A lab in a key must be that of the session. If several sessions have a key, the one with the longest folder with which
+    the key's path ends is returned; if there is none, all of them are.
     """
     import polars as pl
 
@@ -219,9 +219,9 @@ def match_keys(sessions: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
 def session_folder(row: Mapping[str, Any]) -> str:
     """Return a session's path below the cache folder: ``lab/Subjects/subject/yyyy-mm-dd/nnn``, or from the subject on.
 
-    ``row`` is a row of the sessions table, or a record with start_time. A lab of null is one that is not known; an empty text, or
-    no field of that name, means that the folder has no lab. Raises ALFInvalid for a session whose lab, subject, date or number is
-    not known, or whose lab or subject cannot be the name of a folder.
+    ``row`` is a row of the sessions table, or a record with start_time. A lab of null is unknown; an empty
+    text, or no such field, means that the folder has no lab. Raises ALFInvalid if the lab, subject, date or number is
+    unknown, or if the lab or subject cannot be the name of a folder.
     """
     day = row["date"] if "date" in row else row.get("start_time")
     lab, subject, number, folder = row.get("lab", ""), row.get("subject"), row.get("number"), row.get(FOLDER)
@@ -239,7 +239,7 @@ def session_folder(row: Mapping[str, Any]) -> str:
 
 
 def describe(row: Mapping[str, Any]) -> str:
-    """Return a session as the text of an error names it: ``SU_101 2024-06-24 #1 (ee777d8f-…)``."""
+    """Return the name of a session in error texts: ``SU_101 2024-06-24 #1 (ee777d8f-…)``."""
     day = row.get("date") or row.get("start_time")
     eid = row.get("eid") or row.get("id")
     return f"{row.get('subject')} {str(day)[:10]} #{row.get('number')} ({eid})"

@@ -114,7 +114,7 @@ def _compile(spec: str, changed: tuple[tuple[str, str], ...]) -> re.Pattern[str]
         return re.compile(spec.format(**groups))
     except (KeyError, IndexError, ValueError, re.error) as error:
         raise InputError(
-            f"spec={spec!r} with {dict(changed)} is no pattern: {error}", argument="spec"
+            f"spec={spec!r} with {dict(changed)} is not a pattern: {error}", argument="spec"
         ) from None
 
 

@@ -1,9 +1,9 @@
 """The policy of the REST cache: what is stored, for how long, and which writes invalidate it. No HTTP here.
 
-hishel implements the HTTP cache (RFC 9111). We add what it or Alyx lacks:
+hishel implements the HTTP cache (RFC 9111). This package adds what it or Alyx lacks:
 
-- Alyx sends no Cache-Control, so that the transport `CacheControl` marks good JSON answers as cacheable.
-- hishel 2.0.0 ignores ``max-age`` and ``max-stale`` of requests (section 5.2.1), so that `Freshness` compares the age of
+- Alyx sends no Cache-Control, so the transport `CacheControl` marks good JSON answers as cacheable.
+- hishel 2.0.0 ignores ``max-age`` and ``max-stale`` of requests (section 5.2.1), so `Freshness` compares the age of
   a stored answer with the `AgeLimit` of each request.
 - A write changes the answers of more addresses than its own. ``ALSO_CHANGED`` lists their endpoints, whose answers are
   then deleted.
@@ -42,8 +42,8 @@ CACHEABLE = "private, max-age=315360000"
 NO_STORE = "no-store"
 #: Endpoints whose GET has side effects or whose answers are valid for a moment only.
 NEVER_STORED = frozenset({"auth-token", "check-protected", "sync-file-status"})
-#: What belongs to a session, is deleted with it or found by its subject, date and number; what belongs to a subject; and what
-#: shows names of other records, such as labs and projects, or is found by them.
+#: Endpoints whose records belong to a session, are deleted with it or found by its subject, date and number; those of a
+#: subject; and those that show names of other records, such as labs and projects, or are found by them.
 _OF_SESSION = frozenset(
     {
         "sessions",

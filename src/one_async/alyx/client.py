@@ -70,8 +70,8 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
     ``timeout`` in seconds for the next bytes of an answer; ``transport`` replaces the network in tests;
     ``event_hooks`` are functions by kind of event: ``{"request": […], "response": […], "retry": […]}``, see
     ``one_async.events``; they are called in the thread of the event loop and are not pickled.
-    ``settings`` are resolved settings, which replace the arguments for server and user; ``tables`` is what ``frame``
-    returns. ``silent`` is accepted for compatibility with ONE-api: the client never prompts or prints.
+    ``settings`` are resolved settings, which replace the arguments for server and user; ``tables`` is the library of ``frame``'s
+    results. ``silent`` is accepted for compatibility with ONE-api: the client never prompts or prints.
     Raises InputError for invalid arguments, OfflineError if ``cache_dir`` belongs to no database.
 
     >>> async with AsyncAlyxClient("http://127.0.0.1:8000", username="demo", password="demo") as alyx:
@@ -242,8 +242,8 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         restricts the list to one record. Filters that are None are omitted; lists are joined by commas.
         ``read`` returns one dict; ``id`` is an id or name, or a path or URL that ends in it. ``create``, ``update`` and
         ``partial_update`` send ``data`` (and ``files``) and return the record; ``delete`` returns None. A write
-        invalidates the stored answers of the endpoint. Without an action, the description of the endpoint is returned,
-        and without an endpoint the names of all.
+        invalidates the stored answers of the endpoint. Without an action, the description of the endpoint is returned;
+        without an endpoint, the names of all endpoints.
         ``expires`` is the maximum age of a stored answer for this call; ``no_cache`` bypasses the cache.
 
         Raises InputError for endpoints, actions and filters that the server does not document, since Alyx ignores

@@ -87,5 +87,5 @@ class ClientSettings:
 
     @property
     def stats(self) -> Stats:
-        """What the client has counted since it was made: requests, answers from the cache, retries, waits, bytes."""
+        """Counts since the client was made: requests, answers from the cache, retries, waits, bytes."""
         return self._observer.stats()

@@ -1,4 +1,4 @@
-"""The transport at the bottom: a pool of httpcore connections that read up to 256 KiB at a time instead of 64 KiB.
+"""The innermost transport: a pool of httpcore connections that read up to 256 KiB at a time instead of 64 KiB.
 
 httpx makes its connections itself and does not let callers choose how they read; for small responses its layers cost more
 than the transfer. At every request, httpcore's pool loops over all of its connections for each of them, and its version

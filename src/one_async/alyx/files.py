@@ -1,4 +1,4 @@
-"""Files by their addresses. Of this package's modules, this one alone uses `transfer`."""
+"""Downloads of files by their addresses. Only this module of the package uses `transfer`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from one_async.transfer.plan import Item
     from one_async.types import Several, StreamOpener
 
-#: How many files of a folder are fetched at once.
+#: Files of a folder that are fetched at once.
 FILES_AT_ONCE = 16
 
 
@@ -120,13 +120,13 @@ class FileDownloads:
         data server's login to the data server only; other servers get neither.
 
         ``chunks``, a pair ``(first, n)``, downloads n bytes from the byte ``first`` (counted from 0), fewer if the file ends
-        before. ``target_dir`` is the cache folder by default. A file of that name that is there is returned as it is, unless
+        before. ``target_dir`` is the cache folder by default. An existing file of that name is returned as it is, unless
         ``clobber`` replaces it. ``return_md5`` returns ``(path, md5)``. ``headers`` are sent with the requests. ``silent`` is
         accepted for compatibility with ONE-api: nothing is shown.
 
-        Of several addresses, returns the list of paths, with ``return_md5`` a list of the tuple of paths and that of hashes;
-        ``target_dir`` may be a list with a folder for each. A file appears whole or not at all; a connection that breaks is
-        continued where it ended if the server says that its file is still the same.
+        For several addresses, returns the list of paths, with ``return_md5`` a list of the tuple of paths and that of hashes;
+        ``target_dir`` may be a list with a folder for each. A file appears whole or not at all; after a broken
+        connection the download continues where it ended if the server confirms that its file is unchanged.
 
         Raises InputError for invalid arguments, UnsafePath for a name that cannot be a file's, ConfigurationError for a path
         without a data server, NotFound, LoginError, StatusError, ServerUnreachable, TransferError for disk errors.
@@ -234,7 +234,7 @@ def _window(chunks: Any, headers: Any) -> Any:
         isinstance(headers, Mapping)
         and all(isinstance(text, str) for pair in headers.items() for text in pair)
     ):
-        raise InputError("headers=… is not accepted: a mapping of names to texts is", argument="headers")
+        raise InputError("headers must be a mapping of names to texts", argument="headers")
     if chunks is None:
         return Window(headers=dict(headers or {}))
     pair = as_list(chunks)

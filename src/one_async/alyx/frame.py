@@ -1,4 +1,4 @@
-"""Convert lists to Polars frames with the columns that the server's OpenAPI document declares, whatever the rows are.
+"""Convert lists to Polars frames with the columns that the server's OpenAPI document declares, independent of the rows.
 
 Polars infers columns from the first rows and drops keys that only later rows have, so the schema is always passed.
 Documented objects and arrays become structs and lists; fields of any type (``json``) become JSON text.

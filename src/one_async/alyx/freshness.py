@@ -1,4 +1,4 @@
-"""The transport on top: decide whether a stored response is young enough, and fall back on it without a server."""
+"""The outermost transport: decide whether a stored response is young enough, and fall back on it without a server."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class JsonFields:
         Keys are those of the top level: a value that is a dict is replaced, not merged. The field is read, changed and
         written as a whole, so that a key which another client sets in between is lost.
 
-        With ``atomic`` that is noticed: the field is read again a second after it was written, and ConflictError is raised
+        ``atomic`` detects this: the field is read again a second after it was written, and ConflictError is raised
         if any of ``data`` is no longer in it, or if reading and writing took so long that the change of another client may
         have been overwritten. This holds if all clients that change the field use ``atomic``.
 

@@ -89,7 +89,7 @@ class Lists:
         expires: Expiry = None,
         **filters: Any,
     ) -> Page:
-        """Return one page as the server sends it: count, rows, and whether it is the last one."""
+        """Return one page from the server: count, rows, and whether it is the last one."""
         limit, offset = whole_number("limit", limit), whole_number("offset", offset)
         with one_warning():
             params = await self._checked_params(endpoint, filters)
@@ -99,7 +99,7 @@ class Lists:
     async def frame(
         self, /, endpoint: str, *, no_cache: bool = False, expires: Expiry = None, **filters: Any
     ) -> pl.DataFrame:
-        """Return a list as a frame. The server's documentation determines columns and types, whatever the rows are.
+        """Return a list as a frame. The server's documentation, not the rows, determines columns and types.
 
         Objects and arrays are structs and lists, times are naive datetimes, and fields of any type are JSON text. The frame
         is of pandas if the client, or the `ONE` that it belongs to, has ``tables="pandas"``. Raises and warns as ``rest`` does.

@@ -105,7 +105,7 @@ def to_json_types(data: Any) -> Any:
         return str(data)
     if hasattr(data, "tolist"):  # arrays and scalars of numpy
         return to_json_types(data.tolist())
-    raise InputError.of("data", data, "what JSON can hold, dates, ids and paths")
+    raise InputError.of("data", data, "values of JSON, dates, ids and paths")
 
 
 def form_of(data: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The application of the page: its files and its JSON, for those who know the secret in the address."""
+"""The ASGI application of the page: its files and its JSON, at an address with a secret."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["make_app"]
 
 #: Calls a method of the client by its name.
 Ask = Callable[..., Awaitable[Any]]
-#: Names by which a browser on this machine reaches a port of 127.0.0.1, also through a tunnel.
+#: Host names with which a browser on this machine reaches a port of 127.0.0.1, also through a tunnel.
 HOSTS = ["127.0.0.1", "localhost"]
 HEADERS = {
     # Notebooks show the page in a frame.
@@ -88,11 +88,11 @@ class Pages:
         self._plotting = anyio.CapacityLimiter(_PLOTS_AT_ONCE)
 
     async def about(self, _: Request) -> Response:
-        """Return what the page is of: database, tables, and whether files can be fetched."""
+        """Return the database and tables of the page, and whether files can be fetched."""
         return JSONResponse({**self._about, "online": self._online})
 
     async def query(self, request: Request) -> Response:
-        """Return the number of sessions, the first ones, the counts of the filters' values and the code."""
+        """Return the number of sessions, the first of them, the counts of the filters' values and the code."""
         filters = parse_filters(request.query_params.multi_items())
         return JSONResponse(await run_polars(self._search.answer, filters, _FIRST_ROWS))
 
@@ -121,7 +121,7 @@ class Pages:
         }
 
     async def record(self, request: Request) -> Response:
-        """Return what the database says of a session beyond the tables; nothing in local mode."""
+        """Return the fields of the database's record that the tables lack; none in local mode."""
         if not self._online:
             return JSONResponse(None)
         record = await self._ask(
@@ -172,7 +172,7 @@ def make_app(
 ) -> ASGIApp:
     """Return the application.
 
-    ``ask`` calls the client, ``root`` is its cache folder; without ``online``, nothing that needs a network is asked.
+    ``ask`` calls the client, ``root`` is its cache folder; without ``online``, no network is used.
     """
     pages = Pages(search, ask, about, root, online)
     routes = [

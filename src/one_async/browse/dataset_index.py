@@ -1,4 +1,4 @@
-"""Which sessions have a dataset of which name, and of which QC: an index that counts sessions in milliseconds."""
+"""An index of sessions by the names and QC of their datasets, which counts sessions in milliseconds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DatasetIndex:
         self.qc = qc[order]
         self.name = (pairs // max(self.size, 1)).astype(np.uint32)[order]
         self.session = (pairs % max(self.size, 1)).astype(np.uint32)[order]
-        # where the pairs of each level begin, the worst level first; then the end
+        # the positions at which the pairs of each level begin, the worst level first; then the end
         counts = np.bincount(qc, minlength=len(QC_LEVELS.categories))[::-1]
         self._begins = [0, *np.cumsum(counts).tolist()]
         self._lower = self.names.str.to_lowercase()
@@ -66,7 +66,7 @@ class DatasetIndex:
         return self.names.str.contains(text, literal=True).fill_null(value=False).to_numpy()
 
     def counts(self, sessions: Mask, level: int, names: Mask | None = None) -> npt.NDArray[np.int64]:
-        """Return of how many of the sessions have each name at a QC level or a better one."""
+        """Return the number of the sessions that have each name at a QC level or a better one."""
         begin = self._begins[len(QC_LEVELS.categories) - 1 - level]
         pairs = self.name[begin:]
         wanted = sessions[self.session[begin:]]
@@ -75,9 +75,9 @@ class DatasetIndex:
         return np.bincount(pairs[wanted], minlength=len(self.names))
 
     def worst(self, names: tuple[str, ...] = (), any_of: Mask | None = None) -> npt.NDArray[np.uint8]:
-        """Return the QC level at which each session has what is wanted: every name, or ``any_of`` several.
+        """Return the QC level at which each session has the wanted names: all of them, or ``any_of`` several.
 
-        Without either, that of its best dataset; 255 for sessions that lack what is wanted.
+        Without names, it is that of the session's best dataset; 255 for sessions that lack a wanted name.
         """
         if any_of is not None:
             return self._best_of(any_of)

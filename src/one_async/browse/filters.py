@@ -1,4 +1,4 @@
-"""The filters of the page, read from its requests, and the terms of `search` that mean the same."""
+"""The filters of the page, parsed from its requests, and the equivalent terms of `search`."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ FACETS: Mapping[str, Facet] = {
 
 
 class Part(NamedTuple):
-    """What is set in one filter: the values that were chosen, and the text in its field."""
+    """The state of one filter: the chosen values, and the text in its field."""
 
     chosen: tuple[str, ...] = ()
     typed: str = ""
 
     @property
     def selecting(self) -> Part:
-        """What selects sessions: the chosen values, or the text where none is chosen."""
+        """The values that select sessions: the chosen ones, or the text if none is chosen."""
         return Part(self.chosen) if self.chosen else self
 
 
 class Filters(NamedTuple):
-    """What is set in all filters of the page."""
+    """The state of all filters of the page."""
 
     lab: Part = Part()
     subject: Part = Part()
@@ -66,7 +66,7 @@ class Filters(NamedTuple):
 def parse_filters(items: Iterable[tuple[str, str]]) -> Filters:
     """Return the filters of a query string: ``lab=A&lab=B&subject.text=KS&from=2024-01-01&qc=PASS``.
 
-    Dates may be years and months, too. Raises InputError for a date that is none, or an unknown QC level.
+    Dates may be years and months, too. Raises InputError for an invalid date or an unknown QC level.
     """
     chosen: dict[str, dict[str, None]] = {}
     single: dict[str, str] = {}

@@ -30,7 +30,7 @@ _PAUSE = 0.02
 
 
 class AsyncBrowsePage:
-    """A local page that shows what the tables hold; made by `AsyncONE.browse`.
+    """A local page on the cache tables; made by `AsyncONE.browse`.
 
     It is served until `aclose`, the end of an ``async with`` block, or the end of the client.
     """
@@ -43,7 +43,7 @@ class AsyncBrowsePage:
     ) -> None:
         """Bind the port. Raises ConfigurationError if it is in use.
 
-        ``client`` is the `AsyncONE` that loads data, ``about`` what the page says of the tables, ``online`` whether the
+        ``client`` is the `AsyncONE` that loads data, ``about`` the description of the tables, ``online`` whether the
         database may be asked.
         """
         self._client = client
@@ -98,7 +98,7 @@ class AsyncBrowsePage:
         self._server.run(sockets=[self._listener])
 
     def show_calls_of(self, client: str) -> None:
-        """Set how the code that the page shows names the client, such as ``one`` or ``await one``."""
+        """Set the name of the client in the code on the page, such as ``one`` or ``await one``."""
         self._search.client = client
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""What the plots of the page show, as small lists for JSON, computed from loaded ALF objects. To be called in threads."""
+"""Data of the page's plots as small lists for JSON, computed from loaded ALF objects. Runs in threads."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _columns(data: Mapping[str, Any], *names: str) -> list[Floats]:
         if column.ndim == 2 and column.shape[1] == 1:
             column = column[:, 0]
         if column.ndim != 1:
-            raise FileDamaged(f"{name} is no list of numbers")
+            raise FileDamaged(f"{name} is not a list of numbers")
         column[np.abs(column) > _GREATEST] = np.nan
         found.append(column)
     if len({len(column) for column in found}) > 1:

@@ -1,6 +1,6 @@
-"""Faceted search of the sessions: what the filters select, and how many sessions each further value would select.
+"""Faceted search: the sessions that the filters select, and the number that each further value would select.
 
-To be called in worker threads; the tables do not change.
+Runs in worker threads; the tables do not change.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Found(NamedTuple):
 class FacetedSearch:
     """Answers to the filters of the page, from one snapshot of the tables.
 
-    The sessions of each filter are those that `search` finds for its term, so that the code that is shown means what is seen.
+    The sessions of each filter are those that `search` finds for its term, so that the displayed code finds the displayed
+    sessions.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class FacetedSearch:
         self._wildcards = wildcards
         #: The name of the client in the code that is shown.
         self.client = client
-        self._how = {} if query_type is None else {"query_type": query_type}
+        self._mode_terms = {} if query_type is None else {"query_type": query_type}
         self._text = lru_cache(64)(self._text_choice)
         self._dataset = lru_cache(16)(self._dataset_choice)
         self._find = lru_cache(16)(self._found)
@@ -81,7 +82,7 @@ class FacetedSearch:
         return DatasetIndex(self.catalogue)
 
     def prepare(self) -> None:
-        """Compute what all answers need, so that none waits for it."""
+        """Compute the data that all answers use, so that none waits for it."""
         self.answer(Filters())
 
     def code(self, method: str, *arguments: Any, **keywords: Any) -> str:
@@ -115,7 +116,7 @@ class FacetedSearch:
         dates = frame.with_columns(pl.col("date").cast(pl.String))
         return [[*row, count] for row, count in zip(dates.iter_rows(), counts, strict=True)]
 
-    # ---- which sessions
+    # ---- selection of sessions
 
     def _mask(self, **terms: Any) -> Mask:
         mask = np.zeros(len(self.catalogue.session_frame), bool)
@@ -131,7 +132,7 @@ class FacetedSearch:
         keywords = {FACETS[name].keyword: choices[name].term for name in FACETS}
         keywords |= {"date_range": choices["date"].term, **(choices["dataset"].term or {})}
         given = {name: value for name, value in keywords.items() if value is not None}
-        return Found(choices, order[keep[order]], {**given, **self._how})
+        return Found(choices, order[keep[order]], {**given, **self._mode_terms})
 
     def _all_of(self, choices: Iterable[Choice]) -> Mask:
         keep = np.ones(len(self.catalogue.session_frame), bool)
@@ -172,7 +173,7 @@ class FacetedSearch:
         return Choice(term, mask)
 
     def _exact_term(self, name: str, value: str) -> str:
-        """Return a value, or a pattern of it where the value is also a part of others."""
+        """Return a value, or a pattern for it if the value is also a part of others."""
         facet = FACETS[name]
         if not self._wildcards:
             return value
@@ -203,7 +204,7 @@ class FacetedSearch:
         return Choice(terms, mask)
 
     def _dataset_terms(self, part: Part) -> Iterator[str | list[str]]:
-        """Yield terms that may mean what is set, the simplest first, and at last one that does."""
+        """Yield terms that may select what the filter selects, the simplest first; the last one does in any case."""
         if part.chosen:
             names = list(part.chosen)
             if all(map(_is_plain, names)):
@@ -228,7 +229,7 @@ class FacetedSearch:
         any_of = self.datasets.containing(part.typed) if part.typed else None
         return self.datasets.worst(part.chosen, any_of)
 
-    # ---- how many sessions each value selects
+    # ---- counts of sessions by value
 
     def _values(self, name: str, part: Part, found: Found) -> dict[str, Any]:
         words, codes = self.catalogue.distinct(FACETS[name].column)

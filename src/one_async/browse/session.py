@@ -1,6 +1,6 @@
-"""One session as the page shows it: its datasets, insertions and QC, and which plots its data allow.
+"""One session of the page: its datasets, insertions and QC, and the plots that its data allow.
 
-To be called in worker threads.
+Runs in worker threads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DATA = re.compile(r"(?:_[A-Za-z0-9]+_)?(trials|spikes|wheel)\.([A-Za-z]+)[._]")
 
 
 class PlotData(NamedTuple):
-    """What a plot is drawn from."""
+    """The data of a plot."""
 
     kind: str
     """psychometric, raster or wheel."""
@@ -49,7 +49,7 @@ class PlotData(NamedTuple):
 
 
 def describe(search: FacetedSearch, eid: str) -> dict[str, Any]:
-    """Return what the tables know of a session. Raises ALFObjectNotFound if they do not have it."""
+    """Return a session's data in the tables. Raises ALFObjectNotFound if they do not have it."""
     session = find_sessions(search.catalogue, [eid])
     if session.is_empty():
         raise ALFObjectNotFound(f"the tables have no session {eid}", eid=eid)
@@ -100,7 +100,7 @@ def _critical(there: bool) -> dict[str, str]:
 
 
 def _insertions(search: FacetedSearch, eid: str) -> list[dict[str, Any]] | None:
-    """Return the insertions of a session; None where the tables have none at all."""
+    """Return the insertions of a session; None if the tables have no insertions at all."""
     if "insertions" not in search.catalogue.others:
         return None
     rows = search.catalogue.insertions().filter(pl.col("eid") == eid).collect().sort("name")
@@ -120,7 +120,7 @@ def _insertion(search: FacetedSearch, pid: object, name: object, model: object) 
 
 
 def describe_record(search: FacetedSearch, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the database's record of a session says beyond the tables; its values may be anything."""
+    """Return the fields of the database's record of a session that the tables lack; values may be of any type."""
     checks = record.get("extended_qc")
     rows = list(checks.items())[:MOST_CHECKS] if isinstance(checks, Mapping) else []
     probes = record.get("probe_insertion")
@@ -188,7 +188,7 @@ def _plot(
 
 
 def on_disk(search: FacetedSearch, root: Path, eid: str, plots: Iterable[PlotData]) -> list[bool]:
-    """Return of each plot whether all of its files are below a cache folder."""
+    """Return for each plot whether all of its files are below a cache folder."""
     session = find_sessions(search.catalogue, [eid]).row(0, named=True)
     try:
         folder = root / session_folder(session)

@@ -181,7 +181,7 @@ def show(
     print_fields(lines)
 
 
-#: What `show` prints of a session's record, in this order.
+#: The fields of a session's record that `show` prints, in this order.
 _DETAILS = (
     "lab", "subject", "date", "number", "start_time", "end_time", "users", "projects", "procedures", "task_protocol",
     "location", "qc", "n_trials", "n_correct_trials", "narrative",

@@ -1,4 +1,4 @@
-"""Datasets that were made of many sessions: of a subject, a project or a tag."""
+"""Aggregate datasets, made from many sessions: those of a subject, a project or a tag."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from one_async.client.context import Context
 
 T = TypeVar("T")
-#: What datasets of many sessions are made of; a database may have others.
+#: The usual relations of aggregate datasets; a database may have others.
 RELATIONS = ("subjects", "projects", "tags")
 
 
 @public
 @ended_by_closing
 class Aggregates:
-    """The methods that list and load datasets of many sessions."""
+    """Methods that list and load aggregate datasets."""
 
     _context: Context
 
@@ -39,12 +39,12 @@ class Aggregates:
         revision: Pattern = None,
         assert_unique: bool = False,
     ) -> pl.DataFrame:
-        """List datasets that were made of many sessions: of a subject (`relation` ``"subjects"``), project or tag.
+        """List aggregate datasets: those of a subject (`relation` ``"subjects"``), project or tag.
 
-        `identifier`, a regular expression, is found anywhere in the aggregate's own: a subject's nickname, ``lab/subject``, a
-        tag. `dataset` and `revision` are patterns with wildcards.
-        Returns a frame: the datasets table's columns, relation, identifier. Raises InputError for another relation
-        of which the database has no datasets either.
+        `identifier` is a regular expression that matches anywhere in the identifier of an aggregate: a subject's nickname,
+        ``lab/subject``, a tag. `dataset` and `revision` are patterns with wildcards.
+        Returns a frame: the datasets table's columns, relation, identifier. Raises InputError for an
+        unusual relation of which the database has no datasets.
         """
         self._context.needs_database("list_aggregates")
 
@@ -66,11 +66,11 @@ class Aggregates:
         *,
         check_hash: bool = True,
     ) -> Any:
-        """Load one dataset that was made of many sessions; arguments as in `list_aggregates`, of which one must remain.
+        """Load one aggregate dataset. The arguments are those of `list_aggregates` and must match exactly one dataset.
 
         `download_only` and `check_hash` are those of `load_dataset`.
 
-        Raises ALFObjectNotFound if there is none, ALFMultipleObjectsFound or its like if there are several.
+        Raises ALFObjectNotFound if none matches, ALFMultipleObjectsFound or a similar error if several do.
         """
         name, how = "*" if dataset is None else dataset, SelectionOptions(True, "last_before")
 
@@ -92,7 +92,7 @@ class Aggregates:
             )
         (file,) = await self._context.files.of_rows(Call(self._context), records, check_hash)
         if file is None:
-            raise ALFObjectNotFound(f"{records[0]['rel_path']} cannot be had", dataset=dataset)
+            raise ALFObjectNotFound(f"{records[0]['rel_path']} is not available", dataset=dataset)
         return file if download_only else await run_sync(self._context.files.read, file)
 
 

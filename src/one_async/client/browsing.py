@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 @public
 @ended_by_closing
 class Browsing:
-    """The method that shows what the tables hold."""
+    """The method that opens a page on the cache tables."""
 
     _context: Context
 
     async def browse(self, port: int = 0, query_type: Mode | None = None) -> AsyncBrowsePage:
-        """Serve a page that shows what the cache tables hold: sessions by filters, their datasets, QC and plots.
+        """Serve a page on the cache tables: sessions by filters, their datasets, QC and plots.
 
         Args:
             port: the port of 127.0.0.1; 0 takes a free one.
             query_type: as everywhere; `remote` means the tables, too, brought up to date as in `auto`.
 
-        Returns an object with the page's ``url``, which notebooks show as the page itself. The address has a secret, without
-        which the server answers 403. The page shows the tables as they were at the call, loads data through this client and
-        ends with it, or by the object's own end. Needs the extra ``[browse]``.
+        Returns an object with the page's ``url``, which notebooks show as the page itself. The address contains a secret;
+        the server answers 403 without it. The page shows the tables as they were at the call, loads data through this client and
+        ends with it or when the object is closed. Needs the extra ``[browse]``.
 
-        Raises InputError for a port that is none, ConfigurationError for one that is in use, without the extra, or outside of
-        ``async with``.
+        Raises InputError for an invalid port, ConfigurationError for a port that is in use, if the extra is not installed, or
+        outside of ``async with``.
         """
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 2**16:
             raise InputError.of("port", port, "a port, or 0 for a free one")
@@ -63,7 +63,7 @@ class Browsing:
 
 
 def _prepared(catalogue: Catalogue, wildcards: bool, query_type: str | None) -> FacetedSearch:
-    """Import what the page needs, and compute what all of its answers need; to be called in a thread."""
+    """Import the modules of the page and compute the data that all answers use; runs in a thread."""
     try:
         import one_async.browse.page  # noqa: F401 - imported here, since the event loop must not wait for it
         from one_async.browse.search import FacetedSearch

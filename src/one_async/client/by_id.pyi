@@ -51,8 +51,10 @@ class SessionById:
         `check_hash` is that of `load_dataset`. In place of sessions, records of the database's datasets
         (``alyx.rest("datasets", "list", …)``), and rows and frames as `list_datasets` gives them, name the datasets.
 
-        With `dry_run` nothing is fetched: the table says what would be (status ``absent``), of how many bytes, and what is
-        there (``present``). Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
+        With `dry_run` nothing is fetched: the table has the files that would be fetched (status ``absent``), with their
+        sizes, and those on disk (``present``).
+
+        Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
         """
     @overload
     async def download(
@@ -74,8 +76,8 @@ class SessionById:
     async def eid2path(self, eid: SessionLike, query_type: Mode | None = None) -> ALFPath | None:
         """Return the local path of a session, ``CACHE_DIR/lab/Subjects/subject/yyyy-mm-dd/nnn``, whether or not it exists.
 
-        Takes whatever names a session. Of a list, a list; None for a session that is not known, and, with a warning that names
-        it, for one whose lab or subject cannot be the name of a folder.
+        Accepts any name of a session; a list gives a list. The result is None for an unknown session, and for one whose lab
+        or subject cannot be the name of a folder; a warning names the latter.
         """
     @overload
     async def eid2path(
@@ -98,8 +100,8 @@ class SessionById:
     ) -> Probes:
         """Return ``(pids, names)`` of a session's insertions, sorted by name, or with `details` also their records.
 
-        A session without insertions, or one that is not known, return None in their place. `filters` are terms of
-        `search_insertions`. Of a list of sessions, a list of such tuples.
+        For a session without insertions, or an unknown one, all of these are None. `filters` are terms of
+        `search_insertions`. A list of sessions gives a list of such tuples.
         """
     @overload
     async def eid2pid(
@@ -202,9 +204,9 @@ class SessionById:
     ) -> Reference:
         """Return the reference of a session: ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``.
 
-        With ``parse=False`` date and sequence are texts, the sequence of three digits. Of a list, a list.
-        What the session lacks is None. A session without subject, date or number has no reference as text: None, with a
-        warning that names it. Raises ALFObjectNotFound for a session that is not known.
+        With ``parse=False`` date and sequence are texts, the sequence with three digits. A list gives a list.
+        Missing fields are None. A session without subject, date or number has no reference as text: the result is None, and
+        a warning names the session. Raises ALFObjectNotFound for an unknown session.
         """
     @overload
     async def eid2ref(
@@ -307,10 +309,10 @@ class SessionById:
         qc: int | str | QC = ...,
         ignore_qc_not_set: bool = False,
     ) -> Path:
-        """Write down exactly which files of which sessions are meant: ids, paths, sizes, hashes, revisions, origin.
+        """Record an exact set of files of sessions: their ids, paths, sizes, hashes, revisions and origin.
 
-        `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets that `list_datasets` gave (with its eid
-        column). `from_frozen(file)` loads exactly those files, whatever the database says by then.
+        `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets from `list_datasets` (with its eid
+        column). `from_frozen(file)` loads exactly these files, even if the database has changed since.
         """
     @overload
     async def freeze(
@@ -330,14 +332,14 @@ class SessionById:
     async def get_details(
         self, eid: SessionLike, full: Literal[False] = False, query_type: Mode | None = None
     ) -> JSON:
-        """Return what is known of a session, as a dictionary; of a list, a list of them.
+        """Return the details of a session as a dictionary; a list gives a list.
 
         From the server: subject, start_time, number, lab, projects (joined by commas), url, task_protocol, local_path,
-        date; with `full` the whole record as `/sessions/<eid>` gives it. From tables: the row of the sessions table;
+        date; with `full` the whole record of `/sessions/<eid>`. From tables: the row of the sessions table;
         with `full` a frame of its datasets, each with the session's columns. In `auto` and `refresh` mode they come from
-        tables that have all of the sessions, else from the server.
+        the tables if these have all of the sessions, else from the server.
 
-        Raises ALFObjectNotFound for a session that is not known.
+        Raises ALFObjectNotFound for an unknown session.
         """
     @overload
     async def get_details(
@@ -379,11 +381,11 @@ class SessionById:
         query_type: Mode | None = None,
         **options: Any,
     ) -> AsyncIterator[tuple[UUID, ALFObject]]:
-        """Return ``(eid, object)`` of each session as they arrive, in any order; `options` are those of `load_object`.
+        """Yield ``(eid, object)`` for each session as it arrives, in any order; `options` are those of `load_object`.
 
-        At most `at_once` sessions are under way or waiting to be taken, so that a slow consumer holds back the network.
-        The first error ends the iteration, or with ``on_error="collect"`` a session that cannot be loaded gives, in place
-        of the object, a table of its errors, which `retry` takes.
+        At most `at_once` sessions are loading or loaded but not yet consumed, so a slow consumer slows the downloads.
+        The first error ends the iteration. With ``on_error="collect"``, a session that cannot be loaded yields a table of its
+        errors instead of the object; `retry` accepts such tables.
         """
     @overload
     def iter_objects(
@@ -431,8 +433,8 @@ class SessionById:
     ) -> list[str]:
         """List the collections of a session, or without `eid` of all sessions in the tables; filters as in `list_datasets`.
 
-        Datasets that lie in the session's folder itself are in the collection ``""``. With `details`, a mapping of each
-        collection to the frame of its datasets. Of a list of sessions, a list of answers.
+        Datasets directly in the session's folder are in the collection ``""``. With `details`, returns a mapping of each
+        collection to the frame of its datasets. A list of sessions gives a list of results.
         """
     @overload
     async def list_collections(
@@ -569,12 +571,12 @@ class SessionById:
         """List the datasets of a session, or without `eid` those of all sessions in the tables.
 
         Args:
-            eid: whatever names a session; of a list, a list of answers comes back.
+            eid: any name of a session; a list gives a list of results.
             filename: a file name pattern, a list of patterns, or a mapping of ALF parts.
             collection, revision: patterns; an empty text means none.
             qc: the worst QC that a dataset may have, by name, number or member.
             ignore_qc_not_set: leave out datasets whose QC is not set.
-            details: give a frame rather than paths.
+            details: return a frame instead of paths.
             default_revisions_only: leave out older and newer revisions.
             keep_eid_index: with `details`, keep the eid column.
             revision_policy: `exact`, the revision is a pattern like the others; `last_before`, the revision or the last
@@ -771,8 +773,8 @@ class SessionById:
     ) -> list[str]:
         """List the revisions of a session's datasets, or without `eid` of all; filters as in `list_datasets`.
 
-        Datasets without revision are under ``""``. With `details`, a mapping of each revision to the frame of its datasets.
-        Of a list of sessions, a list of answers.
+        Datasets without revision are under ``""``. With `details`, returns a mapping of each revision to the frame of its
+        datasets. A list of sessions gives a list of results.
         """
     @overload
     async def list_revisions(
@@ -942,24 +944,24 @@ class SessionById:
         qc: int | str | QC = ...,
         ignore_qc_not_set: bool = False,
     ) -> Any:
-        """Load one dataset of a session, fetched first if it is not there or not right.
+        """Load one dataset of a session. A file that is missing or wrong on disk is fetched first.
 
         Args:
-            eid: whatever names a session, or a list.
+            eid: any name of a session, or a list.
             dataset: a file name or pattern (``"spikes.times.npy"``, ``"spikes.times"``), a path below the session, or a
                 mapping of ALF parts.
             collection: a pattern, such as ``"alf/probe00*"``.
             revision: the revision, or the last before it; without one, the default revision. The environment variable
-                ONE_REVISION_LAST_BEFORE stands in for it.
-            download_only: give the path of the file instead of its contents.
-            check_hash: judge files by their hashes. False judges a file that is there by its size alone, and accepts what the
-                server has where the database has another hash or size for it, which raises HashMismatch otherwise.
-            revision_policy: what `revision` means; see `list_datasets`.
-            qc: the worst QC that a dataset may have; CRITICAL ones are loaded only if asked for, also by their paths.
+                ONE_REVISION_LAST_BEFORE is its default.
+            download_only: return the path of the file instead of its content.
+            check_hash: check files by their hashes. False checks files on disk by their size only, and accepts the server's
+                file even if the database has another hash or size for it, which raises HashMismatch otherwise.
+            revision_policy: the meaning of `revision`; see `list_datasets`.
+            qc: the worst QC that a dataset may have; CRITICAL ones are loaded only if this allows them, also by their paths.
             ignore_qc_not_set: leave out datasets whose QC is not set.
 
-        Returns an array, a frame, or whatever the format holds; a path for formats that are not read.
-        Raises ALFObjectNotFound, ALFMultipleCollectionsFound and its like, or a ServerError if the file cannot be had.
+        Returns an array, a frame, or another object, depending on the format; a path for formats that are not read.
+        Raises ALFObjectNotFound, ALFMultipleCollectionsFound and similar errors, or a ServerError if the file cannot be fetched.
         """
     @overload
     async def load_dataset(
@@ -994,9 +996,9 @@ class SessionById:
     ) -> Any:
         """Load several datasets of a session: ``(data, records)``, two lists as long as `datasets`.
 
-        `datasets` are names, mappings of ALF parts, paths below the session as `list_datasets` gives them, or its frame.
-        `collections` and `revisions` are one for all or a list, one for each. What is missing raises ALFObjectNotFound, or
-        with ``assert_present=False`` is None in both lists.
+        `datasets` are names, mappings of ALF parts, paths below the session as `list_datasets` returns them, or its frame.
+        `collections` and `revisions` are one value for all, or a list with one for each. A missing dataset raises
+        ALFObjectNotFound; with ``assert_present=False`` it is None in both lists.
         """
     @overload
     async def load_datasets(
@@ -1030,14 +1032,13 @@ class SessionById:
     ) -> pl.DataFrame:
         """Load an object, such as ``"trials"``, of many sessions into one frame with an `eid` column.
 
-        Rows come in the order of the sessions and then in their own. A column that a session lacks is null there; columns of
-        different types take the wider one, and numbers beside texts become texts; arrays of several columns become
-        ``name_0``, ``name_1``. `options` are those of `load_object`, among them `check_hash`.
+        Rows are in the order of the sessions, and within a session in their own order. A column that a session lacks is null
+        for it. Columns of different types get the wider type, numbers and texts become texts, and arrays of several columns
+        become ``name_0``, ``name_1``. `options` are those of `load_object`, among them `check_hash`.
 
-        Errors of single sessions end the whole with ``on_error="raise"``; with ``"collect"`` they are gathered, and what comes
-        back is `Loaded`: the frame and a table of errors. A session whose attributes differ in their number of rows is such an
-        error, which gives their numbers, and so is one whose column is of another kind than that of the sessions before it
-        (times beside numbers): ALFError.
+        With ``on_error="raise"`` the error of a session ends the call; with ``"collect"`` errors are gathered, and the result
+        is `Loaded`: the frame and a table of errors. Attributes of a session that differ in their number of rows are an
+        ALFError, which names the numbers; so is a column of another kind than in the sessions before (times and numbers).
 
         With an `executor` (a process pool, or a Dask client's ``get_executor()``) the sessions are loaded there, some at a
         time; the workers find credentials in their own environment or settings.
@@ -1104,7 +1105,7 @@ class SessionById:
         `parts` filter by other ALF parts: ``attribute=["times", "clusters"]``, ``namespace="ibl"``, ``timescale=``,
         ``extra=``, ``extension=``. The other arguments are those of `load_dataset`.
 
-        Returns an ALFObject: attributes by name, each with one row for each event; with `download_only` a list of paths.
+        Returns an ALFObject: attributes by name, each with a row for each event; with `download_only` a list of paths.
         Raises ALFObjectNotFound, ALFMultipleObjectsFound or ALFMultipleCollectionsFound.
         """
     @overload
@@ -1127,10 +1128,10 @@ class SessionById:
     async def type2datasets(
         self, eid: SessionLike, dataset_type: str | list[str], details: Literal[False] = False
     ) -> list[str]:
-        """List a session's datasets of one of some dataset types: paths, sorted, or with `details` a frame.
+        """List a session's datasets of one or several dataset types: sorted paths, or with `details` a frame.
 
-        Of a list of sessions, a list. Only files that can be reached are listed.
-        Raises ALFObjectNotFound for a session that is not known.
+        A list of sessions gives a list. Only files that can be reached are listed.
+        Raises ALFObjectNotFound for an unknown session.
         """
     @overload
     async def type2datasets(
@@ -1187,10 +1188,10 @@ class SessionById:
         *,
         check_hash: bool = True,
     ) -> AsyncVideo:
-        """Open the raw video of a camera, to read frames of it without fetching the file. Needs ``one-async[video]``.
+        """Open the raw video of a camera to read frames without fetching the file. Needs ``one-async[video]``.
 
         Args:
-            eid: whatever names a session.
+            eid: any name of a session.
             camera: the label of the camera, such as ``"left"`` for `_iblrig_leftCamera.raw.mp4`.
             pixels: ``"rgb24"`` for three values a pixel, ``"gray"`` for one.
             revision: the revision, or the last before it; the default one without.

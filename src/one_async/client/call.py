@@ -1,4 +1,4 @@
-"""A public call: the mode that it is made in, and the source and tables that answer it."""
+"""The mode, the source and the tables of one public call."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Call:
     """One public call. Each public method makes one and passes it on.
 
-    The mode is checked once. The tables are brought up to date once, as far as the mode means it, when they are first asked for;
-    everything in the call is answered from that snapshot.
+    The mode is checked once. The tables are refreshed at most once, as the mode demands, when they are first used; the whole
+    call uses that snapshot.
     """
 
     def __init__(self, context: Context, query_type: Mode | None = None) -> None:
@@ -46,7 +46,8 @@ class Call:
             await self.context.prepare()
             check_polars()
             if self.is_remote:
-                await self.context.tables.settle()  # rows of earlier queries, where nobody asks the tables
+                # Remote calls do not open the tables, so rows of earlier queries are added to them here.
+                await self.context.tables.settle()
                 self._source = self.context.remote()
             elif self.is_local:
                 self._source = await self.local()
@@ -63,7 +64,7 @@ class Call:
         return LocalSource(await self.catalogue(), wildcards=self.context.wildcards)
 
     async def catalogue(self) -> Catalogue:
-        """Return the snapshot of the tables that this call is answered from."""
+        """Return the snapshot of the tables that this call uses."""
         await self.context.prepare()
         check_polars()
         if self.context.frozen is not None:
@@ -86,7 +87,7 @@ class Call:
         tables = await context.tables.current()
         if tables.meta.is_partial and self.mode != "remote":
             warnings.warn(
-                f"there are no whole cache tables in {context.settings.tables_dir}: this answer is from the "
+                f"there are no complete cache tables in {context.settings.tables_dir}: this answer is from the "
                 f"{len(tables.session_frame):,} sessions that earlier queries brought. With query_type='remote' the "
                 "database is asked; refresh_cache() fetches its tables",
                 TablesWarning,

@@ -1,4 +1,4 @@
-"""What a client and the record of a session show of themselves in notebooks. Nothing is read or requested for it."""
+"""Notebook displays of a client and of a session record. They read no files and send no requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIELDS = (
     "lab", "subject", "start_time", "end_time", "number", "users", "projects", "procedures", "task_protocol",
     "location", "n_trials", "n_correct_trials", "qc", "narrative",
 )  # fmt: skip
-#: The collections, insertions and checks that a card shows.
+#: The most collections, insertions and checks that a card shows.
 _MOST = 30
 
 
@@ -109,7 +109,7 @@ def _lines(values: Iterator[Markup]) -> Markup:
 
 
 def client_fields(context: Context) -> dict[str, str]:
-    """Return what a client shows: database, user, mode, its tables' size and age, and its folders."""
+    """Return the fields of a client's card: database, user, mode, size and age of the tables, and folders."""
     settings = context.settings
     fields = {
         "database": _display.plain_text(without_login(settings.base_url) or "none (offline)"),
@@ -135,7 +135,7 @@ def _tables(context: Context) -> str:
 
 
 def _ages(info: TablesInfo) -> Iterator[str]:
-    """Return when the tables were made and checked; their times have no zone, so that days alone are certain of the first."""
+    """Return when the tables were made and checked. The time of making has no zone, so only its day is shown."""
     if info.created is not None:
         days = (datetime.now() - info.created.replace(tzinfo=None)).days
         age = "less than a day" if days < 1 else _display.elapsed(days * 86400)

@@ -64,7 +64,7 @@ class Context:
         rest_options: dict[str, Any],
     ) -> None:
         self.settings = settings
-        #: Makes the same client in another process; given here, since that module imports this one.
+        #: Makes the same client in another process; passed in, since its module imports this one.
         self.client_class = client_class
         self.frozen = frozen
         self.wildcards = wildcards
@@ -119,7 +119,7 @@ class Context:
 
     @property
     def mode(self) -> Mode:
-        """The mode of calls that name none; it also decides whether tables are refreshed in the background."""
+        """The default mode of calls; it also decides whether tables are refreshed in the background."""
         return self._mode
 
     @mode.setter
@@ -145,10 +145,10 @@ class Context:
         return OfflineError(OFFLINE_ADVICE.format(folder=self.settings.cache_bucket or self.cache_dir))
 
     def needs_database(self, method: str) -> None:
-        """Raise OfflineError if a method that asks the database cannot do so."""
+        """Raise OfflineError if a method needs the database and cannot use it."""
         if self._mode == "local" or self.offline:
             raise OfflineError(
-                f"{method} asks the database, which mode 'local' rules out; set one.mode = 'remote'"
+                f"{method} asks the database, which mode 'local' excludes; set one.mode = 'remote'"
             )
 
     def needs_files(self, method: str) -> None:
@@ -228,13 +228,13 @@ class Context:
         return RemoteSource(self.alyx, self.tables.learn)
 
     async def prepare(self) -> None:
-        """Import what calls need, once and in a thread, so that no call does it on the event loop."""
+        """Import the modules that calls use, once and in a thread, so that no call imports them on the event loop."""
         if not self._is_prepared:
             await run_sync(_import_late, self.offline, self.settings.cache_bucket is not None)
             self._is_prepared = True
 
     async def open(self) -> None:
-        """Open the task group of background tasks, and start those that the mode wants."""
+        """Open the task group of background tasks, and start the tasks of the mode."""
         await self.prepare()
         self.group = await anyio.create_task_group().__aenter__()
         self.start_refreshing()
@@ -246,7 +246,7 @@ class Context:
             if group is None:
                 return None
             group.cancel_scope.cancel()
-            # The caller's own error is none of the group's, which would wrap it; a cancellation may be the group's.
+            # The task group would wrap the caller's own error in an exception group; a cancellation may be the group's.
             if isinstance(details[1], anyio.get_cancelled_exc_class()):
                 return await group.__aexit__(*details)
             await group.__aexit__(None, None, None)
@@ -264,7 +264,7 @@ class Context:
             await alyx.aclose()
 
     def start_refreshing(self) -> None:
-        """Start the background refresh if the mode wants it; a mode that is set later starts it with the next call."""
+        """Start the background refresh if the mode has one. If the mode is set later, the next call starts it."""
         if (
             self._refreshing is None
             and self._mode in REFRESHING
@@ -280,7 +280,7 @@ class Context:
             self._background.pop().cancel()
 
     def in_background(self, work: Callable[[], Awaitable[None]]) -> CancelScope | None:
-        """Start a task that runs beside calls until the mode rules it out. Return None if no task group is open."""
+        """Start a background task, which runs until the mode excludes it. Return None if no task group is open."""
         if self.group is None:
             return None
         scope = anyio.CancelScope()
@@ -309,4 +309,4 @@ def _import_late(offline: bool, has_bucket: bool) -> None:
     from one_async.tables.catalogue import Catalogue
 
     if not is_polars_lost():
-        Catalogue.empty()  # the first query of a process takes Polars long
+        Catalogue.empty()  # the first query of a process is slow in Polars

@@ -1,7 +1,6 @@
-"""What holds for all methods of `AsyncONE`: a session may be given as ``id=``, frames are of the kind that is set, calls are
-spans in traces.
+"""Conventions of all methods of `AsyncONE`: ``id=`` names a session, frames are of the configured kind, calls are spans.
 
-ONE-api's methods that take a session know it by the keyword ``id`` alone.
+In ONE-api, methods that take a session accept it by keyword as ``id`` only.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ ROWS = {
     "download": "eids",
     "freeze": "eids",
 }
-#: Of these, the methods that work on rows alone, so that frames of Polars become rows as well.
+#: The methods of these that work on rows only, so that Polars frames are converted to rows, too.
 BY_ROW = frozenset({"load_dataset_from_id", "download", "freeze"})
-#: Methods whose frames have the columns that were asked for, and no index.
+#: Methods whose frames have exactly the requested columns, and no index.
 PLAIN = frozenset({"sql"})
 
 
 def conventions(kind: type[T]) -> type[T]:
-    """Decorate a class so that the public async methods of its bases follow what the module says."""
+    """Decorate a class so that the public async methods of its bases follow the conventions of this module."""
     for name in dir(kind):
         method = getattr(kind, name)
         if name.startswith("_") or name == "aclose" or not inspect.isfunction(method):
@@ -75,7 +74,7 @@ def _generator(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_id(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``id`` to the signature of a method that takes a session, where it is not a search term as well."""
+    """Add ``id`` to the signature of a method that takes a session, unless ``id`` is a search term of the method."""
     signature = inspect.signature(method)
     parameters = list(signature.parameters.values())
     if len(parameters) > 1 and parameters[1].name in SESSION and "id" not in signature.parameters:
@@ -89,7 +88,7 @@ def _with_id(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 async def _of_kind(client: Any, name: str, result: Any) -> Any:
-    """Return a result with its frames as the client's kind of frame."""
+    """Convert the frames in a result to the client's kind of frame."""
     if client._context.table_kind != "pandas" or not has_frames(result):
         return result
     check_polars()
@@ -99,7 +98,7 @@ async def _of_kind(client: Any, name: str, result: Any) -> Any:
 def _arrangement(
     name: str, method: Callable[..., Any]
 ) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Return what brings the arguments of a call into the form that the method takes."""
+    """Return a function that converts the arguments of a call to the form that the method takes."""
     known = inspect.signature(method).parameters
     parameters = list(known)[1:]
     takes_id = "id" in known or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())
@@ -110,7 +109,7 @@ def _arrangement(
     def rows_of(value: Any) -> Any:
         columns = getattr(value, "columns", ())
         if name == "freeze" and len(columns) and "rel_path" not in columns:
-            return value  # it reads frames of ids alone itself
+            return value  # it reads frames of ids itself
         if name in BY_ROW and hasattr(value, "iter_rows") and not {"did", "rel_path"}.isdisjoint(columns):
             return list(value.iter_rows(named=True))
         return rows_of_pandas(value)

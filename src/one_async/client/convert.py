@@ -1,4 +1,4 @@
-"""Identifiers: eid, path, reference, URL and pid, each into each, one or many at a time."""
+"""Conversions between identifiers: eid, path, reference, URL and pid, one or many at a time."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ class Conversions:
         cache_dir: object = None,
         query_type: Mode | None = None,
     ) -> UUID | list[UUID | None] | None:
-        """Return the eid of whatever names a session; of a list or nested list, the same shape of eids.
+        """Return the eid of a session, named in any way; for a list or nested list, eids in the same shape.
 
         Accepts UUIDs, their texts, session paths and URLs, references, records (with subject, date and number).
-        Names that hold the eid are read, the others looked up, all of them together. A session that is not known gives
-        None. `cache_dir` is accepted for ONE-api's sake and not needed.
+        Names that contain the eid are parsed; all others are looked up together. The result is None for an unknown
+        session. `cache_dir` is accepted for compatibility with ONE-api and has no effect.
 
-        Raises InputError for what is none of these, ALFMultipleObjectsFound where two sessions have one name.
+        Raises InputError for other values, ALFMultipleObjectsFound if a name fits two sessions.
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(id)
@@ -96,8 +96,8 @@ class Conversions:
     ) -> ALFPath | list[ALFPath | None] | None:
         """Return the local path of a session, ``CACHE_DIR/lab/Subjects/subject/yyyy-mm-dd/nnn``, whether or not it exists.
 
-        Takes whatever names a session. Of a list, a list; None for a session that is not known, and, with a warning that names
-        it, for one whose lab or subject cannot be the name of a folder.
+        Accepts any name of a session; a list gives a list. The result is None for an unknown session, and for one whose lab
+        or subject cannot be the name of a folder; a warning names the latter.
         """
         values, rebuild = ids.flatten(eid)
         call = Call(self._context, query_type)
@@ -115,10 +115,10 @@ class Conversions:
     async def path2eid(
         self, path_obj: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
     ) -> UUID | list[UUID | None] | None:
-        """Return the eid of the session that a path or URL lies in; None if there is none. Of a list, a list.
+        """Return the eid of the session that contains a path or URL, None if there is none. A list gives a list.
 
-        A lab in the path must be the session's own. Raises ALFMultipleObjectsFound, naming the sessions, for a path without a lab
-        that names sessions of several labs.
+        A lab in the path must be that of the session. Raises ALFMultipleObjectsFound, which names the sessions, if a path
+        without a lab fits sessions of several labs.
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(path_obj)
@@ -196,9 +196,9 @@ class Conversions:
     ) -> object:
         """Return the reference of a session: ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``.
 
-        With ``parse=False`` date and sequence are texts, the sequence of three digits. Of a list, a list.
-        What the session lacks is None. A session without subject, date or number has no reference as text: None, with a
-        warning that names it. Raises ALFObjectNotFound for a session that is not known.
+        With ``parse=False`` date and sequence are texts, the sequence with three digits. A list gives a list.
+        Missing fields are None. A session without subject, date or number has no reference as text: the result is None, and
+        a warning names the session. Raises ALFObjectNotFound for an unknown session.
         """
         call = Call(self._context, query_type)
         eids, rebuild = await known_eids(call, eid)
@@ -218,7 +218,7 @@ class Conversions:
     async def ref2eid(
         self, ref: ReferenceLike | Several[ReferenceLike], query_type: Mode | None = None
     ) -> UUID | list[UUID]:
-        """Return the eid of the session that a reference names; of a list, a list.
+        """Return the eid of the session that a reference names; a list gives a list.
 
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
         """
@@ -237,7 +237,7 @@ class Conversions:
     async def ref2path(
         self, ref: ReferenceLike | Several[ReferenceLike], query_type: Mode | None = None
     ) -> ALFPath | list[ALFPath]:
-        """Return the local path of the session that a reference names; of a list, a list.
+        """Return the local path of the session that a reference names; a list gives a list.
 
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
         """

@@ -1,4 +1,4 @@
-"""The files behind datasets: which are here, which must be fetched, and what is in them."""
+"""Files of datasets: find them on disk, fetch missing ones, read them."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from one_async.transfer.web import Credentials
     from one_async.types import StreamOpener
 
-#: Finds which of some records' files are on disk: the paths, and the places of those that must be fetched.
+#: Finds the files of records on disk: their paths, and the positions of those that must be fetched.
 AtHand: TypeAlias = "Callable[[Sequence[Mapping[str, Any]]], tuple[list[ALFPath | None], list[int]]]"
-#: How many files are fetched at once.
+#: Files that are fetched at once.
 FILES_AT_ONCE = 16
 
 
@@ -54,9 +54,9 @@ class DataFiles:
     async def of_rows(
         self, call: Call, records: Sequence[Mapping[str, Any]], check_hash: bool
     ) -> list[ALFPath | None]:
-        """Return the local path of each row's file, and fetch those that are not on disk. None for a file that cannot be had.
+        """Return the local path of each row's file and fetch missing files. None for a file that is not available.
 
-        The rows name their session's path.
+        The rows have their session's path.
         """
         files, unknown = await run_sync(self.at_hand(call, check_hash), records)
         if unknown:
@@ -70,10 +70,10 @@ class DataFiles:
         return files
 
     def at_hand(self, call: Call, check_hash: bool) -> AtHand:
-        """Return a function, to be run in a thread, that finds which files are on disk.
+        """Return a function that finds files on disk; it runs in a thread.
 
-        It gives the paths, and the places of the files that must be fetched. Where nothing can be fetched, a file that is
-        not what the tables say gives a warning.
+        It returns the paths, and the positions of the files that must be fetched. If nothing can be fetched, it warns of
+        files that differ from the tables.
         """
         from one_async.transfer.fetch import at_hand
         from one_async.transfer.plan import make_plan
@@ -128,9 +128,9 @@ class DataFiles:
     async def fetch(
         self, records: Sequence[Mapping[str, Any]], check_hash: bool, *, collect: bool = False
     ) -> list[Outcome]:
-        """Fetch the files that are not on disk. Where the first address fails, those of the database's file records are tried.
+        """Fetch missing files. If the first address fails, those of the database's file records are tried.
 
-        Raises the first error, or with `collect` leaves them in the outcomes.
+        Raises the first error; with `collect`, errors stay in the outcomes.
         """
         asks = self._context.bucket is None
         async with self.showing() as transfers:
@@ -190,7 +190,7 @@ class DataFiles:
         return Credentials(data=(login, password.get_secret_value()) if login and password else None)
 
     async def range_reader(self, record: Mapping[str, Any]) -> RangeReader:
-        """Return a reader of ranges of a record's file. Where its address fails, the database is asked for others."""
+        """Return a reader of ranges of a record's file. If its address fails, the database is asked for others."""
         from one_async.transfer.ranges import RangeReader
 
         async def more() -> Sequence[FileSource]:
@@ -223,13 +223,13 @@ class DataFiles:
         return await self.plan(records, change, repositories)
 
     def read(self, file: ALFPath) -> Any:
-        """Return what a file holds."""
+        """Return the content of a file."""
         from one_async.files.read import read_file
 
         return read_file(file, tables=self._context.table_kind)
 
     def make_object(self, files: Sequence[ALFPath], *, warn_of_rows: bool = True) -> ALFObject:
-        """Return the ALF object that some files make up."""
+        """Return the ALF object that consists of these files."""
         from one_async.files.objects import make_object
 
         return make_object(files, tables=self._context.table_kind, warn_of_rows=warn_of_rows)
@@ -242,9 +242,7 @@ def _on_disk(plan: Plan, root: ALFPath, check_hash: bool) -> list[ALFPath | None
     files: list[ALFPath | None] = []
     folders: dict[str, str] = {}
     for item in plan.items:
-        if isinstance(
-            item.error, UnsafePath | ALFInvalid
-        ):  # whatever lies there is none of the cache folder's
+        if isinstance(item.error, UnsafePath | ALFInvalid):  # outside of the cache folder
             raise item.error
         path = root / item.target
         is_right = item.error is None and look(item, path, check_hash) is not None
@@ -259,9 +257,9 @@ def _on_disk(plan: Plan, root: ALFPath, check_hash: bool) -> list[ALFPath | None
 
 
 def _spelled_otherwise(item: Item, root: Path, folders: dict[str, str]) -> Item:
-    """Return an item with the session's number as it is on disk, `1` or `01`, where there is no folder `001`.
+    """Return an item with the session's number as spelled on disk, `1` or `01`, if there is no folder `001`.
 
-    ``folders`` remembers what was found.
+    ``folders`` caches the results.
     """
     folder = session_part(item.target)
     if folder and folder not in folders:
@@ -276,7 +274,7 @@ def _spelled_otherwise(item: Item, root: Path, folders: dict[str, str]) -> Item:
 
 
 def _plan_id(did: str) -> str:
-    """Return a UUID for a dataset whose id is its path, since plans want one; a file that is here is known by its place."""
+    """Return a UUID for a dataset whose id is its path, since plans need one; a file on disk is identified by its path."""
     return did if is_id(did) else str(uuid5(NAMESPACE_URL, did))
 
 
@@ -292,12 +290,12 @@ def _row_alone(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _elsewhere(outcome: Outcome) -> bool:
-    """Return whether another address may have a file that this one did not give."""
+    """Return whether another address may have the file that this one did not send."""
     return isinstance(outcome.error, LoginError | NotFound | ServerUnreachable | StatusError | TransferError)
 
 
 def path_of(outcome: Outcome) -> ALFPath | None:
-    """Return where the file of an outcome is."""
+    """Return the path of an outcome's file."""
     return ALFPath(outcome.path) if outcome.path else None
 
 

@@ -1,4 +1,4 @@
-"""What the database says of types of datasets and of revisions."""
+"""Dataset types and revisions, as the database describes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @public
 class DatasetTypes:
-    """The methods that ask the database about dataset types and revisions."""
+    """Methods for dataset types and revisions."""
 
     _context: Context
 
@@ -52,10 +52,10 @@ class DatasetTypes:
     async def type2datasets(
         self, eid: SessionLike | Several[SessionLike], dataset_type: str | list[str], details: bool = False
     ) -> object:
-        """List a session's datasets of one of some dataset types: paths, sorted, or with `details` a frame.
+        """List a session's datasets of one or several dataset types: sorted paths, or with `details` a frame.
 
-        Of a list of sessions, a list. Only files that can be reached are listed.
-        Raises ALFObjectNotFound for a session that is not known.
+        A list of sessions gives a list. Only files that can be reached are listed.
+        Raises ALFObjectNotFound for an unknown session.
         """
         self._context.needs_database("type2datasets")
         types = [dataset_type] if isinstance(dataset_type, str) else dataset_type
@@ -86,9 +86,9 @@ class DatasetTypes:
     @overload
     async def describe_dataset(self, dataset_type: str | UUID) -> JSON: ...
     async def describe_dataset(self, dataset_type: str | UUID | None = None) -> JSON | list[JSON]:
-        """Return the database's record of a dataset type, named itself or by a file name or dataset id that is of it.
+        """Return the database's record of a dataset type, named by itself or by a file name or dataset id of that type.
 
-        Its `description` says what such files hold. Without argument, the list of all dataset types.
+        Its `description` describes the content of such files. Without an argument, returns the list of all dataset types.
         """
         self._context.needs_database("describe_dataset")
         if dataset_type is None:
@@ -113,7 +113,7 @@ class DatasetTypes:
     @overload
     async def dataset2type(self, dset: Several[str | UUID]) -> list[str]: ...
     async def dataset2type(self, dset: str | UUID | Several[str | UUID]) -> str | list[str]:
-        """Return the name of the dataset type that a dataset, given by id or file name, is of; of a list, a list.
+        """Return the name of a dataset's type. The dataset is given by id or file name; a list gives a list.
 
         Raises ALFObjectNotFound for a dataset that the database does not know.
         """
@@ -153,7 +153,7 @@ class DatasetTypes:
 
 
 async def _check_known(context: Context, eids: list[str]) -> None:
-    """Raise ALFObjectNotFound where the database does not have all of some sessions."""
+    """Raise ALFObjectNotFound unless the database has all of these sessions."""
     known = (
         {str(row["id"]) for row in await context.remote().records(list(dict.fromkeys(eids)))}
         if eids

@@ -29,7 +29,7 @@ log.addHandler(logging.NullHandler())
 
 
 class _Ended(Exception):
-    """A build that was ended because its task was cancelled."""
+    """A build was ended because its task was cancelled."""
 
 
 @public
@@ -50,7 +50,7 @@ class FolderWatching:
         overwrite: bool = False,
         quick: bool = False,
     ) -> AsyncIterator[BuildReport]:
-        """Build the tables of the cache folder, and build them again when its files change; yield a report of each change.
+        """Build the tables of the cache folder, build them again when its files change, and yield a report of each change.
 
         The first report comes at once. Ids stay from build to build, and this client uses the new tables when the report comes::
 
@@ -58,8 +58,8 @@ class FolderWatching:
                 async for report in one.watch_folder(every=30):
                     print(report)  # sessions: 1 new, 0 gone, 340 unchanged; datasets: …
 
-        The folder is looked through in each round. If it cannot be read after the first one, that is logged, and the pauses are
-        doubled up to 15 minutes. When the iteration is left, a build that is under way ends and writes nothing.
+        The folder is scanned in each round. If it cannot be read in a later round, the error is logged and the pauses are
+        doubled up to 15 minutes. When the iteration is left, a running build stops and writes nothing.
 
         Args:
             every: seconds between two rounds; with None there is one round and the iteration ends.
@@ -101,7 +101,7 @@ class FolderWatching:
             await anyio.sleep(pause_after(pause, failures))
 
     async def _build(self, options: dict[str, Any]) -> BuildReport:
-        """Build the tables once in a thread, which ends soon after this task is cancelled."""
+        """Build the tables once in a thread, which stops soon after this task is cancelled."""
         from one_async.tables.build import make_parquet_db
 
         ended = threading.Event()

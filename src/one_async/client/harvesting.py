@@ -41,22 +41,22 @@ class Harvesting:
         part_rows: int = 10_000,
         storage_options: Mapping[str, str] | None = None,
     ) -> HarvestReport:
-        """Read all rows of endpoints, each once, and say of each whether anything is missing, and what.
+        """Read all rows of endpoints, each once, and report for each endpoint which rows are missing, if any.
 
         The rows of one list are spread over pages whose order Alyx does not fix, so that plain paging loses some. A harvest
-        compares with the server's counts, cuts lists by ranges of ids where that helps, and reads again what differs, also
-        where the database changes meanwhile. It asks as many questions at once as the server bears and keeps below its
-        throttle; the REST cache is neither read nor filled. A row is held in memory only until its part is written.
+        compares with the server's counts, splits lists by ranges of ids where that helps, and reads ranges that differ again,
+        also if the database changes meanwhile. It adapts the number of concurrent requests to the server and stays below its
+        throttle; the REST cache is neither read nor filled. Rows are in memory only until their part is written.
 
-        What ``compared`` of an endpoint's report says of rows that came or went meanwhile: lists of up to 14,400 rows are
-        compared with the server id by id at the end (``ids``); so are those of up to 90,000 that took longer than a second,
-        were resumed, or are merged by ``since``. Of longer ones, ranges of ids are counted (``counts``): 64 or more, each
-        900 rows where the harvest was resumed or merged by ``since``; a row that went and one that came in the same range then
-        hide each other. A list that is read within a second is taken as it came (``one moment``). No row that was there all
-        the time is missing in any case.
+        ``compared`` in an endpoint's report is the check for rows that were added or deleted meanwhile. ``ids``: the list was
+        compared with the server id by id at the end. This is done for up to 14,400 rows, and for up to 90,000 if the harvest
+        took longer than a second, was resumed, or is merged by ``since``. ``counts``: for longer lists, the rows in ranges of
+        ids were counted, in 64 ranges or more, of 900 rows each if the harvest was resumed or merged by ``since``; a deleted
+        and an added row in the same range then cancel out. ``one moment``: the list was read within a second and was not
+        compared. In no case is a row missing that was there all the time.
 
-        One harvest at a time writes an endpoint to a place; another waits for it up to 70 s. While Parquet files are
-        exchanged, for a moment at the end, readers see rows of the old and the new ones; Delta tables change at once.
+        One harvest at a time writes an endpoint to a place; another waits for it up to 70 s. At the end, while Parquet files
+        are exchanged, readers see rows of old and new files for a moment; Delta tables change at once.
 
         Args:
             endpoints: names, or names with filters: ``{"datasets": {"lab": "cortexlab"}}``; ``"all"`` for every endpoint
@@ -77,15 +77,15 @@ class Harvesting:
                 (extra ``[duckdb]``; Parquet files in a folder only). Without it, rows are as the server sends them.
             executor: where the endpoints are read, one job each, instead of here: a process pool, or a Dask client's
                 ``get_executor()``. The workers find credentials in their own environment or settings.
-            progress: called with an endpoint's name, the rows that are here and the rows that the server counts, instead of
+            progress: called with an endpoint's name, the rows received and the rows that the server counts, instead of
                 the line that terminals and notebooks show; not with an executor.
             part_rows: rows of a file, which is one row group, and between two checkpoints.
-            storage_options: what the object store wants, as Polars and obstore name it (``aws_region``, …). Without them the
+            storage_options: options of the object store, as Polars and obstore name them (``aws_region``, …). Without them the
                 address of S3 is ``ONE_S3_ENDPOINT``, else ``AWS_ENDPOINT_URL``; an ``http://`` address in the latter, or in
                 ``aws_endpoint_url``, needs ``AWS_ALLOW_HTTP=true``.
 
-        Raises InputError before any request, HarvestUnderWay if another harvest does not end, LoginError; what else goes
-        wrong with an endpoint stands in its report.
+        Raises InputError before any request, HarvestUnderWay if another harvest does not end, LoginError; the report of an
+        endpoint has its other errors.
         """
         from one_async.harvest.storage import s3_options
 

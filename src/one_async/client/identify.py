@@ -1,4 +1,4 @@
-"""From the names of sessions to their ids: those that hold the id are read, the others are looked up, all of them together."""
+"""Ids of sessions from their names: names that contain the id are parsed, all others are looked up together."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from one_async.client.call import Call
 
 T = TypeVar("T")
-#: Python parses this many paths one by one faster than Polars together.
+#: Up to this many paths, parsing each in Python is faster than parsing all in Polars.
 FEW_PATHS = 200
-#: This many sessions are looked up in less time than a thread takes to start.
+#: Up to this many sessions, a look-up takes less time than starting a thread.
 FEW_SESSIONS = 8
 
 
 async def path_ids(call: Call, values: Iterable[object]) -> set[object]:
-    """Return the values that are ids in tables whose ids are paths, as `tables build` once made them."""
+    """Return the values that are ids of tables whose ids are paths, which earlier versions of `tables build` made."""
     texts = [value for value in values if type(value) is str and "/" in value]
     if not texts or not call.is_local:
         return set()
@@ -69,14 +69,14 @@ async def eids_of(call: Call, values: list[Any], argument: str) -> list[UUID | N
 
     parsed = await run_many(len(values), parse)
     keys = [name for name in parsed if isinstance(name, SessionKey)]
-    if not keys:  # nothing to ask, so neither tables nor a database are needed
+    if not keys:  # nothing to look up, so neither tables nor a database are needed
         return parsed
     found = iter(await look_up(call, lambda: key_frame(keys)))
     return [next(found) if isinstance(name, SessionKey) else name for name in parsed]
 
 
 async def look_up(call: Call, keys: Callable[[], pl.DataFrame]) -> list[UUID | None]:
-    """Return the eid of each session, None for one that is not known."""
+    """Return the eid of each session, None for unknown ones."""
 
     def eids(keys: pl.DataFrame, found: pl.DataFrame) -> list[UUID | None]:
         return placed(len(keys), found["key"], map(as_uuid, found["eid"]))
@@ -87,7 +87,7 @@ async def look_up(call: Call, keys: Callable[[], pl.DataFrame]) -> list[UUID | N
 async def find(
     call: Call, keys: Callable[[], pl.DataFrame], use: Callable[[pl.DataFrame, pl.DataFrame], T]
 ) -> T:
-    """Call ``use`` with the sessions that have these keys. Raises ALFMultipleObjectsFound where a key fits two sessions."""
+    """Call ``use`` with the sessions that have these keys. Raises ALFMultipleObjectsFound if a key fits two sessions."""
 
     def check(keys: pl.DataFrame, found: pl.DataFrame) -> T:
         if not found["key"].is_unique().all():
@@ -106,12 +106,12 @@ async def find(
 
 
 async def known_eids(call: Call, eid: Any) -> tuple[list[str], ids.Rebuild]:
-    """Return eids as texts, and the function that puts results into the shape that was given."""
+    """Return eids as texts, and a function that puts results into the shape of the input."""
     values, rebuild = ids.flatten(eid)
     eids = []
     for value, known in zip(values, await eid_texts(call, values), strict=True):
         if known is None:
-            raise ALFObjectNotFound(f"no session is known by the name {value!r}", eid=value)
+            raise ALFObjectNotFound(f"there is no session with the name {value!r}", eid=value)
         eids.append(known)
     return eids, rebuild
 

@@ -31,29 +31,29 @@ if TYPE_CHECKING:
 
 __all__ = ["SESSIONS_AT_ONCE", "SESSION_PATH", "Job", "Load", "each", "load_each", "load_sessions"]
 
-#: How many sessions are worked on at once; the files of all of them share one limit of their own.
+#: Sessions that are loaded at once; their files share a limit of their own.
 SESSIONS_AT_ONCE = 12
-#: How many sessions are looked up at once, and how many such batches are worked on.
+#: Sessions that are looked up together, and the number of such batches at once.
 BATCH, BATCHES_AT_ONCE = 32, 4
 
-#: Bytes that one trip to a thread reads, but for the first job.
+#: Bytes that one call in a thread reads; the first job may be larger.
 READ_AT_ONCE = 1 << 24
 #: The session's path in a dataset's row.
 SESSION_PATH = "session_path"
 
 
 class Load(NamedTuple):
-    """How a call selects and loads the files of a session. The functions use Polars and run in worker threads."""
+    """Functions that select and load the files of a session. They use Polars and run in worker threads."""
 
     choose: Callable[[pl.DataFrame], pl.DataFrame]
     """Choose the datasets."""
     finish: Callable[[Job], Any]
     """Make the result of the files."""
     choose_only: Callable[[pl.DataFrame], object] | None = None
-    """Choose the datasets without saying which are missing."""
+    """Select datasets without errors for missing ones."""
 
     def check(self) -> None:
-        """Raise InputError for filters that cannot mean anything."""
+        """Raise InputError for invalid filters."""
         selection.checked(self.choose_only or self.choose)
 
 
@@ -64,11 +64,11 @@ class Job:
     at: int
     eid: str
     subject: str = ""
-    """The session as texts name it."""
+    """The name of the session in texts."""
     records: list[dict[str, Any]] = field(default_factory=list)
     files: list[ALFPath | None] = field(default_factory=list)
     unknown: list[int] = field(default_factory=list)
-    """The places of the records whose files must be fetched."""
+    """The positions of the records whose files must be fetched."""
     result: Any = None
     error: OneError | None = None
     is_over: bool = False
@@ -90,13 +90,13 @@ class Job:
 
     @property
     def size(self) -> int:
-        """The recorded bytes of the files that are here; what has no record is looked at."""
+        """The recorded size of the files on disk; for files without a recorded size, that on disk."""
         files = zip(self.records, self.files, strict=True)
         return sum(row["file_size"] or file.stat().st_size for row, file in files if file)
 
     @property
     def loaded_ids(self) -> Iterator[str]:
-        """The ids of the datasets whose files are here."""
+        """The ids of the datasets whose files are on disk."""
         if self.error is None:
             for row, file in zip(self.records, self.files, strict=True):
                 if file:
@@ -133,7 +133,7 @@ def _read_jobs(jobs: Iterable[Job], load: Load, on_error: OnError, go_on: bool =
 async def load_sessions(
     call: Call, eid: SessionLike | Several[SessionLike], load: Load, check_hash: bool
 ) -> Any:
-    """Load from each of the named sessions. Return the results in the shape of the names."""
+    """Load from each of the named sessions. Return the results in the shape of the input."""
     if not call.is_local:
         await run_polars(load.check)  # before any request
     eids, rebuild = await known_eids(call, eid)
@@ -150,7 +150,7 @@ async def load_each(
 ) -> tuple[dict[int, Any], dict[int, OneError]]:
     """Load from sessions. Return the results and the errors, by position.
 
-    A batch of sessions is looked up, and what is on disk is read, in one trip to a thread.
+    A batch of sessions is looked up and its files on disk are read in one call in a thread.
     """
     if not eids:
         await run_polars(load.check)
@@ -217,7 +217,7 @@ async def each(
 ) -> tuple[dict[int, Any], dict[int, OneError]]:
     """Call a coroutine function with 0 to ``count - 1``, several at once. Return the results and the errors, by argument.
 
-    The first error ends the whole with ``on_error="raise"``. A wrong argument always does.
+    With ``on_error="raise"`` the first error ends all calls; an InputError always does.
     """
     results: dict[int, Any] = {}
     errors: dict[int, OneError] = {}

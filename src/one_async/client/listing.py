@@ -1,4 +1,4 @@
-"""What sessions have: their datasets, collections and revisions."""
+"""Lists of the datasets, collections and revisions of sessions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from one_async.tables.catalogue import Catalogue
     from one_async.types import Mode, RevisionPolicy, SessionLike, Several
 
-#: The columns of datasets that decide which are meant.
+#: The columns by which datasets are selected.
 CHOOSING = ("rel_path", "qc", "default_revision")
 
 
@@ -100,12 +100,12 @@ class Listing:
         """List the datasets of a session, or without `eid` those of all sessions in the tables.
 
         Args:
-            eid: whatever names a session; of a list, a list of answers comes back.
+            eid: any name of a session; a list gives a list of results.
             filename: a file name pattern, a list of patterns, or a mapping of ALF parts.
             collection, revision: patterns; an empty text means none.
             qc: the worst QC that a dataset may have, by name, number or member.
             ignore_qc_not_set: leave out datasets whose QC is not set.
-            details: give a frame rather than paths.
+            details: return a frame instead of paths.
             default_revisions_only: leave out older and newer revisions.
             keep_eid_index: with `details`, keep the eid column.
             revision_policy: `exact`, the revision is a pattern like the others; `last_before`, the revision or the last
@@ -128,7 +128,7 @@ class Listing:
                 return sorted(chosen["rel_path"])
             if not keep_eid_index:
                 chosen = chosen.clone()
-                chosen.drop_in_place("eid")  # without a query, which would take longer than all the rest
+                chosen.drop_in_place("eid")  # without a Polars query, which would take most of the time
             return chosen
 
         def of_all(tables: Catalogue) -> Any:
@@ -195,8 +195,8 @@ class Listing:
     ) -> object:
         """List the collections of a session, or without `eid` of all sessions in the tables; filters as in `list_datasets`.
 
-        Datasets that lie in the session's folder itself are in the collection ``""``. With `details`, a mapping of each
-        collection to the frame of its datasets. Of a list of sessions, a list of answers.
+        Datasets directly in the session's folder are in the collection ``""``. With `details`, returns a mapping of each
+        collection to the frame of its datasets. A list of sessions gives a list of results.
         """
         call = Call(self._context, query_type)
 
@@ -261,8 +261,8 @@ class Listing:
     ) -> object:
         """List the revisions of a session's datasets, or without `eid` of all; filters as in `list_datasets`.
 
-        Datasets without revision are under ``""``. With `details`, a mapping of each revision to the frame of its datasets.
-        Of a list of sessions, a list of answers.
+        Datasets without revision are under ``""``. With `details`, returns a mapping of each revision to the frame of its
+        datasets. A list of sessions gives a list of results.
         """
         call = Call(self._context, query_type)
 
@@ -286,7 +286,7 @@ async def _per_session(
     of_all: Callable[[Catalogue], Any],
     columns: Sequence[str] | None,
 ) -> Any:
-    """Return what `finish` makes of the datasets of one session or of each of several, or `of_all` of the tables."""
+    """Return the result of `finish` for the datasets of one session or of each of several, or of `of_all` for the tables."""
     if eid is None or (isinstance(eid, str) and not eid):
         return await _of_all(call, of_all)
     if call.mode != "local":

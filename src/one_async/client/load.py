@@ -1,4 +1,4 @@
-"""Loading: from a session and the name of something in it to arrays and frames."""
+"""Loading of datasets and objects of sessions as arrays and frames."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
     DatasetLike: TypeAlias = UUID | str | Mapping[str, Any]
 
-#: The column that says which of the datasets that are wanted a row is.
+#: The column with the position of the requested dataset that a row belongs to.
 PLACE = "_place"
 
 
 @public
 @ended_by_closing
 class Loading:
-    """The methods that load data. Each takes one session or a list, and of a list gives the results in its order."""
+    """Methods that load data. Each takes one session or a list; the results of a list are in its order."""
 
     _context: Context
 
@@ -60,24 +60,24 @@ class Loading:
         qc: int | str | QC = QC.FAIL,
         ignore_qc_not_set: bool = False,
     ) -> Any:
-        """Load one dataset of a session, fetched first if it is not there or not right.
+        """Load one dataset of a session. A file that is missing or wrong on disk is fetched first.
 
         Args:
-            eid: whatever names a session, or a list.
+            eid: any name of a session, or a list.
             dataset: a file name or pattern (``"spikes.times.npy"``, ``"spikes.times"``), a path below the session, or a
                 mapping of ALF parts.
             collection: a pattern, such as ``"alf/probe00*"``.
             revision: the revision, or the last before it; without one, the default revision. The environment variable
-                ONE_REVISION_LAST_BEFORE stands in for it.
-            download_only: give the path of the file instead of its contents.
-            check_hash: judge files by their hashes. False judges a file that is there by its size alone, and accepts what the
-                server has where the database has another hash or size for it, which raises HashMismatch otherwise.
-            revision_policy: what `revision` means; see `list_datasets`.
-            qc: the worst QC that a dataset may have; CRITICAL ones are loaded only if asked for, also by their paths.
+                ONE_REVISION_LAST_BEFORE is its default.
+            download_only: return the path of the file instead of its content.
+            check_hash: check files by their hashes. False checks files on disk by their size only, and accepts the server's
+                file even if the database has another hash or size for it, which raises HashMismatch otherwise.
+            revision_policy: the meaning of `revision`; see `list_datasets`.
+            qc: the worst QC that a dataset may have; CRITICAL ones are loaded only if this allows them, also by their paths.
             ignore_qc_not_set: leave out datasets whose QC is not set.
 
-        Returns an array, a frame, or whatever the format holds; a path for formats that are not read.
-        Raises ALFObjectNotFound, ALFMultipleCollectionsFound and its like, or a ServerError if the file cannot be had.
+        Returns an array, a frame, or another object, depending on the format; a path for formats that are not read.
+        Raises ALFObjectNotFound, ALFMultipleCollectionsFound and similar errors, or a ServerError if the file cannot be fetched.
         """
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
@@ -114,7 +114,7 @@ class Loading:
         `parts` filter by other ALF parts: ``attribute=["times", "clusters"]``, ``namespace="ibl"``, ``timescale=``,
         ``extra=``, ``extension=``. The other arguments are those of `load_dataset`.
 
-        Returns an ALFObject: attributes by name, each with one row for each event; with `download_only` a list of paths.
+        Returns an ALFObject: attributes by name, each with a row for each event; with `download_only` a list of paths.
         Raises ALFObjectNotFound, ALFMultipleObjectsFound or ALFMultipleCollectionsFound.
         """
         call = Call(self._context, query_type)
@@ -175,11 +175,11 @@ class Loading:
         self, dset_id: DatasetLike | Several[DatasetLike], download_only: bool = False, details: bool = False,
         check_hash: bool = True, query_type: Mode | None = None,
     ) -> Any:  # fmt: skip
-        """Load a dataset by its id, or a record that has it; with `details` also its row, as a dictionary. Of a list, a list.
+        """Load a dataset by its id or a record that has it; with `details`, return its row as a dictionary, too.
 
-        `check_hash` is that of `load_dataset`.
-        Raises ALFObjectNotFound for an id that is not known, or a file that is not on disk in local mode, and
-        ALFMultipleObjectsFound, naming the sessions, where datasets of several sessions have the id.
+        A list gives a list. `check_hash` is that of `load_dataset`.
+        Raises ALFObjectNotFound for an unknown id, or a file that is not on disk in local mode;
+        ALFMultipleObjectsFound, which names the sessions, if datasets of several sessions have the id.
         """
         values, rebuild = ids.flatten(dset_id)
         dids = [str(ids.dataset_id(value)) for value in values]
@@ -218,9 +218,9 @@ class Loading:
     ) -> Any:
         """Load several datasets of a session: ``(data, records)``, two lists as long as `datasets`.
 
-        `datasets` are names, mappings of ALF parts, paths below the session as `list_datasets` gives them, or its frame.
-        `collections` and `revisions` are one for all or a list, one for each. What is missing raises ALFObjectNotFound, or
-        with ``assert_present=False`` is None in both lists.
+        `datasets` are names, mappings of ALF parts, paths below the session as `list_datasets` returns them, or its frame.
+        `collections` and `revisions` are one value for all, or a list with one for each. A missing dataset raises
+        ALFObjectNotFound; with ``assert_present=False`` it is None in both lists.
         """
         if isinstance(datasets, str):
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
@@ -295,11 +295,11 @@ class Loading:
         query_type: Mode | None = None,
         **options: Any,
     ) -> AsyncIterator[tuple[UUID, Any]]:
-        """Return ``(eid, object)`` of each session as they arrive, in any order; `options` are those of `load_object`.
+        """Yield ``(eid, object)`` for each session as it arrives, in any order; `options` are those of `load_object`.
 
-        At most `at_once` sessions are under way or waiting to be taken, so that a slow consumer holds back the network.
-        The first error ends the iteration, or with ``on_error="collect"`` a session that cannot be loaded gives, in place
-        of the object, a table of its errors, which `retry` takes.
+        At most `at_once` sessions are loading or loaded but not yet consumed, so a slow consumer slows the downloads.
+        The first error ends the iteration. With ``on_error="collect"``, a session that cannot be loaded yields a table of its
+        errors instead of the object; `retry` accepts such tables.
         """
         check_on_error(on_error)
         if not isinstance(at_once, int) or at_once < 1:
@@ -321,7 +321,7 @@ class Loading:
 
         if (
             self._context.group is None
-        ):  # not opened with `async with`: no place for tasks that outlive a step
+        ):  # not opened with `async with`: no task group for tasks that outlive a step
             for start in range(0, len(known), at_once):
                 batch = known[start : start + at_once]
                 loaded, _ = await each(len(batch), lambda index, batch=batch: load(batch[index]))  # type: ignore[misc]
@@ -352,7 +352,7 @@ class Loading:
         at_once: int,
         load: Callable[[str], Awaitable[Any]],
     ) -> None:
-        """Send the result of each session, or its error, which must not reach the client's own task group."""
+        """Send the result of each session, or its error, since errors must not reach the client's task group."""
         limiter = anyio.CapacityLimiter(at_once)
 
         async def one(eid: str) -> None:
@@ -362,7 +362,7 @@ class Loading:
                         outcome = await load(eid)
                 except Exception as error:
                     outcome = error
-                with suppress(anyio.BrokenResourceError):  # nobody takes any more
+                with suppress(anyio.BrokenResourceError):  # the receiver is closed
                     await send.send((eid, outcome))
 
         with scope, send:
@@ -385,7 +385,7 @@ def object_load(
     warn_of_rows: bool = True,
     **parts: Any,
 ) -> Load:
-    """Return how `load_object` loads a session. With `warn_of_rows=False` differing numbers of rows give no warning."""
+    """Return the `Load` of `load_object`. `warn_of_rows=False` suppresses warnings of different numbers of rows."""
     how = SelectionOptions(context.wildcards, revision_policy, qc, ignore_qc_not_set)
 
     def choice(rows: pl.DataFrame) -> pl.DataFrame:

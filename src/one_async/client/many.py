@@ -1,4 +1,4 @@
-"""Many sessions at once: one frame of all, spike sorting with its regions, downloads, and sets of files that stay the same."""
+"""Many sessions at once: one frame of all, downloads, and frozen sets of files."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 
 
 class Loaded(NamedTuple):
-    """What `load_many` gives with ``on_error="collect"``."""
+    """Result of `load_many` with ``on_error="collect"``."""
 
     frame: pl.DataFrame
     """The rows of all sessions that could be loaded."""
     errors: pl.DataFrame
-    """What could not: eid, did, dataset, status, path, bytes, error; `retry` takes it."""
+    """The datasets that could not be loaded: eid, did, dataset, status, path, bytes, error; `retry` accepts it."""
 
     def __repr__(self) -> str:
         return frames_text("Loaded", self._asdict())
@@ -107,14 +107,13 @@ class ManySessions:
     ) -> pl.DataFrame | Loaded:
         """Load an object, such as ``"trials"``, of many sessions into one frame with an `eid` column.
 
-        Rows come in the order of the sessions and then in their own. A column that a session lacks is null there; columns of
-        different types take the wider one, and numbers beside texts become texts; arrays of several columns become
-        ``name_0``, ``name_1``. `options` are those of `load_object`, among them `check_hash`.
+        Rows are in the order of the sessions, and within a session in their own order. A column that a session lacks is null
+        for it. Columns of different types get the wider type, numbers and texts become texts, and arrays of several columns
+        become ``name_0``, ``name_1``. `options` are those of `load_object`, among them `check_hash`.
 
-        Errors of single sessions end the whole with ``on_error="raise"``; with ``"collect"`` they are gathered, and what comes
-        back is `Loaded`: the frame and a table of errors. A session whose attributes differ in their number of rows is such an
-        error, which gives their numbers, and so is one whose column is of another kind than that of the sessions before it
-        (times beside numbers): ALFError.
+        With ``on_error="raise"`` the error of a session ends the call; with ``"collect"`` errors are gathered, and the result
+        is `Loaded`: the frame and a table of errors. Attributes of a session that differ in their number of rows are an
+        ALFError, which names the numbers; so is a column of another kind than in the sessions before (times and numbers).
 
         With an `executor` (a process pool, or a Dask client's ``get_executor()``) the sessions are loaded there, some at a
         time; the workers find credentials in their own environment or settings.
@@ -123,7 +122,7 @@ class ManySessions:
         call = Call(self._context, query_type)
         if options.get("download_only"):
             raise InputError.of("download_only", True, "False; download() fetches without reading")
-        # Rows that do not agree make no frame, which is an error here.
+        # Attributes with different numbers of rows make no frame, so this is an error here.
         wanted = object_load(self._context, obj, collection, revision, **{**options, "warn_of_rows": False})
         check_hash = options.get("check_hash", True)
         if not call.is_local:
@@ -167,8 +166,10 @@ class ManySessions:
         `check_hash` is that of `load_dataset`. In place of sessions, records of the database's datasets
         (``alyx.rest("datasets", "list", …)``), and rows and frames as `list_datasets` gives them, name the datasets.
 
-        With `dry_run` nothing is fetched: the table says what would be (status ``absent``), of how many bytes, and what is
-        there (``present``). Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
+        With `dry_run` nothing is fetched: the table has the files that would be fetched (status ``absent``), with their
+        sizes, and those on disk (``present``).
+
+        Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
         """
         check_on_error(on_error)
         call = Call(self._context, query_type)
@@ -187,15 +188,15 @@ class ManySessions:
         return await run_polars(lambda: outcome_frame(outcome.row() for outcome in outcomes))
 
     async def retry(self, table: pl.DataFrame, check_hash: bool = True) -> pl.DataFrame:
-        """Fetch again what a table of errors names; return the same table with what became of each row this time.
+        """Fetch the datasets of a table of errors again; return the same table with the new outcome of each row.
 
-        With ``check_hash=False`` a file is accepted as it is where the database has another hash or size for it.
+        With ``check_hash=False`` a file is accepted even if the database has another hash or size for it.
 
-        Rows that name no dataset (of a session without the object that was asked for, say) stay as they are, and so do
-        columns besides those of such tables.
+        Rows without a dataset (for example of a session without the requested object) and additional columns stay as they
+        are.
         """
         self._context.needs_files("retry")
-        accepted = "a table as load_many and download give it"
+        accepted = "a table from load_many or download"
         rows = await run_polars(rows_of, table, "table", ("did", "status"), accepted)
         dids = {row["did"] for row in rows if row["did"] and row["status"] not in ("fetched", "present")}
         mode: Mode | None = None if self._context.settings.cache_bucket else "remote"
@@ -219,10 +220,10 @@ class ManySessions:
         qc: int | str | QC = QC.FAIL,
         ignore_qc_not_set: bool = False,
     ) -> Path:
-        """Write down exactly which files of which sessions are meant: ids, paths, sizes, hashes, revisions, origin.
+        """Record an exact set of files of sessions: their ids, paths, sizes, hashes, revisions and origin.
 
-        `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets that `list_datasets` gave (with its eid
-        column). `from_frozen(file)` loads exactly those files, whatever the database says by then.
+        `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets from `list_datasets` (with its eid
+        column). `from_frozen(file)` loads exactly these files, even if the database has changed since.
         """
         from one_async.frozen import write_frozen
 
@@ -280,12 +281,12 @@ async def _load_in_workers(
 
 
 def _is_row(value: object) -> bool:
-    """Return whether this is a row of the datasets table, or of a table that `download` gave."""
+    """Return whether this is a row of the datasets table, or of a table that `download` returned."""
     return isinstance(value, Mapping) and not {"did", "rel_path"}.isdisjoint(value)
 
 
 async def _record_rows(call: Call, records: list[Any]) -> list[dict[str, Any]]:
-    """Return the rows of records of the database's datasets and of rows of the datasets table, each with its session's path."""
+    """Return rows of the datasets table for rows and for records of the database, each with its session's path."""
     from one_async.queries.rows import record_row
 
     rows = await with_paths(call, [record_row(one, "eids") for one in records if not _is_row(one)])

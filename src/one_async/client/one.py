@@ -72,14 +72,14 @@ class AsyncONE(
             eids = await one.search(lab="cortexlab", datasets="spikes.times.npy")
             trials = await one.load_object(eids, "trials")  # one object for each session, in that order
 
-    `ONE` has the same methods for notebooks and scripts, without `await`. Wherever a method takes one session it takes a
-    list too, and works on its members at once. Sessions may be named by eid, path, URL, reference or record.
+    `ONE` has the same methods for notebooks and scripts, without `await`. A method that takes one session also
+    takes a list, and works on its members concurrently. Sessions are named by eid, path, URL, reference or record.
 
-    Errors are `OneError`s (the tree is in `one_async.errors`); a wrong argument is an `InputError` that says what would be
-    accepted, before any request is made.
+    Errors are `OneError`s (the tree is in `one_async.errors`); a wrong argument raises an `InputError`, which names the
+    accepted values, before any request is made.
     """
 
-    # Each base has the methods of one subject, and no base of its own. They share the context, and nothing else.
+    # Each base has the methods of one subject and no base of its own. They share only the context.
 
     setup = staticmethod(setup)
 
@@ -122,26 +122,26 @@ class AsyncONE(
             tables_dir: the folder of the cache tables, where it is not `cache_dir`.
             mode: `local`, `remote`, `auto` or `refresh`; where answers come from.
             wildcards: patterns for files are shell wildcards (True) or regular expressions (False).
-            cache_rest: None keeps no REST answers.
-            cache_storage: `redis://…` keeps them in Redis instead of a file below `cache_dir`. Its password does not travel
-                with a pickle: where one is loaded it is taken from ONE_CACHE_STORAGE, if that is the same address with it.
-            default_expiry: how old a kept REST answer may be, 24 h by default.
-            cache_expiry: how often `auto` asks for newer cache tables, every 24 h by default.
-            data_server, data_server_login, data_server_password: where data files are, for datasets of which the
-                database gives no address, and who may read them there.
-            max_connections: how many connections the server may get at once.
+            cache_rest: None stores no REST answers.
+            cache_storage: `redis://…` stores them in Redis instead of a file below `cache_dir`. A pickle does not contain its
+                password; a loaded pickle takes it from ONE_CACHE_STORAGE, if that is the same address with a password.
+            default_expiry: the maximum age of a stored REST answer, 24 h by default.
+            cache_expiry: the time between checks of `auto` for newer cache tables, 24 h by default.
+            data_server, data_server_login, data_server_password: the server of data files, for datasets without an address
+                in the database, and the login there.
+            max_connections: the maximum number of connections to the server.
             timeout: seconds to wait for the next bytes of an answer, else ONE_TIMEOUT, else 120 for lists and files, 60 for
                 records and 30 for logins. A whole REST answer may take five times as long; `Timeouts` sets each of these.
             event_hooks: functions by kind of event: ``{"request": […], "response": […], "retry": […]}``, see
                 `one_async.events`. They are called in the thread of the event loop, and are not pickled.
-            tables: what all tables are, those in data files and those of answers. Of pandas, tables of sessions, datasets
-                and insertions have an index of UUIDs.
+            tables: the library of all frames, those of data files and those of answers. In pandas, tables of sessions,
+                datasets and insertions have an index of UUIDs.
             uuid_filenames: keep dataset ids in the names of downloaded files.
-            progress: False (or ONE_PROGRESS=0) shows no progress, True always does; without it, a line on standard error
-                shows on an interactive terminal or in a notebook what takes long. An object with start, advance and stop is
-                told about downloads instead.
-            frozen: a file that `freeze` wrote: exactly its files are found and loaded.
-            silent: as ``progress=False``, by ONE-api's name.
+            progress: False (or ONE_PROGRESS=0) shows no progress, True always does; by default, long work is shown in a line
+                on standard error if that is an interactive terminal or a notebook. An object with the methods start, advance
+                and stop receives the progress of downloads instead.
+            frozen: a file from `freeze`: exactly the files that it lists are found and loaded.
+            silent: ONE-api's name for ``progress=False``.
 
         """
         if mode is not None and mode not in get_args(Mode):
@@ -192,10 +192,10 @@ class AsyncONE(
 
     @classmethod
     def from_frozen(cls, file: str | Path, **options: Any) -> Self:
-        """Make a client for a frozen set: it finds and loads exactly the files that `freeze` wrote down.
+        """Make a client for a frozen set, which finds and loads exactly the files that `freeze` recorded.
 
-        `options` are those of the constructor. Files that are not on disk come from the database they were frozen from; one
-        whose bytes have changed there raises HashMismatch.
+        `options` are those of the constructor. Files that are not on disk come from the database of the set; bytes
+        that have changed there raise HashMismatch.
         """
         return cls(frozen=file, **options)
 
@@ -227,7 +227,7 @@ class AsyncONE(
 
     @property
     def mode(self) -> Mode:
-        """Where answers come from unless a call says otherwise with `query_type`; the tables are refreshed by it, too."""
+        """The source of answers for calls without `query_type`; it also determines the refresh of the tables."""
         return self._context.mode
 
     @mode.setter
@@ -278,12 +278,12 @@ class AsyncONE(
 
     @property
     def stats(self) -> Stats:
-        """What the client has counted since it was made: requests, answers from the cache, retries, waits, bytes, files."""
+        """Counts since the client was made: requests, answers from the cache, retries, waits, bytes, files."""
         return self._context.stats
 
     @property
     def cache_expiry(self) -> timedelta:
-        """How often `auto` asks the server for newer cache tables; setting it counts at once."""
+        """The time between checks of `auto` for newer cache tables. Changes apply at once."""
         return self._context.tables.cache_expiry
 
     @cache_expiry.setter

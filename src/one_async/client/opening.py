@@ -1,4 +1,4 @@
-"""Datasets of a session by their paths, and where the bytes of each are: on the disk, or on a server that sends ranges."""
+"""Datasets of a session by their paths, and the source of their bytes: the disk, or a server that sends ranges."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Files: TypeAlias = "dict[str, dict[str, Any]]"
 
 
 async def files_of(context: Context, session: str) -> Files:
-    """Return the datasets of a session by their paths, those of usable quality, as loads choose them.
+    """Return the datasets of a session by their paths, with the quality that loading requires.
 
-    A path without a revision is the default revision. Raise ALFObjectNotFound if there is no such session.
+    A path without a revision means the default revision. Raise ALFObjectNotFound if there is no such session.
     """
     call = Call(context, None)
     (eid,), _ = await known_eids(call, session)
@@ -59,7 +59,7 @@ def _by_path(rows: pl.DataFrame, folder: str) -> Files:
 
 
 async def origin_of(context: Context, row: Mapping[str, Any]) -> Origin:
-    """Return the file of a dataset if it is on disk, else a reader of its ranges. Raise ALFObjectNotFound for neither."""
+    """Return the file of a dataset if it is on disk, else a reader of its ranges. Raise ALFObjectNotFound if there is neither."""
     files = context.files
     (local,), unknown = await run_sync(files.at_hand(Call(context, None), False), [row])
     if local is not None:
@@ -70,19 +70,17 @@ async def origin_of(context: Context, row: Mapping[str, Any]) -> Origin:
 
 
 async def size_of(row: Mapping[str, Any], origin: Origin) -> int:
-    """Return the size of a dataset's file. Raise HashMismatch if nobody knows it."""
+    """Return the size of a dataset's file. Raise HashMismatch if it is unknown."""
     if isinstance(origin, Path):
         return (await run_sync(origin.stat)).st_size
     size = row["file_size"] if row["file_size"] is not None else (await origin.read(0, 1)).size
     if size is None:
-        raise HashMismatch(
-            f"{row['rel_path']}: neither the database nor the server tells the size of the file"
-        )
+        raise HashMismatch(f"{row['rel_path']}: neither the database nor the server has the size of the file")
     return int(size)
 
 
 async def read_range(row: Mapping[str, Any], origin: Origin, size: int, start: int, stop: int) -> bytes:
-    """Return bytes of a file. Raise HashMismatch if the server's file has another size than the database says."""
+    """Return bytes of a file. Raise HashMismatch if the size of the server's file differs from that in the database."""
     if start >= stop:
         return b""
     if isinstance(origin, Path):

@@ -19,13 +19,13 @@ COLUMNS = ("eid", "did", "dataset", "status", "path", "bytes", "error")
 
 
 def check_on_error(on_error: str) -> None:
-    """Raise InputError for what is neither ``raise`` nor ``collect``."""
+    """Raise InputError for anything but ``raise`` and ``collect``."""
     if on_error not in ("raise", "collect"):
         raise InputError.of("on_error", on_error, ("raise", "collect"))
 
 
 def raise_first(outcomes: Iterable[Outcome]) -> None:
-    """Raise the first error of a transfer, which then has the rows of all that failed as ``failed``."""
+    """Raise the first error of a transfer, with the rows of all failed files as its ``failed``."""
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     if failed and failed[0].error is not None:
         error = failed[0].error
@@ -42,7 +42,7 @@ def together(errors: list[OneError]) -> OneError:
 
 
 def error_rows(eid: str | None, what: str, error: OneError, **owner: Any) -> list[dict[str, Any]]:
-    """Return a row for each dataset that an error is about, or one row for an error that is about none."""
+    """Return a row for each dataset of an error, or one row for an error without datasets."""
     said = {"error": f"{type(error).__name__}: {error}", "path": str(getattr(error, "path", "")) or None}
     whole = {"eid": eid, "dataset": what, "status": "failed", "bytes": 0, **said}
     return [{**owner, **row} for row in getattr(error, "failed", None) or [whole]]
@@ -62,7 +62,7 @@ def rows_of(table: Any, argument: str, need: Iterable[str], accepted: str) -> li
         raise InputError.of(argument, table, accepted)
     if hasattr(table, "iter_rows"):
         return list(table.iter_rows(named=True))
-    rows = table.to_dict("records")  # of pandas, where what is missing is NaN
+    rows = table.to_dict("records")  # pandas represents missing values by NaN
     return [{name: None if value != value else value for name, value in row.items()} for row in rows]
 
 

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from one_async.client.context import Context
     from one_async.types import Mode
 
-#: The checks of the task that the brain-wide map asks for, in a session's ``extended_qc``.
+#: The task checks that the brain-wide map requires, in a session's ``extended_qc``.
 TASK_CHECKS = (
     "_task_stimOn_goCue_delays", "_task_response_feedback_delays", "_task_wheel_move_before_feedback",
     "_task_wheel_freeze_during_quiescence", "_task_error_trial_event_sequence", "_task_correct_trial_event_sequence",
     "_task_reward_volumes", "_task_reward_volume_set", "_task_stimulus_move_before_goCue", "_task_audio_pre_trial",
 )  # fmt: skip
-#: An experimenter's judgement of the task, which counts instead of the checks.
+#: An experimenter's judgement of the task, which replaces the checks.
 MARKED_PASS = {"session__extended_qc___experimenter_task": "PASS"}
 #: Fields of an insertion's ``extended_qc`` that are columns under their own names.
 OWN = ("tracing_exists", "alignment_count", "alignment_resolved")
@@ -42,7 +42,7 @@ OWN = ("tracing_exists", "alignment_count", "alignment_resolved")
 @public
 @ended_by_closing
 class QualityMethods:
-    """The method that asks for quality."""
+    """The method for quality."""
 
     _context: Context
 
@@ -66,7 +66,7 @@ class QualityMethods:
         """Return the quality of insertions and of their sessions: a row for each insertion that meets all of the terms.
 
         Args:
-            query_type: as everywhere, but the cache tables know nothing of quality: without a database, OfflineError.
+            query_type: as everywhere, but the cache tables have no quality: without a database, OfflineError is raised.
             session_qc_lte: the worst QC that the session may have: "PASS", "WARNING", "FAIL" (all but critical), …
             insertion_qc_lte: the worst QC that the insertion may have.
             behavior: whether the session's behavior meets the criterion of its project (``extended_qc``).
@@ -74,12 +74,12 @@ class QualityMethods:
             tracing: whether the probe's track was traced in histology.
             alignment_resolved: whether the alignment of the track is resolved.
             min_alignments: the least number of alignments.
-            min_task_checks: what each of the brain-wide map's ten task checks must reach, between 0 and 1; a session that an
-                experimenter marked as PASS meets it, too.
-            extended: False leaves out the columns of sessions' quality, which take a request for each session.
+            min_task_checks: the least value, between 0 and 1, of each of the brain-wide map's ten task checks; a session that
+                an experimenter marked as PASS meets it, too.
+            extended: False omits the columns of sessions' quality, which need a request for each session.
             terms: those of `search_insertions`, such as ``project``, ``lab``, ``subject``, ``date_range``, ``django``.
 
-        What lacks a field meets no term about it, neither with True nor with False.
+        A record without a field meets no term about this field, neither True nor False.
 
         Returns a frame in the order of `search_insertions`: pid, eid, name, subject, lab, date, number, projects (joined by
         commas), task_protocol, insertion_qc, tracing_exists, alignment_count, alignment_resolved, with `extended` session_qc

@@ -62,7 +62,7 @@ class Recordings:
         *,
         check_hash: bool = True,
     ) -> AsyncRawEphys:
-        """Open the raw recording of a probe, to read slices of it without fetching the file.
+        """Open the raw recording of a probe to read slices without fetching the file.
 
         Args:
             pid: the insertion's id.
@@ -100,10 +100,10 @@ class Recordings:
         *,
         check_hash: bool = True,
     ) -> AsyncVideo:
-        """Open the raw video of a camera, to read frames of it without fetching the file. Needs ``one-async[video]``.
+        """Open the raw video of a camera to read frames without fetching the file. Needs ``one-async[video]``.
 
         Args:
-            eid: whatever names a session.
+            eid: any name of a session.
             camera: the label of the camera, such as ``"left"`` for `_iblrig_leftCamera.raw.mp4`.
             pixels: ``"rgb24"`` for three values a pixel, ``"gray"`` for one.
             revision: the revision, or the last before it; the default one without.
@@ -238,7 +238,7 @@ async def _layout(name: str, meta: Meta, header: Header | None, origin: Path | R
 
 
 async def _size(name: str, origin: Any) -> int:
-    """Return the bytes of a file. Raise FileDamaged if there are none, or if the server does not tell."""
+    """Return the bytes of a file. Raise FileDamaged if it is empty, or if the server does not send the size."""
     if isinstance(origin, Path):
         size: int | None = (await run_sync(origin.stat)).st_size
     else:
@@ -251,7 +251,7 @@ async def _size(name: str, origin: Any) -> int:
 
 
 async def _chosen(call: Call, eid: str, choose: Callable[[SessionDatasets], Rows]) -> Rows:
-    """Return what a function chooses of the datasets of a session."""
+    """Return the result of a function that chooses among the datasets of a session."""
 
     def of_session(found: dict[str, SessionDatasets]) -> Rows:
         if eid not in found:

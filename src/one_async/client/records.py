@@ -1,4 +1,4 @@
-"""Rows of the tables: from a path or address to a row, and from a row to a path or an address."""
+"""Conversions between paths or addresses and rows of the tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     RecordLike: TypeAlias = Mapping[str, Any] | Several[Mapping[str, Any]] | pl.DataFrame
 
 T = TypeVar("T")
-#: What paths and addresses are made of.
+#: The columns from which paths and addresses are composed.
 ROW = ("did", "eid", "rel_path", "session_path", "data_url")
 
 
@@ -58,9 +58,9 @@ class Records:
     async def path2record(
         self, path: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
     ) -> JSON | list[JSON | None] | None:
-        """Return the row of the dataset that a path or URL stands for, or of the session, as a dictionary; None if unknown.
+        """Return the row of the dataset or session at a path or URL as a dictionary, None if it is unknown.
 
-        A dataset's row has session_path as well. Of a list, a list.
+        A dataset's row also has session_path. A list gives a list.
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(path)
@@ -82,9 +82,9 @@ class Records:
     async def record2path(
         self, dataset: RecordLike, query_type: Mode | None = None
     ) -> ALFPath | list[ALFPath]:
-        """Return the local path of the file of a dataset's row, or of the folder of a session's, there or not.
+        """Return the local path of a dataset's file or a session's folder, whether or not it exists.
 
-        Takes a row as a dictionary, or several as a list or frame: then a list.
+        Takes a row as a dictionary; a list or frame of rows gives a list.
         """
         call = Call(self._context, query_type)
         rows, rebuild = await _as_rows(call, "dataset", dataset)
@@ -108,11 +108,11 @@ class Records:
         self, record: Several[Mapping[str, Any]] | pl.DataFrame, query_type: Mode | None = None
     ) -> list[str]: ...
     async def record2url(self, record: RecordLike, query_type: Mode | None = None) -> str | list[str]:
-        """Return the address of a dataset's or session's row at the data server; of a list or frame, a list.
+        """Return the address of a dataset's or session's row at the data server; a list or frame gives a list.
 
         A dataset's own address is used if the row has it or the database knows it; otherwise it is made from the setting
-        `data_server`. Outside remote mode the database is asked only where `data_server` is not set.
-        Raises ConfigurationError where neither is known.
+        `data_server`. In modes other than remote, the database is asked only if `data_server` is not set.
+        Raises ConfigurationError if neither is known.
         """
         call = Call(self._context, query_type)
         rows, rebuild = await _as_rows(call, "record", record)
@@ -127,10 +127,10 @@ class Records:
     async def path2url(
         self, filepath: PathOrUrl | Several[PathOrUrl], query_type: Mode | None = None
     ) -> str | list[str | None] | None:
-        """Return the address of the file that a local path stands for, as `record2url` does. Of a list, a list.
+        """Return the address of the file at a local path, as `record2url` does. A list gives a list.
 
-        A file that the tables do not know gives None in local mode; in the others ALFObjectNotFound, if the database does not
-        know it either.
+        For a file that the tables do not have, the result is None in local mode; other modes raise ALFObjectNotFound if the
+        database does not have it either.
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(filepath)
@@ -148,7 +148,7 @@ class Records:
             urls[at] = url
         if None in urls and call.mode != "local" and not self._context.offline:
             unknown = str(values[urls.index(None)])
-            raise ALFObjectNotFound(f"the database knows no file {unknown!r}", path=unknown)
+            raise ALFObjectNotFound(f"the database has no file {unknown!r}", path=unknown)
         return rebuild(urls)
 
 
@@ -161,7 +161,7 @@ async def _rows_at(
 ) -> T:
     """Call ``use`` with the rows of the named sessions and datasets; ``at`` is the position of the path, session_path the folder.
 
-    One look-up of the sessions, and one of the datasets, of which `columns` names those that will be used.
+    Sessions are looked up once, and datasets once; `columns` are the columns of datasets that will be used.
     """
     if not all(issubclass(kind, str | PurePath) for kind in set(map(type, paths))):
         wrong = next(path for path in paths if not isinstance(path, str | PurePath))
@@ -279,9 +279,7 @@ async def _with_folders(call: Call, make: Callable[[], pl.DataFrame], use: Calla
 def _put(records: list[JSON | None], rows: pl.DataFrame) -> None:
     """Store the rows of a frame at the positions in its column `at`."""
     columns = [name for name in rows.columns if name != "at"]
-    values = zip(
-        *(rows[name].to_list() for name in columns), strict=True
-    )  # by columns takes less time than by rows
+    values = zip(*(rows[name].to_list() for name in columns), strict=True)  # faster by columns than by rows
     for at, items in zip(rows["at"].to_list(), map(zip, repeat(columns), values), strict=True):
         records[at] = dict(items)
 
@@ -304,10 +302,10 @@ def _address(data_server: str | None) -> pl.Expr:
 async def _as_rows(
     call: Call, argument: str, given: RecordLike
 ) -> tuple[Callable[[], pl.DataFrame], ids.Rebuild]:
-    """Return what makes the columns `ROW` of rows of datasets and sessions, and what puts results into the shape given.
+    """Return a function that makes the columns `ROW` of rows, and one that puts results into the shape of the input.
 
-    A session's row has neither did nor rel_path then. A dataset's row without session_path has eid: rows that tell neither
-    are looked up by their did.
+    Rows of sessions have neither did nor rel_path. A dataset's row without session_path has eid: rows with neither are
+    looked up by their did.
     """
     rebuild: ids.Rebuild = list
     records: list[Any] = []
@@ -333,7 +331,7 @@ async def _as_rows(
 
 
 def _is_lost(record: object) -> bool:
-    """Return whether a row of the datasets table has an id and nothing that tells its session."""
+    """Return whether a row of the datasets table has an id but neither the session's id nor its path."""
     if not isinstance(record, Mapping) or record.get("rel_path") is None:
         return False
     has_did = (record.get("did") or record.get("id")) is not None
@@ -361,13 +359,13 @@ def _row(argument: str, record: object) -> tuple[str | None, ...]:
         raise InputError.of(
             argument,
             dict(record),
-            "rows with did, rel_path and eid (list_datasets gives it with keep_eid_index=True)",
+            "rows with did, rel_path and eid (in list_datasets, with keep_eid_index=True)",
         )
     return str(did), None if eid is None else str(eid), name, folder, record.get("data_url") or None
 
 
 def _of_endpoint(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the row that a record of the ``datasets`` endpoint, or of a session's detail, stands for."""
+    """Return the row for a record of the ``datasets`` endpoint or of a session's detail."""
     from one_async.queries.rows import record_row
 
     return record_row(record)

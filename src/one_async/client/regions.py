@@ -1,4 +1,4 @@
-"""Acronyms of brain regions by the ids of the Allen ontology, in its own words and in coarser mappings."""
+"""Acronyms of brain regions by the ids of the Allen ontology, in that ontology and in coarser mappings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 from one_async.errors import InputError
 
 RegionMapping: TypeAlias = Literal["Allen", "Beryl", "Cosmos"]
-#: What ids outside the brain, and ids that the ontology lacks, are called.
+#: The acronym of ids outside the brain, and of ids that the ontology lacks.
 VOID = "void"
 
 

@@ -56,12 +56,12 @@ class Registering:
     ) -> object:
         """Register a session, or a list of sessions at once, with their files.
 
-        The sessions' folders, ``…/lab/Subjects/subject/date/number``, say which sessions they are. Return the records of
+        The sessions' folders, ``…/lab/Subjects/subject/date/number``, identify the sessions. Return the records of
         the session and of its files, or a list of these; with ``dry_run`` a frame with a row for each file, and nothing is
-        sent. Nothing is registered twice: a registration that was interrupted goes on when it is called again. ``options``
+        sent. Nothing is registered twice: calling it again continues an interrupted registration. ``options``
         are those of `RegistrationClient.register_session`: ``users``, ``file_list``, ``to``, fields of the session.
 
-        Raises InputError, and RegistrationError that names all that was refused.
+        Raises InputError, and RegistrationError that names everything that was refused.
         """
         return await self.registration.register_session(path, dry_run=dry_run, **options)
 
@@ -90,9 +90,9 @@ class Registering:
     ) -> object:
         """Register files of sessions that the database has.
 
-        Return a record for each file, or one for a single path; with ``dry_run`` a frame with a row for each file: what
-        would be sent, and which files are there already, protected, or cannot be registered, and why. ``options`` are those
-        of `RegistrationClient.register_files`: ``repository``, ``default``, ``to`` and others.
+        Return a record for each file, or one for a single path; with ``dry_run`` a frame with a row for each file: the
+        data to send, and whether the file is registered already, is protected, or cannot be registered, and why.
+        ``options`` are those of `RegistrationClient.register_files`: ``repository``, ``default``, ``to`` and others.
 
         Raises RegistrationError that names every file that cannot be registered, before anything is sent.
         """

@@ -79,7 +79,7 @@ async def _table_rows(call: Call, dids: list[str]) -> dict[str, dict[str, Any]]:
 def folder_of(session: Mapping[str, Any]) -> dict[str, Any]:
     """Return a session's path as a field of a dataset's row, or the session's row where its folder is not known.
 
-    Whoever needs the path of such a row then raises the error that names the session.
+    Code that needs the path of such a row raises an error that names the session.
     """
     try:
         return {"session_path": session_folder(session)}

@@ -1,4 +1,4 @@
-"""Finding sessions, insertions and what the database says about them."""
+"""Searches for sessions and insertions, and their details."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Searching:
     ) -> tuple[str, ...]:
         """Return the names that `search` accepts as keywords, or with ``endpoint="insertions"`` `search_insertions`.
 
-        Remote searches know the filters of the server's schema as well. Of another endpoint, all of its filters.
+        Remote searches also accept the filters of the server's schema. For another endpoint, returns all of its filters.
         """
         endpoint = endpoint or "sessions"
         call = Call(self._context, query_type)
@@ -80,23 +80,23 @@ class Searching:
     ) -> list[UUID] | tuple[list[UUID], pl.DataFrame]:
         """Find the sessions that meet all of the terms.
 
-        The terms, of which an unambiguous beginning will do: `subject`, `laboratory` (`lab`), `date_range` (`date`; a
+        The terms, which may be shortened if unambiguous: `subject`, `laboratory` (`lab`), `date_range` (`date`; a
         date, or a pair with None for an open end, both ends included), `number`, `task_protocol`, `projects`,
         `datasets` (file names, all of which the session must have), `dataset_qc_lte` (the worst QC that they may have);
         remotely also `dataset_types` (all of them), `users`, `location`, `performance_gte` and `performance_lte` (per
         cent), `qc`, `histology`, `atlas_acronym`, `atlas_name`, `atlas_id`, `narrative`, `tag`, `procedures`, `django`
-        (``"field__lookup,value"``) and the other filters that `search_terms()` gives. A list means any of its members.
+        (``"field__lookup,value"``) and the other filters that `search_terms()` returns. A list means any of its members.
 
         Returns the eids, latest date first, then by subject and number downwards; with `details` also a frame of the same
         sessions in the same order: eid, lab, subject, date, number, task_protocol, projects (joined by commas),
         remotely also start_time.
 
-        Remote answers may come from the REST cache for as long as `default_expiry` says, 24 h by default: a loop that
-        searches again and again sees no new session meanwhile. `watch` is there for that.
+        Remote answers may come from the REST cache for the time of `default_expiry`, 24 h by default: a loop of searches
+        sees no new session meanwhile. Use `watch` to wait for sessions.
 
         Raises InputError for an unknown term or a value that the term cannot have, before any request is made. Warns
-        EmptySearchWarning if nothing is found and the reason is known without effort, such as a lab that is not there; not
-        for a search with `django`, which may ask for what is new.
+        EmptySearchWarning if nothing is found and the reason is known without effort, such as an unknown lab; not
+        for a search with `django`, which may look for new records.
         """
         check_details(details)
         call = Call(self._context, query_type)
@@ -134,7 +134,7 @@ class Searching:
         """Find the probe insertions that meet all of the terms.
 
         Terms as in `search`, and `name` (``"probe00"``), `serial`, `chronic_insertion`, `model` (the model's name; in local
-        mode its part number), `session` (whatever names sessions), `dataset` (a part of a file name); remotely also
+        mode its part number), `session` (any name of sessions), `dataset` (a part of a file name); remotely also
         `datasets` (names, all of them), `atlas_acronym`, `atlas_name`, `atlas_id`, `dataset_types`, `tag`, `django`.
 
         Returns the pids, latest session first, then by name; with `details` also the records in the same order, remotely
@@ -156,7 +156,7 @@ class Searching:
         """Return ``(eid, name)`` of an insertion: the session's id and the probe's label; (None, None) if the insertion is
         unknown or has no session.
 
-        Of a list, a list of such pairs.
+        A list gives a list of such pairs.
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(pid)
@@ -229,8 +229,8 @@ class Searching:
     ) -> object:
         """Return ``(pids, names)`` of a session's insertions, sorted by name, or with `details` also their records.
 
-        A session without insertions, or one that is not known, return None in their place. `filters` are terms of
-        `search_insertions`. Of a list of sessions, a list of such tuples.
+        For a session without insertions, or an unknown one, all of these are None. `filters` are terms of
+        `search_insertions`. A list of sessions gives a list of such tuples.
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(eid)
@@ -238,7 +238,7 @@ class Searching:
         known = list(dict.fromkeys(filter(None, eids)))
         if known and not (details or filters):
             probes = await (await call.source()).probes_of(known)
-            if len(known) < len(eids):  # of a session that is named twice, each answer is the caller's own
+            if len(known) < len(eids):  # of a session that is named twice, each result is a copy of its own
                 return rebuild(
                     [
                         tuple(part and list(part) for part in probes.get(one or "", (None, None)))
@@ -275,14 +275,14 @@ class Searching:
     async def get_details(
         self, eid: SessionLike | Several[SessionLike], full: bool = False, query_type: Mode | None = None
     ) -> object:
-        """Return what is known of a session, as a dictionary; of a list, a list of them.
+        """Return the details of a session as a dictionary; a list gives a list.
 
         From the server: subject, start_time, number, lab, projects (joined by commas), url, task_protocol, local_path,
-        date; with `full` the whole record as `/sessions/<eid>` gives it. From tables: the row of the sessions table;
+        date; with `full` the whole record of `/sessions/<eid>`. From tables: the row of the sessions table;
         with `full` a frame of its datasets, each with the session's columns. In `auto` and `refresh` mode they come from
-        tables that have all of the sessions, else from the server.
+        the tables if these have all of the sessions, else from the server.
 
-        Raises ALFObjectNotFound for a session that is not known.
+        Raises ALFObjectNotFound for an unknown session.
         """
         call = Call(self._context, query_type)
         eids, rebuild = await known_eids(call, eid)
@@ -297,7 +297,7 @@ class Searching:
         return rebuild([found[one] for one in eids])
 
     async def list_subjects(self, query_type: Mode | None = None) -> list[str]:
-        """Return the names of all subjects, sorted: of the whole database remotely, of those with sessions from tables."""
+        """Return the sorted names of all subjects; from tables, of those that have sessions."""
         return await (await Call(self._context, query_type).source()).subjects()
 
 
@@ -310,7 +310,7 @@ async def _remote_terms(context: Context, endpoint: str) -> tuple[str, ...]:
 
 
 async def _terms_of(call: Call, endpoint: str, given: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names to complete terms with. The schema is requested only where it can matter."""
+    """Return the names for completing terms. The schema is requested only if they may depend on it."""
     if call.mode == "local" or call.context.offline:
         return (*TABLE_TERMS[endpoint], "lab")
     if call.mode == "remote":
@@ -319,7 +319,7 @@ async def _terms_of(call: Call, endpoint: str, given: Mapping[str, Any]) -> tupl
 
 
 async def terms_to_complete(context: Context, endpoint: str, given: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names to complete terms with. The server's schema is read only if a given name is not one of ours."""
+    """Return the names for completing terms. The server's schema is read only if a given name is not one of ours."""
     own = TABLE_TERMS[endpoint]
     if {*own, "lab", "project"} >= {name.casefold() for name in given}:
         return (*own, "lab")
@@ -337,7 +337,7 @@ async def _warn_of_empty(source: Source, endpoint: str, terms: Mapping[str, Any]
 
 
 async def insertions_that(call: Call, terms: Mapping[str, Any], *, explain: bool = False) -> list[JSON]:
-    """Return the records of the insertions that meet all terms; with ``explain``, warn if it is known why there are none."""
+    """Return the records of the insertions that meet all terms; with ``explain``, warn of the reason of an empty result."""
     complete = complete_all(terms, await _terms_of(call, "insertions", terms))
     if "session" in complete:
         eids = await eid_texts(call, as_list(complete["session"]), "session")
@@ -381,7 +381,7 @@ async def _server_details(context: Context, eids: list[str], full: bool) -> Mapp
 
 
 def _brief(row: Mapping[str, Any], cache_dir: Path) -> dict[str, Any]:
-    """Return what `get_details` gives of a record of the server."""
+    """Return the result of `get_details` for a record of the server."""
     brief = {name: row[name] for name in RECORD_FIELDS if name in row}
     brief["projects"] = ",".join(filter(None, row["projects"] or ()))
     start = row["start_time"]

@@ -38,21 +38,21 @@ if TYPE_CHECKING:
     from one_async.client.context import Context
     from one_async.types import InsertionLike, Mode, Several
 
-#: Where sorters leave their results below ``alf/<probe>``, best first; empty is the probe's own folder.
+#: The folders of sorters below ``alf/<probe>``, best first; the empty one is the probe's own folder.
 SORTERS = ("iblsorter", "pykilosort", "kilosort2.5", "ks2_matlab", "")
 SPIKES = ("times", "clusters", "amps", "depths")
 CLUSTERS = ("channels", "depths", "metrics", "uuids", "amps", "peakToTrough", "waveformsChannels")
 
 
 class SpikeSorting(NamedTuple):
-    """What `load_spike_sorting` gives: frames of all insertions, each row with its pid and eid."""
+    """Result of `load_spike_sorting`: frames of all insertions, each row with its pid and eid."""
 
     spikes: pl.DataFrame
     """A row for each spike: pid, eid, times (s), clusters, amps (V), depths (µm)."""
     clusters: pl.DataFrame
     """A row for each cluster: pid, eid, cluster_id, channels, depths (µm), metrics, atlas_id, acronym, x, y, z (m)."""
     errors: pl.DataFrame
-    """With ``on_error="collect"``, what could not be loaded: pid, eid, did, …; `retry` takes it. Else without rows."""
+    """With ``on_error="collect"``, the datasets that could not be loaded: pid, eid, did, …, for `retry`; otherwise empty."""
 
     def __repr__(self) -> str:
         return frames_text(self._title, self._asdict())
@@ -67,7 +67,7 @@ class SpikeSorting(NamedTuple):
 
 
 class _Wanted(NamedTuple):
-    """What a call loads of each insertion."""
+    """The parts of each insertion that a call loads."""
 
     spikes: bool
     min_label: float | None
@@ -77,7 +77,7 @@ class _Wanted(NamedTuple):
     """Those of `load_object`."""
 
     def check(self) -> None:
-        """Raise InputError for values that the arguments cannot have."""
+        """Raise InputError for invalid values."""
         label, sorter = plain(self.min_label), self.sorter
         if isinstance(label, bool) or not isinstance(label, int | float | None) or label != label:
             raise InputError.of("min_label", label, "a number such as 1.0, or None for all clusters")
@@ -109,13 +109,13 @@ class SpikeLoading:
         ignore_qc_not_set: bool = False,
         check_hash: bool = True,
     ) -> SpikeSorting:
-        """Load the spikes and clusters of probe insertions, clusters with the brain region of their channel.
+        """Load the spikes and clusters of probe insertions. Clusters have the brain region of their channel.
 
         Args:
             pids: one insertion's id, or many.
             revision: the revision, or the last before it; the default one without.
             query_type: as everywhere.
-            spikes: False loads the clusters alone, which are far smaller.
+            spikes: False loads only the clusters, which are far smaller.
             min_label: only clusters with at least this label in their metrics, and their spikes; 1.0 is a cluster that
                 passes all of IBL's quality metrics.
             regions: the names of brain regions: those of the Allen ontology, or of the coarser mappings Beryl and Cosmos,
@@ -127,7 +127,7 @@ class SpikeLoading:
 
         Returns three frames: spikes, clusters, errors; the insertions in the order of `pids`. Where the database has no
         region for a channel, atlas_id, acronym and coordinates are null. A negative atlas_id is a region of the left
-        hemisphere. With `regions`, ids that the ontology lacks are "void", as is 0, and warned of.
+        hemisphere. With `regions`, ids that the ontology lacks are "void", as is 0, and a warning names them.
         """
         check_on_error(on_error)
         call = Call(self._context, query_type)
@@ -171,7 +171,7 @@ class SpikeLoading:
 
 
 async def _sorting(call: Call, eid: str, name: str, what: _Wanted) -> dict[str, Any]:
-    """Load the objects of one insertion; what failed of all of them is in one error."""
+    """Load the objects of one insertion; the failures of all of them are in one error."""
     source = await call.source()
 
     def look(found: dict[str, SessionDatasets]) -> str:
@@ -224,7 +224,7 @@ async def _endpoint_frame(context: Context, endpoint: str, filters: Mapping[str,
 
 
 def _sorter_collection(session: SessionDatasets, name: str, sorter: str | None) -> str:
-    """Choose the collection that has the probe's spikes: that of the sorter, else of the best one."""
+    """Return the collection of the probe's spikes: that of the given sorter, else of the best one."""
     paths = session.datasets["rel_path"]
     have = set(collections_of(paths.filter(paths.str.contains(r"(?:^|/)_?\w*_?spikes\.times"))))
     for one in SORTERS if sorter is None else (sorter,):
@@ -245,7 +245,7 @@ def _text(eid: Any) -> str | None:
 def _joined(
     parts: dict[int, tuple[pl.DataFrame, pl.DataFrame]],
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[int, OneError]]:
-    """Put the frames of all insertions together; those that do not go with the rest are in neither frame."""
+    """Concatenate the frames of all insertions; an insertion that does not fit the others is left out of both frames."""
     places = list(parts)
     spikes, clash = joined([spike for spike, _ in parts.values() if spike.width], ("pid", "eid"))
     clusters, other = joined([cluster for _, cluster in parts.values()], ("pid", "eid"))

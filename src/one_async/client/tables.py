@@ -1,4 +1,4 @@
-"""The cache tables: opening, refreshing, saving, and asking them directly."""
+"""The cache tables: opening, refreshing, saving and querying them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TableMethods:
 
     @property
     def tables_info(self) -> TablesInfo:
-        """What is known of the tables at hand: where from, when made and loaded, how many rows, whether expired."""
+        """The loaded tables' origin, times of making and loading, numbers of rows, and whether they are expired."""
         return self._context.tables.info
 
     @property
@@ -49,8 +49,8 @@ class TableMethods:
             clobber: ask the server even if it was asked a short time ago.
             tag: only the datasets that have this tag of the database, and their sessions.
 
-        In local mode the server is asked with `clobber` alone. Returns when they were loaded; raises TablesNotFound where
-        there are none.
+        In local mode the server is asked only with `clobber`. Returns the time of loading; raises TablesNotFound if there
+        are no tables.
         """
         if tables_dir is not None or tag is not None:
             return await self._context.tables.load(
@@ -64,19 +64,19 @@ class TableMethods:
         )
 
     async def refresh_cache(self, mode: Mode = "auto") -> datetime | None:
-        """Bring the cache tables up to date as the mode means it, and give the time at which those in use were loaded.
+        """Refresh the cache tables as the mode demands, and return the time at which they were loaded.
 
-        `local` and `remote` load what is on disk if nothing is loaded yet; `auto` asks the server if the last time was longer
-        ago than `cache_expiry`; `refresh` asks now. Tables are downloaded only if the server's are newer.
+        `local` and `remote` load the tables on disk if none are loaded yet; `auto` asks the server if the last check was
+        longer ago than `cache_expiry`; `refresh` asks now. Tables are downloaded only if the server's are newer.
         """
         mode = self._context.check_mode(mode, "mode") if mode != "remote" else mode
         return await self._context.tables.refresh(mode)
 
     async def save_cache(self, save_dir: str | Path | None = None, clobber: bool = False) -> Path:
-        """Save the tables with what queries have added to them; return the folder.
+        """Save the tables with the rows that queries have added; return the folder.
 
-        Rows that another process saved meanwhile are kept, unless `clobber` says to replace the files. Raises
-        ConfigurationError where nothing can be written, TablesError if another process writes for very long.
+        Rows that another process saved meanwhile are kept, unless `clobber` replaces the files. Raises
+        ConfigurationError if the folder is not writable, TablesError if another process writes for very long.
         """
         folder = Path(save_dir) if save_dir else None
         with _writing(folder or self._context.settings.tables_dir):
@@ -87,8 +87,8 @@ class TableMethods:
     ) -> tuple[list[str], Path | None]:
         """Save the ids of all datasets loaded while `record_loaded` was True, or those of their sessions.
 
-        Returns the ids and the file, a CSV file of one column in `tables_dir`; warns, and gives none, if nothing was recorded.
-        `clear_list` forgets them then.
+        Returns the ids and the file, a CSV file of one column in `tables_dir`; if nothing was recorded, warns and returns no
+        ids. `clear_list` then clears the recorded ids.
         """
         with _writing(self._context.settings.tables_dir):
             return await self._context.tables.save_loaded_ids(
@@ -104,7 +104,7 @@ class TableMethods:
         return await run_polars((await Call(self._context).catalogue()).datasets)
 
     async def insertions(self) -> pl.LazyFrame:
-        """Return the insertions table: pid, eid, name and what else the tables have. Raises TablesNotFound without one."""
+        """Return the insertions table: pid, eid, name and other columns. Raises TablesNotFound without one."""
         catalogue = await Call(self._context).catalogue()
         if "insertions" not in catalogue.others:
             raise TablesNotFound(
@@ -113,9 +113,9 @@ class TableMethods:
         return await run_polars(catalogue.insertions)
 
     async def sql(self, query: str) -> pl.DataFrame:
-        """Run SQL, as Polars understands it, on the tables `sessions`, `datasets` and others that were found.
+        """Run SQL in the dialect of Polars on the tables `sessions`, `datasets` and others that were found.
 
-        Raises InputError for what Polars cannot run.
+        Raises InputError for SQL that Polars cannot run.
         """
         catalogue = await Call(self._context).catalogue()
         return await run_polars(catalogue.sql, query)
@@ -123,7 +123,7 @@ class TableMethods:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Return which folder cannot be written to, and what to do about it."""
+    """Raise errors that name the folder and the remedy if writing fails."""
     try:
         yield
     except OneError:

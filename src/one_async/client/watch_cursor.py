@@ -1,4 +1,4 @@
-"""Which sessions a watch has passed on already: in memory, or in a file that survives the process."""
+"""The sessions that a watch has yielded already: in memory, or in a file that survives the process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACCEPTED = "a file, the ids of sessions that are done, or None"
 class WatchCursor:
     """The ids of sessions that are done. ``path`` is the file to which more of them are appended, None for memory alone.
 
-    The file has a line of JSON, which says what was watched for, and then a line for each session.
+    The file has a line of JSON with the terms of the watch, then a line for each session.
     """
 
     def __init__(self, done: Iterable[str], path: Path | None = None) -> None:
@@ -39,7 +39,7 @@ class WatchCursor:
 
     @classmethod
     async def open(cls, given: CursorLike, watched: Mapping[str, Any]) -> WatchCursor:
-        """Return the cursor that an argument means, and make its file. Raise InputError for one of another watch."""
+        """Return the cursor for an argument, and create its file. Raise InputError for the file of another watch."""
         if given is None:
             return cls(())
         if isinstance(given, str | os.PathLike):
@@ -60,9 +60,9 @@ def _id_of(given: object) -> str:
 
 
 def _read(path: Path, watched: Mapping[str, Any]) -> list[str]:
-    """Return the ids in a file, which is made if it is not there; blocking.
+    """Return the ids in a file, which is created if it is missing; blocking.
 
-    A line without an end, which a process that was killed has left, is cut off.
+    An incomplete last line, left by a killed process, is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
@@ -71,7 +71,7 @@ def _read(path: Path, watched: Mapping[str, Any]) -> list[str]:
         header, _, lines = whole.partition(b"\n")
         begun = header or rest
         if begun and not begun.startswith(b'{"format": "one_async watch'[: len(begun)]):
-            raise InputError.of("cursor", str(path), "a file that a watch made, or that is not there yet")
+            raise InputError.of("cursor", str(path), "a file from an earlier watch, or a new file")
         if not header:
             file.truncate(0)
             _append(path, json.dumps(watched).encode() + b"\n")
@@ -89,7 +89,7 @@ def _read(path: Path, watched: Mapping[str, Any]) -> list[str]:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Add a line to a file, on disk when this returns; blocking."""
+    """Append a line to a file and flush it to the disk; blocking."""
     with path.open("ab", buffering=0) as file:
         file.write(line)
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Sessions as they appear at the server."""
+"""Waiting for sessions that appear at the server."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ class Watching:
         cursor: CursorLike = None,
         **terms: Unpack[SessionTerms],
     ) -> AsyncIterator[JSON]:
-        """Yield sessions that meet all of the terms, first those that are there, then others as soon as they appear.
+        """Yield the sessions that meet all of the terms, first existing ones, then others as soon as they appear.
 
         Terms are those of a remote `search`. With ``datasets`` or ``dataset_types`` a session is yielded once it has all of
-        them. Each session comes once, as the record that ``/sessions`` lists, which names it in all methods::
+        them. Each session is yielded once, as its record in the list of ``/sessions``, which all methods accept as a session::
 
             async for session in one.watch(lab="cortexlab", datasets="_ibl_trials.table.pqt", cursor="done.txt"):
                 trials = await one.load_object(session, "trials")
 
-        The server is asked past the REST cache, and stored answers about sessions and datasets from before a session
+        Requests bypass the REST cache, and stored answers about sessions and datasets from before a session
         appeared are not used afterwards. While the server cannot be reached, or answers 429, 502, 503 or 504, the pauses
         between rounds are doubled up to 15 minutes; other errors end the iteration.
 
         Args:
             every: seconds between two rounds; with None there is one round and the iteration ends.
             cursor: a file for the ids of the sessions that are done, so that a restarted service misses no session. A session
-                is done, and written to the file, when the next one is asked for: one on which work was interrupted comes
-                again. One watch at a time may use a file. For work that must not be repeated, store the ids together with
-                its results, in one transaction, and give them as ``cursor``, which is then read but not changed. To skip what
-                is there, give the answer of `search`.
-            terms: what sessions must meet.
+                is done, and written to the file, when the next one is requested: a session whose processing was interrupted
+                is yielded again. One watch at a time may use a file. For work that must not be repeated, store the ids with
+                its results in one transaction and pass them as ``cursor``, which is then read but not changed. To skip
+                existing sessions, pass the result of `search`.
+            terms: the terms of a remote `search`.
 
         Raises InputError before any request; OfflineError, LoginError, StatusError; ServerUnreachable with ``every=None``.
         """
@@ -107,15 +107,15 @@ async def _appeared(context: Context, queries: list[dict[str, str]], done: Watch
 
 
 async def _learn_datasets(context: Context, eid: str) -> None:
-    """Add the datasets of a session to the tables, which may know it without them."""
+    """Add the datasets of a session to the tables, which may have the session but not its datasets."""
     if context.frozen is not None or context.mode in ("local", "remote"):
         return
-    with suppress(ServerError):  # what is asked next meets the same error
+    with suppress(ServerError):  # the next request meets the same error
         await context.remote().datasets_of([eid])
 
 
 def pause_after(every: float, failures: int) -> float:
-    """Return the seconds until the next round, after so many rounds without an answer."""
+    """Return the seconds until the next round after a number of rounds without an answer."""
     return min(every * 2.0 ** min(failures, 60), max(every, LONGEST_PAUSE))
 
 

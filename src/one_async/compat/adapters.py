@@ -1,4 +1,4 @@
-"""What names of ONE-api become: ours with its names of parameters, or classes that say what to use instead."""
+"""Replacements for names of ONE-api: ours with its parameter names, or classes that name the replacement."""
 
 import sys
 from collections.abc import Callable, Mapping

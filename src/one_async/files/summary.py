@@ -1,4 +1,4 @@
-"""What an ALFObject shows of itself: its attributes with their type, shape, range, missing values and a histogram."""
+"""The display of an ALFObject: its attributes with their type, shape, range, missing values and a histogram."""
 
 from __future__ import annotations
 

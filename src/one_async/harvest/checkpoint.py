@@ -16,7 +16,7 @@ from one_async.harvest.storage import FolderStorage, Storage
 WORK = ".harvest"
 #: The version of the state; a state of another version is not resumed.
 VERSION = 2
-#: How long after its start a harvest is resumed; rows that it has read are not read again, so they grow old.
+#: The age up to which a harvest is resumed; its rows are not read again, so they become outdated.
 RESUMABLE = timedelta(days=7)
 
 

@@ -37,7 +37,7 @@ DECODERS = 2
 SMALL, SMALL_FIRST = 64 * 1024, 512 * 1024
 #: Seconds and bytes above which smaller pages are requested, and the smallest page size.
 SLOW, LARGE, FEWEST = 20.0, 24 * 1024**2, 100
-#: What proxies answer when the server takes too long.
+#: The answers of proxies if the server takes too long.
 GATEWAY_TIMEOUTS = (502, 504)
 #: Attempts for a page that the server cannot make in time before a smaller one is requested.
 TOO_LONG = 2

@@ -1,4 +1,4 @@
-"""What lies beside tidy tables: their documentation, and views of them for DuckDB. All functions block."""
+"""Files beside tidy tables: documentation, and views for DuckDB. All functions block."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from one_async.harvest.storage import Storage
 
 DOCUMENT, VIEWS, DATABASE = "schema.md", "views.sql", "metadata.duckdb"
-#: DuckDB's variable for the folder or address of the tables, where it is not the one that is written in the views.
+#: DuckDB's variable for the folder or address of the tables, which replaces the one in the views.
 VARIABLE = "harvest"
 HEAD = f"""# Tables of {{server}}
 
@@ -45,8 +45,8 @@ If the folder was moved, or is seen from another machine, set its path or addres
 def write_lake(storage: Storage, report: HarvestReport) -> None:
     """Write ``schema.md``, ``views.sql`` and, for Parquet files in a folder, ``metadata.duckdb``.
 
-    They describe all tidy tables of a storage by its report, and are deleted where there are none. Without the package
-    duckdb there is no database, nor one of an earlier harvest.
+    They describe all tidy tables of a storage by its report, and are deleted if there are none. Without the package
+    duckdb no database is written, and that of an earlier harvest is deleted.
     """
     tables = _tables(storage, report)
     files = {} if not tables else {DOCUMENT: document(report, tables), VIEWS: _script(storage, tables)}
@@ -97,7 +97,7 @@ def _script(storage: Storage, tables: Mapping[str, Table]) -> str:
 
 
 def views(root: str, tables: Mapping[str, Table]) -> Iterator[str]:
-    """Yield a statement for each view, with a default for where the tables are."""
+    """Yield a statement for each view, with a default for the location of the tables."""
     where = f"coalesce(getvariable('{VARIABLE}'), {_text(root)})"
     for endpoint, table in tables.items():
         if table.format == "delta":

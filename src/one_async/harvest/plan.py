@@ -58,7 +58,7 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """How an endpoint is read: by pages or by ranges of ids, with which filters."""
+    """The way to read an endpoint: by pages or by ranges of ids, and the filters."""
 
     endpoint: str
     columns: Columns

@@ -1,4 +1,4 @@
-"""Which columns of Alyx's lists refer to which tables; the OpenAPI document does not say. Data only."""
+"""References from columns of Alyx's lists to tables, which the OpenAPI document lacks. Data only."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: The report's file name.
 REPORT = "report.json"
-#: What a notebook shows of each endpoint.
+#: The columns that a notebook shows for each endpoint.
 _COLUMNS = ("endpoint", "", "rows held", "rows counted", "written", "requests", "seconds", "remarks")
 #: The endpoints that the repr shows.
 _MOST = 16

@@ -1,4 +1,4 @@
-"""Where a harvest is written: a folder or an object store. All methods block; files appear whole or not at all."""
+"""The destination of a harvest: a folder or an object store. All methods block; files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Storage(Protocol):
     """Files by relative name, with slashes. Errors of the storage are raised as TransferError."""
 
     options: dict[str, str] | None
-    """What Polars needs beside an address to read from here."""
+    """The options that Polars needs, beside an address, to read from here."""
 
     def names(self, folder: str) -> list[str]:
         """Return the sorted names of the files in a folder; empty if there is no such folder."""

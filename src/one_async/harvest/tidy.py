@@ -1,4 +1,4 @@
-"""Tables that join: UUIDs by shared names, booleans, times in UTC, and structs, made of the rows of an endpoint's list.
+"""Conversion of an endpoint's rows to tables for joins: UUIDs under shared names, booleans, times in UTC, structs.
 
 The column that identifies rows stays as the server sent it, since it decides which rows are the same. Values that do not
 fit become null and are counted in `Notes`.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: A UUID at the end of a URL.
 UUID_AT_END = r"([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})/?$"
-#: Texts of the OpenAPI document that describe a field of another form, not this column.
+#: Texts of the OpenAPI document that describe the field before conversion.
 NOISE = "Required."
 SQL_TYPES: Mapping[str, str] = {
     "text": "VARCHAR",
@@ -41,7 +41,7 @@ SQL_TYPES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """What a column holds: ``text``, ``uuid``, ``time`` and so on, or ``list`` and ``struct`` with their parts."""
+    """The kind of a column's values: ``text``, ``uuid``, ``time`` and so on, or ``list`` and ``struct`` with their parts."""
 
     name: str
     parts: tuple[tuple[str, Kind], ...] = ()
@@ -75,7 +75,7 @@ class Kind:
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL writes it."""
+    """Return a name quoted for SQL."""
     return '"{}"'.format(name.replace('"', '""'))
 
 
@@ -105,7 +105,7 @@ class TidyColumns(Columns):
         return {column.name: column.kind.dtype for column in self.table}
 
     def convert(self, frame: pl.DataFrame, notes: Notes) -> pl.DataFrame:
-        """Convert rows as the server sent them; blocking."""
+        """Convert rows from the server; blocking."""
         raw = self.raw.schema
         tidy = frame.select(
             _expression(column, raw[column.source]).alias(column.name) for column in self.table
@@ -120,7 +120,7 @@ class TidyColumns(Columns):
         return tidy
 
     def report(self) -> list[ColumnReport]:
-        """Return what a report says of the columns."""
+        """Return the entry of a report for the columns."""
         return [
             ColumnReport(
                 name=column.name,
@@ -161,7 +161,7 @@ def _id_columns(columns: Columns) -> Iterator[TidyColumn]:
 
 
 def _columns(name: str, kind: Kind, meaning: str, endpoint: str) -> Iterator[TidyColumn]:
-    """Yield the column that is made of a field, and of its parts that stand beside it."""
+    """Yield the column of a field, and those of its parts that become columns of their own."""
     for new, path in PARTS.get(endpoint, {}).items():
         if path.startswith(f"{name}."):
             target = REFERENCES[endpoint][path]
@@ -179,7 +179,7 @@ def _columns(name: str, kind: Kind, meaning: str, endpoint: str) -> Iterator[Tid
 
 
 def _meaning(declared: JSON) -> str:
-    """Return what the OpenAPI document says of a field, in one line."""
+    """Return the description of a field in the OpenAPI document, in one line."""
     text = " ".join(str(declared.get("description") or declared.get("title") or "").split())
     return "" if text.startswith(NOISE) else text
 
@@ -193,7 +193,7 @@ def _kind(schema: Schema, declared: JSON, name: str, columns: Columns) -> Kind:
 
 
 def _kind_of_type(schema: Schema, declared: JSON, dtype: Any) -> Kind:
-    """Return what a field holds: its structure by its type, the form of its texts by the OpenAPI document."""
+    """Return the kind of a field: its structure by its type, the form of its texts by the OpenAPI document."""
     import polars as pl
 
     declared = resolved(schema, declared)

@@ -1,4 +1,4 @@
-"""Answers from the cache tables where they suffice, else from the server."""
+"""Answers from the cache tables if they suffice, else from the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a search found nothing: which of its terms names something that the tables or the server do not have."""
+"""Explanations of empty searches: the terms with names that the tables or the server do not have."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient
     from one_async.tables.catalogue import Catalogue
 
-#: What a term names, for texts.
+#: The kind of thing that a term names, for texts.
 NOUNS = {
     "laboratory": "lab",
     "subject": "subject",
@@ -43,7 +43,7 @@ _COLUMNS = {
     "projects": "projects",
     "task_protocol": "task_protocol",
 }
-#: Filters that services use to ask for what is new; an empty answer is what they expect.
+#: Filters with which services look for new records and expect empty answers.
 _POLLS = re.compile(r"django|modified|datetime|created").search
 _LONGEST, _LONGEST_NAME, _MOST_NAMES, _MOST_COMPARED = 480, 60, 6, 20_000
 #: Seconds that the server may take to explain an empty answer.
@@ -59,7 +59,7 @@ def text_of_reasons(reasons: Iterable[str]) -> str | None:
 
 
 def is_poll(terms: Mapping[str, Any]) -> bool:
-    """Return whether a search asks for what is new, so that an empty answer needs no explanation."""
+    """Return whether a search looks for new records, so that an empty answer needs no explanation."""
     return any(_POLLS(name) for name in terms)
 
 
@@ -69,9 +69,9 @@ def is_poll(terms: Mapping[str, Any]) -> bool:
 def reasons_in_tables(
     catalogue: Catalogue, endpoint: str, terms: Mapping[str, Any], *, wildcards: bool
 ) -> list[str]:
-    """Return why no session, or insertion, of the tables meets all terms; blocking.
+    """Return the reasons why no session, or insertion, of the tables meets all terms; blocking.
 
-    Nothing is known from tables without sessions, and from those that hold only what earlier queries returned.
+    There are none for tables without sessions, and for those with only the rows of earlier queries.
     """
     if catalogue.meta.is_partial or catalogue.session_frame.is_empty():
         return []
@@ -87,7 +87,9 @@ def reasons_in_tables(
                 found = len(query.session_rows(catalogue, {name: value}, wildcards=wildcards))
             else:
                 found = len(query.search_insertions(catalogue, wildcards=wildcards, **{name: value}))
-        except InputError:  # an invalid expression, which no session was left for in the search itself
+        except (
+            InputError
+        ):  # an invalid expression, which the search did not evaluate since no session was left
             continue
         known_alone += 1
         if not found:
@@ -145,9 +147,9 @@ def _no_dataset(catalogue: Catalogue, wanted: list[str], wildcards: bool) -> str
 
 
 async def reasons_at_server(alyx: AsyncAlyxClient, endpoint: str, terms: Mapping[str, Any]) -> list[str]:
-    """Return why no session, or insertion, of the database meets all terms, as far as one request tells.
+    """Return the reasons why no session, or insertion, of the database meets all terms, as far as one request shows.
 
-    Lists that are in the REST cache need no request. Nothing is known if the server does not answer soon.
+    Lists that are in the REST cache need no request. There are none if the server does not answer soon.
     """
     reasons: list[str] = []
     before = alyx.request_counts[0]
@@ -305,7 +307,7 @@ def _quoted(name: str) -> str:
 
 
 def nearest(asked: str, names: Collection[str]) -> str | None:
-    """Return the name that was probably meant, which is never the one that was asked for; None if no name is near."""
+    """Return the name that was probably meant, never the given one; None if no name is near."""
     from difflib import get_close_matches
 
     others = {name.casefold(): name for name in sorted(names) if name and name != asked}

@@ -57,9 +57,7 @@ def record_row(record: Mapping[str, Any], argument: str = "dataset") -> dict[str
     try:
         row = _row(parse(DatasetRecord, "datasets", record))
     except (AnswerError, ValueError):
-        raise InputError.of(
-            argument, dict(record), "a record as the database's datasets endpoint gives it"
-        ) from None
+        raise InputError.of(argument, dict(record), "a record of the database's datasets endpoint") from None
     path = record_url_path(row["data_url"]).strip("/") if row["data_url"] else ""
     if row["eid"] is None and not row["session_path"] and "aggregates/" in path:
         return {**row, "rel_path": _aggregate_path(path)}

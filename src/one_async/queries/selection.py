@@ -1,4 +1,4 @@
-"""Select the datasets of a session that a request to load means. Pure functions on rows of the datasets table.
+"""Select the datasets of a session that a load requests. Pure functions on rows of the datasets table.
 
 All of them use `alf.match.resolve`, as `list_datasets` does, so every dataset of a list can be loaded.
 """
@@ -59,10 +59,10 @@ class SelectionOptions:
         )
 
 
-#: How many names the text of an error lists.
+#: The number of names that the text of an error lists.
 MOST_NAMES = 12
 
-#: Selects from the frame of a session's datasets those that a request means.
+#: Selects the requested datasets from the frame of a session's datasets.
 Choice: TypeAlias = "Callable[[pl.DataFrame], T]"
 
 
@@ -314,7 +314,7 @@ def _file_names(datasets: pl.DataFrame) -> set[str]:
 
 
 def _did_you_mean(given: object, known: Iterable[str], listed: bool = False) -> str:
-    """Return the rest of an error's text: the known name that is nearest, and with ``listed`` what there is."""
+    """Return the end of an error's text: the nearest known name, and with ``listed`` the known names."""
     from difflib import get_close_matches
 
     names = sorted(filter(None, known))

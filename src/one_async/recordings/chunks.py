@@ -25,18 +25,18 @@ __all__ = ["ChunkReader", "Layout", "Use"]
 CHUNKS_AT_ONCE = 8
 #: Bytes of decoded chunks that are kept for the next read.
 CACHE_SIZE = 256 * 1024**2
-#: How often a chunk whose bytes are damaged is fetched again.
+#: The number of times that a damaged chunk is fetched again.
 DAMAGED_RETRIES = 2
 #: Bytes of a chunk of a file that is not compressed in chunks.
 BLOCK_SIZE = 256 * 1024
 
-#: Takes what it needs from the samples of a chunk; called in a thread.
+#: Copies the needed samples from a chunk; called in a thread.
 Use = Callable[[NDArray[Any]], None]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the chunks of a recording are: of which samples, and at which bytes of the file."""
+    """The chunks of a recording: the samples and the bytes of the file of each."""
 
     name: str
     """The session, probe and band, for messages."""
@@ -48,7 +48,7 @@ class Layout:
     header: Header | None = None
     """The header of a compressed recording; without it the file holds samples."""
     unit: str = "samples"
-    """What the bounds count."""
+    """The unit of the bounds."""
 
     @classmethod
     def of_header(cls, name: str, header: Header) -> Layout:
@@ -95,7 +95,7 @@ class ChunkReader:
     _slots: anyio.CapacityLimiter | None = None
 
     async def each(self, uses: Iterator[tuple[int, Use | None]]) -> None:
-        """Call each function with the samples of its chunk, several chunks at once. None only has a chunk kept."""
+        """Call each function with the samples of its chunk, several chunks at once. None only caches the chunk."""
         slots = self._slots = self._slots or anyio.CapacityLimiter(CHUNKS_AT_ONCE)
 
         async def work() -> None:

@@ -1,7 +1,7 @@
 """The frames of a video file, decoded by PyAV in worker threads from a file that is read in blocks.
 
-A frame is found by the file's index: decoding begins at the last key frame before it. Frames have the numbers of the order
-in which they are shown, which is that of the index but for frames between two key frames.
+A frame is found by the file's index: decoding begins at the last key frame before it. Frames are numbered in the order
+of display, which differs from that of the index only between two key frames.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _BlockFile:
         self._reader, self._at, self._size = reader, 0, int(reader.layout.bounds[-1])
         self._block: tuple[int, bytes] = (-1, b"")
         self.error: BaseException | None = None
-        """Why a read failed; PyAV does not pass on every kind of exception."""
+        """The error of a read, since PyAV does not pass on every kind of exception."""
 
     def read(self, size: int = -1) -> bytes:
         number, start = divmod(self._at, BLOCK_SIZE)
@@ -97,13 +97,13 @@ class Decoder:
             self.height, self.width = stream.height, stream.width
 
     def groups(self, numbers: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
-        """Yield the places of frames, of ascending numbers, that have the same key frame before them."""
+        """Yield the positions of the frames, of ascending numbers, that have the same key frame before them."""
         keys = np.searchsorted(self._keys, numbers, side="right")
         ends = [*(np.flatnonzero(np.diff(keys)) + 1).tolist(), len(numbers)]
         return pairwise([0, *ends] if len(numbers) else [])
 
     def blocks(self, first: int, last: int) -> range:
-        """Return the blocks of the file that hold what is needed to decode some frames."""
+        """Return the blocks of the file that are needed to decode these frames."""
         places = slice(self._key_before(first), last + _REORDERED)
         ends = self._places[places] + self._sizes[places]
         return range(int(self._places[places].min()) // BLOCK_SIZE, (int(ends.max()) - 1) // BLOCK_SIZE + 1)
@@ -132,7 +132,7 @@ class Decoder:
                 raise self._file.error from None
             if isinstance(error, OneError) or not isinstance(error, Exception):
                 raise
-            where = f"frame {args[0]} cannot be decoded" if args else "the file is no video"
+            where = f"frame {args[0]} cannot be decoded" if args else "the file is not a video"
             raise FileDamaged(f"{self._name}: {where} ({type(error).__name__}: {shown(error)})") from None
 
     def _open(self) -> VideoStream:
@@ -143,7 +143,7 @@ class Decoder:
         self._container = self._av.open(self._file, "r", buffer_size=1 << 16, metadata_errors="replace")
         stream = self._container.streams.video[0]
         stream.codec_context.thread_count = 1  # so that no thread is left when a recording is forgotten
-        if self._is_strict:  # damaged data are an error, not an invented picture
+        if self._is_strict:  # damaged data raise an error instead of giving a reconstructed picture
             stream.codec_context.options = {"err_detect": "explode"}
         self._converter = self._av.video.reformatter.VideoReformatter()
         entries = list(stream.index_entries)

@@ -29,7 +29,7 @@ _FAR = 1 << 62
 @public
 @ended_by_closing
 class AsyncRawEphys:
-    """The raw samples of a band of a probe, of which only the chunks that are needed are fetched.
+    """The raw samples of a band of a probe. Only the needed chunks are fetched.
 
     Await a slice, in seconds (floats) or samples (ints)::
 
@@ -104,7 +104,7 @@ class AsyncRawEphys:
             samples: a slice of samples (ints) or seconds (floats), one of them, a list of them, or a mask.
             channels: a channel, a slice, a list or a mask. Lists for both are refused.
 
-        Seconds mean the nearest sample. Raises InputError for what is not understood, FileDamaged or a ServerError
+        Seconds mean the nearest sample. Raises InputError for an invalid index, FileDamaged or a ServerError
         that names session, probe and chunk.
         """
         rows = rows_of(samples, self.shape[0], self._to_sample)
@@ -124,7 +124,7 @@ class AsyncRawEphys:
 
         Args:
             times: seconds (floats) or samples (ints), in any order.
-            before, after: how much before each time and from it on, in seconds (floats) or samples (ints).
+            before, after: the length before and after each time, in seconds (floats) or samples (ints).
             channels: as in `read`.
 
         Raises InputError if a window is not wholly within the recording.
@@ -186,7 +186,7 @@ def _copy(out: NDArray[Any], columns: Any, parts: list[tuple[Any, Any]], samples
 
 
 def _of_range(layout: Layout, numbers: range, columns: Any, out: NDArray[Any]) -> Iterator[tuple[int, Use]]:
-    """Yield the chunks of an ascending range, and what copies from each."""
+    """Yield the chunks of an ascending range, and for each a function that copies from it."""
     start, step = numbers.start, numbers.step
     first, last = np.searchsorted(layout.bounds, (numbers[0], numbers[-1]), side="right") - 1
     for chunk in range(int(first), int(last) + 1):
@@ -200,7 +200,7 @@ def _of_range(layout: Layout, numbers: range, columns: Any, out: NDArray[Any]) -
 def _of_numbers(
     layout: Layout, numbers: NDArray[np.intp], columns: Any, out: NDArray[Any]
 ) -> Iterator[tuple[int, Use]]:
-    """Return the chunks of samples in any order, and what copies from each."""
+    """Return the chunks of samples in any order, and for each a function that copies from it."""
     chunks = np.searchsorted(layout.bounds, numbers, side="right") - 1
     order = np.argsort(chunks, kind="stable")
     uses = []
@@ -213,7 +213,7 @@ def _of_numbers(
 def _of_windows(
     layout: Layout, starts: NDArray[np.intp], width: int, columns: Any, out: NDArray[Any]
 ) -> Iterator[tuple[int, Use]]:
-    """Return the chunks of windows, and what copies from each."""
+    """Return the chunks of windows, and for each a function that copies from it."""
     parts: dict[int, list[tuple[Any, Any]]] = {}
     if not out.size:
         return iter(())

@@ -20,7 +20,7 @@ from one_async.errors import FileDamaged, shown
 
 __all__ = ["ChunkDamaged", "Header", "decode", "read_header"]
 
-#: The module that inflates chunks; that of the extra `fast` takes half the time.
+#: The module that decompresses chunks; that of the extra `fast` takes half the time.
 zlib: Any = plain_zlib
 with suppress(ImportError):
     from isal import isal_zlib
@@ -34,7 +34,7 @@ _SUMMED_AT_ONCE = 1 << 17
 
 
 class ChunkDamaged(Exception):
-    """The bytes of a chunk are not what the header describes."""
+    """The bytes of a chunk do not match the header."""
 
 
 class Header(BaseModel):
@@ -64,14 +64,14 @@ class Header(BaseModel):
 
 
 def read_header(file: Path) -> Header:
-    """Parse a ``.ch`` file. Raise FileDamaged if it is none."""
+    """Parse a ``.ch`` file. Raise FileDamaged if it is invalid."""
     try:
         return Header.model_validate_json(file.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise FileDamaged(
-            f"{file} is no header of a compressed recording: {where} {shown(first['msg'])}".replace(
+            f"{file} is not a header of a compressed recording: {where} {shown(first['msg'])}".replace(
                 "  ", " "
             ),
             path=str(file),
@@ -79,7 +79,7 @@ def read_header(file: Path) -> Header:
 
 
 def decode(header: Header, chunk: int, pieces: Sequence[bytes]) -> NDArray[Any]:
-    """Return the samples of a chunk, of shape (samples, channels). Raise ChunkDamaged if they cannot be had."""
+    """Return the samples of a chunk, of shape (samples, channels). Raise ChunkDamaged if they cannot be decoded."""
     rows = header.chunk_bounds[chunk + 1] - header.chunk_bounds[chunk]
     dtype = np.dtype(header.dtype)
     size = rows * header.n_channels * dtype.itemsize
@@ -99,7 +99,7 @@ def decode(header: Header, chunk: int, pieces: Sequence[bytes]) -> NDArray[Any]:
 
 
 def _summed(samples: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Return the running sums along an axis. Numpy keeps other threads waiting during one call, so that it is made of many."""
+    """Return the running sums along an axis. Numpy blocks other threads during a call, so the sums are made in many calls."""
     out = np.empty_like(samples)
     lines, summed = np.moveaxis(samples, axis, -1), np.moveaxis(out, axis, -1)
     step = max(1, _SUMMED_AT_ONCE // lines.shape[1])

@@ -33,7 +33,7 @@ _MAX_INT = 512
 
 @dataclass(frozen=True)
 class Meta:
-    """What a ``.meta`` file says of a recording."""
+    """The data of a ``.meta`` file."""
 
     n_channels: int
     n_sync: int

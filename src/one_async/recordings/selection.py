@@ -1,4 +1,4 @@
-"""What is written between the brackets of ``raw[…]``: samples or seconds, and channels, as numpy reads them. Pure."""
+"""Indices of ``raw[…]``: samples or seconds, and channels, with the meaning that numpy gives them. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from one_async.errors import InputError
 
 __all__ = ["Rows", "columns_of", "instants", "rows_of", "seconds", "split_key"]
 
-#: Turns seconds into a sample's number, which may be outside of the recording.
+#: Converts seconds to a sample's number, which may be outside of the recording.
 ToSample: TypeAlias = Callable[[float], int]
 Columns: TypeAlias = "slice | NDArray[np.intp] | int"
 
@@ -27,7 +27,7 @@ _NUMBERS = "a number (int), a slice of numbers, a list of numbers, or one bool f
 
 
 class Rows(NamedTuple):
-    """The samples that are asked for: a range, or numbers in any order; ``single`` for one without its axis."""
+    """The requested samples: a range, or numbers in any order; ``single`` for one without its axis."""
 
     numbers: range | NDArray[np.intp]
     single: bool = False
@@ -50,7 +50,7 @@ def _mark(part: object) -> object:
 
 
 def rows_of(key: Any, count: int, to_sample: ToSample) -> Rows:
-    """Return the samples that a key means. Raise InputError for one that is not understood or out of range."""
+    """Return the samples of a key. Raise InputError for an invalid key, or one out of range."""
     if isinstance(key, slice):
         return Rows(range(count)[_in_samples(key, to_sample)])
     value = plain(key)
@@ -64,9 +64,9 @@ def rows_of(key: Any, count: int, to_sample: ToSample) -> Rows:
 
 
 def columns_of(key: Any, count: int, argument: str = "channels") -> Columns:
-    """Return the channels that a key means, as numpy's index. Raise InputError for one that is not understood.
+    """Return the channels of a key as numpy's index. Raise InputError for an invalid key.
 
-    Also for other things than channels that have numbers and no times; ``argument`` names them.
+    Also used for other numbered things without times, which ``argument`` names.
     """
     accepted = _NUMBERS.format(argument)
     if isinstance(key, slice):
@@ -129,7 +129,7 @@ def _numbers(
 
 
 def _checked(numbers: NDArray[Any], count: int, given: object, argument: str) -> NDArray[np.intp]:
-    """Return numbers of which negative ones count from the end. Raise InputError for those out of range."""
+    """Return numbers, with negative ones counted from the end. Raise InputError for those out of range."""
     if len(numbers) and not (-count <= int(numbers.min()) and int(numbers.max()) < count):
         raise InputError.of(argument, given, f"numbers from {-count} to {count - 1}")
     numbers = numbers.astype(np.intp)

@@ -32,7 +32,7 @@ PIXELS = {"rgb24": 3, "gray": 2}
 @public
 @ended_by_closing
 class AsyncVideo:
-    """The frames of a camera, of which only the needed parts of the file are fetched.
+    """The frames of a camera. Only the needed parts of the file are fetched.
 
     Await frames by number, or those at given times::
 
@@ -40,8 +40,8 @@ class AsyncVideo:
         frames = await video[100:200]  # uint8, of shape (frames, height, width, 3)
         first = await video.at(trials.stimOn_times)
 
-    `times` has the time of each frame in seconds of the session's clock, or is None where the session has no such dataset;
-    `fps` is what the file says of its frame rate.
+    `times` has the time of each frame in seconds of the session's clock, or is None if the session has no such dataset;
+    `fps` is the frame rate by the file.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class AsyncVideo:
         calls: RunningCalls | None = None,
     ) -> None:
         self._reader, self._decoder, self._calls = reader, decoder, calls or RunningCalls()
-        # Not the threads of everyone: a thread that decodes waits for blocks, which need a thread too.
+        # Not the shared threads: a thread that decodes waits for blocks, which also need a thread.
         self._turn = anyio.CapacityLimiter(1)
         self.eid, self.camera, self.pixels = eid, camera, pixels
         self.times = times
@@ -152,6 +152,6 @@ def _batches(decoder: Decoder, numbers: NDArray[np.intp]) -> list[tuple[slice, l
         more = set(needed).difference(found[-1][1] if found else ())
         if found and len(found[-1][1]) + len(more) <= BLOCKS_AT_ONCE:
             found[-1] = (slice(found[-1][0].start, stop), [*found[-1][1], *sorted(more)])
-        else:  # what is left out here is fetched when it is decoded
+        else:  # blocks left out here are fetched when they are decoded
             found.append((slice(start, stop), list(needed[:BLOCKS_AT_ONCE])))
     return found

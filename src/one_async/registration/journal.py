@@ -20,7 +20,7 @@ VERSION = 1
 
 @dataclass
 class Journal:
-    """What a registration of one session has done: hashes of files, and files moved to new revisions.
+    """The completed steps of a session's registration: hashes of files, and files moved to new revisions.
 
     The journal saves work. The database decides what is registered, so an unreadable journal is treated as an absent
     one, and a folder that cannot be written to has none.

@@ -35,7 +35,7 @@ Problem: TypeAlias = Literal[
     "no type", "ambiguous type", "ambiguous dataset", "outside session", "invalid path", "missing", "refused"
 ]
 PROBLEMS: frozenset[str] = frozenset(get_args(Problem))
-#: What a dry run says of a file.
+#: The status of a file in a dry run.
 Status: TypeAlias = Literal["new", "exists", "changed", "new revision", "protected"] | Problem
 #: The collections that Alyx accepts. It drops others silently and registers the file in the session's root.
 _SUBJECT = re.compile(r"[\w.-]+\Z")

@@ -33,7 +33,7 @@ class Options:
     revision: str | None = None
     """Revision of files that are protected; without it today's date."""
     to: Any = None
-    """Where files are copied to before they are registered."""
+    """The destination to which files are copied before they are registered."""
 
 
 @dataclass

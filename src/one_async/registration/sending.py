@@ -21,7 +21,7 @@ __all__ = ["Sender", "body_of"]
 
 #: The most files of one request.
 _CHUNK = 100
-#: How often files may turn out to be protected after they were not.
+#: The number of times that unprotected files may turn out to be protected later.
 _ROUNDS = 5
 
 

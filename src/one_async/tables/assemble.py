@@ -1,4 +1,4 @@
-"""Assemble tables from what a scan of a folder found, with the ids and hashes of earlier tables."""
+"""Assemble tables from the scan of a folder, with the ids and hashes of earlier tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 #: Called with the number of finished files and of all files.
 Progress: TypeAlias = Callable[[int, int], None]
 _CHUNK: Final = 1 << 20
-#: How many files are passed to the threads at once.
+#: Files that are passed to the threads at once.
 _AT_ONCE: Final = 2048
 _UUID: Final = "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
@@ -84,7 +84,7 @@ def sessions_frame(rows: Sequence[Mapping[str, Any]], folders: Sequence[str]) ->
 def compare_sessions(
     frame: pl.DataFrame, folders: Sequence[str], old: pl.DataFrame
 ) -> tuple[pl.DataFrame, Changes]:
-    """Return sessions with the protocols and projects that the old ones have, and what changed."""
+    """Return sessions with the protocols and projects of the old ones, and the changes."""
     given = ["lab", "subject", "date", "number", FOLDER]
     told = ["task_protocol", "projects"]
     both = frame.with_columns(pl.Series("_folder", folders, dtype=pl.String)).join(
@@ -105,7 +105,7 @@ def compare_sessions(
 
 
 def add_ids(files: pl.DataFrame, old: pl.DataFrame, make: Callable[[str], str] | None) -> pl.DataFrame:
-    """Return the files with a dataset's id each, and with what the old datasets say of them: ``size_old``, ``hash_old``, ``qc``.
+    """Return the files with a dataset's id each, and with values of the old datasets: ``size_old``, ``hash_old``, ``qc``.
 
     The id is that in the file's name, else that of the old dataset, else the one that ``make`` returns for the path below the
     session; without ``make``, the path. As in ONE-api, equal paths of different sessions get equal ids.
@@ -136,7 +136,7 @@ def add_ids(files: pl.DataFrame, old: pl.DataFrame, make: Callable[[str], str] |
 
 
 def compare_datasets(files: pl.DataFrame, old: int, reused: int) -> Changes:
-    """Return what changed, for files with ids and hashes, and the numbers of ``old`` and of ``reused`` datasets."""
+    """Return the changes, for files with ids and hashes, and the numbers of ``old`` and of ``reused`` datasets."""
     is_old = pl.col("did_old").is_not_null()
     differs = (
         pl.col("did").ne_missing(pl.col("did_old"))

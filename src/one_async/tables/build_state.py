@@ -1,7 +1,7 @@
-"""What builds of tables keep beside them: the namespace of new ids, and the times at which files and folders last changed.
+"""State that builds of tables store beside them: the namespace of new ids, and the modification times of files and folders.
 
-The hidden folder ``.one_async_build`` holds ``namespace``, a UUID; ``gone.parquet``, the sessions that are no longer there, which
-get their ids again if they come back; and ``files.parquet`` and ``folders.parquet``, which save the next build work.
+The hidden folder ``.one_async_build`` holds ``namespace``, a UUID; ``gone.parquet``, the removed sessions, which
+get their ids again if they come back; and ``files.parquet`` and ``folders.parquet``, which make the next build faster.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from one_async.tables.schema import SESSIONS
 __all__ = ["FOLDER", "SETTLED", "BuildState", "keep_namespace", "mark_of", "read_namespace"]
 
 FOLDER: Final = ".one_async_build"
-#: Nanoseconds after which a further change surely gets another time stamp, on all file systems.
+#: Nanoseconds after which a further change gets another time stamp on all file systems.
 SETTLED: Final = 5 * 10**9
 _FILES: Final = {
     "eid": pl.String,
@@ -45,7 +45,7 @@ _BROKEN: Final = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicExcepti
 
 
 def read_namespace(out: Path) -> uuid.UUID | None:
-    """Return the namespace that is kept beside tables, None if there is none. Raises InputError if it is no UUID."""
+    """Return the namespace stored beside tables, None if there is none. Raises InputError if it is not a UUID."""
     path = out / FOLDER / "namespace"
     try:
         text = path.read_text(encoding="ascii", errors="replace").strip()
@@ -58,9 +58,9 @@ def read_namespace(out: Path) -> uuid.UUID | None:
 
 
 def keep_namespace(out: Path, namespace: uuid.UUID | None) -> uuid.UUID:
-    """Return the namespace that is kept beside tables; if there is none, keep this one, or a random one.
+    """Return the namespace stored beside tables; if there is none, store this one, or a random one.
 
-    Raises InputError if another one is kept.
+    Raises InputError if another one is stored.
     """
     kept = read_namespace(out)
     if kept is None:
@@ -93,7 +93,7 @@ class BuildState:
 
     @classmethod
     def read(cls, out: Path) -> BuildState:
-        """Return what the last build kept; nothing in place of what cannot be read."""
+        """Return the state of the last build; parts that cannot be read are empty."""
         home = out / FOLDER
         mark = ""
         with suppress(*_BROKEN, KeyError, TypeError):
@@ -106,7 +106,7 @@ class BuildState:
         )
 
     def write(self, out: Path, before: BuildState) -> None:
-        """Keep this for the next build, which would read ``before`` now."""
+        """Store this for the next build; ``before`` is the stored state."""
         home = out / FOLDER
         home.mkdir(exist_ok=True)
         about = {"one_async": json.dumps({"tables": self.mark})}

@@ -1,4 +1,4 @@
-"""What a build of tables changed."""
+"""Changes by a build of tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Changes:
 
 
 class BuildReport(tuple[Path, Path]):
-    """The files of sessions and datasets that a build wrote, and what it changed: ``sessions, datasets = report.files``.
+    """The files of sessions and datasets that a build wrote, and its changes: ``sessions, datasets = report.files``.
 
     ``written`` tells whether the files were replaced; they stay as they are if nothing has changed.
     """

@@ -133,7 +133,7 @@ class Datasets:
 
     @cached_property
     def alf(self) -> npt.NDArray[np.bool_]:
-        """Which of the distinct paths have ALF names."""
+        """Whether each of the distinct paths has an ALF name."""
         pattern = path_pattern()
         return is_match(self.paths, pattern.python, pattern.plain).to_numpy()
 

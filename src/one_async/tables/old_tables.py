@@ -1,4 +1,4 @@
-"""The tables of a folder as the next build of them needs them."""
+"""The existing tables of a folder, read for the next build."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _ADVICE: Final = "; overwrite=True (--overwrite) replaces them, and out_dir= (--
 
 
 def table_files(folder: Path) -> dict[str, Path]:
-    """Return where the tables of a folder are, by name."""
+    """Return the files of the tables of a folder, by name."""
     return {name: folder / f"{name}.pqt" for name in ("sessions", "datasets")}
 
 
 class OldTables:
-    """The sessions and datasets of earlier tables; no rows where there are none. Datasets are read when they are first used."""
+    """The sessions and datasets of earlier tables; without rows if there are none. Datasets are read when they are first used."""
 
     def __init__(self, folder: Path, *, overwrite: bool = True) -> None:
         """Read the tables of a folder.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-#: What makes a frame a cache table: the columns that it then has, and those that become its index.
+#: Cache tables by their columns: the columns that identify one, and those that become its index.
 TABLES = (
     ({"did", "eid", "rel_path"}, ("eid", "did")),
     ({"did", "rel_path"}, ("did",)),

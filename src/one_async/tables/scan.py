@@ -186,7 +186,7 @@ def is_text(path: str) -> bool:
 
 
 def session_row(folder: str, root: Path) -> dict[str, Any] | None:
-    """Return a session's row with its folder below the root; warn and return None if no table can hold it."""
+    """Return a session's row with its folder below the root; warn and return None if tables cannot hold it."""
     text, top = _posix(folder), root.as_posix()
     parts = text.rsplit("/", 5)
     tail = "/".join(

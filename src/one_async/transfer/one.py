@@ -56,7 +56,7 @@ class Done:
 
 @dataclass
 class Sources:
-    """What all files of a fetch share: the HTTP client, the credentials and the servers known to be down."""
+    """The shared state of a fetch: the HTTP client, the credentials and the servers known to be down."""
 
     streams: StreamOpener
     credentials: Credentials

@@ -1,4 +1,4 @@
-"""What ONE-api's clients of other ways to files have in common: any public name can be imported, none can be used."""
+"""The base of ONE-api's other download clients: any public name can be imported, none can be used."""
 
 from one_async.compat.adapters import absent
 
