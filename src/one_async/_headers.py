@@ -7,7 +7,7 @@ import re
 import time
 from datetime import UTC
 
-#: A number that fits 64 bits; the fields of HTTP have ASCII digits alone.
+#: A number that fits 64 bits; the fields of HTTP have only ASCII digits.
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 

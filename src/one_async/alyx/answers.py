@@ -80,7 +80,7 @@ def is_deep(value: Any) -> bool:
 
 
 def has_surrogates(content: bytes) -> bool:
-    """Return whether JSON has surrogates written as escapes, in pairs or alone."""
+    """Return whether JSON has surrogates written as escapes, paired or lone."""
     return _ESCAPED_SURROGATE.search(content) is not None
 
 

@@ -35,7 +35,7 @@ JOINS = frozenset(
 MOST_ROWS = 10**12
 #: Pages of one list that are requested at once; each is expensive for the server.
 CONCURRENT_PAGES = 8
-#: Consecutive pages without a new row after which the list ends, whatever the server counts.
+#: Consecutive pages without a new row after which the list ends, regardless of the server's count.
 MAX_BARREN_PAGES = 4 * CONCURRENT_PAGES
 
 Row = JSON

@@ -36,7 +36,7 @@ class AsyncBrowsePage:
     """
 
     url: str
-    """The address, with its secret: whoever knows it can see the page from this machine."""
+    """The address with its secret, which gives access to the page from this machine."""
 
     def __init__(
         self, client: Any, search: FacetedSearch, *, port: int, about: Mapping[str, Any], online: bool

@@ -32,12 +32,12 @@ class Call:
 
     @property
     def is_local(self) -> bool:
-        """Whether the tables alone answer."""
+        """Whether only the tables answer."""
         return self.context.frozen is not None or self.context.offline or self.mode == "local"
 
     @property
     def is_remote(self) -> bool:
-        """Whether the server alone answers."""
+        """Whether only the server answers."""
         return self.context.frozen is None and self.mode == "remote"
 
     async def source(self) -> Source:

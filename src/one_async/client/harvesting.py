@@ -66,8 +66,8 @@ class Harvesting:
             since: a date or time: only rows made or changed since then are read, and merged by id into the harvest that
                 is there, which must have the same filters. Endpoints without time stamps are read whole. ``"last"`` is a
                 day before ``as_of`` in the report of each endpoint; those that are not there yet are read whole.
-            resume: go on where an interrupted harvest of the same rows to the same place stopped, if that began within the
-                last seven days; False starts anew. A harvest that ended, or one with other filters, format or ``since``, is
+            resume: continue an interrupted harvest of the same rows to the same place, if it began within the last seven
+                days; False starts anew. A harvest that ended, or one with other filters, format or ``since``, is
                 never resumed: the new one replaces it, or is merged by ``since``.
             format: ``parquet``, ``delta`` (extra ``[delta]``) or ``frame``; the one that is there, if one is.
             filters: filters for each endpoint, as `alyx.rest` takes them, in another form.

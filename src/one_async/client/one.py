@@ -222,7 +222,7 @@ class AsyncONE(
 
     @property
     def offline(self) -> bool:
-        """Whether no database is configured, so that there is nothing but tables and files."""
+        """Whether no database is configured, so that only tables and files are available."""
         return self._context.offline
 
     @property

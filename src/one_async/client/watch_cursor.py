@@ -19,7 +19,7 @@ _ACCEPTED = "a file, the ids of sessions that are done, or None"
 
 
 class WatchCursor:
-    """The ids of sessions that are done. ``path`` is the file to which more of them are appended, None for memory alone.
+    """The ids of sessions that are done. ``path`` is the file to which more ids are appended, None to keep them only in memory.
 
     The file has a line of JSON with the terms of the watch, then a line for each session.
     """

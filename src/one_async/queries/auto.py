@@ -127,7 +127,7 @@ class AutoSource:
     ) -> dict[str, T]:
         """Request the sessions whose datasets the tables do not have.
 
-        Tables that have a session without datasets may have learned the session alone from a search, perhaps long ago.
+        Tables that have a session without datasets may have learned the session from a search, perhaps long ago.
         If the server cannot answer, such a session has no datasets; but if this client itself learned it, or the tables do
         not have it, the error is raised.
         """

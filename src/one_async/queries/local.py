@@ -218,7 +218,7 @@ class LocalSource:
         return await run_polars(query.list_subjects, self._catalogue)
 
     async def why_empty(self, endpoint: str, terms: Mapping[str, Any]) -> list[str]:
-        """Return which terms alone match nothing in the tables."""
+        """Return the terms that by themselves match nothing in the tables."""
         find = partial(reasons_in_tables, wildcards=self._wildcards)
         return await run_polars(find, self._catalogue, endpoint, terms)
 
