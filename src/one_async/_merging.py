@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from one_async import _stored
 from one_async._stored import OPEN_ALYX, OPEN_DATA
+from one_async.errors import InputError
 
 
 def merged_settings(url: str | None, sources: list[dict[str, Any]]) -> dict[str, Any]:
     """Merge the sources, which are listed from strongest to weakest."""
     merged: dict[str, Any] = {}
     for source in reversed(sources):
+        if not source.keys().isdisjoint(("cache_dir", "cache_bucket")):
+            merged.pop("cache_dir", None)
+            merged.pop("cache_bucket", None)
         merged.update(source)
     merged["base_url"] = url
+    if bucket := merged.get("cache_bucket"):
+        _set_bucket_folder(merged, bucket)
     merged.setdefault("cache_dir", default_cache_dir(url))
     merged["tables_dir"] = _tables_dir(sources) or merged["cache_dir"]
     if url == OPEN_ALYX:
@@ -24,11 +31,24 @@ def merged_settings(url: str | None, sources: list[dict[str, Any]]) -> dict[str,
     return merged
 
 
+def _set_bucket_folder(merged: dict[str, Any], bucket: str) -> None:
+    """Set the folder of a bucket's files. The endpoint may come from the variables of Amazon's own tools."""
+    if merged["base_url"] is not None:
+        accepted = "a folder, where a database is named: buckets are read in local mode, without a database"
+        raise InputError.of("cache_dir", bucket, accepted)
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if endpoint := os.environ.get(name):
+            merged.setdefault("s3_endpoint", endpoint)
+    merged["cache_dir"] = _stored.bucket_dir(bucket, merged.get("s3_endpoint"))
+
+
 def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
     """Return the tables folder, unless its source is weaker than that of the cache folder: then it belongs to another one."""
     for source in sources:
         if folder := source.get("tables_dir") or source.get("cache_dir"):
             return Path(folder)
+        if "cache_bucket" in source:
+            return None
     return None
 
 

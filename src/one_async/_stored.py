@@ -21,6 +21,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -78,6 +79,18 @@ def config_dir() -> Path:
     except RuntimeError:
         return _NOWHERE
     return folder if folder.is_absolute() else _NOWHERE
+
+
+def bucket_dir(address: str, endpoint: str | None) -> Path:
+    """Return the folder, below the platform's cache folder, of files that were fetched from a bucket's address."""
+    import platformdirs
+
+    try:
+        folder = Path(platformdirs.user_cache_dir("one_async", appauthor=False))
+    except RuntimeError:
+        folder = Path(tempfile.gettempdir(), "one_async")
+    name = address.removeprefix("s3://")
+    return folder / "buckets" / file_name(f"{endpoint}/{name}" if endpoint else name)
 
 
 def home() -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +35,8 @@ def _text(value: object) -> object:
 
 def _folder(value: object) -> object:
     value = _text(value)
+    if isinstance(value, str) and re.match("s3:/", value, re.IGNORECASE):
+        raise ValueError("a folder of this machine; cache_dir alone may be the address of a bucket")
     try:
         return Path(value).expanduser().absolute() if isinstance(value, str | os.PathLike) else value
     except RuntimeError:
@@ -89,6 +92,30 @@ def split_login(values: object) -> object:
     return {**values, **said, "data_server": urlunsplit(parts._replace(netloc=server))}
 
 
+def split_bucket(values: object) -> object:
+    """Move the address of a bucket, which may stand for the cache folder, to its own setting."""
+    if not isinstance(values, Mapping):
+        return values
+    others = {name: value for name, value in values.items() if name != "cache_bucket"}
+    given = others.get("cache_dir")
+    text = given.as_posix() if isinstance(given, Path) else given
+    if isinstance(text, str) and re.match(r"\s*s3:/", text, re.IGNORECASE):
+        return {**others, "cache_dir": None, "cache_bucket": text}
+    return others
+
+
+def _bucket(value: object) -> object:
+    """Return the address of a bucket's folder in its usual form."""
+    if not isinstance(value, str):
+        return value
+    # A Path has one slash after the colon.
+    found = re.fullmatch(r"s3:/+([a-z0-9][a-z0-9._-]{2,62})((?:/.*)?)", value.strip(), re.IGNORECASE)
+    folder = found[2].strip("/") if found else ""
+    if not found or re.search(r"[\x00-\x1f\x7f\\]|(^|/)\.{0,2}/|(^|/)\.{1,2}$", folder):
+        raise ValueError("a folder, or an address such as s3://bucket/folder, without keys")
+    return f"s3://{found[1]}/{folder}".rstrip("/")
+
+
 def without_password(url: str) -> str:
     """Return the address of a shared cache without its password, to be shown or sent."""
     try:
@@ -116,6 +143,7 @@ def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
 Text = Annotated[str | None, BeforeValidator(_text)]
 Address = Annotated[str | None, BeforeValidator(_address)]
 Folder = Annotated[Path | None, BeforeValidator(_folder)]
+Bucket = Annotated[str | None, BeforeValidator(_bucket)]
 Duration = Annotated[timedelta | None, BeforeValidator(_duration)]
 Size = Annotated[Annotated[ByteSize, Field(gt=0)] | None, BeforeValidator(_text)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_secret), Field(repr=False)]
@@ -141,6 +169,7 @@ class OfDatabase(Login):
     """The settings that belong to one database."""
 
     cache_dir: Folder = None
+    cache_bucket: Bucket = None
     tables_dir: Folder = None
     rest_cache_dir: Folder = None
     data_server: Address = None
@@ -162,6 +191,7 @@ class Values(OfDatabase):
     progress: bool | None = None
 
     _split_login = model_validator(mode="before")(split_login)
+    _split_bucket = model_validator(mode="before")(split_bucket)
 
     def said(self) -> dict[str, Any]:
         """Return the settings that are set, by name."""
@@ -179,8 +209,10 @@ def checked(kind: type[Values], values: dict[str, Any]) -> Values:
     except ValidationError as error:
         if isinstance(own := error.errors()[0].get("ctx", {}).get("error"), InputError):
             raise own from None
-        name = str(error.errors()[0]["loc"][0])
-        shown = "…" if name in SECRETS else without_login(values.get(name))
+        name = _name(error)
+        value = values.get(name)
+        is_hidden = name in SECRETS or (name == "cache_dir" and re.match("s3:.*@", str(value).strip(), re.I))
+        shown = "…" if is_hidden else without_login(value)
         raise InputError.of(name, shown, _said(error)) from None
 
 
@@ -188,11 +220,16 @@ def environment() -> Values:
     try:
         return Environment()
     except ValidationError as error:
-        blame(f"environment variable ONE_{str(error.errors()[0]['loc'][0]).upper()}", error)
+        blame(f"environment variable ONE_{_name(error).upper()}", error)
 
 
 def blame(where: str, error: ValidationError) -> NoReturn:
     raise ConfigurationError(f"{where}: {_said(error)}") from None
+
+
+def _name(error: ValidationError) -> str:
+    """Return the name of the setting that was given."""
+    return str(error.errors()[0]["loc"][0]).replace("cache_bucket", "cache_dir")
 
 
 def _said(error: ValidationError) -> str:

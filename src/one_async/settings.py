@@ -25,7 +25,7 @@ from one_async._display import Printer
 from one_async._merging import default_cache_dir, merged_settings
 from one_async._stored import OPEN_ALYX, TokenFile, normal_url, without_login
 from one_async._values import SECRETS, Login, OfDatabase, Values, blame, checked, environment, split_login
-from one_async.errors import ConfigurationError, OfflineError, OneWarning
+from one_async.errors import ConfigurationError, InputError, OfflineError, OneWarning
 from one_async.types import Mode
 
 __all__ = [
@@ -65,6 +65,7 @@ class Settings(BaseModel):
         default="remote", description="where answers come from: local, remote, auto or refresh"
     )
     cache_dir: Path = Field(description="folder of data files")
+    cache_bucket: str | None = Field(default=None, description="address from which cache_dir gets its files")
     tables_dir: Path = Field(description="folder of cache tables")
     rest_cache_dir: Path | None = Field(default=None, description="folder of stored REST answers, if set")
     default_expiry: timedelta = Field(default=_DAY, description="age up to which a REST answer serves")
@@ -174,7 +175,8 @@ def resolve(
 
     The database is the one named by ``base_url``, else the one that ``cache_dir`` was set up for, else that
     of ``ONE_BASE_URL``, else the default one, else the public Open Alyx. A ``cache_dir`` of no database,
-    given without a login, means offline, in local mode unless ``mode`` is given.
+    given without a login, means offline, in local mode unless ``mode`` is given. So does one that is the address of a
+    bucket's folder, ``s3://…``: then the tables and files there are fetched into a folder below the platform's cache folder.
 
     Raises:
         InputError: an invalid argument.
@@ -183,13 +185,23 @@ def resolve(
     given = checked(Values, {name: value for name, value in locals().items() if value is not None})
     around = environment()
     url = _database(given, around)
-    sources = [given.said(), _applicable(around, url).said(), *_files(url)]
+    bucket = _bucket(given, around)
+    sources = [given.said(), _applicable(around, url, bucket).said(), *_files(url)]
     merged = merged_settings(url, sources)
+    if bucket and given.mode not in (None, "local"):
+        raise InputError.of("mode", given.mode, f"'local', the only mode in which {bucket} is read")
     if url is None:
         merged["mode"] = given.mode or "local"
     elif merged.get("keyring") and not merged.get("password") and not merged.get("token"):
         merged["password"] = _from_keyring(url, merged.get("username"))
     return Settings(**merged)
+
+
+def _bucket(given: Values, around: Values) -> str | None:
+    """Return the address of the bucket that stands for the cache folder, if one does."""
+    if given.base_url or given.cache_dir:
+        return given.cache_bucket
+    return given.cache_bucket or around.cache_bucket
 
 
 def _files(url: str | None) -> list[dict[str, Any]]:
@@ -213,6 +225,8 @@ def _database(given: Values, around: Values) -> str | None:
     """Return the address of the selected database, None for offline use."""
     if given.base_url:
         return given.base_url
+    if _bucket(given, around):
+        return None
     if given.cache_dir and (owner := _owner_of(given.cache_dir)):
         return owner
     if around.base_url:
@@ -229,13 +243,15 @@ def _owner_of(folder: Path) -> str | None:
     return default if default in known else next(iter(known), None)
 
 
-def _applicable(around: Values, url: str | None) -> Values:
-    """Return the environment's settings that apply to a database.
+def _applicable(around: Values, url: str | None, bucket: str | None) -> Values:
+    """Return the environment's settings that apply to a database, or to a bucket.
 
     All of them apply to the environment's own database. If the environment names none, its login belongs to the default one.
     """
     ignored: type[Login] | None
-    if around.base_url is None and url is not None:
+    if url is None and bucket:
+        ignored = Login
+    elif around.base_url is None and url is not None:
         ignored = None if url == default_database() else Login
     else:
         ignored = None if url is not None and around.base_url == url else OfDatabase

@@ -318,7 +318,7 @@ async def test_all_takes_every_endpoint_that_lists(recorded_emulator: Any, tmp_p
     async with AsyncONE(
         base_url=recorded_emulator.url, token=recorded_emulator.token("demo"), cache_dir=tmp_path / "cache"
     ) as one:
-        report = await one.harvest("all", tmp_path / "lake", filters={"sessions": {"lab": "cortexlab"}})
+        report = await one.harvest(["all"], tmp_path / "lake", filters={"sessions": {"lab": "cortexlab"}})
         named = await one.alyx.list_endpoints()
         with pytest.raises(InputError, match="'all'"):
             await one.harvest(named)

@@ -206,6 +206,8 @@ def test_times_that_are_no_numbers_or_too_many(
     assert np.array_equal(anyio.run(get, times, [0.3, 0.56, 14.9]), whole[[3, 6, 149]])
     with pytest.raises(InputError):
         anyio.run(get, times, 15.0)  # of a frame that the video does not have
+    with pytest.raises(InputError, match=r"from 1017849665 to 1017849679\.9 s"):
+        anyio.run(get, 1017849665 + np.arange(COUNT) / 10, 0.0)
     assert np.array_equal(anyio.run(get, np.array([1.0]), [1.0]), whole[[0]])
     with pytest.raises(InputError, match="the times are empty"):
         anyio.run(get, np.array([]), [1.0])

@@ -116,6 +116,7 @@ def client_fields(context: Context) -> dict[str, str]:
         "user": context.user,
         "mode": context.mode,
         "tables": _tables(context),
+        "bucket": settings.cache_bucket,
         "cache folder": settings.cache_dir,
     }
     if settings.tables_dir != settings.cache_dir:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from one_async.refresh import TablesInfo, TablesKeeper
     from one_async.tables.catalogue import Catalogue
     from one_async.transfer.fetch import Progress
+    from one_async.transfer.plan import S3Location
 
 OFFLINE_ADVICE = (
     "no database is configured for {folder}, so it can only be searched in local mode; "
@@ -123,6 +124,9 @@ class Context:
 
     @mode.setter
     def mode(self, mode: Mode) -> None:
+        bucket = self.settings.cache_bucket
+        if bucket and mode in get_args(Mode) and mode != "local":
+            raise InputError.of("mode", mode, f"'local', the only mode in which {bucket} is read")
         self._mode = self.check_mode(mode, "mode")
         if self._mode not in REFRESHING:
             self.stop_background()
@@ -138,7 +142,7 @@ class Context:
 
     def offline_error(self) -> OfflineError:
         """Return the error of a call that needs a database where none is configured."""
-        return OfflineError(OFFLINE_ADVICE.format(folder=self.cache_dir))
+        return OfflineError(OFFLINE_ADVICE.format(folder=self.settings.cache_bucket or self.cache_dir))
 
     def needs_database(self, method: str) -> None:
         """Raise OfflineError if a method that asks the database cannot do so."""
@@ -148,8 +152,8 @@ class Context:
             )
 
     def needs_files(self, method: str) -> None:
-        """Raise OfflineError unless files can be fetched, as they can for a frozen set, whose tables are local."""
-        if self.frozen is None or self.offline:
+        """Raise OfflineError unless files can be fetched, as they can for a frozen set or from a bucket in local mode."""
+        if self.settings.cache_bucket is None and (self.frozen is None or self.offline):
             self.needs_database(method)
 
     @property
@@ -175,8 +179,29 @@ class Context:
                 alyx=None if self.offline else lambda: self.alyx,
                 cache_expiry=self.settings.cache_expiry,
                 display=self.display,
+                bring=self._copy_tables if self._has_copies else None,
             )
         return self._tables
+
+    @property
+    def bucket(self) -> S3Location | None:
+        """The folder of a bucket from which files are fetched, in place of a database's."""
+        if self.settings.cache_bucket is None:
+            return None
+        from one_async.transfer.bucket import folder_of
+
+        return folder_of(self.settings.cache_bucket, self.settings.s3_endpoint)
+
+    @property
+    def _has_copies(self) -> bool:
+        """Whether the tables are those of the bucket, and not of another folder."""
+        return self.settings.cache_bucket is not None and self.settings.tables_dir == self.cache_dir
+
+    async def _copy_tables(self) -> None:
+        from one_async.refresh.bucket_tables import copy_tables
+
+        assert self.bucket is not None
+        await copy_tables(self.bucket, self.settings.tables_dir, self.display)
 
     @property
     def known_tables(self) -> TablesInfo | None:
@@ -205,7 +230,7 @@ class Context:
     async def prepare(self) -> None:
         """Import what calls need, once and in a thread, so that no call does it on the event loop."""
         if not self._is_prepared:
-            await run_sync(_import_late, self.offline)
+            await run_sync(_import_late, self.offline, self.settings.cache_bucket is not None)
             self._is_prepared = True
 
     async def open(self) -> None:
@@ -272,9 +297,13 @@ class Context:
         return scope
 
 
-def _import_late(offline: bool) -> None:
+def _import_late(offline: bool, has_bucket: bool) -> None:
     """Import and begin what takes a while, so that no call does it on the event loop."""
-    online = () if offline else ("alyx.session", "alyx.client", "queries.remote", "transfer.fetch")
+    online: tuple[str, ...] = (
+        () if offline else ("alyx.session", "alyx.client", "queries.remote", "transfer.fetch")
+    )
+    if has_bucket:
+        online = ("refresh.bucket_tables",)
     for module in ("refresh", "queries.auto", "queries.rows", "files.objects", "frozen", *online):
         import_module(f"one_async.{module}")
     from one_async.tables.catalogue import Catalogue

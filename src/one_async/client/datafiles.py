@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from uuid import NAMESPACE_URL, uuid5
 
 from one_async._threads import run_many, run_sync
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from one_async.transfer.plan import FileSource, Item, Plan
     from one_async.transfer.ranges import RangeReader
     from one_async.transfer.web import Credentials
+    from one_async.types import StreamOpener
 
 #: Finds which of some records' files are on disk: the paths, and the places of those that must be fetched.
 AtHand: TypeAlias = "Callable[[Sequence[Mapping[str, Any]]], tuple[list[ALFPath | None], list[int]]]"
@@ -78,7 +79,9 @@ class DataFiles:
         from one_async.transfer.plan import make_plan
 
         context = self._context
-        is_local = context.offline or (call.mode == "local" and context.frozen is None)
+        is_local = context.bucket is None and (
+            context.offline or (call.mode == "local" and context.frozen is None)
+        )
         is_watched = context.progress is not None  # progress counts files that are here, too
         root, uuid_filenames = ALFPath(context.cache_dir), context.uuid_filenames
 
@@ -105,16 +108,17 @@ class DataFiles:
         """Plan the downloads of records. ``change`` is applied to each first. Many records are planned in a thread."""
         from one_async.transfer.plan import make_plan
 
-        settings = self._context.settings
+        settings, bucket = self._context.settings, self._context.bucket
 
         def make() -> Plan:
             return make_plan(
-                map(change or _with_address, records),
+                map(change or (_with_address if bucket is None else _row_alone), records),
                 data_server=settings.data_server,
                 base_url=settings.base_url,
                 repositories=repositories,
                 uuid_filenames=self._context.uuid_filenames,
                 s3_endpoint=settings.s3_endpoint,
+                bucket=bucket,
                 on_error="collect",
                 written=written,
             )
@@ -128,13 +132,14 @@ class DataFiles:
 
         Raises the first error, or with `collect` leaves them in the outcomes.
         """
+        asks = self._context.bucket is None
         async with self.showing() as transfers:
             plan = await self.plan(records)
-            unknown = {item.did for item in plan.items if not item.sources and not item.error}
+            unknown = {item.did for item in plan.items if asks and not item.sources and not item.error}
             if unknown:
                 plan = await self._replanned(records, unknown)
             outcomes = await self._transfer(plan, check_hash, transfers)
-            failed = {outcome.did for outcome in outcomes if _elsewhere(outcome)} - unknown
+            failed = {outcome.did for outcome in outcomes if asks and _elsewhere(outcome)} - unknown
             if failed:
                 second = await self._replanned(
                     [record for record in records if record["did"] in failed], failed
@@ -163,7 +168,7 @@ class DataFiles:
         return await fetch(
             plan,
             root=context.cache_dir,
-            streams=context.alyx.wire,
+            streams=self._streams,
             limit=FILES_AT_ONCE,
             check_hash=check_hash,
             progress=transfers or context.progress,
@@ -171,6 +176,11 @@ class DataFiles:
             credentials=self._credentials(),
             observer=context.observer,
         )
+
+    @property
+    def _streams(self) -> StreamOpener:
+        """The HTTP client of files. A bucket's files need none."""
+        return cast("Any", None) if self._context.bucket is not None else self._context.alyx.wire
 
     def _credentials(self) -> Credentials:
         from one_async.transfer.web import Credentials
@@ -190,8 +200,9 @@ class DataFiles:
         if item.error:
             raise item.error
         context = self._context
+        others = more if context.bucket is None else None
         return RangeReader(
-            context.alyx.wire, item.sources, self._credentials(), more, observer=context.observer
+            self._streams, item.sources, self._credentials(), others, observer=context.observer
         )
 
     async def _replanned(self, records: Sequence[Mapping[str, Any]], dids: set[str]) -> Plan:
@@ -272,6 +283,12 @@ def _plan_id(did: str) -> str:
 def _with_address(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Remove an unknown address, so that the plan composes one with the data server."""
     return {name: value for name, value in record.items() if name != "data_url" or value}
+
+
+def _row_alone(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a record as the tables have it, without addresses."""
+    plain = {name: value for name, value in record.items() if name not in ("data_url", "file_records")}
+    return {**plain, "did": _plan_id(record["did"])}
 
 
 def _elsewhere(outcome: Outcome) -> bool:

@@ -71,6 +71,8 @@ class FolderWatching:
         pause, space = seconds(every), _uuid_or_none(namespace)
         if self._context.mode != "local" and not self._context.offline:
             raise ConfigurationError("watch_folder makes tables of a folder, which needs mode='local'")
+        if bucket := self._context.settings.cache_bucket:
+            raise ConfigurationError(f"watch_folder makes tables of a folder of files; {bucket} is only read")
         options = {
             "hash_files": hash_files,
             "lab": lab,

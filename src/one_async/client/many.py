@@ -198,7 +198,8 @@ class ManySessions:
         accepted = "a table as load_many and download give it"
         rows = await run_polars(rows_of, table, "table", ("did", "status"), accepted)
         dids = {row["did"] for row in rows if row["did"] and row["status"] not in ("fetched", "present")}
-        known = await rows_of_ids(Call(self._context, "remote"), sorted(dids))
+        mode: Mode | None = None if self._context.settings.cache_bucket else "remote"
+        known = await rows_of_ids(Call(self._context, mode), sorted(dids))
         outcomes = await self._context.files.fetch(list(known.values()), check_hash, collect=True)
         again = {outcome.did: outcome.row() for outcome in outcomes}
         owner = [name for name in table.columns if name not in COLUMNS]

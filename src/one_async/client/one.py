@@ -118,6 +118,7 @@ class AsyncONE(
                 ONE_TOKEN), the settings, or a token kept by an earlier login. The environment's belong to the database of
                 ONE_BASE_URL, without it to the default database: another one that `base_url` names does not get them.
             cache_dir: the folder of data files; alone, without any database that was set up for it, it means local mode.
+                ``s3://bucket/folder`` reads tables and files from a bucket, in local mode; they are kept in a local folder.
             tables_dir: the folder of the cache tables, where it is not `cache_dir`.
             mode: `local`, `remote`, `auto` or `refresh`; where answers come from.
             wildcards: patterns for files are shell wildcards (True) or regular expressions (False).
@@ -199,9 +200,9 @@ class AsyncONE(
         return cls(frozen=file, **options)
 
     def __repr__(self) -> str:
-        return (
-            f"One (offline, {self.cache_dir})" if self.offline else f"One (online, {self.settings.base_url})"
-        )
+        if self.offline:
+            return f"One (offline, {self.settings.cache_bucket or self.cache_dir})"
+        return f"One (online, {self.settings.base_url})"
 
     def _repr_html_(self) -> str:
         return _display.card(repr(self), client_fields(self._context))

@@ -36,7 +36,8 @@ def _is_last(since: object) -> bool:
 
 def is_all(endpoints: object) -> bool:
     """Return whether every endpoint that lists is meant."""
-    return isinstance(endpoints, str) and endpoints == ALL
+    names = [endpoints] if isinstance(endpoints, str) else endpoints
+    return isinstance(names, list | tuple) and list(names) == [ALL]
 
 
 def parse_endpoints(

@@ -121,7 +121,9 @@ class AsyncVideo:
         known, wanted = known[order], seconds(times)
         if len(wanted) and not (len(known) and known[0] <= wanted.min() and wanted.max() <= known[-1]):
             span = (
-                f"from {known[0]:g} to {known[-1]:g} s" if len(known) else "none, since the times are empty"
+                f"from {known[0]:.12g} to {known[-1]:.12g} s"
+                if len(known)
+                else "none, since the times are empty"
             )
             raise InputError.of("times", times, f"times of the video, {span}")
         after = np.searchsorted(known, wanted).clip(1 if len(known) > 1 else 0)

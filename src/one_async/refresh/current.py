@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -41,8 +41,11 @@ class CurrentTables:
         alyx: Callable[[], AsyncAlyxClient] | None,
         expiry: float,
         display: Display | None = None,
+        bring: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._display = display
+        #: Brings the files in the folder up to date before they are read, if they are copies.
+        self._bring = bring
         self._folder = Path(tables_dir)
         self._alyx = alyx
         self._schedule = Schedule(expiry)
@@ -108,6 +111,8 @@ class CurrentTables:
     async def _read_once(self) -> None:
         async with self._reading:
             if self._view.base is None:
+                if self._bring is not None:
+                    await self._bring()
                 await self._read()
 
     async def _read(self) -> None:

@@ -70,8 +70,9 @@ class TablesKeeper(CurrentTables):
         alyx: Callable[[], AsyncAlyxClient] | None,
         cache_expiry: timedelta | float | None = None,
         display: Display | None = None,
+        bring: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        super().__init__(tables_dir, alyx, seconds_of(cache_expiry), display)
+        super().__init__(tables_dir, alyx, seconds_of(cache_expiry), display, bring)
         self._home = self._folder
         self._tag: str | None = None
         self._flight: SingleFlight[_Attempt] = SingleFlight()
@@ -145,6 +146,8 @@ class TablesKeeper(CurrentTables):
         if mode in ("auto", "refresh") and self._alyx is not None:
             await self._bring_up_to_date(now=mode == "refresh", later=later)
         elif mode == "refresh":
+            if self._bring is not None:
+                await self._bring()
             await self._read_if_changed()
         if self._view.base is None:
             with suppress(*((TablesNotFound,) if mode == "remote" else ())):

@@ -1,10 +1,12 @@
-"""Files of S3 buckets that no record describes: identified by their keys, verified by their sizes."""
+"""Files of S3 buckets that no record of a database describes: identified by their keys."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import anyio.to_thread
 
@@ -13,7 +15,61 @@ from one_async.transfer.fetch import fetch
 from one_async.transfer.plan import FileSource, Item, S3Keys, S3Location
 from one_async.transfer.s3 import open_store
 
-__all__ = ["Bucket"]
+__all__ = ["Bucket", "Version", "folder_of", "versions"]
+
+
+class Version(NamedTuple):
+    """The size in bytes of an object, and the tag that S3 gives its content."""
+
+    size: int
+    tag: str | None
+
+
+def folder_of(address: str, endpoint: str | None) -> S3Location:
+    """Return the location of ``s3://bucket/folder``. Region and keys are those of the environment."""
+    bucket, _, folder = address.removeprefix("s3://").partition("/")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return S3Location(bucket, folder, region, endpoint)
+
+
+async def versions(folder: S3Location, names: Sequence[str]) -> dict[str, Version]:
+    """Return the versions of those objects of a folder that exist.
+
+    Raises LoginError if none may be read, ServerUnreachable, or ConfigurationError if the extra is not installed.
+    """
+    return await anyio.to_thread.run_sync(_versions, folder, names, abandon_on_cancel=True)
+
+
+def _versions(folder: S3Location, names: Sequence[str]) -> dict[str, Version]:
+    store = open_store(folder)  # raises ConfigurationError if obstore is missing
+    import obstore
+    from obstore import exceptions
+
+    found: dict[str, Version] = {}
+    refused = False
+    for name in names:
+        try:
+            head = obstore.head(store, (folder / name).key)
+            found[name] = Version(head["size"], head["e_tag"])
+        except FileNotFoundError:
+            continue
+        except (exceptions.UnauthenticatedError, exceptions.PermissionDeniedError):
+            refused = True  # as S3 answers for absent objects too, where the bucket may not be listed
+        except Exception as error:  # its text may quote the request and thus an access key
+            text = f"{folder.url} could not be read ({type(error).__name__})"
+            raise ServerUnreachable(text, url=folder.url) from None
+    if refused and not found:
+        raise LoginError(
+            f"{folder.url} may not be read {_with_keys()}, or has no such files: {', '.join(names)}",
+            url=folder.url,
+        )
+    return found
+
+
+def _with_keys() -> str:
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return "with the keys of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    return "without keys, which AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY may hold"
 
 
 @dataclass(frozen=True)

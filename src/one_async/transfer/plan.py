@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -70,6 +70,10 @@ class S3Location:
     def url(self) -> str:
         """The object's ``s3://`` address, for messages."""
         return f"s3://{self.bucket}/{self.key}"
+
+    def __truediv__(self, path: str) -> S3Location:
+        """Return the location of a path below this one."""
+        return replace(self, key=f"{self.key}/{path}".lstrip("/"))
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ def make_plan(
     repositories: Iterable[Mapping[str, Any]] = (),
     uuid_filenames: bool = False,
     s3_endpoint: str | None = None,
+    bucket: S3Location | None = None,
     on_error: Literal["raise", "collect"] = "raise",
     written: bool = True,
 ) -> Plan:
@@ -162,14 +167,20 @@ def make_plan(
     ``datasets`` endpoint (with ``file_records``); a dataset of a session's detail (``id`` and ``data_url``).
     ``repositories`` are records of the ``data-repository`` endpoint; those named ``aws*`` are S3 sources, which are tried
     after HTTP sources. The data server's credentials go only to addresses below ``data_server``, the token only to
-    those below ``base_url``.
+    those below ``base_url``. With ``bucket``, rows of the tables are files below that folder of a bucket.
 
     A file whose path would leave the cache folder raises UnsafePath, and two datasets with one path TransferError; with
     ``on_error="collect"`` the item holds that error instead, and the others can be fetched. A plan with ``written=False``
     only looks for files on disk, where the root may itself be a session's folder.
     """
     maker = _Maker(
-        data_server, base_url, {r["name"]: r for r in repositories}, uuid_filenames, s3_endpoint, written
+        data_server,
+        base_url,
+        {r["name"]: r for r in repositories},
+        uuid_filenames,
+        s3_endpoint,
+        written,
+        bucket,
     )
     seen: dict[str, Item] = {}
     items: list[Item] = []
@@ -241,6 +252,7 @@ class _Maker:
     uuid_filenames: bool
     s3_endpoint: str | None
     written: bool
+    bucket: S3Location | None
 
     def item(self, record: Mapping[str, Any]) -> Item:
         did = _did(record)
@@ -271,6 +283,9 @@ class _Maker:
             url = record["data_url"]
             return [self._http(url)] if _is_http(url) else []
         path = _row_path(record)
+        if self.bucket:
+            location = self.bucket / path
+            return [(FileSource(location.url, None, location), path)]
         sources = []
         if self.data_server:
             sources.append((self._http(f"{self.data_server.rstrip('/')}/{with_id(path, did)}")[0], path))
