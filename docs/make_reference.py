@@ -105,8 +105,9 @@ OTHER_VARIABLES = {
     "NO_PROXY": "hosts that are reached without a proxy",
     "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE": "trusted certificates; the first that is set",
     "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN": "login at S3",
-    "AWS_REGION": "region of buckets that are harvested to",
-    "AWS_ENDPOINT_URL": "address of S3 for tables at `s3://` addresses, and for harvests without `ONE_S3_ENDPOINT`",
+    "AWS_REGION": "region of buckets that are harvested to, and of cache folders at `s3://` addresses",
+    "AWS_DEFAULT_REGION": "region of cache folders at `s3://` addresses, without `AWS_REGION`",
+    "AWS_ENDPOINT_URL": "address of S3 buckets; `ONE_S3_ENDPOINT` precedes it, except for tables that a server offers",
     "AWS_ENDPOINT_URL_S3": "the same for tables at `s3://` addresses; precedes `AWS_ENDPOINT_URL`",
     "AWS_ALLOW_HTTP": "`true` allows harvests to an `AWS_ENDPOINT_URL` without encryption",
 }
