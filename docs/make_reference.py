@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import tomllib
@@ -20,13 +21,14 @@ import typer
 from pydantic import ByteSize
 
 import one_async
-from one_async import errors
+from one_async import AsyncAlyxClient, AsyncONE, errors
 from one_async._values import SECRETS, OfDatabase, Values
 from one_async.alyx.frame import columns_of
 from one_async.alyx.schema import Schema
 from one_async.cli.app import app
 from one_async.harvest.report import ColumnReport
 from one_async.harvest.tidy import tidied
+from one_async.registration.client import RegistrationClient
 from one_async.settings import Settings
 
 DOCS = Path(__file__).parent
@@ -78,6 +80,19 @@ database, with numbers of rows and the types of Polars. [Harvesting](../howto/ha
   refer to them.
 - Times are in UTC. UUIDs are text in files, and of the type `UUID` in the views. Columns such as `json` hold JSON text.
 """
+METHODS = """# All methods
+
+Methods of `ONE` and `AsyncONE` that take a session take a list of sessions, too.
+"""
+CLASSES = (
+    ("ONE and AsyncONE", AsyncONE, "one.md"),
+    ("one.alyx", AsyncAlyxClient, "alyx.md"),
+    ("one.registration", RegistrationClient, "registration.md"),
+)
+#: Properties that constructors set as well, which mkdocstrings takes for undocumented attributes.
+SET_BY_INIT = ("cache_mode", "default_expiry", "max_connections")
+#: Pages that show what was measured, and no examples.
+MEASURED = ("parity.md", "clients.md", "gallery.md")
 LLMS = """`from one_async import ONE` is the blocking client, `AsyncONE` the same with `await`; `from one_async.api import ONE`
 replaces ONE-api's. Methods that take a session take a list, too. Every error is a `one_async.OneError`."""
 #: Variables that are no settings: of this package, and of the libraries and tools below it.
@@ -90,8 +105,9 @@ OTHER_VARIABLES = {
     "NO_PROXY": "hosts that are reached without a proxy",
     "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE": "trusted certificates; the first that is set",
     "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN": "login at S3",
-    "AWS_REGION": "region of buckets that are harvested to",
-    "AWS_ENDPOINT_URL": "address of S3 for tables at `s3://` addresses, and for harvests without `ONE_S3_ENDPOINT`",
+    "AWS_REGION": "region of buckets that are harvested to, and of cache folders at `s3://` addresses",
+    "AWS_DEFAULT_REGION": "region of cache folders at `s3://` addresses, without `AWS_REGION`",
+    "AWS_ENDPOINT_URL": "address of S3 buckets; `ONE_S3_ENDPOINT` precedes it, except for tables that a server offers",
     "AWS_ENDPOINT_URL_S3": "the same for tables at `s3://` addresses; precedes `AWS_ENDPOINT_URL`",
     "AWS_ALLOW_HTTP": "`true` allows harvests to an `AWS_ENDPOINT_URL` without encryption",
 }
@@ -234,6 +250,52 @@ def harvest_page() -> str:
     return "".join(parts)
 
 
+def methods_page() -> str:
+    """Return the page of all methods, with the pages that use them."""
+    shown = used_on_pages()
+    parts = [f"{MADE}{METHODS}"]
+    for title, kind, page in CLASSES:
+        rows = [
+            (
+                linked(kind, name, page),
+                summary(doc_of(getattr(kind, name))),
+                ", ".join(f"[{path.stem}](../{path.as_posix()})" for path in shown.get(name, ())),
+            )
+            for name in dir(kind)
+            if not name.startswith("_")
+        ]
+        parts.append(f"\n## {title}\n\n{table('name|meaning|shown on', rows)}")
+    return "".join(parts)
+
+
+def linked(kind: type, name: str, page: str) -> str:
+    """Return the name of a method, with a link if the class's page has it: mkdocstrings leaves out functions of other modules."""
+    member = inspect.getattr_static(kind, name)
+    is_function = isinstance(member, staticmethod) and "." not in member.__func__.__qualname__
+    if is_function or name in SET_BY_INIT:
+        return f"`{name}`"
+    return f"[`{name}`]({page}#{kind.__module__}.{kind.__qualname__}.{name})"
+
+
+def doc_of(member: Any) -> str:
+    """Return the first sentence of a method's or property's docstring."""
+    text = " ".join(summary(inspect.getdoc(member)).split()).rstrip(":")
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+
+
+def used_on_pages() -> dict[str, list[Path]]:
+    """Return the pages whose code uses a method or property, at most three for each."""
+    found: dict[str, list[Path]] = {}
+    for page in sorted({*DOCS.glob("*.md"), *DOCS.glob("concepts/*.md"), *DOCS.glob("howto/*.md")}):
+        if page.name not in MEASURED:
+            code = "\n".join(
+                re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+            )
+            for name in set(re.findall(r"\.(\w+)", code)):
+                found.setdefault(name, []).append(page.relative_to(DOCS))
+    return {name: pages[:3] for name, pages in found.items()}
+
+
 def references(column: ColumnReport) -> str:
     """Return the columns that hold the values of a column or of its parts."""
     return ", ".join(
@@ -283,6 +345,7 @@ PAGES = {
     "reference/settings.md": settings_page,
     "reference/environment.md": environment_page,
     "reference/commands.md": commands_page,
+    "reference/methods.md": methods_page,
     "reference/harvest-schema.md": harvest_page,
     "llms.txt": llms_text,
 }

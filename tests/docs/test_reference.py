@@ -46,7 +46,8 @@ def test_made_pages_are_up_to_date(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [AsyncONE, ONE, AsyncAlyxClient, AlyxClient, RegistrationClient])
 def test_every_public_method_is_named_on_a_page(kind: type) -> None:
-    text = "\n".join(page.read_text(encoding="utf-8") for page in pages() if page.name != "parity.md")
+    written = [page for page in pages() if page.name not in ("parity.md", "methods.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in written)
     words = set(re.findall(r"\w+", text))
     assert not [name for name in dir(kind) if not name.startswith("_") and name not in words]
 
