@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from one_async import ONE
 from one_async.emulator import Emulator
 from one_async.errors import ALFObjectNotFound, InputError
-from one_async.plot import _every_month, _wilson
+from one_async.plot import _choices, _every_month, _wilson
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -105,6 +106,40 @@ def test_wrong_arguments(one: ONE) -> None:
         one.plot.coverage(lb="cortexlab")
     with pytest.raises(ALFObjectNotFound):
         one.plot.psychometric("00000000-0000-4000-8000-000000000000")
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "argument"),
+    [
+        ("psychometric", {"eids": []}, "eids"),
+        ("qc", {"eids": ()}, "eids"),
+        ("qc", {"eids": np.array([], str)}, "eids"),
+        ("raster", {"pid": []}, "pid"),
+        ("raster", {"pid": ["x", "y"]}, "pid"),
+        ("raster", {"pid": "x", "window": 1}, "window"),
+        ("raster", {"pid": "x", "window": ("a", "b")}, "window"),
+        ("raster", {"pid": "x", "window": (0, 1, 2)}, "window"),
+        ("coverage", {"ax": "cortexlab"}, "ax"),
+        ("psychometric", {"eids": "x", "ax": [1]}, "ax"),
+        ("qc", {"eids": "x", "ax": np.array([None, None])}, "ax"),
+        ("raster", {"pid": "x", "ax": 5}, "ax"),
+    ],
+)
+def test_wrong_kinds_are_refused_before_a_request(
+    one: ONE, seeded_emulator: Emulator, method: str, given: dict[str, Any], argument: str
+) -> None:
+    before = seeded_emulator.requests.count()
+    with pytest.raises(InputError) as caught:
+        getattr(one.plot, method)(**given)
+    assert caught.value.argument == argument  # type: ignore[attr-defined]
+    assert seeded_emulator.requests.count() == before
+
+
+@pytest.mark.parametrize("missing", ["choice", "contrastLeft", "contrastRight"])
+def test_trials_without_an_attribute_are_named(missing: str) -> None:
+    trials = pl.DataFrame({"choice": [1.0], "contrastLeft": [0.5], "contrastRight": [None]}).drop(missing)
+    with pytest.raises(ALFObjectNotFound, match=f"no {missing}"):
+        _choices(trials)
 
 
 def test_months_without_sessions_are_shown() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from one_async.alf.spec import QC
 from one_async.errors import ALFObjectNotFound, ConfigurationError, InputError
-from one_async.ids import as_many
+from one_async.ids import as_many, is_many
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,7 +42,7 @@ class Plots:
 
         Raises ALFObjectNotFound if a session has no trials.
         """
-        many = as_many(eids)
+        many = _sessions(eids, ax)
         contrasts, rights, counts = _choices(_polars(self._one.load_many(many, "trials")))
         if not counts.size:
             raise ALFObjectNotFound("the sessions have no trial with a contrast and a choice")
@@ -74,9 +74,10 @@ class Plots:
 
         Raises InputError if there is no such event or cluster, or if the window is empty.
         """
-        start, stop = window
-        if not start < stop:
-            raise InputError.of("window", window, "two times in seconds, the first before the second")
+        start, stop = _window(window)
+        _check_axes(ax)
+        if is_many(pid):
+            raise InputError.of("pid", pid, "one insertion")
         eid, _ = self._one.pid2eid(pid)
         if eid is None:
             raise ALFObjectNotFound(f"no insertion has the id {pid}")
@@ -120,7 +121,7 @@ class Plots:
 
     def qc(self, eids: SessionLike | Sequence[SessionLike], ax: Axes | None = None) -> Axes:
         """Draw the number of datasets of each QC as a stacked bar for each session."""
-        many = as_many(eids)
+        many = _sessions(eids, ax)
         frames = [_polars(frame) for frame in self._one.list_datasets(many, details=True)]
         names = [str(ref) for ref in self._one.eid2ref(many, as_dict=False)]
         ax = _axes(ax)
@@ -136,6 +137,7 @@ class Plots:
 
     def coverage(self, ax: Axes | None = None, **terms: Any) -> Axes:
         """Draw the number of sessions of each lab in each month, for the sessions that `search` finds with the terms."""
+        _check_axes(ax)
         eids, found = self._one.search(details=True, **terms)
         labs, months, counts = _months(_polars(found))
         if not counts.size:
@@ -148,6 +150,30 @@ class Plots:
         ax.set_title(_counted(len(eids), "session"))
         ax.figure.colorbar(image, ax=ax, label="sessions")
         return ax
+
+
+def _sessions(eids: Any, ax: Any) -> list[Any]:
+    """Return the sessions as a list. Raise InputError if there are none, or for axes that are none."""
+    _check_axes(ax)
+    many = as_many(eids)
+    if not many:
+        raise InputError.of("eids", eids, "at least one session")
+    return many
+
+
+def _window(window: Any) -> tuple[float, float]:
+    try:
+        start, stop = map(float, window)
+    except (TypeError, ValueError):
+        start = stop = np.nan
+    if not start < stop:
+        raise InputError.of("window", window, "two times in seconds, the first before the second")
+    return start, stop
+
+
+def _check_axes(ax: Any) -> None:
+    if ax is not None and not hasattr(ax, "errorbar"):
+        raise InputError.of("ax", ax, "an Axes of matplotlib")
 
 
 def _axes(ax: Axes | None) -> Axes:
@@ -176,6 +202,8 @@ def _choices(trials: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the signed contrasts (%), and of each the number of rightward choices and of all choices."""
     import polars as pl
 
+    if missing := {"choice", "contrastLeft", "contrastRight"} - set(trials.columns):
+        raise ALFObjectNotFound(f"the trials have no {', '.join(sorted(missing))}")
     sides = [pl.col(name).fill_nan(0).fill_null(0) for name in ("contrastRight", "contrastLeft")]
     found = (
         trials.filter(pl.col("choice").abs() == 1)

@@ -17,7 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 from recorded_exchanges import DATA
+from typer.testing import CliRunner
 
+from one_async.cli.app import app
 from one_async.emulator import Emulator, World, recorded
 
 EID = "ed4bb8d0-f6c2-4e75-95bf-8014cf3e2df1"
@@ -154,6 +156,32 @@ def test_a_server_for_this_machine_has_its_names_alone(world: World) -> None:
     with Emulator(world) as alyx, client(alyx) as http:
         statuses = {n: http.get("/labs", headers={"host": n}).status_code for n in ("localhost", "emulator")}
     assert statuses == {"localhost": 200, "emulator": 400}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "status", "text"),
+    [
+        ("--port", "taken", 1, "cannot use the port"),
+        ("--port", "65536", 2, "--port"),
+        ("--port", "-1", 2, "--port"),
+        ("--latency", "-1", 2, "--latency"),
+        ("--throttle", "0", 2, "--throttle"),
+        ("--records", "folder", 1, "no folder of records"),
+        ("--records", "missing", 1, "no folder of records"),
+        ("--state", "folder", 1, "cannot use the file"),
+        ("--state", "text", 1, "cannot use the file"),
+    ],
+)
+def test_the_command_names_what_is_wrong(
+    alyx: Emulator, tmp_path: Path, option: str, value: str, status: int, text: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("no database")
+    value = str(alyx.port) if value == "taken" else str(tmp_path / value) if value.isalpha() else value
+    given = [] if option == "--records" else ["--records", str(DATA)]
+    done = CliRunner().invoke(app, ["emulator", option, value, *given])
+    assert (done.exit_code, isinstance(done.exception, SystemExit)) == (status, True), done.exception
+    assert text in done.output.replace("\n", " ")
 
 
 def test_the_request_log(alyx: Emulator) -> None:

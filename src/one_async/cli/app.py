@@ -69,12 +69,16 @@ def emulator(
     records: Annotated[
         Path | None, typer.Option(help="A folder of records; without it, generated records and files.")
     ] = None,
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
     host: Annotated[
         str, typer.Option(help="The IPv4 address to listen on; with 0.0.0.0 other machines reach it too.")
     ] = "127.0.0.1",
-    latency: Annotated[float, typer.Option(help="Milliseconds by which each answer is delayed.")] = 0.0,
-    throttle: Annotated[int | None, typer.Option(help="Requests a minute that each user may make.")] = None,
+    latency: Annotated[
+        float, typer.Option(min=0, help="Milliseconds by which each answer is delayed.")
+    ] = 0.0,
+    throttle: Annotated[
+        int | None, typer.Option(min=1, help="Requests a minute that each user may make.")
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="A file that stores what clients write, for the next start.")
     ] = None,

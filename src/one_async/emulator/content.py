@@ -44,6 +44,8 @@ def recorded(folder: Path) -> World:
     folder = Path(folder)
     named = folder / "records" if (folder / "records").is_dir() else folder
     records = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(named.glob("*.json"))}
+    if "_unserved" not in records:
+        raise ValueError(f"{folder} is no folder of records: {named / '_unserved.json'} is missing")
     unserved = records.pop("_unserved")
     listed = json.loads((named.parent / "files" / "files.json").read_text("utf-8"))
     files = {entry["url_path"].lstrip("/"): entry for entry in listed}

@@ -8,6 +8,7 @@ import itertools
 import json
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -192,6 +193,21 @@ class Emulator:
         self.close()
 
 
+def _started(**options: Any) -> Emulator:
+    """Return an emulator that serves. Raise SystemExit with the reason where that is impossible."""
+    try:
+        emulator = Emulator(**options)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"the emulator cannot read its records: {error}") from None
+    except sqlite3.Error as error:
+        raise SystemExit(f"the emulator cannot use the file {options['state']}: {error}") from None
+    try:
+        return emulator.start()
+    except (OSError, OverflowError) as error:
+        emulator.close()
+        raise SystemExit(f"the emulator cannot use the port {options['port']}: {error}") from None
+
+
 def serve(
     records: Path | str | None = None,
     port: int = 0,
@@ -206,7 +222,7 @@ def serve(
 
     First prints the address and the logins (``as_json``: as one line of JSON). ``state`` is the file that stores changes.
     """
-    with Emulator(
+    with _started(
         records=records, port=port, state=state, host=host, latency=latency / 1000, throttle=throttle
     ) as emulator:
         logins = emulator.app.passwords
