@@ -211,7 +211,8 @@ def checked(kind: type[Values], values: dict[str, Any]) -> Values:
             raise own from None
         name = _name(error)
         value = values.get(name)
-        is_hidden = name in SECRETS or (name == "cache_dir" and re.match("s3:.*@", str(value).strip(), re.I))
+        has_keys = isinstance(value, str | Path) and re.match("s3:.*@", str(value).strip(), re.I)
+        is_hidden = name in SECRETS or (name == "cache_dir" and has_keys)
         shown = "…" if is_hidden else without_login(value)
         raise InputError.of(name, shown, _said(error)) from None
 
