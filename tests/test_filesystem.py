@@ -214,6 +214,14 @@ def test_what_is_not_there(served: Served, fs: Any) -> None:
         fs.open(f"{served.eid}/alf/_ibl_wheel.position.npy", "wb")
 
 
+@pytest.mark.parametrize("path", [None, 5, ["x"], b"one://x", "", "/", "one://", "/alf/spikes.times.npy"])
+@pytest.mark.parametrize("method", ["ls", "info", "cat_file"])
+def test_a_path_without_session_is_named(fs: Any, method: str, path: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        getattr(fs, method)(path)
+    assert str(caught.value).startswith(f"path={path!r} is not understood; accepted: one://eid")
+
+
 def test_a_failing_server_is_not_a_missing_file(served: Served, fs: Any) -> None:
     fs.ls(served.eid)  # so that it is logged in
     for part in ("/sessions", "/datasets"):

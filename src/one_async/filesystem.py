@@ -15,6 +15,7 @@ import hashlib
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -89,8 +90,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """List a folder of a session: the datasets and folders in it, or the dataset itself."""
-        folder = self._strip_protocol(path)
-        session, _, below = folder.partition("/")
+        folder, session, below = self._split(path)
         files = self._files(session)
         found = (
             [_described(folder, files[below])] if below in files else list(_children(session, below, files))
@@ -101,8 +101,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         """Describe a dataset or folder: name, type and size, and of a dataset its did and hash."""
-        path = self._strip_protocol(path)
-        session, _, below = path.partition("/")
+        path, session, below = self._split(path)
         files = self._files(session)
         if below not in files:
             if below and not any(name.startswith(f"{below}/") for name in files):
@@ -159,8 +158,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return self._reader(path, block_size=block_size, cache_options=cache_options, **kwargs)
 
     def _reader(self, path: str, block_size: int | None = None, **options: Any) -> OneFile:
-        path = self._strip_protocol(path)
-        session, _, below = path.partition("/")
+        path, session, below = self._split(path)
         files = self._files(session)
         if below not in files:
             raise _missing(path)
@@ -172,11 +170,15 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         except DatasetNotFound:
             return None
 
-    def _files(self, session: str) -> Files:
+    def _split(self, path: object) -> tuple[str, str, str]:
+        """Return a path without its protocol, its session, and what is below the session."""
+        folder = self._strip_protocol(path) if isinstance(path, str | PathLike) else ""
+        session, _, below = folder.partition("/")
         if not session:
-            raise InputError.of(
-                "path", "one://", "one://eid, one://eid/collection or one://eid/collection/name"
-            )
+            raise InputError.of("path", path, "one://eid, one://eid/collection or one://eid/collection/name")
+        return folder, session, below
+
+    def _files(self, session: str) -> Files:
         try:
             return self.run(lambda one: files_of(one._context, session))
         except ALFObjectNotFound as error:
