@@ -17,7 +17,7 @@ import worlds
 
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
-from one_async.errors import HarvestUnderWay, InputError
+from one_async.errors import HarvestUnderWay, InputError, OneWarning
 from one_async.harvest import HarvestReport, harvest, lease, storage
 from one_async.harvest.storage import FolderStorage
 
@@ -251,13 +251,16 @@ async def test_since_with_other_filters_than_the_rows_have_is_refused(
         assert caught.value.argument == "filters"  # type: ignore[attr-defined]
         # A harvest that did not finish does not change what lies there.
         recorded_emulator.faults.add("/sessions", times=None, status=500)
-        assert not (await harvest(alyx, narrow, tmp_path)).complete
+        with pytest.warns(OneWarning, match=r"lab=cortexlab takes the place of one with no filters"):
+            assert not (await harvest(alyx, narrow, tmp_path)).complete
         recorded_emulator.faults.clear()
         with pytest.raises(InputError):
             await harvest(alyx, narrow, tmp_path, since="2024-01-01")
         assert rows(tmp_path, "sessions") == before
         # A whole harvest with other filters takes its place, and then those are the right ones.
-        await harvest(alyx, narrow, tmp_path)
+        with pytest.warns(OneWarning, match=r"lab=cortexlab takes the place of one with no filters"):
+            taken = await harvest(alyx, narrow, tmp_path)
+        assert "takes the place of rows that were read with no filters" in taken["sessions"].notes
         with pytest.raises(InputError, match="cortexlab"):
             await harvest(alyx, "sessions", tmp_path, since="2024-01-01")
         report = await harvest(alyx, narrow, tmp_path, since="2024-01-01")

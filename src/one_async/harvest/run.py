@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -23,7 +24,7 @@ from one_async.alyx.frame import columns_of
 from one_async.alyx.query import params_of
 from one_async.alyx.schema import Schema
 from one_async.alyx.uncached import UncachedClient
-from one_async.errors import HarvestUnderWay, InputError, LoginError, OneError, StatusError
+from one_async.errors import HarvestUnderWay, InputError, LoginError, OneError, OneWarning, StatusError
 from one_async.harvest.arguments import (
     LAST,
     OVERLAP,
@@ -240,6 +241,14 @@ class _Run:
             return
         if checkpoint.resumed and checkpoint.begun is not None:
             report.notes.append(f"continues a harvest that began at {checkpoint.begun:%Y-%m-%d %H:%M} UTC")
+        if earlier is not None and earlier.holds is not None and earlier.holds != report.filters:
+            report.notes.append(f"takes the place of rows that were read with {_filters_text(earlier.holds)}")
+            warnings.warn(
+                f"the harvest of {whole.endpoint} with {_filters_text(report.filters)} takes the place of one with "
+                f"{_filters_text(earlier.holds)}",
+                OneWarning,
+                stacklevel=2,
+            )
         older = await run_sync(older_ids, storage, whole, format) if since else None
         ended, merge = await self._read(whole, report, checkpoint, older, since)
         if not ended:
@@ -352,3 +361,7 @@ def save_report(storage: Storage, report: HarvestReport) -> HarvestReport:
     whole = report.model_copy(update={"endpoints": entries})
     storage.put(REPORT, whole.model_dump_json(indent=2).encode())
     return whole
+
+
+def _filters_text(filters: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in filters.items()) or "no filters"
