@@ -408,6 +408,7 @@ def hand_made(folder: str, catalogue: Catalogue) -> list[Call]:
     return calls
 
 
+@pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")  # random terms often match nothing
 def test_a_thousand_calls_give_what_one_api_gives(folders: dict[str, Tables]) -> None:
     calls: list[Call] = []
     for folder, tables in folders.items():
