@@ -218,6 +218,10 @@ def same(held: Any, value: Any) -> bool:
     return bool(held == value)
 
 
+#: Harvests leave these out; see test_bucket_keys.py.
+BUCKET_KEYS = {"Access key ID", "Secret access key", "Session token"}
+
+
 def test_values_are_those_of_the_server(lake: Lake) -> None:
     """Each row, by its key, field by field; JSON texts parsed, numbers that count tags as booleans."""
     compared = 0
@@ -232,6 +236,8 @@ def test_values_are_those_of_the_server(lake: Lake) -> None:
         for row in lake.rows(endpoint):
             for name in row.keys() & names - {"eid", "pid", "did"}:
                 value, mine = row[name], held[row[key]][name]
+                if (endpoint, name) == ("data-repository", "json") and isinstance(value, dict):
+                    value = {word: text for word, text in value.items() if word not in BUCKET_KEYS}
                 if isinstance(mine, str) and isinstance(value, dict | list):
                     assert json.loads(mine) == value
                 elif isinstance(mine, bool):
