@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,7 +22,7 @@ from one_async.errors import (
     shown,
 )
 
-__all__ = ["of_arguments", "public", "reading", "reads_answers", "storing"]
+__all__ = ["around", "of_arguments", "public", "reading", "reads_answers", "storing"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -124,15 +124,17 @@ def _shortened(error: BaseException) -> BaseException:
     return error.with_traceback(None) if isinstance(error, RecursionError) else error
 
 
-def _guarded(function: F, translate: Translate, where: str = "") -> F:
-    where = where or function.__name__
-    if inspect.isasyncgenfunction(function):
+def around(
+    method: F, context: Callable[[tuple[Any, ...], dict[str, Any]], AbstractContextManager[object]]
+) -> F:
+    """Return an async method that runs in a context made of its arguments; an async generator, each item in one."""
+    if inspect.isasyncgenfunction(method):
 
-        @wraps(function)
+        @wraps(method)
         async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            async with aclosing(function(*args, **kwargs)) as items:
+            async with aclosing(method(*args, **kwargs)) as items:
                 while True:
-                    with _translated(translate, where, Given(function, args, kwargs)):
+                    with context(args, kwargs):
                         try:
                             item = await anext(items)
                         except StopAsyncIteration:
@@ -140,15 +142,22 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
                     yield item
 
         return iterate  # type: ignore[return-value]
-    if inspect.iscoroutinefunction(function):
 
-        @wraps(function)
-        async def call_async(*args: Any, **kwargs: Any) -> Any:
-            call = function(*args, **kwargs)  # a missing argument stays Python's TypeError
-            with _translated(translate, where, Given(function, args, kwargs)):
-                return await call
+    @wraps(method)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        running = method(*args, **kwargs)  # a missing argument stays Python's TypeError
+        with context(args, kwargs):
+            return await running
 
-        return call_async  # type: ignore[return-value]
+    return call  # type: ignore[return-value]
+
+
+def _guarded(function: F, translate: Translate, where: str = "") -> F:
+    where = where or function.__name__
+    if inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function):
+        return around(
+            function, lambda args, kwargs: _translated(translate, where, Given(function, args, kwargs))
+        )
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from functools import wraps
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 
+from one_async._boundary import around
 from one_async.errors import OneError
 
 T = TypeVar("T")
@@ -148,29 +148,5 @@ def ended_by_closing(kind: type[C]) -> type[C]:
     for name, value in list(vars(kind).items()):
         is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
         if is_async and not name.startswith("_") and name != "aclose":
-            setattr(kind, name, _registered(value))
+            setattr(kind, name, around(value, lambda args, _: args[0]._calls.call()))
     return kind
-
-
-def _registered(method: Any) -> Any:
-    if inspect.isasyncgenfunction(method):
-
-        @wraps(method)
-        async def iterate(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            async with aclosing(method(self, *args, **kwargs)) as items:
-                while True:
-                    with self._calls.call():
-                        try:
-                            item = await anext(items)
-                        except StopAsyncIteration:
-                            return
-                    yield item
-
-        return iterate
-
-    @wraps(method)
-    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self._calls.call():
-            return await method(self, *args, **kwargs)
-
-    return call

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, aclosing, nullcontext
-from functools import wraps
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, TypeVar
+
+from one_async._boundary import around
 
 __all__ = ["Span", "span", "spanned", "traced"]
 
@@ -39,27 +40,7 @@ def span(
 
 def spanned(name: str, method: F) -> F:
     """Return an async method whose calls are spans; of an async generator, each item is one."""
-    if inspect.isasyncgenfunction(method):
-
-        @wraps(method)
-        async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            async with aclosing(method(*args, **kwargs)) as items:
-                while True:
-                    with span(name):
-                        try:
-                            item = await anext(items)
-                        except StopAsyncIteration:
-                            return
-                    yield item
-
-        return iterate  # type: ignore[return-value]
-
-    @wraps(method)
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        with span(name):
-            return await method(*args, **kwargs)
-
-    return call  # type: ignore[return-value]
+    return around(method, lambda *_: span(name))
 
 
 def traced(client: str) -> Callable[[type[T]], type[T]]:
