@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,21 @@ def texts() -> list[Path]:
     folders = [path for name in ("src", "docs", "examples") for path in (ROOT / name).rglob("*")]
     files = [*folders, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "noxfile.py"]
     return sorted(file for file in files if file.suffix in {".py", ".pyi", ".md", ".ipynb"})
+
+
+@pytest.mark.skipif(
+    not os.environ.get("CI"), reason="elsewhere, tests of an extra that is missing are skipped"
+)
+def test_no_test_is_skipped_in_ci_for_a_missing_package() -> None:
+    extras = PROJECT["optional-dependencies"]
+    wanted = [Requirement(text) for name in extras if name != "docs" for text in extras[name]]
+    for requirement in wanted:
+        if requirement.name != PROJECT["name"] and (
+            requirement.marker is None or requirement.marker.evaluate()
+        ):
+            assert requirement.specifier.contains(metadata.version(requirement.name), prereleases=True), (
+                requirement
+            )
 
 
 def test_texts_name_extras_that_exist() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import traceback
 from collections import Counter
@@ -57,11 +56,10 @@ def test_all_frames_with_one_debug(one: ONE, monkeypatch: pytest.MonkeyPatch) ->
     assert len(files_of(caught.value)) > 4
 
 
-@pytest.mark.skipif(importlib.util.find_spec("nbclient") is None, reason="needs nbclient")
 @pytest.mark.filterwarnings("ignore")  # of Jupyter's own
 def test_a_kernel_shows_the_users_lines_and_the_text(seeded_emulator: Emulator, tmp_path: Path) -> None:
     """Only the cell's own lines, in both faces, also for errors of Python's own, and one line in the mode Minimal."""
-    import nbclient
+    nbclient = pytest.importorskip("nbclient")
     import nbformat
 
     options = {

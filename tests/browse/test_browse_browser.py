@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browse_world import HOSTILE, Expected, make_tables, write_tables
+from browse_world import HOSTILE, Expected, make_tables
 
 from one_async import ONE
 from one_async.browse.filters import Filters, Part
 from one_async.emulator import Emulator
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed (Debian's package is chromium)"
@@ -33,19 +33,6 @@ def browser() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ONE_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory, home: None) -> Iterator[ONE]:
-    with ONE(cache_dir=write_tables(TABLES, tmp_path_factory.mktemp("tables")), mode="local") as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

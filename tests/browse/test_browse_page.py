@@ -25,19 +25,6 @@ JSON = ("about", "query", "sessions", "session", "record", "plot")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ONE_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory, home: None) -> Iterator[ONE]:
-    with ONE(cache_dir=write_tables(TABLES, tmp_path_factory.mktemp("tables")), mode="local") as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def page(local: ONE) -> Iterator[BrowsePage]:
     with local.browse() as page:
         yield page

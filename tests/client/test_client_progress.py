@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -373,10 +372,9 @@ async def test_transfers_of_calls_at_the_same_time_are_summed() -> None:
     assert display.line == ""
 
 
-@pytest.mark.skipif(importlib.util.find_spec("nbclient") is None, reason="needs nbclient")
 @pytest.mark.filterwarnings("ignore")  # of Jupyter's own
 def test_a_notebook_shows_it_too(slow: Emulator, eid: str, tmp_path: Path) -> None:
-    import nbclient
+    nbclient = pytest.importorskip("nbclient")
     import nbformat
 
     options = {**login(slow), "cache_dir": str(tmp_path)}

@@ -130,9 +130,8 @@ def test_a_file_is_requested_again(make: Make, server: Emulator, seeded: World, 
     assert sorted(s.get("http.request.resend_count", 0) for s in files) == [0, 0, 1]
 
 
-def test_spans_are_children_of_the_callers(make: Make, server: Emulator, spans: Spans, kind: str) -> None:
-    if kind != "blocking":
-        pytest.skip("these clients run in a thread of the test's")
+@pytest.mark.parametrize("kind", ["blocking"], indirect=True)  # the others run in a thread of the tests
+def test_spans_are_children_of_the_callers(make: Make, server: Emulator, spans: Spans) -> None:
     one = make(server)
     with trace.get_tracer("mine").start_as_current_span("mine"):
         one.ask("search", lab="cortexlab")
