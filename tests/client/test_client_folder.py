@@ -61,6 +61,17 @@ def test_a_loop_gets_a_report_of_each_change(root: Path) -> None:
     ]
 
 
+def test_the_first_report_brings_what_another_process_built(root: Path) -> None:
+    make_parquet_db(root)
+    with ONE(cache_dir=root, mode="local") as one:
+        assert len(one.search()) == 1
+        add(root, "B")
+        make_parquet_db(root)
+        (report,) = one.watch_folder(every=None)
+        assert not report.written
+        assert len(one.search()) == 2
+
+
 @pytest.mark.anyio
 async def test_a_task_gets_one_round_or_many(root: Path) -> None:
     async with AsyncONE(cache_dir=root, mode="local") as one:

@@ -91,10 +91,9 @@ class FolderWatching:
                 log.warning("round %d without tables of %s: %s", failures, self._context.cache_dir, error)
             else:
                 failures = 0
-                if report.written:
-                    await self._context.tables.read_again()
-                if is_first or report.written:
+                if is_first or report.written:  # the first may find what another process built
                     is_first = False
+                    await self._context.tables.read_again()
                     yield report
             if pause is None:
                 return
