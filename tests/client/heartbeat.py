@@ -1,10 +1,13 @@
 """How long the event loop is kept from its other work while sessions load, in a process that does nothing else.
 
-``python heartbeat.py FOLDER BACKEND SESSIONS`` prints it as JSON. The garbage collector runs as it does for users.
+``python heartbeat.py FOLDER BACKEND SESSIONS`` prints it as JSON. Python's garbage collector runs as it does for users. Its
+time is reported by itself: a full collection stops every thread for some 0.5 us an object, and most objects are those of
+whatever packages the environment has.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -44,7 +47,8 @@ def serving() -> Iterator[dict[str, Any]]:
 def measured(folder: Path, backend: str, sessions: int) -> dict[str, Any]:
     """Load trials of so many sessions in a process of its own.
 
-    Gives the rows, and in seconds by how much each beat came late, and the processor time of the loop's thread before it.
+    Return the rows; in seconds by how much each beat came late without the garbage collector's time, and the processor
+    time of the loop's thread before it; and the seconds of each garbage collection.
     """
     done = subprocess.run(
         [sys.executable, __file__, str(folder), backend, str(sessions)], capture_output=True, text=True
@@ -54,24 +58,40 @@ def measured(folder: Path, backend: str, sessions: int) -> dict[str, Any]:
     return found
 
 
-async def beat(late: list[float], busy: list[float]) -> None:
-    """Beat until cancelled."""
-    last, used = time.perf_counter(), time.thread_time()
+class CollectorTimer:
+    """The seconds of each garbage collection from here on."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._begun = 0.0
+        gc.callbacks.append(self._note)
+
+    def _note(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._begun = time.perf_counter()
+        else:
+            self.seconds.append(time.perf_counter() - self._begun)
+
+
+async def beat(late: list[float], busy: list[float], collector: CollectorTimer | None = None) -> None:
+    """Beat until cancelled. With a timer the collector's time does not count as late."""
+    last, used, seen = time.perf_counter(), time.thread_time(), 0
     while True:
         await anyio.sleep(BEAT)
         now, spent = time.perf_counter(), time.thread_time()
-        late.append(now - last - BEAT)
+        collections = collector.seconds if collector else []
+        late.append(now - last - BEAT - sum(collections[seen:]))
         busy.append(spent - used)
-        last, used = now, spent
+        last, used, seen = now, spent, len(collections)
 
 
 async def load(url: str, eids: list[str], folder: Path) -> dict[str, Any]:
     """Load sessions twice, from the network and from the disk, beside a beat."""
     late: list[float] = []
     busy: list[float] = []
-    rows = 0
+    rows, collector = 0, CollectorTimer()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(beat, late, busy)
+        tasks.start_soon(beat, late, busy, collector)
         async with AsyncONE(
             base_url=url, username="demo", password="demo", cache_dir=folder, mode="remote"
         ) as one:
@@ -80,7 +100,7 @@ async def load(url: str, eids: list[str], folder: Path) -> dict[str, Any]:
                 assert isinstance(loaded, pl.DataFrame)
                 rows = loaded.height
         tasks.cancel_scope.cancel()
-    return {"rows": rows, "late": late, "busy": busy}
+    return {"rows": rows, "late": late, "busy": busy, "collections": collector.seconds}
 
 
 def main() -> None:

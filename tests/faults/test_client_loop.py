@@ -1,4 +1,7 @@
-"""The event loop is never blocked for more than 50 ms while 100 sessions load; run by ``nox -s faults``."""
+"""The event loop is never blocked for more than 50 ms while 100 sessions load; run by ``nox -s faults``.
+
+Collections of garbage do not count, since their length depends on all packages that a process has imported.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ def test_a_hundred_sessions_leave_the_loop_to_others(tmp_path: Path, backend: st
         found = measured(tmp_path / str(attempt), backend, 100)
         assert found["rows"] > 100
         longest.append(max(found["late"]))
-        print(f"longest gap: {longest[-1]:.3f} s, {max(found['busy']):.3f} s of work")
+        collected = max(found["collections"], default=0.0)
+        print(f"longest gap: {longest[-1]:.3f} s, beside collections of garbage of up to {collected:.3f} s")
         if longest[-1] < LONGEST:
             return
     pytest.fail(f"the loop was kept from its other work for {min(longest):.3f} s at least")
