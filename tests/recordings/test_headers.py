@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from one_async.errors import FileDamaged
 from one_async.recordings import header
@@ -91,10 +93,33 @@ def test_every_damaged_byte_is_noticed(engine: str, monkeypatch: pytest.MonkeyPa
     samples = made.noise(20, 3)
     data, content = made.compress(samples, 1.0, 20)
     described = Header.model_validate(content)
-    assert np.array_equal(decode(described, 0, [data[:7], data[7:]]), samples)
+    assert np.array_equal(decode(described, 0, [data[:7], data[7:]]).summed().values, samples)
     for at in range(2, len(data)):
         with pytest.raises(ChunkDamaged):
             decode(described, 0, [data[:at], bytes([data[at] ^ 0x10]), data[at + 1 :]])
     for wrong in (data[:-1], data[:-4], b"", data + b"x"):
         with pytest.raises(ChunkDamaged):
             decode(described, 0, [wrong])
+
+
+@given(data=st.data())
+def test_a_chunk_is_read_as_the_whole_array_would_be(data: st.DataObject) -> None:
+    rows, channels = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 6))
+    samples = made.noise(rows, channels, data.draw(st.integers(0, 9)))
+    order, time, space = data.draw(st.sampled_from("CF")), data.draw(st.booleans()), data.draw(st.booleans())
+    stored, content = made.compress(samples, 1.0, rows, order, time, space)
+    chunk = decode(Header.model_validate(content), 0, [stored])
+    low = data.draw(st.integers(0, rows - 1))
+    ranges = st.builds(slice, st.just(low), st.integers(low + 1, rows), st.integers(1, 5))
+    numbers = st.lists(st.integers(0, rows - 1), min_size=1).map(np.array)
+    columns = st.one_of(
+        st.slices(channels),
+        st.lists(st.integers(0, channels - 1)).map(lambda given: np.array(given, np.intp)),
+    )
+    read, picked = data.draw(ranges | numbers), data.draw(columns)
+    expected = samples[read][:, picked]
+    for source in (chunk, chunk.summed()):
+        found = source.read(read, picked)
+        assert found.dtype == expected.dtype
+        assert np.array_equal(found, expected)
+    assert np.array_equal(chunk.summed().values, samples)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from one_async._concurrency import SingleFlight, run_all
 from one_async._threads import run_sync
 from one_async.errors import FileDamaged, OneError, StorageError
-from one_async.recordings.header import ChunkDamaged, Header, decode
+from one_async.recordings.header import Chunk, ChunkDamaged, Header, decode
 from one_async.transfer.ranges import RangeReader
 
 __all__ = ["ChunkReader", "Layout", "Use"]
@@ -31,7 +31,7 @@ DAMAGED_RETRIES = 2
 BLOCK_SIZE = 256 * 1024
 
 #: Copies the needed samples from a chunk; called in a thread.
-Use = Callable[[NDArray[Any]], None]
+Use = Callable[[Chunk], None]
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Layout:
         """Whether the samples of a channel lie side by side in a decoded chunk."""
         return self.header is not None and self.header.chunk_order == "F"
 
-    def samples(self, chunk: int, pieces: Sequence[bytes]) -> NDArray[Any]:
+    def samples(self, chunk: int, pieces: Sequence[bytes]) -> Chunk:
         """Return the samples of a chunk. Raise ChunkDamaged if its bytes hold no samples."""
         if self.header is not None:
             return decode(self.header, chunk, pieces)
-        return np.frombuffer(b"".join(pieces), self.dtype).reshape((-1, self.n_channels))
+        return Chunk(np.frombuffer(b"".join(pieces), self.dtype).reshape((-1, self.n_channels)))
 
 
 @dataclass
@@ -89,9 +89,9 @@ class ChunkReader:
     layout: Layout
     origin: Path | RangeReader
     cache_size: int = CACHE_SIZE
-    _kept: OrderedDict[int, NDArray[Any]] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[int, Chunk] = field(default_factory=OrderedDict)
     _kept_size: int = 0
-    _flights: SingleFlight[NDArray[Any]] = field(default_factory=SingleFlight)
+    _flights: SingleFlight[Chunk] = field(default_factory=SingleFlight)
     _slots: anyio.CapacityLimiter | None = None
 
     async def each(self, uses: Iterator[tuple[int, Use | None]]) -> None:
@@ -108,14 +108,14 @@ class ChunkReader:
 
         await run_all(work, [()] * CHUNKS_AT_ONCE)
 
-    async def get(self, chunk: int) -> NDArray[Any]:
+    async def get(self, chunk: int) -> Chunk:
         """Return the samples of a chunk. Raise FileDamaged or a ServerError that names it."""
         if chunk in self._kept:
             self._kept.move_to_end(chunk)
             return self._kept[chunk]
         return await self._flights.share(chunk, partial(self._load, chunk))
 
-    async def _load(self, chunk: int) -> NDArray[Any]:
+    async def _load(self, chunk: int) -> Chunk:
         start, stop = (int(self.layout.offsets[at]) for at in (chunk, chunk + 1))
         damage: ChunkDamaged | None = None
         for _ in range(1 + DAMAGED_RETRIES):
@@ -130,7 +130,7 @@ class ChunkReader:
                 return samples
         raise self._named(FileDamaged(f"its bytes {start} to {stop} are damaged: {damage}"), chunk)
 
-    async def _samples(self, chunk: int, start: int, stop: int) -> NDArray[Any]:
+    async def _samples(self, chunk: int, start: int, stop: int) -> Chunk:
         if isinstance(self.origin, Path):
             return await run_sync(self._of_disk, self.origin, chunk, start, stop)
         found = await self.origin.read(start, stop)
@@ -139,7 +139,7 @@ class ChunkReader:
             raise FileDamaged(f"the file has {found.size} bytes, its header describes {end}")
         return await run_sync(self.layout.samples, chunk, found.pieces)
 
-    def _of_disk(self, file: Path, chunk: int, start: int, stop: int) -> NDArray[Any]:
+    def _of_disk(self, file: Path, chunk: int, start: int, stop: int) -> Chunk:
         try:
             with file.open("rb") as stream:
                 stream.seek(start)
@@ -150,14 +150,15 @@ class ChunkReader:
             raise ChunkDamaged(f"{file} ends at byte {start + len(data)}")
         return self.layout.samples(chunk, [data])
 
-    def _keep(self, chunk: int, samples: NDArray[Any]) -> None:
-        if samples.nbytes > self.cache_size:
+    def _keep(self, chunk: int, samples: Chunk) -> None:
+        size = samples.values.nbytes
+        if size > self.cache_size:
             return
         self._kept[chunk] = samples
-        self._kept_size += samples.nbytes
+        self._kept_size += size
         while self._kept_size > self.cache_size:
             _, oldest = self._kept.popitem(last=False)
-            self._kept_size -= oldest.nbytes
+            self._kept_size -= oldest.values.nbytes
 
     def _named(self, error: OneError, chunk: int) -> OneError:
         """Return an error with the recording and the chunk in its text."""

@@ -59,7 +59,7 @@ class _BlockFile:
             return b""
         if self._block[0] != number:
             try:
-                block = anyio.from_thread.run(self._reader.get, number)
+                block = anyio.from_thread.run(self._reader.get, number).values
             except BaseException as error:
                 self.error = error
                 raise OSError("a block could not be read") from None

@@ -15,6 +15,7 @@ from one_async._concurrency import RunningCalls, ended_by_closing
 from one_async._threads import run_sync
 from one_async.errors import InputError
 from one_async.recordings.chunks import ChunkReader, Layout, Use
+from one_async.recordings.header import Chunk
 from one_async.recordings.meta import Meta
 from one_async.recordings.selection import Rows, columns_of, instants, rows_of, split_key
 
@@ -22,6 +23,8 @@ __all__ = ["AsyncRawEphys"]
 
 #: Bytes of the largest result; a recording of an hour has some 80 GB.
 LARGEST = 8 * 1024**3
+#: The number of reads of a chunk whose differences are summed up for each by itself.
+FEW_READS = 16
 #: Samples that no recording has, so that seconds of any size become numbers of numpy's.
 _FAR = 1 << 62
 
@@ -180,9 +183,11 @@ class AsyncRawEphys:
         return np.empty((*rows[:-1], count, rows[-1]), self.dtype).swapaxes(-1, -2)
 
 
-def _copy(out: NDArray[Any], columns: Any, parts: list[tuple[Any, Any]], samples: NDArray[Any]) -> None:
+def _copy(out: NDArray[Any], columns: Any, parts: list[tuple[Any, Any]], chunk: Chunk) -> None:
+    if len(parts) > FEW_READS:
+        chunk = chunk.summed()
     for target, source in parts:
-        out[target] = samples[source][:, columns]
+        out[target] = chunk.read(source, columns)
 
 
 def _of_range(layout: Layout, numbers: range, columns: Any, out: NDArray[Any]) -> Iterator[tuple[int, Use]]:

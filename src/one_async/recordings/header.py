@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib as plain_zlib
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from one_async.errors import FileDamaged, shown
 
-__all__ = ["ChunkDamaged", "Header", "decode", "read_header"]
+__all__ = ["Chunk", "ChunkDamaged", "Header", "decode", "read_header"]
 
 #: The module that decompresses chunks; that of the extra `fast` takes half the time.
 zlib: Any = plain_zlib
@@ -35,6 +36,29 @@ _SUMMED_AT_ONCE = 1 << 17
 
 class ChunkDamaged(Exception):
     """The bytes of a chunk do not match the header."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The samples of a chunk, of shape (samples, channels), as they are or as differences from the sample before."""
+
+    values: NDArray[Any]
+    is_differences: bool = False
+
+    def read(self, rows: slice | NDArray[np.intp], columns: Any) -> NDArray[Any]:
+        """Return samples, of ascending rows if given as a slice. Differences are summed up for these rows alone."""
+        if not self.is_differences:
+            return self.values[rows][:, columns]
+        low, high = (rows.start, rows.stop) if isinstance(rows, slice) else (rows.min(), rows.max() + 1)
+        first = np.add.reduce(self.values[: low + 1], axis=0, dtype=self.values.dtype)[columns]
+        samples = self.values[low:high, columns].copy(order="K")
+        samples[0] = first
+        _sum_up(samples, axis=0)
+        return samples[:: rows.step] if isinstance(rows, slice) else samples[rows - low]
+
+    def summed(self) -> Chunk:
+        """Return the chunk with all its differences summed up, for many reads."""
+        return Chunk(self.read(slice(0, len(self.values)), slice(None))) if self.is_differences else self
 
 
 class Header(BaseModel):
@@ -78,8 +102,8 @@ def read_header(file: Path) -> Header:
         ) from None
 
 
-def decode(header: Header, chunk: int, pieces: Sequence[bytes]) -> NDArray[Any]:
-    """Return the samples of a chunk, of shape (samples, channels). Raise ChunkDamaged if they cannot be decoded."""
+def decode(header: Header, chunk: int, pieces: Sequence[bytes]) -> Chunk:
+    """Return the samples of a chunk. Raise ChunkDamaged if they cannot be decoded."""
     rows = header.chunk_bounds[chunk + 1] - header.chunk_bounds[chunk]
     dtype = np.dtype(header.dtype)
     size = rows * header.n_channels * dtype.itemsize
@@ -91,18 +115,17 @@ def decode(header: Header, chunk: int, pieces: Sequence[bytes]) -> NDArray[Any]:
         raise ChunkDamaged(str(error)) from None
     if len(data) != size or not engine.eof or engine.unused_data:
         raise ChunkDamaged(f"it holds {len(data)} bytes instead of {size}")
-    samples = np.frombuffer(data, dtype).reshape((rows, header.n_channels), order=header.chunk_order)
-    for is_used, axis in ((header.do_spatial_diff, 1), (header.do_time_diff, 0)):
-        if is_used:
-            samples = _summed(samples, axis)
-    return samples
+    values = np.frombuffer(data, dtype).reshape((rows, header.n_channels), order=header.chunk_order)
+    if header.do_spatial_diff:
+        values = values.copy(order="K")
+        _sum_up(values, axis=1)
+    return Chunk(values, is_differences=header.do_time_diff)
 
 
-def _summed(samples: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Return the running sums along an axis. Numpy blocks other threads during a call, so the sums are made in many calls."""
-    out = np.empty_like(samples)
-    lines, summed = np.moveaxis(samples, axis, -1), np.moveaxis(out, axis, -1)
+def _sum_up(samples: NDArray[Any], axis: int) -> None:
+    """Replace samples by their running sums. Numpy blocks other threads during a call, so the sums are made in many calls."""
+    lines = np.moveaxis(samples, axis, -1)
     step = max(1, _SUMMED_AT_ONCE // lines.shape[1])
     for at in range(0, len(lines), step):
-        np.cumsum(lines[at : at + step], axis=1, dtype=out.dtype, out=summed[at : at + step])
-    return out
+        part = lines[at : at + step]
+        np.cumsum(part, axis=1, dtype=part.dtype, out=part)
