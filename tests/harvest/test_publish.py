@@ -100,9 +100,9 @@ async def test_two_at_once_write_one_after_the_other(
 async def test_who_waits_in_vain_is_told_before_any_request(
     recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "PATIENCE", 0.1)
+    monkeypatch.setattr(lease, "TIMEOUT", 0.1)
     recorded_emulator.requests.reset()
-    async with lease.claimed(FolderStorage(tmp_path), "labs"), client(recorded_emulator) as alyx:
+    async with lease.hold_lease(FolderStorage(tmp_path), "labs"), client(recorded_emulator) as alyx:
         with pytest.raises(HarvestUnderWay, match="labs") as caught:
             await harvest(alyx, ["labs", "tags"], tmp_path)
         assert (await harvest(alyx, ["tags"], tmp_path)).complete
@@ -251,16 +251,16 @@ async def test_since_with_other_filters_than_the_rows_have_is_refused(
         assert caught.value.argument == "filters"  # type: ignore[attr-defined]
         # A harvest that did not finish does not change what lies there.
         recorded_emulator.faults.add("/sessions", times=None, status=500)
-        with pytest.warns(OneWarning, match=r"lab=cortexlab takes the place of one with no filters"):
+        with pytest.warns(OneWarning, match=r"lab=cortexlab replaces one with no filters"):
             assert not (await harvest(alyx, narrow, tmp_path)).complete
         recorded_emulator.faults.clear()
         with pytest.raises(InputError):
             await harvest(alyx, narrow, tmp_path, since="2024-01-01")
         assert rows(tmp_path, "sessions") == before
         # A whole harvest with other filters takes its place, and then those are the right ones.
-        with pytest.warns(OneWarning, match=r"lab=cortexlab takes the place of one with no filters"):
+        with pytest.warns(OneWarning, match=r"lab=cortexlab replaces one with no filters"):
             taken = await harvest(alyx, narrow, tmp_path)
-        assert "takes the place of rows that were read with no filters" in taken["sessions"].notes
+        assert "replaces rows that were read with no filters" in taken["sessions"].notes
         with pytest.raises(InputError, match="cortexlab"):
             await harvest(alyx, "sessions", tmp_path, since="2024-01-01")
         report = await harvest(alyx, narrow, tmp_path, since="2024-01-01")
