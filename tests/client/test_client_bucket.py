@@ -299,7 +299,10 @@ def test_a_bucket_that_is_away(lab: Path, at_server: Bucket, monkeypatch: Any) -
         away.search()
     assert len(str(raised.value)) < 500
     shutil.copytree(copies, away.cache_dir, dirs_exist_ok=True)
-    with ONE(cache_dir=ADDRESS) as away, pytest.warns(TablesWarning, match="stay in use"):
+    with (
+        ONE(cache_dir=ADDRESS) as away,
+        pytest.warns(TablesWarning, match="using the tables that were downloaded"),
+    ):
         assert away.search() == eids
 
 

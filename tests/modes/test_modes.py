@@ -328,7 +328,7 @@ def test_with_the_server_down_tables_on_disk_serve_with_one_warning(
         assert found(one, lab="cortexlab") == CORTEX
         time.sleep(3)  # it tries again and again, and says no more
         assert [w.category for w in seen] == [TablesWarning]
-        assert "could not be brought up to date" in str(seen[0].message)
+        assert "could not be updated" in str(seen[0].message)
         alyx.touch_tables(LATER)
         alyx.start()
         until(lambda: downloads(alyx) >= 1)
@@ -364,7 +364,7 @@ def _works(one: Face) -> bool:
 def test_a_refused_login_leaves_the_tables_serving(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     unzip(alyx, tmp_path / "cache")
     one = make(alyx, mode="auto", password="wrong")
-    with pytest.warns(TablesWarning, match="could not be brought up to date"):
+    with pytest.warns(TablesWarning, match="could not be updated"):
         assert found(one, query_type="refresh") == ALL
 
 

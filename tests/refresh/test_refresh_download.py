@@ -68,7 +68,7 @@ async def test_an_address_that_is_none_is_said(
     async with keeping(server.url, folder) as keeper:
         await keeper.refresh("auto")
         server.info.update(location=location, date_created="2025-02-01 00:00")
-        with pytest.warns(TablesWarning, match="no http or s3 address"):
+        with pytest.warns(TablesWarning, match="not an http or s3 address"):
             await keeper.refresh("refresh")
         assert generations_of(keeper.loaded) == {"first"}
 
@@ -197,7 +197,7 @@ async def test_a_full_disk_keeps_the_old_tables(
     async with keeping(server.url, folder) as keeper:
         await keeper.refresh("auto")
         server.publish(archives[1], "2025-02-01 00:00")
-        with _limited_files(100_000), pytest.warns(TablesWarning, match="could not be brought up to date"):
+        with _limited_files(100_000), pytest.warns(TablesWarning, match="could not be updated"):
             await keeper.refresh("refresh")
         assert generations_of(keeper.loaded) == {"first"}
         assert generations_of(await TablesKeeper(folder, None).current()) == {"first"}

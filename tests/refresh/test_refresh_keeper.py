@@ -166,7 +166,7 @@ async def test_server_down_at_start_with_tables_works_with_one_warning(alyx: Emu
     unzip(alyx, folder)
     alyx.stop()
     async with keeping(alyx, folder) as keeper:
-        with pytest.warns(TablesWarning, match="could not be brought up to date") as heard:  # noqa: PT031
+        with pytest.warns(TablesWarning, match="could not be updated") as heard:  # noqa: PT031
             await keeper.refresh("auto")
             alyx.start()
             alyx.faults.add("/cache/info", status=500)
@@ -176,7 +176,7 @@ async def test_server_down_at_start_with_tables_works_with_one_warning(alyx: Emu
         await keeper.refresh("refresh")
         assert not keeper.info.expired
         alyx.faults.add("/cache/info", status=500)
-        with pytest.warns(TablesWarning, match="could not be brought up to date"):
+        with pytest.warns(TablesWarning, match="could not be updated"):
             await keeper.refresh("refresh")
 
 
@@ -268,7 +268,7 @@ async def test_tables_for_a_newer_version_are_left_alone(alyx: Emulator, folder:
     info = {"date_created": LATER, "origin": "alyx_small", "min_api_version": "4.0.0", "tables": {}}
     alyx.faults.add("/cache/info", body=json.dumps(info), times=None)
     async with keeping(alyx, folder) as keeper:
-        with pytest.warns(TablesWarning, match=r"need ONE-api 4\.0\.0"):
+        with pytest.warns(TablesWarning, match=r"require ONE-api 4\.0\.0"):
             await keeper.refresh("auto")
         await keeper.refresh("auto")
         assert (downloads(alyx), questions(alyx)) == (0, 1)
@@ -429,7 +429,7 @@ async def test_what_is_no_row_does_not_stop_the_tables(alyx: Emulator, folder: P
         await keeper.refresh("auto")
         keeper.learn(sessions=[{"eid": "x", "nonsense": 1}])
         keeper.learn(sessions=[SESSION])
-        with pytest.warns(TablesWarning, match="rows of sessions are not kept"):
+        with pytest.warns(TablesWarning, match="rows of sessions are discarded"):
             assert len((await keeper.current()).session_frame) == 37
 
 

@@ -136,7 +136,7 @@ def test_a_true_bomb_is_refused(tmp_path: Path) -> None:
 
 def test_more_than_tables_can_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST", 9000)
-    with pytest.raises(TablesDamaged, match="would need more"):
+    with pytest.raises(TablesDamaged, match="would take more"):
         unpacked(archive(), tmp_path)
 
 
