@@ -1,81 +1,67 @@
 """Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""
 
-from collections.abc import Iterator
-from collections.abc import Mapping
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from datetime import datetime
-from datetime import timedelta
-from one_async._bridge import Blocking
-from one_async._bridge import blocking_property
+from datetime import datetime, timedelta
+from os import PathLike as PathLike2
+from pathlib import Path, PurePath
+from typing import Any, Literal, Self, Unpack, overload
+from uuid import UUID
+
+import polars as pl
+
+from one_async._bridge import Blocking, blocking_property
 from one_async._browsing import BrowsePage
 from one_async._display import Printer
 from one_async._parameters import Parameters
-from one_async._recordings import RawEphys
-from one_async._recordings import Video
-from one_async.alf.match import Filename
-from one_async.alf.match import Pattern
+from one_async._recordings import RawEphys, Video
+from one_async.alf.match import Filename, Pattern
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import QC
 from one_async.alyx.client import AsyncAlyxClient
-from one_async.alyx.paging import Page
-from one_async.alyx.paging import Row
+from one_async.alyx.paging import Page, Row
 from one_async.alyx.retrying import Timeouts
-from one_async.alyx.schema import EndpointDescription
-from one_async.alyx.schema import Schema
+from one_async.alyx.schema import EndpointDescription, Schema
 from one_async.alyx.transports import Transport
 from one_async.client import AsyncONE
 from one_async.client.load import DatasetLike
 from one_async.client.many import Loaded
 from one_async.client.outcomes import OnError
 from one_async.client.regions import RegionMapping
-from one_async.client.search import Place
-from one_async.client.search import Probes
-from one_async.client.search import ProbesDetails
+from one_async.client.search import Place, Probes, ProbesDetails
 from one_async.client.spikes import SpikeSorting
 from one_async.client.tables import CacheTwin
 from one_async.client.watch_cursor import CursorLike
-from one_async.events import EventHooks
-from one_async.events import Stats
+from one_async.events import EventHooks, Stats
 from one_async.files.objects import ALFObject
-from one_async.harvest.arguments import Endpoints
-from one_async.harvest.arguments import Format
+from one_async.harvest.arguments import Endpoints, Format
 from one_async.harvest.report import HarvestReport
 from one_async.harvest.sweep import HarvestProgress
 from one_async.plot import Plots
 from one_async.refresh import TablesInfo
 from one_async.registration.arguments import PathLike
 from one_async.registration.client import RegistrationClient
-from one_async.settings import Ask
-from one_async.settings import Settings
+from one_async.settings import Ask, Settings
 from one_async.tables.changes import BuildReport
 from one_async.transfer.fetch import Progress
-from one_async.types import DateLike
-from one_async.types import Expiry
-from one_async.types import InsertionLike
-from one_async.types import InsertionTerms
-from one_async.types import JSON
-from one_async.types import Mode
-from one_async.types import PathOrUrl
-from one_async.types import Reference
-from one_async.types import ReferenceLike
-from one_async.types import ReferenceText
-from one_async.types import RevisionPolicy
-from one_async.types import SessionLike
-from one_async.types import SessionTerms
-from one_async.types import Several
-from one_async.types import TokenStore
-from os import PathLike as PathLike2
-from pathlib import Path
-from pathlib import PurePath
-from typing import Any
-from typing import Literal
-from typing import Self
-from typing import Unpack
-from typing import overload
-from uuid import UUID
-import os
-import polars as pl
+from one_async.types import (
+    JSON,
+    DateLike,
+    Expiry,
+    InsertionLike,
+    InsertionTerms,
+    Mode,
+    PathOrUrl,
+    Reference,
+    ReferenceLike,
+    ReferenceText,
+    RevisionPolicy,
+    SessionLike,
+    SessionTerms,
+    Several,
+    TokenStore,
+)
 
 __all__ = ["ONE", "AlyxClient", "Registration"]
 

@@ -1,34 +1,31 @@
 """Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""
 
-from collections.abc import AsyncIterator
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
-from one_async.alf.match import Filename
-from one_async.alf.match import Pattern
+from pathlib import Path
+from typing import Any, Literal, Unpack, overload
+from uuid import UUID
+
+import polars as pl
+
+from one_async.alf.match import Filename, Pattern
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import QC
 from one_async.client.many import Loaded
 from one_async.client.outcomes import OnError
-from one_async.client.search import Probes
-from one_async.client.search import ProbesDetails
+from one_async.client.search import Probes, ProbesDetails
 from one_async.files.objects import ALFObject
 from one_async.recordings.video import AsyncVideo
-from one_async.types import InsertionTerms
-from one_async.types import JSON
-from one_async.types import Mode
-from one_async.types import Reference
-from one_async.types import ReferenceText
-from one_async.types import RevisionPolicy
-from one_async.types import SessionLike
-from one_async.types import Several
-from pathlib import Path
-from typing import Any
-from typing import Literal
-from typing import Unpack
-from typing import overload
-from uuid import UUID
-import polars as pl
+from one_async.types import (
+    JSON,
+    InsertionTerms,
+    Mode,
+    Reference,
+    ReferenceText,
+    RevisionPolicy,
+    SessionLike,
+    Several,
+)
 
 __all__ = ["SessionById"]
 
