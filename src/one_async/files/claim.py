@@ -207,17 +207,17 @@ def claim(path: Path, *, lease: float = LEASE, wait: float | None = None) -> Ite
     """
     end = None if wait is None else time.monotonic() + wait
     pause = 0.02
-    while (mine := try_claim(path, lease=lease)) is None:
+    while (own_claim := try_claim(path, lease=lease)) is None:
         if end is not None and time.monotonic() >= end:
             raise TimeoutError(f"another process has been writing {path} for more than {wait} s")
         time.sleep(pause * random.uniform(0.5, 1.5))
         pause = min(pause * 1.5, 1.0)
-    stop = start_heartbeat(mine.renew, lease)
+    stop = start_heartbeat(own_claim.renew, lease)
     try:
-        yield mine
+        yield own_claim
     finally:
         stop()
-        mine.release()
+        own_claim.release()
 
 
 def start_heartbeat(renew: Callable[[], bool], lease: float = LEASE) -> Callable[[], None]:

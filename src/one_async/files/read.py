@@ -108,9 +108,9 @@ def _npy(file: Path, options: Options) -> Any:
             stream.seek(0)
             return ensure_flat(np.load(stream, allow_pickle=False))
         size = math.prod(shape) * dtype.itemsize
-        held = os.fstat(stream.fileno()).st_size - stream.tell()
-        if size > held:  # checked before memory is reserved for it
-            raise ValueError(f"its header promises {size} bytes of data, the file has {held}")
+        available = os.fstat(stream.fileno()).st_size - stream.tell()
+        if size > available:  # checked before memory is reserved for it
+            raise ValueError(f"its header describes {size} bytes of data, the file has {available}")
         array: np.ndarray[Any, Any] = np.empty(shape, dtype, order="F" if is_fortran else "C")
         if size and stream.readinto(array.ravel(order="K").view(np.uint8).data) < size:
             raise ValueError("its data end early")

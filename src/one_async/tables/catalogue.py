@@ -274,13 +274,13 @@ def read_parts(
         if progress is not None:
             progress(done, len(files))
         try:
-            frame, said = read_table(path, table)
+            frame, one_metadata = read_table(path, table)
         except TablesDamaged as error:
             if table in SCHEMAS:
                 raise
             warnings.warn(f"it is left out of the tables: {error}", TablesWarning, stacklevel=2)
             continue
-        raw[table] = said
+        raw[table] = one_metadata
         if table == "sessions":
             sessions = sorted_sessions(frame)
         elif table == "datasets":
