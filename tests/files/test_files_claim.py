@@ -67,7 +67,7 @@ WAYS = [plainly, with_a_claimant, sweeping, waiting]
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("other", [plainly, with_a_claimant])
-def test_a_claim_that_another_took_over_meanwhile_stays_the_others(
+def test_a_claim_taken_over_by_another_owner_is_not_released(
     path: Path, way: Callable[[Path], Claim | None], other: Callable[[Path], Claim | None]
 ) -> None:
     """Between the look at an abandoned claim and its removal another worker takes it over and is alive."""

@@ -102,9 +102,7 @@ def test_a_throttle_shared_with_others_is_not_overrun_for_long() -> None:
 
 @pytest.mark.parametrize("rate", [30, 60, 120, 550])
 @pytest.mark.parametrize("unevenly", [0.05, 0.2])
-def test_requests_that_travel_unevenly_do_not_overrun_a_throttle_once_it_is_known(
-    rate: int, unevenly: float
-) -> None:
+def test_uneven_latency_does_not_exceed_a_known_throttle(rate: int, unevenly: float) -> None:
     """A place in the window that becomes free is not taken so early that a quick request arrives before it is."""
     throttle = Throttle(rate)
     simulate(throttle, minutes=12, seconds=0.02, unevenly=unevenly)

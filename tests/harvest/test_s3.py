@@ -142,7 +142,7 @@ async def test_one_harvest_at_a_time(
         assert await anyio.to_thread.run_sync(place.names, ".harvest") == []
 
 
-async def test_a_bucket_that_is_not_there(options: dict[str, str], recorded_emulator: Any) -> None:
+async def test_a_missing_bucket(options: dict[str, str], recorded_emulator: Any) -> None:
     async with AsyncAlyxClient(recorded_emulator.url, token=recorded_emulator.token("demo")) as alyx:
         with pytest.raises(TransferError, match="nowhere"):
             await harvest(alyx, ["labs"], "s3://nowhere/alyx", storage_options=options)

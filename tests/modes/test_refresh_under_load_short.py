@@ -43,9 +43,7 @@ def test_searches_go_on_while_tables_are_replaced(
 
 
 @pytest.mark.anyio
-async def test_a_process_makes_tables_ready_as_a_thread_does(
-    bench: Any, scratch: Path, tmp_path: Path
-) -> None:
+async def test_a_subprocess_prepares_tables_like_a_thread(bench: Any, scratch: Path, tmp_path: Path) -> None:
     archive, _ = bench.make(scratch, **SIZE)
     (tmp_path / "apart").mkdir()
     (tmp_path / "here").mkdir()

@@ -83,7 +83,7 @@ def test_a_path_for_a_name_is_refused_and_nothing_is_written(tmp_path: Path, nam
     )
 
 
-def test_a_name_that_zipfile_would_cut_at_a_null_is_refused(tmp_path: Path) -> None:
+def test_a_member_name_with_a_null_byte_is_refused(tmp_path: Path) -> None:
     data = archive({**TABLES, "sessions.pqtX/../x": b""}).replace(
         b"sessions.pqtX/../x", b"sessions.pqt\0/../x"
     )

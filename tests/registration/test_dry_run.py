@@ -1,4 +1,4 @@
-"""A dry run writes nothing, and says what a registration then does."""
+"""A dry run writes nothing, and predicts what a registration does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal of a session: it is written whole, saves work, and knows where protected files were moved."""
+"""The journal of a session: written atomically, saves work, and records moved protected files."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ CONTENT = st.one_of(
 
 
 @given(CONTENT)
-def test_an_unreadable_journal_is_none(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_an_unreadable_journal_counts_as_absent(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     folder = tmp_path_factory.mktemp("session")
     (folder / NAME).write_bytes(content)
     found = Journal.load(folder)

@@ -78,7 +78,7 @@ def test_opening_leaves_the_living_their_files(folder: Path) -> None:
     assert all(one is not None and one.is_valid() for one in claims)
 
 
-def test_a_download_to_go_on_with_stays(folder: Path, dead: None) -> None:
+def test_a_resumable_download_is_kept(folder: Path, dead: None) -> None:
     part = folder / WORK / "x.zip.part"
     part.write_text("half")
     open_tables(folder)
