@@ -27,7 +27,7 @@ from one_async.alyx.frame import columns_of
 from one_async.alyx.schema import Schema
 from one_async.cli.app import app
 from one_async.harvest.report import ColumnReport
-from one_async.harvest.tidy import tidied
+from one_async.harvest.tidy import tidy_columns
 from one_async.registration.client import RegistrationClient
 from one_async.settings import Settings
 
@@ -242,7 +242,7 @@ def harvest_page() -> str:
     schema = Schema(json.loads(OPENAPI.read_text("utf-8")))
     parts = [f"{MADE}{HARVEST}"]
     for endpoint in schema.lists:
-        columns = tidied(schema, columns_of(schema, endpoint)).report()
+        columns = tidy_columns(schema, columns_of(schema, endpoint)).report()
         rows = [
             (f"`{column.name}`", f"`{column.type}`", column.meaning, references(column)) for column in columns
         ]

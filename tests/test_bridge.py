@@ -138,7 +138,7 @@ def test_pickle_keeps_arguments_without_secrets() -> None:
     assert "['opened', '2', 'closed'] " in output
 
 
-def test_call_from_the_loop_itself_is_refused() -> None:
+def test_a_blocking_call_on_the_loop_thread_is_refused() -> None:
     output = lines("own_loop")
     assert re.match("refused: .*from inside the event loop.*await", output[1])
     assert output[2:] == ["1", "closed"]

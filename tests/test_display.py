@@ -1,4 +1,4 @@
-"""HTML for notebooks: every text in it is escaped, whatever it holds, and it has no colours of its own."""
+"""HTML for notebooks: all text is escaped, and there are no fixed colours."""
 
 from __future__ import annotations
 

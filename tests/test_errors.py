@@ -1,4 +1,4 @@
-"""Which error of several is raised, and what errors show."""
+"""Which of several errors is raised, and the texts of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public names, and the two faces beside each other: the same methods, signatures and docstrings."""
+"""The public names, and the two faces compared: the same methods, signatures and docstrings."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_every_async_method_is_a_plain_one_there(awaited: type, blocking: type) 
             assert isinstance(ours, staticmethod | classmethod), name
 
 
-def test_public_methods_say_what_they_give() -> None:
+def test_public_methods_declare_their_results() -> None:
     for awaited, _ in PAIRS:
         for name, method in methods(awaited).items():
             assert "return" in method.__annotations__, name

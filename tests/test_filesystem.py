@@ -1,4 +1,4 @@
-"""Datasets by name for fsspec: what pandas, numpy, DuckDB and others read is what `load_dataset` gives, by ranges."""
+"""Datasets by name for fsspec: pandas, numpy, DuckDB and others read the same as `load_dataset`, in ranges."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_numpy_reads_a_part(served: Served, fs: Any) -> None:
     assert served.received(name) == served.sizes[name]  # no byte twice
 
 
-def test_cat_asks_for_what_is_wanted(served: Served, fs: Any) -> None:
+def test_cat_requests_only_the_range(served: Served, fs: Any) -> None:
     path, name = f"{served.eid}/alf/_ibl_wheel.position.npy", "_ibl_wheel.position.npy"
     data = fs.cat(f"one://{path}")
     assert np.array_equal(np.load(io.BytesIO(data)), served.array)

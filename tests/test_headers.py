@@ -1,4 +1,4 @@
-"""Header fields are read in one place, and none of them does harm."""
+"""Header fields are parsed in one place, and invalid ones are harmless."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
         "Fri, 31 Dec 9999 23:59:59 -9999", "Mon, 01 Jan 2001 00:00:00 GMT", "\x00", "\ud800",
     ],
 )  # fmt: skip
-def test_what_asks_for_no_wait_leaves_it_to_the_caller(text: str | None) -> None:
+def test_fields_without_a_wait_are_none(text: str | None) -> None:
     found = retry_after(text)
     assert found is None or found > 1e9  # the year 9999 is a date
 

@@ -1,4 +1,4 @@
-"""Answers of wrong shapes end in short errors of the library's tree."""
+"""Malformed answers end in short errors of the library's tree."""
 
 from __future__ import annotations
 

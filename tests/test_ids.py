@@ -1,4 +1,4 @@
-"""Names of sessions: what ONE-api says of session numbers, and every name made from its parts and read again."""
+"""Names of sessions: ONE-api's reading of session numbers, and names composed of parts and parsed again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from one_async import ONE
 from one_async.alf.session import session_folder, session_part
 from one_async.errors import InputError
-from one_async.ids import file_parts, parse_session, path_key, ref_key
+from one_async.ids import file_parts, flatten, parse_session, path_key, ref_key
 
 #: What ONE-api 3.6.1 reads as a session's number in a path; None where it finds no session.
 NUMBERS = {
@@ -60,7 +60,7 @@ def test_a_number_may_have_leading_zeros(text: str, number: int | None, start: s
 
 
 @pytest.mark.parametrize("day", ["2020-02-30", "2020-13-01", "2021-02-29", "20200101"])
-def test_a_date_that_there_is_not_names_no_session(day: str) -> None:
+def test_a_path_with_an_invalid_date_is_no_session(day: str) -> None:
     path = f"lab/Subjects/S1/{day}/001"
     assert ONE.path2ref(path) is None
     assert ONE.path2ref(path, as_dict=False) is None
@@ -198,3 +198,31 @@ def test_what_is_no_reference_and_what_is_empty() -> None:
         session_folder({"lab": "", "subject": "S1", "date": "2020-01-01T10", "number": 0})
         == "S1/2020-01-01/000"
     )
+
+
+# ---- shapes of lists
+
+
+def nested(value: Any, levels: int) -> Any:
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def apply(value: Any) -> Any:
+    """Replace each member of nested lists by its text, by plain recursion."""
+    return [apply(member) for member in value] if isinstance(value, list) else str(value)
+
+
+@given(st.recursive(st.integers(), st.lists, max_leaves=12))
+def test_results_have_the_shape_of_nested_lists(value: Any) -> None:
+    members, rebuild = flatten(value)
+    assert rebuild([str(member) for member in members]) == apply(value)
+
+
+def test_lists_are_nested_32_levels_deep_at_most() -> None:
+    members, rebuild = flatten(nested(7, 32))
+    assert (members, rebuild(["7"])) == ([7], nested("7", 32))
+    for levels in (33, 40, 5000):
+        with pytest.raises(InputError, match="32 levels"):
+            flatten(nested(7, levels))

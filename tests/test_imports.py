@@ -1,4 +1,4 @@
-"""What an import loads: heavy libraries wait until they are needed."""
+"""Imports load heavy libraries only when they are needed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def loaded_by(code: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_the_package_alone_loads_next_to_nothing() -> None:
+def test_the_package_alone_imports_almost_nothing() -> None:
     modules = loaded_by("import one_async")
     assert not modules & {*HEAVY, "httpx", "pydantic", "anyio", "asyncio"}
     assert {name for name in modules if name.startswith("one_async")} == {"one_async"}
@@ -50,7 +50,7 @@ def test_the_names_load_no_tables_and_no_cache(line: str) -> None:
     assert not loaded_by(line) & set(HEAVY)
 
 
-def test_settings_and_a_client_that_was_asked_nothing_load_no_tables() -> None:
+def test_settings_and_an_unused_client_load_no_tables() -> None:
     modules = loaded_by(
         "from one_async import ONE\n"
         "one = ONE(base_url='http://127.0.0.1:9', token='0' * 40, cache_dir='/nowhere')\n"

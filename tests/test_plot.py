@@ -1,4 +1,4 @@
-"""Plots show the numbers that the data have, counted here by other means."""
+"""Plots show the numbers in the data, counted here independently."""
 
 from __future__ import annotations
 

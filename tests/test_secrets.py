@@ -1,4 +1,4 @@
-"""Secrets are in no pickle, no text and no file of settings, whichever way they were given; and go to no other server."""
+"""Secrets are in no pickle, text or settings file, however they were passed, and are sent to no other server."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_no_pickle_of_a_client_in_use_holds_its_token(
             assert rows == await alyx.rest("labs", "list")
 
 
-def test_what_holds_secrets_inside_gives_none_away() -> None:
+def test_objects_with_credentials_do_not_reveal_them() -> None:
     inner = [Credentials(LAB, "me", SECRET, TOKEN), web.Credentials(("me", SECRET))]
     for value in inner:
         assert all(SECRET.encode() not in data and TOKEN.encode() not in data for data in everything(value))

@@ -1,4 +1,4 @@
-"""Settings: where they come from, who wins, what is written and what never is."""
+"""Settings: sources, precedence, and what is and is not written."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_resolving_writes_nothing(home: Path, one_api: Path) -> None:
     assert not one_settings.get_params_dir().exists()
 
 
-def test_folder_of_nobody_means_offline(tmp_path: Path) -> None:
+def test_a_folder_of_no_database_means_offline(tmp_path: Path) -> None:
     settings = resolve(cache_dir=tmp_path)
     assert (settings.offline, settings.base_url, settings.mode) == (True, None, "local")
     assert settings.cache_dir == settings.tables_dir == tmp_path
@@ -195,7 +195,7 @@ def test_environment_alone_is_enough(home: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("empty", ["", "  "])
-def test_empty_environment_says_nothing(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+def test_an_empty_environment_sets_nothing(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
     expected = resolve()
     for name in ("BASE_URL", "USERNAME", "PASSWORD", "TOKEN", "CACHE_DIR", "MODE"):
         monkeypatch.setenv(f"ONE_{name}", empty)
@@ -211,7 +211,7 @@ def test_wrong_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str, 
         resolve()
 
 
-def test_environment_of_another_database_is_left_alone(
+def test_the_environment_of_another_database_is_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name, value in {"BASE_URL": LAB, "USERNAME": "u", "PASSWORD": "p", "TOKEN": "t"}.items():
@@ -290,7 +290,7 @@ def test_settings_are_frozen() -> None:
 # --- ONE-api's files
 
 
-def test_one_api_user_goes_on(home: Path, one_api: Path) -> None:
+def test_one_api_users_need_no_setup(home: Path, one_api: Path) -> None:
     settings = resolve()
     assert (settings.base_url, settings.username) == (LOCAL, "carla")
     assert settings.cache_dir == home / "Downloads" / "ONE" / "localhost_8000"
@@ -408,7 +408,7 @@ def test_setup_asks_only_for_what_is_missing(home: Path, one_api: Path) -> None:
     assert (settings.base_url, settings.username) == ("https://new.example.org", "me")
 
 
-def test_setup_of_nothing_asks_which_database() -> None:
+def test_setup_without_arguments_prompts_for_the_database() -> None:
     answers = {"base_url": "new.example.org", "username": "me"}
     settings = one_settings.setup(ask=lambda name, default: answers.get(name, ""))
     assert (settings.base_url, settings.username) == ("https://new.example.org", "me")
@@ -510,7 +510,7 @@ def test_tokens_of_users_and_servers_are_apart() -> None:
     assert tokens.load(LAB) == ("Me", "token of Me")
 
 
-def test_damaged_token_is_as_good_as_none() -> None:
+def test_a_damaged_token_counts_as_none() -> None:
     tokens = TokenFile()
     tokens.save(LAB, "me", "secret")
     (path,) = [path for path in tokens.folder.rglob("*") if path.is_file()]
@@ -562,7 +562,7 @@ def test_fifty_processes_save_at_once() -> None:
 # --- keyring
 
 
-def test_keyring_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_keyring_is_used_only_if_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
     keyring = pytest.importorskip("keyring")
     from keyring.backend import KeyringBackend
 

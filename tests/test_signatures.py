@@ -1,4 +1,4 @@
-"""What type checkers see: the stub of the blocking faces is that of the async ones, and public types say something."""
+"""The stub of the blocking faces matches the async classes, and public types are specific."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_a_full_disk(one: ONE, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if "frozen" in path.name]
 
 
-def test_a_harvest_to_where_nothing_can_be(recorded_emulator: Emulator, tmp_path: Path) -> None:
+def test_a_harvest_to_an_unusable_location_is_refused(recorded_emulator: Emulator, tmp_path: Path) -> None:
     place = tmp_path / "file"
     place.write_bytes(b"")
     with (

@@ -1,4 +1,4 @@
-"""Every public method and function, found by looking at the classes, is given things of wrong kinds in every argument.
+"""Every public method and function, found by inspection, is called with values of wrong types for every argument.
 
 It answers, or raises one of the library's own errors with a short text that survives pickle. What was given does not
 matter for that; whether it is understood or refused is the business of other tests.

@@ -17,9 +17,9 @@ __all__ = ["BrowsePage", "opens_page"]
 
 
 class BrowsePage:
-    """A local page on the cache tables; made by `ONE.browse`. Notebooks show it in a frame.
+    """A local page on the cache tables, returned by `ONE.browse`. Notebooks show it in a frame.
 
-    It is served until `close`, the end of a ``with`` block, or the end of the client.
+    It is served until `close`, the end of a ``with`` block, or the closing of the client.
     """
 
     def __init__(self, one: Blocking[AsyncONE], page: AsyncBrowsePage) -> None:

@@ -26,7 +26,7 @@ def is_polars_lost() -> bool:
 
 
 def check_polars() -> None:
-    """Raise ConfigurationError if Polars would wait forever."""
+    """Raise ConfigurationError if Polars would block forever."""
     if _lost:
         raise ConfigurationError(
             "this process was forked from one that had already used Polars, which cannot be used here. Start processes "

@@ -13,14 +13,14 @@ _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def whole_number(text: str | None) -> int | None:
-    """Return the number that a field such as Content-Length holds; None for anything else."""
+    """Parse the number in a field such as Content-Length; return None for anything else."""
     return int(text) if text is not None and _WHOLE.fullmatch(text.strip()) else None
 
 
 def retry_after(text: str | None) -> float | None:
-    """Return the seconds that a server asks to wait: a number or a date (RFC 9110 section 10.2.3).
+    """Parse a Retry-After field, a number or a date (RFC 9110 section 10.2.3), to seconds.
 
-    None means that the caller chooses how long to back off: the field is absent or not understood, or asks for no wait.
+    Return None if the field is absent, invalid or zero; the caller then chooses the pause.
     """
     text = (text or "").strip()
     if _SECONDS.fullmatch(text):

@@ -45,7 +45,7 @@ _resends: ContextVar[int] = ContextVar("one_async_resends", default=0)
 
 @contextmanager
 def resending(count: int) -> Iterator[None]:
-    """Count the requests inside as sent again, for the ``count``-th time; 0 for the first time."""
+    """Count requests in the body of this context manager as resent for the ``count``-th time; 0 means the first time."""
     token = _resends.set(count)
     try:
         yield
@@ -153,7 +153,7 @@ class Observer:
             self.notice(text)
 
     def accepted(self, sent: float) -> None:
-        """Record a request that the server's throttle let pass."""
+        """Record a request that the server's throttle accepted."""
         self._forget(sent)
         self._accepted.append(sent)
 
@@ -221,8 +221,8 @@ class Exchange:
             self._observer.accepted(self._sent)
         failure = None if kind is None else kind.__name__
         if LOGS["http"].isEnabledFor(logging.DEBUG):
-            said = self.status if failure is None else failure
-            LOGS["http"].debug("%s %s: %s in %.0f ms", self.method, _path(self._url), said, seconds * 1000)
+            outcome = self.status if failure is None else failure
+            LOGS["http"].debug("%s %s: %s in %.0f ms", self.method, _path(self._url), outcome, seconds * 1000)
         self._observer.call(
             "response",
             lambda: ResponseEvent(self.method, self._url, self._resend, self.status, failure, seconds),

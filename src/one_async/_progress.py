@@ -305,9 +305,9 @@ def working(display: Display | None, task: Task) -> Iterator[Task]:
 @contextmanager
 def screen() -> Iterator[None]:
     """Prevent displays from drawing while a program draws by itself."""
-    held = _SCREEN.acquire(blocking=False)
+    acquired = _SCREEN.acquire(blocking=False)
     try:
         yield
     finally:
-        if held:
+        if acquired:
             _SCREEN.release()

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class _Opened(Generic[T]):
-    """A recording for blocking callers. It is opened again if the client has changed, as after a fork or `close`."""
+    """A recording for blocking callers. It is opened again if the client was replaced, as after a fork or `close`."""
 
     _method: ClassVar[str]
     _names: ClassVar[frozenset[str]]
@@ -33,7 +33,7 @@ class _Opened(Generic[T]):
         self._run(_itself)
 
     def _run(self, work: Callable[[T], Any]) -> Any:
-        """Await work on the loop thread, on a recording that belongs to the client there."""
+        """Run a coroutine function on the loop thread, with the recording of the current client."""
         thread = LoopThread.shared()
 
         async def call() -> Any:
@@ -76,9 +76,9 @@ class _Opened(Generic[T]):
 
 
 class RawEphys(_Opened[Any]):
-    """The raw samples of a band of a probe. Only the needed chunks are fetched.
+    """The raw samples of a band of a probe. Only the chunks that are needed are fetched.
 
-    Slices are in seconds (floats) or samples (ints), and give integers as stored, of shape (samples, channels)::
+    Slices are in seconds (floats) or samples (ints) and return the stored integers, of shape (samples, channels)::
 
         raw = one.raw_ephys(pid, band="ap")
         volts = raw[10.0:10.5, raw.channels] * raw.sample2volts[raw.channels]
@@ -107,7 +107,7 @@ class RawEphys(_Opened[Any]):
 
 
 class Video(_Opened[Any]):
-    """The frames of a camera. Only the needed parts of the file are fetched.
+    """The frames of a camera. Only the parts of the file that are needed are fetched.
 
     Frames are arrays of uint8, of shape (frames, height, width, 3)::
 
@@ -131,7 +131,7 @@ class Video(_Opened[Any]):
         return found
 
     def at(self, times: Any) -> NDArray[np.uint8]:
-        """Return the frames that are nearest to times in seconds; see `AsyncVideo.at`."""
+        """Return the frames nearest to times in seconds; see `AsyncVideo.at`."""
         found: NDArray[np.uint8] = self._run(lambda video: video.at(times))
         return found
 

@@ -64,7 +64,7 @@ def normal_url(url: str) -> str:
 
 
 def without_login(url: object) -> object:
-    """Return an address, even an invalid one, without a user name and password, to be shown."""
+    """Return an address, even an invalid one, without user name and password, for display."""
     return re.sub(r"^([^@]*?://|)[^/?#]*@", r"\1…@", url, flags=re.DOTALL) if isinstance(url, str) else url
 
 
@@ -243,7 +243,7 @@ class TokenFile:
         return self._folder if self._folder is not None else config_dir() / "tokens"
 
     def load(self, base_url: str, username: str | None = None) -> tuple[str, str] | None:
-        """Return (username, token), of the usual or only user if none is named; None if there is none."""
+        """Return (username, token), by default of the default or only user; None if there is none."""
         base_url = normal_url(base_url)
         if username is None:
             username = self._usual_user(base_url)

@@ -88,8 +88,8 @@ def split_login(values: object) -> object:
         return values
     name, _, password = login.partition(":")
     found = {"data_server_login": unquote(name), "data_server_password": unquote(password)}
-    said = {key: value for key, value in found.items() if value and not values.get(key)}
-    return {**values, **said, "data_server": urlunsplit(parts._replace(netloc=server))}
+    login_settings = {key: value for key, value in found.items() if value and not values.get(key)}
+    return {**values, **login_settings, "data_server": urlunsplit(parts._replace(netloc=server))}
 
 
 def split_bucket(values: object) -> object:
@@ -117,7 +117,7 @@ def _bucket(value: object) -> object:
 
 
 def without_password(url: str) -> str:
-    """Return the address of a shared cache without its password, to be shown or sent."""
+    """Return the address of a shared cache without its password."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -193,7 +193,7 @@ class Values(OfDatabase):
     _split_login = model_validator(mode="before")(split_login)
     _split_bucket = model_validator(mode="before")(split_bucket)
 
-    def said(self) -> dict[str, Any]:
+    def non_empty(self) -> dict[str, Any]:
         """Return the settings that are set, by name."""
         return {name: value for name, value in self if value is not None}
 
@@ -214,7 +214,7 @@ def checked(kind: type[Values], values: dict[str, Any]) -> Values:
         has_keys = isinstance(value, str | Path) and re.match("s3:.*@", str(value).strip(), re.I)
         is_hidden = name in SECRETS or (name == "cache_dir" and has_keys)
         shown = "…" if is_hidden else without_login(value)
-        raise InputError.of(name, shown, _said(error)) from None
+        raise InputError.of(name, shown, _reason(error)) from None
 
 
 def environment() -> Values:
@@ -225,7 +225,7 @@ def environment() -> Values:
 
 
 def blame(where: str, error: ValidationError) -> NoReturn:
-    raise ConfigurationError(f"{where}: {_said(error)}") from None
+    raise ConfigurationError(f"{where}: {_reason(error)}") from None
 
 
 def _name(error: ValidationError) -> str:
@@ -233,5 +233,5 @@ def _name(error: ValidationError) -> str:
     return str(error.errors()[0]["loc"][0]).replace("cache_bucket", "cache_dir")
 
 
-def _said(error: ValidationError) -> str:
+def _reason(error: ValidationError) -> str:
     return error.errors()[0]["msg"].removeprefix("Value error, ")

@@ -35,7 +35,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Failure:
-    """A session whose function raised: its eid, the error's name and text, and the error itself if it is a OneError."""
+    """A session for which the function failed: its eid, the error's name and text, and the error if it is a OneError."""
 
     eid: str
     kind: str
@@ -48,7 +48,7 @@ class Failure:
 
 @dataclass
 class Mapped:
-    """The results of a mapped function by session, which stay on the cluster until they are requested."""
+    """The results of a mapped function by session; they stay on the cluster until they are requested."""
 
     eids: list[str]
     futures: list[Any]
@@ -56,21 +56,22 @@ class Mapped:
     _tried: bool = field(default=False, repr=False)
 
     def outcomes(self) -> list[Any]:
-        """Wait for all sessions and return the function's result, or a `Failure`, for each.
+        """Wait for all sessions; return the function's result or a `Failure` for each.
 
-        A session that kills its worker at each attempt, or whose result cannot be sent, is a `Failure`, too.
+        A session that kills its worker at each attempt, or whose result cannot be sent, is also a `Failure`.
         """
         self._finish()
         cluster: Any = self.client
         try:
             return list(cluster.gather(self.futures))
-        except Exception:  # some future failed; gather them one by one
+        except Exception:  # a future failed; gather them one by one
             return [_outcome(eid, future) for eid, future in zip(self.eids, self.futures, strict=True)]
 
     def _finish(self) -> None:
         """Wait for all futures; retry those that were lost with their worker one by one.
 
-        The scheduler gives up every task that ran while several workers died. Alone, only the task that kills them fails.
+        The scheduler gives up on every task that ran while several workers died. If tasks run alone, only the one that kills
+        its worker fails.
         """
         import distributed
         from distributed.scheduler import KilledWorker
@@ -87,13 +88,13 @@ class Mapped:
 
     @property
     def results(self) -> dict[str, Any]:
-        """The function's results by eid, for the sessions where it did not fail; waits for all."""
+        """The function's results by eid, of the sessions for which it succeeded; waits for all sessions."""
         pairs = zip(self.eids, self.outcomes(), strict=True)
         return {eid: value for eid, value in pairs if not isinstance(value, Failure)}
 
     @property
     def failures(self) -> list[Failure]:
-        """The sessions where the function raised; waits for all."""
+        """The sessions for which the function failed; waits for all sessions."""
         return [value for value in self.outcomes() if isinstance(value, Failure)]
 
     def bag(self) -> dask.bag.Bag:
@@ -130,14 +131,14 @@ def map_sessions(
 ) -> Mapped:
     """Call ``function(one, eid, *arguments, **options)`` for each session, on the workers of a Dask cluster.
 
-    Each worker makes one `ONE` with the same settings and uses it for all its sessions. The password and token are not sent:
-    workers find them in their environment (ONE_USERNAME, ONE_PASSWORD or ONE_TOKEN), their settings, or a token stored by
-    an earlier login. The password of a shared cache is not sent either: workers take it from ONE_CACHE_STORAGE. Sessions
-    of a worker that dies go to another one. An exception of the function is a `Failure` of that session only, and so is a
+    Each worker creates one `ONE` with the same settings and uses it for all its sessions. Password and token are not sent:
+    workers find them in their environment (ONE_USERNAME, ONE_PASSWORD or ONE_TOKEN), their settings, or a token stored by an
+    earlier login. The password of a shared cache is not sent either: workers read it from ONE_CACHE_STORAGE. Sessions of a
+    worker that dies are reassigned to another one. An exception of the function is a `Failure` of that session only, as is a
     session that kills its worker wherever it runs.
 
-    Returns at once; ``results``, ``failures``, ``bag()`` and ``frame()`` of the returned object wait. Raises InputError for
-    anything but a ONE, a function and a connection to a cluster, ConfigurationError without Dask.
+    This function does not wait; ``results``, ``failures``, ``bag()`` and ``frame()`` of the returned object do. Raises
+    InputError for arguments that are not a ONE, a function and a connection to a cluster, ConfigurationError without Dask.
     """
     from one_async.sync import ONE
 
@@ -146,13 +147,13 @@ def map_sessions(
     except ImportError as error:
         raise ConfigurationError("map_sessions needs Dask: pip install 'one-async[dask]'") from error
     if not isinstance(one, ONE):
-        raise InputError.of("one", one, "a ONE, which is made again on each worker")
+        raise InputError.of("one", one, "a ONE, which is recreated on each worker")
     if not callable(function):
         raise InputError.of("function", function, "a function of a ONE and an eid")
     if not isinstance(client, Client):
         raise InputError.of("client", client, "a distributed.Client")
     known = _texts(eids)
-    recipe = pickle.dumps(one)  # equal settings have equal bytes, so they share a client on a worker
+    recipe = pickle.dumps(one)  # equal settings have equal pickles, so they share a client on a worker
     work = _BoundFunction(function, arguments, options)
     futures = client.map(_call, known, recipe=recipe, work=work, pure=False)
     return Mapped(known, list(futures), client)
@@ -160,7 +161,7 @@ def map_sessions(
 
 @dataclass(frozen=True)
 class _BoundFunction:
-    """A function and its further arguments."""
+    """A function with its additional arguments."""
 
     function: Callable[..., Any]
     arguments: Sequence[Any]

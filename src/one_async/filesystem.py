@@ -1,7 +1,7 @@
 """Datasets by name for fsspec: ``one://eid/collection/name``.
 
-pandas, Dask, xarray and DuckDB read these addresses, and fetch the ranges of bytes that they need; files that are in the cache
-folder are read from there. Needs the extra ``one-async[fsspec]``, whose entry point tells fsspec of the protocol::
+pandas, Dask, xarray and DuckDB can read these addresses; they fetch only the byte ranges that they need, and files in the
+cache folder are read from there. Needs the extra ``one-async[fsspec]``, whose entry point registers the protocol::
 
     pd.read_parquet("one://4ecb5d24-f5cc-402c-be28-9d0f7cb14b3a/alf/_ibl_trials.table.pqt")
     fsspec.filesystem("one", mode="remote").ls("4ecb5d24-f5cc-402c-be28-9d0f7cb14b3a/alf")
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["DatasetNotFound", "OneFileSystem"]
 
 T = TypeVar("T")
-#: Bytes that are fetched beyond the requested range, since readers often continue from there.
+#: Bytes fetched beyond the requested range, since readers often continue there.
 BLOCK_SIZE = 64 * 1024
 #: Options of fsspec itself.
 OPTIONS = frozenset(
@@ -78,7 +78,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self._one = _client(base_url=base_url, mode=mode, cache_dir=cache_dir, username=username)
 
     def run(self, work: Callable[[AsyncONE], Awaitable[T]]) -> T:
-        """Await work with the client, on the thread of its loop."""
+        """Run a coroutine function with the client, on the thread of its loop."""
         thread = LoopThread.shared()
 
         async def call() -> T:
@@ -89,7 +89,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return thread.run(call)
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
-        """List a folder of a session: the datasets and folders in it, or the dataset itself."""
+        """Return the datasets and folders in a folder of a session, or the dataset itself."""
         folder, session, below = self._split(path)
         files = self._files(session)
         found = (
@@ -114,7 +114,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return found
 
     def exists(self, path: str, **kwargs: Any) -> bool:
-        """Return whether there is such a dataset or folder. Errors other than DatasetNotFound are raised."""
+        """Return whether a dataset or folder exists. Errors other than DatasetNotFound are raised."""
         return self._type(path) is not None
 
     def isfile(self, path: str) -> bool:
@@ -126,7 +126,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return self._type(path) == "directory"
 
     def modified(self, path: str) -> datetime:
-        """Return a time that differs if the content does, since the time of the last change is unknown.
+        """Return a time derived from the content, since the time of the last change is unknown.
 
         DuckDB compares it to decide whether its cached blocks are still valid.
         """
@@ -137,7 +137,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return datetime.fromtimestamp(int.from_bytes(content[:4]), UTC)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
-        """Return the bytes of a dataset, or of a part of it, by one request."""
+        """Return the bytes of a dataset or of a part of it, with one request."""
         with self._reader(path) as file:
             first, last, _ = slice(start, end).indices(file.size)
             data: bytes = file.read_range(first, last)
@@ -154,7 +154,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
     ) -> OneFile:
         if mode != "rb":
             raise InputError.of("mode", mode, "'rb' or 'r': datasets are read only")
-        kwargs.pop("size", None)  # of a file that was pickled
+        kwargs.pop("size", None)  # present if the file was pickled
         return self._reader(path, block_size=block_size, cache_options=cache_options, **kwargs)
 
     def _reader(self, path: str, block_size: int | None = None, **options: Any) -> OneFile:
@@ -171,7 +171,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return None
 
     def _split(self, path: object) -> tuple[str, str, str]:
-        """Return a path without its protocol, its session, and what is below the session."""
+        """Split a path into the path without protocol, the session, and the path below the session."""
         folder = self._strip_protocol(path) if isinstance(path, str | PathLike) else ""
         session, _, below = folder.partition("/")
         if not session:
@@ -186,7 +186,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
 
 class OneFile(AbstractBufferedFile):  # type: ignore[misc]
-    """A dataset that is read by ranges."""
+    """A dataset that is read in byte ranges."""
 
     def __init__(
         self, fs: OneFileSystem, path: str, row: dict[str, Any], block_size: int, **options: Any
@@ -205,7 +205,7 @@ class OneFile(AbstractBufferedFile):  # type: ignore[misc]
         return await size_of(self._row, await self._origin(one))
 
     def read_range(self, start: int, stop: int) -> bytes:
-        """Return bytes without the cache of blocks."""
+        """Return bytes without using the block cache."""
 
         async def read(one: AsyncONE) -> bytes:
             return await read_range(self._row, await self._origin(one), self.size, start, stop)

@@ -28,17 +28,17 @@ QC_COLORS = {
 class Plots:
     """Draw overviews: choices, spikes around an event, quality, and the sessions of each lab.
 
-    Each method loads the data and draws it into `ax`, or into the axes of a new figure, in the caller's thread. It
-    returns the axes.
+    Each method loads the data, draws it into `ax` or into the axes of a new figure, in the caller's thread, and returns the
+    axes.
     """
 
     def __init__(self, one: ONE) -> None:
         self._one = one
 
     def psychometric(self, eids: SessionLike | Sequence[SessionLike], ax: Axes | None = None) -> Axes:
-        """Draw the share of rightward choices for each signed contrast (%, right minus left), trials of all sessions pooled.
+        """Draw the share of rightward choices for each signed contrast (%, right minus left), pooled over all sessions.
 
-        Error bars are 95 % Wilson intervals; trials without a choice do not count.
+        Error bars are 95 % Wilson intervals; trials without a choice are ignored.
 
         Raises ALFObjectNotFound if a session has no trials.
         """
@@ -63,14 +63,14 @@ class Plots:
         window: tuple[float, float] = (-0.5, 1.0),
         ax: Axes | None = None,
     ) -> Axes:
-        """Draw the spikes of a cluster round an event of each trial, and the mean firing rate over them.
+        """Draw the spikes of a cluster around an event of each trial, and their mean firing rate.
 
         Args:
             pid: the insertion.
             align: the attribute of trials with the event's times, such as ``"feedback_times"``.
-            cluster: the cluster; without it, the one with the most spikes.
+            cluster: the cluster; default: the one with the most spikes.
             window: seconds before (negative) and after the event.
-            ax: the axes of the raster; the rate has an axis of its own at the right.
+            ax: the axes of the raster; the rate has its own axis on the right.
 
         Raises InputError if there is no such event or cluster, or if the window is empty.
         """
@@ -120,7 +120,7 @@ class Plots:
         return ax
 
     def qc(self, eids: SessionLike | Sequence[SessionLike], ax: Axes | None = None) -> Axes:
-        """Draw the number of datasets of each QC as a stacked bar for each session."""
+        """Draw the number of datasets at each QC level as a stacked bar for each session."""
         many = _sessions(eids, ax)
         frames = [_polars(frame) for frame in self._one.list_datasets(many, details=True)]
         names = [str(ref) for ref in self._one.eid2ref(many, as_dict=False)]
@@ -136,7 +136,7 @@ class Plots:
         return ax
 
     def coverage(self, ax: Axes | None = None, **terms: Any) -> Axes:
-        """Draw the number of sessions of each lab in each month, for the sessions that `search` finds with the terms."""
+        """Draw the number of sessions of each lab in each month, for the sessions that match the terms of `search`."""
         _check_axes(ax)
         eids, found = self._one.search(details=True, **terms)
         labs, months, counts = _months(_polars(found))
@@ -153,7 +153,7 @@ class Plots:
 
 
 def _sessions(eids: Any, ax: Any) -> list[Any]:
-    """Return the sessions as a list. Raise InputError if there are none, or for axes that are none."""
+    """Return the sessions as a list. Raise InputError if there are none, or if `ax` is not a matplotlib Axes."""
     _check_axes(ax)
     many = as_many(eids)
     if not many:
@@ -173,7 +173,7 @@ def _window(window: Any) -> tuple[float, float]:
 
 def _check_axes(ax: Any) -> None:
     if ax is not None and not hasattr(ax, "errorbar"):
-        raise InputError.of("ax", ax, "an Axes of matplotlib")
+        raise InputError.of("ax", ax, "a matplotlib Axes")
 
 
 def _axes(ax: Axes | None) -> Axes:
@@ -192,14 +192,14 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _polars(frame: Any) -> pl.DataFrame:
-    """Return a frame of either kind as one of Polars."""
+    """Convert a pandas or Polars frame to Polars."""
     import polars as pl
 
     return frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame, include_index=True)
 
 
 def _choices(trials: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the signed contrasts (%), and of each the number of rightward choices and of all choices."""
+    """Return the signed contrasts (%), and for each the numbers of rightward choices and of all choices."""
     import polars as pl
 
     if missing := {"choice", "contrastLeft", "contrastRight"} - set(trials.columns):
@@ -216,7 +216,7 @@ def _choices(trials: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _wilson(successes: np.ndarray, counts: np.ndarray, z: float = 1.96) -> np.ndarray:
-    """Return the lower and the upper bound of Wilson's interval of each proportion, an array of shape (2, n)."""
+    """Return the bounds of the Wilson interval of each proportion, an array of shape (2, n)."""
     share = successes / counts
     middle = share + z**2 / (2 * counts)
     half = z * np.sqrt(share * (1 - share) / counts + z**2 / (4 * counts**2))
@@ -224,7 +224,7 @@ def _wilson(successes: np.ndarray, counts: np.ndarray, z: float = 1.96) -> np.nd
 
 
 def _months(sessions: pl.DataFrame) -> tuple[list[str], list[str], np.ndarray]:
-    """Return labs, months from the first to the last, and the number of sessions of each lab in each month."""
+    """Return the labs, all months from the first to the last, and the number of sessions of each lab in each month."""
     counts = Counter(zip(sessions["lab"].fill_null("?"), sessions["date"].dt.strftime("%Y-%m"), strict=True))
     labs = sorted({lab for lab, _ in counts})
     known = sorted({month for _, month in counts if month is not None})

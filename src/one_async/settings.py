@@ -186,7 +186,7 @@ def resolve(
     around = environment()
     url = _database(given, around)
     bucket = _bucket(given, around)
-    sources = [given.said(), _applicable(around, url, bucket).said(), *_files(url)]
+    sources = [given.non_empty(), _applicable(around, url, bucket).non_empty(), *_files(url)]
     merged = merged_settings(url, sources)
     if bucket and given.mode not in (None, "local"):
         raise InputError.of("mode", given.mode, f"'local', the only mode in which {bucket} is read")
@@ -217,7 +217,7 @@ def _files(url: str | None) -> list[dict[str, Any]]:
             values = Values.model_validate(databases.get(url, {}))
         except ValidationError as error:
             blame(f"{error.errors()[0]['loc'][0]} in {name}", error)
-        found.append(values.said())
+        found.append(values.non_empty())
     return found
 
 
@@ -360,7 +360,7 @@ def setup(
         if cache_dir is None and "cache_dir" not in known:
             cache_dir = ask("cache_dir", str(default_cache_dir(base_url))) or None
     given = {name: value for name, value in locals().items() if name in Values.model_fields}
-    values = checked(Values, {name: value for name, value in given.items() if value is not None}).said()
+    values = checked(Values, {name: value for name, value in given.items() if value is not None}).non_empty()
     # Settings of the environment and secrets are not saved.
     kept = merged_settings(base_url, [values, *_files(base_url)])
     settings = Settings(**{name: value for name, value in kept.items() if name not in SECRETS})

@@ -186,7 +186,7 @@ def test_without_a_default_the_last_is_used_with_a_warning() -> None:
         match.last_before(mixed, assert_consistent=True)
 
 
-def test_more_than_one_is_told_by_kind() -> None:
+def test_several_matches_raise_an_error_of_their_kind() -> None:
     two = frame(("alf/a.b.npy", True), ("raw/a.b.npy", True))
     with pytest.raises(ALFMultipleCollectionsFound, match='"alf", "raw"'):
         match.resolve(two, "a.b.npy", assert_unique=True)
@@ -197,7 +197,7 @@ def test_more_than_one_is_told_by_kind() -> None:
     assert len(match.resolve(frame(), "x", assert_unique=True, policy="last_before")) == 0
 
 
-def test_qc_bounds_what_is_given() -> None:
+def test_qc_limits_the_results() -> None:
     levels = ["NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"]
     rows = pl.concat(
         [frame((f"alf/a.{level.lower().replace('_', '')}.npy", True), qc=level) for level in levels]
@@ -219,7 +219,7 @@ def test_qc_bounds_what_is_given() -> None:
         {"collection": ["a", 3]},
     ],
 )
-def test_filters_that_mean_nothing_are_refused(filters: dict[str, Any]) -> None:
+def test_invalid_filters_are_refused(filters: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         match.resolve(THREE, **filters)
 

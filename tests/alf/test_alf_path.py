@@ -139,7 +139,7 @@ PARSERS = [session_path_parts, folder_parts, filename_parts, rel_path_parts, ful
 
 @pytest.mark.parametrize("parse", PARSERS)
 @pytest.mark.parametrize("text", ["", "nothing", "a/b/c", "spike_train.npy", "s/20-01-01/1/we ird"])
-def test_what_is_not_alf_is_said_or_none(parse: Any, text: str) -> None:
+def test_invalid_alf_names_raise_or_return_none(parse: Any, text: str) -> None:
     with pytest.raises(ALFInvalid, match="ALF"):
         parse(text)
     assert not any(parse(text, assert_valid=False))

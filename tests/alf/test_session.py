@@ -65,7 +65,7 @@ def test_a_composed_path_is_parsed_to_the_same_session(found: list[dict[str, obj
         ".a/2020-01-01/1",
     ]
 )
-def test_text_and_polars_parse_alike(texts: list[str]) -> None:
+def test_python_and_polars_parse_equally(texts: list[str]) -> None:
     frame = session.parse_paths(texts)
     for text, row in zip(texts, frame.iter_rows(named=True), strict=True):
         key = session.parse_session_path(text)

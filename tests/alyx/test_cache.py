@@ -1,4 +1,4 @@
-"""The REST cache, from the outside: what reaches the server, what is in the file."""
+"""The REST cache, observed from outside: the requests that reach the server, and the files on disk."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def files_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-async def test_equal_questions_make_one_request_and_after_the_default_expiry_two(
-    server: Emulator, make: Any
-) -> None:
+async def test_equal_queries_are_one_request_within_the_expiry(server: Emulator, make: Any) -> None:
     async with make(server) as alyx:
         first = await alyx.rest("sessions", "list", subject="KS014", lab="cortexlab")
         assert await alyx.rest("sessions", "list", lab="cortexlab", subject="KS014") == first
@@ -74,7 +72,7 @@ async def test_a_new_client_finds_what_another_stored_and_needs_no_login(server:
     assert len(server.requests) == 0
 
 
-async def test_expires_says_how_old_an_answer_may_be(server: Emulator, make: Any) -> None:
+async def test_expires_limits_the_age_of_an_answer(server: Emulator, make: Any) -> None:
     async with make(server) as alyx:
         await alyx.rest("labs", "list")
         await alyx.rest("labs", "list", expires=0)
@@ -137,7 +135,7 @@ async def test_no_cache_of_something_else_is_refused() -> None:
 
 
 @pytest.mark.parametrize("mode", [None])
-async def test_without_a_cache_each_question_is_asked(
+async def test_without_a_cache_each_query_is_sent(
     server: Emulator, make: Any, tmp_path: Path, mode: None
 ) -> None:
     async with make(server, cache_rest=mode) as alyx:
@@ -566,7 +564,7 @@ async def test_many_answers_at_once(server: Emulator, make: Any) -> None:
 
 
 @pytest.mark.parametrize("given", ["soon", float("nan"), object()])
-def test_expiries_that_mean_nothing_are_refused(given: Any) -> None:
+def test_invalid_expiries_are_refused(given: Any) -> None:
     with pytest.raises(InputError):
         max_age(given)
     with pytest.raises(InputError):

@@ -1,4 +1,4 @@
-"""Closing a client beside its calls: they end with a OneError, and a later call is answered."""
+"""Closing a client during calls: they end with a OneError, and a later call is answered."""
 
 from __future__ import annotations
 

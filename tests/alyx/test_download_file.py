@@ -1,4 +1,4 @@
-"""download_file: names and answers as ONE-api's, ranges, downloads that are cut, and who gets which credentials."""
+"""download_file: names and results as in ONE-api, ranges, interrupted downloads, and which credentials are sent where."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def test_one_address_and_several(alyx: AsyncAlyxClient, files: FileServer,
     assert not any("authorization" in fields for fields in files.requests)
 
 
-async def test_a_file_that_is_there_is_replaced_only_if_asked(
+async def test_an_existing_file_is_replaced_only_on_request(
     alyx: AsyncAlyxClient, files: FileServer, tmp_path: Path
 ) -> None:
     (tmp_path / "a.npy").write_bytes(b"mine")
@@ -192,7 +192,7 @@ async def test_chunks(alyx: AsyncAlyxClient, files: FileServer, tmp_path: Path, 
 
 @pytest.mark.parametrize("chunks", [None, (1000, 150_000), (90_000, SIZE)], ids=str)
 @pytest.mark.parametrize("version", ['"1"', None, 'W/"1"'])
-async def test_a_download_that_is_cut_is_continued(
+async def test_an_interrupted_download_is_resumed(
     alyx: AsyncAlyxClient, files: FileServer, tmp_path: Path, chunks: Any, version: str | None
 ) -> None:
     files.cut, files.version = [70_000, 30_000], version

@@ -1,4 +1,4 @@
-"""What goes wrong between here and the server, and what becomes of it."""
+"""Network and server faults, and their results."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_a_write_that_may_have_arrived_is_not_repeated(server: Emulator, m
     assert rule.hits == 1
 
 
-async def test_a_hung_server_hangs_nobody(server: Emulator, make: Any) -> None:
+async def test_a_hung_server_ends_in_a_timeout(server: Emulator, make: Any) -> None:
     async with make(server, timeout=Timeouts(record=0.2, list=0.2)) as alyx:
         await alyx.schema()
         rule = server.faults.add("/labs", hang=float("inf"), times=None)
@@ -148,7 +148,7 @@ async def test_a_refused_request_makes_all_wait(server: Emulator, make: Any) -> 
     assert all(moment - refused > 0.8 for moment in after)
 
 
-async def test_the_emulators_throttle_fails_nothing(own_server: Emulator, make: Any) -> None:
+async def test_the_emulators_throttle_causes_no_failure(own_server: Emulator, make: Any) -> None:
     async with make(own_server) as alyx:
         await alyx.schema()
         own_server.faults.add("/subjects/", status=429, headers={"Retry-After": "1"}, times=40, skip=20)
@@ -183,7 +183,7 @@ async def test_the_number_of_connections_can_be_changed_while_open(own_server: E
 # ---- login
 
 
-async def test_no_credentials_is_one_error_that_says_what_to_set_and_no_request(
+async def test_without_credentials_the_error_names_the_settings_and_no_request_is_made(
     server: Emulator, make: Any
 ) -> None:
     async with make(server, username=None, password=None) as alyx:
@@ -193,7 +193,7 @@ async def test_no_credentials_is_one_error_that_says_what_to_set_and_no_request(
     assert len(server.requests) == 0
 
 
-async def test_a_wrong_password_is_asked_once(server: Emulator, make: Any) -> None:
+async def test_a_wrong_password_is_sent_once(server: Emulator, make: Any) -> None:
     refused: list[str] = []
     async with make(server, password="wrong") as alyx:
 
@@ -226,7 +226,7 @@ async def test_an_invalid_token_is_renewed_once_by_all_tasks_together(server: Em
     assert server.requests.count("/auth-token") == 1
 
 
-async def test_an_invalid_token_without_password_says_what_to_set(server: Emulator, make: Any) -> None:
+async def test_an_invalid_token_without_password_names_the_setting(server: Emulator, make: Any) -> None:
     async with make(server, username=None, password=None, token="f" * 40) as alyx:
         with pytest.raises(LoginError, match="does not accept the token") as caught:
             await alyx.rest("labs", "list")
@@ -234,7 +234,7 @@ async def test_an_invalid_token_without_password_says_what_to_set(server: Emulat
     assert server.requests.count("/auth-token") == 0
 
 
-async def test_missing_rights_are_a_login_error_with_the_servers_words(server: Emulator, make: Any) -> None:
+async def test_missing_rights_are_a_login_error_with_the_servers_text(server: Emulator, make: Any) -> None:
     async with make(server, "intbrainlab") as alyx:
         assert len(await alyx.rest("labs", "list")) == 3
         with pytest.raises(LoginError, match="permission"):

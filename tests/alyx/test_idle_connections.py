@@ -1,4 +1,4 @@
-"""Connections that nobody used for longer than Alyx keeps them are closed by the client, not found closed later."""
+"""Connections idle for longer than Alyx's keep-alive are closed by the client."""
 
 from __future__ import annotations
 

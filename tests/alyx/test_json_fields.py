@@ -1,4 +1,4 @@
-"""JSON fields: what the methods write, what they refuse, and two clients that change one field at the same time."""
+"""JSON fields: writes, refusals, and two clients that change one field concurrently."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ async def test_without_atomic_a_key_is_lost_silently(make: Any, tmp_path: Path) 
     [{"method": "GET", "hang": 0.5}, {"method": "PATCH", "delay": 0.5}, {"method": "PATCH", "hang": 0.5}],
     ids=str,
 )
-async def test_a_change_that_took_too_long_says_so(
+async def test_a_change_that_took_too_long_is_reported(
     make: Any, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(json_fields, "SETTLE", 0.3)

@@ -1,4 +1,4 @@
-"""Lists whose pages leave a row out, or are of different ages: what a server of two lines shows through the client."""
+"""Lists with missing rows or with pages of different ages, from a minimal server."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ WAYS = [listed, addressed, streamed, framed]
     [({12}, 30), ({29}, 30), ({15, 25}, 30), ({14, 15}, 26), ({11}, 12)],
     ids=["middle", "last", "two-pages", "two-of-a-page", "a-page-of-one-row"],
 )
-async def test_a_row_that_no_page_has_is_told_with_both_numbers(
+async def test_a_missing_row_is_reported_with_both_numbers(
     make: Any, way: Callable[..., Any], absent: set[int], count: int
 ) -> None:
     """No row comes twice here: only the count tells."""
@@ -112,7 +112,7 @@ async def test_a_row_that_no_page_has_is_told_with_both_numbers(
 
 @pytest.mark.parametrize("way", [listed, streamed])
 @pytest.mark.parametrize("count", [0, 1, 10, 11, 30])
-async def test_a_list_that_is_whole_warns_of_nothing(make: Any, way: Callable[..., Any], count: int) -> None:
+async def test_a_complete_list_does_not_warn(make: Any, way: Callable[..., Any], count: int) -> None:
     server = ListServer(count)
     with serving(server.app) as url, warnings.catch_warnings():
         warnings.simplefilter("error")

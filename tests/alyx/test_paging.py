@@ -1,4 +1,4 @@
-"""Pages: the server's order, each row once, and nothing lost without a word."""
+"""Paging: the server's order, each row once, and a warning for missing rows."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_rows_that_unstable_pages_lost_are_found_by_reading_again() -> Non
     assert sorted(ids(rows)) == list(range(2700))
 
 
-async def test_rows_that_never_come_are_told_with_both_numbers() -> None:
+async def test_rows_that_are_never_sent_are_reported_with_both_numbers() -> None:
     def order(limit: int, offset: int) -> int:
         return 0
 
@@ -90,7 +90,7 @@ async def test_repetitions_of_a_join_are_no_loss() -> None:
             assert ids(await paging.read_all(table.ask, "sessions", joins=True)) == [0, 1, 2]
 
 
-async def test_rows_without_id_or_url_are_told_apart_by_all_they_hold_and_two_alike_are_two() -> None:
+async def test_rows_without_id_or_url_are_distinguished_by_content_and_duplicates_kept() -> None:
     table = Table([{"name": "a", "users": []}, {"name": "b", "users": []}, {"name": "a", "users": []}])
     assert await paging.read_all(table.ask, "water-restriction") == table.rows
     table = Table([{"name": str(n)} for n in range(25)], cap=10)
@@ -148,7 +148,7 @@ async def test_lists_are_those_of_the_server(server: Emulator, make: Any) -> Non
             await alyx.rest("sessions", "list", offset=-1)
 
 
-async def test_a_join_of_the_server_gives_each_session_once(server: Emulator, make: Any) -> None:
+async def test_a_filter_that_joins_returns_each_session_once(server: Emulator, make: Any) -> None:
     async with make(server) as alyx:
         page = await alyx.page("sessions", 1000, 0, dataset_qc_lte="FAIL", subject="RV_2240")
         rows = await alyx.rest("sessions", "list", dataset_qc_lte="FAIL", subject="RV_2240")

@@ -1,4 +1,4 @@
-"""A REST cache in a real Redis server, which stops, hangs, forgets its manners and comes back."""
+"""The REST cache in a real Redis server that stops, hangs, misbehaves and restarts."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_a_redis_that_hangs_is_left_alone_with_one_warning(
     assert not [record for record in caplog.records if record.name.startswith("hishel")]
 
 
-async def test_a_redis_that_ends_and_comes_back(
+async def test_a_redis_that_restarts(
     server: Emulator, make: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patience(monkeypatch, 0.0)
@@ -163,7 +163,7 @@ async def test_entries_of_others_and_a_full_redis_are_misses(
     assert "Traceback" not in capfd.readouterr().err
 
 
-async def test_a_redis_that_does_not_take_us(server: Emulator, make: Any, redis: Redis) -> None:
+async def test_a_redis_that_refuses_the_login(server: Emulator, make: Any, redis: Redis) -> None:
     import redis as package
 
     with package.Redis(port=redis.port) as other:

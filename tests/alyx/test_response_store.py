@@ -1,4 +1,4 @@
-"""The file of stored answers."""
+"""The file store of responses."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_what_is_older_than_anybody_wants_is_removed(tmp_path: Path) -> No
         assert len(rows(path)) == len(left)
 
 
-async def test_an_answer_that_is_too_large_for_the_file_takes_no_others_place(tmp_path: Path) -> None:
+async def test_an_answer_too_large_for_the_store_evicts_no_others(tmp_path: Path) -> None:
     shelf = ResponseStore(tmp_path / "answers.sqlite")
     shelf._limit = 200_000
     await shelf.put(kept(1))
@@ -183,7 +183,7 @@ async def test_a_damaged_row_is_a_miss_and_costs_no_other(tmp_path: Path, change
 
 
 @pytest.mark.parametrize("seed", range(150))
-async def test_a_cancelled_task_takes_no_others_operation_with_it(seed: int, tmp_path: Path) -> None:
+async def test_a_cancelled_task_does_not_cancel_operations_of_others(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     shelf = ResponseStore(None if seed % 2 else tmp_path / "answers.sqlite")
     for n in range(6):
@@ -216,7 +216,7 @@ async def test_a_cancelled_task_takes_no_others_operation_with_it(seed: int, tmp
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("seed", range(40))
-async def test_native_cancellation_of_asyncio_loses_nothing_either(seed: int, tmp_path: Path) -> None:
+async def test_native_cancellation_of_asyncio_cleans_up(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     shelf = ResponseStore(tmp_path / "answers.sqlite")
     for n in range(6):
@@ -241,7 +241,7 @@ async def test_what_was_to_be_forgotten_while_the_file_was_locked_is_forgotten_l
     await shelf.close()
 
 
-async def test_closing_does_what_a_cancelled_task_left(tmp_path: Path) -> None:
+async def test_closing_completes_the_cleanup_of_a_cancelled_task(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
     shelf = ResponseStore(path)
     await shelf.put(kept(1))

@@ -1,4 +1,4 @@
-"""What callers give, and what is asked of the server for it."""
+"""The arguments of REST calls, and the requests that they make."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ async def test_endpoints_are_described(server: Emulator, make: Any) -> None:
     assert server.requests.count("/api/schema") == 1
 
 
-def test_the_schema_knows_rows_and_filters(schema: Schema) -> None:
+def test_the_schema_describes_rows_and_filters(schema: Schema) -> None:
     assert {"auth-token", "api", "docs"}.isdisjoint(schema.endpoints)
     assert "date_range" in schema.filters("sessions")
     assert schema.filters("labs/x") == ()

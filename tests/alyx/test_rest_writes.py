@@ -1,4 +1,4 @@
-"""Records that `rest` creates, changes and deletes, with files and without, in both faces."""
+"""Records created, changed and deleted by `rest`, with and without files, in both faces."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_lists_are_repeated_in_a_form(own_server: Emulator, face: Any) -> None:
      ([{"a": 1}], '[{"a": 1}]'),
      (UUID(SESSION), SESSION), (date(2025, 1, 2), "2025-01-02"), ({1, }, [1])], ids=str,
 )  # fmt: skip
-def test_what_a_form_says(value: Any, sent: Any) -> None:
+def test_form_values_are_converted(value: Any, sent: Any) -> None:
     assert form_of({"field": value}) == {"field": sent}
 
 

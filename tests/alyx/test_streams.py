@@ -1,4 +1,4 @@
-"""Bodies in pieces, and where the token does not go."""
+"""Streamed bodies, and hosts to which the token is not sent."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_own_addresses_get_the_token_and_others_none(server: Emulator, mak
                 assert b"Basic" in await body(stream)
 
 
-async def test_a_redirect_to_another_host_carries_no_credentials(server: Emulator, make: Any) -> None:
+async def test_a_redirect_to_another_host_drops_credentials(server: Emulator, make: Any) -> None:
     with serving(echo()) as other:
 
         async def away(request: Request) -> Response:
@@ -178,7 +178,7 @@ async def test_an_answer_that_is_compressed_unasked_and_fits_is_read(make: Any, 
     ("content", "kind"),
     [(b"[]", "gzip"), (bomb(MiB)[:-9], "gzip"), (b"[]", "br"), (b"[]", "gzip, gzip"), (b"[]", "x" * 3000)],
 )
-async def test_a_body_that_is_not_as_encoded_as_it_says_is_an_error(
+async def test_a_body_that_does_not_match_its_encoding_is_an_error(
     make: Any, content: bytes, kind: str
 ) -> None:
     with serving(sent([content], content_encoding=kind)) as url:
@@ -211,7 +211,7 @@ async def test_of_redirects_and_refusals_no_endless_body_is_read(make: Any, stat
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "much", "1e400"])
-def test_a_bound_that_is_none_is_refused(make: Any, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+def test_an_invalid_bound_is_refused(make: Any, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("ONE_MAX_RESPONSE_SIZE", given)
     with pytest.raises(ConfigurationError, match="ONE_MAX_RESPONSE_SIZE"):
         make("http://127.0.0.1:1")

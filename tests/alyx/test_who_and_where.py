@@ -62,7 +62,7 @@ def one_api_user(empty_home: Path, server: Emulator, monkeypatch: pytest.MonkeyP
     return data
 
 
-def test_a_user_of_one_api_goes_on(kind: str, server: Emulator, one_api_user: Path) -> None:
+def test_existing_one_api_configuration_is_used(kind: str, server: Emulator, one_api_user: Path) -> None:
     expected = (8, "alice")
     assert asked(kind) == expected
     assert asked(kind, server.url) == expected
@@ -109,7 +109,7 @@ def test_a_folder_that_is_no_database_s(tmp_path: Path) -> None:
             made(cache_dir=tmp_path)
 
 
-def test_a_pickle_finds_its_login_where_it_is(server: Emulator, one_api_user: Path) -> None:
+def test_a_pickle_resolves_its_login_where_it_is_loaded(server: Emulator, one_api_user: Path) -> None:
     client = pickle.loads(pickle.dumps(AlyxClient(server.url, password="alice", token="0" * 40)))
     assert len(client.rest("subjects", "list")) == 8
     assert "alice" in repr(client)

@@ -1,4 +1,4 @@
-"""A write makes stale the stored answers of every endpoint whose records it changes, as the server's own rows say."""
+"""A write invalidates the cached answers of every endpoint whose records it changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bridge must survive, each in a process of its own: ``python scenarios.py NAME``."""
+"""Scenarios of the bridge, each run in its own process: ``python scenarios.py NAME``."""
 
 from __future__ import annotations
 

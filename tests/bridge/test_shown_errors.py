@@ -1,4 +1,4 @@
-"""What a user of the blocking face sees of an error: their own line, and a text that names the session and the near miss."""
+"""The traceback and text of errors as users of the blocking face see them."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_texts_name_the_session_and_the_nearest_name(one: ONE) -> None:
         assert len(str(caught.value)) < 500
 
 
-def test_a_batch_says_which_session(one: ONE) -> None:
+def test_a_batch_error_contains_the_session(one: ONE) -> None:
     eids = one.search(lab="cortexlab")
     without = next(eid for eid in eids if not any("trials" in path for path in one.list_datasets(eid)))
     with_trials = one.search(lab="cortexlab", datasets="spikes.times.npy")
@@ -157,7 +157,7 @@ def test_years_and_months(one: ONE) -> None:
         one.search(date="2024-13")
 
 
-def test_without_a_login_the_text_says_what_to_do(seeded_emulator: Emulator, tmp_path: Path) -> None:
+def test_without_a_login_the_error_is_helpful(seeded_emulator: Emulator, tmp_path: Path) -> None:
     where = "https://openalyx.internationalbrainlab.org"
     texts = {
         where: str(Credentials(where).missing()),

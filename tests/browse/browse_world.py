@@ -1,4 +1,4 @@
-"""Tables with names that are parts of other names, patterns, or HTML; and what the filters mean, in Polars' own words."""
+"""Tables with names that contain other names, patterns or HTML, and an independent implementation of the filters in Polars."""
 
 from __future__ import annotations
 

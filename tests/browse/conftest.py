@@ -1,4 +1,4 @@
-"""What the tests of the page share: a client of the tables that their module makes."""
+"""Fixtures of the page's tests: a client of the tables that each module builds."""
 
 from __future__ import annotations
 

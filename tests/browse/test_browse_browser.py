@@ -1,4 +1,4 @@
-"""The page in headless Chromium: what people see, click and copy, and that no request leaves this machine."""
+"""The page in headless Chromium: display, clicks and copies, and no request to other machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's server on a real port: who is let in, what it answers, and that nothing of it is left."""
+"""The page's server on a real port: access, answers, and clean-up."""
 
 from __future__ import annotations
 

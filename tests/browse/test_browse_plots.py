@@ -1,4 +1,4 @@
-"""What plots are drawn from, beside the arrays that it stands for; and data of odd shapes."""
+"""The data of plots, compared with the arrays that they represent, and data of odd shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sessions, counts and code of the page's filters, beside those that plain frames give."""
+"""The sessions, counts and code of the page's filters, compared with plain frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``one-async browse``: a page until a signal comes, opened without its secret in the arguments of a process."""
+"""``one-async browse``: a page served until a signal, opened without its secret in the arguments of a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``one-async setup`` and ``login``: they ask on a terminal only, and only for what is not known."""
+"""``one-async setup`` and ``login``: they prompt only on a terminal, and only for missing settings."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return questions
 
 
-def test_login_asks_for_both(server: Emulator, asked: list[str]) -> None:
+def test_login_prompts_for_user_and_password(server: Emulator, asked: list[str]) -> None:
     cli.login(server.url, None, False)
     assert asked == ["User name", "Password"]
     assert TokenFile().load(server.url, "alice")
 
 
-def test_login_knows_the_user_that_was_set_up(server: Emulator, asked: list[str]) -> None:
+def test_login_uses_the_configured_user(server: Emulator, asked: list[str]) -> None:
     cli.setup(server.url, "alice", None, None)
     asked.clear()
     cli.login(None, None, False)

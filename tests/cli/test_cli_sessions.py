@@ -121,7 +121,7 @@ def test_show(run: Run, one: ONE) -> None:
     assert run("show", "nonsense").exit_code != 0
 
 
-def test_download_says_what_it_would_do_then_does_it(run: Run, one: ONE, tmp_path: Path) -> None:
+def test_a_dry_run_predicts_the_download(run: Run, one: ONE, tmp_path: Path) -> None:
     eid = one.search(lab="cortexlab", datasets="spikes.times.npy")[0]
     options = (eid, "--collection", "alf", "--dataset", "licks*", "--to", tmp_path / "copy")
     assert {row[0] for row in lines(run("download", *options, "--dry-run"))} == {"absent"}
@@ -172,7 +172,7 @@ def test_cache_counts_and_prunes_only_what_is_unfinished(run: Run, one: ONE, tmp
     assert path.exists()
 
 
-def test_doctor_tells_no_secret(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_prints_no_secret(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://u:PROXYSECRET@127.0.0.1:9")
     monkeypatch.setenv("ONE_DATA_SERVER", "http://127.0.0.1:9/public")
     done = run("doctor", "--json")

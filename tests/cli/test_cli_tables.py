@@ -1,4 +1,4 @@
-"""``one-async tables build``: what it says, and what it refuses."""
+"""``one-async tables build``: output and refusals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_it_prints_the_files_and_what_changed(folder: Path) -> None:
     assert ids == sorted(str(uuid3(SPACE, f"lab/{subject}/2020-01-01/001")) for subject in "AB")
 
 
-def test_it_replaces_tables_of_a_database_only_if_told_to(folder: Path, tmp_path: Path) -> None:
+def test_tables_of_a_database_are_replaced_only_with_overwrite(folder: Path, tmp_path: Path) -> None:
     raw = {name: {"date_created": "2025-01-15 06:00", "origin": "alyx"} for name in ("sessions", "datasets")}
     save_tables(build_tables(folder).with_meta(raw=raw), folder, clobber=True)
     code, out, remarks = run(folder)

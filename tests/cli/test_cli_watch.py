@@ -1,4 +1,4 @@
-"""``one-async watch``: a line a session, now and later, until a signal comes."""
+"""``one-async watch``: one line per session, now and later, until a signal."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_one_round_in_json(server: Emulator, environment: dict[str, str]) -> Non
     assert found
 
 
-def test_one_round_in_words(server: Emulator, environment: dict[str, str]) -> None:
+def test_one_round_as_text(server: Emulator, environment: dict[str, str]) -> None:
     done = run(environment, "--once")
     rows = rows_of(server)
     lines = done.stdout.splitlines()
@@ -149,7 +149,7 @@ def test_a_signal_ends_it_cleanly(
     assert cursor.read_text().split("\n")[1:-1] == [*printed, eid]
 
 
-def test_a_reader_that_goes_ends_it(server: Emulator, environment: dict[str, str]) -> None:
+def test_a_disconnected_reader_ends_the_stream(server: Emulator, environment: dict[str, str]) -> None:
     process = started_watch(environment)
     with process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Clients of every kind, for a module or for one test, and the two worlds that they ask."""
+"""Clients of every kind, for a module or for one test, and the two worlds that they query."""
 
 from __future__ import annotations
 

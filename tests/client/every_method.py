@@ -1,4 +1,4 @@
-"""A call of every public method, for tests that say something of each; a method without one fails `test_is_complete`."""
+"""A call of every public method, for tests that check each method; `test_is_complete` fails for a method without one."""
 
 from __future__ import annotations
 

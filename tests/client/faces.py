@@ -1,4 +1,4 @@
-"""One way to ask both faces, so that every test of the client runs under asyncio, under trio, and blocking."""
+"""One interface to both faces, so that each test of the client runs under asyncio, under trio, and blocking."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def files_below(root: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_bucket_gives_what_the_folder_gives(
+def test_a_bucket_returns_the_same_as_its_folder(
     lab: Path, at_server: Bucket, kind: str, empty_home: Path
 ) -> None:
     with (
@@ -141,7 +141,7 @@ def test_a_bucket_gives_what_the_folder_gives(
         assert one.look("offline")
 
 
-def test_only_the_files_that_are_asked_for_are_fetched(lab: Path, at_server: Bucket) -> None:
+def test_only_requested_files_are_downloaded(lab: Path, at_server: Bucket) -> None:
     with ONE(cache_dir=ADDRESS) as one:
         assert repr(one) == f"One (offline, {ADDRESS})"
         eid = one.search(subject="A")[0]
@@ -299,7 +299,10 @@ def test_a_bucket_that_is_away(lab: Path, at_server: Bucket, monkeypatch: Any) -
         away.search()
     assert len(str(raised.value)) < 500
     shutil.copytree(copies, away.cache_dir, dirs_exist_ok=True)
-    with ONE(cache_dir=ADDRESS) as away, pytest.warns(TablesWarning, match="stay in use"):
+    with (
+        ONE(cache_dir=ADDRESS) as away,
+        pytest.warns(TablesWarning, match="using the tables that were downloaded"),
+    ):
         assert away.search() == eids
 
 

@@ -1,4 +1,4 @@
-"""The REST cache as users of both faces meet it: how many requests there are, and who sees what."""
+"""The REST cache in both faces: numbers of requests, and separation of users."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def test_what_was_stored_serves_the_next_client(make: Make, recorded_server: Emu
     assert len(recorded_server.requests) == 0
 
 
-def test_without_a_cache_each_question_is_asked(
-    make: Make, recorded_server: Emulator, tmp_path: Path
-) -> None:
+def test_without_a_cache_each_query_is_sent(make: Make, recorded_server: Emulator, tmp_path: Path) -> None:
     one = make(recorded_server, cache_rest=None)
     assert one.ask("search", **SEARCH) == one.ask("search", **SEARCH)
     assert recorded_server.requests.count("/sessions") == 2
@@ -172,7 +170,7 @@ def test_the_token_is_in_its_own_file_and_nowhere_else(
     assert recorded == []
 
 
-def test_a_token_that_was_given_is_in_no_file(
+def test_a_given_token_is_not_stored(
     make: Make, recorded_server: Emulator, tmp_path: Path, empty_home: Path
 ) -> None:
     token = recorded_server.token("chiara")

@@ -1,4 +1,4 @@
-"""Closing a client beside its calls: they end with a OneError, and leave no file, connection or thread behind."""
+"""Closing a client during calls: they end with a OneError, and leave no file, connection or thread behind."""
 
 from __future__ import annotations
 

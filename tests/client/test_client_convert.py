@@ -1,4 +1,4 @@
-"""The names of sessions and insertions, each into each."""
+"""Conversions between all kinds of names of sessions and insertions."""
 
 from __future__ import annotations
 

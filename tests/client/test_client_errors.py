@@ -1,4 +1,4 @@
-"""What goes wrong within ``async with AsyncONE`` reaches the caller as it is."""
+"""Errors raised within ``async with AsyncONE`` reach the caller unchanged."""
 
 from __future__ import annotations
 

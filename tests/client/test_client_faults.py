@@ -123,9 +123,7 @@ def test_broken_logins_and_schemas_are_one_error(
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "blocking"], indirect=True)
-def test_a_server_that_is_killed_and_comes_back(
-    make: Make, recorded: World, recorded_server: Emulator
-) -> None:
+def test_a_server_that_is_killed_and_restarts(make: Make, recorded: World, recorded_server: Emulator) -> None:
     one = make(recorded_server, cache_rest=None)
     questions(one, recorded)
     recorded_server.stop()
@@ -166,7 +164,7 @@ def test_lists_that_break_half_way_have_no_wrong_row(
 
 
 @pytest.mark.parametrize("kind", ["trio"], indirect=True)
-def test_throttling_fails_nothing(make: Make, seeded: World, seeded_server: Emulator) -> None:
+def test_throttling_causes_no_failure(make: Make, seeded: World, seeded_server: Emulator) -> None:
     one = make(seeded_server)
     one.ask("search_terms")
     eids = [str(eid) for eid in seeded.eids()[:60]]

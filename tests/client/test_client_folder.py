@@ -1,4 +1,4 @@
-"""Tables that follow the files of a folder, in both faces."""
+"""Tables kept up to date with the files of a folder, in both faces."""
 
 from __future__ import annotations
 

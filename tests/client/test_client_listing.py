@@ -1,4 +1,4 @@
-"""What sessions have, and what the database says of them."""
+"""Datasets, collections and details of sessions."""
 
 from __future__ import annotations
 

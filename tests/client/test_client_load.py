@@ -1,4 +1,4 @@
-"""Loading: from a session and a name to arrays and frames, fetched once and judged."""
+"""Loading arrays and frames by session and name: each file is downloaded once and verified."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_wrong_bytes_are_one_error_and_nothing_is_kept(
 
 @pytest.mark.parametrize("kind", ["trio"], indirect=True)
 @pytest.mark.parametrize("fault", [{"cut": True}, {"drop": True}, {"status": 503}], ids=str)
-def test_a_transfer_that_breaks_goes_on(
+def test_a_broken_transfer_is_resumed(
     make: Make, seeded: World, seeded_server: Emulator, plain: str, fault: dict[str, Any]
 ) -> None:
     one = make(seeded_server)
@@ -171,9 +171,7 @@ def test_a_transfer_that_breaks_goes_on(
     assert rule.hits == 2
 
 
-def test_what_the_record_says_is_not_what_the_file_is(
-    make: Make, recorded: World, recorded_server: Emulator
-) -> None:
+def test_a_file_that_differs_from_its_record(make: Make, recorded: World, recorded_server: Emulator) -> None:
     """One dataset of the recorded world has a hash that is not its bytes'."""
     one = make(recorded_server)
     eid = recorded.session("RV_2240", "2022-06-16")["id"]
@@ -181,7 +179,7 @@ def test_what_the_record_says_is_not_what_the_file_is(
         one.ask("load_dataset", eid, "_ibl_trials.table.pqt")
 
 
-def test_names_that_fit_nothing_or_too_much(data_one: Face, eid: str, seeded_server: Emulator) -> None:
+def test_names_that_match_nothing_or_too_much(data_one: Face, eid: str, seeded_server: Emulator) -> None:
     with pytest.raises(ALFMultipleCollectionsFound):
         data_one.ask("load_dataset", eid, "spikes.times.npy")
     with pytest.raises(ALFMultipleObjectsFound):
@@ -374,7 +372,7 @@ def test_objects_as_they_arrive(data_one: Face, seeded: World, trained: list[str
         np.testing.assert_array_equal(trials.goCueTrigger_times, expected)
 
 
-def test_leaving_the_iterator_early_leaves_nothing_behind(
+def test_leaving_the_iterator_early_cleans_up(
     make: Make, seeded: World, seeded_server: Emulator, trained: list[str]
 ) -> None:
     """No warning, no task, and the client works on; that no task remains shows when the client closes."""
@@ -503,7 +501,7 @@ def test_aggregates(one: Face, data_one: Face, recorded: World) -> None:
         data_one.ask("load_aggregate", "subjects", "nobody")
 
 
-def test_a_server_that_is_gone_is_one_error(seeded_server: Emulator, plain: str, tmp_path: Path) -> None:
+def test_a_stopped_server_is_one_error(seeded_server: Emulator, plain: str, tmp_path: Path) -> None:
     with opened("blocking", cache_dir=tmp_path, **login(seeded_server)) as one:
         one.ask("list_datasets", plain)
         seeded_server.stop()

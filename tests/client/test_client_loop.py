@@ -1,4 +1,4 @@
-"""Loading many sessions leaves the event loop to others; the strict form is in tests/faults."""
+"""Loading many sessions does not block the event loop; the strict form is in tests/faults."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def test_columns_of_sessions_keep_what_is_missing_and_their_type(kind: str, fold
 
 
 @pytest.mark.filterwarnings("ignore:No default revision")  # tables made of a folder do not say
-def test_a_session_that_does_not_go_with_the_others_is_an_error_of_its_own(kind: str, folder: Any) -> None:
+def test_a_session_with_incompatible_columns_is_a_separate_error(kind: str, folder: Any) -> None:
     root = folder("trials", {"x": [1.5]}, {"x": [pd.Timestamp("2020-01-01")]}, {"x": [2.5]}, {"eid": [2.5]})
     with opened(kind, cache_dir=root) as one:
         eids = one.ask("search")[::-1]
@@ -249,7 +249,7 @@ def test_datasets_of_a_list_are_asked_for_at_once(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_many_files_are_planned_beside_the_loop(
+def test_many_files_are_planned_off_the_event_loop(
     seeded: World, seeded_server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     threads: list[threading.Thread] = []

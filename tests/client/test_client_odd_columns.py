@@ -1,4 +1,4 @@
-"""Tables that lack an optional column, or in which a cell is null, cost no more than what that column or cell says."""
+"""Tables without an optional column, or with null cells, affect only answers that need that column or cell."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_every_method_answers_without_an_optional_column(folder: Path, table: st
 
 
 @pytest.mark.parametrize(("table", "column"), [(t, c) for t, names in NULLABLE.items() for c in names])
-def test_a_null_cell_changes_no_answer_about_another_session(folder: Path, table: str, column: str) -> None:
+def test_a_null_cell_does_not_affect_other_sessions(folder: Path, table: str, column: str) -> None:
     whole = ONE(cache_dir=folder, mode="local")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""One odd dataset costs no more than itself: it is served, or refused by name, and all others are as before."""
+"""One odd dataset affects nothing else: it is returned, or refused by name, and all others are unchanged."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_a_dataset_without_a_path_is_left_out_with_a_warning(
         assert np.array_equal(wheel["position"], seeded.array(eid, "alf/_ibl_wheel.position.npy"))
 
 
-def test_ids_that_are_none_are_refused(
+def test_invalid_ids_are_refused(
     server: tuple[OddServer, str], tables: Path, seeded: World, tmp_path: Path
 ) -> None:
     app, url = server

@@ -1,4 +1,4 @@
-"""Files that are not as the database says, and objects whose attributes do not agree."""
+"""Files that differ from their records, and objects whose attributes have different numbers of rows."""
 
 from __future__ import annotations
 

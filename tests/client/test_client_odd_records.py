@@ -1,4 +1,4 @@
-"""One odd record costs no more than itself: the others are given as before, the odd one with nulls."""
+"""One odd record affects nothing else: the others are returned unchanged, the odd one with nulls."""
 
 from __future__ import annotations
 

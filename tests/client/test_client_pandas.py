@@ -147,7 +147,7 @@ def test_no_method_uses_frames_of_another_public_method() -> None:
     assert used == set()
 
 
-def test_a_rest_client_alone_gives_the_frames_it_is_told(seeded_emulator: Emulator) -> None:
+def test_a_rest_client_alone_returns_the_configured_frames(seeded_emulator: Emulator) -> None:
     server = {
         name: value
         for name, value in login(seeded_emulator).items()
@@ -195,7 +195,7 @@ def test_no_method_reads_frames_of_another_public_one() -> None:
         assert not called, f"{name} calls {called}"
 
 
-def test_what_an_iterator_gives_is_of_pandas(pandas_one: Face, facts: Facts) -> None:
+def test_items_of_an_iterator_are_pandas(pandas_one: Face, facts: Facts) -> None:
     ((eid, errors),) = pandas_one.items("iter_objects", [facts.eid], "nothing", on_error="collect")
     assert eid == UUID(facts.eid)
     assert isinstance(errors, pd.DataFrame)
@@ -259,7 +259,7 @@ FORMS = ("pandas frame", "pandas frame with eid", "pandas frame without index", 
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_answers_gave_goes_back_in(
+def test_results_are_accepted_as_arguments(
     plain: ONE, pandas_one: Face, facts: Facts, inputs: dict[str, Any], form: str
 ) -> None:
     given = inputs[form]
@@ -289,7 +289,7 @@ def test_what_answers_gave_goes_back_in(
         assert ask("freeze", many, facts.folder / "again.json").exists()
 
 
-def test_rows_that_name_nothing_are_refused(pandas_one: Face) -> None:
+def test_rows_without_an_identifier_are_refused(pandas_one: Face) -> None:
     with pytest.raises(InputError):
         pandas_one.ask("record2url", pd.DataFrame({"x": [1]}))
     with pytest.raises(InputError):

@@ -140,14 +140,14 @@ def test_a_terminal_that_is_to_be_silent(
     assert on_terminal(PLAIN.format(call=CALLS["load_many"]), slow, tmp_path, eid, options, **env) == ""
 
 
-def test_what_comes_at_once_shows_nothing(seeded_server: Emulator, eid: str, tmp_path: Path) -> None:
+def test_immediate_results_show_no_progress(seeded_server: Emulator, eid: str, tmp_path: Path) -> None:
     script = PLAIN.format(call=CALLS["load_many"])
     assert on_terminal(script, seeded_server, tmp_path, eid, "{}", ONE_TEST="") is not None
     seeded_server.faults.add("/data/", hang=1.0, times=None)
     assert on_terminal(script, seeded_server, tmp_path, eid, "{}") == ""  # all is there
 
 
-def test_pipes_hear_nothing(slow: Emulator, eid: str, tmp_path: Path) -> None:
+def test_nothing_is_written_to_pipes(slow: Emulator, eid: str, tmp_path: Path) -> None:
     environment = {**os.environ, "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
     process = run(PLAIN.format(call=CALLS["load_many"]), slow, tmp_path, eid, "{}",
                   stderr=subprocess.PIPE, env=environment)  # fmt: skip
@@ -310,7 +310,7 @@ def test_what_progress_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 # ---- texts
 
 
-def test_a_line_says_what_is_known() -> None:
+def test_the_progress_line_shows_the_known_numbers() -> None:
     assert Task("opening", "files").text() == "opening 0 files so far"
     assert Task("reading", "files", 1200).text() == "reading 0/1,200 files"
     assert Task("reading", "rows", 7, grows=True).text() == "reading 0/7+ rows"
@@ -331,7 +331,7 @@ def test_a_line_says_what_is_known() -> None:
     assert archive.text() == "tables 5/0 B"
 
 
-def test_totals_that_grow_say_so() -> None:
+def test_growing_totals_are_marked() -> None:
     begun: list[Task] = []
     transfers = Transfers("downloading", begun.append)
     with growing(transfers, 2) as looked_up:

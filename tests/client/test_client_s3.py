@@ -1,4 +1,4 @@
-"""Where the first address fails, the file records of the database know a bucket that has the file."""
+"""If the first address of a file fails, it is downloaded from a bucket in the database's file records."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def has_any(session: Row) -> bool:
 
 
 @pytest.mark.parametrize(("terms", "chosen"), CASES, ids=[str(terms) for terms, _ in CASES])
-def test_each_term_means_what_it_says(
+def test_each_term_selects_by_its_column(
     one: Face, recorded: World, terms: dict[str, Any], chosen: Callable[[Row], Any]
 ) -> None:
     assert one.ask("search", **terms) == recorded.eids(chosen)

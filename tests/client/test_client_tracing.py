@@ -163,7 +163,7 @@ def test_without_a_tracer_there_are_no_spans(make: Make, server: Emulator) -> No
     assert make(server).ask("alyx.rest", "labs", "list")
 
 
-def test_where_it_is_not_installed_nothing_asks_for_it() -> None:
+def test_opentelemetry_is_not_imported_if_it_is_not_installed() -> None:
     code = (
         "import sys; sys.modules['opentelemetry'] = None\n"
         "import one_async._tracing as t, one_async.alyx.session\n"

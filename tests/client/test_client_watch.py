@@ -1,4 +1,4 @@
-"""Watching for sessions: which come and when, what is kept of it, and what goes wrong meanwhile."""
+"""Watching for sessions: which are reported and when, the cursor, and faults meanwhile."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def ids(sessions: list[dict[str, Any]]) -> list[str]:
 # ---- what comes ----
 
 
-def test_first_come_those_that_are_there(server: Emulator, lab: httpx.Client, make: Make) -> None:
+def test_existing_sessions_come_first(server: Emulator, lab: httpx.Client, make: Make) -> None:
     one = make(server)
     found = one.items("watch", every=None)
     assert len(found) == len(set(ids(found)))
@@ -195,7 +195,7 @@ def test_each_comes_once_however_many_rounds(server: Emulator, lab: httpx.Client
     assert listed(lab, subject=subject) == set(ids(found))
 
 
-def test_the_end_leaves_nothing(server: Emulator, make: Make) -> None:
+def test_nothing_remains_after_closing(server: Emulator, make: Make) -> None:
     one = make(server)
     before = threading.active_count()
     for _ in range(5):
@@ -226,7 +226,7 @@ def test_a_file_keeps_what_is_done(
 
 
 @pytest.mark.parametrize("cut", [1, 5, 36])
-def test_a_line_that_was_cut_off_is_not_done(
+def test_a_truncated_line_does_not_count_as_done(
     server: Emulator, lab: httpx.Client, make: Make, tmp_path: Path, cut: int
 ) -> None:
     one, file = make(server), tmp_path / "done.txt"
@@ -237,7 +237,7 @@ def test_a_line_that_was_cut_off_is_not_done(
     assert file.read_bytes() == data
 
 
-def test_a_first_line_that_was_cut_off_is_written_again(
+def test_a_truncated_first_line_is_written_again(
     server: Emulator, lab: httpx.Client, make: Make, tmp_path: Path
 ) -> None:
     one, file = make(server), tmp_path / "done.txt"
@@ -364,7 +364,7 @@ def test_what_appeared_meanwhile_comes_when_the_server_is_back(
     assert rule.hits == 5
 
 
-def test_a_server_that_is_gone_and_comes_back(server: Emulator, lab: httpx.Client, make: Make) -> None:
+def test_a_server_that_restarts(server: Emulator, lab: httpx.Client, make: Make) -> None:
     one, subject = make(server), subject_of(server)
     known = one.ask("search", query_type="remote")
     eid = add_session(lab, subject)
@@ -374,7 +374,7 @@ def test_a_server_that_is_gone_and_comes_back(server: Emulator, lab: httpx.Clien
     assert session["id"] == eid
 
 
-def test_one_round_says_that_the_server_is_away(server: Emulator, make: Make) -> None:
+def test_one_round_reports_an_unreachable_server(server: Emulator, make: Make) -> None:
     one = make(server)
     one.ask("search", query_type="remote")
     server.stop()
@@ -415,7 +415,7 @@ def test_none_is_lost_and_none_comes_twice(
 
 
 @pytest.mark.anyio
-async def test_a_watch_that_is_cancelled_at_work_does_not_say_done(server: Emulator, tmp_path: Path) -> None:
+async def test_a_cancelled_watch_does_not_record_the_session(server: Emulator, tmp_path: Path) -> None:
     file = tmp_path / "done.txt"
     async with AsyncONE(cache_dir=tmp_path, mode="remote", **login(server)) as one:
         seen = []
@@ -430,7 +430,7 @@ async def test_a_watch_that_is_cancelled_at_work_does_not_say_done(server: Emula
 
 
 @pytest.mark.anyio
-async def test_other_work_goes_on_beside(server: Emulator, lab: httpx.Client, tmp_path: Path) -> None:
+async def test_other_work_continues_concurrently(server: Emulator, lab: httpx.Client, tmp_path: Path) -> None:
     """Two watches and a search share one client; the pauses of one hold up no other."""
     async with AsyncONE(cache_dir=tmp_path, mode="remote", **login(server)) as one:
         total = len(listed(lab))
@@ -454,7 +454,7 @@ async def test_other_work_goes_on_beside(server: Emulator, lab: httpx.Client, tm
             group.cancel_scope.cancel()
 
 
-def test_a_record_that_came_names_its_session(data_one: Any) -> None:
+def test_a_watched_session_is_accepted_by_other_methods(data_one: Any) -> None:
     [session] = data_one.items("watch", at_most=1, every=None, datasets=TRIALS)
     assert len(data_one.ask("load_object", session, "trials").to_frame()) > 0
     assert str(data_one.ask("to_eid", session)) == session["id"]
@@ -463,7 +463,7 @@ def test_a_record_that_came_names_its_session(data_one: Any) -> None:
 
 
 @pytest.mark.parametrize("where", ["file", "own"])
-def test_a_watcher_that_is_killed_loses_none(tmp_path: Path, where: str) -> None:
+def test_a_killed_watcher_misses_no_session(tmp_path: Path, where: str) -> None:
     """The short form of `tests/faults/test_watch_kills.py`."""
     work, expected = watch_kills.run(tmp_path, where, kills=2, sessions=12, seed=5)
     assert set(work) == expected

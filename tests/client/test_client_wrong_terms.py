@@ -1,4 +1,4 @@
-"""Search terms of wrong kinds: each is refused by name before a request, or is asked for by its meaning."""
+"""Search terms of wrong types: each is refused by name before a request, or converted."""
 
 from __future__ import annotations
 

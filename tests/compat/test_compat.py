@@ -66,7 +66,7 @@ def test_errors_and_classes_are_the_same() -> None:
     """)
 
 
-def test_what_is_not_there_fails_when_used_and_says_what_to_use() -> None:
+def test_absent_names_fail_on_use_and_report_their_replacement() -> None:
     out = run("""
         import one_async.compat
         from one_async import OneError

@@ -110,7 +110,7 @@ def test_data_may_live_elsewhere(world: World) -> None:
         assert datasets[0]["data_url"].startswith("https://files.example.org/cortexlab/")
 
 
-def test_start_and_stop_leave_nothing(world: World) -> None:
+def test_start_and_stop_clean_up(world: World) -> None:
     threads = set(threading.enumerate())
     with Emulator(world) as alyx:
         with client(alyx) as http:

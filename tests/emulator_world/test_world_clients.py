@@ -164,7 +164,7 @@ def opened(data: bytes | None) -> tuple[dict[str, pl.DataFrame], dict[str, Any],
         return tables, json.loads(archive.read("cache_info.json")), quality
 
 
-def test_tables_of_a_tag_are_downloaded_with_what_is_beside_them(world: World, tmp_path: Path) -> None:
+def test_tables_of_a_tag_are_downloaded_with_their_json_files(world: World, tmp_path: Path) -> None:
     with Emulator(world) as emulator:
         login = {"base_url": emulator.url, "username": "demo", "password": "demo"}
         with ONE(**login, cache_dir=tmp_path) as one:

@@ -98,7 +98,7 @@ async def test_reads_outlast_a_server_that_restarts_and_stumbles(
 
 
 @pytest.mark.anyio
-async def test_a_server_that_never_answers_hangs_nobody(
+async def test_a_server_that_never_answers_ends_in_a_timeout(
     server: Emulator, seeded: World, tmp_path: Path
 ) -> None:
     """After the client's own limits, a minute for a record and two tries."""

@@ -44,7 +44,7 @@ def begin(path: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("name", ["x.npy", "." + "x" * 254, "a b#[1] +.csv", "line\nbreak", "ä" * 127])
-def test_a_killed_writer_loses_its_file_to_the_next_and_a_living_one_keeps_it(
+def test_temporary_files_of_killed_writers_are_removed_and_those_of_running_ones_kept(
     tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / name
@@ -61,7 +61,7 @@ def test_a_killed_writer_loses_its_file_to_the_next_and_a_living_one_keeps_it(
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
-def test_a_killed_process_that_its_parent_has_not_waited_for_is_dead(tmp_path: Path) -> None:
+def test_a_zombie_process_counts_as_dead(tmp_path: Path) -> None:
     with begin(tmp_path / "x") as writer:
         writer.kill()
         os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)
@@ -138,6 +138,6 @@ def test_a_temporary_file_is_no_dataset(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_writer_killed_at_a_random_point_leaves_nothing_half_written(name: str, tmp_path: Path) -> None:
+def test_a_writer_killed_at_a_random_point_leaves_no_partial_file(name: str, tmp_path: Path) -> None:
     """The long form is `tests/faults/test_write_kills.py`."""
     kill_and_write_again(name, tmp_path, kills=2, seed=1)

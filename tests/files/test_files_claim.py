@@ -67,7 +67,7 @@ WAYS = [plainly, with_a_claimant, sweeping, waiting]
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("other", [plainly, with_a_claimant])
-def test_a_claim_that_another_took_over_meanwhile_stays_the_others(
+def test_a_claim_taken_over_by_another_owner_is_not_released(
     path: Path, way: Callable[[Path], Claim | None], other: Callable[[Path], Claim | None]
 ) -> None:
     """Between the look at an abandoned claim and its removal another worker takes it over and is alive."""
@@ -78,12 +78,12 @@ def test_a_claim_that_another_took_over_meanwhile_stays_the_others(
     assert not _before_rename
     (its,) = taken
     assert its is not None
-    assert its.held()
+    assert its.is_valid()
     assert its.renew()
-    assert not left.held()
+    assert not left.is_valid()
     assert try_claim(path) is None
     its.release()
-    assert not its.held()
+    assert not its.is_valid()
     assert not claim_folder(path).exists()
 
 
@@ -94,11 +94,11 @@ def test_an_abandoned_claim_is_taken_over_and_the_old_owner_has_lost_it(
     left = abandon(path)
     mine = way(path)
     assert mine is not None
-    assert not left.held()
+    assert not left.is_valid()
     assert not left.renew()
     left.release()  # does nothing
     if way is not waiting:  # which has given it up
-        assert mine.held()
+        assert mine.is_valid()
         assert try_claim(path) is None
         mine.release()
     assert not claim_folder(path).exists()

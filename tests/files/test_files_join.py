@@ -101,9 +101,9 @@ def test_nothing_to_join_has_the_owners_columns() -> None:
     assert joined([], ("pid", "eid"))[0].columns == ["pid", "eid"]
 
 
-def test_data_that_make_no_frame_are_named_with_their_owner() -> None:
+def test_data_that_cannot_become_a_frame_are_reported_with_their_owner() -> None:
     uneven = ALFObject(a=np.zeros(3), b=np.zeros(4))
-    with pytest.raises(ALFError, match="trials of eid e1: The data differ"):
+    with pytest.raises(ALFError, match="trials of eid e1: The data cannot be converted"):
         owned(uneven, "trials", eid="e1")
     with pytest.raises(ALFError, match="trials of eid e1 has a column 'eid'"):
         owned(ALFObject(eid=np.zeros(3)), "trials", eid="e1")

@@ -246,7 +246,7 @@ def test_shapes_of_timestamps() -> None:
             ts2vec(np.zeros(shape), 3)
 
 
-def test_rows_that_do_not_agree_are_said(tmp_path: Path) -> None:
+def test_different_numbers_of_rows_are_reported(tmp_path: Path) -> None:
     np.save(tmp_path / "a.b.npy", np.arange(3))
     np.save(tmp_path / "a.c.npy", np.arange(4))
     with pytest.warns(ALFWarning, match=r"b \(3,\), c \(4,\)"):

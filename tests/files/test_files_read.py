@@ -353,7 +353,7 @@ def whole_file(folder: Path, suffix: str) -> Path:
 @pytest.mark.parametrize("suffix", ["npy", "npz", "sparse_npz", "pqt", "json"])
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(kept=st.floats(0, 0.999))
-def test_a_file_cut_short_is_named(tmp_path: Path, suffix: str, kept: float) -> None:
+def test_the_error_names_a_truncated_file(tmp_path: Path, suffix: str, kept: float) -> None:
     file = whole_file(tmp_path, suffix)
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * kept)])

@@ -41,7 +41,7 @@ def keys(frame: pl.DataFrame) -> set[str]:
 
 
 @pytest.mark.parametrize("endpoint", ["notes", "sessions"])
-async def test_a_row_for_a_row_in_a_long_list_that_took_its_time(
+async def test_a_replaced_row_is_found_in_a_long_slow_list(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(complete, "MOMENT", 0.0)
@@ -163,7 +163,7 @@ async def test_pages_become_smaller_until_the_server_makes_them(
     assert min(refused) > 300
 
 
-async def test_a_page_that_times_out_is_asked_for_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_that_times_out_is_requested_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "backoff", lambda attempt: 0.0)
     with Emulator(worlds.world(notes=2000)) as emulator:
         emulator.faults.add("/notes", skip=1, times=2, hang=30.0)
@@ -175,7 +175,7 @@ async def test_a_page_that_times_out_is_asked_for_in_parts(monkeypatch: pytest.M
     assert ["500"] in asked
 
 
-async def test_a_server_that_is_gone_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stopped_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "backoff", lambda attempt: 0.0)
     with Emulator(worlds.world(sessions=3000)) as emulator:
         emulator.faults.add("/sessions", status=502, times=None)

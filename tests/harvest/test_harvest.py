@@ -140,7 +140,7 @@ async def test_what_cannot_be_had_is_named(emulator: Emulator, tmp_path: Path) -
     )
 
 
-async def test_passing_faults_cost_nothing_but_repetition(emulator: Emulator) -> None:
+async def test_transient_faults_are_only_retried(emulator: Emulator) -> None:
     rules = [
         emulator.faults.add("/sessions", skip=1, status=503),
         emulator.faults.add("/sessions", skip=2, cut=True),
@@ -248,7 +248,7 @@ async def test_nothing_goes_into_the_rest_cache(emulator: Emulator, tmp_path: Pa
         assert emulator.requests.count("/sessions") > 4
 
 
-async def test_progress_tells_rows_and_total(emulator: Emulator) -> None:
+async def test_progress_reports_rows_and_total(emulator: Emulator) -> None:
     said: list[tuple[str, int, int | None]] = []
     async with client(emulator) as alyx:
         await harvest(alyx, "sessions", progress=lambda *what: said.append(what))

@@ -151,7 +151,7 @@ def test_what_travels_is_small_and_holds_no_token(seeded_emulator: Any, tmp_path
 
 
 @pytest.mark.parametrize("address", ["redis://:sekret@127.0.0.1:1/0", "unix:///tmp/x?db=1&password=sekret"])
-def test_the_password_of_a_shared_cache_stays(
+def test_the_password_of_a_shared_cache_is_not_sent(
     seeded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     with ONE(base_url=seeded_emulator.url, cache_dir=tmp_path, cache_storage=address) as one:

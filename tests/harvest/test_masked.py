@@ -41,7 +41,7 @@ def test_a_report_has_no_password(address: str, tmp_path: object) -> None:
 
 
 @pytest.mark.parametrize("to", [None, "folder", "/data/me@lab/harvest", "me@lab/harvest", "s3://bucket/a@b"])
-def test_what_has_no_password_stays(to: str | None) -> None:
+def test_addresses_without_a_password_are_unchanged(to: str | None) -> None:
     assert report(to).to == to
 
 

@@ -97,12 +97,12 @@ async def test_two_at_once_write_one_after_the_other(
     assert names(tmp_path) == ["notes", "report.json"]
 
 
-async def test_who_waits_in_vain_is_told_before_any_request(
+async def test_a_busy_endpoint_is_an_error_before_any_request(
     recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "PATIENCE", 0.1)
+    monkeypatch.setattr(lease, "TIMEOUT", 0.1)
     recorded_emulator.requests.reset()
-    async with lease.claimed(FolderStorage(tmp_path), "labs"), client(recorded_emulator) as alyx:
+    async with lease.hold_lease(FolderStorage(tmp_path), "labs"), client(recorded_emulator) as alyx:
         with pytest.raises(HarvestUnderWay, match="labs") as caught:
             await harvest(alyx, ["labs", "tags"], tmp_path)
         assert (await harvest(alyx, ["tags"], tmp_path)).complete
@@ -125,7 +125,7 @@ async def test_what_was_taken_over_meanwhile_is_not_published(emulator: Emulator
     assert rows(tmp_path, "notes") == before
 
 
-async def test_parts_that_are_gone_do_not_empty_what_is_there(
+async def test_missing_parts_do_not_delete_published_rows(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with client(emulator) as alyx:
@@ -162,7 +162,7 @@ async def test_who_comes_next_finishes_what_was_being_published(
     assert report["notes"].distinct == 6000
 
 
-async def test_a_merge_takes_out_rows_that_stand_twice(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_merge_removes_duplicate_rows(emulator: Emulator, tmp_path: Path) -> None:
     async with client(emulator) as alyx:
         await harvest(alyx, "notes", tmp_path)
         part = tmp_path / "notes" / "part-00000.parquet"
@@ -251,16 +251,16 @@ async def test_since_with_other_filters_than_the_rows_have_is_refused(
         assert caught.value.argument == "filters"  # type: ignore[attr-defined]
         # A harvest that did not finish does not change what lies there.
         recorded_emulator.faults.add("/sessions", times=None, status=500)
-        with pytest.warns(OneWarning, match=r"lab=cortexlab takes the place of one with no filters"):
+        with pytest.warns(OneWarning, match=r"lab=cortexlab replaces one with no filters"):
             assert not (await harvest(alyx, narrow, tmp_path)).complete
         recorded_emulator.faults.clear()
         with pytest.raises(InputError):
             await harvest(alyx, narrow, tmp_path, since="2024-01-01")
         assert rows(tmp_path, "sessions") == before
         # A whole harvest with other filters takes its place, and then those are the right ones.
-        with pytest.warns(OneWarning, match=r"lab=cortexlab takes the place of one with no filters"):
+        with pytest.warns(OneWarning, match=r"lab=cortexlab replaces one with no filters"):
             taken = await harvest(alyx, narrow, tmp_path)
-        assert "takes the place of rows that were read with no filters" in taken["sessions"].notes
+        assert "replaces rows that were read with no filters" in taken["sessions"].notes
         with pytest.raises(InputError, match="cortexlab"):
             await harvest(alyx, "sessions", tmp_path, since="2024-01-01")
         report = await harvest(alyx, narrow, tmp_path, since="2024-01-01")
@@ -282,7 +282,7 @@ async def test_files_of_others_stay(recorded_emulator: Any, tmp_path: Path) -> N
 # ---- what goes wrong with one endpoint
 
 
-async def test_a_full_disk_stands_in_the_report_and_ends_nothing_else(
+async def test_a_full_disk_is_reported_and_other_endpoints_continue(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.fsync
@@ -311,7 +311,7 @@ async def test_a_damaged_part_is_named(emulator: Emulator, tmp_path: Path) -> No
     assert "part-00000.parquet" in report["notes"].missing[0]
 
 
-async def test_requests_are_counted_where_nothing_came(recorded_emulator: Any) -> None:
+async def test_failed_requests_are_counted(recorded_emulator: Any) -> None:
     with Emulator(worlds.recorded_world()) as emulator:
         emulator.faults.add("/sessions", times=None, status=500)
         async with client(emulator) as alyx:
@@ -332,7 +332,7 @@ async def test_places_that_cannot_be_are_named_before_any_request(
     assert len(recorded_emulator.requests) == 0
 
 
-async def test_options_that_no_store_knows_are_named(recorded_emulator: Any) -> None:
+async def test_unknown_store_options_are_named(recorded_emulator: Any) -> None:
     async with client(recorded_emulator) as alyx:
         with pytest.raises(InputError) as caught:
             await harvest(alyx, "labs", "s3://bucket/x", storage_options={"bogus_option": "1"})

@@ -58,7 +58,7 @@ def simulate(
             heapq.heappush(events, (120 + n * 60 / strangers, number, "stranger", 0.0))
     while now < minutes * 60:
         while under_way < at_once and pace.delay() == 0:
-            mark = pace.sending()
+            mark = pace.record_request()
             under_way, number = under_way + 1, number + 1
             travel = seconds / 2 + chance.uniform(0, unevenly)
             heapq.heappush(events, (now + travel, number, "arrives", mark))
@@ -75,7 +75,7 @@ def simulate(
             else:
                 under_way -= 1
                 if what != "ok":
-                    pace.was_refused(mark, float(what))
+                    pace.record_refusal(mark, float(what))
         else:
             now = resume
     return pace
@@ -102,9 +102,7 @@ def test_a_throttle_shared_with_others_is_not_overrun_for_long() -> None:
 
 @pytest.mark.parametrize("rate", [30, 60, 120, 550])
 @pytest.mark.parametrize("unevenly", [0.05, 0.2])
-def test_requests_that_travel_unevenly_do_not_overrun_a_throttle_once_it_is_known(
-    rate: int, unevenly: float
-) -> None:
+def test_uneven_latency_does_not_exceed_a_known_throttle(rate: int, unevenly: float) -> None:
     """A place in the window that becomes free is not taken so early that a quick request arrives before it is."""
     throttle = Throttle(rate)
     simulate(throttle, minutes=12, seconds=0.02, unevenly=unevenly)
@@ -124,8 +122,8 @@ def test_a_few_requests_of_others_fit_beside_a_harvest(rate: int) -> None:
 def test_a_passing_429_is_no_throttle() -> None:
     now = 0.0
     pace = Pace(lambda: now)
-    marks = [pace.sending() for _ in range(5)]
-    pace.was_refused(marks[-1], 2.0)
+    marks = [pace.record_request() for _ in range(5)]
+    pace.record_refusal(marks[-1], 2.0)
     assert pace.limit is None
     assert 2.0 <= pace.delay() < 3.0
     now = 3.0
@@ -137,9 +135,9 @@ def test_what_was_sent_leaves_the_window() -> None:
     pace = Pace(lambda: now)
     for _ in range(100):
         now += 0.01
-        pace.sending()
+        pace.record_request()
     now += 0.01
-    pace.was_refused(pace.sending(), 59.0)
+    pace.record_refusal(pace.record_request(), 59.0)
     assert pace.limit == 97
     now += WINDOW + 1
     assert pace.delay() == 0
@@ -149,13 +147,13 @@ def served(concurrency: Concurrency, workers: int, seconds: float, answers: int)
     """Let a server of so many workers answer: with more requests under way than workers, each waits in a queue."""
     for _ in range(answers):
         waiting = max(1.0, concurrency.allowed / workers)
-        concurrency.good("sessions", seconds * waiting)
+        concurrency.record_latency("sessions", seconds * waiting)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4, 8, 64])
 def test_concurrency_finds_what_a_server_bears(workers: int) -> None:
     concurrency = Concurrency(start=2, most=32)
-    concurrency.good("sessions", 0.1)  # the first page is asked for alone
+    concurrency.record_latency("sessions", 0.1)  # the first page is asked for alone
     served(concurrency, workers, 0.1, 2000)
     assert min(workers, 32) <= concurrency.allowed <= max(4, 5 * workers)
 
@@ -165,19 +163,19 @@ def test_concurrency_starts_low_and_falls_back() -> None:
     assert concurrency.allowed <= 8
     served(concurrency, 64, 0.1, 200)
     assert concurrency.allowed == 32
-    concurrency.bad()
-    concurrency.bad()
+    concurrency.record_failure()
+    concurrency.record_failure()
     assert concurrency.allowed == 8
     for _ in range(20):
-        concurrency.bad()
+        concurrency.record_failure()
     assert concurrency.allowed == 1
 
 
 def test_kinds_of_questions_are_not_compared_with_each_other() -> None:
     concurrency = Concurrency(most=32)
     for _ in range(200):
-        concurrency.good("labs", 0.01)
-        concurrency.good("insertions", 2.0)
+        concurrency.record_latency("labs", 0.01)
+        concurrency.record_latency("insertions", 2.0)
     assert concurrency.allowed == 32
 
 
@@ -185,5 +183,5 @@ def test_latency_alone_never_leaves_fewer_than_a_few() -> None:
     concurrency = Concurrency(most=32)
     served(concurrency, 64, 0.1, 200)
     for _ in range(1000):
-        concurrency.good("sessions", 10.0)
+        concurrency.record_latency("sessions", 10.0)
     assert concurrency.allowed == 4

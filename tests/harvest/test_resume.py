@@ -74,7 +74,7 @@ async def test_only_the_same_harvest_is_resumed(first: Any, then: Any, resumed: 
             report = await harvest(alyx, "notes", tmp_path, part_rows=500, **then)
         assert report.complete
         assert report["notes"].resumed == resumed
-        assert any("continues" in note for note in report["notes"].notes) == resumed
+        assert any("resumes" in note for note in report["notes"].notes) == resumed
         assert keys(tmp_path, "notes") == sorted(worlds.ids_of(emulator, "notes"))
         frame = pl.scan_parquet(tmp_path / "notes" / "*.parquet").filter(id=edited).collect()
         assert resumed or frame["text"].to_list() == ["edited"]

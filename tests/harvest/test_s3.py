@@ -126,8 +126,8 @@ async def test_one_harvest_at_a_time(
         frame = await anyio.to_thread.run_sync(lazy.collect)
         assert sorted(frame["id"]) == sorted(worlds.ids_of(emulator, "notes"))
         place = await anyio.to_thread.run_sync(storage_of, to, options)
-        monkeypatch.setattr(lease, "PATIENCE", 0.1)
-        async with lease.claimed(place, "notes") as held:
+        monkeypatch.setattr(lease, "TIMEOUT", 0.1)
+        async with lease.hold_lease(place, "notes") as held:
             assert await anyio.to_thread.run_sync(held.renew)
             with pytest.raises(HarvestUnderWay):
                 await one()
@@ -135,14 +135,14 @@ async def test_one_harvest_at_a_time(
         code = "from one_async.files.owner import owner_of; print(owner_of('x'), end='')"
         dead = await anyio.run_process([sys.executable, "-c", code])
         for owner, patience, term in ((dead.stdout, 0.1, 60.0), (b"x elsewhere 1 1", 30.0, 0.0)):
-            monkeypatch.setattr(lease, "PATIENCE", patience)
+            monkeypatch.setattr(lease, "TIMEOUT", patience)
             monkeypatch.setattr(lease, "LEASE", term)
             await anyio.to_thread.run_sync(place.put, ".harvest/notes.lease", owner)
             await one()
         assert await anyio.to_thread.run_sync(place.names, ".harvest") == []
 
 
-async def test_a_bucket_that_is_not_there(options: dict[str, str], recorded_emulator: Any) -> None:
+async def test_a_missing_bucket(options: dict[str, str], recorded_emulator: Any) -> None:
     async with AsyncAlyxClient(recorded_emulator.url, token=recorded_emulator.token("demo")) as alyx:
         with pytest.raises(TransferError, match="nowhere"):
             await harvest(alyx, ["labs"], "s3://nowhere/alyx", storage_options=options)

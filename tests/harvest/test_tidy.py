@@ -299,7 +299,7 @@ async def test_a_tidy_harvest_is_resumed_and_merged_like_any_other(tmp_path: Pat
             assert table.height == len(worlds.ids_of(emulator, name))
 
 
-async def test_what_lies_beside_the_tables_belongs_to_them(
+async def test_schema_views_and_database_follow_the_tables(
     recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beside = {"schema.md", "views.sql", "metadata.duckdb"}

@@ -81,9 +81,7 @@ def test_what_was_learned_is_saved_and_found_without_the_server(
     assert other.ask("list_datasets", remote[3]) == one.ask("list_datasets", remote[3])
 
 
-def test_without_tables_what_was_learned_is_partial_and_says_so(
-    make: Make, alyx: Emulator, tmp_path: Path
-) -> None:
+def test_learned_rows_without_tables_are_marked_partial(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     one = make(alyx)
     eids = found(one, subject="KS014")
     partial = f"no complete cache tables.* {len(eids)} sessions"
@@ -127,9 +125,7 @@ def test_what_remote_queries_bring_is_kept_once_however_often_it_comes(
         assert kept["datasets"]["did"].is_unique().all()
 
 
-def test_insertions_that_were_asked_for_are_known_afterwards(
-    make: Make, alyx: Emulator, world: World
-) -> None:
+def test_requested_insertions_are_learned(make: Make, alyx: Emulator, world: World) -> None:
     one = make(alyx, mode="auto")
     pids = one.ask("search_insertions")
     assert len(pids) == len(world.rows("insertions"))
@@ -168,9 +164,7 @@ with ONE(base_url=url, username="demo", password="demo", cache_dir=folder) as on
 """
 
 
-def test_several_processes_that_save_at_once_lose_nothing(
-    alyx: Emulator, tmp_path: Path, world: World
-) -> None:
+def test_concurrent_saves_of_processes_keep_all_rows(alyx: Emulator, tmp_path: Path, world: World) -> None:
     folder = cut(alyx, tmp_path / "cache", pl.col("subject") == "KS014")
     workers = [
         subprocess.Popen(
@@ -227,7 +221,7 @@ def test_tables_of_another_folder(make: Make, alyx: Emulator, tmp_path: Path) ->
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_loading_again_asks_as_the_mode_says(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_loading_again_follows_the_mode(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     unzip(alyx, tmp_path / "cache")
     local = make(alyx, mode="local")
     assert local.ask("load_cache") is not None
@@ -317,7 +311,7 @@ def test_the_command_builds_tables(data: Path, hashes: bool) -> None:
         assert (one.list_datasets(eid, details=True)["hash"][0] != "") is hashes
 
 
-def test_the_command_says_what_is_wrong(data: Path, tmp_path: Path) -> None:
+def test_the_command_reports_problems(data: Path, tmp_path: Path) -> None:
     missing = CliRunner().invoke(app, ["tables", "build", str(tmp_path / "nowhere")])
     assert (missing.exit_code, "nowhere" in missing.output) == (2, True)
     other = CliRunner().invoke(app, ["tables", "build", str(data), "--lab", "lab_b"])

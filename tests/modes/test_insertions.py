@@ -132,7 +132,7 @@ def test_unknown_ids_are_no_error_of_the_server(one: Face) -> None:
         assert one.ask("search_insertions", query_type="remote", **{term: UUID(int=3)}) == []
 
 
-def test_many_sessions_are_asked_for_in_batches(one: Face, recorded_emulator: Emulator, world: World) -> None:
+def test_many_sessions_are_requested_in_batches(one: Face, recorded_emulator: Emulator, world: World) -> None:
     eids = [*world.eids(), *(UUID(int=number) for number in range(1, 965))]
     recorded_emulator.requests.reset()
     one.ask("search_insertions", session=eids, query_type="remote")

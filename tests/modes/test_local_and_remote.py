@@ -51,7 +51,7 @@ def test_the_same_sessions_in_the_same_order(one_of: Callable[[str], Face], worl
     assert local == one.ask("search", query_type="auto", **terms)
 
 
-def test_the_searches_say_something(one_of: Callable[[str], Face]) -> None:
+def test_the_compared_searches_find_sessions(one_of: Callable[[str], Face]) -> None:
     sizes = [len(one_of(world).ask("search", query_type="local", **terms)) for world, terms in CASES]
     assert len(CASES) >= 60
     assert sum(size > 0 for size in sizes) >= 50

@@ -1,4 +1,4 @@
-"""The four modes, for an instance and for a call, in both faces: where answers come from, and what is asked of the server."""
+"""The four modes, of an instance and of a call, in both faces: sources of answers, and requests to the server."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def found(one: Face, **terms: object) -> int:
 # ---- which mode is meant
 
 
-def test_without_a_word_a_database_is_asked_and_a_bare_folder_is_read(
-    make: Make, alyx: Emulator, tmp_path: Path
-) -> None:
+def test_the_default_mode_is_remote_or_local_for_a_folder(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     assert make(alyx).look("mode") == "remote"
     bare = make(None, cache_dir=unzip(alyx, tmp_path / "bare"))
     assert (bare.look("mode"), bare.look("offline")) == ("local", True)
@@ -61,7 +59,7 @@ def test_a_folder_that_a_database_was_set_up_for_is_that_database_s(
     )
 
 
-def test_repr_says_where_answers_come_from(kind: str, alyx: Emulator, tmp_path: Path) -> None:
+def test_repr_shows_the_source_of_answers(kind: str, alyx: Emulator, tmp_path: Path) -> None:
     from one_async import AsyncONE
 
     face = ONE if kind == "blocking" else AsyncONE
@@ -85,7 +83,7 @@ def test_a_mode_that_does_not_exist_is_refused(make: Make, alyx: Emulator, mode:
 # ---- what each mode asks
 
 
-def test_local_asks_nobody(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_local_mode_makes_no_request(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     unzip(alyx, tmp_path / "cache")
     one = make(alyx, mode="local")
     eids = one.ask("search", lab="cortexlab")
@@ -115,7 +113,7 @@ def test_a_folder_needs_no_login_no_network_and_no_database(
 
 
 @pytest.mark.parametrize("call", ["constructing", "setting", "asking", "alyx"])
-def test_remote_without_a_database_says_what_to_do(
+def test_remote_without_a_database_is_a_helpful_error(
     make: Make, alyx: Emulator, tmp_path: Path, call: str
 ) -> None:
     folder = unzip(alyx, tmp_path / "bare")
@@ -131,7 +129,7 @@ def test_remote_without_a_database_says_what_to_do(
     assert one.look("mode") == "local"
 
 
-def test_remote_asks_the_server_and_wants_no_tables(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_remote_mode_needs_no_tables(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     one = make(alyx)
     assert found(one, lab="cortexlab") == CORTEX
     assert alyx.requests.count("/sessions") >= 1
@@ -142,7 +140,9 @@ def test_remote_asks_the_server_and_wants_no_tables(make: Make, alyx: Emulator, 
     assert len(alyx.requests) == asked
 
 
-def test_auto_brings_the_tables_and_then_asks_nobody(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_auto_downloads_the_tables_and_makes_no_further_request(
+    make: Make, alyx: Emulator, tmp_path: Path
+) -> None:
     one = make(alyx, mode="auto")
     assert found(one, lab="cortexlab") == CORTEX
     asked = len(alyx.requests)
@@ -301,7 +301,7 @@ def test_another_client_of_the_folder_asks_no_sooner(make: Make, alyx: Emulator)
     assert downloads(alyx) == 1
 
 
-def test_meta_tells_that_the_tables_are_expired(make: Make, alyx: Emulator) -> None:
+def test_meta_shows_expired_tables(make: Make, alyx: Emulator) -> None:
     one = make(alyx)
     assert one.look("tables_info").expired  # there are none
     one.ask("refresh_cache", "refresh")
@@ -328,7 +328,7 @@ def test_with_the_server_down_tables_on_disk_serve_with_one_warning(
         assert found(one, lab="cortexlab") == CORTEX
         time.sleep(3)  # it tries again and again, and says no more
         assert [w.category for w in seen] == [TablesWarning]
-        assert "could not be brought up to date" in str(seen[0].message)
+        assert "could not be updated" in str(seen[0].message)
         alyx.touch_tables(LATER)
         alyx.start()
         until(lambda: downloads(alyx) >= 1)
@@ -364,7 +364,7 @@ def _works(one: Face) -> bool:
 def test_a_refused_login_leaves_the_tables_serving(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     unzip(alyx, tmp_path / "cache")
     one = make(alyx, mode="auto", password="wrong")
-    with pytest.warns(TablesWarning, match="could not be brought up to date"):
+    with pytest.warns(TablesWarning, match="could not be updated"):
         assert found(one, query_type="refresh") == ALL
 
 

@@ -1,4 +1,4 @@
-"""What goes on beside the calls of a living client, and how often one call asks; in both faces."""
+"""Background work of an open client, and the number of requests of one call, in both faces."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OFTEN = timedelta(seconds=0.05)
 
 
 @pytest.mark.parametrize("mode", ["local", "remote"])
-def test_a_mode_that_refreshes_nothing_ends_the_refreshing(make: Make, alyx: Emulator, mode: str) -> None:
+def test_a_mode_without_refresh_stops_the_background_refresh(make: Make, alyx: Emulator, mode: str) -> None:
     one = make(alyx, mode="auto", cache_expiry=OFTEN)
     assert found(one) == ALL
     until(lambda: questions(alyx) >= 3)
@@ -43,9 +43,7 @@ def claims(folder: Path) -> list[str]:
     return [name for _, folders, _ in os.walk(folder) for name in folders if name.endswith(".claim")]
 
 
-def test_a_mode_that_rules_the_network_out_ends_a_download(
-    make: Make, alyx: Emulator, tmp_path: Path
-) -> None:
+def test_an_offline_mode_ends_a_running_download(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     unzip(alyx, tmp_path / "cache")
     alyx.touch_tables(LATER)
     rule = alyx.faults.add("/cache.zip", hang=60)
@@ -104,7 +102,7 @@ def _odd_port(alyx: Emulator) -> None:
 
 
 @pytest.mark.parametrize("trouble", [_lzma, _odd_port])
-def test_nothing_that_a_server_does_ends_the_client(
+def test_no_server_fault_breaks_the_client(
     make: Make, alyx: Emulator, tmp_path: Path, trouble: Callable[[Emulator], None]
 ) -> None:
     unzip(alyx, tmp_path / "cache")

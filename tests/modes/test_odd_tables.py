@@ -1,4 +1,4 @@
-"""Tables that are odd in places answer all that they can, in both faces."""
+"""Tables with odd values still answer everything else, in both faces."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_session_without_date_or_subject_has_no_path(make: Make, folder: Path)
 
 @pytest.mark.parametrize("method", ["eid2path", "get_details", "eid2ref"])
 @pytest.mark.parametrize("count", [1, 30])
-def test_a_session_that_is_there_twice_is_refused(make: Make, folder: Path, method: str, count: int) -> None:
+def test_a_duplicate_session_is_refused(make: Make, folder: Path, method: str, count: int) -> None:
     one = make(None, cache_dir=folder)
     with pytest.raises(ALFMultipleObjectsFound, match=EIDS[3]):
         one.ask(method, [EIDS[3], *[EIDS[0]] * count])

@@ -43,13 +43,11 @@ def test_searches_go_on_while_tables_are_replaced(
 
 
 @pytest.mark.anyio
-async def test_a_process_makes_tables_ready_as_a_thread_does(
-    bench: Any, scratch: Path, tmp_path: Path
-) -> None:
+async def test_a_subprocess_prepares_tables_like_a_thread(bench: Any, scratch: Path, tmp_path: Path) -> None:
     archive, _ = bench.make(scratch, **SIZE)
     (tmp_path / "apart").mkdir()
     (tmp_path / "here").mkdir()
-    assert await prepare_subprocess.prepare_apart(archive, tmp_path / "apart")
+    assert await prepare_subprocess.prepare_in_subprocess(archive, tmp_path / "apart")
     prepare_subprocess.prepare(archive, tmp_path / "here")
     assert (tmp_path / "apart" / ".one_async_tables").is_dir()
     one, other = Catalogue.open(tmp_path / "apart"), Catalogue.open(tmp_path / "here")
@@ -60,7 +58,7 @@ async def test_a_process_makes_tables_ready_as_a_thread_does(
 @pytest.mark.anyio
 async def test_what_a_process_cannot_do_is_left_to_a_thread(tmp_path: Path) -> None:
     (tmp_path / "cut.zip").write_bytes(b"PK\3\4")
-    assert not await prepare_subprocess.prepare_apart(tmp_path / "cut.zip", tmp_path)
+    assert not await prepare_subprocess.prepare_in_subprocess(tmp_path / "cut.zip", tmp_path)
 
 
 @pytest.mark.anyio
@@ -69,7 +67,7 @@ async def test_a_program_that_is_not_python_is_not_started(
     tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", program)
-    assert not await prepare_subprocess.prepare_apart(tmp_path / "x.zip", tmp_path)
+    assert not await prepare_subprocess.prepare_in_subprocess(tmp_path / "x.zip", tmp_path)
 
 
 @pytest.mark.anyio
@@ -80,6 +78,6 @@ async def test_the_process_ends_when_the_refresh_is_cancelled(
 
     archive, _ = bench.make(scratch, **SIZE)
     with anyio.move_on_after(0.05):
-        await prepare_subprocess.prepare_apart(archive, tmp_path)
+        await prepare_subprocess.prepare_in_subprocess(archive, tmp_path)
     running = [child.cmdline() for child in psutil.Process().children()]
     assert not [line for line in running if "one_async.refresh.prepare_subprocess" in " ".join(line)]

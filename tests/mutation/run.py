@@ -69,7 +69,7 @@ def settings(part: str) -> str:
 
 
 def mutmut(folder: Path, *arguments: str, seconds: float | None = None) -> str:
-    """Run mutmut in a folder; give what it printed, and stop it when its time is over."""
+    """Run mutmut in a folder and return its output; kill it when its time is over."""
     # Subprocesses of tests must find the changed code too, and Python must have seen that folder when it starts.
     env = {**os.environ, "PYTHONPATH": str(folder / "mutants" / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "mutmut", *arguments]
@@ -90,7 +90,7 @@ def mutmut(folder: Path, *arguments: str, seconds: float | None = None) -> str:
 
 
 def names(folder: Path) -> list[str]:
-    """Name all mutants that were made."""
+    """Return the names of all mutants."""
     found: set[str] = set()
     for meta in (folder / "mutants").rglob("*.meta"):
         found |= json.loads(meta.read_text("utf-8"))["exit_code_by_key"].keys()
@@ -98,7 +98,7 @@ def names(folder: Path) -> list[str]:
 
 
 def results(folder: Path) -> dict[str, str]:
-    """Give what became of each mutant that was tried."""
+    """Return the result of each mutant that was tried, by name."""
     lines = mutmut(folder, "results", "--all", "true").splitlines()
     pairs = (line.strip().rpartition(": ") for line in lines if "__mutmut_" in line)
     return {name: status for name, _, status in pairs if status != "not checked"}
@@ -107,18 +107,17 @@ def results(folder: Path) -> dict[str, str]:
 def try_part(
     part: str, folder: Path, sample: int | None, seed: int, workers: int, seconds: float | None
 ) -> dict[str, str]:
-    """Make the mutants of a part in a folder, and try all or some of them."""
+    """Make the mutants of a part in a folder, try all or a sample of them, and return their results."""
     for name in ("src", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     (folder / "pyproject.toml").write_text(text + settings(part), "utf-8")
     (folder / "mutants" / "src").mkdir(parents=True)
-    said = mutmut(
-        folder, "run", "no.such.mutant"
-    )  # makes the mutants, finds out which tests execute each, tries none
+    # This makes the mutants and finds the tests that execute each, but tries none.
+    output = mutmut(folder, "run", "no.such.mutant")
     made = names(folder)
     if not made or not (folder / "mutants" / "mutmut-stats.json").exists():
-        raise SystemExit(f"{part}: mutmut made no mutants\n{said[-4000:]}")
+        raise SystemExit(f"{part}: mutmut made no mutants\n{output[-4000:]}")
     chosen = made if sample is None else random.Random(seed).sample(made, min(sample, len(made)))
     mutmut(folder, "run", "--max-children", str(workers), *chosen, seconds=seconds)
     print(f"{part}: {len(made)} mutants, {len(chosen)} chosen", flush=True)
@@ -129,15 +128,15 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="parts to change; all without")
-    parser.add_argument("--sample", type=int, help="so many mutants of each part, chosen at random")
-    parser.add_argument("--seed", type=int, default=0, help="another number chooses others")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 2, help="mutants tried at once")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="parts to mutate; default: all")
+    parser.add_argument("--sample", type=int, help="the number of mutants of each part, chosen at random")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the sample")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 2, help="mutants tried concurrently")
     parser.add_argument(
-        "--seconds", type=float, help="time for the mutants of each part; the rest is not tried"
+        "--seconds", type=float, help="time limit for the mutants of each part; the rest is not tried"
     )
-    parser.add_argument("--least", type=float, default=0, help="percent that must be killed")
-    parser.add_argument("--folder", type=Path, help="where to make the copies; kept afterwards")
+    parser.add_argument("--least", type=float, default=0, help="the minimum percentage of killed mutants")
+    parser.add_argument("--folder", type=Path, help="the folder for the copies, which is kept afterwards")
     given = parser.parse_args(list(arguments) if arguments is not None else None)
     folder = (given.folder or Path(tempfile.mkdtemp(prefix="mutants-"))).resolve()
     enough = True

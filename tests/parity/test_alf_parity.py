@@ -220,7 +220,7 @@ def test_two_thousand_paths_through_every_alf_function(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.why[:60])
-def test_a_kept_difference_is_one(kept: Kept, tmp_path: Path) -> None:
+def test_each_listed_difference_exists(kept: Kept, tmp_path: Path) -> None:
     ((case, theirs, ours),) = both([kept.shown_by], tmp_path)
     assert theirs != ours
     assert kept.known(case, theirs, ours)

@@ -160,7 +160,7 @@ def test_every_keyword_is_taken_or_has_a_reason(
     assert set(PASSED_ON) <= set(theirs)
 
 
-def test_what_is_not_here_says_what_is(
+def test_absent_names_report_their_replacement(
     theirs: dict[str, list[str]], ours: dict[str, list[str] | str | None]
 ) -> None:
     """Names that cannot be used say what to use instead; methods that are missing are in the table of names, with a reason."""

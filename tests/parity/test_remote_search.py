@@ -93,7 +93,7 @@ def test_searches_give_the_same_sessions(world: tuple[Bench, Facts]) -> None:
     assert len({str(answer) for answer in theirs}) >= 30  # the queries do ask different things
 
 
-def test_a_list_means_what_its_members_mean_together(world: tuple[Bench, Facts]) -> None:
+def test_a_list_selects_the_union_of_its_members(world: tuple[Bench, Facts]) -> None:
     """ONE-api joins a list by commas, which the server takes for one odd name: it finds nothing, or refuses.
 
     So ours is compared with what ONE-api gives for one member at a time.

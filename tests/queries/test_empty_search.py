@@ -1,4 +1,4 @@
-"""Why a search found nothing: the warning is right, names nothing that was asked for, and comes only where it can be."""
+"""The warning about an empty search: correct, without names that exist, and only where it is possible."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_an_empty_name_is_not_offered() -> None:
         assert "''" not in said
 
 
-def test_nothing_is_said_of_tables_that_do_not_know() -> None:
+def test_no_warning_for_tables_without_that_information() -> None:
     partial = tables().with_meta(raw={"sessions": {"partial": True}})
     assert reasons_in_tables(tables(), "sessions", {"subject": "x"}, wildcards=True)
     for unknowing in (Catalogue.empty(), partial):
@@ -225,7 +225,7 @@ def lists_requested(emulator: Emulator) -> int:
     return sum(emulator.requests.count(f"/{name}") for name in lists)
 
 
-def test_silence_where_nothing_is_known_or_something_is_found(one: Face, recorded_emulator: Emulator) -> None:
+def test_no_warning_without_information_or_with_results(one: Face, recorded_emulator: Emulator) -> None:
     """Warnings are errors in these tests. Whoever asks for what is new, or watches, expects empty answers."""
     for method in ("search", "search_insertions"):
         assert one.ask(method, lab="cortexlab")
@@ -247,7 +247,7 @@ def test_the_server_that_is_away_makes_no_search_fail(recorded_emulator: Emulato
             recorded_emulator.faults.clear()
 
 
-def test_tables_that_the_server_may_be_ahead_of_say_so(one: Face) -> None:
+def test_the_warning_suggests_a_query_to_the_server(one: Face) -> None:
     text = "no lab 'cortxlab'; did you mean 'cortexlab'\\? The cache tables were asked; query_type='remote' asks the"
     with pytest.warns(EmptySearchWarning, match=text):
         one.ask("search", lab="cortxlab", query_type="auto")

@@ -1,4 +1,4 @@
-"""Sessions that a search taught to the tables: their datasets are the server's to say, and are not believed to be none."""
+"""Datasets of sessions learned from a search are requested from the server instead of being assumed empty."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Question = Callable[[Face, Any], list[str]]
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_they_are_asked_for(
+def test_datasets_of_learned_sessions_are_requested(
     make: Make, alyx: Emulator, world: World, tmp_path: Path, question: Question
 ) -> None:
     tables_of(alyx, tmp_path / "cache", KNOWN)
@@ -76,7 +76,7 @@ def test_where_the_server_cannot_answer_that_is_an_error(
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_those_that_the_tables_came_with_are_believed_to_have_none(
+def test_sessions_of_the_tables_may_have_no_datasets(
     make: Make, alyx: Emulator, tmp_path: Path, question: Question
 ) -> None:
     tables_of(alyx, tmp_path / "cache", KNOWN, empty=True)

@@ -1,4 +1,4 @@
-"""The small files beside a recording: volts of a unit, and files that describe none.
+"""The small files of a recording: volts per unit, and invalid files.
 
 The volts are those of the formulas in SpikeGLX's documentation, written out.
 """
@@ -77,7 +77,7 @@ def test_files_that_are_no_meta(tmp_path: Path, text: str) -> None:
      {"n_channels": 0}, {"n_channels": 10**9}, {"sample_rate": -1}, {"chunk_order": "A"},
      {"chunk_bounds": [0, 10**12, 2 * 10**12]}],
 )  # fmt: skip
-def test_headers_that_describe_nothing(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_invalid_headers(tmp_path: Path, change: dict[str, Any]) -> None:
     _, header = made.compress(made.noise(20, 3), 1.0, 10)
     file = tmp_path / "x.ap.ch"
     file.write_text(json.dumps(header))

@@ -139,7 +139,7 @@ def test_a_chunk_that_stays_damaged(served: Served, options: dict[str, Any]) -> 
         assert np.array_equal(raw[1600], WHOLE[1600])
 
 
-def test_a_server_that_has_gone(served: Served, options: dict[str, Any]) -> None:
+def test_a_server_that_was_stopped(served: Served, options: dict[str, Any]) -> None:
     async def read() -> None:
         async with AsyncONE(**options) as one:
             raw = await one.raw_ephys(served.pid, check_hash=False)

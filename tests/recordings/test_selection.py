@@ -1,4 +1,4 @@
-"""Slices are numpy's, for the whole array, whatever the chunks: property tests."""
+"""Slices equal numpy's of the whole array, for any chunks: property tests."""
 
 from __future__ import annotations
 

@@ -275,7 +275,7 @@ def test_a_fault_is_retried(served: Served, options: dict[str, Any], fault: dict
 
 
 @pytest.mark.anyio
-async def test_a_server_that_has_gone(served: Served, options: dict[str, Any]) -> None:
+async def test_a_server_that_was_stopped(served: Served, options: dict[str, Any]) -> None:
     async with AsyncONE(**options) as one:
         video = await one.video(served.eid, "left", check_hash=False)
         reader = video._reader

@@ -1,4 +1,4 @@
-"""Kill a process that refreshes or saves tables, again and again, and look at the folder after each time."""
+"""Kill a process that refreshes or saves tables repeatedly, and check the folder after each kill."""
 
 from __future__ import annotations
 

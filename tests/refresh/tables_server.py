@@ -1,4 +1,4 @@
-"""A server of cache tables with what the emulator lacks: slow bodies, ranges, and a memory of who showed a token."""
+"""A server of cache tables with features that the emulator lacks: slow bodies, ranges, and a record of who sent a token."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 LATER = "2025-02-01 00:00"
 
 
-async def test_it_asks_again_each_time_the_expiry_has_passed(alyx: Emulator, folder: Path) -> None:
+async def test_it_checks_again_after_each_expiry(alyx: Emulator, folder: Path) -> None:
     async with keeping(alyx, folder, cache_expiry=0.1) as keeper, anyio.create_task_group() as group:
         await group.start(keeper.run)
         await until(lambda: questions(alyx) >= 4)
@@ -40,9 +40,7 @@ async def test_a_shorter_expiry_counts_at_once(alyx: Emulator, folder: Path) -> 
         group.cancel_scope.cancel()
 
 
-async def test_tables_that_were_checked_a_short_time_ago_are_not_asked_about(
-    alyx: Emulator, folder: Path
-) -> None:
+async def test_recently_checked_tables_are_not_checked_again(alyx: Emulator, folder: Path) -> None:
     async with keeping(alyx, folder) as keeper:
         await keeper.refresh("auto")
         asked = questions(alyx)

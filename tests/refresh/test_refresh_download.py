@@ -62,18 +62,18 @@ async def test_a_folder_s_address_may_have_a_query(
 
 
 @pytest.mark.parametrize("location", ["http://[bad/cache.zip", "s3://", "file:///etc", "nowhere"])
-async def test_an_address_that_is_none_is_said(
+async def test_an_invalid_address_is_reported(
     server: TablesServer, archives: list[bytes], folder: Path, location: str
 ) -> None:
     async with keeping(server.url, folder) as keeper:
         await keeper.refresh("auto")
         server.info.update(location=location, date_created="2025-02-01 00:00")
-        with pytest.warns(TablesWarning, match="no http or s3 address"):
+        with pytest.warns(TablesWarning, match="not an http or s3 address"):
             await keeper.refresh("refresh")
         assert generations_of(keeper.loaded) == {"first"}
 
 
-async def test_a_broken_download_goes_on_where_the_server_allows_it(
+async def test_a_broken_download_is_resumed_if_the_server_supports_ranges(
     server: TablesServer, archives: list[bytes], folder: Path
 ) -> None:
     server.ranges, server.cut = True, 100_000
@@ -95,7 +95,7 @@ async def test_a_broken_download_starts_over_where_ranges_are_ignored(
         assert generations_of(keeper.loaded) == {"first"}
 
 
-async def test_what_an_earlier_process_left_is_gone_on_with(
+async def test_partial_files_of_earlier_processes_are_resumed(
     server: TablesServer, archives: list[bytes], folder: Path
 ) -> None:
     server.ranges = True
@@ -111,7 +111,7 @@ async def test_what_an_earlier_process_left_is_gone_on_with(
 
 
 @pytest.mark.parametrize("size", [70_000, 10_000_000])
-async def test_a_left_part_of_something_else_is_thrown_away(
+async def test_a_partial_file_of_another_version_is_discarded(
     server: TablesServer, folder: Path, size: int
 ) -> None:
     server.ranges = True
@@ -148,7 +148,7 @@ class _CutWire:
         return self._wire.open(url, **options)  # type: ignore[attr-defined]
 
 
-async def test_the_fast_form_comes_along_and_that_of_the_former_tables_goes(
+async def test_the_memory_mapped_form_is_installed_with_the_tables(
     server: TablesServer, folder: Path, tmp_path: Path
 ) -> None:
     server.publish(generation(tmp_path, "first", 2000, 30), "2025-01-01 00:00")
@@ -197,7 +197,7 @@ async def test_a_full_disk_keeps_the_old_tables(
     async with keeping(server.url, folder) as keeper:
         await keeper.refresh("auto")
         server.publish(archives[1], "2025-02-01 00:00")
-        with _limited_files(100_000), pytest.warns(TablesWarning, match="could not be brought up to date"):
+        with _limited_files(100_000), pytest.warns(TablesWarning, match="could not be updated"):
             await keeper.refresh("refresh")
         assert generations_of(keeper.loaded) == {"first"}
         assert generations_of(await TablesKeeper(folder, None).current()) == {"first"}

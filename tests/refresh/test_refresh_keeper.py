@@ -49,7 +49,7 @@ async def test_without_tables_auto_downloads_and_loads(alyx: Emulator, folder: P
         assert (downloads(alyx), questions(alyx)) == (1, 1)
 
 
-async def test_the_server_is_asked_no_more_often_than_the_modes_imply(alyx: Emulator, folder: Path) -> None:
+async def test_the_modes_bound_the_number_of_requests(alyx: Emulator, folder: Path) -> None:
     async with keeping(alyx, folder) as keeper:
         await keeper.refresh("auto")
         for _ in range(5):
@@ -122,7 +122,7 @@ async def test_twenty_callers_at_once_make_one_request(alyx: Emulator, folder: P
     assert (downloads(alyx), questions(alyx)) == (1, 1)
 
 
-async def test_if_the_one_who_asks_is_cancelled_another_takes_over(alyx: Emulator, folder: Path) -> None:
+async def test_if_the_first_caller_is_cancelled_another_takes_over(alyx: Emulator, folder: Path) -> None:
     async with keeping(alyx, folder) as keeper:
         rule = alyx.faults.add("/cache/info", hang=60)
         with anyio.fail_after(20):
@@ -166,7 +166,7 @@ async def test_server_down_at_start_with_tables_works_with_one_warning(alyx: Emu
     unzip(alyx, folder)
     alyx.stop()
     async with keeping(alyx, folder) as keeper:
-        with pytest.warns(TablesWarning, match="could not be brought up to date") as heard:  # noqa: PT031
+        with pytest.warns(TablesWarning, match="could not be updated") as heard:  # noqa: PT031
             await keeper.refresh("auto")
             alyx.start()
             alyx.faults.add("/cache/info", status=500)
@@ -176,11 +176,11 @@ async def test_server_down_at_start_with_tables_works_with_one_warning(alyx: Emu
         await keeper.refresh("refresh")
         assert not keeper.info.expired
         alyx.faults.add("/cache/info", status=500)
-        with pytest.warns(TablesWarning, match="could not be brought up to date"):
+        with pytest.warns(TablesWarning, match="could not be updated"):
             await keeper.refresh("refresh")
 
 
-async def test_auto_waits_before_it_bothers_a_dead_server_again(alyx: Emulator, folder: Path) -> None:
+async def test_auto_waits_before_it_retries_a_dead_server(alyx: Emulator, folder: Path) -> None:
     unzip(alyx, folder)
     rule = alyx.faults.add("/cache/info", status=500, times=None)
     async with keeping(alyx, folder) as keeper:
@@ -268,7 +268,7 @@ async def test_tables_for_a_newer_version_are_left_alone(alyx: Emulator, folder:
     info = {"date_created": LATER, "origin": "alyx_small", "min_api_version": "4.0.0", "tables": {}}
     alyx.faults.add("/cache/info", body=json.dumps(info), times=None)
     async with keeping(alyx, folder) as keeper:
-        with pytest.warns(TablesWarning, match=r"need ONE-api 4\.0\.0"):
+        with pytest.warns(TablesWarning, match=r"require ONE-api 4\.0\.0"):
             await keeper.refresh("auto")
         await keeper.refresh("auto")
         assert (downloads(alyx), questions(alyx)) == (0, 1)
@@ -308,7 +308,7 @@ async def test_tables_of_another_origin_are_replaced_with_a_warning(alyx: Emulat
         assert downloads(alyx) == 1
 
 
-async def test_what_one_server_said_is_not_taken_for_another(alyx: Emulator, folder: Path) -> None:
+async def test_the_state_of_another_server_is_ignored(alyx: Emulator, folder: Path) -> None:
     unzip(alyx, folder)
     files = stamp_of(folder)
     State(time.time(), "http://elsewhere", "2030-01-01 00:00", "elsewhere", files).write(folder)
@@ -345,7 +345,7 @@ async def test_without_a_database_tables_on_disk_are_all_there_is(alyx: Emulator
 # ---- facts
 
 
-async def test_info_and_meta_say_what_is_known(alyx: Emulator, folder: Path) -> None:
+async def test_info_and_meta_describe_the_tables(alyx: Emulator, folder: Path) -> None:
     async with keeping(alyx, folder) as keeper:
         assert keeper.info.expired
         assert keeper.meta == {
@@ -404,9 +404,7 @@ async def test_loaded_shows_learned_rows_at_once(alyx: Emulator, folder: Path) -
         assert keeper.meta["modified_time"] is not None
 
 
-async def test_newer_tables_know_better_than_rows_learned_before_the_last_check(
-    alyx: Emulator, folder: Path
-) -> None:
+async def test_newer_tables_override_rows_learned_before_the_last_check(alyx: Emulator, folder: Path) -> None:
     async with keeping(alyx, folder) as keeper:
         await keeper.refresh("auto")
         eids = keeper.loaded.session_frame["eid"]
@@ -429,7 +427,7 @@ async def test_what_is_no_row_does_not_stop_the_tables(alyx: Emulator, folder: P
         await keeper.refresh("auto")
         keeper.learn(sessions=[{"eid": "x", "nonsense": 1}])
         keeper.learn(sessions=[SESSION])
-        with pytest.warns(TablesWarning, match="rows of sessions are not kept"):
+        with pytest.warns(TablesWarning, match="rows of sessions are discarded"):
             assert len((await keeper.current()).session_frame) == 37
 
 
@@ -477,7 +475,7 @@ async def test_loaded_ids_are_kept_and_written(alyx: Emulator, folder: Path) -> 
 # ---- other tables
 
 
-async def test_tables_of_a_tag_that_the_server_has_not_cut_are_cut_here(alyx: Emulator, folder: Path) -> None:
+async def test_unfiltered_tables_of_a_tag_are_filtered_locally(alyx: Emulator, folder: Path) -> None:
     tag = "2022_Q2_IBL_et_al_RepeatedSite"
     async with keeping(alyx, folder) as keeper:
         await keeper.refresh("auto")
@@ -499,7 +497,7 @@ async def test_tables_of_a_tag_that_the_server_has_not_cut_are_cut_here(alyx: Em
         assert downloads(alyx) == count
 
 
-async def test_tags_with_a_hyphen_that_alyx_does_not_route_are_cut_here(alyx: Emulator, folder: Path) -> None:
+async def test_tags_with_a_hyphen_are_filtered_locally(alyx: Emulator, folder: Path) -> None:
     async with keeping(alyx, folder) as keeper:
         await keeper.load(tag="practice-tag")
         assert keeper.info.tags == ("practice-tag",)
@@ -507,7 +505,7 @@ async def test_tags_with_a_hyphen_that_alyx_does_not_route_are_cut_here(alyx: Em
         assert keeper.info.path == folder / "Brainwidemap"
 
 
-async def test_tagged_tables_of_the_server_are_used_as_they_are_or_cut(alyx: Emulator, folder: Path) -> None:
+async def test_tagged_tables_of_the_server_are_used_or_filtered(alyx: Emulator, folder: Path) -> None:
     info = {**alyx.app.cache_info(), "database_tags": "Brainwidemap"}
     alyx.faults.add("/cache/info/Brainwidemap", body=json.dumps(info), status=200, times=None)
     async with keeping(alyx, folder) as keeper:
@@ -534,7 +532,7 @@ async def test_what_is_no_tag_is_refused_before_any_request(alyx: Emulator, fold
     assert len(alyx.requests) == 0
 
 
-async def test_tables_that_cannot_be_cut_to_a_tag_are_not_taken_for_it(alyx: Emulator, folder: Path) -> None:
+async def test_tables_that_cannot_be_filtered_by_a_tag_are_refused(alyx: Emulator, folder: Path) -> None:
     unzip(alyx, folder)
     async with keeping(alyx, folder) as keeper:
         alyx.faults.add("/cache", status=500, times=None)
@@ -561,7 +559,7 @@ async def test_another_folder(alyx: Emulator, folder: Path, tmp_path: Path) -> N
         assert questions(alyx) == 2
 
 
-def test_a_damaged_state_says_nothing(folder: Path) -> None:
+def test_a_damaged_state_is_ignored(folder: Path) -> None:
     state = State(1.5, "http://x", "2025-01-01 00:00", "o", (("sessions.pqt", 1, 2),))
     state.write(folder)
     assert State.read(folder) == state

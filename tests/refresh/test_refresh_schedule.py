@@ -22,7 +22,7 @@ def test_without_an_answer_so_far_a_check_is_due_at_once() -> None:
 def test_the_next_check_comes_after_the_expiry_and_a_little_chance() -> None:
     waits = []
     for seed in range(1000):
-        schedule = Schedule(chance=random.Random(seed))
+        schedule = Schedule(rng=random.Random(seed))
         schedule.succeeded(NOW)
         waits.append(schedule.due_in(NOW))
     assert min(waits) >= DAY
@@ -43,7 +43,7 @@ def test_a_changed_expiry_counts_for_the_answer_at_hand() -> None:
 
 
 def test_pauses_after_failures_grow_from_a_second_to_the_expiry() -> None:
-    schedule = Schedule(chance=random.Random(1))
+    schedule = Schedule(rng=random.Random(1))
     pauses = []
     for _ in range(30):
         schedule.failed(NOW)

@@ -83,7 +83,7 @@ def test_a_path_for_a_name_is_refused_and_nothing_is_written(tmp_path: Path, nam
     )
 
 
-def test_a_name_that_zipfile_would_cut_at_a_null_is_refused(tmp_path: Path) -> None:
+def test_a_member_name_with_a_null_byte_is_refused(tmp_path: Path) -> None:
     data = archive({**TABLES, "sessions.pqtX/../x": b""}).replace(
         b"sessions.pqtX/../x", b"sessions.pqt\0/../x"
     )
@@ -136,7 +136,7 @@ def test_a_true_bomb_is_refused(tmp_path: Path) -> None:
 
 def test_more_than_tables_can_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST", 9000)
-    with pytest.raises(TablesDamaged, match="would need more"):
+    with pytest.raises(TablesDamaged, match="would take more"):
         unpacked(archive(), tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Registrations that are cut at random: the client is killed, connections break before or after the write, 503, 429.
+"""Registrations interrupted at random: the client is killed, connections break before or after the write, 503, 429.
 
 Run as a script, this is the client: ``python cuts.py url cache_dir folder…``.
 """

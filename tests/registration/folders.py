@@ -1,4 +1,4 @@
-"""Session folders on disk, and what a database holds after they were registered, without ids and times."""
+"""Session folders on disk, and the contents of a database after their registration, without ids and times."""
 
 from __future__ import annotations
 

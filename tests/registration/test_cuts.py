@@ -1,4 +1,4 @@
-"""A short form of the long run in ``tests/faults``: cut registrations leave each row exactly once."""
+"""A short form of the long run in ``tests/faults``: after interrupted registrations, each row exists exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dry run writes nothing, and says what a registration then does."""
+"""A dry run writes nothing, and predicts what a registration does."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_status(one: Face, server: Emulator, tmp_path: Path) -> None:
     frame = one.ask("register_files", [folder / name for name in (changed, same, *names)], dry_run=True)
     assert frame["status"].to_list() == ["changed", "exists", "protected", "new", "new revision"]
     assert frame["eid"].n_unique() == 1
-    days = {f"it becomes the revision {day.isoformat()}" for day in (before, date.today())}
+    days = {f"the file becomes revision {day.isoformat()}" for day in (before, date.today())}
     assert frame["reason"][2].rpartition("; ")[2] in days  # two if midnight passed meanwhile
     assert all(frame["reason"].to_list()[index] for index in (0, 1, 2, 4))
 

@@ -1,4 +1,4 @@
-"""The journal of a session: it is written whole, saves work, and knows where protected files were moved."""
+"""The journal of a session: written atomically, saves work, and records moved protected files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from client.faces import Face
 from one_async.emulator import Emulator
 from one_async.errors import RegistrationError, ServerUnreachable
 from one_async.registration.journal import NAME, Journal
-from one_async.registration.local import local_file, look, session_folder_of
+from one_async.registration.local import local_file, read_sizes, session_folder_of
 
 from . import folders
 from .folders import NAMES, session, write, written
@@ -26,16 +26,16 @@ from .folders import NAMES, session, write, written
 def test_hashes_are_known_while_files_stay_the_same(tmp_path: Path) -> None:
     folder = session_folder_of(session(tmp_path))
     files = [local_file(folder.path / name, folder) for name in NAMES]
-    look(files)
+    read_sizes(files)
     fresh = Journal.load(folder.path)
-    fresh.note_hash(files[0])
+    fresh.record_hash(files[0])
     assert fresh.hashes == {}  # a change within the resolution of the clock would not show
     for file in files:
         os.utime(file.path, (1_000_000, 1_000_000))
     journal = Journal.load(folder.path)
     for file in files:
         file.hash = folders.md5(file.path)
-        journal.note_hash(file)
+        journal.record_hash(file)
     assert journal.save()
     again = Journal.load(folder.path)
     assert [again.known_hash(file) for file in files] == [file.hash for file in files]
@@ -61,7 +61,9 @@ CONTENT = st.one_of(
 
 
 @given(CONTENT)
-def test_an_unreadable_journal_is_none(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_an_unreadable_journal_counts_as_absent(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     folder = tmp_path_factory.mktemp("session")
     (folder / NAME).write_bytes(content)
     found = Journal.load(folder)

@@ -1,4 +1,4 @@
-"""A write whose answer is lost, or that is refused for a while, makes its rows exactly once."""
+"""A write whose answer is lost, or that is refused for a while, creates its rows exactly once."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def test_each_row_once(one: Face, server: Emulator, tmp_path: Path, fault: str, 
 
 
 @pytest.mark.parametrize("path", ["/sessions", "/register-file", "/water-administrations", "/weighings"])
-def test_500_is_the_last_word_if_nothing_was_written(
-    one: Face, server: Emulator, tmp_path: Path, path: str
-) -> None:
+def test_500_is_raised_if_nothing_was_written(one: Face, server: Emulator, tmp_path: Path, path: str) -> None:
     calls = {
         "/sessions": ("register_session", session(tmp_path)),
         "/register-file": ("register_session", session(tmp_path)),
@@ -84,7 +82,9 @@ def test_500_is_the_last_word_if_nothing_was_written(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/sessions", "/register-file"])
-async def test_a_timeout_is_asked_about_and_not_repeated(server: Emulator, tmp_path: Path, path: str) -> None:
+async def test_a_write_that_timed_out_is_queried_and_not_repeated(
+    server: Emulator, tmp_path: Path, path: str
+) -> None:
     """The server may still be at work on a request that timed out."""
     folder, login = session(tmp_path), {"base_url": server.url, "username": "alice", "password": "alice"}
     async with AsyncONE(**login, cache_dir=tmp_path / "c") as one:
@@ -98,7 +98,7 @@ async def test_a_timeout_is_asked_about_and_not_repeated(server: Emulator, tmp_p
     assert len(records) == len(NAMES)
 
 
-def test_sessions_that_cannot_be_told_apart(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_indistinguishable_sessions(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path)
     body = {"subject": SUBJECT, "users": ["alice"], "start_time": f"{DATE}T10:00:00", "number": 1}
     made = [one.ask("alyx.post", "/sessions", body)["url"][-36:] for _ in range(2)]
@@ -122,7 +122,7 @@ def test_datasets_that_cannot_be_told_apart(one: Face, server: Emulator, tmp_pat
     assert len(caught.value.registered) == len(NAMES) - 1  # said, and the others are registered
 
 
-def test_water_that_cannot_be_told_apart(one: Face, server: Emulator) -> None:
+def test_indistinguishable_water_administrations(one: Face, server: Emulator) -> None:
     body = {"subject": SUBJECT, "date_time": f"{DATE}T10:00:00", "water_administered": 1.0, "water_type": "Water",
             "user": "alice", "adlib": False}  # fmt: skip
     urls = [one.ask("alyx.post", "/water-administrations", body)["url"] for _ in range(2)]

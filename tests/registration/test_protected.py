@@ -1,4 +1,4 @@
-"""Protected datasets: their files are moved to a new revision, as ONE-api does it, and the others are registered."""
+"""Protected datasets: their files are moved to a new revision as in ONE-api, and the other files are registered."""
 
 from __future__ import annotations
 

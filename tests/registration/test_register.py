@@ -1,4 +1,4 @@
-"""Sessions and files are registered as the recordings have it, with one request for each kind of row."""
+"""Sessions and files are registered as in the recorded exchanges, with one request for each kind of row."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_names_that_exist(one: Face) -> None:
         one.ask("registration.assert_exists", ["alice", "nobody"], "users")
 
 
-def test_caches_and_tables_know_at_once(make: Make, server: Emulator, tmp_path: Path) -> None:
+def test_caches_and_tables_are_updated_at_once(make: Make, server: Emulator, tmp_path: Path) -> None:
     one = make()
     terms = {"subject": SUBJECT, "date_range": [DATE, DATE]}
     one.ask("refresh_cache")

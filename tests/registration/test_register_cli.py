@@ -41,7 +41,7 @@ def test_before_and_after(run: Any, server: Emulator, tmp_path: Path) -> None:
     done = run(*paths, "--users", "alice,bruno")
     assert done.exit_code == 0, done.output
     before, after = done.stdout.split("registered: 2 sessions, 8 files")
-    assert f"{NAME}, a new session: 4 new, 1 no type" in before
+    assert f"{NAME}, new session: 4 new, 1 no type" in before
     for word in (*NAMES, NAME, "wheel.position", "no dataset type matches"):
         assert word in before
     assert NAME in after
@@ -55,7 +55,7 @@ def test_a_dry_run(run: Any, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path)
     done = run(folder, "--dry-run")
     assert (done.exit_code, written(server)) == (0, [])
-    assert f"{NAME}, a new session: 4 new" in done.stdout
+    assert f"{NAME}, new session: 4 new" in done.stdout
     assert "registered" not in done.stdout
     rows = json.loads(run(folder, "--dry-run", "--json").stdout)
     assert [row["status"] for row in rows] == ["new"] * 4
@@ -76,7 +76,7 @@ def test_refusals(run: Any, server: Emulator, tmp_path: Path) -> None:
     assert run(session(tmp_path, number="003"), user="intbrainlab").exit_code == 1
 
 
-def test_what_was_registered_is_said(run: Any, server: Emulator, tmp_path: Path) -> None:
+def test_what_was_registered_is_printed(run: Any, server: Emulator, tmp_path: Path) -> None:
     paths = [session(tmp_path), session(tmp_path, number="002")]
     server.faults.add("/register-file", method="POST", times=None, skip=1, status=500, before=True)
     done = run(*paths, "--json")
@@ -85,7 +85,7 @@ def test_what_was_registered_is_said(run: Any, server: Emulator, tmp_path: Path)
     assert (len(said["sessions"]), len(said["files"]), len(said["refused"])) == (2, 4, 4)
     text = run(*paths)
     assert "registered: 2 sessions, 4 files" in text.stdout
-    assert text.stderr.count("refused") == 4
+    assert text.stderr.count("the server refused it") == 4
 
 
 def test_the_lab_of_a_path_without_one(run: Any, server: Emulator, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Cancellation, other processes, odd answers, and hashes in other letters."""
+"""Cancellation, concurrent processes, odd answers, and hashes in other letter case."""
 
 from __future__ import annotations
 

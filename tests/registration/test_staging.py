@@ -1,4 +1,4 @@
-"""Files are copied to a repository's folder or bucket, checked there, and registered only then."""
+"""Files are copied to a repository's folder or bucket and verified there before they are registered."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_files_that_are_registered_already_are_copied_too(
     assert md5(damaged) == md5(folder / NAMES[0])
 
 
-def test_a_copy_with_another_hash(
+def test_a_copy_with_a_different_hash_is_refused(
     one: Face, server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that does not keep what it is given."""

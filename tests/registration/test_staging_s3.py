@@ -54,7 +54,7 @@ def test_a_bucket(one: Face, s3: Any, server: Emulator, tmp_path: Path, kind: st
     assert found == {f"{kind}/{SUBJECT}/{DATE}/001/{name}": md5(folder / name) for name in names}
 
 
-def test_a_bucket_that_is_not_there(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_a_missing_bucket(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path)
     with pytest.raises(RegistrationError) as caught:
         one.ask("register_session", folder, to="s3://absent/x")

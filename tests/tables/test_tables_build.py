@@ -1,4 +1,4 @@
-"""Tables of a folder say what is in it."""
+"""Tables built from a folder contain its sessions and datasets."""
 
 from __future__ import annotations
 
@@ -88,9 +88,7 @@ def test_a_lab_that_folders_contradict_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("day", ["2020-13-01", "2021-02-29", "0000-01-01", "2020-04-31"])
-def test_a_folder_of_a_date_that_there_is_not_is_named_and_costs_no_more_than_itself(
-    folder: Path, day: str
-) -> None:
+def test_a_folder_with_an_invalid_date_is_reported_and_only_it_is_omitted(folder: Path, day: str) -> None:
     usual = search(build_tables(folder, namespace=NAMESPACE))
     (folder / f"cortexlab/Subjects/KS005/{day}/001/alf").mkdir(parents=True)
     with pytest.warns(TablesWarning, match=day):
@@ -98,7 +96,7 @@ def test_a_folder_of_a_date_that_there_is_not_is_named_and_costs_no_more_than_it
     assert search(built) == usual
 
 
-def test_a_link_to_nothing_is_named_and_left_out(folder: Path) -> None:
+def test_a_broken_link_is_reported_and_omitted(folder: Path) -> None:
     usual = build_tables(folder, namespace=NAMESPACE)
     link = folder / "cortexlab/Subjects/KS005/2020-01-01/001/alf/spikes.amps.npy"
     try:

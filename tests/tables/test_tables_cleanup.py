@@ -75,10 +75,10 @@ def test_opening_leaves_the_living_their_files(folder: Path) -> None:
     claims = [try_claim(path) for path in claimed(folder)]
     open_tables(folder)
     assert all(path.exists() for path in left)
-    assert all(one is not None and one.held() for one in claims)
+    assert all(one is not None and one.is_valid() for one in claims)
 
 
-def test_a_download_to_go_on_with_stays(folder: Path, dead: None) -> None:
+def test_a_resumable_download_is_kept(folder: Path, dead: None) -> None:
     part = folder / WORK / "x.zip.part"
     part.write_text("half")
     open_tables(folder)
@@ -123,4 +123,4 @@ def test_a_folder_that_cannot_be_written_is_opened(folder: Path) -> None:
 def test_a_claim_of_a_new_conversion_is_not_swept(folder: Path) -> None:
     with claim(folder / mmap_cache.FOLDER / MARK) as mine:
         open_tables(folder)
-        assert mine.held()
+        assert mine.is_valid()

@@ -1,4 +1,4 @@
-"""Tables of every generation open; damaged ones say so; the fast form may be lost at any time."""
+"""Tables of every format open; damaged ones raise errors; the memory-mapped form may disappear at any time."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_foreign_files_are_damaged(
 
 
 @pytest.mark.parametrize("number", [-5, 70_000, 2.0, "3", None, "three"])
-def test_a_number_beyond_reason_is_of_its_session_alone(tmp_path: Path, number: object) -> None:
+def test_an_absurd_number_affects_only_its_session(tmp_path: Path, number: object) -> None:
     sessions = sessions_frame().sort("eid")
     kind = {str: pl.String, float: pl.Float64}.get(type(number), pl.Int64)
     column = pl.Series("number", [number, *sessions["number"][1:]], dtype=kind, strict=False)
@@ -189,7 +189,7 @@ def test_levels_of_an_index_without_names_are_session_and_dataset(tmp_path: Path
 
 
 @pytest.mark.parametrize("said", ["{}", "{", '"text"'])
-def test_a_foreign_table_beside_them_is_left_out(folder: Path, said: str) -> None:
+def test_a_foreign_table_in_the_folder_is_ignored(folder: Path, said: str) -> None:
     pl.DataFrame({"a": [1]}).write_parquet(folder / "trials.pqt", metadata={"one_metadata": said})
     with pytest.warns(TablesWarning, match=r"trials\.pqt"):
         opened = Catalogue.open(folder)
@@ -197,7 +197,7 @@ def test_a_foreign_table_beside_them_is_left_out(folder: Path, said: str) -> Non
     assert dict(opened.others) == {}
 
 
-def test_the_fast_form_gives_the_same(folder: Path) -> None:
+def test_the_memory_mapped_form_is_equivalent(folder: Path) -> None:
     plain = Catalogue.open(folder, convert=False)
     assert not (folder / mmap_cache.FOLDER).exists()
     made = Catalogue.open(folder, convert=True)

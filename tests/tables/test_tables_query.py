@@ -1,4 +1,4 @@
-"""Search gives what a plain loop over rows gives, in the order of ONE-api."""
+"""Searches return the same as a plain loop over rows, in the order of ONE-api."""
 
 from __future__ import annotations
 
@@ -138,14 +138,14 @@ def test_an_empty_list_leaves_the_term_without_effect(
         assert search(catalogue, wildcards=wildcards, **{term: nothing}) == everything
 
 
-def test_a_session_without_number_is_found_by_none(catalogue: Catalogue) -> None:
+def test_a_session_without_number_matches_no_number(catalogue: Catalogue) -> None:
     without = pl.when(pl.col("number") == 1).then(None).otherwise(pl.col("number")).alias("number")
     tables = catalogue.replace(sessions=catalogue.session_frame.with_columns(without))
     assert search(tables, number=[-1, 0, 1]) == []
     assert search(tables, number=2)
 
 
-def test_nothing_is_found_in_nothing() -> None:
+def test_an_empty_catalogue_finds_nothing() -> None:
     empty = Catalogue.empty()
     assert search(empty) == []
     assert search(empty, lab="x", datasets="spikes.times.npy", date="2020-01-01") == []
@@ -191,12 +191,10 @@ def test_a_range_of_dates_may_be_written_in_many_ways(given_range: Any, expected
         ({"subject": "("}, "regular expression"),
         ({"datasets": "["}, "regular expression"),
         ({"datasets": "x", "dataset_qc_lte": "BEST"}, "NOT_SET"),
-        ({"lab": "a", "laboratory": "b"}, "another spelling"),
+        ({"lab": "a", "laboratory": "b"}, "means the same"),
     ],
 )
-def test_terms_that_mean_nothing_say_what_would(
-    catalogue: Catalogue, terms: dict[str, Any], says: str
-) -> None:
+def test_invalid_terms_name_the_accepted_ones(catalogue: Catalogue, terms: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         search(catalogue, **terms)
 
@@ -210,7 +208,7 @@ def test_paths_are_those_of_sessions(catalogue: Catalogue) -> None:
     assert paths[0] == f"{lab}{row['subject']}/{row['date']}/{row['number']:03d}"
 
 
-def test_a_session_that_is_there_twice_is_refused(catalogue: Catalogue) -> None:
+def test_a_duplicate_session_is_refused(catalogue: Catalogue) -> None:
     first, second, *_ = search(catalogue)
     twice = pl.concat([catalogue.session_frame, catalogue.session_frame.filter(eid=first)])
     tables = catalogue.replace(sessions=twice)

@@ -1,4 +1,4 @@
-"""A second build of a folder's tables: ids stay, and only what has changed is taken."""
+"""A second build of a folder's tables: ids are kept, and only changes are processed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def counts(report: BuildReport) -> tuple[tuple[int, ...], ...]:
 
 
 @pytest.mark.parametrize("options", [{}, {"hash_files": True}, {"quick": True}, {"hash_ids": False}])
-def test_an_unchanged_folder_keeps_its_files_as_they_are(root: Path, options: dict[str, bool]) -> None:
+def test_tables_of_an_unchanged_folder_are_not_rewritten(root: Path, options: dict[str, bool]) -> None:
     assert counts(make_parquet_db(root, **options)) == ((3, 0, 0, 0), (6, 0, 0, 0))
     before = contents(root)
     report = make_parquet_db(root, **options)
@@ -205,7 +205,7 @@ def test_tables_and_namespace_may_be_in_another_folder(root: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("origin", ["https://alyx.example.org", "alyx", ["/data", "alyx"], None])
-def test_tables_of_a_database_are_replaced_only_if_that_is_asked_for(root: Path, origin: object) -> None:
+def test_tables_of_a_database_are_replaced_only_on_request(root: Path, origin: object) -> None:
     said = {"date_created": "2025-01-15 06:00", **({"origin": origin} if origin else {})}
     tables = build_tables(root)
     for name, frame in (("sessions", tables.session_frame), ("datasets", tables.dataset_table.frame())):
@@ -327,7 +327,7 @@ def test_what_is_odd_is_named_and_the_rest_is_taken(root: Path, kind: str) -> No
         assert caught[0].category is TablesWarning
 
 
-def test_a_report_is_the_files_and_says_what_changed(root: Path) -> None:
+def test_a_report_contains_the_files_and_the_changes(root: Path) -> None:
     make_parquet_db(root)
     put(root, f"{A}/alf/new.things.npy")
     (root / B / AMPS).unlink()

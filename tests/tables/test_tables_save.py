@@ -1,4 +1,4 @@
-"""Merging is by id and leaves the old catalogue alone; saving is whole, and loses nothing of what others saved."""
+"""Merging is by id and does not modify the old catalogue; saving is atomic and keeps rows saved by others."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _save_some(folder: str, worker: int, barrier: Any) -> None:
         mine = save_tables(mine, folder)
 
 
-def test_processes_that_save_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_saves_keep_all_rows(tmp_path: Path) -> None:
     save_tables(BASE, tmp_path, clobber=True)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(4)
@@ -203,7 +203,7 @@ def _save_for_ever(folder: str) -> None:
         save_tables(make_catalogue(30, seed=50 + seed), folder, clobber=True)
 
 
-def test_a_killed_save_leaves_old_or_new_tables_whole(tmp_path: Path) -> None:
+def test_a_killed_save_leaves_complete_tables(tmp_path: Path) -> None:
     wholes = [make_catalogue(30, seed=50), make_catalogue(30, seed=51)]
     save_tables(wholes[0], tmp_path, clobber=True)
     context = multiprocessing.get_context("spawn")

@@ -1,4 +1,4 @@
-"""Kill a downloading process again and again, and look at the cache folder after each time."""
+"""Kill a downloading process repeatedly, and check the cache folder after each kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that refuses bytes: what was hashed is then not what is on disk, and the file that comes is right all the same."""
+"""Failed disk writes: the hash is computed again, and the downloaded file is correct."""
 
 from __future__ import annotations
 
@@ -101,9 +101,7 @@ def item() -> Item:
 
 
 @pytest.mark.parametrize("room", [0, 1, 100_000])
-async def test_what_the_disk_refused_once_is_asked_for_again_and_nothing_else(
-    tmp_path: Path, room: int
-) -> None:
+async def test_only_refused_bytes_are_requested_again(tmp_path: Path, room: int) -> None:
     """Whole or in part refused: the rest follows what was written, and the hash is that of what is on disk."""
     for attempt in range(10):
         streams, root = BreakingWire(room), tmp_path / str(attempt)
@@ -116,9 +114,7 @@ async def test_what_the_disk_refused_once_is_asked_for_again_and_nothing_else(
 
 
 @pytest.mark.parametrize("room", [0, 1, 100_000])
-async def test_a_disk_that_stays_full_is_an_error_and_a_later_fetch_goes_on(
-    tmp_path: Path, room: int
-) -> None:
+async def test_a_full_disk_is_an_error_and_a_later_fetch_resumes(tmp_path: Path, room: int) -> None:
     streams = BreakingWire(room, breaks=False)
     with disk_quota():
         with pytest.raises(TransferError, match="cannot be written"):

@@ -1,4 +1,4 @@
-"""A server that does everything wrong: the right file, or one clear error."""
+"""A server with every fault: the correct file, or one clear error."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ async def test_faults_that_stay(
         assert leftovers(tmp_path) == []
 
 
-async def test_nobody_listens(streams: StreamOpener, tmp_path: Path) -> None:
+async def test_an_unreachable_server_fails_every_item(streams: StreamOpener, tmp_path: Path) -> None:
     ones = [
         Item(str(n), f"a/{n}.npy", (FileSource(f"http://127.0.0.1:9/{n}.npy"),), 1, "0" * 32)
         for n in range(40)
@@ -389,7 +389,7 @@ async def test_order_duplicates_and_collected_errors(
 
 
 @pytest.mark.parametrize("gone", range(4, 8))
-async def test_what_was_begun_when_another_failed_is_given_up(
+async def test_running_downloads_are_abandoned_after_a_failure(
     files: Files, streams: StreamOpener, tmp_path: Path, gone: int
 ) -> None:
     ones = [item(files, path=f"a/{n}.npy") for n in range(12)]
@@ -449,7 +449,7 @@ async def test_an_error_of_the_progress_bar_is_not_wrapped(
     assert not [name for name in leftovers(tmp_path) if name.endswith(".claim")]
 
 
-async def test_the_disk_says_no(files: Files, streams: StreamOpener, tmp_path: Path) -> None:
+async def test_disk_errors_are_reported(files: Files, streams: StreamOpener, tmp_path: Path) -> None:
     (tmp_path / "lab").write_text("a file where a folder should be")
     with pytest.raises(TransferError, match="cannot be written") as caught:
         await fetch([item(files)], root=tmp_path, streams=streams)

@@ -1,4 +1,4 @@
-"""Records to plans: where files come from, where they go, and what is refused."""
+"""Plans from records: sources, destinations and refusals."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_credentials_go_to_their_own_server_alone() -> None:
     assert auth("https://alyx.test.evil.example/x/y.npy") is None
 
 
-def test_the_configured_server_is_asked_first() -> None:
+def test_the_configured_server_is_tried_first() -> None:
     places = [dict(record()["file_records"][0]) for _ in range(2)]
     places[0]["data_url"] = places[0]["data_url"].replace("data.test", "other.test")
     item = one(record(file_records=places), data_server=SERVER)
@@ -240,7 +240,7 @@ def test_bad_records() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://host:99999/x", "http:///x"])
-def test_an_address_that_is_none(url: str) -> None:
+def test_an_invalid_address(url: str) -> None:
     with pytest.raises(TransferError, match=r"the address .* is invalid"):
         make_plan([{"id": DID, "data_url": url}])
     plan = make_plan([{"id": DID, "data_url": url}, ROW], data_server=SERVER, on_error="collect")

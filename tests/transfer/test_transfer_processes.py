@@ -1,4 +1,4 @@
-"""Several processes, killed processes, claims left behind."""
+"""Concurrent and killed processes, and claims left behind."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_process_that_slept_beyond_its_lease_cannot_publish(files: Files, tmp_
 def test_claim_excludes_and_is_released(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     with claim(path) as mine:
-        assert mine.held()
+        assert mine.is_valid()
         assert try_claim(path) is None
         with pytest.raises(TimeoutError, match=r"x\.npy"), claim(path, wait=0.05):
             pass
@@ -93,7 +93,7 @@ def test_claim_of_a_silent_owner_is_taken_over_by_one(tmp_path: Path) -> None:
     assert len(new) == 1
     assert not old.renew()
     old.release()
-    assert new[0].held()
+    assert new[0].is_valid()
 
 
 def test_claim_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_claimant_takes_over_and_is_taken_over(tmp_path: Path) -> None:
     assert theirs is not None
     assert not mine.renew()
     first.release(mine)
-    assert theirs.held()
+    assert theirs.is_valid()
     # What another made of a plain folder is respected too; and a folder that was swept away is made again.
     second.release(theirs)
     shutil.rmtree(tmp_path / ".claims")

@@ -94,9 +94,7 @@ async def test_ranges(endpoint: str) -> None:
         assert stream.status == 416
 
 
-async def test_what_is_wrong_is_said_without_keys(
-    endpoint: str, streams: StreamOpener, tmp_path: Path
-) -> None:
+async def test_errors_do_not_contain_keys(endpoint: str, streams: StreamOpener, tmp_path: Path) -> None:
     quick = Policy(retries=1, pause=0.01)
     cases = [
         (item(endpoint, key="none.npy"), NotFound, "none.npy"),

@@ -91,7 +91,7 @@ async def test_tls(
 
 
 @pytest.mark.parametrize("variable", CERTIFICATES)
-async def test_the_environment_says_which_certificates_are_trusted(
+async def test_the_environment_selects_trusted_certificates(
     over_tls: Files,
     certificate: tuple[Path, Path],
     tmp_path: Path,

@@ -68,7 +68,7 @@ def _readable(spec: str) -> str:
     return "".join(letter for letter in spec if letter not in "{}?*\\$")
 
 
-def _given(parts: Parts, as_dict: bool) -> Parts | PartsTuple:
+def _as_parts(parts: Parts, as_dict: bool) -> Parts | PartsTuple:
     return parts if as_dict else tuple(parts.values())
 
 
@@ -87,7 +87,7 @@ def session_path_parts(
     found = match_parts(_posix(session_path))
     if found is None and assert_valid:
         raise _not_alf(session_path, SESSION_SPEC)
-    return _given(dict(zip(SESSION_PARTS, found or (None,) * 4, strict=True)), as_dict)
+    return _as_parts(dict(zip(SESSION_PARTS, found or (None,) * 4, strict=True)), as_dict)
 
 
 @overload
@@ -100,7 +100,7 @@ def rel_path_parts(
     rel_path: PathLike, as_dict: bool = False, assert_valid: bool = True
 ) -> Parts | PartsTuple:
     """Return collection, revision and the parts of the name, of a path relative to the session."""
-    return _given(parse(rel_path, REL_PATH_SPEC, assert_valid=assert_valid), as_dict)
+    return _as_parts(parse(rel_path, REL_PATH_SPEC, assert_valid=assert_valid), as_dict)
 
 
 @overload
@@ -111,7 +111,7 @@ def filename_parts(
 def filename_parts(filename: str, as_dict: Literal[True], assert_valid: bool = True) -> Parts: ...
 def filename_parts(filename: str, as_dict: bool = False, assert_valid: bool = True) -> Parts | PartsTuple:
     """Return namespace, object, attribute, timescale, extra and extension of a file name."""
-    return _given(parse(filename, FILE_SPEC, assert_valid=assert_valid), as_dict)
+    return _as_parts(parse(filename, FILE_SPEC, assert_valid=assert_valid), as_dict)
 
 
 @overload
@@ -124,7 +124,7 @@ def folder_parts(
     folder_path: PathLike, as_dict: bool = False, assert_valid: bool = True
 ) -> Parts | PartsTuple:
     """Return lab, subject, date, number, collection and revision of a folder's path."""
-    return _given(_folders(folder_path, assert_valid), as_dict)
+    return _as_parts(_folders(folder_path, assert_valid), as_dict)
 
 
 def _folders(folder_path: PathLike, assert_valid: bool) -> Parts:
@@ -159,12 +159,12 @@ def full_path_parts(path: PathLike, as_dict: bool = False, assert_valid: bool = 
         folders = _folders(path, assert_valid)
         if assert_valid and not path.as_posix().endswith(_joined(folders)):  # something else follows
             raise ALFInvalid(f"{str(path)!r} is neither an ALF folder nor an ALF file", path=str(path))
-        return _given({**folders, **no_name}, as_dict)
+        return _as_parts({**folders, **no_name}, as_dict)
     name = parse(path.name, FILE_SPEC, assert_valid=assert_valid)
     folders = (
         _folders(path.parent, assert_valid) if "/" in path.as_posix() else _folders("", assert_valid=False)
     )
-    return _given({**folders, **name}, as_dict)
+    return _as_parts({**folders, **name}, as_dict)
 
 
 def _joined(folders: Parts) -> str:

@@ -229,10 +229,10 @@ def session_folder(row: Mapping[str, Any]) -> str:
         return str(folder)
     is_known = lab is not None and subject and day is not None and _is_part(lab) and _is_part(subject)
     if folder or not is_known or number is None:
-        said = {"lab": lab, "subject": subject, "date": day and str(day)[:10], "number": number}
-        said |= {FOLDER: folder} if folder else {}
+        parts = {"lab": lab, "subject": subject, "date": day and str(day)[:10], "number": number}
+        parts |= {FOLDER: folder} if folder else {}
         raise ALFInvalid(
-            f"the folder of the session {row.get('eid') or row.get('id')} is not known: {said!r:.300}"
+            f"the folder of the session {row.get('eid') or row.get('id')} is not known: {parts!r:.300}"
         )
     head = f"{lab}/Subjects/" if lab else ""
     return f"{head}{subject}/{str(day)[:10]}/{int(number):03d}"

@@ -1,4 +1,4 @@
-"""The ASGI application of the page: its files and its JSON, at an address with a secret."""
+"""The ASGI application of the page: static files and JSON, at an address with a secret."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["make_app"]
 
 #: Calls a method of the client by its name.
 Ask = Callable[..., Awaitable[Any]]
-#: Host names with which a browser on this machine reaches a port of 127.0.0.1, also through a tunnel.
+#: Host names by which a browser on this machine reaches a port of 127.0.0.1, directly or through a tunnel.
 HOSTS = ["127.0.0.1", "localhost"]
 HEADERS = {
     # Notebooks show the page in a frame.
@@ -45,7 +45,7 @@ HEADERS = {
 }
 STATIC = Path(__file__).parent / "static"
 _FIRST_ROWS = 100
-#: Plots that are computed at the same time; each may hold the spikes of a long recording.
+#: The most plots computed concurrently; each may load the spikes of a long recording.
 _PLOTS_AT_ONCE = 2
 
 
@@ -75,7 +75,7 @@ class Guard:
 
 
 class Pages:
-    """The answers to the page's requests."""
+    """The handlers of the page's requests."""
 
     def __init__(
         self, search: FacetedSearch, ask: Ask, about: Mapping[str, Any], root: Path, online: bool
@@ -88,7 +88,7 @@ class Pages:
         self._plotting = anyio.CapacityLimiter(_PLOTS_AT_ONCE)
 
     async def about(self, _: Request) -> Response:
-        """Return the database and tables of the page, and whether files can be fetched."""
+        """Return the database and tables of the page, and whether files can be downloaded."""
         return JSONResponse({**self._about, "online": self._online})
 
     async def query(self, request: Request) -> Response:
@@ -103,7 +103,7 @@ class Pages:
         return JSONResponse({"rows": await run_polars(self._search.page, filters, offset, limit)})
 
     async def session(self, request: Request) -> Response:
-        """Return one session, with the plots that its data allow."""
+        """Return one session, with the plots available for its data."""
         eid = request.query_params.get("eid", "")
         found = await run_polars(describe, self._search, eid)
         plots = await run_polars(plots_of, self._search, eid)
@@ -121,7 +121,7 @@ class Pages:
         }
 
     async def record(self, request: Request) -> Response:
-        """Return the fields of the database's record that the tables lack; none in local mode."""
+        """Return the fields of the database's record that are not in the tables; none in local mode."""
         if not self._online:
             return JSONResponse(None)
         record = await self._ask(

@@ -21,10 +21,10 @@ ABSENT = np.uint8(255)
 
 
 class DatasetIndex:
-    """The pairs of a file name and a session that has an existing dataset of it, with the best QC of these datasets.
+    """Pairs of a file name and a session that has existing datasets of that name, with the best QC of these datasets.
 
-    ``name`` holds positions in ``names``, ``session`` rows of the sessions table. The pairs are ordered by QC, the worst first,
-    then by name and session, so that those at a level or a better one are the last ones.
+    ``name`` are positions in ``names``, ``session`` are rows of the sessions table. Pairs are sorted by QC, worst first, then
+    by name and session, so that the pairs at a level or better are the last ones.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -47,7 +47,7 @@ class DatasetIndex:
         self.qc = qc[order]
         self.name = (pairs // max(self.size, 1)).astype(np.uint32)[order]
         self.session = (pairs % max(self.size, 1)).astype(np.uint32)[order]
-        # the positions at which the pairs of each level begin, the worst level first; then the end
+        # The first position of each level's pairs, worst level first, followed by the end.
         counts = np.bincount(qc, minlength=len(QC_LEVELS.categories))[::-1]
         self._begins = [0, *np.cumsum(counts).tolist()]
         self._lower = self.names.str.to_lowercase()
@@ -55,18 +55,18 @@ class DatasetIndex:
         self._best = self._best_of(np.ones(len(self.names), bool))
 
     def containing(self, text: str) -> Mask:
-        """Return a mask of the names that contain a text, in any case; the caller must not change it."""
+        """Return a mask of the names that contain a text, ignoring case; the caller must not modify it."""
         return self._containing(text)
 
     def _search(self, text: str) -> Mask:
         return self._lower.str.contains(text.lower(), literal=True).fill_null(value=False).to_numpy()
 
     def containing_exactly(self, text: str) -> Mask:
-        """Return a mask of the names that contain a text as it is written."""
+        """Return a mask of the names that contain a text, matching case."""
         return self.names.str.contains(text, literal=True).fill_null(value=False).to_numpy()
 
     def counts(self, sessions: Mask, level: int, names: Mask | None = None) -> npt.NDArray[np.int64]:
-        """Return the number of the sessions that have each name at a QC level or a better one."""
+        """Return, for each name, the number of the given sessions that have it at a QC level or better."""
         begin = self._begins[len(QC_LEVELS.categories) - 1 - level]
         pairs = self.name[begin:]
         wanted = sessions[self.session[begin:]]
@@ -75,9 +75,9 @@ class DatasetIndex:
         return np.bincount(pairs[wanted], minlength=len(self.names))
 
     def worst(self, names: tuple[str, ...] = (), any_of: Mask | None = None) -> npt.NDArray[np.uint8]:
-        """Return the QC level at which each session has the wanted names: all of them, or ``any_of`` several.
+        """Return the QC level at which each session has all of the names, or with ``any_of`` one of them.
 
-        Without names, it is that of the session's best dataset; 255 for sessions that lack a wanted name.
+        Without names, this is the level of the session's best dataset. Sessions that lack a name get 255.
         """
         if any_of is not None:
             return self._best_of(any_of)
@@ -105,7 +105,7 @@ class DatasetIndex:
 
 
 def top(words: pl.Series, counts: npt.NDArray[np.int64], most: int) -> list[tuple[str, int]]:
-    """Return the words that occur most, with their counts, ordered by count and then by word."""
+    """Return the most frequent words with their counts, sorted by count and then by word."""
     at = np.flatnonzero(counts)
     if len(at) > most:
         least = np.partition(counts[at], -most)[-most]

@@ -13,21 +13,21 @@ from one_async.tables.schema import QC_LEVELS
 __all__ = ["FACETS", "Facet", "Filters", "Part", "call_text", "escaped", "literal", "parse_filters"]
 
 _SPECIAL = re.compile(r"([\\.^$*+?{}\[\]|()])")
-#: The most characters of a text that is searched for.
+#: The maximum length of a search text.
 _LONGEST = 200
 
 
 class Facet(NamedTuple):
-    """A filter of texts."""
+    """A filter on a text column."""
 
     column: str
     """The column of the sessions table."""
     term: str
     """The full name of the search term."""
     keyword: str
-    """Its name in the code that is shown."""
+    """Its name in the displayed code."""
     whole: str
-    """A pattern of the whole value, for values that are also parts of others."""
+    """A regular expression for a whole value, used for values that are contained in other values."""
 
 
 FACETS: Mapping[str, Facet] = {
@@ -46,7 +46,7 @@ class Part(NamedTuple):
 
     @property
     def selecting(self) -> Part:
-        """The values that select sessions: the chosen ones, or the text if none is chosen."""
+        """The values that select sessions: the chosen ones, or the text if no value is chosen."""
         return Part(self.chosen) if self.chosen else self
 
 
@@ -66,7 +66,7 @@ class Filters(NamedTuple):
 def parse_filters(items: Iterable[tuple[str, str]]) -> Filters:
     """Return the filters of a query string: ``lab=A&lab=B&subject.text=KS&from=2024-01-01&qc=PASS``.
 
-    Dates may be years and months, too. Raises InputError for an invalid date or an unknown QC level.
+    Dates may also be years or months. Raises InputError for an invalid date or an unknown QC level.
     """
     chosen: dict[str, dict[str, None]] = {}
     single: dict[str, str] = {}
@@ -89,12 +89,12 @@ def parse_filters(items: Iterable[tuple[str, str]]) -> Filters:
 
 
 def escaped(text: str) -> str:
-    """Return the regular expression of a text, escaped only where it must be, so that it stays readable."""
+    """Return a readable regular expression for a literal text, escaped only where necessary."""
     return _SPECIAL.sub(r"\\\1", text)
 
 
 def literal(value: Any) -> str:
-    """Return the Python code of a text, None, or a list of them, with double quotes where they need no escape."""
+    """Return the Python literal of a string, None, or a list of them, with double quotes where these need no escape."""
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, str) and '"' not in value:

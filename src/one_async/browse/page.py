@@ -1,4 +1,4 @@
-"""The page of a client: its server on 127.0.0.1, in a thread of its own, which calls the client on the client's loop."""
+"""The page of a client: a server on 127.0.0.1, in its own thread, that calls the client on the client's event loop."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from one_async.errors import ConfigurationError
 
 __all__ = ["AsyncBrowsePage", "frame"]
 
-#: Seconds that requests in progress may take to end when the page is closed.
+#: The time in seconds for running requests to finish when the page is closed.
 _GRACE = 1
-#: Seconds between two looks at whether the thread has ended.
+#: Seconds between two checks of whether the thread has ended.
 _PAUSE = 0.02
 
 
 class AsyncBrowsePage:
-    """A local page on the cache tables; made by `AsyncONE.browse`.
+    """A local page on the cache tables, returned by `AsyncONE.browse`.
 
-    It is served until `aclose`, the end of an ``async with`` block, or the end of the client.
+    It is served until `aclose`, the end of an ``async with`` block, or the closing of the client.
     """
 
     url: str
@@ -43,8 +43,8 @@ class AsyncBrowsePage:
     ) -> None:
         """Bind the port. Raises ConfigurationError if it is in use.
 
-        ``client`` is the `AsyncONE` that loads data, ``about`` the description of the tables, ``online`` whether the
-        database may be asked.
+        ``client`` is the `AsyncONE` that loads data, ``about`` describes the tables, and ``online`` is whether requests to the
+        database are allowed.
         """
         self._client = client
         self._search = search
@@ -70,13 +70,13 @@ class AsyncBrowsePage:
         self._stopped, self._closed = anyio.Event(), anyio.Event()
 
     async def _ask(self, method: str, *args: Any, **options: Any) -> Any:
-        """Call the client on its own event loop; called on the server's."""
+        """Call the client on its own event loop, from the server's event loop."""
         assert self._portal is not None
         call = functools.partial(getattr(self._client, method), *args, **options)
         return await asyncio.wrap_future(self._portal.start_task_soon(call))
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Serve the page until it is closed or cancelled; a task of the client's group."""
+        """Serve the page until it is closed or cancelled; runs as a task of the client."""
         thread = threading.Thread(target=self._serve, name="one_async browse", daemon=True)
         try:
             async with BlockingPortal() as self._portal:
@@ -120,7 +120,7 @@ class AsyncBrowsePage:
 
 
 def frame(url: str) -> Markup:
-    """Return a page in a frame, and a link to it, for notebooks."""
+    """Return the HTML of a page in a frame, with a link to it, for notebooks."""
     address = html.escape(url)
     return Markup(
         f'<iframe src="{address}" title="one_async browse" width="100%" height="700" allow="clipboard-write" '

@@ -17,16 +17,16 @@ Floats = npt.NDArray[np.float64]
 #: The pixels of a raster, and the points of a trace.
 RASTER_SIZE = (400, 110)
 TRACE_POINTS = 500
-#: The share of pixels that are not at full intensity.
+#: The quantile of the pixels' values that is drawn at full intensity.
 _BRIGHTEST = 99.5
-#: Greater numbers are no times, positions or contrasts, and count as unknown.
+#: Larger numbers are not valid times, positions or contrasts, and count as missing.
 _GREATEST = 1e15
 
 
 def psychometric(trials: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the share of choices to the right by signed contrast (%), for each probability of a stimulus on the left.
+    """Return the share of rightward choices by signed contrast (%), for each probability of a stimulus on the left.
 
-    Each point is a contrast, a share and a number of trials. Trials without a choice are left out.
+    Each point is a contrast, a share and a number of trials. Trials without a choice are ignored.
     """
     left, right, choice = _columns(trials, "contrastLeft", "contrastRight", "choice")
     signed = np.round((np.nan_to_num(right) - np.nan_to_num(left)) * 100, 2)
@@ -52,7 +52,7 @@ def psychometric(trials: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def raster(spikes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the number of spikes by time and depth, or cluster, as an image of bytes in base 64, the deepest row last."""
+    """Return the number of spikes by time and depth, or cluster, as a base64-encoded image of bytes, deepest row last."""
     over = "depths" if "depths" in spikes else "clusters"
     times, places = _columns(spikes, "times", over)
     known = np.isfinite(times) & np.isfinite(places)
@@ -77,14 +77,14 @@ def raster(spikes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bins(values: Floats, count: int) -> tuple[npt.NDArray[np.int64], float, float]:
-    """Return the bin of each value, and the least and the greatest value."""
+    """Return the bin of each value, and the minimum and maximum."""
     low, high = float(values.min()), float(values.max())
     scaled = (values - low) / ((high - low) or 1.0) * count
     return np.minimum(scaled.astype(np.int64), count - 1), low, high
 
 
 def wheel(moves: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the position of the wheel (radians) over time (s): the least and the greatest in each of many short spans."""
+    """Return the position of the wheel (radians) over time (s): the minimum and maximum in each of many short intervals."""
     times, position = _columns(moves, "timestamps", "position")
     known = np.isfinite(times) & np.isfinite(position)
     times, position = times[known], position[known]
@@ -100,7 +100,7 @@ def wheel(moves: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _columns(data: Mapping[str, Any], *names: str) -> list[Floats]:
-    """Return attributes as arrays of numbers of one length. Raises ALFObjectNotFound or FileDamaged."""
+    """Return attributes as numeric arrays of equal length. Raises ALFObjectNotFound or FileDamaged."""
     found = []
     for name in names:
         if name not in data:

@@ -1,4 +1,4 @@
-"""Faceted search: the sessions that the filters select, and the number that each further value would select.
+"""Faceted search: the sessions selected by the filters, and the number that each further value would select.
 
 Runs in worker threads; the tables do not change.
 """
@@ -34,7 +34,7 @@ _LEVELS = QC_LEVELS.categories.to_list()
 
 
 class Choice(NamedTuple):
-    """A search term, and a mask of the sessions that it selects; neither for a filter that is not set."""
+    """A search term, and a mask of the sessions that it selects; both empty for a filter that is not set."""
 
     term: Any = None
     mask: Mask | None = None
@@ -68,7 +68,7 @@ class FacetedSearch:
     ) -> None:
         self.catalogue = catalogue
         self._wildcards = wildcards
-        #: The name of the client in the code that is shown.
+        #: The name of the client in the displayed code.
         self.client = client
         self._mode_terms = {} if query_type is None else {"query_type": query_type}
         self._text = lru_cache(64)(self._text_choice)
@@ -78,11 +78,11 @@ class FacetedSearch:
 
     @cached_property
     def datasets(self) -> DatasetIndex:
-        """The index of the datasets' names, which takes a second for millions of datasets."""
+        """The index of the datasets' names; computing it takes a second for millions of datasets."""
         return DatasetIndex(self.catalogue)
 
     def prepare(self) -> None:
-        """Compute the data that all answers use, so that none waits for it."""
+        """Compute the data that all answers use, so that the first one does not have to wait for it."""
         self.answer(Filters())
 
     def code(self, method: str, *arguments: Any, **keywords: Any) -> str:
@@ -152,7 +152,7 @@ class FacetedSearch:
         return Choice(term, self._mask(date_range=term))
 
     def _text_choice(self, name: str, part: Part) -> Choice:
-        """Return the simplest term that selects exactly the chosen values, or those that contain the text in any case."""
+        """Return the simplest term that selects exactly the chosen values, or those that contain the text, ignoring case."""
         facet = FACETS[name]
         # No literal term means "is empty", since each text contains the empty one.
         chosen = part.chosen if self._wildcards else tuple(filter(None, part.chosen))
@@ -173,7 +173,7 @@ class FacetedSearch:
         return Choice(term, mask)
 
     def _exact_term(self, name: str, value: str) -> str:
-        """Return a value, or a pattern for it if the value is also a part of others."""
+        """Return a value, or a regular expression for it if other values contain it."""
         facet = FACETS[name]
         if not self._wildcards:
             return value
@@ -204,7 +204,7 @@ class FacetedSearch:
         return Choice(terms, mask)
 
     def _dataset_terms(self, part: Part) -> Iterator[str | list[str]]:
-        """Yield terms that may select what the filter selects, the simplest first; the last one does in any case."""
+        """Yield candidate terms for the filter's sessions, simplest first; the last one always selects them."""
         if part.chosen:
             names = list(part.chosen)
             if all(map(_is_plain, names)):
@@ -225,7 +225,7 @@ class FacetedSearch:
         yield f"(?i:.*{escaped(text)}.*)"
 
     def _worst_qc(self, part: Part) -> npt.NDArray[np.uint8]:
-        """Return the QC level at which each session has the datasets that are set."""
+        """Return the QC level at which each session has the datasets of the filter."""
         any_of = self.datasets.containing(part.typed) if part.typed else None
         return self.datasets.worst(part.chosen, any_of)
 
@@ -260,7 +260,7 @@ class FacetedSearch:
 
     @cached_property
     def _months(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The month of each session, counted from year 0, -1 where it has no date; and the months that occur."""
+        """The month of each session, counted from year 0, or -1 without a date; and the distinct months."""
         dates = self.catalogue.session_frame.select(
             (pl.col("date").dt.year().cast(pl.Int64) * 12 + pl.col("date").dt.month() - 1).fill_null(-1)
         )
@@ -284,19 +284,19 @@ class FacetedSearch:
 
 
 def _contains(words: pl.Series, text: str) -> Mask:
-    """Return a mask of the words that contain a text in any case."""
+    """Return a mask of the words that contain a text, ignoring case."""
     found = words.str.to_lowercase().str.contains(text.lower(), literal=True)
     return found.fill_null(value=False).to_numpy()
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether a text, read as a pattern, matches itself: it has no special characters but dots."""
+    """Return whether a text, as a regular expression, matches itself: it has no special characters except dots."""
     rest = text.replace(".", "")
     return escaped(rest) == rest
 
 
 def _split_counts(words: pl.Series, counts: npt.NDArray[Any]) -> tuple[pl.Series, npt.NDArray[Any]]:
-    """Return single projects and their counts, from projects joined by commas."""
+    """Return the individual projects and their counts, from values with projects joined by commas."""
     frame = pl.DataFrame({"word": words.str.split(","), "count": counts})
     each = (
         frame.with_columns(pl.col("word").list.unique()).explode("word").group_by("word", maintain_order=True)
@@ -308,7 +308,7 @@ def _split_counts(words: pl.Series, counts: npt.NDArray[Any]) -> tuple[pl.Series
 def _facet(
     words: pl.Series, counts: npt.NDArray[Any], narrowed: npt.NDArray[Any], chosen: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the values of a facet that occur most, and those that are chosen, each with its count."""
+    """Return the most frequent values of a facet and the chosen ones, each with its count."""
     known = dict(zip(words.to_list(), counts.tolist(), strict=True)) if chosen else {}
     values = [pair for pair in top(words, narrowed, MOST_VALUES + len(chosen)) if pair[0] not in chosen]
     more = int(np.count_nonzero(narrowed)) - len(values)

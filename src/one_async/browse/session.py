@@ -1,4 +1,4 @@
-"""One session of the page: its datasets, insertions and QC, and the plots that its data allow.
+"""One session of the page: its datasets, insertions and QC, and the plots available for its data.
 
 Runs in worker threads.
 """
@@ -49,7 +49,7 @@ class PlotData(NamedTuple):
 
 
 def describe(search: FacetedSearch, eid: str) -> dict[str, Any]:
-    """Return a session's data in the tables. Raises ALFObjectNotFound if they do not have it."""
+    """Return a session's data from the tables. Raises ALFObjectNotFound if it is not in the tables."""
     session = find_sessions(search.catalogue, [eid])
     if session.is_empty():
         raise ALFObjectNotFound(f"the tables have no session {eid}", eid=eid)
@@ -95,7 +95,7 @@ def _dataset(search: FacetedSearch, eid: str, row: Mapping[str, Any]) -> dict[st
 
 
 def _critical(there: bool) -> dict[str, str]:
-    """Return the keyword without which methods leave critical datasets out, if there are any."""
+    """Return the keyword needed to include critical datasets, if there are any."""
     return {"qc": "CRITICAL"} if there else {}
 
 
@@ -120,7 +120,7 @@ def _insertion(search: FacetedSearch, pid: object, name: object, model: object) 
 
 
 def describe_record(search: FacetedSearch, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of the database's record of a session that the tables lack; values may be of any type."""
+    """Return the fields of a session's record that are not in the tables; the record's values may have any type."""
     checks = record.get("extended_qc")
     rows = list(checks.items())[:MOST_CHECKS] if isinstance(checks, Mapping) else []
     probes = record.get("probe_insertion")
@@ -141,14 +141,14 @@ def describe_record(search: FacetedSearch, record: Mapping[str, Any]) -> dict[st
 
 
 def _check(value: object) -> float | str:
-    """Return the share of trials that pass a check, or the text of a value that is no share."""
+    """Return the share of trials that pass a check, or the text of any other value."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
     return _display.plain_text(value, 60)
 
 
 def plots_of(search: FacetedSearch, eid: str) -> list[PlotData]:
-    """Return the plots that a session's datasets allow, each with the files that it needs."""
+    """Return the plots available for a session's datasets, each with the files that it needs."""
     found: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
     for row in _datasets(search, eid).iter_rows(named=True):
         folders, _, name = row["rel_path"].rpartition("/")
@@ -188,7 +188,7 @@ def _plot(
 
 
 def on_disk(search: FacetedSearch, root: Path, eid: str, plots: Iterable[PlotData]) -> list[bool]:
-    """Return for each plot whether all of its files are below a cache folder."""
+    """Return for each plot whether all of its files are in a cache folder."""
     session = find_sessions(search.catalogue, [eid]).row(0, named=True)
     try:
         folder = root / session_folder(session)

@@ -6,8 +6,8 @@ import sys
 import warnings
 
 
-def _one_line(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:
-    """Return a warning as a terminal shows it, without the place in the code that issued it."""
+def _format_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:
+    """Format a warning as one line, without the location in the code that issued it."""
     from one_async._display import plain_text
 
     return f"{category.__name__}: {plain_text(message, 500)}\n"
@@ -24,5 +24,5 @@ def main() -> None:
             raise
         sys.exit("one-async needs typer and rich: pip install 'one-async[cli]'")
     use_safe_encoding()
-    warnings.formatwarning = _one_line
+    warnings.formatwarning = _format_warning
     app()

@@ -1,4 +1,4 @@
-"""The commands about a user and a database: ``login``, ``logout``, ``whoami``, ``setup``."""
+"""The account commands: ``login``, ``logout``, ``whoami`` and ``setup``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def login(
     user: User = None,
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help=_STDIN_HELP)] = False,
     with_token: Annotated[
-        bool, typer.Option("--token", help="Log in with a token, from a prompt or from standard input.")
+        bool, typer.Option("--token", help="Log in with a token, read from a prompt or from standard input.")
     ] = False,
 ) -> None:
-    """Log in once; the token is kept for this user, readable by nobody else."""
+    """Log in and store the token for this user, readable by nobody else."""
     from one_async.settings import resolve
 
     try:
@@ -31,12 +31,12 @@ def login(
             _login_by_token(known.base_url, known.username)
             return
         user, password = known.username, None
-        asks = sys.stdin.isatty() and known.token is None
-        if user is None and asks:
+        can_prompt = sys.stdin.isatty() and known.token is None
+        if user is None and can_prompt:
             user = typer.prompt("User name")
         if password_stdin:
             password = sys.stdin.readline().rstrip("\n")
-        elif asks and known.password is None:
+        elif can_prompt and known.password is None:
             password = typer.prompt("Password", hide_input=True)
         with connect(url, user, None, password=password) as one, waiting("logging in …"):
             one.alyx.authenticate(force=password is not None or known.password is not None)
@@ -47,7 +47,7 @@ def login(
 
 
 def _login_by_token(url: str | None, user: str | None) -> None:
-    """Try a token with one request, then keep it."""
+    """Verify a token with one request, then store it."""
     from one_async._stored import TokenFile
 
     if sys.stdin.isatty():
@@ -56,8 +56,8 @@ def _login_by_token(url: str | None, user: str | None) -> None:
     else:
         token = sys.stdin.readline().strip()
     if not user:
-        raise ConfigurationError("the user of the token is not known: give --user", setting="username")
-    with connect(url, user, None, token=token) as one, waiting("trying the token …"):
+        raise ConfigurationError("the user of the token is unknown: use --user", setting="username")
+    with connect(url, user, None, token=token) as one, waiting("verifying the token …"):
         one.alyx.rest("users", "read", id=user, no_cache=True)
         where = one.alyx.base_url
     TokenFile().save(where, user, token)
@@ -65,7 +65,7 @@ def _login_by_token(url: str | None, user: str | None) -> None:
 
 
 def logout(url: Url = None, user: User = None) -> None:
-    """Forget the token and the kept answers of this user."""
+    """Delete the stored token and the cached answers of this user."""
     try:
         with connect(url, user, None) as one:
             one.alyx.logout()
@@ -76,23 +76,23 @@ def logout(url: Url = None, user: User = None) -> None:
 
 
 def whoami(url: Url = None, user: User = None, as_json: Json = False) -> None:
-    """Show the database and the user of commands here, and whether a login is known; asks no server."""
+    """Show the database and the user that commands use, and whether a login is stored; makes no request."""
     from one_async._stored import TokenFile
     from one_async.settings import databases, resolve
 
     try:
         known = resolve(base_url=url, username=user)
-        kept = TokenFile().load(known.base_url, known.username) if known.base_url else None
+        stored = TokenFile().load(known.base_url, known.username) if known.base_url else None
     except OneError as error:
         fail(error)
     login = "none; run one-async login"
-    if known.token is not None or kept is not None:
+    if known.token is not None or stored is not None:
         login = "token"
     elif known.password is not None:
         login = "password"
     answer = {
         "database": known.base_url,
-        "user": known.username or (kept[0] if kept else None),
+        "user": known.username or (stored[0] if stored else None),
         "login": login,
         "cache folder": str(known.cache_dir),
         "other databases": sorted(set(databases()) - {known.base_url}),
@@ -116,9 +116,9 @@ def setup(
         typer.Option("--default/--no-default", help="Whether ONE() without arguments uses this database."),
     ] = None,
 ) -> None:
-    """Save the settings of a database; prompts only on a terminal, and only for settings that are missing."""
+    """Save the settings of a database; prompt only on a terminal, and only for missing settings."""
     from one_async.settings import databases
-    from one_async.settings import setup as keep
+    from one_async.settings import setup as save_settings
 
     def ask(name: str, otherwise: str | None) -> str:
         return str(typer.prompt(name.replace("_", " ").capitalize(), default=otherwise or ""))
@@ -126,9 +126,9 @@ def setup(
     try:
         if url is None and not sys.stdin.isatty() and not databases():
             raise ConfigurationError(
-                "base_url is not set: give --url, or set ONE_BASE_URL", setting="base_url"
+                "base_url is not set: use --url, or set ONE_BASE_URL", setting="base_url"
             )
-        settings = keep(
+        settings = save_settings(
             url,
             username=user,
             cache_dir=cache_dir,
@@ -137,5 +137,5 @@ def setup(
         )
     except OneError as error:
         fail(error)
-    where = f"{settings.base_url}: user {settings.username or '-'}, data in {settings.cache_dir}"
-    console.print(plain(where), highlight=False, soft_wrap=True)
+    summary = f"{settings.base_url}: user {settings.username or '-'}, data in {settings.cache_dir}"
+    console.print(plain(summary), highlight=False, soft_wrap=True)

@@ -25,7 +25,7 @@ app = typer.Typer(
     help="Find and load the data of an Alyx database of neurophysiology sessions.",
     no_args_is_help=True,
     epilog=(
-        "Exit statuses: 0 done; 1 the answer is an error, or a file or endpoint failed; 2 a wrong argument; "
+        "Exit statuses: 0 success; 1 an error, or a file or endpoint failed; 2 an invalid argument; "
         "130 interrupted."
     ),
     pretty_exceptions_show_locals=False,
@@ -53,7 +53,7 @@ _add(search, ls, show, download, browse)
 
 @app.command()
 def demo() -> None:
-    """Log in, search, list and load on an emulator that the demo starts; needs no network."""
+    """Log in, search, list and load on an emulator started by the demo; needs no network."""
     try:
         from one_async.cli.demo import run
     except ImportError as error:
@@ -67,24 +67,23 @@ def demo() -> None:
 @app.command()
 def emulator(
     records: Annotated[
-        Path | None, typer.Option(help="A folder of records; without it, generated records and files.")
+        Path | None, typer.Option(help="A folder of records; default: generated records and files.")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 selects a free one.")] = 0,
     host: Annotated[
-        str, typer.Option(help="The IPv4 address to listen on; with 0.0.0.0 other machines reach it too.")
+        str,
+        typer.Option(help="The IPv4 address to listen on; 0.0.0.0 accepts connections from other machines."),
     ] = "127.0.0.1",
-    latency: Annotated[
-        float, typer.Option(min=0, help="Milliseconds by which each answer is delayed.")
-    ] = 0.0,
+    latency: Annotated[float, typer.Option(min=0, help="Delay of each answer in milliseconds.")] = 0.0,
     throttle: Annotated[
-        int | None, typer.Option(min=1, help="Requests a minute that each user may make.")
+        int | None, typer.Option(min=1, help="Requests per minute allowed for each user.")
     ] = None,
     state: Annotated[
-        Path | None, typer.Option(help="A file that stores what clients write, for the next start.")
+        Path | None, typer.Option(help="A file that stores what clients write between runs.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a small Alyx until interrupted, by default on 127.0.0.1; prints its address and logins."""
+    """Run a small Alyx until interrupted, by default on 127.0.0.1; print its address and logins."""
     try:
         from one_async.emulator.server import serve
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The command that opens a local page on the cache tables."""
+"""The command ``browse``: a local page on the cache tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typer
 
 from one_async.cli.options import Folder, Url, User, connect, fail
 from one_async.cli.sessions import Mode
-from one_async.cli.show import aside, console, plain, waiting
+from one_async.cli.show import console, plain, stderr, waiting
 from one_async.errors import OneError
 
 
@@ -25,12 +25,12 @@ def browse(
     user: User = None,
     cache_dir: Folder = None,
     mode: Mode = None,
-    port: Annotated[int, typer.Option(help="The port of 127.0.0.1; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 selects a free one.")] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address.")] = False,
 ) -> None:
-    """Show what the cache tables hold on a local page, until interrupted: sessions by filters, datasets, QC and plots.
+    """Browse the cache tables on a local page, until interrupted: filter sessions, see datasets, QC and plots.
 
-    The page is served on this machine alone. Its address has a secret, without which the server answers 403.
+    The page is served on this machine only. Its address contains a secret, without which the server answers 403.
     """
     try:
         with connect(url, user, cache_dir, mode=mode, silent=True) as one:
@@ -38,11 +38,11 @@ def browse(
                 page = one.browse(port)
             with page, _until_signal() as wait:
                 console.print(plain(page.url), highlight=False, soft_wrap=True)
-                aside.print("Stop it with Ctrl-C.", style="dim", highlight=False)
+                stderr.print("Press Ctrl-C to stop.", style="dim", highlight=False)
                 if no_open:
                     wait()
                 else:
-                    with _opened(page.url):
+                    with _open_in_browser(page.url):
                         wait()
     except OneError as error:
         fail(error)
@@ -52,19 +52,21 @@ def browse(
 def _until_signal() -> Iterator[Callable[[], bool]]:
     """Yield a function that waits for SIGINT or SIGTERM."""
     stop = threading.Event()
-    before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stop.wait
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[None]:
-    """Open a page in the web browser by way of a file that only this user can read.
+def _open_in_browser(url: str) -> Iterator[None]:
+    """Open a page in the web browser through a file that only this user can read.
 
-    Other users see the arguments of the processes of this one, and would see the secret of the address there.
+    Other users can see the arguments of this user's processes, where the address would reveal the secret.
     """
     with tempfile.TemporaryDirectory(prefix="one-async-browse-") as folder:
         file = Path(folder) / "open.html"
@@ -75,6 +77,6 @@ def _opened(url: str) -> Iterator[None]:
             f'<meta http-equiv="refresh" content="0;url={address}"><a href="{address}">Open the page</a>',
             encoding="utf-8",
         )
-        # In a thread, since some browsers return only when they are closed.
+        # In a thread, since some browsers block until they are closed.
         threading.Thread(target=webbrowser.open, args=(file.as_uri(),), daemon=True).start()
         yield

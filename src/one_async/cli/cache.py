@@ -1,4 +1,4 @@
-"""The commands ``one-async cache``: what a cache folder holds, whether its files are whole, and what may go."""
+"""The commands ``one-async cache``: inspect, verify and clean a cache folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import typer
 
 from one_async.cli.options import Folder, Json, Url, User, connect, fail
 from one_async.cli.show import (
-    aside,
     console,
     count_text,
     is_piped,
@@ -23,6 +22,7 @@ from one_async.cli.show import (
     print_json,
     print_tsv,
     size_text,
+    stderr,
     waiting,
 )
 from one_async.errors import OneError
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 cache_app = typer.Typer(help="The folder of data files, tables and REST answers.", no_args_is_help=True)
 
-#: A part of a download that was interrupted, or the temporary file of a process that was killed.
-_LEFT = re.compile(r"\..+(\.[0-9a-f]{16}(\.[0-9a-f]{8})?\.part|\.tmp)", re.DOTALL)
+#: The partial file of an interrupted download, or the temporary file of a killed process.
+_UNFINISHED = re.compile(r"\..+(\.[0-9a-f]{16}(\.[0-9a-f]{8})?\.part|\.tmp)", re.DOTALL)
 _DAY = 24 * 3600.0
 
 
@@ -44,7 +44,7 @@ def _settings(url: str | None, user: str | None, cache_dir: Path | None) -> Sett
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield the files below a folder, without following links; nothing for what cannot be read."""
+    """Yield the files below a folder without following links; skip unreadable folders."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -58,7 +58,7 @@ def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 def _kind(path: Path, root: Path) -> str:
     """Return which part of the cache a file belongs to."""
-    if _LEFT.fullmatch(path.name):
+    if _UNFINISHED.fullmatch(path.name):
         return "unfinished"
     parts = path.relative_to(root).parts
     if ".rest" in parts:
@@ -72,7 +72,7 @@ def _kind(path: Path, root: Path) -> str:
 
 @cache_app.command()
 def info(url: Url = None, user: User = None, cache_dir: Folder = None, as_json: Json = False) -> None:
-    """Show what the cache folder holds: data files, tables, REST answers, unfinished downloads."""
+    """Show the contents of the cache folder: data files, tables, REST answers, unfinished downloads."""
     try:
         known = _settings(url, user, cache_dir)
         with waiting("counting …"):
@@ -100,7 +100,7 @@ def _info(known: Settings) -> dict[str, Any]:
                 other != root and root in other.parents and Path(entry.path).is_relative_to(other)
                 for other in roots
             ):
-                continue  # counted with the inner folder
+                continue  # counted as part of the inner folder
             found = holds[_kind(Path(entry.path), root)]
             found["files"] += 1
             found["bytes"] += entry.stat(follow_symlinks=False).st_size
@@ -108,8 +108,8 @@ def _info(known: Settings) -> dict[str, Any]:
         path.name: time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
         for path in sorted(known.tables_dir.glob("*.pqt"))
     }
-    there = next((path for path in (known.cache_dir, *known.cache_dir.parents) if path.exists()), None)
-    free = shutil.disk_usage(there).free if there else None
+    existing = next((path for path in (known.cache_dir, *known.cache_dir.parents) if path.exists()), None)
+    free = shutil.disk_usage(existing).free if existing else None
     return {"folder": str(known.cache_dir), "holds": holds, "tables": tables, "free": free}
 
 
@@ -117,17 +117,17 @@ def _info(known: Settings) -> dict[str, Any]:
 def verify(
     sessions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SESSION]...", help="Sessions; without any, all that are on disk."),
+        typer.Argument(metavar="[SESSION]...", help="Sessions; default: all that are on disk."),
     ] = None,
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
     mode: Annotated[
-        str, typer.Option(help="local: compare with the tables; remote: with the database.")
+        str, typer.Option(help="local: compare with the tables; remote: compare with the database.")
     ] = "local",
     as_json: Json = False,
 ) -> None:
-    """Compare the size and hash of files on disk with their records; ends with status 1 if one differs."""
+    """Compare the size and hash of files on disk with their records; exit with status 1 if any differs."""
     try:
         with connect(url, user, cache_dir, mode=mode) as one, waiting("reading files …"):
             eids = [str(eid) for eid in (one.to_eid(sessions) if sessions else one.search())]
@@ -149,11 +149,11 @@ def verify(
     elif is_piped():
         print_tsv(row.values() for row in bad)
     else:
-        console.print(f"{count_text(good, 'file')} as recorded, {len(bad):,} not", highlight=False)
+        console.print(f"{count_text(good, 'file')} as recorded, {len(bad):,} different", highlight=False)
         for row in bad:
-            aside.print(plain(row["path"]), highlight=False, soft_wrap=True)
+            stderr.print(plain(row["path"]), highlight=False, soft_wrap=True)
         if bad:
-            aside.print("one-async download SESSION fetches them again", highlight=False)
+            stderr.print("one-async download SESSION downloads them again", highlight=False)
     if bad:
         raise typer.Exit(1)
 
@@ -163,16 +163,16 @@ def prune(
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
-    days: Annotated[float, typer.Option(min=0, help="Keep parts of downloads that are younger.")] = 1.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be deleted.")] = False,
+    days: Annotated[float, typer.Option(min=0, help="Keep unfinished files younger than this.")] = 1.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
 ) -> None:
-    """Delete what interrupted downloads and killed processes left. Data files, tables and answers stay."""
+    """Delete the unfinished files of interrupted downloads and killed processes. Data files, tables and answers are kept."""
     try:
         known = _settings(url, user, cache_dir)
     except OneError as error:
         fail(error)
     count = size = 0
-    with waiting("looking …"):
+    with waiting("scanning …"):
         for root in {known.cache_dir, known.tables_dir}:
             for entry in _files(root):
                 path = Path(entry.path)
@@ -183,11 +183,11 @@ def prune(
                     try:
                         path.unlink(missing_ok=True)
                     except OSError as error:
-                        aside.print(plain(f"{path}: {error}"), highlight=False, soft_wrap=True)
+                        stderr.print(plain(f"{path}: {error}"), highlight=False, soft_wrap=True)
                         continue
                 count, size = count + 1, size + found.st_size
-    word = "would be deleted" if dry_run else "deleted"
-    console.print(f"{count_text(count, 'unfinished file')} {word}, {size_text(size)}", highlight=False)
+    outcome = "would be deleted" if dry_run else "deleted"
+    console.print(f"{count_text(count, 'unfinished file')} {outcome}, {size_text(size)}", highlight=False)
 
 
 @cache_app.command()
@@ -195,10 +195,10 @@ def clear(
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
-    tables: Annotated[bool, typer.Option("--tables", help="Delete the cache tables, too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    tables: Annotated[bool, typer.Option("--tables", help="Also delete the cache tables.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Delete the REST answers that are kept for this user, and with --tables the cache tables. Data files stay."""
+    """Delete this user's cached REST answers, and with --tables the cache tables. Data files are kept."""
     try:
         known = _settings(url, user, cache_dir)
         what = f"the REST answers{' and the tables' if tables else ''} in {known.cache_dir}"

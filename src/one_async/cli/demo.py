@@ -1,4 +1,4 @@
-"""``one-async demo``: from login to loaded data, on its own emulator."""
+"""``one-async demo``: from login to loaded data, on an emulator of its own."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def run() -> None:
-    """Start an emulator on a free port, search it, list and load, and search it again from the REST cache."""
+    """Start an emulator on a free port; search, list and load; then search again from the REST cache."""
     from one_async.emulator import Emulator
     from one_async.sync import ONE
 
     with tempfile.TemporaryDirectory(prefix="one-async-demo-") as folder:
-        with waiting("making a small Alyx database with data files …"):
+        with waiting("generating a small Alyx database with data files …"):
             emulator = Emulator()
             emulator.start()
         try:
@@ -71,7 +71,7 @@ def _tour(one: ONE) -> None:
     shown = ["contrastLeft", "contrastRight", "choice", "feedbackType", "response_times"]
     short = trials.with_columns(trials["eid"].str.slice(0, 8)).select("eid", *shown)
     _print_frame(short, f"{trials.height:,} trials of {len(eids)} sessions", rows=5)
-    _print_lines("How often the mouse chose right:", *plot(_choices(trials)))
+    _print_lines("Share of choices to the right:", *plot(_choices(trials)))
 
     _print_code('pids = one.search_insertions(datasets="spikes.times.npy")')
     _print_code("sorting = one.load_spike_sorting(pids)")
@@ -82,7 +82,7 @@ def _tour(one: ONE) -> None:
     )
     _print_frame(_rates(sorting.spikes, sorting.clusters), title, rows=6)
 
-    _print_code('one.search(datasets="spikes.times.npy")  # the same question again')
+    _print_code('one.search(datasets="spikes.times.npy")  # the same search again')
     started = time.perf_counter()
     again = one.search(datasets="spikes.times.npy")
     second = time.perf_counter() - started
@@ -108,14 +108,14 @@ def _choices(trials: pl.DataFrame) -> list[tuple[float, float]]:
 
 
 def _rates(spikes: pl.DataFrame, clusters: pl.DataFrame) -> pl.DataFrame:
-    """Return the busiest clusters: region, depth, spikes a second."""
+    """Return the clusters with their region and firing rate, highest rate first."""
     import polars as pl
 
     seconds = spikes.group_by("pid").agg((pl.col("times").max() - pl.col("times").min()).alias("seconds"))
     counts = spikes.group_by("pid", pl.col("clusters").cast(pl.Int64).alias("cluster_id")).len("spikes")
-    busy = counts.join(seconds, on="pid").with_columns(
+    rates = counts.join(seconds, on="pid").with_columns(
         (pl.col("spikes") / pl.col("seconds")).alias("rate (Hz)")
     )
     known = clusters.select("pid", "cluster_id", "acronym")
-    joined = busy.join(known, on=["pid", "cluster_id"], how="left").sort("rate (Hz)", descending=True)
+    joined = rates.join(known, on=["pid", "cluster_id"], how="left").sort("rate (Hz)", descending=True)
     return joined.select(pl.col("pid").str.slice(0, 8), "cluster_id", "acronym", "spikes", "rate (Hz)")

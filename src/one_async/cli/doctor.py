@@ -1,4 +1,4 @@
-"""The commands ``doctor`` and ``modes``: what is installed and set here, and whether the servers can be reached."""
+"""The commands ``doctor`` and ``modes``: diagnose the installation, settings and servers; explain the modes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PACKAGES = (
     "one-async", "httpx", "httpcore", "anyio", "polars", "hishel", "pydantic", "pydantic-settings", "numpy",
     "pandas", "pyarrow", "obstore", "redis", "typer", "rich",
 )  # fmt: skip
-#: Variables of other programs that decide which servers are reached, and how.
+#: Variables of other programs that affect how servers are reached.
 _NETWORK = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
@@ -35,13 +35,13 @@ _LARGEST_SKEW = 60.0
 def doctor(url: Url = None, user: User = None, cache_dir: Folder = None, as_json: Json = False) -> None:
     """Show versions, settings without secrets, folders, and whether the servers can be reached.
 
-    The output can be pasted into a bug report. Ends with status 1 if something is wrong.
+    The output can be pasted into a bug report. Exit with status 1 if there is a problem.
     """
     from one_async.settings import resolve
 
     try:
         known = resolve(base_url=url, username=user, cache_dir=cache_dir)
-        with waiting("looking …"):
+        with waiting("checking …"):
             report = {
                 "versions": _versions(),
                 "settings": _settings(known),
@@ -89,17 +89,17 @@ def _settings(known: Settings) -> dict[str, str]:
         name: str(value)
         for name, value in known.model_dump(exclude={"password", "token", "data_server_password"}).items()
     }
-    kept = TokenFile().load(known.base_url, known.username) if known.base_url else None
-    has = {
+    stored = TokenFile().load(known.base_url, known.username) if known.base_url else None
+    secrets = {
         "password": known.password,
-        "token": known.token or kept,
+        "token": known.token or stored,
         "data_server_password": known.data_server_password,
     }
-    return shown | {name: "set" if value is not None else "not set" for name, value in has.items()}
+    return shown | {name: "set" if value is not None else "not set" for name, value in secrets.items()}
 
 
 def _environment() -> dict[str, str]:
-    """Return which variables are set. Their values may hold logins, so only the names of files are shown."""
+    """Return the variables that are set. Values may contain logins, so only those that are file names are shown."""
     names = sorted(
         {name for name in os.environ if name.startswith("ONE_")} | {*_NETWORK, *map(str.lower, _NETWORK)}
     )
@@ -118,14 +118,14 @@ def _folders(known: Settings) -> dict[str, str]:
 
 
 def _state(folder: Any) -> str:
-    there = next((path for path in (folder, *folder.parents) if path.exists()), None)
-    if there is None or not os.access(there, os.W_OK):
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    if existing is None or not os.access(existing, os.W_OK):
         return "not writable:"
-    return "writable:" if there == folder else "can be made:"
+    return "writable:" if existing == folder else "can be created:"
 
 
 def _servers(known: Settings) -> dict[str, str]:
-    """Return whether the database and its data server answer, and whether the login is accepted."""
+    """Return whether the database and its data server respond, and whether the login is accepted."""
     from one_async._stored import OPEN_ALYX, OPEN_DATA
 
     if known.base_url is None:
@@ -136,24 +136,24 @@ def _servers(known: Settings) -> dict[str, str]:
 
 
 async def _reach(address: str) -> str:
-    """Return how a server answers to one request without a login."""
+    """Describe a server's answer to one request without a login."""
     from one_async.alyx.client import AsyncAlyxClient
 
     started = time.perf_counter()
     try:
-        # a client sends its login to its own server alone
+        # A client sends its login only to its own server, so this request has none.
         async with AsyncAlyxClient(base_url="http://127.0.0.1:9") as alyx, alyx.wire.open(address) as stream:
             date = stream.headers.get("date")
     except OneError as error:
         return f"not reached: {error}"
-    took = f"{(time.perf_counter() - started) * 1000:.0f} ms"
+    duration = f"{(time.perf_counter() - started) * 1000:.0f} ms"
     try:
         skew = time.time() - parsedate_to_datetime(date or "").timestamp()
     except ValueError:
         skew = 0.0
     if abs(skew) > _LARGEST_SKEW:
-        return f"not at the same time: its clock and this one differ by {skew:+.0f} s ({address})"
-    return f"reached in {took} ({address})"
+        return f"not synchronised: its clock and this machine's differ by {skew:+.0f} s ({address})"
+    return f"reached in {duration} ({address})"
 
 
 def _login(known: Settings) -> str:
@@ -168,7 +168,7 @@ def _login(known: Settings) -> str:
 
 
 def modes() -> None:
-    """Explain where answers come from in each mode."""
+    """Explain the source of answers in each mode."""
     print_fields(
         {
             "remote": "the database, through a cache of REST answers",

@@ -1,4 +1,4 @@
-"""``one-async harvest``: whole endpoints to files, with progress for each and a table at the end."""
+"""``one-async harvest``: write whole endpoints to files, with a progress line for each and a final table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from one_async.cli.options import Folder, Json, Url, User, connect, fail
-from one_async.cli.show import aside, console, plain, print_json
+from one_async.cli.show import console, plain, print_json, stderr
 from one_async.errors import InputError, OneError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Bars:
             TextColumn("{task.completed:,.0f} of {task.fields[of]} rows"),
             RateColumn(),
             TimeRemainingColumn(),
-            console=aside,
+            console=stderr,
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
@@ -55,7 +55,9 @@ def harvest(
     to: Annotated[str, typer.Option("--to", help="A folder, or an address such as s3://bucket/prefix.")],
     endpoints: Annotated[
         list[str] | None,
-        typer.Argument(help="Endpoints, such as sessions insertions datasets; without names all that list."),
+        typer.Argument(
+            help="Endpoints, such as sessions insertions datasets; default: all that list records."
+        ),
     ] = None,
     filter: Annotated[
         list[str] | None,
@@ -64,14 +66,17 @@ def harvest(
     since: Annotated[
         str | None,
         typer.Option(
-            help="Only what is new or changed since this date or time, or since the 'last' harvest."
+            help="Only rows that are new or changed since this date or time, or since the 'last' harvest."
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Continue an interrupted harvest, or start anew.")
+        bool, typer.Option("--resume/--no-resume", help="Resume an interrupted harvest, or start over.")
     ] = True,
     tidy: Annotated[
-        bool, typer.Option("--tidy/--raw", help="Tables that join, with views for DuckDB; or rows as sent.")
+        bool,
+        typer.Option(
+            "--tidy/--raw", help="Tables that join, with views for DuckDB; or rows as the server sent them."
+        ),
     ] = True,
     format: Annotated[str, typer.Option(help="parquet or delta.")] = "parquet",
     storage_option: Annotated[
@@ -83,9 +88,9 @@ def harvest(
     cache_dir: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Read all rows of endpoints to files; ends with status 0 only if nothing is missing.
+    """Write all rows of endpoints to files; exit with status 0 only if nothing is missing.
 
-    Object stores find credentials as AWS's tools do (AWS_ACCESS_KEY_ID, …). The address of S3 is ONE_S3_ENDPOINT, else
+    Credentials of object stores are found as by AWS's tools (AWS_ACCESS_KEY_ID, …). The address of S3 is ONE_S3_ENDPOINT or
     AWS_ENDPOINT_URL, which may begin with http:// if AWS_ALLOW_HTTP=true is set.
     """
     names = list(dict.fromkeys(endpoints or ())) or "all"
@@ -120,7 +125,7 @@ def harvest(
 
 
 def _parse_filters(given: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the filters of each endpoint."""
+    """Parse ``ENDPOINT:FILTER=VALUE`` arguments; return the filters of each endpoint."""
     filters: dict[str, dict[str, str]] = {}
     for item in given:
         endpoint, _, term = item.partition(":")
@@ -134,13 +139,13 @@ def _parse_filters(given: Iterable[str]) -> dict[str, dict[str, str]]:
 def _parse_option(given: str) -> tuple[str, str]:
     name, equals, value = given.partition("=")
     if not (name and equals):
-        # The text itself may be a secret.
+        # The option itself may be a secret.
         raise InputError.of("storage_option", "…", "NAME=VALUE, such as aws_region=eu-west-2")
     return name, value
 
 
 def table_of(report: HarvestReport) -> Table:
-    """Return the table that is printed at the end."""
+    """Return the final table of a report."""
     table = Table(
         title=plain(f"{report.server} to {report.to}"),
         title_justify="left",

@@ -1,4 +1,4 @@
-"""Options that several commands have, the client that they make, and how an error ends a command."""
+"""Options shared by several commands, the client made from them, and the exit on errors."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.text import Text
 
-from one_async.cli.show import aside, plain
+from one_async.cli.show import plain, stderr
 from one_async.errors import InputError, OneError
 
 if TYPE_CHECKING:
     from one_async.sync import ONE
 
 Url = Annotated[str | None, typer.Option("--url", help="Address of the database.", envvar="ONE_BASE_URL")]
-# ONE_USERNAME is not read by typer, since it belongs to one database; the settings apply this rule.
-User = Annotated[str | None, typer.Option("--user", help="User name; else ONE_USERNAME.")]
+# ONE_USERNAME is read by the settings rather than by typer, since it belongs to one database.
+User = Annotated[str | None, typer.Option("--user", help="User name; default: ONE_USERNAME.")]
 Json = Annotated[bool, typer.Option("--json", help="Write the answer as JSON.")]
 Folder = Annotated[
     Path | None, typer.Option("--cache-dir", help="Folder of data files.", envvar="ONE_CACHE_DIR")
@@ -26,7 +26,7 @@ Folder = Annotated[
 def fail(error: OneError) -> NoReturn:
     """Print an error without a traceback and exit."""
     text = Text.assemble((type(error).__name__, "red"), f": {plain(error)}")
-    aside.print(text, highlight=False, soft_wrap=True)
+    stderr.print(text, highlight=False, soft_wrap=True)
     raise typer.Exit(2 if isinstance(error, InputError) else 1)
 
 
@@ -39,7 +39,7 @@ def connect(url: str | None, user: str | None, cache_dir: Path | None, **options
 
 
 def parse_terms(given: list[str]) -> dict[str, Any]:
-    """Return search terms from ``name=value`` texts; a comma makes a list, an empty end of a date range is open."""
+    """Parse ``name=value`` search terms; commas separate the items of a list, and a date range may have an open end."""
     terms: dict[str, Any] = {}
     for item in given:
         name, equals, value = item.partition("=")

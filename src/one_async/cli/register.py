@@ -1,4 +1,4 @@
-"""The command that registers sessions."""
+"""The command ``register``: register sessions with their files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from one_async.cli.options import Folder, Json, Url, User, connect, fail
-from one_async.cli.show import aside, console, plain, print_json, waiting
+from one_async.cli.show import console, plain, print_json, stderr, waiting
 from one_async.errors import OneError, RegistrationError
 from one_async.registration.local import PROBLEMS
 
@@ -32,26 +32,26 @@ _COLOURS = {
 
 def register(
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders of sessions: …/lab/Subjects/subject/date/number.")
+        list[Path], typer.Argument(help="Session folders: …/lab/Subjects/subject/date/number.")
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be sent without sending it.")
     ] = False,
-    lab: Annotated[str | None, typer.Option(help="The lab, if the path does not name it.")] = None,
+    lab: Annotated[str | None, typer.Option(help="The lab, if the path does not contain it.")] = None,
     users: Annotated[
-        list[str] | None, typer.Option(help="Users of the sessions; may be repeated, or joined by commas.")
+        list[str] | None, typer.Option(help="Users of the sessions; may be repeated or separated by commas.")
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(help="Revision for files that are protected; else today.")
+        str | None, typer.Option(help="Revision for protected files; default: today's date.")
     ] = None,
-    repository: Annotated[str | None, typer.Option(help="The repository where the files are.")] = None,
+    repository: Annotated[str | None, typer.Option(help="The repository that holds the files.")] = None,
     to: Annotated[str | None, typer.Option(help="Copy files to this folder or s3:// address first.")] = None,
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Register sessions with their files; files that are registered already are not sent again."""
+    """Register sessions with their files; registered files are not sent again."""
     names = [name for text in users or () for name in text.split(",")]
     options: dict[str, Any] = {
         "lab": lab,
@@ -64,7 +64,7 @@ def register(
     paths = [str(folder) for folder in folders]
     try:
         with connect(url, user, cache_dir, silent=True) as one:
-            with waiting("looking"):
+            with waiting("checking …"):
                 plan = one.register_session(paths, dry_run=True, **given)
             if not as_json:
                 console.print(*plan_tables(plan))
@@ -73,7 +73,7 @@ def register(
                     print_json(plan.to_dicts())
                 raise typer.Exit(int(_is_bad(plan)))
             try:
-                with waiting("registering"):
+                with waiting("registering …"):
                     results = one.register_session(paths, **given)
             except RegistrationError as error:
                 report(error.sessions, error.registered, error.refused, as_json)
@@ -87,7 +87,7 @@ def register(
 
 
 def _is_bad(plan: pl.DataFrame) -> bool:
-    """Return whether some files could not be registered; files without a dataset type are skipped in folders."""
+    """Return whether files cannot be registered, except those without a dataset type, which are skipped in folders."""
     return bool(set(plan["status"]) & (PROBLEMS - {"no type"}))
 
 
@@ -96,12 +96,12 @@ def _table(title: str) -> Table:
 
 
 def plan_tables(plan: pl.DataFrame) -> list[Table]:
-    """Return, for each session, the table of what will happen to its files."""
+    """Return a table of the planned files for each session."""
     tables = []
     for (session,), files in plan.group_by("session", maintain_order=True):
         counts = ", ".join(f"{count:,} {status}" for status, count in Counter(files["status"]).items())
-        known = "a new session" if files["eid"][0] is None else f"the session {files['eid'][0]}"
-        table = _table(f"{plain(session)}, {known}: {counts}")
+        identity = "new session" if files["eid"][0] is None else f"session {files['eid'][0]}"
+        table = _table(f"{plain(session)}, {identity}: {counts}")
         for name in ("file", "dataset type", "size", "status", "reason"):
             table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
         for row in files.iter_rows(named=True):
@@ -133,4 +133,4 @@ def report(
         table.add_row(plain(name), plain(session["id"]), f"{files[session['id']]:,}")
     console.print(table)
     for path, reason in refused.items():
-        aside.print(Text.assemble(("refused", "red"), f" {plain(path)}: {plain(reason)}"), soft_wrap=True)
+        stderr.print(Text.assemble(("refused", "red"), f" {plain(path)}: {plain(reason)}"), soft_wrap=True)

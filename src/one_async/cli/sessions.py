@@ -1,4 +1,4 @@
-"""The commands that find sessions and fetch their files: ``search``, ``ls``, ``show``, ``download``."""
+"""The commands that find sessions and download their files: ``search``, ``ls``, ``show`` and ``download``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 
 from one_async.cli.options import Folder, Json, Url, User, connect, fail, parse_terms
 from one_async.cli.show import (
-    aside,
     console,
     count_text,
     is_piped,
@@ -20,6 +19,7 @@ from one_async.cli.show import (
     print_json,
     print_tsv,
     size_text,
+    stderr,
     waiting,
 )
 from one_async.errors import InputError, OneError
@@ -34,10 +34,10 @@ Sessions = Annotated[
         metavar="SESSION...", help="Sessions: eids, paths or references such as 2024-05-06_1_KS046."
     ),
 ]
-Collection = Annotated[str | None, typer.Option(help="Only this collection; * stands for any text.")]
-Dataset = Annotated[str | None, typer.Option(help="Only datasets of this name; * stands for any text.")]
+Collection = Annotated[str | None, typer.Option(help="Only this collection; * matches any text.")]
+Dataset = Annotated[str | None, typer.Option(help="Only datasets with this name; * matches any text.")]
 
-#: Columns of `search`, the most important first; the terminal shows as many as fit.
+#: Columns of `search` and their widths, most important first; the terminal shows as many as fit.
 _SESSION_COLUMNS = {
     "eid": 36,
     "subject": 14,
@@ -52,21 +52,21 @@ _DATASET_COLUMNS = ("path", "bytes", "qc", "eid", "did")
 
 def search(
     terms: Annotated[
-        list[str], typer.Argument(metavar="TERM=VALUE...", help="A comma separates several values of a term.")
+        list[str], typer.Argument(metavar="TERM=VALUE...", help="Commas separate several values of a term.")
     ],
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
     mode: Mode = None,
     limit: Annotated[
-        int | None, typer.Option(min=0, help="How many sessions to show; a terminal shows 20 unless told.")
+        int | None, typer.Option(min=0, help="The most sessions to show; default on a terminal: 20.")
     ] = None,
     columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = None,
     as_json: Json = False,
 ) -> None:
     """Find sessions: one-async search lab=cortexlab date=2024-01-01,2024-06-30 datasets=spikes.times.npy.
 
-    Piped output has a line for each session, tabs between the values, and the eid first.
+    Piped output has one line for each session, with tab-separated values, the eid first.
     """
     try:
         with connect(url, user, cache_dir, mode=mode) as one, waiting("searching …"):
@@ -109,7 +109,7 @@ def ls(
 ) -> None:
     """List the datasets of sessions.
 
-    Piped output has a line for each dataset: path, bytes, QC, eid and dataset id, with tabs between them.
+    Piped output has one line for each dataset: path, bytes, QC, eid and dataset id, separated by tabs.
     """
     try:
         with connect(url, user, cache_dir, mode=mode) as one, waiting("listing …"):
@@ -148,7 +148,7 @@ def show(
     mode: Mode = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is known of one session: its record, insertions and collections."""
+    """Show the record, insertions and collections of one session."""
     try:
         with connect(url, user, cache_dir, mode=mode) as one, waiting("reading …"):
             eid = str(one.to_eid(session))
@@ -210,14 +210,14 @@ def download(
     collection: Collection = None,
     dataset: Dataset = None,
     to: Annotated[
-        Path | None, typer.Option(help="The folder of data to download to; else the cache folder.")
+        Path | None, typer.Option(help="The folder to download to; default: the cache folder.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be downloaded.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be downloaded.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Download the files of sessions, and check their hashes.
+    """Download the files of sessions and verify their hashes.
 
-    Ends with status 1 if a file could not be downloaded. Piped output has a line for each file: status, bytes, path, eid.
+    Exit with status 1 if a file could not be downloaded. Piped output has one line for each file: status, bytes, path, eid.
     """
     try:
         tables_dir = None if to is None else _tables_dir(url, user, cache_dir)
@@ -238,18 +238,18 @@ def download(
 
 
 def _tables_dir(url: str | None, user: str | None, cache_dir: Path | None) -> Path:
-    """Return where the tables are, so that another folder for the files does not hide them."""
+    """Return the configured folder of the tables, which are used even if files go to another folder."""
     from one_async.settings import resolve
 
     return resolve(base_url=url, username=user, cache_dir=cache_dir).tables_dir
 
 
 def _report(table: pl.DataFrame) -> None:
-    words = {"absent": "to download", "present": "on disk already", "fetched": "downloaded"}
+    labels = {"absent": "to download", "present": "on disk already", "fetched": "downloaded"}
     for status, rows in table.group_by("status", maintain_order=True):
-        word, size = words.get(str(status[0]), str(status[0])), size_text(int(rows["bytes"].sum()))
-        console.print(f"{count_text(rows.height, 'file')} {word}, {size}", highlight=False)
+        label, size = labels.get(str(status[0]), str(status[0])), size_text(int(rows["bytes"].sum()))
+        console.print(f"{count_text(rows.height, 'file')} {label}, {size}", highlight=False)
     if table.is_empty():
-        console.print("no file", highlight=False)
+        console.print("no files", highlight=False)
     for row in table.filter(table["status"] == "failed").iter_rows(named=True):
-        aside.print(plain(f"{row['eid']} {row['dataset']}: {row['error']}"), highlight=False, soft_wrap=True)
+        stderr.print(plain(f"{row['eid']} {row['dataset']}: {row['error']}"), highlight=False, soft_wrap=True)

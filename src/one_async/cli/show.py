@@ -1,4 +1,4 @@
-"""Output of the command line: tables, a plot, a spinner."""
+"""Terminal output: tables, JSON, TSV, a plot, a spinner."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from one_async._progress import screen
 if TYPE_CHECKING:
     import polars as pl
 
-# Texts of users and servers are printed without markup, emoji or terminal control characters.
+# Strings from users and servers are printed without markup, emoji or terminal control characters.
 console = Console(markup=False, emoji=False)
-#: Progress and remarks go to standard error, so that the output of ``--json`` can be piped.
-aside = Console(stderr=True, markup=False, emoji=False)
+#: For progress and messages, so that standard output can be piped.
+stderr = Console(stderr=True, markup=False, emoji=False)
 _CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
-#: Lines, points and axes of a plot, and what stands for them where the output cannot encode them.
+#: The characters of a plot, and their ASCII replacements where the output cannot encode them.
 _GLYPHS = str.maketrans("·●│└─−…", ".o|+--~")
 
 
 def plain(value: object) -> str:
-    """Return a text without terminal control characters."""
+    """Return the string of a value without terminal control characters."""
     text = str(value).translate(_CONTROLS)
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def frame_table(frame: pl.DataFrame, rows: int = 8) -> Table:
-    """Return a table of a frame's first rows; where the terminal is too narrow, the widest columns are cut."""
+    """Return a table of a frame's first rows; the widest columns are truncated if the terminal is too narrow."""
     cells = [
         [f"{cell:.4g}" if isinstance(cell, float) else plain(cell) for cell in row]
         for row in frame.head(rows).iter_rows()
@@ -59,14 +59,14 @@ def frame_table(frame: pl.DataFrame, rows: int = 8) -> Table:
 
 
 def use_safe_encoding() -> None:
-    """Escape what the encoding of the output cannot express, such as names in cp1252, instead of failing."""
+    """Escape characters that the output cannot encode, such as names in cp1252, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def printable(text: str) -> str:
-    """Return a text that the output can encode; plots and marks in ASCII where it cannot."""
+    """Return a text in a form that the output can encode, with ASCII replacements if necessary."""
     try:
         text.encode(console.encoding)
     except UnicodeEncodeError:
@@ -80,7 +80,7 @@ def is_piped() -> bool:
 
 
 def print_tsv(rows: Iterable[Iterable[Any]]) -> None:
-    """Write a line for each row, with tabs between the values; an empty text stands for null."""
+    """Write rows as lines of tab-separated values; null is written as an empty value."""
     for row in rows:
         cells = ("" if cell is None else plain(cell) for cell in row)
         sys.stdout.write("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells) + "\n")
@@ -92,7 +92,7 @@ def count_text(count: int, noun: str) -> str:
 
 
 def size_text(size: int | None) -> str:
-    """Return a number of bytes as people read it, such as ``1.2 MB``."""
+    """Return a number of bytes in a readable unit, such as ``1.2 MB``."""
     if size is None:
         return "-"
     value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
@@ -110,10 +110,10 @@ def listing(
     right: Sequence[str] = ("number",),
     fit: bool = False,
 ) -> None:
-    """Print rows as a table without lines.
+    """Print rows as a table without borders.
 
-    ``widths`` maps the columns to their largest widths, 0 for one that wraps and is never cut. With ``fit``, the last
-    columns that the terminal has no room for are left out.
+    ``widths`` maps the columns to their maximum widths; 0 means that the column wraps and is never truncated. With ``fit``,
+    columns at the end that do not fit on the terminal are omitted.
     """
     names = list(widths)
     while fit and len(names) > 1 and sum(widths[name] + 1 for name in names) > console.width + 1:
@@ -138,7 +138,7 @@ def listing(
 
 
 def print_fields(values: Mapping[str, str], indent: str = "") -> None:
-    """Print a line for each name and value; on a terminal, long values continue below their beginning."""
+    """Print one line for each name and value; on a terminal, long values wrap with a hanging indent."""
     width = max(map(len, values), default=0)
     margin = len(indent) + width + 2
     for name, value in values.items():
@@ -151,7 +151,7 @@ def print_fields(values: Mapping[str, str], indent: str = "") -> None:
 
 
 def print_json(value: Any) -> None:
-    """Write an answer as JSON; ids, dates and paths as texts."""
+    """Write a value as JSON, with ids, dates and paths as strings."""
     sys.stdout.write(json.dumps(value, default=str, indent=2) + "\n")
 
 
@@ -177,9 +177,9 @@ def plot(points: Sequence[tuple[float, float]], width: int = 57, height: int = 1
 
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Show a spinner while the code inside runs."""
+    """Show a spinner during the body of this context manager."""
     spinner = Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), console=aside, transient=True
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), console=stderr, transient=True
     )
     with screen(), spinner:
         spinner.add_task(text, total=None)

@@ -1,4 +1,4 @@
-"""The command that makes cache tables of a folder."""
+"""The command ``tables build``: cache tables of a folder."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from one_async.cli.options import Json, fail
-from one_async.cli.show import aside, console, plain, print_json
+from one_async.cli.show import console, plain, print_json, stderr
 from one_async.cli.watch import ended_by_signals
 from one_async.errors import OneError, TablesWarning
-
-if TYPE_CHECKING:
-    pass
 
 
 def build_tables(
     folder: Annotated[Path, typer.Argument(help="A folder of ALF data.")],
-    out: Annotated[Path | None, typer.Option(help="A folder for the tables, if not the same.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for the tables; default: the same folder.")
+    ] = None,
     hash_files: Annotated[
-        bool, typer.Option("--hash-files", help="Add the md5 of each file, read if it has changed.")
+        bool, typer.Option("--hash-files", help="Add the MD5 hash of each file; only changed files are read.")
     ] = False,
     lab: Annotated[str | None, typer.Option(help="The lab of sessions without a lab in their path.")] = None,
     namespace: Annotated[
         UUID | None,
-        typer.Option(help="UUID for new ids; folders with one namespace give a path the same id."),
+        typer.Option(
+            help="UUID namespace of new ids; with the same namespace, a path gets the same id in every folder."
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace tables that came from a database.")
@@ -39,19 +40,19 @@ def build_tables(
         bool, typer.Option("--quick", help="Skip sessions in which no file was added, removed or renamed.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on until interrupted: build again when files change.")
+        bool, typer.Option("--watch", help="Run until interrupted, and build again when files change.")
     ] = False,
-    every: Annotated[float, typer.Option(help="Seconds between two rounds of --watch.")] = 60.0,
+    every: Annotated[float, typer.Option(help="Seconds between two checks of --watch.")] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Make cache tables (sessions.pqt, datasets.pqt) of a folder, or bring them up to date, for searches in local mode."""
+    """Build or update the cache tables (sessions.pqt, datasets.pqt) of a folder, for searches in local mode."""
     from one_async.tables.build import make_parquet_db
 
     options: dict[str, Any] = {
         "hash_files": hash_files, "lab": lab, "namespace": namespace, "overwrite": overwrite, "quick": quick
     }  # fmt: skip
     try:
-        with _remarks():
+        with _print_table_warnings():
             if watch:
                 _watch(folder, out, every, as_json, options)
                 return
@@ -63,11 +64,11 @@ def build_tables(
         return
     for file in report.files:
         console.print(plain(file), highlight=False, soft_wrap=True)
-    aside.print(str(report), highlight=False, soft_wrap=True)
+    stderr.print(str(report), highlight=False, soft_wrap=True)
 
 
 def _watch(folder: Path, out: Path | None, every: float, as_json: bool, options: dict[str, Any]) -> None:
-    """Print a line for the first build and for each that changes the tables."""
+    """Print a line for the first build and for each later build that changes the tables."""
     from one_async.sync import ONE
 
     with ended_by_signals(), ONE(cache_dir=folder, tables_dir=out or folder, mode="local") as one:
@@ -76,16 +77,16 @@ def _watch(folder: Path, out: Path | None, every: float, as_json: bool, options:
 
 
 @contextmanager
-def _remarks() -> Iterator[None]:
-    """Print warnings of tables as lines, without the place in the code."""
+def _print_table_warnings() -> Iterator[None]:
+    """Print each TablesWarning as a line, without the location in the code."""
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, TablesWarning):
-            aside.print(plain(message), style="yellow", highlight=False, soft_wrap=True)
+            stderr.print(plain(message), style="yellow", highlight=False, soft_wrap=True)
         else:
-            usual(message, category, *where, **more)
+            previous(message, category, *where, **more)
 
-    usual = warnings.showwarning
+    previous = warnings.showwarning
     with warnings.catch_warnings():
         warnings.simplefilter("always", TablesWarning)
         warnings.showwarning = show

@@ -1,4 +1,4 @@
-"""The command that prints sessions as they appear."""
+"""The command ``watch``: print sessions as they appear."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from one_async.errors import OneError
 def watch(
     terms: Annotated[
         list[str] | None,
-        typer.Argument(help="TERM=VALUE …, as for search; of datasets, a session must have all."),
+        typer.Argument(help="TERM=VALUE …, as for search; a session must have all given datasets."),
     ] = None,
-    every: Annotated[float, typer.Option(help="Seconds between two rounds.")] = 60.0,
-    once: Annotated[bool, typer.Option("--once", help="End after one round.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two searches.")] = 60.0,
+    once: Annotated[bool, typer.Option("--once", help="Exit after one search.")] = False,
     cursor: Annotated[
-        Path | None, typer.Option(help="A file that stores which sessions were printed, for the next start.")
+        Path | None, typer.Option(help="A file that records the printed sessions between runs.")
     ] = None,
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one line of JSON for each session.")] = False,
 ) -> None:
-    """Print the sessions that match, then others as they appear: one-async watch lab=cortexlab datasets=spikes.times.npy."""
+    """Print matching sessions, then new ones as they appear: one-async watch lab=cortexlab datasets=spikes.times.npy."""
     try:
         with ended_by_signals(), connect(url, user, cache_dir, mode="remote", silent=True) as one:
             found = one.watch(every=None if once else every, cursor=cursor, **parse_terms(terms or []))
@@ -42,19 +42,19 @@ def watch(
 
 
 def line_of(session: Mapping[str, Any]) -> str:
-    """Return a session as a line of text: its lab, subject, date and number, and its id."""
+    """Return a session as one line: lab, subject, date, number and id."""
     number = session["number"]
     date = str(session["start_time"])[:10]
-    place = f"{session['lab']}/{session['subject']}/{date}/{'-' if number is None else f'{number:03d}'}"
-    return plain(f"{place}  {session['id']}").replace("\n", " ")
+    path = f"{session['lab']}/{session['subject']}/{date}/{'-' if number is None else f'{number:03d}'}"
+    return plain(f"{path}  {session['id']}").replace("\n", " ")
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """End the code inside, without an error, at SIGTERM and SIGINT."""
+    """End the body of this context manager on SIGTERM or SIGINT, without an error."""
     with suppress(KeyboardInterrupt):
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, previous)

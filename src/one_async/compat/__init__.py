@@ -4,8 +4,9 @@
 >>> one_async.compat.install()  # before anything imports one
 >>> from one.api import ONE  # doctest: +SKIP
 
-The modules of ``one`` are those of the folder ``one`` beside this file: names of ours and thin adapters. What ONE-api has and
-this package has not can be imported; its use raises an error that says what to use instead. Private names are not there.
+The modules of ``one`` are those of the folder ``one`` next to this file, which contain names of this package and thin
+adapters. Names of ONE-api without a counterpart can be imported, but using them raises an error that names the replacement.
+Private names are not available.
 """
 
 import json
@@ -30,8 +31,8 @@ def is_installed() -> bool:
 def install() -> None:
     """Make ``import one`` and its submodules import ours, in this process.
 
-    Raises ConfigurationError if ONE-api itself is imported already: its classes are then in use. In processes that are
-    spawned, call it again.
+    Raises ConfigurationError if ONE-api itself has been imported, since its classes are then in use. Call this again in
+    spawned processes.
     """
     if is_installed():
         return
@@ -50,9 +51,9 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Remove the stand-in: the next ``import one`` imports ONE-api, if it is there.
+    """Remove the stand-in: the next ``import one`` imports ONE-api, if it is installed.
 
-    Modules that have imported names of the stand-in keep them. Without `install`, nothing happens.
+    Modules that have imported names of the stand-in keep them. Without a previous `install`, this has no effect.
     """
     if is_installed():
         for name in [name for name in sys.modules if name == "one" or name.startswith("one.")]:
@@ -62,7 +63,7 @@ def uninstall() -> None:
 
 
 def _add_http_errors() -> None:
-    """Make errors of a status instances of ``requests.HTTPError``, which clients of ONE-api catch, where requests is there."""
+    """Make status errors instances of ``requests.HTTPError``, which users of ONE-api catch, if requests is installed."""
     try:
         import requests
     except ImportError:

@@ -1,4 +1,4 @@
-"""Replacements for names of ONE-api: ours with its parameter names, or classes that name the replacement."""
+"""Stand-ins for names of ONE-api: our functions with its parameter names, or classes that report the replacement."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -12,9 +12,9 @@ __all__ = ["absent", "renamed"]
 
 
 def absent(module: str, instead: Mapping[str, str] | str) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a module for names that can be imported, and subclassed, but not used.
+    """Return a module's ``__getattr__`` for names that can be imported and subclassed, but not used.
 
-    `instead` says what to use instead, by name, or for every public name. A call of such a name raises OneError with it.
+    `instead` is the advice for each name, or for all public names. Calling such a name raises a OneError with the advice.
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807 - a module's

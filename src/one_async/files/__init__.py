@@ -1,1 +1,1 @@
-"""Read and write ALF files on the local disk. Everything here blocks: an event loop uses threads."""
+"""Read and write ALF files on the local disk. All functions block; call them in threads from an event loop."""

@@ -1,4 +1,4 @@
-"""Atomic writes: a file appears complete under its final name, or not at all."""
+"""Atomic writes: a file appears under its final name complete or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from one_async.files.owner import is_running, owner_of, short_name
 
 __all__ = ["sweep_temporary", "sync", "write_whole"]
 
-#: A temporary file's name holds the target's name and the process that writes it (`owner_of`).
+#: The name of a temporary file, with the target's name and the writing process (`owner_of`).
 _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8}-[0-9a-f]{16}-\d+-(?:\d+|unknown))\.tmp", re.DOTALL)
 #: Seconds without a change after which the file of a process on another machine counts as abandoned.
 _ABANDONED = 3600.0
@@ -26,8 +26,8 @@ def write_whole(
 ) -> None:
     """Write a temporary file in the same folder, sync it, and rename it to ``target``.
 
-    ``mode`` holds the permissions of the new file, before the umask. Without ``durable`` it is not synced, so a power
-    cut may damage it. Temporary files that killed processes left in the folder are removed.
+    ``mode`` are the permissions of the new file, before the umask. Without ``durable`` it is not synced, so a power failure
+    may damage it. Temporary files left in the folder by killed processes are removed.
     """
     sweep_temporary(target.parent)
     owner = owner_of(uuid4().hex[:8], "-")
@@ -46,10 +46,10 @@ def write_whole(
 
 
 def sweep_temporary(folder: Path, *, unnamed: bool = False) -> None:
-    """Remove the temporary files that `write_whole` left in a folder when its process was killed.
+    """Remove the temporary files in a folder that were left by killed processes.
 
-    Files of running processes stay. Where that cannot be known, as on other machines, files stay for an hour. With
-    ``unnamed``, files whose names do not tell their writer are removed too: for folders that only this library uses.
+    Files of running processes are kept. If the state of the process is unknown, as on other machines, files are kept for an
+    hour. With ``unnamed``, also remove files whose names do not contain their writer; for folders used only by this library.
     """
     with contextlib.suppress(OSError):
         for path in folder.glob(".*.tmp"):
@@ -64,14 +64,14 @@ def _is_abandoned(path: Path, owner: str) -> bool:
     if running is not None:
         return not running
     try:
-        # abs: a file that seems to come from the future was made by a clock that is wrong, and must end too
+        # abs: a file with an mtime in the future was written with a wrong clock, and must be removed eventually, too.
         return abs(time.time() - path.lstat().st_mtime) > _ABANDONED
     except OSError:
         return False
 
 
 def sync(path: Path) -> None:
-    """Flush a file or folder to the disk; where folders cannot be synced, do nothing."""
+    """Sync a file or folder to the disk; do nothing for folders where that is unsupported."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
         try:

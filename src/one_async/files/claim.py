@@ -1,9 +1,9 @@
-"""One worker at a time for one file, among threads, processes and machines that share a folder.
+"""Claims on files: one worker at a time among threads, processes and machines that share a folder.
 
-A claim is a folder made by ``mkdir``, which exactly one caller can make on every file system; ``flock``
-succeeds for everybody on Lustre, GPFS and some NFS. The folder holds the owner's name, and the owner touches
-that file as long as it lives. A claim whose owner is known to be dead, or was silent for longer than the
-lease, is taken over: it is renamed away, which exactly one caller can do, and then made anew.
+A claim is a folder created by ``mkdir``, which succeeds for exactly one caller on every file system; ``flock``
+succeeds for every caller on Lustre, GPFS and some NFS. The folder contains a file with the owner's name, which the owner
+touches periodically. A claim whose owner is known to be dead, or did not touch the file for longer than the lease, is taken
+over: it is renamed, which succeeds for exactly one caller, and then created again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 #: Seconds without renewal after which a claim may be taken over if the state of its owner is unknown.
 LEASE = 60.0
 _OWNER = "owner"
-#: The same for a claim without an owner's name: its owner ended between two system calls.
+#: The same for a claim without an owner's name, whose owner ended between two system calls.
 _NAMELESS = 2.0
 #: Seconds within which the timestamp of a folder that is kept for reuse is recent enough.
 _YOUNG = 1.0
@@ -45,9 +45,9 @@ _YOUNG = 1.0
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim that is held; ``renew`` it more often than its lease, ``release`` it at the end.
+    """A claim owned by this process; ``renew`` it more often than its lease, ``release`` it at the end.
 
-    ``inherited`` says that it was free only at the second look: its owner is dead, or finished meanwhile.
+    ``inherited`` is True if another owner had it at first, who is dead or finished meanwhile.
     """
 
     folder: Path
@@ -56,22 +56,22 @@ class Claim:
     since: float = 0.0
     inherited: bool = False
 
-    def held(self) -> bool:
+    def is_valid(self) -> bool:
         """Return whether this claim is still valid, not taken over by another owner."""
         owner = _read_owner(self.folder)
         return owner is not None and owner.split(" ")[0] == self.token
 
     def renew(self) -> bool:
         """Refresh the timestamp of the claim; return False if the claim was lost."""
-        if not self.held():
+        if not self.is_valid():
             return False
         with contextlib.suppress(OSError):
             os.utime(self.folder / _OWNER)
         return True
 
     def release(self) -> None:
-        """Release the claim; does nothing if it was lost."""
-        if not self.held():
+        """Release the claim; do nothing if it was lost."""
+        if not self.is_valid():
             return
         with contextlib.suppress(OSError):
             if self.home:
@@ -83,14 +83,14 @@ class Claim:
 
 
 def claim_folder(path: Path) -> Path:
-    """Return the hidden folder beside a file that represents the claim on it."""
+    """Return the hidden folder next to a file that represents the claim on it."""
     return path.with_name(f".{short_name(path.name)}.claim")
 
 
 def try_claim(path: Path, *, lease: float = LEASE) -> Claim | None:
-    """Claim a file without waiting; None if another holds it.
+    """Claim a file without waiting; return None if another owner has it.
 
-    The folder of the file must exist. Raises OSError where nothing can be written.
+    The folder of the file must exist. Raises OSError if the folder is not writable.
     """
     folder = claim_folder(path)
     for _ in range(2):
@@ -103,21 +103,23 @@ def try_claim(path: Path, *, lease: float = LEASE) -> Claim | None:
         try:
             return Claim(folder, _sign(folder))
         except (FileExistsError, FileNotFoundError):
-            return None  # this process slept here for so long that another took the nameless claim over
+            return (
+                None  # this process was suspended here for so long that another took over the unsigned claim
+            )
     return None
 
 
 def sweep(path: Path, *, lease: float = LEASE) -> None:
-    """Remove the claim on a file if its owner is gone; for files that nobody will claim again."""
+    """Remove the claim on a file if its owner has ended; for files that will not be claimed again."""
     _take_away(claim_folder(path), lease)
 
 
 class Claimant:
-    """Claim many files, one after the other, with few folders.
+    """Claims many files one after the other, reusing few folders.
 
-    ext4 searches long for a new inode when many were removed within the last seconds, so to make and remove a
-    folder for each file costs more than to write the file. A claimant keeps its signed folders in ``home`` and
-    moves one to where the claim belongs: a rename fails if a claim is there, for all but one of many callers.
+    On ext4, allocating an inode is slow when many were freed within the last seconds, so creating and removing a folder for
+    each file would take longer than writing the file. A claimant keeps its signed folders in ``home`` and renames one to the
+    claim's path, which fails if a claim exists there, and succeeds for only one of several callers.
     """
 
     def __init__(self, home: Path) -> None:
@@ -126,7 +128,7 @@ class Claimant:
         self._swept = False
 
     def try_claim(self, path: Path, *, lease: float = LEASE) -> Claim | None:
-        """Claim a file without waiting; None if another holds it. Same contract as the function ``try_claim``."""
+        """Claim a file without waiting, with the contract of the function ``try_claim``."""
         folder = claim_folder(path)
         for inherited in (False, True):
             spare = self._take_spare()
@@ -148,13 +150,13 @@ class Claimant:
         return None
 
     def release(self, claim: Claim) -> None:
-        """Release a claim and keep its folder for the next one."""
+        """Release a claim, and keep its folder for reuse."""
         claim.release()
         if claim.home:
             self._spare.append(claim)
 
     def close(self) -> None:
-        """Remove the folders that are not in use."""
+        """Remove the unused folders."""
         while self._spare:
             home = self._spare.popleft().home
             assert home is not None
@@ -200,28 +202,28 @@ def _sign(folder: Path) -> str:
 def claim(path: Path, *, lease: float = LEASE, wait: float | None = None) -> Iterator[Claim]:
     """Hold the claim on a file during a ``with`` block; wait for it if necessary.
 
-    ``lease`` and ``wait`` are seconds; without ``wait`` it waits forever. A background thread renews
-    the claim. Blocking: call it from a thread, not from the event loop. Raises TimeoutError when ``wait`` is over.
+    ``lease`` and ``wait`` are in seconds; without ``wait`` there is no time limit. A background thread renews the claim.
+    Blocking: call it in a thread, not on the event loop. Raises TimeoutError after ``wait`` seconds.
     """
     end = None if wait is None else time.monotonic() + wait
     pause = 0.02
-    while (mine := try_claim(path, lease=lease)) is None:
+    while (own_claim := try_claim(path, lease=lease)) is None:
         if end is not None and time.monotonic() >= end:
-            raise TimeoutError(f"{path} is being written by another process since more than {wait} s")
+            raise TimeoutError(f"another process has been writing {path} for more than {wait} s")
         time.sleep(pause * random.uniform(0.5, 1.5))
         pause = min(pause * 1.5, 1.0)
-    stop = start_heartbeat(mine.renew, lease)
+    stop = start_heartbeat(own_claim.renew, lease)
     try:
-        yield mine
+        yield own_claim
     finally:
         stop()
-        mine.release()
+        own_claim.release()
 
 
 def start_heartbeat(renew: Callable[[], bool], lease: float = LEASE) -> Callable[[], None]:
-    """Call ``renew`` four times per lease until it returns False; return a function that ends this.
+    """Call ``renew`` four times per lease until it returns False; return a function that stops the heartbeat.
 
-    It is called in a background thread, so that neither a busy event loop nor a long write delays it.
+    ``renew`` is called in a background thread, so that neither a busy event loop nor a long write delays it.
     """
     done = threading.Event()
 
@@ -240,13 +242,13 @@ def start_heartbeat(renew: Callable[[], bool], lease: float = LEASE) -> Callable
 
 
 def _take_away(folder: Path, lease: float) -> bool:
-    """Remove a claim whose owner is gone; return True if the claim may be free now."""
+    """Remove a claim whose owner has ended; return True if the claim may be free now."""
     owner = _read_owner(folder)
     try:
         seen = (folder / _OWNER if owner else folder).stat().st_mtime
     except FileNotFoundError:
         return True
-    # abs: a claim that seems to come from the future was made by a clock that is wrong, and must end too.
+    # abs: a claim with an mtime in the future was written with a wrong clock, and must expire eventually, too.
     silent = abs(time.time() - seen) > (lease if owner else min(lease, _NAMELESS))
     if not silent and not (owner and is_dead(owner)):
         return False

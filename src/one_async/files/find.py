@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 AnyPath: TypeAlias = str | os.PathLike[str]
-#: A pattern, several of which one must match, or None for files without the part.
+#: A pattern, several patterns of which one must match, or None for files without the part.
 Filter: TypeAlias = str | Sequence[str] | None
 
 _NAME_PARTS = tuple(regex(FILE_SPEC).groupindex)
@@ -36,12 +36,12 @@ _NAME_PARTS = tuple(regex(FILE_SPEC).groupindex)
 def filter_by(
     alf_path: AnyPath, wildcards: bool = True, **filters: Filter
 ) -> tuple[list[ALFPath], list[PartsTuple]]:
-    """Return the datasets in a folder whose parts match all filters: names, and the parts of each.
+    """Return the names of the datasets in a folder whose parts match all filters, and the parts of each name.
 
-    Filters are namespace, object, attribute, timescale, extra and extension, as shell patterns or, without
-    ``wildcards``, as regular expressions that match from the start. A list means any of them; None means
-    without that part. For ``extra`` all parts given must be there, exactly. Names come in order, relative to
-    the folder. Raises InputError for a filter that is no part of a file name.
+    Filters are namespace, object, attribute, timescale, extra and extension, as shell patterns or, without ``wildcards``, as
+    regular expressions that match from the start. A list means any of its patterns; None means that the part is absent. All
+    parts given for ``extra`` must be present, exactly. Names are sorted, and relative to the folder. Raises InputError for a
+    filter that is not a part of file names.
     """
     unknown = filters.keys() - set(_NAME_PARTS)
     if unknown:
@@ -72,9 +72,9 @@ def _matches(found: Parts, part: str, wanted: Filter, wildcards: bool) -> bool:
 def find_files(
     alf_path: AnyPath, object: Filter = None, wildcards: bool = True, **filters: Filter
 ) -> list[ALFPath]:
-    """Return the full paths of an object's files in a folder, or of the object that a file belongs to.
+    """Return the full paths of an object's files in a folder, or of the object to which a file belongs.
 
-    Without ``object``, a folder's datasets of any object. Raises ALFObjectNotFound if there are none.
+    Without ``object``, return all datasets in a folder. Raises ALFObjectNotFound if there are none.
     """
     path = ALFPath(alf_path)
     if path.is_file():
@@ -95,7 +95,7 @@ def exists(
     wildcards: bool = True,
     **filters: Filter,
 ) -> bool:
-    """Return whether a folder has files of an object, and if attributes are named, all of those."""
+    """Return whether a folder has files of an object, and of all attributes that are given."""
     try:
         files = find_files(alf_path, object, wildcards, **filters)
     except ALFObjectNotFound:
@@ -113,7 +113,7 @@ def find_variants(
 ) -> dict[ALFPath, list[ALFPath]]:
     """Return, for each dataset, its other revisions on disk.
 
-    Each part that is False may differ too. Raises ALFInvalid for a path that is no dataset's in a session.
+    Parts that are False may differ as well. Raises ALFInvalid for a path that is not a dataset in a session.
     """
     kept = {"namespace": namespace, "timescale": timescale, "extra": extra, "extension": extension}
     same = [part for part, keep in kept.items() if keep]
@@ -133,7 +133,7 @@ def find_variants(
 
 
 def iter_sessions(root_dir: AnyPath, pattern: str = "*") -> Iterator[ALFPath]:
-    """Return the session folders under a folder, in order; a glob ``pattern`` for their place makes it faster.
+    """Return the session folders below a folder, sorted; a glob ``pattern`` of their location makes it faster.
 
     For example ``*/Subjects/*/????-??-??/*``.
     """
@@ -146,14 +146,14 @@ def iter_sessions(root_dir: AnyPath, pattern: str = "*") -> Iterator[ALFPath]:
 
 
 def iter_datasets(session_path: AnyPath) -> Iterator[ALFPath]:
-    """Return the datasets of a session, in order, relative to it."""
+    """Return the datasets of a session, sorted, relative to its folder."""
     session = ALFPath(session_path)
     for path in session.iter_datasets(recursive=True):
         yield path.relative_to(session)
 
 
 def next_num_folder(session_date_folder: AnyPath) -> str:
-    """Return the next free session number of a day's folder, with three digits; InputError after 999."""
+    """Return the next free session number in a day's folder, with three digits. Raises InputError after 999."""
     folder = Path(session_date_folder)
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     number = max((int(name) for name in names if name.isdecimal()), default=0) + 1

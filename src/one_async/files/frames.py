@@ -24,7 +24,7 @@ MOST_COLUMNS = 10
 def check_dimensions(data: Mapping[str, Any]) -> int:
     """Return 0 if the number of rows of all arrays and frames is the same or 1, and 1 if not.
 
-    ``timestamps`` may also be two synchronization points, shape (2, 2), which say nothing about rows.
+    ``timestamps`` may also be two synchronization points, shape (2, 2), which do not determine the number of rows.
     """
     rows = set()
     for key, value in data.items():
@@ -40,10 +40,10 @@ def check_dimensions(data: Mapping[str, Any]) -> int:
 
 
 def columns_of(frame: pl.DataFrame | pl.Series | pd.DataFrame | pd.Series[Any]) -> dict[str, Any]:
-    """Return the columns of a frame or series as numpy arrays of their own, each with its dtype.
+    """Return the columns of a frame or series as separate numpy arrays.
 
-    What numpy has no dtype for comes as arrays of objects: times with a zone, whole numbers of more than 64 bits,
-    columns where all is missing.
+    Values without a numpy dtype are returned as arrays of objects: times with a time zone, integers of more than 64 bits,
+    and columns in which all values are missing.
     """
     import numpy as np
 
@@ -56,7 +56,7 @@ def _array(column: Any) -> np.ndarray[Any, Any]:
     import numpy as np
 
     if getattr(column.dtype, "time_zone", None) or str(column.dtype) in ("Null", "Int128"):
-        # Polars itself would give UTC without zone, NaN, and an error.
+        # Polars itself would return UTC without a zone, NaN, and an error, respectively.
         return np.array([*column.to_list(), None], dtype=object)[:-1]
     return column.to_numpy()  # type: ignore[no-any-return]
 
@@ -74,14 +74,16 @@ def split_table(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _columns(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that have rows, all with as many rows."""
+    """Return the values that have rows. Raises InputError if their numbers of rows differ."""
     import numpy as np
 
     if check_dimensions(data):
         lengths = ", ".join(
             f"{key} {len(value)}" for key, value in data.items() if getattr(value, "shape", ())
         )
-        raise InputError(f"The data differ in their number of rows, so that they make no frame: {lengths}")
+        raise InputError(
+            f"The data cannot be converted to a frame, since their numbers of rows differ: {lengths}"
+        )
     listed = {key: np.asarray(value) if isinstance(value, list) else value for key, value in data.items()}
     arrays = {key: value for key, value in listed.items() if getattr(value, "shape", ())}
     sync = {key for key, value in arrays.items() if key.startswith("timestamps") and value.shape == (2, 2)}
@@ -95,10 +97,10 @@ def _columns(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spread(key: str, value: Any) -> dict[str, Any]:
-    """Return the columns of a value: a vector as it is, an array of two dimensions column by column."""
+    """Return the columns of a value: a vector unchanged, a two-dimensional array column by column."""
     if hasattr(value, "columns"):
         return columns_of(value)
-    if not hasattr(value, "ndim"):  # a Polars series, of a table of one column
+    if not hasattr(value, "ndim"):  # a Polars series, of a table with one column
         return {key: _array(value)}
     if value.ndim == 2 and value.shape[1] == 1:
         return {key: value[:, 0]}
@@ -108,10 +110,10 @@ def _spread(key: str, value: Any) -> dict[str, Any]:
 
 
 def to_polars(data: Mapping[str, Any]) -> pl.DataFrame:
-    """Make a Polars frame; nothing is cut: wide and many-dimensional arrays become columns of arrays.
+    """Convert data to a Polars frame; wide and many-dimensional arrays become columns of arrays, without truncation.
 
-    Arrays of objects get the type that all their values have (texts, lists, times with a zone, …); None and NaN
-    among them are missing.
+    Arrays of objects get the common type of their values (strings, lists, times with a zone, …); None and NaN among them are
+    missing values.
     """
     import numpy as np
     import polars as pl
@@ -141,7 +143,7 @@ def _typed(values: Any) -> Any:
 
 
 def to_pandas(data: Mapping[str, Any]) -> pd.DataFrame:
-    """Make a pandas frame as ONE-api does: 10 columns of an array at most, none of more than 2 dimensions."""
+    """Convert data to a pandas frame as ONE-api does: at most 10 columns of an array, no arrays of over 2 dimensions."""
     import pandas as pd
 
     columns: dict[str, Any] = {}

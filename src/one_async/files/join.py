@@ -14,9 +14,9 @@ __all__ = ["joined", "owned"]
 
 
 def owned(data: Any, what: str, **owner: str) -> pl.DataFrame:
-    """Make a frame of an object, each row with its owner's ids: ``owned(trials, "trials", eid=eid)``.
+    """Convert an object to a frame with its owner's ids in each row: ``owned(trials, "trials", eid=eid)``.
 
-    Raises ALFError, which names object and owner, if the data make no frame or have a column of such a name.
+    Raises ALFError with object and owner if the data cannot be converted to a frame or already have a column of that name.
     """
     import polars as pl
 
@@ -30,7 +30,7 @@ def owned(data: Any, what: str, **owner: str) -> pl.DataFrame:
             f"{whose} has a column {min(taken)!r} of its own, so that none can say whose a row is", **owner
         )
     for at, (name, value) in enumerate(owner.items()):
-        # The frame is new, and a query would take longer than the rest.
+        # The frame is new, so it may be changed in place; a query would take longer than the rest.
         frame.insert_column(at, pl.Series(name, [value]).new_from_index(0, frame.height))
     return frame
 
@@ -40,9 +40,9 @@ def joined(
 ) -> tuple[pl.DataFrame, dict[int, ALFError]]:
     """Concatenate frames; return the result, and an error by position for each frame that does not fit.
 
-    A column that a frame lacks is null there. Types of one kind take the wider one, and numbers beside texts
-    become texts; a column of nothing but NaN is missing where others have something else than numbers. Of other
-    kinds, such as times beside numbers, the first one stays.
+    A column that a frame lacks is null in its rows. Types of one kind are converted to the widest one, and numbers to strings
+    if other frames have strings; a column with only NaN counts as missing if others have other types than numbers. Among
+    incompatible kinds, such as times and numbers, the first one is kept.
     """
     import polars as pl
 
@@ -54,7 +54,7 @@ def joined(
     changes: dict[int, dict[str, Any]] = {}
     for name, seen in dtypes.items():
         if len({dtype for _, dtype in seen}) > 1:
-            _settle(
+            _resolve_type(
                 name,
                 [(place, dtype) for place, dtype in seen if place not in refused],
                 frames,
@@ -71,14 +71,14 @@ def joined(
     return pl.concat(kept, how="diagonal_relaxed", rechunk=True), refused
 
 
-def _settle(
+def _resolve_type(
     name: str,
     seen: Sequence[tuple[int, Any]],
     frames: Sequence[pl.DataFrame],
     changes: dict[int, dict[str, Any]],
     refused: dict[int, ALFError],
 ) -> None:
-    """Return the conversion of a column of different types to a common one, and the frames that have no such type."""
+    """Find the common type of a column whose type differs between frames, and the frames that cannot be converted to it."""
     import polars as pl
 
     kinds = {place: _kind(dtype) for place, dtype in seen}
@@ -113,7 +113,7 @@ def _owner(frame: pl.DataFrame) -> str:
 
 
 def _kind(dtype: Any) -> str:
-    """Return the kind of a type; types of one kind have a common wider one. Empty for a type that fits all."""
+    """Return the kind of a type; types of one kind have a common supertype. Empty for a type that fits all."""
     import polars as pl
 
     if dtype == pl.Null:
@@ -131,7 +131,7 @@ def _kind(dtype: Any) -> str:
 
 
 def _lists(dtype: Any) -> Any:
-    """Return a type of lists instead of arrays, whose lengths may differ."""
+    """Return a type with lists in place of arrays, since the lengths of arrays may differ."""
     import polars as pl
 
     return pl.List(_lists(dtype.inner)) if dtype in (pl.List, pl.Array) else dtype

@@ -39,7 +39,7 @@ _TABLE_KEY = re.compile(r"table(?=[_.]|$)")
 class ALFObject(dict[str, Any]):
     """The data of an object by attribute: ``spikes["times"]`` or ``spikes.times``.
 
-    Where an attribute has the name of one of these methods, or of one of dict's, only the key reaches it.
+    An attribute with the name of a method of this class or of dict is only accessible by key.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -61,11 +61,11 @@ class ALFObject(dict[str, Any]):
             raise AttributeError(name) from None
 
     def __dir__(self) -> list[str]:
-        """List methods and keys, for completion in editors and notebooks."""
+        """Return methods and keys, for completion in editors and notebooks."""
         return sorted({*super().__dir__(), *(key for key in self if key.isidentifier())})
 
     def __repr__(self) -> str:
-        """Describe the data in at most 20 lines: type, shape, range, share of missing values. ``dict(obj)`` shows them."""
+        """Describe the data in at most 20 lines: type, shape, range, share of missing values. ``dict(obj)`` shows the data."""
         return as_text(type(self).__name__, self)
 
     def _repr_html_(self) -> str:
@@ -77,14 +77,13 @@ class ALFObject(dict[str, Any]):
         return check_dimensions(self)
 
     def copy(self, deep: bool = False) -> ALFObject:
-        """Copy; ``deep`` copies the arrays too."""
+        """Return a copy; with ``deep``, the arrays are copied, too."""
         return copy.deepcopy(self) if deep else ALFObject(self)
 
     def append(self, b: Mapping[str, Any], inplace: bool = False) -> ALFObject:
-        """Append the rows of another object with the same keys, in a new object or ``inplace``.
+        """Append the rows of another object with the same keys, to a new object or ``inplace``.
 
-        Raises InputError if the keys differ (an empty object goes with any); warns if the rows then do not
-        agree.
+        Raises InputError if the keys differ, unless one object is empty; warns if the numbers of rows then differ.
         """
         if self and b and self.keys() != b.keys():
             raise InputError.of("b", sorted(b), f"data with keys {sorted(self)}")
@@ -97,26 +96,26 @@ class ALFObject(dict[str, Any]):
     def to_frame(self) -> pl.DataFrame:
         """Return a Polars frame: vectors as columns, arrays of up to 10 columns as ``key_0``, ``key_1``…
 
-        Wider arrays, and those of more dimensions, become one column of fixed-size arrays. Metadata are left
-        out. Raises InputError if rows do not agree.
+        Wider arrays, and those with more dimensions, become one column of fixed-size arrays. Metadata are omitted. Raises
+        InputError if the numbers of rows differ.
         """
         return to_polars(self)
 
     def to_df(self) -> pd.DataFrame:
-        """Return a pandas frame as ONE-api does: the first 10 columns of arrays, none of over 2 dimensions.
+        """Return a pandas frame as ONE-api does: the first 10 columns of arrays, no arrays of over 2 dimensions.
 
-        Raises InputError if rows do not agree.
+        Raises InputError if the numbers of rows differ.
         """
         return to_pandas(self)
 
     @staticmethod
     def from_frame(frame: pl.DataFrame | pd.DataFrame) -> ALFObject:
-        """Make an object of a frame's columns; ``key_0`` and ``key_1`` become one array of shape (n, 2)."""
+        """Create an object from a frame's columns; ``key_0`` and ``key_1`` become one array of shape (n, 2)."""
         return ALFObject(split_table(columns_of(frame)))
 
     @staticmethod
     def from_df(df: Any) -> ALFObject:
-        """Make an object of a frame's columns, by ONE-api's name; see `from_frame`."""
+        """Create an object from a frame's columns; ONE-api's name of `from_frame`."""
         return ALFObject.from_frame(df)
 
 
@@ -146,14 +145,14 @@ def load_object(
 ) -> ALFObject:
     """Read all files of one object from disk.
 
-    ``alfpath`` is a folder (then ``object`` says which), any file of the object, or a list of files, which
-    may be of different revisions. ``filters`` are those of :func:`one_async.files.find.filter_by`; for the
-    rest, and what is raised, see :func:`make_object`. Raises ALFObjectNotFound if there is no such file.
+    ``alfpath`` is a folder (then ``object`` is required), any file of the object, or a list of files, which may be of
+    different revisions. ``filters`` are those of :func:`one_async.files.find.filter_by`; see :func:`make_object` for the
+    other arguments and errors. Raises ALFObjectNotFound if there is no such file.
     """
     if not isinstance(alfpath, str | os.PathLike):
         return make_object(list(alfpath), short_keys=short_keys, tables=tables, allow_pickle=allow_pickle)
     if object is None and ALFPath(alfpath).is_dir():
-        raise InputError.of("object", None, "the name of an object, where alfpath is a folder")
+        raise InputError.of("object", None, "the name of an object, since alfpath is a folder")
     files = find_files(alfpath, object, wildcards, **filters)
     return make_object(files, short_keys=short_keys, tables=tables, allow_pickle=allow_pickle)
 
@@ -166,13 +165,12 @@ def make_object(
     allow_pickle: bool = False,
     warn_of_rows: bool = True,
 ) -> ALFObject:
-    """Read files that are known to be one object's into one ALFObject.
+    """Read files of one object into one ALFObject.
 
-    Keys are attribute, timescale and extra parts (``times_bpod.raw``; without extra with ``short_keys``;
-    never a UUID). A ``.metadata.json`` beside a file names its columns, which become keys of their own, or is
-    kept under ``<key>metadata``. The columns of a ``table`` become keys, ``x_0`` and ``x_1`` one array.
-    Synchronization points in ``timestamps`` become one time a row. Warns if rows do not agree, unless
-    ``warn_of_rows`` is False.
+    Keys are attribute, timescale and extra parts (``times_bpod.raw``; without extra parts with ``short_keys``; never a UUID).
+    A ``.metadata.json`` next to a file names its columns, which become separate keys, or is stored under ``<key>metadata``.
+    The columns of a ``table`` become keys, ``x_0`` and ``x_1`` one array. Synchronization points in ``timestamps`` become one
+    time per row. Warns if the numbers of rows differ, unless ``warn_of_rows`` is False.
 
     Raises ALFObjectNotFound for no files, ALFInvalid for a name that is not ALF, ALFMultipleObjectsFound if
     the files are of several objects or two have one key, and what :func:`one_async.files.read.read_file`
@@ -196,7 +194,7 @@ def make_object(
 
 def _keyed(files: list[ALFPath], short_keys: bool) -> dict[str, ALFPath]:
     if not files:
-        raise ALFObjectNotFound("There is no file to make an object of")
+        raise ALFObjectNotFound("There are no files of the object")
     objects = {}
     keyed: dict[str, ALFPath] = {}
     for file in files:
@@ -224,13 +222,13 @@ def _is_sidecar(file: ALFPath) -> bool:
 
 
 class _Sidecars:
-    """Metadata files beside data files; each folder is listed once."""
+    """The metadata files of data files; each folder is listed once."""
 
     def __init__(self) -> None:
         self._listed: dict[ALFPath, list[ALFPath]] = {}
 
     def of(self, file: ALFPath) -> ALFPath | None:
-        """Return the metadata file of a data file: of the same attribute, with most of its extra parts."""
+        """Return the metadata file of a data file: with the same attribute and most of its extra parts."""
         folder = file.parent
         if folder not in self._listed:
             names = sorted(name for name in os.listdir(folder) if ".metadata" in name and is_valid(name))  # noqa: PTH208 - faster
@@ -259,7 +257,7 @@ def _describe(out: ALFObject, key: str, metadata: Any) -> None:
 
 
 def _merge_table(out: ALFObject) -> None:
-    """Replace a table by its columns, whose names get its timescale and extra parts."""
+    """Replace a table by its columns; its timescale and extra parts are appended to their names."""
     key = next((key for key in out if _TABLE_KEY.match(key)), None)
     if key is None or isinstance(out[key], PurePath):
         return
@@ -282,7 +280,7 @@ def _expand_timestamps(out: ALFObject) -> None:
 
 
 def _warn_of_rows(out: ALFObject, what: str) -> None:
-    """Warn if rows do not agree."""
+    """Warn if the numbers of rows differ."""
     if out.check_dimensions == 0:
         return
     shapes = ", ".join(f"{key} {data.shape}" for key, data in out.items() if hasattr(data, "shape"))

@@ -1,4 +1,4 @@
-"""Names of processes, so that others can tell whether the owner of a claim or temporary file is still running."""
+"""Names of processes, from which others can determine whether the owner of a claim or temporary file is running."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["is_dead", "is_running", "owner_of", "short_name"]
 
 
 def owner_of(token: str, separator: str = " ") -> str:
-    """Return a name for this process as the owner of something that ``token`` identifies."""
+    """Return a name for this process as the owner of the object that ``token`` identifies."""
     return separator.join((token, _machine(), str(os.getpid()), _started(os.getpid())))
 
 
 def is_running(owner: str, separator: str = " ") -> bool | None:
-    """Return whether the process that ``owner_of`` named is running; None if that cannot be known.
+    """Return whether the process named by ``owner_of`` is running; None if that is unknown.
 
-    It cannot be known for processes of other machines or containers.
+    It is unknown for processes of other machines or containers.
     """
     try:
         _, machine, pid, started = owner.split(separator)
@@ -56,7 +56,7 @@ def short_name(name: str) -> str:
 
 @functools.cache
 def _machine() -> str:
-    """Return a name of this boot of this machine and of this container, the range in which a process id is unique."""
+    """Return an identifier of this boot of this machine and container, within which process ids are unique."""
     parts = [platform.node()]
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -67,7 +67,7 @@ def _machine() -> str:
 def _started(pid: int) -> str:
     """Return the start time of a process, since its id may be used again.
 
-    "unknown" outside Linux, "ended" for a process whose parent has not noticed its end.
+    "unknown" outside Linux, "ended" for a zombie process.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -1,7 +1,6 @@
-"""One reader for each suffix: numpy arrays for arrays, Polars frames for tables, a path for the rest.
+"""Readers by suffix: arrays as numpy arrays, tables as Polars frames, other files as paths.
 
-The functions block; an event loop calls them on a thread. numpy, Polars, pandas, SciPy and PyYAML are
-imported by the reader that needs them.
+The functions block. numpy, Polars, pandas, SciPy and PyYAML are imported by the reader that needs them.
 """
 
 from __future__ import annotations
@@ -43,14 +42,13 @@ def read_file(
     allow_pickle: bool = False,
     index: bool = True,
 ) -> Any:
-    """Return what a file holds, by its suffix; the path itself (an ALFPath) where no reader is for it.
+    """Read a file according to its suffix; return the path itself (an ALFPath) if there is no reader for it.
 
-    Arrays of shape (n, 1) come as (n,). Tables of text with a single column come as a series. ``tables`` says
-    which library's frames and series; ``index`` whether an index that pandas stored comes as a column of a
-    Polars frame; ``allow_pickle`` lets an ``.npy`` run the code it holds, as arrays of objects do. Raises
-    FileDamaged, which names the file, if it does not hold what its suffix says (an empty file does not),
-    ALFError for arrays of objects that are not allowed, ConfigurationError if an extra is not installed, and
-    OSError as the disk gives it.
+    Arrays of shape (n, 1) are returned with shape (n,), and text tables with a single column as a series. ``tables`` selects
+    the library of frames and series. With ``index``, an index stored by pandas becomes a column of a Polars frame.
+    ``allow_pickle`` allows an ``.npy`` with objects to run the code that it contains. Raises FileDamaged with the file's name
+    if the content does not match the suffix (an empty file does not), ALFError for arrays of objects that are not allowed,
+    ConfigurationError if an extra is not installed, and OSError for errors of the disk.
     """
     if tables not in ("polars", "pandas"):
         raise InputError.of("tables", tables, ("polars", "pandas"))
@@ -68,19 +66,19 @@ def read_file(
     except Exception as error:
         raise _damaged(file, error) from error
     except BaseException as error:
-        if type(error).__name__ == "PanicException":  # how Polars' Rust side fails on some broken files
+        if type(error).__name__ == "PanicException":  # raised by Polars' Rust code for some damaged files
             raise _damaged(file, error) from error
         raise
 
 
 def ensure_flat(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return an array of shape (n, 1), as MATLAB writes vectors, the shape (n,)."""
+    """Reshape an array of shape (n, 1), MATLAB's form of vectors, to (n,)."""
     return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
 
 
 def _damaged(file: Path, error: BaseException) -> FileDamaged:
     why = "it is empty" if file.stat().st_size == 0 else f"{type(error).__name__}: {error}"
-    return FileDamaged(f"{file} does not hold what {file.suffix} files hold: {why}", path=str(file))
+    return FileDamaged(f"{file} is not a valid {file.suffix} file: {why}", path=str(file))
 
 
 def _missing(file: Path, error: ImportError) -> ConfigurationError:
@@ -110,9 +108,9 @@ def _npy(file: Path, options: Options) -> Any:
             stream.seek(0)
             return ensure_flat(np.load(stream, allow_pickle=False))
         size = math.prod(shape) * dtype.itemsize
-        held = os.fstat(stream.fileno()).st_size - stream.tell()
-        if size > held:  # checked before memory is reserved for it
-            raise ValueError(f"its header promises {size} bytes of data, the file has {held}")
+        available = os.fstat(stream.fileno()).st_size - stream.tell()
+        if size > available:  # checked before memory is reserved for it
+            raise ValueError(f"its header describes {size} bytes of data, the file has {available}")
         array: np.ndarray[Any, Any] = np.empty(shape, dtype, order="F" if is_fortran else "C")
         if size and stream.readinto(array.ravel(order="K").view(np.uint8).data) < size:
             raise ValueError("its data end early")
@@ -121,7 +119,7 @@ def _npy(file: Path, options: Options) -> Any:
 
 @lru_cache(maxsize=1024)
 def _parse_header(version: tuple[int, int], header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Parse a header after its magic string. Most files share theirs with others."""
+    """Parse a header after its magic string; cached, since many files have equal headers."""
     import numpy as np
 
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -131,14 +129,14 @@ def _parse_header(version: tuple[int, int], header: bytes) -> tuple[tuple[int, .
 def _npz(file: Path, options: Options) -> Any:
     import numpy as np
 
-    # opened here, since numpy leaves a file open when it is no archive
+    # Opened here, since numpy leaves the file open if it is not an archive.
     with file.open("rb") as stream, np.load(stream, allow_pickle=options.allow_pickle) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return arrays["arr_0"] if arrays.keys() == {"arr_0"} else arrays
 
 
 def _sparse(file: Path, options: Options) -> Any:
-    """Read what pydata's ``sparse.save_npz`` (coordinates, or compressed in two dimensions) or SciPy's wrote."""
+    """Read an array written by pydata's ``sparse.save_npz`` (coordinates, or compressed 2-D arrays) or by SciPy's."""
     import numpy as np
     from scipy import sparse
 
@@ -166,7 +164,7 @@ def _json(file: Path, options: Options) -> Any:
 
 
 def _jsonable(file: Path, options: Options) -> list[Any]:
-    # Only line breaks: `splitlines` would also split at characters that JSON texts may hold.
+    # Not `splitlines`, which would also split at characters that JSON strings may contain.
     return [json.loads(line) for line in file.read_text("utf-8-sig").split("\n") if line.strip(" \t\r")]
 
 

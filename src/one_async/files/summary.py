@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_html", "as_text", "describe"]
 
-#: Larger arrays are described by at most so many of their values.
+#: The most values of an array that are used for its description.
 SAMPLE = 2**20
 #: The rows that are shown.
 MOST_ROWS, MOST_HTML_ROWS = 15, 100
@@ -48,7 +48,7 @@ def as_text(title: str, data: Mapping[Any, Any]) -> str:
 
 
 def as_html(title: str, data: Mapping[Any, Any]) -> Markup:
-    """Return the same as HTML, with histograms."""
+    """Return the description as HTML, with histograms."""
     rows = []
     for key, value in list(data.items())[:MOST_HTML_ROWS]:
         found = describe(value)
@@ -70,10 +70,10 @@ def _heading(title: str, data: Mapping[Any, Any]) -> str:
 
 
 def describe(value: Any) -> Summary:
-    """Return the description of any value; of one that cannot be described, its type."""
+    """Return the description of any value, or only its type if the description fails."""
     try:
         return _described(value)
-    except Exception:  # a stranger's array, whose methods may raise anything
+    except Exception:  # the methods of foreign arrays may raise anything
         return Summary(type(value).__name__)
 
 
@@ -116,15 +116,15 @@ def _of_array(array: np.ndarray[Any, Any]) -> Summary:
 
 
 def _sample(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], str]:
-    """Return the values as a vector, or some of them, from all over it, with the mark for an approximate number."""
+    """Return the values as a vector, or a sample spread over all of it, with the prefix for approximate numbers."""
     import numpy as np
 
     if isinstance(array, np.ma.MaskedArray):
         array = array.data if array.mask is np.ma.nomask else np.ma.filled(array.astype(float), np.nan)
     if array.size <= SAMPLE:
         return np.asarray(array).reshape(-1), ""
-    # One value at random of each stretch: equal steps would meet only one column, or one phase of what is periodic.
-    # The iterator copies the chosen values alone, whatever the memory layout; a memory-mapped file is not read whole.
+    # One random value of each interval: equal steps would select only one column, or one phase of a periodic signal.
+    # The iterator copies only the selected values, in any memory layout; a memory-mapped file is not read completely.
     step = math.ceil(array.size / SAMPLE)
     starts = np.arange(0, array.size - step + 1, step)
     places = starts + np.random.default_rng(0).integers(step, size=len(starts))
@@ -160,7 +160,7 @@ def _counts(values: np.ndarray[Any, Any]) -> tuple[int, ...]:
         if not len(numbers):
             return ()
         low, high = float(numbers.min()), float(numbers.max())
-        span = high / 2 - low / 2  # halves, since the difference of the largest numbers is no number
+        span = high / 2 - low / 2  # halves, since the difference of the largest numbers overflows
         if not span > 0:
             return (len(numbers),)
         places = ((numbers / 2 - low / 2) / span * BINS).clip(0, BINS - 1).astype(np.intp)
@@ -177,13 +177,13 @@ def _of_times(values: np.ndarray[Any, Any], kind: str, shape: str, about: str) -
 
 
 def _of_texts(values: np.ndarray[Any, Any]) -> str:
-    """Return the first different texts."""
+    """Describe strings by the first distinct ones."""
     words = list(dict.fromkeys(values[:1000].tolist()))
     return ", ".join(_display.plain_text(word, 40) for word in words[:3]) + (", .." if len(words) > 3 else "")
 
 
 def _share(part: int, total: int, about: str) -> str:
-    """Return a share in per cent; an empty text for none, and neither 0 nor 100 % for less than all."""
+    """Return a share in per cent; an empty string for zero, and neither 0 nor 100 % for a proper part."""
     if not part:
         return f"{about}0 %" if about else ""
     share = 100 * part / total

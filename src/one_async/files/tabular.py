@@ -1,4 +1,4 @@
-"""Tables from parquet and delimited text as Polars frames, with the meaning that pandas gave them."""
+"""Read tables from Parquet and delimited text as Polars frames, interpreted as pandas would."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from one_async._fork import check_polars
 
 __all__ = ["decoded", "read_delimited", "read_parquet"]
 
-#: The texts that pandas reads as missing values, so that the same cells are missing here.
+#: The strings that pandas reads as missing values.
 _MISSING: Final = [
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
     "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 ]  # fmt: skip
 _TRUTH: Final = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
-#: The bytes that pandas accepts as blanks around a number.
+#: The characters that pandas accepts as blanks around a number.
 _BLANKS: Final = " \t\n\r\v\f"
-#: A row that no file contains; finding it shows that all quoted fields before it ended.
+#: A row that no file contains; it is appended to check that all quoted fields before it are closed.
 _END: Final = "\0end"
-#: A whole number of more than 128 bits, which has at least so many digits.
+#: An integer of more than 128 bits, recognised by its number of digits.
 _TOO_LONG: Final = r"^[+-]?[0-9]{39,}$"
 
 
 def read_parquet(file: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Read a parquet file; return the frame and the names of the columns that are a pandas index.
+    """Read a Parquet file; return the frame and the names of the columns that are a pandas index.
 
-    A pandas index that only counts rows from 0 is left out; another one without a name becomes column
-    ``index``. Columns of 16-byte values, which is how UUIDs are stored, come as UUID text.
+    A pandas index that only numbers the rows from 0 is dropped; another index without a name becomes column ``index``.
+    Columns of 16-byte values, in which UUIDs are stored, are converted to UUID strings.
     """
     check_polars()
-    data = file.read_bytes()  # by content, since Polars gives some characters of a path a meaning
+    data = file.read_bytes()  # not by path, since Polars interprets some characters of paths
     frame = pl.read_parquet(io.BytesIO(data))
     pandas = json.loads(pl.read_parquet_metadata(io.BytesIO(data)).get("pandas", "{}"))
     index: list[str] = []
@@ -87,10 +87,10 @@ def _uuid_text(series: pl.Series) -> pl.Series:
 def read_delimited(file: Path, separator: str) -> tuple[pl.DataFrame, list[str]]:
     """Read delimited text whose first row names the columns; return the frame and the names of its index columns.
 
-    Types are found from all rows: whole numbers, else numbers, else true and false, else text; missing values by
-    pandas' list, and blank lines left out, as pandas does. Fields that rows have before those that have names
-    are pandas' index: a column ``index``, or of several ``level_0``, ``level_1``, … Text is UTF-8, or UTF-16 if it
-    begins with that encoding's mark. What is neither is read as Latin-1.
+    Types are inferred from all rows: integers, otherwise numbers, otherwise booleans, otherwise strings. Missing values are
+    those of pandas, and blank lines are skipped as by pandas. Leading fields without a column name are a pandas index: a
+    column ``index``, or several columns ``level_0``, ``level_1``, … Text is decoded as UTF-8, as UTF-16 if it begins with a
+    byte order mark of UTF-16, otherwise as Latin-1.
     """
     check_polars()
     text = _regular(decoded(file.read_bytes()), separator)
@@ -118,9 +118,9 @@ def decoded(data: bytes) -> str:
 
 
 def _regular(text: str, separator: str) -> str:
-    """Return the same rows without blank lines, and with quotes around whole fields only.
+    """Return the rows without blank lines, and with quotes only around whole fields.
 
-    Polars counts quotes wherever they stand; to pandas and the csv module, a quote opens a field only at its start.
+    Polars counts quotes anywhere; for pandas and the csv module, a quote opens a field only at its start.
     """
     blanks = "".join(blank for blank in " \t" if blank != separator)
     blank = re.compile(rf"(?m)^[{blanks}]*(?:\n|\Z)")
@@ -132,17 +132,17 @@ def _regular(text: str, separator: str) -> str:
         return text
     lines = [*io.StringIO(text + "\n", newline=""), _END]
     reader = csv.reader(lines, delimiter=separator)
-    # The last line of a quoted field that has several is never blank: its closing quote is in it.
+    # The last line of a multi-line quoted field is never blank, since it contains the closing quote.
     rows = [row for row in reader if lines[reader.line_num - 1].strip(blanks + "\r\n")]
     if not rows or rows.pop() != [_END]:
-        raise ValueError("a quoted field has no end")
+        raise ValueError("a quoted field is not closed")
     regular = io.StringIO()
     csv.writer(regular, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
     return regular.getvalue()
 
 
 def _header(text: str, separator: str) -> tuple[list[str], int]:
-    """Return the first row, and how many fields the second one has more."""
+    """Return the first row, and the number of additional fields in the second one."""
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     header = next(rows, [])
     try:
@@ -152,7 +152,7 @@ def _header(text: str, separator: str) -> tuple[list[str], int]:
 
 
 def _unique(index: list[str], header: list[str]) -> list[str]:
-    """Name all columns differently, as pandas does: ``a``, ``a.1``, …, and by their places where names are missing."""
+    """Make the column names unique as pandas does: ``a``, ``a.1``, …; name unnamed columns by their positions."""
     names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
     seen, taken = Counter(index), {*index, *names}
     for place in sorted(
@@ -170,12 +170,12 @@ def _unique(index: list[str], header: list[str]) -> list[str]:
 
 
 def _typed(text: pl.DataFrame) -> pl.DataFrame:
-    """Find the types of all columns together, with one Polars query per type instead of one per column."""
+    """Infer the types of all columns together, with one Polars query per type instead of one per column."""
     missing = text.null_count().row(0, named=True)
     found: dict[str, pl.Series] = {}
 
     def take(columns: Iterable[pl.Series]) -> list[str]:
-        """Keep the columns in which nothing but missing values is missing; return the names of the others."""
+        """Use converted columns in which only missing values became null; return the names of the others."""
         found.update((c.name, c) for c in columns if c.null_count() == missing[c.name])
         return [name for name in left if name not in found]
 
@@ -184,7 +184,7 @@ def _typed(text: pl.DataFrame) -> pl.DataFrame:
     words = text.select(pl.col(left).str.strip_chars(_BLANKS))
     for dtype in (pl.Int64, pl.UInt64, pl.Int128):
         left = take(words.select(pl.col(left).cast(dtype, strict=False)))
-    # A whole number of which a float would keep the first digits only stays text.
+    # An integer that a float cannot represent exactly stays a string.
     cut = words.select(pl.col(left).str.contains(_TOO_LONG).any())
     left = take(words.select(pl.col([c.name for c in cut if not c[0]]).cast(pl.Float64, strict=False)))
     first = text.select(pl.col(left).drop_nulls().first())

@@ -1,4 +1,4 @@
-"""Times of continuous recordings: one for each sample, or a few points to interpolate between."""
+"""Times of continuous recordings: one per sample, or a few points between which times are interpolated."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["read_ts", "ts2vec"]
 def ts2vec(ts: np.ndarray[Any, Any], n_samples: int) -> np.ndarray[Any, Any]:
     """Return the time of each of ``n_samples`` samples, shape (n_samples,), in the units of ``ts``.
 
-    ``ts`` has a time for each sample, shape (n,) or (n, 1), and then comes back as it is; or rows of
-    (sample number, time), shape (k, 2), between which times are linear. InputError for other shapes.
+    ``ts`` is either one time for each sample, shape (n,) or (n, 1), which is returned unchanged, or rows of
+    (sample number, time), shape (k, 2), between which times are interpolated linearly. Raises InputError for other shapes.
     """
     import numpy as np
 
@@ -37,8 +37,8 @@ def ts2vec(ts: np.ndarray[Any, Any], n_samples: int) -> np.ndarray[Any, Any]:
 def read_ts(filename: str | os.PathLike[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Read an ``.npy`` of a continuous recording and its times, from the ``times*`` file of its object.
 
-    Return (times, values), as many times as rows. Raises ALFInvalid if the name is not a dataset name,
-    ALFObjectNotFound if the folder has no such file or several.
+    Return (times, values) of equal length. Raises ALFInvalid if the name is not a dataset name, ALFObjectNotFound if the
+    folder has no such file or several.
     """
     file = ALFPath(filename)
     if not file.is_dataset():
@@ -47,7 +47,7 @@ def read_ts(filename: str | os.PathLike[str]) -> tuple[np.ndarray[Any, Any], np.
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise ALFObjectNotFound(
-            f"{file} needs one file of times of object {file.object!r} beside it; found: {names}"
+            f"{file} needs exactly one file of times of object {file.object!r} next to it; found: {names}"
         )
     values = read_file(file)
     return ts2vec(read_file(file.parent / found[0]), len(values)), values

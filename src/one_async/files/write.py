@@ -27,8 +27,8 @@ def save_object_npy(
 ) -> list[ALFPath]:
     """Write the arrays of an object to a folder, one ``.npy`` per key; the key is the attribute name.
 
-    ``parts`` are extra parts of the names. Return the files written. Raises InputError, before anything is
-    written, if rows do not agree, a key cannot be an attribute, or an array holds Python objects.
+    ``parts`` are extra parts of the names. Return the files written. Raises InputError before anything is written if the
+    numbers of rows differ, a key cannot be an attribute, or an array contains Python objects.
     """
     import numpy as np
 
@@ -50,10 +50,10 @@ def save_object_npy(
 
 
 def save_metadata(file_alf: AnyPath, dico: Mapping[str, Any]) -> ALFPath:
-    """Write the metadata of a dataset to ``<stem>.metadata.json`` beside it, and return that path.
+    """Write the metadata of a dataset to ``<stem>.metadata.json`` next to it, and return that path.
 
-    ``columns`` names the columns of the array, ``rows`` its rows, ``unit`` its unit. Raises ALFInvalid if the
-    name is not a dataset name, InputError for values that JSON cannot represent.
+    ``columns`` are names for the array's columns, ``rows`` for its rows, ``unit`` is its unit. Raises ALFInvalid if the name
+    is not a dataset name, InputError for values that JSON cannot represent.
     """
     file = ALFPath(file_alf)
     if not file.is_dataset():

@@ -1,4 +1,4 @@
-"""Read all the metadata of a database: complete, or with a report of what is missing; paced and restartable."""
+"""Read all metadata of a database, rate-limited and resumable; report what is missing if it is not complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check the arguments of a harvest. No I/O."""
+"""Validate the arguments of a harvest. No I/O."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from one_async.types import DateLike
 
 Format: TypeAlias = Literal["parquet", "delta", "frame"]
 NAME = re.compile(r"[\w-]+")
-#: Stands for every endpoint that lists records.
+#: Means every endpoint that lists records.
 ALL = "all"
-#: Stands for the time up to which the rows that are there hold all changes.
+#: Means the time up to which the stored rows contain all changes.
 LAST = "last"
-#: How much earlier than that time rows are read again: servers may stamp rows with any time zone and a wrong clock.
+#: Rows are read again from this much before that time, since a server's time stamps may have any time zone and clock error.
 OVERLAP = timedelta(days=1)
 Endpoints: TypeAlias = str | Iterable[str] | Mapping[str, Mapping[str, Any] | None]
 
@@ -24,7 +24,7 @@ Endpoints: TypeAlias = str | Iterable[str] | Mapping[str, Mapping[str, Any] | No
 def parse_options(
     to: object, since: DateLike | None, format: Format | None, part_rows: int
 ) -> tuple[Format, str | None]:
-    """Return the format and the time. Raise InputError for invalid arguments."""
+    """Return the format and the normalised ``since``. Raise InputError for invalid arguments."""
     kind: Format = format or ("frame" if to is None else "parquet")
     _check_arguments(kind, to, since, part_rows)
     return kind, None if since is None else LAST if _is_last(since) else parse_since(since)
@@ -35,7 +35,7 @@ def _is_last(since: object) -> bool:
 
 
 def is_all(endpoints: object) -> bool:
-    """Return whether every endpoint that lists is meant."""
+    """Return whether every endpoint that lists records is requested."""
     names = [endpoints] if isinstance(endpoints, str) else endpoints
     return isinstance(names, list | tuple) and list(names) == [ALL]
 
@@ -45,23 +45,25 @@ def parse_endpoints(
 ) -> dict[str, Mapping[str, Any]]:
     """Return the filters by endpoint. Raise InputError for invalid names."""
     if isinstance(endpoints, Mapping):
-        asked = {str(name): dict(given or {}) for name, given in endpoints.items()}
+        requested = {str(name): dict(given or {}) for name, given in endpoints.items()}
     else:
         names = [endpoints] if isinstance(endpoints, str) else list(endpoints)
-        asked = {name: {} for name in names}
-    if not asked or not all(isinstance(name, str) and NAME.fullmatch(name) for name in asked):
+        requested = {name: {} for name in names}
+    if not requested or not all(isinstance(name, str) and NAME.fullmatch(name) for name in requested):
         raise InputError.of(
             "endpoints", endpoints, "names of endpoints, such as ['sessions', 'insertions'], or 'all'"
         )
     for name, given in (filters or {}).items():
-        if name not in asked:
-            raise InputError.of("filters", name, f"filters of the endpoints asked for: {', '.join(asked)}")
-        asked[name] = {**asked[name], **given}
-    return dict(asked)
+        if name not in requested:
+            raise InputError.of(
+                "filters", name, f"filters of the requested endpoints: {', '.join(requested)}"
+            )
+        requested[name] = {**requested[name], **given}
+    return dict(requested)
 
 
 def parse_since(since: DateLike) -> str:
-    """Return a time as Alyx's filters take it: naive, in UTC. Raise InputError for anything else."""
+    """Return a time in the form that Alyx's filters accept: naive, in UTC. Raise InputError for anything else."""
     try:
         moment = since if isinstance(since, date) else datetime.fromisoformat(since)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The state of an endpoint between two runs: which jobs are done and written."""
+"""The state of an endpoint between two runs: which jobs are done, and their rows written."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ from one_async.harvest.storage import FolderStorage, Storage
 WORK = ".harvest"
 #: The version of the state; a state of another version is not resumed.
 VERSION = 2
-#: The age up to which a harvest is resumed; its rows are not read again, so they become outdated.
+#: The age up to which a harvest is resumed; older ones start over, since rows already read are not read again.
 RESUMABLE = timedelta(days=7)
 
 
 class Publication(BaseModel):
-    """The decision what to publish, which is made by reading alone and saved before any published file is touched."""
+    """What is to be published; saved before any published file is touched."""
 
     report: EndpointReport
     format: str
     merge: bool
-    moves: dict[str, str] | None = None  # new file names, once they are decided
-    replaced: list[str] = []  # files of an earlier harvest that are deleted then
+    moves: dict[str, str] | None = None  # new file names by current ones, once decided
+    replaced: list[str] = []  # files of an earlier harvest that are deleted after the moves
 
 
 @dataclass
 class Checkpoint:
-    """The state of one endpoint, saved atomically after each part that is written."""
+    """The state of one endpoint, saved atomically after each written part."""
 
     storage: Storage
     endpoint: str
     signature: str
-    begun: datetime | None = field(
-        default_factory=lambda: datetime.now(UTC)
-    )  # None in states of older versions
+    #: None in states of older versions.
+    begun: datetime | None = field(default_factory=lambda: datetime.now(UTC))
     count: int | None = None
     size: int = 0
     done: set[Job] = field(default_factory=set)
@@ -50,12 +49,12 @@ class Checkpoint:
 
     @property
     def folder(self) -> str:
-        """The folder of parts until the endpoint is finished."""
+        """The folder that holds the parts until the endpoint is finished."""
         return f"{WORK}/{self.endpoint}"
 
     @property
     def older(self) -> str:
-        """The folder of rewritten parts of an earlier harvest, without the rows that a merge replaces."""
+        """The folder of an earlier harvest's rewritten parts, without the rows that a merge replaces."""
         return f"{self.folder}/older"
 
     @property
@@ -73,7 +72,7 @@ class Checkpoint:
         return [name for name in self.storage.names(self.folder) if name.endswith(".parquet")]
 
     def load(self) -> bool:
-        """Load the stored state, whatever request it belongs to; return False if there is none."""
+        """Load the stored state of any request; return False if there is none."""
         if isinstance(self.storage, FolderStorage):
             self.storage.sweep(self.folder)
         stored = self.storage.get(self.name)
@@ -107,13 +106,13 @@ class Checkpoint:
         self.storage.put(self.name, json.dumps(state).encode(), sure=False)
 
     def finish(self, report: dict[str, Any]) -> None:
-        """Store that the endpoint is finished, and delete the parts."""
+        """Mark the endpoint as finished, and delete its parts."""
         self.done, self.vanished, self.publishing, self.finished = set(), [], None, report
         self.save()
         self._delete_parts()
 
     def clear(self) -> None:
-        """Delete state and parts; the state first, so that a kill in between leaves no state without its parts."""
+        """Delete the state and then the parts, so that a kill in between leaves no state without its parts."""
         self.storage.delete(self.name)
         self._delete_parts()
 

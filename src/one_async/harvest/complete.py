@@ -1,4 +1,4 @@
-"""Read one endpoint until it is complete: sweep, count, and read again where the numbers differ."""
+"""Read one endpoint completely: sweep, count, and read again where the numbers differ."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 #: Compare ids below FEW rows always; below MANY only after a slow read.
 FEW, MANY = 16 * AIM, 100 * AIM
-#: Longer lists are compared by the counts of this many ranges of ids, or of one range per EACH requests if that is more.
-GROUPS, EACH = 64, 8
-#: Seconds within which a read counts as instantaneous: a change during it is the same as one right after it.
+#: Longer lists are compared by the counts of GROUPS ranges of ids, or of one range per GROUP_REQUESTS requests if that is
+#: more.
+GROUPS, GROUP_REQUESTS = 64, 8
+#: Seconds within which a read counts as instantaneous: a change during it is equivalent to one right after it.
 MOMENT = 1.0
-#: Comparisons of ids before a database that changes faster than it can be read is reported as such.
+#: The most comparisons of ids; after these, the database is reported as changing faster than it can be read.
 PASSES = 4
-#: Readings without a new row before other page sizes are no longer tried.
-IN_VAIN = 4
+#: Consecutive readings without a new row after which no other page sizes are tried.
+MOST_FRUITLESS = 4
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Reader(Sweep):
     """Reads one endpoint, from the first request to the report."""
 
     _started: bool = False
-    _single_page: bool = False  # one page holds the whole list
+    _single_page: bool = False  # the whole list fits on one page
 
     async def run(self) -> bool:
         """Read everything and fill the report; return False if a later run should continue."""
@@ -60,7 +61,7 @@ class Reader(Sweep):
         return not self.broken
 
     async def _process(self, job: Job) -> list[Job]:
-        """Process a job; the first one also decides which jobs follow."""
+        """Process a job; the first one also determines which jobs follow."""
         if self._started or job != self.plan.whole:
             return await super()._process(job)
         self._started = True
@@ -81,21 +82,21 @@ class Reader(Sweep):
         return jobs
 
     async def _first(self, whole: Job) -> PageFrame:
-        """Return the first page, or as much of it as the server can produce in time."""
+        """Return the first page, or a smaller one if the server cannot produce it in time."""
         while True:
-            asked = self.costs.size
+            size = self.costs.size
             try:
-                params = self.plan.params(whole, asked)
+                params = self.plan.params(whole, size)
                 return await self.server.page(
                     self.plan.endpoint, params, self.plan.columns, self.costs, check=True
                 )
             except ServerError as error:
-                if not too_long(error) or asked <= FEWEST:
+                if not too_long(error) or size <= FEWEST:
                     raise
-                self.costs.lower(asked)
+                self.costs.lower(size)
 
     async def _begin(self, count: int) -> None:
-        """Record the count; drop the pages of a checkpoint if it has changed, since they begin at other rows now."""
+        """Record the count; if it has changed, drop the pages of a checkpoint, since their offsets are no longer valid."""
         checkpoint = self.writer.checkpoint
         self.report.counted_before = count
         self.counts.add(count)
@@ -116,15 +117,14 @@ class Reader(Sweep):
         if not self.plan.pages_first:
             self.report.method = "ranges of ids"
             stored = checkpoint.count if checkpoint is not None else None
-            return ranges(
-                stored or first.count
-            )  # the same ranges as before, so that finished ones are recognised
+            # The same ranges as in the resumed run, so that finished ones are recognised.
+            return ranges(stored or first.count)
         self.report.method = "pages"
         size = min(self.costs.size, checkpoint.size if checkpoint is not None else PAGE)
         return pages(first.count, size)
 
     async def _complete(self) -> None:
-        """Compare what is held with the server's counts, and read again until they agree."""
+        """Compare the rows read with the server's counts, and read again until they agree."""
         try:
             # Each page has a count of all rows, and a sweep of ranges ends with a count.
             counted = self.report.counted if self.report.counted is not None else await self._count()
@@ -136,7 +136,7 @@ class Reader(Sweep):
                 return
             if self.total is not None:
                 self.report.counted = await self._count(self.total)
-            held = await self._held()
+            held = await self._count_held()
             consistent = held == self.report.counted and len(self.counts) == 1 and not self.moved
             if self.plan.ids is None:
                 if consistent:
@@ -153,10 +153,10 @@ class Reader(Sweep):
             self._record_failure("reading again", error)
 
     async def _is_unchanged(self, held: int) -> bool:
-        """Return whether it is known, without comparing ids, that no row was replaced while the list was read.
+        """Return whether it is certain, without comparing ids, that no row was replaced while the list was read.
 
-        Overlapping pages and ranges of ids lose no row that existed throughout. The count of all rows does not show a row
-        that was deleted after it was read if another was added elsewhere in the list.
+        Overlapping pages and ranges of ids miss no row that existed throughout. The total count, however, does not reveal
+        a row that was deleted after it was read if another row was added elsewhere in the list.
         """
         extends = self.total is not None or self.report.resumed
         if held <= FEW:
@@ -168,17 +168,17 @@ class Reader(Sweep):
             return False
         self.report.compared = "counts"
         requests = -(-held // AIM)
-        groups = requests if extends else max(GROUPS, requests // EACH)
+        groups = requests if extends else max(GROUPS, requests // GROUP_REQUESTS)
         return await self._counts_agree(self.total or self.plan, groups)
 
-    async def _held(self) -> int:
+    async def _count_held(self) -> int:
         if self.total is None:
             return self.writer.distinct - len(self.deleted)
-        return len(await run_sync(self.writer.held, self.deleted))
+        return len(await run_sync(self.writer.id_index, self.deleted))
 
     async def _counts_agree(self, plan: ReadPlan, groups: int) -> bool:
-        """Return whether the server's counts of this many ranges of ids equal what is held of each."""
-        ids = await run_sync(self.writer.held, self.deleted)
+        """Return whether the server's counts of this many ranges of ids equal the numbers of rows read of each."""
+        ids = await run_sync(self.writer.id_index, self.deleted)
         agree = True
 
         async def compare(job: Job) -> None:
@@ -190,32 +190,32 @@ class Reader(Sweep):
         return agree
 
     async def _reconcile(self) -> None:
-        """Read all ranges anew and apply what was added and deleted, until a pass finds no change."""
+        """Read all ranges again and apply additions and deletions, until a pass finds no change."""
         plan = self.total or self.plan
         self.report.compared = "ids"
         self.report.method += ", compared by ranges of ids"
         for _ in range(PASSES):
             before = self.report.counted
-            ids = await run_sync(self.writer.held, self.deleted)
+            ids = await run_sync(self.writer.id_index, self.deleted)
             changes = await self._compare_ids(plan, ids)
             if self.failures:
                 return
             self.report.counted = await self._count(plan)
-            held = await self._held()
+            held = await self._count_held()
             if not changes and before == self.report.counted == held:
                 self.report.complete = True
                 return
-        held = await self._held()
+        held = await self._count_held()
         self.report.compared = "counts"  # the ids changed again while they were compared
         self.report.complete = held == self.report.counted
         if not self.report.complete:
             self.failures.append(
-                f"the server counts {self.report.counted:,} rows and {held:,} are held: it changed during each of "
-                f"{PASSES} more readings"
+                f"the server counts {self.report.counted:,} rows and {held:,} were read: the list changed during each of "
+                f"{PASSES} further readings"
             )
 
     async def _compare_ids(self, plan: ReadPlan, ids: IdIndex) -> int:
-        """Read all ranges anew, store new rows and record deleted ones; return the number of changes."""
+        """Read all ranges again, store new rows and record deleted ones; return the number of changes."""
         changes = 0
 
         async def compare(job: Job) -> list[Job]:
@@ -249,9 +249,9 @@ class Reader(Sweep):
         await run_sync(self.writer.close)
 
     async def _read_again(self) -> None:
-        """Read with other page sizes, which lose other rows, since no filter divides this list into ranges."""
+        """Read with other page sizes, which miss other rows; for lists that no filter divides into ranges."""
         self.report.method += ", again with other page sizes"
-        vain = 0
+        fruitless = 0
         for size in REPAIRS:
             known = self.writer.distinct
             count = await self._count()
@@ -266,22 +266,22 @@ class Reader(Sweep):
             if self.writer.distinct == self.report.counted and len(self.counts) == 1:
                 self.report.complete = True
                 return
-            vain = 0 if self.writer.distinct > known else vain + 1
-            if vain == IN_VAIN:
+            fruitless = 0 if self.writer.distinct > known else fruitless + 1
+            if fruitless == MOST_FRUITLESS:
                 break
         held, counted = self.writer.distinct, self.report.counted or 0
-        what = (
+        difference = (
             f"{counted - held:,} rows"
             if held < counted
-            else f"{held - counted:,} rows fewer on the server than held"
+            else f"{held - counted:,} fewer rows on the server than were read"
         )
         self.failures.append(
-            f"{what}: the server counts {counted:,}, {held:,} came in {len(REPAIRS)} readings with different page sizes, "
-            f"and {self.plan.endpoint} has no filter that cuts its list"
+            f"{difference}: the server counts {counted:,}, {held:,} were received in {len(REPAIRS)} readings with different "
+            f"page sizes, and {self.plan.endpoint} has no filter that divides its list"
         )
 
     def frame(self) -> pl.DataFrame:
-        """Return the rows of a harvest into memory. Blocks."""
+        """Return the rows of a harvest into memory as one frame. Blocks."""
         import polars as pl
 
         columns = self.plan.columns
@@ -295,7 +295,7 @@ class Reader(Sweep):
         report = self.report
         report.written = self.writer.written
         report.vanished = len(self.deleted)
-        report.distinct = await self._held()
+        report.distinct = await self._count_held()
         report.missing = list(self.failures)
         notes = self.costs.notes
         report.notes += [
@@ -306,6 +306,6 @@ class Reader(Sweep):
 
 
 def failed(report: EndpointReport, error: OneError) -> None:
-    """Record in a report why nothing could be read."""
+    """Record in a report that nothing could be read, and why."""
     report.complete = False
-    report.missing.append(f"all of it: {type(error).__name__}: {error}")
+    report.missing.append(f"everything: {type(error).__name__}: {error}")

@@ -28,22 +28,20 @@ if TYPE_CHECKING:
 
 #: Attempts per request for broken connections, 502, 503, 504 and truncated answers.
 ATTEMPTS = 6
-#: Refusals by the throttle (429) before a request is given up; each waits as long as the server says.
+#: Refusals by the throttle (429) before a request is given up; each waits for the server's Retry-After.
 REFUSALS = 40
-#: Pages decoded at once; more threads would only compete for the processors.
+#: Pages decoded concurrently; more threads would only compete for the processors.
 DECODERS = 2
-#: Bytes below which decoding is cheaper than a trip to a thread, for ordinary pages and for the first page,
-#: on which every other request waits.
+#: Bytes below which a page is decoded on the event loop, since a thread would take longer: for ordinary pages, and for the
+#: first page, which all other requests wait for.
 SMALL, SMALL_FIRST = 64 * 1024, 512 * 1024
 #: Seconds and bytes above which smaller pages are requested, and the smallest page size.
 SLOW, LARGE, FEWEST = 20.0, 24 * 1024**2, 100
-#: The answers of proxies if the server takes too long.
+#: The statuses of proxies if the server takes too long.
 GATEWAY_TIMEOUTS = (502, 504)
-#: Attempts for a page that the server cannot make in time before a smaller one is requested.
+#: Attempts for a page that the server cannot produce in time before a smaller one is requested.
 TOO_LONG = 2
-
-
-#: Where Alyx has the keys of a bucket, in the ``json`` field of a data repository; harvests do not store them.
+#: The fields of a bucket's secrets in the ``json`` field of a data repository; harvests do not store them.
 KEYS = frozenset({"Access key ID", "Secret access key", "Session token"})
 
 
@@ -74,7 +72,7 @@ def too_long(error: ServerError) -> bool:
 
 @dataclass
 class Costs:
-    """Requests made for one endpoint, and the page size they led to."""
+    """The requests made for one endpoint, and the page size adapted to them."""
 
     requests: int = 0
     retries: int = 0
@@ -83,13 +81,13 @@ class Costs:
     notes: Notes = field(default_factory=Notes)
 
     def lower(self, rows: int) -> None:
-        """Request half as many rows from now on as were too many."""
+        """Set the page size to half of a number of rows that was too large."""
         self.size = max(FEWEST, min(self.size, rows // 2))
 
 
 @dataclass(frozen=True)
 class PageFrame:
-    """One page as a frame, with the server's count of all rows, and what did not fit in its rows."""
+    """One page as a frame, with the server's count of all rows and notes on values that did not fit."""
 
     count: int
     last: bool
@@ -98,7 +96,7 @@ class PageFrame:
 
 
 class Server:
-    """One database, shared by all endpoints of a harvest, since they share its throttle."""
+    """Access to one database, shared by all endpoints of a harvest, since its throttle applies to all of them."""
 
     def __init__(self, client: UncachedClient, clock: Callable[[], float] | None = None) -> None:
         self._client = client
@@ -120,7 +118,7 @@ class Server:
             reply = await self._request(endpoint, params, costs)
             rows = int(params.get("limit", PAGE))
             if rows > 1:
-                self.concurrency.good(endpoint, reply.seconds)
+                self.concurrency.record_latency(endpoint, reply.seconds)
                 self._wake()
             try:
                 page = await self._decode(reply, columns, check)
@@ -128,7 +126,7 @@ class Server:
                 if attempt == ATTEMPTS:
                     raise
                 costs.retries += 1
-                await self._retry(endpoint, "an answer that cannot be read", backoff(attempt))
+                await self._retry(endpoint, "unreadable answer", backoff(attempt))
                 continue
             costs.notes.unknown |= page.notes.unknown
             if rows > 1 and (reply.seconds > SLOW or len(reply.content) > LARGE):
@@ -157,7 +155,7 @@ class Server:
         return await run_sync(decode, limiter=self._decoders)
 
     async def _request(self, endpoint: str, params: Mapping[str, str], costs: Costs) -> Reply:
-        """Return the first good answer to a request, retrying and waiting as the server's answers demand."""
+        """Return the first successful answer to a request; retry and wait as the server's answers require."""
         failures = refusals = resends = 0
         can_shrink = int(params.get("limit", PAGE)) > FEWEST
         while True:
@@ -173,7 +171,7 @@ class Server:
                 if reply.status == 429:
                     costs.throttled += 1
                     refusals += 1
-                    self.pace.was_refused(sent_at, reply.wait)
+                    self.pace.record_refusal(sent_at, reply.wait)
                     wait = 0.0  # `_acquire` waits
                     if refusals >= REFUSALS:
                         raise _status_error(endpoint, reply)
@@ -182,7 +180,7 @@ class Server:
             except (ServerUnreachable, StatusError) as error:
                 if isinstance(error, StatusError) and error.status not in (502, 503, 504):
                     raise
-                self.concurrency.bad()
+                self.concurrency.record_failure()
                 failures += 1
                 if failures >= (TOO_LONG if can_shrink and too_long(error) else ATTEMPTS):
                     raise
@@ -208,7 +206,7 @@ class Server:
                 await self._client.observer.sleep(delay)
             else:
                 self._under_way += 1
-                return self.pace.sending()
+                return self.pace.record_request()
 
     def _release(self) -> None:
         self._under_way -= 1

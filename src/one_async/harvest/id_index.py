@@ -1,4 +1,4 @@
-"""A sorted index of the ids that are held, 16 bytes each."""
+"""A sorted index of the ids that were read, 16 bytes each."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class IdIndex:
         del parts
         order = np.lexsort((low, high))
         self._high, self._low = high[order], low[order]
-        same = np.zeros(len(order), bool)
-        same[1:] = (self._high[1:] == self._high[:-1]) & (self._low[1:] == self._low[:-1])
+        drop = np.zeros(len(order), bool)
+        drop[1:] = (self._high[1:] == self._high[:-1]) & (self._low[1:] == self._low[:-1])
         for id in deleted:
             at = self.position(id)
-            if at < len(same) and self._at(at) == id:
-                same[at : self.position(id + 1)] = True
-        if same.any():
-            self._high, self._low = self._high[~same], self._low[~same]
+            if at < len(drop) and self._at(at) == id:
+                drop[at : self.position(id + 1)] = True
+        if drop.any():
+            self._high, self._low = self._high[~drop], self._low[~drop]
 
     def __len__(self) -> int:
         return len(self._high)
@@ -81,11 +81,8 @@ class IdIndex:
         if id >= TOP:
             return len(self._high)
         high, low = np.uint64(id >> 64), np.uint64(id & HALF)
-        start_or_resume, end = (
-            np.searchsorted(self._high, high, "left"),
-            np.searchsorted(self._high, high, "right"),
-        )
-        return int(start_or_resume + np.searchsorted(self._low[start_or_resume:end], low, "left"))
+        start, end = np.searchsorted(self._high, high, "left"), np.searchsorted(self._high, high, "right")
+        return int(start + np.searchsorted(self._low[start:end], low, "left"))
 
     def count(self, job: Job) -> int:
         """Return the number of ids in a range."""
@@ -97,6 +94,6 @@ class IdIndex:
         return {h << 64 | n for h, n in zip(self._high[part].tolist(), self._low[part].tolist(), strict=True)}
 
     def ranges(self, aim: int = AIM) -> list[Job]:
-        """Cut the space of all ids into ranges that hold about ``aim`` ids of this index each."""
+        """Divide the space of all ids into ranges with about ``aim`` ids of this index each."""
         cuts: Sequence[int] = [0, *(self._at(index) for index in range(aim, len(self), aim)), TOP]
         return [Job("range", a, b) for a, b in pairwise(cuts) if a < b]

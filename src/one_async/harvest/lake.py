@@ -19,34 +19,34 @@ if TYPE_CHECKING:
     from one_async.harvest.storage import Storage
 
 DOCUMENT, VIEWS, DATABASE = "schema.md", "views.sql", "metadata.duckdb"
-#: DuckDB's variable for the folder or address of the tables, which replaces the one in the views.
+#: The DuckDB variable for the folder or address of the tables, which overrides the one in the views.
 VARIABLE = "harvest"
 HEAD = f"""# Tables of {{server}}
 
-Each table is a folder. A row is a record of the database; `report.json` says whether all of them are here.
+Each table is a folder. A row is a record of the database; `report.json` tells whether all of them are here.
 
-- `id` identifies a row. Sessions, insertions and datasets have it also as `eid`, `pid` and `did`; by these names all other
-  tables refer to them: `SELECT … FROM sessions JOIN datasets USING (eid)`.
-- Times are in UTC. UUIDs are text in files and in Polars, and of the type `UUID` in the views. Columns such as `json` hold
+- `id` identifies a row. Sessions, insertions and datasets also have it as `eid`, `pid` and `did`, the names by which all
+  other tables refer to them: `SELECT … FROM sessions JOIN datasets USING (eid)`.
+- Times are in UTC. UUIDs are text in files and in Polars, and have the type `UUID` in the views. Columns such as `json` hold
   JSON text: `json->>'key'` in DuckDB, `str.json_path_match` in Polars.
-- A column under *refers to* holds every value of this one, unless one of the two tables was read with filters, or the
-  database changed between the two.
+- A column named under *refers to* contains every value of the column in that row, unless one of the two tables was read
+  with filters, or the database changed between the two reads.
 
 ## DuckDB
 
-A view has the name of its table, with `_` for `-`. `duckdb {DATABASE}` opens them; harvests of Parquet files into a folder
-write it where the Python package duckdb is installed. It holds the folder's path and no rows. `duckdb -init {VIEWS}`, in the
-folder, makes the same views.
+A view has the name of its table, with `_` instead of `-`. `duckdb {DATABASE}` opens them. That file contains the folder's
+path and no rows; it is written by harvests of Parquet files into a folder if the Python package duckdb is installed.
+`duckdb -init {VIEWS}`, run in the folder, creates the same views.
 
-If the folder was moved, or is seen from another machine, set its path or address before the first query:
+If the folder was moved, or is read from another machine, set its path or address before the first query:
 `SET VARIABLE {VARIABLE} = '/new/path';`"""
 
 
 def write_lake(storage: Storage, report: HarvestReport) -> None:
     """Write ``schema.md``, ``views.sql`` and, for Parquet files in a folder, ``metadata.duckdb``.
 
-    They describe all tidy tables of a storage by its report, and are deleted if there are none. Without the package
-    duckdb no database is written, and that of an earlier harvest is deleted.
+    They describe all tidy tables in a storage's report, and are deleted if there are none. Without the package duckdb, no
+    database is written, and that of an earlier harvest is deleted.
     """
     tables = _tables(storage, report)
     files = {} if not tables else {DOCUMENT: document(report, tables), VIEWS: _script(storage, tables)}
@@ -111,7 +111,7 @@ def views(root: str, tables: Mapping[str, Table]) -> Iterator[str]:
 
 def _selected(column: ColumnReport) -> str:
     name = quoted(column.name)
-    # Parquet files hold UUIDs as text; all other types are those of the files.
+    # UUIDs are text in Parquet files; all other types are those of the files.
     return f"CAST({name} AS {column.type}) AS {name}" if "UUID" in column.type else name
 
 
@@ -125,7 +125,7 @@ def _write_database(storage: FolderStorage, tables: Mapping[str, Table]) -> bool
         import duckdb
     except ImportError:
         return False
-    # DuckDB looks for relative paths in the working directory, so the views have the folder's own path.
+    # DuckDB resolves relative paths against the working directory, so the views contain the folder's absolute path.
     root = re.sub(r"([*?\[])", r"[\1]", storage.address("").rstrip("/"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / DATABASE

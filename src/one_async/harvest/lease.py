@@ -1,4 +1,4 @@
-"""One harvest at a time for each endpoint of a storage; others wait, then raise HarvestUnderWay."""
+"""Leases: one harvest at a time for each endpoint of a storage; others wait, then raise HarvestUnderWay."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from one_async.files.owner import is_dead, owner_of
 if TYPE_CHECKING:
     from one_async.harvest.storage import ObjectStorage, Storage
 
-#: Seconds to wait for another harvest, longer than the lease of one that was killed on another machine.
-PATIENCE = LEASE + 10.0
+#: Seconds to wait for a lease, longer than that of a harvest killed on another machine takes to expire.
+TIMEOUT = LEASE + 10.0
 #: Seconds between two attempts.
 PAUSE = 0.5
 
 
 class Lease(Protocol):
-    """A claim on a name: renew it more often than its lease, release it at the end. All methods block."""
+    """An exclusive claim on a name that expires unless it is renewed in time. All methods block."""
 
-    def held(self) -> bool:
+    def is_valid(self) -> bool:
         """Return whether the claim is still valid."""
 
     def renew(self) -> bool:
@@ -40,48 +40,48 @@ class Lease(Protocol):
 
 
 class BucketLease:
-    """A lease kept as an object and changed by conditional writes, of which an object store accepts one.
+    """A lease stored as an object and changed by conditional writes, of which an object store accepts only one.
 
-    The owner rewrites it while it lives. A lease is taken over if it was not rewritten for the lease's duration, by the
-    clock of the waiting process, or if its owner is known to be dead.
+    The owner rewrites the object periodically. Another process takes the lease over if the object was not rewritten for
+    the lease's duration, by its own clock, or if the owner is known to be dead.
     """
 
     def __init__(self, storage: ObjectStorage, name: str) -> None:
-        self._storage, self._describe = storage, f".harvest/{name}.lease"
+        self._storage, self._key = storage, f".harvest/{name}.lease"
         self._owner = owner_of(uuid.uuid4().hex)
-        self._seen, self._since = "", 0.0
+        self._seen_tag, self._seen_at = "", 0.0
         self._renewed = 0
         self._lock = threading.Lock()
 
-    def take(self) -> bool:
-        """Take the lease if it is free or its owner is gone; return whether it was taken."""
-        if self._storage.put_if(self._describe, self._content(), None):
+    def try_acquire(self) -> bool:
+        """Acquire the lease if it is free or expired; return whether it was acquired."""
+        if self._storage.put_if(self._key, self._content(), None):
             return True
-        found = self._storage.look(self._describe)
+        found = self._storage.get_with_tag(self._key)
         if found is None:
-            return False  # released just now; the next attempt takes it
+            return False  # released just now; the next attempt acquires it
         content, tag = found
-        if tag != self._seen:
-            self._seen, self._since = tag, time.monotonic()
-        deleted = is_dead(_owner(content)) or time.monotonic() - self._since > LEASE
-        return deleted and self._storage.put_if(self._describe, self._content(), tag)
+        if tag != self._seen_tag:
+            self._seen_tag, self._seen_at = tag, time.monotonic()
+        is_expired = is_dead(_owner(content)) or time.monotonic() - self._seen_at > LEASE
+        return is_expired and self._storage.put_if(self._key, self._content(), tag)
 
-    def held(self) -> bool:
+    def is_valid(self) -> bool:
         return self.renew()
 
     def renew(self) -> bool:
         with self._lock:
-            tag = self._mine()
+            tag = self._own_tag()
             self._renewed += 1
-            return tag is not None and self._storage.put_if(self._describe, self._content(), tag)
+            return tag is not None and self._storage.put_if(self._key, self._content(), tag)
 
     def release(self) -> None:
         with self._lock:
-            if self._mine() is not None:
-                self._storage.delete(self._describe)
+            if self._own_tag() is not None:
+                self._storage.delete(self._key)
 
-    def _mine(self) -> str | None:
-        found = self._storage.look(self._describe)
+    def _own_tag(self) -> str | None:
+        found = self._storage.get_with_tag(self._key)
         return found[1] if found is not None and _owner(found[0]) == self._owner else None
 
     def _content(self) -> bytes:
@@ -93,21 +93,21 @@ def _owner(content: bytes) -> str:
 
 
 @asynccontextmanager
-async def claimed(storage: Storage, name: str) -> AsyncIterator[Lease]:
-    """Hold the claim on a name of a storage. Raise HarvestUnderWay if another process holds it for too long."""
-    lease = await _obtained(storage, name)
+async def hold_lease(storage: Storage, name: str) -> AsyncIterator[Lease]:
+    """Hold the lease on a name of a storage. Raise HarvestUnderWay if another process holds it for too long."""
+    lease = await _acquire(storage, name)
 
     def renew() -> bool:
         try:
             return lease.renew()
-        except OneError:  # a passing fault of the object store; the lease outlasts three of them
+        except OneError:  # a transient error of the object store; the lease outlasts three of them
             return True
 
     stop = start_heartbeat(renew, LEASE)
 
     def end() -> None:
         stop()
-        with suppress(OneError):  # it ends by itself
+        with suppress(OneError):  # it expires by itself
             lease.release()
 
     try:
@@ -117,17 +117,17 @@ async def claimed(storage: Storage, name: str) -> AsyncIterator[Lease]:
             await run_sync(end)
 
 
-async def _obtained(storage: Storage, name: str) -> Lease:
-    until = anyio.current_time() + PATIENCE
+async def _acquire(storage: Storage, name: str) -> Lease:
+    until = anyio.current_time() + TIMEOUT
     while True:
         lease = await run_sync(storage.try_claim, name)
         if lease is not None:
             return lease
         if anyio.current_time() >= until:
-            place = str(without_login(storage.address(""))).rstrip("/")
+            address = str(without_login(storage.address(""))).rstrip("/")
             raise HarvestUnderWay(
-                f"another harvest writes {name} to {place}, and has not ended within "
-                f"{PATIENCE:.0f} s; wait for it, or harvest to another place",
+                f"another harvest is writing {name} to {address}, and has not finished within "
+                f"{TIMEOUT:.0f} s; wait for it, or harvest to a different location",
                 endpoint=name,
             )
         await anyio.sleep(PAUSE)

@@ -1,7 +1,7 @@
 """Decide which requests read the rows of an endpoint. No I/O.
 
-One page is one query, so it loses nothing; rows are lost where pages are joined whose order is not fixed. Lists are
-therefore read by ranges of ids that fit on a page each wherever possible: each range is exact by itself.
+One page is one query, so it is complete. Rows are lost between pages of a list without a stable order. Lists are therefore
+read wherever possible by ranges of ids that fit on one page, each of which is complete by itself.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from one_async.alyx.frame import Columns
 from one_async.alyx.paging import may_join
 from one_async.alyx.schema import Schema
 
-#: Alyx's largest page, and the rows that a range should hold, so that few ranges exceed a page.
+#: Alyx's largest page, and the number of rows aimed at for a range, so that few ranges exceed a page.
 PAGE, AIM = 1000, 900
-#: Lists with an order of their own in which (nearly) all rows differ, so that their pages fit together.
+#: Lists that the server sorts by values that differ between (nearly) all rows, so that consecutive pages fit together.
 ORDERED = frozenset(
     {
         "sessions",
@@ -33,16 +33,16 @@ ORDERED = frozenset(
         "data-notices",
     }
 )
-#: Of these, the ones with thousands of rows in every database, and the pages that surely exist.
+#: Those with thousands of rows in every database, and the number of pages that certainly exist.
 LONG, AHEAD = frozenset({"sessions", "insertions"}), 7
-#: Endpoints whose records are addressed by name.
+#: Endpoints whose records are identified by name.
 NAMED = frozenset({"water-type", "data-repository-type", "water-restricted-subjects"})
-#: Filters for when a row was created or last changed, the best first.
+#: Filters on when a row was created or last changed, in order of preference.
 STAMPS = ("auto_datetime", "datetime", "created_datetime", "date_time")
-#: Of these, the ones that hold the time of the event itself: they miss rows that were entered later.
+#: Those with the time of the event itself, which miss rows that were entered later.
 EVENTS = frozenset({"date_time"})
 TOP = 1 << 128
-#: Number of pages, and of ranges of ids, that are planned at a time.
+#: The most pages and ranges of ids that are planned at once, and the most parts of a range.
 MOST, MOST_RANGES, MOST_PARTS = 10_000, 100_000, 1000
 
 Kind = Literal["uuid", "int"]
@@ -58,26 +58,25 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """The way to read an endpoint: by pages or by ranges of ids, and the filters."""
+    """How to read an endpoint: by pages or by ranges of ids, with which filters."""
 
     endpoint: str
     columns: Columns
     filters: Mapping[str, str]
-    ids: Kind | None  # the type of its ids, if the list can be cut by them
+    ids: Kind | None  # the type of its ids, if the list can be divided by them
     pages_first: bool
     stamp: str | None  # the filter that ``since`` is compared with
-    joins: bool = (
-        False  # the filters repeat rows, and the count counts the repetitions, unless ``django`` is there
-    )
+    #: Whether the filters repeat rows, which the server's count includes, unless there is a ``django`` filter.
+    joins: bool = False
 
     @property
     def ahead(self) -> list[Job]:
-        """Pages that surely exist, requested beside the first one, before the count is known."""
+        """Pages that certainly exist, requested together with the first one, before the count is known."""
         return pages(AHEAD * PAGE, PAGE)[1:] if self.endpoint in LONG and not self.filters else []
 
     @property
     def whole(self) -> Job:
-        """The request whose count is the number of distinct rows; a ``django`` filter removes repetitions."""
+        """The job whose count is the number of distinct rows; a ``django`` filter removes repetitions."""
         return Job("range", 0, TOP) if self.joins and self.ids else Job("page", 0, PAGE)
 
     def params(self, job: Job, limit: int = PAGE) -> dict[str, str]:
@@ -96,14 +95,14 @@ class ReadPlan:
         return ",".join(pairs) or f"{name}__isnull,False"
 
     def text(self, number: int) -> str:
-        """Return an id as text."""
+        """Return an id as a string."""
         return str(UUID(int=number)) if self.ids == "uuid" else str(number)
 
     def signature(self, since: str | None, format: str, tidy: bool = False) -> str:
-        """Return a text that identifies the request, so that a checkpoint of another request is not resumed."""
-        asked = [self.endpoint, sorted(self.filters.items()), since, sorted(self.columns.read), format]
-        made = {name: str(dtype) for name, dtype in self.columns.schema.items()}
-        return json.dumps([*asked, made] if tidy else asked)
+        """Return a string that identifies the harvest's request; only a checkpoint of the same request is resumed."""
+        request = [self.endpoint, sorted(self.filters.items()), since, sorted(self.columns.read), format]
+        columns = {name: str(dtype) for name, dtype in self.columns.schema.items()}
+        return json.dumps([*request, columns] if tidy else request)
 
 
 def plan(schema: Schema, endpoint: str, columns: Columns, filters: Mapping[str, str]) -> ReadPlan:
@@ -127,11 +126,11 @@ def with_since(filters: Mapping[str, str], stamp: str, since: str) -> dict[str, 
 
 
 def pages(count: int, size: int, low: int = 0) -> list[Job]:
-    """Cut a list into pages, each of which begins with the last row of the page before.
+    """Divide a list into pages, each of which begins with the last row of the page before.
 
-    Where the order is fixed and all neighbours share that row, no row that was there throughout is missing, whatever
-    was added or deleted meanwhile: it lies between two shared rows, on the page between them. The rows behind MOST pages
-    are one job, cut when its turn comes: a server may count any number of rows.
+    If the order is stable and all neighbours share that row, no row that existed throughout is missing, whatever was added
+    or deleted meanwhile: it lies between two shared rows, on the page between them. The rows behind MOST pages are one
+    job, divided when it is processed, since a server may count any number of rows.
     """
     step = max(1, size - 1)
     end = max(low + 1, count - 1)
@@ -141,22 +140,22 @@ def pages(count: int, size: int, low: int = 0) -> list[Job]:
 
 
 def smaller(job: Job, size: int) -> list[Job]:
-    """Cut a page into smaller ones, which share a row with their neighbours as well."""
+    """Divide a page into smaller ones, which also share a row with their neighbours."""
     return [part._replace(high=min(part.high, job.high)) for part in pages(job.high, size, job.low)]
 
 
 def ranges(count: int, low: int = 0, high: int = TOP, aim: int = AIM) -> list[Job]:
-    """Cut evenly distributed ids, such as random ones, into ranges of about ``aim`` rows."""
+    """Divide evenly distributed ids, such as random ones, into ranges of about ``aim`` rows."""
     parts = min(max(1, -(-count // aim)), MOST_RANGES)
     cuts = [low + (high - low) * part // parts for part in range(parts + 1)]
     return [Job("range", a, b) for a, b in pairwise(cuts) if a < b]
 
 
 def split(job: Job, count: int, sample: Sequence[int], aim: int = AIM) -> list[Job]:
-    """Cut a range that holds more rows than a page, at even distances and between the ids in a sample of it.
+    """Divide a range with more rows than a page, at even distances and between the ids of a sample.
 
-    Even cuts suit evenly distributed ids, cuts within the sample all others, whether the sample is random or, as for
-    lists in the order of their ids, holds the lowest ids.
+    Even cuts suit evenly distributed ids. Cuts within the sample suit all others, whether the sample is random or, as for
+    lists sorted by id, consists of the lowest ids.
     """
     parts = min(max(2, -(-count // aim)), MOST_PARTS)
     seen = sorted(id for id in sample if job.low <= id < job.high)
@@ -171,5 +170,5 @@ def split(job: Job, count: int, sample: Sequence[int], aim: int = AIM) -> list[J
 
 
 def jobs_of(stored: Iterable[Sequence[Any]]) -> set[Job]:
-    """Return the jobs of a checkpoint, where ids are texts, since they exceed JSON's numbers."""
+    """Return the jobs of a checkpoint, in which ids are strings, since they exceed JSON's numbers."""
     return {Job(kind, int(low), int(high)) for kind, low, high in stored}

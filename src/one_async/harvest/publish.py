@@ -1,7 +1,7 @@
-"""Replace an earlier harvest by the parts of a new one, or merge them into it. All functions block.
+"""Replace an earlier harvest by the parts of a new one, or merge the parts into it. All functions block.
 
-The decision what to do only reads, and is saved before any published file is touched. Carrying it out may be interrupted
-and repeated, so the next run, whatever it requests, first finishes an earlier decision.
+What to do is decided without writing to published files, and saved before any of them is touched. Publishing is
+idempotent: if it is interrupted, the next run finishes it first, whatever that run requests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from one_async.harvest.id_index import key_expression
 from one_async.harvest.plan import ReadPlan
 from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
 from one_async.harvest.storage import Storage, read, shown_address
-from one_async.harvest.write import Known, number_of, parquet
+from one_async.harvest.write import DigestSet, number_of, parquet
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PART = re.compile(r"part-\d+\.parquet")
 #: Returns frames with the key column of an earlier harvest.
-Older = Callable[[], Iterable["pl.DataFrame"]]
+OlderIds = Callable[[], Iterable["pl.DataFrame"]]
 
 
 def check_format(format: str) -> None:
@@ -51,7 +51,7 @@ def format_of(storage: Storage, endpoint: str) -> str | None:
     return "parquet" if parts_of(storage, endpoint) else None
 
 
-def older_ids(storage: Storage, plan: ReadPlan, format: str) -> Older | None:
+def older_ids(storage: Storage, plan: ReadPlan, format: str) -> OlderIds | None:
     """Return a function that reads the ids of an earlier harvest; None if there is none."""
     key = plan.columns.key
     if key is None or format_of(storage, plan.endpoint) is None:
@@ -71,7 +71,7 @@ def older_ids(storage: Storage, plan: ReadPlan, format: str) -> Older | None:
 def check_existing(
     storage: Storage, endpoint: str, filters: Mapping[str, str], format: str, tidy: bool, *, merge: bool
 ) -> None:
-    """Raise InputError if an earlier harvest has another format, or other filters or columns than one to be merged."""
+    """Raise InputError if an earlier harvest has another format, or if a merge has other filters or columns."""
     existing = format_of(storage, endpoint)
     if existing not in (None, format):
         raise InputError.of(
@@ -79,11 +79,11 @@ def check_existing(
         )
     entry = stored_entry(storage, endpoint) if merge and existing else None
     if entry is not None and (entry.columns is not None) != tidy:
-        accepted = f"with since= {not tidy}, as in the harvest in {shown_address(storage, endpoint)}"
+        accepted = f"{not tidy} with since=, as in the harvest in {shown_address(storage, endpoint)}"
         raise InputError.of("tidy", tidy, accepted)
     holds = None if entry is None else entry.holds
     if holds is not None and holds != filters:
-        accepted = f"with since= the filters of the harvest that is there: {holds or 'none'}"
+        accepted = f"with since=, the filters of the existing harvest: {holds or 'none'}"
         raise InputError.of("filters", dict(filters), accepted)
 
 
@@ -105,10 +105,10 @@ def stored_entry(storage: Storage, endpoint: str) -> EndpointReport | None:
 def start_or_resume(storage: Storage, plan: ReadPlan, signature: str, resume: bool) -> Checkpoint:
     """Finish an interrupted publication, then return the checkpoint to resume, or a new one."""
     checkpoint = Checkpoint(storage, plan.endpoint, signature)
-    there = checkpoint.load()
+    exists = checkpoint.load()
     if checkpoint.publishing is not None:
         publish(storage, plan, checkpoint)
-    if there and resume and checkpoint.signature == signature and checkpoint.recent:
+    if exists and resume and checkpoint.signature == signature and checkpoint.recent:
         checkpoint.resumed = True
         return checkpoint
     checkpoint.clear()
@@ -116,14 +116,15 @@ def start_or_resume(storage: Storage, plan: ReadPlan, signature: str, resume: bo
 
 
 def publish(storage: Storage, plan: ReadPlan, checkpoint: Checkpoint) -> EndpointReport:
-    """Move the parts to where readers look; return the report, with the number of updated rows."""
+    """Move the parts to their published names; return the report, with the number of updated rows."""
     task = checkpoint.publishing
     assert task is not None
     if task.moves is None:
         if task.report.written and not checkpoint.parts():
             where = shown_address(storage, checkpoint.folder)
             raise FileDamaged(
-                f"{where}: {task.report.written:,} rows were written there and are gone", path=where
+                f"{where}: {task.report.written:,} rows were written there, but their files are missing",
+                path=where,
             )
         if task.format == "delta":
             task.report.updated, task.moves = _count_updated(storage, plan, checkpoint), {}
@@ -169,24 +170,24 @@ def _rewrite_older(
     newer: NDArray[np.uint64],
     deleted: NDArray[np.uint64],
 ) -> tuple[int, list[str], list[str]]:
-    """Write new versions of the older parts that hold updated, deleted or repeated rows, beside the old ones.
+    """Write new versions of the older parts that contain updated, deleted or repeated rows, beside the old ones.
 
     Return the number of updated rows, the new files, and the files that they replace.
     """
     kept: list[str] = []
     replaced: list[str] = []
-    updated, known = 0, Known()
+    updated, known = 0, DigestSet()
     for name in parts_of(storage, plan.endpoint):
-        its = _digests(read(storage, name), plan)
-        again, first = _among(newer, its), known.fresh(its)
-        updated += int((again & first).sum())
-        stays = first & ~again & ~_among(deleted, its)
-        if stays.all():
+        digests = _digests(read(storage, name), plan)
+        is_updated, is_first = _among(newer, digests), known.add(digests)
+        updated += int((is_updated & is_first).sum())
+        is_kept = is_first & ~is_updated & ~_among(deleted, digests)
+        if is_kept.all():
             continue
         replaced.append(name)
-        if stays.any():
+        if is_kept.any():
             kept.append(f"{checkpoint.older}/{name.rpartition('/')[2]}")
-            _write_rows(storage, name, kept[-1], stays)
+            _write_rows(storage, name, kept[-1], is_kept)
     return updated, kept, replaced
 
 
@@ -199,11 +200,11 @@ def _publish_parquet(storage: Storage, task: Publication, checkpoint: Checkpoint
         storage.delete(name)
 
 
-def _write_rows(storage: Storage, name: str, to: str, stays: NDArray[np.bool_]) -> None:
+def _write_rows(storage: Storage, name: str, to: str, is_kept: NDArray[np.bool_]) -> None:
     import polars as pl
 
-    if to != name or not stays.all():
-        storage.put(to, parquet(read(storage, name).filter(pl.Series(stays))))
+    if to != name or not is_kept.all():
+        storage.put(to, parquet(read(storage, name).filter(pl.Series(is_kept))))
 
 
 def _digests(frame: pl.DataFrame, plan: ReadPlan) -> NDArray[np.uint64]:
@@ -217,7 +218,7 @@ def _deleted_digests(plan: ReadPlan, checkpoint: Checkpoint) -> NDArray[np.uint6
 
 
 def _among(known: NDArray[np.uint64], digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return a mask of the digests that are among these sorted ones."""
+    """Return a mask of the digests that are in ``known``, which is sorted."""
     if not len(known):
         return np.zeros(len(digests), bool)
     at = np.minimum(np.searchsorted(known, digests), len(known) - 1)

@@ -1,24 +1,24 @@
-"""References from columns of Alyx's lists to tables, which the OpenAPI document lacks. Data only."""
+"""References between tables, by column of Alyx's lists, which the OpenAPI document lacks. Data only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: The name of a table's id in all tables that refer to it, and beside ``id`` in the table itself.
+#: The name of a table's id in all tables that refer to it, and next to ``id`` in the table itself.
 SHARED_NAMES: Mapping[str, str] = {"sessions": "eid", "insertions": "pid", "datasets": "did"}
-#: Numbers that count something of which there is some or none.
+#: Counts that are converted to booleans, with their descriptions.
 BOOLEANS: Mapping[str, Mapping[str, str]] = {
     "datasets": {
         "protected": "Whether a tag protects it from changes",
         "public": "Whether a tag makes it public",
     },
 }
-#: Columns that are made of a field of a struct, beside it.
+#: Additional columns extracted from a field of a struct.
 PARTS: Mapping[str, Mapping[str, str]] = {"trajectories": {"eid": "session.id"}}
 _USER, _SUBJECT, _LAB = "users.username", "subjects.nickname", "labs.name"
 _REPOSITORY, _PROJECT, _REGION = "data-repository.name", "projects.name", "brain-regions.id"
 _SESSION, _INSERTION, _DATASET = "sessions.id", "insertions.id", "datasets.id"
-#: By endpoint and field, the table and column that hold its values. ``[]`` stands for the items of a list.
+#: The table and column that each field refers to, by endpoint and field. ``[]`` means the items of a list.
 REFERENCES: Mapping[str, Mapping[str, str]] = {
     "brain-regions": {"parent": _REGION},
     "channels": {"trajectory_estimate": "trajectories.id", "brain_region": _REGION},

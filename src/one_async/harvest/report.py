@@ -33,7 +33,7 @@ class ColumnReport(BaseModel):
     meaning: str = ""
     references: dict[str, str] = Field(
         default_factory=dict,
-        description="the tables and columns that hold its values, by the path of these: column, column[] or column.field",
+        description="the tables and columns that its values refer to, by path: column, column[] or column.field",
     )
 
 
@@ -45,24 +45,25 @@ class EndpointReport(BaseModel):
     endpoint: str
     filters: dict[str, str] = Field(default_factory=dict)
     holds: dict[str, str] | None = Field(
-        default=None, description="filters of the stored rows, also after a run that did not finish"
+        default=None, description="filters of the stored rows, even after a run that did not finish"
     )
     as_of: datetime | None = Field(
         default=None,
-        description="the stored rows hold what the server had changed by then; None if that is unknown",
+        description="the time up to which the stored rows contain all changes on the server; None if unknown",
     )
     columns: list[ColumnReport] | None = Field(
-        default=None, description="columns of the stored tidy table; None of rows as the server sent them"
+        default=None,
+        description="columns of the stored tidy table; None if rows are stored as the server sent them",
     )
     counted_before: int | None = Field(default=None, description="rows that the server counted at the start")
     counted: int | None = Field(default=None, description="rows that the server counted at the end")
-    distinct: int = Field(default=0, description="distinct rows that are held in the end")
+    distinct: int = Field(default=0, description="distinct rows that were read, without deleted ones")
     written: int = Field(default=0, description="rows written by this harvest")
-    updated: int = Field(default=0, description="of these, rows that replace older ones (since)")
-    vanished: int = Field(default=0, description="rows that were deleted at the server meanwhile")
+    updated: int = Field(default=0, description="written rows that replace older ones (since)")
+    vanished: int = Field(default=0, description="rows that were deleted on the server meanwhile")
     requests: int = 0
     retries: int = 0
-    throttled: int = Field(default=0, description="requests that were answered 429")
+    throttled: int = Field(default=0, description="requests answered with 429")
     seconds: float = 0.0
     complete: bool = False
     finished: bool = Field(default=False, description="whether another run would read nothing more")
@@ -72,9 +73,9 @@ class EndpointReport(BaseModel):
     method: str = Field(default="", description="pages, ranges of ids, or both")
     compared: Literal["ids", "counts", "one moment"] | None = Field(
         default=None,
-        description="how added and deleted rows were detected. ids: each id was compared with the server's after the reading. "
-        "counts: the numbers of rows were compared, of the whole list or of ranges of ids where filters allow that, so an "
-        "added row and a deleted one may cancel out. one moment: everything was read within a second",
+        description="how added and deleted rows were detected. ids: each id was compared with the server's afterwards. "
+        "counts: the numbers of rows were compared, of the whole list or, where filters allow it, of ranges of ids, so that "
+        "an added row and a deleted one may cancel out. one moment: everything was read within a second",
     )
     since_by: str | None = Field(default=None, description="the time stamp that since was compared with")
 
@@ -83,7 +84,7 @@ class EndpointReport(BaseModel):
         return "\n".join([text, *(f"  missing: {line}" for line in self.missing)])
 
     def _cells(self) -> tuple[object, ...]:
-        """Return what a row of a table shows of it."""
+        """Return the cells of the endpoint's row in a table."""
         counted = "" if self.counted is None else f"{self.counted:,}"
         numbers = (
             f"{self.distinct:,}",
@@ -122,7 +123,7 @@ class HarvestReport(BaseModel):
     @field_validator("to", mode="before")
     @classmethod
     def _mask_login(cls, to: object) -> object:
-        """Return the address without its user name and password, which reports neither show nor store."""
+        """Remove user name and password from the address, since reports are shown and stored."""
         return without_login(to) if isinstance(to, str) and "://" in to else to
 
     @computed_field  # type: ignore[prop-decorator]
@@ -144,7 +145,7 @@ class HarvestReport(BaseModel):
         return "\n".join(str(report) for report in self.endpoints.values())
 
     def __repr__(self) -> str:
-        """Describe the harvest in a line for each endpoint, of 20 lines of 80 columns at most. `model_dump` shows all."""
+        """Return a line for each endpoint, at most 20 lines of 80 columns. `model_dump` shows everything."""
         reports = list(self.endpoints.values())
         rows = [(*report._cells()[:5], f"{len(report.missing):,}") for report in reports[:_MOST]]
         names = ("endpoint", "", "rows held", "counted", "written", "missing")

@@ -1,4 +1,4 @@
-"""Run a harvest: check the arguments, read each endpoint, publish it and report."""
+"""Run a harvest: validate the arguments, read and publish each endpoint, and write the report."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from one_async.harvest.checkpoint import Checkpoint, Publication
 from one_async.harvest.complete import Reader, failed
 from one_async.harvest.fetch import Server
 from one_async.harvest.lake import write_lake
-from one_async.harvest.lease import Lease, claimed
+from one_async.harvest.lease import Lease, hold_lease
 from one_async.harvest.plan import EVENTS, ReadPlan, plan, with_since
 from one_async.harvest.publish import (
     check_existing,
@@ -52,13 +52,13 @@ from one_async.harvest.publish import (
 from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
 from one_async.harvest.storage import Storage, shown_address, storage_of
 from one_async.harvest.sweep import HarvestProgress
-from one_async.harvest.tidy import TidyColumns, tidied
+from one_async.harvest.tidy import TidyColumns, tidy_columns
 from one_async.harvest.write import PART_ROWS, Writer
 from one_async.types import DateLike
 
 if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient
-    from one_async.harvest.publish import Older
+    from one_async.harvest.publish import OlderIds
 
 
 async def harvest(
@@ -99,10 +99,10 @@ async def collect(
     """Read whole endpoints; return the report without writing it."""
     check_polars()
     kind, moment = parse_options(to, since, format, part_rows)
-    asked = {} if is_all(endpoints) else parse_endpoints(endpoints, filters)
+    requested = {} if is_all(endpoints) else parse_endpoints(endpoints, filters)
     await run_sync(check_format, kind)
     storage = None if to is None else await run_sync(storage_of, to, storage_options)
-    asked = asked or parse_endpoints(await listed(alyx), filters)
+    requested = requested or parse_endpoints(await listed(alyx), filters)
     report = HarvestReport(
         server=alyx.base_url,
         started=datetime.now(UTC),
@@ -113,17 +113,19 @@ async def collect(
     async with AsyncExitStack() as stack:
         leases: dict[str, Lease] = {}
         moments: dict[str, str | None] = {}
-        for name in () if storage is None else sorted(asked):  # sorted, so that two harvests cannot deadlock
+        for name in (
+            () if storage is None else sorted(requested)
+        ):  # sorted, so that two harvests cannot deadlock
             assert storage is not None
-            leases[name] = await stack.enter_async_context(claimed(storage, name))
-            look = partial(
-                check_existing, storage, name, params_of(asked[name]), kind, tidy, merge=since is not None
+            leases[name] = await stack.enter_async_context(hold_lease(storage, name))
+            check = partial(
+                check_existing, storage, name, params_of(requested[name]), kind, tidy, merge=since is not None
             )
-            await run_sync(look)
-            moments[name] = await run_sync(_last, storage, name) if moment == LAST else moment
+            await run_sync(check)
+            moments[name] = await run_sync(_last_time, storage, name) if moment == LAST else moment
         with no_cache(alyx):
             schema = await alyx.schema()
-        plans = [_plan(schema, name, given, tidy) for name, given in asked.items()]
+        plans = [_plan(schema, name, given, tidy) for name, given in requested.items()]
         run = _Run(
             Server(UncachedClient(alyx)), report, storage, leases, moments, resume, progress, part_rows
         )
@@ -136,11 +138,11 @@ async def collect(
 async def write_report(
     report: HarvestReport, to: str | PathLike[str] | None, storage_options: Mapping[str, str] | None
 ) -> None:
-    """Write a report beside its data, unless that is in memory."""
+    """Write a report next to its data, unless the data are in memory."""
     if to is None:
         return
     storage = await run_sync(storage_of, to, storage_options)
-    async with claimed(storage, REPORT):
+    async with hold_lease(storage, REPORT):
         whole = await run_sync(save_report, storage, report)
         await run_sync(write_lake, storage, whole)
     # Unfinished endpoints keep their checkpoints for a later run.
@@ -169,7 +171,7 @@ async def listed(alyx: AsyncAlyxClient) -> list[str]:
 
 
 class HarvestTask(Task):
-    """The rows of all endpoints of a harvest. The total grows until the server has counted each."""
+    """The rows read of all endpoints of a harvest. The total grows until the server has counted each endpoint."""
 
     def __init__(self, endpoints: int) -> None:
         super().__init__("harvesting", "rows", grows=True)
@@ -177,7 +179,7 @@ class HarvestTask(Task):
         self._rows: dict[str, tuple[int, int | None]] = {}
 
     def report(self, endpoint: str, rows: int, total: int | None) -> None:
-        """Set the rows of an endpoint that are here, and those that the server counts."""
+        """Set the number of rows read of an endpoint, and the server's count."""
         self._rows[endpoint] = (rows, total)
         counts = [count for _, count in self._rows.values()]
         self.set(sum(rows for rows, _ in self._rows.values()), sum(count or 0 for count in counts))
@@ -203,7 +205,7 @@ class _Run:
         self.since, self.resume, self.progress, self.part_rows = since, resume, progress, part_rows
 
     async def endpoint(self, whole: ReadPlan) -> None:
-        """Harvest one endpoint; record its failure in its report, so that the others go on."""
+        """Harvest one endpoint; a failure is recorded in its report and does not stop the others."""
         started = time.monotonic()
         report = EndpointReport(endpoint=whole.endpoint, filters=dict(whole.filters))
         self.report.endpoints[whole.endpoint] = report
@@ -211,7 +213,7 @@ class _Run:
             if self.storage is None:
                 await self._into_memory(whole, report)
             else:
-                await self._into_place(whole, report, self.storage)
+                await self._into_storage(whole, report, self.storage)
         except LoginError:
             raise
         except OneError as error:
@@ -229,7 +231,7 @@ class _Run:
         report.written = frame.height
         self.report.frames[whole.endpoint] = frame
 
-    async def _into_place(self, whole: ReadPlan, report: EndpointReport, storage: Storage) -> None:
+    async def _into_storage(self, whole: ReadPlan, report: EndpointReport, storage: Storage) -> None:
         format = self.report.format
         since = self.since[whole.endpoint]
         earlier = await run_sync(stored_entry, storage, whole.endpoint)
@@ -240,11 +242,11 @@ class _Run:
             _restore_report(report, checkpoint.finished)
             return
         if checkpoint.resumed and checkpoint.begun is not None:
-            report.notes.append(f"continues a harvest that began at {checkpoint.begun:%Y-%m-%d %H:%M} UTC")
+            report.notes.append(f"resumes a harvest that began at {checkpoint.begun:%Y-%m-%d %H:%M} UTC")
         if earlier is not None and earlier.holds is not None and earlier.holds != report.filters:
-            report.notes.append(f"takes the place of rows that were read with {_filters_text(earlier.holds)}")
+            report.notes.append(f"replaces rows that were read with {_filters_text(earlier.holds)}")
             warnings.warn(
-                f"the harvest of {whole.endpoint} with {_filters_text(report.filters)} takes the place of one with "
+                f"the harvest of {whole.endpoint} with {_filters_text(report.filters)} replaces one with "
                 f"{_filters_text(earlier.holds)}",
                 OneWarning,
                 stacklevel=2,
@@ -252,7 +254,7 @@ class _Run:
         older = await run_sync(older_ids, storage, whole, format) if since else None
         ended, merge = await self._read(whole, report, checkpoint, older, since)
         if not ended:
-            report.notes.append("not finished: the next run continues from here")
+            report.notes.append("not finished: the next run resumes here")
             return
         report.finished, report.holds = True, report.filters
         report.columns = columns.report() if isinstance(columns, TidyColumns) else None
@@ -265,24 +267,24 @@ class _Run:
         whole: ReadPlan,
         report: EndpointReport,
         checkpoint: Checkpoint,
-        older: Older | None,
+        older: OlderIds | None,
         since: str | None,
     ) -> tuple[bool, bool]:
         """Read the rows; return whether reading finished, and whether they are merged into an earlier harvest."""
 
-        async def read(plan: ReadPlan, total: ReadPlan | None, older: Older | None) -> bool:
+        async def read(plan: ReadPlan, total: ReadPlan | None, older: OlderIds | None) -> bool:
             writer = Writer(plan, checkpoint, part_rows=self.part_rows, older=older)
             return await Reader(self.server, plan, writer, report, self.progress, total).run()
 
         if since is None:
             return await read(whole, None, None), False
         if whole.stamp is None or whole.ids is None:
-            report.notes.append("has no time stamp to filter by: all rows were read")
+            report.notes.append("the endpoint has no time stamp to filter by: all rows were read")
             return await read(whole, None, None), False
         report.since_by = whole.stamp
         if whole.stamp in EVENTS:
             report.notes.append(
-                f"{whole.stamp} is the time of the event itself: later edits of older rows are not noticed"
+                f"{whole.stamp} is the time of the event itself: later edits of older rows are not detected"
             )
         part = replace(whole, filters=with_since(whole.filters, whole.stamp, since))
         try:
@@ -299,18 +301,18 @@ class _Run:
     def _publish(
         self, storage: Storage, whole: ReadPlan, checkpoint: Checkpoint, report: EndpointReport
     ) -> None:
-        if not self.leases[whole.endpoint].held():
+        if not self.leases[whole.endpoint].is_valid():
             raise HarvestUnderWay(
-                f"another harvest has taken over {shown_address(storage, whole.endpoint)}, since this one did not renew "
-                "its lease",
+                f"another harvest has taken over {shown_address(storage, whole.endpoint)}, since this one failed to renew "
+                "its lease in time",
                 endpoint=whole.endpoint,
             )
         checkpoint.save()
         report.updated = publish(storage, whole, checkpoint).updated
 
 
-def _last(storage: Storage, endpoint: str) -> str | None:
-    """Return the time from which rows are read to bring an earlier harvest up to date; None for all rows."""
+def _last_time(storage: Storage, endpoint: str) -> str | None:
+    """Return the time since when rows must be read to update an earlier harvest; None for all rows."""
     entry = stored_entry(storage, endpoint)
     if entry is None or entry.as_of is None:
         return None
@@ -318,7 +320,7 @@ def _last(storage: Storage, endpoint: str) -> str | None:
 
 
 def _as_of(checkpoint: Checkpoint, since: str | None, earlier: EndpointReport | None) -> datetime | None:
-    """Return up to when a merged harvest holds all changes: a later `since` leaves out those between."""
+    """Return the time up to which a merged harvest contains all changes; a later `since` leaves a gap before it."""
     before = None if earlier is None else earlier.as_of
     if before is None or since is None:
         return None
@@ -326,7 +328,7 @@ def _as_of(checkpoint: Checkpoint, since: str | None, earlier: EndpointReport | 
 
 
 def _restore_report(report: EndpointReport, stored: Mapping[str, Any]) -> None:
-    """Copy the report of an interrupted run."""
+    """Copy the stored report of an interrupted run."""
     for name, value in EndpointReport.model_validate(stored):
         setattr(report, name, value)
     report.resumed = True
@@ -343,12 +345,12 @@ def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any], tidy: bool) -
     params = schema.known_filters(endpoint, params_of(given))
     with reading(f"/{endpoint}"):
         columns = columns_of(schema, endpoint)
-        columns = tidied(schema, columns) if tidy else columns
+        columns = tidy_columns(schema, columns) if tidy else columns
     return plan(schema, endpoint, columns, params)
 
 
 def save_report(storage: Storage, report: HarvestReport) -> HarvestReport:
-    """Write the report beside the data, with the entries of endpoints harvested earlier; return it. Blocks."""
+    """Write the report next to the data, with the entries of endpoints harvested earlier; return it. Blocks."""
     try:
         earlier = HarvestReport.model_validate_json(storage.get(REPORT) or b"").endpoints
     except ValueError:

@@ -1,4 +1,4 @@
-"""The destination of a harvest: a folder or an object store. All methods block; files appear whole or not at all."""
+"""The destination of a harvest: a folder or an object store. All methods block; files are written atomically."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 TO = "a folder that can be written to, an address such as s3://bucket/prefix, or None for memory"
-#: Values of AWS_ALLOW_HTTP that allow addresses without encryption.
+#: Values of AWS_ALLOW_HTTP that allow unencrypted connections.
 YES = ("true", "1")
-#: Bytes of a file that are held in memory at once.
+#: The size in bytes of the pieces in which files are read.
 _PIECE = 1 << 20
 
 
@@ -34,7 +34,7 @@ class Storage(Protocol):
     """Files by relative name, with slashes. Errors of the storage are raised as TransferError."""
 
     options: dict[str, str] | None
-    """The options that Polars needs, beside an address, to read from here."""
+    """The options that Polars needs, besides an address, to read files of this storage."""
 
     def names(self, folder: str) -> list[str]:
         """Return the sorted names of the files in a folder; empty if there is no such folder."""
@@ -43,10 +43,10 @@ class Storage(Protocol):
         """Return the content of a file; None if there is no such file."""
 
     def put(self, name: str, content: bytes, *, sure: bool = True) -> None:
-        """Write or replace a file; with `sure`, flush it so that it survives a power cut."""
+        """Write or replace a file; with `sure`, sync it to disk so that it survives a power failure."""
 
     def put_file(self, name: str, source: Path) -> None:
-        """Copy a file of this machine here, replacing an older one, without holding all of it in memory."""
+        """Upload a local file, replacing an older one, without reading all of it into memory."""
 
     def md5(self, name: str) -> str | None:
         """Return the MD5 hash of a file; None if there is no such file."""
@@ -61,7 +61,7 @@ class Storage(Protocol):
         """Return the address of a file or folder for Polars."""
 
     def try_claim(self, name: str) -> Lease | None:
-        """Claim a name for one writer; return None while another holds it."""
+        """Acquire the lease on a name; return None while another process holds it."""
 
 
 class FolderStorage:
@@ -120,16 +120,16 @@ class FolderStorage:
         with self._translate_errors(name):
             target.parent.mkdir(parents=True, exist_ok=True)
             (self._root / name).replace(target)
-        self._tidy(self._root / name)
+        self._remove_empty_folders(self._root / name)
 
     def delete(self, name: str) -> None:
         path = self._root / name
         with self._translate_errors(name):
             path.unlink(missing_ok=True)
-        self._tidy(path)
+        self._remove_empty_folders(path)
 
-    def _tidy(self, path: Path) -> None:
-        """Remove the folders that a file left empty."""
+    def _remove_empty_folders(self, path: Path) -> None:
+        """Remove the parent folders that have become empty."""
         for folder in path.parents:
             if folder == self._root:
                 break
@@ -146,7 +146,7 @@ class FolderStorage:
             return try_claim(self._root / name)
 
     def sweep(self, folder: str) -> None:
-        """Remove what a killed process left half-written."""
+        """Remove temporary files left by a killed process."""
         where = self._root / folder
         for file in where.glob("*.tmp") if where.is_dir() else ():
             file.unlink(missing_ok=True)
@@ -176,8 +176,8 @@ class ObjectStorage:
         address = (self.options or {}).get("aws_endpoint_url", "")
         if address.startswith("http://") and not plain:
             raise ConfigurationError(
-                f"{without_login(address)} is not encrypted; AWS_ALLOW_HTTP=true, or aws_allow_http among the storage "
-                "options, allows it"
+                f"connections to {without_login(address)} are not encrypted; set AWS_ALLOW_HTTP=true or the storage option "
+                "aws_allow_http to allow that"
             )
         config = {k: v for k, v in (self.options or {}).items() if k != "aws_allow_http"}
         make: Any = from_url  # its overloads require literal option names
@@ -196,10 +196,10 @@ class ObjectStorage:
         return sorted(str(entry["path"]) for entry in listed["objects"])
 
     def get(self, name: str) -> bytes | None:
-        found = self.look(name)
+        found = self.get_with_tag(name)
         return None if found is None else found[0]
 
-    def look(self, name: str) -> tuple[bytes, str] | None:
+    def get_with_tag(self, name: str) -> tuple[bytes, str] | None:
         """Return an object and its ETag; None if there is no such object."""
         with self._translate_errors(name):
             try:
@@ -253,7 +253,7 @@ class ObjectStorage:
 
     def try_claim(self, name: str) -> Lease | None:
         lease = self._leases.setdefault(name, BucketLease(self, name))
-        if not lease.take():
+        if not lease.try_acquire():
             return None
         return self._leases.pop(name)
 
@@ -264,18 +264,18 @@ class ObjectStorage:
         try:
             yield
         except FileNotFoundError:
-            raise TransferError(f"{shown}: there is no such bucket", url=shown) from None
+            raise TransferError(f"{shown}: the bucket does not exist", url=shown) from None
         except (self._obstore.exceptions.BaseError, OSError) as error:
             raise TransferError(f"{shown}: {_first_line(error)}", url=shown) from error
 
 
 def _first_line(error: Exception) -> str:
-    # errors of obstore quote the address
+    # Errors of obstore contain the address.
     return re.sub(r"://[^\s/?#]*@", "://…@", str(error).partition("\n")[0])
 
 
 def _from_environment() -> dict[str, str]:
-    """Return the options that AWS variables set; credentials are found by obstore and Polars themselves."""
+    """Return the options from AWS environment variables; obstore and Polars find credentials themselves."""
     names = {
         "AWS_ENDPOINT_URL": "aws_endpoint_url",
         "AWS_ALLOW_HTTP": "aws_allow_http",
@@ -287,7 +287,7 @@ def _from_environment() -> dict[str, str]:
 def s3_options(
     to: str | os.PathLike[str] | None, options: Mapping[str, str] | None, endpoint: str | None
 ) -> dict[str, str] | None:
-    """Return the options of a storage, with the address of S3 buckets that are not Amazon's unless they have one."""
+    """Return the options of a storage, with the configured S3 endpoint unless the options contain one."""
     given = dict(options or {})
     named = any("endpoint" in name.lower() for name in given)
     if endpoint is None or named or not (isinstance(to, str) and to.startswith("s3://")):
@@ -309,7 +309,7 @@ def storage_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) ->
 
 
 def shown_address(storage: Storage, name: str) -> str:
-    """Return the address of a file or folder for messages: without a user name and password."""
+    """Return the address of a file or folder for messages, without user name and password."""
     return str(without_login(storage.address(name)))
 
 

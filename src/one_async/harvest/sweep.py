@@ -1,4 +1,4 @@
-"""One pass over an endpoint: all requests of a read plan, made concurrently, whose rows are passed to the writer."""
+"""One pass over an endpoint: send all requests of a read plan concurrently, and pass their rows to the writer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from one_async.harvest.plan import AIM, PAGE, TOP, Job, ReadPlan, smaller, split
 from one_async.harvest.report import EndpointReport
 from one_async.harvest.write import Writer
 
-#: Ranges of ids that are read between two counts of all rows.
+#: Number of ranges of ids read between two counts of all rows.
 COUNT_EVERY = 25
 
 HarvestProgress = Callable[[str, int, int | None], None]
@@ -34,7 +34,7 @@ class Ends(NamedTuple):
 
 @dataclass
 class Sweep:
-    """The reading of one endpoint.
+    """Reads one endpoint.
 
     If `plan` reads a part of a list, for instance what changed since a date, `total` is the plan of the whole list.
     """
@@ -49,9 +49,9 @@ class Sweep:
     counts: set[int] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
     deleted: set[int] = field(default_factory=set)
-    broken: bool = False  # the server stopped answering
-    moved: bool = False  # rows were seen to come or go
-    _ended: bool = False  # a page had no rows: none follow, whatever the server counts
+    broken: bool = False  # a request failed after all attempts
+    moved: bool = False  # rows were added or deleted during the read
+    _ended: bool = False  # a page was empty: no rows follow, whatever the server counts
     _ranges_read: int = 0
     _progress_started: bool = False
     _page_ends: dict[Job, Ends] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Sweep:
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def sweep(self, jobs: Iterable[Job]) -> None:
-        """Process jobs and those that follow from their answers."""
+        """Process jobs and the jobs that follow from their answers."""
         queue = deque(jobs)
         self._page_ends.clear()
         self._ended = False
@@ -83,7 +83,7 @@ class Sweep:
         """Request the rows of a job and store them; return the jobs that follow from the answer."""
         if job.kind == "page" and job.high - job.low > self.costs.size:
             return [] if self._ended else smaller(job, self.costs.size)
-        asked = self._limit(job)
+        limit = self._limit(job)
         try:
             page = await self._page(job)
             if job.kind == "page":
@@ -95,11 +95,11 @@ class Sweep:
             if self._ranges_read % COUNT_EVERY == 0:
                 self.counts.add(await self._count())
         except ServerError as error:
-            return self._retry_smaller(job, asked, error)
+            return self._retry_smaller(job, limit, error)
         return []
 
     async def _store_page(self, job: Job, page: PageFrame) -> list[Job]:
-        """Store a page; return the job for the rows behind it if it was the last planned one and the list has grown."""
+        """Store a page; if it was the last planned page and the list has grown, return the job for the next one."""
         self.counts.add(page.count)
         self.report.counted = page.count
         self._ended |= page.rows.is_empty()
@@ -113,18 +113,18 @@ class Sweep:
     def _split(self, job: Job, page: PageFrame) -> list[Job]:
         return split(job, page.count, numbers(self.plan, page.rows), self.costs.size * AIM // PAGE)
 
-    def _retry_smaller(self, job: Job, asked: int, error: ServerError) -> list[Job]:
-        """Return the job again with a smaller page size if the page was too large; else record the failure."""
+    def _retry_smaller(self, job: Job, limit: int, error: ServerError) -> list[Job]:
+        """If the page was too large, lower the page size and return the job again; otherwise record the failure."""
         if isinstance(error, LoginError):
             raise error
-        if too_long(error) and asked > FEWEST:
-            self.costs.lower(asked)
+        if too_long(error) and limit > FEWEST:
+            self.costs.lower(limit)
             return [job]
         self._record_failure(self._describe(job), error)
         return []
 
     async def _count_all(self) -> None:
-        """Count all rows while the last ranges are read; pages need no such count, since each of them has one."""
+        """Count all rows while the last ranges are read; pages need no such request, since each contains the count."""
         try:
             self.report.counted = await self._count()
         except LoginError:
@@ -133,9 +133,9 @@ class Sweep:
             self._record_failure("counting", error)
 
     def _pages_disagree(self) -> bool:
-        """Return whether two neighbouring pages do not share the row that they should.
+        """Return whether two consecutive pages lack the row that they should share.
 
-        Lists without an order of their own always disagree, so they are not judged by it.
+        Pages of lists without a stable order always disagree, so these lists are not checked.
         """
         neighbours = pairwise(sorted(self._page_ends))
         return self.plan.ids is not None and any(
@@ -164,7 +164,7 @@ class Sweep:
         return await self.server.count(plan.endpoint, params, plan.columns, self.costs)
 
     async def _store(self, job: Job | None, page: PageFrame) -> None:
-        # Answers wait here while the writer is busy, so that no more are requested than can be written.
+        # Back-pressure: answers wait here while the writer is busy, so that no more are requested than can be written.
         async with self._lock:
             if not self._progress_started:  # pages requested ahead may arrive before the first one
                 self._report_progress(max(self.counts))
@@ -192,7 +192,7 @@ async def process_jobs(
     concurrency: int,
     failures: Sequence[str],
 ) -> None:
-    """Process the jobs of a queue and those that `process` returns, `concurrency` at once, until a failure is recorded."""
+    """Process the jobs of a queue and those that `process` returns, with bounded concurrency, until a failure is recorded."""
     busy = 0
 
     async def run(job: Job) -> None:

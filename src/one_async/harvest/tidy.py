@@ -1,7 +1,7 @@
-"""Conversion of an endpoint's rows to tables for joins: UUIDs under shared names, booleans, times in UTC, structs.
+"""Convert an endpoint's rows to tables that join: UUIDs under shared names, booleans, times in UTC, structs.
 
-The column that identifies rows stays as the server sent it, since it decides which rows are the same. Values that do not
-fit become null and are counted in `Notes`.
+The column that identifies rows is stored as the server sent it, since it determines which rows are equal. Values that do
+not fit their column become null and are counted in `Notes`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: A UUID at the end of a URL.
 UUID_AT_END = r"([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})/?$"
-#: Texts of the OpenAPI document that describe the field before conversion.
+#: The beginning of descriptions in the OpenAPI document that only describe the field before conversion.
 NOISE = "Required."
 SQL_TYPES: Mapping[str, str] = {
     "text": "VARCHAR",
@@ -41,7 +41,7 @@ SQL_TYPES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """The kind of a column's values: ``text``, ``uuid``, ``time`` and so on, or ``list`` and ``struct`` with their parts."""
+    """The type of a column's values: ``text``, ``uuid``, ``time`` and so on, or ``list`` and ``struct`` with their parts."""
 
     name: str
     parts: tuple[tuple[str, Kind], ...] = ()
@@ -57,7 +57,7 @@ class Kind:
 
     @property
     def dtype(self) -> Type:
-        """Polars' type. UUIDs are text, since Polars has no type for them."""
+        """Polars' type. UUIDs are strings, since Polars has no type for them."""
         import polars as pl
 
         if self.name == "list":
@@ -81,7 +81,7 @@ def quoted(name: str) -> str:
 
 @dataclass(frozen=True)
 class TidyColumn:
-    """A column of the resulting table, and the field of which it is made."""
+    """A column of the resulting table, and the field from which it is computed."""
 
     name: str
     kind: Kind
@@ -94,7 +94,7 @@ class TidyColumn:
 
 @dataclass(frozen=True)
 class TidyColumns(Columns):
-    """The columns of the table that is made of an endpoint's list, whose own columns are `raw`."""
+    """The columns of the tidy table of an endpoint; `raw` are the columns that the server sends."""
 
     raw: Columns = field(kw_only=True)
     table: tuple[TidyColumn, ...] = field(kw_only=True)
@@ -120,7 +120,7 @@ class TidyColumns(Columns):
         return tidy
 
     def report(self) -> list[ColumnReport]:
-        """Return the entry of a report for the columns."""
+        """Return the entries of the columns for a report."""
         return [
             ColumnReport(
                 name=column.name,
@@ -133,8 +133,8 @@ class TidyColumns(Columns):
         ]
 
 
-def tidied(schema: Schema, columns: Columns) -> TidyColumns:
-    """Return the columns of the table that is made of an endpoint's list."""
+def tidy_columns(schema: Schema, columns: Columns) -> TidyColumns:
+    """Return the columns of the tidy table of an endpoint."""
     declared = schema.row(columns.endpoint).get("properties", {})
     table = list(_id_columns(columns))
     for name in columns.read:
@@ -156,12 +156,16 @@ def _id_columns(columns: Columns) -> Iterator[TidyColumn]:
         return
     for name in ("id", SHARED_NAMES.get(endpoint)):
         if name is not None:
-            meaning = "Identifies the row" if name == "id" else "The same as id, by the name that others use"
+            meaning = (
+                "Identifies the row"
+                if name == "id"
+                else "The same as id, under the name that other tables use"
+            )
             yield TidyColumn(name, kind, key, meaning, from_url=key == "url")
 
 
 def _columns(name: str, kind: Kind, meaning: str, endpoint: str) -> Iterator[TidyColumn]:
-    """Yield the column of a field, and those of its parts that become columns of their own."""
+    """Yield the column of a field, and columns extracted from its parts."""
     for new, path in PARTS.get(endpoint, {}).items():
         if path.startswith(f"{name}."):
             target = REFERENCES[endpoint][path]
@@ -179,7 +183,7 @@ def _columns(name: str, kind: Kind, meaning: str, endpoint: str) -> Iterator[Tid
 
 
 def _meaning(declared: JSON) -> str:
-    """Return the description of a field in the OpenAPI document, in one line."""
+    """Return the description of a field in the OpenAPI document, as one line."""
     text = " ".join(str(declared.get("description") or declared.get("title") or "").split())
     return "" if text.startswith(NOISE) else text
 
@@ -193,7 +197,7 @@ def _kind(schema: Schema, declared: JSON, name: str, columns: Columns) -> Kind:
 
 
 def _kind_of_type(schema: Schema, declared: JSON, dtype: Any) -> Kind:
-    """Return the kind of a field: its structure by its type, the form of its texts by the OpenAPI document."""
+    """Return the kind of a field: the structure from its type, the format of strings from the OpenAPI document."""
     import polars as pl
 
     declared = resolved(schema, declared)
@@ -220,7 +224,7 @@ def _text() -> Type:
 
 
 def _expression(column: TidyColumn, raw: Any) -> pl.Expr:
-    """Return the expression that makes a column of a field."""
+    """Return the expression that computes a column from its field."""
     import polars as pl
 
     source = pl.col(column.source)
@@ -228,22 +232,22 @@ def _expression(column: TidyColumn, raw: Any) -> pl.Expr:
         return source.struct.field(column.part)
     if column.from_url:
         return source.str.extract(UUID_AT_END)
-    if column.references and column.kind.name == "text":  # Alyx writes "" where there is none
+    if column.references and column.kind.name == "text":  # Alyx writes "" for a missing reference
         return pl.when(source != "").then(source)
-    return _converted(source, column.kind, raw)
+    return _convert_value(source, column.kind, raw)
 
 
-def _converted(value: pl.Expr, kind: Kind, raw: Any) -> pl.Expr:
-    """Convert times, dates and numbers to booleans, also those in lists and structs."""
+def _convert_value(value: pl.Expr, kind: Kind, raw: Any) -> pl.Expr:
+    """Convert times, dates and booleans, including those in lists and structs."""
     import polars as pl
 
     if kind.dtype == raw:
         return value
     if kind.name == "list":
-        return value.list.eval(_converted(pl.element(), kind.parts[0][1], raw.inner))
+        return value.list.eval(_convert_value(pl.element(), kind.parts[0][1], raw.inner))
     if kind.name == "struct":
         types = {field.name: field.dtype for field in raw.fields}
-        fields = (_converted(pl.field(name), part, types[name]).alias(name) for name, part in kind.parts)
+        fields = (_convert_value(pl.field(name), part, types[name]).alias(name) for name, part in kind.parts)
         return value.struct.with_fields(*fields)
     if kind.name == "time":
         if raw == pl.String:
@@ -256,7 +260,7 @@ def _converted(value: pl.Expr, kind: Kind, raw: Any) -> pl.Expr:
 
 
 def _missing_times(values: pl.Series, kind: Kind) -> int:
-    """Return the number of times and dates in lists and structs that are null."""
+    """Return the number of null times and dates in lists and structs."""
     if kind.name == "list":
         return _missing_times(values.explode(empty_as_null=False), kind.parts[0][1])
     if kind.name == "struct":

@@ -1,4 +1,4 @@
-"""Collect rows, each once, into parts of even size. Methods that read or write files block."""
+"""Collect distinct rows into parts of equal size. Methods that read or write files block."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 #: Rows or bytes in memory at which a part is written. A part is one row group.
 PART_ROWS, PART_BYTES = 10_000, 24 * 1024**2
+#: The number of recent digests at which they are merged into the sorted array.
 RECENT = 1 << 16
 
 
-class Known:
-    """Digests of known rows: a sorted array of 8 bytes per row, and a set of the most recent ones."""
+class DigestSet:
+    """A set of row digests: a sorted array, 8 bytes per row, and a Python set of the most recent ones."""
 
     def __init__(self) -> None:
         self._sorted: NDArray[np.uint64] = np.empty(0, np.uint64)
@@ -32,8 +33,8 @@ class Known:
     def __len__(self) -> int:
         return len(self._sorted) + len(self._recent)
 
-    def fresh(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Return a mask of the new rows, and remember them."""
+    def add(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Add digests; return a mask of those that were new."""
         new = np.ones(len(digests), bool)
         found = set(digests.tolist())
         if len(found) < len(digests):
@@ -65,7 +66,7 @@ def digests(frame: pl.DataFrame, key: str | None) -> NDArray[np.uint64]:
 
 
 class Writer:
-    """Write the rows of one endpoint to parts; without a checkpoint they stay in memory."""
+    """Writes the rows of one endpoint to parts; without a checkpoint they stay in memory."""
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class Writer:
         self.frames: list[pl.DataFrame] = []
         self.written = 0
         self._part_rows = part_rows
-        self._known = Known()
+        self._known = DigestSet()
         self._buffer: list[pl.DataFrame] = []
         self._rows = self._bytes = 0
         self._jobs: list[tuple[Job, int]] = []
@@ -88,11 +89,11 @@ class Writer:
 
     @property
     def distinct(self) -> int:
-        """The number of distinct rows, of this run and of the one it resumes."""
+        """The number of distinct rows, of this run and of the run that it resumes."""
         return len(self._known)
 
     def open(self) -> None:
-        """Load what an interrupted run has written."""
+        """Load the rows that an interrupted run has written."""
         if self.checkpoint is None:
             return
         parts = self.checkpoint.parts()
@@ -100,22 +101,22 @@ class Writer:
         for name in parts:
             key = self.plan.columns.key
             frame = read(self.checkpoint.storage, name, None if key is None else [key])
-            self._known.fresh(digests(frame, key))
+            self._known.add(digests(frame, key))
             self.written += frame.height
 
     def add(self, job: Job | None, frame: pl.DataFrame) -> None:
-        """Add the new rows among those of an answer."""
+        """Buffer those rows of an answer that are new."""
         import polars as pl
 
-        new = self._known.fresh(digests(frame, self.plan.columns.key))
-        at = np.flatnonzero(new)
+        is_new = self._known.add(digests(frame, self.plan.columns.key))
+        at = np.flatnonzero(is_new)
         # Nearly always all rows are new, or all but the one shared with the page before.
-        together = len(at) > 0 and at[-1] - at[0] + 1 == len(at)
-        fresh = frame.slice(at[0], len(at)) if together else frame.filter(pl.Series(new))
-        if fresh.height:
-            self._buffer.append(fresh)
-            self._rows += fresh.height
-            self._bytes += int(fresh.estimated_size())
+        is_contiguous = len(at) > 0 and at[-1] - at[0] + 1 == len(at)
+        rows = frame.slice(at[0], len(at)) if is_contiguous else frame.filter(pl.Series(is_new))
+        if rows.height:
+            self._buffer.append(rows)
+            self._rows += rows.height
+            self._bytes += int(rows.estimated_size())
         if job is not None:
             self._jobs.append((job, self._rows))
 
@@ -133,7 +134,7 @@ class Writer:
         """Write the remaining rows."""
         while self._rows:
             self._write(self._part_rows)
-        self._note_done(0)
+        self._mark_done(0)
         if self.checkpoint is not None:
             self.checkpoint.save()
 
@@ -151,19 +152,19 @@ class Writer:
             self.checkpoint.storage.put(f"{self.checkpoint.folder}/part-{self._next:05d}.parquet", content)
         self._next += 1
         self.written += part.height
-        self._note_done(part.height)
+        self._mark_done(part.height)
         if self.checkpoint is not None:
             self.checkpoint.save()
 
-    def _note_done(self, rows: int) -> None:
-        """Mark the jobs as done whose rows are all written."""
+    def _mark_done(self, rows: int) -> None:
+        """Mark the jobs whose rows are all written as done."""
         done = {job for job, end in self._jobs if end <= rows}
         self._jobs = [(job, end - rows) for job, end in self._jobs if end > rows]
         if self.checkpoint is not None:
             self.checkpoint.done |= done
 
-    def held(self, deleted: Iterable[int] = ()) -> IdIndex:
-        """Return an index of the ids that are held, including those of an earlier harvest that is merged into."""
+    def id_index(self, deleted: Iterable[int] = ()) -> IdIndex:
+        """Return an index of the ids that were read, including those of the earlier harvest in a merge."""
 
         def frames() -> Iterator[pl.DataFrame]:
             key = self.plan.columns.key

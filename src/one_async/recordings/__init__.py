@@ -1,1 +1,1 @@
-"""Raw recordings that are read by the slice, from servers or from the disk."""
+"""Raw recordings and videos, read in slices from servers or from disk."""

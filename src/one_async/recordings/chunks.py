@@ -1,4 +1,4 @@
-"""The chunks of a recording: fetched at once, decoded in threads, and kept while there is room."""
+"""The chunks of a recording: fetched concurrently, decoded in threads, and cached up to a size limit."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from one_async.transfer.ranges import RangeReader
 
 __all__ = ["ChunkReader", "Layout", "Use"]
 
-#: Chunks in flight: those that are fetched, decoded or copied from.
+#: The most chunks in flight, that is, being fetched, decoded or copied from.
 CHUNKS_AT_ONCE = 8
-#: Bytes of decoded chunks that are kept for the next read.
+#: The size limit of the cache of decoded chunks, in bytes.
 CACHE_SIZE = 256 * 1024**2
 #: The number of times that a damaged chunk is fetched again.
 DAMAGED_RETRIES = 2
-#: Bytes of a chunk of a file that is not compressed in chunks.
+#: The chunk size in bytes for a file that is not compressed in chunks.
 BLOCK_SIZE = 256 * 1024
 
 #: Copies the needed samples from a chunk; called in a thread.
@@ -36,17 +36,17 @@ Use = Callable[[Chunk], None]
 
 @dataclass(frozen=True)
 class Layout:
-    """The chunks of a recording: the samples and the bytes of the file of each."""
+    """The chunks of a recording: the samples of each, and its bytes in the file."""
 
     name: str
     """The session, probe and band, for messages."""
     bounds: NDArray[np.int64]
-    """The first sample of each chunk, and the number of all samples."""
+    """The first sample of each chunk, followed by the total number of samples."""
     offsets: NDArray[np.int64]
     n_channels: int
     dtype: np.dtype[Any]
     header: Header | None = None
-    """The header of a compressed recording; without it the file holds samples."""
+    """The header of a compressed recording; None if the file contains plain samples."""
     unit: str = "samples"
     """The unit of the bounds."""
 
@@ -58,7 +58,7 @@ class Layout:
 
     @classmethod
     def of_samples(cls, name: str, size: int, n_channels: int) -> Layout:
-        """Return the layout of a file of so many bytes that holds 16-bit samples."""
+        """Return the layout of a file of ``size`` bytes that contains 16-bit samples."""
         width = 2 * n_channels
         count, step = size // width, max(1, BLOCK_SIZE // width)
         bounds = np.append(np.arange(0, count, step), count)
@@ -66,17 +66,17 @@ class Layout:
 
     @classmethod
     def of_bytes(cls, name: str, size: int) -> Layout:
-        """Return the layout of a file of which any bytes may be read, in blocks."""
+        """Return the layout of an arbitrary file that is read in blocks."""
         bounds = np.append(np.arange(0, size, BLOCK_SIZE), size)
         return cls(name, bounds, bounds, 1, np.dtype(np.uint8), unit="bytes")
 
     @property
     def is_by_channel(self) -> bool:
-        """Whether the samples of a channel lie side by side in a decoded chunk."""
+        """Whether the samples of a channel are contiguous in a decoded chunk."""
         return self.header is not None and self.header.chunk_order == "F"
 
     def samples(self, chunk: int, pieces: Sequence[bytes]) -> Chunk:
-        """Return the samples of a chunk. Raise ChunkDamaged if its bytes hold no samples."""
+        """Return the samples of a chunk. Raise ChunkDamaged if its bytes cannot be decoded."""
         if self.header is not None:
             return decode(self.header, chunk, pieces)
         return Chunk(np.frombuffer(b"".join(pieces), self.dtype).reshape((-1, self.n_channels)))
@@ -84,7 +84,7 @@ class Layout:
 
 @dataclass
 class ChunkReader:
-    """Read chunks from the disk or from servers. It belongs to one event loop."""
+    """Reads chunks from disk or from servers, on one event loop."""
 
     layout: Layout
     origin: Path | RangeReader
@@ -95,7 +95,7 @@ class ChunkReader:
     _slots: anyio.CapacityLimiter | None = None
 
     async def each(self, uses: Iterator[tuple[int, Use | None]]) -> None:
-        """Call each function with the samples of its chunk, several chunks at once. None only caches the chunk."""
+        """Call each function with the samples of its chunk, processing several chunks at once. None only caches the chunk."""
         slots = self._slots = self._slots or anyio.CapacityLimiter(CHUNKS_AT_ONCE)
 
         async def work() -> None:
@@ -109,7 +109,7 @@ class ChunkReader:
         await run_all(work, [()] * CHUNKS_AT_ONCE)
 
     async def get(self, chunk: int) -> Chunk:
-        """Return the samples of a chunk. Raise FileDamaged or a ServerError that names it."""
+        """Return the samples of a chunk. Raise FileDamaged or a ServerError with the chunk in its text."""
         if chunk in self._kept:
             self._kept.move_to_end(chunk)
             return self._kept[chunk]
@@ -161,7 +161,7 @@ class ChunkReader:
             self._kept_size -= oldest.values.nbytes
 
     def _named(self, error: OneError, chunk: int) -> OneError:
-        """Return an error with the recording and the chunk in its text."""
+        """Add the recording and the chunk to the text of an error."""
         first, last = (int(self.layout.bounds[at]) for at in (chunk, chunk + 1))
         text = f"{self.layout.name}, chunk {chunk} ({self.layout.unit} {first} to {last}): {error}"
         return type(error)(text, **{**error.__dict__, "chunk": chunk})

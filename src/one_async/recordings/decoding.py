@@ -1,7 +1,7 @@
-"""The frames of a video file, decoded by PyAV in worker threads from a file that is read in blocks.
+"""Decode the frames of a video with PyAV, in worker threads, from a file that is read in blocks.
 
-A frame is found by the file's index: decoding begins at the last key frame before it. Frames are numbered in the order
-of display, which differs from that of the index only between two key frames.
+A frame is found through the file's index: decoding begins at the last key frame before it. Frames are numbered in display
+order, which differs from the order of the index only between two key frames.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 __all__ = ["Decoder", "load_av"]
 
-#: Frames that a decoder may need after one to know that this one is complete.
+#: The number of following frames that a decoder may need to complete a frame.
 _REORDERED = 16
 
 
@@ -45,7 +45,7 @@ def load_av() -> Any:
 
 
 class _BlockFile:
-    """A file for PyAV whose blocks a `ChunkReader` fetches on its event loop."""
+    """A file object for PyAV; its blocks are fetched by a `ChunkReader` on its event loop."""
 
     def __init__(self, reader: ChunkReader) -> None:
         self._reader, self._at, self._size = reader, 0, int(reader.layout.bounds[-1])
@@ -80,14 +80,14 @@ class _BlockFile:
 
 
 class Decoder:
-    """Decode frames by their numbers. All methods but `blocks` run in worker threads, one at a time."""
+    """Decodes frames by number. All methods except `blocks` run in worker threads, one at a time."""
 
     def __init__(self, reader: ChunkReader, pixels: str) -> None:
         self._av = load_av()
         self._name, self._file, self._pixels = reader.layout.name, _BlockFile(reader), pixels
         self._is_strict = True
-        """Whether what is missing is an error. It is usual where frames need the key frame before the last one."""
-        self._lock = threading.Lock()  # a thread goes on for a while after its task was cancelled
+        """Whether missing data are an error. They are normal if frames depend on the key frame before the last one."""
+        self._lock = threading.Lock()  # a thread continues for a while after its task was cancelled
         self._container: InputContainer | None = None
         self._frames: Iterator[VideoFrame] = iter(())
         self._next = -1
@@ -97,7 +97,7 @@ class Decoder:
             self.height, self.width = stream.height, stream.width
 
     def groups(self, numbers: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
-        """Yield the positions of the frames, of ascending numbers, that have the same key frame before them."""
+        """Group frames with ascending numbers by the key frame before them; yield the positions of each group."""
         keys = np.searchsorted(self._keys, numbers, side="right")
         ends = [*(np.flatnonzero(np.diff(keys)) + 1).tolist(), len(numbers)]
         return pairwise([0, *ends] if len(numbers) else [])
@@ -121,7 +121,7 @@ class Decoder:
         self._container, self._frames, self._next = None, iter(()), -1
 
     def _run(self, function: Callable[..., T], *args: Any) -> T:
-        """Call a function. After an error the file is opened again by the next call."""
+        """Call a function; after an error, the next call opens the file again."""
         self._file.error = None
         try:
             return function(*args)
@@ -136,14 +136,14 @@ class Decoder:
             raise FileDamaged(f"{self._name}: {where} ({type(error).__name__}: {shown(error)})") from None
 
     def _open(self) -> VideoStream:
-        """Open the file and read its index, unless that is done."""
+        """Open the file and read its index, unless that was done before."""
         if self._container is not None:
             return self._container.streams.video[0]
         self._file.seek(0)
         self._container = self._av.open(self._file, "r", buffer_size=1 << 16, metadata_errors="replace")
         stream = self._container.streams.video[0]
-        stream.codec_context.thread_count = 1  # so that no thread is left when a recording is forgotten
-        if self._is_strict:  # damaged data raise an error instead of giving a reconstructed picture
+        stream.codec_context.thread_count = 1  # so that no thread outlives a recording
+        if self._is_strict:  # damaged data raise an error instead of producing a reconstructed picture
             stream.codec_context.options = {"err_detect": "explode"}
         self._converter = self._av.video.reformatter.VideoReformatter()
         entries = list(stream.index_entries)
@@ -175,22 +175,22 @@ class Decoder:
         out[...] = self._converter.reformat(frame, format=self._pixels).to_ndarray()
 
     def _start_before(self, number: int) -> None:
-        """Begin to decode at the last key frame from which a frame can be decoded."""
+        """Start decoding at the last key frame from which a frame can be decoded."""
         key = self._key_before(number)
         while not self._start_at(key, number) and key:
             key = self._key_before(key - 1)
 
     def _start_at(self, key: int, number: int) -> bool:
-        """Begin to decode at a key frame. Return whether a frame can be decoded from there.
+        """Start decoding at a key frame; return whether a frame can be decoded from there.
 
-        Frames that follow a key frame in the file may be shown before it; they need the key frame before it as well, and
-        are left out here.
+        Frames that follow a key frame in the file may be displayed before it. They also need the previous key frame, and are
+        skipped here.
         """
         container = self._container
         assert container is not None
         stream = container.streams.video[0]
         following = self._keys[self._keys > key]
-        # The last time before the next key frame: a key frame's own time in the index may be before that of its showing.
+        # The last time before the next key frame: a key frame's time in the index may be before its display time.
         container.seek(
             int(self._times[(following[0] if len(following) else len(self._times)) - 1]), stream=stream
         )

@@ -1,4 +1,4 @@
-"""Raw electrophysiology of a probe, read by the slice."""
+"""Raw electrophysiology of a probe, read in slices."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from one_async.recordings.selection import Rows, columns_of, instants, rows_of, 
 
 __all__ = ["AsyncRawEphys"]
 
-#: Bytes of the largest result; a recording of an hour has some 80 GB.
+#: The largest result in bytes; a recording of an hour has about 80 GB.
 LARGEST = 8 * 1024**3
 #: The number of reads of a chunk whose differences are summed up for each by itself.
 FEW_READS = 16
-#: Samples that no recording has, so that seconds of any size become numbers of numpy's.
+#: A number of samples that no recording has; times are clipped to it so that they fit numpy's integers.
 _FAR = 1 << 62
 
 
 @public
 @ended_by_closing
 class AsyncRawEphys:
-    """The raw samples of a band of a probe. Only the needed chunks are fetched.
+    """The raw samples of a band of a probe. Only the chunks that are needed are fetched.
 
     Await a slice, in seconds (floats) or samples (ints)::
 
         raw = await one.raw_ephys(pid, band="ap")
         volts = await raw[10.0:10.5, raw.channels] * raw.sample2volts[raw.channels]
 
-    The samples are integers as stored, of shape (samples, channels); the last channels, `sync`, hold bits for
-    synchronisation. Seconds are those of the probe's own clock from the file's first sample on; spikes.samples are
-    exact sample numbers.
+    Samples are returned as the stored integers, of shape (samples, channels); the last channels, `sync`, contain
+    synchronisation bits. Seconds are counted by the probe's own clock from the file's first sample; spikes.samples are exact
+    sample numbers.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class AsyncRawEphys:
 
         Args:
             samples: a slice of samples (ints) or seconds (floats), one of them, a list of them, or a mask.
-            channels: a channel, a slice, a list or a mask. Lists for both are refused.
+            channels: a channel, a slice, a list or a mask. Only one of the two arguments may be a list.
 
-        Seconds mean the nearest sample. Raises InputError for an invalid index, FileDamaged or a ServerError
-        that names session, probe and chunk.
+        Seconds are rounded to the nearest sample. Raises InputError for an invalid index, FileDamaged or a ServerError with
+        session, probe and chunk in its text.
         """
         rows = rows_of(samples, self.shape[0], self._to_sample)
         columns = columns_of(channels, self.shape[1])
@@ -123,14 +123,14 @@ class AsyncRawEphys:
     async def snippets(
         self, times: Any, before: float, after: float, channels: Any = slice(None)
     ) -> NDArray[Any]:
-        """Return the samples around many times, of shape (times, samples, channels); each chunk is read once.
+        """Return the samples around many times, of shape (times, samples, channels). Each chunk is read once.
 
         Args:
             times: seconds (floats) or samples (ints), in any order.
             before, after: the length before and after each time, in seconds (floats) or samples (ints).
             channels: as in `read`.
 
-        Raises InputError if a window is not wholly within the recording.
+        Raises InputError if a window is not completely within the recording.
         """
         columns = columns_of(channels, self.shape[1])
         centres = await run_sync(instants, times, self._to_sample, "times")
@@ -166,7 +166,7 @@ class AsyncRawEphys:
         return out
 
     def _empty(self, rows: tuple[int, ...], columns: Any) -> NDArray[Any]:
-        """Return an array for a result, with its samples in the order of those of the chunks."""
+        """Return an array for a result, in the memory order of the chunks."""
         all_columns = range(self.shape[1])
         count = len(all_columns[columns]) if isinstance(columns, slice) else len(columns)
         shape = (*rows, count)
@@ -191,7 +191,7 @@ def _copy(out: NDArray[Any], columns: Any, parts: list[tuple[Any, Any]], chunk: 
 
 
 def _of_range(layout: Layout, numbers: range, columns: Any, out: NDArray[Any]) -> Iterator[tuple[int, Use]]:
-    """Yield the chunks of an ascending range, and for each a function that copies from it."""
+    """Yield the chunks of an ascending range, each with a function that copies from it."""
     start, step = numbers.start, numbers.step
     first, last = np.searchsorted(layout.bounds, (numbers[0], numbers[-1]), side="right") - 1
     for chunk in range(int(first), int(last) + 1):
@@ -205,7 +205,7 @@ def _of_range(layout: Layout, numbers: range, columns: Any, out: NDArray[Any]) -
 def _of_numbers(
     layout: Layout, numbers: NDArray[np.intp], columns: Any, out: NDArray[Any]
 ) -> Iterator[tuple[int, Use]]:
-    """Return the chunks of samples in any order, and for each a function that copies from it."""
+    """Return the chunks of samples in any order, each with a function that copies from it."""
     chunks = np.searchsorted(layout.bounds, numbers, side="right") - 1
     order = np.argsort(chunks, kind="stable")
     uses = []
@@ -218,7 +218,7 @@ def _of_numbers(
 def _of_windows(
     layout: Layout, starts: NDArray[np.intp], width: int, columns: Any, out: NDArray[Any]
 ) -> Iterator[tuple[int, Use]]:
-    """Return the chunks of windows, and for each a function that copies from it."""
+    """Return the chunks of windows, each with a function that copies from it."""
     parts: dict[int, list[tuple[Any, Any]]] = {}
     if not out.size:
         return iter(())

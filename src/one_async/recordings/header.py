@@ -1,7 +1,7 @@
 """The ``.ch`` file of a compressed recording, and the decoding of its chunks.
 
-The format is that of mtscomp: each chunk holds the samples of some time as zlib data, of differences between successive
-samples or channels. The ``.ch`` file is JSON, with the first sample and the first byte of each chunk.
+The format is that of mtscomp: each chunk contains the samples of a time span as zlib-compressed differences between
+successive samples or channels. The ``.ch`` file is JSON with the first sample and the first byte of each chunk.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from one_async.errors import FileDamaged, shown
 
 __all__ = ["Chunk", "ChunkDamaged", "Header", "decode", "read_header"]
 
-#: The module that decompresses chunks; that of the extra `fast` takes half the time.
+#: The module that decompresses chunks; the one of the extra `fast` takes half the time.
 zlib: Any = plain_zlib
 with suppress(ImportError):
     from isal import isal_zlib
 
     zlib = isal_zlib
 
-#: Bytes of the largest chunk that is decoded; chunks of recordings have some 25 MB.
+#: The largest chunk that is decoded, in bytes; chunks of recordings have about 25 MB.
 _LARGEST_CHUNK = 1 << 31
-#: Values that are summed by one call, in less than a millisecond.
+#: The number of values summed by one call, which takes less than a millisecond.
 _SUMMED_AT_ONCE = 1 << 17
 
 
@@ -109,7 +109,7 @@ def decode(header: Header, chunk: int, pieces: Sequence[bytes]) -> Chunk:
     size = rows * header.n_channels * dtype.itemsize
     engine = zlib.decompressobj()
     try:
-        # One byte more than expected, so that the checksum at the end is reached.
+        # One byte more than expected, so that the checksum at the end is verified.
         data = engine.decompress(b"".join(pieces), size + 1)
     except zlib.error as error:
         raise ChunkDamaged(str(error)) from None
@@ -123,7 +123,7 @@ def decode(header: Header, chunk: int, pieces: Sequence[bytes]) -> Chunk:
 
 
 def _sum_up(samples: NDArray[Any], axis: int) -> None:
-    """Replace samples by their running sums. Numpy blocks other threads during a call, so the sums are made in many calls."""
+    """Compute running sums along an axis in place, in many calls, since numpy blocks other threads during a call."""
     lines = np.moveaxis(samples, axis, -1)
     step = max(1, _SUMMED_AT_ONCE // lines.shape[1])
     for at in range(0, len(lines), step):

@@ -1,4 +1,4 @@
-"""The ``.meta`` file of SpikeGLX: sampling rate, channels, and the volts of one unit.
+"""The ``.meta`` file of SpikeGLX: sampling rate, channels, and volts per unit.
 
 See "Metadata guide" of SpikeGLX's documentation. Probes of the first generation have a gain for each channel in their imro
 table, those of the second generation have one gain.
@@ -37,15 +37,15 @@ class Meta:
 
     n_channels: int
     n_sync: int
-    """The last so many channels hold words of bits for synchronisation."""
+    """The number of synchronisation channels, which are the last ones."""
     sample_rate: float
     sample2volts: NDArray[np.float32]
-    """The volts of one unit, by channel; 1 for synchronisation channels."""
+    """Volts per unit, by channel; 1 for synchronisation channels."""
     fields: Mapping[str, str]
 
 
 def read_meta(file: Path) -> Meta:
-    """Parse a ``.meta`` file. Raise FileDamaged if it does not describe the recording of a probe."""
+    """Parse a ``.meta`` file. Raise FileDamaged if it does not describe a recording of a probe."""
     try:
         return parse_meta(file.read_text("utf-8", "replace"))
     except (KeyError, ValueError, IndexError, ArithmeticError) as error:
@@ -56,7 +56,7 @@ def read_meta(file: Path) -> Meta:
 
 
 def parse_meta(text: str) -> Meta:
-    """Parse the text of a ``.meta`` file. Raise KeyError or ValueError for one that is not of a probe's recording."""
+    """Parse the text of a ``.meta`` file. Raise KeyError or ValueError if it does not describe a recording of a probe."""
     lines = (line.partition("=") for line in text.splitlines())
     fields = {name.strip().removeprefix("~"): value.strip() for name, _, value in lines if name.strip()}
     n_channels, rate = int(fields["nSavedChans"]), float(fields["imSampRate"])
@@ -98,7 +98,7 @@ def _gains(fields: Mapping[str, str], n_ap: int, n_lf: int) -> NDArray[Any]:
 
 
 def _saved(text: str, count: int) -> list[int]:
-    """Return which of the acquired channels that measure voltages are saved."""
+    """Return a mask of the acquired voltage channels that are saved."""
     if text == "all":
         return list(range(count))
     saved: list[int] = []

@@ -1,4 +1,4 @@
-"""Indices of ``raw[…]``: samples or seconds, and channels, with the meaning that numpy gives them. Pure."""
+"""Parse the indices of ``raw[…]``: samples or seconds, and channels, with numpy's semantics. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from one_async.errors import InputError
 
 __all__ = ["Rows", "columns_of", "instants", "rows_of", "seconds", "split_key"]
 
-#: Converts seconds to a sample's number, which may be outside of the recording.
+#: Converts seconds to a sample number, which may be outside the recording.
 ToSample: TypeAlias = Callable[[float], int]
 Columns: TypeAlias = "slice | NDArray[np.intp] | int"
 
@@ -27,14 +27,14 @@ _NUMBERS = "a number (int), a slice of numbers, a list of numbers, or one bool f
 
 
 class Rows(NamedTuple):
-    """The requested samples: a range, or numbers in any order; ``single`` for one without its axis."""
+    """The requested samples: a range, or numbers in any order; ``single`` means one sample, whose axis is dropped."""
 
     numbers: range | NDArray[np.intp]
     single: bool = False
 
 
 def split_key(key: object) -> tuple[Any, Any]:
-    """Return the two parts of a key: for samples and for channels."""
+    """Split a key into its parts for samples and for channels."""
     parts = list(key) if isinstance(key, tuple) else [key]
     if sum(part is Ellipsis for part in parts) > 1 or len(parts) > 2 + (Ellipsis in map(_mark, parts)):
         raise InputError.of("key", key, "raw[samples] or raw[samples, channels]")
@@ -50,7 +50,7 @@ def _mark(part: object) -> object:
 
 
 def rows_of(key: Any, count: int, to_sample: ToSample) -> Rows:
-    """Return the samples of a key. Raise InputError for an invalid key, or one out of range."""
+    """Return the samples of a key. Raise InputError for an invalid or out-of-range key."""
     if isinstance(key, slice):
         return Rows(range(count)[_in_samples(key, to_sample)])
     value = plain(key)
@@ -64,9 +64,9 @@ def rows_of(key: Any, count: int, to_sample: ToSample) -> Rows:
 
 
 def columns_of(key: Any, count: int, argument: str = "channels") -> Columns:
-    """Return the channels of a key as numpy's index. Raise InputError for an invalid key.
+    """Return the channels of a key as a numpy index. Raise InputError for an invalid key.
 
-    Also used for other numbered things without times, which ``argument`` names.
+    This is also used for other numbered items without times; ``argument`` is their name in errors.
     """
     accepted = _NUMBERS.format(argument)
     if isinstance(key, slice):
@@ -83,7 +83,7 @@ def columns_of(key: Any, count: int, argument: str = "channels") -> Columns:
 
 
 def instants(times: Any, to_sample: ToSample, argument: str) -> NDArray[np.intp]:
-    """Return the samples of times: seconds (floats) or samples (ints), one or many."""
+    """Return the sample numbers of times given in seconds (floats) or samples (ints), one or many."""
     value = plain(times)
     array = np.array([value]) if _is_number(value) else _array(times, argument, "seconds or samples")
     if array.dtype.kind == "f":
@@ -129,7 +129,7 @@ def _numbers(
 
 
 def _checked(numbers: NDArray[Any], count: int, given: object, argument: str) -> NDArray[np.intp]:
-    """Return numbers, with negative ones counted from the end. Raise InputError for those out of range."""
+    """Resolve negative numbers from the end. Raise InputError for numbers out of range."""
     if len(numbers) and not (-count <= int(numbers.min()) and int(numbers.max()) < count):
         raise InputError.of(argument, given, f"numbers from {-count} to {count - 1}")
     numbers = numbers.astype(np.intp)

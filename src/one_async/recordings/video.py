@@ -1,4 +1,4 @@
-"""The video of a camera, read by the frame."""
+"""The video of a camera, read frame by frame."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from one_async.recordings.selection import columns_of, seconds
 
 __all__ = ["AsyncVideo"]
 
-#: Blocks of the file that are fetched before their frames are decoded.
+#: The number of blocks that are fetched before their frames are decoded.
 BLOCKS_AT_ONCE = 64
-#: Bytes of blocks that are kept for the next read.
+#: The size limit of the cache of blocks, in bytes.
 CACHE_SIZE = 64 * 1024**2
 #: The axes of a frame by the names of pixel formats.
 PIXELS = {"rgb24": 3, "gray": 2}
@@ -32,7 +32,7 @@ PIXELS = {"rgb24": 3, "gray": 2}
 @public
 @ended_by_closing
 class AsyncVideo:
-    """The frames of a camera. Only the needed parts of the file are fetched.
+    """The frames of a camera. Only the parts of the file that are needed are fetched.
 
     Await frames by number, or those at given times::
 
@@ -40,8 +40,8 @@ class AsyncVideo:
         frames = await video[100:200]  # uint8, of shape (frames, height, width, 3)
         first = await video.at(trials.stimOn_times)
 
-    `times` has the time of each frame in seconds of the session's clock, or is None if the session has no such dataset;
-    `fps` is the frame rate by the file.
+    `times` is the time of each frame in seconds of the session's clock, or None if the session has no such dataset; `fps` is
+    the frame rate stored in the file.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class AsyncVideo:
         calls: RunningCalls | None = None,
     ) -> None:
         self._reader, self._decoder, self._calls = reader, decoder, calls or RunningCalls()
-        # Not the shared threads: a thread that decodes waits for blocks, which also need a thread.
+        # Not the shared threads: a decoding thread waits for blocks, which need a thread as well.
         self._turn = anyio.CapacityLimiter(1)
         self.eid, self.camera, self.pixels = eid, camera, pixels
         self.times = times
@@ -96,7 +96,7 @@ class AsyncVideo:
 
         Raises InputError for numbers out of range, FileDamaged for frames that cannot be decoded, or a ServerError.
         """
-        if isinstance(frames, tuple):  # numpy would take its second member for a row of pixels
+        if isinstance(frames, tuple):  # numpy would interpret the second member as a row of pixels
             raise InputError.of("frames", frames, "frames only; index the result for parts of them")
         picked = columns_of(frames, len(self), "frames")
         if isinstance(picked, int):
@@ -105,7 +105,7 @@ class AsyncVideo:
         return await self._decoded(np.arange(len(self))[picked] if isinstance(picked, slice) else picked)
 
     async def at(self, times: Any) -> NDArray[np.uint8]:
-        """Return the frames that are nearest to times in seconds, of shape (times, height, width, 3).
+        """Return the frames nearest to times in seconds, of shape (times, height, width, 3).
 
         Raises ALFObjectNotFound if the session has no times of the frames, and InputError for times before the first or
         after the last frame.
@@ -145,13 +145,13 @@ class AsyncVideo:
 
 
 def _batches(decoder: Decoder, numbers: NDArray[np.intp]) -> list[tuple[slice, list[int]]]:
-    """Return which of some frames, in ascending order, are decoded together, and the blocks that they need."""
+    """Divide frames in ascending order into batches that are decoded together, each with the blocks it needs."""
     found: list[tuple[slice, list[int]]] = []
     for start, stop in decoder.groups(numbers):
         needed = decoder.blocks(int(numbers[start]), int(numbers[stop - 1]))
         more = set(needed).difference(found[-1][1] if found else ())
         if found and len(found[-1][1]) + len(more) <= BLOCKS_AT_ONCE:
             found[-1] = (slice(found[-1][0].start, stop), [*found[-1][1], *sorted(more)])
-        else:  # blocks left out here are fetched when they are decoded
+        else:  # other blocks are fetched when they are decoded
             found.append((slice(start, stop), list(needed[:BLOCKS_AT_ONCE])))
     return found

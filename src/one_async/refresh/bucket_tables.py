@@ -1,4 +1,4 @@
-"""Copies of the tables in a bucket: fetched anew when they have changed there."""
+"""Local copies of tables in a bucket, downloaded again when they have changed there."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _TRIES = 5
 
 
 async def copy_tables(bucket: S3Location, folder: Path, display: Display | None = None) -> None:
-    """Fetch the tables in a folder of a bucket to a local folder, unless they are those that were fetched before.
+    """Copy the tables in a folder of a bucket to a local folder, unless the local copies are up to date.
 
-    One process fetches, and the others use its copies. If the bucket cannot be reached, earlier copies stay in use with a
+    One process downloads, and the others use its copies. If the bucket cannot be reached, existing copies are used with a
     TablesWarning. Raises TablesNotFound, LoginError, ServerUnreachable, TablesDamaged or OSError.
     """
     for _ in range(_TRIES):
@@ -47,13 +47,13 @@ async def copy_tables(bucket: S3Location, folder: Path, display: Display | None 
         except ServerUnreachable as error:
             if not await run_sync(stamp_of, folder):
                 raise
-            text = f"{error}; the tables that were fetched earlier stay in use"
+            text = f"{error}; using the tables that were downloaded earlier"
             warnings.warn(text, TablesWarning, stacklevel=2)
             return
         if absent := [name for name in _NEEDED if name not in found]:
             raise TablesNotFound(
                 f"there are no cache tables at {bucket.url}: {' and '.join(absent)} not found. Either the bucket or the "
-                "folder does not exist, or `one-async tables build` has to be run on it before it is uploaded",
+                "folder does not exist, or the folder was uploaded without running `one-async tables build` first",
                 path=bucket.url,
             )
         if await _copy_once(bucket, folder, found, display):
@@ -66,15 +66,15 @@ async def copy_tables(bucket: S3Location, folder: Path, display: Display | None 
 async def _copy_once(
     bucket: S3Location, folder: Path, found: Mapping[str, Version], display: Display | None
 ) -> bool:
-    """Fetch these versions, or wait for the process that does; return False if they changed meanwhile."""
+    """Copy these versions, or wait for the process that does; return False if they changed meanwhile."""
     pause = 0.02
     while True:
         if await run_sync(_is_copied, folder, found):
             return True
-        async with download_claim(folder) as held:
+        async with download_claim(folder) as is_ours:
             if await run_sync(_is_copied, folder, found):
                 return True
-            if held:
+            if is_ours:
                 async with shown(display, Task("downloading tables")):
                     return await _download(bucket, folder, found)
         await anyio.sleep(pause * random.uniform(0.5, 1.5))
@@ -82,34 +82,34 @@ async def _copy_once(
 
 
 async def _download(bucket: S3Location, folder: Path, found: Mapping[str, Version]) -> bool:
-    made = await run_sync(new_folder, folder)
+    new = await run_sync(new_folder, folder)
     try:
         items = [_item(bucket / name, name, version) for name, version in found.items()]
-        await fetch(items, root=made, streams=cast("Any", None))  # S3 sources need no HTTP client
+        await fetch(items, root=new, streams=cast("Any", None))  # S3 sources need no HTTP client
         if await versions(bucket, _NAMES) != found:
             return False
         try:
-            await run_sync(_install, made, folder, found)
+            await run_sync(_install, new, folder, found)
         except TablesDamaged as error:
-            text = str(error).replace(made.as_posix(), bucket.url)
+            text = str(error).replace(new.as_posix(), bucket.url)
             raise TablesDamaged(text, path=bucket.url) from None
         return True
     finally:
         with anyio.CancelScope(shield=True):
-            await run_sync(partial(shutil.rmtree, made, ignore_errors=True))
+            await run_sync(partial(shutil.rmtree, new, ignore_errors=True))
 
 
-def _item(place: S3Location, name: str, version: Version) -> Item:
-    did = str(uuid5(NAMESPACE_URL, f"{place.url} {version.tag}"))
-    return Item(did, name, (FileSource(place.url, None, place),), version.size)
+def _item(location: S3Location, name: str, version: Version) -> Item:
+    did = str(uuid5(NAMESPACE_URL, f"{location.url} {version.tag}"))
+    return Item(did, name, (FileSource(location.url, None, location),), version.size)
 
 
-def _install(made: Path, folder: Path, found: Mapping[str, Version]) -> None:
-    for path in made.iterdir():
-        if path.name not in found:  # what the downloads needed
+def _install(new: Path, folder: Path, found: Mapping[str, Version]) -> None:
+    for path in new.iterdir():
+        if path.name not in found:  # left by the downloads
             shutil.rmtree(path, ignore_errors=True)
-    Catalogue.open(made)  # validates them and makes their memory-mapped form
-    swap(made, folder)
+    Catalogue.open(new)  # validates them and writes their memory-mapped form
+    swap(new, folder)
     for name in _NAMES:
         if name not in found:
             (folder / name).unlink(missing_ok=True)
@@ -118,7 +118,7 @@ def _install(made: Path, folder: Path, found: Mapping[str, Version]) -> None:
 
 
 def _state(folder: Path, found: Mapping[str, Version]) -> dict[str, Any]:
-    """Return what is stored of copies: the versions in the bucket, and the stamp of the local files."""
+    """Return the stored description of copies: the versions in the bucket and the stamp of the local files."""
     return {
         "versions": {name: list(version) for name, version in found.items()},
         "files": [list(file) for file in stamp_of(folder)],

@@ -1,4 +1,4 @@
-"""The tables of one folder as one process uses them, with the rows learned from queries."""
+"""The current tables of one folder in one process, with the rows learned from queries."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["CurrentTables"]
 
 
 class CurrentTables:
-    """The tables of a folder and the rows learned from queries. They change by one assignment of an immutable view."""
+    """The tables of a folder and the rows learned from queries, in an immutable view that is replaced as a whole."""
 
     def __init__(
         self,
@@ -44,21 +44,21 @@ class CurrentTables:
         bring: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._display = display
-        #: Brings the files in the folder up to date before they are read, if they are copies.
-        self._bring = bring
+        #: Updates the files in the folder before they are read, if they are copies.
+        self._update_copies = bring
         self._folder = Path(tables_dir)
         self._alyx = alyx
         self._schedule = Schedule(expiry)
         self._view = View()
         self._stamp: Stamp = ()
         self._queue = Queue()
-        self._settling = False
+        self._merging = False
         self._loaded_ids: dict[str, None] = {}
         self._modified: datetime | None = None
         self._saved: datetime | None = None
         self._reading = anyio.Lock()
         self._saving = anyio.Lock()
-        self._putting = threading.Lock()
+        self._replacing = threading.Lock()
 
     @property
     def tables_dir(self) -> Path:
@@ -71,15 +71,15 @@ class CurrentTables:
         check_polars()
         while self._queue:
             view, taken = self._view, self._queue.peek()
-            self._put(view, view.grow(taken, self._origin()), taken)
-        return self._view.shown
+            self._replace(view, view.grow(taken, self._origin()), taken)
+        return self._view.tables
 
     # ---- reading
 
     async def current(self) -> Catalogue:
         """Return the current tables with learned rows; the first call reads them from disk.
 
-        Makes no request. Raises TablesNotFound if there are none, TablesDamaged if they cannot be read.
+        No request is made. Raises TablesNotFound if there are none, TablesDamaged if they cannot be read.
         """
         if self._view.base is None:
             try:
@@ -89,21 +89,21 @@ class CurrentTables:
                     raise
         while self._queue:
             await self._advance(lambda view, taken: view.grow(taken, self._origin()))
-        return self._view.shown
+        return self._view.tables
 
     def _origin(self) -> str | None:
         """Return the origin of learned rows, as ONE-api writes it."""
         return None if self._alyx is None else self._alyx().base_url
 
     async def _advance(self, make: Callable[[View, Taken], View]) -> None:
-        """Make a new view in a thread, and use it unless the current view has changed meanwhile."""
+        """Compute a new view in a thread, and use it unless the current view has changed meanwhile."""
         view, taken = self._view, self._queue.peek()
         made = await run_polars(make, view, taken)
-        self._put(view, made, taken)
+        self._replace(view, made, taken)
 
-    def _put(self, view: View, made: View, taken: Taken) -> None:
-        """Replace a view by one made from it, unless another thread has replaced it meanwhile."""
-        with self._putting:
+    def _replace(self, view: View, made: View, taken: Taken) -> None:
+        """Replace a view by one computed from it, unless another thread has replaced it meanwhile."""
+        with self._replacing:
             if self._view is view:
                 self._view = made
                 self._queue.drop(taken)
@@ -111,8 +111,8 @@ class CurrentTables:
     async def _read_once(self) -> None:
         async with self._reading:
             if self._view.base is None:
-                if self._bring is not None:
-                    await self._bring()
+                if self._update_copies is not None:
+                    await self._update_copies()
                 await self._read()
 
     async def _read(self) -> None:
@@ -127,31 +127,31 @@ class CurrentTables:
             folder, len(base.session_frame), len(base.dataset_table), time.monotonic() - started,
         )  # fmt: skip
         state = await run_sync(State.read, folder)
-        await self._show(base)
+        await self._make_current(base)
         self._stamp = stamp
         if state.server and state.server == self._origin():
-            self._note(state)
+            self._adopt_check(state)
 
-    async def _show(self, base: Catalogue) -> None:
-        """Make tables current, with the learned rows; prepare them for searches if they replace others."""
+    async def _make_current(self, base: Catalogue) -> None:
+        """Make tables current, with the learned rows added; prepare them for searches if they replace others."""
         since, origin = self._schedule.checked or 0.0, self._origin()
 
         def make(view: View, taken: Taken) -> View:
-            made = view.on(base, taken, since, origin)
+            made = view.rebased(base, taken, since, origin)
             if view.base is not None:
-                _prepare(made.shown, view.shown)
+                _prepare(made.tables, view.tables)
             return made
 
         while self._view.base is not base:
             await self._advance(make)
 
-    def _note(self, state: State) -> None:
+    def _adopt_check(self, state: State) -> None:
         """Adopt the time of the last check if another process has checked since."""
         if state.checked is not None and state.checked > (self._schedule.checked or 0.0):
             self._schedule.succeeded(state.checked)
 
     async def read_again(self) -> None:
-        """Use the tables on disk if their files have changed."""
+        """Read the tables again if their files have changed."""
         await self._read_if_changed()
 
     async def _read_if_changed(self) -> None:
@@ -166,20 +166,20 @@ class CurrentTables:
     def learn(
         self, *, sessions: Rows | None = None, datasets: Rows | None = None, insertions: Rows | None = None
     ) -> None:
-        """Queue rows from a query; they are merged when the tables are next needed."""
+        """Queue rows from a query, to be merged when the tables are next used."""
         for table, rows in (("sessions", sessions), ("datasets", datasets), ("insertions", insertions)):
             if rows is not None and len(rows):
                 self._queue.add(table, rows)
                 self._modified = datetime.now()
 
     async def settle(self) -> None:
-        """Merge the queued rows if there are many, so that each row is stored once."""
-        if self._queue.is_long and not self._settling:
-            self._settling = True
+        """Merge the queued rows if there are many, so that repeated rows do not accumulate."""
+        if self._queue.is_long and not self._merging:
+            self._merging = True
             try:
                 await self._advance(lambda view, taken: view.grow(taken, self._origin()))
             finally:
-                self._settling = False
+                self._merging = False
 
     def record(self, dids: Iterable[UUID | str]) -> None:
         """Record that datasets were loaded."""
@@ -203,8 +203,8 @@ class CurrentTables:
                 "no datasets were recorded; set record_loaded to True first", TablesWarning, stacklevel=2
             )
             return [], None
-        shown = await self.current() if sessions_only else None
-        saved, path = await run_polars(save_ids, self._folder, ids, shown)
+        tables = await self.current() if sessions_only else None
+        saved, path = await run_polars(save_ids, self._folder, ids, tables)
         if clear_list:
             for did in ids:
                 self._loaded_ids.pop(did, None)
@@ -213,8 +213,8 @@ class CurrentTables:
     async def save(self, save_dir: Path | None = None, clobber: bool = False) -> Path:
         """Write the tables with learned rows to a folder; return the folder.
 
-        Rows that other processes saved there are kept unless ``clobber`` is set. Without ``clobber``, nothing is
-        written if nothing was learned since. Raises OSError if the folder cannot be written.
+        Without ``clobber``, rows that other processes saved there are kept, and nothing is written if nothing was learned
+        since the last save. Raises OSError if the folder is not writable.
         """
         check_polars()
         folder = Path(save_dir) if save_dir is not None else self._folder
@@ -222,10 +222,10 @@ class CurrentTables:
             with suppress(TablesNotFound):
                 await self.current()
             view = self._view
-            if not clobber and not is_modified(view.shown):
+            if not clobber and not is_modified(view.tables):
                 return folder
-            own = folder == self._folder
-            opened = await run_polars(_save, view.shown, folder, clobber, own)
+            is_own = folder == self._folder
+            opened = await run_polars(_save, view.tables, folder, clobber, is_own)
             self._saved = datetime.now()
             if opened is not None and self._view is view:
                 self._view, self._stamp = view.saved(opened[0]), opened[1]
@@ -241,7 +241,7 @@ def _save(tables: Catalogue, folder: Path, clobber: bool, reopen: bool) -> tuple
 
 
 def _prepare(tables: Catalogue, before: Catalogue) -> None:
-    """Compute what the first searches of a catalogue compute, as far as searches of the previous one needed it."""
+    """Compute the indexes that first searches would compute, as far as searches of the previous catalogue used them."""
     _ = tables.order, tables.spans
     for column in ("lab", "subject", "number", "task_protocol", "projects"):
         tables.distinct(column)

@@ -1,4 +1,4 @@
-"""The download of the archive of tables over HTTP or S3, resumed where the server allows it."""
+"""Download the archive of tables over HTTP or S3; resume it if the server supports that."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ __all__ = ["download", "part_name"]
 
 _ATTEMPTS = 4
 _STALL = 60.0
-#: Statuses after which the same request may succeed.
+#: Statuses after which the same request may succeed later.
 _TRANSIENT = frozenset((408, 425, 429, 502, 503, 504))
 
 
 def part_name(url: str, version: str) -> str:
-    """Return the name of the file of a download, which a later download of the same version resumes."""
+    """Return the file name of a download, from which a later download of the same version resumes."""
     return f"{hashlib.sha256(f'{url} {version}'.encode()).hexdigest()[:24]}.zip.part"
 
 
 class _Archive(PartFile):
-    """The partial download of an archive. Its zip checksums verify it later, so it needs no hash."""
+    """The partial download of an archive. It is verified by the archive's checksums, so no hash is computed."""
 
     def __init__(
         self, path: Path, url: str, progress: Callable[[int, int | None], None] | None = None
@@ -50,18 +50,18 @@ class _Archive(PartFile):
             self.adopt()
 
     def check_size(self, url: str, size: int) -> None:
-        """Raise TablesDamaged for more bytes than tables can have."""
+        """Raise TablesDamaged for an archive larger than LARGEST."""
         self._size = max(size, self.size)
         if size > self.max_size:
-            raise TablesDamaged(f"{url} has more bytes than tables can have", url=url)
+            raise TablesDamaged(f"{url} is too large for an archive of tables: {size:,} bytes", url=url)
 
     def report(self, _: int) -> None:
-        """Report how many bytes of how many were received."""
+        """Report the number of bytes received, and the total."""
         if self._progress is not None:
             self._progress(self.total, self._size or None)
 
     def digest(self, chunks: Iterable[bytes]) -> None:
-        """Ignore the bytes."""
+        """Skip hashing."""
 
 
 async def download(
@@ -71,10 +71,10 @@ async def download(
     observer: Observer | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> bool:
-    """Download an archive to a file, after the bytes that it already holds; return whether it held any.
+    """Download an archive to a file, after the bytes that the file already has; return whether it had any.
 
-    The database's token is sent to the database's own server only. Raises ServerUnreachable after several attempts,
-    StatusError and its kinds for refusals, TablesDamaged for more bytes than tables can have, and OSError for disk errors.
+    The database's token is sent only to the database's own server. Raises ServerUnreachable after several attempts,
+    StatusError and its subclasses for refusals, TablesDamaged for an archive that is too large, OSError for disk errors.
     """
     open_at = _over_s3(url) if url.startswith("s3://") else over_http(streams, FileSource(url), Credentials())
     archive = await run_sync(_Archive, part, url, progress)
@@ -86,7 +86,7 @@ async def download(
 
 
 async def _receive_all(open_at: Opener, archive: _Archive, observer: Observer) -> bool:
-    """Receive an archive in several attempts; return whether one of them resumed it."""
+    """Receive an archive, with retries; return whether an attempt resumed it."""
     resumed = False
     for attempt in range(1, _ATTEMPTS + 1):
         resumed = resumed or archive.size > 0

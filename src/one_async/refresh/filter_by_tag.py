@@ -14,9 +14,9 @@ __all__ = ["filter_tables"]
 
 
 def filter_tables(folder: Path, tag: str, dids: list[str]) -> None:
-    """Keep only these datasets, and their sessions and insertions, in a folder's tables; blocking.
+    """Reduce a folder's tables to these datasets and their sessions and insertions; blocking.
 
-    It is not atomic, so the folder must not be in use yet.
+    This is not atomic, so the folder must not be in use yet.
     """
     tables = Catalogue.open(folder, convert=False)
     wanted = pl.LazyFrame({"did": dids}, schema={"did": pl.String})

@@ -17,7 +17,7 @@ from one_async.queries.records import CacheInfo, parse
 if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient
 
-__all__ = ["API_VERSION", "Offer", "TablesInfo", "TooNew", "ask"]
+__all__ = ["API_VERSION", "Offer", "TablesInfo", "TooNew", "request_offer"]
 
 #: The version of ONE-api whose tables can be read.
 API_VERSION = (3, 6, 1)
@@ -27,11 +27,11 @@ API_VERSION = (3, 6, 1)
 class TablesInfo:
     """Information on the loaded cache tables.
 
-    ``created`` is when the server made them and ``loaded`` when they were opened here, both without time zone as in
-    ONE-api. ``checked`` is when the server was last asked for newer ones, by this process or another that shares the
-    folder; ``expired`` is True if that is longer ago than ``cache_expiry``. ``origin`` names the databases of the rows,
-    ``tags`` the tags that they were filtered by, ``rows`` the number of rows of each table, including learned rows;
-    ``path`` is their folder.
+    ``created`` is the time when the server generated them and ``loaded`` when they were opened here, both without time
+    zone as in ONE-api. ``checked`` is the time of the last check for newer tables, by this process or another that shares
+    the folder; ``expired`` is True if that is longer ago than ``cache_expiry``. ``origin`` are the databases of the rows,
+    ``tags`` the tags that the rows were filtered by, ``rows`` the number of rows of each table, including learned rows,
+    and ``path`` is the folder.
     """
 
     created: datetime | None = None
@@ -50,13 +50,13 @@ class TooNew(TablesError):
 
 @dataclass(frozen=True)
 class Offer:
-    """The tables that a server offers: their age and address, and the tag to filter them by if they are unfiltered.
+    """The tables that a server offers: when they were created, their address, and the tag to filter them by, if any.
 
-    ``server`` is the database's address; ``asked`` is the time of the request, in seconds since 1970.
+    ``server`` is the database's address; ``requested_at`` is the time of the request, in seconds since 1970.
     """
 
     server: str
-    asked: float
+    requested_at: float
     created: datetime
     origin: str | None
     url: str
@@ -64,20 +64,20 @@ class Offer:
 
     @property
     def minute(self) -> str:
-        """The time of their creation, as Alyx writes it."""
+        """The time of their creation in Alyx's format, to the minute."""
         return self.created.isoformat(sep=" ", timespec="minutes")
 
     def is_newer_than(self, created: datetime | None) -> bool:
-        """Return whether they are newer by at least a minute, which is Alyx's resolution, as in ONE-api."""
+        """Return whether they are at least a minute newer, which is Alyx's resolution, as in ONE-api."""
         return created is None or self.created - created.replace(tzinfo=None) >= timedelta(minutes=1)
 
 
-async def ask(alyx: AsyncAlyxClient, tag: str | None) -> Offer:
-    """Ask the server which tables it has, bypassing the REST cache.
+async def request_offer(alyx: AsyncAlyxClient, tag: str | None) -> Offer:
+    """Request information on the server's tables, bypassing the REST cache.
 
     Raises TooNew, TablesNotFound for an unknown tag, and ServerErrors.
     """
-    tables, asked = None, time.time()
+    tables, requested_at = None, time.time()
     if tag is not None:
         try:
             tables = await alyx.get(f"/cache/info/{quote(tag)}/", no_cache=True)
@@ -92,18 +92,18 @@ async def ask(alyx: AsyncAlyxClient, tag: str | None) -> Offer:
     info = parse(CacheInfo, "cache/info", tables)
     _check_version(info.min_api_version)
     url = _archive_url(info.location, f"{alyx.base_url}/cache.zip")
-    return Offer(alyx.base_url, asked, info.date_created.replace(tzinfo=None), info.origin, url, tag)
+    return Offer(alyx.base_url, requested_at, info.date_created.replace(tzinfo=None), info.origin, url, tag)
 
 
 def _check_version(wanted: str | None) -> None:
     numbers = tuple(int(number[:9]) for number in re.findall("[0-9]+", wanted or "")[:3])
     if numbers > API_VERSION:
         known = ".".join(map(str, API_VERSION))
-        raise TooNew(f"the server's tables need ONE-api {wanted}, but this version reads those of {known}")
+        raise TooNew(f"the server's tables require ONE-api {wanted}, but this version reads those of {known}")
 
 
 def _archive_url(location: str | None, default: str) -> str:
-    """Return the archive's address; a location may be the address of its folder."""
+    """Return the archive's address; ``location`` may be the address of its folder."""
     if not location:
         return default
     try:
@@ -111,9 +111,7 @@ def _archive_url(location: str | None, default: str) -> str:
     except ValueError:  # an invalid host in brackets
         parts = urlsplit("")
     if parts.scheme not in ("https", "http", "s3") or not parts.netloc:
-        raise TablesError(
-            f"the server gives {location!r} as the address of its tables, which is no http or s3 address"
-        )
+        raise TablesError(f"the server's address of its tables, {location!r}, is not an http or s3 address")
     if parts.path.endswith(".zip"):
         return location
     return parts._replace(path=f"{parts.path.rstrip('/')}/cache.zip").geturl()

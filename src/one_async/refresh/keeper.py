@@ -1,4 +1,4 @@
-"""TablesKeeper: the current cache tables and their refresh in the background."""
+"""TablesKeeper: the current cache tables, refreshed in the background."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from one_async.errors import (
     TablesWarning,
 )
 from one_async.refresh.current import CurrentTables
-from one_async.refresh.info import Offer, TablesInfo, TooNew, ask
+from one_async.refresh.info import Offer, TablesInfo, TooNew, request_offer
 from one_async.refresh.learned_rows import Queue
 from one_async.refresh.schedule import SHORTEST, seconds_of
 from one_async.refresh.swap import State
@@ -46,12 +46,12 @@ __all__ = ["TablesKeeper"]
 
 _LONGEST_SLEEP = 600.0
 _TAG = re.compile(r"\w[\w.+ -]{0,200}")
-#: Schedules work to be done in the background.
+#: Schedules a coroutine function to run in the background.
 Later = Callable[[Callable[[], Awaitable[None]]], object]
 
 
 class _Attempt(NamedTuple):
-    """One check for newer tables: whether a request was mandatory, and the error of the check."""
+    """One check for newer tables: whether it was made with ``now``, and its error."""
 
     now: bool
     error: Exception | None
@@ -60,8 +60,8 @@ class _Attempt(NamedTuple):
 class TablesKeeper(CurrentTables):
     """The cache tables of one folder, refreshed from a database if there is one.
 
-    Readers take ``current()`` or ``loaded``, an immutable Catalogue. Complete new tables, with the rows learned from
-    queries, replace it by one assignment. The constructor reads nothing. For one event loop at a time.
+    Readers use ``current()`` or ``loaded``, an immutable Catalogue, which new tables with the rows learned from queries
+    replace as a whole. The constructor reads nothing. Use an instance on one event loop at a time.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class TablesKeeper(CurrentTables):
         self._wake: anyio.Event | None = None
         self._warned = False
 
-    # ---- settings and facts
+    # ---- settings and information
 
     @property
     def cache_expiry(self) -> timedelta:
@@ -100,7 +100,7 @@ class TablesKeeper(CurrentTables):
     @property
     def info(self) -> TablesInfo:
         """Information on the loaded tables; reads nothing."""
-        tables, checked = self._view.shown, self._schedule.checked
+        tables, checked = self._view.tables, self._schedule.checked
         rows = {"sessions": len(tables.session_frame), "datasets": len(tables.dataset_table)}
         rows |= {name: len(frame) for name, frame in tables.others.items()}
         return TablesInfo(
@@ -116,8 +116,8 @@ class TablesKeeper(CurrentTables):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The content of ``_cache._meta`` in ONE-api 2."""
-        meta = self._view.shown.meta
+        """The counterpart of ``_cache._meta`` in ONE-api 2."""
+        meta = self._view.tables.meta
         return {
             "expired": self._is_expired(),
             "created_time": meta.created_time,
@@ -135,10 +135,10 @@ class TablesKeeper(CurrentTables):
     async def refresh(self, mode: Mode, *, later: Later | None = None) -> datetime | None:
         """Refresh the tables according to a mode; return the time when the current ones were loaded.
 
-        ``local`` and ``remote`` read the tables on disk if none are loaded yet. ``auto`` asks the server if the last check is
-        longer ago than ``cache_expiry``; while there are tables, it leaves that to the background task if it runs, or to
-        ``later``, which schedules it. ``refresh`` asks now. If the server cannot be reached, there is one TablesWarning as
-        long as there are tables. Raises TablesNotFound if there are none (in ``remote`` mode: returns None).
+        ``local`` and ``remote`` read the tables on disk if none are loaded yet. ``auto`` checks the server for newer tables if
+        the last check is longer ago than ``cache_expiry``; if there are tables, the background task does so if it runs, or
+        ``later`` schedules it. ``refresh`` checks now. If the server cannot be reached but there are tables, a TablesWarning
+        is issued, once. Raises TablesNotFound if there are no tables, except in ``remote`` mode, which returns None.
         """
         if mode not in get_args(Mode):
             raise InputError.of("mode", mode, get_args(Mode))
@@ -146,17 +146,17 @@ class TablesKeeper(CurrentTables):
         if mode in ("auto", "refresh") and self._alyx is not None:
             await self._bring_up_to_date(now=mode == "refresh", later=later)
         elif mode == "refresh":
-            if self._bring is not None:
-                await self._bring()
+            if self._update_copies is not None:
+                await self._update_copies()
             await self._read_if_changed()
         if self._view.base is None:
             with suppress(*((TablesNotFound,) if mode == "remote" else ())):
                 await self._read_once()
-        return self._view.shown.meta.loaded_time
+        return self._view.tables.meta.loaded_time
 
     @property
-    def _has_whole_tables(self) -> bool:
-        """Whether there are tables from a server, and not only saved rows of earlier queries."""
+    def _has_complete_tables(self) -> bool:
+        """Whether there are tables from a server rather than only saved rows of earlier queries."""
         base = self._view.base
         return base is not None and not base.meta.is_partial
 
@@ -165,31 +165,31 @@ class TablesKeeper(CurrentTables):
             if self._view.base is None:
                 with suppress(TablesNotFound, TablesDamaged):
                     await self._read_once()
-            if self._has_whole_tables and (self._running or self._schedule.due_in(time.time()) > 0):
+            if self._has_complete_tables and (self._running or self._schedule.due_in(time.time()) > 0):
                 return
-            if self._has_whole_tables and later is not None:
+            if self._has_complete_tables and later is not None:
                 if not self._flight.busy:
                     later(self._check_quietly)
                 return
         await self._check_once(now, time.time(), is_awaited=True)
 
     async def _check_quietly(self) -> None:
-        """Check for newer tables if that is due; on failure, the old ones stay current."""
-        with suppress(Exception):  # a warning reported the failure, and warnings may be errors
+        """Check for newer tables if a check is due; on failure, the old ones stay current."""
+        with suppress(Exception):  # the failure was reported by a warning, and warnings may be errors
             await self._check_once(False, 0.0)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Check for newer tables each time ``cache_expiry`` has passed, until cancelled; for a task group.
+        """Check for newer tables every ``cache_expiry`` until cancelled; to be started in a task group.
 
-        It retries after failures with growing pauses, and raises no errors of the server or the disk.
+        Failed checks are repeated with growing pauses; errors of the server or the disk are not raised.
         """
         if self._alyx is None:
-            raise OfflineError("there is no database to ask for newer tables")
+            raise OfflineError("there is no database to check for newer tables")
         self._running += 1
         self._wake = anyio.Event()
         try:
             task_status.started()
-            with suppress(Exception):  # `current` raises it again; only cancellation ends this task
+            with suppress(Exception):  # `current` will raise it again; only cancellation ends this task
                 await self._read_once()
             while True:
                 wait = self._schedule.due_in(time.time())
@@ -202,15 +202,15 @@ class TablesKeeper(CurrentTables):
             self._running -= 1
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait until the expiry is changed or the time is over; the limit lets it notice a corrected clock."""
+        """Wait until the expiry is changed or the time has passed; for a limited time, in case the clock is corrected."""
         self._wake = anyio.Event()
         with anyio.move_on_after(min(seconds, _LONGEST_SLEEP)):
             await self._wake.wait()
 
     async def _check_once(self, now: bool, called: float, *, is_awaited: bool = False) -> None:
-        """Check for newer tables, or share a check that is under way; one with `now` shares only those with `now`.
+        """Check for newer tables, or share a running check; with `now`, share only a check that was made with `now`.
 
-        Its progress is shown if a call awaits it, or there are no tables, so that calls wait for it.
+        Progress is shown if a call awaits the check, or if there are no tables, so that calls wait for it.
         """
         display = self._display if is_awaited or self._view.base is None else None
 
@@ -226,9 +226,9 @@ class TablesKeeper(CurrentTables):
             raise result.error
 
     async def _check(self, now: bool, called: float, display: Display | None) -> None:
-        """Ask the server and download its tables if they are newer; warn if that fails.
+        """Check the server and download its tables if they are newer; warn if that fails.
 
-        With ``now``, a request is made unless one was made after ``called``, in seconds since 1970; without, if it is due.
+        With ``now``, a request is made unless one was made after ``called``, in seconds since 1970; otherwise if it is due.
         """
         assert self._alyx is not None
         url = ""
@@ -237,7 +237,7 @@ class TablesKeeper(CurrentTables):
             url = alyx.base_url
             async with self._changing:
                 await self._update(alyx, now, called, display)
-        except Exception as error:  # whatever it is, the old tables stay current
+        except Exception as error:  # the old tables stay current
             if isinstance(error, TooNew):
                 self._schedule.succeeded(time.time())
             else:
@@ -248,7 +248,7 @@ class TablesKeeper(CurrentTables):
             if self._view.base is None:
                 text = f"there are no cache tables in {self._folder}, and {url} provided none: {reason}"
                 raise TablesNotFound(text, path=str(self._folder)) from error
-            self._warn(f"the cache tables in {self._folder} could not be brought up to date: {reason}")
+            self._warn(f"the cache tables in {self._folder} could not be updated: {reason}")
         else:
             self._warned = False
 
@@ -259,17 +259,17 @@ class TablesKeeper(CurrentTables):
             warnings.warn(text, TablesWarning, stacklevel=3)
 
     async def _update(self, alyx: AsyncAlyxClient, now: bool, called: float, display: Display | None) -> None:
-        """Ask the server if `_must_ask`, and install what it offers."""
-        if await self._must_ask(alyx, now, called):
+        """Request the server's offer if needed, and install the offered tables if they are newer."""
+        if await self._is_request_needed(alyx, now, called):
             with span("refresh tables"):
                 await self._install_offered(alyx, display)
 
     async def _install_offered(self, alyx: AsyncAlyxClient, display: Display | None) -> None:
-        offer = await ask(alyx, self._tag)
+        offer = await request_offer(alyx, self._tag)
         if await self._has_tables_of(offer):
             state = await run_sync(State.read, self._folder)
             ours = state if state.server == offer.server else State(server=offer.server)
-            await run_sync(replace(ours, checked=offer.asked).write, self._folder)
+            await run_sync(replace(ours, checked=offer.requested_at).write, self._folder)
         else:
             self._warn_of_other_origin(offer)
             started = time.monotonic()
@@ -281,26 +281,26 @@ class TablesKeeper(CurrentTables):
                     time.monotonic() - started,
                 )
                 await self._read()
-        self._schedule.succeeded(offer.asked)
+        self._schedule.succeeded(offer.requested_at)
 
-    async def _must_ask(self, alyx: AsyncAlyxClient, now: bool, called: float) -> bool:
-        """Return whether a request is needed, after reading what other processes did."""
+    async def _is_request_needed(self, alyx: AsyncAlyxClient, now: bool, called: float) -> bool:
+        """Return whether a request is needed, after adopting the results of other processes."""
         if now and self._view.base is not None and (self._schedule.checked or 0.0) >= called:
-            return False  # the background task has asked meanwhile
+            return False  # the background task has checked meanwhile
         if not now:
             state = await run_sync(State.read, self._folder)
             if state.server == alyx.base_url:
-                self._note(state)
+                self._adopt_check(state)
         await self._read_if_changed()
-        return now or not self._has_whole_tables or self._schedule.due_in(time.time()) <= 0
+        return now or not self._has_complete_tables or self._schedule.due_in(time.time()) <= 0
 
     async def _has_tables_of(self, offer: Offer) -> bool:
-        """Return whether the folder has the offered tables, after reading what is there."""
+        """Return whether the folder has the offered tables, after reading those that it has now."""
         await self._read_if_changed()
-        return not self._is_news(offer, await run_sync(State.read, self._folder))
+        return not self._is_update(offer, await run_sync(State.read, self._folder))
 
-    def _is_news(self, offer: Offer, known: State) -> bool:
-        """Return whether the server offers other tables than the loaded ones."""
+    def _is_update(self, offer: Offer, known: State) -> bool:
+        """Return whether the server offers different tables from the loaded ones."""
         base = self._view.base
         if base is None or base.meta.is_partial:
             return True
@@ -336,10 +336,9 @@ class TablesKeeper(CurrentTables):
     ) -> datetime | None:
         """Switch to the tables of another folder or of one tag of the database; return the time when they were loaded.
 
-        Without a folder, a tag's tables are in a subfolder named after it. They are downloaded if they are missing, and with
-        ``clobber`` if the server's are newer; ``online=False`` makes no request. Learned rows are discarded, since the new
-        tables replace them. Raises InputError for an invalid tag, TablesNotFound if there are no such tables; then the
-        current ones stay.
+        Unless a folder is given, a tag's tables are in a subfolder named after it. They are downloaded if they are missing,
+        or with ``clobber`` if the server's are newer; with ``online=False`` no request is made. Learned rows are discarded.
+        Raises InputError for an invalid tag and TablesNotFound if there are no such tables; the current tables then stay.
         """
         if tag is not None and (not isinstance(tag, str) or not _TAG.fullmatch(tag)):
             raise InputError.of("tag", tag, "the name of a tag of the database")
@@ -356,10 +355,10 @@ class TablesKeeper(CurrentTables):
             self._view, self._stamp, self._queue = other._view, other._stamp, Queue()
             self._modified = self._saved = None
         self._wake_up()
-        return self._view.shown.meta.loaded_time
+        return self._view.tables.meta.loaded_time
 
-    async def _load(self, ask_now: bool) -> None:
-        if not ask_now or self._alyx is None:
+    async def _load(self, check_now: bool) -> None:
+        if not check_now or self._alyx is None:
             try:
                 await self._read_once()
             except TablesNotFound:

@@ -28,9 +28,9 @@ MOST_ROWS, MOST_PIECES = 20_000, 200
 
 
 class Queue:
-    """Pieces of tables that are not merged yet; on the event loop only.
+    """Rows of tables that are not merged yet, in pieces; used on the event loop only.
 
-    In remote mode the tables are not searched, so `is_long` tells when to merge the pieces.
+    In remote mode the tables are never searched, so the pieces are merged when `is_long`.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Queue:
 
     @property
     def is_long(self) -> bool:
-        """Whether enough is queued that merging it saves memory."""
+        """Whether so much is queued that merging it saves memory."""
         return self._rows > MOST_ROWS or sum(map(len, self._pieces.values())) > MOST_PIECES
 
     def __bool__(self) -> bool:
@@ -63,14 +63,14 @@ class Queue:
 
 @dataclass(frozen=True)
 class View:
-    """Tables as read from disk (None if there are none), the same with learned rows, and the learned rows themselves."""
+    """Tables as read from disk (None if there are none), the same tables with learned rows, and the learned rows."""
 
     base: Catalogue | None = None
     grown: Catalogue | None = None
     learned: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     @property
-    def shown(self) -> Catalogue:
+    def tables(self) -> Catalogue:
         """The tables with learned rows; empty if there are none."""
         return Catalogue.empty() if self.grown is None else self.grown
 
@@ -85,14 +85,14 @@ class View:
         if not new:
             return self
         return View(
-            self.base, merge(self.shown, _without_times(new), origin=origin), _joined(self.learned, new)
+            self.base, merge(self.tables, _without_times(new), origin=origin), _joined(self.learned, new)
         )
 
-    def on(self, base: Catalogue, taken: Taken, since: float = 0.0, origin: str | None = None) -> View:
-        """Return the view of other tables with the learned rows; blocking.
+    def rebased(self, base: Catalogue, taken: Taken, since: float = 0.0, origin: str | None = None) -> View:
+        """Return a view of other tables with the learned rows; blocking.
 
-        Rows learned before ``since``, when the server still had the previous tables, are older than the new tables: they
-        are added only if the new tables lack their id.
+        Rows learned before ``since``, when the server still had the previous tables, are older than the new tables, so
+        they are added only if the new tables lack their id.
         """
         learned = {
             table: frame.filter(
@@ -120,14 +120,14 @@ def _without_times(frames: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
 
 
 def _frames(taken: Taken) -> dict[str, pl.DataFrame]:
-    """Return one frame of each table's pieces with the table's own columns; pieces that do not fit are left out."""
+    """Return the pieces of each table as one frame with the table's own columns; omit pieces that do not fit."""
     made: dict[str, list[pl.DataFrame]] = {}
     for table, pieces in taken.items():
         for at, rows in pieces:
             try:
                 frame = to_frame(table, _own_columns(table, rows))
             except InputError as error:
-                warnings.warn(f"rows of {table} are not kept: {error}", TablesWarning, stacklevel=2)
+                warnings.warn(f"rows of {table} are discarded: {error}", TablesWarning, stacklevel=2)
             else:
                 made.setdefault(table, []).append(frame.with_columns(pl.lit(at).alias(_AT)))
     return {table: _distinct(table, frames) for table, frames in made.items()}

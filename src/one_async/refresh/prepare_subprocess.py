@@ -1,4 +1,4 @@
-"""Preparation of large tables in a subprocess of low priority, so that it does not slow down searches."""
+"""Prepare large tables in a subprocess of low priority, so that searches are not slowed down."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from one_async.errors import TablesDamaged
 from one_async.refresh.unpack import unpack
 from one_async.tables.catalogue import Catalogue
 
-__all__ = ["SMALL", "prepare", "prepare_apart"]
+__all__ = ["SMALL", "prepare", "prepare_in_subprocess"]
 
-#: Smaller archives, in bytes, are prepared in less time than a subprocess takes to start.
+#: The size in bytes below which preparing an archive takes less time than starting a subprocess.
 SMALL = 8 << 20
 _NICE = 10
-_CODE = "import sys; from one_async.refresh.prepare_subprocess import work; work(*sys.argv[1:])"
+_CODE = "import sys; from one_async.refresh.prepare_subprocess import main; main(*sys.argv[1:])"
 
 
 def prepare(archive: Path, into: Path) -> None:
-    """Unpack an archive and open its tables, which validates them and makes their memory-mapped form; blocking."""
+    """Unpack an archive and open its tables, which validates them and writes their memory-mapped form; blocking."""
     for path in unpack(archive, into):
         if path.suffix == ".pqt":
             _check_rows(path)
@@ -34,8 +34,8 @@ def prepare(archive: Path, into: Path) -> None:
 def _check_rows(path: Path) -> None:
     """Raise TablesDamaged for a table with more rows than bytes; reads only its footer.
 
-    Each row has a unique id, which takes several bytes even when compressed. Equal rows take none, so that a small file
-    may have more rows than fit in memory.
+    Each row has a unique id, which takes several bytes even when compressed. Equal rows take almost none, so a small file
+    may contain more rows than fit in memory.
     """
     try:
         rows = pl.scan_parquet(path).select(pl.len()).collect().item()
@@ -45,10 +45,10 @@ def _check_rows(path: Path) -> None:
         raise TablesDamaged(f"{path.name} in the server's archive has {rows:,} rows in fewer bytes")
 
 
-async def prepare_apart(archive: Path, into: Path) -> bool:
-    """Call `prepare` in a subprocess; return False if it could not start or failed.
+async def prepare_in_subprocess(archive: Path, into: Path) -> bool:
+    """Call `prepare` in a subprocess; return False if the subprocess could not start or failed.
 
-    Threads would compete with searches for the interpreter lock and for Polars' own threads. Cancellation ends the
+    A thread would compete with searches for the interpreter lock and for Polars' threads. Cancellation ends the
     subprocess.
     """
     name = Path(sys.executable or "").name.lower()
@@ -68,7 +68,7 @@ async def prepare_apart(archive: Path, into: Path) -> bool:
     return False
 
 
-def work(archive: str, into: str) -> None:
+def main(archive: str, into: str) -> None:
     """Prepare the tables at low priority; entry point of the subprocess."""
     with suppress(AttributeError, OSError):
         os.nice(_NICE)

@@ -1,4 +1,4 @@
-"""Lists of loaded datasets, as ONE-api writes them."""
+"""Write lists of loaded datasets in ONE-api's format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schedule of checks for newer tables, in seconds since 1970 that the caller supplies."""
+"""The schedule of checks for newer tables. The caller supplies the time, in seconds since 1970."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHORTEST = 0.25
 
 
 def seconds_of(expiry: timedelta | float | None) -> float:
-    """Return an expiry in seconds, 24 h for None. Raises InputError for a value that is not a time span."""
+    """Return an expiry in seconds; 24 h for None. Raises InputError for a value that is not a time span."""
     if expiry is None:
         return DAY
     accepted = "a timedelta or a number of seconds, 0 or more"
@@ -32,20 +32,20 @@ def seconds_of(expiry: timedelta | float | None) -> float:
 
 @dataclass
 class Schedule:
-    """The time of the last check and the failures since, from which the time of the next one follows.
+    """The time of the last check and the failures since, which determine the time of the next check.
 
-    ``chance`` spreads the checks of many clients over time.
+    ``rng`` spreads the checks of many clients over time.
     """
 
     expiry: float = DAY
     checked: float | None = None
     failures: int = 0
-    chance: random.Random = field(default_factory=random.Random, repr=False)
+    rng: random.Random = field(default_factory=random.Random, repr=False)
     _retry_at: float = 0.0
-    _late: float = 0.0
+    _jitter: float = 0.0
 
     def is_expired(self, now: float) -> bool:
-        """Return whether the last answer is older than the expiry; one from the future (a wrong clock) is expired."""
+        """Return whether the last check is older than the expiry, or in the future because of a wrong clock."""
         return self.checked is None or not 0 <= now - self.checked < self.expiry
 
     def due_in(self, now: float) -> float:
@@ -54,16 +54,16 @@ class Schedule:
             return min(max(self._retry_at - now, 0.0), self.expiry)
         if self.checked is None or self.checked > now:
             return 0.0
-        # The order matters: added to seconds since 1970, a short expiry would be rounded.
-        return max(self.expiry * (1 + self._late) - (now - self.checked), 0.0)
+        # The order matters: a short expiry that is added to seconds since 1970 would be rounded.
+        return max(self.expiry * (1 + self._jitter) - (now - self.checked), 0.0)
 
     def succeeded(self, at: float) -> None:
         """Record a successful check."""
         self.checked, self.failures = at, 0
-        self._late = SPREAD * self.chance.random()
+        self._jitter = SPREAD * self.rng.random()
 
     def failed(self, now: float) -> None:
-        """Record a failed check; the next attempts follow after about 1, 2, 4… seconds, up to the expiry."""
+        """Record a failed check; the next attempts follow after about 1, 2, 4… seconds, at most the expiry."""
         self.failures += 1
         pause = min(2.0 ** min(self.failures, 40), self.expiry)
-        self._retry_at = now + pause * (0.5 + 0.5 * self.chance.random())
+        self._retry_at = now + pause * (0.5 + 0.5 * self.rng.random())

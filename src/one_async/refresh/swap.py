@@ -1,7 +1,7 @@
-"""Atomic replacement and consistent reading of the tables of a folder.
+"""Replace the tables of a folder atomically, and read them consistently.
 
-New tables are made in a folder below ``WORK``, on the same file system, validated and converted there, and then installed
-together (`tables.install`).
+New tables are written to a folder below ``WORK``, on the same file system, validated and converted there, and then
+installed together (`tables.install`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _STATE = "state.json"
 _TRIES = 30
 _FORM = re.compile(r"[0-9a-f]{32}")
 
-#: Name, size and time of change of each table of a folder.
+#: Name, size and mtime in ns of each table of a folder.
 Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
 
 
@@ -69,7 +69,7 @@ def stamp_of(folder: Path) -> Stamp:
 
 
 def new_folder(folder: Path) -> Path:
-    """Create and return a folder for new tables; the caller holds the claim on downloads."""
+    """Create and return a folder for new tables; the caller must hold the claim on downloads."""
     made = folder / WORK / f"new-{uuid.uuid4().hex}"
     made.mkdir(parents=True)
     return made
@@ -79,7 +79,7 @@ def swap(made: Path, folder: Path) -> None:
     """Move all files of ``made`` to ``folder``, or none; blocks while another process saves there."""
     with claim_tables(folder):
         remove_saves(folder)
-        forms = _move_fast_form(made, folder)
+        forms = _move_mapped_form(made, folder)
         files = {path.name: folder / f".{path.stem}.{uuid.uuid4().hex}.tmp" for path in made.iterdir()}
         try:
             for name, path in files.items():
@@ -91,18 +91,18 @@ def swap(made: Path, folder: Path) -> None:
                     _clear_forms(folder, forms)
                     return
             raise OSError(
-                f"the tables in {folder} cannot be replaced: another program holds {', '.join(files)}"
+                f"the tables in {folder} cannot be replaced: another program has {', '.join(files)} open"
             )
         finally:
-            # Files that wait for their installation are the current tables already.
+            # Files that are waiting to be installed already count as the current tables.
             for path in {*files.values()} - {*waiting(folder).values()}:
                 path.unlink(missing_ok=True)
 
 
-def _move_fast_form(made: Path, folder: Path) -> set[str]:
-    """Move the memory-mapped form too and return the names moved.
+def _move_mapped_form(made: Path, folder: Path) -> set[str]:
+    """Move the memory-mapped form as well, and return the names moved.
 
-    The form is named by the state of its parquet files, so it stays valid. If it cannot be moved, it is made again.
+    Its name is derived from the state of the Parquet files, so it stays valid. If it cannot be moved, it is written again.
     """
     forms, moved = made / mmap_cache.FOLDER, set()
     if forms.is_dir():
@@ -140,7 +140,8 @@ def _remove_new(folder: Path) -> None:
 def clear_killed(folder: Path) -> None:
     """Remove the files of killed processes from a folder of tables, except downloads, which can be resumed.
 
-    Files of running processes stay; in a read-only folder all files do. Blocking, but does not wait for other processes.
+    Files of running processes are kept, and all files of a read-only folder. Blocking, but does not wait for other
+    processes.
     """
     if not folder.is_dir() or is_protected(folder):
         return
@@ -159,7 +160,7 @@ def clear_killed(folder: Path) -> None:
 def open_tables(folder: Path, progress: Callable[[int, int], None] | None = None) -> tuple[Catalogue, Stamp]:
     """Open a consistent set of a folder's tables, even while they are replaced; blocking.
 
-    ``progress`` is called with the number of files that were read, and of all, if they are converted.
+    ``progress`` is called with the number of files read and their total, if they are converted.
     Raises TablesNotFound and TablesDamaged as Catalogue.open does.
     """
     clear_killed(folder)
@@ -171,7 +172,7 @@ def open_tables(folder: Path, progress: Callable[[int, int], None] | None = None
             if (stamp_of(folder), waiting(folder)) == before:
                 raise
         else:
-            # Opening may have finished an interrupted installation: then the tables are opened again.
+            # Opening may have finished an interrupted installation; then the tables are opened again.
             if (stamp_of(folder), waiting(folder)) == before:
                 return catalogue, before[0]
         time.sleep(0.01 * attempt)
@@ -180,7 +181,7 @@ def open_tables(folder: Path, progress: Callable[[int, int], None] | None = None
 
 @dataclass(frozen=True)
 class State:
-    """The state that is stored beside the tables, so that several processes together ask as often as one would.
+    """The state stored next to the tables, so that several processes together check as often as one would.
 
     ``checked`` is the time of the last check, in seconds since 1970; ``created`` and ``origin`` are the server's
     description of the tables whose stamp is ``files``.
@@ -210,7 +211,7 @@ class State:
             return cls()
 
     def write(self, folder: Path) -> None:
-        """Store the state, if the folder can be written."""
+        """Store the state if the folder is writable."""
         with contextlib.suppress(OSError):
             (folder / WORK).mkdir(exist_ok=True)
             text = json.dumps(asdict(self))
@@ -219,7 +220,7 @@ class State:
 
 @contextlib.contextmanager
 def same_tables(folder: Path) -> Iterator[None]:
-    """Record, after the code inside has changed the files, that the server's description still applies to them."""
+    """Keep the server's description valid for files that the body of this context manager changes."""
     state = State.read(folder)
     known = bool(state.files) and state.files == stamp_of(folder)
     yield

@@ -1,4 +1,4 @@
-"""Download the server's tables into a folder: one process downloads, and the others use its tables."""
+"""Download the server's tables to a folder: one process downloads, and the others use its tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from one_async.files.claim import claim
 from one_async.queries.records import DatasetRecord, parse_known
 from one_async.refresh.download import download, part_name
 from one_async.refresh.filter_by_tag import filter_tables
-from one_async.refresh.prepare_subprocess import SMALL, prepare, prepare_apart
+from one_async.refresh.prepare_subprocess import SMALL, prepare, prepare_in_subprocess
 from one_async.refresh.swap import DOWNLOAD, WORK, State, clear_work, new_folder, stamp_of, swap
 from one_async.tables.catalogue import Catalogue
 
@@ -35,7 +35,7 @@ _LONGEST_PAUSE = 1.0
 
 @asynccontextmanager
 async def download_claim(folder: Path) -> AsyncIterator[bool]:
-    """Try to claim the download to a folder, which one process at a time may do; yield whether it succeeded."""
+    """Try to claim the download to a folder, which only one process may do at a time; yield whether it is ours."""
     path = folder / WORK / DOWNLOAD
     holder = claim(path, wait=0.0)
 
@@ -47,11 +47,11 @@ async def download_claim(folder: Path) -> AsyncIterator[bool]:
             return False
         return True
 
-    held = await run_sync(enter)
+    is_ours = await run_sync(enter)
     try:
-        yield held
+        yield is_ours
     finally:
-        if held:
+        if is_ours:
             with anyio.CancelScope(shield=True):
                 await run_sync(holder.__exit__, None, None, None)
 
@@ -60,19 +60,19 @@ async def fetch(
     alyx: AsyncAlyxClient,
     offer: Offer,
     folder: Path,
-    is_there: Callable[[], Awaitable[bool]],
+    is_installed: Callable[[], Awaitable[bool]],
     display: Display | None = None,
 ) -> bool:
-    """Download the offered tables into a folder; return False if another process did so first.
+    """Download the offered tables to a folder; return False if another process did so first.
 
     Raises ServerErrors, UnsafePath, TablesDamaged and OSError, and leaves the old tables as they are.
     """
     pause = 0.02
     while True:
-        async with download_claim(folder) as held:
-            if await is_there():
+        async with download_claim(folder) as is_ours:
+            if await is_installed():
                 return False
-            if held:
+            if is_ours:
                 await _download_and_install(alyx, offer, folder, display)
                 return True
         await anyio.sleep(pause * random.uniform(0.5, 1.5))
@@ -96,7 +96,7 @@ async def _download_and_install(
 
 def _install(made: Path, folder: Path, offer: Offer) -> None:
     swap(made, folder)
-    State(offer.asked, offer.server, offer.minute, offer.origin, stamp_of(folder)).write(folder)
+    State(offer.requested_at, offer.server, offer.minute, offer.origin, stamp_of(folder)).write(folder)
 
 
 async def _download_and_prepare(
@@ -108,32 +108,32 @@ async def _download_and_prepare(
         async with shown(display, Task("downloading tables", "bytes")) as task:
             return await download(alyx.wire, offer.url, part, alyx._observer, task.set)
 
-    async def made() -> Path:
+    async def prepare_received() -> Path:
         async with shown(display, Task("preparing tables")):
             return await _prepare(part, folder)
 
     try:
         resumed = await receive()
         try:
-            return await made()
+            return await prepare_received()
         except TablesDamaged:
             if not resumed:
                 raise
             await run_sync(part.unlink)
             await receive()
-            return await made()
+            return await prepare_received()
     except (TablesError, OSError):
-        with contextlib.suppress(OSError):  # it is useless, or the disk is full
+        with contextlib.suppress(OSError):  # the download is useless, or the disk is full
             await run_sync(partial(part.unlink, missing_ok=True))
         raise
 
 
 async def _prepare(part: Path, folder: Path) -> Path:
-    """Unpack into a new folder and open the tables there, which validates them and makes their memory-mapped form."""
+    """Unpack into a new folder and open the tables there, which validates them and writes their memory-mapped form."""
     made = await run_sync(new_folder, folder)
     try:
         size = (await run_sync(part.stat)).st_size
-        if size < SMALL or not await prepare_apart(part, made):
+        if size < SMALL or not await prepare_in_subprocess(part, made):
             await run_sync(_prepare_here, part, made)
         await run_sync(part.unlink)
     except BaseException:
@@ -144,7 +144,7 @@ async def _prepare(part: Path, folder: Path) -> Path:
 
 
 def _prepare_here(part: Path, made: Path) -> None:
-    shutil.rmtree(made)  # a failed subprocess may have left files; here its error is raised
+    shutil.rmtree(made)  # a failed subprocess may have left files; its error is raised here
     made.mkdir()
     prepare(part, made)
 

@@ -1,4 +1,4 @@
-"""Water administrations and weighings: each row once."""
+"""Register water administrations and weighings, each exactly once."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ async def register_water(
     session: object,
     adlib: bool,
 ) -> dict[str, Any]:
-    """Register water unless the same is registered already."""
-    number = _number("volume", volume)
+    """Register a water administration unless an equal one is registered already."""
+    number = _checked_amount("volume", volume)
     when = local_time(date_time, "date_time")
     if not isinstance(adlib, bool):
         raise InputError.of("adlib", adlib, "True or False")
-    known = await _known(alyx, subject, user, when, "water_administered", water_type=water_type)
+    author = await _check_names(alyx, subject, user, when, water_type)
     data: dict[str, Any] = {
         "subject": subject,
         "date_time": when,
         "water_administered": float(f"{number:.4g}"),
         "water_type": water_type,
-        **known,
+        **author,
         "adlib": adlib,
     }
     if session is not None:
@@ -55,15 +55,15 @@ async def register_water(
 async def register_weight(
     alyx: AsyncAlyxClient, subject: str, weight: float, date_time: object, user: str | None
 ) -> dict[str, Any]:
-    """Register a weight unless the same is registered already."""
-    number = _number("weight", weight)
+    """Register a weighing unless an equal one is registered already."""
+    number = _checked_amount("weight", weight)
     when = local_time(date_time, "date_time")
-    known = await _known(alyx, subject, user, when, "weight")
-    data = {"subject": subject, "date_time": when, "weight": float(f"{number:.4g}"), **known}
+    author = await _check_names(alyx, subject, user, when)
+    data = {"subject": subject, "date_time": when, "weight": float(f"{number:.4g}"), **author}
     return await _create(alyx, "weighings", data, "weight")
 
 
-def _number(argument: str, value: object) -> float:
+def _checked_amount(argument: str, value: object) -> float:
     if not isinstance(value, bool) and hasattr(value, "__float__"):
         number = float(value)
         if 1e-4 <= number < 1e6:
@@ -71,10 +71,10 @@ def _number(argument: str, value: object) -> float:
     raise InputError.of(argument, value, "a number of 0.0001 or more")
 
 
-async def _known(
-    alyx: AsyncAlyxClient, subject: str, user: str | None, when: str, what: str, water_type: str | None = None
+async def _check_names(
+    alyx: AsyncAlyxClient, subject: str, user: str | None, when: str, water_type: str | None = None
 ) -> dict[str, str]:
-    """Check names, and that the subject lived at that time; return the user."""
+    """Check the names, and that the subject was alive at that time; return the user's field."""
     vocabulary = Vocabulary(alyx)
     subjects = await vocabulary.find("subjects", [subject])
     if subject not in subjects:
@@ -92,14 +92,16 @@ async def _known(
 
 
 async def _session_of(alyx: AsyncAlyxClient, subject: str, session: object) -> str:
-    """Return the id of a session, which must be one of the subject; Alyx does not check that."""
+    """Return the id of a session. It must be one of the subject, which Alyx does not check."""
     if isinstance(session, Mapping) and "url" in session:
         session = str(session["url"])[-36:]
     accepted = "the id, folder or record of a session of the subject"
     if isinstance(session, str | UUID) and (eid := _eid(session)) is not None:
         row = await alyx.get(f"/sessions/{eid}", no_cache=True)
         if row.get("subject") != subject:
-            raise InputError.of("session", str(session), f"{accepted}; this one is of {row.get('subject')}")
+            raise InputError.of(
+                "session", str(session), f"{accepted}; this one belongs to {row.get('subject')}"
+            )
         return eid
     if not isinstance(session, str | PathLike):
         raise InputError.of("session", session, accepted)
@@ -127,19 +129,21 @@ async def _create(alyx: AsyncAlyxClient, endpoint: str, data: dict[str, Any], am
     async def find() -> Row | None:
         rows = await alyx.get(f"/{endpoint}?{urlencode({'django': query})}", no_cache=True)
         with reading(f"/{endpoint}"):
-            alike = [
+            matching = [
                 row
                 for row in rows
-                if _seconds(row["date_time"]) == _seconds(data["date_time"])
+                if _parse_time(row["date_time"]) == _parse_time(data["date_time"])
                 and abs(float(row[amount]) - data[amount]) < 5e-5
                 and all(row.get(name) == data[name] for name in names if name in data)
                 and (amount == "weight" or row.get("session") == data.get("session"))
             ]
-        if len(alike) > 1:
-            urls = ", ".join(sorted(str(row["url"]) for row in alike))
-            reason = f"the database has {len(alike)} records of this time and amount, which cannot be told apart: {urls}"
+        if len(matching) > 1:
+            urls = ", ".join(sorted(str(row["url"]) for row in matching))
+            reason = (
+                f"the database has {len(matching)} indistinguishable records of this time and amount: {urls}"
+            )
             raise RegistrationError.of({data["subject"]: reason})
-        return dict(alike[0]) if alike else None
+        return dict(matching[0]) if matching else None
 
     async def create() -> Row | None:
         return dict(await alyx.post(f"/{endpoint}", data))
@@ -149,5 +153,5 @@ async def _create(alyx: AsyncAlyxClient, endpoint: str, data: dict[str, Any], am
     return row
 
 
-def _seconds(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""Convert the answers for registered files to records of one form and to rows of the tables."""
+"""Convert the server's answers for registered files to uniform records and to rows of the tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["dataset_rows", "record_of", "session_row"]
 
 
 def record_of(row: Mapping[str, Any], session: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dataset of ``/datasets`` in the form in which ``/register-file`` answers."""
+    """Convert a dataset of ``/datasets`` to the form of the records that ``/register-file`` returns."""
     names = ("id", "name", "file_size")
     more = ("created_by", "created_datetime", "dataset_type", "data_format")
     with reading("/datasets"):
@@ -38,18 +38,18 @@ def record_of(row: Mapping[str, Any], session: Mapping[str, Any]) -> dict[str, A
 
 
 def session_row(session: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a session's row of the tables."""
+    """Return a session's row for the tables."""
     return parse(SessionRecord, "sessions", session).row()
 
 
 def dataset_rows(
     files: Iterable[LocalFile], rows: Iterable[Mapping[str, Any]], eid: str
 ) -> list[dict[str, Any]]:
-    """Return rows of the tables for registered files, and for the revisions that are no longer the default.
+    """Return rows for the tables: the registered files, and the revisions that are no longer the default.
 
     ``rows`` are the datasets that the session had before, as ``/datasets`` lists them.
     """
-    made: dict[str, dict[str, Any]] = {}
+    new_rows: dict[str, dict[str, Any]] = {}
     defaults = set()
     for file in files:
         record = file.record
@@ -57,7 +57,7 @@ def dataset_rows(
             continue
         if record["default"]:
             defaults.add((record["collection"] or "", record["name"]))
-        made[record["id"]] = {
+        new_rows[record["id"]] = {
             "did": record["id"],
             "eid": eid,
             "rel_path": file.rel_path,
@@ -68,18 +68,18 @@ def dataset_rows(
             "default_revision": record["default"],
         }
     for row in rows:
-        place = (row.get("collection") or "", row["name"])
-        if row["id"] in made or place not in defaults or not row.get("default_dataset"):
+        key = (row.get("collection") or "", row["name"])
+        if row["id"] in new_rows or key not in defaults or not row.get("default_dataset"):
             continue
-        folder = "/".join(filter(None, [place[0], f"#{row['revision']}#" if row.get("revision") else ""]))
-        made[row["id"]] = {
+        folder = "/".join(filter(None, [key[0], f"#{row['revision']}#" if row.get("revision") else ""]))
+        new_rows[row["id"]] = {
             "did": row["id"],
             "eid": eid,
-            "rel_path": f"{folder}/{place[1]}" if folder else place[1],
+            "rel_path": f"{folder}/{key[1]}" if folder else key[1],
             "file_size": row.get("file_size"),
             "hash": row.get("hash"),
             "exists": any(one.get("exists") for one in row.get("file_records") or ()),
             "qc": QC.validate(row.get("qc") or "NOT_SET").name,
             "default_revision": False,
         }
-    return list(made.values())
+    return list(new_rows.values())

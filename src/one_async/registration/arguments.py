@@ -1,4 +1,4 @@
-"""The arguments of `RegistrationClient`, checked and put into one form."""
+"""Validate and normalise the arguments of `RegistrationClient`."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from one_async.registration.sessions import FIELDS, check_fields
 __all__ = [
     "PathLike",
     "add_files",
+    "as_paths",
     "check_options",
     "files_of",
     "find_flags",
     "is_path",
     "jobs_of",
-    "listed",
-    "only_fields",
     "refuse_repetitions",
     "refuse_unknown",
+    "session_fields",
     "session_jobs",
     "versions_of",
 ]
 
 PathLike = str | os.PathLike[str]
-#: Arguments for files that are passed on by keyword.
+#: Arguments for files that are accepted as further keywords.
 _EXTRA = ("labs", "qc")
 
 
 def is_path(value: object) -> bool:
-    """Return whether a value is one path, not a list of them."""
+    """Return whether a value is a single path."""
     return isinstance(value, str | os.PathLike)
 
 
-def listed(value: Any, argument: str) -> list[PathLike]:
+def as_paths(value: Any, argument: str) -> list[PathLike]:
     """Return one path or several as a list. Raises InputError for anything else."""
     paths = [value] if is_path(value) else as_many(value) if isinstance(value, Iterable) else None
     if (
@@ -59,12 +59,12 @@ def listed(value: Any, argument: str) -> list[PathLike]:
 
 
 def versions_of(versions: str | Sequence[str | None] | None, count: int) -> list[str | None]:
-    """Return a version for each file."""
+    """Return the version of each of ``count`` files."""
     if versions is None or isinstance(versions, str):
         return [versions] * count
     given = as_many(versions)
     if len(given) != count or not all(one is None or isinstance(one, str) for one in given):
-        raise InputError.of("versions", versions, f"a text, or {count} texts, one for each file")
+        raise InputError.of("versions", versions, f"a string, or {count} strings, one for each file")
     return given
 
 
@@ -78,14 +78,14 @@ def refuse_repetitions(paths: Sequence[Path], argument: str) -> None:
 
 
 def refuse_unknown(given: Mapping[str, Any]) -> None:
-    """Raise InputError for keywords that files do not have."""
+    """Raise InputError for keywords that are not arguments for files."""
     if unknown := given.keys() - set(_EXTRA):
         name = min(unknown)
         raise InputError.of(name, given[name], f"besides the named arguments: {', '.join(_EXTRA)}")
 
 
 def check_options(given: Mapping[str, Any]) -> None:
-    """Raise InputError for options of a wrong kind."""
+    """Raise InputError for options of a wrong type or value."""
     for name in ("default", "server_only", "exists"):
         if not isinstance(given.get(name, True), bool):
             raise InputError.of(name, given[name], "True or False")
@@ -103,28 +103,28 @@ def check_options(given: Mapping[str, Any]) -> None:
         raise InputError.of("max_md5_size", size, "a number of bytes, or None")
 
 
-def only_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that are fields of a session."""
+def session_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are fields of a session, except its users."""
     return {name: value for name, value in given.items() if name in FIELDS and name != "users"}
 
 
 def jobs_of(files: Iterable[LocalFile]) -> tuple[list[Job], list[LocalFile]]:
-    """Group files by session; return the groups, and the files that are in no session."""
+    """Group files by session; return the groups, and the files outside any session folder."""
     jobs: dict[SessionFolder, Job] = {}
-    loose = []
+    outside = []
     for file in files:
         if file.session is None:
-            loose.append(file)
+            outside.append(file)
         else:
             jobs.setdefault(file.session, Job(file.session)).files.append(file)
-    return list(jobs.values()), loose
+    return list(jobs.values()), outside
 
 
 def session_jobs(
     paths: PathLike | Sequence[PathLike], users: object, file_list: object, fields: Mapping[str, Any]
 ) -> list[Job]:
     """Return a job for each session folder. Raises InputError for wrong paths and fields."""
-    folders = [session_folder_of(path) for path in listed(paths, "ses_path")]
+    folders = [session_folder_of(path) for path in as_paths(paths, "ses_path")]
     refuse_repetitions([folder.path for folder in folders], "ses_path")
     if not isinstance(file_list, bool) and len(folders) != 1:
         raise InputError.of("file_list", file_list, "True or False for several sessions")
@@ -134,8 +134,8 @@ def session_jobs(
 def files_of(
     file_list: PathLike | Sequence[PathLike], versions: str | Sequence[str | None] | None
 ) -> list[LocalFile]:
-    """Return the files of some paths, each with its version."""
-    files = [local_file(path) for path in listed(file_list, "file_list")]
+    """Parse paths of files, and set the version of each."""
+    files = [local_file(path) for path in as_paths(file_list, "file_list")]
     refuse_repetitions([file.path for file in files], "file_list")
     for file, version in zip(files, versions_of(versions, len(files)), strict=True):
         file.version = version
@@ -143,14 +143,14 @@ def files_of(
 
 
 def add_files(jobs: Sequence[Job], file_list: bool | Sequence[PathLike]) -> list[LocalFile]:
-    """Set the files of sessions: those in their folders (True), none (False), or those named for the only session.
+    """Set the files of sessions: all in their folders (True), none (False), or a list for the only session.
 
-    Return the files that are in no session; blocking. Raises InputError for a folder that is not there.
+    Return the files outside any session folder; blocking. Raises InputError for a folder that does not exist.
     """
     if file_list is False:
         return []
     if file_list is not True:
-        files = [local_file(path, jobs[0].folder) for path in listed(file_list, "file_list")]
+        files = [local_file(path, jobs[0].folder) for path in as_paths(file_list, "file_list")]
         refuse_repetitions([file.path for file in files], "file_list")
         jobs[0].files = [file for file in files if file.session]
         return [file for file in files if not file.session]
@@ -162,7 +162,7 @@ def add_files(jobs: Sequence[Job], file_list: bool | Sequence[PathLike]) -> list
 
 
 def find_flags(root: Path, pattern: str) -> list[Path]:
-    """Return the flag files below a folder, one for each of their folders; blocking."""
+    """Return the flag files below a folder, at most one for each parent folder; blocking."""
     root = root.expanduser().absolute()
     if not root.is_dir():
         raise InputError.of("root_data_folder", str(root), "a folder that exists")

@@ -1,4 +1,4 @@
-"""One registration of a session folder at a time, among tasks, processes and machines that share it."""
+"""A claim on a session folder: one registration at a time among tasks, processes and machines that share it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from one_async.errors import OneError
 from one_async.files.claim import Claim, start_heartbeat, try_claim
 from one_async.registration.journal import NAME
 
-__all__ = ["claimed"]
+__all__ = ["claimed_folder"]
 
 _LONGEST_PAUSE = 1.0
 
 
 @asynccontextmanager
-async def claimed(folder: Path, *, wait: float = 600.0) -> AsyncIterator[None]:
-    """Hold the claim on a session folder; a folder that cannot be written to needs none.
+async def claimed_folder(folder: Path, *, wait: float = 600.0) -> AsyncIterator[None]:
+    """Hold the claim on a session folder; no claim is taken on a folder that is not writable.
 
     Raises OneError if another registration of it does not end within ``wait`` seconds.
     """
-    claim = await _take(folder, wait)
+    claim = await _acquire(folder, wait)
     if claim is None:
         yield
         return
@@ -38,7 +38,7 @@ async def claimed(folder: Path, *, wait: float = 600.0) -> AsyncIterator[None]:
             await run_sync(claim.release)
 
 
-async def _take(folder: Path, wait: float) -> Claim | None:
+async def _acquire(folder: Path, wait: float) -> Claim | None:
     pause, end = 0.02, anyio.current_time() + wait
     while True:
         try:
@@ -48,6 +48,6 @@ async def _take(folder: Path, wait: float) -> Claim | None:
         if claim is not None:
             return claim
         if anyio.current_time() >= end:
-            raise OneError(f"another registration of {folder} is under way for more than {wait:.0f} s")
+            raise OneError(f"another registration of {folder} has been running for more than {wait:.0f} s")
         await anyio.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)

@@ -26,8 +26,8 @@ from one_async.registration.arguments import (
     find_flags,
     is_path,
     jobs_of,
-    only_fields,
     refuse_unknown,
+    session_fields,
     session_jobs,
 )
 from one_async.registration.local import LocalFile, SessionFolder, session_folder_of
@@ -90,11 +90,11 @@ class Client(Protocol):
 class RegistrationClient:
     """Register sessions, files, water and weights; ``one.registration`` of an `AsyncONE`.
 
-    Methods have the names and meanings of ONE-api's. They take many sessions and files at once. All is checked before
-    anything is sent: bad input raises InputError, and names or files that the database cannot take raise a
-    RegistrationError that has every one of them. A write is repeated only after the server was asked whether the first
-    one arrived, so that nothing is registered twice. A journal in the session's folder lets a registration that was
-    killed go on: call it again.
+    The methods have ONE-api's names and meanings, and accept many sessions and files at once. Everything is validated
+    before anything is sent: bad input raises InputError, and names or files that the database cannot accept raise a
+    RegistrationError that lists all of them. A write is repeated only after a query has shown that the first attempt did
+    not arrive, so nothing is registered twice. A registration that was killed resumes when it is called again, from a
+    journal in the session's folder.
     """
 
     def __init__(self, one: Client) -> None:
@@ -112,7 +112,7 @@ class RegistrationClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the database's client open, which its owner closes."""
+        """Exit without closing the database's client, which belongs to the `AsyncONE`."""
 
     # ---- sessions
 
@@ -124,11 +124,11 @@ class RegistrationClient:
         register: bool = True,
         **kwargs: Any,
     ) -> tuple[Path, UUID | None]:
-        """Make the folder of a new session, and create the session.
+        """Create the folder of a new session, and register the session.
 
-        The number is the first after those that the folder of the day and the database have. Return the folder, which
-        is ``session_root/subject/date/number``, and the session's id, None without ``register``. ``session_root``
-        defaults to the cache folder, ``date`` to today; further arguments are those of `register_session`.
+        The session number is the first that neither the folder of that day nor the database uses. Return the folder,
+        ``session_root/subject/date/number``, and the session's id (None without ``register``). ``session_root`` defaults
+        to the cache folder and ``date`` to today; the other arguments are those of `register_session`.
         """
         day = ensure_iso8601(date)[:10]
         root = Path(self._context.cache_dir if session_root is None else session_root)
@@ -141,7 +141,7 @@ class RegistrationClient:
             ):
                 number += 1
         path = first.path.parent / f"{number:03d}"
-        check_fields(session_folder_of(path), kwargs.get("users"), only_fields(kwargs))
+        check_fields(session_folder_of(path), kwargs.get("users"), session_fields(kwargs))
         await run_sync(partial(path.mkdir, parents=True))
         if not register:
             return path, None
@@ -155,9 +155,9 @@ class RegistrationClient:
         register_files: bool = False,
         dry: bool = False,
     ) -> tuple[list[Path], list[dict[str, Any] | None]]:
-        """Register the sessions in whose folders there are flag files, and remove these.
+        """Register the sessions whose folders contain flag files, then delete the flag files.
 
-        Return the folders of the sessions and their records; with ``dry``, the folders and None for each.
+        Return the session folders and their records; with ``dry``, the folders and None for each.
         """
         flags = await run_sync(find_flags, Path(root_data_folder), glob_pattern)
         paths = [session_folder_of(flag.parent, "root_data_folder").path for flag in flags]
@@ -187,13 +187,14 @@ class RegistrationClient:
     ) -> Any:
         """Register a session, or a list of sessions at once, with their files.
 
-        A session that the database does not have is created, by subject, date and number; of another one only the
-        fields given are changed. Return its record and the records of its files (None without ``file_list``), or a list
-        of these; with ``dry_run`` the frame that `register_files` describes, and nothing is sent.
+        A session is identified by subject, date and number. It is created if the database does not have it; otherwise
+        only the fields given here are changed. Return its record and the records of its files (None without
+        ``file_list``), or a list of such pairs. With ``dry_run``, send nothing and return the frame that
+        `register_files` describes.
 
         Args:
-            ses_path: folders of sessions, ``…/lab/Subjects/subject/date/number``; the lab may be missing.
-            users: user names; for a new session, the user who is logged in.
+            ses_path: session folders, ``…/lab/Subjects/subject/date/number``; the lab is optional.
+            users: user names; default for a new session: the user who is logged in.
             file_list: True for all files that have a dataset type, False for none, or the files of a single session.
             dry_run, repository, default, created_by, server_only, exists, max_md5_size, revision, to:
                 as in `register_files`.
@@ -201,18 +202,18 @@ class RegistrationClient:
                 ``task_protocol``, ``narrative``, ``n_trials``, ``n_correct_trials``, ``start_time``, ``end_time``, ``json``,
                 ``qc``, ``extended_qc``, ``parent_session``.
 
-        Raises InputError for wrong arguments, RegistrationError for what was not registered: its ``registered`` and
-        ``sessions`` are what was; LoginError if the user may not write.
+        Raises InputError for wrong arguments, LoginError if the user may not write, and RegistrationError for what could
+        not be registered; its ``registered`` and ``sessions`` hold what was registered.
         """
         jobs = session_jobs(ses_path, users, file_list, kwargs)
         options = await self._options(repository=repository, default=default, created_by=created_by,
                                       server_only=server_only, exists=exists, max_md5_size=max_md5_size,
                                       revision=revision, to=None if dry_run else to, labs=kwargs.get("lab"))  # fmt: skip
-        loose = await run_sync(add_files, jobs, file_list)
+        outside = await run_sync(add_files, jobs, file_list)
         run = self._run(options)
-        await run.check(jobs, loose, strict=not dry_run)
+        await run.check(jobs, outside, strict=not dry_run)
         if dry_run:
-            return await self._dry_run(run, jobs, loose)
+            return await self._dry_run(run, jobs, outside)
         async with self._context.files.showing():
             await run.register(jobs)
         results = [
@@ -240,42 +241,43 @@ class RegistrationClient:
         to: PathLike | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Register files of any number of sessions, which the database must have.
+        """Register files of any number of sessions, which must exist in the database.
 
-        Return a record for each file, in their order, or one record for a single path. A file that is registered with
+        Return a record for each file, in the order given, or one record for a single path. A file that is registered with
         the same content is not sent again. A file whose dataset is protected is moved to a new revision,
-        ``#yyyy-mm-dd#``, and registered there; its record says so.
+        ``#yyyy-mm-dd#``, and registered there; its record contains the revision.
 
         Args:
-            file_list: paths of files, below the folders of their sessions.
-            versions: version of the software that made them, for all or for each.
+            file_list: paths of files inside session folders.
+            versions: version of the software that made the files, one for all or one for each.
             default: whether the revision becomes the default one.
-            created_by: user name; the user who is logged in.
-            server_only: make file records in repositories that are not personal only.
-            repository: the name of the repository where the files are.
-            exists: whether they are there already.
+            created_by: user name; default: the user who is logged in.
+            server_only: create file records only in repositories that are not personal.
+            repository: the name of the repository that holds the files.
+            exists: whether the files are in the repository already.
             dry: return the requests instead of sending them.
-            max_md5_size: no hash is computed of larger files, in bytes.
-            dry_run: return a frame instead, a row for each file: session, eid, file, dataset_type, collection, revision, hash,
-                size, status (new, exists, changed, new revision, protected, or why it cannot be registered) and reason.
-            revision: the name of the new revision of protected files.
-            to: the root of the repository, a folder or ``s3://bucket/prefix``: files are copied there first, as
-                ``subject/date/number/…``, and the copies checked.
+            max_md5_size: the size in bytes above which no hash is computed.
+            dry_run: send nothing and return a frame with a row for each file: session, eid, file, dataset_type, collection,
+                revision, hash, size, status (new, exists, changed, new revision, protected, or why it cannot be registered)
+                and reason.
+            revision: the name of the new revision of protected files; default: today's date.
+            to: the root of the repository, a folder or ``s3://bucket/prefix``. Files are first copied there, as
+                ``subject/date/number/…``, and the copies are verified.
             **kwargs: ``labs``, the lab whose repositories get file records, if not the one in the path; ``qc``, a QC level.
 
-        Raises RegistrationError, which names every file that cannot be registered, before anything is sent; and for files
-        that the server refuses, which names these and what was registered.
+        Raises RegistrationError with every file that cannot be registered, before anything is sent; or with every file
+        that the server refused, and what was registered.
         """
         refuse_unknown(kwargs)
         files = files_of(file_list, versions)
         options = await self._options(repository=repository, default=default, created_by=created_by,
                                       server_only=server_only, exists=exists, max_md5_size=max_md5_size,
                                       revision=revision, to=None if dry_run or dry else to, **kwargs)  # fmt: skip
-        jobs, loose = jobs_of(files)
+        jobs, outside = jobs_of(files)
         run = self._run(options)
-        await run.check(jobs, loose, strict=not dry_run)
+        await run.check(jobs, outside, strict=not dry_run)
         if dry_run:
-            return await self._dry_run(run, jobs, loose, files)
+            return await self._dry_run(run, jobs, outside, files)
         if dry:
             await run.plan(jobs)
             user = self._context.alyx.user
@@ -289,9 +291,10 @@ class RegistrationClient:
     async def prepare_files(
         self, file_list: PathLike | Sequence[PathLike], versions: str | Sequence[str | None] | None = None
     ) -> tuple[dict[Path, list[PurePath]], dict[Path, list[str | None]], list[Path], bool]:
-        """Group files by session: relative paths by session folder, versions alike, all paths, whether it was one path.
+        """Group files by session.
 
-        Files that cannot be registered are left out of the groups.
+        Return relative paths by session folder, versions by session folder, all paths, and whether ``file_list`` was a
+        single path. Files that cannot be registered are left out of the groups.
         """
         files = files_of(file_list, versions)
         await Vocabulary(self._context.alyx).set_types(files)
@@ -304,7 +307,7 @@ class RegistrationClient:
         return grouped, grouped_versions, [file.path for file in files], is_path(file_list)
 
     async def find_files(self, session_path: PathLike) -> list[Path]:
-        """Return the files of a session folder whose names match a dataset type, in order."""
+        """Return the files of a session folder whose names match a dataset type, sorted by path."""
         job = Job(session_folder_of(session_path, "session_path"))
         await run_sync(add_files, [job], True)
         await Vocabulary(self._context.alyx).set_types(job.files)
@@ -313,15 +316,16 @@ class RegistrationClient:
     async def check_protected_files(
         self, file_list: PathLike | Sequence[PathLike], created_by: str | None = None
     ) -> Any:
-        """Return, for each session of some files, whether any of them are protected; of one path, the answer alone.
+        """Return for each session of some files whether any of them are protected; for one path, a single answer.
 
-        The answers are like those of Alyx: ``status_code`` 403 with ``details``, for each file its revisions and whether
-        they are protected, the newest first; or 200. They are made of the list of datasets: Alyx's own address adds the
-        caller to the session's users. ``created_by`` is accepted for compatibility with ONE-api.
+        An answer has the form of Alyx's: ``status_code`` 403 with ``details``, which list for each file its revisions and
+        whether they are protected, newest first; or ``status_code`` 200. It is computed from the list of datasets, since
+        Alyx's own endpoint adds the caller to the session's users. ``created_by`` is accepted for compatibility with
+        ONE-api.
         """
         files = files_of(file_list, None)
-        jobs, loose = jobs_of(files)
-        refused = [file for file in files if file.is_refused] + loose
+        jobs, outside = jobs_of(files)
+        refused = [file for file in files if file.is_refused] + outside
         if refused:
             raise RegistrationError.of({str(file.path): file.reason for file in refused})
         found = await protection.check(self._context.alyx, [(job.folder, job.files) for job in jobs])
@@ -330,7 +334,7 @@ class RegistrationClient:
     # ---- names
 
     async def assert_exists(self, member: str | UUID | Sequence[str | UUID], endpoint: str) -> Any:
-        """Return the record of a member of an endpoint, or those of a list. Raises NotFound for the first unknown one."""
+        """Return the record of one member of an endpoint, or of each in a list. Raises NotFound for the first unknown one."""
         if isinstance(member, str | UUID):
             return await self._record_of(str(member), endpoint)
         return [await self._record_of(str(one), endpoint) for one in member]
@@ -339,12 +343,12 @@ class RegistrationClient:
         try:
             return await self._context.alyx.rest(endpoint, "read", id=member)
         except NotFound as error:
-            what = f"{endpoint} with the {KEYS.get(endpoint, 'id')}"
-            raise NotFound(f"there is none of {what} {member!r}", url=error.url, status=404) from error
+            text = f"{endpoint} has no record with {KEYS.get(endpoint, 'id')} {member!r}"
+            raise NotFound(text, url=error.url, status=404) from error
 
     @staticmethod
     def ensure_ISO8601(date: DateLike | None) -> str:  # noqa: N802 - ONE-api's name
-        """Return a date or time as an ISO 8601 text; None is now. Raises InputError for anything else."""
+        """Return a date or time as an ISO 8601 string; None means now. Raises InputError for anything else."""
         return ensure_iso8601(date)
 
     # ---- water and weights
@@ -360,11 +364,11 @@ class RegistrationClient:
         session: object = None,
         adlib: bool = False,
     ) -> dict[str, Any]:
-        """Register the water that a subject got; return the record.
+        """Register water given to a subject; return the record.
 
-        A record of the same subject, time and volume (with the same type, user and session) is not made twice: it is
-        returned. ``volume`` is in ml, with four significant digits as in ONE-api; ``date_time`` defaults to now,
-        ``water_type`` to "Water", ``user`` to the user who is logged in; ``session`` is an id, a path or a record.
+        If the database has a record of the same subject, time, volume, type, user and session, return that one instead.
+        ``volume`` is in ml, with four significant digits as in ONE-api. ``date_time`` defaults to now, ``water_type`` to
+        "Water", ``user`` to the user who is logged in; ``session`` is an id, a path or a record.
         """
         return await administrations.register_water(
             self._context.alyx, subject, volume, date_time, water_type or "Water", user, session, adlib
@@ -375,8 +379,8 @@ class RegistrationClient:
     ) -> dict[str, Any]:
         """Register the weight of a subject in g, with four significant digits; return the record.
 
-        A record of the same subject, time, weight and user is not made twice: it is returned. ``date_time`` defaults to
-        now, ``user`` to the user who is logged in.
+        If the database has a record of the same subject, time, weight and user, return that one instead. ``date_time``
+        defaults to now, ``user`` to the user who is logged in.
         """
         return await administrations.register_weight(self._context.alyx, subject, weight, date_time, user)
 
@@ -396,11 +400,11 @@ class RegistrationClient:
         self,
         run: Run,
         jobs: Sequence[Job],
-        loose: Sequence[LocalFile],
+        outside: Sequence[LocalFile],
         files: Sequence[LocalFile] | None = None,
     ) -> pl.DataFrame:
         eids = await run.plan(jobs)
-        shown = files if files is not None else [*(file for job in jobs for file in job.files), *loose]
+        shown = files if files is not None else [*(file for job in jobs for file in job.files), *outside]
         frame: pl.DataFrame = await run_polars(plan_frame, shown, eids)
         if self._context.table_kind == "polars":
             return frame

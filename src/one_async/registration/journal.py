@@ -1,4 +1,4 @@
-"""The journal of a registration: one JSON file in the session folder, which lets a killed run go on."""
+"""The journal of a registration: a JSON file in the session folder from which a killed run resumes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from one_async.files.atomic import sweep_temporary, write_whole
-from one_async.registration.local import LocalFile, is_settled
+from one_async.registration.local import LocalFile, is_mtime_reliable
 
 __all__ = ["NAME", "Journal"]
 
@@ -22,24 +22,24 @@ VERSION = 1
 class Journal:
     """The completed steps of a session's registration: hashes of files, and files moved to new revisions.
 
-    The journal saves work. The database decides what is registered, so an unreadable journal is treated as an absent
-    one, and a folder that cannot be written to has none.
+    The journal only saves work: what is registered is read from the database. An unreadable journal is therefore treated
+    as absent, and a folder that is not writable has none.
     """
 
     session: Path
     hashes: dict[str, list[Any]] = field(default_factory=dict)
-    """Hash, size and time of change of each file, by its path below the session."""
+    """Hash, size and mtime in ns of each file, by its path below the session folder."""
     moved: dict[str, str] = field(default_factory=dict)
     """New paths of moved files by their old ones."""
 
     @property
     def path(self) -> Path:
-        """The file of this journal."""
+        """The journal's file."""
         return self.session / NAME
 
     @classmethod
     def load(cls, session: Path) -> Journal:
-        """Read the journal in a session folder; return an empty one if there is none that can be read."""
+        """Read the journal in a session folder; return an empty one if there is no readable journal."""
         journal = cls(session)
         try:
             stored = json.loads(journal.path.read_bytes())
@@ -53,7 +53,7 @@ class Journal:
         return journal
 
     def known_hash(self, file: LocalFile) -> str | None:
-        """Return the hash of a file that has not changed since it was computed."""
+        """Return the recorded hash of a file, or None if the file has changed since."""
         with suppress(OSError):
             stat = file.path.stat()
             found = self.hashes.get(file.rel_path)
@@ -61,17 +61,17 @@ class Journal:
                 return str(found[0])
         return None
 
-    def note_hash(self, file: LocalFile) -> None:
-        """Record the hash of a file, unless it changed just now."""
+    def record_hash(self, file: LocalFile) -> None:
+        """Record the hash of a file, unless its mtime is too recent to detect a later change."""
         with suppress(OSError):
             stat = file.path.stat()
-            if is_settled(stat.st_mtime_ns):
+            if is_mtime_reliable(stat.st_mtime_ns):
                 self.hashes[file.rel_path] = [file.hash, stat.st_size, stat.st_mtime_ns]
 
     def save(self) -> bool:
-        """Write the journal whole: readers see the old content or the new one, also after a kill.
+        """Write the journal atomically: readers see the old content or the new one, even after a kill.
 
-        Return False if the folder cannot be written to.
+        Return False if the folder is not writable.
         """
         content = json.dumps({"version": VERSION, "hashes": self.hashes, "moved": self.moved}, sort_keys=True)
         try:
@@ -81,7 +81,7 @@ class Journal:
         return True
 
     def remove(self) -> None:
-        """Delete the journal, and temporary files that a killed run left."""
+        """Delete the journal, and temporary files left by a killed run."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
         sweep_temporary(self.session)

@@ -1,4 +1,4 @@
-"""Files and session folders on the local disk: the parts of their paths, whether they can be registered, their hashes."""
+"""Local files and session folders: parse their paths, check that they can be registered, compute hashes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = [
     "SessionFolder",
     "Status",
     "find_candidates",
-    "is_settled",
+    "is_mtime_reliable",
     "local_file",
-    "look",
     "md5_of",
+    "read_sizes",
     "session_folder_of",
 ]
 
@@ -37,14 +37,14 @@ Problem: TypeAlias = Literal[
 PROBLEMS: frozenset[str] = frozenset(get_args(Problem))
 #: The status of a file in a dry run.
 Status: TypeAlias = Literal["new", "exists", "changed", "new revision", "protected"] | Problem
-#: The collections that Alyx accepts. It drops others silently and registers the file in the session's root.
 _SUBJECT = re.compile(r"[\w.-]+\Z")
+#: The collections that Alyx accepts. It drops others silently and registers the file in the session's root.
 _COLLECTION = re.compile(r"[\w./-]*\Z")
 REVISION = re.compile(r"[\w.-]+\Z")
 _LARGEST_NUMBER = 999
-#: Nanoseconds within which a file system may not tell two changes apart.
+#: The coarsest resolution of a file system's clock, in ns.
 _RESOLUTION = 2_000_000_000
-#: Hashes by path, size and time of change, and the most that are remembered.
+#: Cached hashes by path, size and mtime, and their maximum number.
 _hashes: dict[tuple[str, int, int], str] = {}
 _MOST_HASHES = 100_000
 
@@ -61,7 +61,7 @@ class SessionFolder:
 
     @property
     def relative(self) -> str:
-        """The path from the subject on, as Alyx's file records have it: ``subject/yyyy-mm-dd/nnn``."""
+        """The path as in Alyx's file records: ``subject/yyyy-mm-dd/nnn``."""
         return "/".join(self.path.parts[-3:])
 
     @property
@@ -72,7 +72,7 @@ class SessionFolder:
 
 @dataclass(eq=False)
 class LocalFile:
-    """A file to register, and the information gathered about it so far."""
+    """A file to register, with its status and what is known of it so far."""
 
     path: Path
     session: SessionFolder | None = None
@@ -86,11 +86,11 @@ class LocalFile:
     status: Status = "new"
     reason: str = ""
     row: dict[str, Any] | None = field(default=None, repr=False)
-    """The dataset of the database that the file is or replaces."""
+    """The row of the dataset in the database with this path and revision, if any."""
     has_protected: bool = False
     """Whether a revision of the dataset is protected."""
     record: dict[str, Any] | None = field(default=None, repr=False)
-    """The answer for the registered file."""
+    """The record of the registered file."""
 
     @property
     def rel_path(self) -> str:
@@ -104,7 +104,7 @@ class LocalFile:
         return self.status in PROBLEMS
 
     def refuse(self, status: Problem, reason: str) -> None:
-        """Note why the file cannot be registered; the first reason stays."""
+        """Record why the file cannot be registered; the first reason is kept."""
         if not self.is_refused:
             self.status, self.reason = status, reason
 
@@ -134,9 +134,9 @@ def _absolute(path: Path) -> Path:
 
 
 def local_file(path: str | os.PathLike[str], root: SessionFolder | None = None) -> LocalFile:
-    """Parse the path of a file; relative paths begin at the session's folder ``root`` if it is given.
+    """Parse the path of a file; a relative path is relative to the session folder ``root`` if that is given.
 
-    A file that cannot be registered gets the reason.
+    A file that cannot be registered is marked as refused, with the reason.
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError.of("file_list", path, "paths of files")
@@ -157,7 +157,7 @@ def local_file(path: str | os.PathLike[str], root: SessionFolder | None = None) 
 
 
 def _parse_rest(file: LocalFile, parts: tuple[str, ...]) -> None:
-    """Read collection, revision and name, as Alyx reads them."""
+    """Parse collection, revision and name by Alyx's rules."""
     *folders, file.name = parts
     marked = [at for at, part in enumerate(folders) if part.startswith("#") and part.endswith("#")]
     if marked and marked[-1] == len(folders) - 1:
@@ -175,7 +175,7 @@ def _parse_rest(file: LocalFile, parts: tuple[str, ...]) -> None:
 
 
 def find_candidates(folder: SessionFolder) -> Iterator[LocalFile]:
-    """Walk over the files of a session whose names are ALF, in order of their paths; blocking."""
+    """Yield the files of a session whose names are valid ALF, sorted by path; blocking."""
     found: list[Path] = []
     for where, folders, names in os.walk(folder.path):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -184,8 +184,8 @@ def find_candidates(folder: SessionFolder) -> Iterator[LocalFile]:
         yield local_file(path, folder)
 
 
-def look(files: Iterable[LocalFile]) -> None:
-    """Read the sizes of files; one that is not there is refused; blocking."""
+def read_sizes(files: Iterable[LocalFile]) -> None:
+    """Set the sizes of files, and refuse those that are missing or unreadable; blocking."""
     for file in files:
         if file.status == "outside session":
             continue
@@ -199,9 +199,9 @@ def look(files: Iterable[LocalFile]) -> None:
 
 
 def md5_of(path: Path) -> str:
-    """Return the MD5 hash of a file; blocking. Raises OSError for a file that changes meanwhile.
+    """Return the MD5 hash of a file; blocking. Raises OSError if the file changes while it is read.
 
-    Hashes are remembered while size and time of change stay the same, so that a dry run is not done for nothing.
+    Hashes are cached by path, size and mtime, so that a registration after a dry run does not compute them again.
     """
     before = path.stat()
     key = (str(path), before.st_size, before.st_mtime_ns)
@@ -212,16 +212,16 @@ def md5_of(path: Path) -> str:
         after = os.fstat(stream.fileno())
     if (after.st_size, after.st_mtime_ns) != key[1:]:
         raise OSError("the file changed while it was read")
-    if is_settled(after.st_mtime_ns):
+    if is_mtime_reliable(after.st_mtime_ns):
         if len(_hashes) >= _MOST_HASHES:
             _hashes.clear()
         _hashes[key] = digest
     return digest
 
 
-def is_settled(changed: int) -> bool:
-    """Return whether a time of change in ns is so old that a later change would show.
+def is_mtime_reliable(mtime_ns: int) -> bool:
+    """Return whether an mtime in ns is old enough that any later change of the file would alter it.
 
-    Two changes within the resolution of the file system's clock cannot be told apart.
+    Two changes within the resolution of the file system's clock have the same mtime.
     """
-    return time.time_ns() - changed > _RESOLUTION
+    return time.time_ns() - mtime_ns > _RESOLUTION

@@ -1,4 +1,4 @@
-"""Compare files with the database and set their status: new, registered, changed, a new revision, protected."""
+"""Compare files with the database and set their status: new, exists, changed, new revision or protected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from one_async.registration.local import LocalFile, SessionFolder
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Options", "Settled", "moved_path", "plan_frame", "settle"]
+__all__ = ["FileActions", "Options", "assign_actions", "moved_path", "plan_frame"]
 
 
 @dataclass(frozen=True)
@@ -31,42 +31,42 @@ class Options:
     labs: str | None = None
     qc: str | None = None
     revision: str | None = None
-    """Revision of files that are protected; without it today's date."""
+    """The new revision of protected files; today's date if None."""
     to: Any = None
-    """The destination to which files are copied before they are registered."""
+    """The storage to which files are copied before they are registered."""
 
 
 @dataclass
-class Settled:
-    """Files of a session by the action that they need."""
+class FileActions:
+    """The files of a session by the action that they need."""
 
     send: list[LocalFile] = field(default_factory=list)
     keep: list[LocalFile] = field(default_factory=list)
-    """Files that the database has."""
+    """Files that are registered completely."""
     move: list[tuple[LocalFile, str]] = field(default_factory=list)
-    """Protected files, and the revision that they get."""
+    """Protected files, each with its new revision."""
 
 
-def settle(
+def assign_actions(
     files: Sequence[LocalFile],
     rows: Iterable[Mapping[str, Any]],
     options: Options,
     repositories: Iterable[str] = (),
     today: date | None = None,
-) -> Settled:
-    """Set the status of each file of a session, and return what is to be done; blocking, since it looks for revisions on disk.
+) -> FileActions:
+    """Set the status of each file of a session and return the action it needs; blocking, since it checks paths on disk.
 
     ``rows`` are the session's datasets as ``/datasets`` lists them, ``repositories`` those in which each file should have a
     record. Files that are refused already are left out.
     """
-    alike: defaultdict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    matching: defaultdict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        alike[row.get("collection") or "", row["name"]].append(row)
+        matching[row.get("collection") or "", row["name"]].append(row)
     wanted = set(repositories)
-    settled = Settled()
+    actions = FileActions()
     for group in _groups(files):
-        others = alike[group[0].collection, group[0].name]
-        again = False
+        others = matching[group[0].collection, group[0].name]
+        is_sending = False
         for file in group:
             is_last = file is group[-1]
             _set_status(file, others)
@@ -77,21 +77,23 @@ def settle(
                 taken = {one.revision for one in group}
                 revision = _free_revision(file, others, options, taken, today or date.today())
                 if revision is None:
-                    file.refuse("refused", "the dataset is protected, and all revisions of today are taken")
+                    file.refuse(
+                        "refused", "the dataset is protected, and all names for a new revision are taken"
+                    )
                     continue
-                settled.move.append((file, revision))
-            if file.status == "exists" and not again and _is_complete(file, wanted, default, options):
-                settled.keep.append(file)
+                actions.move.append((file, revision))
+            if file.status == "exists" and not is_sending and _is_complete(file, wanted, default, options):
+                actions.keep.append(file)
                 continue
             if file.status == "exists":
-                file.reason = "the content is registered; flags or file records are completed"
-            settled.send.append(file)
-            again = True
-    return settled
+                file.reason = "the content is registered; flags or file records will be completed"
+            actions.send.append(file)
+            is_sending = True
+    return actions
 
 
 def _groups(files: Iterable[LocalFile]) -> Iterator[list[LocalFile]]:
-    """Put the revisions of each dataset together, in their order: the last that is sent becomes the default."""
+    """Group files by dataset, in order: the last revision that is sent becomes the default."""
     groups: dict[tuple[str, str], list[LocalFile]] = {}
     for file in files:
         if not file.is_refused:
@@ -120,7 +122,7 @@ def _set_status(file: LocalFile, others: Sequence[Mapping[str, Any]]) -> None:
         file.status, file.reason = "changed", f"registered with {known}"
     elif others:
         revisions = ", ".join(sorted(str(row.get("revision") or "without revision") for row in others))
-        file.status, file.reason = "new revision", f"registered are: {revisions}"
+        file.status, file.reason = "new revision", f"registered revisions: {revisions}"
     else:
         file.status, file.reason = "new", ""
 
@@ -132,21 +134,21 @@ def _free_revision(
     taken: Iterable[str],
     today: date,
 ) -> str | None:
-    """Return the revision for a protected file: the one asked for, else today's date, with a letter if that is taken.
+    """Return a free revision for a protected file: the requested one or today's date, with a letter if that is taken.
 
-    None if all letters are taken, too.
+    Return None if all letters are taken.
     """
-    closed = {row.get("revision") or "" for row in others if row.get("protected")} | set(taken)
+    unavailable = {row.get("revision") or "" for row in others if row.get("protected")} | set(taken)
     first = options.revision or today.isoformat()
     for name in (first, *(f"{first}{letter}" for letter in ascii_lowercase)):
-        if name not in closed and not moved_path(file, name).exists():
-            file.reason += f"; it becomes the revision {name}"
+        if name not in unavailable and not moved_path(file, name).exists():
+            file.reason += f"; the file becomes revision {name}"
             return name
     return None
 
 
 def moved_path(file: LocalFile, revision: str) -> Path:
-    """Return the path of a file in another revision."""
+    """Return the path that a file has in another revision."""
     folder = file.path.parent.parent if file.revision else file.path.parent
     return folder / f"#{revision}#" / file.name
 
@@ -168,7 +170,7 @@ def _is_complete(file: LocalFile, repositories: set[str], default: bool | None, 
 
 
 def plan_frame(files: Sequence[LocalFile], eids: Mapping[SessionFolder, str | None]) -> pl.DataFrame:
-    """Return what would be sent as a frame, a row for each file, in their order; uses Polars."""
+    """Return the frame of a dry run: a row for each file, in order; uses Polars."""
     import polars as pl
 
     schema: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Find protected files from the list of datasets, without a request that writes."""
+"""Find protected files in the list of datasets, without a request that writes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["check"]
 async def check(
     alyx: AsyncAlyxClient, sessions: Iterable[tuple[SessionFolder, Sequence[LocalFile]]]
 ) -> list[dict[str, Any]]:
-    """Return Alyx's answer for the files of each session: status 403 with details if any is protected, or 200."""
+    """Return an answer in Alyx's form for the files of each session: status 403 with details if any is protected, or 200."""
     revisions = await alyx.get("/revisions", no_cache=True)
-    made = {row["name"]: str(row["created_datetime"]) for row in revisions}
+    created = {row["name"]: str(row["created_datetime"]) for row in revisions}
     answers: dict[SessionFolder, dict[str, Any]] = {}
 
     async def check_one(folder: SessionFolder, files: Sequence[LocalFile]) -> None:
@@ -29,13 +29,13 @@ async def check(
         if eid is None:
             raise RegistrationError.of({str(folder.path): "the database has no such session"})
         rows = await datasets_of(alyx, eid)
-        details = [{file.rel_path: _revisions_of(file, rows, made)} for file in files]
-        closed = any(
+        details = [{file.rel_path: _revisions_of(file, rows, created)} for file in files]
+        is_protected = any(
             flag for one in details for found in one.values() for info in found for flag in info.values()
         )
         answer: dict[str, Any] = (
             {"status_code": 403, "error": "One or more datasets is protected", "details": details}
-            if closed
+            if is_protected
             else {"status_code": 200, "details": "None of the datasets are protected"}
         )
         answers[folder] = {**answer, "shared_path": folder.path, "files": [file.rel_path for file in files]}
@@ -46,9 +46,9 @@ async def check(
 
 
 def _revisions_of(
-    file: LocalFile, rows: Iterable[Mapping[str, Any]], made: Mapping[str, str]
+    file: LocalFile, rows: Iterable[Mapping[str, Any]], created: Mapping[str, str]
 ) -> list[dict[str, bool]]:
-    """Return the revisions of a file, the newest first, each with whether it is protected."""
-    alike = [r for r in rows if ((r.get("collection") or ""), r["name"]) == (file.collection, file.name)]
-    alike.sort(key=lambda row: made.get(row.get("revision") or "", ""), reverse=True)
-    return [{row.get("revision") or "": bool(row.get("protected"))} for row in alike]
+    """Return the revisions of a file, newest first, each with whether it is protected."""
+    matching = [r for r in rows if ((r.get("collection") or ""), r["name"]) == (file.collection, file.name)]
+    matching.sort(key=lambda row: created.get(row.get("revision") or "", ""), reverse=True)
+    return [{row.get("revision") or "": bool(row.get("protected"))} for row in matching]

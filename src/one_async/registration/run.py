@@ -1,4 +1,4 @@
-"""Register many sessions and files: check all of them before anything is sent, then process sessions concurrently."""
+"""Register many sessions and files: validate all of them before anything is sent, then process sessions concurrently."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from one_async._concurrency import run_all, task_group
 from one_async._threads import run_sync
 from one_async.errors import LoginError, OneError, RegistrationError, ServerUnreachable, StorageError
 from one_async.registration import answers
-from one_async.registration.claims import claimed
+from one_async.registration.claims import claimed_folder
 from one_async.registration.journal import Journal
-from one_async.registration.local import LocalFile, SessionFolder, look, md5_of
-from one_async.registration.plan import Options, moved_path, settle
+from one_async.registration.local import LocalFile, SessionFolder, md5_of, read_sizes
+from one_async.registration.plan import Options, assign_actions, moved_path
 from one_async.registration.sending import Sender
 from one_async.registration.sessions import (
     datasets_of,
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Run"]
 
-#: Sessions that are registered at once; the client's limiter bounds the requests.
+#: The most sessions registered concurrently; the client's limiter bounds the requests.
 _AT_ONCE = 32
 
 
 @dataclass(eq=False)
 class Job:
-    """One session of a call."""
+    """One session to register, with its files."""
 
     folder: SessionFolder
     files: list[LocalFile] = field(default_factory=list)
     fields: dict[str, Any] | None = None
     """The fields to set; None if the session must exist and only its files are registered."""
     is_found: bool = False
-    """Whether the files were found in the folder, and not named by the caller."""
+    """Whether the files were found in the folder rather than named by the caller."""
     journal: Journal = field(init=False)
     eid: str | None = None
     session: dict[str, Any] | None = None
@@ -61,7 +61,7 @@ class Job:
 
 @dataclass
 class Run:
-    """One call: its sessions, and what they share."""
+    """One call of `RegistrationClient`: what its sessions share."""
 
     alyx: AsyncAlyxClient
     options: Options
@@ -74,23 +74,23 @@ class Run:
         self.vocabulary = Vocabulary(self.alyx)
         self.hashing = CapacityLimiter(min(8, (os.cpu_count() or 1) + 1))
 
-    # ---- checks; nothing is sent
+    # ---- validation; nothing is sent
 
     async def check(
-        self, jobs: Sequence[Job], loose: Sequence[LocalFile] = (), *, strict: bool = True
+        self, jobs: Sequence[Job], outside: Sequence[LocalFile] = (), *, strict: bool = True
     ) -> None:
-        """Find what is wrong with sessions and files, of which ``loose`` ones are in no session.
+        """Validate sessions and files; ``outside`` are files outside any session folder.
 
-        Raises RegistrationError for names that the database does not know and, if ``strict``, for files that cannot be
-        registered. Files of a folder that have no dataset type are left out of their job if ``strict``.
+        Raises RegistrationError for names that the database does not have and, if ``strict``, for files that cannot be
+        registered. If ``strict``, files found in a folder that have no dataset type are removed from their job.
         """
-        files = [file for job in jobs for file in job.files] + list(loose)
-        troubles: dict[SessionFolder, str] = {}
+        files = [file for job in jobs for file in job.files] + list(outside)
+        problems: dict[SessionFolder, str] = {}
         options: list[str] = []
 
         async def check_names() -> None:
             found = await unknown_names(self.vocabulary, [(job.folder, job.fields or {}) for job in jobs])
-            troubles.update(found)
+            problems.update(found)
 
         async def check_types() -> None:
             if files:
@@ -105,20 +105,20 @@ class Run:
                 "users": ("created_by", self.options.created_by),
                 "labs": ("lab", self.options.labs),
             }
-            for endpoint, (what, name) in named.items():
+            for endpoint, (field_name, name) in named.items():
                 if name and not await self.vocabulary.find(endpoint, [name]):
-                    options.append(f"the database does not know {what} {name!r}")
+                    options.append(f"the database has no {field_name} {name!r}")
 
         async def check_session(job: Job) -> None:
             try:
                 job.eid = await find_session(self.alyx, job.folder)
             except RegistrationError as error:
-                troubles.setdefault(job.folder, error.refused[str(job.folder.path)])
+                problems.setdefault(job.folder, error.refused[str(job.folder.path)])
             else:
                 if job.eid is None:
-                    troubles.setdefault(job.folder, "the database has no such session; register it first")
+                    problems.setdefault(job.folder, "the database has no such session; register it first")
 
-        await run_sync(self._look, jobs, loose)
+        await run_sync(self._read_local_state, jobs, outside)
         async with task_group() as group:
             for check in (check_names, check_types, check_options):
                 group.start_soon(check)
@@ -126,16 +126,16 @@ class Run:
                 if job.fields is None:
                     group.start_soon(check_session, job)
         for job in jobs if options else ():
-            said = [troubles[job.folder]] if job.folder in troubles else []
-            troubles[job.folder] = "; ".join([*said, *options])
-        refused = {str(folder.path): why for folder, why in troubles.items()}
-        files = [file for job in jobs for file in job.files] + list(loose)
+            found = [problems[job.folder]] if job.folder in problems else []
+            problems[job.folder] = "; ".join([*found, *options])
+        refused = {str(folder.path): why for folder, why in problems.items()}
+        files = [file for job in jobs for file in job.files] + list(outside)
         refused |= {str(file.path): file.reason for file in files if file.is_refused} if strict else {}
         if refused:
             raise RegistrationError.of(refused)
 
-    def _look(self, jobs: Sequence[Job], loose: Sequence[LocalFile]) -> None:
-        """Read journals, and the sizes of files; blocking."""
+    def _read_local_state(self, jobs: Sequence[Job], outside: Sequence[LocalFile]) -> None:
+        """Read journals and the sizes of files; blocking."""
         for job in jobs:
             job.journal = Journal.load(job.folder.path)
             for file in job.files:
@@ -143,13 +143,13 @@ class Run:
                 if new and not file.path.exists():
                     file.path = job.folder.path / new
                     file.revision = file.path.parent.name.strip("#")
-            look(job.files)
-        look(loose)
+            read_sizes(job.files)
+        read_sizes(outside)
 
     # ---- a dry run
 
     async def plan(self, jobs: Sequence[Job]) -> dict[SessionFolder, str | None]:
-        """Compute hashes and set the status of every file; return the ids of the sessions that exist. Sends nothing."""
+        """Compute hashes and set the status of every file; return the id of each session that exists. Sends nothing."""
 
         async def plan_one(job: Job) -> None:
             async with task_group() as group:
@@ -159,22 +159,22 @@ class Run:
                 rows = await datasets_of(self.alyx, job.eid) if job.eid else []
                 repositories = await self._repositories(job)
             with reading("/datasets"):
-                await run_sync(settle, job.files, rows, self.options, repositories)
+                await run_sync(assign_actions, job.files, rows, self.options, repositories)
 
         await run_all(plan_one, [(job,) for job in jobs])
         return {job.folder: job.eid for job in jobs}
 
     async def _hash(self, job: Job) -> None:
-        """Compute the hashes of a session's files in threads, but for those that the journal has."""
+        """Set the hashes of a session's files, from the journal or computed in threads."""
         limit = self.options.max_md5_size
-        todo = []
+        hashable = []
         for file in job.files:
             if file.is_refused or (limit is not None and (file.size or 0) > limit):
                 continue
-            todo.append(file)
+            hashable.append(file)
 
-        def work(some: Sequence[LocalFile]) -> None:
-            for file in some:
+        def hash_batch(batch: Sequence[LocalFile]) -> None:
+            for file in batch:
                 file.hash = job.journal.known_hash(file)
                 try:
                     file.hash = file.hash or md5_of(file.path)
@@ -182,10 +182,10 @@ class Run:
                 except OSError as error:
                     file.refuse("missing", f"the file cannot be read: {error.strerror or error}")
 
-        async def in_thread(some: Sequence[LocalFile]) -> None:
-            await run_sync(work, some, limiter=self.hashing)
+        async def hash_in_thread(batch: Sequence[LocalFile]) -> None:
+            await run_sync(hash_batch, batch, limiter=self.hashing)
 
-        await run_all(in_thread, [(some,) for some in _portions(todo)])
+        await run_all(hash_in_thread, [(batch,) for batch in _batches(hashable)])
 
     async def _repositories(self, job: Job) -> set[str]:
         """Return the repositories in which each file of a session should have a record."""
@@ -202,11 +202,11 @@ class Run:
     # ---- the registration
 
     async def register(self, jobs: Sequence[Job]) -> None:
-        """Register sessions and files. Raises RegistrationError that names all that were refused."""
-        at_once = CapacityLimiter(_AT_ONCE)
+        """Register sessions and files. Raises a RegistrationError with everything that was refused."""
+        limiter = CapacityLimiter(_AT_ONCE)
 
         async def register_one(job: Job) -> None:
-            async with at_once:
+            async with limiter:
                 try:
                     await self._register(job)
                 except OneError as error:
@@ -223,7 +223,7 @@ class Run:
         raise_failures(jobs)
 
     async def _register(self, job: Job) -> None:
-        async with claimed(job.folder.path):
+        async with claimed_folder(job.folder.path):
             journal = job.journal
             created = False
             async with task_group() as group:
@@ -239,7 +239,7 @@ class Run:
                 rows = [] if created or not job.files else await datasets_of(self.alyx, job.eid)
             self.learn(sessions=[answers.session_row(job.session)])
             if job.files:
-                await run_sync(_note_hashes, journal, job.files)
+                await run_sync(_record_hashes, journal, job.files)
                 await self._register_files(job, journal, rows)
             if not any(file.is_refused for file in job.files):
                 await run_sync(journal.remove)
@@ -253,15 +253,15 @@ class Run:
         try:
             while True:
                 with reading("/datasets"):
-                    settled = await run_sync(settle, pending, rows, self.options, sender.repositories)
-                for file, revision in settled.move:
+                    actions = await run_sync(assign_actions, pending, rows, self.options, sender.repositories)
+                for file, revision in actions.move:
                     await run_sync(move, job.folder, journal, file, revision)
                 if self.options.to is not None:
-                    await stage(self.options.to, [*settled.keep, *settled.send])
-                for file in settled.keep:
+                    await stage(self.options.to, [*actions.keep, *actions.send])
+                for file in actions.keep:
                     if not file.is_refused:
                         sender.keep(file)
-                pending = await sender.send([file for file in settled.send if not file.is_refused])
+                pending = await sender.send([file for file in actions.send if not file.is_refused])
                 if not pending:
                     return
                 rows = await datasets_of(self.alyx, job.session["id"])
@@ -270,28 +270,28 @@ class Run:
             self.learn(datasets=learned)
 
 
-def _portions(files: Sequence[LocalFile]) -> list[list[LocalFile]]:
-    """Divide files into batches for threads: many small files or one large one."""
-    portions: list[list[LocalFile]] = [[]]
+def _batches(files: Sequence[LocalFile]) -> list[list[LocalFile]]:
+    """Divide files into batches for threads, of up to 16 MiB or a single larger file."""
+    batches: list[list[LocalFile]] = [[]]
     size = 0
     for file in files:
-        if portions[-1] and size + (file.size or 0) > 1 << 24:
-            portions.append([])
+        if batches[-1] and size + (file.size or 0) > 1 << 24:
+            batches.append([])
             size = 0
-        portions[-1].append(file)
+        batches[-1].append(file)
         size += file.size or 0
-    return portions
+    return batches
 
 
-def _note_hashes(journal: Journal, files: Iterable[LocalFile]) -> None:
+def _record_hashes(journal: Journal, files: Iterable[LocalFile]) -> None:
     for file in files:
         if file.hash is not None:
-            journal.note_hash(file)
+            journal.record_hash(file)
     journal.save()
 
 
 def move(folder: SessionFolder, journal: Journal, file: LocalFile, revision: str) -> None:
-    """Move a protected file to a new revision; blocking. The journal knows of it before it happens."""
+    """Move a protected file to a new revision; blocking. The move is recorded in the journal first."""
     old, new = file.rel_path, moved_path(file, revision)
     journal.moved[old] = new.relative_to(folder.path).as_posix()
     journal.save()
@@ -306,7 +306,7 @@ def move(folder: SessionFolder, journal: Journal, file: LocalFile, revision: str
 
 
 def raise_failures(jobs: Sequence[Job]) -> None:
-    """Raise an error that names what was refused and what was registered, if anything failed."""
+    """If anything failed, raise an error with what was refused and what was registered."""
     refused: dict[str, str] = {}
     for job in jobs:
         if job.error is not None:

@@ -1,4 +1,4 @@
-"""The requests that register the files of one session, each sent again only as far as the server does not have them."""
+"""The requests that register the files of one session; a retry sends only what the server does not have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from one_async._boundary import reading
 from one_async.errors import AnswerError, LoginError, OneError, ServerUnreachable, StatusError, Throttled
 from one_async.registration.answers import record_of
-from one_async.registration.attempts import ATTEMPTS, is_unclear, may_repeat, pause
+from one_async.registration.attempts import ATTEMPTS, is_ambiguous, may_repeat, pause
 from one_async.registration.local import LocalFile, SessionFolder
 from one_async.registration.plan import Options
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Sender", "body_of"]
 
-#: The most files of one request.
+#: The most files in one request.
 _CHUNK = 100
-#: The number of times that unprotected files may turn out to be protected later.
-_ROUNDS = 5
+#: How often a request may be refused because files became protected meanwhile.
+_MOST_PROTECTION_ERRORS = 5
 
 
 def body_of(
@@ -51,7 +51,7 @@ def body_of(
 
 @dataclass
 class Sender:
-    """Registers the files of one session, in their order: of two revisions, the later becomes the default."""
+    """Registers the files of one session, in order: the last revision of a dataset becomes the default."""
 
     alyx: AsyncAlyxClient
     options: Options
@@ -59,34 +59,34 @@ class Sender:
     session: Mapping[str, Any]
     progress: Progress | None = None
     repositories: set[str] = field(default_factory=set)
-    _alone: bool = False
-    """Whether files are sent one by one, since the server refused one of several."""
-    _asked: set[LocalFile] = field(default_factory=set)
-    """Files of which the server was asked after an unclear failure."""
+    _one_by_one: bool = False
+    """Whether files are sent one by one, since the server refused a request with several."""
+    _queried: set[LocalFile] = field(default_factory=set)
+    """Files that were looked up on the server after an ambiguous failure."""
     _timeout: ServerUnreachable | None = None
     _failures: int = 0
-    _rounds: int = 0
+    _protection_errors: int = 0
 
     def keep(self, file: LocalFile) -> None:
-        """Record a file as registered, since the database has it."""
+        """Record a file as registered, since the database has it already."""
         assert file.row is not None
-        self._done(file, record_of(file.row, self.session))
+        self._set_record(file, record_of(file.row, self.session))
 
-    def _done(self, file: LocalFile, record: dict[str, Any]) -> None:
+    def _set_record(self, file: LocalFile, record: dict[str, Any]) -> None:
         file.record = record
         if self.progress:
             self.progress.advance(1, file.size or 0)
 
     async def send(self, files: Sequence[LocalFile]) -> list[LocalFile]:
-        """Send files; return those of which only the server knows whether they are registered.
+        """Send files; return those that may or may not be registered, for which the server must be queried.
 
-        A file that the server refuses gets its reason. Raises the error of a request that must not be repeated.
+        A file that the server refuses is marked with the reason. Raises the error of a request that must not be repeated.
         """
         left = list(files)
-        if left and self._timeout is not None:  # the server may still be at work on them
+        if left and self._timeout is not None:  # the server may still be processing them
             raise self._timeout
         while left:
-            chunk = self._next(left)
+            chunk = self._next_chunk(left)
             try:
                 await self._post(chunk)
             except (ServerUnreachable, StatusError, AnswerError, LoginError) as error:
@@ -99,9 +99,9 @@ class Sender:
             del left[: len(chunk)]
         return []
 
-    def _next(self, files: Sequence[LocalFile]) -> list[LocalFile]:
-        """Return the first files that go into one request."""
-        most = 1 if self._alone else _CHUNK
+    def _next_chunk(self, files: Sequence[LocalFile]) -> list[LocalFile]:
+        """Return the leading files that go into one request."""
+        most = 1 if self._one_by_one else _CHUNK
         chunk = [files[0]]
         for file in files[1:most]:
             if file.has_protected != chunk[0].has_protected:
@@ -125,7 +125,7 @@ class Sender:
                         url="/register-file",
                     )
         for file, record in zip(chunk, records, strict=True):
-            self._done(file, record)
+            self._set_record(file, record)
 
     async def _is_final(self, chunk: Sequence[LocalFile], error: OneError) -> bool:
         """Return whether a failed request is final for its only file; otherwise the server must be queried.
@@ -133,8 +133,8 @@ class Sender:
         Raises errors that concern all files.
         """
         if isinstance(error, LoginError):
-            self._rounds += 1
-            if not _is_protection(error) or self._rounds > _ROUNDS:
+            self._protection_errors += 1
+            if not _is_protection(error) or self._protection_errors > _MOST_PROTECTION_ERRORS:
                 raise error
             return False
         if isinstance(error, Throttled):
@@ -148,11 +148,11 @@ class Sender:
         if isinstance(error, ServerUnreachable):  # a timeout
             self._timeout = error
             return False
-        if len(chunk) > 1 or not self._alone:
-            self._alone = True
+        if len(chunk) > 1 or not self._one_by_one:
+            self._one_by_one = True
             return False
-        if is_unclear(error) and chunk[0] not in self._asked:
-            self._asked.add(chunk[0])
+        if is_ambiguous(error) and chunk[0] not in self._queried:
+            self._queried.add(chunk[0])
             return False
         return True
 
@@ -163,4 +163,4 @@ def _is_protection(error: LoginError) -> bool:
 
 def _reason(error: OneError) -> str:
     detail = getattr(error, "detail", None)
-    return f"the server refuses it: {detail}" if detail else str(error)
+    return f"the server refused it: {detail}" if detail else str(error)

@@ -1,4 +1,4 @@
-"""Sessions of the database: found by subject, date and number, created once, and changed."""
+"""Sessions of the database: find them by subject, date and number, create them once, change them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_fields", "datasets_of", "ensure_iso8601", "find_session", "save_session", "unknown_names"]
 
-#: The fields of a session that may be set, and the endpoint that knows their names.
+#: The fields of a session that may be set, each with the endpoint that lists its valid names, if any.
 FIELDS: Mapping[str, str | None] = {
     "users": "users",
     "procedures": "procedures",
@@ -38,8 +38,8 @@ _NUMBERS = ("n_trials", "n_correct_trials")
 
 
 def ensure_iso8601(date: object, argument: str = "date") -> str:
-    """Return a date or time as an ISO 8601 text; None is now. Raises InputError."""
-    accepted = "a date or time, or its ISO 8601 text such as 2025-01-14T09:30:00"
+    """Return a date or time as an ISO 8601 string; None means now. Raises InputError."""
+    accepted = "a date or time, or an ISO 8601 string such as 2025-01-14T09:30:00"
     if date is None:
         return datetime.now().isoformat()
     if isinstance(date, str):
@@ -47,10 +47,10 @@ def ensure_iso8601(date: object, argument: str = "date") -> str:
             return datetime.fromisoformat(date.strip()).isoformat()
         except ValueError:
             raise InputError.of(argument, date, accepted) from None
-    return _moment(date, argument, accepted).isoformat()
+    return _as_datetime(date, argument, accepted).isoformat()
 
 
-def _moment(value: object, argument: str, accepted: str) -> datetime:
+def _as_datetime(value: object, argument: str, accepted: str) -> datetime:
     if isinstance(value, datetime):
         return value
     if isinstance(value, date):
@@ -59,7 +59,7 @@ def _moment(value: object, argument: str, accepted: str) -> datetime:
 
 
 def local_time(value: object, argument: str) -> str:
-    """Return a time for a record. Raises InputError for one with an offset, which Alyx would convert and drop."""
+    """Return a time for a record. Raises InputError for a time with an offset, which Alyx would convert and drop."""
     text = ensure_iso8601(value, argument)
     if datetime.fromisoformat(text).tzinfo is not None:
         raise InputError.of(argument, value, "a time without an offset, as the database stores it")
@@ -67,7 +67,7 @@ def local_time(value: object, argument: str) -> str:
 
 
 def check_fields(folder: SessionFolder, users: object, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a session in Alyx's form. Raises InputError for wrong ones."""
+    """Return a session's fields in Alyx's form. Raises InputError for invalid ones."""
     unknown = fields.keys() - FIELDS.keys()
     if unknown:
         raise InputError.of(min(unknown), fields[min(unknown)], f"fields of a session: {', '.join(FIELDS)}")
@@ -77,7 +77,7 @@ def check_fields(folder: SessionFolder, users: object, fields: Mapping[str, Any]
             given[name] = _names(name, given[name])
     for name in ("location", "lab", "type", "task_protocol", "narrative", "qc"):
         if name in given and not isinstance(given[name], str):
-            raise InputError.of(name, given[name], "a text")
+            raise InputError.of(name, given[name], "a string")
     for name in _NUMBERS:
         if name in given:
             given[name] = _count(name, given[name])
@@ -130,7 +130,7 @@ def _times(folder: SessionFolder, given: Mapping[str, Any]) -> dict[str, str]:
 async def unknown_names(
     vocabulary: Vocabulary, sessions: Iterable[tuple[SessionFolder, Mapping[str, Any]]]
 ) -> dict[SessionFolder, str]:
-    """Return, by session, which names the database does not know: subject, lab, users, projects and others."""
+    """Return a message for each session with names that the database does not have: subject, lab, users and others."""
     wanted: dict[str, set[str]] = {}
     of_session: dict[SessionFolder, list[tuple[str, str, str]]] = {}
     for folder, fields in sessions:
@@ -150,12 +150,12 @@ async def unknown_names(
         known[endpoint] = await vocabulary.find(endpoint, names)
 
     await run_all(find, wanted.items())
-    troubles = {}
+    problems = {}
     for folder, named in of_session.items():
         missing = [f"{field} {name!r}" for endpoint, field, name in named if name not in known[endpoint]]
         if missing:
-            troubles[folder] = f"the database does not know {', '.join(dict.fromkeys(missing))}"
-    return troubles
+            problems[folder] = f"the database does not have {', '.join(dict.fromkeys(missing))}"
+    return problems
 
 
 async def find_session(alyx: AsyncAlyxClient, folder: SessionFolder) -> str | None:
@@ -167,7 +167,7 @@ async def find_session(alyx: AsyncAlyxClient, folder: SessionFolder) -> str | No
         ids = [str(row["id"]) for row in rows if row["subject"] == folder.subject]
     if len(ids) > 1:
         reason = (
-            f"the database has {len(ids)} sessions of this subject, date and number, which cannot be told apart: "
+            f"the database has {len(ids)} indistinguishable sessions of this subject, date and number: "
             f"{', '.join(sorted(ids))}; delete all but one"
         )
         raise RegistrationError.of({str(folder.path): reason})
@@ -177,9 +177,9 @@ async def find_session(alyx: AsyncAlyxClient, folder: SessionFolder) -> str | No
 async def save_session(
     alyx: AsyncAlyxClient, folder: SessionFolder, fields: Mapping[str, Any], eid: str | None
 ) -> dict[str, Any]:
-    """Create a session, or change the fields given of the one with this id; return its record.
+    """Create a session, or change the given fields of the session with this id; return its record.
 
-    Fields that are not given stay as they are. Changing them again does no harm, so that is repeated.
+    Other fields stay unchanged. A change is idempotent, so a failed one is repeated.
     """
     if eid is not None:
         body = dict(fields)
@@ -189,10 +189,10 @@ async def save_session(
         async def change() -> dict[str, Any]:
             return _record(await alyx.patch(f"/sessions/{eid}", body))
 
-        async def nothing() -> None:
+        async def find_none() -> None:
             return None
 
-        return await write_once(change, nothing)
+        return await write_once(change, find_none)
     lab = {"lab": folder.lab} if folder.lab else {}
     users = {"users": [alyx.user]} if alyx.user else {}
     new = {
@@ -216,7 +216,7 @@ async def save_session(
 
 
 async def read_session(alyx: AsyncAlyxClient, eid: str) -> dict[str, Any]:
-    """Return the record of a session."""
+    """Return the record of a session from the server."""
     return _record(await alyx.get(f"/sessions/{eid}", no_cache=True))
 
 
@@ -228,7 +228,7 @@ def _record(answer: Any) -> dict[str, Any]:
 
 
 async def datasets_of(alyx: AsyncAlyxClient, eid: str) -> Sequence[dict[str, Any]]:
-    """Return the datasets of a session from the server, in no order."""
+    """Return the datasets of a session from the server, in no particular order."""
     rows = await alyx.get(f"/datasets?{urlencode({'session': eid})}", no_cache=True)
     with reading("/datasets"):
         return [{**row, "id": str(row["url"])[-36:]} for row in rows]

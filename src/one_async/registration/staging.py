@@ -1,4 +1,4 @@
-"""Copies of files to a repository's folder or bucket, made and checked before the files are registered."""
+"""Copy files to a repository's folder or bucket, and verify the copies, before the files are registered."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def open_storage(to: str | PathLike[str]) -> Storage:
 
 
 async def stage(storage: Storage, files: Sequence[LocalFile]) -> None:
-    """Copy files to a storage by the paths of their records: ``subject/yyyy-mm-dd/nnn/collection/#revision#/name``.
+    """Copy files to a storage, by the paths of their records: ``subject/yyyy-mm-dd/nnn/collection/#revision#/name``.
 
-    A file whose copy has another hash than the file is refused.
+    A file whose copy has a different hash is refused.
     """
 
     async def copy(file: LocalFile) -> None:
@@ -49,6 +49,4 @@ def _copy(storage: Storage, file: LocalFile) -> None:
         file.refuse("refused", f"the copy to {storage.address(name)} failed: {error}")
         return
     if found != wanted:
-        file.refuse(
-            "refused", f"the copy at {storage.address(name)} has the hash {found}, the file has {wanted}"
-        )
+        file.refuse("refused", f"the copy at {storage.address(name)} has hash {found}, the file has {wanted}")

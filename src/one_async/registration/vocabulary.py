@@ -1,4 +1,4 @@
-"""The names that a database knows: dataset types, data formats, subjects, labs, users and others."""
+"""The names that a database has: dataset types, data formats, subjects, labs, users and others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["KEYS", "Vocabulary", "get_dataset_type"]
 
 Row = dict[str, Any]
-#: The field that names a record of each endpoint.
+#: The field of each endpoint that identifies a record by name.
 KEYS: Mapping[str, str] = {
     "subjects": "nickname",
     "users": "username",
@@ -48,7 +48,7 @@ def _object_attribute(name: str) -> str | None:
 
 
 def _types_of(name: str, types: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the dataset types of a file name: by pattern in any case, or by name for types without a pattern."""
+    """Return the dataset types that match a file name: by pattern, ignoring case, or by name if they have no pattern."""
     folded, own = name.casefold(), _object_attribute(name)
     found = []
     for one in types:
@@ -59,11 +59,11 @@ def _types_of(name: str, types: Iterable[Mapping[str, Any]]) -> list[Mapping[str
 
 
 def get_dataset_type(filename: str | PurePath, dtypes: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the one of some dataset types that a file has.
+    """Return the only one of some dataset types that matches a file name.
 
-    ``dtypes`` are rows of ``/dataset-types``. A type has files whose names match its ``filename_pattern``, in any case; one
-    without a pattern has those whose object and attribute are its name. Raises InputError, a ValueError, for a file of no
-    type or of several.
+    ``dtypes`` are rows of ``/dataset-types``. A type matches file names by its ``filename_pattern``, ignoring case; a type
+    without a pattern matches if the file's object and attribute are its name. Raises InputError, a ValueError, if no type
+    or several types match.
     """
     types = list(dtypes)
     found = _types_of(PurePath(filename).name, types)
@@ -80,7 +80,7 @@ def get_dataset_type(filename: str | PurePath, dtypes: Iterable[Mapping[str, Any
 
 
 class Vocabulary:
-    """The lists of names of one database, each requested at most twice: as it is stored, and anew if a name is not in it."""
+    """The lists of names of one database, each requested at most twice: from the cache, and afresh if a name is missing."""
 
     def __init__(self, alyx: AsyncAlyxClient) -> None:
         self._alyx = alyx
@@ -88,7 +88,7 @@ class Vocabulary:
         self._flight: SingleFlight[list[Row]] = SingleFlight()
 
     async def rows(self, address: str, fresh: bool = False) -> list[Row]:
-        """Return all rows of a list, from the server if ``fresh``."""
+        """Return all rows of a list, bypassing the cache if ``fresh``."""
         key = (address, fresh)
         if key not in self._lists:
 
@@ -105,7 +105,7 @@ class Vocabulary:
         await self.rows(address, fresh)
 
     async def find(self, endpoint: str, names: Iterable[str]) -> dict[str, Row]:
-        """Return the records of an endpoint that have these names, by name."""
+        """Return the records of an endpoint with these names, by name."""
         wanted, key = set(names), KEYS[endpoint]
         found: dict[str, Row] = {}
         for fresh in (False, True):
@@ -115,31 +115,31 @@ class Vocabulary:
                 else [endpoint]
             )
 
-            async def look(address: str, fresh: bool = fresh) -> None:
+            async def collect(address: str, fresh: bool = fresh) -> None:
                 for row in await self.rows(address, fresh):
                     if row.get(key) in wanted:
                         found[row[key]] = row
 
-            await run_all(look, [(address,) for address in addresses])
+            await run_all(collect, [(address,) for address in addresses])
             if not wanted - found.keys():
                 break
         return found
 
     async def set_types(self, files: Sequence[LocalFile]) -> None:
-        """Find the dataset types of files, and refuse those that have none or several, or an unknown extension.
+        """Set the dataset types of files, and refuse files with no type, several types or an unknown extension.
 
-        Alyx registers a list of files one by one until such a file ends the request with an error.
+        Alyx would register a list of files one by one until such a file ends the request with an error.
         """
-        open_ones = [file for file in files if not file.is_refused]
+        pending = [file for file in files if not file.is_refused]
         for fresh in (False, True):
             await run_all(self._read, [(endpoint, fresh) for endpoint in ("dataset-types", "data-formats")])
             types, formats = self._lists["dataset-types", fresh], self._lists["data-formats", fresh]
             with reading("/dataset-types"):
-                troubles = await run_many(len(open_ones), _set_types, open_ones, types, formats)
-            if not troubles:
+                problems = await run_many(len(pending), _set_types, pending, types, formats)
+            if not problems:
                 return
-            open_ones = [file for file, _, _ in troubles]
-        for file, status, reason in troubles:
+            pending = [file for file, _, _ in problems]
+        for file, status, reason in problems:
             file.refuse(status, reason)
 
 
@@ -149,21 +149,21 @@ def _set_types(
     extensions: defaultdict[str, list[str]] = defaultdict(list)
     for one in formats:
         extensions[one.get("file_extension") or ""].append(str(one["name"]))
-    troubles = []
+    problems = []
     for file in files:
         found = sorted(str(one["name"]) for one in _types_of(file.name, types))
         suffix = PurePath(file.name).suffix
         kinds = extensions[suffix]
         if not found:
-            troubles.append((file, "no type", "no dataset type matches the name"))
+            problems.append((file, "no type", "no dataset type matches the name"))
         elif len(found) > 1:
-            troubles.append(
+            problems.append(
                 (file, "ambiguous type", f"the name matches the dataset types {', '.join(found)}")
             )
         elif len(kinds) != 1:
             status = "ambiguous type" if kinds else "no type"
-            said = f"several data formats have: {', '.join(sorted(kinds))}" if kinds else "no data format has"
-            troubles.append((file, status, f"{suffix} is an extension that {said}"))
+            owners = f"several data formats: {', '.join(sorted(kinds))}" if kinds else "no data format"
+            problems.append((file, status, f"{suffix} is the extension of {owners}"))
         if found:
             file.dataset_type = found[0] if len(found) == 1 else None
-    return troubles
+    return problems

@@ -1,4 +1,4 @@
-"""Files of S3 buckets by their keys, for scripts that used ``one.remote.aws``. Needs the extra ``one-async[s3]``.
+"""Download files from S3 buckets by key, for scripts that used ``one.remote.aws``. Needs the extra ``one-async[s3]``.
 
 Datasets do not need it: `ONE` fetches them from the locations in the database.
 """
@@ -57,10 +57,10 @@ def s3_download_file(
     bucket_name: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Fetch one object of a bucket to a path and return the path; a file of the right size is not fetched again.
+    """Download one object of a bucket to a path and return the path; a file of the right size is not downloaded again.
 
-    `s3` is the access that `get_s3_from_alyx` returns; IBL's public bucket is read without `s3` and `bucket_name`.
-    `overwrite` fetches in any case. Raises NotFound, LoginError, ServerUnreachable or TransferError.
+    `s3` is the access returned by `get_s3_from_alyx`; without `s3` and `bucket_name`, the bucket is IBL's public one. With
+    `overwrite`, the object is always downloaded. Raises NotFound, LoginError, ServerUnreachable or TransferError.
     """
     key, target = _key(source), Path(destination)
 
@@ -82,7 +82,7 @@ def s3_download_folder(
     bucket_name: str = S3_BUCKET_IBL,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Fetch all objects below a folder of a bucket into a folder and return their paths; see `s3_download_file`."""
+    """Download all objects below a folder of a bucket to a folder and return their paths; see `s3_download_file`."""
     key, target = _key(source), Path(destination)
 
     async def download() -> list[Path]:

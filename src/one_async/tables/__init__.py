@@ -1,1 +1,1 @@
-"""The cache tables: opened by memory map, searched, merged, saved and built; everything here blocks."""
+"""The cache tables: open them memory-mapped, search, merge, save and build them. All functions block."""

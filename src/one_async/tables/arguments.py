@@ -1,4 +1,4 @@
-"""Parse the values of search terms: names, texts, numbers, dates and QC levels."""
+"""Parse the values of search terms: names, strings, numbers, dates and QC levels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEARCH_TERMS: Final = (
 INSERTION_TERMS: Final = (
     "model", "name", "json", "serial", "chronic_insertion", "session", "dataset", *SEARCH_TERMS,
 )  # fmt: skip
-#: Beginnings of terms, by which they are usually called.
+#: Common abbreviations of terms.
 _SHORT_FORMS: Final = ("lab", "date", "project")
 #: A month or day without its leading zero.
 _SHORT: Final = re.compile(r"(?<=\d)-(\d{1,2})(?!\d)")
@@ -37,9 +37,9 @@ _MIDNIGHT: Final = datetime.min.time()
 
 
 def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
-    """Return the full name of a term: the term itself, or the only one that begins with it, in any case.
+    """Return the full name of a term: the term itself, or the only one that begins with it, ignoring case.
 
-    Raises InputError, which names the candidates, if there is none or more than one.
+    Raises InputError with the candidates if there is none or more than one.
     """
     given = term.casefold()
     if given in terms:
@@ -57,7 +57,7 @@ def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
 
 
 def texts(value: Any, argument: str) -> list[str]:
-    """Return one text or several as a list. Raises InputError for anything else."""
+    """Return one string or several as a list. Raises InputError for anything else."""
     found = [text_of(item) if isinstance(item, str) else None for item in as_list(value)]
     good = [text for text in found if text is not None]
     if len(good) < len(found):
@@ -66,7 +66,7 @@ def texts(value: Any, argument: str) -> list[str]:
 
 
 def numbers(value: Any, argument: str) -> list[int]:
-    """Return one whole number or several, given as numbers or text, as a list. Raises InputError for anything else."""
+    """Return one whole number or several, given as numbers or strings, as a list. Raises InputError for anything else."""
     try:
         return [whole_number(item) for item in as_list(value)]
     except (TypeError, ValueError, OverflowError):
@@ -74,7 +74,7 @@ def numbers(value: Any, argument: str) -> list[int]:
 
 
 def whole_number(value: Any) -> int:
-    """Return a number, or the text of one, as an int.
+    """Return a number, given as such or as a string, as an int.
 
     Raises ValueError, TypeError or OverflowError if it is not whole or does not fit 64 bits.
     """
@@ -88,11 +88,11 @@ def whole_number(value: Any) -> int:
 
 
 def date_range(value: Any) -> tuple[date, date]:
-    """Return the first and last day of a range; each session counts as at midnight of its day.
+    """Return the first and last day of a range; a session counts as being at midnight of its day.
 
-    Accepts one date (that day), a year ``yyyy`` or month ``yyyy-mm`` (all of its days), ``[from]``, ``[from, to]`` with
-    None for an open end; dates as ISO text, date, datetime, numpy or pandas time stamp, and as arrays or Polars
-    series. As in ONE-api, a range that begins within a day excludes that day.
+    Accepts one date (that day), a year ``yyyy`` or month ``yyyy-mm`` (all of its days), ``[from]``, or ``[from, to]`` with
+    None for an open end; dates as ISO strings, date, datetime, numpy or pandas time stamps, and as arrays or Polars
+    series. As in ONE-api, a range that begins after midnight excludes that day.
     """
     value = plain(value)
     if period := _period(value):
@@ -127,7 +127,7 @@ def _is_open(value: Any) -> bool:
 
 
 def _is_nat(value: Any) -> bool:
-    """Return whether a value is pandas' NaT, a date that differs from itself."""
+    """Return whether a value is pandas' NaT, which is not equal to itself."""
     return isinstance(value, date) and value != value
 
 
@@ -157,7 +157,7 @@ def _moment(value: Any) -> datetime:
 
 def _parse(text: str) -> datetime | None:
     text = _SHORT.sub(lambda found: f"-{found[1]:0>2}", text.strip().replace("/", "-"))
-    for attempt in (text, f"{text}-01", f"{text}-01-01"):  # a year or a month is its first day
+    for attempt in (text, f"{text}-01", f"{text}-01-01"):  # a month or a year means its first day
         try:
             return datetime.fromisoformat(attempt)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Add metadata to the Arrow schema of a parquet file, where pyarrow, and so ONE-api, reads it.
+"""Add metadata to the Arrow schema of a Parquet file, where pyarrow, and therefore ONE-api, reads it.
 
 Polars 2 writes its metadata beside the schema and drops the schema's own, but it accepts an ``ARROW:schema`` entry from the
 caller. Such an entry is an Arrow IPC schema message (a FlatBuffer: Arrow's Schema.fbs and Message.fbs). A new head with

@@ -1,4 +1,4 @@
-"""Assemble tables from the scan of a folder, with the ids and hashes of earlier tables."""
+"""Assemble tables from the scan of a folder, reusing ids and hashes of earlier tables."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = [
     "Progress", "add_hashes", "add_ids", "assign_eids", "compare_datasets", "compare_sessions", "sessions_frame",
 ]  # fmt: skip
 
-#: Called with the number of finished files and of all files.
+#: Called with the number of finished files and the total.
 Progress: TypeAlias = Callable[[int, int], None]
 _CHUNK: Final = 1 << 20
-#: Files that are passed to the threads at once.
+#: The number of files passed to the threads at once.
 _AT_ONCE: Final = 2048
 _UUID: Final = "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
@@ -38,9 +38,9 @@ def assign_eids(
     old: pl.DataFrame,
     make: Callable[[str], str],
 ) -> None:
-    """Replace the texts in ``eid`` by ids: those of the old sessions, or new ones that ``make`` returns for the texts.
+    """Replace the keys in ``eid`` by ids: those of the old sessions, or new ones that ``make`` computes from the keys.
 
-    An old session is found by its folder, else by its lab, subject, date and number. No id is given twice.
+    An old session is found by its folder, otherwise by its lab, subject, date and number. No id is assigned twice.
     """
     by_folder: dict[str, str] = {}
     by_key: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
@@ -74,7 +74,7 @@ def _key(row: Mapping[str, Any]) -> tuple[str, str, date, int]:
 
 
 def sessions_frame(rows: Sequence[Mapping[str, Any]], folders: Sequence[str]) -> pl.DataFrame:
-    """Return the sessions table. The column with the folder is there if a session is not at its usual path."""
+    """Return the sessions table. It has a column with the folder if a session is not at its usual path."""
     own = [None if folder == usual_folder(row) else folder for row, folder in zip(rows, folders, strict=True)]
     frame = pl.DataFrame(list(rows), schema={**SESSIONS, FOLDER: pl.String})
     frame = frame.with_columns(pl.Series(FOLDER, own, dtype=pl.String))
@@ -84,7 +84,7 @@ def sessions_frame(rows: Sequence[Mapping[str, Any]], folders: Sequence[str]) ->
 def compare_sessions(
     frame: pl.DataFrame, folders: Sequence[str], old: pl.DataFrame
 ) -> tuple[pl.DataFrame, Changes]:
-    """Return sessions with the protocols and projects of the old ones, and the changes."""
+    """Copy the protocols and projects of old sessions to the new ones; return them and the changes."""
     given = ["lab", "subject", "date", "number", FOLDER]
     told = ["task_protocol", "projects"]
     both = frame.with_columns(pl.Series("_folder", folders, dtype=pl.String)).join(
@@ -105,10 +105,10 @@ def compare_sessions(
 
 
 def add_ids(files: pl.DataFrame, old: pl.DataFrame, make: Callable[[str], str] | None) -> pl.DataFrame:
-    """Return the files with a dataset's id each, and with values of the old datasets: ``size_old``, ``hash_old``, ``qc``.
+    """Add dataset ids to the files, and values of the old datasets: ``size_old``, ``hash_old``, ``qc``.
 
-    The id is that in the file's name, else that of the old dataset, else the one that ``make`` returns for the path below the
-    session; without ``make``, the path. As in ONE-api, equal paths of different sessions get equal ids.
+    The id is the one in the file's name, otherwise that of the old dataset, otherwise the one that ``make`` computes from the
+    path below the session; without ``make``, the path. As in ONE-api, equal paths of different sessions get equal ids.
     """
     names = files["rel_path"].unique()
     named = split_ids(names)["did"].alias("named") if len(names) else pl.Series("named", [], dtype=pl.String)
@@ -154,9 +154,9 @@ def add_hashes(
     progress: Progress | None,
     check: Callable[[], object],
 ) -> pl.DataFrame:
-    """Return the files with the hashes of those that have not changed since they were seen.
+    """Add the known hashes of files that have not changed since the last build.
 
-    ``find`` returns the path of a row's file; with it, the other files are read.
+    ``find`` returns the path of a row's file; if it is given, the other files are read and hashed.
     """
     same = ["eid", "rel_path", "file_size", "mtime", "ctime"]
     files = files.join(seen, on=same, how="left", maintain_order="left")
@@ -181,7 +181,7 @@ def add_hashes(
 
 
 def _md5(file: Path, check: Callable[[], object]) -> str:
-    """Return the hash of a file, an empty text if it cannot be read."""
+    """Return the hash of a file, or an empty string with a warning if it cannot be read."""
     digest = hashlib.md5(usedforsecurity=False)
     try:
         with file.open("rb") as stream:

@@ -33,7 +33,7 @@ from one_async.tables.scan import find_sessions, iter_sessions, scan_session, se
 
 __all__ = ["build_tables", "iter_sessions", "make_parquet_db", "remove_missing_datasets"]
 
-#: The number of files after which those that were found are moved from lists into a frame.
+#: The number of files at which rows are moved from lists to a frame.
 _BATCH: Final = 100_000
 _SCANNED: Final = {
     "session": pl.UInt32,
@@ -58,33 +58,33 @@ def make_parquet_db(
     quick: bool = False,
     check: Callable[[], object] | None = None,
 ) -> BuildReport:
-    """Bring the tables of a folder's ALF data up to date, in it or in ``out_dir``; return their files and what changed.
+    """Build or update the tables of a folder of ALF data, in it or in ``out_dir``; return their files and what changed.
 
-    Sessions and datasets keep the ids that they have in the tables that are there: a session in the same folder, else one of
-    the same lab, subject, date and number; a dataset of the same session and path. New ids are UUIDs (version 3) of paths in a
-    ``namespace``, which is kept in ``.one_async_build`` beside the tables. Folders with one namespace give a path the same id.
-    Without ``hash_ids``, ids are the paths themselves. If nothing has changed, the files stay as they are.
+    Sessions and datasets keep the ids that they have in existing tables: a session is found by its folder, otherwise by lab,
+    subject, date and number; a dataset by its session and path. New ids are UUIDs (version 3) of paths in a ``namespace``,
+    which is stored in ``.one_async_build`` next to the tables. With the same namespace, a path gets the same id in every
+    folder. Without ``hash_ids``, ids are the paths themselves. If nothing has changed, the files are not rewritten.
 
-    ``hash_files`` adds each file's md5; it reads the files that are new or have another size or time than at the last build.
-    ``lab`` is the lab of sessions without one in their path. ``quick`` looks at the files of a session only if one of its folders
-    has another modification time than at the last build. It finds files that were added, removed or renamed, but not those
-    that were written to in place, whose sizes and hashes stay as they were.
+    ``hash_files`` adds each file's MD5 hash; it reads files that are new, or whose size or modification time has changed since
+    the last build. ``lab`` is the lab of sessions without a lab in their path. ``quick`` scans the files of a session only if
+    the modification time of one of its folders has changed since the last build. It detects files that were added, removed or
+    renamed, but not those that were modified in place, whose sizes and hashes stay as they were.
 
-    Links to folders are followed, each folder once. The column ``folder`` holds the folder of each session that is not at its
-    usual path: its number does not have three digits, or the folder is in another place. ``check`` is called again and again, and
-    may raise an error to end the build.
+    Links to folders are followed, each folder once. The column ``folder`` contains the folder of each session that is not at
+    its usual path: its number does not have three digits, or the folder is elsewhere. ``check`` is called repeatedly, and may
+    raise an error to end the build.
 
-    Warns with TablesWarning if nothing is found, and for each folder or file that is left out: of a date that does not exist,
-    with a name that no table can hold, or unreadable. Raises InputError if ``lab`` differs from the lab in a path, if another
-    namespace is kept, and, without ``overwrite``, if tables are there that are not of a folder or cannot be read.
+    Warns with TablesWarning if nothing is found, and for each folder or file that is omitted: its date does not exist, its name
+    cannot be stored in a table, or it is unreadable. Raises InputError if ``lab`` differs from the lab in a path, if a different
+    namespace is stored, and, without ``overwrite``, if existing tables were not built from a folder or cannot be read.
     """
     check_polars()
     if lab and (not isinstance(lab, str) or lab in (".", "..") or set(lab) & set("/\\\0")):
-        raise InputError.of("lab", lab, "a text that can be the name of a folder")
+        raise InputError.of("lab", lab, "a string that can be the name of a folder")
     root, out = _folder(root_dir, "root_dir").resolve(), _folder(out_dir or root_dir, "out_dir")
     old = OldTables(out, overwrite=overwrite)
     if hash_ids:
-        namespace = build_state.keep_namespace(out, namespace)
+        namespace = build_state.ensure_namespace(out, namespace)
     files = table_files(out)
     state, mark = BuildState.read(out), build_state.mark_of(files)
     options = _Options(
@@ -114,10 +114,10 @@ def build_tables(
     progress: Progress | None = None,
     namespace: uuid.UUID | None = None,
 ) -> Catalogue:
-    """Return tables of the ALF sessions and datasets below a folder, and write nothing.
+    """Return tables of the ALF sessions and datasets below a folder without writing anything.
 
-    See `make_parquet_db`. Ids are those of the tables in the folder; new ones are made in ``namespace``, else in the one that is
-    kept in the folder, else in a random one.
+    See `make_parquet_db`. Ids are those of the tables in the folder. New ids are made in ``namespace``, otherwise in the
+    namespace stored in the folder, otherwise in a random one.
     """
     check_polars()
     root = _folder(root_dir, "root_dir").resolve()
@@ -162,7 +162,7 @@ class _Built(NamedTuple):
 
 
 class _Scanned(NamedTuple):
-    """The files of sessions, the folders that can be skipped by a quick build, and the sessions that were skipped."""
+    """The files of sessions, the folders that a quick build can skip, and the sessions that were skipped."""
 
     files: pl.DataFrame
     folders: pl.DataFrame
@@ -219,9 +219,9 @@ class _Build:
     def _compare(
         self, files: pl.DataFrame, skipped: pl.Series, folders: dict[str, str], began: int
     ) -> tuple[Callable[[], pl.DataFrame], Changes, pl.DataFrame]:
-        """Compare the files that were found with the old datasets; ``folders`` are those of the sessions by id.
+        """Compare the files found with the old datasets; ``folders`` are those of the sessions by id.
 
-        Return a function that makes the new datasets, what changed, and the hashes for the next build.
+        Return a function that creates the new datasets, what changed, and the hashes for the next build.
         """
         old, seen, options = self.old.datasets, self.state.files, self.options
         reused = old.join(skipped.to_frame(), on="eid", how="semi")
@@ -244,7 +244,7 @@ class _Build:
         return None if space is None else lambda text: str(uuid.uuid3(space, text))
 
     def _sessions(self) -> list[dict[str, Any]]:
-        """Return the sessions' rows with their folders; ``eid`` is a text that identifies each."""
+        """Return the sessions' rows with their folders; ``eid`` is a key that identifies each."""
         folders = find_sessions(self.root, self.options.check)
         rows = [row for folder in folders if (row := session_row(folder, self.root))]
         _make_ids_unique(rows)
@@ -252,7 +252,7 @@ class _Build:
         if lab:
             others = {row["lab"] for row in rows} - {"", lab}
             if others:
-                text = f"lab={lab!r}, but folders say {', '.join(sorted(others))}"
+                text = f"lab={lab!r}, but folders have {', '.join(sorted(others))}"
                 raise InputError(text, argument="lab", given=lab)
             for row in rows:
                 row["lab"] = lab
@@ -320,7 +320,7 @@ def _is_unchanged(session: str, folders: Mapping[str, int]) -> bool:
 
 
 def _make_ids_unique(sessions: list[dict[str, Any]]) -> None:
-    """Make the texts for ids unique for sessions of the same lab, subject, date and number in different folders."""
+    """Make the keys unique for sessions of the same lab, subject, date and number in different folders."""
     taken: set[str] = set()
     for row in sorted(sessions, key=lambda row: usual_folder(row) != row[FOLDER]):
         if row["eid"] in taken:

@@ -1,7 +1,7 @@
-"""State that builds of tables store beside them: the namespace of new ids, and the modification times of files and folders.
+"""State stored next to tables between builds: the namespace of new ids, and the modification times of files and folders.
 
-The hidden folder ``.one_async_build`` holds ``namespace``, a UUID; ``gone.parquet``, the removed sessions, which
-get their ids again if they come back; and ``files.parquet`` and ``folders.parquet``, which make the next build faster.
+The hidden folder ``.one_async_build`` contains ``namespace``, a UUID; ``gone.parquet``, the removed sessions, which
+get the same ids if they reappear; and ``files.parquet`` and ``folders.parquet``, which make the next build faster.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from one_async.tables.disk import claim_tables
 from one_async.tables.mmap_cache import fingerprint
 from one_async.tables.schema import SESSIONS
 
-__all__ = ["FOLDER", "SETTLED", "BuildState", "keep_namespace", "mark_of", "read_namespace"]
+__all__ = ["FOLDER", "SETTLED", "BuildState", "ensure_namespace", "mark_of", "read_namespace"]
 
 FOLDER: Final = ".one_async_build"
-#: Nanoseconds after which a further change gets another time stamp on all file systems.
+#: Nanoseconds after which a further change gets a different time stamp on all file systems.
 SETTLED: Final = 5 * 10**9
 _FILES: Final = {
     "eid": pl.String,
@@ -45,7 +45,7 @@ _BROKEN: Final = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicExcepti
 
 
 def read_namespace(out: Path) -> uuid.UUID | None:
-    """Return the namespace stored beside tables, None if there is none. Raises InputError if it is not a UUID."""
+    """Return the namespace stored next to tables, or None. Raises InputError if it is not a UUID."""
     path = out / FOLDER / "namespace"
     try:
         text = path.read_text(encoding="ascii", errors="replace").strip()
@@ -57,10 +57,10 @@ def read_namespace(out: Path) -> uuid.UUID | None:
         raise InputError.of(str(path), text, "the UUID of a namespace") from None
 
 
-def keep_namespace(out: Path, namespace: uuid.UUID | None) -> uuid.UUID:
-    """Return the namespace stored beside tables; if there is none, store this one, or a random one.
+def ensure_namespace(out: Path, namespace: uuid.UUID | None) -> uuid.UUID:
+    """Return the namespace stored next to tables; if there is none, store the given one or a random one.
 
-    Raises InputError if another one is stored.
+    Raises InputError if a different one is stored.
     """
     kept = read_namespace(out)
     if kept is None:
@@ -79,11 +79,11 @@ def keep_namespace(out: Path, namespace: uuid.UUID | None) -> uuid.UUID:
 
 @dataclass(frozen=True)
 class BuildState:
-    """The files that were hashed and the folders that were visited, with their times.
+    """The hashed files and the visited folders, with their modification times.
 
-    ``files`` has a row for each hashed file, ``folders`` one for each folder of a session. Times that are so recent that a
-    further change might not alter them are left out. ``folders`` are those of the tables with the fingerprint ``mark``.
-    ``gone`` has a row for each session that was in earlier tables only.
+    ``files`` has a row for each hashed file, ``folders`` one for each folder of a session. Times so recent that a further
+    change might not alter them are omitted. ``folders`` are those of the tables with the fingerprint ``mark``. ``gone`` has
+    a row for each session that was only in earlier tables.
     """
 
     files: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILES))
@@ -93,7 +93,7 @@ class BuildState:
 
     @classmethod
     def read(cls, out: Path) -> BuildState:
-        """Return the state of the last build; parts that cannot be read are empty."""
+        """Return the state of the last build; unreadable parts are empty."""
         home = out / FOLDER
         mark = ""
         with suppress(*_BROKEN, KeyError, TypeError):
@@ -106,7 +106,7 @@ class BuildState:
         )
 
     def write(self, out: Path, before: BuildState) -> None:
-        """Store this for the next build; ``before`` is the stored state."""
+        """Store this state for the next build; ``before`` is the state stored now."""
         home = out / FOLDER
         home.mkdir(exist_ok=True)
         about = {"one_async": json.dumps({"tables": self.mark})}
@@ -129,5 +129,5 @@ def _read(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def mark_of(files: Mapping[str, Path]) -> str:
-    """Return the fingerprint of table files, empty if one is missing."""
+    """Return the fingerprint of table files; an empty string if a file is missing."""
     return fingerprint(files) if all(path.exists() for path in files.values()) else ""

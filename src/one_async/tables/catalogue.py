@@ -30,7 +30,7 @@ __all__ = ["Catalogue", "TablesMeta"]
 
 @dataclass(frozen=True)
 class TablesMeta:
-    """The origin and date of tables; what ONE-api calls ``_cache._meta``."""
+    """The origin and date of tables; the counterpart of ONE-api's ``_cache._meta``."""
 
     created_time: datetime | None = None
     loaded_time: datetime | None = None
@@ -42,12 +42,12 @@ class TablesMeta:
 
     @property
     def origin(self) -> frozenset[str]:
-        """The databases or folders from which the rows came."""
+        """The databases or folders of the rows."""
         return frozenset(name for raw in self.raw.values() for name in as_texts(raw.get("origin")))
 
     @property
     def is_partial(self) -> bool:
-        """Whether the sessions are only rows from queries and not a whole table."""
+        """Whether the sessions are rows from queries rather than a complete table."""
         return bool(self.raw.get("sessions", {}).get("partial"))
 
     @property
@@ -57,7 +57,7 @@ class TablesMeta:
 
 
 def as_texts(value: Any) -> list[str]:
-    """Return a text, a list of texts or nothing as a list."""
+    """Return a string, a list of strings or None as a list."""
     if not value:
         return []
     return [value] if isinstance(value, str) else [str(item) for item in value if item]
@@ -96,11 +96,11 @@ class Catalogue:
         convert: bool | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Catalogue:
-        """Open the tables of a folder, memory-mapped if their memory-mapped form exists or can be made.
+        """Open the tables of a folder, memory-mapped if their memory-mapped form exists or can be written.
 
-        ``convert``: None makes that form for large tables, True always, False never. ``progress`` is called with the number
-        of files that were read and of all.
-        Raises TablesNotFound if there are no tables, and TablesDamaged, which names the file, for one that cannot be read.
+        ``convert``: None writes that form for large tables, True always, False never. ``progress`` is called with the number
+        of files read and their total.
+        Raises TablesNotFound if there are no tables, and TablesDamaged with the name of a file that cannot be read.
         """
         check_polars()
         folder = Path(tables_dir)
@@ -129,7 +129,7 @@ class Catalogue:
         meta: TablesMeta | None = None,
         **others: pl.DataFrame,
     ) -> Catalogue:
-        """Make a catalogue from frames with the tables' columns."""
+        """Create a catalogue from frames with the tables' columns."""
         return cls.empty().replace(sessions=sessions, datasets=datasets, meta=meta, **others)
 
     def replace(
@@ -140,7 +140,7 @@ class Catalogue:
         meta: TablesMeta | None = None,
         **others: pl.DataFrame,
     ) -> Catalogue:
-        """Return a catalogue with whole tables replaced."""
+        """Return a catalogue in which these tables are replaced."""
         made = {name: canonical(name, frame) for name, frame in others.items()}
         return Catalogue(
             self.session_frame if sessions is None else sorted_sessions(canonical("sessions", sessions)),
@@ -182,7 +182,7 @@ class Catalogue:
 
     @cached_property
     def order(self) -> npt.NDArray[np.uint32]:
-        """The sessions' rows in the order of search results: date, subject, number descending, then eid."""
+        """The sessions' rows in the order of search results: date, subject and number descending, then eid."""
         rows = self.session_frame.select("date", "subject", "number").with_row_index("row")
         ordered = rows.sort(
             "date", "subject", "number", descending=True, nulls_last=True, maintain_order=True
@@ -219,7 +219,7 @@ class Catalogue:
     def uuids(self, rows: npt.NDArray[np.uint32]) -> list[UUID | str]:
         """Return the ids of sessions as UUIDs; each UUID is created on first use and kept.
 
-        They are not created all at once, since garbage collection would stop all threads for so many new objects.
+        They are not created all at once, since garbage collection of so many new objects would stall all threads.
         """
         kept, known = self._uuids
         new = rows[~known[rows]]
@@ -232,7 +232,7 @@ class Catalogue:
 
     @cached_property
     def folders(self) -> pl.Series:
-        """The path of each session below the cache folder, in row order; null for one that cannot have a folder."""
+        """The path of each session below the cache folder, in row order; null for a session that cannot have a folder."""
         return session_folders(self.session_frame)
 
     @property
@@ -242,8 +242,8 @@ class Catalogue:
         return any("/" in eid for eid in (*eids[:1], *eids[-1:]))
 
     @cached_property
-    def twins(self) -> frozenset[str]:
-        """The ids of more than one session; valid tables have none."""
+    def duplicated_ids(self) -> frozenset[str]:
+        """The ids that more than one session has; valid tables have none."""
         eids = self.session_frame["eid"]
         return frozenset(eids.filter(eids == eids.shift()))
 
@@ -259,14 +259,14 @@ def _empty() -> Catalogue:
 
 
 def sorted_sessions(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return sessions sorted by eid, as searches by id require."""
+    """Sort sessions by eid, as searches by id require."""
     return frame if frame["eid"].is_sorted() else frame.sort("eid", maintain_order=True)
 
 
 def read_parts(
     files: Mapping[str, Path], progress: Callable[[int, int], None] | None = None
 ) -> mmap_cache.Parts:
-    """Read parquet files in any of the formats since 2021."""
+    """Read Parquet files in any of the formats since 2021."""
     sessions, datasets = pl.DataFrame(schema=SESSIONS), Datasets.empty()
     others: dict[str, pl.DataFrame] = {}
     raw: dict[str, dict[str, Any]] = {}
@@ -274,13 +274,13 @@ def read_parts(
         if progress is not None:
             progress(done, len(files))
         try:
-            frame, said = read_table(path, table)
+            frame, one_metadata = read_table(path, table)
         except TablesDamaged as error:
             if table in SCHEMAS:
                 raise
             warnings.warn(f"it is left out of the tables: {error}", TablesWarning, stacklevel=2)
             continue
-        raw[table] = said
+        raw[table] = one_metadata
         if table == "sessions":
             sessions = sorted_sessions(frame)
         elif table == "datasets":

@@ -1,4 +1,4 @@
-"""Changes by a build of tables."""
+"""The changes that a build of tables made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["BuildReport", "Changes"]
 
 @dataclass(frozen=True)
 class Changes:
-    """The numbers of rows of a table that are new, gone, changed and unchanged since the last build."""
+    """The numbers of new, removed, changed and unchanged rows of a table since the last build."""
 
     new: int = 0
     gone: int = 0
@@ -22,7 +22,7 @@ class Changes:
     unchanged: int = 0
 
     def __bool__(self) -> bool:
-        """Return whether any row is new, gone or changed."""
+        """Return whether any row is new, removed or changed."""
         return bool(self.new or self.gone or self.changed)
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class Changes:
 class BuildReport(tuple[Path, Path]):
     """The files of sessions and datasets that a build wrote, and its changes: ``sessions, datasets = report.files``.
 
-    ``written`` tells whether the files were replaced; they stay as they are if nothing has changed.
+    ``written`` is whether the files were replaced; they are not if nothing has changed.
     """
 
     sessions: Changes
@@ -44,7 +44,7 @@ class BuildReport(tuple[Path, Path]):
     def __new__(
         cls, files: tuple[Path, Path], sessions: Changes, datasets: Changes, written: bool = True
     ) -> Self:
-        """Make a report; it is a tuple of the two files."""
+        """Create a report; it is a tuple of the two files."""
         self = super().__new__(cls, files)
         self.sessions, self.datasets, self.written = sessions, datasets, written
         return self
@@ -58,7 +58,7 @@ class BuildReport(tuple[Path, Path]):
         return self[0], self[1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as values of JSON."""
+        """Return the report as JSON-compatible values."""
         return {
             "files": [str(file) for file in self.files],
             "written": self.written,

@@ -1,7 +1,7 @@
-"""Removal of temporary files that killed processes left beside the tables.
+"""Remove temporary files of killed processes next to the tables.
 
-A claim names its owner, so a dead owner can be detected. Every other temporary file or folder belongs to a claim: it may
-be removed by the holder of that claim, or by anyone if the claim is free.
+A claim file contains its owner, so a dead owner can be detected. Every other temporary file or folder belongs to a claim: it
+may be removed by the holder of that claim, or by anyone if the claim is free.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 _CLAIM: Final = re.compile(r"\.(.+)\.claim")
 _TAKEN: Final = re.compile(r"\..+\.claim\.[0-9a-f]{32}")
-#: New tables, and the notes that name them.
+#: New tables, and the notes that list them.
 _SAVE: Final = re.compile(r"\.\.?\w+\.[0-9a-f]{32}\.tmp")
 _CONVERSION: Final = re.compile(r"tmp-(?:([0-9a-f]{32})-)?\w+")
 #: Seconds after which a folder without a known owner counts as abandoned.
@@ -45,12 +45,12 @@ def names_in(folder: Path) -> list[str]:
 
 
 def is_protected(folder: Path) -> bool:
-    """Return whether a folder's mode lets nobody write there. Root could, but does not either."""
+    """Return whether a folder's mode allows nobody to write there. Root could, but must not either."""
     return not folder.stat().st_mode & 0o222
 
 
 def sweep_claims(folder: Path) -> None:
-    """Remove the claims in a folder whose owners are dead; those files may never be claimed again."""
+    """Remove the claims in a folder whose owners are dead, since those names may never be claimed again."""
     for name in names_in(folder):
         with contextlib.suppress(OSError):
             if found := _CLAIM.fullmatch(name):
@@ -63,7 +63,7 @@ def sweep_claims(folder: Path) -> None:
 
 @contextlib.contextmanager
 def claim_if_free(path: Path) -> Iterator[bool]:
-    """Hold a claim for a moment; return False if another has it, or where nothing can be written."""
+    """Hold a claim if it is free; yield False if another process has it or the folder is not writable."""
     mine = None
     with contextlib.suppress(OSError):
         mine = try_claim(path)
@@ -75,7 +75,7 @@ def claim_if_free(path: Path) -> Iterator[bool]:
 
 
 def clear_saves(folder: Path) -> None:
-    """Remove files that killed savers of tables left in a folder, unless a running process is saving there."""
+    """Remove files left by processes killed while saving tables, unless a running process is saving there."""
     sweep_claims(folder)
     if any(map(_SAVE.fullmatch, names_in(folder))):
         with claim_if_free(folder / "tables") as free:
@@ -84,7 +84,7 @@ def clear_saves(folder: Path) -> None:
 
 
 def remove_saves(folder: Path) -> None:
-    """Remove temporary files of savers from a folder; the caller holds the claim on its tables."""
+    """Remove temporary files of saves from a folder; the caller must hold the claim on its tables."""
     needed = {*waiting(folder).values()}
     for name in names_in(folder):
         path = folder / name

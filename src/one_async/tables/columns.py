@@ -22,7 +22,7 @@ Array: TypeAlias = npt.NDArray[Any]
 #: Rows of a table: a slice, or positions.
 Rows: TypeAlias = "slice | npt.NDArray[np.int64]"
 
-#: The positions of the hexadecimal digits in a UUID's text.
+#: The positions of the hexadecimal digits in a UUID string.
 _GROUPS: Final = ((0, 8), (9, 13), (14, 18), (19, 23), (24, 36))
 _PIECE: Final = 1_000_000
 _UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -44,7 +44,7 @@ class Column:
 
 
 def encode(series: pl.Series) -> Column:
-    """Encode a series in the smallest of the known encodings."""
+    """Encode a series with the smallest applicable encoding."""
     dtype = series.dtype
     if dtype.is_numeric() and not dtype.is_decimal() and dtype not in (pl.Int128, pl.UInt128, pl.Float16):
         return _numbers(series, series)
@@ -82,11 +82,11 @@ def _text(series: pl.Series) -> Column:
 
 
 def _hashes(series: pl.Series, size: int) -> Column | None:
-    """Encode hashes of one size, some of which may be empty or null; return None for other texts."""
+    """Encode hashes of one size, some of which may be empty or null; return None for other strings."""
     if size not in (32, 40) or not series.str.contains(rf"^(?:[0-9a-f]{{{size}}})?$").all():
         return None
     filled = series.fill_null("")
-    # 0: null, 1: empty text, 2: a hash
+    # 0: null, 1: empty string, 2: a hash
     state = series.is_not_null().cast(pl.UInt8) + (filled != "").cast(pl.UInt8)
     digits = pl.select(pl.when(filled == "").then(pl.lit("0" * size)).otherwise(filled)).to_series()
     return Column("hex", series.dtype, _from_hex(digits, size), state.to_numpy())
@@ -160,7 +160,7 @@ def _unhex(digits: Array) -> Array:
 
 
 def _pieces(text: pl.Series, width: int) -> Iterator[tuple[int, Array]]:
-    """Yield the characters of texts of one width, some rows at a time; CSV is the fastest export from Polars."""
+    """Yield the characters of strings of one width in batches of rows; CSV is the fastest export from Polars."""
     for start in range(0, len(text), _PIECE):
         piece = text.slice(start, _PIECE)
         raw = piece.to_frame().write_csv(include_header=False, quote_style="never").encode()
@@ -192,7 +192,7 @@ def uuid_text(values: Array) -> pl.Series:
 
 
 def _lines(values: Array) -> pl.Series:
-    """Convert rows of non-zero characters to text; Polars accepts NumPy's fixed-width texts directly."""
+    """Convert rows of non-zero characters to strings; Polars accepts NumPy's fixed-width strings directly."""
     texts = np.ascontiguousarray(values).view(f"S{values.shape[1]}").ravel()
     return pl.Series(texts, dtype=pl.Binary).cast(pl.String)
 
@@ -212,7 +212,7 @@ def concat(old: Column, new: pl.Series, order: npt.NDArray[np.int64]) -> Column:
 
 
 def _like(old: Column, new: pl.Series) -> Column | None:
-    """Encode a series as a column is encoded; return None if that is impossible."""
+    """Encode a series with the encoding of a column; return None if that is impossible."""
     if old.kind == "codes":
         fresh = new.unique(maintain_order=True)
         words = pl.concat([old.words, fresh.filter(~fresh.is_in(old.words.implode(), nulls_equal=True))])
@@ -224,7 +224,7 @@ def _like(old: Column, new: pl.Series) -> Column | None:
 
 
 def save(column: Column, folder: Path, name: str) -> dict[str, Any]:
-    """Write a column's parts into a folder; return the description that `load` needs, for a JSON file."""
+    """Write a column's parts to a folder; return the JSON-compatible description that `load` needs."""
     np.save(folder / f"{name}.npy", column.values, allow_pickle=False)
     if column.valid is not None:
         np.save(folder / f"{name}.valid.npy", column.valid, allow_pickle=False)
@@ -233,16 +233,16 @@ def save(column: Column, folder: Path, name: str) -> dict[str, Any]:
     return {"kind": column.kind, "dtype": _dtype_name(column.dtype), "valid": column.valid is not None}
 
 
-def load(folder: Path, name: str, said: dict[str, Any], array: Callable[[Path], Array]) -> Column:
+def load(folder: Path, name: str, description: dict[str, Any], array: Callable[[Path], Array]) -> Column:
     """Open a column that `save` wrote."""
     words = pl.Series([], dtype=pl.String)
-    if said["kind"] in ("codes", "plain"):
+    if description["kind"] in ("codes", "plain"):
         words = pl.read_ipc(folder / f"{name}.words")["word"]
     return Column(
-        said["kind"],
-        words.dtype if said["kind"] == "plain" else _dtype(said["dtype"]),
+        description["kind"],
+        words.dtype if description["kind"] == "plain" else _dtype(description["dtype"]),
         array(folder / f"{name}.npy"),
-        array(folder / f"{name}.valid.npy") if said["valid"] else None,
+        array(folder / f"{name}.valid.npy") if description["valid"] else None,
         words,
     )
 

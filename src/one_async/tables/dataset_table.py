@@ -27,7 +27,7 @@ def name_of(paths: pl.Series) -> pl.Series:
 
 
 def find(ids: pl.Series, wanted: str) -> int | None:
-    """Return the first position of an id among sorted ones, None if it is not among them."""
+    """Return the first position of an id among sorted ones, or None if it is absent."""
     at = bisect_left(range(len(ids)), wanted, key=ids.__getitem__)
     return at if at < len(ids) and ids[at] == wanted else None
 
@@ -49,7 +49,7 @@ class Datasets:
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame) -> Datasets:
-        """Make the table from a frame of datasets (with `DATASETS` columns and any others)."""
+        """Create the table from a frame of datasets (with `DATASETS` columns and any others)."""
         if not _is_sorted(frame):
             frame = frame.sort("eid", "did", maintain_order=True)
         runs = frame["eid"].rle().struct.unnest()
@@ -148,11 +148,11 @@ class Datasets:
 
     @cached_property
     def usable(self) -> Mapping[str, npt.NDArray[np.bool_]]:
-        """A mask for each QC level of the datasets that exist and are at that level or a better one."""
+        """For each QC level, a mask of the datasets that exist and are at that level or better."""
         return _Usable(self)
 
     def is_usable(self, level: str, rows: Rows = slice(None)) -> npt.NDArray[np.bool_]:
-        """Return which datasets exist and are at a QC level or a better one."""
+        """Return a mask of the datasets that exist and are at a QC level or better."""
         exists = self.columns["exists"]
         usable: npt.NDArray[np.bool_] = exists.values[rows].astype(bool)
         if exists.valid is not None:
@@ -161,13 +161,13 @@ class Datasets:
         return usable
 
     def qc_codes(self, rows: Rows = slice(None)) -> npt.NDArray[np.uint8]:
-        """Return QC as positions in `QC_LEVELS`, 255 where there is none."""
+        """Return QC as positions in `QC_LEVELS`; 255 if there is none."""
         column = self.columns["qc"]
         values = column.values[rows]
         return values if column.valid is None else np.where(column.valid[rows], values, np.uint8(255))
 
     def merged(self, new: pl.DataFrame, replaced: npt.NDArray[np.int64]) -> Datasets:
-        """Return this table without the rows ``replaced`` and with all rows of a frame that has the same columns."""
+        """Return this table without the rows ``replaced``, and with all rows of a frame with the same columns."""
         added = Datasets.from_frame(new)
         old_ids, new_ids = self._ids_order(added, replaced)
         order = np.concatenate([old_ids, new_ids])

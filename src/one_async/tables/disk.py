@@ -1,4 +1,4 @@
-"""Save tables as parquet files that ONE-api reads: atomically, and without losing rows that others saved."""
+"""Save tables as Parquet files that ONE-api can read, atomically and without losing rows saved by other processes."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def is_modified(catalogue: Catalogue) -> bool:
 def save_tables(
     catalogue: Catalogue, folder: str | Path, *, clobber: bool = False, wait: float = _WAIT
 ) -> Catalogue:
-    """Write the tables into a folder; return the catalogue as it is on disk now.
+    """Write the tables to a folder; return the catalogue that is on disk afterwards.
 
-    Rows merged since opening are merged into the tables that the folder has by now, so that rows saved by other
-    processes stay. ``clobber`` overwrites them with our tables. Does nothing if nothing changed, as ONE-api does.
-    Raises TimeoutError if another process writes for longer than ``wait`` seconds.
+    Rows merged since opening are merged into the tables that the folder has now, so that rows saved by other processes are
+    kept; with ``clobber``, these are overwritten. As in ONE-api, nothing is written if nothing changed. Raises TimeoutError
+    if another process writes for longer than ``wait`` seconds.
     """
     check_polars()
     home = Path(folder)
@@ -114,7 +114,7 @@ def _written(catalogue: Catalogue, home: Path) -> Catalogue:
 
 
 def write_table(path: Path, table: str, frame: pl.DataFrame, one_metadata: Mapping[str, Any]) -> None:
-    """Write one table in ONE-api's form: ids as the pandas index, with ``one_metadata``. Not atomic."""
+    """Write one table in ONE-api's format: ids as the pandas index, with ``one_metadata``. Not atomic."""
     own = IDS.get(table)
     frame = frame.rename({own: "id"}) if own in frame.columns else frame
     index = [name for name in frame.columns if name in ("eid", "id")]

@@ -1,4 +1,4 @@
-"""Ids of sessions, datasets and insertions: text in the tables, UUIDs for users, unless they are paths."""
+"""Ids of sessions, datasets and insertions: strings in the tables, UUIDs for users, unless they are paths."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["as_uuid"]
 
 
 def as_uuid(text: str) -> UUID:
-    """Return an id as a UUID; return ids that are paths unchanged, as text."""
+    """Return an id as a UUID; an id that is a path is returned unchanged."""
     try:
         return UUID(text)
     except ValueError:

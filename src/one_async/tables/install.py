@@ -1,7 +1,7 @@
 """Install several tables in a folder atomically: readers see all new files or all old ones, even after a crash.
 
-The new files are complete and synced under temporary names before a note that lists them is created; from that moment they
-are the tables. The next process that opens the folder finishes the renaming, or reads the files under their temporary names.
+The new files are written and synced under temporary names before a note that lists them is created. From then on they are
+the tables. The next process that opens the folder finishes the renaming, or reads the files under their temporary names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOTE: Final = ".one_async_install."
 def install(folder: Path, files: Mapping[str, Path]) -> None:
     """Rename complete temporary files in a folder to their final names (``sessions.pqt``…).
 
-    The caller holds the claim on the folder's tables.
+    The caller must hold the claim on the folder's tables.
     """
     for name, path in files.items():
         if Path(name).name != name or path.parent != folder:
@@ -48,7 +48,7 @@ def _rename(note: Path, files: Mapping[Path, Path]) -> None:
     # Each note has a unique name, so that a slow reader never removes the note of the next installation.
     with contextlib.suppress(OSError):
         for final, temporary in files.items():
-            with contextlib.suppress(FileNotFoundError):  # another process was quicker
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
                 temporary.replace(final)
         sync(note.parent)
         note.unlink(missing_ok=True)

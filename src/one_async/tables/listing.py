@@ -86,9 +86,9 @@ def list_datasets(
 ) -> list[str] | pl.DataFrame:
     """Return the distinct relative paths of the datasets that match all filters, in the order of their first rows.
 
-    ``filename``: a pattern of whole names, several, or ALF parts; ``collection`` and ``revision``: patterns, an empty
-    text for none. Patterns are Unix wildcards, or regular expressions with ``wildcards=False``. With ``details``, return the
-    rows of the datasets table, ordered by session and id.
+    ``filename``: one or several patterns of whole names, or ALF parts; ``collection`` and ``revision``: patterns, an empty
+    string for none. Patterns are Unix wildcards, or regular expressions with ``wildcards=False``. With ``details``, return
+    the rows of the datasets table, ordered by session and id.
     Raises ALFError for default revisions if the tables do not have them, InputError for invalid patterns.
     """
     kwargs: dict[str, Any] = {
@@ -115,7 +115,7 @@ def _rows(
     default_revisions_only: bool,
     wildcards: bool,
 ) -> npt.NDArray[np.bool_]:
-    """Return a mask of the datasets that match; patterns are tried on the distinct paths."""
+    """Return a mask of the datasets that match; patterns are applied to the distinct paths."""
     if not filename and collection is None and revision is None:
         good = table.alf
     else:
@@ -131,7 +131,7 @@ def _rows(
     if default_revisions_only:
         column = table.columns.get("default_revision")
         if column is None:
-            raise ALFError("these tables do not say which revisions are the default ones")
+            raise ALFError("these tables do not contain which revisions are the default ones")
         rows &= decode(column).fill_null(value=False).to_numpy()
     return rows
 
@@ -176,9 +176,9 @@ def list_collections(
     details: bool = False,
     wildcards: bool = True,
 ) -> list[str] | dict[str, pl.DataFrame]:
-    """Return the collections of the datasets that match, in the order of the datasets; an empty text means none.
+    """Return the collections of the datasets that match, in the order of the datasets; an empty string means none.
 
-    With ``details``, return the datasets of each collection, in the order of the names.
+    With ``details``, return the datasets of each collection, sorted by name.
     """
     if details:
         frame = list_datasets(catalogue, filename, collection, revision, details=True, wildcards=wildcards)
@@ -216,10 +216,9 @@ def list_revisions(
     details: bool = False,
     wildcards: bool = True,
 ) -> list[str] | dict[str, pl.DataFrame]:
-    """Return the revisions of the datasets that match, in the order of the datasets; an empty text means none.
+    """Return the revisions of the datasets that match, in the order of the datasets; an empty string means none.
 
-    Only files with ALF names count, as in ONE-api. With ``details``, return the datasets of each revision, in the order of
-    the names.
+    Only files with ALF names count, as in ONE-api. With ``details``, return the datasets of each revision, sorted by name.
     """
     if details:
         frame = resolve(

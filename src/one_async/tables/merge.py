@@ -21,17 +21,17 @@ __all__ = ["Records", "merge", "merge_catalogues", "merge_raw", "to_frame"]
 #: Rows of a table: a frame, or mappings whose keys are columns, such as REST records and Series.
 Records: TypeAlias = "pl.DataFrame | Iterable[Mapping[str, Any]]"
 
-#: With more sessions than this that have new datasets, the whole table is sorted again.
+#: If more sessions than this have new datasets, the whole table is sorted again.
 _MANY_SESSIONS = 2000
 
 
 def merge(
     catalogue: Catalogue, tables: Mapping[str, Records | None], *, origin: str | None = None
 ) -> Catalogue:
-    """Return a catalogue in which these rows replace those of the same id, or are added.
+    """Return a catalogue in which these rows replace those with the same id, or are added.
 
-    Columns that a table does not have are left out, missing ones are null; of rows with one id the first counts.
-    ``origin`` is added to the tables' origins. Raises InputError for rows that do not fit the columns' types.
+    Columns that a table does not have are dropped, missing ones are null; of several rows with the same id, the first is
+    used. ``origin`` is added to the tables' origins. Raises InputError for rows that do not fit the columns' types.
     """
     frames = {name: to_frame(name, rows, catalogue) for name, rows in tables.items() if rows is not None}
     frames = {name: frame for name, frame in frames.items() if len(frame)}
@@ -80,9 +80,9 @@ def merge_catalogues(base: Catalogue, new: Catalogue) -> Catalogue:
 
 
 def merge_raw(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge the ``one_metadata`` of two tables: the earlier date_created, all origins, otherwise the values of the newer.
+    """Merge the ``one_metadata`` of two tables: the earlier date_created, all origins, and otherwise the newer values.
 
-    The result is partial, a table of rows from queries, if neither of them is a whole table.
+    The result is partial, that is, consists of rows from queries, if neither of them is a complete table.
     """
     joined = {**base, **new}
     if not all(entry.get("partial") for entry in (base, new) if entry):
@@ -132,7 +132,7 @@ def _old_schema(table: str, catalogue: Catalogue) -> dict[str, pl.DataType]:
 
 
 def _from_mappings(table: str, rows: list[Mapping[str, Any]]) -> pl.DataFrame:
-    # The schema is given, since Polars would infer it from the first rows and drop keys of later ones.
+    # The schema is explicit, since Polars would infer it from the first rows and drop keys of later ones.
     own = IDS.get(table)
     schema: dict[str, pl.DataType | None] = dict(SCHEMAS.get(table, {}))
     extra = dict.fromkeys(key for row in rows for key in row if key not in schema)

@@ -17,10 +17,10 @@ def remove_missing_datasets(
     remove_empty_sessions: bool = True,
     dry: bool = True,
 ) -> list[Path]:
-    """Delete the ALF files of a folder that are not in its tables, and session folders that are then empty.
+    """Delete the ALF files of a folder that are not in its tables, and session folders that become empty.
 
-    Return the sorted paths; with ``dry`` nothing is deleted. Files without ALF names stay, and so do empty folders of
-    sessions in the tables. The tables are those of ``catalogue`` or of the folder.
+    Return the sorted paths; with ``dry``, nothing is deleted. Files without ALF names and empty folders of sessions in the
+    tables are kept. The tables are those of ``catalogue`` or of the folder.
     """
     root = Path(cache_dir)
     tables = Catalogue.open(root) if catalogue is None else catalogue

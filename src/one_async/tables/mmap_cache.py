@@ -1,8 +1,8 @@
-"""The memory-mapped cache of the tables: a hidden folder beside the parquet files.
+"""The memory-mapped cache of the tables: a hidden folder next to the Parquet files.
 
-``.one_async_tables/<fingerprint>/`` holds arrays (``.npy``, mapped), small frames (Arrow) and ``meta.json``, which is
-written last. The fingerprint is that of the parquet files, so a changed table has another folder. A folder appears
-complete, by one rename; a damaged one is rebuilt; if nothing can or may be written, the tables are read into memory.
+``.one_async_tables/<fingerprint>/`` contains arrays (``.npy``, mapped), small frames (Arrow) and ``meta.json``, which is
+written last. The fingerprint is that of the Parquet files, so a changed table has a different folder. A folder is created by
+one rename, so it is always complete; a damaged one is rebuilt. If nothing can be written, the tables are read into memory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from one_async.tables.dataset_table import Datasets
 __all__ = ["FOLDER", "MIN_ROWS", "Parts", "fingerprint", "open_or_convert"]
 
 FOLDER: Final = ".one_async_tables"
-#: With fewer datasets, the parquet files open equally fast.
+#: With fewer datasets, opening the Parquet files is equally fast.
 MIN_ROWS: Final = 20_000
 _VERSION: Final = 1
 _TAIL: Final = 65_536
@@ -107,7 +107,7 @@ def _convert(folder: Path, mark: str, files: Mapping[str, Path], read: Reader, w
             return parts
     except TimeoutError:
         return read(files)
-    except OSError:  # a folder that cannot be written, a full disk: the cache is optional
+    except OSError:  # the folder is not writable or the disk is full; the cache is optional
         return read(files)
 
 
@@ -199,7 +199,7 @@ def _array(path: Path) -> npt.NDArray[Any]:
 
 
 def _clean(home: Path, mark: str) -> None:
-    """Remove caches of older tables and unfinished ones; the caller holds the claim on ``mark``."""
+    """Remove caches of older tables and unfinished ones; the caller must hold the claim on ``mark``."""
     for path in home.iterdir():
         older = len(path.name) == 32 and path.name != mark
         if older or path.name.startswith(f"tmp-{mark}-"):

@@ -26,12 +26,12 @@ def table_files(folder: Path) -> dict[str, Path]:
 
 
 class OldTables:
-    """The sessions and datasets of earlier tables; without rows if there are none. Datasets are read when they are first used."""
+    """The sessions and datasets of earlier tables; empty if there are none. Datasets are read on first use."""
 
     def __init__(self, folder: Path, *, overwrite: bool = True) -> None:
         """Read the tables of a folder.
 
-        Raises InputError, without ``overwrite``, for tables that are not of a folder or cannot be read.
+        Without ``overwrite``, raises InputError for tables that were not built from a folder or cannot be read.
         """
         install.finish(folder)
         self._overwrite = overwrite
@@ -87,10 +87,10 @@ class OldTables:
     def _check_origin(self, folder: Path) -> None:
         origins = self.origins or ["an unknown place"]
         if not all(map(_is_folder, origins)):
-            text = f"the tables in {folder} are not of a folder, they came from {', '.join(origins)}{_ADVICE}"
+            text = f"the tables in {folder} were not built from a folder, but came from {', '.join(origins)}{_ADVICE}"
             raise InputError(text, argument="overwrite", given=False)
 
 
 def _is_folder(origin: str) -> bool:
-    """Return whether tables were built from a folder, of this machine or another one."""
+    """Return whether tables were built from a folder, on this or another machine."""
     return PurePosixPath(origin).is_absolute() or PureWindowsPath(origin).is_absolute()

@@ -1,4 +1,4 @@
-"""Frames of Polars as those of pandas, and rows of pandas as dictionaries. pandas is imported only where it is used."""
+"""Convert Polars frames to pandas, and pandas rows to dictionaries. pandas is imported on first use."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-#: Cache tables by their columns: the columns that identify one, and those that become its index.
+#: Cache tables: the columns that identify a table, and the columns that become its index.
 TABLES = (
     ({"did", "eid", "rel_path"}, ("eid", "did")),
     ({"did", "rel_path"}, ("did",)),
     ({"pid", "eid", "name"}, ("pid",)),
     ({"eid", "subject", "date", "number"}, ("eid",)),
 )
-#: The table's own id is called so in the index, as in ONE-api.
+#: The name of the table's own id in the index, as in ONE-api.
 OWN = "id"
 
 
 def has_frames(value: Any) -> bool:
-    """Return whether a result is or holds frames of Polars. Of a list, the first member tells."""
+    """Return whether a result is or contains Polars frames; only the first member of a list is checked."""
     pl = sys.modules.get("polars")
     if pl is None:
         return False
@@ -37,10 +37,10 @@ def has_frames(value: Any) -> bool:
 
 
 def as_pandas(value: Any, indexed: bool = True) -> Any:
-    """Return a result with frames of pandas in place of those of Polars; a lazy frame is read.
+    """Convert the Polars frames of a result to pandas; lazy frames are collected.
 
-    Tables of sessions, datasets and insertions have an index of UUIDs, of the eid and the dataset's id where they have both;
-    integers with missing values stay integers, and dates are `datetime.date`.
+    Tables of sessions, datasets and insertions have an index of UUIDs: of the eid and the dataset's id if they have both.
+    Integers with missing values stay integers, and dates are `datetime.date`.
     """
     import polars as pl
 
@@ -71,7 +71,7 @@ def _frame(frame: pl.DataFrame, indexed: bool) -> pd.DataFrame:
         columns = set(frame.columns)
         index = next((found for needed, found in TABLES if needed <= columns), ())
     if "did" in index and len(index) > 1 and frame["eid"].null_count() == frame.height > 0:
-        index = ("did",)  # of aggregates, which belong to no session
+        index = ("did",)  # aggregates belong to no session
     data = {name: _column(frame[name]) for name in frame.columns if name not in index}
     made = pd.DataFrame(data, columns=list(data), index=pd.RangeIndex(frame.height))
     if not index:
@@ -105,9 +105,9 @@ def _column(column: pl.Series) -> pd.Series:
 
 
 def rows_of_pandas(value: Any) -> Any:
-    """Return the rows of a pandas frame as dictionaries, a pandas row as one, the members of a list so; others as they are.
+    """Convert the rows of a pandas frame, a single pandas row, or those in a list to dictionaries; return others unchanged.
 
-    The levels of the index are fields as well: `did` of a dataset's row, and `eid`.
+    The levels of the index become fields as well: `did` of a dataset's row, and `eid`.
     """
     pd = sys.modules.get("pandas")
     if pd is None:
@@ -134,7 +134,7 @@ def rows_of_pandas(value: Any) -> Any:
 
 
 def _level(name: Any, at: int, levels: int, columns: Any) -> str:
-    """Return the field that a level of the index is."""
+    """Return the name of the field for a level of the index."""
     if name not in (None, OWN):
         return str(name)
     if at < levels - 1:
@@ -149,7 +149,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _row(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a row with texts for ids, and None for what is missing."""
+    """Return a row with ids as strings, and None for missing values."""
     pd = sys.modules["pandas"]
     made = {}
     for name, value in row.items():

@@ -1,4 +1,4 @@
-"""Searches and look-ups in a catalogue, with ONE-api's local semantics."""
+"""Searches and lookups in a catalogue, with ONE-api's local semantics."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ __all__ = [
 
 _TEXT = {"laboratory": "lab", "subject": "subject", "task_protocol": "task_protocol", "projects": "projects"}
 _EPOCH = date(1970, 1, 1).toordinal()
-#: Up to this many ids are found faster one by one.
+#: Up to this many ids are looked up one by one, which is faster.
 _FEW = 20
-#: If paths of more than one session in this many are requested, the paths of all sessions are made and kept.
+#: If the paths of more than one in this many sessions are requested, the paths of all sessions are computed and cached.
 _SHARE = 200
 Mask = npt.NDArray[np.bool_]
 
@@ -60,27 +60,28 @@ def search(
 def search(
     catalogue: Catalogue, *, wildcards: bool = True, details: bool = False, **terms: Any
 ) -> list[UUID] | pl.DataFrame:
-    """Return the sessions for which all terms hold, latest first (then subject and number descending, then eid).
+    """Return the sessions that match all terms, latest first (then by subject and number descending, then by eid).
 
-    Terms (or unambiguous beginnings): subject, laboratory, projects, task_protocol contain any of the texts, as regular
-    expressions where ``wildcards``, matching case; number is any of; date_range; datasets are all there by file name
-    (regular expressions of whole names) and exist; dataset_qc_lte bounds their QC, or that of any dataset.
-    Returns ids, or with ``details`` the sessions' rows. Raises InputError for unknown terms and invalid values.
+    Terms may be abbreviated unambiguously. subject, laboratory, projects and task_protocol must contain one of the given
+    strings, which are case-sensitive regular expressions with ``wildcards``. number must be one of the given numbers, and the
+    date within date_range. datasets must all exist, by file name (regular expressions of whole names with ``wildcards``);
+    dataset_qc_lte limits their QC, or that of any dataset. Return ids, or with ``details`` the sessions' rows. Raises
+    InputError for unknown terms and invalid values.
     """
-    rows = session_rows(catalogue, _completed(terms, SEARCH_TERMS), wildcards=wildcards)
+    rows = session_rows(catalogue, _complete_terms(terms, SEARCH_TERMS), wildcards=wildcards)
     if details:
         return catalogue.session_frame[pl.Series(rows, dtype=pl.UInt32)]
     return catalogue.uuids(rows)  # type: ignore[return-value]
 
 
-def _completed(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _complete_terms(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for term, value in terms.items():
         name = complete(term, tuple(names))
         if value is None:
             continue
         if name in out:
-            raise InputError(f"{term!r} is another spelling of {name!r}, which is given too", argument=term)
+            raise InputError(f"{term!r} means the same as {name!r}, which is given as well", argument=term)
         out[name] = value
     return out
 
@@ -88,7 +89,7 @@ def _completed(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]
 def session_rows(
     catalogue: Catalogue, terms: Mapping[str, Any], *, wildcards: bool = True
 ) -> npt.NDArray[np.uint32]:
-    """Return the rows of ``session_frame`` that fully named terms select, in the order of search results."""
+    """Return the rows of ``session_frame`` that match terms with full names, in the order of search results."""
     check_polars()
     keep: Mask = np.ones(len(catalogue.session_frame), bool)
     for name, column in _TEXT.items():
@@ -111,12 +112,12 @@ def _text_mask(catalogue: Catalogue, column: str, wanted: list[str], wildcards: 
 
 
 def _contains_any(words: pl.Series, wanted: list[str], wildcards: bool, argument: str) -> Mask:
-    """Return a mask of the texts that contain any of the wanted ones."""
+    """Return a mask of the words that contain any of the wanted strings."""
     if wildcards:
         pattern = "|".join(wanted)
         found = is_match(words, compile_pattern(pattern, argument), plain_pattern(pattern), how="search")
     else:
-        anything = not wanted or not all(wanted)  # an empty text is in every text
+        anything = not wanted or not all(wanted)  # every string contains the empty string
         found = words.is_not_null() if anything else words.str.contains_any(wanted).fill_null(value=False)
     return found.to_numpy()
 
@@ -200,23 +201,23 @@ def _name_mask(names: pl.Series, wanted: str) -> Mask:
 def search_insertions(
     catalogue: Catalogue, *, wildcards: bool = True, details: bool = False, **terms: Any
 ) -> list[str] | pl.DataFrame:
-    """Return the insertions whose name, model or serial contain any of the texts, in sessions that match the other terms.
+    """Return the insertions whose name, model or serial contain one of the strings, in sessions that match the other terms.
 
-    ``session`` is an eid, or several; ``dataset`` a part, in any case, of the name of a file in the insertion's own folder.
+    ``session`` is one eid or several; ``dataset`` is part of the name of a file in the insertion's own folder, ignoring case.
 
-    The order is by the session's date, subject and number and by name, descending. Returns pids, or with ``details`` the
-    rows with date, subject and number; nothing without an insertions table. Raises InputError for unknown terms and invalid
-    values.
+    Insertions are sorted by the session's date, subject and number and by name, descending. Return pids, or with ``details``
+    the rows with date, subject and number; nothing without an insertions table. Raises InputError for unknown terms and
+    invalid values.
     """
     check_polars()
-    given = _completed(terms, INSERTION_TERMS)
+    given = _complete_terms(terms, INSERTION_TERMS)
     frame = catalogue.insertions().collect()
     session_terms = {name: value for name, value in given.items() if name in SEARCH_TERMS}
     sessions = catalogue.session_frame.select("eid", "date", "subject", "number")
     if session_terms:
         sessions = sessions[pl.Series(session_rows(catalogue, session_terms, wildcards=wildcards))]
     if "session" in given:
-        frame = frame.filter(pl.col("eid").is_in(list(map(str, _several(given.pop("session"))))))
+        frame = frame.filter(pl.col("eid").is_in(list(map(str, _as_list(given.pop("session"))))))
     if "dataset" in given:
         (part,) = texts(given.pop("dataset"), "dataset")
         owners = frame.select("eid", "name").iter_rows()
@@ -235,12 +236,12 @@ def search_insertions(
     return found if details else found["pid"].to_list()
 
 
-def _several(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return [value] if isinstance(value, str | UUID) or not isinstance(value, Iterable) else list(value)
 
 
 def _has_dataset(catalogue: Catalogue, eid: str, probe: str, part: str) -> bool:
-    """Return whether an insertion has a file whose name contains a text: one in a folder of the probe's name."""
+    """Return whether an insertion has a file whose name contains a string, in a folder with the probe's name."""
     table = catalogue.dataset_table
     for path in table.rel_paths(table.rows_of(eid)):
         *folders, name = path.split("/")
@@ -250,12 +251,12 @@ def _has_dataset(catalogue: Catalogue, eid: str, probe: str, part: str) -> bool:
 
 
 def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
-    """Return the rows of sessions by id, in the order of the ids, without unknown ones.
+    """Return the rows of sessions by id, in the order of the ids, omitting unknown ones.
 
-    Raises ALFMultipleObjectsFound for an id of two sessions.
+    Raises ALFMultipleObjectsFound for an id that two sessions have.
     """
     check_polars()
-    _no_twins(catalogue, eids)
+    _check_unique(catalogue, eids)
     if len(eids) > _FEW:
         ids = pl.Series(eids, dtype=pl.String)
         rows = positions(catalogue.session_frame["eid"], ids).drop_nulls()
@@ -268,7 +269,7 @@ def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
 def datasets_by_session(
     catalogue: Catalogue, eids: Sequence[str], columns: Sequence[str] | None = None
 ) -> list[pl.DataFrame]:
-    """Return all datasets of each session, ordered by id; an empty frame for an unknown one.
+    """Return all datasets of each session, ordered by id; an empty frame for an unknown session.
 
     ``columns`` limits the columns to these, if the tables have them.
     """
@@ -277,7 +278,7 @@ def datasets_by_session(
     spans = [table.rows_of(eid) for eid in eids]
     if len(spans) == 1:
         return [table.frame(spans[0], wanted)]
-    # The rows of all sessions are decoded together. A slice of a frame copies nothing.
+    # The rows of all sessions are decoded together; slices of a frame do not copy.
     rows = np.concatenate([np.arange(span.start, span.stop) for span in spans] or [np.arange(0)])
     every = table.frame(rows, wanted)
     ends = np.cumsum([span.stop - span.start for span in spans])
@@ -287,8 +288,8 @@ def datasets_by_session(
     ]
 
 
-def _no_twins(catalogue: Catalogue, eids: Iterable[str]) -> None:
-    if catalogue.twins and (twice := catalogue.twins.intersection(eids)):
+def _check_unique(catalogue: Catalogue, eids: Iterable[str]) -> None:
+    if catalogue.duplicated_ids and (twice := catalogue.duplicated_ids.intersection(eids)):
         eid = min(twice)
         raise ALFMultipleObjectsFound(f"session {eid} is in the cache tables more than once", eid=eid)
 
@@ -299,11 +300,11 @@ def list_subjects(catalogue: Catalogue) -> list[str]:
 
 
 def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]:
-    """Return the relative path of each session as text, None for unknown ones and those that cannot have a folder.
+    """Return the relative path of each session; None for unknown sessions and those that cannot have a folder.
 
-    Raises ALFMultipleObjectsFound for an id of two sessions.
+    Raises ALFMultipleObjectsFound for an id that two sessions have.
     """
-    _no_twins(catalogue, eids)
+    _check_unique(catalogue, eids)
     wanted = pl.Series(eids, dtype=pl.String)
     where = positions(catalogue.session_frame["eid"], wanted)
     if len(wanted) * _SHARE >= len(catalogue.session_frame):
@@ -319,7 +320,7 @@ def session_paths(catalogue: Catalogue, eids: Sequence[str]) -> list[str | None]
 
 
 def positions(sorted_ids: pl.Series, wanted: pl.Series) -> pl.Series:
-    """Return the position of each wanted id among sorted ones, null for absent ones."""
+    """Return the position of each wanted id among sorted ones, null if it is absent."""
     if not len(sorted_ids) or not len(wanted):
         return pl.Series([None] * len(wanted), dtype=pl.UInt32)
     at = sorted_ids.search_sorted(wanted)

@@ -1,4 +1,4 @@
-"""Find the sessions and datasets of a folder. Files are not read, and one session is in memory at a time."""
+"""Find the sessions and datasets of a folder without reading files, with one session in memory at a time."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _is_dataset = lru_cache(maxsize=1 << 16)(is_valid)
 
 
 class Visit(NamedTuple):
-    """A folder that was visited, with its files.
+    """A visited folder with its files.
 
-    ``is_linked``: a link leads to it, or is one of its entries. ``is_end``: the walk stopped at it.
+    ``is_linked``: it is the target of a link or contains one. ``is_end``: the walk stopped at it.
     """
 
     path: str
@@ -44,10 +44,10 @@ class Visit(NamedTuple):
 
 @dataclass
 class Files:
-    """The datasets of a session, in the order of their paths, and the folders that hold them.
+    """The datasets of a session, sorted by path, and the folders that contain them.
 
     ``folders`` are the paths of the visited folders below the session with their modification times. ``is_plain`` is False if
-    there are links in them or something was left out, so that the folders' times do not tell whether anything changed.
+    they contain links or something was omitted, in which case the times do not reveal every change.
     """
 
     paths: list[str] = field(default_factory=list)
@@ -57,19 +57,19 @@ class Files:
 
 
 def iter_sessions(root_dir: str | Path) -> Iterator[ALFPath]:
-    """Yield the session folders in a folder (or itself, if it is one), in the order of their paths; links are not followed."""
+    """Yield the session folders in a folder (or itself, if it is one), sorted by path; links are not followed."""
     root = Path(root_dir)
-    if names_session(root.as_posix()):
+    if ends_with_session(root.as_posix()):
         yield ALFPath(root)
     yield from sorted(
         ALFPath(top, name)
         for top, names, _ in os.walk(root)
         for name in names
-        if names_session(Path(top, name).as_posix())
+        if ends_with_session(Path(top, name).as_posix())
     )
 
 
-def names_session(path: str) -> bool:
+def ends_with_session(path: str) -> bool:
     """Return whether a path ends in subject/date/number."""
     name = path[path.rfind("/") + 1 :]
     if not name.isdigit():
@@ -79,7 +79,7 @@ def names_session(path: str) -> bool:
 
 
 def find_sessions(root: Path, check: Callable[[], object]) -> list[str]:
-    """Return the session folders in a folder, in the order of their paths.
+    """Return the session folders in a folder, sorted by path.
 
     Folders within a session are not searched for sessions. ``check`` is called for each folder and may raise an error.
     """
@@ -88,11 +88,11 @@ def find_sessions(root: Path, check: Callable[[], object]) -> list[str]:
         check()
         if visit.is_end:
             found.append(visit.path)
-    return sorted(found, key=lambda path: path.replace(os.sep, "\0"))  # a folder comes before those beside it
+    return sorted(found, key=lambda path: path.replace(os.sep, "\0"))  # compares parts rather than characters
 
 
 def _is_session(path: str) -> bool:
-    return names_session(_posix(path))
+    return ends_with_session(_posix(path))
 
 
 def _posix(path: str) -> str:
@@ -100,10 +100,10 @@ def _posix(path: str) -> str:
 
 
 def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[Visit]:
-    """Yield a folder and the folders below it; those for which ``stop`` returns True without their files.
+    """Yield a folder and the folders below it; for those at which ``stop`` returns True, without their files.
 
-    Links are followed after all folders that are not links. No folder is visited twice. Links to their own folder or to one
-    above it are not followed, so that there are no loops.
+    Links are followed after all folders that are not links. No folder is visited twice. Links to their own folder or to a
+    parent of it are not followed, so that there are no loops.
     """
     seen: dict[tuple[int, int], str] = {}
     links = deque([root])
@@ -119,12 +119,12 @@ def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[V
                 known = seen.setdefault((stat.st_dev, stat.st_ino), folder)
                 if known is not folder:
                     if not Path(folder).is_relative_to(known):
-                        left_out(folder, f"it is the same folder as {known!r}")
+                        warn_of_omission(folder, f"it is the same folder as {known!r}")
                     continue
                 is_end = stop(folder)
                 entries = _Entries() if is_end else _read(folder)
             except OSError as error:
-                left_out(folder, error.strerror or str(error))
+                warn_of_omission(folder, error.strerror or str(error))
                 continue
             yield Visit(folder, stat, entries.files, first is not root or entries.is_linked, is_end)
             folders += sorted(entries.folders, reverse=True)
@@ -132,7 +132,7 @@ def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[V
 
 
 def _is_loop(folder: Path) -> bool:
-    """Return whether a folder is a link to its own folder or one above."""
+    """Return whether a folder is a link to its own folder or to a parent of it."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
@@ -147,7 +147,7 @@ class _Entries:
 
 
 def _read(folder: str) -> _Entries:
-    """Read a folder. Warn of links that lead nowhere."""
+    """Read a folder; warn of broken links."""
     found = _Entries()
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -165,13 +165,13 @@ def _read(folder: str) -> _Entries:
                     entry.stat()
                     found.files.append(entry)
             except FileNotFoundError:
-                left_out(entry.path, "it is a link to nothing")
+                warn_of_omission(entry.path, "it is a link to nothing")
             except OSError as error:
-                left_out(entry.path, error.strerror or str(error))
+                warn_of_omission(entry.path, error.strerror or str(error))
     return found
 
 
-def left_out(path: str, why: str) -> None:
+def warn_of_omission(path: str, why: str) -> None:
     """Warn that a file or folder is not in the tables."""
     warnings.warn(f"{path!r} is left out of the tables: {why}", TablesWarning, stacklevel=4)
 
@@ -186,7 +186,7 @@ def is_text(path: str) -> bool:
 
 
 def session_row(folder: str, root: Path) -> dict[str, Any] | None:
-    """Return a session's row with its folder below the root; warn and return None if tables cannot hold it."""
+    """Return a session's row with its folder below the root; warn and return None if tables cannot contain it."""
     text, top = _posix(folder), root.as_posix()
     parts = text.rsplit("/", 5)
     tail = "/".join(
@@ -200,7 +200,7 @@ def session_row(folder: str, root: Path) -> dict[str, Any] | None:
         "there is no such date or number" if not found or not day or int(found.number) > LARGEST_NUMBER else None
     )  # fmt: skip
     if problem or not found:
-        left_out(folder, str(problem))
+        warn_of_omission(folder, str(problem))
         return None
     return {
         "eid": "/".join(part for part in (found.lab, found.subject, found.date, found.number) if part),
@@ -215,7 +215,7 @@ def session_row(folder: str, root: Path) -> dict[str, Any] | None:
 
 
 def usual_folder(row: Mapping[str, Any]) -> str:
-    """Return the folder that is composed of a session's lab, subject, date and number."""
+    """Return the usual folder of a session, composed of its lab, subject, date and number."""
     head = f"{row['lab']}/Subjects/" if row["lab"] else ""
     return f"{head}{row['subject']}/{row['date']}/{row['number']:03d}"
 
@@ -237,20 +237,20 @@ def scan_session(session: str, check: Callable[[], object] = lambda: None) -> Fi
                     stat = entry.stat()
                 except OSError as error:
                     if not isinstance(error, FileNotFoundError):  # it was removed meanwhile
-                        left_out(entry.path, error.strerror or str(error))
+                        warn_of_omission(entry.path, error.strerror or str(error))
                     files.is_plain = False
                     continue
                 found[head + name] = stat
     for path in sorted(found):
         if not path.isascii() and not is_text(path):
-            left_out(f"{session}{os.sep}{path}", "its name is no text")
+            warn_of_omission(f"{session}{os.sep}{path}", "its name is no text")
             files.is_plain = False
             continue
         files.paths.append(path)
         files.stats.append(found[path])
         if not _is_listed(path):
             text = f"{session}{os.sep}{path}"
-            text = f"{text!r} is in the tables, but not listed: its folder's name is no ALF collection"
+            text = f"{text!r} is in the tables, but not listed: its folder's name is not an ALF collection"
             warnings.warn(text, TablesWarning, stacklevel=3)
     return files
 

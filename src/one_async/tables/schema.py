@@ -1,6 +1,6 @@
-"""Columns and dtypes of the cache tables, and the conversion of parquet files of all formats since 2021 to them.
+"""Columns and dtypes of the cache tables, and the conversion of Parquet files of all formats since 2021.
 
-Ids are text: ``eid`` (session), ``did`` (dataset), ``pid`` (insertion). In parquet files they are called ``id``
+Ids are strings: ``eid`` (session), ``did`` (dataset), ``pid`` (insertion). In Parquet files they are called ``id``
 (and ``eid``), were pairs of integers in 2021 (``id_0``, ``id_1``), and may be 16-byte binaries.
 """
 
@@ -17,7 +17,7 @@ from one_async.errors import TablesDamaged
 
 __all__ = ["DATASETS", "IDS", "INSERTIONS", "QC_LEVELS", "SCHEMAS", "SESSIONS", "canonical", "read_table"]
 
-#: QC names from good to bad; the order that `<=` means in ``dataset_qc_lte``.
+#: QC names from good to bad, the order used by ``dataset_qc_lte``.
 QC_LEVELS: Final = pl.Enum(["NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"])
 
 SESSIONS: Final[Mapping[str, pl.DataType]] = {
@@ -75,7 +75,7 @@ def read_table(path: Path, table: str | None = None) -> tuple[pl.DataFrame, dict
     """
     try:
         metadata = pl.read_parquet_metadata(path)
-        # Read whole, not mapped: the file may be replaced while the frame lives.
+        # Read into memory, not mapped: the file may be replaced while the frame is in use.
         frame = pl.read_parquet(path, use_statistics=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
@@ -96,7 +96,7 @@ def _damaged(path: Path, why: str) -> TablesDamaged:
 
 
 def canonical(table: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Convert a frame to our columns and dtypes; missing optional columns are filled as in ONE-api, extra ones stay.
+    """Convert a frame to our columns and dtypes; missing optional columns are filled as in ONE-api, extra ones are kept.
 
     Raises ValueError if a required column is missing.
     """
@@ -171,7 +171,7 @@ def _cast(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
         return column
     if name == "number":
         return _number(frame)
-    if name == "file_size":  # only a hint, so an invalid size counts as unknown
+    if name == "file_size":  # only informative, so an invalid size counts as unknown
         return column.cast(dtype, strict=False)
     if name == "date" and found == pl.String:
         return column.str.slice(0, 10).str.to_date("%Y-%m-%d")
@@ -194,7 +194,7 @@ def _qc(column: pl.Expr, found: pl.DataType) -> pl.Expr:
 
 
 def _number(frame: pl.DataFrame) -> pl.Expr:
-    """Parse session numbers; the column gets a wider type if a number is too large for the usual one."""
+    """Parse session numbers; the column has a wider type if a number is too large for the usual one."""
     numbers = frame["number"].cast(pl.Int64, strict=False)
     fits = bool(numbers.is_between(0, 2**16 - 1).all())
     return pl.lit(numbers.cast(pl.UInt16) if fits else numbers)

@@ -1,4 +1,4 @@
-"""Names of sessions and datasets, and rows made of records."""
+"""Convert names of sessions and datasets, and records to rows."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -33,9 +33,10 @@ def session_record2path(session: Mapping[str, Any], root_dir: str | PurePath | N
 def path_from_dataset(
     dset: Any, root_path: str | PurePath = _ROOT, repository: str | None = None, uuid: bool = False
 ) -> Any:
-    """Return the path of a dataset's record of the endpoint datasets, of the file record of a repository; of a list, a list.
+    """Return the path of a record of the endpoint datasets, or a list of paths for a list.
 
-    Without a repository, the file record is the first that has an address. `uuid` adds the dataset's id to the name.
+    The path is that of the file record of `repository`, by default of the first file record with an address. `uuid` adds the
+    dataset's id to the name.
     """
     if not isinstance(dset, Mapping):
         return [path_from_dataset(one, root_path, repository, uuid) for one in dset]
@@ -47,7 +48,7 @@ def path_from_dataset(
 
 
 def path_from_filerecord(fr: Any, root_path: str | PurePath = _ROOT, uuid: UUID | str | None = None) -> Any:
-    """Return the path of a file record below a root, of its repository's folder and its path there; of a list, a list."""
+    """Return the path of a file record below a root: its repository's folder and its relative path; for a list, a list."""
     if not isinstance(fr, Mapping):
         return [path_from_filerecord(one, root_path, uuid) for one in fr]
     path = ensure_alf_path(root_path) / (fr["data_repository_path"] + fr["relative_path"]).strip("/")
@@ -69,7 +70,7 @@ def ses2records(ses: Mapping[str, Any]) -> tuple[Any, Any]:
 def datasets2records(datasets: Any, additional: Sequence[str] | None = None) -> Any:
     """Return rows of the datasets table from records of the endpoint datasets, with ids in the index.
 
-    Datasets without an existing file that has an address are left out. `additional` names more fields of the records that
+    Datasets without an existing file that has an address are omitted. `additional` are further fields of the records that
     become columns.
     """
     records = [datasets] if isinstance(datasets, Mapping) else list(datasets)
@@ -81,7 +82,7 @@ def datasets2records(datasets: Any, additional: Sequence[str] | None = None) -> 
 
 
 def _indexed(rows: Any) -> Any:
-    """Return rows of datasets as pandas, in the order of an index of ids, NA for that of no session."""
+    """Return rows of datasets as a pandas frame, sorted by an index of ids, with NA for a missing session."""
     import pandas as pd
 
     ids = [[UUID(one) if one else pd.NA for one in rows[name]] for name in ("eid", "did")]

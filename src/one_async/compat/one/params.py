@@ -21,7 +21,7 @@ delete_params = settings.delete
 
 
 def get(client: str | None = None, silent: bool = False, username: str | None = None) -> Parameters:
-    """Return the settings of a database, by default of the default one. `silent` has no effect: nothing prompts."""
+    """Return the settings of a database; default: the default database. `silent` has no effect, since nothing prompts."""
     return Parameters(settings.resolve(base_url=client, username=username))
 
 

@@ -8,9 +8,9 @@ __all__ = ["ONE", "RegistrationClient", "get_dataset_type"]
 
 
 class RegistrationClient(Registration):
-    """The methods of ``one.registration`` of a client, as a class that is made of the client and can be subclassed."""
+    """The methods of ``one.registration``, as a class that can be subclassed and takes a client."""
 
     def __init__(self, one: ONE | None = None) -> None:
-        """Register at the database of a client, by default of a new one."""
+        """Use the database of a client; default: a new client."""
         self.one = one or ONE()
         self._begin({}, (self.one, "registration"))

@@ -44,7 +44,7 @@ def filter_revision_last_before(
 
 
 def _chosen(frame: Any, choose: Callable[[Any], Any]) -> Any:
-    """Return the rows of a pandas frame that a function of Polars frames chooses, with all their columns and their index."""
+    """Select rows of a pandas frame with a function of Polars frames, keeping all columns and the index."""
     import polars as pl
 
     columns: dict[str, Any] = {"rel_path": frame["rel_path"].astype(str).tolist()}
@@ -57,7 +57,7 @@ def _chosen(frame: Any, choose: Callable[[Any], Any]) -> Any:
 
 
 def index_last_before(revisions: Sequence[str], revision: str | None) -> int | None:
-    """Return the index, in sorted order, of the last revision that is not after one; without one, of the last."""
+    """Return the index in sorted order of the last revision not after the given one; of the last revision if None."""
     before = [one for one in sorted(revisions) if revision is None or one <= revision]
     return len(before) - 1 if before else None
 
@@ -70,5 +70,5 @@ def validate_date_range(date_range: Any) -> Any:
 
 
 def ensure_list(value: Any, exclude_type: Any = (str, dict)) -> Any:
-    """Return an iterable as it is; anything else, and values of the excluded types, as the only member of a list."""
+    """Return an iterable unchanged; wrap anything else, and values of the excluded types, in a list."""
     return value if isinstance(value, Iterable) and not isinstance(value, exclude_type) else [value]

@@ -28,7 +28,7 @@ def http_download_file(
     target_dir: Any = "",
     **options: Any,
 ) -> Any:
-    """Download a file of any server, by default to the folder Downloads; `options` are those of `AlyxClient.download_file`."""
+    """Download a file from any server, by default to the folder Downloads; `options` are those of `AlyxClient.download_file`."""
     server: dict[str, Any] = {}
     if username:
         parts = urlsplit(full_link_to_file if isinstance(full_link_to_file, str) else full_link_to_file[0])
@@ -40,13 +40,13 @@ def http_download_file(
 
 
 def http_download_file_list(links_to_file_list: Sequence[str], **kwargs: Any) -> list[Any]:
-    """Download files of one server; `kwargs` are those of `http_download_file`."""
+    """Download files from one server; `kwargs` are those of `http_download_file`."""
     links = list(links_to_file_list)
     return list(http_download_file(links, **kwargs)) if links else []
 
 
 def update_url_params(url: str, params: Mapping[str, Any]) -> str:
-    """Return an address with more parameters, or with other values of those it has; without those that have none."""
+    """Return an address with parameters added or replaced; parameters without a value are removed."""
     parts = urlsplit(url)
     return parts._replace(query=urlencode(dict(parse_qsl(parts.query)) | dict(params), doseq=True)).geturl()
 
