@@ -95,6 +95,11 @@ class RegistrationClient:
     RegistrationError that has every one of them. A write is repeated only after the server was asked whether the first
     one arrived, so that nothing is registered twice. A journal in the session's folder lets a registration that was
     killed go on: call it again.
+
+    Examples:
+        >>> session, records = await one.registration.register_session(folder)
+        >>> [record["name"] for record in records]
+        ['_ibl_wheel.position.npy', '_ibl_wheel.timestamps.npy']
     """
 
     def __init__(self, one: Client) -> None:
@@ -129,6 +134,11 @@ class RegistrationClient:
         The number is the first after those that the folder of the day and the database have. Return the folder, which
         is ``session_root/subject/date/number``, and the session's id, None without ``register``. ``session_root``
         defaults to the cache folder, ``date`` to today; further arguments are those of `register_session`.
+
+        Examples:
+            >>> session_path, eid = await one.registration.create_new_session("CX_001", date="2019-02-02")
+            >>> session_path.parts[-3:-1]
+            ('CX_001', '2019-02-02')
         """
         day = ensure_iso8601(date)[:10]
         root = Path(self._context.cache_dir if session_root is None else session_root)
@@ -158,6 +168,12 @@ class RegistrationClient:
         """Register the sessions in whose folders there are flag files, and remove these.
 
         Return the folders of the sessions and their records; with ``dry``, the folders and None for each.
+
+        Examples:
+            >>> (folder / "create_me.flag").touch()
+            >>> folders, records = await one.registration.create_sessions(data_dir, dry=True)
+            >>> folders == [folder], records
+            (True, [None])
         """
         flags = await run_sync(find_flags, Path(root_data_folder), glob_pattern)
         paths = [session_folder_of(flag.parent, "root_data_folder").path for flag in flags]
@@ -203,6 +219,11 @@ class RegistrationClient:
 
         Raises InputError for wrong arguments, RegistrationError for what was not registered: its ``registered`` and
         ``sessions`` are what was; LoginError if the user may not write.
+
+        Examples:
+            >>> session, records = await one.registration.register_session(folder, users="demo")
+            >>> [record["name"] for record in records]
+            ['_ibl_wheel.position.npy', '_ibl_wheel.timestamps.npy']
         """
         jobs = session_jobs(ses_path, users, file_list, kwargs)
         options = await self._options(repository=repository, default=default, created_by=created_by,
@@ -265,6 +286,13 @@ class RegistrationClient:
 
         Raises RegistrationError, which names every file that cannot be registered, before anything is sent; and for files
         that the server refuses, which names these and what was registered.
+
+        Examples:
+            >>> session, _ = await one.registration.register_session(folder, file_list=False)
+            >>> files = await one.registration.find_files(folder)
+            >>> plan = await one.registration.register_files(files, dry_run=True)
+            >>> plan["dataset_type"].to_list()
+            ['wheel.position', 'wheel.timestamps']
         """
         refuse_unknown(kwargs)
         files = files_of(file_list, versions)
@@ -292,6 +320,12 @@ class RegistrationClient:
         """Group files by session: relative paths by session folder, versions alike, all paths, whether it was one path.
 
         Files that cannot be registered are left out of the groups.
+
+        Examples:
+            >>> files = await one.registration.find_files(folder)
+            >>> by_session, versions, paths, single = await one.registration.prepare_files(files)
+            >>> [[file.as_posix() for file in found] for found in by_session.values()]
+            [['alf/_ibl_wheel.position.npy', 'alf/_ibl_wheel.timestamps.npy']]
         """
         files = files_of(file_list, versions)
         await Vocabulary(self._context.alyx).set_types(files)
@@ -304,7 +338,12 @@ class RegistrationClient:
         return grouped, grouped_versions, [file.path for file in files], is_path(file_list)
 
     async def find_files(self, session_path: PathLike) -> list[Path]:
-        """Return the files of a session folder whose names match a dataset type, in order."""
+        """Return the files of a session folder whose names match a dataset type, in order.
+
+        Examples:
+            >>> [file.name for file in await one.registration.find_files(folder)]
+            ['_ibl_wheel.position.npy', '_ibl_wheel.timestamps.npy']
+        """
         job = Job(session_folder_of(session_path, "session_path"))
         await run_sync(add_files, [job], True)
         await Vocabulary(self._context.alyx).set_types(job.files)
@@ -318,6 +357,12 @@ class RegistrationClient:
         The answers are like those of Alyx: ``status_code`` 403 with ``details``, for each file its revisions and whether
         they are protected, the newest first; or 200. They are made of the list of datasets: Alyx's own address adds the
         caller to the session's users. ``created_by`` is accepted for compatibility with ONE-api.
+
+        Examples:
+            >>> session, records = await one.register_session(folder)
+            >>> answer = await one.registration.check_protected_files(folder / "alf" / "_ibl_wheel.position.npy")
+            >>> answer["status_code"]
+            200
         """
         files = files_of(file_list, None)
         jobs, loose = jobs_of(files)
@@ -330,7 +375,13 @@ class RegistrationClient:
     # ---- names
 
     async def assert_exists(self, member: str | UUID | Sequence[str | UUID], endpoint: str) -> Any:
-        """Return the record of a member of an endpoint, or those of a list. Raises NotFound for the first unknown one."""
+        """Return the record of a member of an endpoint, or those of a list. Raises NotFound for the first unknown one.
+
+        Examples:
+            >>> subject = await one.registration.assert_exists("CX_001", "subjects")
+            >>> subject["lab"]
+            'cortexlab'
+        """
         if isinstance(member, str | UUID):
             return await self._record_of(str(member), endpoint)
         return [await self._record_of(str(one), endpoint) for one in member]
@@ -344,7 +395,12 @@ class RegistrationClient:
 
     @staticmethod
     def ensure_ISO8601(date: DateLike | None) -> str:  # noqa: N802 - ONE-api's name
-        """Return a date or time as an ISO 8601 text; None is now. Raises InputError for anything else."""
+        """Return a date or time as an ISO 8601 text; None is now. Raises InputError for anything else.
+
+        Examples:
+            >>> one.registration.ensure_ISO8601("2024-05-06")
+            '2024-05-06T00:00:00'
+        """
         return ensure_iso8601(date)
 
     # ---- water and weights
@@ -365,6 +421,11 @@ class RegistrationClient:
         A record of the same subject, time and volume (with the same type, user and session) is not made twice: it is
         returned. ``volume`` is in ml, with four significant digits as in ONE-api; ``date_time`` defaults to now,
         ``water_type`` to "Water", ``user`` to the user who is logged in; ``session`` is an id, a path or a record.
+
+        Examples:
+            >>> record = await one.registration.register_water_administration("VA_09", 1.2)
+            >>> record["subject"], record["water_administered"]
+            ('VA_09', 1.2)
         """
         return await administrations.register_water(
             self._context.alyx, subject, volume, date_time, water_type or "Water", user, session, adlib
@@ -377,6 +438,11 @@ class RegistrationClient:
 
         A record of the same subject, time, weight and user is not made twice: it is returned. ``date_time`` defaults to
         now, ``user`` to the user who is logged in.
+
+        Examples:
+            >>> record = await one.registration.register_weight("VA_09", 24.31)
+            >>> record["subject"], record["weight"]
+            ('VA_09', 24.31)
         """
         return await administrations.register_weight(self._context.alyx, subject, weight, date_time, user)
 

@@ -64,6 +64,12 @@ def get_dataset_type(filename: str | PurePath, dtypes: Iterable[Mapping[str, Any
     ``dtypes`` are rows of ``/dataset-types``. A type has files whose names match its ``filename_pattern``, in any case; one
     without a pattern has those whose object and attribute are its name. Raises InputError, a ValueError, for a file of no
     type or of several.
+
+    Examples:
+        >>> from one_async.registration import get_dataset_type
+        >>> types = one.alyx.rest("dataset-types", "list")
+        >>> get_dataset_type("_ibl_wheel.position.npy", types)["name"]
+        'wheel.position'
     """
     types = list(dtypes)
     found = _types_of(PurePath(filename).name, types)
