@@ -40,6 +40,11 @@ class ALFObject(dict[str, Any]):
     """The data of an object by attribute: ``spikes["times"]`` or ``spikes.times``.
 
     Where an attribute has the name of one of these methods, or of one of dict's, only the key reaches it.
+
+    Examples:
+        >>> wheel = one.load_object(eid, "wheel")
+        >>> wheel.position is wheel["position"], sorted(wheel)
+        (True, ['position', 'timestamps'])
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -73,11 +78,25 @@ class ALFObject(dict[str, Any]):
 
     @property
     def check_dimensions(self) -> int:
-        """0 if all data have the same number of rows (or one), by ALF's rule; 1 if not."""
+        """0 if all data have the same number of rows (or one), by ALF's rule; 1 if not.
+
+        Examples:
+            >>> import numpy as np
+            >>> from one_async import ALFObject
+            >>> ALFObject(times=np.zeros(3), clusters=np.zeros(2)).check_dimensions
+            1
+        """
         return check_dimensions(self)
 
     def copy(self, deep: bool = False) -> ALFObject:
-        """Copy; ``deep`` copies the arrays too."""
+        """Copy; ``deep`` copies the arrays too.
+
+        Examples:
+            >>> from one_async import ALFObject
+            >>> spikes = ALFObject(times=[0.1, 0.2], clusters=[7, 3])
+            >>> spikes.copy(deep=True) == spikes
+            True
+        """
         return copy.deepcopy(self) if deep else ALFObject(self)
 
     def append(self, b: Mapping[str, Any], inplace: bool = False) -> ALFObject:
@@ -85,6 +104,13 @@ class ALFObject(dict[str, Any]):
 
         Raises InputError if the keys differ (an empty object goes with any); warns if the rows then do not
         agree.
+
+        Examples:
+            >>> import numpy as np
+            >>> from one_async import ALFObject
+            >>> spikes = ALFObject(times=np.array([0.1, 0.2]))
+            >>> spikes.append(ALFObject(times=np.array([0.3]))).times
+            array([0.1, 0.2, 0.3])
         """
         if self and b and self.keys() != b.keys():
             raise InputError.of("b", sorted(b), f"data with keys {sorted(self)}")
@@ -99,6 +125,12 @@ class ALFObject(dict[str, Any]):
 
         Wider arrays, and those of more dimensions, become one column of fixed-size arrays. Metadata are left
         out. Raises InputError if rows do not agree.
+
+        Examples:
+            >>> import numpy as np
+            >>> from one_async import ALFObject
+            >>> ALFObject(times=np.zeros(3), intervals=np.ones((3, 2))).to_frame().columns
+            ['times', 'intervals_0', 'intervals_1']
         """
         return to_polars(self)
 
@@ -106,17 +138,38 @@ class ALFObject(dict[str, Any]):
         """Return a pandas frame as ONE-api does: the first 10 columns of arrays, none of over 2 dimensions.
 
         Raises InputError if rows do not agree.
+
+        Examples:
+            >>> import numpy as np
+            >>> from one_async import ALFObject
+            >>> ALFObject(times=np.zeros(3), clusters=np.arange(3)).to_df().shape
+            (3, 2)
         """
         return to_pandas(self)
 
     @staticmethod
     def from_frame(frame: pl.DataFrame | pd.DataFrame) -> ALFObject:
-        """Make an object of a frame's columns; ``key_0`` and ``key_1`` become one array of shape (n, 2)."""
+        """Make an object of a frame's columns; ``key_0`` and ``key_1`` become one array of shape (n, 2).
+
+        Examples:
+            >>> import polars as pl
+            >>> from one_async import ALFObject
+            >>> frame = pl.DataFrame({"intervals_0": [0.0, 2.0], "intervals_1": [2.0, 4.0]})
+            >>> ALFObject.from_frame(frame).intervals.shape
+            (2, 2)
+        """
         return ALFObject(split_table(columns_of(frame)))
 
     @staticmethod
     def from_df(df: Any) -> ALFObject:
-        """Make an object of a frame's columns, by ONE-api's name; see `from_frame`."""
+        """Make an object of a frame's columns, by ONE-api's name; see `from_frame`.
+
+        Examples:
+            >>> import pandas as pd
+            >>> from one_async import ALFObject
+            >>> ALFObject.from_df(pd.DataFrame({"choice": [1, -1]})).choice
+            array([ 1, -1])
+        """
         return ALFObject.from_frame(df)
 
 

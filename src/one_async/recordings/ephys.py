@@ -39,6 +39,11 @@ class AsyncRawEphys:
     The samples are integers as stored, of shape (samples, channels); the last channels, `sync`, hold bits for
     synchronisation. Seconds are those of the probe's own clock from the file's first sample on; spikes.samples are
     exact sample numbers.
+
+    Examples:
+        >>> raw = await one.raw_ephys(pid, band="lf")
+        >>> (await raw[1.0:1.5, raw.channels]).shape
+        (1250, 384)
     """
 
     def __init__(
@@ -106,6 +111,11 @@ class AsyncRawEphys:
 
         Seconds mean the nearest sample. Raises InputError for an invalid index, FileDamaged or a ServerError
         that names session, probe and chunk.
+
+        Examples:
+            >>> raw = await one.raw_ephys(pid, band="lf")
+            >>> (await raw.read(slice(1.0, 1.5), channels=[0, 1, 2])).shape
+            (1250, 3)
         """
         rows = rows_of(samples, self.shape[0], self._to_sample)
         columns = columns_of(channels, self.shape[1])
@@ -128,6 +138,11 @@ class AsyncRawEphys:
             channels: as in `read`.
 
         Raises InputError if a window is not wholly within the recording.
+
+        Examples:
+            >>> raw = await one.raw_ephys(pid, band="lf")
+            >>> (await raw.snippets([0.5, 1.0, 1.5], before=0.01, after=0.03, channels=slice(0, 10))).shape
+            (3, 100, 10)
         """
         columns = columns_of(channels, self.shape[1])
         centres = await run_sync(instants, times, self._to_sample, "times")

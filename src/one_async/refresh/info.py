@@ -32,6 +32,11 @@ class TablesInfo:
     folder; ``expired`` is True if that is longer ago than ``cache_expiry``. ``origin`` names the databases of the rows,
     ``tags`` the tags that they were filtered by, ``rows`` the number of rows of each table, including learned rows;
     ``path`` is their folder.
+
+    Examples:
+        >>> loaded = one.load_cache()
+        >>> one.tables_info.rows["sessions"] > 0, one.tables_info.loaded == loaded
+        (True, True)
     """
 
     created: datetime | None = None

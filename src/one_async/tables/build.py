@@ -77,6 +77,12 @@ def make_parquet_db(
     Warns with TablesWarning if nothing is found, and for each folder or file that is left out: of a date that does not exist,
     with a name that no table can hold, or unreadable. Raises InputError if ``lab`` differs from the lab in a path, if another
     namespace is kept, and, without ``overwrite``, if tables are there that are not of a folder or cannot be read.
+
+    Examples:
+        >>> from one_async.tables.build import make_parquet_db
+        >>> report = make_parquet_db(data_dir)
+        >>> print(report)
+        sessions: 1 new, 0 gone, 0 unchanged; datasets: 2 new, 0 gone, 0 unchanged
     """
     check_polars()
     if lab and (not isinstance(lab, str) or lab in (".", "..") or set(lab) & set("/\\\0")):
