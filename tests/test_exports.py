@@ -11,6 +11,7 @@ import pytest
 
 import one_async
 from one_async import ONE, AlyxClient, AsyncAlyxClient, AsyncONE
+from one_async._bridge import without_await
 
 PAIRS = [(AsyncONE, ONE), (AsyncAlyxClient, AlyxClient)]
 #: What only one face has, and why.
@@ -92,7 +93,7 @@ def test_methods_have_the_same_signature_and_docstring(awaited: type, blocking: 
     theirs, ours = getattr(awaited, name), getattr(blocking, name)
     assert inspect.signature(ours) == inspect.signature(theirs)
     assert ours.__doc__
-    assert ours.__doc__ == theirs.__doc__
+    assert ours.__doc__ == without_await(theirs.__doc__)
     assert ours.__name__ == theirs.__name__ == name
     assert not inspect.iscoroutinefunction(inspect.unwrap(ours, stop=lambda f: f is ours))
 
@@ -108,7 +109,7 @@ def test_constructors_have_the_same_signature(awaited: type, blocking: type) -> 
 def test_properties_have_the_same_docstring(awaited: type, blocking: type) -> None:
     for name, value in public(awaited).items():
         if isinstance(value, property) and name not in ONLY_AWAITED:
-            assert inspect.getattr_static(blocking, name).__doc__ == value.__doc__, name
+            assert inspect.getattr_static(blocking, name).__doc__ == without_await(value.__doc__), name
             assert value.__doc__, name
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import re
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -34,6 +35,8 @@ __all__ = [
     "blocking_property",
     "constructor_of",
     "direct",
+    "without_await",
+    "wraps_async",
 ]
 
 #: The errors whose traceback users see without our frames; TypeError is Python's own for missing arguments.
@@ -44,6 +47,9 @@ C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
 #: Covariant, since a blocking class of a client also wraps the methods of the client's bases.
 C_co = TypeVar("C_co", bound=AbstractAsyncContextManager[Any], covariant=True)
 B = TypeVar("B", bound="Blocking[Any]")
+F = TypeVar("F", bound=Callable[..., Any])
+#: What the examples in docstrings of async methods have and those of blocking ones lack.
+_ASYNC = re.compile(r"\bawait (?=[\w(])|\basync (?=for |with )|\bAsync(?=(?:ONE|AlyxClient)\b)")
 
 
 class _Host(Generic[C]):
@@ -117,7 +123,7 @@ class Blocking(Generic[C_co]):
                 cls._kind = get_args(base)[0]
         for name, value in cls.__dict__.items():
             if isinstance(value, blocking_property):
-                value.__doc__ = getattr(getattr(cls._kind, name, None), "__doc__", None)
+                value.__doc__ = without_await(getattr(getattr(cls._kind, name, None), "__doc__", None))
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         try:
@@ -198,7 +204,11 @@ class Blocking(Generic[C_co]):
         return part
 
     def close(self) -> None:
-        """Close the client with its background tasks and connections. A later call opens a new one."""
+        """Close the client with its background tasks and connections. A later call opens a new one.
+
+        Examples:
+            >>> one.close()
+        """
         thread = self._home
         if self._host is None or thread is None or thread is not LoopThread.alive():
             return
@@ -253,12 +263,28 @@ def _as_keywords(bound: inspect.BoundArguments) -> dict[str, Any]:
     return keywords
 
 
+def wraps_async(method: Callable[..., Any]) -> Callable[[F], F]:
+    """Return a decorator as `functools.wraps`; examples in the docstring are those of the blocking method."""
+
+    def decorate(call: F) -> F:
+        functools.update_wrapper(call, method)
+        call.__doc__ = without_await(method.__doc__)
+        return call
+
+    return decorate
+
+
+def without_await(text: str | None) -> str | None:
+    """Return the docstring of an async method with the code of its examples as the blocking method needs it."""
+    return text and _ASYNC.sub("", text)
+
+
 def blocking(
     method: Callable[Concatenate[C, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[Blocking[C], P], R]:
     """Return the blocking version of a method of the async client, with its signature and docstring."""
 
-    @functools.wraps(method)
+    @wraps_async(method)
     def call(self: Blocking[C], /, *args: P.args, **kwargs: P.kwargs) -> R:
         thread = LoopThread.shared()
 
@@ -297,7 +323,7 @@ def blocking_iterator(
     Closing the plain generator before its end also closes the async one and waits for its clean-up.
     """
 
-    @functools.wraps(method)
+    @wraps_async(method)
     def call(self: Blocking[C], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
         thread = LoopThread.shared()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from one_async._bridge import Blocking, blocking
+from one_async._bridge import Blocking, blocking, wraps_async
 from one_async._loop import LoopThread
 from one_async.client import AsyncONE
 
@@ -20,6 +19,11 @@ class BrowsePage:
     """A local page on the cache tables, returned by `ONE.browse`. Notebooks show it in a frame.
 
     It is served until `close`, the end of a ``with`` block, or the closing of the client.
+
+    Examples:
+        >>> with one.browse() as page:
+        ...     page.url.startswith("http://127.0.0.1:")
+        True
     """
 
     def __init__(self, one: Blocking[AsyncONE], page: AsyncBrowsePage) -> None:
@@ -33,7 +37,12 @@ class BrowsePage:
         return self._page.url
 
     def close(self) -> None:
-        """Stop serving, and wait until the port is closed."""
+        """Stop serving, and wait until the port is closed.
+
+        Examples:
+            >>> page = one.browse()
+            >>> page.close()
+        """
         if self._thread is LoopThread.alive():
             self._thread.run(self._page.aclose)
 
@@ -54,7 +63,7 @@ def opens_page(method: Callable[..., Any]) -> Callable[..., BrowsePage]:
     """Return the blocking version of the method that opens the page, with its signature and docstring."""
     open_page = blocking(method)
 
-    @functools.wraps(method)
+    @wraps_async(method)
     def call(self: Blocking[AsyncONE], /, *args: Any, **kwargs: Any) -> BrowsePage:
         __tracebackhide__ = True
         page: AsyncBrowsePage = open_page(self, *args, **kwargs)

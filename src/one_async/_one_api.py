@@ -51,6 +51,12 @@ class One(ONE, metaclass=_Every):
         """Make cache tables of a folder of ALF data and return a client of it.
 
         `options` are those of `one_async.tables.build.make_parquet_db`. `silent` is accepted for compatibility with ONE-api.
+
+        Examples:
+            >>> from one_async.api import One
+            >>> with One.setup(data_dir) as lab:
+            ...     print(len(lab.search()))
+            1
         """
         from one_async.tables.build import make_parquet_db
 
@@ -92,5 +98,12 @@ class OneAlyx(ONE, metaclass=_Online):
     def setup(  # type: ignore[override]
         cls, base_url: str | None = None, **options: Any
     ) -> Self:
-        """Save the settings of a database and return a client of it; `options` are those of `ONE.setup`."""
+        """Save the settings of a database and return a client of it; `options` are those of `ONE.setup`.
+
+        Examples:
+            >>> from one_async.api import OneAlyx
+            >>> with OneAlyx.setup(one.alyx.base_url, username="demo") as client:
+            ...     print(client.settings.username)
+            demo
+        """
         return cls(base_url=ONE.setup(base_url, **options).base_url)

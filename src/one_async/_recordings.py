@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from one_async._bridge import Blocking
+from one_async._bridge import Blocking, wraps_async
 from one_async._loop import LoopThread
 from one_async.client import AsyncONE
 
@@ -84,6 +83,12 @@ class RawEphys(_Opened[Any]):
         volts = raw[10.0:10.5, raw.channels] * raw.sample2volts[raw.channels]
 
     The methods and properties are those of `AsyncRawEphys`.
+
+    Examples:
+        >>> raw = one.raw_ephys(pid, band="lf")
+        >>> volts = raw[1.0:1.5, raw.channels] * raw.sample2volts[raw.channels]
+        >>> volts.shape
+        (1250, 384)
     """
 
     _method = "raw_ephys"
@@ -96,12 +101,24 @@ class RawEphys(_Opened[Any]):
         return self.read(*split_key(key))
 
     def read(self, samples: Any = slice(None), channels: Any = slice(None)) -> NDArray[Any]:
-        """Return samples as numpy's indexing of the whole array would; see `AsyncRawEphys.read`."""
+        """Return samples as numpy's indexing of the whole array would; see `AsyncRawEphys.read`.
+
+        Examples:
+            >>> raw = one.raw_ephys(pid, band="lf")
+            >>> raw.read(slice(1.0, 1.5), channels=[0, 1, 2]).shape
+            (1250, 3)
+        """
         found: NDArray[Any] = self._run(lambda raw: raw.read(samples, channels))
         return found
 
     def snippets(self, times: Any, before: float, after: float, channels: Any = slice(None)) -> NDArray[Any]:
-        """Return the samples around many times, of shape (times, samples, channels); see `AsyncRawEphys.snippets`."""
+        """Return the samples around many times, of shape (times, samples, channels); see `AsyncRawEphys.snippets`.
+
+        Examples:
+            >>> raw = one.raw_ephys(pid, band="lf")
+            >>> raw.snippets([0.5, 1.0, 1.5], before=0.01, after=0.03, channels=slice(0, 10)).shape
+            (3, 100, 10)
+        """
         found: NDArray[Any] = self._run(lambda raw: raw.snippets(times, before, after, channels))
         return found
 
@@ -116,6 +133,11 @@ class Video(_Opened[Any]):
         first = video.at(trials.stimOn_times)
 
     The methods and properties are those of `AsyncVideo`.
+
+    Examples:
+        >>> video = one.video(eid, "left")
+        >>> video.fps, video[10:15].shape
+        (10.0, (5, 128, 144, 3))
     """
 
     _method = "video"
@@ -126,12 +148,25 @@ class Video(_Opened[Any]):
         return self.read(key)
 
     def read(self, frames: Any = slice(None)) -> NDArray[np.uint8]:
-        """Return frames as numpy's indexing of the whole video would; see `AsyncVideo.read`."""
+        """Return frames as numpy's indexing of the whole video would; see `AsyncVideo.read`.
+
+        Examples:
+            >>> video = one.video(eid, "left", pixels="gray")
+            >>> video.read([0, -1]).shape
+            (2, 128, 144)
+        """
         found: NDArray[np.uint8] = self._run(lambda video: video.read(frames))
         return found
 
     def at(self, times: Any) -> NDArray[np.uint8]:
-        """Return the frames nearest to times in seconds; see `AsyncVideo.at`."""
+        """Return the frames nearest to times in seconds; see `AsyncVideo.at`.
+
+        Examples:
+            >>> video = one.video(eid, "left", pixels="gray")
+            >>> trials = one.load_object(eid, "trials")
+            >>> video.at(trials.stimOn_times[:3]).shape
+            (3, 128, 144)
+        """
         found: NDArray[np.uint8] = self._run(lambda video: video.at(times))
         return found
 
@@ -145,7 +180,7 @@ def opens_recording(
 ) -> Callable[..., T]:
     """Return the blocking version of a method that opens a recording, with its signature and docstring."""
 
-    @functools.wraps(method)
+    @wraps_async(method)
     def call(self: Blocking[AsyncONE], /, *args: Any, **kwargs: Any) -> T:
         return kind(self, (args, kwargs))
 

@@ -118,6 +118,14 @@ class OneError(Exception):
     """The base class of all errors. Its text is for users, its keyword attributes are for programs.
 
     The text is printable and has fewer than 500 characters; the attributes are not shortened.
+
+    Examples:
+        >>> from one_async import OneError
+        >>> try:
+        ...     one.search(laboratry="summitlab")
+        ... except OneError as error:
+        ...     print(type(error).__name__, error.http_status)
+        InputError 400
     """
 
     #: The HTTP status with which a web service should answer when a call raises this; see docs/services.md.
@@ -130,7 +138,13 @@ class OneError(Exception):
         self.__dict__.update(attributes)
 
     def about(self, subject: str) -> Self:
-        """Prefix the text with the name of an object, such as a session, and return the error."""
+        """Prefix the text with the name of an object, such as a session, and return the error.
+
+        Examples:
+            >>> from one_async import OneError
+            >>> str(OneError("no such file").about("SU_101"))
+            'SU_101: no such file'
+        """
         self.args = (_text(f"{subject}: {self}"), *self.args[1:])
         return self
 
@@ -173,13 +187,26 @@ def _rebuild(kind: type[OneError], args: tuple[object, ...], attributes: dict[st
 
 
 class InputError(OneError, ValueError):
-    """An invalid argument, found before any request is made."""
+    """An invalid argument, found before any request is made.
+
+    Examples:
+        >>> one.search(number=1.5)
+        Traceback (most recent call last):
+            ...
+        one_async.errors.InputError: number=1.5 is not understood; accepted: a whole number
+    """
 
     http_status = 400
 
     @classmethod
     def of(cls, argument: str, given: object, accepted: str | Iterable[str]) -> InputError:
-        """Return an error that names the argument, the given value and the accepted ones."""
+        """Return an error that names the argument, the given value and the accepted ones.
+
+        Examples:
+            >>> from one_async.errors import InputError
+            >>> str(InputError.of("band", "mid", ["ap", "lf"]))
+            "band='mid' is not understood; accepted: ap, lf"
+        """
         wanted = accepted if isinstance(accepted, str) else ", ".join(accepted)
         return cls(
             f"{argument}={shown(given)} is not understood; accepted: {wanted}", argument=argument, given=given
@@ -209,13 +236,32 @@ class ServerUnreachable(ServerError, ConnectionError):
 
 
 class LoginError(ServerError, PermissionError):
-    """No token, a wrong one, a refused login, or not enough rights."""
+    """No token, a wrong one, a refused login, or not enough rights.
+
+    Examples:
+        >>> from one_async import AlyxClient
+        >>> from one_async.errors import LoginError
+        >>> try:
+        ...     AlyxClient().authenticate("demo", "wrong", force=True)
+        ... except LoginError as error:
+        ...     print(error.status)
+        400
+    """
 
     status: int = 403
 
 
 class StatusError(ServerError):
-    """The server answered with an error status."""
+    """The server answered with an error status.
+
+    Examples:
+        >>> from one_async.errors import StatusError
+        >>> try:
+        ...     one.alyx.post("/sessions", {"subject": "nobody"})
+        ... except StatusError as error:
+        ...     print(error.status, error.detail)
+        400 {'subject': ['Object with nickname=nobody does not exist.']}
+    """
 
     status: int = 0
     detail: object = None
@@ -229,7 +275,16 @@ class StatusError(ServerError):
 
 
 class NotFound(StatusError, LookupError):
-    """The server answered 404."""
+    """The server answered 404.
+
+    Examples:
+        >>> from one_async.errors import NotFound
+        >>> try:
+        ...     one.alyx.rest("sessions", "read", id="00000000-0000-0000-0000-000000000000")
+        ... except NotFound as error:
+        ...     print(error.status, error.detail)
+        404 No Session matches the given query.
+    """
 
     http_status = 404
 
@@ -252,6 +307,15 @@ class ConflictError(OneError):
     """Another client changed a record meanwhile, so that a change to it was not made.
 
     ``endpoint``, ``id`` and ``field`` identify the field to be changed; ``found`` is what the field contains now.
+
+    Examples:
+        >>> from one_async.errors import ConflictError
+        >>> subject = one.alyx.json_field_write("subjects", "VA_09", "json", ["a list"])
+        >>> try:
+        ...     one.alyx.json_field_update("subjects", "VA_09", "json", {"cage": "A1"})
+        ... except ConflictError as error:
+        ...     print(error.field, error.found)
+        json ['a list']
     """
 
     http_status = 409
@@ -290,7 +354,14 @@ class StorageError(OneError, OSError):
 
     @classmethod
     def of(cls, error: OSError, file: object = None) -> StorageError:
-        """Convert an OSError, with its message and its file, or ``file`` where a write does not know its name."""
+        """Convert an OSError, with its message and its file, or ``file`` where a write does not know its name.
+
+        Examples:
+            >>> from one_async.errors import StorageError
+            >>> error = StorageError.of(PermissionError(13, "Permission denied", "data/spikes.times.npy"))
+            >>> error.errno, str(error.path)
+            (13, 'data/spikes.times.npy')
+        """
         path = str(file if error.filename is None and file is not None else error.filename or "")
         why = error.strerror or shown(error) or type(error).__name__
         text = f"{path}: {why}" if path else why
@@ -302,6 +373,14 @@ class RegistrationError(OneError):
 
     ``refused`` has the reason by path, ``registered`` the records of the files that were registered before and stay, and
     ``sessions`` those of sessions.
+
+    Examples:
+        >>> from one_async.errors import RegistrationError
+        >>> try:
+        ...     one.register_session(folder, file_list=[folder / "notes.txt"])
+        ... except RegistrationError as error:
+        ...     print(*error.refused.values())
+        the name is not object.attribute.extension, as ALF has it
     """
 
     http_status = 422
@@ -317,7 +396,14 @@ class RegistrationError(OneError):
         registered: Sequence[Mapping[str, object]] = (),
         sessions: Sequence[Mapping[str, object]] = (),
     ) -> RegistrationError:
-        """Return an error that names the refused items and the number of registered ones."""
+        """Return an error that names the refused items and the number of registered ones.
+
+        Examples:
+            >>> from one_async.errors import RegistrationError
+            >>> error = RegistrationError.of({"a.npy": "no dataset type"})
+            >>> error.refused
+            {'a.npy': 'no dataset type'}
+        """
         shown = [f"{path}: {reason}" for path, reason in refused.items()]
         more = f"; and {len(shown) - 3} more, all in .refused" if len(shown) > 3 else ""
         done = f"; {len(registered)} files of {len(sessions)} sessions were registered" if sessions else ""
@@ -371,7 +457,14 @@ class ALFInvalid(ALFError, ValueError):
 
 
 class ALFObjectNotFound(ALFError):
-    """No dataset matches the request."""
+    """No dataset matches the request.
+
+    Examples:
+        >>> one.load_object(eid, "nothing")
+        Traceback (most recent call last):
+            ...
+        one_async.errors.ALFObjectNotFound: SU_101 2024-06-24 #1 (...): the session has no object 'nothing'; it has ...
+    """
 
     http_status = 404
 

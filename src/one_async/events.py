@@ -23,7 +23,16 @@ __all__ = ["EventHooks", "RequestEvent", "ResponseEvent", "RetryEvent", "Stats"]
 
 @dataclass(frozen=True, slots=True)
 class RequestEvent:
-    """A request that is about to be sent; ``resend`` is the number of earlier requests for the same answer."""
+    """A request that is about to be sent; ``resend`` is the number of earlier requests for the same answer.
+
+    Examples:
+        >>> from one_async import ONE
+        >>> events = []
+        >>> with ONE(event_hooks={"request": [events.append]}) as client:
+        ...     subjects = client.alyx.rest("subjects", "list", no_cache=True)
+        >>> events[-1].method, events[-1].resend
+        ('GET', 0)
+    """
 
     method: str
     url: str
@@ -35,6 +44,14 @@ class ResponseEvent:
     """A finished request: ``status`` of the response, or the kind of ``error``; ``seconds`` since it was sent.
 
     For a REST request the body has arrived; for a data file, only the header has.
+
+    Examples:
+        >>> from one_async import ONE
+        >>> events = []
+        >>> with ONE(event_hooks={"response": [events.append]}) as client:
+        ...     subjects = client.alyx.rest("subjects", "list", no_cache=True)
+        >>> events[-1].method, events[-1].status
+        ('GET', 200)
     """
 
     method: str
@@ -68,6 +85,11 @@ class Stats:
     which includes those of the same request under way) or not (``cache_misses``). ``waited`` are seconds that requests
     waited before they were sent, added up. ``received`` are bytes of bodies as they were transferred, ``files`` the
     downloaded ones. ``tables_age`` is the time in seconds since the server made the tables that are in memory.
+
+    Examples:
+        >>> from dataclasses import asdict
+        >>> sorted(asdict(one.stats))[:3]
+        ['cache_hits', 'cache_misses', 'files']
     """
 
     requests: int = 0

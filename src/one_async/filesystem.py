@@ -60,6 +60,14 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         cache_dir: folder of data files.
         username: user name. Passwords and tokens come from the environment or the settings.
         options: fsspec's own.
+
+    Examples:
+        >>> import fsspec
+        >>> import numpy as np
+        >>> fs = fsspec.filesystem("one")
+        >>> with fs.open(f"{eid}/alf/_ibl_wheel.position.npy") as file:
+        ...     print(np.load(file).ndim)
+        1
     """
 
     protocol = "one"
@@ -78,7 +86,13 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self._one = _client(base_url=base_url, mode=mode, cache_dir=cache_dir, username=username)
 
     def run(self, work: Callable[[AsyncONE], Awaitable[T]]) -> T:
-        """Run a coroutine function with the client, on the thread of its loop."""
+        """Run a coroutine function with the client, on the thread of its loop.
+
+        Examples:
+            >>> import fsspec
+            >>> fsspec.filesystem("one").run(lambda one: one.eid2ref(eid, as_dict=False))
+            '2024-06-24_1_SU_101'
+        """
         thread = LoopThread.shared()
 
         async def call() -> T:
@@ -89,7 +103,14 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return thread.run(call)
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
-        """Return the datasets and folders in a folder of a session, or the dataset itself."""
+        """Return the datasets and folders in a folder of a session, or the dataset itself.
+
+        Examples:
+            >>> import fsspec
+            >>> fs = fsspec.filesystem("one")
+            >>> f"{eid}/alf/probe00" in fs.ls(f"{eid}/alf", detail=False)
+            True
+        """
         folder, session, below = self._split(path)
         files = self._files(session)
         found = (
@@ -100,7 +121,13 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return found if detail else [entry["name"] for entry in found]
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
-        """Describe a dataset or folder: name, type and size, and of a dataset its did and hash."""
+        """Describe a dataset or folder: name, type and size, and of a dataset its did and hash.
+
+        Examples:
+            >>> import fsspec
+            >>> fsspec.filesystem("one").info(f"{eid}/alf/_ibl_trials.table.pqt")["type"]
+            'file'
+        """
         path, session, below = self._split(path)
         files = self._files(session)
         if below not in files:
@@ -114,21 +141,44 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return found
 
     def exists(self, path: str, **kwargs: Any) -> bool:
-        """Return whether a dataset or folder exists. Errors other than DatasetNotFound are raised."""
+        """Return whether a dataset or folder exists. Errors other than DatasetNotFound are raised.
+
+        Examples:
+            >>> import fsspec
+            >>> fsspec.filesystem("one").exists(f"{eid}/alf/nothing.npy")
+            False
+        """
         return self._type(path) is not None
 
     def isfile(self, path: str) -> bool:
-        """Return whether a path is that of a dataset."""
+        """Return whether a path is that of a dataset.
+
+        Examples:
+            >>> import fsspec
+            >>> fsspec.filesystem("one").isfile(f"{eid}/alf/_ibl_trials.table.pqt")
+            True
+        """
         return self._type(path) == "file"
 
     def isdir(self, path: str) -> bool:
-        """Return whether a path is that of a folder."""
+        """Return whether a path is that of a folder.
+
+        Examples:
+            >>> import fsspec
+            >>> fsspec.filesystem("one").isdir(f"{eid}/alf")
+            True
+        """
         return self._type(path) == "directory"
 
     def modified(self, path: str) -> datetime:
         """Return a time derived from the content, since the time of the last change is unknown.
 
         DuckDB compares it to decide whether its cached blocks are still valid.
+
+        Examples:
+            >>> import fsspec
+            >>> fsspec.filesystem("one").modified(f"{eid}/alf/_ibl_trials.table.pqt").tzinfo
+            datetime.timezone.utc
         """
         entry = self.info(path)
         if entry["type"] == "directory":
@@ -137,7 +187,13 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return datetime.fromtimestamp(int.from_bytes(content[:4]), UTC)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
-        """Return the bytes of a dataset or of a part of it, with one request."""
+        """Return the bytes of a dataset or of a part of it, with one request.
+
+        Examples:
+            >>> import fsspec
+            >>> fsspec.filesystem("one").cat_file(f"{eid}/alf/_ibl_wheel.position.npy", start=1, end=6)
+            b'NUMPY'
+        """
         with self._reader(path) as file:
             first, last, _ = slice(start, end).indices(file.size)
             data: bytes = file.read_range(first, last)

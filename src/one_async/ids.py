@@ -240,6 +240,10 @@ def is_exp_ref(ref: object) -> bool | list[bool]:
     """Return whether a value is a reference: ``yyyy-mm-dd_n_subject`` or a mapping with subject, date and sequence.
 
     A list returns a list.
+
+    Examples:
+        >>> one.is_exp_ref(["2024-06-24_1_SU_101", "SU_101"])
+        [True, False]
     """
     values, rebuild = flatten(ref)
     return rebuild([_is_reference(value) for value in values])
@@ -295,6 +299,10 @@ def ref2dict(ref: ReferenceLike | Several[ReferenceLike], parse: bool = True) ->
     """Parse references into ``{'subject', 'date', 'sequence'}``: date and int with `parse`, else texts.
 
     A list returns a list. Raises InputError for a value that is not a reference.
+
+    Examples:
+        >>> one.ref2dict("2024-06-24_1_SU_101")
+        {'date': datetime.date(2024, 6, 24), 'sequence': 1, 'subject': 'SU_101'}
     """
     values, rebuild = flatten(ref)
     return rebuild([_reference_parts(value, parse) for value in values])
@@ -326,6 +334,10 @@ def dict2ref(ref_dict: Mapping[str, Any] | Several[Mapping[str, Any]]) -> str | 
     """Compose references: ``{'subject', 'date', 'sequence'}`` to ``yyyy-mm-dd_n_subject``.
 
     A session's record, with number and start_time, is also accepted. A list returns a list, an empty mapping None.
+
+    Examples:
+        >>> one.dict2ref({"subject": "SU_101", "date": "2024-06-24", "sequence": 1})
+        '2024-06-24_1_SU_101'
     """
     values, rebuild = flatten(ref_dict)
     return rebuild([_reference_of(value) for value in values])
@@ -370,6 +382,10 @@ def path2ref(path_str: PathOrUrl | Several[PathOrUrl], as_dict: bool = True, par
 
     A reference is ``{'subject', 'date', 'sequence'}``, or text with ``as_dict=False``. A list returns a list. Raises
     InputError for a value that is not a path.
+
+    Examples:
+        >>> one.path2ref("summitlab/Subjects/SU_101/2024-06-24/001/alf", as_dict=False)
+        '2024-06-24_001_SU_101'
     """
     values, rebuild = flatten(path_str)
     return rebuild([_reference_in(value, as_dict, parse) for value in values])

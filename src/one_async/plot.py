@@ -41,6 +41,11 @@ class Plots:
         Error bars are 95 % Wilson intervals; trials without a choice are ignored.
 
         Raises ALFObjectNotFound if a session has no trials.
+
+        Examples:
+            >>> axes = one.plot.psychometric(eid)
+            >>> axes.get_ylabel()
+            'rightward choices'
         """
         many = _sessions(eids, ax)
         contrasts, rights, counts = _choices(_polars(self._one.load_many(many, "trials")))
@@ -73,6 +78,11 @@ class Plots:
             ax: the axes of the raster; the rate has its own axis on the right.
 
         Raises InputError if there is no such event or cluster, or if the window is empty.
+
+        Examples:
+            >>> axes = one.plot.raster(pid, align="feedback_times", window=(-0.2, 0.5))
+            >>> axes.get_xlabel()
+            'time from feedback_times (s)'
         """
         start, stop = _window(window)
         _check_axes(ax)
@@ -120,7 +130,12 @@ class Plots:
         return ax
 
     def qc(self, eids: SessionLike | Sequence[SessionLike], ax: Axes | None = None) -> Axes:
-        """Draw the number of datasets at each QC level as a stacked bar for each session."""
+        """Draw the number of datasets at each QC level as a stacked bar for each session.
+
+        Examples:
+            >>> axes = one.plot.qc([eid])
+            >>> axes.figure.savefig("qc.png")
+        """
         many = _sessions(eids, ax)
         frames = [_polars(frame) for frame in self._one.list_datasets(many, details=True)]
         names = [str(ref) for ref in self._one.eid2ref(many, as_dict=False)]
@@ -136,7 +151,12 @@ class Plots:
         return ax
 
     def coverage(self, ax: Axes | None = None, **terms: Any) -> Axes:
-        """Draw the number of sessions of each lab in each month, for the sessions that match the terms of `search`."""
+        """Draw the number of sessions of each lab in each month, for the sessions that match the terms of `search`.
+
+        Examples:
+            >>> axes = one.plot.coverage(lab="summitlab")
+            >>> axes.figure.savefig("coverage.png")
+        """
         _check_axes(ax)
         eids, found = self._one.search(details=True, **terms)
         labs, months, counts = _months(_polars(found))

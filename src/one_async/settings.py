@@ -51,6 +51,10 @@ class Settings(BaseModel):
     """The resolved settings of a client; frozen.
 
     Its repr, logs and pickles hold no secrets. The login of unpickled settings is resolved anew where they are loaded.
+
+    Examples:
+        >>> one.settings.base_url == one.alyx.base_url, one.settings.offline
+        (True, False)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,6 +100,10 @@ class Settings(BaseModel):
         Raises:
             ConfigurationError: it is not set; the text names the setting, the argument and the variable.
             OfflineError: ``base_url`` is not set.
+
+        Examples:
+            >>> one.settings.require("username")
+            'demo'
         """
         value = getattr(self, name)
         if value is None:
@@ -105,7 +113,12 @@ class Settings(BaseModel):
         return value.get_secret_value() if isinstance(value, SecretStr) else value
 
     def secret(self, name: str) -> str | None:
-        """Return a secret as text, None if it is not set."""
+        """Return a secret as text, None if it is not set.
+
+        Examples:
+            >>> one.settings.secret("token") is None
+            True
+        """
         value = getattr(self, name)
         return value.get_secret_value() if value else None
 
@@ -181,6 +194,11 @@ def resolve(
     Raises:
         InputError: an invalid argument.
         ConfigurationError: an invalid environment variable or file, which the error names.
+
+    Examples:
+        >>> from one_async.settings import resolve
+        >>> resolve(base_url="https://alyx.example.org", timeout=10).timeout
+        10.0
     """
     given = checked(Values, {name: value for name, value in locals().items() if value is not None})
     around = environment()
@@ -346,6 +364,12 @@ def setup(
     Settings that are not given stay as they were set up before, here or with ONE-api. ``ask`` prompts for those that
     are neither given nor set up. Secrets are never written. ``silent`` is accepted for compatibility with ONE-api and has
     no effect: nothing prompts without ``ask``.
+
+    Examples:
+        >>> from one_async import ONE
+        >>> settings = ONE.setup("https://alyx.example.org", username="anna", cache_dir=data_dir)
+        >>> settings.base_url, settings.username
+        ('https://alyx.example.org', 'anna')
     """
     if base_url is None:
         base_url = default_database()

@@ -32,7 +32,15 @@ __all__ = ["ONE", "AlyxClient", "Registration"]
 
 
 class AlyxClient(Blocking[AsyncAlyxClient]):
-    """The REST interface of an Alyx database, for blocking callers; see `AsyncAlyxClient`."""
+    """The REST interface of an Alyx database, for blocking callers; see `AsyncAlyxClient`.
+
+    Examples:
+        >>> from one_async import AlyxClient
+        >>> with AlyxClient() as alyx:
+        ...     subjects = alyx.rest("subjects", "list", lab="summitlab")
+        >>> subjects[0]["lab"]
+        'summitlab'
+    """
 
     @constructor_of(AsyncAlyxClient.__init__)
     def __init__(self) -> None: ...
@@ -98,6 +106,14 @@ class ONE(Blocking[AsyncONE]):
         trials = one.load_object(eids, "trials")  # one object for each session, in that order
 
     A method that takes one session also takes a list, whose members are processed concurrently; there is no need to loop.
+
+    Examples:
+        >>> from one_async import ONE
+        >>> with ONE() as one:
+        ...     eids = one.search(lab="summitlab", datasets="spikes.times.npy")
+        ...     trials = one.load_object(eids, "trials")
+        >>> len(trials) == len(eids)
+        True
     """
 
     @constructor_of(AsyncONE.__init__)
@@ -107,13 +123,25 @@ class ONE(Blocking[AsyncONE]):
 
     @property
     def alyx(self) -> AlyxClient:
-        """The client of the database's REST interface. Raises OfflineError where no database is configured."""
+        """The client of the database's REST interface. Raises OfflineError where no database is configured.
+
+        Examples:
+            >>> session = one.alyx.rest("sessions", "read", id=eid)
+            >>> session["subject"]
+            'SU_101'
+        """
         self._here.alyx  # noqa: B018 - raises OfflineError where there is no database
         return self._part(AlyxClient, "alyx")
 
     @property
     def registration(self) -> Registration:
-        """Registers sessions, files, water and weights, with ONE-api's names. Raises OfflineError without a database."""
+        """Registers sessions, files, water and weights, with ONE-api's names. Raises OfflineError without a database.
+
+        Examples:
+            >>> record = one.registration.register_weight("VA_09", 23.5)
+            >>> record["weight"]
+            23.5
+        """
         self._here.registration  # noqa: B018 - raises OfflineError where there is no database
         return self._part(Registration, "registration")
 
@@ -200,6 +228,13 @@ class ONE(Blocking[AsyncONE]):
 
         `options` are those of the constructor. Files that are not on disk come from the database of the set; bytes
         that have changed there raise HashMismatch.
+
+        Examples:
+            >>> from one_async import ONE
+            >>> file = one.freeze([eid], "paper.json", filename="_ibl_trials*")
+            >>> with ONE.from_frozen(file, cache_dir=data_dir) as paper:
+            ...     print(paper.search() == [eid])
+            True
         """
         return cls(frozen=file, **options)
 

@@ -54,8 +54,8 @@ def signature(value: Any) -> str | None:
 
 
 def promises(value: Any) -> dict[str, list[str]]:
-    """Give what a docstring names: errors and warnings of ours, and parameters of the function's own."""
-    words = set(re.findall(r"\w+", inspect.getdoc(value) or ""))
+    """Return what a docstring names before its examples: errors and warnings of ours, and parameters of the function's own."""
+    words = set(re.findall(r"\w+", (inspect.getdoc(value) or "").partition("\nExamples:\n")[0]))
     errors = importlib.import_module("one_async.errors")
     try:
         parameters = set(inspect.signature(value).parameters)

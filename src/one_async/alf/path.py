@@ -57,7 +57,16 @@ A = TypeVar("A", bound="PureALFPath")
 
 
 class ALFPath(PureALFPath, Path):
-    """A path on this system's disk with ALF parts; see `PureALFPath`."""
+    """A path on this system's disk with ALF parts; see `PureALFPath`.
+
+    Examples:
+        >>> from one_async import ALFPath
+        >>> path = ALFPath("summitlab/Subjects/SU_101/2024-06-24/001/alf/probe00/spikes.times.npy")
+        >>> path.subject, path.date, path.collection, path.object, path.attribute
+        ('SU_101', '2024-06-24', 'alf/probe00', 'spikes', 'times')
+        >>> path.with_attribute("amps").name
+        'spikes.amps.npy'
+    """
 
     def __new__(cls, *args: str | os.PathLike[str]) -> Self:
         """Make a path from joined segments, like pathlib."""
@@ -67,22 +76,43 @@ class ALFPath(PureALFPath, Path):
         return cast("Self", super().__new__(made, *args))
 
     def is_dataset(self) -> bool:
-        """Return whether the name is a dataset's and the path is not a folder on disk."""
+        """Return whether the name is a dataset's and the path is not a folder on disk.
+
+        Examples:
+            >>> path.is_dataset()
+            True
+        """
         return is_valid(self.name) and not self.is_dir()
 
     def is_session_path(self: PathLike) -> bool:
-        """Return whether the path ends in subject/date/number and is not a file on disk."""
+        """Return whether the path ends in subject/date/number and is not a file on disk.
+
+        Examples:
+            >>> path.is_session_path(), path.session_path().is_session_path()
+            (False, True)
+        """
         return is_session_path(self) and not _on_disk(self, Path.is_file)
 
     def with_padded_sequence(self: PathLike) -> PureALFPath:
         """Return the path with three digits in the session number. Also accepts any path or text.
 
         Raises InputError if it has no session.
+
+        Examples:
+            >>> from one_async import ALFPath
+            >>> ALFPath("SU_101/2024-06-24/1").with_padded_sequence().as_posix()
+            'SU_101/2024-06-24/001'
         """
         return PureALFPath.with_padded_sequence(ensure_alf_path(self))
 
     def is_valid_alf(self: PathLike) -> bool:
-        """Return whether the path is that of a dataset or session folder, and what is on disk is of that kind."""
+        """Return whether the path is that of a dataset or session folder, and what is on disk is of that kind.
+
+        Examples:
+            >>> from one_async import ALFPath
+            >>> path.is_valid_alf(), ALFPath("notes/readme.txt").is_valid_alf()
+            (True, False)
+        """
         try:
             parts = full_path_parts(self, as_dict=True)
         except ALFInvalid:
@@ -90,7 +120,13 @@ class ALFPath(PureALFPath, Path):
         return not _on_disk(self, Path.is_file if parts["object"] is None else Path.is_dir)
 
     def iter_datasets(self, recursive: bool = False) -> Iterator[Self]:
-        """Return the datasets in this folder, in order; with ``recursive``, also those in its subfolders."""
+        """Return the datasets in this folder, in order; with ``recursive``, also those in its subfolders.
+
+        Examples:
+            >>> from one_async import ALFPath
+            >>> [file.name for file in ALFPath(folder).iter_datasets(recursive=True)]
+            ['_ibl_wheel.position.npy', '_ibl_wheel.timestamps.npy']
+        """
         for path in sorted(self.rglob("*.*.*") if recursive else self.glob("*.*.*")):
             if path.is_dataset():
                 yield path

@@ -52,7 +52,13 @@ class PureALFPath(PurePath):
 
     @staticmethod
     def from_url(url: str) -> PurePosixALFPath:
-        """Return the path of a data server's URL, without host and query, with escapes such as ``%23`` decoded."""
+        """Return the path of a data server's URL, without host and query, with escapes such as ``%23`` decoded.
+
+        Examples:
+            >>> from one_async import ALFPath
+            >>> ALFPath.from_url("https://data.example.org/lab/Subjects/SU_101/2024-06-24/001/alf/spikes.times.npy?x=1").name
+            'spikes.times.npy'
+        """
         return PurePosixALFPath(unquote(urlsplit(url.replace("#", "%23")).path))
 
     # --- kinds of paths; the last two methods also accept any path or text: PureALFPath.is_session_path("a/2024-05-06/1")
@@ -91,62 +97,122 @@ class PureALFPath(PurePath):
 
     @property
     def lab(self) -> str:
-        """The lab, the folder before ``Subjects``."""
+        """The lab, the folder before ``Subjects``.
+
+        Examples:
+            >>> path.lab
+            'summitlab'
+        """
         return self.session_parts[0]
 
     @property
     def subject(self) -> str:
-        """The subject's nickname."""
+        """The subject's nickname.
+
+        Examples:
+            >>> path.subject
+            'SU_101'
+        """
         return self.session_parts[1]
 
     @property
     def date(self) -> str:
-        """The day of the session, as it is written."""
+        """The day of the session, as it is written.
+
+        Examples:
+            >>> path.date
+            '2024-06-24'
+        """
         return self.session_parts[2]
 
     @property
     def sequence(self) -> str:
-        """The number of the session that day, as it is written."""
+        """The number of the session that day, as it is written.
+
+        Examples:
+            >>> path.sequence
+            '001'
+        """
         return self.session_parts[3]
 
     @property
     def collection(self) -> str:
-        """The folders between session and revision or file."""
+        """The folders between session and revision or file.
+
+        Examples:
+            >>> path.collection
+            'alf/probe00/pykilosort'
+        """
         return self.alf_parts[4]
 
     @property
     def revision(self) -> str:
-        """The revision, without its ``#`` signs."""
+        """The revision, without its ``#`` signs.
+
+        Examples:
+            >>> path.with_revision("2024-08-01").revision
+            '2024-08-01'
+        """
         return self.alf_parts[5]
 
     @property
     def namespace(self) -> str:
-        """The namespace of the file name, without its underscores."""
+        """The namespace of the file name, without its underscores.
+
+        Examples:
+            >>> path.with_namespace("ibl").namespace
+            'ibl'
+        """
         return self.dataset_name_parts[0]
 
     @property
     def object(self) -> str:
-        """The object of the file name."""
+        """The object of the file name.
+
+        Examples:
+            >>> path.object
+            'spikes'
+        """
         return self.dataset_name_parts[1]
 
     @property
     def attribute(self) -> str:
-        """The attribute of the file name."""
+        """The attribute of the file name.
+
+        Examples:
+            >>> path.attribute
+            'times'
+        """
         return self.dataset_name_parts[2]
 
     @property
     def timescale(self) -> str:
-        """The timescale of the file name."""
+        """The timescale of the file name.
+
+        Examples:
+            >>> path.with_timescale("ephysClock").timescale
+            'ephysClock'
+        """
         return self.dataset_name_parts[3]
 
     @property
     def extra(self) -> str:
-        """The extra parts of the file name, with periods between."""
+        """The extra parts of the file name, with periods between.
+
+        Examples:
+            >>> path.with_extra("raw").extra
+            'raw'
+        """
         return self.dataset_name_parts[4]
 
     @property
     def extension(self) -> str:
-        """The extension of the file name, without its period."""
+        """The extension of the file name, without its period.
+
+        Examples:
+            >>> path.extension
+            'npy'
+        """
         return self.dataset_name_parts[5]
 
     @overload
@@ -154,7 +220,13 @@ class PureALFPath(PurePath):
     @overload
     def parse_alf_path(self, as_dict: Literal[False]) -> PartsTuple: ...
     def parse_alf_path(self, as_dict: bool = True) -> Parts | PartsTuple:
-        """Return all twelve parts, None for what is absent."""
+        """Return all twelve parts, None for what is absent.
+
+        Examples:
+            >>> parts = path.parse_alf_path()
+            >>> parts["collection"], parts["revision"], parts["object"]
+            ('alf/probe00/pykilosort', None, 'spikes')
+        """
         parts = full_path_parts(self, as_dict=True, assert_valid=False)
         return parts if as_dict else tuple(parts.values())
 
@@ -163,29 +235,54 @@ class PureALFPath(PurePath):
     @overload
     def parse_alf_name(self, as_dict: Literal[False]) -> PartsTuple: ...
     def parse_alf_name(self, as_dict: bool = True) -> Parts | PartsTuple:
-        """Return the six parts of the file name, None for what is absent."""
+        """Return the six parts of the file name, None for what is absent.
+
+        Examples:
+            >>> path.parse_alf_name(as_dict=False)
+            (None, 'spikes', 'times', None, None, 'npy')
+        """
         parts = filename_parts(self.name, as_dict=True, assert_valid=False)
         return parts if as_dict else tuple(parts.values())
 
     # --- the session's part of the path, and the part below it ---
 
     def session_path(self) -> Self | None:
-        """Return the session's folder, root included; None if the path has no date and number."""
+        """Return the session's folder, root included; None if the path has no date and number.
+
+        Examples:
+            >>> path.session_path().as_posix()
+            'summitlab/Subjects/SU_101/2024-06-24/001'
+        """
         return find_session_path(self)
 
     def session_path_short(self, include_lab: bool = False) -> str | None:
-        """Return subject/date/number as text, with ``include_lab`` after the lab if there is one; None if absent."""
+        """Return subject/date/number as text, with ``include_lab`` after the lab if there is one; None if absent.
+
+        Examples:
+            >>> path.session_path_short(), path.session_path_short(include_lab=True)
+            ('SU_101/2024-06-24/001', 'summitlab/SU_101/2024-06-24/001')
+        """
         parts = self.session_parts if include_lab else self.session_parts[1:]
         return "/".join(filter(None, parts)) or None
 
     def without_lab(self) -> Self:
-        """Return the path without ``lab/Subjects/``."""
+        """Return the path without ``lab/Subjects/``.
+
+        Examples:
+            >>> path.session_path().without_lab().as_posix()
+            'SU_101/2024-06-24/001'
+        """
         posix = self.as_posix()
         match = _LAB.search(posix)
         return type(self)(posix[: match.start()], posix[match.end() :]) if match else self
 
     def relative_to_lab(self) -> Self:
-        """Return the path after ``lab/Subjects/``. Raises InputError if the path has no such folders."""
+        """Return the path after ``lab/Subjects/``. Raises InputError if the path has no such folders.
+
+        Examples:
+            >>> path.session_path().relative_to_lab().as_posix()
+            'SU_101/2024-06-24/001'
+        """
         posix = self.as_posix()
         match = _LAB.search(posix)
         if not match:
@@ -193,7 +290,12 @@ class PureALFPath(PurePath):
         return type(self)(posix[match.end() :])
 
     def relative_to_session(self) -> Self:
-        """Return the path after the session's folder. Raises InputError if the path has no session."""
+        """Return the path after the session's folder. Raises InputError if the path has no session.
+
+        Examples:
+            >>> path.relative_to_session().as_posix()
+            'alf/probe00/pykilosort/spikes.times.npy'
+        """
         session = self.session_path()
         if session is None:
             raise InputError.of("path", str(self), "paths with subject/date/number")
@@ -205,19 +307,33 @@ class PureALFPath(PurePath):
         """Return the path with another lab; with ``strict``, only if it has one.
 
         Raises InputError for a name that cannot be a lab's, ALFInvalid if the path has no session or, with ``strict``, no lab.
+
+        Examples:
+            >>> path.with_lab("cortexlab").lab
+            'cortexlab'
         """
         _check_folder("lab", lab)
         self._need(bool(self.subject and (self.lab or not strict)), "lab/Subjects/subject/date/number")
         return self._with_session(lab=lab)
 
     def with_subject(self, subject: str) -> Self:
-        """Return the path with another subject. Raises InputError for an invalid name, ALFInvalid without a session."""
+        """Return the path with another subject. Raises InputError for an invalid name, ALFInvalid without a session.
+
+        Examples:
+            >>> path.with_subject("SU_102").session_path_short()
+            'SU_102/2024-06-24/001'
+        """
         _check_folder("subject", subject)
         self._need(bool(self.subject), "subject/date/number")
         return self._with_session(subject=subject)
 
     def with_date(self, date: str | Date) -> Self:
-        """Return the path with another date. Raises InputError if it is not year-month-day, ALFInvalid without a session."""
+        """Return the path with another date. Raises InputError if it is not year-month-day, ALFInvalid without a session.
+
+        Examples:
+            >>> path.with_date("2024-06-25").session_path_short()
+            'SU_101/2024-06-25/001'
+        """
         text = date if isinstance(date, str) else str(date)[:10]
         _check("date", text)
         self._need(bool(self.date), "subject/date/number")
@@ -227,6 +343,10 @@ class PureALFPath(PurePath):
         """Return the path with another session number, padded to three digits.
 
         Raises InputError for a number that is not 0 to 999, ALFInvalid if the path has no session.
+
+        Examples:
+            >>> path.with_sequence(2).session_path_short()
+            'SU_101/2024-06-24/002'
         """
         try:
             value = int(str(number))
@@ -255,6 +375,10 @@ class PureALFPath(PurePath):
 
         Raises InputError for a name that cannot be a collection's or a path without a session, ALFInvalid if the part
         after the session is not ALF.
+
+        Examples:
+            >>> path.with_collection("alf/probe01").relative_to_session().as_posix()
+            'alf/probe01/spikes.times.npy'
         """
         name = PurePath(collection or "").as_posix().strip("/")
         _check("collection", name)
@@ -276,6 +400,10 @@ class PureALFPath(PurePath):
         """Return the path with a revision folder, in place of any other.
 
         Raises ALFInvalid for a name that cannot be a revision's, or a path without a session.
+
+        Examples:
+            >>> path.with_revision("2024-08-01").relative_to_session().as_posix()
+            'alf/probe00/pykilosort/#2024-08-01#/spikes.times.npy'
         """
         if not regex("{revision}").fullmatch(revision):
             raise ALFInvalid(f"{revision!r} cannot be the name of a revision", path=str(self))
@@ -285,7 +413,12 @@ class PureALFPath(PurePath):
         return bare / f"#{revision}#"
 
     def without_revision(self) -> Self:
-        """Return the path without its revision folder. Raises ALFInvalid if the path has no session."""
+        """Return the path without its revision folder. Raises ALFInvalid if the path has no session.
+
+        Examples:
+            >>> path.with_revision("2024-08-01").without_revision() == path
+            True
+        """
         if PureALFPath.is_dataset(self):
             return without_revision(self)
         self._need(self.is_valid_alf(), "subject/date/number/collection/#revision#")
@@ -294,32 +427,57 @@ class PureALFPath(PurePath):
     # --- change the file name; these raise ALFInvalid if the old or the new name is not a dataset's ---
 
     def with_object(self, obj: str) -> Self:
-        """Return the path with another object."""
+        """Return the path with another object.
+
+        Examples:
+            >>> path.with_object("templates").name
+            'templates.times.npy'
+        """
         namespace, rest = self._name()["namespace"], self.name.split(".", 1)[1]
         prefix = f"_{namespace}_" if namespace else ""
         return self._renamed(f"{prefix}{obj}.{rest}", object=obj)
 
     def with_namespace(self, ns: str | None) -> Self:
-        """Return the path with another namespace, or with none."""
+        """Return the path with another namespace, or with none.
+
+        Examples:
+            >>> path.with_namespace("ibl").name
+            '_ibl_spikes.times.npy'
+        """
         prefix, rest = f"_{ns}_" if ns else "", self.name.partition(".")[2]
         return self._renamed(f"{prefix}{self._name()['object']}.{rest}", namespace=ns or None)
 
     def with_attribute(self, attr: str) -> Self:
-        """Return the path with another attribute and the same timescale."""
+        """Return the path with another attribute and the same timescale.
+
+        Examples:
+            >>> path.with_attribute("amps").name
+            'spikes.amps.npy'
+        """
         timescale = self._name()["timescale"]
         obj, _, rest = self.name.split(".", 2)
         middle = f"{attr}_{timescale}" if timescale else attr
         return self._renamed(f"{obj}.{middle}.{rest}", attribute=attr, timescale=timescale)
 
     def with_timescale(self, timescale: str | None) -> Self:
-        """Return the path with another timescale, or with none."""
+        """Return the path with another timescale, or with none.
+
+        Examples:
+            >>> path.with_timescale("ephysClock").name
+            'spikes.times_ephysClock.npy'
+        """
         attribute = self._name()["attribute"]
         obj, _, rest = self.name.split(".", 2)
         middle = f"{attribute}_{timescale}" if timescale else attribute
         return self._renamed(f"{obj}.{middle}.{rest}", attribute=attribute, timescale=timescale or None)
 
     def with_extra(self, extra: str | Iterable[str] | None, append: bool = False) -> Self:
-        """Return the path with other extra parts, or with none; ``append`` keeps the existing ones before them."""
+        """Return the path with other extra parts, or with none; ``append`` keeps the existing ones before them.
+
+        Examples:
+            >>> path.with_extra("part1").with_extra("raw", append=True).name
+            'spikes.times.part1.raw.npy'
+        """
         before = self._name()["extra"]
         parts = extra.strip(".").split(".") if isinstance(extra, str) else list(extra or ())
         joined = ".".join(filter(None, [before if append else None, *parts]))
@@ -329,7 +487,12 @@ class PureALFPath(PurePath):
         )
 
     def with_extension(self, ext: str) -> Self:
-        """Return the path with another extension, given without its period. Raises InputError for an invalid one."""
+        """Return the path with another extension, given without its period. Raises InputError for an invalid one.
+
+        Examples:
+            >>> path.with_extension("csv").name
+            'spikes.times.csv'
+        """
         _check("extension", ext)
         self._name()
         return self.with_suffix(f".{ext}")
@@ -338,12 +501,21 @@ class PureALFPath(PurePath):
         """Return the path with the dataset's UUID before the extension; ``strict`` does not replace a different one.
 
         Raises InputError if ``uuid`` is not a UUID, or, with ``strict``, if the name has a different one.
+
+        Examples:
+            >>> path.with_uuid("ee777d8f-aff9-481f-9056-f61ba0fed84f").name
+            'spikes.times.ee777d8f-aff9-481f-9056-f61ba0fed84f.npy'
         """
         self._name()
         return add_uuid_string(self, uuid, strict=strict)
 
     def without_uuid(self) -> Self:
-        """Return the path without the UUID in a dataset's name; any other path is returned unchanged."""
+        """Return the path without the UUID in a dataset's name; any other path is returned unchanged.
+
+        Examples:
+            >>> path.with_uuid("ee777d8f-aff9-481f-9056-f61ba0fed84f").without_uuid() == path
+            True
+        """
         return remove_uuid_string(self) if self.is_dataset() else self
 
     # --- helpers ---

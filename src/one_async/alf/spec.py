@@ -75,7 +75,13 @@ _TIME_ENDING: Final = re.compile("_(times|timestamps|intervals)$")
 
 
 class QC(IntEnum):
-    """The quality of a session, insertion or dataset, by Alyx's numbers (cache tables hold the names)."""
+    """The quality of a session, insertion or dataset, by Alyx's numbers (cache tables hold the names).
+
+    Examples:
+        >>> from one_async import QC
+        >>> QC.PASS < QC.WARNING, QC["FAIL"].value
+        (True, 40)
+    """
 
     NOT_SET = 0
     PASS = 10
@@ -85,7 +91,13 @@ class QC(IntEnum):
 
     @staticmethod
     def validate(v: int | str | QC) -> QC:
-        """Return the QC of a number, a name in any case, or a QC; InputError for anything else."""
+        """Return the QC of a number, a name in any case, or a QC; InputError for anything else.
+
+        Examples:
+            >>> from one_async import QC
+            >>> QC.validate("pass") is QC.PASS, QC.validate(40) is QC.FAIL
+            (True, True)
+        """
         try:
             if not isinstance(v, str):
                 return QC(v)

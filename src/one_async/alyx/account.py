@@ -34,12 +34,24 @@ class Account:
 
     @property
     def user(self) -> str | None:
-        """The user's name; None until the token store is read, or for a token without a user name."""
+        """The user's name; None until the token store is read, or for a token without a user name.
+
+        Examples:
+            >>> sessions = await one.alyx.rest("sessions", "list", subject="SU_101")
+            >>> one.alyx.user
+            'demo'
+        """
         return self._credentials.user
 
     @property
     def is_logged_in(self) -> bool:
-        """Whether the client has a token. The first request reads the token store."""
+        """Whether the client has a token. The first request reads the token store.
+
+        Examples:
+            >>> await one.alyx.authenticate()
+            >>> one.alyx.is_logged_in
+            True
+        """
         return self._credentials.token is not None
 
     async def authenticate(
@@ -54,6 +66,9 @@ class Account:
 
         With ``cache_token`` False the token is not stored for later sessions. Users do not see each other's stored
         answers. Raises LoginError if the server refuses the login, ServerUnreachable if it does not answer.
+
+        Examples:
+            >>> await one.alyx.authenticate("demo", "demo", force=True)
         """
         if token is not None or (username is not None and username != self.user):
             session = await self._opened()
@@ -66,7 +81,16 @@ class Account:
             await self._credentials.login(password, force, stack.login.request_token, keep=cache_token)
 
     async def logout(self) -> None:
-        """Delete token, password and user, also from the token store, and the user's stored answers."""
+        """Delete token, password and user, also from the token store, and the user's stored answers.
+
+        Examples:
+            >>> from one_async import AsyncAlyxClient
+            >>> async with AsyncAlyxClient() as alyx:
+            ...     await alyx.authenticate()
+            ...     await alyx.logout()
+            >>> alyx.is_logged_in
+            False
+        """
         with anyio.CancelScope(shield=True):  # completely or not at all
             await self.clear_rest_cache()
             await self._credentials.logout()

@@ -187,8 +187,10 @@ def no_cache(ac: T = None) -> Iterator[T]:  # type: ignore[assignment]
     ``ac`` is a client (async or blocking), or a ONE, whose ``alyx`` is then used; None means every client.
     Other tasks keep using the cache; tasks started inside bypass it too.
 
-    >>> with no_cache(one.alyx):
-    ...     eids = one.search(lab="cortexlab", query_type="remote")
+    Examples:
+        >>> from one_async import no_cache
+        >>> with no_cache(one.alyx):
+        ...     eids = await one.search(lab="summitlab", query_type="remote")
     """
     scope: Any = _ALL_CLIENTS
     if ac is not None:

@@ -74,8 +74,12 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
     results. ``silent`` is accepted for compatibility with ONE-api: the client never prompts or prints.
     Raises InputError for invalid arguments, OfflineError if ``cache_dir`` belongs to no database.
 
-    >>> async with AsyncAlyxClient("http://127.0.0.1:8000", username="demo", password="demo") as alyx:
-    ...     sessions = await alyx.rest("sessions", "list", lab="cortexlab")
+    Examples:
+        >>> from one_async import AsyncAlyxClient
+        >>> async with AsyncAlyxClient() as alyx:
+        ...     sessions = await alyx.rest("sessions", "list", lab="summitlab")
+        >>> sessions[0]["lab"]
+        'summitlab'
     """
 
     def __init__(
@@ -177,6 +181,9 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         """End the calls that are running with a OneError; close connections and the cache file.
 
         The next request opens them again.
+
+        Examples:
+            >>> await one.alyx.aclose()
         """
         await self._calls.end()
         session, self._session, self._loop = self._session, None, None
@@ -187,7 +194,13 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
     # ---- the schema
 
     async def schema(self) -> Schema:
-        """Return the server's OpenAPI document. It is requested once a week and kept in memory, too."""
+        """Return the server's OpenAPI document. It is requested once a week and kept in memory, too.
+
+        Examples:
+            >>> schema = await one.alyx.schema()
+            >>> "lab" in schema.filters("sessions")
+            True
+        """
         if self._schema is None or time.monotonic() - self._schema[1] > SCHEMA_EXPIRY.total_seconds():
             return await (await self._opened()).schemas.share("schema", self._load_schema)
         return self._schema[0]
@@ -206,17 +219,33 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         return Schema(answer.json)
 
     async def list_endpoints(self) -> list[str]:
-        """Return the names of all documented endpoints, sorted."""
+        """Return the names of all documented endpoints, sorted.
+
+        Examples:
+            >>> endpoints = await one.alyx.list_endpoints()
+            >>> {"sessions", "insertions"} <= set(endpoints)
+            True
+        """
         with one_warning():
             return (await self.schema()).endpoints
 
     async def describe_endpoint(self, endpoint: str, action: str | None = None) -> EndpointDescription:
-        """Describe an endpoint: its actions, filters and fields. ``print`` shows the description as text."""
+        """Describe an endpoint: its actions, filters and fields. ``print`` shows the description as text.
+
+        Examples:
+            >>> description = await one.alyx.describe_endpoint("weighings")  # print it to see filters and fields
+            >>> sorted(description.actions)
+            ['create', 'delete', 'list', 'read']
+        """
         with one_warning():
             return (await self.schema()).describe(endpoint, action and action.replace("-", "_"))
 
     async def clear_rest_cache(self) -> None:
-        """Delete this user's stored answers of this server."""
+        """Delete this user's stored answers of this server.
+
+        Examples:
+            >>> await one.alyx.clear_rest_cache()
+        """
         self._schema = None
         stack = await (await self._opened()).stack()
         await stack.storage.clear()
@@ -249,6 +278,12 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         Raises InputError for endpoints, actions and filters that the server does not document, since Alyx ignores
         unknown filters and returns every row; NotFound, LoginError, StatusError, AnswerError, ServerUnreachable.
         Warns IncompleteListWarning if rows are missing, StaleAnswerWarning if a stale answer was used.
+
+        Examples:
+            >>> sessions = await one.alyx.rest("sessions", "list", subject="SU_101", date_range=["2024-06-24", "2024-06-24"])
+            >>> session = await one.alyx.rest("sessions", "read", id=sessions[0]["id"])
+            >>> session["subject"], session["n_trials"]
+            ('SU_101', 495)
         """
         with one_warning():
             if url is None:
@@ -283,6 +318,11 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
 
         ``clobber`` ignores a stored answer and stores the new one; ``expires`` and ``no_cache`` as in ``rest``.
         Raises InputError for other servers' addresses, and as ``rest`` does.
+
+        Examples:
+            >>> sessions = await one.alyx.get("/sessions?subject=SU_101&number=1")
+            >>> {session["subject"] for session in sessions}
+            {'SU_101'}
         """
         with one_warning():
             url = self._url(rest_query)

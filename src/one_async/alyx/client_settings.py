@@ -32,7 +32,12 @@ class ClientSettings:
 
     @property
     def base_url(self) -> str:
-        """The server's address, without a trailing slash."""
+        """The server's address, without a trailing slash.
+
+        Examples:
+            >>> one.alyx.base_url == one.settings.base_url
+            True
+        """
         return self._base_url
 
     @property
@@ -47,7 +52,12 @@ class ClientSettings:
 
     @property
     def cache_mode(self) -> str | None:
-        """The method whose answers are stored: "GET", or None for no cache."""
+        """The method whose answers are stored: "GET", or None for no cache.
+
+        Examples:
+            >>> one.alyx.cache_mode
+            'GET'
+        """
         return self._cache_mode
 
     @cache_mode.setter
@@ -58,7 +68,12 @@ class ClientSettings:
 
     @property
     def default_expiry(self) -> Expiry:
-        """Maximum age of a stored answer: a timedelta or seconds, None for any age. Changes apply to stored answers too."""
+        """Maximum age of a stored answer: a timedelta or seconds, None for any age. Changes apply to stored answers too.
+
+        Examples:
+            >>> one.alyx.default_expiry
+            datetime.timedelta(days=1)
+        """
         return self._default_expiry
 
     @default_expiry.setter
@@ -68,7 +83,12 @@ class ClientSettings:
 
     @property
     def max_connections(self) -> int:
-        """Maximum number of concurrent requests. Changes apply immediately."""
+        """Maximum number of concurrent requests. Changes apply immediately.
+
+        Examples:
+            >>> one.alyx.max_connections
+            32
+        """
         return self._max_connections
 
     @max_connections.setter
@@ -81,11 +101,24 @@ class ClientSettings:
 
     @property
     def request_counts(self) -> tuple[int, int]:
-        """Number of requests since the client was opened, and how many of them were retries."""
+        """Number of requests since the client was opened, and how many of them were retries.
+
+        Examples:
+            >>> sessions = await one.alyx.rest("sessions", "list", no_cache=True, subject="SU_101")
+            >>> requests, retries = one.alyx.request_counts
+            >>> requests > 0
+            True
+        """
         retry = None if self._session is None else self._session.retry
         return (0, 0) if retry is None else (retry.requests, retry.retries)
 
     @property
     def stats(self) -> Stats:
-        """Counts since the client was made: requests, answers from the cache, retries, waits, bytes."""
+        """Counts since the client was made: requests, answers from the cache, retries, waits, bytes.
+
+        Examples:
+            >>> sessions = await one.alyx.rest("sessions", "list", no_cache=True, subject="SU_101")
+            >>> one.alyx.stats.requests > 0
+            True
+        """
         return self._observer.stats()

@@ -130,6 +130,12 @@ class FileDownloads:
 
         Raises InputError for invalid arguments, UnsafePath for a name that cannot be a file's, ConfigurationError for a path
         without a data server, NotFound, LoginError, StatusError, ServerUnreachable, TransferError for disk errors.
+
+        Examples:
+            >>> url = await one.path2url(path)
+            >>> file, md5 = await one.alyx.download_file(url, target_dir=folder, return_md5=True)
+            >>> file.suffix, len(md5)
+            ('.npy', 32)
         """
         await self._opened()
         await run_sync(import_module, "one_async.transfer.fetch")

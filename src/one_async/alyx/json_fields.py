@@ -49,6 +49,10 @@ class JsonFields:
 
         ``uuid`` is the record's id or name, or a path or URL that ends in it. Without ``data`` the field is set to null.
         Raises InputError for an unknown endpoint or field, NotFound for an unknown record, and other errors as ``rest``.
+
+        Examples:
+            >>> await one.alyx.json_field_write("subjects", "VA_09", "json", {"cage": "A1"})
+            {'cage': 'A1'}
         """
         endpoint, field = await self._checked_field(endpoint, uuid, field_name)
         repeated: dict[str, Any] = {}
@@ -77,6 +81,12 @@ class JsonFields:
 
         Raises InputError for ``data`` that is not a dict, an unknown endpoint or field, NotFound for an unknown record,
         ConflictError if the field contains something else than a dict or null.
+
+        Examples:
+            >>> await one.alyx.json_field_write("subjects", "VA_09", "json", {"cage": "A1"})
+            {'cage': 'A1'}
+            >>> await one.alyx.json_field_update("subjects", "VA_09", "json", {"diet": "wet"})
+            {'cage': 'A1', 'diet': 'wet'}
         """
         if not isinstance(data, Mapping):
             raise InputError.of("data", data, "a dict of the keys to set")
@@ -111,6 +121,12 @@ class JsonFields:
         """Remove a key of a JSON field of a record and return the field's new content.
 
         A field without the key is not written. Raises InputError, NotFound and ConflictError as ``json_field_update``.
+
+        Examples:
+            >>> await one.alyx.json_field_write("subjects", "VA_09", "json", {"cage": "A1", "diet": "wet"})
+            {'cage': 'A1', 'diet': 'wet'}
+            >>> await one.alyx.json_field_remove_key("subjects", "VA_09", "json", "diet")
+            {'cage': 'A1'}
         """
         if not isinstance(key, str):
             raise InputError.of("key", key, "the name of a key")
@@ -131,6 +147,10 @@ class JsonFields:
         """Set a field of a record to null, with all of its keys, and return its new content, None.
 
         Raises InputError for an unknown endpoint or field, NotFound, and StatusError for a field that cannot be null.
+
+        Examples:
+            >>> await one.alyx.json_field_delete("subjects", "VA_09", "json") is None
+            True
         """
         return await self.json_field_write(endpoint, uuid, field_name, None)
 

@@ -60,6 +60,12 @@ class Lists:
 
         ``offset`` skips the first rows. Warns IncompleteListWarning at the end if rows are missing: unlike ``rest``, it
         cannot read the list again.
+
+        Examples:
+            >>> async for rows in one.alyx.pages("sessions", limit=20, subject="SU_101"):
+            ...     print(len(rows))
+            20
+            5
         """
         size, start = (
             whole_number("limit", limit),
@@ -89,7 +95,13 @@ class Lists:
         expires: Expiry = None,
         **filters: Any,
     ) -> Page:
-        """Return one page from the server: count, rows, and whether it is the last one."""
+        """Return one page from the server: count, rows, and whether it is the last one.
+
+        Examples:
+            >>> page = await one.alyx.page("subjects", limit=5, offset=0)
+            >>> len(page.rows), page.count > 5
+            (5, True)
+        """
         limit, offset = whole_number("limit", limit), whole_number("offset", offset)
         with one_warning():
             params = await self._checked_params(endpoint, filters)
@@ -103,6 +115,11 @@ class Lists:
 
         Objects and arrays are structs and lists, times are naive datetimes, and fields of any type are JSON text. The frame
         is of pandas if the client, or the `ONE` that it belongs to, has ``tables="pandas"``. Raises and warns as ``rest`` does.
+
+        Examples:
+            >>> subjects = await one.alyx.frame("subjects", lab="summitlab")
+            >>> subjects.columns[:4]
+            ['nickname', 'url', 'id', 'responsible_user']
         """
         frames = await run_sync(import_module, "one_async.alyx.frame")
         check_polars()

@@ -34,19 +34,45 @@ class Writes:
         async def _request(self, method: str, url: str, **options: Any) -> Answer: ...
 
     async def post(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
-        """Send data to an address and return the JSON of the answer."""
+        """Send data to an address and return the JSON of the answer.
+
+        Examples:
+            >>> data = {"user": "demo", "text": "calm", "content_type": "session", "object_id": str(eid)}
+            >>> note = await one.alyx.post("/notes", data)
+            >>> note["text"]
+            'calm'
+        """
         return await self._write("POST", rest_query, data, files)
 
     async def put(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
-        """Replace the record at an address and return the JSON of the answer."""
+        """Replace the record at an address and return the JSON of the answer.
+
+        Examples:
+            >>> subject = await one.alyx.get("/subjects/VA_09")
+            >>> subject = await one.alyx.put("/subjects/VA_09", {**subject, "description": "left-handed"})
+            >>> subject["description"]
+            'left-handed'
+        """
         return await self._write("PUT", rest_query, data, files)
 
     async def patch(self, rest_query: str, data: Any = None, files: Mapping[str, Any] | None = None) -> Any:
-        """Change fields of the record at an address and return the JSON of the answer."""
+        """Change fields of the record at an address and return the JSON of the answer.
+
+        Examples:
+            >>> subject = await one.alyx.patch("/subjects/VA_09", {"description": "left-handed"})
+            >>> subject["description"]
+            'left-handed'
+        """
         return await self._write("PATCH", rest_query, data, files)
 
     async def delete(self, rest_query: str) -> Any:
-        """Delete the record at an address."""
+        """Delete the record at an address.
+
+        Examples:
+            >>> data = {"user": "demo", "text": "calm", "content_type": "session", "object_id": str(eid)}
+            >>> note = await one.alyx.post("/notes", data)
+            >>> await one.alyx.delete(f"/notes/{note['id']}")
+        """
         return await self._write("DELETE", rest_query, None, None)
 
     async def _write(self, method: str, path_or_url: str, data: Any, files: Mapping[str, Any] | None) -> Any:

@@ -45,6 +45,11 @@ class Aggregates:
         ``lab/subject``, a tag. `dataset` and `revision` are patterns with wildcards.
         Returns a frame: the datasets table's columns, relation, identifier. Raises InputError for an
         unusual relation of which the database has no datasets.
+
+        Examples:
+            >>> aggregates = await one.list_aggregates("subjects", "cortexlab/CX_001")
+            >>> [path.rpartition("/")[2] for path in aggregates["rel_path"]]
+            ['_ibl_subjectTraining.table.pqt', '_ibl_subjectTrials.table.pqt']
         """
         self._context.needs_database("list_aggregates")
 
@@ -71,6 +76,11 @@ class Aggregates:
         `download_only` and `check_hash` are those of `load_dataset`.
 
         Raises ALFObjectNotFound if none matches, ALFMultipleObjectsFound or a similar error if several do.
+
+        Examples:
+            >>> trials = await one.load_aggregate("subjects", "cortexlab/CX_001", "_ibl_subjectTrials.table.pqt")
+            >>> "choice" in trials.columns
+            True
         """
         name, how = "*" if dataset is None else dataset, SelectionOptions(True, "last_before")
 

@@ -39,6 +39,11 @@ class Browsing:
 
         Raises InputError for an invalid port, ConfigurationError for a port that is in use, if the extra is not installed, or
         outside of ``async with``.
+
+        Examples:
+            >>> page = await one.browse()
+            >>> page.url.startswith("http://127.0.0.1:")
+            True
         """
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 2**16:
             raise InputError.of("port", port, "a port, or 0 for a free one")

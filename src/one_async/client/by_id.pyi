@@ -55,6 +55,12 @@ class SessionById:
         sizes, and those on disk (``present``).
 
         Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
+
+        Examples:
+            >>> plan = await one.download(eid, "_ibl_wheel.*", dry_run=True)  # a row for each file
+            >>> files = await one.download(eid, "_ibl_wheel.*")
+            >>> files["error"].is_null().all()
+            True
         """
     @overload
     async def download(
@@ -78,6 +84,11 @@ class SessionById:
 
         Accepts any name of a session; a list gives a list. The result is None for an unknown session, and for one whose lab
         or subject cannot be the name of a folder; a warning names the latter.
+
+        Examples:
+            >>> session_path = await one.eid2path(eid)
+            >>> session_path.relative_to(one.cache_dir).as_posix()
+            'summitlab/Subjects/SU_101/2024-06-24/001'
         """
     @overload
     async def eid2path(
@@ -102,6 +113,11 @@ class SessionById:
 
         For a session without insertions, or an unknown one, all of these are None. `filters` are terms of
         `search_insertions`. A list of sessions gives a list of such tuples.
+
+        Examples:
+            >>> pids, names = await one.eid2pid(eid)
+            >>> names
+            ['probe00']
         """
     @overload
     async def eid2pid(
@@ -207,6 +223,12 @@ class SessionById:
         With ``parse=False`` date and sequence are texts, the sequence with three digits. A list gives a list.
         Missing fields are None. A session without subject, date or number has no reference as text: the result is None, and
         a warning names the session. Raises ALFObjectNotFound for an unknown session.
+
+        Examples:
+            >>> await one.eid2ref(eid)
+            {'subject': 'SU_101', 'date': datetime.date(2024, 6, 24), 'sequence': 1}
+            >>> await one.eid2ref(eid, as_dict=False)
+            '2024-06-24_1_SU_101'
         """
     @overload
     async def eid2ref(
@@ -313,6 +335,13 @@ class SessionById:
 
         `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets from `list_datasets` (with its eid
         column). `from_frozen(file)` loads exactly these files, even if the database has changed since.
+
+        Examples:
+            >>> from one_async import AsyncONE
+            >>> file = await one.freeze([eid], "paper.json", filename="_ibl_wheel.*")
+            >>> async with AsyncONE.from_frozen(file) as paper:
+            ...     print(await paper.list_datasets(eid))
+            ['alf/_ibl_wheel.position.npy', 'alf/_ibl_wheel.timestamps.npy']
         """
     @overload
     async def freeze(
@@ -340,6 +369,11 @@ class SessionById:
         the tables if these have all of the sessions, else from the server.
 
         Raises ALFObjectNotFound for an unknown session.
+
+        Examples:
+            >>> details = await one.get_details(eid)
+            >>> details["subject"], details["lab"], details["number"]
+            ('SU_101', 'summitlab', 1)
         """
     @overload
     async def get_details(
@@ -386,6 +420,12 @@ class SessionById:
         At most `at_once` sessions are loading or loaded but not yet consumed, so a slow consumer slows the downloads.
         The first error ends the iteration. With ``on_error="collect"``, a session that cannot be loaded yields a table of its
         errors instead of the object; `retry` accepts such tables.
+
+        Examples:
+            >>> eids = await one.search(lab="summitlab", datasets="spikes.times.npy")
+            >>> async for session, wheel in one.iter_objects(eids, "wheel", at_once=3):
+            ...     print(session, sorted(wheel))
+            ee777d8f-aff9-481f-9056-f61ba0fed84f ['position', 'timestamps']
         """
     @overload
     def iter_objects(
@@ -435,6 +475,13 @@ class SessionById:
 
         Datasets directly in the session's folder are in the collection ``""``. With `details`, returns a mapping of each
         collection to the frame of its datasets. A list of sessions gives a list of results.
+
+        Examples:
+            >>> await one.list_collections(eid, filename="spikes.times*")
+            ['alf/probe00/pykilosort']
+            >>> collections = await one.list_collections(eid, details=True)
+            >>> collections["alf"]["rel_path"].to_list()[:2]
+            ['alf/_ibl_trials.table.pqt', 'alf/_ibl_bodyCamera.times.npy']
         """
     @overload
     async def list_collections(
@@ -584,6 +631,13 @@ class SessionById:
 
         Returns the paths below the session, sorted; with `details` a frame: did, rel_path, file_size (bytes), hash, exists,
         qc, default_revision.
+
+        Examples:
+            >>> await one.list_datasets(eid, "_ibl_wheel.*")
+            ['alf/_ibl_wheel.position.npy', 'alf/_ibl_wheel.timestamps.npy']
+            >>> datasets = await one.list_datasets(eid, qc="PASS", ignore_qc_not_set=True, details=True)
+            >>> datasets["qc"].unique().to_list()
+            ['PASS']
         """
     @overload
     async def list_datasets(
@@ -775,6 +829,10 @@ class SessionById:
 
         Datasets without revision are under ``""``. With `details`, returns a mapping of each revision to the frame of its
         datasets. A list of sessions gives a list of results.
+
+        Examples:
+            >>> await one.list_revisions(eid, collection="alf/probe00/*")
+            ['']
         """
     @overload
     async def list_revisions(
@@ -912,6 +970,11 @@ class SessionById:
         """Load all objects of a collection, or those that `object` and `parts` match: a mapping of names to ALFObjects.
 
         The other arguments are those of `load_object`; with `download_only`, a list of paths.
+
+        Examples:
+            >>> objects = await one.load_collection(eid, "alf", object="wheel*")
+            >>> sorted(objects)
+            ['wheel', 'wheelMoves']
         """
     @overload
     async def load_collection(
@@ -962,6 +1025,14 @@ class SessionById:
 
         Returns an array, a frame, or another object, depending on the format; a path for formats that are not read.
         Raises ALFObjectNotFound, ALFMultipleCollectionsFound and similar errors, or a ServerError if the file cannot be fetched.
+
+        Examples:
+            >>> times = await one.load_dataset(eid, "spikes.times.npy", collection="alf/probe00/pykilosort")
+            >>> times.dtype, times.ndim
+            (dtype('float64'), 1)
+            >>> file = await one.load_dataset(eid, "_ibl_trials.table.pqt", download_only=True)
+            >>> file.relative_to_session().as_posix()
+            'alf/_ibl_trials.table.pqt'
         """
     @overload
     async def load_dataset(
@@ -999,6 +1070,12 @@ class SessionById:
         `datasets` are names, mappings of ALF parts, paths below the session as `list_datasets` returns them, or its frame.
         `collections` and `revisions` are one value for all, or a list with one for each. A missing dataset raises
         ALFObjectNotFound; with ``assert_present=False`` it is None in both lists.
+
+        Examples:
+            >>> names = ["_ibl_wheel.position.npy", "_ibl_wheel.timestamps.npy"]
+            >>> (position, timestamps), rows = await one.load_datasets(eid, names)
+            >>> position.shape == timestamps.shape
+            True
         """
     @overload
     async def load_datasets(
@@ -1042,6 +1119,12 @@ class SessionById:
 
         With an `executor` (a process pool, or a Dask client's ``get_executor()``) the sessions are loaded there, some at a
         time; the workers find credentials in their own environment or settings.
+
+        Examples:
+            >>> eids = await one.search(datasets="spikes.times.npy")
+            >>> trials = await one.load_many(eids, "trials")
+            >>> trials["eid"].n_unique() == len(eids)
+            True
         """
     @overload
     async def load_many(
@@ -1107,6 +1190,14 @@ class SessionById:
 
         Returns an ALFObject: attributes by name, each with a row for each event; with `download_only` a list of paths.
         Raises ALFObjectNotFound, ALFMultipleObjectsFound or ALFMultipleCollectionsFound.
+
+        Examples:
+            >>> trials = await one.load_object(eid, "trials")
+            >>> trials.choice.shape
+            (495,)
+            >>> wheel = await one.load_object(eid, "wheel", attribute=["position", "timestamps"])
+            >>> sorted(wheel)
+            ['position', 'timestamps']
         """
     @overload
     async def load_object(
@@ -1132,6 +1223,10 @@ class SessionById:
 
         A list of sessions gives a list. Only files that can be reached are listed.
         Raises ALFObjectNotFound for an unknown session.
+
+        Examples:
+            >>> await one.type2datasets(eid, "wheel.position")
+            ['alf/_ibl_wheel.position.npy']
         """
     @overload
     async def type2datasets(
@@ -1200,6 +1295,13 @@ class SessionById:
 
         Returns an object with fps, size, times and frames by number, ``video[100:200]``, or by time, ``video.at(times)``. A
         video that is on disk is read from there. Raises ALFObjectNotFound if the session has no such camera.
+
+        Examples:
+            >>> video = await one.video(eid, "left")
+            >>> video.fps, video.size
+            (10.0, (144, 128))
+            >>> (await video[10:15]).shape
+            (5, 128, 144, 3)
         """
     @overload
     async def video(

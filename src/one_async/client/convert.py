@@ -80,6 +80,12 @@ class Conversions:
         session. `cache_dir` is accepted for compatibility with ONE-api and has no effect.
 
         Raises InputError for other values, ALFMultipleObjectsFound if a name fits two sessions.
+
+        Examples:
+            >>> await one.to_eid("2024-06-24_1_SU_101")
+            UUID('ee777d8f-aff9-481f-9056-f61ba0fed84f')
+            >>> await one.to_eid(["summitlab/Subjects/SU_101/2024-06-24/001", "2000-01-01_1_nobody"])
+            [UUID('ee777d8f-aff9-481f-9056-f61ba0fed84f'), None]
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(id)
@@ -98,6 +104,11 @@ class Conversions:
 
         Accepts any name of a session; a list gives a list. The result is None for an unknown session, and for one whose lab
         or subject cannot be the name of a folder; a warning names the latter.
+
+        Examples:
+            >>> session_path = await one.eid2path(eid)
+            >>> session_path.relative_to(one.cache_dir).as_posix()
+            'summitlab/Subjects/SU_101/2024-06-24/001'
         """
         values, rebuild = ids.flatten(eid)
         call = Call(self._context, query_type)
@@ -119,6 +130,10 @@ class Conversions:
 
         A lab in the path must be that of the session. Raises ALFMultipleObjectsFound, which names the sessions, if a path
         without a lab fits sessions of several labs.
+
+        Examples:
+            >>> await one.path2eid("summitlab/Subjects/SU_101/2024-06-24/001/alf/_ibl_trials.table.pqt")
+            UUID('ee777d8f-aff9-481f-9056-f61ba0fed84f')
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(path_obj)
@@ -199,6 +214,12 @@ class Conversions:
         With ``parse=False`` date and sequence are texts, the sequence with three digits. A list gives a list.
         Missing fields are None. A session without subject, date or number has no reference as text: the result is None, and
         a warning names the session. Raises ALFObjectNotFound for an unknown session.
+
+        Examples:
+            >>> await one.eid2ref(eid)
+            {'subject': 'SU_101', 'date': datetime.date(2024, 6, 24), 'sequence': 1}
+            >>> await one.eid2ref(eid, as_dict=False)
+            '2024-06-24_1_SU_101'
         """
         call = Call(self._context, query_type)
         eids, rebuild = await known_eids(call, eid)
@@ -221,6 +242,10 @@ class Conversions:
         """Return the eid of the session that a reference names; a list gives a list.
 
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
+
+        Examples:
+            >>> await one.ref2eid("2024-06-24_1_SU_101")
+            UUID('ee777d8f-aff9-481f-9056-f61ba0fed84f')
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(ref)
@@ -240,6 +265,11 @@ class Conversions:
         """Return the local path of the session that a reference names; a list gives a list.
 
         Raises InputError for what is no reference, ALFObjectNotFound where no session has it.
+
+        Examples:
+            >>> session_path = await one.ref2path("2024-06-24_1_SU_101")
+            >>> session_path.session_path_short()
+            'SU_101/2024-06-24/001'
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(ref)

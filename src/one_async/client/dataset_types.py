@@ -56,6 +56,10 @@ class DatasetTypes:
 
         A list of sessions gives a list. Only files that can be reached are listed.
         Raises ALFObjectNotFound for an unknown session.
+
+        Examples:
+            >>> await one.type2datasets(eid, "wheel.position")
+            ['alf/_ibl_wheel.position.npy']
         """
         self._context.needs_database("type2datasets")
         types = [dataset_type] if isinstance(dataset_type, str) else dataset_type
@@ -89,6 +93,11 @@ class DatasetTypes:
         """Return the database's record of a dataset type, named by itself or by a file name or dataset id of that type.
 
         Its `description` describes the content of such files. Without an argument, returns the list of all dataset types.
+
+        Examples:
+            >>> record = await one.describe_dataset("spikes.times")
+            >>> record["name"], record["filename_pattern"]
+            ('spikes.times', '*spikes.times.*')
         """
         self._context.needs_database("describe_dataset")
         if dataset_type is None:
@@ -116,6 +125,10 @@ class DatasetTypes:
         """Return the name of a dataset's type. The dataset is given by id or file name; a list gives a list.
 
         Raises ALFObjectNotFound for a dataset that the database does not know.
+
+        Examples:
+            >>> await one.dataset2type(["_ibl_wheel.position.npy", did])
+            ['wheel.position', 'spikes.times']
         """
         self._context.needs_database("dataset2type")
         values, rebuild = ids.flatten(dset)
@@ -141,7 +154,13 @@ class DatasetTypes:
     @overload
     async def describe_revision(self, revision: str, full: bool) -> str | JSON: ...
     async def describe_revision(self, revision: str, full: bool = False) -> str | JSON:
-        """Return the description of a revision, or with `full` its whole record. Raises ALFObjectNotFound if there is none."""
+        """Return the description of a revision, or with `full` its whole record. Raises ALFObjectNotFound if there is none.
+
+        Examples:
+            >>> revisions = await one.alyx.rest("revisions", "list")
+            >>> await one.describe_revision(revisions[0]["name"])
+            'trials extracted again'
+        """
         self._context.needs_database("describe_revision")
         if not isinstance(revision, str) or not revision.strip("#"):
             raise InputError.of("revision", revision, "a revision's name, such as '2024-05-06'")

@@ -66,6 +66,13 @@ class FolderWatching:
             hash_files, lab, namespace, overwrite, quick: see `one_async.tables.build.make_parquet_db`.
 
         Raises ConfigurationError if the client is not in local mode, InputError for wrong arguments, StorageError in round one.
+
+        Examples:
+            >>> from one_async import AsyncONE
+            >>> async with AsyncONE(cache_dir=data_dir, mode="local") as lab:
+            ...     async for report in lab.watch_folder(every=None):
+            ...         print(report)
+            sessions: 1 new, 0 gone, 0 unchanged; datasets: 2 new, 0 gone, 0 unchanged
         """
         check_polars()
         pause, space = seconds(every), _uuid_or_none(namespace)

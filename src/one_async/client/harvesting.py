@@ -86,6 +86,11 @@ class Harvesting:
 
         Raises InputError before any request, HarvestUnderWay if another harvest does not end, LoginError; the report of an
         endpoint has its other errors.
+
+        Examples:
+            >>> report = await one.harvest(["subjects", "labs"], to="metadata", tidy=True)
+            >>> report.complete, report["labs"].distinct
+            (True, 4)
         """
         from one_async.harvest.storage import s3_options
 

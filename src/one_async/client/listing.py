@@ -113,6 +113,13 @@ class Listing:
 
         Returns the paths below the session, sorted; with `details` a frame: did, rel_path, file_size (bytes), hash, exists,
         qc, default_revision.
+
+        Examples:
+            >>> await one.list_datasets(eid, "_ibl_wheel.*")
+            ['alf/_ibl_wheel.position.npy', 'alf/_ibl_wheel.timestamps.npy']
+            >>> datasets = await one.list_datasets(eid, qc="PASS", ignore_qc_not_set=True, details=True)
+            >>> datasets["qc"].unique().to_list()
+            ['PASS']
         """
         call = Call(self._context, query_type)
         options: dict[str, Any] = {
@@ -197,6 +204,13 @@ class Listing:
 
         Datasets directly in the session's folder are in the collection ``""``. With `details`, returns a mapping of each
         collection to the frame of its datasets. A list of sessions gives a list of results.
+
+        Examples:
+            >>> await one.list_collections(eid, filename="spikes.times*")
+            ['alf/probe00/pykilosort']
+            >>> collections = await one.list_collections(eid, details=True)
+            >>> collections["alf"]["rel_path"].to_list()[:2]
+            ['alf/_ibl_trials.table.pqt', 'alf/_ibl_bodyCamera.times.npy']
         """
         call = Call(self._context, query_type)
 
@@ -263,6 +277,10 @@ class Listing:
 
         Datasets without revision are under ``""``. With `details`, returns a mapping of each revision to the frame of its
         datasets. A list of sessions gives a list of results.
+
+        Examples:
+            >>> await one.list_revisions(eid, collection="alf/probe00/*")
+            ['']
         """
         call = Call(self._context, query_type)
 

@@ -78,6 +78,14 @@ class Loading:
 
         Returns an array, a frame, or another object, depending on the format; a path for formats that are not read.
         Raises ALFObjectNotFound, ALFMultipleCollectionsFound and similar errors, or a ServerError if the file cannot be fetched.
+
+        Examples:
+            >>> times = await one.load_dataset(eid, "spikes.times.npy", collection="alf/probe00/pykilosort")
+            >>> times.dtype, times.ndim
+            (dtype('float64'), 1)
+            >>> file = await one.load_dataset(eid, "_ibl_trials.table.pqt", download_only=True)
+            >>> file.relative_to_session().as_posix()
+            'alf/_ibl_trials.table.pqt'
         """
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
@@ -116,6 +124,14 @@ class Loading:
 
         Returns an ALFObject: attributes by name, each with a row for each event; with `download_only` a list of paths.
         Raises ALFObjectNotFound, ALFMultipleObjectsFound or ALFMultipleCollectionsFound.
+
+        Examples:
+            >>> trials = await one.load_object(eid, "trials")
+            >>> trials.choice.shape
+            (495,)
+            >>> wheel = await one.load_object(eid, "wheel", attribute=["position", "timestamps"])
+            >>> sorted(wheel)
+            ['position', 'timestamps']
         """
         call = Call(self._context, query_type)
         options: dict[str, Any] = {"revision_policy": revision_policy, "qc": qc, **parts}
@@ -149,6 +165,11 @@ class Loading:
         """Load all objects of a collection, or those that `object` and `parts` match: a mapping of names to ALFObjects.
 
         The other arguments are those of `load_object`; with `download_only`, a list of paths.
+
+        Examples:
+            >>> objects = await one.load_collection(eid, "alf", object="wheel*")
+            >>> sorted(objects)
+            ['wheel', 'wheelMoves']
         """
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
@@ -180,6 +201,11 @@ class Loading:
         A list gives a list. `check_hash` is that of `load_dataset`.
         Raises ALFObjectNotFound for an unknown id, or a file that is not on disk in local mode;
         ALFMultipleObjectsFound, which names the sessions, if datasets of several sessions have the id.
+
+        Examples:
+            >>> times, row = await one.load_dataset_from_id(did, details=True)
+            >>> row["rel_path"], len(times)
+            ('alf/probe00/pykilosort/spikes.times.npy', 58646)
         """
         values, rebuild = ids.flatten(dset_id)
         dids = [str(ids.dataset_id(value)) for value in values]
@@ -221,6 +247,12 @@ class Loading:
         `datasets` are names, mappings of ALF parts, paths below the session as `list_datasets` returns them, or its frame.
         `collections` and `revisions` are one value for all, or a list with one for each. A missing dataset raises
         ALFObjectNotFound; with ``assert_present=False`` it is None in both lists.
+
+        Examples:
+            >>> names = ["_ibl_wheel.position.npy", "_ibl_wheel.timestamps.npy"]
+            >>> (position, timestamps), rows = await one.load_datasets(eid, names)
+            >>> position.shape == timestamps.shape
+            True
         """
         if isinstance(datasets, str):
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
@@ -300,6 +332,12 @@ class Loading:
         At most `at_once` sessions are loading or loaded but not yet consumed, so a slow consumer slows the downloads.
         The first error ends the iteration. With ``on_error="collect"``, a session that cannot be loaded yields a table of its
         errors instead of the object; `retry` accepts such tables.
+
+        Examples:
+            >>> eids = await one.search(lab="summitlab", datasets="spikes.times.npy")
+            >>> async for session, wheel in one.iter_objects(eids, "wheel", at_once=3):
+            ...     print(session, sorted(wheel))
+            ee777d8f-aff9-481f-9056-f61ba0fed84f ['position', 'timestamps']
         """
         check_on_error(on_error)
         if not isinstance(at_once, int) or at_once < 1:

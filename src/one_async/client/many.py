@@ -43,7 +43,14 @@ if TYPE_CHECKING:
 
 
 class Loaded(NamedTuple):
-    """Result of `load_many` with ``on_error="collect"``."""
+    """Result of `load_many` with ``on_error="collect"``.
+
+    Examples:
+        >>> eids = await one.search(datasets="spikes.times.npy")
+        >>> trials, errors = await one.load_many(eids, "trials", on_error="collect")
+        >>> trials["eid"].n_unique(), errors.height
+        (4, 0)
+    """
 
     frame: pl.DataFrame
     """The rows of all sessions that could be loaded."""
@@ -117,6 +124,12 @@ class ManySessions:
 
         With an `executor` (a process pool, or a Dask client's ``get_executor()``) the sessions are loaded there, some at a
         time; the workers find credentials in their own environment or settings.
+
+        Examples:
+            >>> eids = await one.search(datasets="spikes.times.npy")
+            >>> trials = await one.load_many(eids, "trials")
+            >>> trials["eid"].n_unique() == len(eids)
+            True
         """
         check_on_error(on_error)
         call = Call(self._context, query_type)
@@ -170,6 +183,12 @@ class ManySessions:
         sizes, and those on disk (``present``).
 
         Returns a table with a row for each file: eid, did, dataset, status, path, bytes, error.
+
+        Examples:
+            >>> plan = await one.download(eid, "_ibl_wheel.*", dry_run=True)  # a row for each file
+            >>> files = await one.download(eid, "_ibl_wheel.*")
+            >>> files["error"].is_null().all()
+            True
         """
         check_on_error(on_error)
         call = Call(self._context, query_type)
@@ -194,6 +213,12 @@ class ManySessions:
 
         Rows without a dataset (for example of a session without the requested object) and additional columns stay as they
         are.
+
+        Examples:
+            >>> files = await one.download([eid], "_ibl_wheel.*", on_error="collect")
+            >>> files = await one.retry(files)
+            >>> files["error"].is_null().all()
+            True
         """
         self._context.needs_files("retry")
         accepted = "a table from load_many or download"
@@ -224,6 +249,13 @@ class ManySessions:
 
         `eids` are sessions, filtered as in `list_datasets`, or a frame of datasets from `list_datasets` (with its eid
         column). `from_frozen(file)` loads exactly these files, even if the database has changed since.
+
+        Examples:
+            >>> from one_async import AsyncONE
+            >>> file = await one.freeze([eid], "paper.json", filename="_ibl_wheel.*")
+            >>> async with AsyncONE.from_frozen(file) as paper:
+            ...     print(await paper.list_datasets(eid))
+            ['alf/_ibl_wheel.position.npy', 'alf/_ibl_wheel.timestamps.npy']
         """
         from one_async.frozen import write_frozen
 

@@ -77,6 +77,14 @@ class AsyncONE(
 
     Errors are `OneError`s (the tree is in `one_async.errors`); a wrong argument raises an `InputError`, which names the
     accepted values, before any request is made.
+
+    Examples:
+        >>> from one_async import AsyncONE
+        >>> async with AsyncONE() as one:
+        ...     eids = await one.search(lab="summitlab", datasets="spikes.times.npy")
+        ...     trials = await one.load_object(eids, "trials")
+        >>> len(trials) == len(eids)
+        True
     """
 
     # Each base has the methods of one subject and no base of its own. They share only the context.
@@ -196,6 +204,13 @@ class AsyncONE(
 
         `options` are those of the constructor. Files that are not on disk come from the database of the set; bytes
         that have changed there raise HashMismatch.
+
+        Examples:
+            >>> from one_async import AsyncONE
+            >>> file = await one.freeze([eid], "paper.json", filename="_ibl_trials*")
+            >>> async with AsyncONE.from_frozen(file, cache_dir=data_dir) as paper:
+            ...     print(await paper.search() == [eid])
+            True
         """
         return cls(frozen=file, **options)
 
@@ -217,17 +232,32 @@ class AsyncONE(
 
     @property
     def settings(self) -> Settings:
-        """The settings that were resolved from arguments, environment and settings file."""
+        """The settings that were resolved from arguments, environment and settings file.
+
+        Examples:
+            >>> one.settings.require("username")
+            'demo'
+        """
         return self._context.settings
 
     @property
     def offline(self) -> bool:
-        """Whether no database is configured, so that only tables and files are available."""
+        """Whether no database is configured, so that only tables and files are available.
+
+        Examples:
+            >>> one.offline
+            False
+        """
         return self._context.offline
 
     @property
     def mode(self) -> Mode:
-        """The source of answers for calls without `query_type`; it also determines the refresh of the tables."""
+        """The source of answers for calls without `query_type`; it also determines the refresh of the tables.
+
+        Examples:
+            >>> one.mode
+            'remote'
+        """
         return self._context.mode
 
     @mode.setter
@@ -236,17 +266,34 @@ class AsyncONE(
 
     @property
     def cache_dir(self) -> Path:
-        """The folder of data files."""
+        """The folder of data files.
+
+        Examples:
+            >>> one.cache_dir.is_absolute()
+            True
+        """
         return self._context.cache_dir
 
     @property
     def tables_dir(self) -> Path:
-        """The folder of the cache tables."""
+        """The folder of the cache tables.
+
+        Examples:
+            >>> one.tables_dir == one.cache_dir
+            True
+        """
         return self._context.settings.tables_dir
 
     @property
     def wildcards(self) -> bool:
-        """Whether patterns for files are shell wildcards, or regular expressions."""
+        """Whether patterns for files are shell wildcards, or regular expressions.
+
+        Examples:
+            >>> one.wildcards = False
+            >>> await one.list_datasets(eid, "_ibl_wheel[.](position|timestamps)[.]npy")
+            ['alf/_ibl_wheel.position.npy', 'alf/_ibl_wheel.timestamps.npy']
+            >>> one.wildcards = True
+        """
         return self._context.wildcards
 
     @wildcards.setter
@@ -273,17 +320,34 @@ class AsyncONE(
 
     @property
     def alyx(self) -> AsyncAlyxClient:
-        """The client of the database's REST interface. Raises OfflineError where no database is configured."""
+        """The client of the database's REST interface. Raises OfflineError where no database is configured.
+
+        Examples:
+            >>> session = await one.alyx.rest("sessions", "read", id=eid)
+            >>> session["subject"]
+            'SU_101'
+        """
         return self._context.alyx
 
     @property
     def stats(self) -> Stats:
-        """Counts since the client was made: requests, answers from the cache, retries, waits, bytes, files."""
+        """Counts since the client was made: requests, answers from the cache, retries, waits, bytes, files.
+
+        Examples:
+            >>> eids = await one.search(query_type="remote")
+            >>> one.stats.requests + one.stats.cache_hits > 0
+            True
+        """
         return self._context.stats
 
     @property
     def cache_expiry(self) -> timedelta:
-        """The time between checks of `auto` for newer cache tables. Changes apply at once."""
+        """The time between checks of `auto` for newer cache tables. Changes apply at once.
+
+        Examples:
+            >>> one.cache_expiry
+            datetime.timedelta(days=1)
+        """
         return self._context.tables.cache_expiry
 
     @cache_expiry.setter
@@ -298,5 +362,9 @@ class AsyncONE(
         return await self._context.close(*details)
 
     async def aclose(self) -> None:
-        """End the calls that are running with a OneError; close connections and files. A later call opens them again."""
+        """End the calls that are running with a OneError; close connections and files. A later call opens them again.
+
+        Examples:
+            >>> await one.aclose()
+        """
         await self._context.aclose()

@@ -90,6 +90,11 @@ class QualityMethods:
                         behavior=True, tracing=True, alignment_resolved=True, min_task_checks=0.9)
 
         Raises InputError for an unknown term or an impossible value, before any request is made.
+
+        Examples:
+            >>> insertions = await one.quality(lab="summitlab", insertion_qc_lte="WARNING", tracing=True)
+            >>> insertions.select("subject", "name", "insertion_qc").rows()
+            [('SU_101', 'probe00', 'PASS'), ('SU_101', 'probe01', 'WARNING')]
         """
         call = Call(self._context, query_type)
         filters = {

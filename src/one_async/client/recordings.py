@@ -74,6 +74,13 @@ class Recordings:
         Returns an object with shape, sample_rate, channels, sync, sample2volts and slices in seconds or samples:
         ``raw[10.0:10.5]``, and ``raw.snippets(times, before, after)``. A recording that is on disk is read from there.
         Raises ALFObjectNotFound if the recording, its header or its .meta file is not among the datasets.
+
+        Examples:
+            >>> raw = await one.raw_ephys(pid, band="lf")
+            >>> raw.shape, raw.sample_rate
+            ((8000, 385), 2500.0)
+            >>> (await raw[1.0:1.5]).shape
+            (1250, 385)
         """
         if band not in BANDS:
             raise InputError.of("band", band, BANDS)
@@ -112,6 +119,13 @@ class Recordings:
 
         Returns an object with fps, size, times and frames by number, ``video[100:200]``, or by time, ``video.at(times)``. A
         video that is on disk is read from there. Raises ALFObjectNotFound if the session has no such camera.
+
+        Examples:
+            >>> video = await one.video(eid, "left")
+            >>> video.fps, video.size
+            (10.0, (144, 128))
+            >>> (await video[10:15]).shape
+            (5, 128, 144, 3)
         """
         if pixels not in PIXELS:
             raise InputError.of("pixels", pixels, PIXELS)

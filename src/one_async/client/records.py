@@ -61,6 +61,11 @@ class Records:
         """Return the row of the dataset or session at a path or URL as a dictionary, None if it is unknown.
 
         A dataset's row also has session_path. A list gives a list.
+
+        Examples:
+            >>> row = await one.path2record(path)
+            >>> row["qc"], row["file_size"] > 0
+            ('WARNING', True)
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(path)
@@ -85,6 +90,11 @@ class Records:
         """Return the local path of a dataset's file or a session's folder, whether or not it exists.
 
         Takes a row as a dictionary; a list or frame of rows gives a list.
+
+        Examples:
+            >>> row = await one.path2record(path)
+            >>> (await one.record2path(row)).name
+            'spikes.times.npy'
         """
         call = Call(self._context, query_type)
         rows, rebuild = await _as_rows(call, "dataset", dataset)
@@ -113,6 +123,12 @@ class Records:
         A dataset's own address is used if the row has it or the database knows it; otherwise it is made from the setting
         `data_server`. In modes other than remote, the database is asked only if `data_server` is not set.
         Raises ConfigurationError if neither is known.
+
+        Examples:
+            >>> datasets = await one.list_datasets(eid, "_ibl_wheel.*", details=True)
+            >>> urls = await one.record2url(datasets)
+            >>> len(urls), urls[0].startswith("http")
+            (2, True)
         """
         call = Call(self._context, query_type)
         rows, rebuild = await _as_rows(call, "record", record)
@@ -131,6 +147,11 @@ class Records:
 
         For a file that the tables do not have, the result is None in local mode; other modes raise ALFObjectNotFound if the
         database does not have it either.
+
+        Examples:
+            >>> url = await one.path2url(path)
+            >>> url.startswith("http")
+            True
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(filepath)

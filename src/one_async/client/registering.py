@@ -25,7 +25,13 @@ class Registering:
 
     @property
     def registration(self) -> RegistrationClient:
-        """Registers sessions, files, water and weights, with ONE-api's names. Raises OfflineError without a database."""
+        """Registers sessions, files, water and weights, with ONE-api's names. Raises OfflineError without a database.
+
+        Examples:
+            >>> record = await one.registration.register_weight("VA_09", 23.5)
+            >>> record["weight"]
+            23.5
+        """
         from one_async.registration import RegistrationClient
 
         self._context.alyx  # noqa: B018 - raises OfflineError where there is no database
@@ -62,6 +68,14 @@ class Registering:
         are those of `RegistrationClient.register_session`: ``users``, ``file_list``, ``to``, fields of the session.
 
         Raises InputError, and RegistrationError that names everything that was refused.
+
+        Examples:
+            >>> plan = await one.register_session(folder, dry_run=True)
+            >>> plan["file"].to_list()
+            ['alf/_ibl_wheel.position.npy', 'alf/_ibl_wheel.timestamps.npy']
+            >>> session, records = await one.register_session(folder)
+            >>> session["subject"], len(records)
+            ('CX_001', 2)
         """
         return await self.registration.register_session(path, dry_run=dry_run, **options)
 
@@ -95,5 +109,11 @@ class Registering:
         ``options`` are those of `RegistrationClient.register_files`: ``repository``, ``default``, ``to`` and others.
 
         Raises RegistrationError that names every file that cannot be registered, before anything is sent.
+
+        Examples:
+            >>> session, _ = await one.register_session(folder, file_list=False)
+            >>> record = await one.register_files(folder / "alf" / "_ibl_wheel.position.npy")
+            >>> record["name"]
+            '_ibl_wheel.position.npy'
         """
         return await self.registration.register_files(paths, dry_run=dry_run, **options)

@@ -49,6 +49,10 @@ class Searching:
         """Return the names that `search` accepts as keywords, or with ``endpoint="insertions"`` `search_insertions`.
 
         Remote searches also accept the filters of the server's schema. For another endpoint, returns all of its filters.
+
+        Examples:
+            >>> "task_protocol" in await one.search_terms()
+            True
         """
         endpoint = endpoint or "sessions"
         call = Call(self._context, query_type)
@@ -97,6 +101,12 @@ class Searching:
         Raises InputError for an unknown term or a value that the term cannot have, before any request is made. Warns
         EmptySearchWarning if nothing is found and the reason is known without effort, such as an unknown lab; not
         for a search with `django`, which may look for new records.
+
+        Examples:
+            >>> eids = await one.search(lab="summitlab", datasets="spikes.times.npy")
+            >>> eids, sessions = await one.search(subject="SU_101", date=["2024-06-24", "2024-06-25"], details=True)
+            >>> sessions["date"].to_list()
+            [datetime.date(2024, 6, 25), datetime.date(2024, 6, 24)]
         """
         check_details(details)
         call = Call(self._context, query_type)
@@ -140,6 +150,11 @@ class Searching:
         Returns the pids, latest session first, then by name; with `details` also the records in the same order, remotely
         the server's. Raises InputError for an unknown term or an impossible value, before any request is made. Warns
         EmptySearchWarning as `search` does.
+
+        Examples:
+            >>> pids, insertions = await one.search_insertions(subject="SU_101", name="probe00", details=True)
+            >>> [(insertion["name"], insertion["model"]) for insertion in insertions]
+            [('probe00', 'NP2.1'), ('probe00', '3B2')]
         """
         check_details(details)
         rows = await insertions_that(Call(self._context, query_type), terms, explain=True)
@@ -157,6 +172,10 @@ class Searching:
         unknown or has no session.
 
         A list gives a list of such pairs.
+
+        Examples:
+            >>> await one.pid2eid(pid)
+            (UUID('ee777d8f-aff9-481f-9056-f61ba0fed84f'), 'probe00')
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(pid)
@@ -231,6 +250,11 @@ class Searching:
 
         For a session without insertions, or an unknown one, all of these are None. `filters` are terms of
         `search_insertions`. A list of sessions gives a list of such tuples.
+
+        Examples:
+            >>> pids, names = await one.eid2pid(eid)
+            >>> names
+            ['probe00']
         """
         call = Call(self._context, query_type)
         values, rebuild = ids.flatten(eid)
@@ -283,6 +307,11 @@ class Searching:
         the tables if these have all of the sessions, else from the server.
 
         Raises ALFObjectNotFound for an unknown session.
+
+        Examples:
+            >>> details = await one.get_details(eid)
+            >>> details["subject"], details["lab"], details["number"]
+            ('SU_101', 'summitlab', 1)
         """
         call = Call(self._context, query_type)
         eids, rebuild = await known_eids(call, eid)
@@ -297,7 +326,13 @@ class Searching:
         return rebuild([found[one] for one in eids])
 
     async def list_subjects(self, query_type: Mode | None = None) -> list[str]:
-        """Return the sorted names of all subjects; from tables, of those that have sessions."""
+        """Return the sorted names of all subjects; from tables, of those that have sessions.
+
+        Examples:
+            >>> subjects = await one.list_subjects()
+            >>> "SU_101" in subjects
+            True
+        """
         return await (await Call(self._context, query_type).source()).subjects()
 
 

@@ -45,7 +45,13 @@ CLUSTERS = ("channels", "depths", "metrics", "uuids", "amps", "peakToTrough", "w
 
 
 class SpikeSorting(NamedTuple):
-    """Result of `load_spike_sorting`: frames of all insertions, each row with its pid and eid."""
+    """Result of `load_spike_sorting`: frames of all insertions, each row with its pid and eid.
+
+    Examples:
+        >>> sorting = await one.load_spike_sorting(pid, spikes=False)
+        >>> sorting.clusters.height, sorting.errors.height
+        (29, 0)
+    """
 
     spikes: pl.DataFrame
     """A row for each spike: pid, eid, times (s), clusters, amps (V), depths (µm)."""
@@ -128,6 +134,11 @@ class SpikeLoading:
         Returns three frames: spikes, clusters, errors; the insertions in the order of `pids`. Where the database has no
         region for a channel, atlas_id, acronym and coordinates are null. A negative atlas_id is a region of the left
         hemisphere. With `regions`, ids that the ontology lacks are "void", as is 0, and a warning names them.
+
+        Examples:
+            >>> spikes, clusters, errors = await one.load_spike_sorting(pid, min_label=1.0, regions="Beryl")
+            >>> {"times", "clusters"} <= set(spikes.columns), clusters["acronym"].n_unique()
+            (True, 2)
         """
         check_on_error(on_error)
         call = Call(self._context, query_type)
@@ -162,11 +173,23 @@ class SpikeLoading:
         return SpikeSorting(spike_frame, cluster_frame, await run_polars(outcome_frame, rows, "pid"))
 
     async def brain_regions(self) -> pl.DataFrame:
-        """Return the brain regions of the database as a frame: id (Allen), acronym, name, parent, …"""
+        """Return the brain regions of the database as a frame: id (Allen), acronym, name, parent, …
+
+        Examples:
+            >>> regions = await one.brain_regions()
+            >>> regions.filter(acronym="VISp").select("id", "name").row(0)
+            (385, 'Primary visual area')
+        """
         return await _endpoint_frame(self._context, "brain-regions", {})
 
     async def trajectories(self, /, **filters: Any) -> pl.DataFrame:
-        """Return the trajectories of probes as a frame; `filters` are those of the endpoint, such as `probe_insertion`."""
+        """Return the trajectories of probes as a frame; `filters` are those of the endpoint, such as `probe_insertion`.
+
+        Examples:
+            >>> tracks = await one.trajectories(probe_insertion=pid)
+            >>> tracks["provenance"].to_list()
+            ['Planned', 'Micro-manipulator', 'Histology track', 'Ephys aligned histology track']
+        """
         return await _endpoint_frame(self._context, "trajectories", filters)
 
 

@@ -32,7 +32,13 @@ class TableMethods:
 
     @property
     def tables_info(self) -> TablesInfo:
-        """The loaded tables' origin, times of making and loading, numbers of rows, and whether they are expired."""
+        """The loaded tables' origin, times of making and loading, numbers of rows, and whether they are expired.
+
+        Examples:
+            >>> loaded = await one.load_cache()
+            >>> one.tables_info.rows["sessions"] > 0
+            True
+        """
         return self._context.tables.info
 
     @property
@@ -51,6 +57,11 @@ class TableMethods:
 
         In local mode the server is asked only with `clobber`. Returns the time of loading; raises TablesNotFound if there
         are no tables.
+
+        Examples:
+            >>> loaded = await one.load_cache()
+            >>> loaded == one.tables_info.loaded
+            True
         """
         if tables_dir is not None or tag is not None:
             return await self._context.tables.load(
@@ -68,6 +79,11 @@ class TableMethods:
 
         `local` and `remote` load the tables on disk if none are loaded yet; `auto` asks the server if the last check was
         longer ago than `cache_expiry`; `refresh` asks now. Tables are downloaded only if the server's are newer.
+
+        Examples:
+            >>> loaded = await one.refresh_cache("refresh")  # a time
+            >>> loaded == one.tables_info.loaded
+            True
         """
         mode = self._context.check_mode(mode, "mode") if mode != "remote" else mode
         return await self._context.tables.refresh(mode)
@@ -77,6 +93,10 @@ class TableMethods:
 
         Rows that another process saved meanwhile are kept, unless `clobber` replaces the files. Raises
         ConfigurationError if the folder is not writable, TablesError if another process writes for very long.
+
+        Examples:
+            >>> (await one.save_cache("tables")).name
+            'tables'
         """
         folder = Path(save_dir) if save_dir else None
         with _writing(folder or self._context.settings.tables_dir):
@@ -89,6 +109,14 @@ class TableMethods:
 
         Returns the ids and the file, a CSV file of one column in `tables_dir`; if nothing was recorded, warns and returns no
         ids. `clear_list` then clears the recorded ids.
+
+        Examples:
+            >>> one.record_loaded = True
+            >>> trials = await one.load_object(eid, "trials")
+            >>> dids, file = await one.save_loaded_ids()
+            >>> one.record_loaded = False
+            >>> len(dids), file.suffix
+            (6, '.csv')
         """
         with _writing(self._context.settings.tables_dir):
             return await self._context.tables.save_loaded_ids(
@@ -96,15 +124,33 @@ class TableMethods:
             )
 
     async def sessions(self) -> pl.LazyFrame:
-        """Return the sessions table: eid, lab, subject, date, number, task_protocol, projects (joined by commas)."""
+        """Return the sessions table: eid, lab, subject, date, number, task_protocol, projects (joined by commas).
+
+        Examples:
+            >>> sessions = await one.sessions()
+            >>> sessions.filter(subject="SU_101").collect().height
+            25
+        """
         return await run_polars((await Call(self._context).catalogue()).sessions)
 
     async def datasets(self) -> pl.LazyFrame:
-        """Return the datasets table: did, eid, rel_path, file_size (bytes), hash, exists, qc, default_revision."""
+        """Return the datasets table: did, eid, rel_path, file_size (bytes), hash, exists, qc, default_revision.
+
+        Examples:
+            >>> datasets = await one.datasets()
+            >>> datasets.filter(rel_path="alf/_ibl_trials.table.pqt").collect().height
+            295
+        """
         return await run_polars((await Call(self._context).catalogue()).datasets)
 
     async def insertions(self) -> pl.LazyFrame:
-        """Return the insertions table: pid, eid, name and other columns. Raises TablesNotFound without one."""
+        """Return the insertions table: pid, eid, name and other columns. Raises TablesNotFound without one.
+
+        Examples:
+            >>> insertions = await one.insertions()
+            >>> insertions.filter(name="probe00").collect().height > 0
+            True
+        """
         catalogue = await Call(self._context).catalogue()
         if "insertions" not in catalogue.others:
             raise TablesNotFound(
@@ -116,6 +162,11 @@ class TableMethods:
         """Run SQL in the dialect of Polars on the tables `sessions`, `datasets` and others that were found.
 
         Raises InputError for SQL that Polars cannot run.
+
+        Examples:
+            >>> counts = await one.sql("SELECT count(*) FROM sessions WHERE subject = 'SU_101'")
+            >>> counts.item()
+            25
         """
         catalogue = await Call(self._context).catalogue()
         return await run_polars(catalogue.sql, query)

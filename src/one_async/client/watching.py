@@ -67,6 +67,11 @@ class Watching:
             terms: the terms of a remote `search`.
 
         Raises InputError before any request; OfflineError, LoginError, StatusError; ServerUnreachable with ``every=None``.
+
+        Examples:
+            >>> async for session in one.watch(subject="SU_101", datasets="spikes.times.npy", every=None):
+            ...     print(session["subject"], session["start_time"][:10])
+            SU_101 2024-06-24
         """
         self._context.needs_database("watch")
         pause = seconds(every)

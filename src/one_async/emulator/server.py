@@ -72,8 +72,12 @@ class Emulator:
     ``store`` can change the records while the server runs, ``faults`` makes requests fail, and ``requests`` lists the
     requests that were received.
 
-    >>> with Emulator() as alyx:
-    ...     print(alyx.url)  # doctest: +SKIP
+    Examples:
+        >>> from one_async import ONE
+        >>> from one_async.emulator import Emulator
+        >>> with Emulator() as alyx, ONE(base_url=alyx.url, username="demo", password="demo") as one:
+        ...     print(len(one.search(subject="SU_101")))
+        25
     """
 
     def __init__(
@@ -138,7 +142,13 @@ class Emulator:
         return listener
 
     def start(self) -> Emulator:
-        """Start serving; after `stop`, on the same port and with the same records."""
+        """Start serving; after `stop`, on the same port and with the same records.
+
+        Examples:
+            >>> from one_async.emulator import Emulator
+            >>> alyx = Emulator().start()
+            >>> alyx.close()
+        """
         if self._thread is not None:
             return self
         listener = self._bind()
@@ -170,7 +180,13 @@ class Emulator:
         return self
 
     def stop(self) -> None:
-        """Stop at once and close open connections. The records are kept for another `start`."""
+        """Stop at once and close open connections. The records are kept for another `start`.
+
+        Examples:
+            >>> from one_async.emulator import Emulator
+            >>> with Emulator() as alyx:
+            ...     alyx.stop()  # clients cannot reach it any more
+        """
         if self._server is None or self._thread is None:
             return
         self._server.stop()
@@ -178,7 +194,13 @@ class Emulator:
         self._server = self._thread = None
 
     def close(self) -> None:
-        """Stop and forget the records."""
+        """Stop and forget the records.
+
+        Examples:
+            >>> from one_async.emulator import Emulator
+            >>> alyx = Emulator().start()
+            >>> alyx.close()
+        """
         self.stop()
         self.store.close()
 

@@ -40,6 +40,11 @@ class ALFObject(dict[str, Any]):
     """The data of an object by attribute: ``spikes["times"]`` or ``spikes.times``.
 
     An attribute with the name of a method of this class or of dict is only accessible by key.
+
+    Examples:
+        >>> wheel = one.load_object(eid, "wheel")
+        >>> wheel.position is wheel["position"], sorted(wheel)
+        (True, ['position', 'timestamps'])
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -73,17 +78,38 @@ class ALFObject(dict[str, Any]):
 
     @property
     def check_dimensions(self) -> int:
-        """0 if all data have the same number of rows (or one), by ALF's rule; 1 if not."""
+        """0 if all data have the same number of rows (or one), by ALF's rule; 1 if not.
+
+        Examples:
+            >>> import numpy as np
+            >>> from one_async import ALFObject
+            >>> ALFObject(times=np.zeros(3), clusters=np.zeros(2)).check_dimensions
+            1
+        """
         return check_dimensions(self)
 
     def copy(self, deep: bool = False) -> ALFObject:
-        """Return a copy; with ``deep``, the arrays are copied, too."""
+        """Return a copy; with ``deep``, the arrays are copied, too.
+
+        Examples:
+            >>> from one_async import ALFObject
+            >>> spikes = ALFObject(times=[0.1, 0.2], clusters=[7, 3])
+            >>> spikes.copy(deep=True) == spikes
+            True
+        """
         return copy.deepcopy(self) if deep else ALFObject(self)
 
     def append(self, b: Mapping[str, Any], inplace: bool = False) -> ALFObject:
         """Append the rows of another object with the same keys, to a new object or ``inplace``.
 
         Raises InputError if the keys differ, unless one object is empty; warns if the numbers of rows then differ.
+
+        Examples:
+            >>> import numpy as np
+            >>> from one_async import ALFObject
+            >>> spikes = ALFObject(times=np.array([0.1, 0.2]))
+            >>> spikes.append(ALFObject(times=np.array([0.3]))).times
+            array([0.1, 0.2, 0.3])
         """
         if self and b and self.keys() != b.keys():
             raise InputError.of("b", sorted(b), f"data with keys {sorted(self)}")
@@ -98,6 +124,12 @@ class ALFObject(dict[str, Any]):
 
         Wider arrays, and those with more dimensions, become one column of fixed-size arrays. Metadata are omitted. Raises
         InputError if the numbers of rows differ.
+
+        Examples:
+            >>> import numpy as np
+            >>> from one_async import ALFObject
+            >>> ALFObject(times=np.zeros(3), intervals=np.ones((3, 2))).to_frame().columns
+            ['times', 'intervals_0', 'intervals_1']
         """
         return to_polars(self)
 
@@ -105,17 +137,38 @@ class ALFObject(dict[str, Any]):
         """Return a pandas frame as ONE-api does: the first 10 columns of arrays, no arrays of over 2 dimensions.
 
         Raises InputError if the numbers of rows differ.
+
+        Examples:
+            >>> import numpy as np
+            >>> from one_async import ALFObject
+            >>> ALFObject(times=np.zeros(3), clusters=np.arange(3)).to_df().shape
+            (3, 2)
         """
         return to_pandas(self)
 
     @staticmethod
     def from_frame(frame: pl.DataFrame | pd.DataFrame) -> ALFObject:
-        """Create an object from a frame's columns; ``key_0`` and ``key_1`` become one array of shape (n, 2)."""
+        """Create an object from a frame's columns; ``key_0`` and ``key_1`` become one array of shape (n, 2).
+
+        Examples:
+            >>> import polars as pl
+            >>> from one_async import ALFObject
+            >>> frame = pl.DataFrame({"intervals_0": [0.0, 2.0], "intervals_1": [2.0, 4.0]})
+            >>> ALFObject.from_frame(frame).intervals.shape
+            (2, 2)
+        """
         return ALFObject(split_table(columns_of(frame)))
 
     @staticmethod
     def from_df(df: Any) -> ALFObject:
-        """Create an object from a frame's columns; ONE-api's name of `from_frame`."""
+        """Create an object from a frame's columns; ONE-api's name of `from_frame`.
+
+        Examples:
+            >>> import pandas as pd
+            >>> from one_async import ALFObject
+            >>> ALFObject.from_df(pd.DataFrame({"choice": [1, -1]})).choice
+            array([ 1, -1])
+        """
         return ALFObject.from_frame(df)
 
 

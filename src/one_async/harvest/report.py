@@ -38,7 +38,13 @@ class ColumnReport(BaseModel):
 
 
 class EndpointReport(BaseModel):
-    """The result for one endpoint."""
+    """The result for one endpoint.
+
+    Examples:
+        >>> report = one.harvest("labs")
+        >>> report["labs"].distinct, report["labs"].complete
+        (4, True)
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -107,7 +113,13 @@ class EndpointReport(BaseModel):
 
 
 class HarvestReport(BaseModel):
-    """The result of a harvest; `complete` is True if nothing is missing. Print it for a summary."""
+    """The result of a harvest; `complete` is True if nothing is missing. Print it for a summary.
+
+    Examples:
+        >>> report = one.harvest(["labs", "subjects"])
+        >>> report.complete, report.frames["labs"].height, report["labs"].missing
+        (True, 4, [])
+    """
 
     model_config = ConfigDict(extra="ignore")
 

@@ -71,7 +71,14 @@ async def harvest(
     progress: HarvestProgress | None = None,
     **options: Any,
 ) -> HarvestReport:
-    """Read whole endpoints and write the report beside them; see `AsyncONE.harvest`."""
+    """Read whole endpoints and write the report beside them; see `AsyncONE.harvest`.
+
+    Examples:
+        >>> from one_async.harvest import harvest
+        >>> report = await harvest(one.alyx, ["labs"], to="metadata")
+        >>> report.complete
+        True
+    """
     endpoints = endpoints if isinstance(endpoints, str | Mapping) else list(endpoints)
     task = HarvestTask(1 if isinstance(endpoints, str) else len({str(name) for name in endpoints}))
     with alyx._calls.call():

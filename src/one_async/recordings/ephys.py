@@ -42,6 +42,11 @@ class AsyncRawEphys:
     Samples are returned as the stored integers, of shape (samples, channels); the last channels, `sync`, contain
     synchronisation bits. Seconds are counted by the probe's own clock from the file's first sample; spikes.samples are exact
     sample numbers.
+
+    Examples:
+        >>> raw = await one.raw_ephys(pid, band="lf")
+        >>> (await raw[1.0:1.5, raw.channels]).shape
+        (1250, 384)
     """
 
     def __init__(
@@ -109,6 +114,11 @@ class AsyncRawEphys:
 
         Seconds are rounded to the nearest sample. Raises InputError for an invalid index, FileDamaged or a ServerError with
         session, probe and chunk in its text.
+
+        Examples:
+            >>> raw = await one.raw_ephys(pid, band="lf")
+            >>> (await raw.read(slice(1.0, 1.5), channels=[0, 1, 2])).shape
+            (1250, 3)
         """
         rows = rows_of(samples, self.shape[0], self._to_sample)
         columns = columns_of(channels, self.shape[1])
@@ -131,6 +141,11 @@ class AsyncRawEphys:
             channels: as in `read`.
 
         Raises InputError if a window is not completely within the recording.
+
+        Examples:
+            >>> raw = await one.raw_ephys(pid, band="lf")
+            >>> (await raw.snippets([0.5, 1.0, 1.5], before=0.01, after=0.03, channels=slice(0, 10))).shape
+            (3, 100, 10)
         """
         columns = columns_of(channels, self.shape[1])
         centres = await run_sync(instants, times, self._to_sample, "times")

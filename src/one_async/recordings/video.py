@@ -42,6 +42,11 @@ class AsyncVideo:
 
     `times` is the time of each frame in seconds of the session's clock, or None if the session has no such dataset; `fps` is
     the frame rate stored in the file.
+
+    Examples:
+        >>> video = await one.video(eid, "left")
+        >>> (await video[10:15]).shape
+        (5, 128, 144, 3)
     """
 
     def __init__(
@@ -95,6 +100,11 @@ class AsyncVideo:
             frames: a frame's number, a slice, a list of numbers in any order, or a mask.
 
         Raises InputError for numbers out of range, FileDamaged for frames that cannot be decoded, or a ServerError.
+
+        Examples:
+            >>> video = await one.video(eid, "left", pixels="gray")
+            >>> (await video.read([0, -1])).shape
+            (2, 128, 144)
         """
         if isinstance(frames, tuple):  # numpy would interpret the second member as a row of pixels
             raise InputError.of("frames", frames, "frames only; index the result for parts of them")
@@ -109,6 +119,12 @@ class AsyncVideo:
 
         Raises ALFObjectNotFound if the session has no times of the frames, and InputError for times before the first or
         after the last frame.
+
+        Examples:
+            >>> video = await one.video(eid, "left", pixels="gray")
+            >>> trials = await one.load_object(eid, "trials")
+            >>> (await video.at(trials.stimOn_times[:3])).shape
+            (3, 128, 144)
         """
         return await self._decoded(await run_sync(self._frames_at, times))
 

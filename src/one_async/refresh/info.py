@@ -32,6 +32,11 @@ class TablesInfo:
     the folder; ``expired`` is True if that is longer ago than ``cache_expiry``. ``origin`` are the databases of the rows,
     ``tags`` the tags that the rows were filtered by, ``rows`` the number of rows of each table, including learned rows,
     and ``path`` is the folder.
+
+    Examples:
+        >>> loaded = one.load_cache()
+        >>> one.tables_info.rows["sessions"] > 0, one.tables_info.loaded == loaded
+        (True, True)
     """
 
     created: datetime | None = None

@@ -95,6 +95,11 @@ class RegistrationClient:
     RegistrationError that lists all of them. A write is repeated only after a query has shown that the first attempt did
     not arrive, so nothing is registered twice. A registration that was killed resumes when it is called again, from a
     journal in the session's folder.
+
+    Examples:
+        >>> session, records = await one.registration.register_session(folder)
+        >>> [record["name"] for record in records]
+        ['_ibl_wheel.position.npy', '_ibl_wheel.timestamps.npy']
     """
 
     def __init__(self, one: Client) -> None:
@@ -129,6 +134,11 @@ class RegistrationClient:
         The session number is the first that neither the folder of that day nor the database uses. Return the folder,
         ``session_root/subject/date/number``, and the session's id (None without ``register``). ``session_root`` defaults
         to the cache folder and ``date`` to today; the other arguments are those of `register_session`.
+
+        Examples:
+            >>> session_path, eid = await one.registration.create_new_session("CX_001", date="2019-02-02")
+            >>> session_path.parts[-3:-1]
+            ('CX_001', '2019-02-02')
         """
         day = ensure_iso8601(date)[:10]
         root = Path(self._context.cache_dir if session_root is None else session_root)
@@ -158,6 +168,12 @@ class RegistrationClient:
         """Register the sessions whose folders contain flag files, then delete the flag files.
 
         Return the session folders and their records; with ``dry``, the folders and None for each.
+
+        Examples:
+            >>> (folder / "create_me.flag").touch()
+            >>> folders, records = await one.registration.create_sessions(data_dir, dry=True)
+            >>> folders == [folder], records
+            (True, [None])
         """
         flags = await run_sync(find_flags, Path(root_data_folder), glob_pattern)
         paths = [session_folder_of(flag.parent, "root_data_folder").path for flag in flags]
@@ -204,6 +220,11 @@ class RegistrationClient:
 
         Raises InputError for wrong arguments, LoginError if the user may not write, and RegistrationError for what could
         not be registered; its ``registered`` and ``sessions`` hold what was registered.
+
+        Examples:
+            >>> session, records = await one.registration.register_session(folder, users="demo")
+            >>> [record["name"] for record in records]
+            ['_ibl_wheel.position.npy', '_ibl_wheel.timestamps.npy']
         """
         jobs = session_jobs(ses_path, users, file_list, kwargs)
         options = await self._options(repository=repository, default=default, created_by=created_by,
@@ -267,6 +288,13 @@ class RegistrationClient:
 
         Raises RegistrationError with every file that cannot be registered, before anything is sent; or with every file
         that the server refused, and what was registered.
+
+        Examples:
+            >>> session, _ = await one.registration.register_session(folder, file_list=False)
+            >>> files = await one.registration.find_files(folder)
+            >>> plan = await one.registration.register_files(files, dry_run=True)
+            >>> plan["dataset_type"].to_list()
+            ['wheel.position', 'wheel.timestamps']
         """
         refuse_unknown(kwargs)
         files = files_of(file_list, versions)
@@ -295,6 +323,12 @@ class RegistrationClient:
 
         Return relative paths by session folder, versions by session folder, all paths, and whether ``file_list`` was a
         single path. Files that cannot be registered are left out of the groups.
+
+        Examples:
+            >>> files = await one.registration.find_files(folder)
+            >>> by_session, versions, paths, single = await one.registration.prepare_files(files)
+            >>> [[file.as_posix() for file in found] for found in by_session.values()]
+            [['alf/_ibl_wheel.position.npy', 'alf/_ibl_wheel.timestamps.npy']]
         """
         files = files_of(file_list, versions)
         await Vocabulary(self._context.alyx).set_types(files)
@@ -307,7 +341,12 @@ class RegistrationClient:
         return grouped, grouped_versions, [file.path for file in files], is_path(file_list)
 
     async def find_files(self, session_path: PathLike) -> list[Path]:
-        """Return the files of a session folder whose names match a dataset type, sorted by path."""
+        """Return the files of a session folder whose names match a dataset type, sorted by path.
+
+        Examples:
+            >>> [file.name for file in await one.registration.find_files(folder)]
+            ['_ibl_wheel.position.npy', '_ibl_wheel.timestamps.npy']
+        """
         job = Job(session_folder_of(session_path, "session_path"))
         await run_sync(add_files, [job], True)
         await Vocabulary(self._context.alyx).set_types(job.files)
@@ -322,6 +361,12 @@ class RegistrationClient:
         whether they are protected, newest first; or ``status_code`` 200. It is computed from the list of datasets, since
         Alyx's own endpoint adds the caller to the session's users. ``created_by`` is accepted for compatibility with
         ONE-api.
+
+        Examples:
+            >>> session, records = await one.register_session(folder)
+            >>> answer = await one.registration.check_protected_files(folder / "alf" / "_ibl_wheel.position.npy")
+            >>> answer["status_code"]
+            200
         """
         files = files_of(file_list, None)
         jobs, outside = jobs_of(files)
@@ -334,7 +379,13 @@ class RegistrationClient:
     # ---- names
 
     async def assert_exists(self, member: str | UUID | Sequence[str | UUID], endpoint: str) -> Any:
-        """Return the record of one member of an endpoint, or of each in a list. Raises NotFound for the first unknown one."""
+        """Return the record of one member of an endpoint, or of each in a list. Raises NotFound for the first unknown one.
+
+        Examples:
+            >>> subject = await one.registration.assert_exists("CX_001", "subjects")
+            >>> subject["lab"]
+            'cortexlab'
+        """
         if isinstance(member, str | UUID):
             return await self._record_of(str(member), endpoint)
         return [await self._record_of(str(one), endpoint) for one in member]
@@ -348,7 +399,12 @@ class RegistrationClient:
 
     @staticmethod
     def ensure_ISO8601(date: DateLike | None) -> str:  # noqa: N802 - ONE-api's name
-        """Return a date or time as an ISO 8601 string; None means now. Raises InputError for anything else."""
+        """Return a date or time as an ISO 8601 string; None means now. Raises InputError for anything else.
+
+        Examples:
+            >>> one.registration.ensure_ISO8601("2024-05-06")
+            '2024-05-06T00:00:00'
+        """
         return ensure_iso8601(date)
 
     # ---- water and weights
@@ -369,6 +425,11 @@ class RegistrationClient:
         If the database has a record of the same subject, time, volume, type, user and session, return that one instead.
         ``volume`` is in ml, with four significant digits as in ONE-api. ``date_time`` defaults to now, ``water_type`` to
         "Water", ``user`` to the user who is logged in; ``session`` is an id, a path or a record.
+
+        Examples:
+            >>> record = await one.registration.register_water_administration("VA_09", 1.2)
+            >>> record["subject"], record["water_administered"]
+            ('VA_09', 1.2)
         """
         return await administrations.register_water(
             self._context.alyx, subject, volume, date_time, water_type or "Water", user, session, adlib
@@ -381,6 +442,11 @@ class RegistrationClient:
 
         If the database has a record of the same subject, time, weight and user, return that one instead. ``date_time``
         defaults to now, ``user`` to the user who is logged in.
+
+        Examples:
+            >>> record = await one.registration.register_weight("VA_09", 24.31)
+            >>> record["subject"], record["weight"]
+            ('VA_09', 24.31)
         """
         return await administrations.register_weight(self._context.alyx, subject, weight, date_time, user)
 

@@ -64,6 +64,12 @@ def get_dataset_type(filename: str | PurePath, dtypes: Iterable[Mapping[str, Any
     ``dtypes`` are rows of ``/dataset-types``. A type matches file names by its ``filename_pattern``, ignoring case; a type
     without a pattern matches if the file's object and attribute are its name. Raises InputError, a ValueError, if no type
     or several types match.
+
+    Examples:
+        >>> from one_async.registration import get_dataset_type
+        >>> types = one.alyx.rest("dataset-types", "list")
+        >>> get_dataset_type("_ibl_wheel.position.npy", types)["name"]
+        'wheel.position'
     """
     types = list(dtypes)
     found = _types_of(PurePath(filename).name, types)

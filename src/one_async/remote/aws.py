@@ -28,12 +28,26 @@ REGION_NAME = "us-east-1"
 
 
 def get_s3_public() -> tuple[Bucket, str]:
-    """Return access to IBL's public bucket, and the bucket's name."""
+    """Return access to IBL's public bucket, and the bucket's name.
+
+    Examples:
+        >>> from one_async.remote.aws import get_s3_public
+        >>> access, bucket = get_s3_public()
+        >>> bucket
+        'ibl-brain-wide-map-public'
+    """
     return Bucket(REGION_NAME), S3_BUCKET_IBL
 
 
 def get_s3_allen() -> tuple[Bucket, str]:
-    """Return access to the Allen Institute's public bucket of cell atlases, and the bucket's name."""
+    """Return access to the Allen Institute's public bucket of cell atlases, and the bucket's name.
+
+    Examples:
+        >>> from one_async.remote.aws import get_s3_allen
+        >>> access, bucket = get_s3_allen()
+        >>> bucket
+        'allen-brain-cell-atlas'
+    """
     return Bucket("us-west-2"), "allen-brain-cell-atlas"
 
 
@@ -96,7 +110,13 @@ def s3_download_folder(
 
 
 def get_s3_virtual_host(uri: str, region: str = REGION_NAME) -> str:
-    """Return the web address of a bucket or of one of its objects, given as ``s3://bucket/key`` or ``bucket/key``."""
+    """Return the web address of a bucket or of one of its objects, given as ``s3://bucket/key`` or ``bucket/key``.
+
+    Examples:
+        >>> from one_async.remote.aws import get_s3_virtual_host
+        >>> get_s3_virtual_host("s3://ibl-brain-wide-map-public/info.txt", region="us-east-1")
+        'https://ibl-brain-wide-map-public.s3.us-east-1.amazonaws.com/info.txt'
+    """
     bucket, slash, key = uri.removeprefix("s3://").strip("/").partition("/")
     if not bucket or not region or "://" in uri.removeprefix("s3://"):
         raise InputError.of("uri", uri, "s3://bucket/key")
@@ -104,7 +124,13 @@ def get_s3_virtual_host(uri: str, region: str = REGION_NAME) -> str:
 
 
 def url2uri(data_path: str, return_location: bool = False) -> str | tuple[str, str]:
-    """Return the ``s3://`` address of an object from its web address; with `return_location` also the bucket's region."""
+    """Return the ``s3://`` address of an object from its web address; with `return_location` also the bucket's region.
+
+    Examples:
+        >>> from one_async.remote.aws import url2uri
+        >>> url2uri("https://ibl-brain-wide-map-public.s3.us-east-1.amazonaws.com/info.txt")
+        's3://ibl-brain-wide-map-public/info.txt'
+    """
     parts = urlsplit(data_path)
     bucket, _, host = (parts.hostname or "").partition(".s3.")
     if not host.endswith("amazonaws.com"):

@@ -77,6 +77,12 @@ def make_parquet_db(
     Warns with TablesWarning if nothing is found, and for each folder or file that is omitted: its date does not exist, its name
     cannot be stored in a table, or it is unreadable. Raises InputError if ``lab`` differs from the lab in a path, if a different
     namespace is stored, and, without ``overwrite``, if existing tables were not built from a folder or cannot be read.
+
+    Examples:
+        >>> from one_async.tables.build import make_parquet_db
+        >>> report = make_parquet_db(data_dir)
+        >>> print(report)
+        sessions: 1 new, 0 gone, 0 unchanged; datasets: 2 new, 0 gone, 0 unchanged
     """
     check_polars()
     if lab and (not isinstance(lab, str) or lab in (".", "..") or set(lab) & set("/\\\0")):

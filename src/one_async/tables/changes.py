@@ -35,6 +35,12 @@ class BuildReport(tuple[Path, Path]):
     """The files of sessions and datasets that a build wrote, and its changes: ``sessions, datasets = report.files``.
 
     ``written`` is whether the files were replaced; they are not if nothing has changed.
+
+    Examples:
+        >>> from one_async.tables.build import make_parquet_db
+        >>> report = make_parquet_db(data_dir)
+        >>> report.written, [file.name for file in report.files]
+        (True, ['sessions.pqt', 'datasets.pqt'])
     """
 
     sessions: Changes
@@ -58,7 +64,13 @@ class BuildReport(tuple[Path, Path]):
         return self[0], self[1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON-compatible values."""
+        """Return the report as JSON-compatible values.
+
+        Examples:
+            >>> from one_async.tables.build import make_parquet_db
+            >>> make_parquet_db(data_dir).to_dict()["sessions"]
+            {'new': 1, 'gone': 0, 'changed': 0, 'unchanged': 0}
+        """
         return {
             "files": [str(file) for file in self.files],
             "written": self.written,
