@@ -277,8 +277,8 @@ _AT_SERVER: dict[str, Callable[[AsyncAlyxClient, str, Any], Awaitable[str | None
     "subject": _no_subject,
     "date_range": _no_date,
 }
-#: Terms without a list of their values at the server.
-_ALONE = ("number", "task_protocol", "name", "serial", "model", "chronic_insertion", "dataset")
+#: Terms without a list of their values at the server; of several, the first is asked for.
+_ALONE = ("task_protocol", "name", "serial", "model", "number", "chronic_insertion", "dataset")
 
 
 # ---- texts
