@@ -88,6 +88,11 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
         return thread.run(call)
 
+    def open(self, path: str, *args: Any, **kwargs: Any) -> Any:
+        """Open a dataset. Raises InputError for a path that names no session."""
+        self._split(path)
+        return super().open(path, *args, **kwargs)
+
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """List a folder of a session: the datasets and folders in it, or the dataset itself."""
         folder, session, below = self._split(path)
@@ -174,7 +179,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Return a path without its protocol, its session, and what is below the session."""
         folder = self._strip_protocol(path) if isinstance(path, str | PathLike) else ""
         session, _, below = folder.partition("/")
-        if not session:
+        if not session or "?" in session:  # a query would be ignored
             raise InputError.of("path", path, "one://eid, one://eid/collection or one://eid/collection/name")
         return folder, session, below
 

@@ -12,18 +12,21 @@ from uuid import UUID
 
 import typer
 
-from one_async.cli.options import Json, fail
+from one_async.cli.options import Json, as_path, fail
 from one_async.cli.show import aside, console, plain, print_json
 from one_async.cli.watch import ended_by_signals
-from one_async.errors import OneError, TablesWarning
+from one_async.errors import InputError, OneError, TablesWarning
 
 if TYPE_CHECKING:
     pass
 
 
 def build_tables(
-    folder: Annotated[Path, typer.Argument(help="A folder of ALF data.")],
-    out: Annotated[Path | None, typer.Option(help="A folder for the tables, if not the same.")] = None,
+    folder: Annotated[Path, typer.Argument(parser=as_path, metavar="FOLDER", help="A folder of ALF data.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=as_path, metavar="PATH", help="A folder for the tables, if not the same."),
+    ] = None,
     hash_files: Annotated[
         bool, typer.Option("--hash-files", help="Add the md5 of each file, read if it has changed.")
     ] = False,
@@ -51,6 +54,8 @@ def build_tables(
         "hash_files": hash_files, "lab": lab, "namespace": namespace, "overwrite": overwrite, "quick": quick
     }  # fmt: skip
     try:
+        if not folder.is_dir():
+            raise InputError.of("FOLDER", str(folder), "a folder that exists")
         with _remarks():
             if watch:
                 _watch(folder, out, every, as_json, options)
