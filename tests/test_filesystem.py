@@ -214,8 +214,9 @@ def test_what_is_not_there(served: Served, fs: Any) -> None:
         fs.open(f"{served.eid}/alf/_ibl_wheel.position.npy", "wb")
 
 
-@pytest.mark.parametrize("path", [None, 5, ["x"], b"one://x", "", "/", "one://", "/alf/spikes.times.npy"])
-@pytest.mark.parametrize("method", ["ls", "info", "cat_file"])
+@pytest.mark.parametrize("path", [None, 5, ["x"], b"one://x", "", "/", "one://", "/alf/spikes.times.npy",
+                                  "EID?x=1", "one://EID?x=1/alf"])  # fmt: skip
+@pytest.mark.parametrize("method", ["ls", "info", "cat_file", "open", "exists", "isdir", "modified"])
 def test_a_path_without_session_is_named(fs: Any, method: str, path: Any) -> None:
     with pytest.raises(InputError) as caught:
         getattr(fs, method)(path)

@@ -27,6 +27,7 @@ LAYERS: list[tuple[str, float]] = [
     ("events", 0),
     ("_boundary", 0),
     ("_arguments", 0),
+    ("_warnings", 0),
     ("types", 0),
     ("alf", 0),
     ("settings", 1),
@@ -65,6 +66,7 @@ LAYERS: list[tuple[str, float]] = [
     ("distributed", 6),
     ("filesystem", 6),
     ("cli", 6),
+    ("completion", 6),
 ]
 APART = {frozenset({"alyx", "transfer"})}
 #: The module that downloads files for a client of one of these packages.

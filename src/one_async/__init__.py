@@ -63,5 +63,19 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(ipython: Any) -> None:
+    """Complete the values of arguments, such as labs and subjects, in IPython and Jupyter; ``%load_ext one_async``."""
+    from one_async.completion.matcher import install
+
+    install(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Stop completing the values of arguments; ``%unload_ext one_async``."""
+    from one_async.completion.matcher import remove
+
+    remove(ipython)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *_WHERE})

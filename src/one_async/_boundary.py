@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, aclosing, contextmanager
 from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar
 
+from one_async._warnings import Gathering
 from one_async.errors import (
     AnswerError,
     ConfigurationError,
@@ -119,6 +120,12 @@ def _translated(translate: Translate, where: str, given: Given) -> Iterator[None
         raise own from _shortened(error)
 
 
+@contextmanager
+def _called(translate: Translate, where: str, given: Given) -> Iterator[None]:
+    with Gathering(), _translated(translate, where, given):
+        yield
+
+
 def _shortened(error: BaseException) -> BaseException:
     """Return an error as a cause, a RecursionError without its thousand frames, which may break pickling of tracebacks."""
     return error.with_traceback(None) if isinstance(error, RecursionError) else error
@@ -155,9 +162,7 @@ def around(
 def _guarded(function: F, translate: Translate, where: str = "") -> F:
     where = where or function.__name__
     if inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function):
-        return around(
-            function, lambda args, kwargs: _translated(translate, where, Given(function, args, kwargs))
-        )
+        return around(function, lambda args, kwargs: _called(translate, where, Given(function, args, kwargs)))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

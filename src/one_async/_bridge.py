@@ -25,6 +25,7 @@ from one_async._iterator_bridge import IteratorBridge
 from one_async._loop import LoopThread
 from one_async._tracebacks import shortened
 from one_async._values import without_secrets
+from one_async._warnings import Gathering
 from one_async.errors import OneError
 
 __all__ = [
@@ -287,14 +288,22 @@ def blocking(
     @wraps_async(method)
     def call(self: Blocking[C], /, *args: P.args, **kwargs: P.kwargs) -> R:
         thread = LoopThread.shared()
+        gathered = Gathering()
 
         async def work() -> R:
-            return await method(await self._client(thread), *args, **kwargs)
+            client = await self._client(thread)
+            with gathered.collected():
+                return await method(client, *args, **kwargs)
 
         try:
-            return thread.run(work)
-        except SHORTENED as error:
-            raise shortened(error) from None
+            result = thread.run(work)
+        except BaseException as error:
+            gathered.issue(is_failing=True)
+            if isinstance(error, SHORTENED):
+                raise shortened(error) from None
+            raise
+        gathered.issue()  # in this thread, where the caller's line is known
+        return result
 
     _named_like(call, method)
     return call

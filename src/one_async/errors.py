@@ -44,10 +44,7 @@ from __future__ import annotations
 
 import pickle
 import reprlib
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 
@@ -106,6 +103,21 @@ def shown(value: object) -> str:
     except Exception:  # an integer with too many digits, or an object whose repr fails
         text = f"<{type(value).__name__}>"
     return text if len(text) <= 300 else f"{text[:150]} … {text[-140:]}"
+
+
+def name_list(names: Iterable[str], room: int = 300) -> str:
+    """Return names, separated by commas, that fit into so many characters; ``and 37 more`` stands for the others."""
+    names = list(names)
+    text = ", ".join(names)
+    if len(text) <= room:
+        return text
+    kept, length = 0, len(f" and {len(names)} more")
+    while kept < len(names) and length + len(names[kept]) + 2 <= room:
+        length += len(names[kept]) + 2
+        kept += 1
+    kept = max(kept, 1)
+    more = len(names) - kept
+    return f"{', '.join(names[:kept])} and {more} more" if more else text
 
 
 def _text(message: object) -> str:
@@ -207,10 +219,9 @@ class InputError(OneError, ValueError):
             >>> str(InputError.of("band", "mid", ["ap", "lf"]))
             "band='mid' is not understood; accepted: ap, lf"
         """
-        wanted = accepted if isinstance(accepted, str) else ", ".join(accepted)
-        return cls(
-            f"{argument}={shown(given)} is not understood; accepted: {wanted}", argument=argument, given=given
-        )
+        text = f"{argument}={shown(given)} is not understood; accepted: "
+        wanted = accepted if isinstance(accepted, str) else name_list(accepted, LONGEST - len(text))
+        return cls(f"{text}{wanted}", argument=argument, given=given)
 
 
 class ConfigurationError(OneError):
@@ -515,23 +526,3 @@ class TablesWarning(OneWarning):
 
 class ALFWarning(OneWarning):
     """A dataset is unusual in a way that the caller should know."""
-
-
-_SESSION: ContextVar[str | None] = ContextVar("session", default=None)
-
-
-@contextmanager
-def warnings_name(session: str) -> Iterator[None]:
-    """Name a session in the warnings of `warn` that the code inside issues."""
-    token = _SESSION.set(session)
-    try:
-        yield
-    finally:
-        _SESSION.reset(token)
-
-
-def warn(text: str, stacklevel: int = 2) -> None:
-    """Issue an ALFWarning; its text ends with the session that the caller works on, if that is known."""
-    session = _SESSION.get()
-    text = text if session is None else f"{text}; session {session}"
-    warnings.warn(_text(text), ALFWarning, stacklevel=stacklevel + 1)

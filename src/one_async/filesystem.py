@@ -102,6 +102,11 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
         return thread.run(call)
 
+    def open(self, path: str, *args: Any, **kwargs: Any) -> Any:
+        """Open a dataset. Raises InputError for a path that names no session."""
+        self._split(path)
+        return super().open(path, *args, **kwargs)
+
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """Return the datasets and folders in a folder of a session, or the dataset itself.
 
@@ -230,7 +235,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Split a path into the path without protocol, the session, and the path below the session."""
         folder = self._strip_protocol(path) if isinstance(path, str | PathLike) else ""
         session, _, below = folder.partition("/")
-        if not session:
+        if not session or "?" in session:  # a query would be ignored
             raise InputError.of("path", path, "one://eid, one://eid/collection or one://eid/collection/name")
         return folder, session, below
 

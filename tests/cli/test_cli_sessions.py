@@ -172,6 +172,15 @@ def test_cache_counts_and_prunes_only_what_is_unfinished(run: Run, one: ONE, tmp
     assert path.exists()
 
 
+def test_a_cache_folder_that_is_missing_is_no_empty_one(run: Run, tmp_path: Path) -> None:
+    for words in (["cache", "info"], ["cache", "info", "--json"]):
+        done = run(*words, "--cache-dir", tmp_path / "nothing")
+        assert done.exit_code == 1
+        assert "there is no folder" in done.stderr
+        assert done.stdout == ""
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_doctor_prints_no_secret(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://u:PROXYSECRET@127.0.0.1:9")
     monkeypatch.setenv("ONE_DATA_SERVER", "http://127.0.0.1:9/public")

@@ -95,3 +95,23 @@ def test_it_watches_until_a_signal_comes(folder: Path) -> None:
             process.kill()
     assert first["sessions"]["new"] == 2
     assert second["datasets"] == {"new": 1, "gone": 0, "changed": 0, "unchanged": 2}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["tables", "build", ""], ["tables", "build", " "], ["tables", "build", ".", "--out", ""],
+     ["search", "--cache-dir", "", "lab=x"], ["register", ""], ["download", "x", "--to", ""], ["watch", "--cursor", ""]],
+)  # fmt: skip
+def test_an_empty_text_is_no_path(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, words)
+    assert done.exit_code == 2
+    assert "an empty text is no path" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_missing_is_named_as_the_command_does(tmp_path: Path) -> None:
+    code, out, remarks = run(tmp_path / "nothing")
+    assert (code, out) == (2, "")
+    assert "FOLDER='" in remarks
+    assert "root_dir" not in remarks

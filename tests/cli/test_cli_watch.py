@@ -160,3 +160,16 @@ def test_a_disconnected_reader_ends_the_stream(server: Emulator, environment: di
             add_session(server, next(iter(rows_of(server).values()))["subject"])
         assert process.wait(timeout=SECONDS) == 1
         assert "Traceback" not in process.stderr.read()
+
+
+def test_a_server_that_is_away_is_told_once(environment: dict[str, str]) -> None:
+    with Emulator() as gone:
+        pass
+    process = started_watch({**environment, "ONE_BASE_URL": gone.url, "ONE_TOKEN": "0" * 40})
+    with process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=SECONDS) == 0
+        assert "no answer from the server" in line
+        assert process.stderr.read() == ""

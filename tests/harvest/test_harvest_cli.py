@@ -69,6 +69,7 @@ def test_a_place_that_cannot_be_is_named(recorded_emulator: Any, tmp_path: Path)
         (["nonsense"], "endpoint="),
         (["sessions", "--since", "soon"], "since="),
         (["sessions", "--format", "csv"], "format="),
+        (["sessions", "--format", "frame"], "accepted: parquet, delta"),
         (["cache", "sessions"], "endpoints="),
         (["sessions", "--filter", "lab=cortexlab"], "filter="),
         (["sessions", "--filter", "labs:name=x"], "filters="),
@@ -82,6 +83,7 @@ def test_wrong_arguments_end_with_2(
     done = run(recorded_emulator, *arguments, "--to", str(tmp_path))
     assert done.exit_code == 2
     assert name in done.stderr
+    assert "delta, frame" not in done.stderr  # which is for Python alone
     assert not list(tmp_path.iterdir())
 
 

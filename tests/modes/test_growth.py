@@ -334,3 +334,18 @@ def test_a_login_is_not_asked_for_tables_on_disk(make: Make, alyx: Emulator, tmp
     one = make(None, **{**login(alyx), "password": None}, mode="local")
     assert len(found(one)) == 36
     assert len(alyx.requests) == 0
+
+
+def test_saving_nothing_to_a_new_folder_says_so(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+    one = make(alyx)
+    for place in ("new", "newer"):
+        with pytest.warns(
+            TablesWarning, match=f"nothing was written to .*{place}, since queries .* clobber=True"
+        ):
+            assert one.ask("save_cache", tmp_path / place) == tmp_path / place
+        assert not (tmp_path / place).exists()
+    one.ask("save_cache")  # to the own folder: everything is there
+    found(one, subject="KS014", lab="cortexlab")
+    one.ask("save_cache", tmp_path / "new")
+    assert (tmp_path / "new/sessions.pqt").exists()
+    one.ask("save_cache", tmp_path / "new")

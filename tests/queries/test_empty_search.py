@@ -172,6 +172,20 @@ REMOTE = [
     ),
     ("search_insertions", {"subject": "ks014"}, "no subject 'ks014'; did you mean 'KS014'?"),
     ("search_insertions", {"session": "2020-01-01_1_nobody"}, "none of the sessions is known"),
+    ("search", {"number": 99}, "no session has number=99."),
+    ("search", {"number": [98, 99], "date": ["2020-01-01", None]}, None),  # a request for each number
+    ("search", {"number": 99, "date": ["2020-01-01", None]}, None),  # the one request was for the latest day
+    ("search", {"number": 99, "dataset_qc_lte": "PASS"}, "no session has number=99."),
+    ("search", {"task_protocol": "nonsense"}, "no task protocol 'nonsense'."),
+    ("search", {"task_protocol": "nonsense", "number": 1}, "no task protocol 'nonsense'."),
+    ("search", {"task_protocol": ["nonsense", "more"]}, "no task protocol 'nonsense' or 'more'."),
+    ("search_insertions", {"number": 99}, "no insertion has number=99."),
+    ("search_insertions", {"name": "probe99"}, "no insertion named 'probe99'."),
+    ("search_insertions", {"name": "probe99", "dataset_qc_lte": "PASS"}, "no insertion named 'probe99'."),
+    ("search_insertions", {"serial": "0"}, "no insertion with the serial number '0'."),
+    ("search_insertions", {"model": "nonsense"}, "no insertion with the model 'nonsense'."),
+    ("search_insertions", {"dataset": "nonsense"}, "no insertion has dataset='nonsense'."),
+    ("search_insertions", {"name": "probe00", "number": 99}, None),  # the one request was for the name
 ]
 LOCAL = [
     ("search", {"lab": "cortxlab"}, "no lab 'cortxlab'; did you mean 'cortexlab'?"),
@@ -213,10 +227,12 @@ def test_one_warning_and_at_most_one_request(
         one.ask("alyx.clear_rest_cache")
         recorded_emulator.requests.reset()
         found = one.ask(method, True, query_type=mode, **terms)
-        assert [str(one.message) for one in caught] == [text]
-        assert [one.category for one in caught] == [EmptySearchWarning]
+        expected = [] if text is None else [text]
+        assert [str(one.message) for one in caught] == expected
+        assert [one.category for one in caught] == [EmptySearchWarning] * len(expected)
     assert not found[0]
-    own = len(terms["lab"]) if isinstance(terms.get("lab"), list) else 1
+    lists = [terms[name] for name in ("lab", "number", "task_protocol") if isinstance(terms.get(name), list)]
+    own = max([1, *map(len, lists)])
     assert lists_requested(recorded_emulator) <= (0 if mode == "local" else own + 1)
 
 
@@ -232,14 +248,14 @@ def test_no_warning_without_information_or_with_results(one: Face, recorded_emul
         assert one.ask(method, query_type="remote", lab=["cortexlab", "nonsense"])
         assert not one.ask(method, query_type="remote", django="session__lab__name,nonsense"
                            if method == "search_insertions" else "lab__name,nonsense", lab="nonsense")  # fmt: skip
-        assert not one.ask(method, query_type="remote", lab="cortexlab", number=99)
+        assert not one.ask(method, query_type="remote", lab="cortexlab", atlas_acronym="nonsense", number=1)
     assert not one.ask("search", query_type="remote", date=[date.today(), None])
     assert one.items("watch", every=None, lab="nonsense") == []
 
 
 def test_the_server_that_is_away_makes_no_search_fail(recorded_emulator: Emulator, tmp_path: Path) -> None:
     with opened("blocking", cache_dir=tmp_path, silent=True, **login(recorded_emulator)) as one:
-        one.ask("search", query_type="remote", number=99)
+        one.ask("search_terms")  # the schema
         recorded_emulator.faults.add("/labs", status=500)
         try:
             assert one.ask("search", query_type="remote", lab="nonsense") == []

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from one_async._warnings import warn
 from one_async.alf.spec import FILE_SPEC, QC, regex
 from one_async.errors import (
     ALFError,
@@ -20,7 +21,6 @@ from one_async.errors import (
     ALFMultipleObjectsFound,
     ALFMultipleRevisionsFound,
     InputError,
-    warn,
 )
 
 if TYPE_CHECKING:
@@ -378,5 +378,5 @@ def _choose(
             return marked[0]
     last = max(rows, key=lambda row: revisions[row])
     if len(rows) > 1:
-        warn(f"No default revision of {path!r}; its last one, {revisions[last]!r}, is used", 3)
+        warn(f"No default revision of {path!r}; its last one, {revisions[last]!r}, is used")
     return last

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from one_async._boundary import reads_answers
-from one_async.errors import AnswerError, InputError
+from one_async.errors import AnswerError, InputError, name_list
 from one_async.types import JSON
 
 T = TypeVar("T")
@@ -209,8 +209,7 @@ def suggest(name: object, known: Iterable[str]) -> str:
     """List the accepted names, with the closest matches first."""
     names, name = sorted(known), name[:100] if isinstance(name, str) else ""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    listed = ", ".join(names)
-    return f"did you mean {' or '.join(close)}? ({listed})" if close else listed
+    return f"did you mean {' or '.join(close)}? ({name_list(names, 250)})" if close else name_list(names)
 
 
 def _action(path: str, method: str) -> str | None:

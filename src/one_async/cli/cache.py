@@ -25,7 +25,7 @@ from one_async.cli.show import (
     stderr,
     waiting,
 )
-from one_async.errors import OneError
+from one_async.errors import ConfigurationError, OneError
 
 if TYPE_CHECKING:
     from one_async.settings import Settings
@@ -75,6 +75,8 @@ def info(url: Url = None, user: User = None, cache_dir: Folder = None, as_json: 
     """Show the contents of the cache folder: data files, tables, REST answers, unfinished downloads."""
     try:
         known = _settings(url, user, cache_dir)
+        if not known.cache_dir.is_dir():
+            raise ConfigurationError(f"there is no folder {known.cache_dir}", path=str(known.cache_dir))
         with waiting("counting …"):
             answer = _info(known)
     except OneError as error:

@@ -28,6 +28,10 @@ class RateColumn(ProgressColumn):
         return Text(f"{speed:,.0f}/s" if speed else "", style="dim")
 
 
+#: Formats of files; "frame", the format of a harvest into memory, is for Python alone.
+FORMATS = ("parquet", "delta")
+
+
 class Bars:
     """One progress line for each endpoint: rows, total, rate, time left."""
 
@@ -95,8 +99,10 @@ def harvest(
     """
     names = list(dict.fromkeys(endpoints or ())) or "all"
     bars = Bars()
-    kind: Any = format  # validated by ONE.harvest
+    kind: Any = format
     try:
+        if format not in FORMATS:
+            raise InputError.of("format", format, FORMATS)
         filters = _parse_filters(filter or ())
         options = dict(_parse_option(item) for item in storage_option or ())
         with connect(url, user, cache_dir) as one, bars.bars:

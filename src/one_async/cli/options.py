@@ -14,12 +14,23 @@ from one_async.errors import InputError, OneError
 if TYPE_CHECKING:
     from one_async.sync import ONE
 
+
+def as_path(text: str) -> Path:
+    """Return the path of an argument. Raise typer.BadParameter for an empty text, which would be the working folder."""
+    if not str(text).strip():
+        raise typer.BadParameter("an empty text is no path; . is the working folder")
+    return Path(text)
+
+
 Url = Annotated[str | None, typer.Option("--url", help="Address of the database.", envvar="ONE_BASE_URL")]
 # ONE_USERNAME is read by the settings rather than by typer, since it belongs to one database.
 User = Annotated[str | None, typer.Option("--user", help="User name; default: ONE_USERNAME.")]
 Json = Annotated[bool, typer.Option("--json", help="Write the answer as JSON.")]
 Folder = Annotated[
-    Path | None, typer.Option("--cache-dir", help="Folder of data files.", envvar="ONE_CACHE_DIR")
+    Path | None,
+    typer.Option(
+        "--cache-dir", parser=as_path, metavar="PATH", help="Folder of data files.", envvar="ONE_CACHE_DIR"
+    ),
 ]
 
 

@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from one_async.cli.options import Folder, Json, Url, User, connect, fail
+from one_async.cli.options import Folder, Json, Url, User, as_path, connect, fail
 from one_async.cli.show import console, plain, print_json, stderr, waiting
 from one_async.errors import OneError, RegistrationError
 from one_async.registration.local import PROBLEMS
@@ -32,7 +32,12 @@ _COLOURS = {
 
 def register(
     folders: Annotated[
-        list[Path], typer.Argument(help="Session folders: …/lab/Subjects/subject/date/number.")
+        list[Path],
+        typer.Argument(
+            parser=as_path,
+            metavar="FOLDERS...",
+            help="Session folders: …/lab/Subjects/subject/date/number.",
+        ),
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent without sending it.")

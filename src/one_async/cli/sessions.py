@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from one_async.cli.options import Folder, Json, Url, User, connect, fail, parse_terms
+from one_async.cli.options import Folder, Json, Url, User, as_path, connect, fail, parse_terms
 from one_async.cli.show import (
     console,
     count_text,
@@ -210,7 +210,10 @@ def download(
     collection: Collection = None,
     dataset: Dataset = None,
     to: Annotated[
-        Path | None, typer.Option(help="The folder to download to; default: the cache folder.")
+        Path | None,
+        typer.Option(
+            parser=as_path, metavar="PATH", help="The folder to download to; default: the cache folder."
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be downloaded.")] = False,
     as_json: Json = False,

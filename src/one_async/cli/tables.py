@@ -12,16 +12,19 @@ from uuid import UUID
 
 import typer
 
-from one_async.cli.options import Json, fail
+from one_async.cli.options import Json, as_path, fail
 from one_async.cli.show import console, plain, print_json, stderr
 from one_async.cli.watch import ended_by_signals
-from one_async.errors import OneError, TablesWarning
+from one_async.errors import InputError, OneError, TablesWarning
 
 
 def build_tables(
-    folder: Annotated[Path, typer.Argument(help="A folder of ALF data.")],
+    folder: Annotated[Path, typer.Argument(parser=as_path, metavar="FOLDER", help="A folder of ALF data.")],
     out: Annotated[
-        Path | None, typer.Option(help="The folder for the tables; default: the same folder.")
+        Path | None,
+        typer.Option(
+            parser=as_path, metavar="PATH", help="The folder for the tables; default: the same folder."
+        ),
     ] = None,
     hash_files: Annotated[
         bool, typer.Option("--hash-files", help="Add the MD5 hash of each file; only changed files are read.")
@@ -52,6 +55,8 @@ def build_tables(
         "hash_files": hash_files, "lab": lab, "namespace": namespace, "overwrite": overwrite, "quick": quick
     }  # fmt: skip
     try:
+        if not folder.is_dir():
+            raise InputError.of("FOLDER", str(folder), "a folder that exists")
         with _print_table_warnings():
             if watch:
                 _watch(folder, out, every, as_json, options)

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from one_async.cli.options import Folder, Url, User, connect, fail, parse_terms
+from one_async._progress import Display
+from one_async.cli.options import Folder, Url, User, as_path, connect, fail, parse_terms
 from one_async.cli.show import plain
 from one_async.errors import OneError
 
@@ -24,7 +25,12 @@ def watch(
     every: Annotated[float, typer.Option(help="Seconds between two searches.")] = 60.0,
     once: Annotated[bool, typer.Option("--once", help="Exit after one search.")] = False,
     cursor: Annotated[
-        Path | None, typer.Option(help="A file that records the printed sessions between runs.")
+        Path | None,
+        typer.Option(
+            parser=as_path,
+            metavar="PATH",
+            help="A file that records the printed sessions between runs.",
+        ),
     ] = None,
     url: Url = None,
     user: User = None,
@@ -34,6 +40,7 @@ def watch(
     """Print matching sessions, then new ones as they appear: one-async watch lab=cortexlab datasets=spikes.times.npy."""
     try:
         with ended_by_signals(), connect(url, user, cache_dir, mode="remote", silent=True) as one:
+            one._here._context.observer.notice = Display().notice  # also where standard error is no terminal
             found = one.watch(every=None if once else every, cursor=cursor, **parse_terms(terms or []))
             for session in found:
                 typer.echo(json.dumps(session) if as_json else line_of(session))

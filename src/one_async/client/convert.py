@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
@@ -11,11 +10,12 @@ from uuid import UUID
 from one_async import ids
 from one_async._boundary import public
 from one_async._threads import run_polars
+from one_async._warnings import warn
 from one_async.alf.path import ALFPath
 from one_async.alf.session import key_frame, session_folder, session_folders
 from one_async.client.call import Call
 from one_async.client.identify import FEW_PATHS, eid_texts, eids_of, find, known_eids, look_up, placed
-from one_async.errors import ALFObjectNotFound, ALFWarning, InputError
+from one_async.errors import ALFObjectNotFound, InputError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -299,7 +299,7 @@ def _reference(row: Mapping[str, Any], as_dict: bool, parse: bool) -> Any:
     ref: dict[str, Any] = {"subject": row["subject"], "date": row["date"], "sequence": row["number"]}
     if not as_dict and None in ref.values():
         text = f"the session {row['eid']} has no reference, since it lacks a subject, date or number: {ref!r:.300}"
-        warnings.warn(text, ALFWarning, stacklevel=3)
+        warn(text)
         return None
     if not parse:
         day, number = row["date"], row["number"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from uuid import NAMESPACE_URL, uuid5
 
 from one_async._threads import run_many, run_sync
+from one_async._warnings import warn
 from one_async.alf.path import ALFPath
 from one_async.alf.session import is_id, other_spellings, session_part
 from one_async.client.outcomes import raise_first
@@ -18,14 +18,12 @@ from one_async.errors import (
     ALFInvalid,
     ALFMultipleObjectsFound,
     ALFObjectNotFound,
-    ALFWarning,
     LoginError,
     NotFound,
     ServerUnreachable,
     StatusError,
     TransferError,
     UnsafePath,
-    warn,
 )
 
 if TYPE_CHECKING:
@@ -252,7 +250,7 @@ def _on_disk(plan: Plan, root: ALFPath, check_hash: bool) -> list[ALFPath | None
             is_right = look(item, path, check_hash) is not None
         files.append(path if is_right or path.exists() else None)
         if files[-1] and not is_right:
-            warnings.warn(f"{path} is not the file that the tables describe", ALFWarning, stacklevel=2)
+            warn(f"{path} is not the file that the tables describe")
     return files
 
 
@@ -303,4 +301,4 @@ def warn_missing(message: str, assert_present: bool) -> None:
     """Raise ALFObjectNotFound for datasets that must be present, else warn."""
     if assert_present:
         raise ALFObjectNotFound(message)
-    warn(message, 3)
+    warn(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +11,7 @@ from one_async._boundary import MISFITS, public
 from one_async._concurrency import ended_by_closing
 from one_async._fork import check_polars
 from one_async._threads import run_polars
+from one_async._warnings import warn
 from one_async.alf.match import collections_of
 from one_async.alf.spec import QC
 from one_async.client.call import Call
@@ -28,7 +28,7 @@ from one_async.client.outcomes import (
 )
 from one_async.client.regions import VOID, RegionMapping, acronyms_of, check_mapping
 from one_async.client.search import places_of
-from one_async.errors import ALFError, ALFObjectNotFound, ALFWarning, InputError, OneError, shown
+from one_async.errors import ALFError, ALFObjectNotFound, InputError, OneError, shown
 from one_async.files.join import joined, owned
 from one_async.queries.base import SessionDatasets
 
@@ -348,7 +348,7 @@ def _regions(channels: Any, pid: str, acronyms: dict[int, str], unknown: str | N
         text = (
             f"channels of {pid} have ids that the Allen ontology lacks, called {unknown}: {sorted(odd)[:10]}"
         )
-        warnings.warn(text, ALFWarning, stacklevel=2)
+        warn(text)
     metres = np.full((count, 3), np.nan) if place is None else np.asarray(place, float) / 1e6
     columns = {"channels": range(count), "atlas_id": atlas,
                "acronym": [None if one is None else acronyms.get(abs(one), unknown) for one in atlas],

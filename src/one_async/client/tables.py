@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from one_async._boundary import public
 from one_async._concurrency import ended_by_closing
-from one_async._threads import run_polars
+from one_async._threads import run_polars, run_sync
 from one_async.client.call import Call
-from one_async.errors import ConfigurationError, OneError, TablesError, TablesNotFound
+from one_async.errors import ConfigurationError, OneError, TablesError, TablesNotFound, TablesWarning
 from one_async.tables.pandas_frames import as_pandas
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class TableMethods:
 
         Rows that another process saved meanwhile are kept, unless `clobber` replaces the files. Raises
         ConfigurationError if the folder is not writable, TablesError if another process writes for very long.
+        Without added rows nothing is written; warns TablesWarning if `save_dir` then has no tables.
 
         Examples:
             >>> (await one.save_cache("tables")).name
@@ -100,7 +102,14 @@ class TableMethods:
         """
         folder = Path(save_dir) if save_dir else None
         with _writing(folder or self._context.settings.tables_dir):
-            return await self._context.tables.save(folder, clobber=clobber)
+            saved = await self._context.tables.save(folder, clobber=clobber)
+        if folder is not None and not clobber and not await run_sync(_has_tables, folder):
+            warnings.warn(
+                f"nothing was written to {folder}, since queries have added no rows; clobber=True writes all tables",
+                TablesWarning,
+                stacklevel=2,
+            )
+        return saved
 
     async def save_loaded_ids(
         self, sessions_only: bool = False, clear_list: bool = True
@@ -170,6 +179,10 @@ class TableMethods:
         """
         catalogue = await Call(self._context).catalogue()
         return await run_polars(catalogue.sql, query)
+
+
+def _has_tables(folder: Path) -> bool:
+    return any(folder.glob("*.pqt"))
 
 
 @contextmanager

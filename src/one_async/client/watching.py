@@ -92,6 +92,8 @@ class Watching:
                     raise
                 failures += 1
                 LOGS["http"].warning("watch: round %d without an answer: %s", failures, type(error).__name__)
+                if failures == 1 and (notice := self._context.observer.notice) is not None:
+                    notice(f"no answer from the server, which is asked again until it answers: {error}")
             for session in sessions:
                 await _learn_datasets(self._context, session["id"])
                 yield session

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from one_async._warnings import warn
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import is_uuid_string, is_valid
 from one_async.errors import (
@@ -19,7 +20,6 @@ from one_async.errors import (
     ALFObjectNotFound,
     ALFWarning,
     InputError,
-    warn,
 )
 from one_async.files.find import AnyPath, Filter, find_files
 from one_async.files.frames import check_dimensions, columns_of, split_table, to_pandas, to_polars
@@ -337,4 +337,4 @@ def _warn_of_rows(out: ALFObject, what: str) -> None:
     if out.check_dimensions == 0:
         return
     shapes = ", ".join(f"{key} {data.shape}" for key, data in out.items() if hasattr(data, "shape"))
-    warn(f"The data of {what} differ in their number of rows: {shapes}", 3)
+    warn(f"The data of {what} differ in their number of rows: {shapes}")

@@ -153,6 +153,10 @@ class HarvestReport(BaseModel):
         """Return the report of one endpoint."""
         return self.endpoints[endpoint]
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """Return the names that IPython completes after a bracket."""
+        return list(self.endpoints)
+
     def __str__(self) -> str:
         return "\n".join(str(report) for report in self.endpoints.values())
 

@@ -24,7 +24,15 @@ from one_async.alyx.frame import columns_of
 from one_async.alyx.query import params_of
 from one_async.alyx.schema import Schema
 from one_async.alyx.uncached import UncachedClient
-from one_async.errors import HarvestUnderWay, InputError, LoginError, OneError, OneWarning, StatusError
+from one_async.errors import (
+    HarvestUnderWay,
+    InputError,
+    LoginError,
+    OneError,
+    OneWarning,
+    StatusError,
+    name_list,
+)
 from one_async.harvest.arguments import (
     LAST,
     OVERLAP,
@@ -344,7 +352,7 @@ def _restore_report(report: EndpointReport, stored: Mapping[str, Any]) -> None:
 def _plan(schema: Schema, endpoint: str, given: Mapping[str, Any], tidy: bool) -> ReadPlan:
     schema.check(endpoint)
     if endpoint not in schema.lists:
-        accepted = f"endpoints that list records, or 'all' of them: {', '.join(schema.lists)}"
+        accepted = f"endpoints that list records, or 'all' of them: {name_list(schema.lists)}"
         raise InputError.of("endpoints", endpoint, accepted)
     for name in ("limit", "offset"):
         if name in given:

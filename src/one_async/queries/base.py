@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
+from one_async._warnings import warn
 from one_async.alf.session import session_folders
-from one_async.errors import ALFWarning
 
 if TYPE_CHECKING:
     import polars as pl
@@ -158,4 +157,4 @@ def warn_of_no_folder(sessions: pl.DataFrame) -> None:
         "these sessions have no path, since their lab, subject, date or number is missing or cannot be a folder's name: "
         f"{', '.join(some):.400}"
     )
-    warnings.warn(text, ALFWarning, stacklevel=3)
+    warn(text)

@@ -15,7 +15,7 @@ import anyio
 from one_async._arguments import as_list
 from one_async._boundary import reading
 from one_async.errors import InputError, OneError, shown
-from one_async.queries.terms import ALL_OF
+from one_async.queries.terms import ALL_OF, insertion_queries, rest_queries
 from one_async.tables import query
 from one_async.tables.arguments import INSERTION_TERMS, SEARCH_TERMS, date_range, texts
 
@@ -149,7 +149,8 @@ def _no_dataset(catalogue: Catalogue, wanted: list[str], wildcards: bool) -> str
 async def reasons_at_server(alyx: AsyncAlyxClient, endpoint: str, terms: Mapping[str, Any]) -> list[str]:
     """Return the reasons why no session, or insertion, of the database meets all terms, as far as one request shows.
 
-    Lists that are in the REST cache need no request. There are none if the server does not answer soon.
+    Lists that are in the REST cache need no request, nor does a term that was the only one. There are none if the server
+    does not answer soon.
     """
     reasons: list[str] = []
     before = alyx.request_counts[0]
@@ -159,7 +160,28 @@ async def reasons_at_server(alyx: AsyncAlyxClient, endpoint: str, terms: Mapping
                 continue
             if reason := await ask(alyx, endpoint, terms[name]):
                 reasons.append(reason)
+        for name in _ALONE:
+            if name not in terms or (len(terms) > 1 and (reasons or alyx.request_counts[0] > before)):
+                continue
+            if len(terms) == 1 or await _finds_nothing(alyx, endpoint, name, terms[name]):
+                reasons.append(_nothing_has(endpoint, name, terms[name]))
     return reasons
+
+
+async def _finds_nothing(alyx: AsyncAlyxClient, endpoint: str, name: str, value: Any) -> bool:
+    """Return whether a term alone finds nothing, as far as a request for one row tells."""
+    queries = (rest_queries if endpoint == "sessions" else insertion_queries)({name: value})
+    if len(queries) > 1:
+        return False
+    filters: dict[str, Any] = dict(queries[0])
+    page = await alyx.page(endpoint, 1, 0, **filters)
+    return page.count == 0 and not page.rows
+
+
+def _nothing_has(endpoint: str, name: str, value: Any) -> str:
+    if name in NOUNS and all(isinstance(one, str) for one in as_list(value)):
+        return _no_name(name, as_list(value), ())
+    return f"no {endpoint[:-1]} has {name}={shown(value)}"
 
 
 async def _names_at_server(alyx: AsyncAlyxClient, endpoint: str, field: str) -> set[str]:
@@ -255,6 +277,8 @@ _AT_SERVER: dict[str, Callable[[AsyncAlyxClient, str, Any], Awaitable[str | None
     "subject": _no_subject,
     "date_range": _no_date,
 }
+#: Terms without a list of their values at the server; of several, the first is asked for.
+_ALONE = ("task_protocol", "name", "serial", "model", "number", "chronic_insertion", "dataset")
 
 
 # ---- texts

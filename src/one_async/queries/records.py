@@ -6,7 +6,6 @@ field, or with a value of another type, raises an `AnswerError` that names the e
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
@@ -24,8 +23,9 @@ from pydantic import (
     field_validator,
 )
 
+from one_async._warnings import warn
 from one_async.alf.spec import QC
-from one_async.errors import ALFWarning, AnswerError, shown
+from one_async.errors import AnswerError, shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -239,7 +239,7 @@ def parse_known(model: type[M], endpoint: str, rows: Iterable[object]) -> list[M
 
 def warn_left_out(did: str, reason: str) -> None:
     """Warn that a dataset is not listed."""
-    warnings.warn(f"the dataset {did} of the database is left out, since {reason}", ALFWarning, stacklevel=3)
+    warn(f"the dataset {did} of the database is left out, since {reason}")
 
 
 def _id_of(record: object) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
+from one_async._warnings import warn
 from one_async.alf.match import resolve
 from one_async.alf.path import rel_path_parts
 from one_async.alf.spec import QC, to_alf
@@ -20,7 +21,6 @@ from one_async.errors import (
     ALFMultipleObjectsFound,
     ALFObjectNotFound,
     InputError,
-    warn,
 )
 from one_async.ids import dataset_id, is_dataset_record
 from one_async.types import RevisionPolicy

@@ -74,6 +74,11 @@ class CurrentTables:
             self._replace(view, view.grow(taken, self._origin()), taken)
         return self._view.tables
 
+    @property
+    def in_memory(self) -> Catalogue:
+        """The loaded tables, at once: rows learned from queries are merged into them only if none were read from disk."""
+        return self.loaded if self._view.base is None else self._view.shown
+
     # ---- reading
 
     async def current(self) -> Catalogue:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from one_async._arguments import as_list, plain, text_of
 from one_async.alf.spec import QC
-from one_async.errors import InputError
+from one_async.errors import InputError, name_list, shown
 
 __all__ = ["INSERTION_TERMS", "SEARCH_TERMS", "complete", "date_range", "numbers", "texts"]
 
@@ -33,6 +33,8 @@ _SHORT_FORMS: Final = ("lab", "date", "project")
 #: A month or day without its leading zero.
 _SHORT: Final = re.compile(r"(?<=\d)-(\d{1,2})(?!\d)")
 _PERIOD: Final = re.compile(r"(\d{4})(?:-(\d\d?))?")
+#: The least similarity of a term that is offered instead of an unknown one: ``number`` is not close to ``user``.
+_CLOSE: Final = 0.65
 _MIDNIGHT: Final = datetime.min.time()
 
 
@@ -51,9 +53,13 @@ def complete(term: str, terms: Collection[str] = SEARCH_TERMS) -> str:
         return found[0]
     from difflib import get_close_matches
 
-    near = found or get_close_matches(given, sorted({*terms, *_SHORT_FORMS}), n=3) or sorted(terms)
+    near = (
+        found
+        or get_close_matches(given, sorted({*terms, *_SHORT_FORMS}), n=3, cutoff=_CLOSE)
+        or sorted(terms)
+    )
     problem = "could mean several terms" if found else "is not a search term"
-    raise InputError(f"{term!r} {problem}; accepted: {', '.join(near)}", argument=term, given=term)
+    raise InputError(f"{shown(term)} {problem}; accepted: {name_list(near)}", argument=term, given=term)
 
 
 def texts(value: Any, argument: str) -> list[str]:

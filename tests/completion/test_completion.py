@@ -1,0 +1,373 @@
+"""Values that IPython completes: those of the tables in memory, as literals that evaluate to them, without a request."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from client.faces import opened
+from one_async import ONE, AsyncONE
+from one_async.alf.path import ALFPath
+from one_async.alf.spec import is_valid
+from one_async.completion.matcher import IDENTIFIER, completions
+from one_async.emulator import Emulator
+from one_async.harvest.report import EndpointReport, HarvestReport
+from one_async.tables.catalogue import Catalogue
+from tables_data import datasets_frame, sessions_frame
+
+pytest.importorskip("IPython")
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of IPython's own
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("completion")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        patch.setenv("ONE_CONFIG_DIR", str(folder / "config"))
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def one(seeded_emulator: Emulator, home: Path) -> Iterator[ONE]:
+    login = {"base_url": seeded_emulator.url, "username": "demo", "password": "demo"}
+    with ONE(**login, cache_dir=home / "data", mode="auto", silent=True) as client:
+        client.search()
+        client.alyx.rest()
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shell(one: ONE) -> InteractiveShell:
+    eids = one.search(datasets="spikes.times.npy")
+    frame = one.search(subject=one.eid2ref(eids[0])["subject"], details=True)[1]
+    names = {
+        "one": one,
+        "alyx": one.alyx,
+        "eids": eids,
+        "frame": frame,
+        "again": one,
+        "nothing": [],
+        "lab": "x",
+    }
+    shell = InteractiveShell(user_ns=names)
+    shell.run_line_magic("load_ext", "one_async")
+    return shell
+
+
+def completed(shell: InteractiveShell, source: str, after: str = "") -> list[str]:
+    """Return the sources that IPython makes of a source by our completions."""
+    with provisionalcompleter():
+        found = list(shell.Completer.completions(source + after, len(source)))
+    ours = [one for one in found if one._origin == IDENTIFIER]
+    return [source[: one.start] + one.text + after for one in ours]
+
+
+def values(shell: InteractiveShell, source: str, after: str = "") -> list[Any]:
+    """Return the values of the last literals of the completed sources, which are what follows the last ``=``, ``,`` or ``(``."""
+    made = []
+    for text in completed(shell, source, after):
+        call = ast.parse(f"{text})" if not text.endswith(")") else text, mode="eval").body
+        while isinstance(call, ast.Await):
+            call = call.value
+        assert isinstance(call, ast.Call)
+        node = call.keywords[-1].value if call.keywords else call.args[-1]
+        made.append(ast.literal_eval(node))
+    return made
+
+
+def names_in(one: ONE, column: str) -> set[str]:
+    return {name for name in one.sessions().collect()[column] if name}
+
+
+@pytest.mark.parametrize("opening", ["", "'", '"', "'''", "r'"])
+@pytest.mark.parametrize(
+    ("term", "column"),
+    [("lab", "lab"), ("laboratory", "lab"), ("subject", "subject"), ("sub", "subject"), ("task_protocol", "task_protocol")],
+)  # fmt: skip
+def test_terms_complete_the_values_of_their_columns(
+    shell: InteractiveShell, one: ONE, opening: str, term: str, column: str
+) -> None:
+    assert set(values(shell, f"one.search({term}={opening}")) == names_in(one, column)
+    first = sorted(names_in(one, column))[0]
+    found = values(shell, f"one.search(number=1, {term}={opening}{first[:2]}")
+    assert first in found
+    assert all(name.startswith(first[:2]) for name in found)
+
+
+def test_projects_are_single_ones(shell: InteractiveShell, one: ONE) -> None:
+    expected = {name for names in names_in(one, "projects") for name in names.split(",")}
+    for term in ("project", "projects", "proj"):
+        assert set(values(shell, f"one.search({term}='")) == expected
+
+
+def test_other_terms(shell: InteractiveShell, one: ONE) -> None:
+    files = {path.rpartition("/")[2] for path in one.datasets().collect()["rel_path"]}
+    spikes = {name for name in files if name.startswith("spikes.")}
+    assert set(values(shell, "one.search(datasets='spikes.")) == spikes
+    found = values(shell, "one.search_insertions(datasets=['trials', 'spikes.", "])")
+    assert {name for names in found for name in names} == {"trials", *spikes}
+    assert not values(shell, "one.search(name='")  # of sessions, which the tables do not have
+    days = sorted({str(day) for day in one.sessions().collect()["date"]}, reverse=True)
+    assert values(shell, "one.search(date=") == days[:200]
+    assert values(shell, "one.search(query_type='r") == ["refresh", "remote"]
+    assert "PASS" in values(shell, "one.search(dataset_qc_lte='")
+    assert values(shell, "one.search(lab='CORTEX") == values(shell, "one.search(lab='cortex")  # any case
+    assert not values(shell, "one.search(users='")  # not in the tables
+    assert not values(shell, "one.search(lab='no such")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "one.search(lab='",
+        "await one.search(subject='x', lab='",
+        "one.search(\n  number=1,\n  lab='",
+        "one.watch(lab='",
+        "one.quality(lab='",
+        "one.search_insertions(lab='",
+        "again.search(lab='",
+        "%time one.search(lab='",
+        "!echo it's\none.search(lab='",
+    ],
+)
+def test_wherever_the_call_is(shell: InteractiveShell, one: ONE, source: str) -> None:
+    assert {text.rpartition("'")[0].rpartition("'")[2] for text in completed(shell, source)} == names_in(
+        one, "lab"
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = ['",
+        "print('",
+        "nobody.search(lab='",
+        "lab.search(lab='",
+        "one.nothing(lab='",
+        "one.search(nothing='",
+        "one.search('",
+        "one.search(lab=f'",
+        "one.setup('",
+        "one.eid2pid('",
+        "one.search(lab=frame['",
+        "one.load_object('nonsense', '",
+        "one.load_object(nothing[0], '",
+        "one.load_object(one.search()[0], '",  # would run code
+        "one.alyx.base_url('",
+    ],
+)
+def test_silence_elsewhere(shell: InteractiveShell, source: str) -> None:
+    assert completed(shell, source) == []
+
+
+def test_lists_and_what_follows(shell: InteractiveShell, one: ONE) -> None:
+    labs = sorted(names_in(one, "lab"))
+    assert values(shell, "one.search(lab=['x', '", "'])") == [["x", lab] for lab in labs]
+    assert values(shell, 'one.search(lab="', '")') == labs  # the editor has added the other quote
+    assert completed(shell, "one.search(lab=[", "])") == [f'one.search(lab=["{lab}"])' for lab in labs]
+    assert completed(shell, "one.search(lab='", ", number=1)")[0] == f"one.search(lab='{labs[0]}', number=1)"
+    assert completed(shell, "one.search(lab='", "more')")[0] == f"one.search(lab='{labs[0]}more')"
+
+
+def test_variables_are_offered_beside_values(shell: InteractiveShell) -> None:
+    source = "one.load_object(eids[0], li"
+    with provisionalcompleter():
+        found = {one.text: one._origin for one in shell.Completer.completions(source, len(source))}
+    assert found['"licks"'] == IDENTIFIER
+    assert "list" in found
+
+
+@pytest.fixture(scope="module")
+def sessions(one: ONE) -> dict[str, Any]:
+    eid = one.search(datasets="spikes.times.npy")[0]
+    return {
+        "eid": eid, "text": str(eid), "reference": one.eid2ref(eid, as_dict=False), "path": str(one.eid2path(eid)),
+        "record": one.eid2ref(eid), "several": (eid, eid), "unknown": UUID(int=1),
+    }  # fmt: skip
+
+
+def test_datasets_of_the_session(shell: InteractiveShell, one: ONE, sessions: dict[str, Any]) -> None:
+    paths = [ALFPath(path) for path in one.list_datasets(sessions["eid"])]
+    objects = sorted({path.object for path in paths if is_valid(path.name)})
+    shell.user_ns.update(sessions)
+    try:
+        for name in (
+            "eid",
+            "text",
+            "reference",
+            "path",
+            "record",
+            "several",
+            "several[-1]",
+            f"'{sessions['text']}'",
+        ):
+            assert values(shell, f"one.load_object({name}, '") == objects, name
+        assert values(shell, "one.load_object(obj='", "', eid=eid)") == []  # what comes later is not read
+        assert values(shell, "one.load_object(eid=eid, obj='") == objects
+        assert values(shell, "one.load_many(several, '") == objects
+        assert values(shell, "one.iter_objects([eid], '") == []  # no name, no literal
+        assert set(values(shell, "one.load_dataset(eid, 'spikes.")) == {
+            path.name for path in paths if path.name.startswith("spikes.")
+        }
+        collections = sorted(set(one.list_collections(sessions["eid"])) - {""})
+        assert values(shell, "one.load_object(eid, 'spikes', '") == collections
+        assert values(shell, "one.list_datasets(eid, collection=") == collections
+        assert values(shell, "one.load_object(unknown, '") == []
+    finally:
+        for name in sessions:
+            del shell.user_ns[name]
+
+
+def test_endpoints_of_the_schema_in_memory(shell: InteractiveShell, one: ONE) -> None:
+    endpoints = one.alyx.rest()
+    assert values(shell, "one.alyx.rest('") == endpoints
+    assert values(shell, "alyx.pages('sess") == [name for name in endpoints if name.startswith("sess")]
+    assert set(values(shell, "alyx.rest('sessions', '")) == set(one.alyx.rest("sessions").actions)
+    assert {"all", "sessions"} <= set(values(shell, "one.harvest('"))
+
+
+def test_nothing_is_asked_and_nothing_is_opened(seeded_emulator: Emulator, home: Path) -> None:
+    class Trap(dict[str, Any]):
+        def __getattribute__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+        __class__ = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+    login = {"base_url": seeded_emulator.url, "username": "demo", "password": "demo"}
+    fresh, awaited = ONE(**login, cache_dir=home / "fresh"), AsyncONE(**login, cache_dir=home / "fresh")
+    seeded_emulator.requests.reset()
+    names = {"fresh": fresh, "awaited": awaited, "trap": Trap(), "eid": Trap()}
+    for source in ("fresh.search(lab='", "awaited.search(lab='", "trap.search(lab='", "fresh.load_object(eid, '",
+                   "fresh.alyx.rest('", "trap.alyx.rest('", "fresh.harvest('s"):  # fmt: skip
+        assert completions(source, "", names)[1] == []
+    assert seeded_emulator.requests.count() == 0
+    assert not (home / "fresh").exists()
+
+
+def test_rows_of_remote_searches_are_values_too(seeded_emulator: Emulator, tmp_path: Path) -> None:
+    login = {"base_url": seeded_emulator.url, "username": "demo", "password": "demo"}
+    with opened("blocking", **login, cache_dir=tmp_path, silent=True) as face:
+        _, frame = face.ask("search", True)
+        found = completions("one.search(subject='", "", {"one": face._one})[1]  # type: ignore[attr-defined]
+    assert {text.rstrip("'") for text in found} == set(frame["subject"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), min_size=1, max_size=6)
+    | st.sets(st.text("\\'\"\n\t ,é\u2028", min_size=1, max_size=5), min_size=1, max_size=6),
+    st.sampled_from(["", "'", '"', "'''", '"""']),
+    st.sampled_from(["lab", "subject", "task_protocol"]),
+)
+def test_the_completed_source_evaluates_to_the_value(names: set[str], quote: str, term: str) -> None:
+    rows = sessions_frame(len(names)).with_columns(pl.Series(term, sorted(names)))
+    one = AsyncONE(cache_dir="nowhere", mode="local")
+    one._context.frozen = Catalogue.from_frames(rows, datasets_frame(rows))
+    written, texts, _ = completions(f"one.search({term}={quote}", "", {"one": one})
+    assert written == ""
+    assert {ast.literal_eval(quote + text) for text in texts} == names
+    for name in names:  # a beginning leads to the name, too
+        if quote:
+            begin = f"one.search({term}={quote}" + name[:1].encode("unicode_escape").decode().replace(
+                quote[0], f"\\{quote[0]}"
+            )
+            written, texts, _ = completions(begin, "", {"one": one})
+            made = {
+                ast.literal_eval(begin[begin.index("=") + 1 : len(begin) - len(written)] + text)
+                for text in texts
+            }
+            assert made == {one for one in names if one.startswith(name[0])}
+
+
+def test_insertions() -> None:
+    rows = sessions_frame(2)
+    probes = pl.DataFrame(
+        {"pid": ["a", "b"], "eid": rows["eid"], "name": ["probe00", "probe01"], "serial": ["1", "2"]}
+    )
+    one = AsyncONE(cache_dir="nowhere", mode="local")
+    one._context.frozen = Catalogue.from_frames(rows, datasets_frame(rows), insertions=probes)
+    for method in ("search_insertions(", "eid2pid('x', ", "quality("):
+        assert completions(f"one.{method}name='", "", {"one": one})[1] == ["probe00'", "probe01'"]
+        assert completions(f"one.{method}serial=", "", {"one": one})[1] == ['"1"', '"2"']
+        assert completions(f"one.{method}model=", "", {"one": one})[1] == []  # no such column
+    assert completions("one.search(name='", "", {"one": one})[1] == []
+
+
+def test_at_most_so_many_of_many() -> None:
+    rows = sessions_frame(1000).with_columns(subject=pl.Series([f"s{number:04}" for number in range(1000)]))
+    one = AsyncONE(cache_dir="nowhere", mode="local")
+    one._context.frozen = Catalogue.from_frames(rows, datasets_frame(rows))
+    _, texts, _ = completions("one.search(subject='", "", {"one": one})
+    assert texts == [f"s{number:04}'" for number in range(200)]
+    assert completions("one.search(subject='s099", "", {"one": one})[1] == [
+        f"s{n:04}'" for n in range(990, 1000)
+    ]
+
+
+def test_loading_again_and_unloading(one: ONE, home: Path) -> None:
+    shell = InteractiveShell(user_ns={"one": one})
+    for magic in ("load_ext", "reload_ext", "load_ext"):
+        shell.run_line_magic(magic, "one_async")
+        assert completed(shell, "one.search(lab='")
+        assert len(shell.Completer.custom_matchers) == 1
+    shell.run_line_magic("unload_ext", "one_async")
+    assert not shell.Completer.custom_matchers
+    assert completed(shell, "one.search(lab='") == []
+
+
+def test_a_kernel_completes_them(seeded_emulator: Emulator, tmp_path: Path) -> None:
+    jupyter_client = pytest.importorskip("jupyter_client")
+    options = {"base_url": seeded_emulator.url, "username": "demo", "password": "demo", "silent": True, "mode": "auto",
+               "cache_dir": str(tmp_path)}  # fmt: skip
+    code = f"%load_ext one_async\nfrom one_async import ONE\none = ONE(**{options!r})\neids = one.search()"
+    manager = jupyter_client.KernelManager(kernel_name="python3")
+    manager.start_kernel(extra_arguments=["--HistoryManager.enabled=False"])
+    client = manager.client()
+    try:
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        assert client.execute(code, reply=True, timeout=60)["content"]["status"] == "ok"
+        source = "x = 1\none.search(\n    lab='')"
+        cursor = source.index("'") + 1
+        answer = client.complete(source, cursor, reply=True, timeout=60)["content"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert "cortexlab" in answer["matches"]
+    assert (answer["cursor_start"], answer["cursor_end"]) == (cursor, cursor)
+
+
+def test_the_import_loads_none_of_it() -> None:
+    code = (
+        "import json, sys, one_async\nassert one_async.load_ipython_extension\n"
+        "print(json.dumps([name for name in sys.modules if 'completion' in name or name == 'IPython']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(done.stdout) == []
+
+
+def test_keys_after_brackets() -> None:
+    report = HarvestReport(
+        server="s", started="2024-01-01", endpoints={"sessions": EndpointReport(endpoint="sessions")}
+    )  # type: ignore[arg-type]
+    shell = InteractiveShell(user_ns={"report": report})
+    with provisionalcompleter():
+        assert [one.text for one in shell.Completer.completions("report['", 8)] == ["sessions"]

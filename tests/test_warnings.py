@@ -1,0 +1,183 @@
+"""Warnings of many sessions: one of each kind, at the caller's line, after the line of progress is gone."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from one_async import ONE, AsyncONE
+from one_async._warnings import Gathering, warn, warnings_name
+from one_async.errors import ALFError, ALFWarning
+from one_async.tables.build import make_parquet_db
+
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sessions whose wheel has two attributes of different lengths, and no other file."""
+    root = tmp_path_factory.mktemp("warnings")
+    for number in range(COUNT):
+        day = date(2020, 1, 1) + timedelta(days=number)
+        place = root / f"lab/Subjects/mouse/{day}/001/alf"
+        place.mkdir(parents=True)
+        np.save(place / "wheel.position.npy", np.zeros(3 + number))
+        np.save(place / "wheel.times.npy", np.zeros(2))
+    make_parquet_db(root)
+    return root
+
+
+@pytest.fixture
+def one(folder: Path) -> Iterator[ONE]:
+    with ONE(cache_dir=folder, mode="local", silent=True) as client:
+        yield client
+
+
+def caught(found: list[warnings.WarningMessage]) -> list[str]:
+    assert all(one.category is ALFWarning for one in found)
+    return [str(one.message) for one in found]
+
+
+def line_of_caller() -> int:
+    frame = inspect.currentframe()
+    assert frame is not None
+    assert frame.f_back is not None
+    return frame.f_back.f_lineno
+
+
+def test_one_for_all_sessions_at_the_line_of_the_call(one: ONE) -> None:
+    eids = one.search()
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        line = line_of_caller() + 1
+        objects = one.load_object(eids, "wheel")
+    [text] = caught(found)
+    assert len(objects) == COUNT
+    assert (found[0].filename, found[0].lineno) == (__file__, line)
+    assert f"in {COUNT} sessions: " in text
+    assert text.endswith(f" and {COUNT - 3} more")
+    assert len(re.findall(r"mouse 2020-\d\d-\d\d", text)) == 3
+
+
+def test_a_single_session_is_named_as_before(one: ONE) -> None:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        one.load_object(one.search(date="2020-01-01")[0], "wheel")
+    [text] = caught(found)
+    assert re.search(r"number of rows: .*; session mouse 2020-01-01", text)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_awaiting_line(folder: Path, backend: str) -> None:
+    async def work() -> int:
+        async with AsyncONE(cache_dir=folder, mode="local", silent=True) as client:
+            eids = await client.search()
+            line = line_of_caller() + 1
+            await client.load_object(eids, "wheel")
+            return line
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        line = anyio.run(work, backend=backend)
+    assert [(one.filename, one.lineno) for one in found] == [(__file__, line)]
+    assert f"in {COUNT} sessions" in caught(found)[0]
+
+
+def test_kinds_are_told_apart(one: ONE) -> None:
+    """Missing datasets warn once for all sessions of the call, a path with a wildcard once."""
+    eids = one.search()[:5]
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        one.load_datasets(eids, ["wheel.position.npy", "wheel.nothing.npy"], assert_present=False)
+    [text] = caught(found)
+    assert "wheel.nothing.npy" in text
+    assert "in 5 sessions" in text
+
+
+def test_each_item_of_an_iteration_warns(one: ONE) -> None:
+    eids = one.search()[:4]
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        assert len(list(one.iter_objects(eids, "wheel"))) == 4
+    dates = {match for text in caught(found) for match in re.findall(r"2020-\d\d-\d\d", text)}
+    assert len(dates) >= 3
+
+
+def test_a_filter_makes_an_error_of_it(one: ONE) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ALFWarning, match="number of rows"):
+            one.load_object(one.search(), "wheel")
+        with pytest.raises(ALFError, match="nothing"):  # the error counts, not the warning before it
+            _fail()
+
+
+def _fail() -> None:
+    with Gathering():
+        warn("unusual")
+        raise ALFError("nothing is there")
+
+
+def test_the_line_of_progress_is_gone(folder: Path) -> None:
+    lines: list[str] = []
+    with ONE(cache_dir=folder, mode="local", progress=True) as client:
+        eids = client.search()
+        display = client._here._context.display
+        assert display is not None
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = lambda *_, **__: lines.append(display.line)
+            client.load_object(eids, "wheel")
+    assert lines == [""]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a 1", "a 22", "b", "c"]), st.sampled_from([None, "s1", "s2", "s3", "s4"]))
+    )
+)
+def test_one_warning_of_each_kind(issued: list[tuple[str, str | None]]) -> None:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        with Gathering():
+            for text, session in issued:
+                with Gathering():  # of a call inside
+                    if session is None:
+                        warn(text)
+                    else:
+                        with warnings_name(session):
+                            warn(text)
+            assert not found
+    texts = caught(found)
+    assert len(texts) == len({text[0] for text, _ in issued})
+    for text in texts:
+        sessions = {session for one, session in issued if one[0] == text[0] and session}
+        assert sum(name in text for name in sessions) == min(len(sessions), 3)
+        assert (" and 1 more" in text) == (len(sessions) == 4)
+
+
+def test_a_task_that_outlives_the_call_warns_at_once() -> None:
+    async def work() -> None:
+        go_on = anyio.Event()
+
+        async def late() -> None:
+            await go_on.wait()
+            warn("late")
+
+        async with anyio.create_task_group() as group:
+            with Gathering():
+                group.start_soon(late)
+            go_on.set()
+
+    with pytest.warns(ALFWarning, match="late"):
+        anyio.run(work)
