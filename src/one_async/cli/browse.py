@@ -28,8 +28,9 @@ def browse(
     port: Annotated[int, typer.Option(help="The port of 127.0.0.1; 0 takes a free one.")] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address.")] = False,
 ) -> None:
-    """Show what the cache tables hold on a local page, until interrupted: sessions by filters, datasets, QC and plots.
+    """Show what the cache tables hold on a local page.
 
+    Sessions by filters, datasets, QC and plots, until interrupted.
     The page is served on this machine alone. Its address has a secret, without which the server answers 403.
     """
     try:

@@ -72,7 +72,10 @@ def _kind(path: Path, root: Path) -> str:
 
 @cache_app.command()
 def info(url: Url = None, user: User = None, cache_dir: Folder = None, as_json: Json = False) -> None:
-    """Show what the cache folder holds: data files, tables, REST answers, unfinished downloads."""
+    """Show what the cache folder holds.
+
+    Data files, tables, REST answers and unfinished downloads.
+    """
     try:
         known = _settings(url, user, cache_dir)
         with waiting("counting …"):
@@ -117,7 +120,7 @@ def _info(known: Settings) -> dict[str, Any]:
 def verify(
     sessions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SESSION]...", help="Sessions; without any, all that are on disk."),
+        typer.Argument(metavar="SESSION", help="Sessions; without any, all that are on disk."),
     ] = None,
     url: Url = None,
     user: User = None,
@@ -127,7 +130,10 @@ def verify(
     ] = "local",
     as_json: Json = False,
 ) -> None:
-    """Compare the size and hash of files on disk with their records; ends with status 1 if one differs."""
+    """Compare the files on disk with their records.
+
+    Their sizes and hashes; ends with status 1 if one differs.
+    """
     try:
         with connect(url, user, cache_dir, mode=mode) as one, waiting("reading files …"):
             eids = [str(eid) for eid in (one.to_eid(sessions) if sessions else one.search())]
@@ -166,7 +172,10 @@ def prune(
     days: Annotated[float, typer.Option(min=0, help="Keep parts of downloads that are younger.")] = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be deleted.")] = False,
 ) -> None:
-    """Delete what interrupted downloads and killed processes left. Data files, tables and answers stay."""
+    """Delete what interrupted downloads and killed processes left.
+
+    Data files, tables and answers stay.
+    """
     try:
         known = _settings(url, user, cache_dir)
     except OneError as error:
@@ -198,7 +207,10 @@ def clear(
     tables: Annotated[bool, typer.Option("--tables", help="Delete the cache tables, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete the REST answers that are kept for this user, and with --tables the cache tables. Data files stay."""
+    """Delete the REST answers that are kept for this user.
+
+    With --tables also the cache tables. Data files stay.
+    """
     try:
         known = _settings(url, user, cache_dir)
         what = f"the REST answers{' and the tables' if tables else ''} in {known.cache_dir}"

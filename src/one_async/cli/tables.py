@@ -44,7 +44,10 @@ def build_tables(
     every: Annotated[float, typer.Option(help="Seconds between two rounds of --watch.")] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Make cache tables (sessions.pqt, datasets.pqt) of a folder, or bring them up to date, for searches in local mode."""
+    """Make cache tables of a folder, or bring them up to date.
+
+    The tables sessions.pqt and datasets.pqt are for searches in local mode.
+    """
     from one_async.tables.build import make_parquet_db
 
     options: dict[str, Any] = {

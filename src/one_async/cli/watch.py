@@ -19,7 +19,9 @@ from one_async.errors import OneError
 def watch(
     terms: Annotated[
         list[str] | None,
-        typer.Argument(help="TERM=VALUE …, as for search; of datasets, a session must have all."),
+        typer.Argument(
+            metavar="TERM=VALUE", help="As for search; of several datasets, a session must have all."
+        ),
     ] = None,
     every: Annotated[float, typer.Option(help="Seconds between two rounds.")] = 60.0,
     once: Annotated[bool, typer.Option("--once", help="End after one round.")] = False,
@@ -31,7 +33,10 @@ def watch(
     cache_dir: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one line of JSON for each session.")] = False,
 ) -> None:
-    """Print the sessions that match, then others as they appear: one-async watch lab=cortexlab datasets=spikes.times.npy."""
+    """Print the sessions that match, then others as they appear.
+
+    For example: one-async watch lab=cortexlab datasets=spikes.times.npy
+    """
     try:
         with ended_by_signals(), connect(url, user, cache_dir, mode="remote", silent=True) as one:
             found = one.watch(every=None if once else every, cursor=cursor, **parse_terms(terms or []))
