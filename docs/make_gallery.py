@@ -79,6 +79,13 @@ def cards(one: ONE, eid: str) -> list[str]:
     lines = ["## Notebooks", ""]
     for code, thing in things.items():
         lines += ["```text", code, "```", "", ADDRESS.sub("http://127.0.0.1:8000", thing._repr_html_()), ""]
+    lines += ["In JupyterLab (`docs/make_notebook_pictures.py`), in its light and dark themes:", ""]
+    lines += [
+        line
+        for name in ("trials", "error")
+        for theme in ("light", "dark")
+        for line in (f"![{name}, {theme}](gallery/notebook-{name}-{theme}.png)", "")
+    ]
     return lines
 
 

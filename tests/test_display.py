@@ -44,6 +44,15 @@ def test_only_web_pages_are_linked(url: Any) -> None:
     assert Page(_display.link("text", url)).links == []
 
 
+def test_numbers_are_aligned_at_their_right() -> None:
+    made = _display.table(
+        ["name", "rows", "size"], [["a", "1", "2 B"], ["b", "1,000", "10 B"]], ("rows", "size")
+    )
+    assert made.count("text-align:right") == 6
+    assert made.count("text-align:left") == 3
+    assert _display.table(["name", "rows"], [["a", "1"]]).count("text-align:right") == 0
+
+
 def test_a_link() -> None:
     page = Page(_display.link("<b>", "https://host/app?a=1&b=2"))
     assert (page.links, page.texts) == (["https://host/app?a=1&b=2"], ["<b>"])

@@ -7,11 +7,12 @@ themes; it has no style sheet, script or reference to another file.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
 __all__ = [
+    "CONTROLS",
     "Markup",
     "Printer",
     "bars",
@@ -29,7 +30,7 @@ __all__ = [
 #: The maximum width of a text in columns.
 WIDTH = 80
 #: Control characters, and characters that change the direction of the following text.
-_CONTROLS = dict.fromkeys(
+CONTROLS = dict.fromkeys(
     (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
 )
 _LONGEST = 300
@@ -60,7 +61,7 @@ def plain_text(value: object, longest: int = _LONGEST) -> str:
         text = f"<{type(value).__name__}>"
     if len(text) > longest:
         text = f"{text[: longest - 2]}.."
-    return text.translate(_CONTROLS).encode("utf-8", "backslashreplace").decode()
+    return text.translate(CONTROLS).encode("utf-8", "backslashreplace").decode()
 
 
 def clipped(value: object, width: int) -> str:
@@ -106,11 +107,19 @@ def link(text: object, url: object) -> Markup:
     )
 
 
-def table(names: Sequence[object], rows: Iterable[Sequence[object]]) -> Markup:
-    """Return a table with a header."""
-    head = "".join(f'<th style="{_CELL};{_LINE}">{cell(name)}</th>' for name in names)
+def table(
+    names: Sequence[object], rows: Iterable[Sequence[object]], numbers: Collection[object] = ()
+) -> Markup:
+    """Return a table with a header; the columns of ``numbers`` are aligned at their right."""
+    styles = [_CELL.replace("left", "right", 1) if name in numbers else _CELL for name in names]
+    head = "".join(
+        f'<th style="{style};{_LINE}">{cell(name)}</th>' for name, style in zip(names, styles, strict=True)
+    )
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{cell(value)}</td>' for value in row) + "</tr>" for row in rows
+        "<tr>"
+        + "".join(f'<td style="{style}">{cell(value)}</td>' for value, style in zip(row, styles, strict=True))
+        + "</tr>"
+        for row in rows
     )
     return Markup(
         f'<table style="border-collapse:collapse;color:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -61,10 +61,12 @@ async def test_unknown_endpoints_actions_and_filters_are_refused_before_a_reques
         await alyx.schema()
         server.requests.reset()
         for arguments, filters, text in (
-            (("sesions", "list"), {}, "did you mean sessions"),
+            (("sesions", "list"), {}, "^endpoint='sesions' is not there; did you mean sessions or"),
             (("sessions", "lst"), {}, "create, delete, list"),
             (("weighings", "update", "x"), {}, "of weighings"),
-            (("sessions", "list"), {"labs": "x"}, "did you mean lab"),
+            (("sessions", "list"), {"labs": "x"}, "^labs=… is no filter of sessions; did you mean lab"),
+            (("tags", "list"), {"qqqq": "x"}, "^qqqq=… is no filter of tags; there are "),
+            (("no", "list"), {}, "there are .*, channels, "),
             (("projects", "list"), {"django": "name,x"}, "filter of projects"),
             (("sessions", "read"), {}, "id="),
             (("sessions", "read", ".."), {}, "id="),

@@ -113,7 +113,7 @@ def test_scrolling_shows_every_session_in_order(page: Any, local: ONE) -> None:
         view.evaluate("(view, top) => { view.scrollTop = top; }", max(0, (at - 3) * 30))
         row = page.locator(f"#row-{at}:not(.waiting)")
         row.wait_for()
-        assert row.locator(".subject").text_content() == subjects[wanted[at]]
+        assert row.locator(".subject").text_content() == subjects[wanted[at]].replace("\u202e", "\ufffd")
     assert page.locator(".view .row").count() < 80
     row.click()
     sync_api.expect(page.locator("#detail .eid code")).to_have_text(wanted[-1])
@@ -136,6 +136,19 @@ def test_hostile_names_are_texts(page: Any, local: ONE) -> None:
     code = copied(page, page.locator("#search-code button"))
     assert {str(eid) for eid in eval(code, {"one": local})} == EXPECTED.eids(
         Filters(subject=Part((HOSTILE,)))
+    )
+
+
+def test_names_do_not_turn_the_text_around(page: Any, local: ONE) -> None:
+    """U+202E would show ``\\u202eevil`` as ``live``, the name of another subject."""
+    page.locator("#filter-subject").fill("\u202eevil")
+    total(page, len(EXPECTED.eids(Filters(subject=Part(("\u202eevil",))))))
+    page.locator(ROWS).first.click()
+    sync_api.expect(page.locator("#detail h2")).to_contain_text("\ufffdevil")
+    assert "\u202e" not in page.locator("body").inner_text()
+    code = copied(page, page.locator("#search-code button"))
+    assert {str(eid) for eid in eval(code, {"one": local})} == EXPECTED.eids(
+        Filters(subject=Part(("\u202eevil",)))
     )
 
 
@@ -165,6 +178,13 @@ def test_plots_of_data_that_are_fetched(browser: Any, remote: ONE) -> None:
             assert (
                 f"{len(trials['choice']):,} trials"
                 in page.locator(".plot-of-psychometric .legend").inner_text()
+            )
+            heading = page.locator(".plot-of-psychometric h3")
+            assert heading.inner_text() == "Psychometric curve choices to the right by contrast, right − left"
+            projects = page.locator("#detail dd", has_text=",").first
+            assert (
+                projects.evaluate("dd => dd.querySelectorAll('wbr').length")
+                == projects.inner_text().count(",") + 1
             )
             page.locator("#detail .checks").wait_for()
             for theme in ("dark", "light"):

@@ -246,5 +246,4 @@ def test_a_warning_is_one_line_and_no_part_of_the_answer(seeded_emulator: Emulat
     command = [sys.executable, "-m", "one_async", "search", "--mode", "remote", "lab=cortxlab"]
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
     assert done.stdout == ""
-    said = [line for line in done.stderr.splitlines() if line.strip()]
-    assert said == ["EmptySearchWarning: no lab 'cortxlab'; did you mean 'cortexlab'?"]
+    assert done.stderr.splitlines() == ["EmptySearchWarning: no lab 'cortxlab'; did you mean 'cortexlab'?"]

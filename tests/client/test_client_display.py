@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from html_pages import HOSTILE, Page, texts
+from one_async import ONE
 from one_async.client.cards import SessionRecord, _ages
 from one_async.client.many import Loaded
 from one_async.client.spikes import SpikeSorting
@@ -227,22 +228,50 @@ def test_spike_sorting(kind_of_frame: Any) -> None:
     assert Page(SpikeSorting(None, None, None)._repr_html_())  # type: ignore[arg-type]
 
 
+def test_frames_show_ids_whole_unless_the_user_has_set_a_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eid = "ee777d8f-aff9-481f-9056-f61ba0fed84f"
+    frame = pl.DataFrame({"eid": [eid]})
+    monkeypatch.setenv("POLARS_FMT_STR_LEN", "10")
+    ONE(cache_dir=tmp_path, mode="local")
+    assert eid not in repr(frame)
+    monkeypatch.delenv("POLARS_FMT_STR_LEN")
+    ONE(cache_dir=tmp_path, mode="local")
+    assert eid in repr(frame)
+    assert eid in frame._repr_html_()
+
+
+def test_errors_that_are_not_shown_are_counted() -> None:
+    errors = pl.DataFrame({"dataset": [f"d{n}" for n in range(7)], "error": ["x"] * 7})
+    texts = Page(Loaded(errors.head(0), errors)._repr_html_()).texts
+    assert "d4" in texts
+    assert "d5" not in texts
+    assert "and 2 more" in texts
+    assert not any("more" in text for text in Page(Loaded(errors, errors.head(5))._repr_html_()).texts)
+
+
 def test_a_harvest_has_a_row_for_each_endpoint() -> None:
     report = HarvestReport(
-        server="https://alyx.example.org", started=datetime.now(UTC), to=f"s3://key:{SECRET}@bucket"
+        server="https://alyx.example.org",
+        started=datetime(2026, 1, 2, 3, 4, 5, 678, UTC),
+        finished=datetime(2026, 1, 2, 3, 5, tzinfo=UTC),
+        to=f"s3://key:{SECRET}@bucket",
     )
     for number in range(40):
         name = f"endpoint-{number}"
         report.endpoints[name] = EndpointReport(
             endpoint=name,
-            complete=number != 3,
+            complete=number != 33,
             distinct=1000 + number,
             counted=1000 + number,
-            missing=["page 7"] * (number == 3),
+            missing=["page 7"] * (number == 33),
         )
     page = Page(report._repr_html_())
     assert page.texts.count("complete") == 39
-    assert page.texts[page.texts.index("endpoint-3") + 1] == "INCOMPLETE"
+    assert page.texts[page.texts.index("endpoint-33") + 1] == "INCOMPLETE"
+    assert page.texts.index("endpoint-33") < page.texts.index("endpoint-0")
+    assert {"2026-01-02 03:04:05 UTC", "2026-01-02 03:05:00 UTC"} <= set(page.texts)
     assert "page 7" in page.texts
     assert "1,039" in page.texts
     assert SECRET not in report._repr_html_() + repr(report)
@@ -250,6 +279,6 @@ def test_a_harvest_has_a_row_for_each_endpoint() -> None:
     assert "INCOMPLETE, 40 endpoints" in lines[0]
     assert len(lines) <= 20
     assert max(map(len, lines)) <= 80
-    assert [line.split()[1] for line in lines if line.startswith("  endpoint-3 ")] == ["INCOMPLETE"]
-    assert "endpoint-3" in repr(report["endpoint-3"])
+    assert [line.split()[1] for line in lines if line.startswith("  endpoint-33 ")] == ["INCOMPLETE"]
+    assert "endpoint-33" in repr(report["endpoint-33"])
     Page(HarvestReport(server="x", started=datetime.now(UTC))._repr_html_())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,11 @@ def run(emulator: Any, *arguments: str) -> Any:
 def test_a_complete_harvest(recorded_emulator: Any, tmp_path: Path) -> None:
     done = run(recorded_emulator, "sessions", "insertions", "--to", str(tmp_path))
     assert done.exit_code == 0, done.output
-    assert re.findall(r"(?m)^\s*(\w+) +complete", done.stdout) == ["sessions", "insertions"]
-    assert "36" in done.stdout
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[:5] for row in rows] == [
+        ["sessions", "complete", "36", "36", "36"],
+        ["insertions", "complete", "12", "12", "12"],
+    ]
     assert pl.read_parquet(tmp_path / "sessions" / "*.parquet").height == 36
     since = run(recorded_emulator, "insertions", "--to", str(tmp_path), "--since", "2030-01-01", "--json")
     assert json.loads(since.stdout)["endpoints"]["insertions"]["distinct"] == 12

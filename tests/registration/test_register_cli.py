@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from one_async.cli import show
 from one_async.cli.app import app
-from one_async.cli.show import console
 from one_async.emulator import Emulator
 
 from . import folders
@@ -20,9 +21,7 @@ NAME = f"{SUBJECT}/{DATE}/001"
 
 
 @pytest.fixture
-def run(server: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    monkeypatch.setattr(console, "width", 160)
-
+def run(server: Emulator, tmp_path: Path) -> Any:
     def invoke(*arguments: object, user: str = "alice") -> Any:
         env = {
             "ONE_BASE_URL": server.url,
@@ -36,6 +35,19 @@ def run(server: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> An
     return invoke
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of 160 columns, in place of a pipe."""
+    console = Console(markup=False, emoji=False, force_terminal=True, no_color=True, width=160)
+    monkeypatch.setattr(show, "console", console)
+
+
+def lines(done: Any) -> list[list[str]]:
+    assert done.exit_code == 0, done.output
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+@pytest.mark.usefixtures("terminal")
 def test_before_and_after(run: Any, server: Emulator, tmp_path: Path) -> None:
     paths = [session(tmp_path, names=[*NAMES, "alf/some.thing.npy"]), session(tmp_path, number="002")]
     done = run(*paths, "--users", "alice,bruno")
@@ -51,6 +63,7 @@ def test_before_and_after(run: Any, server: Emulator, tmp_path: Path) -> None:
     assert {one["id"] for one in json.loads(again.stdout)["sessions"]} == set(made)
 
 
+@pytest.mark.usefixtures("terminal")
 def test_a_dry_run(run: Any, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path)
     done = run(folder, "--dry-run")
@@ -61,6 +74,22 @@ def test_a_dry_run(run: Any, server: Emulator, tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["new"] * 4
     folders.write(folder / "alf/a b/_ibl_trials.table.pqt")
     assert run(folder, "--dry-run").exit_code == 1
+
+
+def test_piped_output_is_a_line_for_each_file_or_session(run: Any, server: Emulator, tmp_path: Path) -> None:
+    paths = [session(tmp_path, names=[*NAMES, "alf/some.thing.npy"]), session(tmp_path, number="002")]
+    planned = lines(run(*paths, "--dry-run"))
+    wanted = [*(("new", f"{NAME}/{name}") for name in NAMES), ("no type", f"{NAME}/alf/some.thing.npy")]
+    assert sorted((row[0], row[2]) for row in planned if row[2].startswith(f"{NAME}/")) == sorted(wanted)
+    assert {row[3] for row in planned} == {""}  # no session has an eid yet
+    assert len(planned) == 9
+    made = lines(run(*paths))
+    known = {row["id"] for row in folders.rows(server, "sessions") if row["start_time"][:10] == DATE}
+    assert ({row[0] for row in made}, [row[1:] for row in made]) == (
+        known,
+        [[NAME, "4"], [f"{NAME[:-3]}002", "4"]],
+    )
+    assert lines(run(paths[0]))[0][0] in known
 
 
 def test_refusals(run: Any, server: Emulator, tmp_path: Path) -> None:
@@ -84,7 +113,7 @@ def test_what_was_registered_is_printed(run: Any, server: Emulator, tmp_path: Pa
     said = json.loads(done.stdout)
     assert (len(said["sessions"]), len(said["files"]), len(said["refused"])) == (2, 4, 4)
     text = run(*paths)
-    assert "registered: 2 sessions, 4 files" in text.stdout
+    assert [row[2] for row in [line.split("\t") for line in text.stdout.splitlines()]] == ["4", "0"]
     assert text.stderr.count("the server refused it") == 4
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from one_async._boundary import reads_answers
-from one_async.errors import AnswerError, InputError, name_list
+from one_async.errors import AnswerError, InputError, name_list, shown
 from one_async.types import JSON
 
 T = TypeVar("T")
@@ -119,7 +119,8 @@ class Schema:
     def check(self, endpoint: str, action: str | None = None) -> None:
         """Raise InputError for an endpoint or action that the server does not document."""
         if not isinstance(endpoint, str) or endpoint not in self._actions:
-            raise InputError.of("endpoint", endpoint, suggest(endpoint, self._actions))
+            text = f"endpoint={shown(endpoint)} is not there; {suggest(endpoint, self._actions)}"
+            raise InputError(text, argument="endpoint", given=endpoint)
         if action is not None and (not isinstance(action, str) or action not in self._actions[endpoint]):
             raise InputError.of("action", action, f"{', '.join(self.actions(endpoint))} (of {endpoint})")
 
@@ -139,7 +140,8 @@ class Schema:
         for name, value in params.items():
             found = name if name in known else f"{name}s"
             if found not in known:
-                raise InputError.of(name, "…", f"as filter of {endpoint}: {suggest(name, known)}")
+                text = f"{name}=… is no filter of {endpoint}; {suggest(name, known)}"
+                raise InputError(text, argument=name, given="…")
             if found in named:
                 raise InputError.of(name, "…", f"once, as {found}")
             named[found] = value
@@ -206,10 +208,10 @@ class Schema:
 
 
 def suggest(name: object, known: Iterable[str]) -> str:
-    """List the accepted names, with the closest matches first."""
+    """Return the closest of the accepted names as a question; all of them if none is close."""
     names, name = sorted(known), name[:100] if isinstance(name, str) else ""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}? ({name_list(names, 250)})" if close else name_list(names)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are {name_list(names)}"
 
 
 def _action(path: str, method: str) -> str | None:

@@ -22,7 +22,10 @@ def login(
         bool, typer.Option("--token", help="Log in with a token, read from a prompt or from standard input.")
     ] = False,
 ) -> None:
-    """Log in and store the token for this user, readable by nobody else."""
+    """Log in once.
+
+    The token is stored for this user, readable by nobody else.
+    """
     from one_async.settings import resolve
 
     try:
@@ -76,7 +79,10 @@ def logout(url: Url = None, user: User = None) -> None:
 
 
 def whoami(url: Url = None, user: User = None, as_json: Json = False) -> None:
-    """Show the database and the user that commands use, and whether a login is stored; makes no request."""
+    """Show the database, the user and whether a login is stored.
+
+    Makes no request.
+    """
     from one_async._stored import TokenFile
     from one_async.settings import databases, resolve
 
@@ -116,7 +122,10 @@ def setup(
         typer.Option("--default/--no-default", help="Whether ONE() without arguments uses this database."),
     ] = None,
 ) -> None:
-    """Save the settings of a database; prompt only on a terminal, and only for missing settings."""
+    """Save the settings of a database.
+
+    Prompts only on a terminal, and only for settings that are missing.
+    """
     from one_async.settings import databases
     from one_async.settings import setup as save_settings
 

@@ -29,8 +29,9 @@ app = typer.Typer(
         "130 interrupted."
     ),
     pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
 )
-tables_app = typer.Typer(help="Cache tables.", no_args_is_help=True)
+tables_app = typer.Typer(help="Cache tables of a folder of ALF data.", no_args_is_help=True)
 
 
 @app.callback()
@@ -53,7 +54,7 @@ _add(search, ls, show, download, browse)
 
 @app.command()
 def demo() -> None:
-    """Log in, search, list and load on an emulator started by the demo; needs no network."""
+    """Search, list and load on an emulator; needs no network."""
     try:
         from one_async.cli.demo import run
     except ImportError as error:
@@ -83,7 +84,10 @@ def emulator(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a small Alyx until interrupted, by default on 127.0.0.1; print its address and logins."""
+    """Run a small Alyx, by default on 127.0.0.1.
+
+    Prints its address and logins, and runs until it is interrupted.
+    """
     try:
         from one_async.emulator.server import serve
     except ImportError as error:

@@ -28,8 +28,9 @@ def browse(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 selects a free one.")] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address.")] = False,
 ) -> None:
-    """Browse the cache tables on a local page, until interrupted: filter sessions, see datasets, QC and plots.
+    """Browse the cache tables on a local page.
 
+    Filter sessions, and see their datasets, QC and plots. Runs until interrupted.
     The page is served on this machine only. Its address contains a secret, without which the server answers 403.
     """
     try:

@@ -72,7 +72,10 @@ def _kind(path: Path, root: Path) -> str:
 
 @cache_app.command()
 def info(url: Url = None, user: User = None, cache_dir: Folder = None, as_json: Json = False) -> None:
-    """Show the contents of the cache folder: data files, tables, REST answers, unfinished downloads."""
+    """Show the contents of the cache folder.
+
+    Data files, tables, REST answers and unfinished downloads.
+    """
     try:
         known = _settings(url, user, cache_dir)
         if not known.cache_dir.is_dir():
@@ -119,7 +122,7 @@ def _info(known: Settings) -> dict[str, Any]:
 def verify(
     sessions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SESSION]...", help="Sessions; default: all that are on disk."),
+        typer.Argument(metavar="SESSION", help="Sessions; default: all that are on disk."),
     ] = None,
     url: Url = None,
     user: User = None,
@@ -129,7 +132,10 @@ def verify(
     ] = "local",
     as_json: Json = False,
 ) -> None:
-    """Compare the size and hash of files on disk with their records; exit with status 1 if any differs."""
+    """Compare the files on disk with their records.
+
+    Compares sizes and hashes, and exits with status 1 if any differs.
+    """
     try:
         with connect(url, user, cache_dir, mode=mode) as one, waiting("reading files …"):
             eids = [str(eid) for eid in (one.to_eid(sessions) if sessions else one.search())]
@@ -168,7 +174,10 @@ def prune(
     days: Annotated[float, typer.Option(min=0, help="Keep unfinished files younger than this.")] = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
 ) -> None:
-    """Delete the unfinished files of interrupted downloads and killed processes. Data files, tables and answers are kept."""
+    """Delete the unfinished files of interrupted downloads and killed processes.
+
+    Data files, tables and answers are kept.
+    """
     try:
         known = _settings(url, user, cache_dir)
     except OneError as error:
@@ -200,7 +209,10 @@ def clear(
     tables: Annotated[bool, typer.Option("--tables", help="Also delete the cache tables.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Delete this user's cached REST answers, and with --tables the cache tables. Data files are kept."""
+    """Delete this user's cached REST answers.
+
+    With --tables also the cache tables. Data files are kept.
+    """
     try:
         known = _settings(url, user, cache_dir)
         what = f"the REST answers{' and the tables' if tables else ''} in {known.cache_dir}"

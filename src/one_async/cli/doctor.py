@@ -33,9 +33,9 @@ _LARGEST_SKEW = 60.0
 
 
 def doctor(url: Url = None, user: User = None, cache_dir: Folder = None, as_json: Json = False) -> None:
-    """Show versions, settings without secrets, folders, and whether the servers can be reached.
+    """Show versions, settings, folders and whether servers answer.
 
-    The output can be pasted into a bug report. Exit with status 1 if there is a problem.
+    The output contains no secrets and can be pasted into a bug report. Exits with status 1 if there is a problem.
     """
     from one_async.settings import resolve
 

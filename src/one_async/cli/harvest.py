@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from one_async.cli.options import Folder, Json, Url, User, connect, fail
-from one_async.cli.show import console, plain, print_json, stderr
+from one_async.cli.show import (
+    console,
+    is_piped,
+    one_line,
+    plain,
+    plain_table,
+    print_json,
+    print_titled,
+    print_tsv,
+    stderr,
+)
 from one_async.errors import InputError, OneError
 
 if TYPE_CHECKING:
@@ -44,6 +53,7 @@ class Bars:
             TimeRemainingColumn(),
             console=stderr,
             transient=True,
+            disable=not stderr.is_terminal,  # it would write an empty line
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -60,7 +70,7 @@ def harvest(
     endpoints: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Endpoints, such as sessions insertions datasets; default: all that list records."
+            metavar="ENDPOINT", help="Such as sessions insertions datasets; default: all that list records."
         ),
     ] = None,
     filter: Annotated[
@@ -92,7 +102,10 @@ def harvest(
     cache_dir: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Write all rows of endpoints to files; exit with status 0 only if nothing is missing.
+    """Write all rows of endpoints to files.
+
+    Exits with status 0 only if nothing is missing. Piped output has one line for each endpoint: its name, complete or
+    INCOMPLETE, rows counted, distinct and written, requests, seconds, remarks.
 
     Credentials of object stores are found as by AWS's tools (AWS_ACCESS_KEY_ID, …). The address of S3 is ONE_S3_ENDPOINT or
     AWS_ENDPOINT_URL, which may begin with http:// if AWS_ALLOW_HTTP=true is set.
@@ -121,8 +134,10 @@ def harvest(
         fail(error)
     if as_json:
         print_json(report.model_dump(mode="json"))
+    elif is_piped():
+        print_tsv(_rows(report))
     else:
-        console.print(table_of(report))
+        print_titled(f"{report.server} to {report.to}", table_of(report))
         for entry in report.endpoints.values():
             for line in (*entry.missing, *entry.notes):
                 console.print(plain(f"{entry.endpoint}: {line}"), highlight=False, soft_wrap=True)
@@ -150,15 +165,17 @@ def _parse_option(given: str) -> tuple[str, str]:
     return name, value
 
 
+def _rows(report: HarvestReport) -> Iterator[tuple[object, ...]]:
+    """Yield the values of each endpoint, for other programs."""
+    for entry in report.endpoints.values():
+        state = "complete" if entry.complete else "INCOMPLETE"
+        numbers = (entry.counted, entry.distinct, entry.written, entry.requests, round(entry.seconds, 1))
+        yield entry.endpoint, state, *numbers, "; ".join([*entry.missing, *entry.notes])
+
+
 def table_of(report: HarvestReport) -> Table:
     """Return the final table of a report."""
-    table = Table(
-        title=plain(f"{report.server} to {report.to}"),
-        title_justify="left",
-        header_style="cyan",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    table = plain_table()
     table.add_column("endpoint", no_wrap=True)
     table.add_column("", no_wrap=True)
     for name in ("counted", "distinct", "written", "requests", "seconds"):
@@ -167,5 +184,5 @@ def table_of(report: HarvestReport) -> Table:
         numbers = (entry.counted, entry.distinct, entry.written, entry.requests)
         texts = ["?" if number is None else f"{number:,}" for number in numbers]
         state = Text("complete", "green") if entry.complete else Text("INCOMPLETE", "red")
-        table.add_row(plain(entry.endpoint), state, *texts, f"{entry.seconds:,.1f}")
+        table.add_row(one_line(entry.endpoint), state, *texts, f"{entry.seconds:,.1f}")
     return table

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from one_async.cli.options import Folder, Json, Url, User, as_path, connect, fail
-from one_async.cli.show import console, plain, print_json, stderr, waiting
+from one_async.cli.show import (
+    count_text,
+    is_piped,
+    one_line,
+    plain,
+    plain_table,
+    print_json,
+    print_titled,
+    print_tsv,
+    size_text,
+    stderr,
+    waiting,
+)
 from one_async.errors import OneError, RegistrationError
 from one_async.registration.local import PROBLEMS
 
@@ -34,9 +45,7 @@ def register(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            parser=as_path,
-            metavar="FOLDERS...",
-            help="Session folders: …/lab/Subjects/subject/date/number.",
+            parser=as_path, metavar="FOLDER", help="Session folders: …/lab/Subjects/subject/date/number."
         ),
     ],
     dry_run: Annotated[
@@ -56,7 +65,11 @@ def register(
     cache_dir: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Register sessions with their files; registered files are not sent again."""
+    """Register sessions with their files.
+
+    Registered files are not sent again. Piped output has one line for each session: eid, subject/date/number,
+    registered files. With --dry-run it has one for each file: status, bytes, path, eid, dataset type, reason.
+    """
     names = [name for text in users or () for name in text.split(",")]
     options: dict[str, Any] = {
         "lab": lab,
@@ -71,11 +84,13 @@ def register(
         with connect(url, user, cache_dir, silent=True) as one:
             with waiting("checking …"):
                 plan = one.register_session(paths, dry_run=True, **given)
-            if not as_json:
-                console.print(*plan_tables(plan))
+            if not as_json and not is_piped():
+                print_plan(plan)
             if dry_run:
                 if as_json:
                     print_json(plan.to_dicts())
+                elif is_piped():
+                    print_tsv(_rows(plan))
                 raise typer.Exit(int(_is_bad(plan)))
             try:
                 with waiting("registering …"):
@@ -96,27 +111,26 @@ def _is_bad(plan: pl.DataFrame) -> bool:
     return bool(set(plan["status"]) & (PROBLEMS - {"no type"}))
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", header_style="cyan", box=SIMPLE_HEAD, pad_edge=False)
+def _rows(plan: pl.DataFrame) -> Iterator[tuple[object, ...]]:
+    """Yield the values of each file of a plan, for other programs."""
+    for row in plan.iter_rows(named=True):
+        path = f"{row['session']}/{row['file']}"
+        yield row["status"], row["size"], path, row["eid"], row["dataset_type"], row["reason"]
 
 
-def plan_tables(plan: pl.DataFrame) -> list[Table]:
-    """Return a table of the planned files for each session."""
-    tables = []
+def print_plan(plan: pl.DataFrame) -> None:
+    """Print a table of the planned files for each session."""
     for (session,), files in plan.group_by("session", maintain_order=True):
         counts = ", ".join(f"{count:,} {status}" for status, count in Counter(files["status"]).items())
         identity = "new session" if files["eid"][0] is None else f"session {files['eid'][0]}"
-        table = _table(f"{plain(session)}, {identity}: {counts}")
+        table = plain_table()
         for name in ("file", "dataset type", "size", "status", "reason"):
             table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
         for row in files.iter_rows(named=True):
             status = Text(row["status"], _COLOURS.get(row["status"], "red"))
-            size = "" if row["size"] is None else f"{row['size']:,}"
-            table.add_row(
-                plain(row["file"]), plain(row["dataset_type"] or ""), size, status, plain(row["reason"])
-            )
-        tables.append(table)
-    return tables
+            name, kind, reason = (one_line(row[name] or "") for name in ("file", "dataset_type", "reason"))
+            table.add_row(name, kind, size_text(row["size"]), status, reason)
+        print_titled(f"{session}, {identity}: {counts}", table)
 
 
 def report(
@@ -130,12 +144,25 @@ def report(
         print_json({"sessions": list(sessions), "files": list(records), "refused": dict(refused)})
         return
     files = Counter(str(record["session"]) for record in records)
-    table = _table(f"registered: {len(sessions):,} sessions, {len(records):,} files")
-    for name in ("session", "id", "files"):
-        table.add_column(name, justify="right" if name == "files" else "left", overflow="fold")
-    for session in sessions:
-        name = f"{session['subject']}/{str(session['start_time'])[:10]}/{session['number']:03d}"
-        table.add_row(plain(name), plain(session["id"]), f"{files[session['id']]:,}")
-    console.print(table)
+    rows = [(session["id"], _name(session), files[session["id"]]) for session in sessions]
+    if is_piped():
+        print_tsv(rows)
+    else:
+        title = f"registered: {count_text(len(rows), 'session')}, {count_text(len(records), 'file')}"
+        print_titled(title, _registered(rows))
     for path, reason in refused.items():
         stderr.print(Text.assemble(("refused", "red"), f" {plain(path)}: {plain(reason)}"), soft_wrap=True)
+
+
+def _name(session: Mapping[str, Any]) -> str:
+    return f"{session['subject']}/{str(session['start_time'])[:10]}/{session['number']:03d}"
+
+
+def _registered(rows: Sequence[tuple[Any, str, int]]) -> Table:
+    """Return the table of the registered sessions."""
+    table = plain_table()
+    for name in ("session", "id", "files"):
+        table.add_column(name, justify="right" if name == "files" else "left", overflow="fold")
+    for eid, name, files in rows:
+        table.add_row(one_line(name), one_line(eid), f"{files:,}")
+    return table

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 Mode = Annotated[str | None, typer.Option(help="local, remote, auto or refresh.")]
 Sessions = Annotated[
     list[str],
-    typer.Argument(
-        metavar="SESSION...", help="Sessions: eids, paths or references such as 2024-05-06_1_KS046."
-    ),
+    typer.Argument(metavar="SESSION", help="Sessions: eids, paths or references such as 2024-05-06_1_KS046."),
 ]
 Collection = Annotated[str | None, typer.Option(help="Only this collection; * matches any text.")]
 Dataset = Annotated[str | None, typer.Option(help="Only datasets with this name; * matches any text.")]
@@ -52,7 +50,7 @@ _DATASET_COLUMNS = ("path", "bytes", "qc", "eid", "did")
 
 def search(
     terms: Annotated[
-        list[str], typer.Argument(metavar="TERM=VALUE...", help="Commas separate several values of a term.")
+        list[str], typer.Argument(metavar="TERM=VALUE", help="Commas separate several values of a term.")
     ],
     url: Url = None,
     user: User = None,
@@ -64,7 +62,9 @@ def search(
     columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Find sessions: one-async search lab=cortexlab date=2024-01-01,2024-06-30 datasets=spikes.times.npy.
+    """Find sessions.
+
+    For example: one-async search lab=cortexlab date=2024-01-01,2024-06-30 datasets=spikes.times.npy
 
     Piped output has one line for each session, with tab-separated values, the eid first.
     """
@@ -162,7 +162,7 @@ def show(
             folder = one.eid2path(eid)
     except OneError as error:
         fail(error)
-    answer: dict[str, Any] = {"eid": eid, "path": str(folder)}
+    answer: dict[str, Any] = {"eid": eid, "path": None if folder is None else str(folder)}
     answer |= {name: record[name] for name in _DETAILS if record.get(name) not in (None, "", [])}
     answer["insertions"] = [{"name": name, "pid": str(pid)} for pid, name in zip(pids, names, strict=True)]
     answer["collections"] = _collections(datasets)
@@ -170,7 +170,9 @@ def show(
         print_json(answer)
         return
     lines = {
-        name: _text(value) for name, value in answer.items() if name not in ("insertions", "collections")
+        name: _text(value)
+        for name, value in answer.items()
+        if name not in ("insertions", "collections") and value is not None
     }
     for insertion in answer["insertions"]:
         lines[insertion["name"]] = insertion["pid"]
@@ -253,6 +255,6 @@ def _report(table: pl.DataFrame) -> None:
         label, size = labels.get(str(status[0]), str(status[0])), size_text(int(rows["bytes"].sum()))
         console.print(f"{count_text(rows.height, 'file')} {label}, {size}", highlight=False)
     if table.is_empty():
-        console.print("no files", highlight=False)
+        console.print("no file matches", highlight=False)
     for row in table.filter(table["status"] == "failed").iter_rows(named=True):
         stderr.print(plain(f"{row['eid']} {row['dataset']}: {row['error']}"), highlight=False, soft_wrap=True)

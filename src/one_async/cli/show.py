@@ -8,14 +8,18 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import PurePath
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, OverflowMethod
 from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from one_async import _display
 from one_async._progress import screen
 
 if TYPE_CHECKING:
@@ -25,31 +29,37 @@ if TYPE_CHECKING:
 console = Console(markup=False, emoji=False)
 #: For progress and messages, so that standard output can be piped.
 stderr = Console(stderr=True, markup=False, emoji=False)
-_CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+_CONTROLS = {code: text for code, text in _display.CONTROLS.items() if code not in (9, 10)}
 
 #: The characters of a plot, and their ASCII replacements where the output cannot encode them.
 _GLYPHS = str.maketrans("·●│└─−…", ".o|+--~")
 
 
 def plain(value: object) -> str:
-    """Return the string of a value without terminal control characters."""
+    """Return the string of a value without terminal control characters, and without those that change text direction."""
     text = str(value).translate(_CONTROLS)
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def one_line(value: object) -> str:
+    """Return a text as a cell of a table shows it: without line breaks and tabs, and as long as it will be when encoded."""
+    text = plain(value).replace("\t", " ").replace("\n", " ")
+    return text.encode(console.encoding, "backslashreplace").decode(console.encoding)
 
 
 def frame_table(frame: pl.DataFrame, rows: int = 8) -> Table:
     """Return a table of a frame's first rows; the widest columns are truncated if the terminal is too narrow."""
     cells = [
-        [f"{cell:.4g}" if isinstance(cell, float) else plain(cell) for cell in row]
+        [f"{cell:.4g}" if isinstance(cell, float) else one_line(cell) for cell in row]
         for row in frame.head(rows).iter_rows()
     ]
-    names = [plain(name) for name in frame.columns]
+    names = [one_line(name) for name in frame.columns]
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     while sum(widths) + 2 * len(widths) > console.width and max(widths) > 1:
         widths[widths.index(max(widths))] -= 1
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="cyan")
+    table = plain_table()
     for name, width in zip(names, widths, strict=True):
-        table.add_column(name, overflow="ellipsis", no_wrap=True, width=width)
+        table.add_column(name, overflow=_cut(), no_wrap=True, width=width)
     for row in cells:
         table.add_row(*row)
     if frame.height > rows:
@@ -65,13 +75,22 @@ def use_safe_encoding() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def printable(text: str) -> str:
-    """Return a text in a form that the output can encode, with ASCII replacements if necessary."""
+def printable(text: str, output: Console = console) -> str:
+    """Return a text that the output can encode; plots and marks in ASCII where it cannot."""
+    return text if _can_encode(text, output) else text.translate(_GLYPHS)
+
+
+def _can_encode(text: str, output: Console) -> bool:
     try:
-        text.encode(console.encoding)
+        text.encode(output.encoding)
     except UnicodeEncodeError:
-        return text.translate(_GLYPHS)
-    return text
+        return False
+    return True
+
+
+def _cut() -> OverflowMethod:
+    """Return how cells that are too long are cut: with a mark, where the output can encode it."""
+    return "ellipsis" if _can_encode("…", console) else "crop"
 
 
 def is_piped() -> bool:
@@ -82,8 +101,7 @@ def is_piped() -> bool:
 def print_tsv(rows: Iterable[Iterable[Any]]) -> None:
     """Write rows as lines of tab-separated values; null is written as an empty value."""
     for row in rows:
-        cells = ("" if cell is None else plain(cell) for cell in row)
-        sys.stdout.write("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells) + "\n")
+        sys.stdout.write("\t".join("" if cell is None else one_line(cell) for cell in row) + "\n")
 
 
 def count_text(count: int, noun: str) -> str:
@@ -113,38 +131,60 @@ def listing(
     """Print rows as a table without borders.
 
     ``widths`` maps the columns to their maximum widths; 0 means that the column wraps and is never truncated. With ``fit``,
-    columns at the end that do not fit on the terminal are omitted.
+    columns at the end that do not fit on the terminal are omitted, and truncated columns share the remaining width.
     """
     names = list(widths)
-    while fit and len(names) > 1 and sum(widths[name] + 1 for name in names) > console.width + 1:
-        names.pop()
+    cells = [
+        ["" if cell is None else one_line(cell) for cell, _ in zip(row, names, strict=False)] for row in rows
+    ]
+    headers = ["#" if name == "number" else one_line(name) for name in names]
+    needed = [max(map(cell_len, column)) for column in zip(headers, *cells, strict=True)]
+    given = [min(need, widths[name] or need) for need, name in zip(needed, names, strict=True)]
+    while fit and len(given) > 1 and sum(given) + len(given) > console.width + 1:
+        given.pop()
+    room = console.width + 1 - sum(given) - len(given) if fit else 0
+    for at, width in enumerate(given):
+        given[at] += max(0, min(room, needed[at] - width))
+        room -= given[at] - width
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="cyan")
-    for name in names:
+    for name, header, width in zip(names, headers, given, strict=False):
         options: dict[str, Any] = {"overflow": "fold"}
         if widths[name]:
-            options = {"overflow": "ellipsis", "no_wrap": True, "max_width": widths[name]}
-        header = "#" if name == "number" else plain(name)
+            options = {"overflow": _cut(), "no_wrap": True, "max_width": width}
         table.add_column(header, justify="right" if name in right else "left", **options)
-    shown = 0
-    for row in rows:
-        shown += 1
-        table.add_row(*("" if cell is None else plain(cell) for cell, _ in zip(row, names, strict=False)))
+    for row in cells:
+        table.add_row(*row[: len(given)])
     console.print(printable(title), style="bold", highlight=False)
+    if cells:
+        console.print(table)
+    if len(cells) < total:
+        more = printable(f"… {total - len(cells):,} more; --limit N shows more")
+        console.print(more, style="dim", highlight=False)
+
+
+def plain_table() -> Table:
+    """Return a table without lines."""
+    return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="cyan")
+
+
+def print_titled(title: str, table: Table) -> None:
+    """Print a table below its title, which may be longer."""
+    console.print(plain(title), style="bold", highlight=False, soft_wrap=True)
     console.print(table)
-    if shown < total:
-        console.print(
-            printable(f"… {total - shown:,} more; --limit N shows more"), style="dim", highlight=False
-        )
 
 
 def print_fields(values: Mapping[str, str], indent: str = "") -> None:
-    """Print one line for each name and value; on a terminal, long values wrap with a hanging indent."""
+    """Print one line for each name and value; on a terminal, long values wrap with a hanging indent.
+
+    Addresses and paths are never broken, so that they can be copied.
+    """
     width = max(map(len, values), default=0)
     margin = len(indent) + width + 2
     for name, value in values.items():
-        text = plain(value)
+        text = one_line(value)
         if console.is_terminal and console.width > 2 * margin:
-            lines = wrap(text, console.width - margin, break_long_words=False, break_on_hyphens=False)
+            is_whole = "://" in text or PurePath(text).is_absolute()
+            lines = wrap(text, console.width - margin, break_long_words=not is_whole, break_on_hyphens=False)
             text = f"\n{' ' * margin}".join(lines)
         line = Text.assemble(indent, (plain(name).ljust(width), "cyan"), "  ", text)
         console.print(line, highlight=False, soft_wrap=True)
@@ -177,10 +217,15 @@ def plot(points: Sequence[tuple[float, float]], width: int = 57, height: int = 1
 
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Show a spinner during the body of this context manager."""
+    """Show a spinner on a terminal during the body of this context manager."""
+    dots = "".join(Spinner("dots").frames)
     spinner = Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), console=stderr, transient=True
+        SpinnerColumn("dots" if _can_encode(dots, stderr) else "line"),
+        TextColumn("{task.description}", markup=False),
+        console=stderr,
+        transient=True,
+        disable=not stderr.is_terminal,  # it would write an empty line
     )
     with screen(), spinner:
-        spinner.add_task(text, total=None)
+        spinner.add_task(printable(text, stderr), total=None)
         yield

@@ -48,7 +48,10 @@ def build_tables(
     every: Annotated[float, typer.Option(help="Seconds between two checks of --watch.")] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Build or update the cache tables (sessions.pqt, datasets.pqt) of a folder, for searches in local mode."""
+    """Build or update the cache tables of a folder.
+
+    The tables, sessions.pqt and datasets.pqt, are for searches in local mode.
+    """
     from one_async.tables.build import make_parquet_db
 
     options: dict[str, Any] = {

@@ -20,7 +20,7 @@ from one_async.errors import OneError
 def watch(
     terms: Annotated[
         list[str] | None,
-        typer.Argument(help="TERM=VALUE …, as for search; a session must have all given datasets."),
+        typer.Argument(metavar="TERM=VALUE", help="As for search; a session must have all given datasets."),
     ] = None,
     every: Annotated[float, typer.Option(help="Seconds between two searches.")] = 60.0,
     once: Annotated[bool, typer.Option("--once", help="Exit after one search.")] = False,
@@ -37,7 +37,10 @@ def watch(
     cache_dir: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one line of JSON for each session.")] = False,
 ) -> None:
-    """Print matching sessions, then new ones as they appear: one-async watch lab=cortexlab datasets=spikes.times.npy."""
+    """Print matching sessions, then new ones as they appear.
+
+    For example: one-async watch lab=cortexlab datasets=spikes.times.npy
+    """
     try:
         with ended_by_signals(), connect(url, user, cache_dir, mode="remote", silent=True) as one:
             one._here._context.observer.notice = Display().notice  # also where standard error is no terminal

@@ -42,7 +42,7 @@ class SessionRecord(dict[str, Any]):
         fields["insertions"] = _lines(self._insertion(one) for one in _records(self.get("probe_insertion")))
         parts = []
         if rows := list(self._collections())[:_MOST]:
-            parts.append(_display.table(("collection", "datasets", "size"), rows))
+            parts.append(_display.table(("collection", "datasets", "size"), rows, ("datasets", "size")))
         return _display.card(self._title, fields, *parts)
 
     def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:

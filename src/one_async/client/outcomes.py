@@ -18,6 +18,10 @@ OnError: TypeAlias = Literal["raise", "collect"]
 COLUMNS = ("eid", "did", "dataset", "status", "path", "bytes", "error")
 
 
+#: The errors that a notebook shows.
+_MOST = 5
+
+
 def check_on_error(on_error: str) -> None:
     """Raise InputError for anything but ``raise`` and ``collect``."""
     if on_error not in ("raise", "collect"):
@@ -73,18 +77,21 @@ def frames_text(title: str, frames: Mapping[str, Any]) -> str:
 
 
 def frames_html(title: str, frames: Mapping[str, Any], errors: Any) -> str:
-    """Return the same as HTML, with the first errors."""
+    """Return the same as HTML, with the first errors and the number of the others."""
     parts = [
         _display.table(
-            ("", "rows", "columns"), [(name, *_described(frame)) for name, frame in frames.items()]
+            ("", "rows", "columns"), [(name, *_described(frame)) for name, frame in frames.items()], ("rows",)
         )
     ]
     if {"dataset", "error"} <= set(getattr(errors, "columns", ())) and len(errors):
         parts.append(
             _display.table(
-                ("dataset", "error"), zip(errors["dataset"].head(5), errors["error"].head(5), strict=True)
+                ("dataset", "error"),
+                zip(errors["dataset"].head(_MOST), errors["error"].head(_MOST), strict=True),
             )
         )
+        if len(errors) > _MOST:
+            parts.append(_display.Markup(f"<div>and {len(errors) - _MOST:,} more</div>"))
     return _display.card(title, {}, *parts)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 REPORT = "report.json"
 #: The columns that a notebook shows for each endpoint.
 _COLUMNS = ("endpoint", "", "rows held", "rows counted", "written", "requests", "seconds", "remarks")
+_NUMBERS = _COLUMNS[2:7]
 #: The endpoints that the repr shows.
 _MOST = 16
 
@@ -109,7 +110,7 @@ class EndpointReport(BaseModel):
         return f"EndpointReport({_display.clipped(str(self).partition(chr(10))[0], 200)})"
 
     def _repr_html_(self) -> str:
-        return _display.table(_COLUMNS, [self._cells()])
+        return _display.table(_COLUMNS, [self._cells()], _NUMBERS)
 
 
 class HarvestReport(BaseModel):
@@ -162,7 +163,7 @@ class HarvestReport(BaseModel):
 
     def __repr__(self) -> str:
         """Return a line for each endpoint, at most 20 lines of 80 columns. `model_dump` shows everything."""
-        reports = list(self.endpoints.values())
+        reports = self._incomplete_first
         rows = [(*report._cells()[:5], f"{len(report.missing):,}") for report in reports[:_MOST]]
         names = ("endpoint", "", "rows held", "counted", "written", "missing")
         lines = [_display.clipped(self._title, _display.WIDTH)]
@@ -173,12 +174,20 @@ class HarvestReport(BaseModel):
         return "\n".join(lines)
 
     @property
+    def _incomplete_first(self) -> list[EndpointReport]:
+        return sorted(self.endpoints.values(), key=lambda report: report.complete)
+
+    @property
     def _title(self) -> str:
         state = "complete" if self.complete else "INCOMPLETE"
         count = f"{len(self.endpoints):,} endpoint{'' if len(self.endpoints) == 1 else 's'}"
         return f"HarvestReport: {state}, {count} of {without_login(self.server)}"
 
     def _repr_html_(self) -> str:
-        fields = {"to": self.to, "started": self.started, "finished": self.finished, "since": self.since}
-        rows = [report._cells() for report in self.endpoints.values()]
-        return _display.card(self._title, fields, *([_display.table(_COLUMNS, rows)] if rows else []))
+        times = {"started": self.started, "finished": self.finished}
+        shown = {name: f"{at:%Y-%m-%d %H:%M:%S %Z}".rstrip() for name, at in times.items() if at is not None}
+        fields = {"to": self.to, **shown, "since": self.since}
+        rows = [report._cells() for report in self._incomplete_first]
+        return _display.card(
+            self._title, fields, *([_display.table(_COLUMNS, rows, _NUMBERS)] if rows else [])
+        )

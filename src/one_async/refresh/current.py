@@ -77,7 +77,7 @@ class CurrentTables:
     @property
     def in_memory(self) -> Catalogue:
         """The loaded tables, at once: rows learned from queries are merged into them only if none were read from disk."""
-        return self.loaded if self._view.base is None else self._view.shown
+        return self.loaded if self._view.base is None else self._view.tables
 
     # ---- reading
 

@@ -1,10 +1,11 @@
 // The selected session at the right: what it is, plots of its data, its quality, insertions and datasets.
 
-import { byId, codeLine, copyButton, count, counted, h } from "./dom.js";
+import { breakable, byId, codeLine, copyButton, count, counted, h } from "./dom.js";
 import { get, latest } from "./api.js";
 import { psychometric, psychometricLegend, raster, wheel } from "./charts.js";
 
 const TITLES = { psychometric: "Psychometric curve", raster: "Raster", wheel: "Wheel position (rad)" };
+const AXES = { psychometric: "choices to the right by contrast, right − left" };
 const WAIT = 120; // milliseconds that a session stays selected before its data are loaded
 
 export class Detail {
@@ -89,7 +90,7 @@ const section = (title, ...children) => h("section", {}, h("h3", {}, title), ...
 
 function fields(values) {
   const known = Object.entries(values).filter(([, value]) => value);
-  return h("dl", {}, known.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  return h("dl", {}, known.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, ...breakable(value))]));
 }
 
 /** Return the plots of each kind, of which a probe or task may have several. */
@@ -107,7 +108,8 @@ class Plot {
     this.body = h("div", { class: "plot-body" });
     this.code = h("div", { class: "code-line" });
     this.element = h("section", { class: `plot-of-${this.plot.kind}` },
-      h("div", { class: "plot-head" }, h("h3", {}, TITLES[this.plot.kind]), this.tabs), this.body, this.code);
+      h("div", { class: "plot-head" },
+        h("h3", {}, TITLES[this.plot.kind], AXES[this.plot.kind] ? h("span", { class: "note" }, ` ${AXES[this.plot.kind]}`) : null), this.tabs), this.body, this.code);
     this.detail.redraw.push(() => this.data && this.draw());
     this.choose(this.plot);
   }

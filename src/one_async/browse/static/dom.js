@@ -2,6 +2,10 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// Control characters, and those that change the direction of the text after them: a name must not be read as another.
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+const shown = (child) => (typeof child === "string" ? child.replace(CONTROLS, "\ufffd") : child);
+
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
@@ -9,7 +13,7 @@ function fill(element, attributes, children) {
     else if (name === "vars") for (const [key, given] of Object.entries(value)) element.style.setProperty(key, given);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false).map(shown));
   return element;
 }
 
@@ -30,6 +34,9 @@ export const count = (number) => number.toLocaleString("en-US");
 
 /** Return a number with its noun. */
 export const counted = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+
+/** Return a list of names as parts between which a line may break. */
+export const breakable = (value) => String(value).split(/(?<=[,/])/).flatMap((part) => [part, h("wbr")]);
 
 /** Return a protocol without the prefix that all of a rig's have, which leaves no room for the rest. */
 export const shortProtocol = (name) => name.replaceAll("_iblrig_tasks_", "…");

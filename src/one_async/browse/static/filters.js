@@ -125,7 +125,7 @@ class Dates {
       autocomplete: "off", inputmode: "numeric", oninput: () => this.type(),
     });
     this.filters = filters;
-    this.from = field("filter-from", "from 2023-06", "First date, month or year");
+    this.from = field("filter-from", "from 2023", "First date, month or year");
     this.to = field("filter-to", "to 2024", "Last date, month or year");
     this.chart = h("div", { class: "dates-chart" });
     this.element = h("section", { class: "filter" }, h("span", { class: "label" }, "Date"), this.chart,

@@ -1,0 +1,161 @@
+"""How commands look: plain help, rows that stay rows whatever they hold and however they are encoded, and no empty lines."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import uuid
+from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from typer.testing import CliRunner
+
+from one_async.cli import harvest, show
+from one_async.cli.app import app
+from one_async.tables.disk import write_table
+from one_async.tables.schema import DATASETS, SESSIONS
+
+BOXES = set("╭╮╰╯│─━\x1b")
+PROTOCOL = "_iblrig_tasks_ephysChoiceWorld6.4.2"
+WIDTHS = {"eid": 36, "subject": 14, "task_protocol": 20}
+ROW = (str(uuid.UUID(int=7)), "KS005", PROTOCOL)
+
+
+class Screen:
+    """A terminal with an encoding."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, width: int = 80, encoding: str = "utf-8") -> None:
+        file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+        self.file = file
+        console = Console(
+            file=file, markup=False, emoji=False, force_terminal=True, color_system=None, width=width
+        )
+        patch.setattr(show, "console", console)
+
+    def lines(self) -> list[str]:
+        self.file.flush()
+        return self.file.buffer.getvalue().decode(self.file.encoding).splitlines()  # type: ignore[attr-defined]
+
+
+def names_of_commands() -> list[tuple[str, ...]]:
+    group = typer.main.get_command(app)
+    found: list[tuple[str, ...]] = [()]
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        found += [(name,), *((name, inner) for inner in getattr(command, "commands", ()))]
+    return found
+
+
+def test_help_is_plain_text_of_80_columns_and_no_summary_is_cut() -> None:
+    names = names_of_commands()
+    assert len(names) > 20
+    for words in names:
+        done = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*words, "--help"])
+        assert done.exit_code == 0, done.output
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        assert not set(done.stdout) & BOXES, words
+        assert "..." not in done.stdout.partition("Commands:")[2], words
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("search", "--lmit", "3"), "Error: No such option: --lmit"),
+        (("search",), "Error: Missing argument 'TERM=VALUE"),
+        (("serch",), "Error: No such command 'serch'"),
+        (("ls",), "Error: Missing argument 'SESSION"),
+        (("harvest",), "Error: Missing option '--to'"),
+    ],
+)
+def test_errors_of_usage_are_plain_and_name_the_argument(words: tuple[str, ...], text: str) -> None:
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(app, list(words))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith(text)
+    assert not set(done.stderr) & BOXES
+
+
+def test_columns_share_the_room_of_a_wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for width, shown in ((60, False), (70, False), (79, True), (80, True), (160, True)):
+        screen = Screen(monkeypatch, width)
+        show.listing([ROW], WIDTHS, "1 session", 1, fit=True)
+        title, head, row = screen.lines()
+        assert ("task_protocol" in head) is (sum((36, 7, 20)) + 2 <= width)
+        assert max(map(len, (title, head, row))) <= width
+        if shown:
+            room = width - 36 - 7 - 2
+            assert row.split()[2] == (PROTOCOL if room >= len(PROTOCOL) else f"{PROTOCOL[: room - 1]}…")
+
+
+def test_long_values_continue_below_their_beginning_and_paths_stay_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = Screen(monkeypatch)
+    path, address = "/data/" + "x" * 90, "https://host/" + "y" * 90
+    protocols = f"{PROTOCOL}/{PROTOCOL}/{PROTOCOL}"
+    show.print_fields(
+        {"path": path, "task_protocol": protocols, "database": address, "note": "one\ttwo\nthree"}
+    )
+    lines = screen.lines()
+    assert lines[0] == f"path           {path}"
+    assert lines[-2:] == [f"database       {address}", "note           one two three"]
+    assert "".join(line[15:] for line in lines[1:-2]) == protocols
+    assert all(line.startswith((" " * 15, "task_protocol  ")) and len(line) <= 80 for line in lines[1:-2])
+
+
+def test_no_rows_have_no_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch)
+    show.listing([], WIDTHS, "0 sessions", 0, fit=True)
+    assert screen.lines() == ["0 sessions"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(names=st.lists(st.text(max_size=30), min_size=1, max_size=4))
+def test_any_name_leaves_each_row_in_its_line_and_its_columns(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, names: list[str]
+) -> None:
+    screen = Screen(monkeypatch, encoding=encoding)
+    rows = [("\u202etxt.npy" + name, "1 kB", "FAIL") for name in names]
+    show.listing(rows, {"dataset": 30, "size": 8, "qc": 8}, "title", len(rows))
+    lines = screen.lines()
+    assert len(lines) == len(rows) + 2
+    for line in lines[2:]:
+        assert line.split()[-3:] == ["1", "kB", "FAIL"]
+        assert not set(line) & {"\u202e", "\t", "\r", "\x1b"}
+    if encoding != "utf-8":  # a character is a column
+        assert len({len(line.rstrip()) for line in lines[2:]}) == 1
+        assert max(map(len, lines)) <= 80
+
+
+def test_what_shows_progress_writes_nothing_to_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.StringIO()
+    for module in (show, harvest):
+        monkeypatch.setattr(module, "aside", Console(file=pipe, markup=False))
+    with show.waiting("searching …"):
+        pass
+    bars = harvest.Bars()
+    with bars.bars:
+        bars("sessions", 5, 10)
+    assert pipe.getvalue() == ""
+
+
+def test_a_session_without_a_path(tmp_path: Path) -> None:
+    eid, date = str(uuid.UUID(int=7, version=4)), datetime.date(2024, 5, 6)
+    row = {"eid": eid, "lab": "lab", "subject": "no/folder", "date": date, "number": 1}
+    tables = {"sessions": pl.DataFrame([row], schema=SESSIONS), "datasets": pl.DataFrame(schema=DATASETS)}
+    for name, frame in tables.items():
+        write_table(
+            tmp_path / f"{name}.pqt", name, frame, {"date_created": "2025-01-15 06:00", "origin": "here"}
+        )
+    runner = CliRunner(env={"ONE_CACHE_DIR": str(tmp_path)})
+    with pytest.warns(UserWarning, match="no path"):
+        done = runner.invoke(app, ["show", eid, "--json", "--mode", "local"])
+    assert json.loads(done.stdout)["path"] is None
+    with pytest.warns(UserWarning, match="no path"):
+        done = runner.invoke(app, ["show", eid, "--mode", "local"])
+    assert [line.split()[0] for line in done.stdout.splitlines()][:3] == ["eid", "lab", "subject"]
