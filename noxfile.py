@@ -157,14 +157,18 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation site in ``site/``; warnings are errors."""
+    """Build the documentation site in ``site/``; warnings, broken links and names that its search misses are errors."""
     install(session, "docs")
     session.run("zensical", "build", "--clean", "--strict", *session.posargs)
+    session.run("python", "docs/check_site.py")
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure speed as ratios to ONE-api or to a raw client in the same run."""
+    """Measure speed as ratios to ONE-api or to a raw client in the same run.
+
+    ``nox -s bench -- --json tests/benchmarks/results.json`` keeps the figures for ``docs/make_performance.py``.
+    """
     install(session)
     env = {"ONE_API_PYTHON": oracle(session)}
     for script in sorted((ROOT / "tests" / "benchmarks").glob("bench_*.py")):

@@ -38,7 +38,8 @@ MADE = "<!-- Made by docs/make_reference.py; not to be edited by hand. -->\n\n"
 ERRORS = """# Errors
 
 All are in `one_async.errors`; a dot stands for each level below `OneError`. The status is `error.http_status`, with which a web
-service can answer. [Troubleshooting](../troubleshooting.md) says what to do about the usual ones.
+service can answer. `str(error)` is the text; ALF errors have it as `error.message` as well, as in ONE-api.
+[Troubleshooting](../troubleshooting.md) says what to do about the usual ones.
 """
 SETTINGS = """# Settings
 
@@ -62,8 +63,8 @@ a token.
 """
 ENVIRONMENT = """# Environment variables
 
-The environment describes one database, that of `ONE_BASE_URL`: its login, token and folders are not used for another one that
-an argument names. Arguments precede variables, and variables precede saved [settings](settings.md).
+The environment describes one database, that of `ONE_BASE_URL`: its login, token and folders are not used for another database
+that an argument names. Arguments precede variables, and variables precede saved [settings](settings.md).
 """
 COMMANDS = """# Commands
 

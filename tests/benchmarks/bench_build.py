@@ -1,4 +1,4 @@
-"""Tables of a folder, built again and again: ``python bench_build.py [--files 200000]``.
+"""Tables of a folder, built again and again: ``python bench_build.py [--files 200000] [--json FILE]``.
 
 Prints the seconds of the first build, of a second one that looks at every file, and of one that looks at folders only, with
 and without hashes; and the memory at most.
@@ -13,6 +13,8 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+
+from results import Row, save
 
 from one_async.tables.build import make_parquet_db
 
@@ -37,7 +39,9 @@ def main() -> None:
     """Measure in a new folder and print a line for each build."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--files", type=int, default=200_000)
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    seconds: dict[tuple[bool, str], float] = {}
     with tempfile.TemporaryDirectory() as name:
         root = Path(name).resolve()
         make(root, given.files)
@@ -47,9 +51,21 @@ def main() -> None:
             for kind, quick in (("first", False), ("every file", False), ("folders only", True)):
                 begun = time.perf_counter()
                 report = make_parquet_db(root, hash_files=hashed, quick=quick)
-                taken = time.perf_counter() - begun
+                taken = seconds[hashed, kind] = time.perf_counter() - begun
                 print(f"hashes {hashed!s:5}  {kind:12}  {taken:7.2f} s  {report}")
-    print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"at most {memory:,.0f} MB")
+    if given.json:
+        rows = []
+        for hashed, of in ((False, ""), (True, ", with hashes")):
+            first = seconds[hashed, "first"]
+            rows.append(Row(f"first build of {given.files:,} files{of}", first))
+            rows.append(Row(f"second build{of}", seconds[hashed, "every file"], first, "first build"))
+            rows.append(
+                Row(f"second build, `quick`{of}", seconds[hashed, "folders only"], first, "first build")
+            )
+        rows.append(Row("memory at most", memory, unit="MB"))
+        save(given.json, __file__, rows)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import httpx
 
 sys.path.append(str(Path(__file__).parents[1] / "harvest"))
 
+from results import Row, save
 from worlds import served
 
 from one_async.alyx.client import AsyncAlyxClient
@@ -139,6 +140,20 @@ def million(folder: Path) -> dict[str, float]:
     return dict(json.loads(done.stdout))
 
 
+def rows_of(results: dict[str, Any]) -> list[Row]:
+    rows = []
+    for what, said in results.items():
+        if "seconds" in said:
+            rows.append(Row(what, said["seconds"]))
+            continue
+        rows.append(
+            Row(f"{what}, to frames", said["one_async to frames"], said["bare"], "best plain httpx script")
+        )
+        parquet = said["one_async to Parquet"]
+        rows.append(Row(f"{what}, to Parquet", parquet, said.get("ONE-api")))
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path)
@@ -152,11 +167,11 @@ def main() -> None:
                 theirs = one_api(server, endpoint, folder)
             if theirs is not None:
                 said |= {"ONE-api": theirs, "ratio to ONE-api": theirs / said["one_async to Parquet"]}
-            results[f"{ROWS} {endpoint}, 50 ms"] = said
+            results[f"{ROWS:,} {endpoint}, 50 ms latency"] = said
         results["1,000,000 sessions to Parquet"] = million(folder)
     print(json.dumps(results, indent=2))
     if given.json:
-        given.json.write_text(json.dumps(results, indent=2))
+        save(given.json, __file__, rows_of(results))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from uuid import UUID
 
 import polars as pl
 from generate import write
+from results import Row, save, size_of
 
 from one_async import ONE
 
@@ -101,6 +102,7 @@ def main() -> None:
         if given.folder is None:
             write(folder, sessions_count=given.sessions, datasets_count=given.datasets)
         add_insertions(folder)
+        size = size_of(folder)
         with ONE(mode="local", cache_dir=folder, data_server="https://data.example.org") as one:
             for what, call in calls_of(one).items():
                 times = []
@@ -115,7 +117,8 @@ def main() -> None:
         note = "" if figures["median"] < GOAL else f"  above {GOAL:g}"
         sys.stdout.write(f"{what:20} {figures['median']:6.1f} ms   first {figures['first']:6.1f} ms{note}\n")
     if given.json:
-        given.json.write_text(json.dumps(results, indent=1))
+        rows = [Row(f"`{what}`", figures["median"], unit="ms") for what, figures in results.items()]
+        save(given.json, __file__, rows, size)
 
 
 if __name__ == "__main__":

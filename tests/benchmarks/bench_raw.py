@@ -2,7 +2,7 @@
 
 ONE_IBL_PYTHON names a Python that has ibllib. A loop that requests and decodes one chunk after the other without a cache, as
 hand-written readers do, is measured as well. The chunks have the same content, so that the recording is made quickly.
-``python bench_raw.py`` prints JSON: seconds, and how many times faster we are.
+``python bench_raw.py [--json FILE]`` prints JSON: seconds, and how many times faster we are.
 """
 
 from __future__ import annotations
@@ -95,7 +95,27 @@ def main() -> None:
     with serving() as world, tempfile.TemporaryDirectory() as folder:
         login = {"base_url": world["url"], "username": "demo", "password": "demo"}
         with ONE(**login, cache_dir=folder, mode="remote") as one:
-            print(json.dumps(measured(one, world)))
+            found = measured(one, world)
+    print(json.dumps(found))
+    if "--json" in sys.argv:
+        write(Path(sys.argv[sys.argv.index("--json") + 1]), found)
+
+
+def write(path: Path, found: dict[str, float]) -> None:
+    """Add the rows to a file of results."""
+    from results import Row, save
+
+    whats = {"slices": "20 slices of half a second", "1,000 snippets": "1,000 snippets of 3 ms"}
+    rows = [Row(whats["slices"], found["slices"], found["slices, loop"], "a loop that requests each chunk")]
+    streamed = {name: found.get(f"{name}, Streamer") for name in whats}
+    if streamed["slices"] is not None:
+        rows.append(Row(whats["slices"], found["slices"], streamed["slices"], "ibllib's Streamer"))
+    rows.append(
+        Row(whats["1,000 snippets"], found["1,000 snippets"], streamed["1,000 snippets"], "ibllib's Streamer")
+    )
+    at_once = f"{whats['slices']}, awaited together"
+    rows.append(Row(at_once, found["slices at once"], streamed["slices"], "ibllib's Streamer"))
+    save(path, __file__, rows)
 
 
 def measured(one: ONE, world: dict[str, Any]) -> dict[str, float]:

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -282,8 +280,23 @@ def run(
     with server(*archives) as (url, process), tempfile.TemporaryDirectory(dir=scratch) as cache:
         args = (url, process, Path(cache), expected, idle, rate)
         found = anyio.run(measure, *args, backend=backend)
-    machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    return {"sessions": sessions, "datasets": datasets, "rate": rate, **found, "machine": machine}
+    return {"sessions": sessions, "datasets": datasets, "rate": rate, **found}
+
+
+def write(path: Path, found: dict[str, Any]) -> None:
+    """Add the rows to a file of results."""
+    from results import Row, save
+
+    idle, busy, alone = found["idle"], found["refresh"], "without a refresh"
+    what = f"{found['rate']:g} searches a second during a refresh"
+    rows = [Row(f"{what}, {at}", busy[at], idle[at], alone, "ms") for at in ("median", "p99")]
+    pause = "longest pause of the event loop during it"
+    rows += [
+        Row(pause, busy["loop_longest"], idle["loop_longest"], alone, "ms"),
+        Row("the first download and opening of the tables", found["first_load_s"]),
+        Row("the refresh", found["refresh_s"]),
+    ]
+    save(path, __file__, rows)
 
 
 def main() -> None:
@@ -312,7 +325,7 @@ def main() -> None:
         found = run(given.folder or Path(scratch), **options)
     print(json.dumps(found, indent=1))
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1))
+        write(given.json, found)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from results import Row, save
+
 from one_async import ONE
 
 HERE = Path(__file__).parent
@@ -105,7 +107,7 @@ def main() -> None:
             url = json.loads(server.stdout.readline())["url"]
             for _ in range(given.rounds):
                 for hashes, (who, run) in itertools.product(
-                    (False, True), (("one_async", ours), ("ONE-api", theirs))
+                    kinds, (("one_async", ours), ("ONE-api", theirs))
                 ):
                     year = next(years)
                     folder = Path(name) / str(year)
@@ -115,13 +117,12 @@ def main() -> None:
     said = {}
     for hashes in kinds:
         middle = {who: statistics.median(seconds[hashes, who]) for who in ("one_async", "ONE-api")}
-        title = (
-            f"{SESSIONS} sessions of {FILES} files, {LATENCY} ms, {'with' if hashes else 'without'} hashes"
-        )
+        title = f"{SESSIONS} sessions of {FILES} files, {LATENCY} ms latency, {'with' if hashes else 'without'} hashes"
         said[title] = {**middle, "ratio": middle["ONE-api"] / middle["one_async"]}
     print(json.dumps(said, indent=2))
     if given.json:
-        given.json.write_text(json.dumps(said, indent=2))
+        rows = [Row(what, figures["one_async"], figures["ONE-api"]) for what, figures in said.items()]
+        save(given.json, __file__, rows)
 
 
 if __name__ == "__main__":

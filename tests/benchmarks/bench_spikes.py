@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_load import compared
+from results import Row, save
 
 from one_async import ONE
 
@@ -94,7 +95,8 @@ def main() -> None:
     for what, figures in results.items():
         print(f"{what:32}", "  ".join(f"{key} {value:.3f}" for key, value in figures.items()))
     if given.json:
-        given.json.write_text(json.dumps(results, indent=1))
+        rows = [Row(what, said["one_async"], said["ONE-api"]) for what, said in results.items()]
+        save(given.json, __file__, rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -20,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from results import Row, save, size_of
 
 HERE = Path(__file__).parent
 #: What each call is to reach, as a ratio to ONE-api's time.
@@ -133,8 +134,7 @@ def compare(folder: Path) -> dict[str, Any]:
         "share": ours["memory"] / old["memory_after_search"],
         "target": 0.15,
     }
-    machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    return {"rows": rows, "memory": memory, "different_lengths": wrong, "machine": machine}
+    return {"rows": rows, "memory": memory, "different_lengths": wrong}
 
 
 def show(found: dict[str, Any]) -> None:
@@ -173,10 +173,18 @@ def main() -> None:
             import generate
 
             generate.write(folder, sessions_count=given.sessions, datasets_count=given.datasets)
-        found = compare(folder)
+        found, size = compare(folder), size_of(folder)
     show(found)
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1))
+        memory = found["memory"]
+        rows = [
+            Row(f"`{row['call']}`", row["one_async"] * 1e3, row["one_api"] * 1e3, unit="ms")
+            for row in found["rows"]
+        ]
+        rows.append(
+            Row("memory after the searches", memory["one_async"] / 1e6, memory["one_api"] / 1e6, unit="MB")
+        )
+        save(given.json, __file__, rows, size)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 #: Pages that other commands make from what they measured; their blocks are no examples.
-MADE = ("parity.md", "clients.md")
+MADE = ("parity.md", "clients.md", "performance.md")
 
 _BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```$|^<!-- run\n(?P<hidden>.*?)^-->$"
@@ -35,6 +37,21 @@ class Block:
 def pages() -> list[Path]:
     """Return the pages of the site."""
     return sorted(DOCS.rglob("*.md"))
+
+
+def is_made(page: Path) -> bool:
+    """Return whether a page is made of a notebook, which a test of its own runs, or of measurements."""
+    return page.name in MADE or page.parent.name == "tutorials"
+
+
+def script(name: str) -> ModuleType:
+    """Return a script of the folder ``docs`` as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def blocks(page: Path) -> list[Block]:

@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 import pytest
 import typer
-from doc_pages import DOCS, MADE, ROOT, anchors, blocks, links, pages, shell_commands
+from doc_pages import DOCS, ROOT, anchors, blocks, is_made, links, pages, shell_commands
 
 from one_async import ONE, AsyncONE
 from one_async.cli.app import app
@@ -26,7 +26,7 @@ from one_async.filesystem import OneFileSystem
 #: Pages show what the extras do.
 for extra in ("duckdb", "pandas", "matplotlib", "av"):
     pytest.importorskip(extra)
-RUN = [page for page in pages() if page.name not in MADE and blocks(page)]
+RUN = [page for page in pages() if not is_made(page) and blocks(page)]
 
 
 @pytest.fixture(scope="module")

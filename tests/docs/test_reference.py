@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import re
 import tomllib
-from types import ModuleType
 
 import pytest
-from doc_pages import DOCS, ROOT, pages
+from doc_pages import DOCS, ROOT, pages, script
 
 from one_async import ONE, AlyxClient, AsyncAlyxClient, AsyncONE
 from one_async._observer import LOGS
@@ -17,16 +16,7 @@ from one_async.registration.client import RegistrationClient
 SOURCE = ROOT / "src" / "one_async"
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SCRIPT = load_script()
+SCRIPT = script("make_reference")
 
 
 def text_of(name: str) -> str:
@@ -42,6 +32,14 @@ def sources() -> str:
 @pytest.mark.parametrize("name", SCRIPT.PAGES)
 def test_made_pages_are_up_to_date(name: str) -> None:
     assert text_of(name) == SCRIPT.PAGES[name](), "run: python docs/make_reference.py"
+
+
+def test_page_on_performance_is_up_to_date() -> None:
+    made = script("make_performance")
+    results = json.loads(made.RESULTS.read_text("utf-8"))
+    assert text_of("performance.md") == made.page(results), "run: python docs/make_performance.py"
+    assert set(results) <= set(made.BENCHMARKS)
+    assert set(made.BENCHMARKS) == {path.stem for path in made.RESULTS.parent.glob("bench_*.py")}
 
 
 @pytest.mark.parametrize("kind", [AsyncONE, ONE, AsyncAlyxClient, AlyxClient, RegistrationClient])
