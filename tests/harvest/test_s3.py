@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -169,8 +170,60 @@ async def test_the_address_of_the_settings(
     script = await anyio.to_thread.run_sync(place.get, "views.sql")
     assert script is not None
     assert f"'{to}'" in script.decode()
-    assert await anyio.to_thread.run_sync(place.get, "metadata.duckdb") is None
-    assert await anyio.to_thread.run_sync(place.get, "schema.md") is not None
+    for name in ("schema.md", "metadata.duckdb"):
+        assert await anyio.to_thread.run_sync(place.get, name) is not None
+
+
+@pytest.mark.parametrize("format", ["parquet", "delta"])
+async def test_duckdb_opens_a_harvest_in_a_bucket(
+    options: dict[str, str], recorded_emulator: Any, anyio_backend: str, tmp_path: Path, format: Any
+) -> None:
+    """The database and the script are in the bucket, and have the addresses of the tables there.
+
+    Patterns of addresses need DuckDB's extension httpfs, so Parquet files are read from a copy.
+    """
+    duckdb = pytest.importorskip("duckdb")
+    obstore = pytest.importorskip("obstore.fsspec")
+    pytest.importorskip("deltalake")
+    to = f"s3://harvests/{anyio_backend}/lake-{format}"
+    names = ["sessions", "datasets", "labs"]
+    async with AsyncAlyxClient(recorded_emulator.url, token=recorded_emulator.token("demo")) as alyx:
+        for _ in range(2):  # the second takes the place of the first
+            report = await harvest(alyx, names, to, tidy=True, format=format, storage_options=options)
+            assert report.complete
+    config = {name: value for name, value in options.items() if name != "aws_allow_http"}
+    files = obstore.FsspecStore("s3", config=config, client_options={"allow_http": True})
+
+    def ask(opened: str) -> list[tuple[Any, ...]]:
+        place = storage_of(to, options)
+        there = place.get(opened) or b""
+        for part in (part for name in names for part in place.names(name)):
+            (tmp_path / part).parent.mkdir(exist_ok=True)
+            (tmp_path / part).write_bytes(place.get(part) or b"")
+        (tmp_path / opened).write_bytes(there)
+        path = str(tmp_path / opened) if opened == "metadata.duckdb" else ":memory:"
+        with duckdb.connect(path, read_only=path != ":memory:") as database:
+            database.register_filesystem(files)
+            if format == "parquet":
+                database.execute("SET VARIABLE harvest = ?", [str(tmp_path)])
+            if path == ":memory:":
+                database.execute(there.decode())
+            [(view,)] = database.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'labs'").fetchall()
+            assert f"'{to}'" in view
+            for name in names:
+                found = database.execute(f"SELECT count(*) FROM {name}").fetchall()
+                assert found == [(report[name].distinct,)]
+            return list(
+                database.execute(
+                    "SELECT CAST(eid AS VARCHAR), count(*) FROM sessions JOIN datasets USING (eid) GROUP BY eid ORDER BY 1"
+                ).fetchall()
+            )
+
+    truth = recorded_emulator.store.select(
+        "SELECT s.id, count(*) FROM sessions s JOIN datasets d ON d.session = s.id GROUP BY s.id ORDER BY 1"
+    )
+    for opened in ("metadata.duckdb", "views.sql"):
+        assert await anyio.to_thread.run_sync(ask, opened) == [tuple(row) for row in truth] != []
 
 
 @pytest.mark.parametrize("name", ["aws_endpoint_url", "AWS_ENDPOINT", "endpoint"])

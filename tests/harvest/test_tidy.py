@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
@@ -334,8 +336,64 @@ async def test_tidy_delta_tables_and_frames(recorded_emulator: Any, tmp_path: Pa
     assert report.complete
     table = pl.read_delta(str(tmp_path / "datasets"))
     assert table.sort("id").equals(frame.sort("id"))
-    assert "delta_scan" in (tmp_path / "views.sql").read_text()
-    assert not (tmp_path / "metadata.duckdb").exists()
+
+
+@pytest.mark.parametrize("format", ["parquet", "delta"])
+async def test_views_have_the_rows_of_the_last_harvest(
+    recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any
+) -> None:
+    """Also if it has none; rows of earlier harvests, whose files Delta keeps, are not in them."""
+    duckdb = pytest.importorskip("duckdb")
+    pytest.importorskip("deltalake")
+    rows = worlds.recorded_world().records["sessions"]["list"]
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / ("it's a [lake]" if format == "parquet" else "it's")
+    async with client(recorded_emulator) as alyx:
+        for lab in (None, "cortexlab", "nowhere", "cortexlab"):
+            asked = {"sessions": {} if lab is None else {"lab": lab}, "labs": {}}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of other filters than before
+                report = await harvest(alyx, asked, folder, format=format, tidy=True)
+            assert report.complete
+            truth = sorted(row["id"] for row in rows if lab in (None, row["lab"]))
+            for opened in ("metadata.duckdb", "views.sql"):
+                with duckdb.connect(
+                    str(folder / opened) if opened == "metadata.duckdb" else ":memory:"
+                ) as lake:
+                    if opened == "views.sql":
+                        lake.execute("SET VARIABLE harvest = ?", [str(folder).replace("[", "[[]")])
+                        lake.execute((folder / opened).read_text())
+                    found = lake.execute("SELECT CAST(id AS VARCHAR) FROM sessions ORDER BY 1").fetchall()
+                    assert [id for (id,) in found] == truth
+                    kinds = lake.execute("DESCRIBE sessions").fetchall()
+                    assert [row[0] for row in kinds] == [
+                        column.name for column in report["sessions"].columns or ()
+                    ]
+
+
+@pytest.mark.parametrize("name", ["a lake", "[lake]", "lake#1", "50%", "Zürich", "what?"])
+async def test_delta_refuses_folders_in_which_it_finds_nothing(
+    recorded_emulator: Any, tmp_path: Path, name: str
+) -> None:
+    pytest.importorskip("deltalake")
+    async with client(recorded_emulator) as alyx:
+        recorded_emulator.requests.reset()
+        with pytest.raises(InputError, match="Delta") as caught:
+            await harvest(alyx, ["labs"], tmp_path / name, format="delta")
+        assert caught.value.argument == "to"
+        assert not list(recorded_emulator.requests)
+
+
+async def test_without_deltalake_delta_tables_have_no_views(
+    recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("deltalake")
+    async with client(recorded_emulator) as alyx:
+        await harvest(alyx, ["tags"], tmp_path, format="delta", tidy=True)
+        monkeypatch.setitem(sys.modules, "deltalake", None)
+        await harvest(alyx, ["labs"], tmp_path, tidy=True)
+    script = (tmp_path / "views.sql").read_text()
+    assert ('VIEW "labs"' in script, 'VIEW "tags"' in script) == (True, False)
 
 
 async def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:

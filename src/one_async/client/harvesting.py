@@ -74,7 +74,7 @@ class Harvesting:
             tidy: make tables that join: UUIDs as ``id``, and as ``eid``, ``pid`` and ``did`` where tables refer to sessions,
                 insertions and datasets; booleans, times in UTC, and structs. ``schema.md`` beside the data says what each
                 column is and refers to; ``views.sql`` makes views of the tables in DuckDB, and ``metadata.duckdb`` has them
-                (extra ``[duckdb]``; Parquet files in a folder only). Without it, rows are as the server sends them.
+                (extra ``[duckdb]``). Without it, rows are as the server sends them.
             executor: where the endpoints are read, one job each, instead of here: a process pool, or a Dask client's
                 ``get_executor()``. The workers find credentials in their own environment or settings.
             progress: called with an endpoint's name, the rows received and the rows that the server counts, instead of

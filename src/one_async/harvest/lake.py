@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from one_async.errors import TransferError
-from one_async.harvest.publish import format_of
+from one_async.harvest.publish import delta_files, format_of
 from one_async.harvest.storage import FolderStorage, shown_address
 from one_async.harvest.tidy import quoted
 
@@ -34,19 +34,19 @@ Each table is a folder. A row is a record of the database; `report.json` tells w
 
 ## DuckDB
 
-A view has the name of its table, with `_` instead of `-`. `duckdb {DATABASE}` opens them. That file contains the folder's
-path and no rows; it is written by harvests of Parquet files into a folder if the Python package duckdb is installed.
-`duckdb -init {VIEWS}`, run in the folder, creates the same views.
+A view has the name of its table, with `_` instead of `-`. `duckdb {DATABASE}` opens them; harvests write it if the Python
+package duckdb is installed. It contains the folder's path or address and no rows. `duckdb -init {VIEWS}`, run in the folder,
+creates the same views. Those of Delta Lake tables read the files of the last harvest; `delta_scan` reads later versions.
 
 If the folder was moved, or is read from another machine, set its path or address before the first query:
 `SET VARIABLE {VARIABLE} = '/new/path';`"""
 
 
 def write_lake(storage: Storage, report: HarvestReport) -> None:
-    """Write ``schema.md``, ``views.sql`` and, for Parquet files in a folder, ``metadata.duckdb``.
+    """Write ``schema.md``, ``views.sql`` and ``metadata.duckdb``.
 
     They describe all tidy tables in a storage's report, and are deleted if there are none. Without the package duckdb, no
-    database is written, and that of an earlier harvest is deleted.
+    database is written, and that of an earlier harvest is deleted. Without the package deltalake, Delta tables are omitted.
     """
     tables = _tables(storage, report)
     files = {} if not tables else {DOCUMENT: document(report, tables), VIEWS: _script(storage, tables)}
@@ -55,18 +55,18 @@ def write_lake(storage: Storage, report: HarvestReport) -> None:
             storage.put(name, files[name].encode())
         else:
             storage.delete(name)
-    in_files = {name: table for name, table in tables.items() if table.format == "parquet"}
-    if not (in_files and isinstance(storage, FolderStorage) and _write_database(storage, in_files)):
+    if not (tables and _write_database(storage, tables)):
         storage.delete(DATABASE)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A tidy table of a storage."""
+    """A tidy table of a storage. ``files`` are its files, or a pattern of them, below the storage."""
 
     entry: EndpointReport
     columns: Sequence[ColumnReport]
     format: str
+    files: Sequence[str]
 
 
 def _tables(storage: Storage, report: HarvestReport) -> dict[str, Table]:
@@ -74,7 +74,9 @@ def _tables(storage: Storage, report: HarvestReport) -> dict[str, Table]:
     for name, entry in sorted(report.endpoints.items()):
         format = format_of(storage, name) if entry.columns else None
         if entry.columns and format is not None:
-            found[name] = Table(entry, entry.columns, format)
+            files = delta_files(storage, name) if format == "delta" else [f"{name}/part-*.parquet"]
+            if files is not None:
+                found[name] = Table(entry, entry.columns, format, files)
     return found
 
 
@@ -87,26 +89,36 @@ def view_name(endpoint: str) -> str:
 
 
 def _script(storage: Storage, tables: Mapping[str, Table]) -> str:
-    root = "." if isinstance(storage, FolderStorage) else shown_address(storage, "").rstrip("/")
     lines = [
         f"-- Views of the tables in this folder: duckdb -init {VIEWS}",
         f"-- From elsewhere, first: SET VARIABLE {VARIABLE} = 'path or address of the folder';",
-        *views(root, tables),
+        *views("." if isinstance(storage, FolderStorage) else _root(storage), tables),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _root(storage: Storage) -> str:
+    """Return the path or address of a storage as a pattern that matches it alone."""
+    return re.sub(r"([*?\[])", r"[\1]", shown_address(storage, "").rstrip("/"))
 
 
 def views(root: str, tables: Mapping[str, Table]) -> Iterator[str]:
     """Yield a statement for each view, with a default for the location of the tables."""
     where = f"coalesce(getvariable('{VARIABLE}'), {_text(root)})"
     for endpoint, table in tables.items():
-        if table.format == "delta":
-            source = f"delta_scan({where} || {_text('/' + endpoint)})"
-        else:
-            parts = _text(f"/{endpoint}/part-*.parquet")
-            source = f"read_parquet({where} || {parts}, union_by_name = true)"
+        view = f"CREATE OR REPLACE VIEW {quoted(view_name(endpoint))} AS"
+        if not table.files:
+            yield f"{view} {_no_rows(table)};"
+            continue
+        files = ", ".join(f"{where} || {_text(f'/{name}')}" for name in table.files)
         columns = ", ".join(map(_selected, table.columns))
-        yield f"CREATE OR REPLACE VIEW {quoted(view_name(endpoint))} AS SELECT {columns} FROM {source};"
+        yield f"{view} SELECT {columns} FROM read_parquet([{files}], union_by_name = true);"
+
+
+def _no_rows(table: Table) -> str:
+    """Return a query that has a table's columns and no rows."""
+    columns = ", ".join(f"CAST(NULL AS {column.type}) AS {quoted(column.name)}" for column in table.columns)
+    return f"SELECT {columns} LIMIT 0"
 
 
 def _selected(column: ColumnReport) -> str:
@@ -119,22 +131,28 @@ def _text(value: str) -> str:
     return "'{}'".format(value.replace("'", "''"))
 
 
-def _write_database(storage: FolderStorage, tables: Mapping[str, Table]) -> bool:
+def _write_database(storage: Storage, tables: Mapping[str, Table]) -> bool:
     """Write the database; return False without the package duckdb."""
     try:
         import duckdb
     except ImportError:
         return False
-    # DuckDB resolves relative paths against the working directory, so the views contain the folder's absolute path.
-    root = re.sub(r"([*?\[])", r"[\1]", storage.address("").rstrip("/"))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / DATABASE
+        path, stand_in = Path(folder, DATABASE), Path(folder, "tables")
         try:
             with duckdb.connect(str(path)) as database:
-                for statement in views(root, tables):
+                # DuckDB reads the types of columns from files. Empty ones of the same names serve for all storages; to
+                # read a bucket it would need an extension, which it downloads.
+                for table in tables.values():
+                    for name in table.files:
+                        file = stand_in / name.replace("*", "0")
+                        file.parent.mkdir(parents=True, exist_ok=True)
+                        database.execute(f"COPY ({_no_rows(table)}) TO {_text(str(file))} (FORMAT parquet)")
+                database.execute(f"SET VARIABLE {VARIABLE} = ?", [str(stand_in)])
+                for statement in views(_root(storage), tables):
                     database.execute(statement)
         except duckdb.Error as error:
-            where = storage.address(DATABASE)
+            where = shown_address(storage, DATABASE)
             raise TransferError(f"{where}: {str(error).partition(chr(10))[0]}", path=where) from error
         storage.put_file(DATABASE, path)
     return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from one_async.harvest.checkpoint import Checkpoint, Publication
 from one_async.harvest.id_index import key_expression
 from one_async.harvest.plan import ReadPlan
 from one_async.harvest.report import REPORT, EndpointReport, HarvestReport
-from one_async.harvest.storage import Storage, read, shown_address
+from one_async.harvest.storage import FolderStorage, Storage, read, shown_address
 from one_async.harvest.write import DigestSet, number_of, parquet
 
 if TYPE_CHECKING:
@@ -26,17 +27,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PART = re.compile(r"part-\d+\.parquet")
+#: Characters that deltalake and Polars encode in paths, which they then do not find.
+_NOT_IN_DELTA_PATHS = re.compile(r"[^\w!$&'()*+,./:;=@~-]", re.ASCII)
 #: Returns frames with the key column of an earlier harvest.
 OlderIds = Callable[[], Iterable["pl.DataFrame"]]
 
 
-def check_format(format: str) -> None:
-    """Raise ConfigurationError if the package that a format needs is not installed."""
-    if format == "delta":
-        try:
-            import deltalake  # noqa: F401
-        except ImportError as error:
-            raise ConfigurationError("delta needs deltalake: pip install 'one-async[delta]'") from error
+def check_format(format: str, storage: Storage | None) -> None:
+    """Raise ConfigurationError if the package that a format needs is not installed, InputError if it cannot be in a place."""
+    if format != "delta":
+        return
+    try:
+        import deltalake  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError("delta needs deltalake: pip install 'one-async[delta]'") from error
+    folder = PurePath(storage.address("")) if isinstance(storage, FolderStorage) else PurePath()
+    if _NOT_IN_DELTA_PATHS.search(folder.as_posix()):
+        accepted = "for Delta tables a path of ASCII letters, digits and punctuation that URLs do not encode"
+        raise InputError.of("to", str(folder), accepted)
 
 
 def parts_of(storage: Storage, endpoint: str) -> list[str]:
@@ -252,11 +260,23 @@ def _table(storage: Storage, endpoint: str) -> pl.LazyFrame:
     return pl.scan_delta(storage.address(endpoint), storage_options=storage.options)
 
 
+def delta_files(storage: Storage, endpoint: str) -> list[str] | None:
+    """Return the names of the files that hold the rows of a Delta table now; None without the package deltalake."""
+    try:
+        from deltalake import DeltaTable
+    except ImportError:
+        return None
+    with _translate_errors(storage, endpoint):
+        uris = DeltaTable(storage.address(endpoint), storage_options=storage.options).file_uris()
+    return sorted(f"{endpoint}/{uri.rpartition('/')[2]}" for uri in uris)
+
+
 def _new_rows(storage: Storage, plan: ReadPlan, checkpoint: Checkpoint) -> pl.LazyFrame:
     import polars as pl
 
     parts = checkpoint.parts() or [_empty_part(storage, plan, checkpoint)]
-    rows = pl.scan_parquet([storage.address(name) for name in parts], storage_options=storage.options)
+    addresses = [storage.address(name) for name in parts]
+    rows = pl.scan_parquet(addresses, glob=False, storage_options=storage.options)
     deleted = _deleted_ids(plan, checkpoint)
     if plan.columns.key is None or deleted.is_empty():
         return rows

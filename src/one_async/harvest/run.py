@@ -115,8 +115,8 @@ async def collect(
     check_polars()
     kind, moment = parse_options(to, since, format, part_rows)
     requested = {} if is_all(endpoints) else parse_endpoints(endpoints, filters)
-    await run_sync(check_format, kind)
     storage = None if to is None else await run_sync(storage_of, to, storage_options)
+    await run_sync(check_format, kind, storage)
     requested = requested or parse_endpoints(await listed(alyx), filters)
     report = HarvestReport(
         server=alyx.base_url,

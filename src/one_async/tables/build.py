@@ -282,7 +282,7 @@ class _Build:
         frames: list[pl.DataFrame] = []
         kept: list[tuple[str, str, int]] = []
         skipped: list[int] = []
-        batch: list[tuple[int, str, int, int, int]] = []
+        batch: dict[str, list[Any]] = {name: [] for name in _SCANNED}
         for at, folder in enumerate(folders):
             session = str(self.root / folder)
             if folder in known and _is_unchanged(session, known[folder]):
@@ -290,16 +290,17 @@ class _Build:
                 kept += [(folder, below, mtime) for below, mtime in known[folder].items()]
                 continue
             found = scan_session(session, self.options.check)
-            batch += [
-                (at, path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-                for path, stat in zip(found.paths, found.stats, strict=True)
-            ]
+            batch["session"] += [at] * len(found.paths)
+            batch["rel_path"] += found.paths
+            batch["file_size"] += [stat.st_size for stat in found.stats]
+            batch["mtime"] += [stat.st_mtime_ns for stat in found.stats]
+            batch["ctime"] += [stat.st_ctime_ns for stat in found.stats]
             if found.is_plain and max(found.folders.values(), default=0) < began:
                 kept += [(folder, below, mtime) for below, mtime in found.folders.items()]
-            if len(batch) >= _BATCH:
-                frames.append(pl.DataFrame(batch, schema=_SCANNED, orient="row"))
-                batch = []
-        frames.append(pl.DataFrame(batch, schema=_SCANNED, orient="row"))
+            if len(batch["session"]) >= _BATCH:
+                frames.append(pl.DataFrame(batch, schema=_SCANNED))
+                batch = {name: [] for name in _SCANNED}
+        frames.append(pl.DataFrame(batch, schema=_SCANNED))
         return _Scanned(
             pl.concat(frames), pl.DataFrame(kept, schema=self.state.folders.schema, orient="row"), skipped
         )
