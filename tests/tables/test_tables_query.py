@@ -199,6 +199,46 @@ def test_invalid_terms_name_the_accepted_ones(catalogue: Catalogue, terms: dict[
         search(catalogue, **terms)
 
 
+UNKNOWN = str(UUID(int=0))
+BY_EID = {row["eid"]: row for row in SESSIONS}
+#: Lists below and above the lengths at which look-ups change their way, with repeated and unknown ids.
+eid_lists = st.lists(st.sampled_from([*BY_EID, UNKNOWN]), max_size=45)
+
+
+@settings(max_examples=60, deadline=None)
+@given(eid_lists, st.sampled_from([None, ["rel_path", "did"]]))
+def test_lookups_by_id_equal_a_dictionary(eids: list[str], columns: list[str] | None) -> None:
+    assert query.find_sessions(CATALOGUE, eids).to_dicts() == [BY_EID[eid] for eid in eids if eid in BY_EID]
+    of_session = {
+        eid: sorted((row for row in DATASETS if row["eid"] == eid), key=lambda row: row["did"])
+        for eid in set(eids)
+    }
+    expected = [
+        [row if columns is None else {name: row[name] for name in columns} for row in of_session[eid]]
+        for eid in eids
+    ]
+    found = query.datasets_by_session(CATALOGUE, eids, columns)
+    assert [frame.to_dicts() for frame in found] == expected
+
+
+def path_of(eid: str) -> str | None:
+    if eid == UNKNOWN:
+        return None
+    row = BY_EID[eid]
+    return (
+        f"{row['lab']}/Subjects/" * bool(row["lab"]) + f"{row['subject']}/{row['date']}/{row['number']:03d}"
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(eids=eid_lists)
+@pytest.mark.parametrize("share", [0, query._SHARE], ids=["of few", "of many"])
+def test_paths_equal_those_composed_of_rows(share: int, eids: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(query, "_SHARE", share)
+        assert query.session_paths(CATALOGUE, eids) == [path_of(eid) for eid in eids]
+
+
 def test_paths_are_those_of_sessions(catalogue: Catalogue) -> None:
     eids = search(catalogue)
     paths = query.session_paths(catalogue, [*eids, str(UUID(int=0))])
@@ -232,6 +272,35 @@ def test_insertions_are_searched_by_name_and_session(catalogue: Catalogue) -> No
     assert found["date"].is_sorted(descending=True)
     with pytest.raises(InputError):
         query.search_insertions(with_insertions, colour="red")
+
+
+def test_insertions_without_a_value_come_last_and_datasets_are_those_of_the_probe(
+    catalogue: Catalogue,
+) -> None:
+    number = pl.when(pl.col("number") == 1).then(None).otherwise(pl.col("number")).alias("number")
+    sessions = catalogue.session_frame.with_columns(
+        number, date=pl.lit(date(2020, 1, 1)), subject=pl.lit("x")
+    )
+    rows = [
+        {"pid": str(UUID(int=2 * i + j + 1)), "eid": eid, "name": f"probe0{j}"}
+        for i, eid in enumerate(sessions["eid"])
+        for j in (0, 1)
+    ]
+    tables = catalogue.replace(sessions=sessions, insertions=pl.DataFrame(rows))
+    numbers = query.search_insertions(tables, details=True)["number"].to_list()
+    assert numbers == sorted(numbers, key=lambda n: (n is None, -(n or 0)))
+    assert None in numbers
+    paths = {(row["eid"], row["rel_path"]) for row in catalogue.dataset_table.frame().to_dicts()}
+    expected = {
+        row["pid"]
+        for row in rows
+        if any(
+            eid == row["eid"] and f"/{row['name']}/" in path and "spikes.times" in path for eid, path in paths
+        )
+    }
+    found = query.search_insertions(tables, dataset="Spikes.TIMES")
+    assert set(found) == expected
+    assert 0 < len(found) < len(rows)
 
 
 def test_polars_and_sql_see_the_same_rows(catalogue: Catalogue) -> None:

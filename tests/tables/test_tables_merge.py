@@ -1,0 +1,89 @@
+"""Merging by id: the metadata of tables, tables with other ids, and columns, compared with dictionaries."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from one_async.tables.catalogue import Catalogue
+from one_async.tables.merge import merge, merge_catalogues, merge_raw
+from tables_data import make_catalogue
+
+DATES = ["2024-12-31 06:00", "2025-01-15 06:00"]
+metadata = st.fixed_dictionaries(
+    {},
+    optional={
+        "date_created": st.sampled_from(DATES),
+        "origin": st.sampled_from(["a", "b"]) | st.lists(st.sampled_from(["a", "b", "c"]), max_size=3),
+        "partial": st.just(True),
+        "min_api_version": st.sampled_from(["1.0", "2.0"]),
+    },
+)
+
+
+def origins(raw: dict[str, Any]) -> set[str]:
+    found = raw.get("origin", [])
+    return {found} if isinstance(found, str) else set(found)
+
+
+@settings(max_examples=150)
+@given(metadata, metadata)
+def test_metadata_have_all_origins_the_earlier_date_and_the_newer_values(
+    base: dict[str, Any], new: dict[str, Any]
+) -> None:
+    found = merge_raw(base, new)
+    assert origins(found) == origins(base) | origins(new)
+    dates = {raw["date_created"] for raw in (base, new) if "date_created" in raw}
+    assert found.get("date_created") == min(dates, default=None)
+    versions = [raw["min_api_version"] for raw in (base, new) if "min_api_version" in raw]
+    assert found.get("min_api_version") == (versions[-1] if versions else None)
+    tables = [raw for raw in (base, new) if raw]
+    assert ("partial" in found) == (bool(tables) and all("partial" in raw for raw in tables))
+
+
+@pytest.mark.parametrize("key", ["eid", "id", "other"])
+def test_tables_of_other_names_merge_by_their_first_known_id(key: str) -> None:
+    old = [{"note": "x", key: "1", "text": "old"}, {"note": "y", key: "2", "text": "old"}]
+    new = [{"note": "z", key: "2", "text": "new"}, {"note": "w", key: "3", "text": "new"}]
+    if key == "other":  # without a column of ids, the first column identifies rows
+        old, new = ([{key: row[key], **row} for row in rows] for rows in (old, new))
+    tables = merge(merge(make_catalogue(3), {"notes": old}), {"notes": pl.DataFrame(new)})
+    expected = {row[key]: row for row in [*old, *new]}
+    assert {row[key]: row for row in tables.others["notes"].to_dicts()} == expected
+    assert len(tables.others["notes"]) == len(expected)
+    assert {row[key] for row in tables.pending["notes"].to_dicts()} == expected.keys()
+
+
+def test_two_catalogues_merge_to_the_rows_and_origins_of_both() -> None:
+    first, second = make_catalogue(20, seed=1), make_catalogue(20, seed=2)
+    second = second.with_meta(
+        raw={name: {"origin": "there", "date_created": DATES[0]} for name in ("sessions", "datasets")}
+    )
+    found = merge_catalogues(first, second)
+    for rows_of, key in (
+        (lambda c: c.session_frame, ["eid"]),
+        (lambda c: c.dataset_table.frame(), ["eid", "did"]),
+    ):
+        expected = {
+            tuple(row[name] for name in key): row
+            for one in (first, second)
+            for row in rows_of(one).to_dicts()
+        }
+        assert {tuple(row[name] for name in key): row for row in rows_of(found).to_dicts()} == expected
+    assert found.meta.origin == {"here", "there"}
+    assert found.meta.created_time == datetime(2024, 12, 31, 6)
+
+
+def test_rows_of_queries_alone_are_partial_and_dated_as_alyx_dates_tables() -> None:
+    before = datetime.now().replace(second=0, microsecond=0)
+    rows = make_catalogue(3).session_frame
+    for tables in (Catalogue.empty(), Catalogue.empty().replace(sessions=rows.head(0))):
+        raw = merge(tables, {"sessions": rows}, origin="https://alyx.test").meta.raw["sessions"]
+        assert (raw["partial"], raw["origin"]) == (True, ["https://alyx.test"])
+        made = datetime.strptime(raw["date_created"], "%Y-%m-%d %H:%M")
+        assert before <= made <= before + timedelta(minutes=5)
