@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from one_async import ONE, AsyncONE
 from one_async._warnings import Gathering, warn, warnings_name
-from one_async.errors import ALFError, ALFWarning
+from one_async.errors import ALFError, ALFWarning, EmptySearchWarning, TablesWarning
 from one_async.tables.build import make_parquet_db
 
 COUNT = 40
@@ -141,29 +141,52 @@ def test_the_line_of_progress_is_gone(folder: Path) -> None:
     assert lines == [""]
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["a 1", "a 22", "b", "c"]), st.sampled_from([None, "s1", "s2", "s3", "s4"]))
-    )
-)
-def test_one_warning_of_each_kind(issued: list[tuple[str, str | None]]) -> None:
+TEXTS = st.sampled_from(["a 1", "a 22", "a 333", "b"])
+
+
+@given(st.lists(st.tuples(TEXTS, st.sampled_from(["s1", "s2", "s3", "s4"]))))
+def test_warnings_of_sessions_that_differ_in_numbers_are_one(issued: list[tuple[str, str]]) -> None:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         with Gathering():
             for text, session in issued:
-                with Gathering():  # of a call inside
-                    if session is None:
-                        warn(text)
-                    else:
-                        with warnings_name(session):
-                            warn(text)
+                with Gathering(), warnings_name(session):  # of a call inside
+                    warn(text)
             assert not found
     texts = caught(found)
-    assert len(texts) == len({text[0] for text, _ in issued})
-    for text in texts:
-        sessions = {session for one, session in issued if one[0] == text[0] and session}
-        assert sum(name in text for name in sessions) == min(len(sessions), 3)
-        assert (" and 1 more" in text) == (len(sessions) == 4)
+    for kind in "ab":
+        of_session: dict[str, set[str]] = {}
+        for text, session in issued:
+            if text[0] == kind:
+                of_session.setdefault(session, set()).add(text)
+        mine = [text for text in texts if text[0] == kind]
+        assert len(mine) == max(map(len, of_session.values()), default=0)  # each of a session's own is issued
+        assert all(sum(name in text for text in mine) for name in of_session) or len(of_session) == 4
+        counts = [int((re.findall(r"in (\d) sessions", text) or ["1"])[0]) for text in mine]
+        assert sum(counts) == sum(map(len, of_session.values()))
+
+
+@given(st.lists(st.tuples(TEXTS, st.sampled_from([ALFWarning, TablesWarning]))))
+def test_warnings_without_a_session_are_all_issued(issued: list[tuple[str, type[Warning]]]) -> None:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        with Gathering(), warnings_name("s1"):
+            for text, category in issued:
+                warn(text, category)
+    expected = {(text + "; session s1" * (category is ALFWarning), category) for text, category in issued}
+    assert sorted((str(one.message), one.category.__name__) for one in found) == sorted(
+        (text, category.__name__) for text, category in expected
+    )
+
+
+def test_an_empty_search_warns_at_the_line_of_the_call(one: ONE) -> None:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        line = line_of_caller() + 1
+        assert one.search(subject="nobody") == []
+    assert [(one.category, one.filename, one.lineno) for one in found] == [
+        (EmptySearchWarning, __file__, line)
+    ]
 
 
 def test_a_task_that_outlives_the_call_warns_at_once() -> None:

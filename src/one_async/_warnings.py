@@ -1,4 +1,4 @@
-"""Warnings of datasets: issued at the caller's line, and one for all sessions of a call that are unusual in the same way."""
+"""Warnings, issued at the caller's line, and once for all sessions of a call that are unusual in the same way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -36,31 +36,42 @@ def warnings_name(session: str) -> Iterator[None]:
         _SESSION.reset(token)
 
 
-def warn(text: str) -> None:
-    """Issue an ALFWarning at the caller's line; its text ends with the session that is worked on, if that is known.
+def warn(text: str, category: type[Warning] = ALFWarning) -> None:
+    """Issue a warning at the caller's line. The text of an ALFWarning ends with the session that is worked on, if known.
 
     In a public call it is issued when the call ends, after its line of progress is removed.
     """
+    session = _SESSION.get() if category is ALFWarning else None
     gathering = _GATHERING.get()
     if gathering is None or gathering.is_over:
-        _issue(_with_sessions(text, [_SESSION.get()]))
+        _issue(_with_sessions(text, [session]), category)
     else:
-        gathering.add(text, _SESSION.get())
+        gathering.add(text, session, category)
 
 
 class Gathering:
     """The warnings of a call, in its tasks and threads; issued at its end, unless an outer call gathers them.
 
-    Warnings that differ only in numbers and sessions are one. Tasks that live longer than the call issue theirs at once.
+    Warnings of different sessions that differ only in numbers are one. Tasks that live longer than the call issue theirs
+    at once.
     """
 
     def __init__(self) -> None:
         self.is_over = False
-        self._found: dict[str, tuple[str, list[str | None]]] = {}
+        self._seen: set[tuple[type[Warning], str, str | None]] = set()
+        self._found: dict[tuple[type[Warning], str], list[tuple[str, dict[str | None, None]]]] = {}
 
-    def add(self, text: str, session: str | None) -> None:
+    def add(self, text: str, session: str | None, category: type[Warning] = ALFWarning) -> None:
         """Add a warning."""
-        self._found.setdefault(_NUMBER.sub("0", text), (text, []))[1].append(session)
+        if (category, text, session) in self._seen:
+            return
+        self._seen.add((category, text, session))
+        alike = self._found.setdefault((category, _NUMBER.sub("0", text)), [])
+        for _, sessions in alike:
+            if session is not None and session not in sessions:
+                sessions[session] = None
+                return
+        alike.append((text, {session: None}))
 
     def __enter__(self) -> None:
         outer = _GATHERING.get()
@@ -87,21 +98,22 @@ class Gathering:
     def issue(self, *, is_failing: bool = False) -> None:
         """Issue the warnings. None of them replaces the error of a failing call, where filters make errors of them."""
         self.is_over = True
-        for text, sessions in self._found.values():
-            with suppress(ALFWarning) if is_failing else contextlib.nullcontext():
-                _issue(_with_sessions(text, sessions))
+        for (category, _), alike in self._found.items():
+            for text, sessions in alike:
+                with suppress(category) if is_failing else contextlib.nullcontext():
+                    _issue(_with_sessions(text, sessions), category)
 
 
-def _with_sessions(text: str, sessions: list[str | None]) -> str:
-    named = list(dict.fromkeys(filter(None, sessions)))
+def _with_sessions(text: str, sessions: Iterable[str | None]) -> str:
+    named = [session for session in sessions if session]
     if len(named) <= 1:
         return f"{text}; session {named[0]}" if named else text
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     return f"{text}; in {len(named)} sessions: {', '.join(named[:_MOST_NAMED])}{more}"
 
 
-def _issue(text: str) -> None:
+def _issue(text: str, category: type[Warning]) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN):
         level, frame = level + 1, frame.f_back
-    warnings.warn(_text(text), ALFWarning, stacklevel=level)
+    warnings.warn(_text(text), category, stacklevel=level)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +24,7 @@ from one_async._display import Printer
 from one_async._merging import default_cache_dir, merged_settings
 from one_async._stored import OPEN_ALYX, TokenFile, normal_url, without_login
 from one_async._values import SECRETS, Login, OfDatabase, Values, blame, checked, environment, split_login
+from one_async._warnings import warn
 from one_async.errors import ConfigurationError, InputError, OfflineError, OneWarning
 from one_async.types import Mode
 
@@ -398,11 +398,10 @@ def _warn_of_sharing(settings: Settings, before: dict[str, Path]) -> None:
         url for url, folder in before.items() if url != settings.base_url and folder == settings.cache_dir
     ]
     if others:
-        warnings.warn(
+        warn(
             f"{settings.cache_dir} is also the cache folder of {', '.join(others)}; their tables would "
             "replace each other",
             OneWarning,
-            stacklevel=3,
         )
 
 

@@ -18,7 +18,6 @@ import hashlib
 import math
 import os
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +28,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from one_async._values import without_password
+from one_async._warnings import warn
 from one_async.errors import InputError, StaleAnswerWarning
 from one_async.types import Expiry
 
@@ -219,7 +219,7 @@ def note_stale(text: str) -> None:
     """Warn StaleAnswerWarning at the end of the enclosing ``one_warning``, or now without one."""
     notes = _stale.get()
     if notes is None:
-        warnings.warn(text, StaleAnswerWarning, stacklevel=2)
+        warn(text, StaleAnswerWarning)
     else:
         notes.append(text)
 
@@ -238,7 +238,7 @@ def one_warning() -> Iterator[None]:
         _stale.reset(token)
         if notes:
             more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
-            warnings.warn(f"{notes[0]}{more}", StaleAnswerWarning, stacklevel=3)
+            warn(f"{notes[0]}{more}", StaleAnswerWarning)
 
 
 # ---- locations --------------------------------------------------------------------------------------------

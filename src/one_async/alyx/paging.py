@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from one_async._boundary import reading
 from one_async._concurrency import run_all
+from one_async._warnings import warn
 from one_async.errors import AnswerError, IncompleteListWarning, shown
 from one_async.types import JSON
 
@@ -193,11 +193,10 @@ async def in_order(fetch: FetchPage, limit: int, start: int = 0) -> AsyncGenerat
 
 def warn_incomplete(what: str, gathered: Gathered) -> None:
     """Warn IncompleteListWarning with the number of distinct rows and the server's count."""
-    warnings.warn(
+    warn(
         f"{what}: {len(gathered.rows)} distinct rows of the {gathered.count} that the server counts; its pages repeat "
         "some rows and omit others. Use a narrower query, or harvest",
         IncompleteListWarning,
-        stacklevel=2,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import time
-import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
@@ -14,6 +13,7 @@ from uuid import UUID
 import hishel
 
 from one_async._values import without_password
+from one_async._warnings import warn
 from one_async.alyx import caching
 from one_async.alyx.storage import SQLiteStorage, one_chunk
 from one_async.errors import CacheWarning, ConfigurationError
@@ -56,7 +56,7 @@ class RedisStorage(hishel.AsyncRedisStorage):
             if not self._warned:
                 self._warned = True
                 text = f"{self._address} cannot be used as REST cache ({error}); requests bypass it until it is available"
-                warnings.warn(text, CacheWarning, stacklevel=2)
+                warn(text, CacheWarning)
             return default
         self._warned = False
         return result

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 from one_async._fork import check_polars
+from one_async._warnings import warn
 from one_async.errors import TablesWarning
 
 if TYPE_CHECKING:
@@ -86,11 +86,10 @@ class Call:
                 await context.tables.refresh("auto", later=later)
         tables = await context.tables.current()
         if tables.meta.is_partial and self.mode != "remote":
-            warnings.warn(
+            warn(
                 f"there are no complete cache tables in {context.settings.tables_dir}: this answer is from the "
                 f"{len(tables.session_frame):,} sessions that earlier queries brought. With query_type='remote' the "
                 "database is asked; refresh_cache() fetches its tables",
                 TablesWarning,
-                stacklevel=2,
             )
         return tables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
@@ -11,6 +10,7 @@ from uuid import UUID
 from one_async import ids
 from one_async._arguments import as_list, check_details, has_keywords
 from one_async._boundary import public, reading
+from one_async._warnings import warn
 from one_async.alf.path import ALFPath
 from one_async.alf.session import session_folder
 from one_async.client.call import Call
@@ -368,7 +368,7 @@ async def _warn_of_empty(source: Source, endpoint: str, terms: Mapping[str, Any]
     if not terms or is_poll(terms):
         return
     if text := text_of_reasons(await source.why_empty(endpoint, terms)):
-        warnings.warn(text, EmptySearchWarning, stacklevel=2)
+        warn(text, EmptySearchWarning)
 
 
 async def insertions_that(call: Call, terms: Mapping[str, Any], *, explain: bool = False) -> list[JSON]:
@@ -379,7 +379,7 @@ async def insertions_that(call: Call, terms: Mapping[str, Any], *, explain: bool
         complete["session"] = list(dict.fromkeys(filter(None, eids)))
         if not complete["session"]:
             if explain:
-                warnings.warn("none of the sessions is known", EmptySearchWarning, stacklevel=2)
+                warn("none of the sessions is known", EmptySearchWarning)
             return []
     source = await call.source()
     rows = await source.search_insertions(complete)

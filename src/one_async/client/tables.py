@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from one_async._boundary import public
 from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars, run_sync
+from one_async._warnings import warn
 from one_async.client.call import Call
 from one_async.errors import ConfigurationError, OneError, TablesError, TablesNotFound, TablesWarning
 from one_async.tables.pandas_frames import as_pandas
@@ -104,10 +104,9 @@ class TableMethods:
         with _writing(folder or self._context.settings.tables_dir):
             saved = await self._context.tables.save(folder, clobber=clobber)
         if folder is not None and not clobber and not await run_sync(_has_tables, folder):
-            warnings.warn(
+            warn(
                 f"nothing was written to {folder}, since queries have added no rows; clobber=True writes all tables",
                 TablesWarning,
-                stacklevel=2,
             )
         return saved
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ from one_async.errors import (
     ALFInvalid,
     ALFMultipleObjectsFound,
     ALFObjectNotFound,
-    ALFWarning,
     InputError,
 )
 from one_async.files.find import AnyPath, Filter, find_files
@@ -182,7 +180,7 @@ def _joined(key: str, first: Any, second: Any) -> Any:
         return [*first, *second]
     if isinstance(first, pl.DataFrame | pl.Series):
         return pl.concat([first, second])
-    warnings.warn(f"{key!r} is a {type(first).__name__} and cannot be appended to", ALFWarning, stacklevel=4)
+    warn(f"{key!r} is a {type(first).__name__} and cannot be appended to")
     return first
 
 

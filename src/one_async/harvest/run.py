@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -19,6 +18,7 @@ from one_async._fork import check_polars
 from one_async._observer import LOGS
 from one_async._progress import Display, Task, shown
 from one_async._threads import run_sync
+from one_async._warnings import warn
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
 from one_async.alyx.query import params_of
@@ -260,11 +260,10 @@ class _Run:
             report.notes.append(f"resumes a harvest that began at {checkpoint.begun:%Y-%m-%d %H:%M} UTC")
         if earlier is not None and earlier.holds is not None and earlier.holds != report.filters:
             report.notes.append(f"replaces rows that were read with {_filters_text(earlier.holds)}")
-            warnings.warn(
+            warn(
                 f"the harvest of {whole.endpoint} with {_filters_text(report.filters)} replaces one with "
                 f"{_filters_text(earlier.holds)}",
                 OneWarning,
-                stacklevel=2,
             )
         older = await run_sync(older_ids, storage, whole, format) if since else None
         ended, merge = await self._read(whole, report, checkpoint, older, since)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -17,6 +16,7 @@ import anyio
 
 from one_async._progress import Display, Task, shown
 from one_async._threads import run_sync
+from one_async._warnings import warn
 from one_async.errors import ServerUnreachable, TablesDamaged, TablesNotFound, TablesWarning
 from one_async.files.atomic import write_whole
 from one_async.refresh.swap import WORK, new_folder, stamp_of, swap
@@ -48,7 +48,7 @@ async def copy_tables(bucket: S3Location, folder: Path, display: Display | None 
             if not await run_sync(stamp_of, folder):
                 raise
             text = f"{error}; using the tables that were downloaded earlier"
-            warnings.warn(text, TablesWarning, stacklevel=2)
+            warn(text, TablesWarning)
             return
         if absent := [name for name in _NEEDED if name not in found]:
             raise TablesNotFound(

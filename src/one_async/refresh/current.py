@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -18,6 +17,7 @@ from one_async._fork import check_polars
 from one_async._observer import LOGS
 from one_async._progress import Display, Task, shown
 from one_async._threads import run_polars, run_sync
+from one_async._warnings import warn
 from one_async.errors import TablesDamaged, TablesNotFound, TablesWarning
 from one_async.refresh.learned_rows import Queue, Rows, Taken, View
 from one_async.refresh.saving import save_ids
@@ -204,9 +204,7 @@ class CurrentTables:
         """
         ids = list(self._loaded_ids)
         if not ids:
-            warnings.warn(
-                "no datasets were recorded; set record_loaded to True first", TablesWarning, stacklevel=2
-            )
+            warn("no datasets were recorded; set record_loaded to True first", TablesWarning)
             return [], None
         tables = await self.current() if sessions_only else None
         saved, path = await run_polars(save_ids, self._folder, ids, tables)

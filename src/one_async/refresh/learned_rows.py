@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import polars as pl
 
+from one_async._warnings import warn
 from one_async.errors import InputError, TablesWarning
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.merge import merge, to_frame
@@ -127,7 +127,7 @@ def _frames(taken: Taken) -> dict[str, pl.DataFrame]:
             try:
                 frame = to_frame(table, _own_columns(table, rows))
             except InputError as error:
-                warnings.warn(f"rows of {table} are discarded: {error}", TablesWarning, stacklevel=2)
+                warn(f"rows of {table} are discarded: {error}", TablesWarning)
             else:
                 made.setdefault(table, []).append(frame.with_columns(pl.lit(at).alias(_AT)))
     return {table: _distinct(table, frames) for table, frames in made.items()}

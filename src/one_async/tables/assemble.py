@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import polars as pl
 
+from one_async._warnings import warn
 from one_async.alf.session import FOLDER, is_id, split_ids
 from one_async.errors import TablesWarning
 from one_async.tables.changes import Changes
@@ -190,6 +190,6 @@ def _md5(file: Path, check: Callable[[], object]) -> str:
                 digest.update(piece)
     except OSError as error:
         text = f"{str(file)!r} has no hash in the tables, since it cannot be read: {error.strerror or error}"
-        warnings.warn(text, TablesWarning, stacklevel=2)
+        warn(text, TablesWarning)
         return ""
     return digest.hexdigest()

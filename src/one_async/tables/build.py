@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from one_async._boundary import of_arguments
 from one_async._fork import check_polars
 from one_async._progress import Display, Task, display_for, working
 from one_async._values import environment
+from one_async._warnings import warn
 from one_async.alf.session import FOLDER
 from one_async.errors import InputError, TablesError, TablesWarning
 from one_async.tables import assemble, build_state
@@ -218,7 +218,7 @@ class _Build:
             ("datasets", found.new + found.changed + found.unchanged),
         ):
             if not count:
-                warnings.warn(f"no {name} found in {self.root}", TablesWarning, stacklevel=4)
+                warn(f"no {name} found in {self.root}", TablesWarning)
         made = partial(self._catalogue, sessions, datasets)
         return _Built(made, changes, found, hashed, scanned.folders, gone)
 

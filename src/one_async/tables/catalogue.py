@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from one_async._fork import check_polars
+from one_async._warnings import warn
 from one_async.alf.session import session_folders
 from one_async.errors import InputError, TablesDamaged, TablesNotFound, TablesWarning
 from one_async.tables import install, mmap_cache
@@ -278,7 +278,7 @@ def read_parts(
         except TablesDamaged as error:
             if table in SCHEMAS:
                 raise
-            warnings.warn(f"it is left out of the tables: {error}", TablesWarning, stacklevel=2)
+            warn(f"it is left out of the tables: {error}", TablesWarning)
             continue
         raw[table] = one_metadata
         if table == "sessions":
@@ -304,5 +304,5 @@ def _is_table(path: Path) -> bool:
     try:
         return "one_metadata" in pl.read_parquet_metadata(path)
     except (pl.exceptions.PolarsError, OSError):
-        warnings.warn(f"{path} is no parquet file; it is left out of the tables", TablesWarning, stacklevel=4)
+        warn(f"{path} is no parquet file; it is left out of the tables", TablesWarning)
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from one_async._warnings import warn
 from one_async.alf.path import ALFPath
 from one_async.alf.session import FOLDER, LARGEST_NUMBER, match_session, parse_date
 from one_async.alf.spec import REL_PATH_SPEC, is_valid, regex
@@ -173,7 +173,7 @@ def _read(folder: str) -> _Entries:
 
 def warn_of_omission(path: str, why: str) -> None:
     """Warn that a file or folder is not in the tables."""
-    warnings.warn(f"{path!r} is left out of the tables: {why}", TablesWarning, stacklevel=4)
+    warn(f"{path!r} is left out of the tables: {why}", TablesWarning)
 
 
 def is_text(path: str) -> bool:
@@ -251,7 +251,7 @@ def scan_session(session: str, check: Callable[[], object] = lambda: None) -> Fi
         if not _is_listed(path):
             text = f"{session}{os.sep}{path}"
             text = f"{text!r} is in the tables, but not listed: its folder's name is not an ALF collection"
-            warnings.warn(text, TablesWarning, stacklevel=3)
+            warn(text, TablesWarning)
     return files
 
 
