@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 from one_async._boundary import around
 
-__all__ = ["Span", "span", "spanned", "traced"]
+__all__ = ["TRACING", "Span", "span", "spanned", "traced"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: The module that an application that traces has imported.
+TRACING = "opentelemetry.trace"
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
@@ -30,7 +32,7 @@ def span(
     The attributes are computed only for a real span. An error that leaves it becomes its ``error.type``. Texts and frames of
     errors are not recorded, since they may contain secrets.
     """
-    trace = sys.modules.get("opentelemetry.trace")  # an application that traces has imported it
+    trace = sys.modules.get(TRACING)
     if trace is None or not hasattr(trace, "get_tracer"):  # another thread may be importing it
         return _NOTHING
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):  # none is configured

@@ -114,7 +114,7 @@ def difference(call: Call, catalogue: Catalogue) -> str | None:
         return "insertions"
     if method == "search":
         return _search_difference(wildcards, kwargs, catalogue)
-    has_none = bool(args and args[0]) and not len(query.datasets_by_session(catalogue, [args[0]])[0])
+    has_none = bool(args and args[0]) and not len(catalogue.dataset_table.by_session([args[0]])[0])
     if has_none and method in ("list_datasets", "get_details"):
         return "unknown eid" if method == "list_datasets" else "no datasets"
     name = kwargs.get("filename")

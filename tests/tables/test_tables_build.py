@@ -46,7 +46,7 @@ def test_rows_and_ids_come_from_paths(folder: Path) -> None:
         {"/".join(f.split("/")[:5]) for f in FILES}
     )
     eid = str(uuid.uuid3(NAMESPACE, "cortexlab/KS005/2020-01-01/001"))
-    rows = resolve(query.datasets_by_session(built, [eid])[0])
+    rows = resolve(built.dataset_table.by_session([eid])[0])
     assert set(rows["rel_path"]) == {f.split("/", 5)[5] for f in FILES[:3]}
     times = rows.filter(rel_path="alf/spikes.times.npy").to_dicts()[0]
     assert times["hash"] == hashlib.md5(FILES[0].encode()).hexdigest()
@@ -71,7 +71,7 @@ def test_ids_may_stay_paths(folder: Path) -> None:
     built = build_tables(folder, hash_ids=False)
     assert search(built, subject="KS") == ["cortexlab/KS005/2020-01-01/001"]
     assert query.search(built, subject="KS") == ["cortexlab/KS005/2020-01-01/001"]
-    rows = query.datasets_by_session(built, ["cortexlab/KS005/2020-01-01/001"])[0]
+    rows = built.dataset_table.by_session(["cortexlab/KS005/2020-01-01/001"])[0]
     assert rows["did"].to_list() == rows["rel_path"].to_list()
     assert "alf/spikes.times.npy" in rows["did"]
 

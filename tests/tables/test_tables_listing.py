@@ -9,7 +9,7 @@ import pytest
 from one_async.alf.match import resolve
 from one_async.alf.spec import QC
 from one_async.errors import ALFError
-from one_async.tables import listing, query
+from one_async.tables import listing
 from one_async.tables.catalogue import Catalogue
 from tables_data import make_catalogue, search
 
@@ -27,7 +27,7 @@ def test_all_sessions_list_what_each_lists(
     each = [
         path
         for eid in sorted(search(catalogue))
-        for path in resolve(query.datasets_by_session(catalogue, [eid])[0], **filters)["rel_path"]  # type: ignore[arg-type]
+        for path in resolve(catalogue.dataset_table.by_session([eid])[0], **filters)["rel_path"]  # type: ignore[arg-type]
     ]
     assert every == list(dict.fromkeys(each))
     rows = listing.list_datasets(catalogue, **filters, details=True)  # type: ignore[arg-type]
@@ -45,9 +45,9 @@ def test_collections_and_revisions_group_the_rows(catalogue: Catalogue) -> None:
 
 
 def test_columns_are_those_that_were_asked_for(catalogue: Catalogue) -> None:
-    eid = max(search(catalogue), key=lambda one: len(query.datasets_by_session(catalogue, [one])[0]))
-    assert query.datasets_by_session(catalogue, [eid], ["rel_path", "nothing"])[0].columns == ["rel_path"]
-    assert query.datasets_by_session(catalogue, [eid])[0]["eid"].unique().to_list() == [eid]
+    eid = max(search(catalogue), key=lambda one: len(catalogue.dataset_table.by_session([one])[0]))
+    assert catalogue.dataset_table.by_session([eid], ["rel_path", "nothing"])[0].columns == ["rel_path"]
+    assert catalogue.dataset_table.by_session([eid])[0]["eid"].unique().to_list() == [eid]
 
 
 def test_default_revisions_need_their_column() -> None:
@@ -66,4 +66,4 @@ def test_nothing_lists_nothing() -> None:
     assert listing.list_collections(empty) == []
     assert listing.list_revisions(empty, details=True) == {}
     assert listing.list_datasets(empty, details=True).height == 0
-    assert query.datasets_by_session(empty, ["00000000-0000-4000-8000-000000000000"])[0].height == 0
+    assert empty.dataset_table.by_session(["00000000-0000-4000-8000-000000000000"])[0].height == 0

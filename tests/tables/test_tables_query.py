@@ -217,7 +217,7 @@ def test_lookups_by_id_equal_a_dictionary(eids: list[str], columns: list[str] | 
         [row if columns is None else {name: row[name] for name in columns} for row in of_session[eid]]
         for eid in eids
     ]
-    found = query.datasets_by_session(CATALOGUE, eids, columns)
+    found = CATALOGUE.dataset_table.by_session(eids, columns)
     assert [frame.to_dicts() for frame in found] == expected
 
 

@@ -269,6 +269,25 @@ def test_unsafe_paths(path: str) -> None:
     assert plan.items[1].error is None
 
 
+_PARTS = st.text(st.sampled_from("ab1_#-. :~\\\0\n/é"), max_size=6)
+
+
+@given(st.lists(_PARTS, min_size=1, max_size=4).map("/".join))
+@example("a.b/c..d")
+@example("a/.hidden/b.c")
+def test_paths_are_accepted_if_all_parts_are_plain_names(path: str) -> None:
+    parts = path.split("/")
+    names = all(part.strip(" .") and part not in ("..", "~") for part in parts)
+    odd = any(part[1:2] == ":" and part[:1].isascii() and part[:1].isalpha() for part in parts)
+    accepted = len(parts) > 1 and names and not odd and not set(path) & set("\\\0\n")
+    accepted = accepted and not path.startswith(".")
+    if accepted:
+        assert safe_relative(path) == path
+    else:
+        with pytest.raises(UnsafePath):
+            safe_relative(path)
+
+
 @pytest.mark.parametrize("path", ["../../etc/passwd", "lab/Subjects/../../../x/y", "/abs/x", "a/%00\0/x"])
 def test_unsafe_addresses(path: str) -> None:
     with pytest.raises(UnsafePath):

@@ -302,7 +302,13 @@ def _matching(datasets: pl.DataFrame, pattern: PathPattern, levels: list[str]) -
 
 
 def _rows(datasets: pl.DataFrame, rows: list[int]) -> pl.DataFrame:
-    return datasets if rows == list(range(len(datasets))) else datasets[rows]
+    if rows == list(range(len(datasets))):
+        return datasets
+    import polars as pl
+
+    # A selection of rows of the frame would wait for Polars' threads.
+    at = pl.Series(rows, dtype=pl.UInt32)
+    return pl.DataFrame([column[at] for column in datasets.get_columns()])
 
 
 def _quoted(values: Iterable[str]) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from one_async.errors import AnswerError, NotFound, StatusError, Throttled
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Maximum nesting of JSON. Alyx's answers have fewer than ten levels; Python and Polars recurse into each.
 MAX_DEPTH = 100
@@ -38,6 +41,11 @@ def parse(url: str, content: bytes, content_type: str) -> Any:
     except ValueError as error:
         text = f"{url} answered with {kind or 'content'} that cannot be read as JSON ({error})"
         raise AnswerError(text, url=url) from None
+
+
+def json_of(request: httpx.Request, response: httpx.Response) -> Any:
+    """Parse the JSON of a response. Raises AnswerError."""
+    return parse(str(request.url), response.content, response.headers.get("content-type", ""))
 
 
 def read_json(content: bytes) -> Any:

@@ -20,7 +20,7 @@ import httpx
 from one_async._concurrency import SingleFlight
 from one_async._observer import Observer
 from one_async.alyx import caching
-from one_async.alyx.answers import Answer
+from one_async.alyx.answers import Answer, json_of
 from one_async.alyx.caching import AgeLimit
 from one_async.alyx.freshness import Freshness, requested_at
 from one_async.alyx.login import Credentials
@@ -30,7 +30,7 @@ from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import Schema
 from one_async.alyx.storage import SQLiteStorage
 from one_async.alyx.streams import HttpStreamOpener
-from one_async.alyx.transports import CacheControl, Login, Network, Retry, Transport, json_of, origin
+from one_async.alyx.transports import CacheControl, Login, Network, Retry, Transport, origin
 from one_async.errors import AnswerError, ConfigurationError, InputError, shown
 
 
@@ -46,7 +46,10 @@ class UserStack:
         timeouts: Timeouts,
         observer: Observer,
     ) -> None:
-        self.base_url, self.storage, self.timeouts = base_url, storage, timeouts
+        self.base_url, self.storage = base_url, storage
+        self._timeout_of_list, self._timeout_of_record = map(
+            timeouts.for_read, (timeouts.list, timeouts.record)
+        )
         self.login = Login(retry, base_url, credentials, timeouts)
         checked = CacheControl(self.login)
         cache = hishel.httpx.AsyncCacheTransport(checked, storage, rfc=hishel.CacheOptions(shared=False))
@@ -64,8 +67,7 @@ class UserStack:
         **body: Any,
     ) -> Answer:
         """Send a request and return its answer. ``slow`` requests are lists, for which Alyx needs seconds."""
-        timeout = self.timeouts.for_read(self.timeouts.list if slow else self.timeouts.record)
-        extensions: dict[str, Any] = {"timeout": timeout}
+        extensions: dict[str, Any] = {"timeout": self._timeout_of_list if slow else self._timeout_of_record}
         if age_limit is not None:
             extensions["age_limit"] = age_limit
         headers = {"Accept": "application/json", **(headers or {})}

@@ -11,7 +11,7 @@ import ssl
 import time
 import zlib
 from contextlib import nullcontext
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import anyio
@@ -21,7 +21,7 @@ import httpx
 from one_async._headers import retry_after
 from one_async._observer import Observer, resending
 from one_async.alyx import caching
-from one_async.alyx.answers import check_status, detail_of, is_invalid_token, parse
+from one_async.alyx.answers import check_status, detail_of, is_invalid_token, json_of
 from one_async.alyx.body import TooLarge, read_all
 from one_async.alyx.connection_pool import ConnectionPool, certificates, proxy_for
 from one_async.alyx.login import Credentials, is_token
@@ -257,11 +257,6 @@ def origin(url: str | httpx.URL) -> str:
 
 def _rejects_token(response: httpx.Response) -> bool:
     return is_invalid_token(response.status_code, response.content)
-
-
-def json_of(request: httpx.Request, response: httpx.Response) -> Any:
-    """Parse the JSON of a response. Raises AnswerError."""
-    return parse(str(request.url), response.content, response.headers.get("content-type", ""))
 
 
 class CacheControl(Transport):

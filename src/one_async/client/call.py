@@ -54,7 +54,7 @@ class Call:
             else:
                 from one_async.queries.auto import AutoSource
 
-                self._source = AutoSource(await self.local(), self.context.remote())
+                self._source = AutoSource(await self.local(), self.context.remote)
         return self._source
 
     async def local(self) -> LocalSource:

@@ -6,6 +6,7 @@ In ONE-api, methods that take a session accept it by keyword as ``id`` only.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from functools import wraps
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 from one_async._fork import check_polars
 from one_async._threads import run_sync
-from one_async._tracing import spanned
+from one_async._tracing import TRACING, span, spanned
 from one_async.errors import InputError
 from one_async.tables.pandas_frames import as_pandas, has_frames, rows_of_pandas
 
@@ -43,7 +44,7 @@ def conventions(kind: type[T]) -> type[T]:
         if name.startswith("_") or name == "aclose" or not inspect.isfunction(method):
             continue
         if inspect.iscoroutinefunction(method):
-            setattr(kind, name, _method(name, spanned(f"one.{name}", method)))
+            setattr(kind, name, _method(name, method))
         elif inspect.isasyncgenfunction(method):
             setattr(kind, name, _generator(name, spanned(f"one.{name}", method)))
     return kind
@@ -55,7 +56,13 @@ def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     async def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = arrange(args, kwargs)
-        return await _of_kind(self, name, await method(self, *args, **kwargs))
+        running = method(self, *args, **kwargs)  # a missing argument stays Python's TypeError
+        if TRACING in sys.modules:
+            with span(f"one.{name}"):
+                result = await running
+        else:
+            result = await running
+        return await _of_kind(self, name, result)
 
     return _with_id(call)
 

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from uuid import NAMESPACE_URL, uuid5
 
 from one_async._threads import run_many, run_sync
 from one_async._warnings import warn
 from one_async.alf.path import ALFPath
-from one_async.alf.session import is_id, other_spellings, session_part
+from one_async.alf.session import is_id
 from one_async.client.outcomes import raise_first
 from one_async.errors import (
-    ALFInvalid,
-    ALFMultipleObjectsFound,
     ALFObjectNotFound,
     LoginError,
     NotFound,
     ServerUnreachable,
     StatusError,
     TransferError,
-    UnsafePath,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +27,7 @@ if TYPE_CHECKING:
     from one_async.client.context import Context
     from one_async.files.objects import ALFObject
     from one_async.transfer.fetch import Outcome
-    from one_async.transfer.plan import FileSource, Item, Plan
+    from one_async.transfer.plan import FileSource, Plan
     from one_async.transfer.ranges import RangeReader
     from one_async.transfer.web import Credentials
     from one_async.types import StreamOpener
@@ -73,8 +68,7 @@ class DataFiles:
         It returns the paths, and the positions of the files that must be fetched. If nothing can be fetched, it warns of
         files that differ from the tables.
         """
-        from one_async.transfer.fetch import at_hand
-        from one_async.transfer.plan import make_plan
+        from one_async.transfer import on_disk
 
         context = self._context
         is_local = context.bucket is None and (
@@ -86,12 +80,12 @@ class DataFiles:
         def look(records: Sequence[Mapping[str, Any]]) -> tuple[list[ALFPath | None], list[int]]:
             if is_watched and not is_local:
                 return [None] * len(records), list(range(len(records)))
-            plain = ({**record, "did": _plan_id(record["did"]), "data_url": None} for record in records)
-            plan = make_plan(plain, uuid_filenames=uuid_filenames, on_error="collect", written=not is_local)
-            if not is_local:
-                found = at_hand(plan, root, check_hash)
-                return found, [at for at, file in enumerate(found) if file is None]
-            return _on_disk(plan, root, check_hash), []
+            rows = [row if is_id(row["did"]) else {**row, "did": _plan_id(row["did"])} for row in records]
+            files = on_disk.expected_files(rows, uuid_filenames=uuid_filenames, written=not is_local)
+            if is_local:
+                return on_disk.find_local(files, root, check_hash), []
+            found = on_disk.at_hand(files, root, check_hash)
+            return found, [at for at, file in enumerate(found) if file is None]
 
         return look
 
@@ -100,8 +94,6 @@ class DataFiles:
         records: Sequence[Mapping[str, Any]],
         change: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         repositories: Iterable[Mapping[str, Any]] = (),
-        *,
-        written: bool = True,
     ) -> Plan:
         """Plan the downloads of records. ``change`` is applied to each first. Many records are planned in a thread."""
         from one_async.transfer.plan import make_plan
@@ -118,7 +110,6 @@ class DataFiles:
                 s3_endpoint=settings.s3_endpoint,
                 bucket=bucket,
                 on_error="collect",
-                written=written,
             )
 
         return await run_many(len(records), make)
@@ -231,44 +222,6 @@ class DataFiles:
         from one_async.files.objects import make_object
 
         return make_object(files, tables=self._context.table_kind, warn_of_rows=warn_of_rows)
-
-
-def _on_disk(plan: Plan, root: ALFPath, check_hash: bool) -> list[ALFPath | None]:
-    """Return the files that are on disk. Warn of those that differ from the tables."""
-    from one_async.transfer.on_disk import look
-
-    files: list[ALFPath | None] = []
-    folders: dict[str, str] = {}
-    for item in plan.items:
-        if isinstance(item.error, UnsafePath | ALFInvalid):  # outside of the cache folder
-            raise item.error
-        path = root / item.target
-        is_right = item.error is None and look(item, path, check_hash) is not None
-        if not is_right and item.error is None:
-            item = _spelled_otherwise(item, root, folders)
-            path = root / item.target
-            is_right = look(item, path, check_hash) is not None
-        files.append(path if is_right or path.exists() else None)
-        if files[-1] and not is_right:
-            warn(f"{path} is not the file that the tables describe")
-    return files
-
-
-def _spelled_otherwise(item: Item, root: Path, folders: dict[str, str]) -> Item:
-    """Return an item with the session's number as spelled on disk, `1` or `01`, if there is no folder `001`.
-
-    ``folders`` caches the results.
-    """
-    folder = session_part(item.target)
-    if folder and folder not in folders:
-        folders[folder] = folder
-        if not (root / folder).exists():
-            existing = [other for other in other_spellings(folder) if (root / other).is_dir()]
-            if len(existing) > 1:
-                raise ALFMultipleObjectsFound(f"{root / folder} may be {' or '.join(existing)}")
-            folders[folder] = existing[0] if existing else folder
-    target = folders.get(folder, "") + item.target[len(folder) :]
-    return item if target == item.target else replace(item, target=target)
 
 
 def _plan_id(did: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from one_async.alf.path import ALFPath
     from one_async.client.call import Call
+    from one_async.client.context import Context
     from one_async.client.datafiles import DataFiles
     from one_async.client.outcomes import OnError
     from one_async.queries.base import SessionDatasets
@@ -136,7 +137,7 @@ async def load_sessions(
 ) -> Any:
     """Load from each of the named sessions. Return the results in the shape of the input."""
     if not call.is_local:
-        await run_polars(load.check)  # before any request
+        await run_polars(load.check, few=True)  # before any request
     eids, rebuild = await known_eids(call, eid)
     results, _ = await load_each(call, eids, load, check_hash)
     return rebuild([results[index] for index in range(len(eids))])
@@ -161,12 +162,6 @@ async def load_each(
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
     at_hand = call.context.files.at_hand(call, check_hash)
 
-    loading = Task("loading", "sessions", len(jobs))
-    display = call.context.display if len(jobs) > 1 else None
-
-    def count() -> None:
-        loading.done = sum(job.is_over for job in jobs)
-
     async def one(index: int) -> None:
         batch = batches[index]
 
@@ -178,21 +173,44 @@ async def load_each(
             _read_jobs([job for job in batch if not job.unknown], load, on_error)
 
         await source.datasets(list(dict.fromkeys(job.eid for job in batch)), begin)
-        looked_up()
-        count()
+        update(looked_up=True)
         await _fetch_jobs(call.context.files, [job for job in batch if job.unknown], check_hash, on_error)
         while rest := [job for job in batch if not job.is_over]:
             await run_polars(_read_jobs, rest, load, on_error, True)
-            count()
+            update()
 
-    async with shown(display, loading), call.context.files.showing() as transfers:
-        with growing(transfers, len(batches)) as looked_up:
+    async with _showing(call.context, jobs, len(batches)) as update:
+        if len(batches) == 1:
+            await one(0)
+        else:
             await each(len(batches), one, at_once=BATCHES_AT_ONCE)
     if call.context.record_loaded:
         call.context.tables.record(did for job in jobs for did in job.loaded_ids)
     return {job.at: job.result for job in jobs if not job.error}, {
         job.at: job.error for job in jobs if job.error
     }
+
+
+@asynccontextmanager
+async def _showing(context: Context, jobs: list[Job], batches: int) -> AsyncIterator[Callable[..., None]]:
+    """Show how many sessions are loaded, and the transfers of their files, if there is a display.
+
+    Yield a function to call after each step of a batch, with ``looked_up=True`` after its first one.
+    """
+    if context.display is None:
+        yield lambda looked_up=False: None
+        return
+    loading = Task("loading", "sessions", len(jobs))
+    display = context.display if len(jobs) > 1 else None
+    async with shown(display, loading), context.files.showing() as transfers:
+        with growing(transfers, batches) as one_less:
+
+            def update(looked_up: bool = False) -> None:
+                if looked_up:
+                    one_less()
+                loading.done = sum(job.is_over for job in jobs)
+
+            yield update
 
 
 async def _fetch_jobs(files: DataFiles, jobs: list[Job], check_hash: bool, on_error: OnError) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from one_async import _display
 from one_async._boundary import public
-from one_async._concurrency import RunningCalls
 from one_async._display import Printer
 from one_async.alyx.retrying import Timeouts
 from one_async.client.aggregates import Aggregates
@@ -197,6 +196,7 @@ class AsyncONE(
             event_hooks=event_hooks,
             rest_options=rest_options,
         )
+        self._calls = self._context.calls
 
     @classmethod
     def from_frozen(cls, file: str | Path, **options: Any) -> Self:
@@ -225,10 +225,6 @@ class AsyncONE(
     def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
         lines = [repr(self), *_display.field_lines(client_fields(self._context))]
         _display.pretty(lines, printer, cycle)
-
-    @property
-    def _calls(self) -> RunningCalls:
-        return self._context.calls
 
     @property
     def settings(self) -> Settings:

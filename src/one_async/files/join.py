@@ -62,7 +62,7 @@ def joined(
                 refused,
             )
     kept = [
-        frame.with_columns(**changes.get(place, {}))
+        frame.with_columns(**changes[place]) if place in changes else frame
         for place, frame in enumerate(frames)
         if place not in refused
     ]

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from one_async._warnings import warn
-from one_async.alf.path import ALFPath
+from one_async.alf.path import ALFPath, filename_parts
 from one_async.alf.spec import is_uuid_string, is_valid
 from one_async.errors import (
     ALFError,
@@ -249,13 +249,14 @@ def _keyed(files: list[ALFPath], short_keys: bool) -> dict[str, ALFPath]:
     objects = {}
     keyed: dict[str, ALFPath] = {}
     for file in files:
-        _, obj, attribute, timescale, extra, _ = file.dataset_name_parts
+        parts = filename_parts(file.name, assert_valid=False)
+        _, obj, attribute, timescale, extra, extension = parts
         if not obj:
             raise ALFInvalid(f"{file} is not an ALF dataset", path=str(file))
         objects[obj] = file
-        if _is_sidecar(file):
+        if _is_sidecar(extension, extra):
             continue
-        key = f"{attribute}_{timescale}" if timescale else attribute
+        key = f"{attribute}_{timescale}" if timescale else f"{attribute}"
         if extra and not short_keys:
             key = ".".join([key, *(part for part in extra.split(".") if not is_uuid_string(part))])
         if key in keyed:
@@ -268,22 +269,24 @@ def _keyed(files: list[ALFPath], short_keys: bool) -> dict[str, ALFPath]:
     return keyed
 
 
-def _is_sidecar(file: ALFPath) -> bool:
-    return file.extension == "json" and any(part.startswith("metadata") for part in file.extra.split("."))
+def _is_sidecar(extension: str | None, extra: str | None) -> bool:
+    parts = (extra or "").split(".")
+    return extension == "json" and any(part.startswith("metadata") for part in parts)
 
 
 class _Sidecars:
     """The metadata files of data files; each folder is listed once."""
 
     def __init__(self) -> None:
-        self._listed: dict[ALFPath, list[ALFPath]] = {}
+        self._listed: dict[str, list[ALFPath]] = {}
 
     def of(self, file: ALFPath) -> ALFPath | None:
         """Return the metadata file of a data file: with the same attribute and most of its extra parts."""
-        folder = file.parent
+        folder = os.path.dirname(file)  # noqa: PTH120 - faster
         if folder not in self._listed:
             names = sorted(name for name in os.listdir(folder) if ".metadata" in name and is_valid(name))  # noqa: PTH208 - faster
-            self._listed[folder] = [path for path in map(folder.joinpath, names) if _is_sidecar(path)]
+            paths = map(file.with_name, names)
+            self._listed[folder] = [path for path in paths if _is_sidecar(path.extension, path.extra)]
         if not self._listed[folder]:
             return None
         stem, extras = file.name.split(".")[:2], set(file.extra.split("."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
@@ -28,9 +29,14 @@ T = TypeVar("T")
 class AutoSource:
     """Answers from the tables; the server answers what the tables cannot."""
 
-    def __init__(self, local: LocalSource, remote: RemoteSource) -> None:
+    def __init__(self, local: LocalSource, remote: Callable[[], RemoteSource]) -> None:
         self._local = local
-        self._remote = remote
+        self._make_remote = remote
+
+    @cached_property
+    def _remote(self) -> RemoteSource:
+        """The server, whose client is made only if a call needs it."""
+        return self._make_remote()
 
     async def search(self, terms: Mapping[str, Any]) -> list[UUID]:
         """Ask the tables, or the server where a term is not one of the tables'."""

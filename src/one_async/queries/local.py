@@ -115,7 +115,7 @@ class LocalSource:
         """Return the datasets of each session in the tables; to be called in a thread."""
         tables = self._catalogue
         rows = {eid: row for eid in eids if (row := tables.session_row(eid)) is not None}
-        frames = query.datasets_by_session(tables, list(rows), columns)
+        frames = tables.dataset_table.by_session(list(rows), columns)
         return {
             eid: SessionDatasets(tables.session_frame.row(row, named=True), frame)
             for (eid, row), frame in zip(rows.items(), frames, strict=True)
@@ -140,7 +140,7 @@ class LocalSource:
     def frames_of(self, eids: Sequence[str], columns: Sequence[str] | None = None) -> dict[str, pl.DataFrame]:
         """Return the frame of each session's datasets, as `listed` uses it; to be called in a thread."""
         tables = self._catalogue
-        frames = zip(eids, query.datasets_by_session(tables, eids, columns), strict=True)
+        frames = zip(eids, tables.dataset_table.by_session(eids, columns), strict=True)
         return {eid: frame for eid, frame in frames if len(frame) or tables.session_row(eid) is not None}
 
     async def find_datasets(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -112,6 +112,24 @@ class Datasets:
                 series = decode(self.columns[name], rows)
             made.append(series.rename(name))
         return pl.DataFrame(made)
+
+    def by_session(self, eids: Sequence[str], columns: Sequence[str] | None = None) -> list[pl.DataFrame]:
+        """Return all datasets of each session, ordered by id; an empty frame for an unknown one.
+
+        ``columns`` limits the columns to these, if the tables have them.
+        """
+        wanted = None if columns is None else [name for name in columns if name in self.schema]
+        spans = [self.rows_of(eid) for eid in eids]
+        if len(spans) == 1:
+            return [self.frame(spans[0], wanted)]
+        # The rows of all sessions are decoded together. A slice of a frame copies nothing.
+        rows = np.concatenate([np.arange(span.start, span.stop) for span in spans] or [np.arange(0)])
+        every = self.frame(rows, wanted)
+        ends = np.cumsum([span.stop - span.start for span in spans])
+        return [
+            every.slice(end - span.stop + span.start, span.stop - span.start)
+            for span, end in zip(spans, ends.tolist(), strict=True)
+        ]
 
     def lazy(self) -> pl.LazyFrame:
         """Return all rows as a LazyFrame that decodes only the columns and rows that a query needs."""

@@ -28,7 +28,6 @@ from one_async.tables.catalogue import Catalogue
 from one_async.tables.dataset_table import Datasets
 
 __all__ = [
-    "datasets_by_session",
     "find_sessions",
     "has_name",
     "list_subjects",
@@ -264,28 +263,6 @@ def find_sessions(catalogue: Catalogue, eids: Sequence[str]) -> pl.DataFrame:
         found = (catalogue.session_row(eid) for eid in eids)
         rows = pl.Series([row for row in found if row is not None], dtype=pl.UInt32)
     return catalogue.session_frame[rows]
-
-
-def datasets_by_session(
-    catalogue: Catalogue, eids: Sequence[str], columns: Sequence[str] | None = None
-) -> list[pl.DataFrame]:
-    """Return all datasets of each session, ordered by id; an empty frame for an unknown session.
-
-    ``columns`` limits the columns to these, if the tables have them.
-    """
-    table = catalogue.dataset_table
-    wanted = None if columns is None else [name for name in columns if name in table.schema]
-    spans = [table.rows_of(eid) for eid in eids]
-    if len(spans) == 1:
-        return [table.frame(spans[0], wanted)]
-    # The rows of all sessions are decoded together; slices of a frame do not copy.
-    rows = np.concatenate([np.arange(span.start, span.stop) for span in spans] or [np.arange(0)])
-    every = table.frame(rows, wanted)
-    ends = np.cumsum([span.stop - span.start for span in spans])
-    return [
-        every.slice(end - span.stop + span.start, span.stop - span.start)
-        for span, end in zip(spans, ends.tolist(), strict=True)
-    ]
 
 
 def _check_unique(catalogue: Catalogue, eids: Iterable[str]) -> None:

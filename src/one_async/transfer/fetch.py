@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -24,7 +24,7 @@ from one_async._tracing import span
 from one_async.errors import InputError, OneError
 from one_async.files.atomic import sync
 from one_async.files.claim import Claim, Claimant, start_heartbeat
-from one_async.transfer.on_disk import Present, is_plain, look
+from one_async.transfer.on_disk import Present, look
 from one_async.transfer.one import Done, Policy, Sources, fetch_one
 from one_async.transfer.parts import Busy, Lost, Part, begin
 from one_async.transfer.plan import Item, Plan
@@ -33,7 +33,6 @@ from one_async.types import StreamOpener
 
 __all__ = ["Outcome", "Policy", "Progress", "fetch", "survey"]
 
-P = TypeVar("P", bound=Path)
 Status = Literal["fetched", "present", "absent", "failed"]
 
 #: Seconds between checks of a file that another process is fetching.
@@ -131,28 +130,6 @@ def see(item: Item, root: Path, check_hash: bool) -> Outcome:
     if there := look(item, target, check_hash):
         return _outcome(item, "present", target, there.size)
     return _outcome(item, "absent", None, item.size or 0, item.sources[0].url if item.sources else None)
-
-
-def at_hand(plan: Plan, root: P, check_hash: bool) -> list[P | None]:
-    """Return the path of each file that is on disk and valid, None for those that `fetch` must examine; blocking.
-
-    Files in a folder outside the root or in one with parts or claims of a transfer are left to `fetch`, too.
-    """
-    real = root.resolve()
-    folders: dict[Path, bool] = {}
-    paths: list[P | None] = []
-    for item in plan.items:
-        target = root / item.target
-        if (good := folders.get(target.parent)) is None:
-            good = folders[target.parent] = is_plain(target.parent, real)
-        is_there = False
-        if good and item.error is None:
-            try:
-                is_there = look(item, target, check_hash) is not None
-            except (OSError, OneError):  # `fetch` raises a clear error
-                is_there = False
-        paths.append(target if is_there else None)
-    return paths
 
 
 @dataclass

@@ -7,17 +7,29 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from one_async.errors import TransferError, UnsafePath
-from one_async.transfer.plan import Item
+from one_async._warnings import warn
+from one_async.alf.session import other_spellings, session_part
+from one_async.errors import (
+    ALFInvalid,
+    ALFMultipleObjectsFound,
+    OneError,
+    TransferError,
+    UnsafePath,
+)
+from one_async.transfer.plan import HASHES, Item, conflict, hash_of, row_target, safe_relative
 
 __all__ = [
+    "Expected",
     "Present",
+    "at_hand",
     "disk_errors",
+    "expected_files",
+    "find_local",
     "is_plain",
     "look",
     "may_write",
@@ -25,7 +37,10 @@ __all__ = [
     "parts_and_claims",
     "remember",
     "safe_folder",
+    "valid_size",
 ]
+
+P = TypeVar("P", bound=Path)
 
 #: The signatures of files at the time they were hashed, by path and hash.
 _VERIFIED: dict[tuple[str, str], tuple[int, ...]] = {}
@@ -40,33 +55,132 @@ class Present:
 
 
 def look(item: Item, target: Path, check_hash: bool) -> Present | None:
-    """Return the file on disk if it is valid, else None.
+    """Return the file on disk if it is valid, else None. A file that is to be replaced is not valid."""
+    size = None if item.replace else valid_size(target, item.size, item.hash, check_hash)
+    return None if size is None else Present(size)
+
+
+def valid_size(target: Path, size: int | None, digest: str | None, check_hash: bool) -> int | None:
+    """Return the size of a file on disk if the file is valid, else None.
 
     A valid file has the recorded size, and with ``check_hash`` the recorded hash. Where the size differs, the
     hash decides in any case, since Alyx's ``file_size`` is often stale. A file hashed once is not read again
-    until it changes. A file that is to be replaced is none.
+    until it changes.
     """
-    if item.replace:
-        return None
     try:
-        found = target.stat()
+        found = os.stat(target)  # noqa: PTH116 - `Path.stat` takes longer
     except (FileNotFoundError, NotADirectoryError):
         return None
     if not stat.S_ISREG(found.st_mode):
         raise TransferError(f"{target} exists and is not a file", path=str(target), local=True)
-    same_size = item.size is None or found.st_size == item.size
-    if item.hash is None:
-        return Present(found.st_size) if same_size else None
-    if same_size and not check_hash:
-        return Present(found.st_size)
-    if _VERIFIED.get((str(target), item.hash)) == _signature(found):
-        return Present(found.st_size)
+    same_size = size is None or found.st_size == size
+    if digest is None or (same_size and not check_hash):
+        return found.st_size if same_size else None
+    if _VERIFIED.get((str(target), digest)) == _signature(found):
+        return found.st_size
     with target.open("rb") as file:
-        right = hashlib.file_digest(file, lambda: new_hash(item)).hexdigest() == item.hash
-    if not right:
-        return None
-    remember(target, item, found)
-    return Present(found.st_size)
+        if hashlib.file_digest(file, lambda: _new_hash(digest)).hexdigest() != digest:
+            return None
+    _remember(target, digest, found)
+    return found.st_size
+
+
+class Expected(NamedTuple):
+    """The file of a row of the datasets table: its path below the cache folder, and its recorded size and hash."""
+
+    target: str
+    size: int | None = None
+    hash: str | None = None
+    error: OneError | None = None
+    """Why the row cannot be right."""
+
+
+def expected_files(
+    rows: Iterable[Mapping[str, Any]], *, uuid_filenames: bool, written: bool
+) -> Iterator[Expected]:
+    """Return the files of rows of the datasets table, each with its session's path.
+
+    ``written`` as in `safe_relative`. Of two datasets with one path, the second one has an error.
+    """
+    owners: dict[str, tuple[object, str | None]] = {}
+    for row in rows:
+        try:
+            target = row_target(row, uuid_filenames=uuid_filenames, written=written)
+            safe_relative(target, written=written)
+            digest = hash_of(row)
+        except (ALFInvalid, TransferError) as error:
+            yield Expected(str(row["rel_path"]), error=error)
+            continue
+        owner = row["did"], digest
+        if owners.setdefault(target, owner) != owner:
+            yield Expected(target, error=conflict(target, str(owners[target][0]), str(row["did"])))
+            continue
+        yield Expected(target, None if row["file_size"] is None else int(row["file_size"]), digest)
+
+
+def at_hand(files: Iterable[Expected], root: P, check_hash: bool) -> list[P | None]:
+    """Return the path of each file that is on disk and valid, None for those that `fetch` must examine.
+
+    Files in a folder outside the root or in one with parts or claims of a transfer are left to `fetch`, too.
+    """
+    real = root.resolve()
+    folders: dict[str, P | None] = {}
+    paths: list[P | None] = []
+    for file in files:
+        head, _, name = file.target.rpartition("/")
+        if head not in folders:
+            folders[head] = root / head if is_plain(root / head, real) else None
+        folder, path = folders[head], None
+        if folder is not None and file.error is None:
+            with contextlib.suppress(OSError, OneError):  # `fetch` raises a clear error
+                found = folder / name
+                path = None if valid_size(found, file.size, file.hash, check_hash) is None else found
+        paths.append(path)
+    return paths
+
+
+def find_local(files: Iterable[Expected], root: P, check_hash: bool) -> list[P | None]:
+    """Return the path of each file that is on disk. Warn of those that differ from the tables.
+
+    For clients that fetch no files, whose root may itself be a session's folder. Raises UnsafePath or ALFInvalid for a file
+    outside of the root.
+    """
+    paths: list[P | None] = []
+    parents: dict[str, P] = {}
+    folders: dict[str, str] = {}
+    for file in files:
+        if isinstance(file.error, UnsafePath | ALFInvalid):
+            raise file.error
+        head, _, name = file.target.rpartition("/")
+        if head not in parents:
+            parents[head] = root / head
+        path, size = parents[head] / name, None
+        if file.error is None:
+            size = valid_size(path, file.size, file.hash, check_hash)
+            if size is None and (other := _spelled_otherwise(file.target, root, folders)) != file.target:
+                path = root / other
+                size = valid_size(path, file.size, file.hash, check_hash)
+        is_there = size is not None or path.exists()
+        paths.append(path if is_there else None)
+        if is_there and size is None:
+            warn(f"{path} is not the file that the tables describe")
+    return paths
+
+
+def _spelled_otherwise(target: str, root: Path, folders: dict[str, str]) -> str:
+    """Return a path with the session's number as spelled on disk, `1` or `01`, if there is no folder `001`.
+
+    ``folders`` caches the results.
+    """
+    folder = session_part(target)
+    if folder and folder not in folders:
+        folders[folder] = folder
+        if not (root / folder).exists():
+            existing = [other for other in other_spellings(folder) if (root / other).is_dir()]
+            if len(existing) > 1:
+                raise ALFMultipleObjectsFound(f"{root / folder} may be {' or '.join(existing)}")
+            folders[folder] = existing[0] if existing else folder
+    return folders.get(folder, "") + target[len(folder) :]
 
 
 def safe_folder(folder: Path, root: Path, folders: dict[Path, frozenset[str]]) -> None:
@@ -137,7 +251,11 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def new_hash(item: Item) -> Any:
-    return hashlib.new(item.algorithm, usedforsecurity=False) if item.algorithm else None
+    return _new_hash(item.hash) if item.hash else None
+
+
+def _new_hash(digest: str) -> Any:
+    return hashlib.new(HASHES[len(digest)], usedforsecurity=False)
 
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:
@@ -146,6 +264,10 @@ def _signature(status: os.stat_result) -> tuple[int, ...]:
 
 def remember(target: Path, item: Item, status: os.stat_result) -> None:
     if item.hash:
-        if len(_VERIFIED) >= _VERIFIED_LIMIT:
-            _VERIFIED.clear()
-        _VERIFIED[str(target), item.hash] = _signature(status)
+        _remember(target, item.hash, status)
+
+
+def _remember(target: Path, digest: str, status: os.stat_result) -> None:
+    if len(_VERIFIED) >= _VERIFIED_LIMIT:
+        _VERIFIED.clear()
+    _VERIFIED[str(target), digest] = _signature(status)

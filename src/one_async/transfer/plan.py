@@ -16,19 +16,24 @@ if TYPE_CHECKING:
     from one_async.transfer.window import Window
 
 __all__ = [
+    "HASHES",
     "FileSource",
     "Item",
     "Plan",
     "S3Keys",
     "S3Location",
+    "conflict",
+    "hash_of",
     "make_plan",
     "no_source",
     "quote_url",
+    "row_target",
     "safe_relative",
     "web_source",
 ]
 
-_HASHES = {32: "md5", 40: "sha1"}
+#: The kind of a hash by its length.
+HASHES = {32: "md5", 40: "sha1"}
 #: A file with a hash may have this many times its recorded size, or this many bytes more, since sizes are often stale.
 _MAX_RATIO, _MAX_EXCESS = 16, 64 * 1024**2
 #: The largest size accepted where none is recorded; larger than any known file.
@@ -110,7 +115,7 @@ class Item:
     @property
     def algorithm(self) -> str | None:
         """The kind of hash: ``md5``, ``sha1`` or None."""
-        return _HASHES[len(self.hash)] if self.hash else None
+        return HASHES[len(self.hash)] if self.hash else None
 
     @property
     def max_size(self) -> int:
@@ -158,7 +163,6 @@ def make_plan(
     s3_endpoint: str | None = None,
     bucket: S3Location | None = None,
     on_error: Literal["raise", "collect"] = "raise",
-    written: bool = True,
 ) -> Plan:
     """Make a plan from dataset records of any kind.
 
@@ -170,8 +174,7 @@ def make_plan(
     those below ``base_url``. With ``bucket``, rows of the tables are files below that folder of a bucket.
 
     A file whose path would leave the cache folder raises UnsafePath, and two datasets with one path TransferError; with
-    ``on_error="collect"`` the item holds that error instead, and the others can be fetched. A plan with ``written=False``
-    only looks for files on disk, where the root may itself be a session's folder.
+    ``on_error="collect"`` the item holds that error instead, and the others can be fetched.
     """
     maker = _Maker(
         data_server,
@@ -179,7 +182,6 @@ def make_plan(
         {r["name"]: r for r in repositories},
         uuid_filenames,
         s3_endpoint,
-        written,
         bucket,
     )
     seen: dict[str, Item] = {}
@@ -188,13 +190,15 @@ def make_plan(
         item = maker.item(record)
         other = seen.setdefault(item.target, item)
         if not item.error and (other.did, other.hash) != (item.did, item.hash):
-            item = _refused(item.did, item.target, _conflict(item, other), item.eid)
+            item = _refused(item.did, item.target, conflict(item.target, other.did, item.did), item.eid)
         if item.error and on_error == "raise":
             raise item.error
         items.append(item)
     return Plan(tuple(items))
 
 
+#: Paths of at least two parts of ordinary characters, of which none begins with a period.
+_ORDINARY = re.compile(r"(?:[A-Za-z0-9_#-][A-Za-z0-9_#.-]*/)+[A-Za-z0-9_#-][A-Za-z0-9_#.-]*\Z")
 _CONTROL, _SURROGATE = re.compile("[\x00-\x1f\x7f]"), re.compile("[\ud800-\udfff]")
 
 
@@ -205,6 +209,8 @@ def safe_relative(path: str, *, written: bool = True) -> str:
     control characters, and files directly in the root or below a hidden folder there, which hold tables, settings and
     stored answers.
     """
+    if _ORDINARY.match(path):
+        return path
     parts = path.split("/")
     problem = (
         "it is absolute" if path.startswith(("/", "\\")) else
@@ -251,7 +257,6 @@ class _Maker:
     repositories: Mapping[str, Mapping[str, Any]]
     uuid_filenames: bool
     s3_endpoint: str | None
-    written: bool
     bucket: S3Location | None
 
     def item(self, record: Mapping[str, Any]) -> Item:
@@ -265,8 +270,8 @@ class _Maker:
         try:
             if not sources and (url := record.get("data_url")) and _begins_http(url):
                 raise TransferError(f"the address {url!r} of the dataset {did} is invalid", path=target)
-            safe_relative(target, written=self.written)
-            digest = _hash(record)
+            safe_relative(target)
+            digest = hash_of(record)
         except OneError as error:
             if isinstance(error, UnsafePath) and not sources and record.get("rel_path") is None:
                 error = no_source(did, target)
@@ -327,14 +332,8 @@ class _Maker:
 
     def _target(self, record: Mapping[str, Any], paths: list[str], did: str) -> str:
         if record.get("rel_path") is not None:
-            path = _row_path(record)
-            if not self.written and has_id(path):  # the name on disk contains the id as well
-                return path
-        elif paths:
-            path = _local_part(paths[0])
-        else:
-            path = _known_path(record) or did
-        path = without_id(path)
+            return row_target(record, uuid_filenames=self.uuid_filenames)
+        path = without_id(_local_part(paths[0]) if paths else _known_path(record) or did)
         return with_id(path, did) if self.uuid_filenames else path
 
 
@@ -357,6 +356,18 @@ def _known_path(record: Mapping[str, Any]) -> str:
                 f"{one.get('data_repository_path') or ''}/{one['relative_path']}".replace("//", "/")
             )
     return "/".join(filter(None, (record.get("collection"), record.get("name"))))
+
+
+def row_target(record: Mapping[str, Any], *, uuid_filenames: bool = False, written: bool = True) -> str:
+    """Return the path of a row's file below the cache folder.
+
+    With ``written=False``, an id in the row's own path belongs to the name on disk.
+    """
+    path = _row_path(record)
+    if not written and has_id(path):
+        return path
+    path = without_id(path)
+    return with_id(path, _did(record)) if uuid_filenames else path
 
 
 def _row_path(record: Mapping[str, Any]) -> str:
@@ -382,12 +393,13 @@ def _eid(record: Mapping[str, Any]) -> str | None:
     return str(value)[-36:] if value else None
 
 
-def _hash(record: Mapping[str, Any]) -> str | None:
+def hash_of(record: Mapping[str, Any]) -> str | None:
+    """Return the recorded hash of a dataset, None if there is none. Raises TransferError if it is neither md5 nor sha1."""
     value = record.get("hash")
     if not value:
         return None
     text = str(value).strip().lower()
-    if len(text) not in _HASHES or not re.fullmatch("[0-9a-f]+", text):
+    if len(text) not in HASHES or not re.fullmatch("[0-9a-f]+", text):
         path = str(record.get("rel_path", ""))
         name = f"the dataset {_did(record)} {path}".rstrip()
         raise TransferError(f"the hash {shown(value)} of {name} is neither md5 nor sha1", path=path)
@@ -421,9 +433,9 @@ def no_source(did: str, target: str) -> TransferError:
     return TransferError(f"no reachable server has {target} (dataset {did})", path=target)
 
 
-def _conflict(item: Item, other: Item) -> TransferError:
+def conflict(target: str, did: str, other: str) -> TransferError:
+    """Return the error for two datasets with one path."""
     return TransferError(
-        f"the datasets {other.did} and {item.did} have the same path {item.target}; "
-        "uuid_filenames=True keeps both",
-        path=item.target,
+        f"the datasets {did} and {other} have the same path {target}; uuid_filenames=True keeps both",
+        path=target,
     )
