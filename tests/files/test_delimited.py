@@ -81,6 +81,7 @@ def expected(text: str, separator: str) -> dict[str, list[Any]] | None:
 @example(("\t", 'a\tb\n1\t2" x\n  \n3\t"4\t5"\n'))
 @example((" ", 'a b\n1 2\n\t\n3 4"\n'))
 @example((",", "NA,,nan,\n1,2,3,4\n"))
+@example((",", "a,b,c,d\n+NaN,NAN, nan,-NaN\n1,2,3,4\n"))
 def test_what_pandas_reads(tmp_path: Path, given_text: tuple[str, str]) -> None:
     separator, text = given_text
     # To pandas, "inf " and "nan " are texts while "1 " is a number; here all are numbers.

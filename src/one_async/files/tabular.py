@@ -30,8 +30,8 @@ _TRUTH: Final = {"True": True, "TRUE": True, "true": True, "False": False, "FALS
 _BLANKS: Final = " \t\n\r\v\f"
 #: A row that no file contains; it is appended to check that all quoted fields before it are closed.
 _END: Final = "\0end"
-#: An integer of more than 128 bits, recognised by its number of digits.
-_TOO_LONG: Final = r"^[+-]?[0-9]{39,}$"
+#: What Polars reads as a float and pandas as text: integers of more than 128 bits, and NaN in other spellings than those above.
+_NO_FLOAT: Final = r"^[+-]?(?:[0-9]{39,}|(?i:nan))$"
 
 
 def read_parquet(file: Path) -> tuple[pl.DataFrame, list[str]]:
@@ -184,9 +184,8 @@ def _typed(text: pl.DataFrame) -> pl.DataFrame:
     words = text.select(pl.col(left).str.strip_chars(_BLANKS))
     for dtype in (pl.Int64, pl.UInt64, pl.Int128):
         left = take(words.select(pl.col(left).cast(dtype, strict=False)))
-    # An integer that a float cannot represent exactly stays a string.
-    cut = words.select(pl.col(left).str.contains(_TOO_LONG).any())
-    left = take(words.select(pl.col([c.name for c in cut if not c[0]]).cast(pl.Float64, strict=False)))
+    strings = words.select(pl.col(left).str.contains(_NO_FLOAT).any())
+    left = take(words.select(pl.col([c.name for c in strings if not c[0]]).cast(pl.Float64, strict=False)))
     first = text.select(pl.col(left).drop_nulls().first())
     truths = [c.name for c in first if c[0] in _TRUTH]
     take(text.select(pl.col(truths).replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)))
