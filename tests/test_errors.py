@@ -61,8 +61,8 @@ def test_errors_list_whole_names(names: list[str], given: str) -> None:
 
 def test_endpoints_and_terms_are_cut_between_names_too() -> None:
     names = [f"some-endpoint-{number}" for number in range(99)]
-    for text in (suggest("some-endpoint-5x", names), suggest("nothing", names)):
-        assert re.search(r"some-endpoint-\d+ and \d+ more\)?$", text)
+    assert re.search(r"some-endpoint-\d+ and \d+ more$", suggest("nothing", names))
+    assert suggest("some-endpoint-5x", names).startswith("did you mean some-endpoint-5 or ")
     with pytest.raises(InputError, match=r"some-endpoint-\d+ and \d+ more$"):
         complete("nothing", names)
 

@@ -103,7 +103,14 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return thread.run(call)
 
     def open(self, path: str, *args: Any, **kwargs: Any) -> Any:
-        """Open a dataset. Raises InputError for a path that names no session."""
+        """Open a dataset. Raises InputError for a path that names no session.
+
+        Examples:
+            >>> import fsspec
+            >>> with fsspec.filesystem("one").open(f"{eid}/alf/_ibl_wheel.position.npy") as file:
+            ...     file.read(6)
+            b'\\x93NUMPY'
+        """
         self._split(path)
         return super().open(path, *args, **kwargs)
 

@@ -135,7 +135,7 @@ def test_any_name_leaves_each_row_in_its_line_and_its_columns(
 def test_what_shows_progress_writes_nothing_to_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = io.StringIO()
     for module in (show, harvest):
-        monkeypatch.setattr(module, "aside", Console(file=pipe, markup=False))
+        monkeypatch.setattr(module, "stderr", Console(file=pipe, markup=False))
     with show.waiting("searching …"):
         pass
     bars = harvest.Bars()

@@ -174,9 +174,9 @@ def prune(
     days: Annotated[float, typer.Option(min=0, help="Keep unfinished files younger than this.")] = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
 ) -> None:
-    """Delete the unfinished files of interrupted downloads and killed processes.
+    """Delete unfinished files of interrupted downloads.
 
-    Data files, tables and answers are kept.
+    Also those that killed processes left. Data files, tables and answers are kept.
     """
     try:
         known = _settings(url, user, cache_dir)
