@@ -1,4 +1,6 @@
-"""Warnings of datasets: issued at the caller's line, and one for all sessions of a call that are unusual in the same way."""
+"""Warnings of datasets and lists: issued at the caller's line, and one for all sessions of a call that are unusual in the same
+way.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 
-from one_async.errors import ALFWarning, _text
+from one_async.errors import ALFWarning, OneWarning, _text
 
 __all__ = ["Gathering", "warn", "warnings_name"]
 
@@ -36,16 +38,16 @@ def warnings_name(session: str) -> Iterator[None]:
         _SESSION.reset(token)
 
 
-def warn(text: str) -> None:
-    """Issue an ALFWarning at the caller's line; its text ends with the session that is worked on, if that is known.
+def warn(text: str, category: type[OneWarning] = ALFWarning) -> None:
+    """Issue a warning at the caller's line; its text ends with the session that is worked on, if that is known.
 
     In a public call it is issued when the call ends, after its line of progress is removed.
     """
     gathering = _GATHERING.get()
     if gathering is None or gathering.is_over:
-        _issue(_with_sessions(text, [_SESSION.get()]))
+        _issue(_with_sessions(text, [_SESSION.get()]), category)
     else:
-        gathering.add(text, _SESSION.get())
+        gathering.add(text, _SESSION.get(), category)
 
 
 class Gathering:
@@ -56,11 +58,11 @@ class Gathering:
 
     def __init__(self) -> None:
         self.is_over = False
-        self._found: dict[str, tuple[str, list[str | None]]] = {}
+        self._found: dict[tuple[str, type[OneWarning]], tuple[str, list[str | None]]] = {}
 
-    def add(self, text: str, session: str | None) -> None:
+    def add(self, text: str, session: str | None, category: type[OneWarning] = ALFWarning) -> None:
         """Add a warning."""
-        self._found.setdefault(_NUMBER.sub("0", text), (text, []))[1].append(session)
+        self._found.setdefault((_NUMBER.sub("0", text), category), (text, []))[1].append(session)
 
     def __enter__(self) -> None:
         outer = _GATHERING.get()
@@ -87,9 +89,9 @@ class Gathering:
     def issue(self, *, is_failing: bool = False) -> None:
         """Issue the warnings. None of them replaces the error of a failing call, where filters make errors of them."""
         self.is_over = True
-        for text, sessions in self._found.values():
-            with suppress(ALFWarning) if is_failing else contextlib.nullcontext():
-                _issue(_with_sessions(text, sessions))
+        for (_, category), (text, sessions) in self._found.items():
+            with suppress(OneWarning) if is_failing else contextlib.nullcontext():
+                _issue(_with_sessions(text, sessions), category)
 
 
 def _with_sessions(text: str, sessions: list[str | None]) -> str:
@@ -100,8 +102,8 @@ def _with_sessions(text: str, sessions: list[str | None]) -> str:
     return f"{text}; in {len(named)} sessions: {', '.join(named[:_MOST_NAMED])}{more}"
 
 
-def _issue(text: str) -> None:
+def _issue(text: str, category: type[OneWarning]) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN):
         level, frame = level + 1, frame.f_back
-    warnings.warn(_text(text), ALFWarning, stacklevel=level)
+    warnings.warn(_text(text), category, stacklevel=level)
