@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Callable
@@ -108,6 +109,45 @@ async def test_a_missing_row_is_reported_with_both_numbers(
     assert [row["name"] for row in rows] == [row["name"] for row in server.rows]
     numbers = [[int(text) for text in re.findall(r"\d+", str(warning.message))] for warning in caught]
     assert numbers == [[count - len(absent), count]]
+
+
+class RepeatingServer(ListServer):
+    """Each page but the first repeats a row of the page before."""
+
+    async def labs(self, request: Request) -> Response:
+        page = json.loads((await super().labs(request)).body)
+        offset = int(request.query_params.get("offset", 0))
+        if offset:
+            page["results"].insert(0, self.rows[offset - 5])
+        return JSONResponse(page)
+
+
+class RecountingServer(ListServer):
+    """The count is that of one more row with each answer."""
+
+    async def labs(self, request: Request) -> Response:
+        page = json.loads((await super().labs(request)).body)
+        return JSONResponse({**page, "count": self.count + len(self.asked)})
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("server", "cause"),
+    [
+        (ListServer(30, frozenset({12})), "no page repeats a row"),
+        (RepeatingServer(30, frozenset({12})), "pages repeat some rows"),
+        (RecountingServer(30), "count changed"),
+    ],
+    ids=["absent", "repeated", "recounted"],
+)
+async def test_the_warning_tells_the_cause_at_the_line_of_the_caller(
+    make: Any, way: Callable[..., Any], server: ListServer, cause: str
+) -> None:
+    with serving(server.app) as url:
+        async with make(url) as alyx:
+            with pytest.warns(IncompleteListWarning, match=cause) as caught:
+                await way(alyx, limit=10)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 @pytest.mark.parametrize("way", [listed, streamed])

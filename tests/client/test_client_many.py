@@ -18,7 +18,14 @@ import pytest
 import one_async.transfer.plan
 from one_async import ALFObject, AsyncONE
 from one_async.emulator import Emulator
-from one_async.errors import ALFError, ALFObjectNotFound, InputError, OfflineError, UnsafePath
+from one_async.errors import (
+    ALFError,
+    ALFObjectNotFound,
+    InputError,
+    LoginError,
+    OfflineError,
+    UnsafePath,
+)
 from one_async.tables.build import make_parquet_db
 
 from .conftest import Make, login
@@ -304,6 +311,28 @@ def test_a_frozen_set_is_fetched_whole(
         assert again.ask("load_many", [], "wheel").is_empty()
     with pytest.raises(InputError, match="did and eid"):
         one.ask("freeze", listed.select("did").to_pandas(), tmp_path / "no.json")
+
+
+def test_the_error_of_an_absent_file_names_it_without_a_login(
+    make: Make, kind: str, seeded_server: Emulator, plain: str, tmp_path: Path
+) -> None:
+    """The database cannot be asked for other addresses, so the file's own error stays."""
+    one = make(seeded_server)
+    file = one.ask("freeze", [plain], tmp_path / "frozen.json", "_ibl_wheel*", "alf")
+    file.write_text(file.read_text().replace(seeded_server.url, "http://127.0.0.1:9"))
+    root = tmp_path / "cache"
+    with opened(kind, lambda face: lambda **o: face.from_frozen(file, **o), cache_dir=root) as frozen:
+        for call in (
+            lambda: frozen.ask("load_object", plain, "wheel"),
+            lambda: frozen.ask("load_dataset", plain, "_ibl_wheel.position.npy"),
+            lambda: frozen.ask("load_many", [plain], "wheel"),
+            lambda: frozen.ask("download", plain),
+        ):
+            with pytest.raises(LoginError, match=r"_ibl_wheel\.\w+\.npy must be fetched: "):
+                call()
+        failed = frozen.ask("download", plain, on_error="collect")
+        assert set(failed["status"]) == {"failed"}
+        assert all("must be fetched" in error for error in failed["error"])
 
 
 def test_a_path_that_leaves_the_folder_is_not_read_either(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -191,3 +192,18 @@ def test_smaller_pages_share_a_row_and_end_where_the_large_one_did() -> None:
     parts = smaller(Job("page", 999, 1999), 500)
     assert [(part.low, part.high) for part in parts] == [(999, 1499), (1498, 1998), (1997, 1999)]
     assert smaller(Job("page", 0, 2), 100) == [Job("page", 0, 2)]
+
+
+@pytest.mark.parametrize("endpoint", ["sessions", "subjects", "labs", "water-administrations"])
+async def test_a_single_page_with_fewer_rows_than_are_counted_is_not_complete(endpoint: str) -> None:
+    with Emulator(worlds.recorded_world()) as emulator:
+        rows = emulator.app.world.records[endpoint]["list"][:3]
+        page = {"count": 5, "next": None, "previous": None, "results": rows}
+        as_json = {"content-type": "application/json"}
+        emulator.faults.add(f"/{endpoint}", times=None, status=200, body=json.dumps(page), headers=as_json)
+        async with client(emulator) as alyx:
+            report = (await harvest(alyx, endpoint))[endpoint]
+    assert not report.complete
+    assert (report.counted, report.distinct) == (5, len(rows))
+    assert len(report.missing) == 1
+    assert "during" not in report.missing[0]

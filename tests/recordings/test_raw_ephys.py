@@ -90,6 +90,10 @@ def test_blocking(served: Served, options: dict[str, Any]) -> None:
         assert fetched(served) == 2
         windows = np.stack([WHOLE[3195:3210], WHOLE[695:710]])
         assert np.array_equal(raw.snippets([3200, 700], 5, 10), windows)
+        with pytest.raises(
+            InputError, match=r"recording of 5 s; 2 of 3 do not, the first of them at position 1$"
+        ):
+            raw.snippets([1.0, 4.9, -1.0], before=0.1, after=0.2)
         assert raw.sample2volts[-1] == 1
         with pytest.raises(TypeError):
             iter(raw)

@@ -29,8 +29,8 @@ from one_async.errors import (
     ServerUnreachable,
 )
 from one_async.recordings.chunks import BLOCK_SIZE, ChunkReader, Layout
-from one_async.recordings.decoding import Decoder
 from one_async.recordings.video import AsyncVideo
+from one_async.recordings.video_decoding import Decoder
 
 av = pytest.importorskip("av")
 

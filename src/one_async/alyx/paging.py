@@ -98,13 +98,15 @@ class Gathered:
     rows: dict[Hashable, Row] = field(default_factory=dict)
     count: int = 0
     joined: bool = False  # a page contained a row twice
-    moved: bool = False  # a row was on two pages, or the count changed
+    repeated: bool = False  # a row was on two pages of one reading
+    recounted: bool = False  # the count changed
+    reread: bool = False  # rows of several readings
     single_page: bool = False  # one page, that is one query, contained all counted rows
     barren_pages: int = 0  # consecutive pages without a new row
 
     def add(self, page: Page) -> list[Row]:
         """Add a page and return its new rows."""
-        self.moved |= bool(self.count) and page.count != self.count
+        self.recounted |= bool(self.count) and page.count != self.count
         self.count = page.count
         self.single_page = len(page.rows) >= page.count
         rows: dict[Hashable, Row] = {}
@@ -115,7 +117,7 @@ class Gathered:
             self.joined |= self.joins and key in rows
             rows.setdefault(key, row)
         new = [row for key, row in rows.items() if key not in self.rows]
-        self.moved |= len(new) < len(rows)
+        self.repeated |= len(new) < len(rows)
         for key, row in rows.items():
             self.rows.setdefault(key, row)
         self.barren_pages = 0 if new else self.barren_pages + 1
@@ -125,7 +127,14 @@ class Gathered:
         """Add the rows of another, later reading, and take over its count."""
         for key, row in other.rows.items():
             self.rows.setdefault(key, row)
-        self.count, self.joined, self.moved = other.count, self.joined or other.joined, True
+        self.recounted |= other.recounted or other.count != self.count
+        self.count, self.joined, self.reread = other.count, self.joined or other.joined, True
+        self.repeated |= other.repeated
+
+    @property
+    def moved(self) -> bool:
+        """Whether pages may have repeated rows and omitted others."""
+        return self.repeated or self.recounted or self.reread
 
     @property
     def suspicious(self) -> bool:
@@ -192,10 +201,16 @@ async def in_order(fetch: FetchPage, limit: int, start: int = 0) -> AsyncGenerat
 
 
 def warn_incomplete(what: str, gathered: Gathered) -> None:
-    """Warn IncompleteListWarning with the number of distinct rows and the server's count."""
+    """Warn IncompleteListWarning with the number of distinct rows, the server's count, and what was seen of the cause."""
+    if gathered.recounted:
+        why = "its count changed meanwhile, so rows were added or deleted"
+    elif gathered.repeated:
+        why = "its pages repeat some rows and omit others"
+    else:
+        why = "no page repeats a row, and none has the others"
     warn(
-        f"{what}: {len(gathered.rows)} distinct rows of the {gathered.count} that the server counts; its pages repeat "
-        "some rows and omit others. Use a narrower query, or harvest",
+        f"{what}: {len(gathered.rows)} distinct rows of the {gathered.count} that the server counts; {why}. "
+        "Read it again with no_cache, use a narrower query, or harvest",
         IncompleteListWarning,
     )
 

@@ -16,6 +16,7 @@ from one_async.errors import (
     ALFObjectNotFound,
     LoginError,
     NotFound,
+    ServerError,
     ServerUnreachable,
     StatusError,
     TransferError,
@@ -130,16 +131,32 @@ class DataFiles:
             outcomes = await self._transfer(plan, check_hash, transfers)
             failed = {outcome.did for outcome in outcomes if asks and _elsewhere(outcome)} - unknown
             if failed:
-                second = await self._replanned(
-                    [record for record in records if record["did"] in failed], failed
-                )
-                again = {
-                    outcome.did: outcome for outcome in await self._transfer(second, check_hash, transfers)
-                }
+                again = await self._fetch_elsewhere(records, outcomes, failed, check_hash, transfers)
                 outcomes = [again.get(outcome.did, outcome) for outcome in outcomes]
         if not collect:
             raise_first(outcomes)
         return outcomes
+
+    async def _fetch_elsewhere(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        outcomes: Sequence[Outcome],
+        failed: set[str],
+        check_hash: bool,
+        transfers: Transfers | None,
+    ) -> dict[str, Outcome]:
+        """Fetch files again from the other addresses that the database has for them.
+
+        If the database cannot be asked, the first errors, which name the files, stay, and note that.
+        """
+        try:
+            second = await self._replanned([record for record in records if record["did"] in failed], failed)
+        except ServerError as error:
+            for outcome in outcomes:
+                if outcome.did in failed and outcome.error:
+                    outcome.error.add_note(f"the database was asked for other addresses: {error}")
+            return {}
+        return {outcome.did: outcome for outcome in await self._transfer(second, check_hash, transfers)}
 
     @asynccontextmanager
     async def showing(self) -> AsyncIterator[Transfers | None]:

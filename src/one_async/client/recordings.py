@@ -131,7 +131,7 @@ class Recordings:
             raise InputError.of("pixels", pixels, PIXELS)
         if not isinstance(camera, str) or not camera:
             raise InputError.of("camera", camera, "the label of a camera, such as 'left'")
-        from one_async.recordings.decoding import load_av
+        from one_async.recordings.video_decoding import load_av
 
         await run_sync(load_av)
         call = Call(self._context, query_type)
@@ -158,8 +158,8 @@ class Recordings:
         self, call: Call, rows: Rows, label: str, pixels: str, check_hash: bool
     ) -> AsyncVideo:
         from one_async.recordings.chunks import ChunkReader, Layout
-        from one_async.recordings.decoding import Decoder
         from one_async.recordings.video import CACHE_SIZE, AsyncVideo
+        from one_async.recordings.video_decoding import Decoder
 
         files, video = self._context.files, rows["video"]
         times = None

@@ -37,7 +37,7 @@ class Reader(Sweep):
     """Reads one endpoint, from the first request to the report."""
 
     _started: bool = False
-    _single_page: bool = False  # the whole list fits on one page
+    _single_page: bool = False  # one page has as many rows as the server counts
 
     async def run(self) -> bool:
         """Read everything and fill the report; return False if a later run should continue."""
@@ -68,7 +68,7 @@ class Reader(Sweep):
         first = await self._first(job)
         await self._begin(first.count)
         if first.last:
-            self._single_page = True
+            self._single_page = first.rows.height >= first.count
             await self._store(Job("page", 0, PAGE), first)
             self.report.counted = first.count
             self.report.method = "one page"
@@ -194,6 +194,7 @@ class Reader(Sweep):
         plan = self.total or self.plan
         self.report.compared = "ids"
         self.report.method += ", compared by ranges of ids"
+        changes = 0
         for _ in range(PASSES):
             before = self.report.counted
             ids = await run_sync(self.writer.id_index, self.deleted)
@@ -206,12 +207,13 @@ class Reader(Sweep):
                 self.report.complete = True
                 return
         held = await self._count_held()
-        self.report.compared = "counts"  # the ids changed again while they were compared
+        if changes:  # the ids changed again while they were compared
+            self.report.compared = "counts"
         self.report.complete = held == self.report.counted
         if not self.report.complete:
+            why = "the list changed during each of" if changes else "no other row came in"
             self.failures.append(
-                f"the server counts {self.report.counted:,} rows and {held:,} were read: the list changed during each of "
-                f"{PASSES} further readings"
+                f"the server counts {self.report.counted:,} rows and {held:,} were read: {why} {PASSES} further readings"
             )
 
     async def _compare_ids(self, plan: ReadPlan, ids: IdIndex) -> int:

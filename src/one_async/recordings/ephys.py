@@ -157,12 +157,21 @@ class AsyncRawEphys:
         if width < 0:
             raise InputError.of("before, after", (before, after), "a window of at least 0 samples")
         starts = centres - first
-        if outside := int(np.count_nonzero((starts < 0) | (starts + width > self.shape[0]))):
-            raise InputError.of("times", times, f"windows within the recording; {outside} are not")
+        outside = np.flatnonzero((starts < 0) | (starts + width > self.shape[0]))
+        if outside.size:
+            raise InputError.of(
+                "times", times, self._windows_within(int(outside[0]), outside.size, len(starts))
+            )
         picked = slice(columns, columns + 1) if isinstance(columns, int) else columns
         out = self._empty((len(starts), width), picked)
         await self._reader.each(await run_sync(_of_windows, self._layout, starts, width, picked, out))
         return out[:, :, 0] if isinstance(columns, int) else out
+
+    def _windows_within(self, first: int, outside: int, times: int) -> str:
+        return (
+            f"times whose windows lie within the recording of {self.duration:.10g} s; "
+            f"{outside} of {times} do not, the first of them at position {first}"
+        )
 
     def _to_sample(self, seconds: float) -> int:
         return round(min(max(seconds * self.sample_rate, -_FAR), _FAR))

@@ -15,9 +15,9 @@ from one_async._concurrency import RunningCalls, ended_by_closing
 from one_async._threads import run_sync
 from one_async.errors import ALFObjectNotFound, InputError
 from one_async.recordings.chunks import ChunkReader
-from one_async.recordings.decoding import Decoder
 from one_async.recordings.ephys import LARGEST
 from one_async.recordings.selection import columns_of, seconds
+from one_async.recordings.video_decoding import Decoder
 
 __all__ = ["AsyncVideo"]
 

@@ -99,9 +99,19 @@ async def fetch_one(
     if not errors:
         raise no_source(part.item.did, part.item.target)
     errors.sort(key=_rank)
+    first = _with_file(errors[0], part)
     for other in errors[1:]:
-        errors[0].add_note(f"also tried: {other}")
-    raise errors[0]
+        first.add_note(f"also tried: {other}")
+    raise first
+
+
+def _with_file(error: OneError, part: Part) -> OneError:
+    """Return the error with the file in its text, for an error whose text has only an address or a server."""
+    if part.target.name in str(error):
+        return error
+    named = type(error)(f"{part.item.target} must be fetched: {error}", **error.__dict__)
+    named.__cause__, named.__suppress_context__ = error.__cause__, True
+    return named.with_traceback(error.__traceback__)
 
 
 def _rank(error: OneError) -> int:
