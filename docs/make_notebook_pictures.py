@@ -60,7 +60,6 @@ CELLS = {
     "stats": "one.stats",
     "local": "local = ONE(mode='auto')\nlocal.search(lab='cortexlab')\nlocal",
     "browse": "page = one.browse()\npage",
-    "_end": "page.close()",
 }
 #: The cells whose picture is also taken while they run.
 RUNNING = ("many", "download", "harvest")
@@ -191,7 +190,9 @@ class Notebook:
         self.command("apputils:change-theme", theme=THEMES[name])
         light = str(name == "light").lower()
         self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached")
-        self.page.wait_for_timeout(1500)
+        for page in self.page.locator("iframe[title='one_async browse']").all():
+            page.evaluate("frame => { frame.src = frame.src; }")  # it is told the theme as it loads
+        self.page.wait_for_timeout(3000)
 
 
 def take(folder: Path, names: list[str], is_all: bool) -> None:

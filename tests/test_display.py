@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -102,3 +103,14 @@ class Broken:
 def test_what_has_no_text_shows_its_type() -> None:
     assert _display.cell(Broken()) == "&lt;Broken&gt;"
     assert _display.plain_text(10**5000) == "<int>"
+
+
+def test_whole_columns_never_wrap() -> None:
+    shown = _display.table(("shape", "range"), [("(29, 82, 32)", "a, b")], whole=("shape",))
+    cells = re.findall(r'<(?:th|td) style="([^"]*)">([^<]*)', shown)
+    assert [("nowrap" in style, text) for style, text in cells] == [
+        (True, "shape"),
+        (False, "range"),
+        (True, "(29, 82, 32)"),
+        (False, "a, b"),
+    ]

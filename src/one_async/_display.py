@@ -108,10 +108,17 @@ def link(text: object, url: object) -> Markup:
 
 
 def table(
-    names: Sequence[object], rows: Iterable[Sequence[object]], numbers: Collection[object] = ()
+    names: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    numbers: Collection[object] = (),
+    whole: Collection[object] = (),
 ) -> Markup:
-    """Return a table with a header; the columns of ``numbers`` are aligned at their right."""
+    """Return a table with a header; the columns of ``numbers`` are aligned at their right, those of ``whole`` never wrap."""
     styles = [_CELL.replace("left", "right", 1) if name in numbers else _CELL for name in names]
+    styles = [
+        style.replace("white-space:normal", "white-space:nowrap") if name in whole else style
+        for name, style in zip(names, styles, strict=True)
+    ]
     head = "".join(
         f'<th style="{style};{_LINE}">{cell(name)}</th>' for name, style in zip(names, styles, strict=True)
     )

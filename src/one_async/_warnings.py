@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 
-from one_async.errors import ALFWarning, OneWarning, _text
+from one_async.errors import ALFWarning, _text
 
 __all__ = ["Gathering", "warn", "warnings_name"]
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,8 +194,43 @@ def test_plots_of_data_that_are_fetched(browser: Any, remote: ONE) -> None:
             page.locator("#detail .checks").wait_for()
             for theme in ("dark", "light"):
                 page.emulate_media(color_scheme=theme)
+                sync_api.expect(page.locator("html")).to_have_class("dark" if theme == "dark" else "")
                 back = page.evaluate("getComputedStyle(document.body).backgroundColor")
                 assert (sum(map(int, re.findall(r"\d+", back)[:3])) > 380) == (theme == "light")
             for width in (1400, 900, 400):
                 page.set_viewport_size({"width": width, "height": 800})
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@contextmanager
+def files_of(folder: Path) -> Iterator[str]:
+    """Serve a folder on this machine, as a notebook's server does."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_light"), [("rgba(255, 255, 255, 0.87)", False), ("rgb(20, 20, 20)", True)]
+)
+def test_a_frame_has_the_theme_of_the_notebook(
+    browser: Any, local: ONE, tmp_path: Path, text: str, is_light: bool
+) -> None:
+    with local.browse() as served, files_of(tmp_path) as address_of_files:
+        page = browser.new_page(color_scheme="dark" if is_light else "light")
+        page.set_default_timeout(15_000)
+        notebook = tmp_path / "notebook.html"
+        notebook.write_text(
+            f"<!doctype html><div style='color: {text}'>{served._repr_html_()}</div>", "utf-8"
+        )
+        page.goto(f"{address_of_files}notebook.html")
+        shown = page.frame_locator("iframe")
+        shown.locator(ROWS).first.wait_for()
+        sync_api.expect(shown.locator("html")).to_have_class("" if is_light else "dark")
+        back = shown.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", back)[:3])) > 380) == is_light
+        page.close()

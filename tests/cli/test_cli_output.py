@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import re
 import uuid
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from one_async.cli import harvest, show
+from one_async.cli import harvest, sessions, show
 from one_async.cli.app import app
+from one_async.harvest.report import EndpointReport, HarvestReport
 from one_async.tables.disk import write_table
 from one_async.tables.schema import DATASETS, SESSIONS
 
@@ -60,6 +62,10 @@ def test_help_is_plain_text_of_80_columns_and_no_summary_is_cut() -> None:
         assert max(map(len, done.stdout.splitlines())) <= 80
         assert not set(done.stdout) & BOXES, words
         assert "..." not in done.stdout.partition("Commands:")[2], words
+        # Values have names such as URL, rather than types of Python.
+        assert not re.search(r"<[a-z]|list\[|\b(str|int|float|range)\b", done.stdout.replace("x>=", "")), (
+            words
+        )
 
 
 @pytest.mark.parametrize(
@@ -159,3 +165,48 @@ def test_a_session_without_a_path(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="no path"):
         done = runner.invoke(app, ["show", eid, "--mode", "local"])
     assert [line.split()[0] for line in done.stdout.splitlines()][:3] == ["eid", "lab", "subject"]
+
+
+def test_errors_break_between_words_and_not_within_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    console = Console(file=file, markup=False, force_terminal=True, color_system=None, width=40)
+    monkeypatch.setattr(show, "stderr", console)
+    path = "/data/cortexlab/Subjects/CX-001/2024-05-06/001/alf"
+    show.print_problem("refused", f" {path}: the database has no subject\nand no lab \x1b[31m")
+    lines = file.getvalue().splitlines()
+    assert lines == ["refused", f"{path}:", "the database has no subject", "and no lab \ufffd[31m"]
+    file.truncate(0)
+    file.seek(0)
+    monkeypatch.setattr(show, "stderr", Console(file=file, force_terminal=False, width=40))
+    show.print_problem("InputError", ": a message that is much longer than one line of the terminal")
+    assert file.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_headers_of_a_harvest_are_whole(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    screen = Screen(monkeypatch, width)
+    report = HarvestReport(server="http://127.0.0.1", started=datetime.datetime.now(datetime.UTC))
+    for name in ("sessions", "water-restricted-subjects"):
+        report.endpoints[name] = EndpointReport(
+            endpoint=name, counted=38_000, distinct=38_000, written=38_000, complete=False
+        )
+    show.print_titled("title", harvest.table_of(report))
+    assert screen.lines()[1].split() == ["endpoint", "counted", "distinct", "written", "requests", "seconds"]
+    assert all(len(line) <= width for line in screen.lines())
+
+
+def test_a_terminal_shows_the_first_of_many_failed_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    Screen(monkeypatch)
+    console = Console(file=file, markup=False, force_terminal=True, color_system=None, width=200)
+    monkeypatch.setattr(show, "stderr", console)
+    monkeypatch.setattr(sessions, "stderr", console)
+    rows = [
+        {"eid": "e", "dataset": f"d{at}", "status": "failed", "bytes": 1, "error": "disk full"}
+        for at in range(25)
+    ]
+    monkeypatch.setattr(sessions, "console", show.console)
+    sessions._report(pl.DataFrame(rows))
+    lines = file.getvalue().splitlines()
+    assert lines[:10] == [f"failed e d{at}: disk full" for at in range(10)]
+    assert lines[10:] == ["… 15 more failed; --json shows all"]

@@ -83,6 +83,37 @@ def test_a_pipeline(run: Run, one: ONE) -> None:
     assert {row[0] for row in rows} == {path for path in wanted[0] if path.startswith("alf/licks")}
 
 
+@pytest.mark.parametrize(
+    "words", [("ls",), ("show",), ("cache", "verify", "--mode", "remote"), ("download",)]
+)
+def test_a_name_that_no_session_has(run: Run, words: tuple[str, ...]) -> None:
+    done = run(*words, "2024-05-06_1_NOPE")
+    assert done.exit_code == 1, done.output
+    assert done.stderr == "ALFObjectNotFound: there is no session with the name '2024-05-06_1_NOPE'\n"
+
+
+@pytest.mark.parametrize("words", [("search", "lab=cortexlab"), ("show", "EID"), ("ls", "EID", "--json")])
+def test_output_that_is_closed_early_is_no_error(
+    one: ONE, seeded_emulator: Emulator, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    eid = str(one.search(subject="SU_101")[0])
+    places = {
+        "ONE_BASE_URL": seeded_emulator.url,
+        "ONE_CACHE_DIR": str(tmp_path),
+        "ONE_CONFIG_DIR": str(tmp_path),
+    }
+    environment = {**os.environ, **places, "ONE_USERNAME": "demo", "ONE_PASSWORD": "demo"}
+    command = [sys.executable, "-m", "one_async", *(eid if word == "EID" else word for word in words)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_limits_and_columns(run: Run) -> None:
     assert len(lines(run("search", "lab=cortexlab", "--limit", 3))) == 3
     assert len(json.loads(run("search", "lab=cortexlab", "--limit", 3, "--json").stdout)) == 3

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from html_pages import HOSTILE, Page, texts
 from one_async import ONE
-from one_async.client.cards import SessionRecord, _ages
+from one_async.client.cards import InsertionRecord, SessionRecord, _ages
 from one_async.client.many import Loaded
 from one_async.client.spikes import SpikeSorting
 from one_async.emulator import Emulator
@@ -160,6 +160,44 @@ def test_a_record_is_a_card_and_a_dictionary(one: Face, recorded: World, recorde
         assert f"{count:,}" == page.texts[page.texts.index(name or "(none)") + 1]
 
 
+def test_an_insertion_is_a_card_and_a_dictionary(
+    one: Face, recorded: World, recorded_server: Emulator
+) -> None:
+    eid = str(recorded.session("ibl_summit_29", "2023-03-28")["id"])
+    pids, records = one.ask("search_insertions", session=eid, details=True)
+    assert one.ask("eid2pid", eid, details=True)[2] == sorted(records, key=lambda record: record["name"])
+    for pid, record in zip(pids, records, strict=True):
+        of_server = one.ask("alyx.rest", "insertions", "list", id=str(pid))[0]
+        assert type(record) is InsertionRecord
+        assert record == of_server
+        assert json.loads(json.dumps(record)) == of_server
+        assert pickle.loads(pickle.dumps(record))._repr_html_() == record._repr_html_()
+        page, text = Page(record._repr_html_()), printed(record._repr_pretty_)
+        assert page.links == []
+        assert f"{record['name']} of ibl_summit_29 2023-03-28 #1" in page.texts
+        for shown in (str(pid), eid, of_server["model"], of_server["session_info"]["lab"]):
+            assert shown in page.texts
+            assert shown in text
+        for dataset in of_server["datasets"]:
+            assert str(dataset) not in text
+        assert text.count("\n") < 20
+
+
+def test_an_insertion_of_the_tables_is_a_card() -> None:
+    row = {"id": "p", "session": "e", "name": "probe00", "model": None, "serial": "18194852892"}
+    record = InsertionRecord(row)
+    assert printed(record._repr_pretty_).split() == [
+        "probe00",
+        "pid",
+        "p",
+        "eid",
+        "e",
+        "serial",
+        "18194852892",
+    ]
+    assert Page(record._repr_html_()).texts == ["probe00", "pid", "p", "eid", "e", "serial", "18194852892"]
+
+
 def test_only_insertions_of_the_public_database_have_links() -> None:
     record = {
         "id": "e",
@@ -174,6 +212,9 @@ def test_only_insertions_of_the_public_database_have_links() -> None:
     first, second = Page(SessionRecord(record, OPEN_ALYX)._repr_html_()).links
     assert first.endswith("pid=069c2674-80b0-44b4-a3d9-28337512967f")
     assert second.endswith("pid=x%26y%3D%22%27")
+    for entry, link in zip(record["probe_insertion"], (first, second), strict=True):
+        assert Page(InsertionRecord(entry)._repr_html_()).links == []  # type: ignore[arg-type]
+        assert Page(InsertionRecord(entry, OPEN_ALYX)._repr_html_()).links == [link]  # type: ignore[arg-type]
 
 
 @given(
@@ -187,6 +228,19 @@ def test_any_record_can_be_shown(record: dict[str, Any], entries: list[dict[str,
         printed(SessionRecord(shown)._repr_pretty_).encode()
 
 
+@given(
+    st.dictionaries(
+        st.sampled_from(["id", "session", "name", "model", "json", "datasets", "session_info"]), JSON
+    ),
+    st.dictionaries(st.sampled_from(["subject", "projects", "qc", "n_units", "extended_qc"]), JSON),
+)
+def test_any_insertion_can_be_shown(record: dict[str, Any], inner: dict[str, Any]) -> None:
+    for shown in (record, {**record, "json": inner, "session_info": inner}):
+        for base_url in (OPEN_ALYX, None):
+            Page(InsertionRecord(shown, base_url)._repr_html_())
+        printed(InsertionRecord(shown)._repr_pretty_).encode()
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_names_are_text(hostile: str) -> None:
     record = SessionRecord(
@@ -195,6 +249,11 @@ def test_hostile_names_are_text(hostile: str) -> None:
     Page(record._repr_html_())
     assert "<script" not in record._repr_html_()
     assert "\x1b" not in printed(record._repr_pretty_)
+    session = {"subject": hostile, "lab": hostile}
+    insertion = InsertionRecord({"id": hostile, "name": hostile, "session_info": session}, OPEN_ALYX)
+    Page(insertion._repr_html_())
+    assert "<script" not in insertion._repr_html_()
+    assert "\x1b" not in printed(insertion._repr_pretty_)
     errors = pl.DataFrame(
         {"dataset": [hostile.encode("utf-8", "replace").decode()], "error": ["<img src=x>"]}
     )

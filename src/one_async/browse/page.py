@@ -119,11 +119,18 @@ class AsyncBrowsePage:
         return frame(self.url)
 
 
+#: Tells the page whether the text around its frame is light, as in the dark themes of notebooks.
+_TELL_THEME = (
+    r"this.contentWindow.postMessage({dark: getComputedStyle(this).color.match(/\d+/g)[1] > 127}, '*')"
+)
+
+
 def frame(url: str) -> Markup:
     """Return the HTML of a page in a frame, with a link to it, for notebooks."""
     address = html.escape(url)
     return Markup(
         f'<iframe src="{address}" title="one_async browse" width="100%" height="700" allow="clipboard-write" '
+        f'onload="{html.escape(_TELL_THEME)}" '
         'style="border:1px solid color-mix(in srgb,currentColor 25%,transparent);border-radius:6px"></iframe>'
         f'<div><a href="{address}" target="_blank" rel="noopener noreferrer">Open in a tab of its own</a></div>'
     )

@@ -13,7 +13,7 @@ from one_async.cli.browse import browse
 from one_async.cli.cache import cache_app
 from one_async.cli.doctor import doctor, modes, show_version
 from one_async.cli.harvest import harvest
-from one_async.cli.options import Json, fail
+from one_async.cli.options import Command, Commands, Json, fail
 from one_async.cli.register import register
 from one_async.cli.sessions import download, ls, search, show
 from one_async.cli.tables import build_tables
@@ -22,6 +22,7 @@ from one_async.errors import OneError
 
 app = typer.Typer(
     name="one-async",
+    cls=Commands,
     help="Find and load the data of an Alyx database of neurophysiology sessions.",
     no_args_is_help=True,
     epilog=(
@@ -46,13 +47,13 @@ def options(
 
 def _add(*commands: Callable[..., None]) -> None:
     for command in commands:
-        app.command()(command)
+        app.command(cls=Command)(command)
 
 
 _add(search, ls, show, download, browse)
 
 
-@app.command()
+@app.command(cls=Command)
 def demo() -> None:
     """Search, list and load on an emulator; needs no network."""
     try:
@@ -65,22 +66,30 @@ def demo() -> None:
         fail(error)
 
 
-@app.command()
+@app.command(cls=Command)
 def emulator(
     records: Annotated[
-        Path | None, typer.Option(help="A folder of records; default: generated records and files.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="A folder of records; default: generated records and files."),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 selects a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="The port; 0 selects a free one.")
+    ] = 0,
     host: Annotated[
         str,
-        typer.Option(help="The IPv4 address to listen on; 0.0.0.0 accepts connections from other machines."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="The IPv4 address to listen on; 0.0.0.0 accepts connections from other machines.",
+        ),
     ] = "127.0.0.1",
-    latency: Annotated[float, typer.Option(min=0, help="Delay of each answer in milliseconds.")] = 0.0,
+    latency: Annotated[
+        float, typer.Option(min=0, metavar="MS", help="Delay of each answer in milliseconds.")
+    ] = 0.0,
     throttle: Annotated[
-        int | None, typer.Option(min=1, help="Requests per minute allowed for each user.")
+        int | None, typer.Option(min=1, metavar="N", help="Requests per minute allowed for each user.")
     ] = None,
     state: Annotated[
-        Path | None, typer.Option(help="A file that stores what clients write between runs.")
+        Path | None, typer.Option(metavar="FILE", help="A file that stores what clients write between runs.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -103,7 +112,7 @@ def emulator(
     )
 
 
-tables_app.command("build")(build_tables)
+tables_app.command("build", cls=Command)(build_tables)
 _add(harvest, register, watch, login, logout, whoami, setup, doctor, modes)
 app.add_typer(cache_app, name="cache")
 app.add_typer(tables_app, name="tables")

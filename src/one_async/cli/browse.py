@@ -25,7 +25,9 @@ def browse(
     user: User = None,
     cache_dir: Folder = None,
     mode: Mode = None,
-    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 selects a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="The port on 127.0.0.1; 0 selects a free one.")
+    ] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address.")] = False,
 ) -> None:
     """Browse the cache tables on a local page.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from one_async.cli.options import Folder, Json, Url, User, connect, fail
+from one_async.cli.options import Command, Folder, Json, Url, User, connect, fail, known_eids
 from one_async.cli.show import (
     console,
     count_text,
@@ -70,7 +70,7 @@ def _kind(path: Path, root: Path) -> str:
     return "data"
 
 
-@cache_app.command()
+@cache_app.command(cls=Command)
 def info(url: Url = None, user: User = None, cache_dir: Folder = None, as_json: Json = False) -> None:
     """Show the contents of the cache folder.
 
@@ -118,7 +118,7 @@ def _info(known: Settings) -> dict[str, Any]:
     return {"folder": str(known.cache_dir), "holds": holds, "tables": tables, "free": free}
 
 
-@cache_app.command()
+@cache_app.command(cls=Command)
 def verify(
     sessions: Annotated[
         list[str] | None,
@@ -128,7 +128,10 @@ def verify(
     user: User = None,
     cache_dir: Folder = None,
     mode: Annotated[
-        str, typer.Option(help="local: compare with the tables; remote: compare with the database.")
+        str,
+        typer.Option(
+            metavar="MODE", help="local: compare with the tables; remote: compare with the database."
+        ),
     ] = "local",
     as_json: Json = False,
 ) -> None:
@@ -138,7 +141,7 @@ def verify(
     """
     try:
         with connect(url, user, cache_dir, mode=mode) as one, waiting("reading files …"):
-            eids = [str(eid) for eid in (one.to_eid(sessions) if sessions else one.search())]
+            eids = known_eids(one, sessions) if sessions else [str(eid) for eid in one.search()]
             folders = dict(zip(eids, one.eid2path(eids) if eids else [], strict=True))
             on_disk = [eid for eid, folder in folders.items() if folder is not None and Path(folder).is_dir()]
             table = one.download(on_disk, dry_run=True, check_hash=True) if on_disk else None
@@ -166,12 +169,14 @@ def verify(
         raise typer.Exit(1)
 
 
-@cache_app.command()
+@cache_app.command(cls=Command)
 def prune(
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
-    days: Annotated[float, typer.Option(min=0, help="Keep unfinished files younger than this.")] = 1.0,
+    days: Annotated[
+        float, typer.Option(min=0, metavar="DAYS", help="Keep unfinished files younger than this.")
+    ] = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
 ) -> None:
     """Delete unfinished files of interrupted downloads.
@@ -201,7 +206,7 @@ def prune(
     console.print(f"{count_text(count, 'unfinished file')} {outcome}, {size_text(size)}", highlight=False)
 
 
-@cache_app.command()
+@cache_app.command(cls=Command)
 def clear(
     url: Url = None,
     user: User = None,

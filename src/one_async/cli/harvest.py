@@ -66,7 +66,10 @@ class Bars:
 
 
 def harvest(
-    to: Annotated[str, typer.Option("--to", help="A folder, or an address such as s3://bucket/prefix.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="FOLDER", help="A folder, or an address such as s3://bucket/prefix."),
+    ],
     endpoints: Annotated[
         list[str] | None,
         typer.Argument(
@@ -75,12 +78,15 @@ def harvest(
     ] = None,
     filter: Annotated[
         list[str] | None,
-        typer.Option(help="ENDPOINT:FILTER=VALUE, such as sessions:lab=cortexlab; may be repeated."),
+        typer.Option(
+            metavar="FILTER", help="ENDPOINT:FILTER=VALUE, such as sessions:lab=cortexlab; may be repeated."
+        ),
     ] = None,
     since: Annotated[
         str | None,
         typer.Option(
-            help="Only rows that are new or changed since this date or time, or since the 'last' harvest."
+            metavar="TIME",
+            help="Only rows that are new or changed since this date or time, or since the 'last' harvest.",
         ),
     ] = None,
     resume: Annotated[
@@ -92,10 +98,12 @@ def harvest(
             "--tidy/--raw", help="Tables that join, with views for DuckDB; or rows as the server sent them."
         ),
     ] = True,
-    format: Annotated[str, typer.Option(help="parquet or delta.")] = "parquet",
+    format: Annotated[str, typer.Option(metavar="FORMAT", help="parquet or delta.")] = "parquet",
     storage_option: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VALUE for the object store, such as aws_region=eu-west-2; may be repeated."),
+        typer.Option(
+            metavar="NAME=VALUE", help="For the object store, such as aws_region=eu-west-2; may be repeated."
+        ),
     ] = None,
     url: Url = None,
     user: User = None,

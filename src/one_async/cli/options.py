@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.text import Text
+from typer.core import TyperCommand, TyperGroup
 
-from one_async.cli.show import plain, stderr
-from one_async.errors import InputError, OneError
+from one_async.cli.show import discard_output, print_problem
+from one_async.errors import ALFObjectNotFound, InputError, OneError
 
 if TYPE_CHECKING:
     from one_async.sync import ONE
+
+
+class Commands(TyperGroup):
+    """The commands. Their output may be closed early, as by ``head``, which ends them with status 0 and no message."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run a command, and write the rest of its output."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            discard_output()
+            raise typer.Exit(0) from None
+        return result
+
+
+class Command(TyperCommand):
+    """A command whose help shows the names of arguments alone, without their Python types such as ``list[str]``."""
+
+    def get_params(self, ctx: typer.Context) -> list[Any]:  # type: ignore[override]
+        """Return the parameters."""
+        parameters: list[Any] = super().get_params(ctx)
+        for one in parameters:
+            if one.param_type_name == "argument":
+                one.display_type_rich = lambda ctx: None
+        return parameters
 
 
 def as_path(text: str) -> Path:
@@ -22,9 +49,11 @@ def as_path(text: str) -> Path:
     return Path(text)
 
 
-Url = Annotated[str | None, typer.Option("--url", help="Address of the database.", envvar="ONE_BASE_URL")]
+Url = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="Address of the database.", envvar="ONE_BASE_URL")
+]
 # ONE_USERNAME is read by the settings rather than by typer, since it belongs to one database.
-User = Annotated[str | None, typer.Option("--user", help="User name; default: ONE_USERNAME.")]
+User = Annotated[str | None, typer.Option("--user", metavar="NAME", help="User name; default: ONE_USERNAME.")]
 Json = Annotated[bool, typer.Option("--json", help="Write the answer as JSON.")]
 Folder = Annotated[
     Path | None,
@@ -36,8 +65,7 @@ Folder = Annotated[
 
 def fail(error: OneError) -> NoReturn:
     """Print an error without a traceback and exit."""
-    text = Text.assemble((type(error).__name__, "red"), f": {plain(error)}")
-    stderr.print(text, highlight=False, soft_wrap=True)
+    print_problem(type(error).__name__, f": {error}")
     raise typer.Exit(2 if isinstance(error, InputError) else 1)
 
 
@@ -47,6 +75,15 @@ def connect(url: str | None, user: str | None, cache_dir: Path | None, **options
 
     given = {"base_url": url, "username": user, "cache_dir": cache_dir, **options}
     return ONE(**{name: value for name, value in given.items() if value is not None})
+
+
+def known_eids(one: ONE, sessions: list[str]) -> list[str]:
+    """Return the eids of sessions. Raises ALFObjectNotFound for a name that no session has."""
+    eids = one.to_eid(sessions)
+    for name, eid in zip(sessions, eids, strict=True):
+        if eid is None:
+            raise ALFObjectNotFound(f"there is no session with the name {name!r}", eid=name)
+    return [str(eid) for eid in eids]
 
 
 def parse_terms(given: list[str]) -> dict[str, Any]:

@@ -16,13 +16,12 @@ from one_async.cli.show import (
     count_text,
     is_piped,
     one_line,
-    plain,
     plain_table,
     print_json,
+    print_problem,
     print_titled,
     print_tsv,
     size_text,
-    stderr,
     waiting,
 )
 from one_async.errors import OneError, RegistrationError
@@ -51,15 +50,23 @@ def register(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent without sending it.")
     ] = False,
-    lab: Annotated[str | None, typer.Option(help="The lab, if the path does not contain it.")] = None,
+    lab: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The lab, if the path does not contain it.")
+    ] = None,
     users: Annotated[
-        list[str] | None, typer.Option(help="Users of the sessions; may be repeated or separated by commas.")
+        list[str] | None,
+        typer.Option(metavar="NAMES", help="Users of the sessions; may be repeated or separated by commas."),
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(help="Revision for protected files; default: today's date.")
+        str | None,
+        typer.Option(metavar="REVISION", help="Revision for protected files; default: today's date."),
     ] = None,
-    repository: Annotated[str | None, typer.Option(help="The repository that holds the files.")] = None,
-    to: Annotated[str | None, typer.Option(help="Copy files to this folder or s3:// address first.")] = None,
+    repository: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The repository that holds the files.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Copy files to this folder or s3:// address first.")
+    ] = None,
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
@@ -147,11 +154,11 @@ def report(
     rows = [(session["id"], _name(session), files[session["id"]]) for session in sessions]
     if is_piped():
         print_tsv(rows)
-    else:
+    elif rows or not refused:
         title = f"registered: {count_text(len(rows), 'session')}, {count_text(len(records), 'file')}"
         print_titled(title, _registered(rows))
     for path, reason in refused.items():
-        stderr.print(Text.assemble(("refused", "red"), f" {plain(path)}: {plain(reason)}"), soft_wrap=True)
+        print_problem("refused", f" {path}: {reason}")
 
 
 def _name(session: Mapping[str, Any]) -> str:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from one_async.cli.options import Folder, Json, Url, User, as_path, connect, fail, parse_terms
+from one_async.cli.options import Folder, Json, Url, User, as_path, connect, fail, known_eids, parse_terms
 from one_async.cli.show import (
     console,
     count_text,
     is_piped,
     listing,
-    plain,
     print_fields,
     print_json,
+    print_problem,
     print_tsv,
+    printable,
     size_text,
     stderr,
     waiting,
@@ -27,13 +28,17 @@ from one_async.errors import InputError, OneError
 if TYPE_CHECKING:
     import polars as pl
 
-Mode = Annotated[str | None, typer.Option(help="local, remote, auto or refresh.")]
+Mode = Annotated[str | None, typer.Option(metavar="MODE", help="local, remote, auto or refresh.")]
 Sessions = Annotated[
     list[str],
     typer.Argument(metavar="SESSION", help="Sessions: eids, paths or references such as 2024-05-06_1_KS046."),
 ]
-Collection = Annotated[str | None, typer.Option(help="Only this collection; * matches any text.")]
-Dataset = Annotated[str | None, typer.Option(help="Only datasets with this name; * matches any text.")]
+Collection = Annotated[
+    str | None, typer.Option(metavar="PATTERN", help="Only this collection; * matches any text.")
+]
+Dataset = Annotated[
+    str | None, typer.Option(metavar="PATTERN", help="Only datasets with this name; * matches any text.")
+]
 
 #: Columns of `search` and their widths, most important first; the terminal shows as many as fit.
 _SESSION_COLUMNS = {
@@ -57,9 +62,12 @@ def search(
     cache_dir: Folder = None,
     mode: Mode = None,
     limit: Annotated[
-        int | None, typer.Option(min=0, help="The most sessions to show; default on a terminal: 20.")
+        int | None,
+        typer.Option(min=0, metavar="N", help="The most sessions to show; default on a terminal: 20."),
     ] = None,
-    columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Columns to show, separated by commas.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find sessions.
@@ -113,7 +121,7 @@ def ls(
     """
     try:
         with connect(url, user, cache_dir, mode=mode) as one, waiting("listing …"):
-            eids = [str(eid) for eid in one.to_eid(sessions)]
+            eids = known_eids(one, sessions)
             frames = one.list_datasets(eids, filename=dataset, collection=collection, details=True)
     except OneError as error:
         fail(error)
@@ -141,7 +149,9 @@ def ls(
 
 
 def show(
-    session: Annotated[str, typer.Argument(help="A session: an eid, a path or a reference.")],
+    session: Annotated[
+        str, typer.Argument(metavar="SESSION", help="A session: an eid, a path or a reference.")
+    ],
     url: Url = None,
     user: User = None,
     cache_dir: Folder = None,
@@ -151,7 +161,7 @@ def show(
     """Show the record, insertions and collections of one session."""
     try:
         with connect(url, user, cache_dir, mode=mode) as one, waiting("reading …"):
-            eid = str(one.to_eid(session))
+            (eid,) = known_eids(one, [session])
             record = dict(one.get_details(eid))
             datasets = one.list_datasets(eid, details=True)
             pids: Sequence[object] = ()
@@ -222,7 +232,7 @@ def download(
 ) -> None:
     """Download the files of sessions and verify their hashes.
 
-    Exit with status 1 if a file could not be downloaded. Piped output has one line for each file: status, bytes, path, eid.
+    Exits with status 1 if a file could not be downloaded. Piped output has one line for each file: status, bytes, path, eid.
     """
     try:
         tables_dir = None if to is None else _tables_dir(url, user, cache_dir)
@@ -249,6 +259,10 @@ def _tables_dir(url: str | None, user: str | None, cache_dir: Path | None) -> Pa
     return resolve(base_url=url, username=user, cache_dir=cache_dir).tables_dir
 
 
+#: The most failed files that a terminal shows.
+_MOST_FAILED = 10
+
+
 def _report(table: pl.DataFrame) -> None:
     labels = {"absent": "to download", "present": "on disk already", "fetched": "downloaded"}
     for status, rows in table.group_by("status", maintain_order=True):
@@ -256,5 +270,9 @@ def _report(table: pl.DataFrame) -> None:
         console.print(f"{count_text(rows.height, 'file')} {label}, {size}", highlight=False)
     if table.is_empty():
         console.print("no file matches", highlight=False)
-    for row in table.filter(table["status"] == "failed").iter_rows(named=True):
-        stderr.print(plain(f"{row['eid']} {row['dataset']}: {row['error']}"), highlight=False, soft_wrap=True)
+    failed = table.filter(table["status"] == "failed")
+    for row in failed.head(_MOST_FAILED).iter_rows(named=True):
+        print_problem("failed", f" {row['eid']} {row['dataset']}: {row['error']}")
+    if failed.height > _MOST_FAILED:
+        more = printable(f"… {failed.height - _MOST_FAILED:,} more failed; --json shows all", stderr)
+        stderr.print(more, style="dim", highlight=False)

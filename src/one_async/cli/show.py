@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,18 @@ from one_async._progress import screen
 if TYPE_CHECKING:
     import polars as pl
 
+
+class _Console(Console):
+    """A console that raises BrokenPipeError, as Python does; Rich would end the command with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that is being handled."""
+        self.quiet = True
+        raise
+
+
 # Strings from users and servers are printed without markup, emoji or terminal control characters.
-console = Console(markup=False, emoji=False)
+console = _Console(markup=False, emoji=False)
 #: For progress and messages, so that standard output can be piped.
 stderr = Console(stderr=True, markup=False, emoji=False)
 _CONTROLS = {code: text for code, text in _display.CONTROLS.items() if code not in (9, 10)}
@@ -73,6 +84,12 @@ def use_safe_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Discard what is still written to standard output, whose reader is gone."""
+    with Path(os.devnull).open("wb") as nowhere, suppress(OSError, ValueError):
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def printable(text: str, output: Console = console) -> str:
@@ -168,8 +185,10 @@ def plain_table() -> Table:
 
 
 def print_titled(title: str, table: Table) -> None:
-    """Print a table below its title, which may be longer."""
+    """Print a table below its title, which may be longer; its columns are closer together if the terminal is too narrow."""
     console.print(plain(title), style="bold", highlight=False, soft_wrap=True)
+    if console.measure(table, options=console.options.update(width=1000)).maximum > console.width:
+        table.padding = (0, 1, 0, 0)
     console.print(table)
 
 
@@ -188,6 +207,20 @@ def print_fields(values: Mapping[str, str], indent: str = "") -> None:
             text = f"\n{' ' * margin}".join(lines)
         line = Text.assemble(indent, (plain(name).ljust(width), "cyan"), "  ", text)
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def print_problem(label: str, message: str) -> None:
+    """Print a message to standard error after a red label. On a terminal, lines end between words; paths are not broken."""
+    text = plain(f"{label}{message}")
+    if stderr.is_terminal:
+        lines = [
+            wrap(line, stderr.width, break_long_words=False, break_on_hyphens=False)
+            for line in text.splitlines()
+        ]
+        text = "\n".join("\n".join(parts) for parts in lines)
+    shown = Text(text)
+    shown.stylize("red", 0, len(label))
+    stderr.print(shown, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -29,11 +29,14 @@ def build_tables(
     hash_files: Annotated[
         bool, typer.Option("--hash-files", help="Add the MD5 hash of each file; only changed files are read.")
     ] = False,
-    lab: Annotated[str | None, typer.Option(help="The lab of sessions without a lab in their path.")] = None,
+    lab: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The lab of sessions without a lab in their path.")
+    ] = None,
     namespace: Annotated[
         UUID | None,
         typer.Option(
-            help="UUID namespace of new ids; with the same namespace, a path gets the same id in every folder."
+            metavar="UUID",
+            help="UUID namespace of new ids; with the same namespace, a path gets the same id in every folder.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -45,7 +48,9 @@ def build_tables(
     watch: Annotated[
         bool, typer.Option("--watch", help="Run until interrupted, and build again when files change.")
     ] = False,
-    every: Annotated[float, typer.Option(help="Seconds between two checks of --watch.")] = 60.0,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Seconds between two checks of --watch.")
+    ] = 60.0,
     as_json: Json = False,
 ) -> None:
     """Build or update the cache tables of a folder.

@@ -22,7 +22,7 @@ def watch(
         list[str] | None,
         typer.Argument(metavar="TERM=VALUE", help="As for search; a session must have all given datasets."),
     ] = None,
-    every: Annotated[float, typer.Option(help="Seconds between two searches.")] = 60.0,
+    every: Annotated[float, typer.Option(metavar="SECONDS", help="Seconds between two searches.")] = 60.0,
     once: Annotated[bool, typer.Option("--once", help="Exit after one search.")] = False,
     cursor: Annotated[
         Path | None,

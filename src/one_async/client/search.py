@@ -14,7 +14,7 @@ from one_async._warnings import warn
 from one_async.alf.path import ALFPath
 from one_async.alf.session import session_folder
 from one_async.client.call import Call
-from one_async.client.cards import SessionRecord
+from one_async.client.cards import InsertionRecord, SessionRecord
 from one_async.client.identify import eid_texts, known_eids
 from one_async.errors import ALFInvalid, ALFObjectNotFound, EmptySearchWarning, InputError, NotFound
 from one_async.queries.terms import OWN_TERMS, TABLE_TERMS, complete_all
@@ -159,7 +159,7 @@ class Searching:
         check_details(details)
         rows = await insertions_that(Call(self._context, query_type), terms, explain=True)
         pids = [as_uuid(str(row["id"])) for row in rows]
-        return (pids, rows) if details else pids
+        return (pids, _shown(self._context, rows)) if details else pids
 
     @overload
     async def pid2eid(self, pid: InsertionLike, query_type: Mode | None = None) -> Place: ...
@@ -276,7 +276,7 @@ class Searching:
         elif known:
             rows = await (await call.source()).insertions_of(known)
         of_session: dict[str | None, list[JSON]] = {}
-        for row in sorted(rows, key=lambda row: row["name"] or ""):
+        for row in sorted(_shown(self._context, rows), key=lambda row: row["name"] or ""):
             of_session.setdefault(str(row["session"]), []).append(row)
         return rebuild([_insertions(of_session.get(one, []), details) for one in eids])
 
@@ -426,6 +426,11 @@ def _brief(row: Mapping[str, Any], cache_dir: Path) -> dict[str, Any]:
     except ALFInvalid:  # its folder is not known
         brief["local_path"] = None
     return brief
+
+
+def _shown(context: Context, rows: list[JSON]) -> list[JSON]:
+    """Return the records of insertions as dictionaries that notebooks show as cards."""
+    return [InsertionRecord(row, context.settings.base_url) for row in rows]
 
 
 def _insertions(rows: list[dict[str, Any]], details: bool) -> tuple[Any, ...]:

@@ -53,7 +53,8 @@ def as_html(title: str, data: Mapping[Any, Any]) -> Markup:
     for key, value in list(data.items())[:MOST_HTML_ROWS]:
         found = describe(value)
         rows.append((key, *found[:4], _display.bars(found.counts, f"histogram: {found.range}")))
-    parts = [_display.table(("attribute", "type", "shape", "range", "missing", ""), rows)] if rows else []
+    names = ("attribute", "type", "shape", "range", "missing", "")
+    parts = [_display.table(names, rows, whole=("type", "shape"))] if rows else []
     if len(data) > MOST_HTML_ROWS:
         parts.append(Markup(f"<div>and {len(data) - MOST_HTML_ROWS:,} more</div>"))
     return _display.card(_heading(title, data) if data else f"{title}: empty", {}, *parts)

@@ -1,5 +1,6 @@
 // The selected session at the right: what it is, plots of its data, its quality, insertions and datasets.
 
+import { onTheme } from "./theme.js";
 import { breakable, byId, codeLine, copyButton, count, counted, h } from "./dom.js";
 import { get, latest } from "./api.js";
 import { psychometric, psychometricLegend, raster, wheel } from "./charts.js";
@@ -22,7 +23,7 @@ export class Detail {
       width = this.element.clientWidth;
       this.redraw.forEach((draw) => draw());
     }).observe(this.element);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw.forEach((draw) => draw()));
+    onTheme(() => this.redraw.forEach((draw) => draw()));
     this.clear();
   }
 
