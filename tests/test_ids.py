@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from one_async import ONE
 from one_async.alf.session import session_folder, session_part
 from one_async.errors import InputError
-from one_async.ids import file_parts, flatten, parse_session, path_key, ref_key
+from one_async.ids import (
+    dataset_id,
+    file_parts,
+    flatten,
+    odd_root,
+    parse_session,
+    path_key,
+    path_keys,
+    ref_key,
+)
 
 #: What ONE-api 3.6.1 reads as a session's number in a path; None where it finds no session.
 NUMBERS = {
@@ -226,3 +235,45 @@ def test_lists_are_nested_32_levels_deep_at_most() -> None:
     for levels in (33, 40, 5000):
         with pytest.raises(InputError, match="32 levels"):
             flatten(nested(7, levels))
+
+
+ROOT = "/data/odd/2001-02-03/004"
+
+
+@pytest.mark.parametrize("end", ["", "/", "//"])
+def test_a_cache_folder_with_the_path_of_a_session_is_noticed(end: str) -> None:
+    assert odd_root(ROOT + end) == f"{ROOT}/"
+    assert odd_root(PurePosixPath(ROOT)) == f"{ROOT}/"
+    assert odd_root(f"/data/one{end}") is None
+    assert odd_root(f"{ROOT}/one{end}") == f"{ROOT}/one/"
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(labs, subjects, days, session_numbers), min_size=1, max_size=4))
+def test_paths_below_such_a_folder_are_those_of_their_own_sessions(
+    sessions: list[tuple[str | None, str, date, int]],
+) -> None:
+    root = f"{ROOT}/"
+    parts = [f"{folder(lab, subject, day, f'{n:03d}')}/alf/x.y.npy" for lab, subject, day, n in sessions]
+    own = [(subject, day, n, "alf/x.y.npy") for _, subject, day, n in sessions]
+    columns = ["subject", "date", "number", "rel_path"]
+    for start in (root, "/elsewhere/"):
+        for part, expected in zip(parts, own, strict=True):
+            key = path_key(start + part, root)
+            assert key is not None
+            assert key[:3] == expected[:3]
+        assert path_keys([start + part for part in parts], root).select(columns).rows() == own
+    # Files of the session that the folder's path names, beside others and beside paths without a session.
+    beside = path_keys([f"{root}alf/x.y.npy", root + parts[0], "/elsewhere/" + parts[0], "alf/x.y.npy"], root)
+    odd = ("odd", date(2001, 2, 3), 4, "alf/x.y.npy")
+    assert beside.select(columns).rows()[:3] == [odd, own[0], own[0]]
+    assert beside["subject"][3] is None
+
+
+def test_errors_name_the_argument() -> None:
+    with pytest.raises(InputError, match="eid=") as wrong:
+        parse_session("2020-13-01_1_S1", "eid")
+    assert wrong.value.argument == "eid"
+    for value in ("x", {"did": "x"}, {"rel_path": "alf/x.y.npy"}):
+        with pytest.raises(InputError, match="dset="):
+            dataset_id(value, "dset")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
+from uuid import UUID
 
 import anyio
 import churn
@@ -78,6 +81,28 @@ async def test_only_the_same_harvest_is_resumed(first: Any, then: Any, resumed: 
         assert keys(tmp_path, "notes") == sorted(worlds.ids_of(emulator, "notes"))
         frame = pl.scan_parquet(tmp_path / "notes" / "*.parquet").filter(id=edited).collect()
         assert resumed or frame["text"].to_list() == ["edited"]
+
+
+def filter_of(low: int, high: int) -> str:
+    lower = [f"pk__gte,{UUID(int=low)}"] if low else []
+    return ",".join([*lower, *([f"pk__lt,{UUID(int=high)}"] if high < 1 << 128 else [])])
+
+
+async def test_ranges_of_ids_that_were_read_stay_so_when_the_count_changes(tmp_path: Path) -> None:
+    """A range has the same ids whatever the count is; a page by offset has not."""
+    with Emulator(worlds.world(notes=3000)) as emulator:
+        async with client(emulator) as alyx:
+            await interrupt(alyx, tmp_path)
+            state = json.loads((tmp_path / ".harvest" / "notes" / "state.json").read_text())
+            assert {kind for kind, *_ in state["done"]} == {"range"}
+            done = {filter_of(int(low), int(high)) for _, low, high in state["done"]}
+            emulator.store.delete("notes", min(worlds.ids_of(emulator, "notes")))
+            emulator.requests.reset()
+            report = await harvest(alyx, "notes", tmp_path, part_rows=500)
+        assert report.complete
+        requested = [request for request in emulator.requests if request.path == "/notes"]
+        assert not done & {parse_qs(request.query).get("django", [""])[0] for request in requested}
+        assert keys(tmp_path, "notes") == sorted(worlds.ids_of(emulator, "notes"))
 
 
 async def test_a_finished_harvest_is_replaced_by_a_new_one(tmp_path: Path) -> None:

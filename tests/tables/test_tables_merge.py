@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import polars as pl
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.merge import merge, merge_catalogues, merge_raw
+from one_async.tables.schema import SCHEMAS
 from tables_data import make_catalogue
 
 DATES = ["2024-12-31 06:00", "2025-01-15 06:00"]
@@ -79,6 +81,22 @@ def test_two_catalogues_merge_to_the_rows_and_origins_of_both() -> None:
     assert found.meta.created_time == datetime(2024, 12, 31, 6)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 14), min_size=1, max_size=4, unique=True), st.booleans())
+def test_merged_datasets_replace_those_with_their_ids(positions: list[int], add: bool) -> None:
+    """Of one session or several, at the beginning, in the middle and at the end of the table."""
+    catalogue = make_catalogue(15, seed=3)
+    eids = {catalogue.session_frame["eid"][at] for at in positions}
+    before = catalogue.dataset_table.frame().to_dicts()
+    changed = [{**row, "file_size": 7} for row in before if row["eid"] in eids]
+    added = [{**row, "did": str(UUID(int=n)), "file_size": 8} for n, row in enumerate(changed)] if add else []
+    tables = merge(catalogue, {"datasets": [*added, *changed]})
+    expected = {(row["eid"], row["did"]): row for row in [*before, *changed, *added]}
+    found = tables.dataset_table.frame().to_dicts()
+    assert {(row["eid"], row["did"]): row for row in found} == expected
+    assert len(found) == len(expected)
+
+
 def test_rows_of_queries_alone_are_partial_and_dated_as_alyx_dates_tables() -> None:
     before = datetime.now().replace(second=0, microsecond=0)
     rows = make_catalogue(3).session_frame
@@ -87,3 +105,32 @@ def test_rows_of_queries_alone_are_partial_and_dated_as_alyx_dates_tables() -> N
         assert (raw["partial"], raw["origin"]) == (True, ["https://alyx.test"])
         made = datetime.strptime(raw["date_created"], "%Y-%m-%d %H:%M")
         assert before <= made <= before + timedelta(minutes=5)
+
+
+FIRST = [
+    {"id": str(UUID(int=3)), "eid": str(UUID(int=9)), "name": "probe00", "rel_path": "alf/a.b.npy"},
+    {"id": UUID(int=4), "eid": UUID(int=9), "colour": "red", "name": "probe01", "rel_path": "alf/c.d.npy"},
+    {"id": str(UUID(int=4)), "eid": str(UUID(int=9)), "name": "repeated", "rel_path": "alf/repeated.npy"},
+]
+
+
+@pytest.mark.parametrize("rows", [FIRST, pl.DataFrame([{**row, "id": str(row["id"])} for row in FIRST[::2]])])
+@pytest.mark.parametrize(("table", "key"), [("sessions", "eid"), ("datasets", "did"), ("insertions", "pid")])
+def test_the_first_rows_of_a_table_have_all_its_columns(
+    table: str, key: str, rows: list[dict[str, Any]] | pl.DataFrame
+) -> None:
+    if table == "sessions":
+        session = {"subject": "S1", "date": "2020-01-31", "number": 2}
+        given: Any = [{**session, "id": row["id"], "colour": "red"} for row in FIRST]
+        rows = pl.DataFrame([{**row, "id": str(row["id"])} for row in given]) if rows is not FIRST else given
+    tables = merge(Catalogue.empty(), {table: rows})
+    frame = {
+        "sessions": tables.session_frame,
+        "datasets": tables.dataset_table.frame(),
+        "insertions": tables.others.get("insertions", pl.DataFrame()),
+    }[table]
+    assert dict(frame.schema) == dict(SCHEMAS[table])
+    assert frame[key].to_list() == [str(UUID(int=3)), str(UUID(int=4))]
+    for name in set(frame.columns) & {"name", "rel_path"}:
+        known = rows[name].to_list() if isinstance(rows, pl.DataFrame) else [row[name] for row in rows]
+        assert frame[name].to_list() == known[:2]

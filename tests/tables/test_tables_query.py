@@ -199,10 +199,12 @@ def test_invalid_terms_name_the_accepted_ones(catalogue: Catalogue, terms: dict[
         search(catalogue, **terms)
 
 
-UNKNOWN = str(UUID(int=0))
+#: Ids of no session, before and after all others.
+UNKNOWN, LAST = str(UUID(int=0)), str(UUID(int=2**128 - 1))
 BY_EID = {row["eid"]: row for row in SESSIONS}
 #: Lists below and above the lengths at which look-ups change their way, with repeated and unknown ids.
-eid_lists = st.lists(st.sampled_from([*BY_EID, UNKNOWN]), max_size=45)
+known_or_not = st.sampled_from([*BY_EID, UNKNOWN, LAST])
+eid_lists = st.lists(known_or_not, max_size=4) | st.lists(known_or_not, min_size=query._FEW + 1, max_size=45)
 
 
 @settings(max_examples=60, deadline=None)
@@ -222,7 +224,7 @@ def test_lookups_by_id_equal_a_dictionary(eids: list[str], columns: list[str] | 
 
 
 def path_of(eid: str) -> str | None:
-    if eid == UNKNOWN:
+    if eid not in BY_EID:
         return None
     row = BY_EID[eid]
     return (
@@ -270,6 +272,10 @@ def test_insertions_are_searched_by_name_and_session(catalogue: Catalogue) -> No
     assert found["eid"].unique().sort().to_list() == sorted(eids)
     assert set(found["name"]) == {"probe01"}
     assert found["date"].is_sorted(descending=True)
+    for session in (eids[0], UUID(eids[0]), eids[:1], [UUID(eid) for eid in eids]):
+        wanted = {str(eid) for eid in session} if isinstance(session, list) else {str(session)}
+        expected = {row["pid"] for row in rows if row["eid"] in wanted}
+        assert set(query.search_insertions(with_insertions, session=session)) == expected
     with pytest.raises(InputError):
         query.search_insertions(with_insertions, colour="red")
 

@@ -119,6 +119,7 @@ async def test_faults_that_pass(
         ("401", LoginError, 1),
         ("403", LoginError, 1),
         ("410", StatusError, 1),
+        ("206", AnswerError, 1),
         ("503", StatusError, 4),
         ("429", Throttled, 4),
         ("stall", ServerUnreachable, None),
@@ -139,6 +140,8 @@ async def test_faults_that_stay(
         await fetch([one], root=tmp_path, streams=streams, policy=SOON if fault == "stall" else QUICK)
     assert files.base in str(caught.value)
     assert PATH in str(caught.value)
+    assert isinstance(caught.value, ServerError)
+    assert caught.value.url == f"{files.base}/{PATH}"
     assert requests is None or len(files.requests) == requests
     assert not (tmp_path / PATH).exists()
     assert not any(name.endswith(".claim") for name in leftovers(tmp_path))
@@ -181,6 +184,23 @@ async def test_a_damaged_part_costs_one_more_download(
     part = await cancelled_halfway(files, one, tmp_path, streams)
     part.write_bytes(bytes(len(DATA) // 2))
     await fetch([one], root=tmp_path, streams=streams, policy=QUICK)
+    assert (tmp_path / PATH).read_bytes() == DATA
+
+
+async def test_wrong_bytes_of_one_source_do_not_count_against_the_next(
+    files: Files, streams: StreamOpener, tmp_path: Path
+) -> None:
+    """The first source breaks off after wrong bytes; the second may still send wrong bytes once itself."""
+    with serve(Files()) as other:
+        other.put(PATH, bytes(len(DATA)))
+        other.faults[PATH], other.always[PATH] = ["truncate"], "503"
+        digest = files.put(PATH, DATA)
+        files.faults[PATH] = ["", "corrupt"]
+        both = (FileSource(f"{other.base}/{PATH}"), FileSource(f"{files.base}/{PATH}"))
+        one = Item("d1", PATH, both, size=len(DATA), hash=digest)
+        await fetch([one], root=tmp_path, streams=streams, policy=Policy(retries=1, pause=0.01, stall=20))
+    assert files.requests[0][1]["range"] == f"bytes={len(DATA) // 2}-"
+    assert files.count(PATH) == 3
     assert (tmp_path / PATH).read_bytes() == DATA
 
 
@@ -514,8 +534,9 @@ async def test_a_file_of_another_user_is_read_through_a_link(
 
 
 async def test_no_source(files: Files, streams: StreamOpener, tmp_path: Path) -> None:
-    with pytest.raises(TransferError, match="no reachable server"):
+    with pytest.raises(TransferError, match="no reachable server") as caught:
         await fetch([item(files, sources=())], root=tmp_path, streams=streams)
+    assert caught.value.path == PATH
     for wrong in ({"limit": 0}, {"on_error": "ignore"}):
         with pytest.raises(InputError):
             await fetch([], root=tmp_path, streams=streams, **wrong)  # type: ignore[arg-type]
