@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from one_async.cli import harvest, sessions, show
+from one_async.cli import harvest, register, sessions, show
 from one_async.cli.app import app
 from one_async.harvest.report import EndpointReport, HarvestReport
 from one_async.tables.disk import write_table
@@ -210,3 +210,23 @@ def test_a_terminal_shows_the_first_of_many_failed_files(monkeypatch: pytest.Mon
     lines = file.getvalue().splitlines()
     assert lines[:10] == [f"failed e d{at}: disk full" for at in range(10)]
     assert lines[10:] == ["… 15 more failed; --json shows all"]
+
+
+def test_reasons_of_a_plan_wrap_and_names_of_files_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch)
+    monkeypatch.setattr(register, "console", show.console)
+    names = ["alf/_ibl_trials.choice.npy", "alf/wheel.position.npy"]
+    plan = pl.DataFrame(
+        {"file": names, "reason": ["no dataset type matches the name", "the same content is registered"]}
+    )
+    plan = plan.with_columns(
+        session=pl.lit("CX_001/2026-01-02/001"),
+        eid=pl.lit(None, pl.String),
+        dataset_type=pl.lit("wheel.position"),
+        size=pl.lit(168),
+        status=pl.lit("no type"),
+    )
+    register.print_plan(plan)
+    shown = [line.split()[0] for line in screen.lines() if line.startswith("alf")]
+    assert shown == names
+    assert all(len(line) <= 80 for line in screen.lines())

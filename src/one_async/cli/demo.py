@@ -26,7 +26,7 @@ def run() -> None:
             emulator = Emulator()
             emulator.start()
         try:
-            console.print(f"A small Alyx is running at {emulator.url}\n")
+            console.print(f"A small Alyx is running at {emulator.url}\n", highlight=False)
             options: dict[str, Any] = {
                 "base_url": emulator.url,
                 "username": "demo",

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from one_async.cli.options import Folder, Json, Url, User, as_path, connect, fail
 from one_async.cli.show import (
+    console,
     count_text,
     is_piped,
     one_line,
@@ -131,8 +134,11 @@ def print_plan(plan: pl.DataFrame) -> None:
         counts = ", ".join(f"{count:,} {status}" for status, count in Counter(files["status"]).items())
         identity = "new session" if files["eid"][0] is None else f"session {files['eid'][0]}"
         table = plain_table()
+        # The reason wraps before the names of files do, unless they are very long.
+        widest = {"file": min(max(map(cell_len, files["file"]), default=0), console.width * 2 // 5)}
         for name in ("file", "dataset type", "size", "status", "reason"):
-            table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
+            justify: JustifyMethod = "right" if name == "size" else "left"
+            table.add_column(name, justify=justify, overflow="fold", min_width=widest.get(name))
         for row in files.iter_rows(named=True):
             status = Text(row["status"], _COLOURS.get(row["status"], "red"))
             name, kind, reason = (one_line(row[name] or "") for name in ("file", "dataset_type", "reason"))
