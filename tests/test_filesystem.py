@@ -39,28 +39,37 @@ class Served:
         np.save(array, numbers)
         self.array = numbers
         files = {"_ibl_trials.table.pqt": out.getvalue(), "_ibl_wheel.position.npy": array.getvalue()}
-        self.sizes = {name: len(data) for name, data in files.items()}
+        self.sizes: dict[str, int] = {}
         rows = emulator.app.world.records["datasets"]["list"]
         session = next(row["session"] for row in rows if row["name"] in files and row["collection"] == "alf")
         self.eid = session[-36:]
         self.session = json.loads(emulator.store.detail("sessions", self.eid) or "")
         self.urls: dict[str, str] = {}
+        for name, data in files.items():
+            self.put(name, data)
+
+    def put(self, name: str, data: bytes) -> str:
+        """Replace the content of a dataset in ``alf``, and return its address."""
         for row in self.session["data_dataset_session_related"]:
-            if row["name"] in files and row["collection"] == "alf":
-                data = files[row["name"]]
+            if row["name"] == name and row["collection"] == "alf":
                 row |= {"file_size": len(data), "hash": hashlib.md5(data).hexdigest()}
                 path = row["data_url"].partition("//")[2].partition("/")[2].removeprefix("data/")
-                emulator.app.files[path] = data
-                self.urls[row["name"]] = f"/data/{path}"
+                self.emulator.app.files[path] = data
+                self.urls[name] = f"/data/{path}"
+        self.sizes[name] = len(data)
         self.save()
+        return f"one://{self.eid}/alf/{name}"
 
     def save(self) -> None:
         rows = self.session["data_dataset_session_related"]
         self.emulator.store.update("sessions", self.eid, data_dataset_session_related=rows)
 
+    def sent(self, name: str) -> list[int]:
+        """The bytes of each answer with a part of a file, by the server's own log."""
+        return [r.size for r in self.emulator.requests if r.path == self.urls[name] and r.method == "GET"]
+
     def received(self, name: str) -> int:
-        """The bytes of a file that were sent, by the server's own log."""
-        return sum(r.size for r in self.emulator.requests if r.path == self.urls[name] and r.method == "GET")
+        return sum(self.sent(name))
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +145,13 @@ def test_numpy_reads_a_part(served: Served, fs: Any) -> None:
     with fs.open(path) as file:
         assert np.array_equal(np.load(file), served.array)
     assert served.received(name) == served.sizes[name]  # no byte twice
+    assert len(served.sent(name)) <= 8  # numpy reads 50 pieces
+    served.emulator.requests.reset()
+    with fs.open(path) as file:
+        for row in np.random.default_rng(1).permutation(100)[:20] * 2000:
+            file.seek(128 + 64 * row)
+            assert np.array_equal(np.frombuffer(file.read(640)).reshape(10, 8), served.array[row : row + 10])
+    assert served.received(name) <= 20 * (640 + filesystem.BLOCK_SIZE)
 
 
 def test_cat_requests_only_the_range(served: Served, fs: Any) -> None:

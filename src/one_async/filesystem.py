@@ -26,6 +26,7 @@ from one_async.sync import ONE
 
 try:
     from fsspec import AbstractFileSystem
+    from fsspec.caching import BaseCache, register_cache
     from fsspec.spec import AbstractBufferedFile
 except ImportError as error:
     raise ConfigurationError("one:// needs fsspec: pip install 'one-async[fsspec]'") from error
@@ -39,6 +40,11 @@ __all__ = ["DatasetNotFound", "OneFileSystem"]
 T = TypeVar("T")
 #: Bytes fetched beyond the requested range, since readers often continue there.
 BLOCK_SIZE = 64 * 1024
+#: The most bytes that are fetched beyond the requested range, for readers that go on sequentially.
+MAX_AHEAD = 8 * 1024 * 1024
+#: How many ranges of an open file are kept, and how many bytes together.
+KEPT_RANGES = 32
+KEPT_BYTES = 32 * 1024 * 1024
 #: Options of fsspec itself.
 OPTIONS = frozenset(
     {"use_listings_cache", "listings_expiry_time", "max_paths", "asynchronous", "loop", "skip_instance_cache"}
@@ -59,6 +65,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         mode: as everywhere.
         cache_dir: folder of data files.
         username: user name. Passwords and tokens come from the environment or the settings.
+        one_mode: the same as ``mode``, for `fsspec.open` and chained addresses, where fsspec takes ``mode`` for itself.
         options: fsspec's own.
 
     Examples:
@@ -78,11 +85,15 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         mode: str | None = None,
         cache_dir: str | None = None,
         username: str | None = None,
+        one_mode: str | None = None,
         **options: Any,
     ) -> None:
         if unknown := sorted(options.keys() - OPTIONS):
-            raise InputError.of("storage_options", unknown, "base_url, mode, cache_dir, username")
+            raise InputError.of("storage_options", unknown, "base_url, mode, one_mode, cache_dir, username")
+        if mode is not None and one_mode is not None and mode != one_mode:
+            raise InputError.of("one_mode", one_mode, f"the same as mode={mode!r}, or one of the two alone")
         super().__init__(**options)
+        mode = one_mode if mode is None else mode
         self._one = _client(base_url=base_url, mode=mode, cache_dir=cache_dir, username=username)
 
     def run(self, work: Callable[[AsyncONE], Awaitable[T]]) -> T:
@@ -221,7 +232,9 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         **kwargs: Any,
     ) -> OneFile:
         if mode != "rb":
-            raise InputError.of("mode", mode, "'rb' or 'r': datasets are read only")
+            raise InputError.of(
+                "mode", mode, "'rb' or 'r': datasets are read only; the option one_mode is the client's mode"
+            )
         kwargs.pop("size", None)  # present if the file was pickled
         return self._reader(path, block_size=block_size, cache_options=cache_options, **kwargs)
 
@@ -230,6 +243,7 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
         files = self._files(session)
         if below not in files:
             raise _missing(path)
+        options.setdefault("cache_type", RangeCache.name)
         return OneFile(self, path, files[below], block_size or BLOCK_SIZE, **options)
 
     def _type(self, path: str) -> str | None:
@@ -251,6 +265,51 @@ class OneFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return self.run(lambda one: files_of(one._context, session))
         except ALFObjectNotFound as error:
             raise DatasetNotFound(str(error), path=session) from None
+
+
+class RangeCache(BaseCache):  # type: ignore[misc]
+    """The ranges of a file that were read last, each with bytes read ahead.
+
+    A range that continues another is fetched with as many bytes ahead as were read in this sequence, at most MAX_AHEAD.
+    So sequential reading takes few requests, and reading at random places fetches BLOCK_SIZE beyond each.
+    """
+
+    name = "one"
+
+    def __init__(self, blocksize: int, fetcher: Callable[[int, int], bytes], size: int) -> None:
+        super().__init__(blocksize, fetcher, size)
+        #: Tuples of the place, the content, and how many bytes were read in this sequence. The newest is last.
+        self._kept: list[tuple[int, bytes, int]] = []
+
+    def _fetch(self, start: int | None, end: int | None) -> bytes:
+        start = start or 0
+        end = self.size if end is None else min(end, self.size)
+        if start >= end:
+            return b""
+        read, known, ahead = end - start, b"", self.blocksize
+        for at in reversed(range(len(self._kept))):
+            begin, data, before = self._kept[at]
+            if begin <= start <= begin + len(data):
+                read += before
+                if end <= begin + len(data):
+                    del self._kept[at]
+                    self._kept.append((begin, data, read))
+                    return data[start - begin : end - begin]
+                known = data[start - begin :]
+                ahead = min(max(read, ahead), MAX_AHEAD)
+                break
+        found: bytes = known + self.fetcher(start + len(known), min(end + ahead, self.size))
+        self._keep(start, found, read)
+        return found[: end - start]
+
+    def _keep(self, start: int, data: bytes, read: int) -> None:
+        if len(data) <= KEPT_BYTES:
+            self._kept.append((start, data, read))
+        while len(self._kept) > KEPT_RANGES or sum(len(data) for _, data, _ in self._kept) > KEPT_BYTES:
+            del self._kept[0]
+
+
+register_cache(RangeCache, clobber=True)
 
 
 class OneFile(AbstractBufferedFile):  # type: ignore[misc]
