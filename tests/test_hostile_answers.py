@@ -285,6 +285,15 @@ def test_redirects_to_nowhere(server: Server, one: ONE, location: str) -> None:
     assert isinstance(ended(lambda: one.alyx.get("/subjects")), AnswerError)
 
 
+@pytest.mark.parametrize("location", ["/moved", "moved?page=1", "{url}/moved"])
+def test_a_redirect_to_the_same_server_is_followed(server: Server, one: ONE, location: str) -> None:
+    headers = {"location": location.format(url=server.url)}
+    server.answer = lambda request: (
+        Response(b'{"id": 1}') if request.url.path == "/moved" else Response(b"", 302, headers)
+    )
+    assert one.alyx.get("/subjects") == {"id": 1}
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -75,6 +75,9 @@ async def test_unknown_endpoints_actions_and_filters_are_refused_before_a_reques
         ):
             with pytest.raises(InputError, match=text):
                 await alyx.rest(*arguments, **filters)
+        for name in ("limit", "offset"):
+            with pytest.raises(InputError, match=f"^{name}="):
+                await alyx.page("sessions", **{"limit": 5, "offset": 0, name: "x"})
         assert len(server.requests) == 0
 
 
@@ -144,7 +147,15 @@ async def test_endpoints_are_described(server: Emulator, make: Any) -> None:
         assert "narrative" in {field.name for field in only.actions["partial_update"].fields}
         with pytest.raises(InputError):
             await alyx.describe_endpoint("sesions")
-    assert server.requests.count("/api/schema") == 1
+        assert server.requests.count("/api/schema") == 1
+        document = await alyx.get("/api/schema", no_cache=True)
+    for name, action in described.actions.items():
+        operation = document["paths"][action.url][action.method.lower()]
+        assert (action.endpoint, action.action) == ("sessions", name)
+        queries = {p["name"]: p for p in operation.get("parameters", []) if p["in"] == "query"}
+        assert [(field.name, field.required) for field in action.filters] == [
+            (field, p.get("required", False)) for field, p in queries.items()
+        ]
 
 
 def test_the_schema_describes_rows_and_filters(schema: Schema) -> None:

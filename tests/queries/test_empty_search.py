@@ -199,6 +199,11 @@ LOCAL = [
         {"date": ["2030", None]},
         "no session is of 2030-01-01 or later; the sessions are from 2018-11-05 to 2024-12-31.",
     ),
+    (
+        "search",
+        {"date": [None, "2010"]},
+        "no session is of 2010-12-31 or earlier; the sessions are from 2018-11-05 to 2024-12-31.",
+    ),
     ("search", {"number": 99}, "no session has number=99; the numbers are from 1 to 3."),
     ("search", {"task_protocol": "nonsense"}, "no task protocol 'nonsense'."),
     (

@@ -1,0 +1,43 @@
+"""Several datasets of a session, each with its own collection and revision, compared with the paths themselves."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import polars as pl
+import pytest
+
+from one_async.errors import ALFObjectNotFound
+from one_async.queries.selection import SelectionOptions, many_datasets, one_object
+from one_async.tables.schema import DATASETS, canonical
+
+FOLDERS = ("alf/probe00", "alf/probe01")
+NAMES = ("spikes.times.npy", "clusters.depths.npy")
+REVISIONS = ("2020-01-01", "2021-01-01", "2022-01-01")
+PATHS = [f"{folder}/#{revision}#/{name}" for folder, revision, name in product(FOLDERS, REVISIONS, NAMES)]
+TABLE = canonical(
+    "datasets",
+    pl.DataFrame([{"did": f"{n:02d}", "eid": "e", "rel_path": path} for n, path in enumerate(PATHS)]),
+).with_columns(pl.col("rel_path").str.contains(REVISIONS[-1]).alias("default_revision"))
+
+
+@pytest.mark.parametrize("revisions", list(product(REVISIONS, repeat=2)), ids="-".join)
+@pytest.mark.parametrize("folders", [FOLDERS, FOLDERS[::-1], FOLDERS[:1] * 2], ids="-".join)
+def test_each_dataset_has_its_own_collection_and_revision(folders: Any, revisions: Any) -> None:
+    expected = [
+        [f"{folder}/#{revision}#/{name}"]
+        for folder, revision, name in zip(folders, revisions, NAMES, strict=True)
+    ]
+    found = many_datasets(TABLE, NAMES, list(folders), list(revisions), SelectionOptions())
+    assert [frame["rel_path"].to_list() for frame in found] == expected
+    if set(revisions) == {REVISIONS[-1]}:  # whole paths of other revisions come with a warning
+        paths = [path for (path,) in expected]
+        exact = many_datasets(TABLE, paths, None, None, SelectionOptions())
+        assert [frame["rel_path"].to_list() for frame in exact] == expected
+
+
+def test_an_absent_object_is_named_with_its_collection() -> None:
+    assert set(TABLE.columns) == set(DATASETS)
+    with pytest.raises(ALFObjectNotFound, match="'trials' with collection='alf/probe00'"):
+        one_object(TABLE, "trials", "alf/probe00", None, SelectionOptions())
