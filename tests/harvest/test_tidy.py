@@ -85,6 +85,12 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def database(lake: Lake) -> Iterator[Any]:
     duckdb = pytest.importorskip("duckdb")
     with duckdb.connect(str(lake.folder / "metadata.duckdb"), read_only=True) as database:
+        tags = database.execute(
+            "SELECT tags FROM duckdb_databases() WHERE database_name = 'metadata'"
+        ).fetchone()
+        assert tags == (
+            {"storage_version": "v1.4.0+"},
+        )  # the oldest version that the extra allows can open it
         yield database
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from one_async.harvest.storage import Storage
 
 DOCUMENT, VIEWS, DATABASE = "schema.md", "views.sql", "metadata.duckdb"
+#: The oldest version of DuckDB that can open the database.
+OLDEST_DUCKDB = "v1.4.0"
 #: The DuckDB variable for the folder or address of the tables, which overrides the one in the views.
 VARIABLE = "harvest"
 HEAD = f"""# Tables of {{server}}
@@ -140,7 +142,9 @@ def _write_database(storage: Storage, tables: Mapping[str, Table]) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         path, stand_in = Path(folder, DATABASE), Path(folder, "tables")
         try:
-            with duckdb.connect(str(path)) as database:
+            with duckdb.connect(
+                str(path), config={"storage_compatibility_version": OLDEST_DUCKDB}
+            ) as database:
                 # DuckDB reads the types of columns from files. Empty ones of the same names serve for all storages; to
                 # read a bucket it would need an extension, which it downloads.
                 for table in tables.values():
