@@ -101,6 +101,12 @@ def test_a_login_is_kept_unless_it_must_not_be(kind: str, server: Emulator) -> N
     server.requests.reset()
     assert asked(kind) == (8, "alice")
     assert server.requests.count("/auth-token") == 0
+    with AlyxClient(username="alice") as client:
+        client.authenticate("demo", "demo", cache_token=False)
+        assert TokenFile().load(server.url, "demo") is None
+        client.authenticate("alice", "alice")
+        client.authenticate("demo", "demo")
+    assert TokenFile().load(server.url, "demo") is not None
 
 
 def test_a_folder_that_is_no_database_s(tmp_path: Path) -> None:

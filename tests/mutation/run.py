@@ -29,8 +29,14 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {
     "ids": (["ids.py"], ["test_ids.py", "client/test_client_convert.py"]),
     "terms": (["queries/terms.py"], ["client/test_client_search.py", "client/test_client_odd_columns.py"]),
     "query": (["tables/query.py"], ["tables/test_tables_query.py", "tables/test_tables_listing.py"]),
-    "merge": (["tables/merge.py"], ["tables/test_tables_save.py", "modes/test_growth.py"]),
-    "complete": (["harvest/complete.py"], ["harvest/test_compared.py", "harvest/test_harvest.py"]),
+    "merge": (
+        ["tables/merge.py"],
+        ["tables/test_tables_merge.py", "tables/test_tables_save.py", "modes/test_growth.py"],
+    ),
+    "complete": (
+        ["harvest/complete.py"],
+        ["harvest/test_compared.py", "harvest/test_resume.py", "harvest/test_harvest.py"],
+    ),
     "alyx": (["alyx/*.py"], ["alyx"]),
     "queries": (
         ["queries/*.py"],
