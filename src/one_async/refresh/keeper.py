@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +21,6 @@ from one_async._observer import LOGS
 from one_async._progress import Display
 from one_async._threads import run_sync
 from one_async._tracing import span
-from one_async._warnings import warn
 from one_async.errors import (
     InputError,
     OfflineError,
@@ -256,7 +256,7 @@ class TablesKeeper(CurrentTables):
         """Warn that the old tables stay current, once until a check succeeds."""
         if not self._warned:
             self._warned = True
-            warn(text, TablesWarning)
+            warnings.warn(text, TablesWarning, stacklevel=3)  # at once: the check may run in the background
 
     async def _update(self, alyx: AsyncAlyxClient, now: bool, called: float, display: Display | None) -> None:
         """Request the server's offer if needed, and install the offered tables if they are newer."""
@@ -322,7 +322,7 @@ class TablesKeeper(CurrentTables):
             others = ", ".join(sorted(known))
             text = f"the cache tables in {self._folder} came from {others} and are replaced by those of {offer.origin}"
             with suppress(TablesWarning):  # even if warnings are errors
-                warn(text, TablesWarning)
+                warnings.warn(text, TablesWarning, stacklevel=2)
 
     # ---- other tables
 
