@@ -275,6 +275,22 @@ async def test_the_token_store_is_used_kept_and_emptied(server: Emulator, make: 
     assert server.requests.count("/auth-token") == 1
 
 
+async def test_a_refused_token_deletes_no_other_one(server: Emulator, make: Any) -> None:
+    store = Store()
+    async with make(server, token_store=store) as alyx:
+        await alyx.authenticate()
+    kept = dict(store.kept)
+    async with make(server, password=None, token="f" * 40, token_store=store) as alyx:
+        with pytest.raises(LoginError, match="does not accept the token"):
+            await alyx.rest("labs", "list", no_cache=True)
+    assert store.kept == kept
+    store.kept = {(server.url, "alice"): "f" * 40}
+    async with make(server, password=None, token_store=store) as alyx:
+        with pytest.raises(LoginError, match="does not accept the token"):
+            await alyx.rest("labs", "list", no_cache=True)
+    assert store.kept == {}
+
+
 # ---- opening and closing
 
 

@@ -97,7 +97,7 @@ class Credentials:
             if self.token == refused:
                 self.token = None
                 if not (self.user and self._password):
-                    await self._delete_stored()
+                    await self._delete_stored(refused)
                     raise self.missing(f"{self.base_url} does not accept the token (any more)")
                 await self._login(request_token)
             return self._require_token()
@@ -162,9 +162,15 @@ class Credentials:
                 self.user, self.token = found
         self._store_checked = True  # last, since loading may be cancelled
 
-    async def _delete_stored(self) -> None:
-        if self._store is not None and self.user:
-            await anyio.to_thread.run_sync(self._store.delete, self.base_url, self.user)
+    async def _delete_stored(self, refused: str | None = None) -> None:
+        """Delete the stored token; with ``refused`` only if it is this one, which may have been passed by the user."""
+        if self._store is None or not self.user:
+            return
+        if refused is not None:
+            found = await anyio.to_thread.run_sync(self._store.load, self.base_url, self.user)
+            if found is not None and found[1] != refused:
+                return
+        await anyio.to_thread.run_sync(self._store.delete, self.base_url, self.user)
 
     def _require_token(self) -> str:
         if self.token is None:
