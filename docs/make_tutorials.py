@@ -69,9 +69,7 @@ def page(name: str, notebook: Any, folder: Path) -> tuple[str, dict[str, bytes]]
                 figures[file] = base64.b64decode(picture)
                 parts.append(f"![{figure_title(cell.source)}]({file})")
             elif text := text_of(output):
-                parts.append(
-                    shown(ADDRESS.sub("http://127.0.0.1:8000", text.replace(str(folder), "/home/you")))
-                )
+                parts.append(shown(ADDRESS.sub("http://127.0.0.1:8000", text.replace(str(folder), "~"))))
     return MADE.format(name) + "\n\n".join(parts) + "\n" + END.format(name), figures
 
 

@@ -2,101 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import pickle
 import tomllib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
+from served_datasets import Served
 
 from one_async import ONE
-from one_async.emulator import Emulator
 from one_async.errors import HashMismatch, InputError, OneError, ServerError
 
 fsspec = pytest.importorskip("fsspec")
 filesystem = pytest.importorskip("one_async.filesystem")
 
-ROWS = 200_000
-
-
-class Served:
-    """An emulator whose first session with trials has a large table and a large array instead of small ones."""
-
-    def __init__(self, emulator: Emulator) -> None:
-        self.emulator = emulator
-        numbers = np.random.default_rng(0).standard_normal((ROWS, 8))
-        self.table = pl.DataFrame(numbers, schema=[f"column{n}" for n in range(8)])
-        out = io.BytesIO()
-        self.table.write_parquet(out, row_group_size=ROWS // 10)
-        array = io.BytesIO()
-        np.save(array, numbers)
-        self.array = numbers
-        files = {"_ibl_trials.table.pqt": out.getvalue(), "_ibl_wheel.position.npy": array.getvalue()}
-        self.sizes: dict[str, int] = {}
-        rows = emulator.app.world.records["datasets"]["list"]
-        session = next(row["session"] for row in rows if row["name"] in files and row["collection"] == "alf")
-        self.eid = session[-36:]
-        self.session = json.loads(emulator.store.detail("sessions", self.eid) or "")
-        self.urls: dict[str, str] = {}
-        for name, data in files.items():
-            self.put(name, data)
-
-    def put(self, name: str, data: bytes) -> str:
-        """Replace the content of a dataset in ``alf``, and return its address."""
-        for row in self.session["data_dataset_session_related"]:
-            if row["name"] == name and row["collection"] == "alf":
-                row |= {"file_size": len(data), "hash": hashlib.md5(data).hexdigest()}
-                path = row["data_url"].partition("//")[2].partition("/")[2].removeprefix("data/")
-                self.emulator.app.files[path] = data
-                self.urls[name] = f"/data/{path}"
-        self.sizes[name] = len(data)
-        self.save()
-        return f"one://{self.eid}/alf/{name}"
-
-    def save(self) -> None:
-        rows = self.session["data_dataset_session_related"]
-        self.emulator.store.update("sessions", self.eid, data_dataset_session_related=rows)
-
-    def sent(self, name: str) -> list[int]:
-        """The bytes of each answer with a part of a file, by the server's own log."""
-        return [r.size for r in self.emulator.requests if r.path == self.urls[name] and r.method == "GET"]
-
-    def received(self, name: str) -> int:
-        return sum(self.sent(name))
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with Emulator() as emulator:
-        yield Served(emulator)
-
-
-@pytest.fixture
-def options(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    fsspec.register_implementation("one", filesystem.OneFileSystem, clobber=True)
-    monkeypatch.setenv("ONE_BASE_URL", served.emulator.url)
-    monkeypatch.setenv("ONE_USERNAME", "demo")
-    monkeypatch.setenv("ONE_PASSWORD", "demo")
-    served.emulator.faults.clear()
-    served.emulator.requests.reset()
-    yield {"base_url": served.emulator.url, "mode": "remote", "cache_dir": str(tmp_path)}
-    filesystem.OneFileSystem.clear_instance_cache()
-
-
-@pytest.fixture
-def fs(options: dict[str, Any]) -> Any:
-    return fsspec.filesystem("one", **options)
-
 
 def test_the_entry_point_is_the_class() -> None:
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
     module, _, name = project["entry-points"]["fsspec.specs"]["one"].partition(":")
     assert getattr(__import__(module, fromlist=[name]), name) is filesystem.OneFileSystem
 

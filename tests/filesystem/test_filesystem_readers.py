@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,11 +14,10 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from served_datasets import Served
 
 from one_async import ONE
-from one_async.emulator import Emulator
 from one_async.errors import InputError
-from test_filesystem import Served
 
 fsspec = pytest.importorskip("fsspec")
 filesystem = pytest.importorskip("one_async.filesystem")
@@ -27,26 +26,10 @@ TABLE, ARRAY = "_ibl_trials.table.pqt", "_ibl_wheel.position.npy"
 RECORDING, ARCHIVE = "_ibl_wheel.timestamps.npy", "_ibl_leftCamera.times.npy"  # names that the session has
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with Emulator() as emulator:
-        yield Served(emulator)
-
-
 @pytest.fixture
-def options(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    fsspec.register_implementation("one", filesystem.OneFileSystem, clobber=True)
-    monkeypatch.setenv("ONE_BASE_URL", served.emulator.url)
-    monkeypatch.setenv("ONE_USERNAME", "demo")
-    monkeypatch.setenv("ONE_PASSWORD", "demo")
-    served.emulator.requests.reset()
-    yield {"base_url": served.emulator.url, "one_mode": "remote", "cache_dir": str(tmp_path)}
-    filesystem.OneFileSystem.clear_instance_cache()
-
-
-@pytest.fixture
-def fs(options: dict[str, Any]) -> Any:
-    return fsspec.filesystem("one", **options)
+def options(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as `fsspec.open` and chained addresses need them."""
+    return {"one_mode" if name == "mode" else name: value for name, value in options.items()}
 
 
 # ---- the cache of ranges ----
