@@ -13,6 +13,7 @@ from one_async.errors import InputError, TablesWarning
 from one_async.tables import query
 from one_async.tables.build import build_tables, make_parquet_db, remove_missing_datasets
 from one_async.tables.catalogue import Catalogue
+from one_async.tables.scan import find_sessions
 from tables_data import search
 
 FILES = [
@@ -106,6 +107,13 @@ def test_a_broken_link_is_reported_and_omitted(folder: Path) -> None:
     with pytest.warns(TablesWarning, match=r"spikes\.amps\.npy"):
         built = build_tables(folder, namespace=NAMESPACE)
     assert built.dataset_table.frame().equals(usual.dataset_table.frame())
+
+
+def test_a_folder_that_is_removed_during_the_walk_is_no_omission(folder: Path) -> None:
+    sessions = find_sessions(folder, lambda: None)
+    claim = folder / ".tables.claim"  # as of another build, which ends meanwhile
+    claim.mkdir()
+    assert find_sessions(folder, lambda: claim.exists() and claim.rmdir()) == sessions
 
 
 def test_nothing_found_is_a_warning(tmp_path: Path) -> None:
