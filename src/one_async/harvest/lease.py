@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import anyio
 
@@ -16,9 +16,6 @@ from one_async._threads import run_sync
 from one_async.errors import HarvestUnderWay, OneError
 from one_async.files.claim import LEASE, start_heartbeat
 from one_async.files.owner import is_dead, owner_of
-
-if TYPE_CHECKING:
-    from one_async.harvest.storage import ObjectStorage, Storage
 
 #: Seconds to wait for a lease, longer than that of a harvest killed on another machine takes to expire.
 TIMEOUT = LEASE + 10.0
@@ -39,6 +36,29 @@ class Lease(Protocol):
         """Release the claim."""
 
 
+class ConditionalStore(Protocol):
+    """An object store with conditional writes."""
+
+    def get_with_tag(self, name: str) -> tuple[bytes, str] | None:
+        """Return an object and its ETag; None if there is no such object."""
+
+    def put_if(self, name: str, content: bytes, tag: str | None) -> bool:
+        """Write an object if its ETag is `tag` (None: if it does not exist); return whether it was written."""
+
+    def delete(self, name: str) -> None:
+        """Delete an object if it exists."""
+
+
+class Claimable(Protocol):
+    """A storage with leases."""
+
+    def try_claim(self, name: str) -> Lease | None:
+        """Acquire the lease on a name; return None while another process holds it."""
+
+    def address(self, name: str) -> str:
+        """Return the address of a file or folder."""
+
+
 class BucketLease:
     """A lease stored as an object and changed by conditional writes, of which an object store accepts only one.
 
@@ -46,7 +66,7 @@ class BucketLease:
     the lease's duration, by its own clock, or if the owner is known to be dead.
     """
 
-    def __init__(self, storage: ObjectStorage, name: str) -> None:
+    def __init__(self, storage: ConditionalStore, name: str) -> None:
         self._storage, self._key = storage, f".harvest/{name}.lease"
         self._owner = owner_of(uuid.uuid4().hex)
         self._seen_tag, self._seen_at = "", 0.0
@@ -93,7 +113,7 @@ def _owner(content: bytes) -> str:
 
 
 @asynccontextmanager
-async def hold_lease(storage: Storage, name: str) -> AsyncIterator[Lease]:
+async def hold_lease(storage: Claimable, name: str) -> AsyncIterator[Lease]:
     """Hold the lease on a name of a storage. Raise HarvestUnderWay if another process holds it for too long."""
     lease = await _acquire(storage, name)
 
@@ -117,7 +137,7 @@ async def hold_lease(storage: Storage, name: str) -> AsyncIterator[Lease]:
             await run_sync(end)
 
 
-async def _acquire(storage: Storage, name: str) -> Lease:
+async def _acquire(storage: Claimable, name: str) -> Lease:
     until = anyio.current_time() + TIMEOUT
     while True:
         lease = await run_sync(storage.try_claim, name)
