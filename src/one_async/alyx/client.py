@@ -424,7 +424,7 @@ def _has_ended(loop: EventLoopToken | None) -> bool:
     """Return whether an event loop is closed, as that of each `asyncio.run` is at its end."""
     if loop is None:
         return False
-    native = loop.native_token
+    native: Any = loop.native_token
     if hasattr(native, "is_closed"):
         return bool(native.is_closed())
     try:
