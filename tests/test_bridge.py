@@ -64,6 +64,11 @@ OUTPUT = {
         "opened", "['errors', 'fail', 'run', 'outcome', 'work', 'fail'] True",
         "SystemExit", "KeyboardInterrupt", "OneError", "StopAsyncIteration", "1", "closed",
     ],
+    "callback_exits": ["opened", "one_async", "one_async", "1 True", "closed"],
+    "child_exits": ["opened", "BaseExceptionGroup", "one_async", "1", "closed"],
+    "loop_ends": [
+        "opened", "waiting", "the event loop of the blocking interface was stopped", "opened", "1 False", "closed",
+    ],
     "forgotten": ["opened", "closed", "still running"],
     "parts": ["opened", "True 3 3", "closed", "opened", "3", "opened", "24", "closed", "closed"],
 }  # fmt: skip

@@ -34,6 +34,8 @@ EXIT_TIMEOUT = 3.0
 # Seconds after which a waiting caller checks for signals. Windows handles none during a wait, and elsewhere one that
 # arrives just before the wait would be handled only after it.
 _WAKE = 0.2
+# Times that the loop is continued after an error that left it; a loop that is broken would fail each time.
+_RESTARTS = 1000
 
 
 class Call(Generic[R]):
@@ -108,10 +110,11 @@ class Call(Generic[R]):
             self.over = True
             self._latch.release()
 
-    def wait(self) -> None:
-        """Wait until the call is over; Ctrl-C interrupts the wait."""
+    def wait(self, thread: LoopThread) -> None:
+        """Wait until the call is over, or the loop's thread has ended; Ctrl-C interrupts the wait."""
         while not self.over:
-            self._latch.acquire(timeout=_WAKE)
+            if not self._latch.acquire(timeout=_WAKE) and thread.has_failed:
+                self.refuse()
 
     def outcome(self) -> R:
         """Return the result or raise the error of a call that is over."""
@@ -177,6 +180,11 @@ class LoopThread:
         """Whether the caller is on the loop's thread."""
         return threading.get_ident() == self._thread.ident
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the thread has ended before the process exits, so that no call will be answered."""
+        return not self.exiting and not self._thread.is_alive()
+
     def run(self, make_coroutine: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Run a coroutine on the loop and wait for its result.
 
@@ -201,10 +209,10 @@ class LoopThread:
             try:
                 if self.stopping or not self.post(call.start, self):
                     call.refuse()
-                call.wait()
+                call.wait(self)
             except BaseException:
                 if self.post(call.cancel):
-                    call.wait()
+                    call.wait(self)
                 raise
             return call.outcome()
         finally:
@@ -245,10 +253,19 @@ class LoopThread:
             self._thread.join(timeout + 0.5)
 
     def _main(self) -> None:
+        # One root task for the thread's whole life, since anyio ends worker threads with their root task.
+        root = self._loop.create_task(self._serve())
         try:
-            # One root task for the thread's whole life, since anyio ends worker threads with their root task.
-            self._loop.run_until_complete(self._serve())
+            for _ in range(_RESTARTS):
+                try:
+                    return self._loop.run_until_complete(root)
+                except BaseException:
+                    # Of one task or callback: asyncio passes SystemExit and KeyboardInterrupt on, and errors of its own
+                    # log messages. Other calls must not end because of it.
+                    if root.done():
+                        raise
         finally:
+            self.stopping = True
             self._loop.close()
 
     async def _serve(self) -> None:

@@ -113,6 +113,13 @@ class AsyncClock:
         await anyio.to_thread.run_sync(time.sleep, seconds)
         return threading.current_thread().name
 
+    async def fail_in_child(self, error: BaseException) -> None:
+        async def child() -> None:
+            raise error
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(child)
+
     async def forever(self) -> None:
         say("waiting")
         WAITING.set()
@@ -190,6 +197,7 @@ class Clock(Blocking[AsyncClock]):
     stubborn = blocking(AsyncClock.stubborn)
     write = blocking(AsyncClock.write)
     fail = blocking(AsyncClock.fail)
+    fail_in_child = blocking(AsyncClock.fail_in_child)
     colour = blocking(AsyncClock.colour)
     call_back = blocking(AsyncClock.call_back)
     count = blocking_iterator(AsyncClock.count)

@@ -401,6 +401,64 @@ def crashing() -> None:
         say(error.exceptions)
 
 
+def callback_exits() -> None:
+    """An error that asyncio passes on does not end the loop under other callers."""
+    clock = Clock()
+    clock.add(1)
+    loop = LoopThread.shared()._loop
+    others = [threading.Thread(target=lambda: say(clock.in_thread(0.5))) for _ in range(2)]
+    for other in others:
+        other.start()
+    for error in (SystemExit, KeyboardInterrupt):
+        loop.call_soon_threadsafe(_raise, error)
+    for other in others:
+        other.join()
+    say(clock.add(1), LoopThread.shared()._loop is loop)
+
+
+def child_exits() -> None:
+    """SystemExit in a task that a call started reaches its caller, and leaves the other calls alone."""
+    clock = Clock()
+    other = threading.Thread(target=lambda: say(clock.in_thread(0.5)))
+    other.start()
+    try:
+        clock.fail_in_child(SystemExit(4))
+    except BaseException as error:
+        say(type(error).__name__)
+    other.join()
+    say(clock.add(1))
+
+
+def loop_ends() -> None:
+    """A loop that cannot go on fails the calls that wait for it, and the next call has another one."""
+    clock = Clock()
+    thread = LoopThread.shared()
+    other = threading.Thread(target=_refused, args=(clock,))
+    other.start()
+    WAITING.wait()
+    thread.post(_break, thread._loop)
+    other.join()
+    say(clock.add(1), LoopThread.shared() is thread)
+
+
+def _refused(clock: Clock) -> None:
+    try:
+        clock.forever()
+    except OneError as error:
+        say(error)
+
+
+def _raise(error: type[BaseException]) -> None:
+    raise error
+
+
+def _break(loop: asyncio.AbstractEventLoop) -> None:
+    def select(timeout: float | None = None) -> None:
+        raise OSError("no more files")
+
+    loop._selector.select = select  # type: ignore[attr-defined]
+
+
 def errors() -> None:
     clock = Clock()
     try:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import uuid
+from collections.abc import Iterator
+from itertools import count, product
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from one_async.alf.match import resolve
@@ -13,7 +17,7 @@ from one_async.errors import InputError, TablesWarning
 from one_async.tables import query
 from one_async.tables.build import build_tables, make_parquet_db, remove_missing_datasets
 from one_async.tables.catalogue import Catalogue
-from one_async.tables.scan import find_sessions
+from one_async.tables.scan import find_sessions, walk
 from tables_data import search
 
 FILES = [
@@ -114,6 +118,53 @@ def test_a_folder_that_is_removed_during_the_walk_is_no_omission(folder: Path) -
     claim = folder / ".tables.claim"  # as of another build, which ends meanwhile
     claim.mkdir()
     assert find_sessions(folder, lambda: claim.exists() and claim.rmdir()) == sessions
+
+
+@pytest.mark.parametrize(
+    "place", ["", "2020-01-01/001", "2020-01-01/001/alf", "2020-01-01/001/alf/spikes.times.npy"]
+)
+@pytest.mark.parametrize("is_renamed", [False, True])
+def test_a_change_during_a_build_affects_no_other_session(
+    tmp_path: Path, place: str, is_renamed: bool
+) -> None:
+    """Whatever another process removes or renames, at any moment: no warning, and the other sessions are complete."""
+    for moment in count():
+        root = tmp_path / str(moment)
+        for subject, name in product("ABC", ("alf/spikes.times.npy", "alf/probe00/spikes.times.npy")):
+            path = root / subject / "2020-01-01/001" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"1")
+        target, checks = root / "B" / place, count()
+
+        def check(target: Path = target, checks: Iterator[int] = checks, moment: int = moment) -> None:
+            if next(checks) == moment:
+                if is_renamed:
+                    target.rename(target.with_name(f"{target.name}5"))
+                elif target.is_dir():
+                    shutil.rmtree(target)
+                else:
+                    target.unlink()
+
+        make_parquet_db(root, hash_files=True, check=check)
+        built = Catalogue.open(root)
+        others = built.session_frame.filter(pl.col("subject").is_in(["A", "C"]))["eid"]
+        rows = built.dataset_table.frame().filter(pl.col("eid").is_in(others.implode()))
+        assert (len(others), rows["hash"].to_list()) == (2, [hashlib.md5(b"1").hexdigest()] * 4)
+        if next(checks) <= moment:
+            break
+
+
+def test_a_session_that_is_renamed_during_a_build_is_not_left_out(tmp_path: Path) -> None:
+    """The new folder has the identity of the one that was visited, and is no second name of it."""
+    before, after = tmp_path / "A/2020-01-01/001", tmp_path / "B/2020-01-01"
+    for folder in (before, after):
+        folder.mkdir(parents=True)
+    seen = []
+    for visit in walk(str(tmp_path)):
+        seen.append(visit.path)
+        if visit.path == str(before):
+            before.rename(after / "001")
+    assert str(after / "001") in seen
 
 
 def test_nothing_found_is_a_warning(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import current_token
+from anyio.lowlevel import EventLoopToken, current_token
 
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls, ended_by_closing
@@ -140,7 +140,7 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         self._observer = Observer(event_hooks)
         self._session: Session | None = None
         self.max_connections = max_connections
-        self._loop: object = None
+        self._loop: EventLoopToken | None = None
         self._schema: tuple[Schema, float] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -186,8 +186,9 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
             >>> await one.alyx.aclose()
         """
         await self._calls.end()
+        has_ended = _has_ended(self._loop)
         session, self._session, self._loop = self._session, None, None
-        if session is not None:
+        if session is not None and not has_ended:
             with anyio.CancelScope(shield=True):
                 await session.aclose()
 
@@ -348,7 +349,7 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         from one_async.alyx.session import Session
 
         loop = current_token()
-        if self._session is None:
+        if self._session is None or _has_ended(self._loop):
             self._session = Session(
                 self._base_url,
                 self._credentials,
@@ -417,3 +418,17 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
             return paging.page_of(answer.json, url)
 
         return fetch
+
+
+def _has_ended(loop: EventLoopToken | None) -> bool:
+    """Return whether an event loop is closed, as that of each `asyncio.run` is at its end."""
+    if loop is None:
+        return False
+    native: Any = loop.native_token
+    if hasattr(native, "is_closed"):
+        return bool(native.is_closed())
+    try:
+        native.run_sync_soon(bool)  # trio tells whether its loop runs only if something is scheduled on it
+    except RuntimeError:
+        return True
+    return False

@@ -14,6 +14,7 @@ import polars as pl
 from one_async.errors import TablesDamaged
 from one_async.refresh.unpack import unpack
 from one_async.tables.catalogue import Catalogue
+from one_async.tables.polars_files import count_rows
 
 __all__ = ["SMALL", "prepare", "prepare_in_subprocess"]
 
@@ -38,7 +39,7 @@ def _check_rows(path: Path) -> None:
     may contain more rows than fit in memory.
     """
     try:
-        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+        rows = count_rows(path)
     except (pl.exceptions.PolarsError, OSError):
         return  # opening the table raises a clear error
     if rows > path.stat().st_size:

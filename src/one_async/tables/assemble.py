@@ -181,13 +181,15 @@ def add_hashes(
 
 
 def _md5(file: Path, check: Callable[[], object]) -> str:
-    """Return the hash of a file, or an empty string with a warning if it cannot be read."""
+    """Return the hash of a file, or an empty string with a warning if it is there and cannot be read."""
     digest = hashlib.md5(usedforsecurity=False)
     try:
         with file.open("rb") as stream:
             while piece := stream.read(_CHUNK):
                 check()
                 digest.update(piece)
+    except FileNotFoundError:  # it was removed meanwhile
+        return ""
     except OSError as error:
         text = f"{str(file)!r} has no hash in the tables, since it cannot be read: {error.strerror or error}"
         warn(text, TablesWarning)

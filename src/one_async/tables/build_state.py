@@ -21,6 +21,7 @@ from one_async.errors import InputError
 from one_async.files.atomic import write_whole
 from one_async.tables.disk import claim_tables
 from one_async.tables.mmap_cache import fingerprint
+from one_async.tables.polars_files import read_metadata, read_parquet
 from one_async.tables.schema import SESSIONS
 
 __all__ = ["FOLDER", "SETTLED", "BuildState", "ensure_namespace", "mark_of", "read_namespace"]
@@ -97,7 +98,7 @@ class BuildState:
         home = out / FOLDER
         mark = ""
         with suppress(*_BROKEN, KeyError, TypeError):
-            mark = str(json.loads(pl.read_parquet_metadata(home / "folders.parquet")["one_async"])["tables"])
+            mark = str(json.loads(read_metadata(home / "folders.parquet")["one_async"])["tables"])
         return cls(
             _read(home / "files.parquet", _FILES),
             _read(home / "folders.parquet", _FOLDERS),
@@ -122,7 +123,7 @@ class BuildState:
 
 def _read(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
     with suppress(*_BROKEN):
-        frame = pl.read_parquet(path)
+        frame, _ = read_parquet(path)
         if frame.schema == pl.Schema(schema):
             return frame
     return pl.DataFrame(schema=schema)

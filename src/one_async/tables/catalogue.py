@@ -23,6 +23,7 @@ from one_async.tables import install, mmap_cache
 from one_async.tables.columns import codes_of
 from one_async.tables.dataset_table import Datasets, find
 from one_async.tables.ids import as_uuid
+from one_async.tables.polars_files import read_metadata
 from one_async.tables.schema import INSERTIONS, SCHEMAS, SESSIONS, canonical, read_table
 
 __all__ = ["Catalogue", "TablesMeta"]
@@ -302,7 +303,7 @@ def _table_files(folder: Path) -> dict[str, Path]:
 
 def _is_table(path: Path) -> bool:
     try:
-        return "one_metadata" in pl.read_parquet_metadata(path)
+        return "one_metadata" in read_metadata(path)
     except (pl.exceptions.PolarsError, OSError):
         warn(f"{path} is no parquet file; it is left out of the tables", TablesWarning)
         return False

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from one_async.tables.polars_files import read_arrow
+
 __all__ = ["Column", "Rows", "concat", "decode", "encode", "load", "save", "uuid_bytes", "uuid_text"]
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -237,7 +239,7 @@ def load(folder: Path, name: str, description: dict[str, Any], array: Callable[[
     """Open a column that `save` wrote."""
     words = pl.Series([], dtype=pl.String)
     if description["kind"] in ("codes", "plain"):
-        words = pl.read_ipc(folder / f"{name}.words")["word"]
+        words = read_arrow(folder / f"{name}.words")["word"]
     return Column(
         description["kind"],
         words.dtype if description["kind"] == "plain" else _dtype(description["dtype"]),

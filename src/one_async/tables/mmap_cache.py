@@ -29,6 +29,7 @@ from one_async.files.claim import claim
 from one_async.tables.cleanup import clear_conversions, is_protected
 from one_async.tables.columns import load, save
 from one_async.tables.dataset_table import Datasets
+from one_async.tables.polars_files import read_arrow
 
 __all__ = ["FOLDER", "MIN_ROWS", "Parts", "fingerprint", "open_or_convert"]
 
@@ -176,17 +177,17 @@ def _open(home: Path) -> Parts | None:
         meta = json.loads((home / "meta.json").read_text(encoding="utf-8"))
         if not all(_is_same(home / name, known) for name, known in meta["files"].items()):
             return None
-        paths = pl.read_ipc(home / "paths.arrow")
+        paths = read_arrow(home / "paths.arrow")
         datasets = Datasets(
             _array(home / "path.npy"),
             paths["path"],
             paths["name"],
-            pl.read_ipc(home / "eids.arrow")["eid"],
+            read_arrow(home / "eids.arrow")["eid"],
             _array(home / "starts.npy"),
             {name: load(home, f"column.{name}", layout, _array) for name, layout in meta["columns"].items()},
         )
-        others = {name: pl.read_ipc(home / f"other.{name}.arrow") for name in meta["others"]}
-        return Parts(pl.read_ipc(home / "sessions.arrow"), datasets, others, meta["raw"])
+        others = {name: read_arrow(home / f"other.{name}.arrow") for name in meta["others"]}
+        return Parts(read_arrow(home / "sessions.arrow"), datasets, others, meta["raw"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError):
         return None
 

@@ -12,6 +12,7 @@ from one_async.alf.session import FOLDER, session_folders
 from one_async.errors import InputError, TablesDamaged
 from one_async.tables import install
 from one_async.tables.catalogue import as_texts
+from one_async.tables.polars_files import count_rows
 from one_async.tables.schema import DATASETS, SESSIONS, read_table
 
 __all__ = ["DATASET_COLUMNS", "OldTables", "table_files"]
@@ -61,7 +62,7 @@ class OldTables:
         if "datasets" not in self._files:
             return 0
         try:
-            return int(pl.scan_parquet(self._files["datasets"]).select(pl.len()).collect().item())
+            return count_rows(self._files["datasets"])
         except (pl.exceptions.PolarsError, OSError, ValueError) as error:
             raise self._damaged(str(error).splitlines()[0]) from error
 

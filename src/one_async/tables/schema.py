@@ -14,6 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from one_async.errors import TablesDamaged
+from one_async.tables.polars_files import read_parquet
 
 __all__ = ["DATASETS", "IDS", "INSERTIONS", "QC_LEVELS", "SCHEMAS", "SESSIONS", "canonical", "read_table"]
 
@@ -74,9 +75,7 @@ def read_table(path: Path, table: str | None = None) -> tuple[pl.DataFrame, dict
     Raises TablesDamaged, which names the file, if it is truncated, not parquet, or not that table.
     """
     try:
-        metadata = pl.read_parquet_metadata(path)
-        # Read into memory, not mapped: the file may be replaced while the frame is in use.
-        frame = pl.read_parquet(path, use_statistics=False)
+        frame, metadata = read_parquet(path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     try:
