@@ -1,7 +1,7 @@
-"""The bridge between blocking callers and the async core: each scenario in a process of its own.
+"""The bridge between blocking callers and the async core: each scenario runs in a separate process.
 
-Every process runs with warnings as errors, must end by itself well before the limit, with the exit code and
-the output given here, and with nothing on its standard error.
+Every process runs with warnings as errors. It must exit by itself well before the limit, with the given exit code and
+output, and with nothing on its standard error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 SCENARIOS = Path(__file__).parent / "bridge" / "scenarios.py"
-LIMIT = 30  # seconds: far above what any scenario takes, far below what a hang takes
+LIMIT = 30  # seconds: far above the duration of any scenario, far below that of a hang
 
 OUTPUT = {
     "plain": ["opened", "3 2 Clock (a, remote)", "closed"],
@@ -93,25 +93,25 @@ def lines(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", OUTPUT)
-def test_scenario(name: str) -> None:
+def test_scenario_exits_with_its_code_and_output(name: str) -> None:
     assert lines(name) == OUTPUT[name]
 
 
-def test_ctrl_c_that_nobody_catches_ends_the_process() -> None:
+def test_an_uncaught_ctrl_c_ends_the_process() -> None:
     done = run("ctrl_c_uncaught")
     assert done.returncode in (-2, 130)
     assert done.stdout.splitlines() == ["opened", "waiting", "cleaned up", "closed"]
     assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
 
 
-def test_exit_code_of_a_signal_handler_survives() -> None:
+def test_the_exit_code_of_a_signal_handler_is_kept() -> None:
     done = run("exit_by_signal")
     assert (done.returncode, done.stderr) == (3, "")
     assert done.stdout.splitlines() == ["opened", "waiting", "cleaned up", "closed"]
 
 
 @needs_fork
-def test_child_makes_a_client_of_its_own_and_the_parent_goes_on() -> None:
+def test_a_forked_child_makes_its_own_client_and_the_parent_continues() -> None:
     assert lines("fork") == [
         "opened",
         "opened",
@@ -124,7 +124,7 @@ def test_child_makes_a_client_of_its_own_and_the_parent_goes_on() -> None:
 
 
 @needs_fork
-def test_fork_while_other_threads_call() -> None:
+def test_a_fork_during_calls_of_other_threads_works() -> None:
     output = "\n".join(lines("fork_while_busy"))
     assert output.count("child 1") == 3
     assert output.count("opened") == output.count("closed") == 4
@@ -132,7 +132,7 @@ def test_fork_while_other_threads_call() -> None:
 
 
 @pytest.mark.parametrize("name", ["spawn", pytest.param("fork_pool", marks=needs_fork)])
-def test_face_travels_to_workers(name: str) -> None:
+def test_a_face_can_be_sent_to_workers(name: str) -> None:
     assert "[(2, True), (2, True)]" in lines(name)
 
 
@@ -149,7 +149,9 @@ def test_a_blocking_call_on_the_loop_thread_is_refused() -> None:
     assert output[2:] == ["1", "closed"]
 
 
-def test_signature_and_docstring_are_those_of_the_async_method(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocking_methods_have_the_signature_and_docstring_of_the_async_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.syspath_prepend(str(SCENARIOS.parent))
     from face import AsyncClock, Clock
 
@@ -157,12 +159,12 @@ def test_signature_and_docstring_are_those_of_the_async_method(monkeypatch: pyte
     assert list(inspect.signature(Clock.__new__(Clock).add).parameters) == ["number", "other"]
     assert Clock.add.__doc__ == "Add two numbers."
     assert Clock.count.__doc__ == AsyncClock.count.__doc__
-    assert Clock.mode.__doc__ == "Where answers come from."
+    assert Clock.mode.__doc__ == "The source of answers."
     assert inspect.signature(Clock) == inspect.signature(AsyncClock)
     assert not inspect.iscoroutinefunction(Clock.add)
 
 
-def test_import_needs_neither_anyio_nor_numbers() -> None:
+def test_the_import_loads_neither_anyio_nor_numpy() -> None:
     code = (
         "import sys, one_async._bridge; "
         "print([name for name in ('anyio', 'httpx', 'polars', 'numpy', 'hishel') if name in sys.modules])"

@@ -1,8 +1,8 @@
-"""Time the page of `browse` at the server: ``python tests/benchmarks/bench_browse.py [--folder TABLES] [--json FILE]``.
+"""Time the server side of the `browse` page: ``python tests/benchmarks/bench_browse.py [--folder TABLES] [--json FILE]``.
 
-Makes tables of 100,000 sessions and 3.4 million datasets (``--sessions``, ``--datasets``, or ``--folder`` with tables that are
-there), serves the page, and types words into its filters letter by letter, as its script does: each keystroke is a request, and
-its time the one between sending it and the last byte of the answer. Ends with 1 if one takes longer than ``LIMIT``.
+Makes tables of 100,000 sessions and 3.4 million datasets (``--sessions``, ``--datasets``; ``--folder`` uses existing
+tables), serves the page, and types words into its filters letter by letter, as its script does. Each keystroke is a request,
+timed from sending it to the last byte of the answer. Exits with 1 if one takes longer than ``LIMIT``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from results import Row, save, size_of
 HERE = Path(__file__).parent
 #: Milliseconds within which the server answers a keystroke.
 LIMIT = 150.0
-#: What is typed into which filter, and what else is set meanwhile.
+#: The filter and the word that is typed into it, with the other parameters of the requests.
 WORDS: list[tuple[str, str, dict[str, str | list[str]]]] = [
     ("lab", "cortexlab", {}),
     ("subject", "CORT_01", {}),

@@ -1,8 +1,8 @@
-"""Tables of a folder, built again and again: ``python bench_build.py [--files 200000] [--json FILE]``.
+"""Build the tables of a folder repeatedly: ``python bench_build.py [--files 200000] [--json FILE]``.
 
 Prints the seconds of the first build, of a second one that looks at every file, and of one that looks at folders only, with
-and without hashes; and the memory at most. Each is followed by its ratio to a bare walk of the folder in the same run, which
-lists each folder and takes the size and times of each file.
+and without hashes, and the peak of memory. Each is followed by its ratio to a bare walk of the folder in the same run. The walk
+lists each folder and reads the size and times of each file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONG_AGO = 10**9
 
 
 def make(root: Path, files: int) -> None:
-    """Write sessions of a hundred small files each, whose folders have not changed for long."""
+    """Write sessions of a hundred small files each, in folders whose modification times are old."""
     for at in range(files // (len(FOLDERS) * IN_FOLDER)):
         session = root / f"lab/Subjects/S{at // 20:04d}/2024-{1 + at % 12:02d}-01/{1 + at % 20:03d}"
         for number, name in enumerate(FOLDERS):

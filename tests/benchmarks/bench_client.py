@@ -1,4 +1,4 @@
-"""Imports and remote queries beside ONE-api's, and the cost of many reads beside a bare httpx client's, in one run.
+"""Compare imports and remote queries with ONE-api, and the cost of many reads with a bare httpx client, in one run.
 
 ``python tests/benchmarks/bench_client.py [--json FILE] [--rounds N]``; needs ONE_API_PYTHON, the interpreter of an
 environment with ONE-api. Every figure is the best of several rounds, taken in turn.
@@ -37,7 +37,7 @@ def oracle_python() -> str:
 
 @contextmanager
 def world(latency: float) -> Iterator[tuple[dict[str, str], Callable[[], int]]]:
-    """Run a server of 3,000 sessions; gives its address and token, and what tells the most connections it had."""
+    """Run a server of 3,000 sessions; yield its address and token, and a function that returns its peak of connections."""
     command = [
         sys.executable,
         str(HERE / "client_world.py"),
@@ -63,7 +63,7 @@ def world(latency: float) -> Iterator[tuple[dict[str, str], Callable[[], int]]]:
 
 
 def imports(rounds: int, home: Path) -> dict[str, float]:
-    """The seconds of imports beyond those of the bare interpreter, and their ratio."""
+    """Return the seconds of imports beyond those of the bare interpreter, and their ratio."""
     theirs = oracle_python()
     cases = {
         "bare": (sys.executable, "pass"),
@@ -88,7 +88,7 @@ def imports(rounds: int, home: Path) -> dict[str, float]:
 
 
 def listing(rounds: int, folder: Path) -> dict[str, float]:
-    """The seconds of a search that gives 3,000 sessions, at 50 ms an answer."""
+    """Return the seconds of a search that finds 3,000 sessions when each response takes 50 ms."""
     with world(50) as (told, _):
         task = {"url": told["url"], "cache_dir": str(folder / "theirs"), "rounds": rounds}
         done = subprocess.run(
@@ -113,7 +113,7 @@ def listing(rounds: int, folder: Path) -> dict[str, float]:
 
 
 async def cpu_of(work: Callable[[str], Awaitable[Any]], ids: list[str]) -> tuple[float, float]:
-    """Give the CPU seconds of this process, all its threads, and the wall seconds of reading all of these at once."""
+    """Return the CPU seconds of this process, all its threads included, and the wall seconds of concurrent reads."""
     cpu, wall = time.process_time(), time.perf_counter()
     async with anyio.create_task_group() as tasks:
         for one in ids:
@@ -122,7 +122,7 @@ async def cpu_of(work: Callable[[str], Awaitable[Any]], ids: list[str]) -> tuple
 
 
 async def reads(rounds: int, folder: Path) -> dict[str, float]:
-    """What 3,000 different reads at once cost: through a limiter and httpx alone, through ours with and without cache."""
+    """Return the cost of 3,000 concurrent reads: with a limiter and httpx alone, with our client, and without its cache."""
     best: dict[str, tuple[float, float]] = {}
     with world(0) as (told, peak):
         for number in range(rounds):

@@ -1,4 +1,4 @@
-"""Harvests against ONE-api and a bare httpx script, in one run, and a million rows: ``python bench_harvest.py [--json FILE]``.
+"""Compare harvests with ONE-api and a bare httpx script, and harvest a million rows: ``python bench_harvest.py [--json FILE]``.
 
 Needs the interpreter of ONE-api's environment in ONE_API_PYTHON; without it that comparison is left out.
 """
@@ -36,7 +36,7 @@ FIXED = (1, 2, 4, 8, 12, 16, 24, 32)
 
 
 async def bare(server: dict[str, Any], endpoint: str, at_once: int) -> float:
-    """The seconds that a plain script takes: the first page, then all others, so many at once; rows as dicts."""
+    """Return the seconds of a plain script that requests the first page, then all others concurrently; rows stay dicts."""
     url, headers = f"{server['url']}/{endpoint}", {"Authorization": f"Token {server['token']}"}
     limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
     async with httpx.AsyncClient(headers=headers, limits=limits, timeout=120) as client:
@@ -55,7 +55,7 @@ async def bare(server: dict[str, Any], endpoint: str, at_once: int) -> float:
 
 
 async def ours(server: dict[str, Any], endpoint: str, to: Path | None) -> float:
-    """The seconds of a harvest by a client that is logged in and knows the schema."""
+    """Return the seconds of a harvest by a client that is logged in and has the schema."""
     async with AsyncAlyxClient(server["url"], token=server["token"]) as alyx:
         await alyx.schema()
         started = time.perf_counter()
@@ -67,7 +67,7 @@ async def ours(server: dict[str, Any], endpoint: str, to: Path | None) -> float:
 
 
 async def against_fixed(server: dict[str, Any], endpoint: str, folder: Path) -> dict[str, float]:
-    """Medians of rounds in which all take their turn in a random order: a machine changes from one second to the next."""
+    """Return medians of rounds, each in random order, since the speed of the machine varies from second to second."""
     await ours(server, endpoint, None)
     runs: dict[str, Callable[[int], Coroutine[Any, Any, float]]] = {
         **{str(at_once): partial(_bare, server, endpoint, at_once) for at_once in FIXED},
@@ -97,7 +97,7 @@ async def _bare(server: dict[str, Any], endpoint: str, at_once: int, number: int
 
 
 def one_api(server: dict[str, Any], endpoint: str, folder: Path) -> float | None:
-    """The seconds of ONE-api's iteration."""
+    """Return the seconds of ONE-api's iteration."""
     python = os.environ.get("ONE_API_PYTHON")
     if not python:
         return None
@@ -133,7 +133,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def million(folder: Path) -> dict[str, float]:
-    """A million rows to Parquet in a process of its own."""
+    """Return the figures of a million rows harvested to Parquet in a separate process."""
     with served(sessions=1_000_000) as server:
         command = [sys.executable, "-c", MILLION, server["url"], server["token"], str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Time the turning of 10,000 identifiers into others, from tables: ``python tests/benchmarks/bench_ids.py [--json FILE]``.
+"""Time the conversion of 10,000 identifiers with tables: ``python tests/benchmarks/bench_ids.py [--json FILE]``.
 
 Makes tables of 100,000 sessions, 3.4 million datasets and an insertions table (``--sessions``, ``--datasets``, or ``--folder``
 with tables that ``generate.py`` made) and prints the median of 15 calls, and the first, in milliseconds. The goal is 50.
@@ -29,7 +29,7 @@ GOAL = 50.0
 
 
 def add_insertions(folder: Path) -> None:
-    """Write an insertions table with a probe or two for each of 10,000 sessions, by turns."""
+    """Write an insertions table with alternately one and two probes for each of 10,000 sessions."""
     path = folder / "insertions.pqt"
     if path.exists():
         return
@@ -47,7 +47,7 @@ def add_insertions(folder: Path) -> None:
 
 
 def calls_of(one: ONE) -> dict[str, Callable[[], Any]]:
-    """Give the calls, each with 10,000 identifiers."""
+    """Return the calls, each with 10,000 identifiers."""
     sessions = one.sessions().collect().filter(~pl.struct("subject", "date", "number").is_duplicated())
     eids = [UUID(eid) for eid in sessions["eid"].sample(COUNT, shuffle=True, seed=1)]
     texts, paths = [str(eid) for eid in eids], one.eid2path(eids)
@@ -89,7 +89,7 @@ def calls_of(one: ONE) -> dict[str, Callable[[], Any]]:
 
 
 def main() -> None:
-    """Run all and print a table."""
+    """Time all calls and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=100_000)
     parser.add_argument("--datasets", type=int, default=3_400_000)
@@ -111,7 +111,7 @@ def main() -> None:
                     answer = call()
                     times.append((time.perf_counter() - started) * 1e3)
                     assert len(answer) in (2, COUNT), (what, len(answer))
-                    del answer  # or the next call's time would be that of throwing it away, too
+                    del answer  # freed here, so that the next call's time does not include it
                 results[what] = {"median": statistics.median(times), "first": times[0]}
     for what, figures in results.items():
         note = "" if figures["median"] < GOAL else f"  above {GOAL:g}"

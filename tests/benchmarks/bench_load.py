@@ -1,4 +1,4 @@
-"""Loading against ONE-api, and one large file against curl, in one run: ``python bench_load.py [--json FILE]``.
+"""Compare loading with ONE-api, and the download of one large file with curl, in one run: ``python bench_load.py [--json FILE]``.
 
 Needs the interpreter of ONE-api's environment in ONE_API_PYTHON.
 """
@@ -29,7 +29,7 @@ FILES, SESSIONS = 500, 100
 
 
 def oracle(home: Path, task: dict[str, Any]) -> dict[str, Any]:
-    """Run ONE-api's part and give its times in seconds."""
+    """Run ONE-api's part and return its times in seconds."""
     python = os.environ.get("ONE_API_PYTHON")
     if not python:
         sys.exit("set ONE_API_PYTHON to the interpreter of an environment with ONE-api==3.6.1")
@@ -44,12 +44,12 @@ def oracle(home: Path, task: dict[str, Any]) -> dict[str, Any]:
 
 
 def compared(theirs: float, ours: float) -> dict[str, float]:
-    """Give both times in seconds, and how many times faster ours is."""
+    """Return both times in seconds, and how many times faster ours is."""
     return {"ONE-api": theirs, "one_async": ours, "ratio": theirs / ours}
 
 
 def against_one_api(results: dict[str, Any], folder: Path) -> None:
-    """500 files of 100 kB, the trials of 100 sessions, 200 local files."""
+    """Compare 500 files of 100 kB, the trials of 100 sessions, and 200 local files."""
     server = subprocess.Popen(
         [sys.executable, str(HERE / "load_world.py"), "--files", str(FILES)], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, text=True,
@@ -100,7 +100,7 @@ def against_one_api(results: dict[str, Any], folder: Path) -> None:
 
 
 def against_curl(results: dict[str, Any], folder: Path) -> None:
-    """One file of 1 GiB, and the memory that it takes."""
+    """Compare the download of a 1 GiB file, and measure its memory."""
     server = subprocess.Popen(
         [sys.executable, str(HERE / "big_file.py"), str(1 << 30)],
         stdin=subprocess.PIPE,
@@ -133,7 +133,7 @@ def against_curl(results: dict[str, Any], folder: Path) -> None:
 
 
 def fetch_alone(url: str, md5: str, folder: Path) -> float:
-    """Fetch one file by a plan, and give the peak of memory above idle (MiB)."""
+    """Download one file by a plan, and return the peak of memory above idle (MiB)."""
     import anyio
 
     from one_async.alyx.client import AsyncAlyxClient
@@ -149,7 +149,9 @@ def fetch_alone(url: str, md5: str, folder: Path) -> float:
 
     async def work() -> None:
         item = Item("0" * 8 + "-0000-4000-8000-" + "0" * 12, "lab/big.bin", (FileSource(url),), 1 << 30, md5)
-        async with AsyncAlyxClient("http://alyx.invalid") as alyx:  # another host: no login for the file
+        async with AsyncAlyxClient(
+            "http://alyx.invalid"
+        ) as alyx:  # another host, so that the request has no token
             await fetch([item], root=folder, streams=alyx.wire)
 
     idle = process.memory_info().rss

@@ -1,9 +1,9 @@
-"""What counting, logging and tracing cost a call that is answered from the cache, with nothing attached.
+"""Measure what the observer's counts, logs and traces cost a call that the cache answers, with nothing attached.
 
     python tests/benchmarks/bench_observed.py [--json FILE]
 
-The time of one call, and beside it the time of what the observer does in such a call, measured alone. The share must be
-below 2 %. With OpenTelemetry's API imported and no tracer configured, it is measured once more.
+The time of the observer's work is measured alone and divided by the time of the call. The share must be
+below 2 %. It is measured again with OpenTelemetry's API imported and no tracer configured.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ async def microseconds(call: Callable[[], Awaitable[Any]], number: int) -> float
 
 
 async def cost() -> float:
-    """Return what the observer does in a cached REST call: the call is a span, and its answer is counted."""
+    """Return the time of the observer's work in a cached REST call: one span and one counted answer."""
     observer, url = Observer(), "http://127.0.0.1:8000/sessions?lab=cortexlab&limit=1000"
 
     async def plain() -> None: ...
@@ -53,7 +53,7 @@ async def cost() -> float:
 
 
 async def measure(url: str) -> list[Row]:
-    """Print the shares of the observer in calls, and return its times beside those of the calls, in microseconds."""
+    """Print the share of the observer in calls, and return its times and those of the calls, in microseconds."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         login = {"base_url": url, "username": "demo", "password": "demo", "cache_dir": folder}

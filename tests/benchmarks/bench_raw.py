@@ -1,7 +1,7 @@
-"""Slices and snippets of a raw recording of 60 s and 385 channels, at 20 ms latency, against ibllib's Streamer.
+"""Compare slices and snippets of a raw recording of 60 s and 385 channels with ibllib's Streamer, at 20 ms latency.
 
 ONE_IBL_PYTHON names a Python that has ibllib. A loop that requests and decodes one chunk after the other without a cache, as
-hand-written readers do, is measured as well. The chunks have the same content, so that the recording is made quickly.
+hand-written readers do, is measured as well. All chunks have the same content, so that the recording is made quickly.
 ``python bench_raw.py [--json FILE]`` prints JSON: seconds, and how many times faster we are.
 """
 
@@ -61,7 +61,7 @@ def serve() -> None:
 
 
 def looped(world: dict[str, Any], start: int, stop: int) -> Any:
-    """Read a range of samples with one request a chunk."""
+    """Read a range of samples with one request per chunk."""
     parts = []
     for chunk in range(start // RATE, (stop - 1) // RATE + 1):
         first = chunk * world["chunk"]
@@ -79,7 +79,7 @@ def looped(world: dict[str, Any], start: int, stop: int) -> Any:
 
 @contextmanager
 def serving() -> Iterator[dict[str, Any]]:
-    """Serve the recording from another process: its address, the probe's id, and the bytes of a chunk."""
+    """Serve the recording from another process; yield its address, the probe's id, and the bytes of a chunk."""
     command = [sys.executable, __file__, "--serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin is not None
@@ -119,7 +119,7 @@ def write(path: Path, found: dict[str, float]) -> None:
 
 
 def measured(one: ONE, world: dict[str, Any]) -> dict[str, float]:
-    """Return the seconds of each, and the bytes received by those of the chunks needed."""
+    """Return the seconds of each reader, and the ratio of the bytes received to those of the chunks needed."""
     rng = np.random.default_rng(1)
     places = (rng.permutation(SECONDS - 1)[:20] * RATE + rng.integers(0, RATE, 20)).tolist()
     times = np.sort(rng.integers(RATE, (SECONDS - 1) * RATE, 1000)).tolist()
@@ -150,7 +150,7 @@ def measured(one: ONE, world: dict[str, Any]) -> dict[str, float]:
 
 
 async def _at_once(world: dict[str, Any], places: list[int]) -> float:
-    """Return the seconds of slices that are awaited together."""
+    """Return the seconds of slices that are read concurrently."""
     with tempfile.TemporaryDirectory() as folder:
         login = {"base_url": world["url"], "username": "demo", "password": "demo"}
         async with AsyncONE(**login, cache_dir=folder, mode="remote") as one:
@@ -165,7 +165,7 @@ async def _at_once(world: dict[str, Any], places: list[int]) -> float:
 def _streamed(
     python: str, world: dict[str, Any], places: list[int], times: list[int], ours: Any
 ) -> dict[str, float]:
-    """Return the seconds of ibllib's Streamer; those of 1,000 snippets from every 20th."""
+    """Return the seconds of ibllib's Streamer; those of 1,000 snippets are extrapolated from every 20th."""
     few = times[::20]
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/slices.npy"

@@ -1,12 +1,11 @@
-"""Search tables while they are replaced by newer ones from a server: ``python tests/benchmarks/bench_refresh.py [--json FILE]``.
+"""Search tables while newer ones from a server replace them: ``python tests/benchmarks/bench_refresh.py [--json FILE]``.
 
-Two sets of tables with different sessions are published one after the other by an emulator in a process of its own. A client in
+An emulator in a separate process publishes two sets of tables with different sessions, one after the other. A client in
 auto mode answers 50 searches a second, first with nothing else to do, then during a refresh and past the swap. Each answer must
-be exactly that of the old tables or of the new ones, and no old one may follow a new one.
+be exactly that of the old tables or of the new ones, and no answer of the old tables may follow one of the new.
 
-A task that sleeps for a few milliseconds at a time measures how long the event loop is kept from running it: ``loop`` by the
-clock, which other programs on the machine lengthen, and ``loop_own`` as far as this process was using the processor meanwhile,
-so that it can be to blame.
+A task that sleeps for a few milliseconds at a time measures how long the event loop is blocked: ``loop`` by the clock, which
+other programs on the machine lengthen, and ``loop_own`` by this process's own CPU time during the pause.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ import anyio
 HERE = Path(__file__).parent
 OLD, NEW = "2025-01-15 06:00", "2025-02-01 06:00"
 BEAT = 0.005
-#: What is asked in turn. The labs and names are those of `generate`.
-QUESTIONS: list[dict[str, Any]] = [
+#: The searches, made in turn. The labs and names are those of `generate`.
+SEARCHES: list[dict[str, Any]] = [
     {"lab": "cortexlab"},
     {"lab": "danlab", "number": 1, "task_protocol": "ephys"},
     {"subject": "CORT_0002"},
@@ -46,16 +45,16 @@ QUESTIONS: list[dict[str, Any]] = [
 
 
 def publish(folder: Path, archive: Path, created: str) -> None:
-    """Make an archive of the tables in a folder, as Alyx publishes it."""
+    """Write an archive of the tables in a folder, as Alyx publishes it."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
         for path in sorted(folder.glob("*.pqt")):
             made.write(path, path.name)
-        said = {"date_created": created, "origin": "generated", "min_api_version": "2.10", "tables": {}}
-        made.writestr("cache_info.json", json.dumps(said))
+        info = {"date_created": created, "origin": "generated", "min_api_version": "2.10", "tables": {}}
+        made.writestr("cache_info.json", json.dumps(info))
 
 
 def serve(archives: list[str]) -> None:
-    """Publish the first archive, and each further one when a line comes in; ends with the input."""
+    """Publish the first archive, and the next one for each line of standard input; end with the input."""
     from one_async.emulator import Emulator
 
     with Emulator() as emulator:
@@ -69,7 +68,7 @@ def serve(archives: list[str]) -> None:
 
 @contextmanager
 def server(*archives: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run a server in a process of its own; give its address and the process, whose input asks for the next tables."""
+    """Run a server in a separate process; yield its address and the process, whose input requests the next tables."""
     process = subprocess.Popen(
         [sys.executable, __file__, "--serve", *map(str, archives)],
         stdin=subprocess.PIPE,
@@ -87,7 +86,7 @@ def server(*archives: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 def next_tables(process: subprocess.Popen[str]) -> None:
-    """Have the server publish its next tables."""
+    """Tell the server to publish its next tables."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("\n")
@@ -100,16 +99,16 @@ def next_tables(process: subprocess.Popen[str]) -> None:
 
 @dataclass
 class Phase:
-    """What happened while the tables were left alone, or were replaced."""
+    """The searches and pauses of a period without or with a refresh."""
 
     seconds: list[float] = field(default_factory=list)
     answers: dict[int, bytes] = field(default_factory=dict)
-    """What was found, by the number of the search; compared when the measurement is over."""
+    """The answers by number of the search; compared when the measurement is over."""
     pauses: list[float] = field(default_factory=list)
     own: list[float] = field(default_factory=list)
 
     def figures(self) -> dict[str, float]:
-        """Give times in ms."""
+        """Return times in ms."""
         ordered = sorted(self.seconds)
         at = [ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1e3 for share in (0.5, 0.99, 1)]
         figures = {"searches": len(ordered), "median": at[0], "p99": at[1], "longest": at[2]}
@@ -137,14 +136,14 @@ class Load:
         self.one, self.rate = one, rate
 
     async def ask(self, phase: Phase, number: int) -> None:
-        """Make one search and keep its answer."""
+        """Make one search and keep its answer and its time."""
         start = time.perf_counter()
-        found = await self.one.search(**QUESTIONS[number % len(QUESTIONS)])
+        found = await self.one.search(**SEARCHES[number % len(SEARCHES)])
         phase.seconds.append(time.perf_counter() - start)
         phase.answers[number] = packed(found)
 
     async def run(self, phase: Phase, until: anyio.Event) -> None:
-        """Ask at the rate, whether or not the last answer is there, until told to stop."""
+        """Start searches at the rate, whether or not the last one has ended, until the event is set."""
         async with anyio.create_task_group() as group:
             await group.start(_heartbeat, phase)
             async with anyio.create_task_group() as searches:
@@ -158,33 +157,33 @@ class Load:
 
 
 def versions(phase: Phase, expected: dict[str, list[bytes]]) -> list[str]:
-    """Tell which tables gave each answer, in the order in which the searches began; raises for an answer of neither.
+    """Return which tables each answer is from, in the order in which the searches began; raise if an answer is from neither.
 
-    One that began later may end sooner. Answers that both tables give say nothing and are left out.
+    A search that began later may end earlier. Answers that are the same in both tables are left out.
     """
     found = []
     for number, answer in sorted(phase.answers.items()):
-        index = number % len(QUESTIONS)
+        index = number % len(SEARCHES)
         fits = [version for version, theirs in expected.items() if theirs[index] == answer]
         if not fits:
             raise AssertionError(
-                f"{QUESTIONS[index]} gave {len(answer) // 16} sessions: neither the old tables nor the new"
+                f"{SEARCHES[index]} found {len(answer) // 16} sessions: neither the old tables nor the new"
             )
         found += fits if len(fits) == 1 else []
     return found
 
 
 def answers(folder: Path) -> list[bytes]:
-    """Give what the tables of a folder answer, asked directly."""
+    """Return the answers of the tables of a folder, without a client."""
     from one_async.tables import query
     from one_async.tables.catalogue import Catalogue
 
     tables = Catalogue.open(folder, convert=False)
-    return [packed(query.search(tables, **terms)) for terms in QUESTIONS]
+    return [packed(query.search(tables, **terms)) for terms in SEARCHES]
 
 
 def packed(eids: list[Any]) -> bytes:
-    """Give ids as one text: thousands of objects of the benchmark's own would lengthen Python's search for garbage."""
+    """Return ids as one byte string: thousands of objects would lengthen Python's garbage collection."""
     return b"".join(eid.bytes for eid in eids)
 
 
@@ -196,7 +195,7 @@ async def measure(
     idle: float,
     rate: float,
 ) -> dict[str, Any]:
-    """Run the client: first on the old tables alone, then through a refresh and a little further."""
+    """Run the client: first on the old tables alone, then through a refresh and a little longer."""
     from one_async import AsyncONE
 
     quiet, busy = Phase(), Phase()
@@ -207,7 +206,7 @@ async def measure(
         await one.refresh_cache("refresh")
         first = time.perf_counter() - start
         load = Load(one, rate)
-        for number in range(3 * len(QUESTIONS)):
+        for number in range(3 * len(SEARCHES)):
             await load.ask(Phase(), number)
 
         async def stop_after(seconds: float, stop: anyio.Event) -> None:
@@ -234,24 +233,24 @@ async def measure(
             group.start_soon(refresh, stop)
             await load.run(busy, stop)
     assert set(versions(quiet, expected)) == {"old"}
-    said = versions(busy, expected)
-    changed = [new for old, new in itertools.pairwise(said) if old != new]
+    answered = versions(busy, expected)
+    changed = [new for old, new in itertools.pairwise(answered) if old != new]
     return {
         "idle": quiet.figures(),
         "refresh": busy.figures(),
         "p99_ratio": busy.figures()["p99"] / quiet.figures()["p99"],
         "first_load_s": first,
         "refresh_s": took,
-        "old_answers": said.count("old"),
-        "new_answers": said.count("new"),
+        "old_answers": answered.count("old"),
+        "new_answers": answered.count("new"),
         "changes": changed,
     }
 
 
 def make(scratch: Path, *, sessions: int, datasets: int) -> list[Path]:
-    """Make the old and the new tables and their archives, unless they are there; give the archives.
+    """Make the old and the new tables and their archives unless they exist; return the archives.
 
-    In processes of their own: pandas would leave thousands of objects for the garbage collector to look through.
+    Tables are made in separate processes, since pandas would leave thousands of objects for the garbage collector to traverse.
     """
     archives = []
     for seed, (version, created) in enumerate((("old", OLD), ("new", NEW)), 1):

@@ -1,8 +1,8 @@
-"""Registration of 20 sessions of 30 files at 50 ms latency beside ONE-api's loop, in one run.
+"""Compare the registration of 20 sessions of 30 files at 50 ms latency with ONE-api's loop, in one run.
 
 ``python tests/benchmarks/bench_register.py [--json FILE] [--rounds N] [--quick]``; needs ONE_API_PYTHON, the interpreter of an
-environment with ONE-api. Both take turns on one server, each with sessions of its own; the figures are medians. Once with the
-hashes of the files, for which ONE-api takes longer than for the requests, and once without.
+environment with ONE-api. Both register their own sessions on one server, in turn; the figures are medians. It is measured once
+with the hashes of the files, for which ONE-api takes longer than for the requests, and once without.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KINDS = (
 
 
 def make(root: Path, year: int) -> list[str]:
-    """Make the folders of sessions, each on a day of its own."""
+    """Write the folders of sessions, each on its own day."""
     paths = []
     for day in range(1, SESSIONS + 1):
         folder = root / "cortexlab" / "Subjects" / "KS046" / f"{year}-03-{day:02d}" / "001"

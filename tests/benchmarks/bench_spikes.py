@@ -1,4 +1,4 @@
-"""Good clusters and their spikes of 100 probes against a loop of ONE-api calls, in one run: ``python bench_spikes.py``.
+"""Load the good clusters and spikes of 100 probes beside a loop of ONE-api calls, in one run: ``python bench_spikes.py``.
 
 Needs the interpreter of an environment with ONE-api in ONE_API_PYTHON; if it has ibllib, that merges the clusters.
 """
@@ -21,7 +21,7 @@ from results import Row, save
 from one_async import ONE
 
 HERE = Path(__file__).parent
-#: How many probes are loaded from disk, since ONE-api takes seconds for each.
+#: The number of probes that are loaded from disk; ONE-api takes seconds for each.
 AGAIN = 10
 
 
@@ -40,7 +40,7 @@ def oracle(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def ours(task: dict[str, Any], folder: Path) -> tuple[list[float], Any]:
-    """Load all probes from the server, then some of them from disk."""
+    """Load all probes from the server, then some of them from disk, and return the seconds and rows."""
     times, answers = [], []
     with ONE(
         base_url=task["url"],
@@ -81,7 +81,7 @@ def main() -> None:
         theirs = oracle({**world, "cache_dir": str(Path(name) / "oracle")})
         server.stdin.close()
     rows = [list(row) for row in sorting.clusters.select("pid", "cluster_id", "acronym").iter_rows()]
-    if theirs["merge"] == "pandas":  # which names no regions
+    if theirs["merge"] == "pandas":  # then ONE-api's part has no regions
         rows = [[pid, cluster, None] for pid, cluster, _ in rows]
     assert sorted(rows) == sorted(theirs["rows"]), (len(rows), len(theirs["rows"]))
     assert sorting.spikes.height == theirs["spikes"]

@@ -1,7 +1,7 @@
 """Time tables beside ONE-api, in one run: ``ONE_API_PYTHON=… python tests/benchmarks/bench_tables.py [--json FILE]``.
 
-Makes tables of 100,000 sessions and 3.4 million datasets (``--sessions``, ``--datasets``, or ``--folder`` with tables that are
-there), runs both sides in processes of their own, ours as users call it (``ONE(mode="local", cache_dir=…)``), and prints how many
+Makes tables of 100,000 sessions and 3.4 million datasets (``--sessions``, ``--datasets``; ``--folder`` uses existing tables),
+runs both sides in separate processes, ours through the public API (``ONE(mode="local", cache_dir=…)``), and prints how many
 times faster each call is.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 from results import Row, save, size_of
 
 HERE = Path(__file__).parent
-#: What each call is to reach, as a ratio to ONE-api's time.
+#: The goal of each call, as a ratio to ONE-api's time.
 TARGETS = {
     "open": 200,
     "open, first time": 10,
@@ -44,13 +44,13 @@ TARGETS = {
 
 
 def measure(folder: str) -> dict[str, Any]:
-    """Time the client on tables that were converted before; runs in a process of its own."""
+    """Time the client on tables that have been converted already; runs in a separate process."""
     import psutil
 
     from one_async import ONE
 
     with tempfile.TemporaryDirectory() as other, ONE(mode="local", cache_dir=other):
-        pass  # the thread of the blocking face is there
+        pass  # starts the thread of the blocking face
     times: dict[str, float] = {}
     sizes: dict[str, int] = {}
 
@@ -92,7 +92,7 @@ def measure(folder: str) -> dict[str, Any]:
 
 
 def run(python: str, *arguments: str) -> Any:
-    """Run a script in a process of its own and read its JSON."""
+    """Run a script in a separate process and read its JSON."""
     done = subprocess.run([python, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
@@ -107,7 +107,7 @@ def compare(folder: Path) -> dict[str, Any]:
     if not python:
         sys.exit("set ONE_API_PYTHON to the Python of an environment with ONE-api 3.6.1")
     firsts = []
-    for _ in range(3):  # it writes much, so that a disk that is busy with something else shows
+    for _ in range(3):  # it writes much, so that its time depends on other use of the disk
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
         firsts.append(run(sys.executable, __file__, "--measure", str(folder))["times"]["open"])
     first = statistics.median(firsts)

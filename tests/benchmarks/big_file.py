@@ -1,4 +1,4 @@
-"""Serve one large file by the emulator's file server, 20 ms late: ``python big_file.py BYTES`` prints its URL and md5."""
+"""Serve one large file by the emulator's file server with 20 ms latency: ``python big_file.py BYTES`` prints its URL and MD5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An emulator with 3,000 sessions in a process of its own; says its address and waits until its input is closed."""
+"""Serve 3,000 sessions by an emulator in a separate process; print its address and serve until the input ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECORDS = Path(__file__).parents[1] / "data" / "alyx"
 
 
 def enlarged(world: World, count: int) -> World:
-    """Give the world with copies of its sessions, earlier and without datasets, so that it has so many."""
+    """Return the world with earlier copies of its sessions without datasets, so that it has ``count`` sessions."""
     sessions = world.records["sessions"]
     rows, details = list(sessions["list"]), dict(sessions["detail"])
     for number in range(count - len(rows)):
@@ -50,8 +50,8 @@ def main() -> None:
     given = parser.parse_args()
     with Emulator(enlarged(recorded(RECORDS), given.sessions), latency=given.latency / 1000) as server:
         print(json.dumps({"url": server.url, "token": server.token("demo")}), flush=True)
-        for line in sys.stdin:
-            print(json.dumps({"peak": server.connections_peak, "said": line.strip()}), flush=True)
+        for _ in sys.stdin:
+            print(json.dumps({"peak": server.connections_peak}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Loading of files that are on disk against plain loops over the same files: ``python disk_world.py [--rounds N]``.
+"""Compare loading of files on disk with plain loops over the same files: ``python disk_world.py [--rounds N]``.
 
 Each figure is the best of some rounds in one process, in seconds of wall time and of the process's CPU time.
 """
@@ -39,7 +39,7 @@ def make(root: Path) -> list[list[Path]]:
 
 
 def plain_loop(sessions: list[list[Path]]) -> pl.DataFrame:
-    """Do by hand what `load_many` does."""
+    """Load files one by one, with the same result as `load_many`."""
     frames = []
     for files in sessions:
         columns: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def plain_loop(sessions: list[list[Path]]) -> pl.DataFrame:
 
 
 def best(rounds: int, *works: Callable[[], object]) -> list[tuple[float, float]]:
-    """Return the best wall time and the best CPU time of each function, which take turns."""
+    """Return the best wall time and the best CPU time of each function; the functions take turns."""
     times: list[list[tuple[float, float]]] = [[] for _ in works]
     for _ in range(rounds):
         for work, taken in zip(works, times, strict=True):

@@ -1,4 +1,4 @@
-"""Make cache tables of any size that look like IBL's, as ONE-api would have written them.
+"""Make cache tables of any size that resemble IBL's, as ONE-api would have written them.
 
 ``python tests/benchmarks/generate.py FOLDER --sessions 100000 --datasets 3400000``
 """
@@ -50,7 +50,7 @@ def uuids(rng: np.random.Generator, count: int) -> pl.Series:
 
 
 def sessions(rng: np.random.Generator, count: int) -> pl.DataFrame:
-    """Make sessions of subjects that belong to labs, on days that many share."""
+    """Make sessions of subjects in labs, many of them on the same days."""
     n_subjects = max(3, count // 60)
     subject = rng.integers(0, n_subjects, count)
     names = pl.Series([f"{LABS[i % len(LABS)][:4].upper()}_{i:04d}" for i in range(n_subjects)])
@@ -72,7 +72,7 @@ def sessions(rng: np.random.Generator, count: int) -> pl.DataFrame:
 
 
 def datasets(rng: np.random.Generator, eids: pl.Series, count: int, distinct: float) -> pl.DataFrame:
-    """Make datasets; ``distinct`` is the share that are raw files whose names are all different."""
+    """Make datasets; ``distinct`` is the share of raw files with unique names."""
     paths = [f"{folder}/{name}" if folder else name for folder, names in OBJECTS.items() for name in names]
     paths += [f"alf/#{revision}#/_ibl_trials.table.pqt" for revision in REVISIONS]
     paths += [f"alf/probe00/pykilosort/#{REVISIONS[2]}#/spikes.{what}.npy" for what in ("times", "clusters")]
@@ -103,7 +103,7 @@ def write(
 ) -> None:
     """Write sessions.pqt and datasets.pqt, with the metadata of pandas and of ONE, by pandas itself.
 
-    Alyx writes them so: the ids are the index, and QC an ordered category.
+    Alyx writes them in the same form: the ids are the index, and QC an ordered category.
     """
     import pandas as pd
     import pyarrow as pa

@@ -23,14 +23,14 @@ SPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 
 
 def npy(seed: int, size: int) -> bytes:
-    """Make a .npy file of about that many bytes."""
+    """Return a .npy file of about that many bytes."""
     out = io.BytesIO()
     np.save(out, np.random.default_rng(seed).random(max(1, (size - 128) // 8)))
     return out.getvalue()
 
 
 def with_files(world: World, eid: str, count: int, size: int) -> World:
-    """Give a session `count` files more: ``bench/set000.data.npy``, …"""
+    """Return the world with `count` more files of a session: ``bench/set000.data.npy``, …"""
     sessions = world.records["sessions"]
     detail = copy.deepcopy(sessions["detail"][eid])
     row = next(row for row in sessions["list"] if row["id"] == eid)

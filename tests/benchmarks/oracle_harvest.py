@@ -1,4 +1,4 @@
-"""What ONE-api takes to iterate over a list; runs in its own environment. Input and output are JSON."""
+"""Time ONE-api's iteration over a list; runs in its own environment. Input and output are JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ONE-api takes for the loading benchmarks; runs in its own environment. Input and output are JSON."""
+"""Time ONE-api's part of bench_load.py; runs in its own environment. Input and output are JSON."""
 
 from __future__ import annotations
 

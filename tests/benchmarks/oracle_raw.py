@@ -1,6 +1,6 @@
-"""Slices and snippets by ibllib's Streamer, run by `bench_raw.py` in an environment that has ibllib.
+"""Read slices and snippets with ibllib's Streamer; `bench_raw.py` runs it in an environment that has ibllib.
 
-Reads what to do as JSON from its input, prints the seconds as JSON, and saves the slices to compare them.
+Reads its task as JSON from standard input, prints the seconds as JSON, and saves the slices for comparison.
 """
 
 from __future__ import annotations

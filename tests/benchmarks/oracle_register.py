@@ -1,4 +1,4 @@
-"""ONE-api's part of bench_register.py: registers sessions one after the other; runs in ONE-api's own environment."""
+"""ONE-api's part of bench_register.py: register sessions one after the other; runs in ONE-api's own environment."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Good clusters of many probes by a loop of ONE-api calls; runs in its own environment. Input and output are JSON.
+"""Load the good clusters of many probes in a loop of ONE-api calls; runs in its own environment. Input and output are JSON.
 
-Where ibllib is installed, `SpikeSortingLoader.merge_clusters` and iblatlas merge and name the regions, else pandas merges and the
-regions are not named.
+Where ibllib is installed, `SpikeSortingLoader.merge_clusters` and iblatlas merge the clusters and name the regions. Otherwise
+pandas merges them, and the regions are not named.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def rows_of(table):
-    """Return the clusters as rows of JSON."""
+    """Return the clusters as JSON rows."""
     rows = [list(row) for row in table[["pid", "cluster_id", "acronym"]].itertuples(index=False)]
     return [[pid, int(cluster), acronym] for pid, cluster, acronym in rows]
 

@@ -1,6 +1,6 @@
-"""What benchmarks measured, in one JSON file, from which ``docs/make_performance.py`` writes the page on performance.
+"""The results of benchmarks, in one JSON file, from which ``docs/make_performance.py`` writes the page on performance.
 
-Each script adds its rows to the file that ``--json`` names, in place of those that it wrote before.
+Each script adds its rows to the file that ``--json`` names and replaces those of its last run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PACKAGES = ("httpx", "hishel", "polars", "numpy", "pydantic")
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of ours, and the same of what it is compared with in the same run."""
+    """One figure of ours, and the same figure of what it is compared with in the same run."""
 
     what: str
     ours: float
@@ -60,7 +60,7 @@ def machine() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, this package, those below it, and of ONE-api where it was compared with."""
+    """Return the versions of Python, this package and its dependencies, and of ONE-api where it was compared with."""
     import one_async
 
     found = {"Python": platform.python_version(), "one_async": one_async.__version__}

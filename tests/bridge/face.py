@@ -25,12 +25,12 @@ from one_async._bridge import (
 COLOUR: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 
 
-#: Set when a call is under way that goes on until it is stopped.
+#: Set while a call runs that ends only when it is stopped.
 WAITING = threading.Event()
 
 
 def say(*words: object) -> None:
-    # In one piece: other threads and processes write to the same pipe.
+    # One write, since other threads and processes write to the same pipe.
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
@@ -50,7 +50,7 @@ class AsyncPart:
 
 
 class AsyncClock:
-    """Owns a task group with a ticking task while it is open."""
+    """A client that owns a task group with a ticking task while it is open."""
 
     def __init__(self, name: str = "clock", *, password: str | None = None, token: str | None = None) -> None:
         if not name:
@@ -88,7 +88,7 @@ class AsyncClock:
 
     @property
     def mode(self) -> str:
-        """Where answers come from."""
+        """The source of answers."""
         return self._mode
 
     @mode.setter

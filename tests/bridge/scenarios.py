@@ -70,7 +70,7 @@ def _interrupted(call: object, times: int = 1) -> None:
         WAITING.clear()
         for _ in range(times):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1)  # longer than a waiting caller may take to see the first
+            time.sleep(1)  # longer than a waiting caller needs to see the first
 
     threading.Thread(target=press, daemon=True).start()
     try:
@@ -106,7 +106,7 @@ def ctrl_c_twice() -> None:
 
 
 def ctrl_c_in_thread() -> None:
-    """A worker thread in the middle of something is waited for."""
+    """A call of a worker thread is completed before the process ends."""
     clock = Clock()
     _interrupted(lambda: clock.write(0.6))
     say(clock.add(1))
@@ -124,13 +124,13 @@ def ctrl_c_in_iterator() -> None:
 
 
 def ctrl_c_any_time() -> None:
-    """Interrupt short calls at many moments: no call may hang or be lost, and the next one works."""
+    """Interrupt short calls at many moments: no call may hang or be lost, and the next one must work."""
     clock = Clock()
     clock.add(0)
     stop = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        # Only inside the bridge: this scenario's own lines are not what is tested.
+        # Only inside the bridge: the scenario's own lines are not tested.
         while frame is not None:
             if frame.f_code.co_filename.endswith("_loop.py"):
                 raise KeyboardInterrupt
@@ -277,9 +277,9 @@ def exit_unused() -> None:
 
 
 def exit_with_thread() -> None:
-    """A thread that is not a daemon finishes its call before the end."""
+    """A call of a thread that is not a daemon ends before the process does."""
     clock = Clock()
-    clock.in_thread()  # Python 3.12 makes no new threads once the main one has ended
+    clock.in_thread()  # Python 3.12 starts no new threads once the main one has ended
     threading.Thread(target=lambda: say(clock.in_thread(0.3))).start()
 
 
@@ -481,7 +481,7 @@ def errors() -> None:
 
 
 def forgotten() -> None:
-    """A face that nobody holds any more closes its client, without waiting."""
+    """A face without references closes its client, without waiting."""
     clock = Clock()
     clock.add(1)
     del clock
@@ -500,6 +500,6 @@ def parts() -> None:
 
 
 if __name__ == "__main__":
-    # Whoever runs the tests in the background may have left SIGINT ignored.
+    # SIGINT may be ignored if the tests run in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     globals()[sys.argv[1]]()

@@ -1,4 +1,4 @@
-"""The traceback and text of errors as users of the blocking face see them."""
+"""Tracebacks and texts of errors as users of the blocking face see them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_error_shows_the_users_line_and_one_of_ours(one: ONE, tmp_path: Path)
         assert last in {"load_object", "search", "iter_objects", "__init__"}
         assert len("".join(traceback.format_exception(caught.value)).splitlines()) <= 14
         assert "direct cause" not in "".join(traceback.format_exception(caught.value))
-    assert isinstance(caught.value.__context__, Exception)  # the cause of the last one can still be looked at
+    assert isinstance(caught.value.__context__, Exception)  # the cause is still available
 
 
 def test_all_frames_with_one_debug(one: ONE, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,9 +56,9 @@ def test_all_frames_with_one_debug(one: ONE, monkeypatch: pytest.MonkeyPatch) ->
     assert len(files_of(caught.value)) > 4
 
 
-@pytest.mark.filterwarnings("ignore")  # of Jupyter's own
+@pytest.mark.filterwarnings("ignore")  # Jupyter's own warnings
 def test_a_kernel_shows_the_users_lines_and_the_text(seeded_emulator: Emulator, tmp_path: Path) -> None:
-    """Only the cell's own lines, in both faces, also for errors of Python's own, and one line in the mode Minimal."""
+    """Tracebacks have only the cell's own lines, in both faces and for Python's own errors, and one line in the mode Minimal."""
     nbclient = pytest.importorskip("nbclient")
     import nbformat
 
@@ -130,7 +130,7 @@ def test_a_batch_error_contains_the_session(one: ONE) -> None:
 
 
 @pytest.mark.anyio
-async def test_search_terms_without_a_name(seeded_emulator: Emulator, tmp_path: Path) -> None:
+async def test_search_terms_without_a_name_are_refused(seeded_emulator: Emulator, tmp_path: Path) -> None:
     async with AsyncONE(
         base_url=seeded_emulator.url, username="demo", password="demo", cache_dir=tmp_path, silent=True
     ) as one:
@@ -141,7 +141,7 @@ async def test_search_terms_without_a_name(seeded_emulator: Emulator, tmp_path: 
             await one.search(labs="cortexlab")
 
 
-def test_years_and_months(one: ONE) -> None:
+def test_search_dates_may_be_years_and_months(one: ONE) -> None:
     _, frame = one.search(details=True)
     days = frame["date"].to_list()
     for text in ("2024", "2023-12", "2024-2"):
@@ -174,13 +174,13 @@ def test_without_a_login_the_error_is_helpful(seeded_emulator: Emulator, tmp_pat
             "An account of this database is ",
         ):
             assert part in text
-        assert len(text) < 480  # not shortened
+        assert len(text) < 480  # not truncated
     assert texts[where].endswith(f"registered at {where}")
     assert texts[seeded_emulator.url].endswith("made by its administrators")
 
 
 def groups_in(error: BaseException | None) -> list[BaseException]:
-    """Return the exception groups among an error and its contexts, which is where IPython looks for them."""
+    """Return the exception groups among an error and its contexts, which IPython looks for."""
     found = []
     while error is not None:
         found += [error] if isinstance(error, BaseExceptionGroup) else []
@@ -188,12 +188,12 @@ def groups_in(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-@pytest.mark.filterwarnings("ignore::one_async.errors.OneWarning")  # of tables that are not there
+@pytest.mark.filterwarnings("ignore::one_async.errors.OneWarning")  # errors of missing tables
 @pytest.mark.parametrize("face", [AsyncONE, ONE])
 def test_no_error_has_an_exception_group_in_its_context(
     seeded_emulator: Emulator, tmp_path: Path, one: ONE, face: type
 ) -> None:
-    """IPython shows such an error with all of its frames. Every public method fails here that can fail."""
+    """IPython shows such an error with all of its frames. Every public method that can fail fails here."""
     facts = facts_of(one, tmp_path)
     eids = [str(eid) for eid in one.search(query_type="remote")[:3]]
     more = [

@@ -1,6 +1,6 @@
-"""Rows of software that is on GitHub alone, from the folder that the environment variable ``ONE_CLIENTS`` names.
+"""Rows of software that is only on GitHub, from the folder that the environment variable ``ONE_CLIENTS`` names.
 
-A row is run where its repository is in that folder under its own name: ``paper-brain-wide-map``, ``iblapps``,
+A row runs if its repository is in that folder under its own name: ``paper-brain-wide-map``, ``iblapps``,
 ``IBL-to-nwb``, and ``ibllib`` for its notebooks.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from pypi_rows import Steps, sorted_probes
 
 FOLDER = Path(os.environ.get("ONE_CLIENTS", ""))
-#: The repository of each row, and what of it is put on the path of modules.
+#: The repository of each row, and its folder for the module path.
 REPOSITORIES = {
     "bwm": ("paper-brain-wide-map", ""),
     "gui": ("iblapps", ""),
@@ -78,7 +78,7 @@ def brainwidemap(one: Any) -> Steps:
 
 
 def alignment(one: Any) -> Steps:
-    """The loaders of the GUI that aligns probes with the atlas."""
+    """The loaders of iblapps' GUI for aligning probes with the atlas."""
     add_to_path("gui")
     from atlaselectrophysiology.load_data import LoadData
 

@@ -1,6 +1,6 @@
 """The row of notebooks: their cells, with the ids, subjects and labs of the seeded world in place of IBL's.
 
-A cell's value is what it binds: arrays, frames, texts, numbers, and mappings of these.
+The value of a cell consists of the names that it binds: arrays, frames, texts, numbers, and mappings of these.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OTHERS = (
     "brainbox/examples/docs_wheel_moves.ipynb",
     "brainbox/examples/docs_wheel_screen_stimulus.ipynb",
 )
-#: What is said in cells of IBL's data, and what of the seeded world stands for it. Its raw recordings are 3.2 s long.
+#: Names of IBL's data in cells, and their replacements from the seeded world, whose raw recordings are 3.2 s long.
 WORDS = {
     r"(?<!pid = )'[0-9a-f]{8}-[0-9a-f-]{27}'": "'{eid}'",
     r"(?<=pid = )'[0-9a-f]{8}-[0-9a-f-]{27}'": "'{pid}'",
@@ -37,8 +37,8 @@ WORDS = {
 
 
 def steps(one: Any, folder: Path) -> Steps:
-    """Return the cells of each notebook; those of one notebook share their names."""
-    _give(one)
+    """Return the cells of each notebook; cells of one notebook share their namespace."""
+    _stand_in(one)
     pid = sorted_probes(one)[0]
     eid = str(one.pid2eid(pid)[0])
     record = one.alyx.rest("sessions", "read", id=eid)
@@ -57,7 +57,7 @@ def _notebooks(folder: Path) -> list[Path]:
     return found + [folder / name for name in OTHERS]
 
 
-def _give(one: Any) -> None:
+def _stand_in(one: Any) -> None:
     """Make ``ONE(…)`` return the instance under test, whatever its arguments."""
     given = functools.cache(lambda *args, **kwargs: one)
     given.setup = lambda *args, **kwargs: None  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ def _code(cell: dict[str, Any], words: dict[str, str]) -> str:
 
 
 def _run(code: str, names: dict[str, Any]) -> dict[str, Any]:
-    """Run a cell and return what it binds."""
+    """Run a cell and return the data that it binds."""
     import matplotlib.pyplot as plt
 
     before = dict(names)

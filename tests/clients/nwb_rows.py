@@ -1,4 +1,4 @@
-"""The row of IBL-to-nwb: what each of its interfaces finds of a session, fetches, and adds to an NWB file."""
+"""The row of IBL-to-nwb: what each of its interfaces finds in a session, downloads, and adds to an NWB file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from pypi_rows import Steps, sorted_probes
 
-#: Interfaces, and the arguments of those that are about one camera.
+#: Interfaces, with the arguments of those for one camera.
 OF_SESSIONS = (
     "BrainwideMapTrialsInterface",
     "WheelPositionInterface",
@@ -28,7 +28,7 @@ OF_CAMERAS = ("IblPoseEstimationInterface", "PupilTrackingInterface", "RoiMotion
 
 
 def steps(one: Any) -> Steps:
-    """Return the steps; the tables of sessions that IBL-to-nwb ships are replaced by those of the seeded world."""
+    """Return the steps; the seeded world's sessions replace the tables of sessions that IBL-to-nwb ships."""
     eid, probes = _session(one)
     _replace_tables(one, eid, probes)
     from ibl_to_nwb import datainterfaces
@@ -87,7 +87,7 @@ def _replace_tables(one: Any, eid: str, probes: dict[str, str]) -> None:
 def _of(
     interface: Any, one: Any, eid: str, probes: dict[str, str], keyword: str = "session", **camera: str
 ) -> Steps:
-    """Return the steps of an interface: what it finds, fetches and adds."""
+    """Return the steps of an interface: find, download and add."""
     name = interface.__name__
 
     def add() -> Any:
@@ -119,7 +119,7 @@ def _add_electrodes(file: Any, one: Any, eid: str, probes: dict[str, str]) -> No
 
 
 def _arrays(file: Any) -> dict[str, Any]:
-    """Return the arrays of all objects of an NWB file by their places."""
+    """Return the arrays of all objects of an NWB file by their paths."""
     import numpy as np
 
     found = {}
@@ -141,7 +141,7 @@ def _subject(one: Any, eid: str) -> Any:
 
 
 def _convert(one: Any, eid: str) -> Any:
-    """Convert the session's processed data and return the arrays of the file that is written."""
+    """Convert the session's processed data and return the arrays of the resulting file."""
     from ibl_to_nwb.conversion.processed import convert_processed_session
     from pynwb import NWBHDF5IO
 

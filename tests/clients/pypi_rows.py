@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 Steps = Iterator[tuple[str, Callable[[], Any]]]
-#: Packages whose modules are imported, and parts of the names of those that fetch data when they are imported.
+#: Packages whose modules are imported, and parts of the names of modules that download data on import.
 PACKAGES = ("ibllib", "brainbox", "iblatlas", "iblphotometry")
 SCRIPTS = (
     "scrap",

@@ -1,4 +1,4 @@
-"""Write ``docs/clients.md`` from what ``run.py`` found: ``python tests/clients/report.py``."""
+"""Write ``docs/clients.md`` from the results of ``run.py``: ``python tests/clients/report.py``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PACKAGES = (
     "pandas",
     "numpy",
 )
-#: Why steps fail or differ: what a line says (a regular expression), and the reason.
+#: Why steps fail or differ: a regular expression that matches a line of the results, and the reason.
 REASONS = {
     "No module named": "not installed",
     "NameError": "an earlier cell failed",
@@ -66,7 +66,7 @@ Outcomes = dict[str, dict[str, Any]]
 
 
 def read() -> dict[str, Any]:
-    """Return the results of the last run, none if there was none."""
+    """Return the results of the last run, or none if there was no run."""
     found: dict[str, Any] = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
     return found
 
@@ -101,7 +101,7 @@ def _versions(results: dict[str, Any]) -> list[str]:
 
 
 def line(row: str, outcomes: dict[str, Outcomes]) -> str:
-    """Return a row of the page's table, but for its date."""
+    """Return a row of the page's table without its date."""
     steps = {name for steps in outcomes.values() for name in steps}
     passed = {way: {name for name, step in outcomes[way].items() if step["ok"]} for way in WAYS}
     compared = [(way, name) for way in ("compat", "instance") for name in passed[way] & passed["one-api"]]
@@ -119,16 +119,18 @@ def failures(row: str, outcomes: dict[str, Outcomes]) -> list[str]:
         differ = [way for way in WAYS if name in _different(outcomes, way)]
         if failed:
             ways = "every way" if len(failed) == len(WAYS) else " and ".join(WAYS[way] for way in failed)
-            lines.append(_told(f"- {row}, `{name}`, {ways}: {' '.join(steps[failed[0]]['error'].split())}"))
+            lines.append(
+                _with_reason(f"- {row}, `{name}`, {ways}: {' '.join(steps[failed[0]]['error'].split())}")
+            )
         if differ:
             lines.append(
-                _told(f"- {row}, `{name}`, {' and '.join(WAYS[way] for way in differ)}: another value")
+                _with_reason(f"- {row}, `{name}`, {' and '.join(WAYS[way] for way in differ)}: another value")
             )
     return lines
 
 
-def _told(text: str) -> str:
-    """Return a line with the first reason that fits it."""
+def _with_reason(text: str) -> str:
+    """Return a line with the first reason that matches it."""
     reason = next((reason for pattern, reason in REASONS.items() if re.search(pattern, text)), "")
     return f"{text[:300]}{' – ' if reason else ''}{reason}"
 

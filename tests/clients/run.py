@@ -1,8 +1,8 @@
 """Run clients of ONE-api with it and with one_async against one emulator, and write ``docs/clients.md``.
 
 ``python run.py PYTHON ROW …`` where PYTHON is an interpreter that has the clients, ONE-api and one_async; ``pypi`` and ``github``
-stand for all rows of software that is there. What is found replaces what the last run found of these rows. Software that is on
-GitHub alone is taken from the folder that the environment variable ``ONE_CLIENTS`` names; without it, its rows are skipped.
+stand for all rows of software that is there. The results replace those of the last run of the same rows. Software that is only
+on GitHub is read from the folder that the environment variable ``ONE_CLIENTS`` names; without it, its rows are skipped.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import report
 from one_async.emulator import Emulator
 
 HERE = Path(__file__).parent
-#: Seconds that a row may take in one way.
+#: Timeout of a row in one way, in seconds.
 LIMIT = 1200
 Outcomes = dict[str, dict[str, Any]]
 
 
 def run(python: str, way: str, row: str, url: str) -> Outcomes:
-    """Run the steps of a row in a process of its own, with a home and a cache folder of its own."""
+    """Run the steps of a row in a separate process, with its own home and cache folder."""
     with tempfile.TemporaryDirectory() as folder:
-        # Buckets are looked for at the emulator, which has none: no request leaves this machine
+        # The emulator is the bucket endpoint and has no buckets, so that all requests stay on this machine
         env = os.environ | {"AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "1", "PYTHONHASHSEED": "0"}
         env |= {"HOME": folder, "ONE_CONFIG_DIR": f"{folder}/config"}
         command = [python, str(HERE / "steps.py"), way, row, url, folder]
@@ -44,7 +44,7 @@ def run(python: str, way: str, row: str, url: str) -> Outcomes:
 
 
 def versions(python: str) -> dict[str, str]:
-    """Return the versions of the clients that are installed."""
+    """Return the versions of the installed clients."""
     code = (
         "import json\nfrom importlib.metadata import distributions\n"
         "print(json.dumps({d.name.lower(): d.version for d in distributions()}))"

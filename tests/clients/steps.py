@@ -1,7 +1,7 @@
 """The steps of a row, run in the clients' environment: ``python steps.py WAY ROW URL CACHE_DIR``.
 
-WAY is ``one-api`` (ONE-api itself), ``compat`` (`one_async` in place of the package ``one``) or ``instance`` (ONE-api is imported
-by the client, which is handed an instance of ours). Prints one line of JSON: the steps with their outcome and a digest of values.
+WAY is ``one-api`` (ONE-api itself), ``compat`` (`one_async` in place of the package ``one``) or ``instance`` (the client imports
+ONE-api and gets an instance of ours). Prints one line of JSON: the steps with their outcome and a digest of values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ os.environ.update(MPLBACKEND="Agg", QT_QPA_PLATFORM="offscreen", TQDM_DISABLE="1
 
 
 def digest(value: Any) -> str:
-    """Return a hash of the values and types of arrays, frames, mappings and objects of these; members in order of their names."""
+    """Return a hash of the values and types of arrays, frames, mappings and objects of these; members are sorted by name."""
     seen = hashlib.md5(usedforsecurity=False)
     for part in _parts(value):
         seen.update(part)
@@ -52,7 +52,7 @@ def _parts(value: Any) -> Iterator[bytes]:
 
 
 def _without_places(text: str) -> str:
-    """Return a text without the addresses and folders of this run."""
+    """Return a text without this run's addresses and folders."""
     _, _, url, cache_dir = sys.argv[1:]
     return text.replace(cache_dir, "…").replace(url, "…")
 
@@ -77,7 +77,7 @@ def client(way: str, url: str, cache_dir: str) -> Any:
 
 
 def without_download() -> None:
-    """Make the Allen atlas an empty one, which iblatlas has for tests: its volumes would be downloaded."""
+    """Replace the Allen atlas by iblatlas's empty test atlas, since the real one downloads its volumes."""
     import iblatlas.atlas
 
     class EmptyAtlas(iblatlas.atlas.AllenAtlas):  # type: ignore[misc]
@@ -98,7 +98,7 @@ def main() -> None:
         import numpy as np
         import pypi_rows
 
-        if row != "modules":  # before any module binds the atlas's name
+        if row != "modules":  # before any module imports the atlas
             without_download()
         for name, step in (pypi_rows.ROWS | github_rows.ROWS)[row](one):
             np.random.seed(0)

@@ -1,4 +1,4 @@
-"""Load on the client, and servers that die or hang under it; run by ``nox -s faults``."""
+"""Load on the client, and servers that fail or hang meanwhile; run by ``nox -s faults``."""
 
 from __future__ import annotations
 
@@ -49,14 +49,16 @@ async def read_all(one: AsyncONE, dids: list[str], answers: dict[str, Any]) -> N
             tasks.start_soon(read, did)
 
 
-def wanted(seeded: World) -> dict[str, str]:
-    """The ids of datasets, with their names."""
+def names_by_id(seeded: World) -> dict[str, str]:
+    """Return the names of datasets by id."""
     return {row["url"][-36:]: row["name"] for row in seeded.rows("datasets")[:READS]}
 
 
 @pytest.mark.anyio
-async def test_thousands_of_reads_at_once(server: Emulator, seeded: World, tmp_path: Path) -> None:
-    names, answers = wanted(seeded), dict[str, Any]()
+async def test_thousands_of_concurrent_reads_get_their_own_answers(
+    server: Emulator, seeded: World, tmp_path: Path
+) -> None:
+    names, answers = names_by_id(seeded), dict[str, Any]()
     async with AsyncONE(**options(server, tmp_path)) as one:
         await read_all(one, list(names), answers)
         assert {did: answer["name"] for did, answer in answers.items()} == names
@@ -69,10 +71,10 @@ async def test_thousands_of_reads_at_once(server: Emulator, seeded: World, tmp_p
 
 
 @pytest.mark.anyio
-async def test_reads_outlast_a_server_that_restarts_and_stumbles(
+async def test_reads_complete_when_the_server_restarts_and_fails(
     server: Emulator, seeded: World, tmp_path: Path
 ) -> None:
-    names, answers = wanted(seeded), dict[str, Any]()
+    names, answers = names_by_id(seeded), dict[str, Any]()
     for skip, fault in (
         (100, {"cut": True}),
         (400, {"drop": True}),
@@ -98,10 +100,10 @@ async def test_reads_outlast_a_server_that_restarts_and_stumbles(
 
 
 @pytest.mark.anyio
-async def test_a_server_that_never_answers_ends_in_a_timeout(
+async def test_a_read_times_out_if_the_server_never_answers(
     server: Emulator, seeded: World, tmp_path: Path
 ) -> None:
-    """After the client's own limits, a minute for a record and two tries."""
+    """The read ends after the client's own limits: two attempts of a minute each."""
     eid = seeded.sessions[0]["id"]
     async with AsyncONE(**options(server, tmp_path)) as one:
         await one.search_terms()
@@ -115,10 +117,10 @@ async def test_a_server_that_never_answers_ends_in_a_timeout(
 
 
 @pytest.mark.anyio
-async def test_a_server_killed_at_any_moment_gives_answers_or_one_error(
+async def test_reads_return_rows_or_server_unreachable_when_the_server_stops(
     server: Emulator, seeded: World, tmp_path: Path
 ) -> None:
-    names = wanted(seeded)
+    names = names_by_id(seeded)
     for round_, delay in enumerate((0.05, 0.3, 0.8, 1.5)):
         answers: dict[str, Any] = {}
         async with AsyncONE(**{**options(server, tmp_path / str(round_)), "cache_rest": None}) as one:
@@ -136,7 +138,7 @@ async def test_a_server_killed_at_any_moment_gives_answers_or_one_error(
         server.start()
 
 
-def test_fifty_processes_log_in_at_once(tmp_path: Path) -> None:
+def test_fifty_processes_can_log_in_at_once(tmp_path: Path) -> None:
     recorded = recorded_world()
     expected = [str(eid) for eid in recorded.eids(lambda s: s["lab"] == "cortexlab")]
     users = [("alice", "bruno", "chiara")[number % 3] for number in range(50)]

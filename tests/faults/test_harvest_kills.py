@@ -1,4 +1,4 @@
-"""100 random SIGKILLs during a harvest of 20,000 rows; run by ``nox -s faults``."""
+"""Send 100 random SIGKILLs during a harvest of 20,000 rows; run by ``nox -s faults``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import worlds
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Any], Path]]:
-    """A server, and what an undisturbed harvest of it gives."""
+    """Return a server, and the rows of an undisturbed harvest of it."""
     folder = tmp_path_factory.mktemp("calm")
     with worlds.served(sessions=20_000, notes=5_000, latency=0.02) as server:
         kills.kill_and_resume(server["url"], server["token"], folder, kills=0, seed=0)
@@ -26,7 +26,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, A
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", range(10))
-def test_ten_kills_during_twenty_thousand_rows(
+def test_a_harvest_of_twenty_thousand_rows_survives_ten_kills(
     run: int, calm: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
     server, undisturbed = calm

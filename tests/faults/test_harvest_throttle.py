@@ -1,4 +1,4 @@
-"""A harvest of 1,500 pages against a throttle of 550 requests a minute; takes about two and a half minutes."""
+"""Harvest 1,500 pages under a throttle of 550 requests a minute; takes about two and a half minutes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from one_async.harvest import harvest
 @pytest.mark.anyio
 @pytest.mark.slow
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_throttle_is_kept_and_used(tmp_path: Path, anyio_backend: str) -> None:
+async def test_a_harvest_keeps_to_the_throttle_and_uses_it_fully(tmp_path: Path, anyio_backend: str) -> None:
     with Emulator(worlds.world(sessions=1_500_000), throttle=550) as emulator:
         async with AsyncAlyxClient(emulator.url, token=emulator.token("demo")) as alyx:
             report = await harvest(alyx, "sessions", tmp_path)
@@ -28,6 +28,6 @@ async def test_a_throttle_is_kept_and_used(tmp_path: Path, anyio_backend: str) -
     assert report.complete
     assert len(refused) <= 0.02 * len(answered)
     first = answered[0]
-    for minute in range(2):  # the whole minutes
+    for minute in range(2):  # only whole minutes
         within = sum(minute * 60 <= moment - first < (minute + 1) * 60 for moment in answered)
         assert within >= 0.9 * 550

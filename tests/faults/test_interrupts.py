@@ -1,4 +1,4 @@
-"""A hundred scripts end after Ctrl-C, their connections closed; run by ``nox -s faults``."""
+"""A hundred scripts end after Ctrl-C with their connections closed; run by ``nox -s faults``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from one_async.emulator import Emulator
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-def test_a_hundred_interrupts(seeded_emulator: Emulator, tmp_path: Path) -> None:
+def test_a_hundred_interrupted_scripts_close_their_connections(
+    seeded_emulator: Emulator, tmp_path: Path
+) -> None:
     forking = SCRIPT.with_name("forking.py")
     subprocess.run([sys.executable, forking, seeded_emulator.url, tmp_path, "facts"], check=True, timeout=120)
     for seed in range(100):

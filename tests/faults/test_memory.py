@@ -1,4 +1,4 @@
-"""Memory over a long life in remote mode: the value after 50,000 mixed calls is that after 5,000."""
+"""Memory use in remote mode is the same after 50,000 mixed calls as after 5,000."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.mark.slow
-def test_fifty_thousand_calls_in_remote_mode_are_flat(emulator: Emulator, tmp_path: Path) -> None:
+def test_memory_does_not_grow_over_fifty_thousand_remote_calls(emulator: Emulator, tmp_path: Path) -> None:
     login = {"base_url": emulator.url, "username": "demo", "password": "demo"}
     chance, process, seen = random.Random(5), psutil.Process(), {}
     with ONE(**login, cache_dir=tmp_path, mode="remote", progress=False) as one:
@@ -42,7 +42,7 @@ def test_fifty_thousand_calls_in_remote_mode_are_flat(emulator: Emulator, tmp_pa
         for number, call in enumerate(itertools.islice(calls, CALLS), 1):
             call()
             if number in (SETTLED, CALLS):
-                emulator.requests.reset()  # the server is part of this process
+                emulator.requests.reset()  # the server is a part of this process
                 gc.collect()
                 seen[number] = process.memory_info().rss
     assert seen[CALLS] - seen[SETTLED] < SPARE, seen

@@ -1,4 +1,4 @@
-"""Chunks as large as those of real recordings: the event loop is left to others, and memory follows the chunks in flight."""
+"""With chunks as large as those of real recordings, the event loop is not blocked, and memory is that of the chunks in flight."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.client.heartbeat import beat
 from one_async import AsyncONE
 from one_async.recordings.chunks import CACHE_SIZE, CHUNKS_AT_ONCE
 
-#: Processor time of the loop's thread between two beats, which other work of the machine does not lengthen.
+#: CPU time of the loop's thread between two beats, which other programs of the machine do not lengthen.
 LONGEST = 0.05
 CHUNK = RATE * CHANNELS * 2
 
 
 async def load(folder: Path, peak: list[int]) -> tuple[list[float], list[float]]:
-    """Read windows of all chunks beside a beat, and note the memory."""
+    """Read windows of all chunks while a heartbeat task runs, and record the memory."""
     late: list[float] = []
     busy: list[float] = []
     process = psutil.Process()
@@ -51,12 +51,14 @@ async def load(folder: Path, peak: list[int]) -> tuple[list[float], list[float]]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_thousand_snippets(tmp_path: Path, backend: str) -> None:
+def test_a_thousand_snippets_need_little_memory_and_do_not_block_the_loop(
+    tmp_path: Path, backend: str
+) -> None:
     peak: list[int] = []
     late, busy = anyio.run(load, tmp_path, peak, backend=backend)
     used = max(peak) - peak[0]
     print(f"{max(busy):.3f} s of work, beats {max(late):.3f} s late, {used / 1e6:.0f} MB")
     assert max(busy) < LONGEST
-    # The bytes of a chunk, the differences twice (before and after they are joined), and the samples; and the result.
+    # The bytes of a chunk, the differences twice (before and after they are joined), the samples, and the result.
     assert used < CACHE_SIZE + CHUNKS_AT_ONCE * 4 * CHUNK + 1000 * 90 * CHANNELS * 2
     assert used < 0.8 * SECONDS * CHUNK

@@ -1,4 +1,4 @@
-"""200 random SIGKILLs during download, unpacking, conversion, swap and save; run by ``nox -s faults``."""
+"""Send 200 random SIGKILLs during download, unpacking, conversion, swap and save; run by ``nox -s faults``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", range(7))
-def test_killed_while_it_refreshes(run: int, archives: dict[str, bytes], tmp_path: Path) -> None:
+def test_tables_are_whole_after_kills_during_a_refresh(
+    run: int, archives: dict[str, bytes], tmp_path: Path
+) -> None:
     with TablesServer() as server:
         server.pace = 0.002 * (run % 3)
         hits, new = kill_until(server, tmp_path / "tables", archives, KILLS, seed=run)
@@ -32,7 +34,9 @@ def test_killed_while_it_refreshes(run: int, archives: dict[str, bytes], tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", range(3))
-def test_killed_while_it_saves(run: int, archives: dict[str, bytes], tmp_path: Path) -> None:
+def test_tables_are_whole_after_kills_during_a_save(
+    run: int, archives: dict[str, bytes], tmp_path: Path
+) -> None:
     with TablesServer() as server:
         hits, _ = kill_until(server, tmp_path / "tables", archives, KILLS, seed=100 + run, action="save")
     assert hits >= KILLS // 2

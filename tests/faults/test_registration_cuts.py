@@ -1,4 +1,4 @@
-"""200 random cuts of registrations of 20 sessions with 600 files: every row exactly once, as if nothing had happened."""
+"""Interrupt registrations of 20 sessions with 600 files at 200 random points: the server then has every row exactly once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from registration import cuts
 SESSIONS, FILES, CUTS = 20, 30, 200
 
 
-def test_200_cuts() -> None:
+def test_interrupted_registrations_write_every_row_exactly_once() -> None:
     expected = cuts.undisturbed(SESSIONS, FILES)
     assert len(expected["datasets"]) > SESSIONS * FILES
     total: Counter[str] = Counter()

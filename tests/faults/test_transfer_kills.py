@@ -1,4 +1,4 @@
-"""200 random SIGKILLs during downloads of 50 files, eight processes on one folder; run by ``nox -s faults``."""
+"""Send 200 random SIGKILLs during downloads, and download to one folder with eight processes; run by ``nox -s faults``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.transfer.servers import Files, serve
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", range(10))
-def test_twenty_kills_during_fifty_files(run: int, tmp_path: Path) -> None:
+def test_downloads_of_fifty_files_survive_twenty_kills(run: int, tmp_path: Path) -> None:
     with serve(Files(pace=0.025, piece=8_192)) as files:
         file, hashes = listing(files, tmp_path, count=50, size=600_000, seed=run)
         hits = kill_until(files, file, tmp_path / "cache", hashes, kills=20, seed=run)

@@ -1,4 +1,4 @@
-"""A watcher that is killed 50 times while 300 sessions appear loses none, and none comes twice."""
+"""A watcher that is killed 50 times while 300 sessions appear misses no session and repeats none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.client import watch_kills
 
 
 @pytest.mark.parametrize("kind", ["file", "own"])
-def test_a_watcher_that_is_killed_50_times(tmp_path: Path, kind: str) -> None:
+def test_a_watcher_that_is_killed_50_times_misses_no_session(tmp_path: Path, kind: str) -> None:
     work, expected = watch_kills.run(tmp_path, kind, kills=50, sessions=300, seed=1)
     assert len(expected) >= 300
     assert set(work) == expected

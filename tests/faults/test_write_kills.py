@@ -1,4 +1,4 @@
-"""200 SIGKILLs at random points of each kind of file that is written whole; run by ``nox -s faults``."""
+"""Send 200 SIGKILLs at random points of the atomic writes of each kind of file; run by ``nox -s faults``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KILLS = 200 // len(WRITERS)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
-def test_killed_while_it_writes(name: str, tmp_path: Path) -> None:
+def test_files_are_whole_after_kills_during_a_write(name: str, tmp_path: Path) -> None:
     hits, left = kill_and_write_again(name, tmp_path, KILLS, seed=7)
     assert hits >= KILLS // 2
-    assert left >= 1  # else the kills come too early or too late to show anything
+    assert left >= 1  # otherwise all kills came too early or too late

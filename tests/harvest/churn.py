@@ -1,4 +1,4 @@
-"""Harvests of a database that pages unstably and changes while it is read, and what is true of it afterwards."""
+"""Harvest a database that pages unstably and changes meanwhile, and compare the result with the database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTS = {"sessions": 3100, "water_administrations": 2700, "notes": 2300, "locat
 
 @dataclass
 class Outcome:
-    """One endpoint after a harvest: its report, the keys that came, and those that the server's own store holds."""
+    """One endpoint after a harvest: its report, the harvested keys, and the keys in the server's own store."""
 
     report: EndpointReport
     held: list[str]
@@ -26,7 +26,7 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """Complete and true, or incomplete and said so."""
+        """Whether the harvest is complete and equal to the store, or incomplete with the missing number in its report."""
         if self.report.complete:
             return len(self.held) == len(set(self.held)) and set(self.held) == self.truth
         return bool(self.report.missing) and str(abs(len(self.truth) - len(self.held))) in " ".join(
@@ -39,7 +39,7 @@ def key_of(row: dict[str, Any]) -> str:
 
 
 def change(emulator: Emulator, endpoint: str, rng: random.Random, balanced: bool) -> None:
-    """Insert rows, delete rows, or both."""
+    """Insert rows, delete rows, or both, at random."""
     ids = worlds.uuids(f"new {rng.random()}")
     born = rng.randint(1, 12) if balanced or rng.random() < 0.6 else 0
     died = born if balanced else rng.randint(0, 12)
@@ -52,7 +52,7 @@ def change(emulator: Emulator, endpoint: str, rng: random.Random, balanced: bool
 async def run(
     seed: int, endpoints: dict[str, int] | None = None, to: str | None = None
 ) -> dict[str, Outcome]:
-    """Harvest with one seed's losses and changes."""
+    """Harvest while the server loses and changes rows at moments that the seed determines."""
     rng = random.Random(seed)
     counts = endpoints or COUNTS
     with Emulator(worlds.world(**counts), unstable_paging=seed) as emulator:

@@ -1,4 +1,4 @@
-"""A Dask cluster of two processes, and a Redis server of its own, for the tests that need them."""
+"""A Dask cluster of two processes and a Redis server for the tests that need them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ sys.path.insert(0, HERE)
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests are repeated after milliseconds."""
+def short_retry_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry requests after milliseconds."""
     monkeypatch.setattr(retrying, "FIRST_WAIT", 0.02)
 
 
 @pytest.fixture
 def login(monkeypatch: pytest.MonkeyPatch, seeded_emulator: Any) -> None:
-    """Credentials as workers find them."""
+    """Set the credentials in the environment variables that workers read."""
     monkeypatch.setenv("ONE_BASE_URL", seeded_emulator.url)
     monkeypatch.setenv("ONE_USERNAME", "demo")
     monkeypatch.setenv("ONE_PASSWORD", "demo")
@@ -36,7 +36,7 @@ def login(monkeypatch: pytest.MonkeyPatch, seeded_emulator: Any) -> None:
 
 @pytest.fixture
 def cluster(login: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A client of a cluster with two worker processes."""
+    """Yield a client of a cluster with two worker processes."""
     distributed = pytest.importorskip("distributed")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [HERE, os.environ.get("PYTHONPATH")])))
     with (
@@ -54,7 +54,7 @@ def cluster(login: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Redis server on a free port, without persistence."""
+    """Run a real Redis server without persistence on a free port and yield its address."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("there is no redis-server; .ci/run installs Debian's")

@@ -1,4 +1,4 @@
-"""Functions of a session that workers of another process import."""
+"""Functions of a session that worker processes import."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 
 def describe(one: Any, eid: str) -> dict[str, Any]:
-    """What a loop over sessions would ask for."""
+    """Return details that a loop over sessions would query."""
     row = one.get_details(eid)
     return {"subject": row["subject"], "date": str(row["date"]), "number": row["number"]}
 
 
 def worker_and_client(one: Any, eid: str) -> tuple[int, int]:
-    """Which process this is, and which client it uses."""
+    """Return the ids of the worker process and of its client."""
     return os.getpid(), id(one)
 
 
@@ -28,7 +28,7 @@ def odd_ones_fail(one: Any, eid: str, failing: list[str]) -> str:
 
 
 def die_once(one: Any, eid: str, marker: str, victim: str) -> str:
-    """Kill this worker the first time that the victim's turn comes."""
+    """Kill this worker the first time that it gets the victim."""
     time.sleep(0.01)
     if eid == victim:
         try:
@@ -41,7 +41,7 @@ def die_once(one: Any, eid: str, marker: str, victim: str) -> str:
 
 
 def die_always(one: Any, eid: str, victim: str) -> str:
-    """Kill this worker each time that the victim's turn comes, as the system does where memory ends."""
+    """Kill this worker each time that it gets the victim, as the system does when memory runs out."""
     time.sleep(0.01)
     if eid == victim:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -53,12 +53,12 @@ def leave(one: Any, eid: str) -> None:
 
 
 def locked(one: Any, eid: str, victim: str) -> Any:
-    """For one session something that cannot be sent."""
+    """Return an object that cannot be pickled for the victim."""
     return threading.Lock() if eid == victim else eid[:8]
 
 
 def ask(one: Any, eid: str) -> int:
-    """A question of the REST interface, which the cache answers the second time."""
+    """Make a REST query, which the cache answers the second time."""
     return len(one.alyx.rest("sessions", "read", id=eid)["data_dataset_session_related"])
 
 

@@ -1,6 +1,6 @@
-"""Harvests in a process that is killed at random moments and started again.
+"""Harvest in a process that is killed at random moments and started again.
 
-``python kills.py URL TOKEN FOLDER`` harvests once and ends with status 0 if nothing is missing.
+``python kills.py URL TOKEN FOLDER`` harvests once and exits with status 0 if nothing is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ENDPOINTS = ["sessions", "notes"]
 
 
 def start(url: str, token: str, folder: Path) -> subprocess.Popen[bytes]:
-    """A harvest that says when it has begun, so that kills fall into its work and not into imports."""
+    """Start a harvest and wait until it begins, so that kills hit its work and not its imports."""
     command = [sys.executable, __file__, url, token, str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -25,9 +25,9 @@ def start(url: str, token: str, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def kill_and_resume(url: str, token: str, folder: Path, kills: int, seed: int) -> int:
-    """Kill so many harvests, then let one end; gives how many kills hit a harvest at work.
+    """Kill ``kills`` harvests, then let one finish; return how many kills hit a running harvest.
 
-    The moment is a random number of answers after the start, and a random few milliseconds: now and then that is the time
+    The moment is a random number of answers after the start, plus a few random milliseconds, so that some kills hit the time
     in which the finished parts are moved.
     """
     moments = random.Random(seed)
@@ -49,7 +49,7 @@ def kill_and_resume(url: str, token: str, folder: Path, kills: int, seed: int) -
 
 
 def sorted_bytes(folder: Path, endpoint: str) -> bytes:
-    """All rows of an endpoint, sorted, as bytes."""
+    """Return all rows of an endpoint, sorted, as bytes."""
     import io
 
     import polars as pl
@@ -60,22 +60,22 @@ def sorted_bytes(folder: Path, endpoint: str) -> bytes:
 
 
 def main(url: str, token: str, folder: str) -> Any:
-    """Harvest once; goes on if there is something to go on with."""
+    """Harvest once, and resume an interrupted harvest."""
     import anyio
 
     from one_async.alyx.client import AsyncAlyxClient
     from one_async.harvest import harvest
 
-    def said(endpoint: str, rows: int, total: int | None) -> None:
+    def report(endpoint: str, rows: int, total: int | None) -> None:
         print(endpoint, rows, total, flush=True)
 
     async def work() -> bool:
         async with AsyncAlyxClient(url, token=token) as alyx:
             await alyx.schema()
             print("begins", flush=True)
-            report = await harvest(alyx, ENDPOINTS, folder, part_rows=1000, progress=said)
-            print(report, file=sys.stderr)
-            return report.complete
+            found = await harvest(alyx, ENDPOINTS, folder, part_rows=1000, progress=report)
+            print(found, file=sys.stderr)
+            return found.complete
 
     return 0 if anyio.run(work) else 1
 

@@ -1,4 +1,4 @@
-"""The keys of a repository's bucket, which Alyx shows to its users, are in no file of a harvest."""
+"""No file of a harvest has the keys of a repository's bucket, which Alyx shows to its users."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DETAILS = {
 
 
 @pytest.mark.parametrize("tidy", [False, True])
-def test_keys_are_not_stored(tmp_path: Path, tidy: bool) -> None:
+def test_bucket_keys_are_not_stored(tmp_path: Path, tidy: bool) -> None:
     with Emulator() as emulator:
         name = emulator.store.select('SELECT name FROM "data-repository"')[0][0]
         emulator.store.update("data-repository", name, json=DETAILS)

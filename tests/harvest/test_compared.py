@@ -1,10 +1,9 @@
-"""How it is known that no row came or went while a list was read, and pages that a server cannot make in time."""
+"""How a harvest finds rows that came or went while it read a list, and splits pages that a server cannot make in time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,6 +14,7 @@ import httpx
 import polars as pl
 import pytest
 import worlds
+from worlds import client
 
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
@@ -24,14 +24,8 @@ from one_async.harvest.plan import Job, pages, smaller
 pytestmark = pytest.mark.anyio
 
 
-@asynccontextmanager
-async def client(emulator: Any, **options: Any) -> AsyncIterator[AsyncAlyxClient]:
-    async with AsyncAlyxClient(emulator.url, token=emulator.token("demo"), **options) as alyx:
-        yield alyx
-
-
 def exchange(emulator: Emulator, endpoint: str, nth: int = 5) -> None:
-    """Let a row go and another come right beside it, in the same range of ids, made long ago."""
+    """Delete a row and insert another one beside it, in the same range of ids, with an old date."""
     deleted = sorted(worlds.ids_of(emulator, endpoint))[nth]
     emulator.store.delete(endpoint, deleted)
     emulator.store.insert(endpoint, worlds.MAKERS[endpoint](str(UUID(int=UUID(deleted).int + 1)), 7))
@@ -55,7 +49,7 @@ async def test_a_replaced_row_is_found_in_a_long_slow_list(
         assert keys(report.frames[endpoint]) == worlds.ids_of(emulator, endpoint)
 
 
-async def test_a_row_for_a_row_between_two_runs(tmp_path: Path) -> None:
+async def test_a_row_replaced_between_two_runs_is_found(tmp_path: Path) -> None:
     with Emulator(worlds.world(sessions=5000)) as emulator:
         async with client(emulator, max_connections=1) as alyx:
             emulator.faults.add("/sessions", skip=5, status=500, times=None)
@@ -71,10 +65,10 @@ async def test_a_row_for_a_row_between_two_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("many", [None, 900])
-async def test_a_row_for_a_row_before_a_merge(
+async def test_a_row_replaced_before_a_merge_is_found_by_its_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int | None
 ) -> None:
-    if many is not None:  # lists that are longer than that are compared by counts, and the report says so
+    if many is not None:  # longer lists are compared by counts, and the report says so
         monkeypatch.setattr(complete, "FEW", many)
         monkeypatch.setattr(complete, "MANY", many)
     name = "water-administrations"
@@ -120,7 +114,7 @@ async def test_a_long_list_read_in_a_moment_needs_no_request_after_its_pages(
     assert report["sessions"].requests == len(pages(20_000, 1000)) == 21
 
 
-async def test_a_list_without_ids_is_compared_by_its_count(recorded_emulator: Any) -> None:
+async def test_a_list_without_ids_is_compared_by_its_count() -> None:
     with Emulator(worlds.world(locations=1500)) as emulator:
         async with client(emulator) as alyx:
             report = await harvest(alyx, ["locations", "labs"])
@@ -133,16 +127,14 @@ async def test_a_list_without_ids_is_compared_by_its_count(recorded_emulator: An
 
 
 @pytest.mark.parametrize("status", [502, 504])
-async def test_pages_become_smaller_until_the_server_makes_them(
-    status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pages_are_split_until_the_server_answers(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "backoff", lambda attempt: 0.0)
     counts = {"sessions": 3000, "notes": 3000, "locations": 1200}
     emulator = Emulator(worlds.world(**counts))  # not started: it answers within this process
     refused = []
 
     async def proxy(scope: Any, receive: Any, send: Any) -> None:
-        """A server that answers questions for more than 300 rows of these lists with an error page."""
+        """Answer requests for more than 300 rows of these lists with an error page."""
         limit = int(parse_qs(scope["query_string"].decode()).get("limit", ["250"])[0])
         if limit <= 300 or scope["path"].strip("/") not in counts:
             await emulator.app(scope, receive, send)
@@ -176,7 +168,7 @@ async def test_a_page_that_times_out_is_requested_in_parts(monkeypatch: pytest.M
     assert ["500"] in asked
 
 
-async def test_a_stopped_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_smaller_pages_are_not_tried_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "backoff", lambda attempt: 0.0)
     with Emulator(worlds.world(sessions=3000)) as emulator:
         emulator.faults.add("/sessions", status=502, times=None)

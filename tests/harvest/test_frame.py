@@ -1,4 +1,4 @@
-"""Lists as frames: the columns of the OpenAPI document, whatever rows come; nothing lost on the way."""
+"""Lists as frames: the columns are those of the OpenAPI document whatever the rows are, and no value is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDPOINTS = sorted(name for name, held in RECORDS.items() if held["list"])
 
 
 def same(column: Any, given: Any) -> bool:
-    """Whether a value of a frame says what the record says: dates are dates there, and what is no text may be JSON text."""
+    """Return whether a value of a frame equals that of the record; dates are parsed, and other values may be JSON text."""
     if column is None or given is None:
         return column is None and given is None
     if isinstance(column, str):
@@ -34,7 +34,7 @@ def same(column: Any, given: Any) -> bool:
 
 
 def same_free(column: str | None, given: Any) -> bool:
-    """The same for fields that may hold anything, which are JSON text."""
+    """Return whether the JSON text of a free field equals the value of the record."""
     return column is None if given is None else column is not None and json.loads(column) == given
 
 
@@ -68,7 +68,7 @@ def test_columns_do_not_depend_on_rows(endpoint: str) -> None:
     assert dict(frame_of([row], columns).schema) == dict(frame_of([], columns).schema) == columns.schema
 
 
-def test_what_does_not_fit_is_null_and_noted() -> None:
+def test_values_that_do_not_fit_become_null_with_a_note() -> None:
     rows = [dict(row) for row in RECORDS["subjects"]["list"]]
     rows[0]["age_weeks"] = "eighty"
     rows[1]["birth_date"] = "last week"
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_null_and_noted() -> None:
     assert frame["age_weeks"].null_count() == 2 + sum(row["age_weeks"] is None for row in rows)
 
 
-def test_json_text_stays_json() -> None:
+def test_json_text_remains_json() -> None:
     columns = columns_of(SCHEMA, "notes")
     values = [None, "text", "", 5, 2.5, True, [1, "a"], {"ä": {"b": None}}]
     rows = [{"id": str(number), "json": value} for number, value in enumerate(values)]
@@ -93,7 +93,7 @@ def test_json_text_stays_json() -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"<html>", b'{"detail": "no"}', b'"text"'])
-def test_what_is_no_page_is_an_answer_error(content: bytes) -> None:
+def test_an_answer_that_is_not_a_page_raises_answer_error(content: bytes) -> None:
     for endpoint in ("sessions", "notes"):
         with pytest.raises(AnswerError):
             page_frame(content, columns_of(SCHEMA, endpoint), Notes())
@@ -107,7 +107,7 @@ def test_endpoints_without_rows_are_refused() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_client_gives_frames(recorded_emulator: Any) -> None:
+async def test_a_client_returns_frames(recorded_emulator: Any) -> None:
     async with AsyncAlyxClient(recorded_emulator.url, username="demo", password="demo") as alyx:
         sessions = await alyx.frame("sessions", lab="cortexlab")
         rows = await alyx.rest("sessions", "list", lab="cortexlab")
@@ -134,7 +134,7 @@ async def test_a_client_gives_frames(recorded_emulator: Any) -> None:
         ("list", [], []),
     ],
 )
-def test_whole_numbers_are_not_cut_off(check: bool, name: str, given: Any, expected: Any) -> None:
+def test_large_integers_are_not_truncated(check: bool, name: str, given: Any, expected: Any) -> None:
     columns = Columns(
         "x",
         {"id": pl.String(), "n": pl.Int64(), "of": pl.Struct({"a": pl.Int64()}), "list": pl.List(pl.Int64())},

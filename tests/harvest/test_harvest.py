@@ -1,11 +1,10 @@
-"""Harvests of an emulator on a real port: complete, restartable, merged, and honest about what is missing."""
+"""Harvest an emulator over HTTP: complete results, resumed and merged harvests, and reports of what is missing."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import churn
 import polars as pl
 import pytest
 import worlds
+from worlds import client
 
 from one_async import AsyncONE
 from one_async.alyx.client import AsyncAlyxClient
@@ -31,12 +31,6 @@ def emulator() -> Iterator[Emulator]:
         yield emulator
 
 
-@asynccontextmanager
-async def client(emulator: Any) -> AsyncIterator[AsyncAlyxClient]:
-    async with AsyncAlyxClient(emulator.url, token=emulator.token("demo")) as alyx:
-        yield alyx
-
-
 def read(folder: Path, endpoint: str) -> pl.DataFrame:
     return pl.scan_parquet(folder / endpoint / "*.parquet").collect()
 
@@ -49,7 +43,9 @@ def _rows(frame: pl.DataFrame) -> list[str]:
     return sorted(json.dumps(row, default=str, sort_keys=True) for row in frame.to_dicts())
 
 
-async def test_every_endpoint_of_the_recorded_world(recorded_emulator: Any, tmp_path: Path) -> None:
+async def test_every_endpoint_of_the_recorded_world_is_harvested(
+    recorded_emulator: Any, tmp_path: Path
+) -> None:
     records = worlds.recorded_world().records
     names = [name for name, held in records.items() if held["list"]]
     async with client(recorded_emulator) as alyx:
@@ -59,7 +55,7 @@ async def test_every_endpoint_of_the_recorded_world(recorded_emulator: Any, tmp_
     for name in names:
         rows = {json.dumps(row, sort_keys=True) for row in records[name]["list"]}
         assert report[name].distinct == read(tmp_path, name).height == len(rows)
-        # endpoints without order may come in another one
+        # endpoints without order may return another one
         assert _rows(memory.frames[name]) == _rows(read(tmp_path, name))
     stored = HarvestReport.model_validate_json((tmp_path / "report.json").read_bytes())
     assert stored.complete
@@ -80,7 +76,7 @@ async def test_files_have_even_row_groups_and_the_documented_columns(
     assert report["sessions"].counted == report["sessions"].written == 3100
 
 
-async def test_no_row_is_lost_or_doubled_by_unstable_pages(emulator: Emulator) -> None:
+async def test_unstable_pages_neither_lose_nor_repeat_rows(emulator: Emulator) -> None:
     emulator.app.unstable_paging = 7
     async with client(emulator) as alyx:
         report = await harvest(alyx, ["water-administrations", "locations"])
@@ -90,13 +86,15 @@ async def test_no_row_is_lost_or_doubled_by_unstable_pages(emulator: Emulator) -
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_database_that_changes_meanwhile(seed: int) -> None:
+async def test_a_harvest_of_a_changing_database_is_right_or_incomplete(seed: int) -> None:
     for outcome in (await churn.run(seed)).values():
         assert outcome.right, outcome.report
 
 
-async def test_as_many_rows_come_as_go_in_a_long_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(complete, "MOMENT", 0.0)  # however fast this machine is
+async def test_equal_numbers_of_new_and_deleted_rows_are_found_in_a_long_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(complete, "MOMENT", 0.0)  # regardless of this machine's speed
     counts = {"water_administrations": 16_000, "sessions": 16_000}
     with Emulator(worlds.world(**counts)) as emulator:
         for name in ("water-administrations", "sessions"):
@@ -110,7 +108,7 @@ async def test_as_many_rows_come_as_go_in_a_long_list(monkeypatch: pytest.Monkey
 
 
 def swap(emulator: Emulator, name: str, number: int) -> None:
-    """Insert so many rows and delete as many, all over the list."""
+    """Insert ``number`` rows and delete as many, all over the list."""
     rng = random.Random(name)
     for id in islice(worlds.uuids(f"more {name}"), number):
         emulator.store.insert(name, worlds.MAKERS[name](id, rng.randrange(16_000)))
@@ -118,7 +116,7 @@ def swap(emulator: Emulator, name: str, number: int) -> None:
         emulator.store.delete(name, key)
 
 
-async def test_what_cannot_be_had_is_named(emulator: Emulator, tmp_path: Path) -> None:
+async def test_the_report_names_what_is_missing(emulator: Emulator, tmp_path: Path) -> None:
     emulator.faults.add(
         "/water-administrations", skip=1, times=None, status=503, headers={"retry-after": "0"}
     )
@@ -157,13 +155,13 @@ async def test_transient_faults_are_only_retried(emulator: Emulator) -> None:
     assert report["water-administrations"].throttled == 1
 
 
-async def test_a_refused_token_ends_everything(emulator: Emulator) -> None:
+async def test_a_refused_token_raises_login_error(emulator: Emulator) -> None:
     async with AsyncAlyxClient(emulator.url, token="0" * 40) as alyx:
         with pytest.raises(LoginError):
             await harvest(alyx, ["sessions", "labs"])
 
 
-async def test_since_fetches_what_changed_and_replaces_it(recorded_emulator: Any, tmp_path: Path) -> None:
+async def test_since_replaces_the_rows_that_changed(tmp_path: Path) -> None:
     with Emulator(worlds.recorded_world()) as emulator:
         async with client(emulator) as alyx:
             await harvest(alyx, ["insertions", "datasets", "labs"], tmp_path)
@@ -189,7 +187,7 @@ async def test_since_fetches_what_changed_and_replaces_it(recorded_emulator: Any
         assert read(tmp_path, "labs").height == 3
 
 
-async def test_delta_tables(recorded_emulator: Any, tmp_path: Path) -> None:
+async def test_delta_tables_are_written_and_merged(tmp_path: Path) -> None:
     pytest.importorskip("deltalake")
     with Emulator(worlds.recorded_world()) as emulator:
         async with client(emulator) as alyx:
@@ -206,7 +204,7 @@ async def test_delta_tables(recorded_emulator: Any, tmp_path: Path) -> None:
     assert later["datasets"].updated == 1
 
 
-async def test_filters_and_joins(recorded_emulator: Any) -> None:
+async def test_filters_select_rows_and_repeated_rows_are_joined(recorded_emulator: Any) -> None:
     async with client(recorded_emulator) as alyx:
         report = await harvest(
             alyx,
@@ -219,10 +217,10 @@ async def test_filters_and_joins(recorded_emulator: Any) -> None:
     assert set(report.frames["sessions"]["id"]) == {row["id"] for row in rows}
     assert report.frames["sessions"].height == report["sessions"].counted
     assert sorted(report.frames["datasets"]["url"]) == sorted(row["url"] for row in datasets)
-    assert report.frames["imaging-stack"].height == 1  # which the list gives twice, for its two slices
+    assert report.frames["imaging-stack"].height == 1  # the list has it twice, for its two slices
 
 
-async def test_ids_that_are_not_spread_evenly() -> None:
+async def test_consecutive_ids_are_harvested_with_few_requests() -> None:
     def in_order(name: str) -> Iterator[str]:
         return (f"00000000-0000-4000-8000-{number:012x}" for number in range(10**6))
 
@@ -237,7 +235,7 @@ async def test_ids_that_are_not_spread_evenly() -> None:
     assert report["channels"].requests < 150
 
 
-async def test_nothing_goes_into_the_rest_cache(emulator: Emulator, tmp_path: Path) -> None:
+async def test_harvested_pages_are_not_stored_in_the_rest_cache(emulator: Emulator, tmp_path: Path) -> None:
     async with AsyncAlyxClient(emulator.url, token=emulator.token("demo"), cache_dir=tmp_path) as alyx:
         await alyx.schema()
         await alyx.rest("labs", "list")
@@ -268,7 +266,7 @@ async def test_an_error_of_the_progress_function_is_not_wrapped(emulator: Emulat
             await harvest(alyx, ["labs", "sessions"], progress=broken)
 
 
-async def test_a_cancelled_harvest_can_go_on(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_cancelled_harvest_can_be_resumed(emulator: Emulator, tmp_path: Path) -> None:
     async with client(emulator) as alyx:
         with anyio.CancelScope() as scope:
 
@@ -313,7 +311,7 @@ async def test_wrong_arguments_are_named(
     assert caught.value.argument == name  # type: ignore[attr-defined]
 
 
-async def test_all_takes_every_endpoint_that_lists(recorded_emulator: Any, tmp_path: Path) -> None:
+async def test_all_selects_every_endpoint_with_a_list(recorded_emulator: Any, tmp_path: Path) -> None:
     records = worlds.recorded_world().records
     async with AsyncONE(
         base_url=recorded_emulator.url, token=recorded_emulator.token("demo"), cache_dir=tmp_path / "cache"
@@ -323,7 +321,7 @@ async def test_all_takes_every_endpoint_that_lists(recorded_emulator: Any, tmp_p
         with pytest.raises(InputError, match="'all'"):
             await one.harvest(named)
     assert report.complete
-    # The recorded server answers these with something that is no list of records.
+    # The recorded server answers these with something other than a list of records.
     others = {"cache", "cache.zip", "check-protected", "sync-file-status"}
     assert set(report.endpoints) == {name for name, held in records.items() if held["list"]} - others
     assert set(report.endpoints) <= set(named)

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.usefixtures("login")
 
 
 def run(emulator: Any, *arguments: str) -> Any:
-    env = {"ONE_BASE_URL": emulator.url}  # whose login the environment's is
+    env = {"ONE_BASE_URL": emulator.url}  # the environment has this server's login
     return CliRunner(env=env).invoke(app, ["harvest", *arguments, "--url", emulator.url], terminal_width=120)
 
 
-def test_a_complete_harvest(recorded_emulator: Any, tmp_path: Path) -> None:
+def test_a_complete_harvest_exits_with_0(recorded_emulator: Any, tmp_path: Path) -> None:
     done = run(recorded_emulator, "sessions", "insertions", "--to", str(tmp_path))
     assert done.exit_code == 0, done.output
     rows = [line.split("\t") for line in done.stdout.splitlines()]
@@ -35,7 +35,7 @@ def test_a_complete_harvest(recorded_emulator: Any, tmp_path: Path) -> None:
     assert json.loads(since.stdout)["endpoints"]["insertions"]["distinct"] == 12
 
 
-def test_an_incomplete_one_ends_with_1_and_can_be_resumed(tmp_path: Path) -> None:
+def test_an_incomplete_harvest_exits_with_1_and_can_be_resumed(tmp_path: Path) -> None:
     with Emulator(worlds.world(sessions=2500)) as emulator:
         emulator.faults.add("/sessions", skip=1, times=None, status=503, headers={"retry-after": "0"})
         done = run(emulator, "sessions", "--to", str(tmp_path))
@@ -48,7 +48,7 @@ def test_an_incomplete_one_ends_with_1_and_can_be_resumed(tmp_path: Path) -> Non
     assert pl.read_parquet(tmp_path / "sessions" / "*.parquet").height == 2500
 
 
-def test_no_folder_is_not_this_one(
+def test_the_folder_is_required(
     recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -58,7 +58,7 @@ def test_no_folder_is_not_this_one(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_is_named(recorded_emulator: Any, tmp_path: Path) -> None:
+def test_an_impossible_target_is_named(recorded_emulator: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run(recorded_emulator, "labs", "--to", str(tmp_path / "file"))
     assert done.exit_code == 2
@@ -79,17 +79,17 @@ def test_a_place_that_cannot_be_is_named(recorded_emulator: Any, tmp_path: Path)
         (["sessions", "--storage-option", "aws_region"], "storage_option="),
     ],
 )
-def test_wrong_arguments_end_with_2(
+def test_wrong_arguments_exit_with_2(
     recorded_emulator: Any, tmp_path: Path, arguments: list[str], name: str
 ) -> None:
     done = run(recorded_emulator, *arguments, "--to", str(tmp_path))
     assert done.exit_code == 2
     assert name in done.stderr
-    assert "delta, frame" not in done.stderr  # which is for Python alone
+    assert "delta, frame" not in done.stderr  # only possible in Python
     assert not list(tmp_path.iterdir())
 
 
-def test_without_names_every_endpoint_comes(recorded_emulator: Any, tmp_path: Path) -> None:
+def test_every_endpoint_is_harvested_if_none_is_named(recorded_emulator: Any, tmp_path: Path) -> None:
     done = run(recorded_emulator, "--to", str(tmp_path), "--json")
     assert done.exit_code == 0, done.output
     listed = {name for name, held in worlds.recorded_world().records.items() if held["list"]}
@@ -98,7 +98,7 @@ def test_without_names_every_endpoint_comes(recorded_emulator: Any, tmp_path: Pa
     assert set(json.loads(done.stdout)["endpoints"]) == listed
 
 
-def test_filters_by_endpoint_and_since_last(recorded_emulator: Any, tmp_path: Path) -> None:
+def test_filters_by_endpoint_and_since_last_are_passed_on(recorded_emulator: Any, tmp_path: Path) -> None:
     chosen = [
         "--filter",
         "sessions:lab=cortexlab",

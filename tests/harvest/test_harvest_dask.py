@@ -29,7 +29,7 @@ def eids_of(one: Any, count: int) -> list[str]:
     return [str(eid) for eid in one.search()[:count]]
 
 
-def test_a_hundred_sessions_give_what_a_loop_gives(one: Any, cluster: Any) -> None:
+def test_map_sessions_returns_what_a_loop_returns(one: Any, cluster: Any) -> None:
     eids = eids_of(one, 100)
     mapped = map_sessions(one, eids, jobs.describe, client=cluster)
     assert mapped.results == {eid: jobs.describe(one, eid) for eid in eids}
@@ -42,7 +42,7 @@ def test_a_hundred_sessions_give_what_a_loop_gives(one: Any, cluster: Any) -> No
     assert sorted(subjects) == sorted(frame["subject"])
 
 
-def test_each_worker_makes_one_client_and_keeps_it(one: Any, cluster: Any) -> None:
+def test_each_worker_makes_one_client_and_reuses_it(one: Any, cluster: Any) -> None:
     eids = eids_of(one, 40)
     seen = set(map_sessions(one, eids, jobs.worker_and_client, client=cluster).outcomes())
     seen |= set(map_sessions(one, eids, jobs.worker_and_client, client=cluster).outcomes())
@@ -51,7 +51,7 @@ def test_each_worker_makes_one_client_and_keeps_it(one: Any, cluster: Any) -> No
     assert len(seen) == 2
 
 
-def test_failures_come_with_their_eid(one: Any, cluster: Any) -> None:
+def test_failures_are_reported_by_eid(one: Any, cluster: Any) -> None:
     eids = eids_of(one, 12)
     mapped = map_sessions(one, eids, jobs.odd_ones_fail, eids[1::2], client=cluster)
     assert mapped.results == {eid: eid[:8] for eid in eids[::2]}
@@ -61,7 +61,7 @@ def test_failures_come_with_their_eid(one: Any, cluster: Any) -> None:
     assert mapped.bag().count().compute() == 6
 
 
-def test_a_killed_worker_costs_no_result(one: Any, cluster: Any, tmp_path: Path) -> None:
+def test_no_result_is_lost_when_a_worker_is_killed(one: Any, cluster: Any, tmp_path: Path) -> None:
     eids = eids_of(one, 60)
     marker = tmp_path / "killed"
     mapped = map_sessions(one, eids, jobs.die_once, str(marker), eids[30], client=cluster)
@@ -77,7 +77,7 @@ def test_a_session_that_kills_every_worker_is_one_failure(one: Any, cluster: Any
     assert mapped.bag().count().compute() == 23
 
 
-def test_what_cannot_be_sent_or_ends_the_process_is_a_failure(one: Any, cluster: Any) -> None:
+def test_unpicklable_results_and_exits_are_failures(one: Any, cluster: Any) -> None:
     eids = eids_of(one, 3)
     assert {failure.kind for failure in map_sessions(one, eids, jobs.leave, client=cluster).failures} == {
         "SystemExit"
@@ -122,7 +122,7 @@ def jobs_call(eid: str, recipe: bytes) -> int:
     return jobs.ask(_one(recipe), eid)
 
 
-def test_load_many_and_harvest_on_the_cluster(one: Any, cluster: Any, tmp_path: Path) -> None:
+def test_load_many_and_harvest_run_on_the_cluster(one: Any, cluster: Any, tmp_path: Path) -> None:
     eids = one.search(datasets="_ibl_trials.table.pqt")[:10]
     with cluster.get_executor() as executor:
         there = one.load_many(eids, "trials", executor=executor)
@@ -141,7 +141,7 @@ def test_load_many_and_harvest_on_the_cluster(one: Any, cluster: Any, tmp_path: 
     assert frames["datasets"].height == len(one.alyx.rest("datasets", "list", lab="cortexlab"))
 
 
-def test_what_travels_is_small_and_holds_no_token(seeded_emulator: Any, tmp_path: Path) -> None:
+def test_pickled_tasks_are_small_and_contain_no_token(seeded_emulator: Any, tmp_path: Path) -> None:
     token = seeded_emulator.token("demo")
     with ONE(base_url=seeded_emulator.url, token=token, cache_dir=tmp_path) as one:
         one.search(subject="CX_001")
@@ -166,7 +166,7 @@ def test_the_password_of_a_shared_cache_is_not_sent(
     assert caching.with_password(other) == other
 
 
-def test_wrong_arguments(one: Any, cluster: Any) -> None:
+def test_wrong_arguments_are_refused(one: Any, cluster: Any) -> None:
     with pytest.raises(InputError, match="one="):
         map_sessions(None, ["x"], jobs.ask, client=cluster)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="function="):

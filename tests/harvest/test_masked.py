@@ -1,4 +1,4 @@
-"""No report, file or error of a harvest shows the password of an address."""
+"""No report, file or error of a harvest contains the password of an address."""
 
 from __future__ import annotations
 

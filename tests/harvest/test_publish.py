@@ -1,4 +1,4 @@
-"""What lies in a harvest's place, whoever comes, whatever was there, and whatever goes wrong."""
+"""Publishing a harvest: concurrent harvests, kills, existing tables, and errors of one endpoint."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import churn
 import polars as pl
 import pytest
 import worlds
+from worlds import client
 
-from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.errors import HarvestUnderWay, InputError, OneWarning
 from one_async.harvest import HarvestReport, harvest, lease, storage
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.anyio
 
 
 class Killed(BaseException):
-    """What ends a harvest as a kill would: nobody catches it."""
+    """End a harvest as a kill would, since no code catches it."""
 
 
 def rows(folder: Path, endpoint: str) -> list[str]:
-    """The keys of all rows that readers of a folder see."""
+    """Return the keys of all rows that a reader of the folder sees."""
     frame = pl.scan_parquet(folder / endpoint / "*.parquet").collect()
     return sorted(map(churn.key_of, frame.to_dicts()))
 
@@ -53,7 +53,7 @@ async def killed(run: Callable[[], Awaitable[Any]]) -> bool:
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, method: str, number: int) -> None:
-    """Let the n-th call of a method of folders end the harvest."""
+    """Make the n-th call of a method of FolderStorage raise Killed."""
     real, calls = getattr(FolderStorage, method), 0
 
     def call(*arguments: Any, **options: Any) -> Any:
@@ -72,15 +72,11 @@ def emulator() -> Any:
         yield emulator
 
 
-def client(emulator: Any) -> AsyncAlyxClient:
-    return AsyncAlyxClient(emulator.url, token=emulator.token("demo"))
-
-
-# ---- one at a time
+# ---- concurrent harvests
 
 
 @pytest.mark.parametrize("resume", [False, True])
-async def test_two_at_once_write_one_after_the_other(
+async def test_concurrent_harvests_write_one_after_the_other(
     emulator: Emulator, tmp_path: Path, resume: bool
 ) -> None:
     reports = []
@@ -97,7 +93,7 @@ async def test_two_at_once_write_one_after_the_other(
     assert names(tmp_path) == ["notes", "report.json"]
 
 
-async def test_a_busy_endpoint_is_an_error_before_any_request(
+async def test_an_endpoint_under_harvest_raises_before_any_request(
     recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "TIMEOUT", 0.1)
@@ -110,7 +106,7 @@ async def test_a_busy_endpoint_is_an_error_before_any_request(
         assert recorded_emulator.requests.count("/labs") == 0
 
 
-async def test_what_was_taken_over_meanwhile_is_not_published(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_harvest_that_lost_its_lease_publishes_nothing(emulator: Emulator, tmp_path: Path) -> None:
     async with client(emulator) as alyx:
         await harvest(alyx, "notes", tmp_path)
         before = rows(tmp_path, "notes")
@@ -147,7 +143,7 @@ async def test_missing_parts_do_not_delete_published_rows(
 
 
 @pytest.mark.parametrize("later", [{"since": "2019-01-05"}, {"since": "2019-01-05", "resume": False}, {}])
-async def test_who_comes_next_finishes_what_was_being_published(
+async def test_the_next_harvest_finishes_an_interrupted_publication(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: dict[str, Any]
 ) -> None:
     async with client(emulator) as alyx:
@@ -155,7 +151,7 @@ async def test_who_comes_next_finishes_what_was_being_published(
         with monkeypatch.context() as patch:
             kill_at(patch, "move", 4)
             assert await killed(lambda: harvest(alyx, "notes", tmp_path, part_rows=1000))
-        assert set(rows(tmp_path, "notes")) == set(truth(emulator, "notes"))  # none is away meanwhile
+        assert set(rows(tmp_path, "notes")) == set(truth(emulator, "notes"))  # no row is missing meanwhile
         report = await harvest(alyx, "notes", tmp_path, part_rows=1000, **later)
     assert report.complete
     assert rows(tmp_path, "notes") == truth(emulator, "notes")
@@ -207,12 +203,12 @@ async def test_the_report_of_a_merge_is_the_same_after_a_kill(
                     assert 0 < entry.updated <= entry.written - 7
 
 
-# ---- what is there already
+# ---- existing tables
 
 
 @pytest.mark.parametrize(("first", "then"), [("delta", "parquet"), ("parquet", "delta")])
 @pytest.mark.parametrize("since", [None, "2030-01-01"])
-async def test_another_format_is_refused_where_one_is(
+async def test_tables_of_another_format_are_refused(
     recorded_emulator: Any, tmp_path: Path, first: Any, then: Any, since: str | None
 ) -> None:
     pytest.importorskip("deltalake")
@@ -226,7 +222,7 @@ async def test_another_format_is_refused_where_one_is(
     assert caught.value.argument == "format"  # type: ignore[attr-defined]
 
 
-async def test_a_resume_in_another_format_begins_afresh(
+async def test_a_harvest_in_another_format_starts_over(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("deltalake")
@@ -239,7 +235,7 @@ async def test_a_resume_in_another_format_begins_afresh(
     assert pl.read_delta(str(tmp_path / "notes")).height == 6000
 
 
-async def test_since_with_other_filters_than_the_rows_have_is_refused(
+async def test_since_requires_the_filters_of_the_existing_rows(
     recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with client(recorded_emulator) as alyx:
@@ -249,7 +245,7 @@ async def test_since_with_other_filters_than_the_rows_have_is_refused(
         with pytest.raises(InputError, match="none") as caught:
             await harvest(alyx, narrow, tmp_path, since="2024-01-01")
         assert caught.value.argument == "filters"  # type: ignore[attr-defined]
-        # A harvest that did not finish does not change what lies there.
+        # An incomplete harvest does not change the tables.
         recorded_emulator.faults.add("/sessions", times=None, status=500)
         with pytest.warns(OneWarning, match=r"lab=cortexlab replaces one with no filters"):
             assert not (await harvest(alyx, narrow, tmp_path)).complete
@@ -257,7 +253,7 @@ async def test_since_with_other_filters_than_the_rows_have_is_refused(
         with pytest.raises(InputError):
             await harvest(alyx, narrow, tmp_path, since="2024-01-01")
         assert rows(tmp_path, "sessions") == before
-        # A whole harvest with other filters takes its place, and then those are the right ones.
+        # A complete harvest with other filters replaces the tables, and the filters of the next one are compared with those.
         with pytest.warns(OneWarning, match=r"lab=cortexlab replaces one with no filters"):
             taken = await harvest(alyx, narrow, tmp_path)
         assert "replaces rows that were read with no filters" in taken["sessions"].notes
@@ -270,7 +266,7 @@ async def test_since_with_other_filters_than_the_rows_have_is_refused(
     assert stored.endpoints["sessions"].holds == {"lab": "cortexlab"}
 
 
-async def test_files_of_others_stay(recorded_emulator: Any, tmp_path: Path) -> None:
+async def test_unrelated_files_are_kept(recorded_emulator: Any, tmp_path: Path) -> None:
     (tmp_path / "labs").mkdir()
     (tmp_path / "labs" / "mine.parquet").write_text("precious")
     async with client(recorded_emulator) as alyx:
@@ -279,7 +275,7 @@ async def test_files_of_others_stay(recorded_emulator: Any, tmp_path: Path) -> N
     assert (tmp_path / "labs" / "mine.parquet").read_text() == "precious"
 
 
-# ---- what goes wrong with one endpoint
+# ---- errors of one endpoint
 
 
 async def test_a_full_disk_is_reported_and_other_endpoints_continue(
@@ -311,7 +307,7 @@ async def test_a_damaged_part_is_named(emulator: Emulator, tmp_path: Path) -> No
     assert "part-00000.parquet" in report["notes"].missing[0]
 
 
-async def test_failed_requests_are_counted(recorded_emulator: Any) -> None:
+async def test_failed_requests_are_counted() -> None:
     with Emulator(worlds.recorded_world()) as emulator:
         emulator.faults.add("/sessions", times=None, status=500)
         async with client(emulator) as alyx:
@@ -320,7 +316,7 @@ async def test_failed_requests_are_counted(recorded_emulator: Any) -> None:
 
 
 @pytest.mark.parametrize("to", ["/proc/nope", "file", "foo://bucket/x"])
-async def test_places_that_cannot_be_are_named_before_any_request(
+async def test_impossible_targets_are_named_before_any_request(
     recorded_emulator: Any, tmp_path: Path, to: str
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -340,7 +336,7 @@ async def test_unknown_store_options_are_named(recorded_emulator: Any) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["cache", "../labs"])
-async def test_what_is_no_list_of_rows_is_refused(
+async def test_endpoints_without_a_list_of_rows_are_refused(
     recorded_emulator: Any, tmp_path: Path, endpoint: str
 ) -> None:
     async with client(recorded_emulator) as alyx:

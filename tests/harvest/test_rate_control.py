@@ -1,4 +1,4 @@
-"""Concurrency and pace, against servers that are numbers only: no clock but a counted one."""
+"""Concurrency and pace, against simulated servers and a simulated clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from one_async.harvest.rate_control import WINDOW, Concurrency, Pace
 
 
 class Throttle:
-    """Alyx's: so many requests in any 60 s, refused ones not counted (throttle.json)."""
+    """Alyx's throttle: a number of requests in any 60 s, refused ones not counted (throttle.json)."""
 
     def __init__(self, rate: int, others: int = 0) -> None:
         self.rate, self.refused = rate, 0
@@ -42,9 +42,9 @@ def simulate(
     unevenly: float = 0.0,
     strangers: float = 0.0,
 ) -> Pace:
-    """Send as many requests as a pace allows; each arrives half its time after it was sent.
+    """Send as many requests as a pace allows; each arrives half its duration after it was sent.
 
-    ``unevenly`` are the seconds by which that may take longer; ``strangers`` are requests a minute that someone else
+    ``unevenly`` is the largest extra duration in seconds; ``strangers`` is the number of requests a minute that another client
     sends from the third minute on.
     """
     chance = random.Random(7)
@@ -83,7 +83,7 @@ def simulate(
 
 @pytest.mark.parametrize("rate", [550, 120, 2000])
 @pytest.mark.parametrize("seconds", [0.05, 0.3, 2.0])
-def test_a_throttle_is_learnt_and_then_kept(rate: int, seconds: float) -> None:
+def test_a_throttle_is_learned_and_then_respected(rate: int, seconds: float) -> None:
     throttle = Throttle(rate)
     pace = simulate(throttle, minutes=10, at_once=16, seconds=seconds)
     assert pace.limit is None or 0.9 * rate <= pace.limit < rate
@@ -103,7 +103,7 @@ def test_a_throttle_shared_with_others_is_not_overrun_for_long() -> None:
 @pytest.mark.parametrize("rate", [30, 60, 120, 550])
 @pytest.mark.parametrize("unevenly", [0.05, 0.2])
 def test_uneven_latency_does_not_exceed_a_known_throttle(rate: int, unevenly: float) -> None:
-    """A place in the window that becomes free is not taken so early that a quick request arrives before it is."""
+    """A free place in the window is not used so early that a quick request arrives before the place is free."""
     throttle = Throttle(rate)
     simulate(throttle, minutes=12, seconds=0.02, unevenly=unevenly)
     assert throttle.refusals
@@ -112,14 +112,14 @@ def test_uneven_latency_does_not_exceed_a_known_throttle(rate: int, unevenly: fl
 
 
 @pytest.mark.parametrize("rate", [100, 120, 550, 2000])
-def test_a_few_requests_of_others_fit_beside_a_harvest(rate: int) -> None:
-    """Alyx counts all requests of a user: of what it allows, two in a hundred are left to others of the same name."""
+def test_a_harvest_leaves_room_for_requests_of_others(rate: int) -> None:
+    """Alyx counts all requests of a user, so two percent of the throttle is left to other programs of the same user."""
     throttle = Throttle(rate)
     simulate(throttle, minutes=12, seconds=0.02, strangers=0.02 * rate)
     assert [moment for moment in throttle.refusals if moment > 180] == []
 
 
-def test_a_passing_429_is_no_throttle() -> None:
+def test_a_single_429_is_not_taken_for_a_throttle() -> None:
     now = 0.0
     pace = Pace(lambda: now)
     marks = [pace.record_request() for _ in range(5)]
@@ -130,7 +130,7 @@ def test_a_passing_429_is_no_throttle() -> None:
     assert pace.delay() == 0
 
 
-def test_what_was_sent_leaves_the_window() -> None:
+def test_old_requests_leave_the_window() -> None:
     now = 0.0
     pace = Pace(lambda: now)
     for _ in range(100):
@@ -144,16 +144,16 @@ def test_what_was_sent_leaves_the_window() -> None:
 
 
 def served(concurrency: Concurrency, workers: int, seconds: float, answers: int) -> None:
-    """Let a server of so many workers answer: with more requests under way than workers, each waits in a queue."""
+    """Simulate a server with ``workers`` workers: requests beyond that number wait in a queue."""
     for _ in range(answers):
         waiting = max(1.0, concurrency.allowed / workers)
         concurrency.record_latency("sessions", seconds * waiting)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4, 8, 64])
-def test_concurrency_finds_what_a_server_bears(workers: int) -> None:
+def test_concurrency_approaches_the_number_of_workers(workers: int) -> None:
     concurrency = Concurrency(start=2, most=32)
-    concurrency.record_latency("sessions", 0.1)  # the first page is asked for alone
+    concurrency.record_latency("sessions", 0.1)  # the first page is requested alone
     served(concurrency, workers, 0.1, 2000)
     assert min(workers, 32) <= concurrency.allowed <= max(4, 5 * workers)
 
@@ -171,7 +171,7 @@ def test_concurrency_starts_low_and_falls_back() -> None:
     assert concurrency.allowed == 1
 
 
-def test_kinds_of_questions_are_not_compared_with_each_other() -> None:
+def test_latencies_of_different_requests_are_not_compared() -> None:
     concurrency = Concurrency(most=32)
     for _ in range(200):
         concurrency.record_latency("labs", 0.01)
@@ -179,7 +179,7 @@ def test_kinds_of_questions_are_not_compared_with_each_other() -> None:
     assert concurrency.allowed == 32
 
 
-def test_latency_alone_never_leaves_fewer_than_a_few() -> None:
+def test_latency_alone_does_not_reduce_concurrency_below_a_minimum() -> None:
     concurrency = Concurrency(most=32)
     served(concurrency, 64, 0.1, 200)
     for _ in range(1000):

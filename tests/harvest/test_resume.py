@@ -1,10 +1,8 @@
-"""Which harvests a later call continues, and which it replaces or brings up to date."""
+"""Which harvests a later call resumes, and which it replaces or updates."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import churn
 import polars as pl
 import pytest
 import worlds
+from worlds import client
 
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
@@ -28,12 +27,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"  # test_publish.py and test_harvest.py run harvests under trio as well
-
-
-@asynccontextmanager
-async def client(emulator: Any) -> AsyncIterator[AsyncAlyxClient]:
-    async with AsyncAlyxClient(emulator.url, token=emulator.token("demo")) as alyx:
-        yield alyx
 
 
 def keys(folder: Path, endpoint: str) -> list[str]:
@@ -88,8 +81,8 @@ def filter_of(low: int, high: int) -> str:
     return ",".join([*lower, *([f"pk__lt,{UUID(int=high)}"] if high < 1 << 128 else [])])
 
 
-async def test_ranges_of_ids_that_were_read_stay_so_when_the_count_changes(tmp_path: Path) -> None:
-    """A range has the same ids whatever the count is; a page by offset has not."""
+async def test_finished_ranges_of_ids_are_kept_when_the_count_changes(tmp_path: Path) -> None:
+    """A range has the same ids whatever the count is; a page by offset does not."""
     with Emulator(worlds.world(notes=3000)) as emulator:
         async with client(emulator) as alyx:
             await interrupt(alyx, tmp_path)
@@ -127,8 +120,8 @@ async def test_an_old_harvest_is_not_resumed(tmp_path: Path, monkeypatch: pytest
     assert not report["notes"].resumed
 
 
-async def test_what_a_resumed_harvest_missed_comes_with_the_next_last(tmp_path: Path) -> None:
-    """Rows that were edited between the two runs are as old as the first; ``last`` counts from there."""
+async def test_since_last_harvests_what_a_resumed_harvest_missed(tmp_path: Path) -> None:
+    """Rows that were edited between the two runs may have the state of the first; ``last`` counts from its start."""
     with Emulator(worlds.world(notes=3000)) as emulator:
         async with client(emulator) as alyx:
             begun = datetime.now(UTC)
@@ -146,11 +139,11 @@ async def test_what_a_resumed_harvest_missed_comes_with_the_next_last(tmp_path: 
         assert (report["notes"].written, report["notes"].updated) == (1, 1)
         frame = pl.scan_parquet(tmp_path / "notes" / "*.parquet").filter(id=edited).collect()
         assert frame["text"].to_list() == ["edited"]
-        assert report["labs"].written == report["labs"].counted == 3  # it was not there yet
+        assert report["labs"].written == report["labs"].counted == 3  # it is new in the folder
 
 
-async def test_a_later_since_does_not_hide_what_changed_before_it(tmp_path: Path) -> None:
-    """``since`` that begins after the last harvest leaves a gap, which the next ``last`` closes."""
+async def test_since_last_covers_the_gap_of_a_later_since(tmp_path: Path) -> None:
+    """A ``since`` after the last harvest leaves a gap, which the next ``last`` covers."""
     with Emulator(worlds.world(notes=1200)) as emulator:
         async with client(emulator) as alyx:
             first = await harvest(alyx, "notes", tmp_path)
@@ -168,7 +161,7 @@ async def test_a_later_since_does_not_hide_what_changed_before_it(tmp_path: Path
         assert stored.endpoints["notes"].as_of == last
 
 
-async def test_a_run_that_fails_leaves_the_time_of_the_rows(tmp_path: Path) -> None:
+async def test_a_failed_harvest_keeps_the_time_of_the_rows(tmp_path: Path) -> None:
     with Emulator(worlds.world(notes=1200)) as emulator:
         async with client(emulator) as alyx:
             first = await harvest(alyx, "notes", tmp_path)

@@ -1,4 +1,4 @@
-"""A harvest into a real S3 server (moto's), scanned by Polars."""
+"""Harvest into a bucket of a real S3 server (moto's) and read it with Polars and DuckDB."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]  # moto'
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of an S3 server with one bucket."""
+    """Run an S3 server with one bucket and yield its address."""
     moto = pytest.importorskip("moto.server")
     boto3 = pytest.importorskip("boto3")
     running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -97,7 +97,7 @@ def read(url: str, options: dict[str, Any]) -> bytes:
     return io.BytesIO(place.get(name) or b"").getvalue()
 
 
-async def test_a_delta_table_in_a_bucket(options: dict[str, str], anyio_backend: str) -> None:
+async def test_a_delta_table_is_written_to_a_bucket(options: dict[str, str], anyio_backend: str) -> None:
     pytest.importorskip("deltalake")
     to = f"s3://harvests/{anyio_backend}/delta"
     with Emulator(worlds.world(notes=1500)) as emulator:
@@ -108,7 +108,7 @@ async def test_a_delta_table_in_a_bucket(options: dict[str, str], anyio_backend:
         assert set(table["id"]) == worlds.ids_of(emulator, "notes")
 
 
-async def test_one_harvest_at_a_time(
+async def test_concurrent_harvests_of_a_bucket_wait_for_the_lease(
     options: dict[str, str], anyio_backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     to = f"s3://harvests/{anyio_backend}/claims"
@@ -132,7 +132,7 @@ async def test_one_harvest_at_a_time(
             assert await anyio.to_thread.run_sync(held.renew)
             with pytest.raises(HarvestUnderWay):
                 await one()
-        # An owner that is dead, or silent for long, does not stand in the way.
+        # A lease of a dead owner, or one that has expired, does not block.
         code = "from one_async.files.owner import owner_of; print(owner_of('x'), end='')"
         dead = await anyio.run_process([sys.executable, "-c", code])
         for owner, patience, term in ((dead.stdout, 0.1, 60.0), (b"x elsewhere 1 1", 30.0, 0.0)):
@@ -143,16 +143,18 @@ async def test_one_harvest_at_a_time(
         assert await anyio.to_thread.run_sync(place.names, ".harvest") == []
 
 
-async def test_a_missing_bucket(options: dict[str, str], recorded_emulator: Any) -> None:
+async def test_a_missing_bucket_raises_transfer_error(
+    options: dict[str, str], recorded_emulator: Any
+) -> None:
     async with AsyncAlyxClient(recorded_emulator.url, token=recorded_emulator.token("demo")) as alyx:
         with pytest.raises(TransferError, match="nowhere"):
             await harvest(alyx, ["labs"], "s3://nowhere/alyx", storage_options=options)
 
 
-async def test_the_address_of_the_settings(
+async def test_the_endpoint_of_the_settings_is_used(
     server: str, recorded_emulator: Any, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ONE_S3_ENDPOINT alone says where S3 is, also without encryption; options and credentials come before it."""
+    """ONE_S3_ENDPOINT sets the address of S3, also without encryption; options and credentials take precedence."""
     monkeypatch.setenv("ONE_S3_ENDPOINT", server)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
@@ -178,7 +180,7 @@ async def test_the_address_of_the_settings(
 async def test_duckdb_opens_a_harvest_in_a_bucket(
     options: dict[str, str], recorded_emulator: Any, anyio_backend: str, tmp_path: Path, format: Any
 ) -> None:
-    """The database and the script are in the bucket, and have the addresses of the tables there.
+    """The database and the script are in the bucket and have the addresses of its tables.
 
     Patterns of addresses need DuckDB's extension httpfs, so Parquet files are read from a copy.
     """
@@ -188,7 +190,7 @@ async def test_duckdb_opens_a_harvest_in_a_bucket(
     to = f"s3://harvests/{anyio_backend}/lake-{format}"
     names = ["sessions", "datasets", "labs"]
     async with AsyncAlyxClient(recorded_emulator.url, token=recorded_emulator.token("demo")) as alyx:
-        for _ in range(2):  # the second takes the place of the first
+        for _ in range(2):  # the second replaces the first
             report = await harvest(alyx, names, to, tidy=True, format=format, storage_options=options)
             assert report.complete
     config = {name: value for name, value in options.items() if name != "aws_allow_http"}
@@ -227,7 +229,7 @@ async def test_duckdb_opens_a_harvest_in_a_bucket(
 
 
 @pytest.mark.parametrize("name", ["aws_endpoint_url", "AWS_ENDPOINT", "endpoint"])
-def test_an_address_among_the_options_comes_first(name: str) -> None:
+def test_an_endpoint_in_the_options_takes_precedence(name: str) -> None:
     assert s3_options("s3://b/p", {name: "http://there"}, "http://here") == {name: "http://there"}
     assert s3_options("gs://b/p", None, "http://here") is None
     assert s3_options("folder", None, "http://here") is None

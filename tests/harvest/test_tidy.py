@@ -1,4 +1,4 @@
-"""Tidy tables: every reference joins, types are as documented, values are the server's, and DuckDB opens them at once."""
+"""Tidy tables: every reference joins, types are as documented, values are the server's, and DuckDB opens them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ import anyio
 import polars as pl
 import pytest
 import worlds
+from worlds import client
 
-from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.errors import InputError
 from one_async.harvest import HarvestReport, harvest
@@ -29,12 +28,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"  # what differs between the libraries is below these tables
-
-
-@asynccontextmanager
-async def client(emulator: Any) -> AsyncIterator[AsyncAlyxClient]:
-    async with AsyncAlyxClient(emulator.url, token=emulator.token("demo")) as alyx:
-        yield alyx
 
 
 class Lake:
@@ -49,7 +42,7 @@ class Lake:
             return await harvest(alyx, "all", self.folder, tidy=True)
 
     def table(self, endpoint: str) -> pl.DataFrame:
-        files = sorted((self.folder / endpoint).glob("*.parquet"))  # Polars takes [ in a path for a pattern
+        files = sorted((self.folder / endpoint).glob("*.parquet"))  # Polars reads [ in a path as a pattern
         return pl.concat(pl.read_parquet(file, glob=False) for file in files)
 
     def columns(self) -> Iterator[tuple[str, ColumnReport]]:
@@ -65,7 +58,7 @@ class Lake:
         ]
 
     def rows(self, endpoint: str) -> list[dict[str, Any]]:
-        """The rows of the server's own store, with the addresses under which it answers."""
+        """Return the rows of the server's own store, with the addresses under which it answers."""
         url = self.emulator.url
         texts = [text for (text,) in self.emulator.store.select(f'SELECT list FROM "{endpoint}.text"')]
         moved = (
@@ -95,7 +88,7 @@ def database(lake: Lake) -> Iterator[Any]:
 
 
 def values(table: pl.DataFrame, path: str) -> pl.Series:
-    """The values at a path such as ``file_records[].data_repository``, without those that are missing."""
+    """Return the values at a path such as ``file_records[].data_repository``, without null."""
     steps = re.findall(r"\[\]|[^.\[\]]+", path)
     found = table[steps[0]]
     for step in steps[1:]:
@@ -104,7 +97,7 @@ def values(table: pl.DataFrame, path: str) -> pl.Series:
 
 
 def sql_values(endpoint: str, path: str) -> str:
-    """The same as SQL of DuckDB."""
+    """Return DuckDB's SQL for the values at a path."""
     steps = re.findall(r"\[\]|[^.\[\]]+", path)
     sql = f'SELECT "{steps[0]}" AS value FROM "{endpoint.replace("-", "_")}"'
     for step in steps[1:]:
@@ -114,7 +107,7 @@ def sql_values(endpoint: str, path: str) -> str:
 
 
 def sent(rows: list[dict[str, Any]], path: str) -> list[Any]:
-    """What the server's rows hold at a path, without nulls and empty texts; of a URL the last part."""
+    """Return the values of the server's rows at a path, without nulls and empty texts; of a URL its last part."""
     found: list[Any] = list(rows)
     for step in re.findall(r"\[\]|[^.\[\]]+", path):
         if step == "[]":
@@ -126,7 +119,7 @@ def sent(rows: list[dict[str, Any]], path: str) -> list[Any]:
     return [v.rsplit("/", 1)[-1] if isinstance(v, str) and v.startswith("http") else v for v in found]
 
 
-#: The fields from which the shared names come, by endpoint; elsewhere they are ``session`` and so on.
+#: The fields that the shared names come from, by endpoint; elsewhere they are ``session`` and so on.
 FIELDS = {"eid": "session", "pid": "probe_insertion", "did": "dataset", ("trajectories", "eid"): "session.id"}
 
 
@@ -142,7 +135,7 @@ def test_every_reference_joins_in_polars(lake: Lake) -> None:
         table, _, column = to.partition(".")
         given = values(lake.table(endpoint), path)
         assert given.is_in(lake.table(table)[column].implode()).all(), (endpoint, path, to)
-        # One row for each value that the server's rows have, so that none was lost on the way.
+        # One row for each value of the server's rows, so that no value was lost.
         expected = sent(lake.rows(endpoint), field_of(endpoint, path))
         assert sorted(given) == sorted(expected), (endpoint, path)
         joined += len(given)
@@ -160,8 +153,8 @@ def test_every_reference_joins_in_duckdb(lake: Lake, database: Any) -> None:
         assert joined == given == len(sent(lake.rows(endpoint), field_of(endpoint, path))), (endpoint, path)
 
 
-def test_the_first_question_of_a_reader(lake: Lake, database: Any) -> None:
-    """The issue's own query, beside the same query of the server's own store."""
+def test_sessions_join_datasets_in_duckdb(lake: Lake, database: Any) -> None:
+    """The query of the issue returns what the same query of the server's own store returns."""
     answer = database.execute(
         "SELECT CAST(eid AS VARCHAR), count(*), count(*) FILTER (default_dataset) FROM sessions JOIN datasets USING (eid) "
         "GROUP BY eid ORDER BY 1"
@@ -189,7 +182,7 @@ def test_types_are_as_documented(lake: Lake, database: Any) -> None:
             column.name: column.dtype for column in entry.columns
         }
         described = database.execute(f'DESCRIBE "{endpoint.replace("-", "_")}"').fetchall()
-        # DuckDB quotes the names of fields only where it must.
+        # DuckDB quotes the names of fields only where necessary.
         assert [(name, kind.replace('"', "")) for name, kind, *_ in described] == [
             (column.name, column.type.replace('"', "")) for column in entry.columns
         ]
@@ -204,7 +197,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 
 
 def plain(value: Any) -> Any:
-    """What a value of JSON stands for: times and dates are no texts."""
+    """Return the Python value of a JSON value, with times and dates parsed."""
     if isinstance(value, str) and TIME.fullmatch(value):
         return datetime.fromisoformat(value).replace(tzinfo=UTC)
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
@@ -221,24 +214,24 @@ def same(held: Any, value: Any) -> bool:
         return isinstance(held, dict) and all(same(held.get(name), item) for name, item in value.items())
     if isinstance(value, list):
         return len(held) == len(value) and all(map(same, held, value))
-    if isinstance(held, str) and not isinstance(value, str):  # numbers that are documented as texts
+    if isinstance(held, str) and not isinstance(value, str):  # numbers that are documented as text
         return float(held) == value
     return bool(held == value)
 
 
-#: Harvests leave these out; see test_bucket_keys.py.
+#: Harvests remove these; see test_bucket_keys.py.
 BUCKET_KEYS = {"Access key ID", "Secret access key", "Session token"}
 
 
 def test_values_are_those_of_the_server(lake: Lake) -> None:
-    """Each row, by its key, field by field; JSON texts parsed, numbers that count tags as booleans."""
+    """Compare each row by key and field; JSON text is parsed, and numbers that count tags are booleans."""
     compared = 0
     for endpoint, entry in lake.report.endpoints.items():
         assert entry.columns
         names = {column.name for column in entry.columns}
         fields = {name for row in lake.rows(endpoint) for name in row}
         key = next((name for name in ("id", "url", "name") if name in fields), None)
-        if key is None:  # of water restrictions, which have no key
+        if key is None:  # water restrictions have no key
             continue
         held = {row[key]: row for row in lake.table(endpoint).to_dicts()}
         for row in lake.rows(endpoint):
@@ -258,8 +251,10 @@ def test_values_are_those_of_the_server(lake: Lake) -> None:
     assert compared > 10_000
 
 
-def test_views_are_where_the_folder_is(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The database opens from any working directory; moved, it is told where; the script needs nothing but the folder."""
+def test_views_find_the_tables_beside_them(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database opens from any working directory and accepts a new location; the script needs only the folder."""
     duckdb = pytest.importorskip("duckdb")
     monkeypatch.chdir(tmp_path)
     count = "SELECT count(*) FROM sessions"
@@ -280,7 +275,7 @@ def test_views_are_where_the_folder_is(lake: Lake, tmp_path: Path, monkeypatch: 
         assert database.execute(count).fetchall() == held
 
 
-async def test_a_tidy_harvest_is_resumed_and_merged_like_any_other(tmp_path: Path) -> None:
+async def test_a_tidy_harvest_can_be_resumed_and_merged(tmp_path: Path) -> None:
     with Emulator(worlds.world(sessions=3100, water_administrations=2700)) as emulator:
         async with client(emulator) as alyx:
             names = ["sessions", "water-administrations"]
@@ -333,7 +328,7 @@ async def test_schema_views_and_database_follow_the_tables(
         assert names() == {"labs", "tags", "report.json"}
 
 
-async def test_tidy_delta_tables_and_frames(recorded_emulator: Any, tmp_path: Path) -> None:
+async def test_tidy_delta_tables_equal_tidy_frames(recorded_emulator: Any, tmp_path: Path) -> None:
     pytest.importorskip("deltalake")
     async with client(recorded_emulator) as alyx:
         frame = (await harvest(alyx, ["datasets"], tidy=True)).frames["datasets"]
@@ -348,7 +343,7 @@ async def test_tidy_delta_tables_and_frames(recorded_emulator: Any, tmp_path: Pa
 async def test_views_have_the_rows_of_the_last_harvest(
     recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any
 ) -> None:
-    """Also if it has none; rows of earlier harvests, whose files Delta keeps, are not in them."""
+    """A view may be empty, and does not show rows of earlier harvests, whose files Delta keeps."""
     duckdb = pytest.importorskip("duckdb")
     pytest.importorskip("deltalake")
     rows = worlds.recorded_world().records["sessions"]["list"]
@@ -358,7 +353,7 @@ async def test_views_have_the_rows_of_the_last_harvest(
         for lab in (None, "cortexlab", "nowhere", "cortexlab"):
             asked = {"sessions": {} if lab is None else {"lab": lab}, "labs": {}}
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of other filters than before
+                warnings.simplefilter("ignore")  # warnings about other filters than before
                 report = await harvest(alyx, asked, folder, format=format, tidy=True)
             assert report.complete
             truth = sorted(row["id"] for row in rows if lab in (None, row["lab"]))
@@ -378,7 +373,7 @@ async def test_views_have_the_rows_of_the_last_harvest(
 
 
 @pytest.mark.parametrize("name", ["a lake", "[lake]", "lake#1", "50%", "Zürich", "what?"])
-async def test_delta_refuses_folders_in_which_it_finds_nothing(
+async def test_delta_refuses_folder_names_that_it_cannot_read(
     recorded_emulator: Any, tmp_path: Path, name: str
 ) -> None:
     pytest.importorskip("deltalake")
@@ -402,7 +397,7 @@ async def test_without_deltalake_delta_tables_have_no_views(
     assert ('VIEW "labs"' in script, 'VIEW "tags"' in script) == (True, False)
 
 
-async def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
+async def test_values_that_do_not_fit_are_counted(tmp_path: Path) -> None:
     with Emulator(worlds.recorded_world()) as emulator:
         file, other = sorted(worlds.ids_of(emulator, "files"))[:2]
         emulator.store.update("files", file, dataset="https://alyx.test/datasets/nothing")

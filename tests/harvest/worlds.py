@@ -1,4 +1,4 @@
-"""Large worlds for harvests, made of rows like the recorded ones, and an emulator that serves one from its own process.
+"""Large worlds for harvests, with rows like the recorded ones, and an emulator that serves one from a separate process.
 
 ``python worlds.py --sessions 20000 --latency 0.05`` prints one line of JSON and serves until its input ends.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.emulator.content import World, recorded
 
@@ -32,7 +33,7 @@ def recorded_world() -> World:
 
 
 def uuids(name: str) -> Iterator[str]:
-    """The same random ids for the same name."""
+    """Yield random ids, the same ones for the same name."""
     numbers = random.Random(name)
     while True:
         yield str(UUID(int=numbers.getrandbits(128), version=4))
@@ -109,7 +110,7 @@ MAKERS: dict[str, Callable[[str, int], Row]] = {
 
 
 class Rows:
-    """Rows that are made while they are read, so that a million of them need no memory."""
+    """Rows that are generated on iteration, so that a million of them need no memory."""
 
     def __init__(self, endpoint: str, count: int, ids: Callable[[str], Iterator[str]] = uuids) -> None:
         self.endpoint, self.count, self.ids = endpoint, count, ids
@@ -121,7 +122,7 @@ class Rows:
 
 
 def world(**counts: int) -> World:
-    """The recorded world with other rows: ``sessions=20_000``, ``water_administrations=2_700``, …"""
+    """Return the recorded world with other rows: ``sessions=20_000``, ``water_administrations=2_700``, …"""
     given = {name.replace("_", "-"): count for name, count in counts.items()}
     records = {
         **recorded_world().records,
@@ -130,15 +131,20 @@ def world(**counts: int) -> World:
     return dataclasses.replace(recorded_world(), records=records)
 
 
+def client(emulator: Emulator, **options: Any) -> AsyncAlyxClient:
+    """Return a client with the token of the demo user."""
+    return AsyncAlyxClient(emulator.url, token=emulator.token("demo"), **options)
+
+
 def ids_of(emulator: Emulator, endpoint: str) -> set[str]:
-    """The keys of what an emulator holds, read from its own store."""
+    """Return the keys in an emulator's own store."""
     rows = emulator.store.select(f'SELECT key FROM "{endpoint}.text"')
     return {key for (key,) in rows}
 
 
 @contextmanager
 def served(**options: Any) -> Iterator[dict[str, Any]]:
-    """An emulator in a process of its own: its address and the process's id."""
+    """Run an emulator in a separate process; yield its address, token and process id."""
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     command = [sys.executable, __file__, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

@@ -1,6 +1,6 @@
-"""Make the same ALF calls in one_async or in ONE-api: ``python alf_calls.py one.alf cases.json answers.json``.
+"""Call functions of one_async.alf or of ONE-api's one.alf: ``python alf_calls.py one.alf cases.json answers.json``.
 
-It imports nothing but the package it is told, so that either interpreter can run it.
+The script imports only the package that its first argument names, so that either interpreter can run it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BAD_INPUT = (ValueError, TypeError, KeyError)
 
 
 def encode(value):
-    """Write an answer as JSON, with what matters of its type."""
+    """Convert an answer to JSON, with its kind of path, sequence or enum."""
     if isinstance(value, pathlib.PurePath):
         disk = "disk" if isinstance(value, pathlib.Path) else "pure"
         flavour = "windows" if isinstance(value, pathlib.PureWindowsPath) else "posix"
@@ -35,7 +35,7 @@ def encode(value):
 
 
 def decode(value, package):
-    """Make an argument of what JSON can say."""
+    """Return the argument that a JSON value stands for."""
     if isinstance(value, dict) and "make" in value:
         kind, text = value["make"], value["text"]
         if kind == "UUID":

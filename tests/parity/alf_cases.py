@@ -1,4 +1,4 @@
-"""Seeded ALF paths and names, good ones and spoiled ones, and the calls to make on each."""
+"""Seeded ALF paths and names, valid and corrupted, and the calls to make on each."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def path(rng: random.Random) -> str:
     return rng.choice(ROOTS) + rng.choice(LABS) + "/".join(pieces) + rng.choice(["", "", "", "/"])
 
 
-def spoiled(rng: random.Random, text: str) -> str:
+def corrupted(rng: random.Random, text: str) -> str:
     for _ in range(rng.randint(1, 2)):
         place = rng.randint(0, len(text))
         text = text[:place] + rng.choice(["", rng.choice(LETTERS)]) + text[place + rng.randint(0, 1) :]
@@ -119,17 +119,17 @@ def spoiled(rng: random.Random, text: str) -> str:
 
 
 def texts(count: int, seed: int) -> list[str]:
-    """Make ``count`` different paths and names, a quarter of them spoiled by stray characters."""
+    """Return ``count`` different paths and names; a quarter of them contain stray characters."""
     rng = random.Random(seed)
     made: dict[str, None] = {}
     while len(made) < count:
         text = name(rng) if rng.random() < 0.3 else path(rng)
-        made[spoiled(rng, text) if rng.random() < 0.25 else text] = None
+        made[corrupted(rng, text) if rng.random() < 0.25 else text] = None
     return list(made)
 
 
 def calls(rng: random.Random, text: str) -> list[dict[str, Any]]:
-    """Give every call to make about one text."""
+    """Return every call to make about one text."""
     last = text.rstrip("/").rsplit("/", 1)[-1]
     word, other = rng.choice(WORDS), rng.choice(WORDS)
     windows = text.replace("/", "\\") if text[:1] not in "/." else "C:" + text.replace("/", "\\")

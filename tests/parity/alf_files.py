@@ -1,4 +1,4 @@
-"""Files of every format and objects of every shape, for both packages to load."""
+"""Write files of every format and objects of every shape for both packages to load."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TEXT_ROWS = [
 
 
 def make_files(folder: Path) -> None:
-    """Write one file, or more, of each format."""
+    """Write at least one file of each format."""
     folder.mkdir()
     rng = np.random.default_rng(20240506)
     arrays = {
@@ -64,7 +64,7 @@ def make_files(folder: Path) -> None:
 
 
 def make_tables(folder: Path, rng: np.random.Generator) -> None:
-    """Write tables as pandas does."""
+    """Write tables with pandas."""
     plain = pd.DataFrame({
         "f": rng.random(6), "i": np.arange(6), "b": rng.random(6) > 0.5, "s": list("abcdef"),
         "c": pd.Categorical(list("xyxyxy")), "t": pd.date_range("2024-01-01", periods=6, freq="h"),
@@ -79,7 +79,7 @@ def make_tables(folder: Path, rng: np.random.Generator) -> None:
 
 
 def make_objects(folder: Path) -> None:
-    """Write objects, each in a folder that begins with its name."""
+    """Write objects, each in a folder whose name begins with the object's name."""
     rng = np.random.default_rng(1)
 
     def new(name: str) -> Path:

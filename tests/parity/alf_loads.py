@@ -1,6 +1,6 @@
-"""Load every file and object of a folder, and write what came as plain values.
+"""Load every file and object of a folder and write the results as plain values.
 
-``python alf_loads.py FOLDER ANSWERS`` does it with ONE-api; the test calls :func:`plain` for one_async too.
+``python alf_loads.py FOLDER ANSWERS`` loads them with ONE-api; the test calls :func:`plain` for one_async too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 
 def plain(value):
-    """Give values without the types of the library that read them; missing ones as None."""
+    """Convert values to types of Python alone; missing values become None."""
     if isinstance(value, pathlib.PurePath):
         return ("path", value.name)
     if type(value).__name__ == "DataFrame":
@@ -78,7 +78,7 @@ FILTERS = [
 
 
 def find_all(folder, filter_by, exists):
-    """Give what each filter finds in each object's folder, and what exists there."""
+    """Return what each filter finds in each object's folder, and whether objects exist there."""
     found = {}
     for objects in sorted((folder / "objects").iterdir()):
         for number, filters in enumerate(FILTERS):
@@ -89,7 +89,7 @@ def find_all(folder, filter_by, exists):
 
 
 def load_all(folder, load_file, load_object):
-    """Give {name: values} of each file of ``files`` and each object, one folder each, of ``objects``."""
+    """Return the values of each file in ``files`` and of each object in ``objects``, by name."""
     found = {file.name: attempt(load_file, file) for file in sorted((folder / "files").iterdir())}
     for objects in sorted((folder / "objects").iterdir()):
         for short in (False, True):

@@ -1,4 +1,4 @@
-"""The table of calls: each row is made for every session, insertion or whatever else of a world it is `over`.
+"""The table of calls. Each row is called for every session, insertion or other example that its group applies to.
 
 ``$name`` in arguments stands for a value of the example: `$eid`, `$path`, `$ref`, … of a session, `$pid` of an insertion, `$subject`
 of a search. See `examples`.
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A row with its placeholders filled in."""
+    """A row with its placeholders replaced."""
 
     row: Row
     call: list[Any]
@@ -37,7 +37,7 @@ class Made(NamedTuple):
 
 
 def fill(value: Any, example: dict[str, Any]) -> Any:
-    """Put an example's values where placeholders are."""
+    """Replace placeholders by an example's values."""
     if isinstance(value, str) and value.startswith("$") and value[1:] in example:
         return example[value[1:]]
     if isinstance(value, str) and ",$" in value:
@@ -375,7 +375,7 @@ REST = [
 
 
 def _named(session: dict[str, Any], facts: Facts) -> dict[str, Any]:
-    """Give the names of a session, and something in it."""
+    """Return the identifiers of a session, and one of its datasets."""
     day, number, subject = str(session["date"]), session["number"], session["subject"]
     short = f"{subject}/{day}/{number:03d}"
     long = f"{session['lab']}/Subjects/{short}"
@@ -396,7 +396,7 @@ def _named(session: dict[str, Any], facts: Facts) -> dict[str, Any]:
 
 
 def loadable(session: dict[str, Any], facts: Facts, rng: random.Random) -> dict[str, Any] | None:
-    """Choose a small dataset of a session that can be fetched and read."""
+    """Choose a small dataset of a session that can be downloaded and read."""
     rows = facts.datasets.filter(facts.datasets["eid"] == session["eid"])
     found = [
         row
@@ -419,7 +419,7 @@ def loadable(session: dict[str, Any], facts: Facts, rng: random.Random) -> dict[
 
 
 def aggregated(facts: Facts) -> str:
-    """Give a subject that has datasets of many sessions."""
+    """Return a subject that has aggregated datasets."""
     addresses = [
         one["data_url"]
         for row in facts.records["datasets"]["list"]
@@ -465,7 +465,7 @@ def search_example(facts: Facts, seed: int) -> dict[str, Any]:
 
 
 def examples(facts: Facts, sessions: int, searches: int) -> list[tuple[str, list[Row], dict[str, Any]]]:
-    """Give groups of rows, each with an example of what it is over."""
+    """Return groups of rows, each with the example that its placeholders stand for."""
     groups = [
         ("search", SEARCHES + INSERTION_SEARCHES, search_example(facts, seed)) for seed in range(searches)
     ]
@@ -487,7 +487,7 @@ def examples(facts: Facts, sessions: int, searches: int) -> list[tuple[str, list
 
 
 def made(facts: Facts, mode: str, sessions: int = 4, searches: int = 3) -> list[Made]:
-    """Make the calls of a world and mode, each once."""
+    """Return the calls of a world and mode without duplicates."""
     seen: set[str] = set()
     calls: list[Made] = []
     for over, rows, example in examples(facts, sessions, searches):
@@ -500,7 +500,7 @@ def made(facts: Facts, mode: str, sessions: int = 4, searches: int = 3) -> list[
 
 
 def _unfilled(value: Any) -> bool:
-    """Tell whether a placeholder is left, for which the example has nothing."""
+    """Return whether a placeholder is left because the example has no value for it."""
     if isinstance(value, str):
         return value.startswith("$") and not value.startswith("$CACHE")
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""When two answers mean the same: what is set aside before they are compared, and nothing else."""
+"""Compare two answers. The differences that these functions ignore are the only ones that are ignored."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 #: Columns and fields that our rows have in addition to ONE-api's.
 MORE = {"data_url", "session_path", "eid", "did", "default_revision", "start_time", "date", "qc"}
-#: Methods whose remote answers come in the server's order, which is not determined for sessions of one time.
+#: Methods whose remote answers have the server's order, which is undefined for sessions with the same time.
 UNORDERED = {"search_insertions", "alyx.rest", "list_aggregates"}
 
 
-#: Methods whose lists of files come sorted by name here, and by the ids of the datasets in ONE-api.
+#: Methods whose lists of files are sorted by name here, and by dataset id in ONE-api.
 FILES_IN_ANY_ORDER = {"load_object", "load_collection"}
 
 
@@ -21,7 +21,7 @@ def _only_paths(value: Any) -> bool:
 
 
 def _with_plain_records(value: Any) -> Any:
-    """Name the fields of a dataset's record as ours are; the revision is a part of rel_path."""
+    """Rename the fields of a dataset's record as ours are; the revision is a part of rel_path."""
     if isinstance(value, list):
         return [_with_plain_records(item) for item in value]
     if not isinstance(value, dict) or "rel_path" not in value:
@@ -38,7 +38,7 @@ def _with_plain_records(value: Any) -> Any:
 
 
 def plainer(value: Any) -> Any:
-    """Drop what depends on the library that holds a value: arrays of text are lists, dates are their text."""
+    """Remove what depends on the library that holds a value: arrays of text become lists, dates become text."""
     if isinstance(value, dict):
         if value.get("array") == "text":
             return plainer(value["values"])
@@ -53,7 +53,7 @@ def is_frame(value: Any) -> bool:
 
 
 def rows_of(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give a frame as rows."""
+    """Return a frame as rows."""
     columns = value["frame"]
     if any(isinstance(column, dict) for column in columns.values()):
         return [columns]
@@ -61,7 +61,7 @@ def rows_of(value: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def session_rows(value: Any, eids: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
-    """Give the details of sessions by eid, from ONE-api's records, which go with the eids, or from a frame."""
+    """Return the details of sessions by eid, from a frame or from ONE-api's records, which are in the order of the eids."""
     rows = rows_of(value) if is_frame(value) else value or []
     found = {}
     for row, named in zip(rows, eids, strict=True):
@@ -74,7 +74,7 @@ def session_rows(value: Any, eids: list[dict[str, str]]) -> dict[str, dict[str, 
 
 
 def same(method: str, mode: str, theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
-    """Tell whether two answers mean the same."""
+    """Return whether two answers mean the same."""
     if "error" in theirs or "error" in ours:
         return theirs.get("error") == ours.get("error")
     left, right = plainer(theirs["value"]), plainer(ours["value"])
@@ -130,7 +130,7 @@ def _with_sorted_projects(value: Any) -> Any:
 
 
 def alike(left: Any, right: Any) -> bool:
-    """Compare two values; of frames and records, the columns and fields that ONE-api has."""
+    """Return whether two values are equal; of frames and records, only the columns and fields that ONE-api has."""
     if is_frame(left) and is_frame(right):
         return _alike_frames(left["frame"], right["frame"])
     if isinstance(left, dict) and isinstance(right, dict):

@@ -1,4 +1,4 @@
-"""Calls of `AlyxClient.download_file`, made on both sides. Run as a script, it makes them with ONE-api: JSON in, JSON out."""
+"""Call `AlyxClient.download_file` in either package. Run as a script, it calls ONE-api: JSON in, JSON out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def calls(alyx, base, names, folder):
-    """Return what each call gives: paths below the folder with the md5 of the file, or the status of an error."""
+    """Return the result of each call: paths below the folder with the MD5 of the file, or the status of an error."""
     a, b = names
     made = [
         (base + a, {}),
@@ -48,7 +48,7 @@ def _described(answer, folder):
 
 
 def main():
-    """Make the calls with ONE-api."""
+    """Call ONE-api and write the answers."""
     task = json.loads(sys.stdin.read())
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)

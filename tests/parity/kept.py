@@ -1,6 +1,6 @@
-"""Where answers differ from ONE-api's on purpose: what is different, the reason, and how to know such a call.
+"""Where answers differ from ONE-api's on purpose: the difference, the reason, and how to recognize such a call.
 
-Each is checked to differ really: one that no call shows any more fails the suite, so that its line can go.
+The suite fails when no call shows a difference any more, so that its entry can be removed.
 """
 
 # ruff: noqa: E501 - rows of tables
@@ -17,7 +17,7 @@ LIST_IS_ALL = ("dataset", "date", "django")
 
 @dataclass(frozen=True)
 class Call:
-    """A call, and what both sides answered."""
+    """A call and both answers."""
 
     method: str
     mode: str
@@ -28,7 +28,7 @@ class Call:
 
     @property
     def error(self) -> str:
-        """ONE-api's error."""
+        """The text of ONE-api's error."""
         return str(self.theirs.get("text", ""))
 
     @property
@@ -44,7 +44,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Kept:
-    """A difference that is meant."""
+    """An intended difference."""
 
     what: str
     why: str
@@ -193,7 +193,7 @@ KEPT: dict[str, Kept] = {
 
 
 def _part(few: Answer, many: Answer, but: set[str] = frozenset()) -> bool:  # type: ignore[assignment]
-    """Tell whether all names of one answer, but for some, are in another."""
+    """Return whether another answer has all names of this answer except those of ``but``."""
     return set(few.get("value") or ()) - but <= set(many.get("value") or ())
 
 
@@ -205,6 +205,6 @@ def _names_nobody(call: Call) -> bool:
 
 
 def reason(method: str, mode: str, call: list[Any], theirs: Answer, ours: Answer) -> str | None:
-    """Name the kept difference that a call shows."""
+    """Return the name of the intended difference that a call shows, or None."""
     seen = Call(method, mode, call[1], call[2], theirs, ours)
     return next((name for name, kept in KEPT.items() if kept.applies(seen)), None)

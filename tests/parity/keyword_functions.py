@@ -1,6 +1,6 @@
-"""Lines that call functions of the modules of `one` by keyword alone, as both ONE-api and its stand-in run them.
+"""Lines that call functions of the modules of `one` by keyword alone. ONE-api and its stand-in both run them.
 
-Each is over `root`, a folder with the files of a few sessions, `place`, the folder of one of them, and the records `dset` and `ses`.
+Each line may use `root`, a folder with the files of a few sessions, `place`, the folder of one of them, and the records `dset` and `ses`.
 """
 
 # ruff: noqa: E501 - rows of tables
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 UUID4 = "a976e418-c8b8-4d24-be47-d05120b18341"
 FILE = f"lab/Subjects/KS1/2024-01-02/001/alf/probe00/#2024-02-02#/_ibl_spikes.times_bpod.raw.{UUID4}.npy"
-#: What the names at the beginning of a line stand for.
+#: The value of each name at the beginning of a line.
 MODULES = {
     "one": "one.api.OneAlyx",
     "alfio": "one.alf.io", "alfpath": "one.alf.path", "spec": "one.alf.spec", "spec.QC": "one.alf.spec.QC", "cache": "one.alf.cache", "converters": "one.converters",
@@ -111,7 +111,7 @@ LINES = [
     # one.remote.aws
     'import one.remote.aws as aws\naws.get_s3_virtual_host(uri="s3://bucket/a/b.npy", region="eu-west-1")', 'import one.remote.aws as aws\naws.url2uri(data_path="https://bucket.s3.eu-west-1.amazonaws.com/a/b.npy", return_location=True)',
 ]  # fmt: skip
-#: Lines that prepare folders, run first on both sides.
+#: Lines that prepare folders; both sides run them first.
 BEFORE = """
 made = Path(place, "made")
 made.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ other = Path(root, "built", "KS1", "2024-01-02", "001", "alf")
 other.mkdir(parents=True)
 np.save(str(other / "spikes.times.npy"), np.arange(4.0))
 """
-#: Functions that no line calls, or after a colon a keyword that no line gives, and why.
+#: Functions that no line calls, or after a colon a keyword that no line uses, with the reason.
 NOT_CALLED = {
     "one.alf.spec.QC": "made by its members' values",
     "one.alf.cache.remove_missing_datasets": "ONE-api looks paths up among ids, so that it removes files of the tables",
@@ -141,7 +141,7 @@ FAILING = ['params.check_cache_conflict(cache_dir=Path(root, "other"))']
 
 
 def called() -> Iterator[tuple[str, str]]:
-    """Return each function that lines call, and the keywords that they give it."""
+    """Return each function that lines call, with the keywords of the calls."""
     for line in LINES:
         for node in ast.walk(ast.parse(line)):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):

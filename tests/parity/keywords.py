@@ -1,8 +1,8 @@
 """List the keywords of the public functions of the package `one`, as `inspect` reads them: ``python keywords.py [compat]``.
 
-Without an argument, in ONE-api's environment, those of ONE-api. With ``compat``, in ours, those of our stand-in for the names
-that are read from standard input as a JSON list. Prints one JSON object: by dotted name of a function, method or class its
-keywords in their order, where ``**`` stands for any others; null for a name that is not there, a text for one without a use.
+Without an argument the script runs in ONE-api's environment and lists ONE-api's functions. With ``compat`` it runs in ours and
+looks up the names that it reads from standard input as a JSON list. It prints one JSON object: by dotted name of a function,
+method or class its keywords in order, where ``**`` stands for any others; null for a missing name, a text for an unusable one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TAKES_KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEY
 
 
 def keywords(function):
-    """Return the keywords of a function. Those that a wrapper names stand for the first of the wrapped function."""
+    """Return the keywords of a function. The keywords that a wrapper names replace the first ones of the wrapped function."""
     if inspect.isclass(function) and str(function.__doc__).startswith("Not in one_async: "):
         return function.__doc__
     names = []
@@ -32,7 +32,7 @@ def keywords(function):
             parameters = list(
                 inspect.signature(function, follow_wrapped=inspect.isclass(function)).parameters.values()
             )
-        except (TypeError, ValueError):  # of no Python function
+        except (TypeError, ValueError):  # not a Python function
             parameters = []
         own = [
             one.name for one in parameters if one.kind in TAKES_KEYWORDS and one.name not in ("self", "cls")
@@ -60,7 +60,7 @@ def of_module(title):
 
 
 def find(dotted):
-    """Follow a dotted name, through the longest module."""
+    """Return the object of a dotted name, from the longest module that can be imported."""
     parts = dotted.split(".")
     for end in range(len(parts) - 1, 0, -1):
         try:
@@ -74,7 +74,7 @@ def find(dotted):
 
 
 def main():
-    """Print the keywords of both."""
+    """Print the keywords of either package."""
     if sys.argv[1:] != ["compat"]:
         members = {dotted: value for title in MODULES for dotted, value in of_module(title).items()}
         print(json.dumps({dotted: keywords(value) for dotted, value in members.items()}))

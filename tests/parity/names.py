@@ -1,8 +1,8 @@
-"""Every public name of ONE-api 3.6.1, where it is here, and why where it differs; `docs/parity.md` is made of it.
+"""Every public name of ONE-api 3.6.1, its place here, and why it differs; `docs/parity.md` is made from this table.
 
-`WHERE` says where the names of a module or class are, by the longest beginning that fits; `NAMES` says it for single ones. A verdict
-is `same`; `better`, with what is better; `elsewhere`, with the other name; `internal` for names that only ONE-api itself has a use for;
-`writing` for what does not read; or `not here`.
+`WHERE` has the place of a module or class, by the longest prefix that matches; `NAMES` has that of single names. A verdict is
+`same`; `better`, with the improvement; `elsewhere`, with the other name; `internal` for names that only ONE-api itself uses;
+`writing` for names that write; or `not here`.
 """
 
 # ruff: noqa: E501 - rows of tables
@@ -150,7 +150,7 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.alf.io.find_variants": ("one_async.files.find.find_variants", "elsewhere", ""),
     "one.alf.io.AlfBunch.load": ("one_async.files.objects.load_object", "elsewhere", "of ALF files; of an `.npz` file, `ALFObject(numpy.load(file))`"),
     "one.alf.io.AlfBunch.save": ("one_async.files.write.save_object_npy", "writing", "to ALF files; to an `.npz` file, `numpy.savez(file, **object)`"),
-    # one.alf.path: the grammar's constants are in the grammar's module alone
+    # one.alf.path: only the module of the grammar has the grammar's constants
     **{f"one.alf.path.{name}": (f"one_async.alf.spec.{name}", "elsewhere", "") for name in ("SESSION_SPEC", "COLLECTION_SPEC", "FILE_SPEC", "REL_PATH_SPEC")},
     # one.alf.cache
     "one.alf.cache.QC_TYPE": ("one_async.tables.schema.QC_LEVELS", "elsewhere", ""),
@@ -222,12 +222,12 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
 }  # fmt: skip
 
 
-#: Verdicts of names that are here.
+#: Verdicts of names that exist here.
 HERE = ("same", "better", "elsewhere")
 
 
 class Place(NamedTuple):
-    """Where a name of ONE-api is here."""
+    """The place of a name of ONE-api here."""
 
     theirs: str
     ours: str | None
@@ -236,7 +236,7 @@ class Place(NamedTuple):
 
 
 def place(name: str) -> Place:
-    """Say where a name is; unknown ones are where their module's or class's names are, under the same name."""
+    """Return the place of a name. Names without an entry have the same name where their module or class is."""
     if name in NAMES:
         return Place(name, *NAMES[name])
     if name.startswith("one.webclient.RestSchemeCoreApi"):
@@ -257,7 +257,7 @@ def place(name: str) -> Place:
 
 
 def is_here(dotted: str | None) -> bool:
-    """Tell whether a dotted name can be imported or reached."""
+    """Return whether a dotted name can be imported or reached."""
     parts = (dotted or "").split(".")
     for end in range(len(parts), 0, -1):
         try:
@@ -294,7 +294,7 @@ print(json.dumps(names))
 
 
 def names_of_one_api(python: str) -> list[str]:
-    """Ask ONE-api for its public names."""
+    """Return the public names of ONE-api, read by its own interpreter."""
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
             [python, "-c", ORACLE, *MODULES], capture_output=True, text=True, check=True, env={"HOME": home}, cwd=Path(home)
@@ -331,7 +331,7 @@ Parameter = tuple[str, str, str | None]
 
 
 def signatures_of_one_api(python: str, names: list[str]) -> dict[str, list[Parameter]]:
-    """Ask ONE-api what its functions and classes take."""
+    """Return the parameters of ONE-api's functions and classes, read by its own interpreter."""
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
             [python, "-c", SIGNATURES],
@@ -342,7 +342,7 @@ def signatures_of_one_api(python: str, names: list[str]) -> dict[str, list[Param
 
 
 def signature_here(dotted: str) -> list[Parameter]:
-    """Give what our function or class of a dotted name takes."""
+    """Return the parameters of our function or class of a dotted name."""
     parts = dotted.split(".")
     for end in range(len(parts), 0, -1):
         try:

@@ -1,7 +1,7 @@
 """The statements of ONE-api's documented notebooks, as lines that run in either package.
 
-The names and places are those of the seeded world: `eid` stands for ``'KS023/2019-12-10/001'`` and its like, `subject` and `lab` for those
-of that session. Where a line has another form here, `ours` is that form; `docs/moving-from-one-api.md` says why.
+The names and paths are those of the seeded world: `eid` stands for ``'KS023/2019-12-10/001'`` and its like, `subject` and `lab` for those
+of that session. Where a line has another form here, `ours` is that form; `docs/moving-from-one-api.md` has the reason.
 """
 
 # ruff: noqa: E501 - rows of tables
@@ -199,13 +199,13 @@ NOTEBOOKS = [
     Lines("alyx_files", "[x or None for x in one.list_collections(eid)]", mode="local"),
     Lines("data_sharing", "all(spec.is_valid(path.rpartition('/')[2]) for path in one.list_datasets(eid, collection='alf'))"),
     Lines("data_sharing", "list(one.search(subject=subject, datasets=['_ibl_wheel.position.npy', '_ibl_wheel.timestamps.npy']))", mode="local"),
-    # last: ONE-api cannot list datasets any more once it has saved its tables
+    # last: ONE-api cannot list datasets after it has saved its tables
     Lines("recording_data_access", SAVED + "from one.api import ONE" + SAVED_AGAIN, SAVED + "from one_async.api import ONE" + SAVED_AGAIN),
 ]  # fmt: skip
 
 
 def names(facts: Facts) -> dict[str, Any]:
-    """Give what the lines use, of a session that has trials, wheel, cameras and spikes."""
+    """Return the names that the lines use, of a session that has trials, wheel, cameras and spikes."""
     has = ("alf/_ibl_trials.table.pqt", "alf/_ibl_wheel.position.npy", "alf/_ibl_leftCamera.times.npy")
     with_probes = {row["session"] for row in facts.insertions}
     for session in facts.sessions:

@@ -1,6 +1,6 @@
-"""Answer calls as ONE-api does: ``python oracle.py`` in ONE-api's own environment.
+"""Answer calls with ONE-api: ``python oracle.py`` in ONE-api's own environment.
 
-With ``compat`` in its input, our stand-in for ONE-api answers instead, in our environment.
+With ``compat`` in its input, our stand-in for ONE-api answers in our environment.
 
 Reads one JSON object from standard input: ``home`` (an empty folder), ``cache_dir``, ``mode``, ``server`` (base_url, username,
 password, data_server; absent for an instance without database), ``tables_dir``, ``wildcards`` and ``calls``, each ``[method,
@@ -20,7 +20,7 @@ import warnings
 
 
 def make(spec):
-    """Make the instance, in a home of its own."""
+    """Return the instance, with its own home folder."""
     if spec.get("compat"):
         import one_async.compat
 
@@ -48,7 +48,7 @@ def make(spec):
 
 
 def names(one):
-    """Give what expressions may use besides `one`."""
+    """Return what expressions may use besides `one`."""
     import numpy as np
     import one.alf.io as alfio
     from one import converters, params, util, webclient
@@ -67,7 +67,7 @@ def main():
     os.environ.update(HOME=spec["home"], USERPROFILE=spec["home"], APPDATA=spec["home"], TQDM_DISABLE="1")
     out = os.fdopen(
         os.dup(1), "w", encoding="utf-8"
-    )  # ONE-api prints; only answers may go to standard output
+    )  # ONE-api prints; standard output must contain only answers
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     import logging

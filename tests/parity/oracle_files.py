@@ -1,4 +1,4 @@
-"""What ONE-api makes of folders; runs in ONE-api's own environment.
+"""Read and write tables with ONE-api; runs in ONE-api's own environment.
 
 ``oracle_files.py same A B`` exits with an error unless the tables of both folders load equal; prints B's metadata as JSON.
 ``oracle_files.py build FOLDER OUT NAMESPACE`` writes tables of a folder of data, ids in a fixed namespace.
@@ -27,9 +27,9 @@ def same(left: str, right: str) -> None:
     names = [name for name in old if not name.startswith("_")]
     assert names, "no tables"
     for name in names:
-        # a table of 2021 had numbers of other widths
+        # tables of 2021 have integers of other widths
         exact = len(old["datasets"]) == 0 or "default_revision" in old["datasets"]
-        # ours says where a session is whose number is not of three digits on disk
+        # ours has the path of a session whose number on disk does not have three digits
         ours = new[name].drop(columns="folder", errors="ignore")
         pd.testing.assert_frame_equal(old[name], ours, check_like=True, check_dtype=exact)
     assert One(left, mode="local").search() == One(right, mode="local").search()

@@ -1,8 +1,8 @@
 """Register a session with ONE-api's own client: ``python oracle_registration.py`` in ONE-api's own environment.
 
-Reads one JSON object from standard input (home, cache_dir, server, and either session: the folder of a session, and times,
-or calls: ``[method, args, kwargs]``, where the method ``write`` writes a file) and writes what was registered each time, or
-the error of each call (None without one).
+Reads one JSON object from standard input: home, cache_dir, server, and either ``session``, the folder of a session, with
+``times``; or ``calls``, each ``[method, args, kwargs]``, where the method ``write`` writes a file. Writes the registered
+records of each time, or the error of each call (None without one).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import warnings
 
 
 def call(client, method, args, kwargs):
-    """Make one call; return the name of the error that it raises."""
+    """Make one call and return the name of its error, or None."""
     try:
         if method == "write":
             path = pathlib.Path(args[0])

@@ -1,6 +1,6 @@
 """Answer calls on folders of tables as ONE-api does in local mode; runs in ONE-api's own environment.
 
-Reads ``[[folder, wildcards, method, args, kwargs], …]`` from standard input, writes a list of answers, each a plain value or
+Reads ``[[folder, wildcards, method, args, kwargs], …]`` from standard input and writes a list of answers, each a plain value or
 ``{"error": name}``. Dates are written as ``{"$date": "2020-01-01"}``, datetimes as ``{"$datetime": …}``.
 """
 

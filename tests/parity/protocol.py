@@ -1,6 +1,6 @@
-"""What both sides of a comparison share: how calls are made and how answers are written as JSON.
+"""How both sides of a comparison make calls and write answers as JSON.
 
-It imports neither package, so that either interpreter can run it. Values keep what matters of their type: ids are
+The module imports neither package, so that either interpreter can run it. Values keep what matters of their type: ids are
 ``{"uuid": …}``, paths are relative to the client's folder, arrays have kind, size and shape, frames their columns, and errors a
 kind rather than a class, since no class is in both packages.
 """
@@ -27,7 +27,7 @@ MULTIPLE = ("ALFMultipleCollectionsFound", "ALFMultipleObjectsFound", "ALFMultip
 
 
 def revive(value, cache=""):
-    """Make an argument of what JSON can say; `$CACHE` stands for the client's folder."""
+    """Return the argument that a JSON value stands for; `$CACHE` is the client's folder."""
     if isinstance(value, list):
         return [revive(item, cache) for item in value]
     if isinstance(value, str):
@@ -46,14 +46,14 @@ def revive(value, cache=""):
 
 
 def follow(root, dotted):
-    """Follow a dotted name from an object."""
+    """Return the value at a dotted name below an object."""
     for name in dotted.split("."):
         root = getattr(root, name)
     return root
 
 
 def kind_of(error):
-    """Say what an error means to whoever made the call."""
+    """Return the kind of an error, which has the same name for both packages."""
     names = [cls.__name__ for cls in type(error).__mro__]
     for name in MULTIPLE:
         if name in names:
@@ -75,13 +75,13 @@ def kind_of(error):
 
 
 class Writer:
-    """Writes answers as JSON values; paths below `root` are relative to it."""
+    """Write answers as JSON values; paths below `root` are relative to it."""
 
     def __init__(self, root, *aliases):
         self.roots = [pathlib.Path(one).as_posix() for one in (root, *aliases)]
 
     def answer(self, function):
-        """Call a function and give its value, or the kind of its error, as JSON text."""
+        """Call a function and return its value, or the kind of its error, as JSON text."""
         try:
             return json.dumps({"value": self.plain(function())}, sort_keys=True)
         except Exception as error:
@@ -89,7 +89,7 @@ class Writer:
             return json.dumps({"error": kind_of(error), "text": text})
 
     def plain(self, value):
-        """Give the JSON value of an answer."""
+        """Return the JSON value of an answer."""
         kind = type(value).__name__
         if value is None or isinstance(value, bool | str):
             return value
@@ -116,7 +116,7 @@ class Writer:
             return self.series(value)
         if kind == "ndarray":
             return self.array(value)
-        if kind in ("_PaginatedResponse", "LazyId"):  # lists, though they call themselves mappings
+        if kind in ("_PaginatedResponse", "LazyId"):  # lists that are registered as mappings
             return [self.plain(item) for item in value]
         if hasattr(value, "keys") and hasattr(value, "__getitem__"):
             return {str(key): self.plain(value[key]) for key in value}
@@ -133,7 +133,7 @@ class Writer:
         return text
 
     def array(self, value):
-        """Write an array: kind, size of its items, shape, values, or a digest of many."""
+        """Convert an array to its kind, item size, shape, and values or a digest of many values."""
         if value.dtype.kind in "OUST":
             return {"array": "text", "shape": list(value.shape), "values": self.plain(value.tolist())}
         if value.size <= 20 and value.dtype.kind != "V":
@@ -143,7 +143,7 @@ class Writer:
         return {"array": value.dtype.str.lstrip("<|="), "shape": list(value.shape), "values": values}
 
     def frame(self, value):
-        """Write a frame of either library, the index as columns, an unnamed index left out."""
+        """Convert a frame of either library; the index becomes columns unless it has no name."""
         if hasattr(value, "iter_rows"):
             return {name: [self.cell(item) for item in value[name].to_list()] for name in value.columns}
         names = list(value.index.names)
@@ -153,7 +153,7 @@ class Writer:
         return {str(name): [self.cell(item) for item in value[name].tolist()] for name in value.columns}
 
     def cell(self, item):
-        """Write one cell: ids, dates and times as text, whole numbers as such, whatever holds them."""
+        """Convert one cell: ids, dates and times to text, whole numbers to int whatever type holds them."""
         if isinstance(item, uuid.UUID | datetime.date):
             return str(item)
         if isinstance(item, float) and item.is_integer():

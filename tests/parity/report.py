@@ -1,4 +1,4 @@
-"""Write `docs/parity.md` from the tables of names and kept differences and the result of the suite's last whole run.
+"""Write `docs/parity.md` from the tables of names and intended differences and the result of the suite's last whole run.
 
 ``ONE_API_PYTHON=… python tests/parity/report.py``
 """
@@ -37,7 +37,7 @@ endpoints are not here; files come over HTTP or from S3.
 
 
 def page(places: list[names.Place]) -> str:
-    """Give the page."""
+    """Return the text of the page."""
     result = json.loads(RESULT.read_text("utf-8"))
     tables = _in_tables(json.loads(TABLES_RESULT.read_text("utf-8")))
     return (
@@ -82,7 +82,7 @@ def _differences(result: dict[str, dict[str, int]]) -> list[str]:
 
 
 def _in_tables(result: dict[str, dict[str, int]]) -> list[str]:
-    """Give the differences of searches in tables, each of which an example shows."""
+    """Return the section on searches in tables, whose differences each have an example."""
     same, kept = (sum(result[name].values()) for name in ("same", "kept"))
     methods = ", ".join(f"`{name.lstrip('_')}` {count}" for name, count in result["same"].items())
     text = (

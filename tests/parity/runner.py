@@ -1,4 +1,4 @@
-"""Run the same calls in ONE-api, `ONE` and `AsyncONE`, each with a folder of its own, and give their answers."""
+"""Run the same calls in ONE-api, `ONE` and `AsyncONE`, each with its own folder, and return their answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Answer = dict[str, Any]
 
 
 def interpreter() -> str:
-    """Give the Python of the environment that ONE-api is in."""
+    """Return the Python of the environment that has ONE-api."""
     python = os.environ.get("ONE_API_PYTHON")
     if not python:
         pytest.fail(
@@ -34,7 +34,7 @@ def interpreter() -> str:
 
 @dataclass
 class Bench:
-    """One server, or none, and folders for those who ask it."""
+    """A server, or none, and a folder for each client."""
 
     folder: Path
     mode: str = "remote"
@@ -43,11 +43,11 @@ class Bench:
     wildcards: bool = True
 
     def oracle(self, calls: list[Call]) -> list[Answer]:
-        """Ask ONE-api, all calls in one process."""
+        """Return ONE-api's answers; all calls are made in one process."""
         return self._in_process("oracle", interpreter(), calls)
 
     def compat(self, calls: list[Call]) -> list[Answer]:
-        """Ask our stand-in for the package `one`, all calls in one process."""
+        """Return the answers of our stand-in for the package `one`; all calls are made in one process."""
         return self._in_process("compat", sys.executable, calls)
 
     def _in_process(self, who: str, python: str, calls: list[Call]) -> list[Answer]:
@@ -66,7 +66,7 @@ class Bench:
         return [json.loads(line) for line in lines]
 
     def options(self, who: str) -> dict[str, Any]:
-        """Give the arguments that make our side's instance."""
+        """Return the arguments of our client."""
         server = self.server or {}
         options: dict[str, Any] = {
             "cache_dir": self._folder(who),
@@ -82,7 +82,7 @@ class Bench:
         return folder
 
     def blocking(self, calls: list[Call]) -> list[Answer]:
-        """Ask `ONE`."""
+        """Return the answers of `ONE`."""
         from scripts import our_names, run
 
         from one_async import ONE
@@ -108,7 +108,7 @@ class Bench:
         return answers
 
     def awaited(self, calls: list[Call]) -> list[Answer]:
-        """Ask `AsyncONE`."""
+        """Return the answers of `AsyncONE`."""
         import anyio
 
         return anyio.run(self._awaited, calls)
@@ -146,19 +146,19 @@ class Bench:
                     except Exception as caught:
                         value, error = None, caught
                     answers.append(
-                        json.loads(writer.answer(lambda value=value, error=error: _give(value, error)))
+                        json.loads(writer.answer(lambda value=value, error=error: _result(value, error)))
                     )  # type: ignore[misc]
         return answers
 
 
-def _give(value: Any, error: Exception | None) -> Any:
+def _result(value: Any, error: Exception | None) -> Any:
     if error is not None:
         raise error
     return value
 
 
 def prepare(facts: Facts, folder: Path, world: Any) -> None:
-    """Write the published tables of a world and, of the sessions that calls load from, the files."""
+    """Write the published tables of a world, and the files of the sessions that calls load from."""
     facts.unpack_tables(folder)
     addresses = {row["url"][-36:]: row["file_records"] for row in world.records["datasets"]["list"]}
     for session in facts.pick(4):

@@ -1,4 +1,4 @@
-"""Run a few lines of Python that use `one`, as a notebook would: blocking in either package, or with every call awaited."""
+"""Run lines of Python that use `one`, as a notebook would: blocking in either package, or with every call awaited."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 
 
 def _as_function(code, name="lines", kind=ast.FunctionDef):
-    """Make lines a function that returns the value of the last one."""
+    """Return a module whose function runs the lines and returns the value of the last one."""
     body = ast.parse(code).body
     if isinstance(body[-1], ast.Expr):
         body[-1] = ast.Return(body[-1].value)
@@ -19,14 +19,14 @@ def _as_function(code, name="lines", kind=ast.FunctionDef):
 
 
 def run(code, scope, names):
-    """Run lines as they are and give the value of the last."""
+    """Run lines as they are and return the value of the last."""
     found = {**scope, **names}
     exec(compile(ast.fix_missing_locations(_as_function(code)), "<lines>", "exec"), found)
     return found["lines"]()
 
 
 class _Awaiting(ast.NodeTransformer):
-    """Put `await` before every call of something of `one`."""
+    """Put `await` before every call of an attribute of `one`."""
 
     def visit_Call(self, node):
         self.generic_visit(node)
@@ -43,7 +43,7 @@ async def _settle(value):
 
 
 async def run_async(code, scope, names):
-    """Run lines with every call of `one` awaited, and give the value of the last."""
+    """Run lines with every call of `one` awaited, and return the value of the last."""
     found = {**scope, **names, "_settle": _settle}
     module = _Awaiting().visit(_as_function(code, kind=ast.AsyncFunctionDef))
     exec(compile(ast.fix_missing_locations(module), "<lines>", "exec"), found)
@@ -51,7 +51,7 @@ async def run_async(code, scope, names):
 
 
 def our_names(one):
-    """Give what lines may use besides `one`, by the names that they have beside ONE-api."""
+    """Return what lines may use besides `one`, under the names that ONE-api's notebooks use."""
     import datetime
     import pathlib
     import re

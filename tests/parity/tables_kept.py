@@ -1,6 +1,6 @@
 """Where searches and lists in tables differ from ONE-api's local mode on purpose: what, why, and a call that shows it.
 
-Each call is checked to differ really: when ONE-api changes, its line can go.
+The suite fails when a call does not differ any more, so that its entry can be removed.
 """
 
 # ruff: noqa: E501 - rows of a table
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Kept:
-    """A difference that is meant, and a call that shows it; of texts, ``$…`` stand for what the tables have."""
+    """An intended difference and a call that shows it; texts that begin with ``$`` stand for values of the tables."""
 
     what: str
     why: str

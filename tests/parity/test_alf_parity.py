@@ -1,4 +1,4 @@
-"""The ALF functions and readers against ONE-api 3.6.1, run by the interpreter that ``ONE_API_PYTHON`` names."""
+"""Compare the ALF functions and readers with ONE-api 3.6.1, run by the interpreter that ``ONE_API_PYTHON`` names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def both(cases: list[dict[str, Any]], folder: Path) -> list[tuple[dict[str, Any]
 
 @dataclass(frozen=True)
 class Kept:
-    """A difference from ONE-api that is meant: why, how to know it, and a call that shows it."""
+    """An intended difference from ONE-api: why, how to recognize it, and a call that shows it."""
 
     why: str
     known: Callable[[dict[str, Any], Any, Any], bool]
@@ -85,7 +85,7 @@ def _new_name_does_not_read_back(case: dict[str, Any], theirs: Any, ours: Any) -
     part = case["call"].removeprefix("method.with_")
     if part not in NAME_PARTS or not _refused(ours):
         return False
-    if "error" in theirs:  # the name could not even be in a folder
+    if "error" in theirs:  # the name could not be in a folder at all
         return "/" in str(case["args"][1])
     found = filename_parts(theirs["value"]["path"].rsplit("/", 1)[-1], as_dict=True, assert_valid=False)
     if found["object"] is None:
@@ -110,7 +110,7 @@ def _ends_in_a_folder(case: dict[str, Any]) -> bool:
 
 
 def _other_session(case: dict[str, Any], theirs: Any, ours: Any) -> bool:
-    """Whether ONE-api's patterns, which match within folder names, find another session or lab in the path than ours."""
+    """Return whether ONE-api's patterns, which match within folder names, find another session or lab than ours."""
     text, first = re.sub("(?<=.)/+", "/", _text(case)), case["args"][0]
     found = regex(SESSION_SPEC).search(text)
     tail = regex("{subject}/{date}/{number}").search(text)
@@ -199,7 +199,7 @@ KEPT = [
 ]  # fmt: skip
 
 
-def test_two_thousand_paths_through_every_alf_function(tmp_path: Path) -> None:
+def test_alf_functions_answer_as_one_api_does_for_two_thousand_paths(tmp_path: Path) -> None:
     rng = random.Random(7)
     texts = alf_cases.texts(2000, seed=20240506)
     cases = [case for text in texts for case in alf_cases.calls(rng, text)]
@@ -211,7 +211,7 @@ def test_two_thousand_paths_through_every_alf_function(tmp_path: Path) -> None:
     ]
     assert not unexplained[:5]
     assert not [case for case, _, ours in compared if ours.get("error", "").startswith("crash")]
-    # the cases are worth making: each call succeeds at times, and most of them fail at times
+    # each call succeeds for some cases, and most calls fail for others
     succeeded = Counter(case["call"] for case, theirs, _ in compared if "value" in theirs)
     failed = Counter(case["call"] for case, theirs, _ in compared if "error" in theirs)
     assert succeeded.keys() == {case["call"] for case in cases}
@@ -226,7 +226,7 @@ def test_each_listed_difference_exists(kept: Kept, tmp_path: Path) -> None:
     assert kept.known(case, theirs, ours)
 
 
-#: What loads otherwise than in ONE-api: (theirs, ours) and why. Values that are not given are not compared.
+#: What loads differently from ONE-api: (theirs, ours) and why. A kind without a value means that values are not compared.
 KEPT_LOADS: dict[str, tuple[Any, Any, str]] = {
     "array.objects.npy": ("array", ("error", "ALFError"), "objects are unpickled only with allow_pickle=True"),
     "table.plain.parquet": ("path", "table", "it is the same format as .pqt"),
@@ -251,7 +251,7 @@ KEPT_LOADS: dict[str, tuple[Any, Any, str]] = {
 }  # fmt: skip
 
 
-def test_all_formats_and_objects_load_to_equal_values(tmp_path: Path) -> None:
+def test_files_of_all_formats_load_the_same_values(tmp_path: Path) -> None:
     make_files(tmp_path / "files")
     make_objects(tmp_path / "objects")
     one_api("alf_loads.py", tmp_path, tmp_path / "answers.pickle")
@@ -262,7 +262,7 @@ def test_all_formats_and_objects_load_to_equal_values(tmp_path: Path) -> None:
     our_finds = find_all(tmp_path, filter_by, exists)
     bad_filter = {
         name for name, found in our_finds.items() if found == ("error", "InputError")
-    }  # a TypeError there
+    }  # ONE-api raises TypeError there
     assert {name: their_finds[name] for name in our_finds if name not in bad_filter} == {
         name: found for name, found in our_finds.items() if name not in bad_filter
     }
@@ -273,14 +273,14 @@ def test_all_formats_and_objects_load_to_equal_values(tmp_path: Path) -> None:
         for found, wanted in zip(different[name], (their_kind, our_kind), strict=True):
             assert (found if isinstance(wanted, tuple) else found[0]) == wanted, name
     index = {"table.filtered.pqt": "index", "table.named.pqt": "s"}
-    for name, column in index.items():  # beyond the index they are equal
+    for name, column in index.items():  # apart from the index they are equal
         columns = {key: value for key, value in ours[name][1].items() if key != column}
         assert same(theirs[name], ("table", columns))
         assert column in ours[name][1]
 
 
 def same(one: Any, other: Any) -> bool:
-    """Compare values; pandas' own number parser may be off by the last digit."""
+    """Return whether values are equal; pandas' own number parser may be off by the last digit."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):

@@ -17,7 +17,7 @@ from one_async.settings import resolve
 SCRIPT = Path(__file__).with_name("download_calls.py")
 
 
-def test_each_call_gives_the_same(tmp_path: Path) -> None:
+def test_each_call_returns_what_one_api_returns(tmp_path: Path) -> None:
     with Emulator() as emulator:
         base, folder = f"{emulator.url}/data/", tmp_path / "ours"
         settings = resolve(

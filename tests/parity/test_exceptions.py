@@ -1,4 +1,4 @@
-"""``except`` clauses for the classes of ONE-api itself catch our errors, in a process that has both."""
+"""``except`` clauses for ONE-api's own classes catch our errors in a process that has imported both packages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ print(*shared)
 """
 
 
-def test_their_classes_catch_ours(tmp_path: Path) -> None:
+def test_except_clauses_for_one_api_classes_catch_our_errors(tmp_path: Path) -> None:
     source = Path(inspect.getfile(one_async)).parents[1]
     done = subprocess.run(
         [interpreter(), "-c", CATCH], capture_output=True, text=True, check=False,

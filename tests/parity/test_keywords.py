@@ -1,6 +1,6 @@
-"""Every keyword of ONE-api's public functions is taken here or has a reason, and calls by keyword alone give the same answers.
+"""Every keyword of ONE-api's public functions is accepted here or has a reason, and calls by keyword alone return the same answers.
 
-ONE-api's own signatures are read by `inspect`, where ONE-api is; ours are those of `one_async.compat`, which stands in for it.
+`inspect` reads ONE-api's own signatures in ONE-api's environment; ours are those of `one_async.compat`, which stands in for it.
 """
 
 # ruff: noqa: E501 - rows of tables
@@ -26,7 +26,7 @@ from worlds import Facts, facts
 from one_async.emulator import Emulator
 
 SCRIPT = Path(__file__).with_name("keywords.py")
-#: Functions of ours that pass keywords on, and where to.
+#: Functions of ours that pass keywords on, and the functions that receive them.
 PASSED_ON = {
     "one.api.ONE": "one_async.sync.ONE",
     "one.webclient.http_download_file": "one_async.sync.AlyxClient.download_file",
@@ -34,7 +34,7 @@ PASSED_ON = {
 }
 HERE_ALL = "all that ONE-api documents are named here: "
 ITSELF = "the path itself; of the class, the first argument by position"
-#: Keywords that are not taken, by function, and why.
+#: Keywords that are not accepted, by function, and why.
 REASONS: dict[str, dict[str, str]] = {
     "one.api.One.load_cache": {"**": "ONE-api does nothing with them"},
     "one.webclient.AlyxClient.download_file": {"**": HERE_ALL + "chunks, clobber, return_md5, headers, silent, target_dir"},
@@ -51,7 +51,7 @@ REASONS: dict[str, dict[str, str]] = {
     "one.registration.RegistrationClient.check_protected_files": {"**": "files of sessions only"},
     "one.registration.RegistrationClient.register_water_administration": {"**": HERE_ALL + "date_time, water_type, user, session, adlib"},
 }  # fmt: skip
-#: Methods, or keywords of methods, that no call gives, and why.
+#: Methods, or keywords of methods, that no call uses, and why.
 WRITES = "writes: test_writing.py"
 NOT_GIVEN: dict[str | tuple[str, str], str] = {
     **dict.fromkeys(("post", "put", "patch", "delete"), WRITES),
@@ -70,7 +70,7 @@ NOT_GIVEN: dict[str | tuple[str, str], str] = {
 
 
 def more_calls(known: Facts) -> list[list[Any]]:
-    """Return calls that give the keywords that the table of calls does not."""
+    """Return calls that use the keywords that the table of calls does not use."""
     session = next(one for one in known.pick(4) if known.shows_all(one["eid"]))
     eid, remote = session["eid"], {"query_type": "remote"}
     rows = known.datasets.filter(known.datasets["eid"] == eid).sort("rel_path")
@@ -113,8 +113,8 @@ def more_calls(known: Facts) -> list[list[Any]]:
     ]
 
 
-def asked(python: str, *arguments: str, given: str = "", home: Path) -> dict[str, Any]:
-    """Run the script that lists keywords."""
+def list_keywords(python: str, *arguments: str, given: str = "", home: Path) -> dict[str, Any]:
+    """Run the script that lists keywords and return its answer."""
     done = subprocess.run(
         [python, str(SCRIPT), *arguments], input=given, capture_output=True, text=True, check=False, cwd=home,
     )  # fmt: skip
@@ -125,7 +125,7 @@ def asked(python: str, *arguments: str, given: str = "", home: Path) -> dict[str
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    return asked(interpreter(), home=tmp_path_factory.mktemp("home"))
+    return list_keywords(interpreter(), home=tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +133,10 @@ def ours(
     theirs: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, list[str] | str | None]:
     home = tmp_path_factory.mktemp("home")
-    return asked(sys.executable, "compat", given=json.dumps(list(theirs)), home=home)
+    return list_keywords(sys.executable, "compat", given=json.dumps(list(theirs)), home=home)
 
 
-def test_every_keyword_is_taken_or_has_a_reason(
+def test_every_keyword_is_accepted_or_has_a_reason(
     theirs: dict[str, list[str]], ours: dict[str, list[str] | str | None]
 ) -> None:
     assert len(theirs) > 200
@@ -156,14 +156,14 @@ def test_every_keyword_is_taken_or_has_a_reason(
     assert not unknown
     assert met == {
         (name, one) for name, reasons in REASONS.items() for one in reasons
-    }  # no line that is none any more
+    }  # every line of REASONS still applies
     assert set(PASSED_ON) <= set(theirs)
 
 
 def test_absent_names_report_their_replacement(
     theirs: dict[str, list[str]], ours: dict[str, list[str] | str | None]
 ) -> None:
-    """Names that cannot be used say what to use instead; methods that are missing are in the table of names, with a reason."""
+    """Names that cannot be used have a replacement in their error; missing methods have a reason in the table of names."""
     absent = {name: found for name, found in ours.items() if not isinstance(found, list)}
     for name, found in absent.items():
         owner = ours.get(name.rpartition(".")[0])
@@ -176,9 +176,9 @@ def test_absent_names_report_their_replacement(
 
 
 def by_keyword(call: list[Any], known: dict[str, list[str]], mode: str) -> list[Any] | None:
-    """Return a call with all its arguments by keyword, None where there is nothing to call or a list is to be iterated over.
+    """Return a call with all its arguments by keyword, or None for a property or a call for each member of a list.
 
-    ONE-api iterates over lists that are given by position only.
+    ONE-api iterates over lists only if they are positional arguments.
     """
     method, args, kwargs = call
     kinds = (
@@ -202,12 +202,12 @@ def by_keyword(call: list[Any], known: dict[str, list[str]], mode: str) -> list[
 
 @pytest.fixture(scope="module")
 def given() -> set[tuple[str, str]]:
-    """Collect the methods that were called, and the keywords that they were given."""
+    """Collect the methods that were called, each with a keyword of the call."""
     return set()
 
 
-def bench_of(emulator: Emulator, known: Facts, mode: str, folder: Path) -> Bench:
-    """Make folders with the files and tables of some sessions."""
+def make_bench(emulator: Emulator, known: Facts, mode: str, folder: Path) -> Bench:
+    """Write folders with the files and tables of some sessions."""
     url = emulator.url
     server = {"base_url": url, "username": "demo", "password": "demo", "data_server": f"{url}/data"}
     for who in ("oracle", "compat"):
@@ -216,23 +216,23 @@ def bench_of(emulator: Emulator, known: Facts, mode: str, folder: Path) -> Bench
 
 
 def is_kept(mode: str, call: list[Any], theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
-    """Tell whether answers differ on purpose."""
-    if call[2].get("qc") == "nonsense":  # refused here, also of a session without datasets
+    """Return whether answers differ on purpose."""
+    if call[2].get("qc") == "nonsense":  # an error here, also for a session without datasets
         return ours.get("error") == "bad input"
     if (
         call[0] == "get_details" and call[2].get("full") and mode == "local"
-    ):  # a session without datasets has no row of one
+    ):  # a session without datasets has no row of datasets
         return ours["value"]["frame"]["rel_path"] == [] and theirs["value"]["frame"]["rel_path"] == [None]
     return kept.reason(call[0], mode, call, theirs, ours) is not None
 
 
 @pytest.mark.parametrize("mode", ["local", "remote"])
-def test_calls_by_keyword_give_what_one_api_gives(
+def test_method_calls_by_keyword_return_what_one_api_returns(
     mode: str, theirs: dict[str, list[str]], tmp_path: Path, given: set[tuple[str, str]]
 ) -> None:
     with Emulator() as emulator:
         known = facts(emulator.world, "seeded")
-        bench = bench_of(emulator, known, mode, tmp_path)
+        bench = make_bench(emulator, known, mode, tmp_path)
         made = [one.call for one in calls.made(known, mode, sessions=1, searches=1)]
         if mode == "remote":
             made += more_calls(known)
@@ -247,7 +247,9 @@ def test_calls_by_keyword_give_what_one_api_gives(
     assert not wrong, f"{len(wrong)} differ:\n" + "\n".join(wrong[:20])
 
 
-def test_every_keyword_of_methods_is_given(theirs: dict[str, list[str]], given: set[tuple[str, str]]) -> None:
+def test_calls_use_every_keyword_of_the_methods(
+    theirs: dict[str, list[str]], given: set[tuple[str, str]]
+) -> None:
     if not given:
         pytest.skip("the calls were not made")
     given |= {
@@ -274,12 +276,12 @@ def test_every_keyword_of_methods_is_given(theirs: dict[str, list[str]], given: 
     assert not {one for one in NOT_GIVEN if (one in given if isinstance(one, tuple) else one in methods)}
 
 
-def test_functions_by_keyword_give_what_one_api_gives(
+def test_function_calls_by_keyword_return_what_one_api_returns(
     tmp_path: Path, theirs: dict[str, list[str]], ours: dict[str, list[str] | str | None]
 ) -> None:
     with Emulator() as emulator:
         known = facts(emulator.world, "seeded")
-        bench = bench_of(emulator, known, "remote", tmp_path)
+        bench = make_bench(emulator, known, "remote", tmp_path)
         session = next(one for one in known.pick(4) if known.shows_all(one["eid"]))
         did = known.datasets.filter(known.datasets["eid"] == session["eid"])["did"][0]
         place = (

@@ -1,4 +1,4 @@
-"""Every public name of ONE-api is in the table of names, and what the table says is so."""
+"""The table of names has every public name of ONE-api, and its verdicts are true."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from runner import interpreter
 
 @pytest.fixture(scope="module")
 def places() -> list[names.Place]:
-    """Give the place of each public name of ONE-api, asked of ONE-api itself."""
+    """Return the place of each public name that ONE-api's own interpreter lists."""
     return [names.place(name) for name in names.names_of_one_api(interpreter())]
 
 
-def test_every_name_has_its_place(places: list[names.Place]) -> None:
+def test_every_name_has_a_place(places: list[names.Place]) -> None:
     assert len(places) >= 250
-    assert set(names.NAMES) <= {place.theirs for place in places}  # no line for a name that is none
+    assert set(names.NAMES) <= {place.theirs for place in places}  # every line of NAMES is a name of ONE-api
 
 
-def test_names_that_the_table_calls_here_are_here(places: list[names.Place]) -> None:
+def test_names_with_a_place_here_exist(places: list[names.Place]) -> None:
     absent = [place for place in places if place.verdict in names.HERE and not names.is_here(place.ours)]
     assert not absent
 
 
-def test_nearly_every_reading_name_is_here(places: list[names.Place]) -> None:
+def test_nearly_every_reading_name_exists_here(places: list[names.Place]) -> None:
     reading = [place for place in places if place.verdict not in ("internal", "writing")]
     here = [place for place in reading if place.verdict in names.HERE]
     print(Counter(place.verdict for place in places), f"{len(here)} of {len(reading)} reading names are here")
     assert len(here) >= 0.98 * len(reading)
 
 
-def test_what_differs_has_a_reason(places: list[names.Place]) -> None:
+def test_names_that_differ_have_a_reason(places: list[names.Place]) -> None:
     assert not [
         place.theirs
         for place in places
@@ -42,11 +42,11 @@ def test_what_differs_has_a_reason(places: list[names.Place]) -> None:
 
 
 def test_the_page_is_up_to_date(places: list[names.Place]) -> None:
-    """``python tests/parity/report.py`` writes it."""
+    """``python tests/parity/report.py`` writes the page."""
     assert PAGE.read_text("utf-8") == page(places)
 
 
-#: Differences of what is taken, by ONE-api's name, and why.
+#: Differences of parameters by ONE-api's name, and why.
 OTHER: dict[str, dict[str, str]] = {
     "one.api.One.load_cache": {"clobber": "of a folder, tables are read anew in any case; as in OneAlyx, it asks the server"},
     **{
@@ -59,7 +59,7 @@ OTHER: dict[str, dict[str, str]] = {
 
 
 def differences(theirs: list[names.Parameter], ours: list[names.Parameter]) -> dict[str, str]:
-    """Say of each of ONE-api's parameters what calls that give it would meet here."""
+    """Return, by parameter of ONE-api, why a call that uses it would not work the same here."""
     known = {name: (kind, default) for name, kind, default in ours}
     rest = {kind for _, kind, _ in ours if kind.startswith("VAR_")}
     found: dict[str, str] = {}
@@ -77,15 +77,19 @@ def differences(theirs: list[names.Parameter], ours: list[names.Parameter]) -> d
     return found
 
 
-def test_calls_go_on_as_they_are(places: list[names.Place]) -> None:
-    """Functions, methods and constructors take what ONE-api's take: by keyword, by position, with the same defaults."""
+def test_parameters_are_those_of_one_api(places: list[names.Place]) -> None:
+    """Functions, methods and constructors accept ONE-api's parameters: by keyword, by position, with the same defaults."""
     named = [place for place in places if place.verdict in ("same", "better") and place.ours]
     kept = {place.theirs: place.ours for place in named if not place.theirs.startswith("ONE 2.")}
     met = {}
     for name, parameters in names.signatures_of_one_api(interpreter(), list(kept)).items():
         try:
             ours = names.signature_here(str(kept[name]))
-        except (TypeError, ValueError, AttributeError):  # a property, or of a base that is not Python
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+        ):  # a property, or inherited from a class that is not written in Python
             continue
         if found := differences(parameters, ours):
             met[name] = found

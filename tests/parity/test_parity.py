@@ -1,4 +1,4 @@
-"""The table of calls, in every mode and world: ONE-api, `ONE` and `AsyncONE` mean the same, but for what `kept.py` lists."""
+"""The table of calls, in every mode and world: ONE-api, `ONE` and `AsyncONE` answer the same except for what `kept.py` lists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worlds import DATA, Facts, facts
 
 from one_async.emulator import Emulator
 
-#: What `docs/parity.md` reports; written when the whole suite has run.
+#: The counts that `docs/parity.md` reports; written when the whole suite has run.
 RESULT = Path(__file__).parent / "result.json"
 SETTINGS = [("recorded", "local"), ("recorded", "remote"), ("seeded", "local"), ("seeded", "remote")]
 WHO = ("blocking", "awaited")
@@ -26,7 +26,7 @@ WHO = ("blocking", "awaited")
 
 @pytest.fixture(scope="module")
 def tally() -> Iterator[dict[str, Counter[str]]]:
-    """Count, over all tests, what is the same and which kept differences show."""
+    """Count, over all tests, the equal answers and the intended differences that were shown."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("same", "of these", "kept", "notebooks")}
     yield counts
     if sum(counts["same"].values()) and set(counts["kept"]) == set(kept.KEPT):
@@ -37,12 +37,12 @@ def tally() -> Iterator[dict[str, Counter[str]]]:
         )
 
 
-def world_of(name: str) -> Emulator:
+def make_emulator(name: str) -> Emulator:
     return Emulator(records=DATA) if name == "recorded" else Emulator()
 
 
-def bench_of(emulator: Emulator, known: Facts, mode: str, folder: Path) -> Bench:
-    """Make folders, and for the local mode fill them with tables and files."""
+def make_bench(emulator: Emulator, known: Facts, mode: str, folder: Path) -> Bench:
+    """Return the folders of the clients, with tables and files for the local mode."""
     server = {
         "base_url": emulator.url,
         "username": "demo",
@@ -56,25 +56,25 @@ def bench_of(emulator: Emulator, known: Facts, mode: str, folder: Path) -> Bench
     return Bench(folder, mode)
 
 
-def _sort_of(answer: dict[str, Any]) -> str:
-    """Tell errors and empty answers, which many a wrong client would give too, from the others."""
+def _category(answer: dict[str, Any]) -> str:
+    """Return the category of an answer; a wrong client would often also return errors and empty answers."""
     if "error" in answer:
         return "errors of the same kind"
     return "empty answers" if answer["value"] in (None, [], {}) else "answers with something in them"
 
 
 def without_text(answer: dict[str, Any]) -> dict[str, Any]:
-    """Drop an error's text, which may name the folder."""
+    """Return an error without its text, which may contain the folder."""
     return {key: value for key, value in answer.items() if key != "text"}
 
 
 @pytest.mark.parametrize(("world", "mode"), SETTINGS)
-def test_calls_give_what_one_api_gives(
+def test_calls_return_what_one_api_returns(
     world: str, mode: str, tmp_path: Path, tally: dict[str, Counter[str]]
 ) -> None:
-    with world_of(world) as emulator:
+    with make_emulator(world) as emulator:
         known = facts(emulator.world, world)
-        bench = bench_of(emulator, known, mode, tmp_path)
+        bench = make_bench(emulator, known, mode, tmp_path)
         made = calls.made(known, mode)
         listed = [one.call for one in made]
         theirs, blocking, awaited = bench.oracle(listed), bench.blocking(listed), bench.awaited(listed)
@@ -84,7 +84,7 @@ def test_calls_give_what_one_api_gives(
             faces.append(f"{one.call}\n  ONE:      {str(right)[:300]}\n  AsyncONE: {str(other)[:300]}")
         if compare.same(one.row.method, mode, left, right):
             tally["same"][f"{one.row.method} ({mode})"] += 1
-            tally["of these"][_sort_of(left)] += 1
+            tally["of these"][_category(left)] += 1
         elif name := kept.reason(one.row.method, mode, one.call, left, right):
             tally["kept"][name] += 1
         else:
@@ -93,8 +93,8 @@ def test_calls_give_what_one_api_gives(
     assert not faces, "\n".join(faces[:20])
 
 
-def test_enough_is_compared_and_every_kept_difference_shows(tally: dict[str, Counter[str]]) -> None:
-    """A difference that no call shows any more is none: its line in `kept.py` can go."""
+def test_calls_show_enough_answers_and_every_intended_difference(tally: dict[str, Counter[str]]) -> None:
+    """The entry in `kept.py` of a difference that no call shows any more can be removed."""
     if len(tally["same"]) < 40:
         pytest.skip("only some of the calls were run")
     assert tally["of these"]["answers with something in them"] >= 1500
@@ -103,11 +103,13 @@ def test_enough_is_compared_and_every_kept_difference_shows(tally: dict[str, Cou
 
 
 @pytest.mark.parametrize("mode", ["local", "remote"])
-def test_notebooks(mode: str, tmp_path: Path, tally: dict[str, Counter[str]]) -> None:
-    """Every statement of ONE-api's documented notebooks has a counterpart that answers the same."""
+def test_notebook_statements_return_what_one_api_returns(
+    mode: str, tmp_path: Path, tally: dict[str, Counter[str]]
+) -> None:
+    """Every statement of ONE-api's documented notebooks has a counterpart with the same answer."""
     with Emulator() as emulator:
         known = facts(emulator.world, "seeded")
-        bench = bench_of(emulator, known, mode, tmp_path)
+        bench = make_bench(emulator, known, mode, tmp_path)
         lines = [one for one in notebooks.NOTEBOOKS if one.mode == mode]
         names = notebooks.names(known)
         theirs = bench.oracle([{"code": one.theirs, "names": names} for one in lines])

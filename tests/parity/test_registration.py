@@ -22,7 +22,7 @@ KINDS = ("trials", "wheel", "spikes", "clusters", "licks")
 
 
 def session_folder(root: Path, emulator: Emulator) -> Path:
-    """Make the folder of a new session with 30 files, each of a dataset type that its server knows."""
+    """Write the folder of a new session with 30 files, each of a dataset type that the server knows."""
     [(subject, lab)] = emulator.store.select(
         "SELECT nickname, lab FROM subjects WHERE death_date IS NULL LIMIT 1"
     )
@@ -42,7 +42,7 @@ def session_folder(root: Path, emulator: Emulator) -> Path:
 
 
 def register(emulator: Emulator, folder: Path, root: Path, home: Path, times: int) -> list[Any]:
-    """Let ONE-api register a session so many times; return its answers."""
+    """Register a session with ONE-api ``times`` times and return its answers."""
     server = {"base_url": emulator.url, "username": "demo", "password": "demo"}
     server["data_server"] = f"{emulator.url}/data"
     spec = {

@@ -1,8 +1,8 @@
-"""The same writing calls to ONE-api and to `ONE`, each with a server and folders of its own: the same rows afterwards.
+"""Make the same writing calls with ONE-api and with `ONE`, each with its own server and folders, and compare the rows afterwards.
 
-Not compared, since ONE-api and the recordings disagree, or since ours is meant to differ: a session that is registered again
-keeps its start, users and type here; the same water or weight is not registered twice; bad values are refused here before
-anything is sent.
+Not compared, since ONE-api and the recordings disagree, or since the difference is intended: a session that is registered again
+keeps its start, users and type here; the same water or weight is not registered twice; bad values are rejected here before
+a request is sent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SPIKES, RAW = "alf/probe00/spikes.times.npy", "raw_behavior_data/_iblrig_taskDat
 def path(
     day: int, name: str = "", subject: str = "KS046", lab: str | None = "cortexlab", number: str = "001"
 ) -> str:
-    """A path below the root of each side; each session is on a day of its own."""
+    """A path below the root of each side; each session has its own day."""
     head = f"{lab}/Subjects/" if lab else "plain/"
     return "{root}/" + f"{head}{subject}/2025-01-{day:02d}/{number}" + (f"/{name}" if name else "")
 
@@ -193,7 +193,7 @@ def ask_ours(server: Emulator, calls: list[Call], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_same_rows(scenario: str, tmp_path: Path) -> None:
+def test_the_same_calls_write_the_same_rows(scenario: str, tmp_path: Path) -> None:
     calls = SCENARIOS[scenario]
     with Emulator(records=DATA / "alyx") as theirs, Emulator(records=DATA / "alyx") as ours:
         before = folders.state(theirs)
@@ -209,8 +209,8 @@ def test_there_are_enough_calls() -> None:
     assert sum(method != "write" for calls in SCENARIOS.values() for method, _, _ in calls) >= 80
 
 
-def test_dataset_types() -> None:
-    """`get_dataset_type` of 600 names, good and bad ones."""
+def test_dataset_types_are_those_of_one_api() -> None:
+    """`get_dataset_type` accepts and rejects the same 600 names as ONE-api."""
     with Emulator(records=DATA / "alyx") as server:
         types = [record[1] for record in server.store.records("dataset-types", range(1, 55))]
     chance = random.Random(1)

@@ -1,4 +1,4 @@
-"""ONE-api, unchanged, works against the emulator, and both find the same sessions there."""
+"""ONE-api, unchanged, works against the emulator, and both packages find the same sessions there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from one_async.emulator import Emulator
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Bench, Facts]]:
-    """Give an emulator of each world, ready to be asked remotely."""
+    """Yield an emulator of each world, as a bench in remote mode with the facts of the world."""
     with Emulator(records=DATA) if request.param == "recorded" else Emulator() as emulator:
         server = {
             "base_url": emulator.url,
@@ -32,7 +32,7 @@ def world(
 
 
 def searches(known: Facts, seeds: int) -> list[dict[str, Any]]:
-    """Give different queries."""
+    """Return different queries without duplicates."""
     rows = [row for row in calls.SEARCHES if row.method == "search" and "remote" in row.modes]
     made = [
         calls.fill(row.kwargs, calls.search_example(known, seed)) for seed in range(seeds) for row in rows
@@ -41,7 +41,7 @@ def searches(known: Facts, seeds: int) -> list[dict[str, Any]]:
 
 
 def any_of(query: dict[str, Any]) -> str | None:
-    """Name the term of a query whose list means any of its members."""
+    """Return the term of a query whose list selects any of its members, or None."""
     for term, value in query.items():
         if isinstance(value, list) and not term.startswith(("dataset", "date", "django")):
             return term
@@ -90,13 +90,13 @@ def test_searches_give_the_same_sessions(world: tuple[Bench, Facts]) -> None:
     assert not wrong, "\n".join(wrong)
     assert blocking == awaited
     assert len(plain) >= 30
-    assert len({str(answer) for answer in theirs}) >= 30  # the queries do ask different things
+    assert len({str(answer) for answer in theirs}) >= 30  # the queries differ in their answers
 
 
 def test_a_list_selects_the_union_of_its_members(world: tuple[Bench, Facts]) -> None:
-    """ONE-api joins a list by commas, which the server takes for one odd name: it finds nothing, or refuses.
+    """Our answer for a list is compared with ONE-api's answers for one member at a time.
 
-    So ours is compared with what ONE-api gives for one member at a time.
+    ONE-api joins a list by commas. The server takes the result for one name: it finds nothing, or answers with an error.
     """
     bench, known = world
     queries = [query for query in searches(known, 4) if any_of(query)]
@@ -120,7 +120,7 @@ def test_a_list_selects_the_union_of_its_members(world: tuple[Bench, Facts]) -> 
 
 
 def test_the_order_is_that_of_one_api_s_local_search(world: tuple[Bench, Facts], tmp_path: Path) -> None:
-    """The server leaves ties in no order; ours is by date, subject and number, latest first, as ONE-api's tables are searched."""
+    """The server leaves ties in no order; ours is by date, subject and number, latest first, as in ONE-api's tables."""
     bench, known = world
     queries = [
         query

@@ -1,4 +1,4 @@
-"""Files that we write are ONE-api's own, and tables of a folder are those that it would make."""
+"""ONE-api can load the files that we write, and both packages make the same tables of a folder."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def recorded(tmp_path: Path) -> Path:
     return folder
 
 
-def test_one_api_loads_what_we_save(recorded: Path, tmp_path: Path) -> None:
+def test_one_api_loads_tables_that_we_save(recorded: Path, tmp_path: Path) -> None:
     out = tmp_path / "ours"
     opened = Catalogue.open(recorded)
     again = merge(opened, {"sessions": opened.session_frame.head(3)}, origin="https://alyx.example")
@@ -58,7 +58,7 @@ def test_one_api_loads_what_we_save(recorded: Path, tmp_path: Path) -> None:
     assert raw["datasets"]["date_created"] == "2025-01-15 06:00"
 
 
-def test_one_api_loads_its_own_old_tables_from_us(tmp_path: Path) -> None:
+def test_one_api_loads_its_old_tables_after_we_saved_them(tmp_path: Path) -> None:
     old, out = tmp_path / "old", tmp_path / "ours"
     old.mkdir()
     oracle("old", str(old))
@@ -66,7 +66,7 @@ def test_one_api_loads_its_own_old_tables_from_us(tmp_path: Path) -> None:
     oracle("same", str(old), str(out))
 
 
-def test_tables_of_a_folder_are_those_of_one_api(tmp_path: Path) -> None:
+def test_tables_of_a_folder_equal_those_of_one_api(tmp_path: Path) -> None:
     data, theirs, ours = tmp_path / "data", tmp_path / "theirs", tmp_path / "ours"
     for name in FILES:
         path = data / name

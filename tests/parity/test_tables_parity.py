@@ -1,4 +1,4 @@
-"""`ONE(mode="local")` gives what ONE-api gives on the same tables, but for the differences in `tables_kept.py`."""
+"""`ONE(mode="local")` answers as ONE-api does on the same tables, except for the differences in `tables_kept.py`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Call = tuple[str, bool, str, list[Any], dict[str, Any]]
 
 
 def oracle(calls: list[Call]) -> list[Any]:
-    """Ask ONE-api, all calls in one process."""
+    """Return ONE-api's answers; all calls are made in one process."""
     python = os.environ.get("ONE_API_PYTHON")
     if not python:
         pytest.fail("set ONE_API_PYTHON to the Python of an environment with ONE-api 3.6.1")
@@ -77,13 +77,13 @@ def plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Tables:
-    """A folder of tables: as a user asks them, and as rows to make calls of."""
+    """A folder of tables: opened by a client for the answers, and as a catalogue from which calls are made."""
 
     one: ONE
     rows: Catalogue
 
     def ask(self, call: Call) -> Any:
-        """Ask one_async, in the shape of the oracle's answers."""
+        """Return the answer of one_async in the form of the oracle's answers."""
         folder, wildcards, method, args, kwargs = call
         self.one.wildcards = wildcards
         try:
@@ -101,14 +101,14 @@ class Tables:
 
 
 def same(expected: Any, found: Any) -> bool:
-    """Compare answers; an error is an error, whatever it is called."""
+    """Return whether answers are equal; the names of errors are not compared."""
     if isinstance(expected, dict) and "error" in expected:
         return isinstance(found, dict) and "error" in found
     return bool(expected == found)
 
 
 def difference(call: Call, catalogue: Catalogue) -> str | None:
-    """Name the kept difference that a call may show, None if it must give the same."""
+    """Return the name of the intended difference that a call may show, or None if the answers must be equal."""
     _, wildcards, method, args, kwargs = call
     if method == "_search_insertions":
         return "insertions"
@@ -131,7 +131,7 @@ def _search_difference(wildcards: bool, kwargs: dict[str, Any], catalogue: Catal
     if any(value in ("", []) or (isinstance(value, list) and "" in value) for value in kwargs.values()):
         return "nothing"
     if any(re.fullmatch(r"\d{4}(-\d\d)?", text) for text in _texts(kwargs.get("date", []))):
-        return "year or month"  # the whole of it; to ONE-api its first day
+        return "year or month"  # ours is the whole of it, ONE-api's its first day
     wanted = _texts(kwargs.get("datasets", []))
     root = [name for name in catalogue.dataset_table.paths if "/" not in name]
     if any(_compiles(text) and re.fullmatch(text, name) for text in wanted for name in root):
@@ -162,7 +162,7 @@ def _compiles(text: str) -> bool:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Tables]]:
-    """Give the recorded tables, the seeded ones, and three generated ones; half of them in their fast form."""
+    """Yield the recorded tables, the seeded ones, and three generated ones; half of them memory-mapped."""
     home = tmp_path_factory.mktemp("tables")
     recorded = Path(__file__).parents[1] / "data" / "alyx" / "cache" / "cache.zip"
     _unzip(recorded.read_bytes(), home / "recorded")
@@ -183,7 +183,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Tabl
 
 
 def _add_insertions(folder: Path) -> None:
-    """Give every session two insertions, as ONE-api would have saved them."""
+    """Write a table of two insertions for every session, as ONE-api would have saved it."""
     eids = Catalogue.open(folder).session_frame["eid"]
     rows = [
         {"pid": f"{number:08x}-0000-4000-8000-000000000000", "eid": eid, "name": f"probe0{number % 2}"}
@@ -203,7 +203,7 @@ def _unzip(data: bytes, folder: Path) -> None:
 
 
 def _terms(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
-    """Make search terms from what the tables hold, whole, cut, as patterns, and some that match nothing."""
+    """Draw search terms from the values of the tables: whole, cut, as patterns, and some that match nothing."""
 
     def words(column: str) -> st.SearchStrategy[str]:
         values = sorted({value for value in catalogue.session_frame[column] if value})[:40] or ["x"]
@@ -255,7 +255,7 @@ def _terms(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def _filters(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
-    """Make filters of datasets, with wildcards and regular expressions alike."""
+    """Draw filters of datasets, for wildcards and for regular expressions."""
     names = sorted({name for name in catalogue.dataset_table.names if "frame" not in name})[:60]
     part = st.sampled_from(
         [
@@ -350,7 +350,7 @@ def _calls(folder: str, catalogue: Catalogue, count: int) -> list[Call]:
 
 
 def hand_made(folder: str, catalogue: Catalogue) -> list[Call]:
-    """Give calls that a person would think of."""
+    """Return calls written by hand."""
     eids = catalogue.session_frame["eid"].to_list()
     picked = random.Random(5).sample(eids, min(12, len(eids)))
     calls: list[Call] = [
@@ -409,7 +409,7 @@ def hand_made(folder: str, catalogue: Catalogue) -> list[Call]:
 
 
 @pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")  # random terms often match nothing
-def test_a_thousand_calls_give_what_one_api_gives(folders: dict[str, Tables]) -> None:
+def test_a_thousand_calls_return_what_one_api_returns(folders: dict[str, Tables]) -> None:
     calls: list[Call] = []
     for folder, tables in folders.items():
         calls += hand_made(folder, tables.rows) + _calls(folder, tables.rows, 70)
@@ -431,8 +431,8 @@ def test_a_thousand_calls_give_what_one_api_gives(folders: dict[str, Tables]) ->
     RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
-def test_kept_differences_are_real(folders: dict[str, Tables]) -> None:
-    """Each difference of KEPT shows; when ONE-api changes, its line can go."""
+def test_each_intended_difference_shows(folders: dict[str, Tables]) -> None:
+    """Each difference of KEPT shows; when ONE-api changes, its entry can be removed."""
     raw = next(name for name in folders if name.endswith("raw"))
     sparse, small = (str(Path(raw).with_name(name)) for name in ("sparse", "small"))
     rows = folders[raw].rows

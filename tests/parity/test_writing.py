@@ -1,4 +1,4 @@
-"""Calls that write, made by ONE-api and by both faces on an emulator each: the same answers, and the same rows afterwards."""
+"""Calls that write, made by ONE-api, `ONE` and `AsyncONE` on an emulator each: equal answers, and equal rows afterwards."""
 
 # ruff: noqa: E501 - rows of tables
 
@@ -31,7 +31,7 @@ FIELDS = [
 
 
 def of_field(endpoint: str, key: str, field: str) -> list[Call]:
-    """Return calls that change a JSON field, one after the other."""
+    """Return calls that change a JSON field, in order."""
     where = [endpoint, key, field]
     return [
         ["alyx.json_field_update", [*where, {"new": 1}], {}],
@@ -145,7 +145,7 @@ BAD: list[Call] = [
     ["alyx.json_field_write", [], {}],
     ["alyx.json_field_delete", ["sessions", S, "narrative"], {}],
 ]  # fmt: skip
-#: ONE-api reads the field from its cache, and so writes old content over what it wrote before; not so without the cache.
+#: ONE-api reads the field from its cache, and so overwrites its own last change with old content; not so without the cache.
 NO_CACHE: Call = {"code": "one.alyx.__setattr__('cache_mode', None)"}
 CALLS = [*itertools.chain(*(of_field(*field) for field in FIELDS)), *RECORDS, *PLAIN, *BAD]
 GROUPS = {
@@ -158,7 +158,7 @@ GROUPS = {
 
 @contextmanager
 def server() -> Iterator[Emulator]:
-    """Run an emulator whose clock stands still and whose ids are counted, so that its rows depend on nothing but the calls."""
+    """Run an emulator with a fixed clock and counted ids, so that its rows depend only on the calls."""
     ids = itertools.count(1)
     with Emulator(
         records=DATA,
@@ -170,15 +170,15 @@ def server() -> Iterator[Emulator]:
 
 
 def rows(emulator: Emulator) -> dict[str, list[Any]]:
-    """Return all records of a server, as lists and as details show them."""
+    """Return all records of a server, as its lists and its details show them."""
     return {
         name: emulator.store.select(f"SELECT key, list, detail FROM {table_name(name, 'text')} ORDER BY row")
         for name in MODELS
     }
 
 
-def asked(who: str, calls: list[Call], folder: Path) -> tuple[list[Answer], dict[str, list[Any]]]:
-    """Let one of the three make calls on a server of its own; return the answers and the rows of the server."""
+def answers_and_rows(who: str, calls: list[Call], folder: Path) -> tuple[list[Answer], dict[str, list[Any]]]:
+    """Make calls with one of the three clients on a new server; return the answers and the rows of the server."""
     with server() as emulator:
         login = {
             "base_url": emulator.url,
@@ -191,21 +191,21 @@ def asked(who: str, calls: list[Call], folder: Path) -> tuple[list[Answer], dict
         return plain, rows(emulator)
 
 
-def test_there_are_calls_enough() -> None:
+def test_at_least_eighty_calls_are_compared() -> None:
     assert len(CALLS) >= 80
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_same_answers_and_the_same_rows(tmp_path: Path, group: str) -> None:
+def test_answers_and_rows_equal_those_of_one_api(tmp_path: Path, group: str) -> None:
     calls = GROUPS[group]
-    theirs, state = asked("oracle", calls, tmp_path)
+    theirs, state = answers_and_rows("oracle", calls, tmp_path)
     with server() as untouched:
         first = rows(untouched)
-    # A login that the records do not have becomes a user with its first request that is no GET.
+    # A user that the records do not have is added by its first request other than GET.
     changed = [name for name in state if name != "users" and state[name] != first[name]]
     assert bool(changed) == (group != "bad")
     for who in ("blocking", "awaited"):
-        ours, own = asked(who, calls, tmp_path)
+        ours, own = answers_and_rows(who, calls, tmp_path)
         for call, left, right in zip(calls, theirs, ours, strict=True):
             assert left.get("value", left.get("error")) == right.get("value", right.get("error")), (
                 call,
@@ -216,11 +216,11 @@ def test_the_same_answers_and_the_same_rows(tmp_path: Path, group: str) -> None:
             assert own[name] == records, name
 
 
-def test_with_its_cache_one_api_loses_keys(tmp_path: Path) -> None:
-    """The kept difference: our methods never read the field from the cache."""
+def test_one_api_loses_keys_because_of_its_cache(tmp_path: Path) -> None:
+    """The difference is intended: our methods never read the field from the cache."""
     calls: list[Call] = [["alyx.json_field_update", ["sessions", S, "json", {key: 1}], {}] for key in "abc"]
     kept = {
-        who: set("abc") & set(asked(who, calls, tmp_path)[0][-1]["value"])
+        who: set("abc") & set(answers_and_rows(who, calls, tmp_path)[0][-1]["value"])
         for who in ("oracle", "blocking", "awaited")
     }
     assert kept == {"oracle": {"c"}, "blocking": set("abc"), "awaited": set("abc")}

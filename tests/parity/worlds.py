@@ -1,4 +1,4 @@
-"""The two worlds as facts that calls are made of: sessions, datasets, insertions, and what else may be asked for."""
+"""The facts of the two worlds from which calls are made: sessions, datasets, insertions and records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DATA = Path(__file__).parents[1] / "data" / "alyx"
 
 @dataclass
 class Facts:
-    """What is in a world, read from its records and its published tables."""
+    """The content of a world, read from its records and its published tables."""
 
     name: str
     sessions: list[dict[str, Any]]
@@ -34,12 +34,12 @@ class Facts:
         return folder
 
     def shows_all(self, eid: str) -> bool:
-        """Tell whether each dataset of a session has an address and a size; ONE-api fails on sessions where one has not."""
+        """Return whether each dataset of a session has an address and a size; ONE-api fails otherwise."""
         found = self.records["sessions"]["detail"][eid]["data_dataset_session_related"]
         return bool(found) and all(row["data_url"] and row["file_size"] is not None for row in found)
 
     def pick(self, count: int, seed: int = 1) -> list[dict[str, Any]]:
-        """Choose sessions, those with insertions among them, and one that ONE-api cannot list."""
+        """Choose sessions: some with insertions, and one that ONE-api cannot list."""
         with_probes = {row["session"] for row in self.insertions}
         sound = [row for row in self.sessions if self.shows_all(row["eid"])]
         first = [row for row in sound if row["eid"] in with_probes][: max(1, count // 3)]
@@ -50,12 +50,12 @@ class Facts:
         return chosen + rng.sample(others, min(1, len(others)))
 
     def paths(self, eid: str) -> list[str]:
-        """Give the datasets of a session, as paths below it."""
+        """Return the relative paths of a session's datasets."""
         return self.datasets.filter(pl.col("eid") == eid)["rel_path"].sort().to_list()
 
 
 def facts(world: Any, name: str) -> Facts:
-    """Read the facts of a world."""
+    """Return the facts of a world."""
     data = world.cache_zip()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         sessions = pl.read_parquet(archive.read("sessions.pqt"))
@@ -68,7 +68,7 @@ def facts(world: Any, name: str) -> Facts:
 
 
 def _with_text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Write ids, which a table may hold as bytes, as text."""
+    """Convert ids to text; a table may hold them as bytes."""
     import uuid
 
     binary = [name for name, kind in frame.schema.items() if kind == pl.Binary]

@@ -1,8 +1,8 @@
-"""Count the files of the library that a call passes: what somebody reads who follows it from its name to the answer.
+"""Count the files of the library in which a call runs, which a reader of its code has to open.
 
-``python tests/profiling/files_passed.py [--face async|blocking] [--list]`` prints a line for each call: how many
-distinct files of ``src/one_async`` have a function that ran in it, in any thread, the emulator's aside. Each call is made
-before, so that imports, logins and schemas do not count; ``--list`` names the files.
+``python tests/profiling/files_passed.py [--face async|blocking] [--list]`` prints a line for each call: the number of
+distinct files of ``src/one_async`` with a function that ran during the call, in any thread; the emulator's files are not
+counted. Each call is made once before, so that imports, logins and schemas do not count; ``--list`` prints the files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from one_async import ONE, AsyncONE
 from one_async.emulator import Emulator
 
 SOURCE = str(Path(one_async.__file__).parent) + "/"
-#: At most so many files should be passed.
+#: The goal of each call: at most this many files.
 GOALS = {
     "remote search, warm": 16,
     "local search": 9,
@@ -35,7 +35,7 @@ GOALS = {
 
 
 class Recorder:
-    """Notes the files whose functions are entered while it is on; threads that began before it are not seen."""
+    """Record the files whose functions are entered while it is on; threads that began before it are not profiled."""
 
     def __init__(self) -> None:
         self.files: set[str] = set()
@@ -55,7 +55,7 @@ class Recorder:
 
     @contextmanager
     def recording(self) -> Iterator[set[str]]:
-        """Give the set of files that are passed inside."""
+        """Yield the set of files in which functions run inside the context."""
         self.files = set()
         self.on = True
         try:
@@ -64,7 +64,7 @@ class Recorder:
             self.on = False
 
 
-#: What is called, of a client and the id of a session.
+#: The calls, with a client and the id of a session.
 CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "remote search, warm": lambda one, eid: one.search(lab="cortexlab", query_type="remote"),
     "local search": lambda one, eid: one.search(lab="cortexlab", query_type="local"),
@@ -75,14 +75,14 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def prepare(name: str, folder: Path) -> None:
-    """Remove the data files before a call that shall fetch them."""
+    """Remove the data files before a call that downloads them."""
     if name == "load_object, fetched":
         for path in folder.rglob("*trials*"):
             path.unlink()
 
 
 async def awaited(recorder: Recorder, folder: Path, login: dict[str, str]) -> dict[str, set[str]]:
-    """Make the calls of `AsyncONE`."""
+    """Return the files of the calls of `AsyncONE`."""
     found: dict[str, set[str]] = {}
     async with AsyncONE(**login, cache_dir=folder, mode="auto") as one:
         (eid, *_) = await one.search(lab="cortexlab", datasets="_ibl_trials.table.pqt")
@@ -96,7 +96,7 @@ async def awaited(recorder: Recorder, folder: Path, login: dict[str, str]) -> di
 
 
 def blocking(recorder: Recorder, folder: Path, login: dict[str, str]) -> dict[str, set[str]]:
-    """Make the calls of `ONE`."""
+    """Return the files of the calls of `ONE`."""
     found: dict[str, set[str]] = {}
     with ONE(**login, cache_dir=folder, mode="auto") as one:
         (eid, *_) = one.search(lab="cortexlab", datasets="_ibl_trials.table.pqt")
@@ -110,7 +110,7 @@ def blocking(recorder: Recorder, folder: Path, login: dict[str, str]) -> dict[st
 
 
 def measure(face: str) -> dict[str, set[str]]:
-    """Give the files that each call passes."""
+    """Return the files in which each call runs."""
     recorder = Recorder()
     with Emulator() as alyx, tempfile.TemporaryDirectory() as folder:
         login = {"base_url": alyx.url, "username": "demo", "password": "demo"}

@@ -1,4 +1,4 @@
-"""Recordings for tests: samples, a ``.meta`` file, and a compressor of our own."""
+"""Recordings for tests: samples, a ``.meta`` file, and a compressor written for the tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Samples = NDArray[np.int16]
 
 
 def noise(rows: int, channels: int, seed: int = 0) -> Samples:
-    """Return samples whose differences overflow 16 bits here and there."""
+    """Return samples whose differences overflow 16 bits in places."""
     made = np.random.default_rng(seed).integers(-200, 200, (rows, channels), dtype=np.int16)
     made[:: max(rows // 7, 1), 0] = np.iinfo(np.int16).min
     made[1 :: max(rows // 5, 1), 0] = np.iinfo(np.int16).max
@@ -24,7 +24,7 @@ def noise(rows: int, channels: int, seed: int = 0) -> Samples:
 def compress(
     samples: Samples, rate: float, rows: int, order: str = "F", time: bool = True, space: bool = False
 ) -> tuple[bytes, dict[str, Any]]:
-    """Return the bytes of a ``.cbin`` file and the content of its ``.ch`` file, with so many rows in a chunk."""
+    """Return the bytes of a ``.cbin`` file and the content of its ``.ch`` file, with ``rows`` rows in a chunk."""
     bounds = [*range(0, len(samples), rows), len(samples)]
     offsets, data = [0], b""
     for low, high in pairwise(bounds):
@@ -43,7 +43,7 @@ def compress(
 
 
 def meta(channels: int, rate: float, band: str = "ap", gains: tuple[int, int] = (500, 250)) -> str:
-    """Return a ``.meta`` file of a probe of the first generation; the last channel is for synchronisation."""
+    """Return the ``.meta`` file of a probe of the first generation; the last channel is for synchronization."""
     n = channels - 1
     table = "".join(f"({channel} 0 0 {gains[0] + channel} {gains[1] + channel} 1)" for channel in range(n))
     saved = f"0:{n - 1},{2 * n}" if band == "ap" else f"{n}:{2 * n}"

@@ -1,6 +1,6 @@
 """The small files of a recording: volts per unit, and invalid files.
 
-The volts are those of the formulas in SpikeGLX's documentation, written out.
+The expected volts are calculated from the formulas in SpikeGLX's documentation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def test_volts_of_the_first_generation(band: str, gains: list[int]) -> None:
     assert np.allclose(found.sample2volts, [*(0.6 / 512 / gain for gain in gains), 1], rtol=1e-6)
 
 
-def test_channels_that_were_left_out_have_no_gain() -> None:
+def test_gains_are_those_of_the_saved_channels() -> None:
     text = (
         made.meta(6, 30000.0)
         .replace("nSavedChans=6", "nSavedChans=3")
@@ -52,7 +52,7 @@ def test_channels_that_were_left_out_have_no_gain() -> None:
         ((0.62, 2006, "", ""), 0.62 / 2048 / 100),
         ((0.62, 2013, "imMaxInt=2048\n", "imChan0apGain=100\n"), 0.62 / 2048 / 100),
         ((0.62, 2021, "", ""), 0.62 / 2048 / 100),
-        ((0.5, 21, "imMaxInt=8192\n", "imChan0apGain=100\n"), 0.5 / 8192 / 100),  # what the file names
+        ((0.5, 21, "imMaxInt=8192\n", "imChan0apGain=100\n"), 0.5 / 8192 / 100),  # the values in the file
     ],
 )
 def test_volts_of_the_second_generation(values: tuple[Any, ...], volts: float) -> None:
@@ -64,7 +64,7 @@ def test_volts_of_the_second_generation(values: tuple[Any, ...], volts: float) -
     ["", "nSavedChans=4", made.meta(4, 0.0), made.meta(4, float("nan")), made.meta(4, 1.0).replace("3,0,1", "4,0,1"),
      made.meta(4, 1.0).replace("imroTbl", "x"), made.meta(4, 1.0, gains=(0, 0)), "typeThis=nidq\n\xff"],
 )  # fmt: skip
-def test_files_that_are_no_meta(tmp_path: Path, text: str) -> None:
+def test_invalid_meta_files_raise_file_damaged(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.ap.meta"
     file.write_text(text, "utf-8")
     with pytest.raises(FileDamaged, match=r"x\.ap\.meta"):
@@ -77,7 +77,7 @@ def test_files_that_are_no_meta(tmp_path: Path, text: str) -> None:
      {"n_channels": 0}, {"n_channels": 10**9}, {"sample_rate": -1}, {"chunk_order": "A"},
      {"chunk_bounds": [0, 10**12, 2 * 10**12]}],
 )  # fmt: skip
-def test_invalid_headers(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_invalid_chunk_headers_raise_file_damaged(tmp_path: Path, change: dict[str, Any]) -> None:
     _, header = made.compress(made.noise(20, 3), 1.0, 10)
     file = tmp_path / "x.ap.ch"
     file.write_text(json.dumps(header))
@@ -88,7 +88,7 @@ def test_invalid_headers(tmp_path: Path, change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("engine", ["zlib", "isal.isal_zlib"])
-def test_every_damaged_byte_is_noticed(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_damaged_byte_is_detected(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(header, "zlib", pytest.importorskip(engine))
     samples = made.noise(20, 3)
     data, content = made.compress(samples, 1.0, 20)

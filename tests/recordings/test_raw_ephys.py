@@ -1,4 +1,4 @@
-"""Raw recordings by both faces from a server: the samples, what is fetched, and faults."""
+"""Read raw recordings from a server with both faces: the samples, the chunks downloaded, and faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA, HEADER = made.compress(WHOLE, RATE, 500)
 
 
 class Served:
-    """An emulator with a recording of a probe, of which everything else is seeded."""
+    """An emulator with a recording of a probe; everything else is from the seeded world."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -78,7 +78,9 @@ def fetched(served: Served) -> int:
     return served.emulator.requests.count(served.path)
 
 
-def test_blocking(served: Served, options: dict[str, Any]) -> None:
+def test_a_blocking_recording_reads_samples_and_downloads_only_their_chunks(
+    served: Served, options: dict[str, Any]
+) -> None:
     with ONE(**options) as one:
         raw = one.raw_ephys(served.pid, check_hash=False)
         assert raw.shape == (ROWS, CHANNELS)
@@ -101,7 +103,7 @@ def test_blocking(served: Served, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.anyio
-async def test_awaited(served: Served, options: dict[str, Any]) -> None:
+async def test_concurrent_reads_share_downloaded_chunks(served: Served, options: dict[str, Any]) -> None:
     async with AsyncONE(**options) as one:
         raw = await one.raw_ephys(served.pid, check_hash=False)
         found: list[Any] = [None, None]
@@ -132,7 +134,7 @@ def test_a_fault_is_retried(served: Served, options: dict[str, Any], fault: dict
         assert rule.hits == 1
 
 
-def test_a_chunk_that_stays_damaged(served: Served, options: dict[str, Any]) -> None:
+def test_a_chunk_that_is_damaged_twice_raises(served: Served, options: dict[str, Any]) -> None:
     with ONE(**options) as one:
         raw = one.raw_ephys(served.pid, check_hash=False)
         served.emulator.faults.add(served.path, times=None, corrupt=700)
@@ -143,7 +145,7 @@ def test_a_chunk_that_stays_damaged(served: Served, options: dict[str, Any]) -> 
         assert np.array_equal(raw[1600], WHOLE[1600])
 
 
-def test_a_server_that_was_stopped(served: Served, options: dict[str, Any]) -> None:
+def test_a_read_from_a_stopped_server_raises(served: Served, options: dict[str, Any]) -> None:
     async def read() -> None:
         async with AsyncONE(**options) as one:
             raw = await one.raw_ephys(served.pid, check_hash=False)
@@ -155,7 +157,7 @@ def test_a_server_that_was_stopped(served: Served, options: dict[str, Any]) -> N
     anyio.run(read)
 
 
-def test_a_server_without_ranges(served: Served, options: dict[str, Any]) -> None:
+def test_a_server_without_ranges_raises(served: Served, options: dict[str, Any]) -> None:
     with ONE(**options) as one:
         raw = one.raw_ephys(served.pid, check_hash=False)
         served.emulator.faults.add(served.path, times=None, ignore_range=True)

@@ -1,4 +1,4 @@
-"""Slices equal numpy's of the whole array, for any chunks: property tests."""
+"""Slices equal numpy's slices of the whole array, for any chunks: property tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Worlds = dict[str, AsyncRawEphys]
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Worlds:
-    """The same samples, compressed in four ways and plain."""
+    """Return recordings of the same samples, compressed in four ways and plain."""
     folder = tmp_path_factory.mktemp("raw")
     found: Worlds = {}
     ways = {
@@ -52,7 +52,7 @@ def _opened(layout: Layout, file: Path) -> AsyncRawEphys:
 
 
 def read(raw: AsyncRawEphys, key: Any) -> Any:
-    raw._reader._slots = None  # each run has a loop of its own
+    raw._reader._slots = None  # each run has its own event loop
 
     async def get() -> Any:
         return await raw[key]
@@ -130,7 +130,7 @@ def _again(raw: AsyncRawEphys) -> AsyncRawEphys:
     return raw
 
 
-def test_other_ways_to_write_a_key(worlds: Worlds) -> None:
+def test_ellipsis_seconds_and_channel_lists_are_valid_keys(worlds: Worlds) -> None:
     raw = worlds["F"]
     for key in (..., (..., 1), (slice(0, 9), ...), (5, ...), ()):
         assert np.array_equal(read(raw, key), WHOLE[key])
@@ -156,7 +156,7 @@ def test_other_ways_to_write_a_key(worlds: Worlds) -> None:
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_is_not_understood(worlds: Worlds, key: Any) -> None:
+def test_invalid_keys_are_refused(worlds: Worlds, key: Any) -> None:
     with pytest.raises(InputError):
         read(worlds["F"], key)
 
@@ -165,12 +165,14 @@ def test_what_is_not_understood(worlds: Worlds, key: Any) -> None:
     ("times", "before", "after"),
     [([0], 1, 1), ([97], 0, 1), ([9.7], 0.0, 0.1), ([5], "x", 1), ([5], 1, None), ("x", 1, 1), ([5], -3, 2), ([np.nan], 1, 1)],
 )  # fmt: skip
-def test_windows_that_are_not_there(worlds: Worlds, times: Any, before: Any, after: Any) -> None:
+def test_windows_outside_the_recording_are_refused(
+    worlds: Worlds, times: Any, before: Any, after: Any
+) -> None:
     with pytest.raises(InputError):
         anyio.run(_again(worlds["F"]).snippets, times, before, after)
 
 
-def test_more_than_a_machine_holds(tmp_path: Path) -> None:
+def test_a_slice_larger_than_memory_is_refused(tmp_path: Path) -> None:
     layout = Layout.of_samples("long", 385 * 2 * 30_000 * 3600, 385)
     with pytest.raises(InputError, match="77 GiB"):
         read(_opened(layout, tmp_path / "x.bin"), slice(None))

@@ -1,4 +1,4 @@
-"""Recordings that are not compressed, over HTTP; recordings in buckets of a real S3 server (moto's)."""
+"""Uncompressed recordings over HTTP, and recordings in buckets of a real S3 server (moto's)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DATA, HEADER = made.compress(WHOLE, RATE, 1000)
 
 @pytest.fixture(scope="module")
 def plain() -> Iterator[tuple[Emulator, str, str]]:
-    """An emulator with a probe whose recording is a ``.bin`` file, its id, and the place of the file."""
+    """Yield an emulator with a probe whose recording is a ``.bin`` file, the probe's id, and the path of the file."""
     with Emulator() as emulator:
         headers = {"authorization": f"Token {emulator.token('demo')}"}
         with httpx.Client(base_url=emulator.url, headers=headers) as alyx:
@@ -62,12 +62,12 @@ def plain() -> Iterator[tuple[Emulator, str, str]]:
             yield emulator, probe["id"], f"/data/{urls[0]}"
 
 
-def test_a_recording_that_is_not_compressed(plain: tuple[Emulator, str, str], tmp_path: Path) -> None:
+def test_an_uncompressed_recording_is_read(plain: tuple[Emulator, str, str], tmp_path: Path) -> None:
     emulator, pid, path = plain
     login = {"username": "demo", "password": "demo", "cache_dir": tmp_path, "mode": "remote"}
     with ONE(base_url=emulator.url, **login) as one:  # type: ignore[arg-type]
         raw = one.raw_ephys(pid)
-        assert raw.shape == WHOLE.shape  # a rest that is no whole sample does not count
+        assert raw.shape == WHOLE.shape  # trailing bytes that are not a whole sample are ignored
         assert np.array_equal(raw[20.0:20.5], WHOLE[20_000:20_500])
         assert raw._raw._reader.origin.bytes_received < WHOLE.nbytes / 3
         windows = raw.snippets([59_990, 20_010, 9], 9, 10, [8, 0])
@@ -99,7 +99,7 @@ def endpoint() -> Iterator[str]:
 
 
 def read(endpoint: str, layout: Layout, name: str, key: Any, bucket: str = "open") -> tuple[Any, int]:
-    """Read from a bucket. Return the samples, and the bytes that were received."""
+    """Read from a bucket; return the samples and the number of bytes received."""
     keys = S3Keys("k", "s") if bucket == "private" else None
     place = S3Location(bucket, name, "us-east-1", endpoint, keys)
 
@@ -120,7 +120,7 @@ PLAIN = Layout.of_samples("a probe", WHOLE.nbytes, CHANNELS)
 @pytest.mark.filterwarnings("default")  # moto's own warnings
 @pytest.mark.parametrize("bucket", ["open", "private"])
 @pytest.mark.parametrize(("name", "layout"), [("x.cbin", COMPRESSED), ("x.bin", PLAIN)], ids=["cbin", "bin"])
-def test_buckets_have_recordings(endpoint: str, bucket: str, name: str, layout: Layout) -> None:
+def test_recordings_in_buckets_are_read(endpoint: str, bucket: str, name: str, layout: Layout) -> None:
     samples, received = read(endpoint, layout, name, slice(20_000, 22_500), bucket)
     assert np.array_equal(samples, WHOLE[20_000:22_500])
     first, last = np.searchsorted(layout.bounds, (20_000, 22_499), side="right")
@@ -128,7 +128,7 @@ def test_buckets_have_recordings(endpoint: str, bucket: str, name: str, layout: 
 
 
 @pytest.mark.filterwarnings("default")
-def test_what_a_bucket_does_not_have(endpoint: str) -> None:
+def test_missing_and_short_files_in_a_bucket_raise(endpoint: str) -> None:
     with pytest.raises(NotFound, match="a probe, chunk 0"):
         read(endpoint, COMPRESSED, "y.cbin", 0)
     with pytest.raises(FileDamaged, match="its header describes"):

@@ -1,6 +1,6 @@
-"""Videos by both faces: frames equal to those of the whole file, what is fetched, and faults.
+"""Read videos with both faces: frames equal to those of the whole file, the bytes downloaded, and faults.
 
-The frames that are expected are those that PyAV decodes from the whole file.
+The expected frames are those that PyAV decodes from the whole file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from one_async.recordings.video_decoding import Decoder
 av = pytest.importorskip("av")
 
 COUNT, WIDTH, HEIGHT = 150, 96, 64
-#: Ways to encode: without frames that are shown in another order, with them, and with groups that need the one before.
+#: Encodings: without B-frames, with them, and with open groups that need the one before.
 WAYS = {
     "plain": "bframes=0:keyint=24:scenecut=0",
     "reordered": "bframes=3:keyint=24:scenecut=0",
@@ -71,7 +71,7 @@ def files() -> dict[str, tuple[bytes, np.ndarray]]:
 
 
 class Served:
-    """An emulator with a video of the left camera, of which everything else is seeded."""
+    """An emulator with a video of the left camera; everything else is from the seeded world."""
 
     def __init__(self, emulator: Emulator, data: bytes) -> None:
         self.emulator, self.data = emulator, data
@@ -118,7 +118,7 @@ def on_disk(file: Path, pixels: str = "rgb24") -> AsyncVideo:
 
 
 def read(file: Path, *keys: Any, pixels: str = "rgb24") -> list[np.ndarray]:
-    """Read by each key, one after the other from the same decoder."""
+    """Return the frames of each key, read one after the other with the same decoder."""
 
     async def get() -> list[np.ndarray]:
         video = await anyio.to_thread.run_sync(on_disk, file, pixels)
@@ -147,7 +147,7 @@ def test_frames_are_those_of_the_whole_file(
         assert np.array_equal(found, whole[key]), key
 
 
-def test_blocking(served: Served, options: dict[str, Any]) -> None:
+def test_a_blocking_video_reads_frames(served: Served, options: dict[str, Any]) -> None:
     whole = decoded(served.data)
     with ONE(**options) as one:
         video = one.video(served.eid, "left", check_hash=False)
@@ -163,7 +163,7 @@ def test_blocking(served: Served, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.anyio
-async def test_awaited_at_times(served: Served, options: dict[str, Any]) -> None:
+async def test_an_awaited_video_reads_frames_at_times(served: Served, options: dict[str, Any]) -> None:
     whole = decoded(served.data, "gray")
     async with AsyncONE(**options) as one:
         video = await one.video(served.eid, "leftCamera", "gray")
@@ -189,7 +189,7 @@ async def test_awaited_at_times(served: Served, options: dict[str, Any]) -> None
         )
 
 
-def test_times_that_are_no_numbers_or_too_many(
+def test_invalid_times_and_too_many_times_are_refused(
     tmp_path: Path, files: dict[str, tuple[bytes, np.ndarray]]
 ) -> None:
     data, whole = files["plain"]
@@ -205,7 +205,7 @@ def test_times_that_are_no_numbers_or_too_many(
     times[5] = np.nan
     assert np.array_equal(anyio.run(get, times, [0.3, 0.56, 14.9]), whole[[3, 6, 149]])
     with pytest.raises(InputError):
-        anyio.run(get, times, 15.0)  # of a frame that the video does not have
+        anyio.run(get, times, 15.0)  # the time of a frame that the video does not have
     with pytest.raises(InputError, match=r"from 1017849665 to 1017849679\.9 s"):
         anyio.run(get, 1017849665 + np.arange(COUNT) / 10, 0.0)
     assert np.array_equal(anyio.run(get, np.array([1.0]), [1.0]), whole[[0]])
@@ -215,7 +215,7 @@ def test_times_that_are_no_numbers_or_too_many(
         anyio.run(get, None, [1.0])
 
 
-def test_only_what_is_needed_is_fetched(served: Served, options: dict[str, Any]) -> None:
+def test_only_the_needed_blocks_are_downloaded(served: Served, options: dict[str, Any]) -> None:
     data = encoded("plain", 100, 255, (320, 240))
     assert len(data) > 15 * BLOCK_SIZE
     whole = decoded(data)
@@ -226,7 +226,7 @@ def test_only_what_is_needed_is_fetched(served: Served, options: dict[str, Any])
         reader = video._raw._reader.origin
         assert reader.bytes_received < len(data) * 0.6
         before = reader.bytes_received
-        assert np.array_equal(video[61], whole[61])  # from the blocks that are kept
+        assert np.array_equal(video[61], whole[61])  # from the cached blocks
         assert reader.bytes_received == before
 
 
@@ -235,7 +235,7 @@ def test_only_what_is_needed_is_fetched(served: Served, options: dict[str, Any])
     [COUNT, -COUNT - 1, [0, COUNT], 1.0, [1.0], "x", None, True, {1}, [[1]], [True], (0, 0), slice(0.0, 1.0), slice(0, 9, 0)],
     ids=repr,
 )  # fmt: skip
-def test_numbers_that_are_not_there(
+def test_frame_numbers_outside_the_video_are_refused(
     tmp_path: Path, files: dict[str, tuple[bytes, np.ndarray]], key: Any
 ) -> None:
     file = tmp_path / "x.mp4"
@@ -244,7 +244,7 @@ def test_numbers_that_are_not_there(
         read(file, key)
 
 
-def test_what_cannot_be_opened(
+def test_videos_that_cannot_be_opened_raise(
     served: Served, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ONE(**options) as one:
@@ -275,7 +275,7 @@ def test_a_fault_is_retried(served: Served, options: dict[str, Any], fault: dict
 
 
 @pytest.mark.anyio
-async def test_a_server_that_was_stopped(served: Served, options: dict[str, Any]) -> None:
+async def test_a_read_from_a_stopped_server_raises(served: Served, options: dict[str, Any]) -> None:
     async with AsyncONE(**options) as one:
         video = await one.video(served.eid, "left", check_hash=False)
         reader = video._reader
@@ -289,7 +289,9 @@ async def test_a_server_that_was_stopped(served: Served, options: dict[str, Any]
 
 
 @pytest.mark.parametrize("damage", ["cut short", "text", "no index", "bytes"])
-def test_damaged_files(tmp_path: Path, files: dict[str, tuple[bytes, np.ndarray]], damage: str) -> None:
+def test_damaged_videos_raise_file_damaged(
+    tmp_path: Path, files: dict[str, tuple[bytes, np.ndarray]], damage: str
+) -> None:
     data, whole = files["plain"]
     middle = data.index(b"mdat") + 2000
     made = {
@@ -308,7 +310,7 @@ def test_damaged_files(tmp_path: Path, files: dict[str, tuple[bytes, np.ndarray]
 
 
 @pytest.mark.anyio
-async def test_a_read_is_cancelled(served: Served, options: dict[str, Any]) -> None:
+async def test_a_read_can_be_cancelled(served: Served, options: dict[str, Any]) -> None:
     async with AsyncONE(**options) as one:
         video = await one.video(served.eid, "left", check_hash=False)
         video._reader._kept.clear()
@@ -338,7 +340,7 @@ async def test_closing_the_client_ends_a_read(served: Served, options: dict[str,
 
 
 def test_no_thread_of_the_decoder_is_left(tmp_path: Path, files: dict[str, tuple[bytes, np.ndarray]]) -> None:
-    """Those of FFmpeg have names that begin with ``av:``."""
+    """FFmpeg's threads have names that begin with ``av:``."""
     file = tmp_path / "x.mp4"
     file.write_bytes(files["plain"][0])
     if not Path("/proc/self/task").exists():
@@ -346,7 +348,7 @@ def test_no_thread_of_the_decoder_is_left(tmp_path: Path, files: dict[str, tuple
     with av.open(str(file)) as container:
         container.streams.video[0].thread_type = "AUTO"
         next(container.decode(video=0))
-        assert decoder_threads()  # so that the names are known
+        assert decoder_threads()  # so that threads have their names
     read(file, slice(None))
     gc.collect()
     assert not decoder_threads()
@@ -355,6 +357,6 @@ def test_no_thread_of_the_decoder_is_left(tmp_path: Path, files: dict[str, tuple
 def decoder_threads() -> list[str]:
     names = []
     for thread in Path("/proc/self/task").iterdir():
-        with suppress(OSError):  # it has ended
+        with suppress(OSError):  # the decoder has been closed
             names.append((thread / "comm").read_text())
     return [name for name in names if name.startswith("av:")]

@@ -16,14 +16,14 @@ from shared_worlds import recorded_world
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests are repeated after milliseconds."""
+def short_retry_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry requests after milliseconds."""
     monkeypatch.setattr(retrying, "FIRST_WAIT", 0.02)
 
 
 @pytest.fixture
 def server() -> Iterator[Emulator]:
-    """The recorded world, which a test may change."""
+    """Yield an emulator of the recorded world, which a test may change."""
     with Emulator(recorded_world()) as emulator:
         yield emulator
 
@@ -38,7 +38,7 @@ Make = Callable[..., Face]
 
 @pytest.fixture
 def make(kind: str, server: Emulator, tmp_path: Path) -> Iterator[Make]:
-    """Make a client of the server: ``make("alice")``; closed at the end."""
+    """Return a function that makes clients of the server: ``make("alice")``; they are closed at the end."""
     with ExitStack() as stack:
 
         def one(user: str = "alice", **options: Any) -> Face:

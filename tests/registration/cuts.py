@@ -27,9 +27,9 @@ CUTS: dict[str, dict[str, Any]] = {
     "503 after": {"status": 503, "before": False},
     "429": {"status": 429, "headers": {"retry-after": "0"}},
 }
-#: Where cuts fall; most of them on writes.
+#: The requests that are interrupted, most of them writes.
 PLACES = (("POST", "/sessions"), ("POST", "/register-file"), ("POST", "/register-file"), ("GET", "/sessions"))
-#: So often is a registration started before it counts as one that never ends.
+#: A registration that is started more often than this is taken for one that never ends.
 MOST_STARTS = 60
 
 
@@ -51,7 +51,7 @@ from . import folders  # noqa: E402
 
 
 def make(root: Path, sessions: int, files: int) -> list[Path]:
-    """Make the folders of sessions, each on a day of its own, since sessions of a day have a parent."""
+    """Write the folders of sessions, each on its own day, since sessions of a day have a parent."""
     kinds = ("_ibl_trials.table.pqt", "_ibl_wheel.position.npy", "spikes.times.npy", "clusters.amps.npy")
     places = [
         f"alf/probe{at // len(kinds):02}/{'#2025-01-02#/' if at % 7 == 3 else ''}" for at in range(files)
@@ -68,7 +68,7 @@ def served() -> Iterator[Emulator]:
 
 
 class Client:
-    """The client in a process of its own, which can be killed."""
+    """The client in a separate process, which can be killed."""
 
     def __init__(self, server: Emulator, root: Path, paths: list[Path]) -> None:
         self.command = [sys.executable, __file__, server.url, str(root / "cache"), *map(str, paths)]
@@ -76,11 +76,11 @@ class Client:
         self.process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> bytes:
-        """Register; return what the client said if it failed."""
+        """Register; return the error output of a client that failed, or nothing."""
         with self.lock:
             self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, env=os.environ)
-        _, said = self.process.communicate(timeout=120)
-        return b"" if self.process.returncode == 0 else said or b"killed"
+        _, errors = self.process.communicate(timeout=120)
+        return b"" if self.process.returncode == 0 else errors or b"killed"
 
     def kill(self) -> None:
         with self.lock:
@@ -89,15 +89,15 @@ class Client:
 
 
 def undisturbed(sessions: int, files: int) -> dict[str, Any]:
-    """The state after a registration that nothing disturbs."""
+    """Return the state of the database after an undisturbed registration."""
     with tempfile.TemporaryDirectory() as name, served() as server:
-        said = Client(server, Path(name), make(Path(name), sessions, files)).run()
-        assert said == b"", said.decode()
+        errors = Client(server, Path(name), make(Path(name), sessions, files)).run()
+        assert errors == b"", errors.decode()
         return folders.state(server)
 
 
 def disturbed(seed: int, cuts: int, sessions: int, files: int) -> tuple[dict[str, Any], Counter[str], int]:
-    """The state after a registration with so many cuts, started again until it succeeds; which cuts, how many starts."""
+    """Return the state after a registration with cuts that is started until it succeeds, the cuts, and the number of starts."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as name, served() as server:
         root = Path(name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from one_async.emulator import Emulator
 
-#: Each has one dataset type in the recorded world.
+#: Each file has one dataset type in the recorded world.
 NAMES = (
     "alf/_ibl_trials.table.pqt",
     "alf/_ibl_wheel.position.npy",
@@ -20,7 +20,7 @@ SUBJECT, LAB, DATE = "KS046", "cortexlab", "2025-01-14"
 
 
 def write(file: Path, content: str | bytes | None = None) -> Path:
-    """Write a file; by default its content is its own path from the subject on."""
+    """Write a file; the default content is its own path from the subject on."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if content is None:
         parts = file.parts
@@ -37,7 +37,7 @@ def session(
     names: Iterable[str] = NAMES,
     lab: str | None = LAB,
 ) -> Path:
-    """Make the folder of a session with files."""
+    """Write the folder of a session with files."""
     folder = (root / lab / "Subjects" if lab else root) / subject / date / number
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
@@ -50,7 +50,7 @@ def md5(file: Path) -> str:
 
 
 def rows(emulator: Emulator, table: str) -> list[dict[str, Any]]:
-    """All rows of one table of the server's database."""
+    """Return all rows of one table of the server's database."""
     names = [row[1] for row in emulator.store.select(f'PRAGMA table_info("{table}")')]
     found = [dict(zip(names, row, strict=True)) for row in emulator.store.select(f'SELECT * FROM "{table}"')]
     for row in found:
@@ -59,7 +59,7 @@ def rows(emulator: Emulator, table: str) -> list[dict[str, Any]]:
 
 
 def state(emulator: Emulator) -> dict[str, list[Mapping[str, Any]]]:
-    """What the database holds, in an order of its own and without ids and times of writing."""
+    """Return the contents of the database in a fixed order, without ids and times of writing."""
     sessions = rows(emulator, "sessions")
     place = {row["id"]: f"{row['subject']}/{row['start_time']}/{row['number']}" for row in sessions}
     datasets = rows(emulator, "datasets")
@@ -93,7 +93,7 @@ def state(emulator: Emulator) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def written(emulator: Emulator) -> list[str]:
-    """The requests that may have written something."""
+    """Return the requests that may have written rows."""
     return [
         f"{one.method} {one.path}"
         for one in emulator.requests

@@ -15,7 +15,7 @@ def expected() -> dict[str, object]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_cut_registrations(expected: dict[str, object], seed: int) -> None:
+def test_interrupted_registrations_write_every_row_once(expected: dict[str, object], seed: int) -> None:
     state, hits, _ = cuts.disturbed(seed, 5, SESSIONS, FILES)
     assert state == expected
     assert sum(hits.values()) >= 2

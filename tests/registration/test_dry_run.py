@@ -1,4 +1,4 @@
-"""A dry run writes nothing, and predicts what a registration does."""
+"""A dry run writes nothing and predicts the registration."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COLUMNS = [
 ]
 
 
-def test_a_new_session(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_a_dry_run_of_a_new_session_writes_nothing(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path, names=[*NAMES, "alf/some.thing.npy"])
     before = folders.state(server)
     frame = one.ask("register_session", folder, dry_run=True)
@@ -50,7 +50,7 @@ def test_a_new_session(one: Face, server: Emulator, tmp_path: Path) -> None:
         assert rows[name] == {"file": name, **expected}
 
 
-def test_every_status(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_a_dry_run_returns_every_status(one: Face, server: Emulator, tmp_path: Path) -> None:
     given = {"subject": "KS014", "date": "2019-12-04"}
     changed, same = "raw_behavior_data/_iblrig_taskData.raw.jsonable", "alf/probe00/spikes.times.npy"
     folder = session(tmp_path, **given, names=[changed, same])
@@ -70,7 +70,7 @@ def test_every_status(one: Face, server: Emulator, tmp_path: Path) -> None:
     assert all(frame["reason"].to_list()[index] for index in (0, 1, 2, 4))
 
 
-def test_without_files_and_without_hashes(one: Face, tmp_path: Path) -> None:
+def test_a_dry_run_without_files_or_hashes(one: Face, tmp_path: Path) -> None:
     folder = session(tmp_path)
     assert one.ask("register_session", folder, file_list=False, dry_run=True).shape == (0, len(COLUMNS))
     frame = one.ask("register_session", folder, max_md5_size=40, dry_run=True)
@@ -87,8 +87,8 @@ FILES = st.dictionaries(
 
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(FILES, FILES)
-def test_the_plan_is_what_happens(first: dict[str, str], second: dict[str, str]) -> None:
-    """Whatever is there already: rows of the database before and after differ as the dry run says."""
+def test_a_dry_run_predicts_the_registration(first: dict[str, str], second: dict[str, str]) -> None:
+    """Rows before and after the registration differ as the dry run predicts, for any existing files."""
     with tempfile.TemporaryDirectory() as name, Emulator(recorded_world()) as server:
         folder = session(Path(name), names=())
         with ONE(base_url=server.url, username="alice", password="alice", cache_dir=Path(name) / "c") as one:

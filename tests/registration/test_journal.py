@@ -1,4 +1,4 @@
-"""The journal of a session: written atomically, saves work, and records moved protected files."""
+"""The journal of a session: written atomically, keeps hashes, and records moved protected files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from . import folders
 from .folders import NAMES, session, write, written
 
 
-def test_hashes_are_known_while_files_stay_the_same(tmp_path: Path) -> None:
+def test_hashes_are_kept_while_files_are_unchanged(tmp_path: Path) -> None:
     folder = session_folder_of(session(tmp_path))
     files = [local_file(folder.path / name, folder) for name in NAMES]
     read_sizes(files)
     fresh = Journal.load(folder.path)
     fresh.record_hash(files[0])
-    assert fresh.hashes == {}  # a change within the resolution of the clock would not show
+    assert fresh.hashes == {}  # a change within the resolution of the clock would not be seen
     for file in files:
         os.utime(file.path, (1_000_000, 1_000_000))
     journal = Journal.load(folder.path)
@@ -71,7 +71,7 @@ def test_an_unreadable_journal_counts_as_absent(
     assert not any(Path(new).is_absolute() or ".." in new for new in found.moved.values())
 
 
-def test_a_folder_that_cannot_be_written_to(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_registered(one: Face, server: Emulator, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "absent")
     assert not journal.save()
     folder = session(tmp_path)
@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_written_to(one: Face, server: Emulator, tmp_pat
     assert len(records) == len(NAMES)
 
 
-def test_a_protected_file_that_was_moved_before_the_server_went_away(
+def test_a_protected_file_moved_before_a_failure_is_registered_later(
     one: Face, server: Emulator, tmp_path: Path
 ) -> None:
     folder = session(tmp_path, subject="KS014", date="2019-12-04", names=["alf/_ibl_wheel.position.npy"])
@@ -93,7 +93,7 @@ def test_a_protected_file_that_was_moved_before_the_server_went_away(
         one.ask("register_files", path)
     assert not path.exists()
     server.faults.clear()
-    record = one.ask("register_files", path)  # by its old path
+    record = one.ask("register_files", path)  # its old path
     assert record["revision"]
     assert (
         len([row for row in folders.rows(server, "datasets") if row["revision"] == record["revision"]]) == 1
@@ -112,8 +112,8 @@ with ONE(base_url=url, username="alice", password="alice", cache_dir=home, silen
 
 @pytest.mark.parametrize("at", ["/sessions", "/register-file"])
 @pytest.mark.parametrize("before", [True, False])
-def test_a_killed_process(server: Emulator, tmp_path: Path, at: str, before: bool) -> None:
-    """The process is killed when the server gets a write; started again, it goes on."""
+def test_registration_continues_after_a_kill(server: Emulator, tmp_path: Path, at: str, before: bool) -> None:
+    """The process is killed while the server handles a write; the next process continues."""
     paths = [session(tmp_path, number=f"00{n}") for n in (1, 2, 3)]
     command = [sys.executable, "-c", KILLED, server.url, str(tmp_path / "c"), *map(str, paths)]
     process: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A write whose answer is lost, or that is refused for a while, creates its rows exactly once."""
+"""A write whose answer is lost, or that fails for a while, creates its rows exactly once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared_worlds import recorded_world
 from . import folders
 from .folders import DATE, NAMES, SUBJECT, session, written
 
-#: What goes wrong with a write: before and after the server wrote.
+#: Faults of a write, before or after the server wrote.
 FAULTS: dict[str, dict[str, Any]] = {
     "cut after": {"drop": True},
     "cut before": {"drop": True, "before": True},
@@ -33,12 +33,12 @@ FAULTS: dict[str, dict[str, Any]] = {
     "500 after": {"status": 500, "before": False},
     "429": {"status": 429, "headers": {"retry-after": "0"}},
 }
-#: With these the row is not there, and the server's word is final.
+#: With these the row does not exist, and the server's answer is final.
 FINAL = {"status": 500, "before": True}
 
 
 def undisturbed(tmp_path: Path) -> dict[str, Any]:
-    """The state after the same calls on a server without faults."""
+    """Return the state after the same calls on a server without faults."""
     with Emulator(recorded_world()) as server, client(server, tmp_path / "undisturbed") as one:
         one.register_session(session(tmp_path / "undisturbed"))
         one.registration.register_water_administration(SUBJECT, 1.0, date_time=f"{DATE}T10:00:00")
@@ -53,7 +53,9 @@ def client(server: Emulator, home: Path) -> ONE:
 @pytest.mark.parametrize(
     ("fault", "times"), [*((name, 1) for name in FAULTS), ("cut after", 3), ("503 before", 3)]
 )
-def test_each_row_once(one: Face, server: Emulator, tmp_path: Path, fault: str, times: int) -> None:
+def test_each_row_is_written_once(
+    one: Face, server: Emulator, tmp_path: Path, fault: str, times: int
+) -> None:
     for path in ("/sessions", "/register-file", "/water-administrations", "/weighings"):
         server.faults.add(path, method="POST", times=times, **FAULTS[fault])
     folder = session(tmp_path)
@@ -85,7 +87,7 @@ def test_500_is_raised_if_nothing_was_written(one: Face, server: Emulator, tmp_p
 async def test_a_write_that_timed_out_is_queried_and_not_repeated(
     server: Emulator, tmp_path: Path, path: str
 ) -> None:
-    """The server may still be at work on a request that timed out."""
+    """The server may still be handling a request that timed out."""
     folder, login = session(tmp_path), {"base_url": server.url, "username": "alice", "password": "alice"}
     async with AsyncONE(**login, cache_dir=tmp_path / "c") as one:
         one._context._alyx = AsyncAlyxClient(**login, cache_dir=tmp_path / "c", timeout=1.0)
@@ -98,7 +100,7 @@ async def test_a_write_that_timed_out_is_queried_and_not_repeated(
     assert len(records) == len(NAMES)
 
 
-def test_indistinguishable_sessions(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_indistinguishable_sessions_are_refused(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path)
     body = {"subject": SUBJECT, "users": ["alice"], "start_time": f"{DATE}T10:00:00", "number": 1}
     made = [one.ask("alyx.post", "/sessions", body)["url"][-36:] for _ in range(2)]
@@ -110,7 +112,7 @@ def test_indistinguishable_sessions(one: Face, server: Emulator, tmp_path: Path)
     assert folders.state(server) == before
 
 
-def test_datasets_that_cannot_be_told_apart(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_indistinguishable_datasets_are_refused(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path)
     record, _ = one.ask("register_session", folder, file_list=[NAMES[0]])
     dataset = {"name": Path(NAMES[0]).name, "collection": "alf", "session": record["url"],
@@ -119,10 +121,10 @@ def test_datasets_that_cannot_be_told_apart(one: Face, server: Emulator, tmp_pat
     with pytest.raises(RegistrationError) as caught:
         one.ask("register_session", folder)
     assert other in caught.value.refused[str(folder / NAMES[0])]
-    assert len(caught.value.registered) == len(NAMES) - 1  # said, and the others are registered
+    assert len(caught.value.registered) == len(NAMES) - 1  # the others are registered
 
 
-def test_indistinguishable_water_administrations(one: Face, server: Emulator) -> None:
+def test_indistinguishable_water_administrations_are_refused(one: Face, server: Emulator) -> None:
     body = {"subject": SUBJECT, "date_time": f"{DATE}T10:00:00", "water_administered": 1.0, "water_type": "Water",
             "user": "alice", "adlib": False}  # fmt: skip
     urls = [one.ask("alyx.post", "/water-administrations", body)["url"] for _ in range(2)]
@@ -148,17 +150,19 @@ def test_the_same_water_again_is_the_same_row(one: Face, server: Emulator) -> No
         one.ask("registration.register_weight", SUBJECT, 20.123456, f"{DATE}T10:00:00") for _ in range(2)
     ]
     assert weights[0]["url"] == weights[1]["url"]
-    assert weights[0]["weight"] == 20.12  # as ONE-api rounds
+    assert weights[0]["weight"] == 20.12  # ONE-api rounds the same way
 
 
-def test_the_same_session_twice_at_once(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_concurrent_registrations_of_a_session_write_once(
+    one: Face, server: Emulator, tmp_path: Path
+) -> None:
     folder = session(tmp_path)
     results = one.together(*[("register_session", folder)] * 6)
     assert len({record["id"] for record, _ in results}) == 1
     assert sorted(written(server)) == ["POST /register-file", "POST /sessions"]
 
 
-def test_two_clients_at_once(server: Emulator, tmp_path: Path) -> None:
+def test_two_concurrent_clients_write_once(server: Emulator, tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     folder = session(tmp_path)
@@ -173,7 +177,7 @@ def test_two_clients_at_once(server: Emulator, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["cut after", "503 before", "500 after", "half an answer"])
-def test_more_files_than_one_request_takes(server: Emulator, tmp_path: Path, fault: str) -> None:
+def test_files_beyond_one_request_are_registered_once(server: Emulator, tmp_path: Path, fault: str) -> None:
     names = [f"raw/part{at:03}/_ibl_wheel.position.npy" for at in range(120)]
     folder = session(tmp_path, names=names)
     server.faults.add("/register-file", method="POST", skip=1, **FAULTS[fault])
@@ -182,9 +186,7 @@ def test_more_files_than_one_request_takes(server: Emulator, tmp_path: Path, fau
     assert [f"{r['collection']}/{r['name']}" for r in records] == names
     made = [row["id"] for row in folders.rows(server, "datasets") if row["created_datetime"] > "2025-06"]
     assert sorted(made) == sorted(r["id"] for r in records)
-    if (
-        fault != "500 after"
-    ):  # then the files of the second request are sent one by one, as far as they are missing
+    if fault != "500 after":  # then the missing files of the second request are sent one by one
         assert written(server).count("POST /register-file") <= 4
 
 
@@ -200,8 +202,8 @@ RULES = st.lists(
 
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(RULES)
-def test_any_faults(rules: list[tuple[str, str, int]]) -> None:
-    """Whatever goes wrong: repeated until it succeeds, a registration leaves what an undisturbed one leaves."""
+def test_registration_with_any_faults_equals_an_undisturbed_one(rules: list[tuple[str, str, int]]) -> None:
+    """A registration with any faults, repeated until it succeeds, has the result of an undisturbed one."""
     with tempfile.TemporaryDirectory() as name, Emulator(recorded_world()) as server:
         root = Path(name)
         paths = [

@@ -15,13 +15,13 @@ from . import folders
 from .folders import session, write, written
 
 TODAY = "2031-07-04"
-#: Of a recorded session; both have the protected tag.
+#: Datasets of a recorded session; both have the protected tag.
 SESSION = {"subject": "KS014", "date": "2019-12-04", "number": "001"}
 WHEEL, TRIALS = "alf/_ibl_wheel.position.npy", "alf/_ibl_trials.table.pqt"
 
 
 class Today(date):
-    """A date whose `today` is always the same, whatever the clock says while a test runs."""
+    """A date class with a fixed `today`, so that a test may run over midnight."""
 
     @classmethod
     def today(cls) -> Today:
@@ -45,8 +45,10 @@ def protect(one: Face, did: str) -> None:
     one.ask("alyx.patch", f"/datasets/{did}", {"tags": ["2021_Q1_IBL_et_al_Behaviour"]})
 
 
-def test_as_recorded(one: Face, server: Emulator, tmp_path: Path) -> None:
-    """The steps of the recorded scenario: today, today again, and the day with a letter."""
+def test_protected_files_move_to_new_revisions_as_recorded(
+    one: Face, server: Emulator, tmp_path: Path
+) -> None:
+    """The steps are those of the recorded scenario: today, today again, and the day with a letter."""
     folder = session(tmp_path, **SESSION, names=(WHEEL, TRIALS))
     old = {name: revisions(server, name) for name in (WHEEL, TRIALS)}
     records = one.ask("register_files", [folder / WHEEL, folder / TRIALS])
@@ -58,7 +60,7 @@ def test_as_recorded(one: Face, server: Emulator, tmp_path: Path) -> None:
         for revision, (md5, _) in old[name].items():
             assert revisions(server, name)[revision] == (md5, 0)
 
-    write(folder / WHEEL, "again")  # today's revision is not protected, but its file is there
+    write(folder / WHEEL, "again")  # today's revision is not protected, but its file exists
     again = one.ask("register_files", folder / WHEEL)
     assert again["revision"] == f"{TODAY}a"
     protect(one, again["id"])
@@ -77,7 +79,7 @@ def test_only_the_protected_ones_are_moved(one: Face, server: Emulator, tmp_path
     assert (folder / other).exists()
 
 
-def test_a_revision_of_ones_own(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_the_revision_of_moved_files_can_be_chosen(one: Face, server: Emulator, tmp_path: Path) -> None:
     own = "alf/#2019-01-01#/_ibl_wheel.position.npy"
     folder = session(tmp_path, **SESSION, names=(WHEEL, own))
     frame = one.ask("register_files", [folder / WHEEL, folder / own], dry_run=True, revision="v2")
@@ -87,7 +89,7 @@ def test_a_revision_of_ones_own(one: Face, server: Emulator, tmp_path: Path) -> 
     assert [r["revision"] for r in records] == ["v2", "2019-01-01"]
 
 
-def test_a_protected_file_with_the_same_content(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_an_unchanged_protected_file_is_not_written(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path, **SESSION, names=(WHEEL,))
     moved = one.ask("register_files", folder / WHEEL)
     protect(one, moved["id"])
@@ -97,14 +99,14 @@ def test_a_protected_file_with_the_same_content(one: Face, server: Emulator, tmp
     assert written(server) == []
 
 
-def test_check_protected_files(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_check_protected_files_answers_as_alyx(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path, **SESSION, names=(WHEEL, TRIALS))
     free = session(tmp_path, date="2024-12-31", names=(TRIALS,))
     before = folders.state(server)
     answer, other = one.ask(
         "registration.check_protected_files", [folder / WHEEL, folder / TRIALS, free / TRIALS]
     )
-    # The details that Alyx gave in the recorded scenario.
+    # The details in Alyx's answer in the recorded scenario.
     assert answer["status_code"] == 403
     assert answer["details"] == [{WHEEL: [{"": True}]}, {TRIALS: [{"2021-07-05": True}, {"": True}]}]
     assert (other["status_code"], other["shared_path"]) == (200, free)
@@ -113,8 +115,8 @@ def test_check_protected_files(one: Face, server: Emulator, tmp_path: Path) -> N
         one.ask("registration.check_protected_files", tmp_path / "outside.a.npy")
 
 
-def test_protected_meanwhile(one: Face, server: Emulator, tmp_path: Path) -> None:
-    """Another client protects a dataset between the look and the request; the server refuses, and it is looked again."""
+def test_a_dataset_protected_after_the_check_is_moved(one: Face, server: Emulator, tmp_path: Path) -> None:
+    """Another client protects a dataset after the check; the server refuses the request, and it is checked again."""
     folder = session(tmp_path)
     record, records = one.ask("register_session", folder)
     write(folder / TRIALS, "changed")

@@ -1,4 +1,4 @@
-"""Bad input and files that cannot be registered: all causes in one error, before anything is sent."""
+"""Bad input and files that cannot be registered: all causes are in one error, before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from one_async.errors import InputError, LoginError, NotFound, OneError, Registr
 
 from . import folders
 from .conftest import Make
-from .folders import DATE, LAB, NAMES, SUBJECT, session, write, written
+from .folders import DATE, NAMES, SUBJECT, session, write, written
 
 FIELDS: list[tuple[str, Any]] = [
     ("n_trials", -1), ("n_trials", "many"), ("n_trials", 1.5), ("n_trials", True), ("n_correct_trials", -1),
@@ -47,7 +47,7 @@ def test_wrong_values_are_refused_before_any_request(
     "KS046/2025-02-30/001", "KS046/2025-01-14", "KS046/2025-01-14/001/alf", "KS 046/2025-01-14/001",
     "KS046/2025-01-14/000", "KS046/2025-01-14/1000", "a(b)/2025-01-14/001", "",
 ])  # fmt: skip
-def test_paths_that_are_no_sessions(server: Emulator, tmp_path: Path, path: str) -> None:
+def test_paths_of_no_session_are_refused(server: Emulator, tmp_path: Path, path: str) -> None:
     from one_async import ONE
 
     with (
@@ -58,7 +58,7 @@ def test_paths_that_are_no_sessions(server: Emulator, tmp_path: Path, path: str)
     assert written(server) == []
 
 
-def test_all_unknown_names_of_all_sessions(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_all_unknown_names_of_all_sessions_are_named(one: Face, server: Emulator, tmp_path: Path) -> None:
     paths = [
         session(tmp_path), session(tmp_path, subject="nobody"), session(tmp_path, number="002", lab="nolab"),
         session(tmp_path, subject="ks046"),
@@ -84,13 +84,13 @@ def test_all_unknown_names_of_all_sessions(one: Face, server: Emulator, tmp_path
 
 
 def add(server: Emulator, endpoint: str, **values: Any) -> None:
-    """Add a record like the first one of an endpoint."""
+    """Insert a copy of an endpoint's first record with other fields."""
     record = server.store.records(endpoint, [1])[0][1]
     server.store.insert(endpoint, {**record, "id": str(uuid4()), **values})
 
 
 def add_type(server: Emulator) -> None:
-    """Add a dataset type that makes that of ``wheel.position`` ambiguous, as in a recorded scenario."""
+    """Insert a dataset type that makes that of ``wheel.position`` ambiguous, as in a recorded scenario."""
     add(server, "dataset-types", name="wheel.any", filename_pattern="*wheel.*.npy")
 
 
@@ -107,7 +107,7 @@ BAD: list[tuple[str, str, str]] = [
 ]
 
 
-def test_every_file_is_named(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_every_refused_file_is_named(one: Face, server: Emulator, tmp_path: Path) -> None:
     one.ask("register_session", session(tmp_path, names=()))
     folder = session(tmp_path)
     paths = [write(folder / name) for name, _, _ in BAD] + [folder / NAMES[0]]
@@ -129,7 +129,7 @@ def test_every_file_is_named(one: Face, server: Emulator, tmp_path: Path) -> Non
     assert statuses == {**expected, "alf/_ibl_wheel.velocity.npy": "missing"}
 
 
-def test_read_only_users(make: Make, server: Emulator, tmp_path: Path) -> None:
+def test_users_without_permission_cannot_register(make: Make, server: Emulator, tmp_path: Path) -> None:
     one = make("intbrainlab")
     folder = session(tmp_path)
     before = folders.state(server)
@@ -157,7 +157,9 @@ WATER: list[tuple[dict[str, Any], type[OneError]]] = [
 
 
 @pytest.mark.parametrize(("given", "error"), WATER, ids=str)
-def test_wrong_water(server: Emulator, tmp_path: Path, given: dict[str, Any], error: type[OneError]) -> None:
+def test_invalid_water_administrations_are_refused(
+    server: Emulator, tmp_path: Path, given: dict[str, Any], error: type[OneError]
+) -> None:
     from one_async import ONE
 
     before = folders.state(server)
@@ -168,7 +170,7 @@ def test_wrong_water(server: Emulator, tmp_path: Path, given: dict[str, Any], er
 
 
 @pytest.mark.parametrize("weight", [0, -1, "a", None, float("inf"), True])
-def test_wrong_weights(server: Emulator, tmp_path: Path, weight: Any) -> None:
+def test_invalid_weights_are_refused(server: Emulator, tmp_path: Path, weight: Any) -> None:
     from one_async import ONE
 
     with ONE(base_url=server.url, username="alice", password="alice", cache_dir=tmp_path / "c") as one:
@@ -177,8 +179,8 @@ def test_wrong_weights(server: Emulator, tmp_path: Path, weight: Any) -> None:
     assert written(server) == []
 
 
-def test_weights_after_death(server: Emulator, tmp_path: Path) -> None:
-    # Alyx refuses water after a death with 500, but takes a weight.
+def test_weights_after_death_are_refused(server: Emulator, tmp_path: Path) -> None:
+    # Alyx refuses water after a death with 500, but accepts a weight.
     from one_async import ONE
 
     [(subject, died)] = server.store.select(
@@ -193,15 +195,15 @@ def test_weights_after_death(server: Emulator, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [5, [5], None, {"a": 1}, b"x", [""]], ids=repr)
-def test_lists_of_files_of_a_wrong_kind(one: Face, given: Any) -> None:
+def test_files_of_a_wrong_type_are_refused(one: Face, given: Any) -> None:
     with pytest.raises(InputError):
         one.ask("register_files", given)
     with pytest.raises(InputError):
         one.ask("register_session", given)
 
 
-def test_a_folder_with_an_ambiguous_file(one: Face, server: Emulator, tmp_path: Path) -> None:
-    # Files without a type are left out of a folder; one that has two is no such file.
+def test_an_ambiguous_file_in_a_folder_is_refused(one: Face, server: Emulator, tmp_path: Path) -> None:
+    # Files of a folder without a type are left out; a file with two types is an error.
     add_type(server)
     folder = session(tmp_path, names=[*NAMES, "alf/some.thing.npy"])
     with pytest.raises(RegistrationError) as caught:
@@ -211,8 +213,8 @@ def test_a_folder_with_an_ambiguous_file(one: Face, server: Emulator, tmp_path: 
     assert written(server) == []
 
 
-def test_a_file_that_the_server_refuses(one: Face, server: Emulator, tmp_path: Path) -> None:
-    """A type that another client adds meanwhile: the server ends the request at that file; the others stay."""
+def test_a_file_that_the_server_refuses_is_named(one: Face, server: Emulator, tmp_path: Path) -> None:
+    """Another client adds a type meanwhile: the server ends the request at that file, and earlier files stay registered."""
     folder = session(tmp_path)
     server.faults.add("/register-file", method="POST", call=lambda: add_type(server))
     with pytest.raises(RegistrationError) as caught:
@@ -224,4 +226,3 @@ def test_a_file_that_the_server_refuses(one: Face, server: Emulator, tmp_path: P
     assert len(caught.value.sessions) == 2
     rows = [row for row in folders.rows(server, "datasets") if row["created_datetime"] > "2025-06"]
     assert {row["id"] for row in rows} == {row["id"] for row in registered}
-    assert LAB in str(folder)

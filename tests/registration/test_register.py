@@ -28,7 +28,7 @@ def datasets(server: Emulator, eid: str) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def test_a_session_with_its_files(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_a_session_is_registered_with_its_files(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path, names=[*NAMES, "alf/some.thing.npy", "log.txt", ".hidden.a.npy"])
     record, records = one.ask("register_session", folder)
     assert written(server) == ["POST /sessions", "POST /register-file"]
@@ -43,7 +43,7 @@ def test_a_session_with_its_files(one: Face, server: Emulator, tmp_path: Path) -
     assert [one.name for one in folder.iterdir() if "one_async" in one.name] == []
 
 
-def test_again_nothing_is_written(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_a_second_registration_writes_nothing(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path)
     first = one.ask("register_session", folder)
     before = folders.state(server)
@@ -60,7 +60,7 @@ def test_again_nothing_is_written(one: Face, server: Emulator, tmp_path: Path) -
         )
 
 
-def test_many_sessions_at_once(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_many_sessions_are_registered_together(one: Face, server: Emulator, tmp_path: Path) -> None:
     paths = [session(tmp_path, number=f"{number:03d}") for number in range(1, 8)]
     results = one.ask("register_session", paths)
     assert [record["number"] for record, _ in results] == list(range(1, 8))
@@ -72,7 +72,7 @@ def test_many_sessions_at_once(one: Face, server: Emulator, tmp_path: Path) -> N
     assert sorted(written(server)) == ["POST /register-file"] * 7 + ["POST /sessions"] * 7
 
 
-def test_fields_of_a_session(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_fields_of_a_session_are_registered(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path, lab=None)
     fields = {
         "users": ["alice", "bruno"], "projects": "practice", "procedures": ["Behavior training/tasks"], "n_trials": 10,
@@ -86,7 +86,7 @@ def test_fields_of_a_session(one: Face, server: Emulator, tmp_path: Path) -> Non
     assert {name: record[name] for name in fields} == expected
 
 
-def test_fields_that_are_not_given_stay(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_fields_that_are_not_given_are_kept(one: Face, server: Emulator, tmp_path: Path) -> None:
     # ONE-api sends PUT with midnight, its own user and type: a session that began at 23:50 would begin at 0:00.
     folder = session(tmp_path, date="2024-12-31", names=())
     before = [row for row in folders.rows(server, "sessions") if row["start_time"] == "2024-12-31T23:50:00"]
@@ -101,7 +101,7 @@ def test_fields_that_are_not_given_stay(one: Face, server: Emulator, tmp_path: P
     assert written(server) == [f"PATCH /sessions/{before[0]['id']}"]
 
 
-def test_files_in_their_order(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_records_are_returned_in_the_order_of_the_files(one: Face, server: Emulator, tmp_path: Path) -> None:
     one.ask("register_session", [session(tmp_path, number=n, names=()) for n in ("001", "002")])
     paths = [
         session(tmp_path, number="002") / NAMES[0],
@@ -128,21 +128,23 @@ def test_a_changed_file_replaces_the_hash(one: Face, server: Emulator, tmp_path:
 
 
 @pytest.mark.parametrize("default", [True, False])
-def test_revisions_and_the_default(one: Face, server: Emulator, tmp_path: Path, default: bool) -> None:
+def test_the_latest_revision_becomes_the_default(
+    one: Face, server: Emulator, tmp_path: Path, default: bool
+) -> None:
     folder = session(tmp_path, names=["alf/_ibl_trials.table.pqt", "alf/#2025-01-10#/_ibl_trials.table.pqt"])
     record, records = one.ask("register_session", folder, default=default)
     assert [r["revision"] for r in records] == ["2025-01-10", ""]
     flags = {row["revision"]: row["default_dataset"] for row in folders.rows(server, "datasets")
              if row["session"] == record["id"]}  # fmt: skip
-    assert flags == {"2025-01-10": 0, None: int(default)}  # the last that was sent
+    assert flags == {"2025-01-10": 0, None: int(default)}  # of the last one sent
     before = folders.state(server)
     server.requests.reset()
     one.ask("register_session", folder, default=default)
     assert (written(server), folders.state(server)) == ([], before)
 
 
-def test_a_changed_revision_does_not_take_the_default(one: Face, server: Emulator, tmp_path: Path) -> None:
-    """The requests' order decides: what is sent again becomes the default, so that the last one is sent after it."""
+def test_a_changed_revision_does_not_become_the_default(one: Face, server: Emulator, tmp_path: Path) -> None:
+    """The server makes the last dataset sent the default, so that the default is sent last."""
     revision = "alf/#2025-01-10#/_ibl_trials.table.pqt"
     folder = session(tmp_path, names=["alf/_ibl_trials.table.pqt", revision])
     record, _ = one.ask("register_session", folder)
@@ -154,7 +156,7 @@ def test_a_changed_revision_does_not_take_the_default(one: Face, server: Emulato
     assert flags[None][0] == 1
 
 
-def test_create_new_session(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_create_new_session_makes_folder_and_row(one: Face, server: Emulator, tmp_path: Path) -> None:
     root = tmp_path / LAB / "Subjects"
     path, eid = one.ask("registration.create_new_session", SUBJECT, root, date=DATE, users="bruno")
     assert path == root / SUBJECT / DATE / "001"
@@ -162,7 +164,7 @@ def test_create_new_session(one: Face, server: Emulator, tmp_path: Path) -> None
     assert isinstance(eid, UUID)
     other, nothing = one.ask("registration.create_new_session", SUBJECT, root, date=DATE, register=False)
     assert (other.name, nothing) == ("002", None)
-    # The day's folder on another machine: numbers that the database has are not given again.
+    # The day's folder on another machine: numbers in the database are not used again.
     third, _ = one.ask("registration.create_new_session", SUBJECT, tmp_path / "other" / SUBJECT, date=DATE)
     assert third.name == "002"
     assert len([row for row in folders.rows(server, "sessions") if row["start_time"][:10] == DATE]) == 2
@@ -171,7 +173,7 @@ def test_create_new_session(one: Face, server: Emulator, tmp_path: Path) -> None
     assert not (root / SUBJECT / DATE / "003").exists()
 
 
-def test_create_sessions(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_create_sessions_registers_flagged_folders(one: Face, server: Emulator, tmp_path: Path) -> None:
     paths = [session(tmp_path, number=f"00{n}") for n in (1, 2)]
     flags = [folders.write(path / "create_me.flag") for path in paths]
     session(tmp_path, number="003")
@@ -185,7 +187,7 @@ def test_create_sessions(one: Face, server: Emulator, tmp_path: Path) -> None:
     assert one.ask("registration.create_sessions", tmp_path) == ([], [])
 
 
-def test_find_and_prepare_files(one: Face, tmp_path: Path) -> None:
+def test_find_files_and_prepare_files(one: Face, tmp_path: Path) -> None:
     folder = session(tmp_path, names=[*NAMES, "alf/some.thing.npy", "log.txt"])
     expected = sorted(folder / name for name in NAMES)
     assert one.ask("registration.find_files", folder) == expected
@@ -198,7 +200,7 @@ def test_find_and_prepare_files(one: Face, tmp_path: Path) -> None:
     assert (files, single) == (paths, False)
 
 
-def test_the_requests_of_a_dry_run(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_a_dry_run_returns_the_requests(one: Face, server: Emulator, tmp_path: Path) -> None:
     one.ask("register_session", session(tmp_path, names=()))
     folder = session(tmp_path)
     server.requests.reset()
@@ -212,7 +214,7 @@ def test_the_requests_of_a_dry_run(one: Face, server: Emulator, tmp_path: Path) 
     }  # fmt: skip
 
 
-def test_names_that_exist(one: Face) -> None:
+def test_assert_exists_returns_records(one: Face) -> None:
     assert one.ask("registration.assert_exists", SUBJECT, "subjects")["lab"] == LAB
     found = one.ask("registration.assert_exists", ["alice", "bruno"], "users")
     assert [row["username"] for row in found] == ["alice", "bruno"]
@@ -244,7 +246,7 @@ def test_caches_and_tables_are_updated_at_once(make: Make, server: Emulator, tmp
 
 
 class Counts:
-    """A progress that counts."""
+    """A progress bar that records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, int, int]] = []
@@ -259,7 +261,7 @@ class Counts:
         self.calls.append(("stop", 0, 0))
 
 
-def test_progress(make: Make, tmp_path: Path) -> None:
+def test_progress_counts_files_and_bytes(make: Make, tmp_path: Path) -> None:
     counts = Counts()
     one = make(progress=counts)
     paths = [session(tmp_path, number=f"00{n}") for n in (1, 2)]
@@ -270,14 +272,14 @@ def test_progress(make: Make, tmp_path: Path) -> None:
     assert sorted(call[2] for call in counts.calls[1:-1]) == sorted(sizes)
 
 
-def test_nothing_to_register(one: Face, server: Emulator) -> None:
+def test_empty_lists_register_nothing(one: Face, server: Emulator) -> None:
     assert one.ask("register_session", []) == []
     assert one.ask("register_files", [], repository="cortexlab_SR") == []
     assert one.ask("register_files", [], dry_run=True).height == 0
     assert written(server) == []
 
 
-def test_without_a_database(tmp_path: Path) -> None:
+def test_registration_without_a_database_raises(tmp_path: Path) -> None:
     with ONE(cache_dir=tmp_path, mode="local") as one:
         for call in (lambda: one.registration, lambda: one.register_session(session(tmp_path))):
             with pytest.raises(OfflineError):
@@ -285,7 +287,7 @@ def test_without_a_database(tmp_path: Path) -> None:
 
 
 def test_files_are_hashed_once(one: Face, tmp_path: Path) -> None:
-    """After a dry run the files are not read again, unless they have changed."""
+    """Files that have not changed since a dry run are not read again."""
     folder = session(tmp_path)
     for name in NAMES:
         os.utime(folder / name, (1_000_000, 1_000_000))
@@ -300,7 +302,7 @@ def test_files_are_hashed_once(one: Face, tmp_path: Path) -> None:
     assert again["status"].unique().to_list() == ["exists"]
 
 
-def test_files_of_a_session_that_is_not_there(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_files_of_a_missing_session_are_refused(one: Face, server: Emulator, tmp_path: Path) -> None:
     with pytest.raises(RegistrationError, match="no such session"):
         one.ask("register_files", session(tmp_path) / NAMES[0])
     assert written(server) == []

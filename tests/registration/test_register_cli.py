@@ -37,7 +37,7 @@ def run(server: Emulator, tmp_path: Path) -> Any:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal of 160 columns, in place of a pipe."""
+    """Replace the console by a terminal of 160 columns."""
     console = Console(markup=False, emoji=False, force_terminal=True, no_color=True, width=160)
     monkeypatch.setattr(show, "console", console)
 
@@ -48,7 +48,7 @@ def lines(done: Any) -> list[list[str]]:
 
 
 @pytest.mark.usefixtures("terminal")
-def test_before_and_after(run: Any, server: Emulator, tmp_path: Path) -> None:
+def test_the_plan_and_the_result_are_printed(run: Any, server: Emulator, tmp_path: Path) -> None:
     paths = [session(tmp_path, names=[*NAMES, "alf/some.thing.npy"]), session(tmp_path, number="002")]
     done = run(*paths, "--users", "alice,bruno")
     assert done.exit_code == 0, done.output
@@ -64,7 +64,7 @@ def test_before_and_after(run: Any, server: Emulator, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("terminal")
-def test_a_dry_run(run: Any, server: Emulator, tmp_path: Path) -> None:
+def test_a_dry_run_prints_the_plan(run: Any, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path)
     done = run(folder, "--dry-run")
     assert (done.exit_code, written(server)) == (0, [])
@@ -92,7 +92,7 @@ def test_piped_output_is_a_line_for_each_file_or_session(run: Any, server: Emula
     assert lines(run(paths[0]))[0][0] in known
 
 
-def test_refusals(run: Any, server: Emulator, tmp_path: Path) -> None:
+def test_refusals_exit_with_an_error(run: Any, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path)
     folders.write(folder / "alf/a b/_ibl_trials.table.pqt")
     done = run(folder)
@@ -105,7 +105,7 @@ def test_refusals(run: Any, server: Emulator, tmp_path: Path) -> None:
     assert run(session(tmp_path, number="003"), user="intbrainlab").exit_code == 1
 
 
-def test_what_was_registered_is_printed(run: Any, server: Emulator, tmp_path: Path) -> None:
+def test_registered_rows_are_printed_after_an_error(run: Any, server: Emulator, tmp_path: Path) -> None:
     paths = [session(tmp_path), session(tmp_path, number="002")]
     server.faults.add("/register-file", method="POST", times=None, skip=1, status=500, before=True)
     done = run(*paths, "--json")
@@ -113,12 +113,12 @@ def test_what_was_registered_is_printed(run: Any, server: Emulator, tmp_path: Pa
     said = json.loads(done.stdout)
     assert (len(said["sessions"]), len(said["files"]), len(said["refused"])) == (2, 4, 4)
     text = run(*paths)
-    # The requests are concurrent, so that either session may be the one that is refused.
+    # The requests are concurrent, so that the server may refuse either session.
     assert sorted(line.split("\t")[2] for line in text.stdout.splitlines()) == ["0", "4"]
     assert text.stderr.count("the server refused it") == 4
 
 
-def test_the_lab_of_a_path_without_one(run: Any, server: Emulator, tmp_path: Path) -> None:
+def test_the_lab_option_is_used_for_paths_without_a_lab(run: Any, server: Emulator, tmp_path: Path) -> None:
     done = run(session(tmp_path, lab=None), "--lab", "riverlab", "--json")
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)

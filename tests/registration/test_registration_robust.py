@@ -1,4 +1,4 @@
-"""Cancellation, concurrent processes, odd answers, and hashes in other letter case."""
+"""Cancellation, concurrent processes, odd answers, and hashes in upper case."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ from .folders import NAMES, session, written
 @pytest.mark.anyio
 @pytest.mark.filterwarnings(
     "ignore:.*ByteStream:pytest.PytestUnraisableExceptionWarning"
-)  # httpx's, of a body cut short
+)  # httpx warns about a truncated body
 @pytest.mark.parametrize("path", ["/sessions", "/register-file"])
-async def test_cancelled_while_the_server_writes(server: Emulator, tmp_path: Path, path: str) -> None:
+async def test_a_registration_cancelled_during_a_write_can_be_repeated(
+    server: Emulator, tmp_path: Path, path: str
+) -> None:
     paths = [session(tmp_path, date=f"2025-01-{day}") for day in (10, 11)]
     login = {"base_url": server.url, "username": "alice", "password": "alice"}
     async with AsyncONE(**login, cache_dir=tmp_path / "c") as one:
@@ -53,7 +55,7 @@ async def test_cancelled_while_the_server_writes(server: Emulator, tmp_path: Pat
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Half-written files, and claims."""
+    """Return the names of temporary files and claims."""
     return [
         p.name
         for p in folder.rglob(".*")
@@ -62,7 +64,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def scope_cancel(scope: anyio.CancelScope) -> Any:
-    """Cancel from the server's thread."""
+    """Return a function that cancels the scope from the server's thread."""
     from anyio.lowlevel import current_token
 
     try:
@@ -78,7 +80,7 @@ def scope_cancel(scope: anyio.CancelScope) -> Any:
         return lambda: loop.call_soon_threadsafe(scope.cancel)
 
 
-def test_several_processes_at_once(server: Emulator, tmp_path: Path) -> None:
+def test_concurrent_processes_write_once(server: Emulator, tmp_path: Path) -> None:
     paths = [str(session(tmp_path, date=f"2025-01-{day}")) for day in (10, 11, 12)]
     command = [sys.executable, cuts.__file__, server.url]
     running = [
@@ -86,13 +88,13 @@ def test_several_processes_at_once(server: Emulator, tmp_path: Path) -> None:
         for at in range(4)
     ]
     for process in running:
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 0, said.decode()
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors.decode()
     assert Counter(written(server)) == {"POST /sessions": 3, "POST /register-file": 3}
 
 
-def test_a_hash_in_capital_letters_is_the_same(one: Face, server: Emulator, tmp_path: Path) -> None:
-    """Alyx compares texts, and would mark all other copies of the file as missing."""
+def test_hashes_are_compared_without_case(one: Face, server: Emulator, tmp_path: Path) -> None:
+    """Alyx compares hashes as text, and would mark all other copies of the file as missing."""
     folder = session(tmp_path)
     _, records = one.ask("register_session", folder)
     for record in records:
@@ -103,7 +105,7 @@ def test_a_hash_in_capital_letters_is_the_same(one: Face, server: Emulator, tmp_
     assert written(server) == []
 
 
-def test_the_client_of_a_blocking_one(tmp_path: Path) -> None:
+def test_registration_client_refuses_a_blocking_client(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"one\.registration"):
         RegistrationClient(ONE(cache_dir=tmp_path, mode="local"))  # type: ignore[arg-type]
 
@@ -130,14 +132,14 @@ def other_server() -> Any:
     ),
     JSON,
 )
-def test_odd_answers_are_our_errors(
+def test_odd_answers_raise_one_errors(
     other_server: Emulator, tmp_path_factory: pytest.TempPathFactory, path: str, answer: Any
 ) -> None:
     import json
 
     root = tmp_path_factory.mktemp("odd")
     folder = session(root, date="2024-12-31")
-    folders.write(folder / NAMES[0], str(root))  # there is something to register each time
+    folders.write(folder / NAMES[0], str(root))  # new files each time
     server = other_server
     server.faults.clear()
     rule = server.faults.add(path, times=None, status=200, body=json.dumps(answer))

@@ -16,20 +16,18 @@ from . import folders
 from .folders import DATE, NAMES, SUBJECT, md5, session, write, written
 
 
-def test_a_folder(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_files_are_copied_to_a_folder(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder, to = session(tmp_path), tmp_path / "repository"
     _, records = one.ask("register_session", folder, to=to, repository="flatiron_cortexlab")
     copies = {str(path.relative_to(to)): md5(path) for path in to.rglob("*") if path.is_file()}
     assert copies == {f"{SUBJECT}/{DATE}/001/{name}": md5(folder / name) for name in NAMES}
-    # The paths of the copies are those of the file records, so that the repository's address finds them.
+    # The copies have the paths of the file records, so that the repository's address finds them.
     for record in records:
         for one_record in record["file_records"]:
             assert (to / one_record["relative_path"]).exists()
 
 
-def test_files_that_are_registered_already_are_copied_too(
-    one: Face, server: Emulator, tmp_path: Path
-) -> None:
+def test_registered_files_are_copied_too(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder, to = session(tmp_path), tmp_path / "repository"
     one.ask("register_session", folder)
     server.requests.reset()
@@ -45,7 +43,7 @@ def test_files_that_are_registered_already_are_copied_too(
 def test_a_copy_with_a_different_hash_is_refused(
     one: Face, server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that does not keep what it is given."""
+    """The disk stores other bytes than those written."""
     put_file = FolderStorage.put_file
 
     def spoil(self: FolderStorage, name: str, source: Path) -> None:
@@ -64,14 +62,14 @@ def test_a_copy_with_a_different_hash_is_refused(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written(one: Face, tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_written_is_refused(one: Face, tmp_path: Path) -> None:
     to = tmp_path / "repository"
     to.mkdir(mode=0o500)
     with pytest.raises(RegistrationError, match="copy"):
         one.ask("register_session", session(tmp_path), to=to)
 
 
-def test_a_target_that_is_a_file(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_a_target_that_is_a_file_is_refused(one: Face, server: Emulator, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="to="):
         one.ask("register_session", session(tmp_path), to=write(tmp_path / "file"))
     assert written(server) == []

@@ -1,4 +1,4 @@
-"""Copies to a bucket of a real S3 server (moto's)."""
+"""Copy files to a bucket of a real S3 server (moto's) before registration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # moto's own warnings
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Any]:
-    """A client of an S3 server with one bucket."""
+    """Yield a client of an S3 server with one bucket."""
     moto = pytest.importorskip("moto.server")
     boto3 = pytest.importorskip("boto3")
     running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -41,7 +41,9 @@ def environment(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_a_bucket(one: Face, s3: Any, server: Emulator, tmp_path: Path, kind: str) -> None:
+def test_files_are_copied_to_a_bucket(
+    one: Face, s3: Any, server: Emulator, tmp_path: Path, kind: str
+) -> None:
     folder, large = session(tmp_path), "alf/probe01/spikes.times.npy"
     write(folder / large, b"0123456789" * 1_200_000)  # more than one part of an upload
     _, records = one.ask("register_session", folder, to=f"s3://data/{kind}", repository="aws_cortexlab")
@@ -54,7 +56,7 @@ def test_a_bucket(one: Face, s3: Any, server: Emulator, tmp_path: Path, kind: st
     assert found == {f"{kind}/{SUBJECT}/{DATE}/001/{name}": md5(folder / name) for name in names}
 
 
-def test_a_missing_bucket(one: Face, server: Emulator, tmp_path: Path) -> None:
+def test_a_missing_bucket_is_refused(one: Face, server: Emulator, tmp_path: Path) -> None:
     folder = session(tmp_path)
     with pytest.raises(RegistrationError) as caught:
         one.ask("register_session", folder, to="s3://absent/x")

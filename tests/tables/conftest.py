@@ -8,5 +8,5 @@ from tables_data import make_catalogue
 
 @pytest.fixture(scope="session")
 def catalogue() -> Catalogue:
-    """Small tables that every test of the tables layer can use."""
+    """Return small tables for the tests of the tables layer."""
     return make_catalogue()

@@ -72,7 +72,7 @@ def test_tables_are_written_and_open(folder: Path, tmp_path: Path) -> None:
     assert {eid.version for eid in ids} == {3}
 
 
-def test_ids_may_stay_paths(folder: Path) -> None:
+def test_ids_may_remain_paths(folder: Path) -> None:
     built = build_tables(folder, hash_ids=False)
     assert search(built, subject="KS") == ["cortexlab/KS005/2020-01-01/001"]
     assert query.search(built, subject="KS") == ["cortexlab/KS005/2020-01-01/001"]
@@ -81,7 +81,7 @@ def test_ids_may_stay_paths(folder: Path) -> None:
     assert "alf/spikes.times.npy" in rows["did"]
 
 
-def test_a_lab_that_folders_contradict_is_refused(folder: Path) -> None:
+def test_a_lab_that_differs_from_the_folders_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="cortexlab"):
         build_tables(folder, lab="mainenlab")
     with pytest.raises(InputError, match="exists"):
@@ -113,9 +113,9 @@ def test_a_broken_link_is_reported_and_omitted(folder: Path) -> None:
     assert built.dataset_table.frame().equals(usual.dataset_table.frame())
 
 
-def test_a_folder_that_is_removed_during_the_walk_is_no_omission(folder: Path) -> None:
+def test_a_folder_removed_during_the_walk_is_not_reported_as_omitted(folder: Path) -> None:
     sessions = find_sessions(folder, lambda: None)
-    claim = folder / ".tables.claim"  # as of another build, which ends meanwhile
+    claim = folder / ".tables.claim"  # as if another build ended meanwhile
     claim.mkdir()
     assert find_sessions(folder, lambda: claim.exists() and claim.rmdir()) == sessions
 
@@ -167,12 +167,12 @@ def test_a_session_that_is_renamed_during_a_build_is_not_left_out(tmp_path: Path
     assert str(after / "001") in seen
 
 
-def test_nothing_found_is_a_warning(tmp_path: Path) -> None:
+def test_a_folder_without_sessions_warns(tmp_path: Path) -> None:
     with pytest.warns(TablesWarning, match="no sessions|no datasets"):
         assert search(build_tables(tmp_path)) == []
 
 
-def test_only_what_the_tables_lack_is_removed(folder: Path) -> None:
+def test_only_files_that_are_not_in_the_tables_are_removed(folder: Path) -> None:
     make_parquet_db(folder)
     known = folder / "cortexlab/Subjects/KS005/2020-01-01/001/alf"
     unknown = folder / "cortexlab/Subjects/new/2021-01-01/001"

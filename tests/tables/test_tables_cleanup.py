@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dead(folder: Path) -> None:
-    """Leave the claims of a process that was killed."""
+    """Write the claims of a killed process."""
     for path in claimed(folder):
         with subprocess.Popen(
             [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -47,7 +47,7 @@ def claimed(folder: Path) -> list[Path]:
 
 
 def leave(folder: Path) -> list[Path]:
-    """Make what writers of each kind have while they write."""
+    """Write the temporary files of each kind of writer."""
     files = [folder / f".sessions.{HEX}.tmp", folder / f"..one_async_install.{HEX}.tmp"]
     folders = [folder / mmap_cache.FOLDER / f"tmp-{MARK}-{HEX}", folder / WORK / f"new-{HEX}"]
     for path in files:
@@ -62,7 +62,7 @@ def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
-def test_opening_removes_what_killed_processes_left(folder: Path, dead: None) -> None:
+def test_opening_removes_temporary_files_of_killed_processes(folder: Path, dead: None) -> None:
     left = leave(folder)
     assert len([name for name in names(folder) if name.endswith(".claim")]) == 3
     open_tables(folder)
@@ -70,7 +70,7 @@ def test_opening_removes_what_killed_processes_left(folder: Path, dead: None) ->
     assert names(folder) == {"sessions.pqt", "datasets.pqt", mmap_cache.FOLDER, WORK}
 
 
-def test_opening_leaves_the_living_their_files(folder: Path) -> None:
+def test_opening_keeps_temporary_files_of_running_processes(folder: Path) -> None:
     left = leave(folder)
     claims = [try_claim(path) for path in claimed(folder)]
     open_tables(folder)
@@ -85,13 +85,13 @@ def test_a_resumable_download_is_kept(folder: Path, dead: None) -> None:
     assert part.exists()
 
 
-def test_saving_removes_what_a_killed_save_left(folder: Path, dead: None) -> None:
+def test_saving_removes_temporary_files_of_a_killed_save(folder: Path, dead: None) -> None:
     files = leave(folder)[:2]
     save_tables(make_catalogue(30, seed=3), folder, clobber=True)
     assert not any(path.exists() for path in files)
 
 
-def test_tables_waiting_to_be_renamed_stay(folder: Path) -> None:
+def test_tables_waiting_to_be_renamed_are_kept(folder: Path) -> None:
     waiting = folder / f".sessions.{HEX}.tmp"
     (folder / "sessions.pqt").rename(waiting)
     (folder / f".one_async_install.{HEX}").write_text(f'{{"sessions.pqt": "{waiting.name}"}}')
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_written_is_opened(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def test_a_claim_of_a_new_conversion_is_not_swept(folder: Path) -> None:
+def test_a_claim_of_a_new_conversion_is_kept(folder: Path) -> None:
     with claim(folder / mmap_cache.FOLDER / MARK) as mine:
         open_tables(folder)
         assert mine.is_valid()

@@ -1,4 +1,4 @@
-"""Lists of all sessions are those of each session together, and filter by name, folder and QC."""
+"""Lists of all sessions equal the lists of each session together, and filter by name, folder and QC."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REVISIONS = [None, "", "2024*"]
 
 
 @pytest.mark.parametrize(("name", "folder", "revision"), list(itertools.product(NAMES, FOLDERS, REVISIONS)))
-def test_all_sessions_list_what_each_lists(
+def test_a_list_of_all_sessions_equals_those_of_each(
     catalogue: Catalogue, name: object, folder: object, revision: object
 ) -> None:
     filters = {"filename": name, "collection": folder, "revision": revision, "qc": QC.WARNING}
@@ -44,7 +44,7 @@ def test_collections_and_revisions_group_the_rows(catalogue: Catalogue) -> None:
     assert set(listing.list_revisions(catalogue)) == {"", "2021-07-05", "2024-02-15"}
 
 
-def test_columns_are_those_that_were_asked_for(catalogue: Catalogue) -> None:
+def test_the_requested_columns_are_returned(catalogue: Catalogue) -> None:
     eid = max(search(catalogue), key=lambda one: len(catalogue.dataset_table.by_session([one])[0]))
     assert catalogue.dataset_table.by_session([eid], ["rel_path", "nothing"])[0].columns == ["rel_path"]
     assert catalogue.dataset_table.by_session([eid])[0]["eid"].unique().to_list() == [eid]
@@ -60,7 +60,7 @@ def test_default_revisions_need_their_column() -> None:
     assert listing.list_datasets(without)
 
 
-def test_nothing_lists_nothing() -> None:
+def test_empty_tables_list_nothing() -> None:
     empty = Catalogue.empty()
     assert listing.list_datasets(empty) == []
     assert listing.list_collections(empty) == []

@@ -84,7 +84,7 @@ def test_two_catalogues_merge_to_the_rows_and_origins_of_both() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 14), min_size=1, max_size=4, unique=True), st.booleans())
 def test_merged_datasets_replace_those_with_their_ids(positions: list[int], add: bool) -> None:
-    """Of one session or several, at the beginning, in the middle and at the end of the table."""
+    """Datasets of one session or several, at the beginning, in the middle and at the end of the table."""
     catalogue = make_catalogue(15, seed=3)
     eids = {catalogue.session_frame["eid"][at] for at in positions}
     before = catalogue.dataset_table.frame().to_dicts()
@@ -97,7 +97,7 @@ def test_merged_datasets_replace_those_with_their_ids(positions: list[int], add:
     assert len(found) == len(expected)
 
 
-def test_rows_of_queries_alone_are_partial_and_dated_as_alyx_dates_tables() -> None:
+def test_tables_of_queries_alone_are_partial_with_a_date_like_alyx() -> None:
     before = datetime.now().replace(second=0, microsecond=0)
     rows = make_catalogue(3).session_frame
     for tables in (Catalogue.empty(), Catalogue.empty().replace(sessions=rows.head(0))):

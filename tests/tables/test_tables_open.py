@@ -47,7 +47,7 @@ def halves(eid: str) -> tuple[int, int]:
 
 
 def test_tables_of_2021_open(tmp_path: Path) -> None:
-    """Ids were pairs of integers, sizes floats, the project was one, and there was no QC."""
+    """Ids were pairs of integers, sizes were floats, there was one project, and no QC."""
     sessions, datasets = sessions_frame(), datasets_frame(sessions_frame())
     old = sessions.rename({"projects": "project"}).with_columns(pl.col("number").cast(pl.Int64))
     pairs = [halves(eid) for eid in sessions["eid"]]
@@ -118,7 +118,7 @@ def test_no_tables_are_not_found(tmp_path: Path) -> None:
         Catalogue.open(tmp_path / "nowhere")
 
 
-def test_cut_files_are_damaged_wherever_they_are_cut(folder: Path) -> None:
+def test_files_truncated_anywhere_are_damaged(folder: Path) -> None:
     whole = (folder / "datasets.pqt").read_bytes()
     rng = random.Random(3)
     for _ in range(25):
@@ -148,7 +148,7 @@ def test_foreign_files_are_damaged(
 
 
 @pytest.mark.parametrize("number", [-5, 70_000, 2.0, "3", None, "three"])
-def test_an_absurd_number_affects_only_its_session(tmp_path: Path, number: object) -> None:
+def test_an_invalid_number_affects_only_its_session(tmp_path: Path, number: object) -> None:
     sessions = sessions_frame().sort("eid")
     kind = {str: pl.String, float: pl.Float64}.get(type(number), pl.Int64)
     column = pl.Series("number", [number, *sessions["number"][1:]], dtype=kind, strict=False)
@@ -161,7 +161,7 @@ def test_an_absurd_number_affects_only_its_session(tmp_path: Path, number: objec
         assert sessions["eid"][0] in search(opened, number=read)
 
 
-def test_odd_sizes_and_qc_are_not_known(tmp_path: Path) -> None:
+def test_odd_sizes_and_qc_become_null(tmp_path: Path) -> None:
     datasets = datasets_frame(sessions_frame()).sort("eid", "did").head(4)
     odd = datasets.with_columns(file_size=pl.Series([-1, 2, None, 3]), qc=pl.Series([10, 4, None, 50]))
     odd.rename({"did": "id"}).write_parquet(tmp_path / "datasets.pqt", metadata=META)
@@ -211,7 +211,7 @@ def test_the_memory_mapped_form_is_equivalent(folder: Path) -> None:
     assert listing.list_datasets(again) == listing.list_datasets(plain)
 
 
-def test_changed_tables_are_converted_anew(folder: Path) -> None:
+def test_changed_tables_are_converted_again(folder: Path) -> None:
     Catalogue.open(folder, convert=True)
     save_tables(make_catalogue(seed=2), folder, clobber=True)
     assert same(Catalogue.open(folder, convert=True), make_catalogue(seed=2))
@@ -219,7 +219,7 @@ def test_changed_tables_are_converted_anew(folder: Path) -> None:
     assert len(forms) == 1
 
 
-def test_a_damaged_fast_form_is_harmless(folder: Path) -> None:
+def test_a_damaged_memory_mapped_form_is_replaced(folder: Path) -> None:
     expected = make_catalogue()
     rng = random.Random(5)
     for attempt in range(40):
@@ -239,13 +239,13 @@ def test_a_damaged_fast_form_is_harmless(folder: Path) -> None:
     assert same(Catalogue.open(folder), expected)
 
 
-def test_a_removed_fast_form_serves_those_who_have_it_open(folder: Path) -> None:
+def test_a_removed_memory_mapped_form_remains_readable_for_open_tables(folder: Path) -> None:
     opened = Catalogue.open(folder, convert=True)
     shutil.rmtree(folder / mmap_cache.FOLDER)
     assert same(opened, make_catalogue())
 
 
-def test_touched_but_equal_files_are_not_converted_again(folder: Path) -> None:
+def test_touched_files_with_equal_content_are_not_converted_again(folder: Path) -> None:
     Catalogue.open(folder, convert=True)
     before = [path.stat().st_ino for path in fast_files(folder)]
     for path in fast_files(folder):
@@ -254,8 +254,8 @@ def test_touched_but_equal_files_are_not_converted_again(folder: Path) -> None:
     assert [path.stat().st_ino for path in fast_files(folder)] == before
 
 
-def test_a_folder_that_cannot_be_written_opens(folder: Path) -> None:
-    # A file where the fast form's folder would be: this also stops a superuser.
+def test_a_folder_that_cannot_be_written_can_be_opened(folder: Path) -> None:
+    # A file in place of the folder of the memory-mapped form, which also stops a superuser.
     (folder / mmap_cache.FOLDER).write_text("in the way")
     assert same(Catalogue.open(folder, convert=True), make_catalogue())
 
@@ -266,7 +266,7 @@ def _open_many(folder: str, barrier: object, results: object) -> None:
     results.put(same(opened, make_catalogue()))  # type: ignore[attr-defined]
 
 
-def test_processes_convert_at_once(folder: Path) -> None:
+def test_concurrent_processes_can_convert(folder: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(3), context.Queue()
     workers = [context.Process(target=_open_many, args=(str(folder), barrier, results)) for _ in range(3)]
@@ -282,7 +282,7 @@ def test_processes_convert_at_once(folder: Path) -> None:
     assert len(names[0]) == 32
 
 
-def test_what_a_killed_conversion_left_is_no_table(folder: Path) -> None:
+def test_files_of_a_killed_conversion_are_not_tables(folder: Path) -> None:
     home = folder / mmap_cache.FOLDER
     Catalogue.open(folder, convert=True)
     form = next(home.iterdir())
@@ -314,13 +314,13 @@ def test_what_a_killed_conversion_left_is_no_table(folder: Path) -> None:
         pl.Series([[1], None, []]),
     ],
 )
-def test_every_column_comes_back(series: pl.Series) -> None:
+def test_every_column_is_read_back(series: pl.Series) -> None:
     column = encode(series)
     assert decode(column).equals(series, check_dtypes=True)
     assert decode(column, slice(1, 2)).equals(series[1:2])
 
 
-def test_read_table_gives_the_metadata(folder: Path) -> None:
+def test_read_table_returns_the_metadata(folder: Path) -> None:
     _, raw = read_table(folder / "sessions.pqt")
     assert raw["date_created"] == "2025-01-15 06:00"
     assert raw["origin"] == "here"

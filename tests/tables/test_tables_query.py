@@ -94,12 +94,12 @@ TERMS = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(TERMS, st.booleans())
-def test_search_gives_what_a_loop_gives(terms: dict[str, Any], wildcards: bool) -> None:
+def test_search_returns_what_a_loop_returns(terms: dict[str, Any], wildcards: bool) -> None:
     assert search(CATALOGUE, wildcards=wildcards, **terms) == naive(terms, wildcards)
 
 
 def test_datasets_of_few_sessions_are_found_like_those_of_all(catalogue: Catalogue) -> None:
-    """Few sessions take another way than many."""
+    """Few sessions are searched by another algorithm than many."""
     everywhere = search(catalogue, datasets=["spikes.times.npy", ".*trials.*"])
     one_by_one = [
         eid
@@ -119,7 +119,7 @@ def test_datasets_of_few_sessions_are_found_like_those_of_all(catalogue: Catalog
     assert 0 < len(everywhere) < len(catalogue.session_frame)
 
 
-def test_answers_come_as_uuids_or_rows(catalogue: Catalogue) -> None:
+def test_search_returns_uuids_or_rows(catalogue: Catalogue) -> None:
     eids = search(catalogue, lab="cortexlab")
     assert eids
     assert query.search(catalogue, lab="cortexlab") == [UUID(eid) for eid in eids]
@@ -130,9 +130,7 @@ def test_answers_come_as_uuids_or_rows(catalogue: Catalogue) -> None:
 
 @pytest.mark.parametrize("wildcards", [True, False])
 @pytest.mark.parametrize("term", ["subject", "lab", "projects", "task_protocol"])
-def test_an_empty_list_leaves_the_term_without_effect(
-    catalogue: Catalogue, term: str, wildcards: bool
-) -> None:
+def test_an_empty_list_of_a_term_selects_all(catalogue: Catalogue, term: str, wildcards: bool) -> None:
     everything = search(catalogue)
     for nothing in ([], "", [""]):
         assert search(catalogue, wildcards=wildcards, **{term: nothing}) == everything
@@ -175,7 +173,7 @@ def test_an_empty_catalogue_finds_nothing() -> None:
         ("2021", (date(2021, 1, 1), date(2021, 12, 31))),
     ],
 )
-def test_a_range_of_dates_may_be_written_in_many_ways(given_range: Any, expected: tuple[date, date]) -> None:
+def test_a_range_of_dates_has_many_forms(given_range: Any, expected: tuple[date, date]) -> None:
     assert date_range(given_range) == expected
 
 
@@ -202,7 +200,7 @@ def test_invalid_terms_name_the_accepted_ones(catalogue: Catalogue, terms: dict[
 #: Ids of no session, before and after all others.
 UNKNOWN, LAST = str(UUID(int=0)), str(UUID(int=2**128 - 1))
 BY_EID = {row["eid"]: row for row in SESSIONS}
-#: Lists below and above the lengths at which look-ups change their way, with repeated and unknown ids.
+#: Lists shorter and longer than the thresholds of the look-up algorithms, with repeated and unknown ids.
 known_or_not = st.sampled_from([*BY_EID, UNKNOWN, LAST])
 eid_lists = st.lists(known_or_not, max_size=4) | st.lists(known_or_not, min_size=query._FEW + 1, max_size=45)
 
@@ -235,13 +233,13 @@ def path_of(eid: str) -> str | None:
 @settings(max_examples=30, deadline=None)
 @given(eids=eid_lists)
 @pytest.mark.parametrize("share", [0, query._SHARE], ids=["of few", "of many"])
-def test_paths_equal_those_composed_of_rows(share: int, eids: list[str]) -> None:
+def test_paths_equal_those_composed_from_rows(share: int, eids: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(query, "_SHARE", share)
         assert query.session_paths(CATALOGUE, eids) == [path_of(eid) for eid in eids]
 
 
-def test_paths_are_those_of_sessions(catalogue: Catalogue) -> None:
+def test_session_paths_are_none_for_unknown_ids(catalogue: Catalogue) -> None:
     eids = search(catalogue)
     paths = query.session_paths(catalogue, [*eids, str(UUID(int=0))])
     assert paths[-1] is None
@@ -280,7 +278,7 @@ def test_insertions_are_searched_by_name_and_session(catalogue: Catalogue) -> No
         query.search_insertions(with_insertions, colour="red")
 
 
-def test_insertions_without_a_value_come_last_and_datasets_are_those_of_the_probe(
+def test_insertions_without_a_value_are_last_and_datasets_belong_to_the_probe(
     catalogue: Catalogue,
 ) -> None:
     number = pl.when(pl.col("number") == 1).then(None).otherwise(pl.col("number")).alias("number")
@@ -309,7 +307,7 @@ def test_insertions_without_a_value_come_last_and_datasets_are_those_of_the_prob
     assert 0 < len(found) < len(rows)
 
 
-def test_polars_and_sql_see_the_same_rows(catalogue: Catalogue) -> None:
+def test_polars_and_sql_return_the_same_rows(catalogue: Catalogue) -> None:
     by_sql = catalogue.sql("SELECT eid, COUNT(*) AS n FROM datasets WHERE qc <> 'CRITICAL' GROUP BY eid")
     by_frame = catalogue.datasets().filter(pl.col("qc") != "CRITICAL").group_by("eid").len(name="n").collect()
     assert by_sql.sort("eid").to_dicts() == by_frame.sort("eid").to_dicts()

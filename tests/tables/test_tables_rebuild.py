@@ -1,4 +1,4 @@
-"""A second build of a folder's tables: ids are kept, and only changes are processed."""
+"""A second build of a folder's tables keeps ids and processes only changes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def eids(root: Path) -> dict[str, str]:
-    """Return the id of each session by its folder, as the file of the table has it."""
+    """Return the id of each session by its folder, from the file of the table."""
     frame = pl.read_parquet(root / "sessions.pqt")
     usual = pl.format("{}{}/{}/{}", pl.when(pl.col("lab") == "").then(pl.lit("")).otherwise(pl.col("lab") + "/Subjects/"),
                       "subject", pl.col("date").cast(pl.String), pl.col("number").cast(pl.String).str.zfill(3))  # fmt: skip
@@ -79,7 +79,7 @@ def test_tables_of_an_unchanged_folder_are_not_rewritten(root: Path, options: di
     assert counts(report) == ((0, 0, 0, 3), (0, 0, 0, 6))
     assert not report.written
     assert contents(root) == before
-    for path in root.glob("*.pqt"):  # without them, the ids come from the namespace
+    for path in root.glob("*.pqt"):  # without the tables, the ids come from the namespace
         path.unlink()
     make_parquet_db(root, **options)
     assert eids(root).keys() == {A, B, C}
@@ -100,7 +100,7 @@ def test_tables_of_an_unchanged_folder_are_not_rewritten(root: Path, options: di
         ("other/Subjects/A/2020-01-01/001", False),
     ],
 )
-def test_moving_one_session_changes_that_session_alone(root: Path, place: str, stays: bool) -> None:
+def test_moving_one_session_changes_only_that_session(root: Path, place: str, stays: bool) -> None:
     make_parquet_db(root)
     before, files = eids(root), datasets(root)
     (root / place).parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def test_a_copy_of_a_session_is_another_session(root: Path) -> None:
     assert after[f"copy/{A}"] not in before.values()
 
 
-def test_ids_of_earlier_tables_stay_even_if_a_session_is_away_for_a_while(root: Path, tmp_path: Path) -> None:
+def test_ids_of_earlier_tables_are_kept_if_a_session_returns(root: Path, tmp_path: Path) -> None:
     make_parquet_db(root)
     given = {eid: str(uuid4()) for eid in eids(root).values()}
     named = {did: str(uuid4()) for did in pl.read_parquet(root / "datasets.pqt")["id"].unique()}
@@ -183,7 +183,7 @@ def test_folders_share_a_namespace(tmp_path: Path) -> None:
         make_parquet_db(tmp_path / "one")
 
 
-def test_builds_at_once_agree_on_ids(root: Path) -> None:
+def test_concurrent_builds_agree_on_ids(root: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: make_parquet_db(root), range(4)))
     before = contents(root)
@@ -222,7 +222,7 @@ def test_tables_of_a_database_are_replaced_only_on_request(root: Path, origin: o
 
 
 @pytest.mark.parametrize("name", ["sessions", "datasets"])
-def test_damaged_tables_are_replaced_only_if_that_is_asked_for(root: Path, name: str) -> None:
+def test_damaged_tables_are_replaced_only_on_request(root: Path, name: str) -> None:
     make_parquet_db(root)
     known = eids(root)
     path = root / f"{name}.pqt"
@@ -233,7 +233,7 @@ def test_damaged_tables_are_replaced_only_if_that_is_asked_for(root: Path, name:
     assert eids(root) == known
 
 
-# ---- what is taken anew
+# ---- what is read again
 
 
 def test_only_files_that_changed_are_hashed_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,13 +241,13 @@ def test_only_files_that_changed_are_hashed_again(root: Path, monkeypatch: pytes
         os.utime(path, ns=(10**18, 10**18))
     monkeypatch.setattr(
         "one_async.tables.build_state.SETTLED", -(10**12)
-    )  # changes of the last seconds count, too
+    )  # changes of the last seconds are detected, too
     read: list[str] = []
     md5 = assemble._md5
     monkeypatch.setattr(assemble, "_md5", lambda file, check: read.append(file.name) or md5(file, check))
     make_parquet_db(root, hash_files=True)
     assert len(read) == 6
-    (root / A).rename(root / "lab/Subjects/A/2020-01-01/1")  # files that only moved are known
+    (root / A).rename(root / "lab/Subjects/A/2020-01-01/1")  # hashes of moved files are known
     read.clear()
     report = make_parquet_db(root, hash_files=True)
     assert (read, counts(report)[1]) == ([], (0, 0, 0, 6))
@@ -259,10 +259,10 @@ def test_only_files_that_changed_are_hashed_again(root: Path, monkeypatch: pytes
     assert counts(report)[1] == (0, 0, 1, 5)
     hashes = pl.read_parquet(root / "datasets.pqt")["hash"].to_list()
     assert sorted(hashes) == sorted([hashlib.md5(b"y").hexdigest(), *[hashlib.md5(b"x").hexdigest()] * 5])
-    assert counts(make_parquet_db(root))[1] == (0, 0, 0, 6)  # those that are known stay
+    assert counts(make_parquet_db(root))[1] == (0, 0, 0, 6)  # known ones are kept
 
 
-def test_a_quick_build_finds_all_but_writes_in_place(root: Path) -> None:
+def test_a_quick_build_finds_all_changes_except_writes_in_place(root: Path) -> None:
     settle(root, 1)
     make_parquet_db(root)
     settle(root, 2)
@@ -284,7 +284,7 @@ def test_a_quick_build_does_not_trust_other_tables(root: Path) -> None:
     assert counts(make_parquet_db(root, quick=True))[1] == (5, 0, 0, 1)
 
 
-def test_a_build_that_is_ended_writes_nothing(root: Path) -> None:
+def test_an_interrupted_build_writes_nothing(root: Path) -> None:
     class End(Exception):
         pass
 
@@ -300,7 +300,7 @@ def test_a_build_that_is_ended_writes_nothing(root: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "date", "name", "loop"])
-def test_what_is_odd_is_named_and_the_rest_is_taken(root: Path, kind: str) -> None:
+def test_odd_files_are_named_and_the_others_are_listed(root: Path, kind: str) -> None:
     make_parquet_db(root)
     odd = root / A / "alf/odd.things.npy"
     try:
@@ -322,7 +322,7 @@ def test_what_is_odd_is_named_and_the_rest_is_taken(root: Path, kind: str) -> No
         warnings.simplefilter("always")
         report = make_parquet_db(root)
     assert counts(report) == ((0, 0, 0, 3), (1, 0, 0, 6))
-    if kind != "name":  # no dataset has a name that is no text, so nothing is missing
+    if kind != "name":  # a name that is not text is no dataset, so nothing is missing
         assert [str(odd) in str(one.message) for one in caught] == [True]
         assert caught[0].category is TablesWarning
 
@@ -347,7 +347,7 @@ def test_a_report_contains_the_files_and_the_changes(root: Path) -> None:
 
 
 def settle(root: Path, when: int) -> None:
-    """Set the times of folders that have changed since the last call to a distinct time long ago."""
+    """Set the times of folders that changed since the last call to distinct old times."""
     for folder in (root, *root.rglob("*")):
         if folder.is_dir() and folder.stat().st_mtime > 10**9:
             os.utime(folder, (10**8 + when, 10**8 + when))
@@ -365,7 +365,7 @@ actions = st.one_of(
 
 
 def act(root: Path, action: tuple[object, ...]) -> set[str]:
-    """Change the folder; return the sessions that are touched."""
+    """Change the folder; return the sessions that changed."""
     kind, *given = action
     if kind == "build":
         return set()
@@ -407,7 +407,7 @@ def check(root: Path, report: BuildReport, before: Mapping[str, str], touched: s
 
 @given(st.lists(actions, min_size=1, max_size=14), st.booleans())
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-def test_ids_of_what_is_not_touched_stay(steps: list[tuple[object, ...]], quick: bool) -> None:
+def test_ids_of_unchanged_files_are_kept(steps: list[tuple[object, ...]], quick: bool) -> None:
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore", TablesWarning)
         root = Path(name).resolve()

@@ -52,7 +52,7 @@ def keyed(catalogue: Catalogue) -> dict[tuple[str, str], dict[str, Any]]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(rows, max_size=6), min_size=1, max_size=3))
-def test_merging_gives_what_a_dict_gives(batches: list[list[dict[str, Any]]]) -> None:
+def test_merging_equals_merging_dicts(batches: list[list[dict[str, Any]]]) -> None:
     before, merged = keyed(BASE), BASE
     expected = dict(before)
     columns = list(BASE.dataset_table.schema)
@@ -60,7 +60,7 @@ def test_merging_gives_what_a_dict_gives(batches: list[list[dict[str, Any]]]) ->
         merged = merge(merged, {"datasets": batch})
         fresh: dict[tuple[str, str], dict[str, Any]] = {}
         for row in batch:
-            # the table's defaults for what a row does not say: those of its file's generation
+            # defaults of the table for missing fields: those of its file's generation
             filled = {name: row.get(name) for name in columns} | {"qc": row.get("qc", "NOT_SET")}
             fresh.setdefault((row["eid"], row["did"]), filled)
         expected |= fresh
@@ -73,8 +73,8 @@ def test_merging_gives_what_a_dict_gives(batches: list[list[dict[str, Any]]]) ->
     assert is_modified(merged) == any(batches)
 
 
-def test_many_sessions_merge_alike() -> None:
-    """Above some thousand sessions the table is put together in another way."""
+def test_many_sessions_merge_in_the_same_way() -> None:
+    """Merges of more than a few thousand sessions use another algorithm."""
     more = sessions_frame(2500, seed=9)
     new = datasets_frame(more, seed=9)
     merged = merge(BASE, {"datasets": new, "sessions": more})
@@ -83,7 +83,7 @@ def test_many_sessions_merge_alike() -> None:
     assert merged.session_frame.equals(pl.concat([BASE.session_frame, more]).sort("eid"))
 
 
-def test_rows_of_any_form_merge() -> None:
+def test_rows_of_any_form_are_merged() -> None:
     eid = uuid.uuid4()
     session = {
         "id": eid,
@@ -119,7 +119,7 @@ def test_rows_that_do_not_fit_are_refused() -> None:
         merge(BASE, {"datasets": [{"did": "x", "eid": "y"}]})
 
 
-def test_saved_tables_come_back_and_pandas_has_its_index(tmp_path: Path) -> None:
+def test_saved_tables_are_read_back_and_pandas_has_its_index(tmp_path: Path) -> None:
     saved = save_tables(BASE, tmp_path, clobber=True)
     back = Catalogue.open(tmp_path)
     assert back.session_frame.equals(BASE.session_frame)
@@ -135,7 +135,7 @@ def test_saved_tables_come_back_and_pandas_has_its_index(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("metadata", [{"a": ""}, {"pandas": "{}", "é": "ü" * 1001, "b": "x" * 70000}])
 def test_arrow_finds_the_metadata_in_the_schema(tmp_path: Path, metadata: dict[str, str]) -> None:
-    """It is where pyarrow looks for it, and every column is still what it was."""
+    """The metadata are where pyarrow looks for them, and the columns are unchanged."""
     parquet = pytest.importorskip("pyarrow.parquet")
     frame = BASE.dataset_table.frame()
     frame.write_parquet(tmp_path / "plain.pqt")
@@ -225,8 +225,8 @@ def test_a_killed_save_leaves_complete_tables(tmp_path: Path) -> None:
         )
 
 
-def test_an_installation_that_was_cut_off_is_finished(tmp_path: Path) -> None:
-    """The note is there and one of two files is renamed: the other one follows, or is read from where it is."""
+def test_an_interrupted_installation_is_completed(tmp_path: Path) -> None:
+    """The note exists and one of two files is renamed: the other one is renamed, too, or read where it is."""
     old, new = make_catalogue(10, seed=1), make_catalogue(10, seed=2)
     save_tables(old, tmp_path, clobber=True)
     other = tmp_path / "other"

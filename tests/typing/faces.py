@@ -1,4 +1,4 @@
-"""Uses of both faces as their types say them: accepted by mypy --strict and by pyright, and never run."""
+"""Uses of both faces that their types allow: accepted by mypy --strict and by pyright, and never run."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def caught(one: ONE) -> int:
 
 
 def overloads(one: ONE, eids: list[UUID]) -> None:
-    """Lists in, lists out; frames where details are asked for, wherever the argument stands."""
+    """A list argument returns a list, and details return a frame, in any position of the argument."""
     assert_type(one.eid2path([*eids]), list[ALFPath | None])
     assert_type(one.search(True, lab="cortexlab"), tuple[list[UUID], pl.DataFrame])
     assert_type(one.list_datasets(eids[0], "spikes.*", "alf*", details=True, qc="PASS"), pl.DataFrame)

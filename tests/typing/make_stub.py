@@ -1,6 +1,7 @@
-"""Write `sync.pyi`: the blocking faces' signatures, made of the async classes' own, overloads included; and `client/by_id.pyi`.
+"""Write `sync.pyi`, the blocking faces' signatures made from the async classes, overloads included, and `client/by_id.pyi`.
 
-The second has the async methods that take a session as ``id=`` as well. Both have an overload for it.
+The second file has those async methods that also accept a session as ``id=``, with an overload for it. The blocking methods in
+`sync.pyi` have the same overload.
 
 ``python tests/typing/make_stub.py``
 """
@@ -21,7 +22,7 @@ STUB = Path(sync.__file__).with_suffix(".pyi")
 BY_ID = STUB.parent / "client" / "by_id.pyi"
 HEAD = '"""Made by `tests/typing/make_stub.py` of the async classes; not to be edited by hand."""'
 FACES = ("AlyxClient", "Registration", "ONE")
-#: Objects that methods open, and their blocking versions.
+#: Objects that methods open, with their blocking versions.
 TWINS = {
     "AsyncRawEphys": ("one_async._recordings", "RawEphys"),
     "AsyncVideo": ("one_async._recordings", "Video"),
@@ -31,7 +32,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def by_id(function: Function) -> Function | None:
-    """Make an overload that takes the session as ``id=``, and all else by keyword; None if a method takes no session."""
+    """Return an overload with the keyword ``id=`` for the session and all else by keyword; None for methods without a session."""
     arguments = copy.deepcopy(function.args)
     named = [*arguments.posonlyargs, *arguments.args]
     if len(named) < 2 or named[1].arg not in SESSION:
@@ -42,7 +43,7 @@ def by_id(function: Function) -> Function | None:
     arguments.kwonlyargs = [session, *others, *arguments.kwonlyargs]
     arguments.kw_defaults = [None, *defaults[-len(others) :][: len(others)], *arguments.kw_defaults]
     arguments.posonlyargs, arguments.args, arguments.defaults = [], [owner], []
-    if arguments.kwarg is not None:  # search terms, of which one may be called id
+    if arguments.kwarg is not None:  # search terms, one of which may be called id
         arguments.kwarg.annotation = ast.Name("Any")
     made = copy.copy(function)
     made.args = arguments
@@ -50,13 +51,13 @@ def by_id(function: Function) -> Function | None:
 
 
 def with_id(functions: list[Function]) -> list[Function]:
-    """Return the overloads of a method, or the method itself if it has none, and those that take ``id=``."""
+    """Return the overloads of a method, or the method itself if it has none, and their variants with ``id=``."""
     shown = functions[:-1] or functions
     return [*shown, *(made for one in shown if (made := by_id(one)) is not None)]
 
 
 class Source:
-    """A module's text, taken apart: its classes and functions, and where its names come from."""
+    """The parsed text of a module: its classes and functions, and the modules that its names are imported from."""
 
     def __init__(self, name: str) -> None:
         spec = importlib.util.find_spec(name)
@@ -87,7 +88,7 @@ class Source:
                         self.places.setdefault(defined, f"from {name} import {defined}")
 
     def functions(self, name: str, kind: str | None = None) -> list[Function]:
-        """Give all definitions of a function, or of a class's method: overloads first."""
+        """Return all definitions of a function, or of a class's method, overloads first."""
         bodies = [self.tree.body] if kind is None else [
             node.body for node in self.tree.body if isinstance(node, ast.ClassDef) and node.name == kind
         ]  # fmt: skip
@@ -112,7 +113,7 @@ def _names(node: ast.AST) -> list[str]:
 
 
 def definition(face: type, name: str) -> tuple[Source, list[Function]]:
-    """Find where the async class, or the module that it takes a function from, defines a method."""
+    """Return the definition of a method in the async class, or in the module from which the class takes the function."""
     awaited = face._kind  # type: ignore[attr-defined]
     for kind in awaited.__mro__:
         if name not in vars(kind):
@@ -122,7 +123,7 @@ def definition(face: type, name: str) -> tuple[Source, list[Function]]:
             return source, found
         function = inspect.unwrap(getattr(awaited, name))
         source = Source(function.__module__)
-        owner = function.__qualname__.rpartition(".")[0]  # of a method that the class has decorated
+        owner = function.__qualname__.rpartition(".")[0]  # the class of a method that is decorated
         return source, source.functions(function.__name__, *filter(None, [owner]))
     raise LookupError(f"{awaited.__name__} has no {name}")
 
@@ -136,7 +137,7 @@ class Stub:
         self.imports: dict[str, str] = {}
 
     def method(self, source: Source, function: Function, name: str, *decorators: str) -> None:
-        """Add a twin of a definition: a plain one in the stub of the blocking faces."""
+        """Add the blocking version of a definition."""
         returns = function.returns
         iterates = isinstance(returns, ast.Subscript) and ast.unparse(returns.value) == "AsyncIterator"
         if self.blocking and iterates:
@@ -156,7 +157,7 @@ class Stub:
         self.lines.append(f"    {word} {name}({ast.unparse(arguments)}){result}: ...")
 
     def use(self, source: Source, *nodes: ast.AST | None) -> None:
-        """Import what some types name; of two that have one name, the second gets another."""
+        """Import the names in some types; when two types share a name, the second gets an alias."""
         for node in filter(None, nodes):
             for inner in ast.walk(node):
                 if not isinstance(inner, ast.Name) or inner.id not in source.places or inner.id in FACES:
@@ -193,7 +194,7 @@ class Stub:
         for function in overloads:
             decorators = (["staticmethod"] if static else []) + (["overload"] if len(overloads) > 1 else [])
             self.method(source, function, name, *decorators)
-            if text:  # editors show that of the first overload
+            if text:  # editors show the docstring of the first overload
                 self.lines[-1] = self.lines[-1].removesuffix(" ...") + f'\n        """{text}"""'
                 text = None
             if len(overloads) > 1:
@@ -201,7 +202,7 @@ class Stub:
 
 
 def make() -> str:
-    """Give the text of the blocking faces' stub."""
+    """Return the text of the blocking faces' stub."""
     stub, source = Stub(), Source("one_async.sync")
     for name in FACES:
         stub.face(source, getattr(sync, name))
@@ -209,7 +210,7 @@ def make() -> str:
 
 
 def make_by_id() -> str:
-    """Give the text of the stub of the async methods that take ``id=``."""
+    """Return the text of the stub of the async methods with ``id=``."""
     stub = Stub(blocking=False)
     stub.lines.append("class SessionById:")
     for name in sorted(vars(sync.ONE)):
@@ -222,12 +223,12 @@ def make_by_id() -> str:
 
 
 def text_of(stub: Stub, names: list[str]) -> str:
-    """Give the text of a stub."""
+    """Return the text of a stub."""
     return "\n".join([HEAD, *sorted(set(stub.imports.values())), f"__all__ = {names!r}", *stub.lines]) + "\n"
 
 
 def main() -> None:
-    """Write the stubs; `ruff format` breaks their lines."""
+    """Write the stubs; `ruff format` wraps their lines."""
     for file, text in ((STUB, make()), (BY_ID, make_by_id())):
         file.write_text(text, "utf-8")
         sys.stdout.write(f"{file}\n")

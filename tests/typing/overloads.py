@@ -1,4 +1,4 @@
-"""What the overloads of both faces give: accepted by mypy --strict and by pyright, and never run."""
+"""The return types of the overloads of both faces: accepted by mypy --strict and by pyright, and never run."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def answers_awaited(one: AsyncONE, eid: UUID, eids: list[UUID], details: b
 
 
 async def by_id_awaited(one: AsyncONE, eid: UUID, eids: list[UUID], details: bool) -> None:
-    """The session as ONE-api's keyword `id`; all else is then given by keyword."""
+    """The session is given by ONE-api's keyword `id`, and everything else by keyword."""
     assert_type(await one.eid2path(id=eid), ALFPath | None)
     assert_type(await one.eid2path(id=eids), list[ALFPath | None])
     assert_type(await one.get_details(id=eid), Record)
@@ -141,7 +141,7 @@ def answers(one: ONE, eid: UUID, eids: list[UUID], details: bool) -> None:
 
 
 def clients() -> None:
-    """Made as in ONE-api: of nothing, by position, by keyword."""
+    """Clients are made as in ONE-api: without arguments, by position, by keyword."""
     AlyxClient()
     AlyxClient("https://alyx.test", "a", "b")
     assert_type(AlyxClient(base_url="https://alyx.test", silent=True).cache_dir, Path)

@@ -1,7 +1,7 @@
-"""Write down what users of the library may rely on: public names, signatures, errors, and what docstrings promise.
+"""Record the public API: names, signatures, errors, and what docstrings promise.
 
 ``python tests/typing/public_api.py`` writes ``tests/data/public_api.json``; ``tests/test_public_api.py`` compares.
-Of docstrings it keeps what a change of words leaves as it is: the errors and warnings that they name, and the parameters.
+Of docstrings it keeps what rewording does not change: the errors and warnings that they name, and the parameters.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 FILE = Path(__file__).parents[1] / "data" / "public_api.json"
-#: Modules that users import from, as README, docs and examples do.
+#: Modules that users import from, as in README, docs and examples.
 MODULES = (
     "one_async", "one_async.api", "one_async.webclient", "one_async.errors", "one_async.events", "one_async.types",
     "one_async.distributed",
     "one_async.emulator", "one_async.harvest", "one_async.registration", "one_async.remote.aws",
 )  # fmt: skip
-#: Parts of addresses in memory, which defaults may have in their text.
+#: Memory addresses, which the text of defaults may contain.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def public_names(module: Any) -> list[str]:
-    """Give the names that a module says are its own, or those that it defines."""
+    """Return the names in a module's ``__all__``, or the names that it defines."""
     named = getattr(module, "__all__", None)
     if named is not None:
         return sorted(named)
@@ -46,7 +46,7 @@ def public_names(module: Any) -> list[str]:
 
 
 def signature(value: Any) -> str | None:
-    """Give the text of a signature; annotations stand as they are written."""
+    """Return the text of a signature; annotations are as written."""
     try:
         return _ADDRESS.sub("", str(inspect.signature(value)))
     except (TypeError, ValueError):
@@ -54,7 +54,7 @@ def signature(value: Any) -> str | None:
 
 
 def promises(value: Any) -> dict[str, list[str]]:
-    """Return what a docstring names before its examples: errors and warnings of ours, and parameters of the function's own."""
+    """Return what a docstring names before its examples: our errors and warnings, and parameters of the function."""
     words = set(re.findall(r"\w+", (inspect.getdoc(value) or "").partition("\nExamples:\n")[0]))
     errors = importlib.import_module("one_async.errors")
     try:
@@ -66,7 +66,7 @@ def promises(value: Any) -> dict[str, list[str]]:
 
 
 def describe_function(value: Any) -> dict[str, Any]:
-    """Describe a function or method: how it is called, what kind it is, what its docstring promises."""
+    """Describe a function or method: its signature, its kind, and what its docstring promises."""
     kind = "function"
     if inspect.iscoroutinefunction(value):
         kind = "coroutine"
@@ -79,13 +79,13 @@ def describe_function(value: Any) -> dict[str, Any]:
 
 
 def describe_class(value: type) -> dict[str, Any]:
-    """Describe a class: its constructor, its bases outside this project, and its public members, inherited ones too."""
+    """Describe a class: its constructor, its bases outside this project, and its public members, inherited ones included."""
     members: dict[str, Any] = {}
     for name in sorted(dir(value)):
         if name.startswith("_") or hasattr(object, name):
             continue
         if any(name in vars(base) for base in value.__mro__ if not base.__module__.startswith("one_async")):
-            continue  # inherited of a library, whose versions differ
+            continue  # inherited from a library, whose versions differ
         static = inspect.getattr_static(value, name)
         if isinstance(static, property):
             members[name] = {"kind": "property", "settable": static.fset is not None}
@@ -107,7 +107,7 @@ def describe_class(value: type) -> dict[str, Any]:
 
 
 def describe(value: Any) -> dict[str, Any]:
-    """Describe whatever a public name stands for."""
+    """Describe the object of a public name."""
     if inspect.isclass(value):
         return describe_class(value)
     if inspect.isroutine(value):
@@ -116,7 +116,7 @@ def describe(value: Any) -> dict[str, Any]:
 
 
 def error_tree() -> dict[str, list[str]]:
-    """Give the direct bases of each error and warning."""
+    """Return the direct bases of each error and warning."""
     errors = importlib.import_module("one_async.errors")
     found = {name: getattr(errors, name) for name in errors.__all__}
     return {
@@ -127,7 +127,7 @@ def error_tree() -> dict[str, list[str]]:
 
 
 def commands() -> dict[str, list[str]]:
-    """Give the options and arguments of each command of ``one-async``."""
+    """Return the options and arguments of each command of ``one-async``."""
     from typer.main import get_command
 
     from one_async.cli.app import app
@@ -144,7 +144,7 @@ def commands() -> dict[str, list[str]]:
 
 
 def snapshot() -> dict[str, Any]:
-    """Describe everything that is public."""
+    """Describe the whole public API."""
     modules: dict[str, Any] = {}
     for name in MODULES:
         module = importlib.import_module(name)
@@ -153,7 +153,7 @@ def snapshot() -> dict[str, Any]:
 
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:
-    """Name every place where two snapshots differ."""
+    """Return every place where two snapshots differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
