@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from one_async.queries.terms import complete
 from one_async.tables import query
 from one_async.tables.catalogue import Catalogue, TablesMeta
 from one_async.tables.schema import DATASETS, SESSIONS
@@ -75,5 +76,6 @@ def make_catalogue(count: int = 40, seed: int = 1) -> Catalogue:
 
 
 def search(catalogue: Catalogue, *, wildcards: bool = True, **terms: Any) -> list[str]:
-    """Give the ids that a search finds as the tables hold them."""
-    return [str(eid) for eid in query.search(catalogue, wildcards=wildcards, **terms)]
+    """Return the ids that a search finds as the tables hold them; terms may be abbreviated."""
+    full = {complete(term): value for term, value in terms.items()}
+    return [str(eid) for eid in query.search(catalogue, wildcards=wildcards, **full)]

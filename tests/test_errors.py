@@ -12,7 +12,7 @@ from one_async._boundary import of_arguments
 from one_async._concurrency import first_error
 from one_async.alyx.schema import suggest
 from one_async.errors import InputError, NotFound, name_list
-from one_async.tables.arguments import SEARCH_TERMS, complete
+from one_async.queries.terms import SESSION_TERMS, complete
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
@@ -75,4 +75,4 @@ def test_only_close_terms_are_offered(term: str, near: str | None) -> None:
     with pytest.raises(InputError) as caught:
         complete(term)
     accepted = str(caught.value).partition("accepted: ")[2].split(", ")
-    assert accepted == ([near] if near else sorted(SEARCH_TERMS))
+    assert accepted == ([near] if near else sorted(SESSION_TERMS))

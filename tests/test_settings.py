@@ -523,7 +523,7 @@ def test_a_damaged_token_counts_as_none() -> None:
 
 SAVER = """
 import sys
-from one_async._stored import TokenFile
+from one_async._token_file import TokenFile
 tokens, number = TokenFile(), sys.argv[1]
 sys.stdin.readline()
 for round in range(10):

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_async import ONE, AsyncONE
-from one_async._warnings import Gathering, warn, warnings_name
+from one_async._boundary import Given, PublicCall
+from one_async._warnings import warn, warnings_name
 from one_async.errors import ALFError, ALFWarning, EmptySearchWarning, TablesWarning
 from one_async.tables.build import make_parquet_db
 
@@ -123,7 +124,7 @@ def test_a_filter_makes_an_error_of_it(one: ONE) -> None:
 
 
 def _fail() -> None:
-    with Gathering():
+    with PublicCall("a call", Given()):
         warn("unusual")
         raise ALFError("nothing is there")
 
@@ -148,9 +149,9 @@ TEXTS = st.sampled_from(["a 1", "a 22", "a 333", "b"])
 def test_warnings_of_sessions_that_differ_in_numbers_are_one(issued: list[tuple[str, str]]) -> None:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        with Gathering():
+        with PublicCall("a call", Given()):
             for text, session in issued:
-                with Gathering(), warnings_name(session):  # of a call inside
+                with PublicCall("a call", Given()), warnings_name(session):  # of a call inside
                     warn(text)
             assert not found
     texts = caught(found)
@@ -170,7 +171,7 @@ def test_warnings_of_sessions_that_differ_in_numbers_are_one(issued: list[tuple[
 def test_warnings_without_a_session_are_all_issued(issued: list[tuple[str, type[Warning]]]) -> None:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        with Gathering(), warnings_name("s1"):
+        with PublicCall("a call", Given()), warnings_name("s1"):
             for text, category in issued:
                 warn(text, category)
     expected = {(text + "; session s1" * (category is ALFWarning), category) for text, category in issued}
@@ -198,7 +199,7 @@ def test_a_task_that_outlives_the_call_warns_at_once() -> None:
             warn("late")
 
         async with anyio.create_task_group() as group:
-            with Gathering():
+            with PublicCall("a call", Given()):
                 group.start_soon(late)
             go_on.set()
 

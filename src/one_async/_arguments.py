@@ -1,21 +1,27 @@
-"""Convert arguments, one value or several, from the types of numpy and table libraries to Python's. Pure."""
+"""Parse arguments, one value or several, of the types of Python, numpy and table libraries: texts, numbers, dates, QC. Pure."""
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+import re
+from calendar import monthrange
+from collections.abc import Iterable, Mapping, Set
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from numbers import Number
 from pathlib import PurePath
-from typing import Any, ForwardRef, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
+from one_async.alf.spec import QC
 from one_async.errors import InputError
 
-F = TypeVar("F", bound=Callable[..., Any])
 #: Values that are not lists although some can be iterated over.
 _SINGLE = (str, bytes, bytearray, memoryview, int, float, UUID, date, Mapping)
+#: A month or day without its leading zero.
+_SHORT: Final = re.compile(r"(?<=\d)-(\d{1,2})(?!\d)")
+_PERIOD: Final = re.compile(r"(\d{4})(?:-(\d\d?))?")
+_MIDNIGHT: Final = datetime.min.time()
 
 
 def as_list(value: Any) -> list[Any]:
@@ -58,29 +64,122 @@ def text_of(value: Any) -> str | None:
     return str(value) if isinstance(value, UUID | PurePath) else None
 
 
-def has_keywords(terms: type) -> Callable[[F], F]:
-    """Decorate a function whose keywords are the keys of a TypedDict, so that its signature shows them.
+def texts(value: Any, argument: str) -> list[str]:
+    """Return one string or several as a list. Raises InputError for anything else."""
+    found = [text_of(item) if isinstance(item, str) else None for item in as_list(value)]
+    good = [text for text in found if text is not None]
+    if len(good) < len(found):
+        raise InputError.of(argument, value, "text or a list of texts")
+    return good
 
-    Jupyter completes the names that a signature shows, and type checkers those of ``**terms: Unpack[...]``.
+
+def numbers(value: Any, argument: str) -> list[int]:
+    """Return one whole number or several, given as numbers or strings, as a list. Raises InputError for anything else."""
+    try:
+        return [whole_number(item) for item in as_list(value)]
+    except (TypeError, ValueError, OverflowError):
+        raise InputError.of(argument, value, "a whole number or a list of them") from None
+
+
+def whole_number(value: Any) -> int:
+    """Return a number, given as such or as a string, as an int.
+
+    Raises ValueError, TypeError or OverflowError if it is not whole or does not fit 64 bits.
     """
+    if isinstance(value, bool) or not isinstance(value, str | Number):
+        raise TypeError("not a number")
+    given: Any = value
+    number = int(given)
+    if (not isinstance(given, str) and number != given) or abs(number) >= 2**63:
+        raise ValueError("not a whole number")
+    return number
 
-    def decorate(function: F) -> F:
-        signature = inspect.signature(function)
-        *parameters, others = signature.parameters.values()
-        hints = terms.__annotations__.items()
-        shown = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=None,
-                annotation=hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint,
-            )
-            for name, hint in hints
-        ]
-        function.__signature__ = signature.replace(parameters=[*parameters, *shown, others])  # type: ignore[attr-defined]
-        return function
 
-    return decorate
+def date_range(value: Any) -> tuple[date, date]:
+    """Return the first and last day of a range; a session counts as being at midnight of its day.
+
+    Accepts one date (that day), a year ``yyyy`` or month ``yyyy-mm`` (all of its days), ``[from]``, or ``[from, to]`` with
+    None for an open end; dates as ISO strings, date, datetime, numpy or pandas time stamps, and as arrays or Polars
+    series. As in ONE-api, a range that begins after midnight excludes that day.
+    """
+    value = plain(value)
+    if period := _period(value):
+        return period
+    if isinstance(value, str | date) or not isinstance(value, Iterable):
+        moment = _moment(value)
+        return _first_day(moment), (moment + timedelta(days=1) - timedelta(milliseconds=1)).date()
+    ends = as_list(value)
+    if isinstance(value, Mapping | Set) or len(ends) not in (1, 2):
+        raise InputError.of("date_range", value, "one date, or two of which either may be None")
+    start, end = ends[0], ends[1] if len(ends) == 2 else None
+    return (
+        date.min if _is_open(start) else (_period(start) or (_first_day(_moment(start)),))[0],
+        date.max if _is_open(end) else (_period(end) or (_moment(end).date(),))[-1],
+    )
+
+
+def _period(value: Any) -> tuple[date, date] | None:
+    """Return the first and last day of a year ``yyyy`` or a month ``yyyy-mm``; None for anything else."""
+    if not isinstance(value, str) or not (found := _PERIOD.fullmatch(value.strip())):
+        return None
+    year, month = int(found[1]), int(found[2]) if found[2] else None
+    try:
+        first = date(year, month or 1, 1)
+        return first, date(year, month or 12, monthrange(year, month or 12)[1])
+    except ValueError:
+        raise InputError.of("date_range", value, "a year and a month that exist") from None
+
+
+def _is_open(value: Any) -> bool:
+    return value is None or _is_nat(value) or (isinstance(value, str) and value in ("", "NaT", "None"))
+
+
+def _is_nat(value: Any) -> bool:
+    """Return whether a value is pandas' NaT, which is not equal to itself."""
+    return isinstance(value, date) and value != value
+
+
+def _first_day(moment: datetime) -> date:
+    return moment.date() if moment.time() == _MIDNIGHT else moment.date() + timedelta(days=1)
+
+
+def _moment(value: Any) -> datetime:
+    """Parse one date or time, without a time zone."""
+    if _is_nat(value):
+        raise InputError.of("date_range", value, "a date")
+    if hasattr(value, "to_pydatetime"):
+        value = value.to_pydatetime(warn=False)
+    found: datetime | None = None
+    if isinstance(value, datetime):
+        found = value
+    elif isinstance(value, date):
+        found = datetime.combine(value, _MIDNIGHT)
+    elif isinstance(value, str):
+        found = _parse(value)
+    if found is None or found.tzinfo is not None:
+        raise InputError.of(
+            "date_range", value, "a date as 'YYYY-MM-DD', a date, or a datetime without time zone"
+        )
+    return found
+
+
+def _parse(text: str) -> datetime | None:
+    text = _SHORT.sub(lambda found: f"-{found[1]:0>2}", text.strip().replace("/", "-"))
+    for attempt in (text, f"{text}-01", f"{text}-01-01"):  # a month or a year means its first day
+        try:
+            return datetime.fromisoformat(attempt)
+        except ValueError:
+            continue
+    return None
+
+
+def qc_name(value: Any, argument: str = "dataset_qc_lte") -> str:
+    """Return the name of a QC level. Raises InputError for any other value."""
+    try:
+        is_level = isinstance(value, str | Number) and not isinstance(value, bool)
+        return QC.validate(value if is_level else "").name
+    except (ValueError, TypeError, AttributeError):
+        raise InputError.of(argument, value, [level.name for level in QC]) from None
 
 
 def check_details(details: object) -> None:

@@ -1,18 +1,21 @@
-"""Translation of foreign errors into those of `errors.py`, in public methods and in the parsing of answers.
+"""The wrapper of public methods: foreign errors become those of `errors.py`, warnings are gathered, calls are spans.
 
 Arguments and answers are validated where their meaning is known, with errors that name what is accepted. All other errors
-are translated here, so that a caller who catches OneError catches everything.
+are translated here, in public methods and in the parsing of answers, so that a caller who catches OneError catches everything.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, aclosing, contextmanager
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from functools import partial, wraps
-from typing import Any, NamedTuple, TypeVar
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar, overload
 
-from one_async._warnings import Gathering
+from one_async._tracing import TRACING, span
+from one_async._warnings import GATHERING, Gathering
 from one_async.errors import (
     AnswerError,
     ConfigurationError,
@@ -23,7 +26,18 @@ from one_async.errors import (
     shown,
 )
 
-__all__ = ["around", "of_arguments", "public", "reading", "reads_answers", "storing"]
+__all__ = [
+    "Arrange",
+    "Options",
+    "PublicCall",
+    "guard_methods",
+    "guarded",
+    "of_arguments",
+    "public",
+    "reading",
+    "reads_answers",
+    "storing",
+]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,8 +57,11 @@ SECRET = frozenset(
 )
 #: Returns the error to raise in place of one that left a function; None lets the error pass.
 Translate = Callable[[str, "Given", BaseException], OneError | None]
+#: Returns the arguments that a method takes for those of a call.
+Arrange = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 #: The errors of code that receives values of an unexpected kind.
 MISFITS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+_NOTHING = nullcontext()
 
 
 class Given(NamedTuple):
@@ -94,8 +111,13 @@ def _of_answer(where: str, given: Given, error: BaseException) -> OneError | Non
 @contextmanager
 def reading(url: str) -> Iterator[None]:
     """Raise AnswerError if the code inside meets an answer of an unexpected shape."""
-    with _translated(_of_answer, url, Given()):
+    try:
         yield
+    except BaseException as error:
+        own = _of_answer(url, Given(), error)
+        if own is None:
+            raise
+        raise own from _shortened(error)
 
 
 @contextmanager
@@ -109,60 +131,62 @@ def storing(file: object) -> Iterator[None]:
         raise StorageError.of(error, file) from error
 
 
-@contextmanager
-def _translated(translate: Translate, where: str, given: Given) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        own = translate(where, given, error)
-        if own is None:
-            raise
-        raise own from _shortened(error)
-
-
-@contextmanager
-def _called(translate: Translate, where: str, given: Given) -> Iterator[None]:
-    with Gathering(), _translated(translate, where, given):
-        yield
-
-
 def _shortened(error: BaseException) -> BaseException:
     """Return an error as a cause, a RecursionError without its thousand frames, which may break pickling of tracebacks."""
     return error.with_traceback(None) if isinstance(error, RecursionError) else error
 
 
-def around(
-    method: F, context: Callable[[tuple[Any, ...], dict[str, Any]], AbstractContextManager[object]]
-) -> F:
-    """Return an async method that runs in a context made of its arguments; an async generator, each item in one."""
-    if inspect.isasyncgenfunction(method):
+class PublicCall:
+    """The context of a public call: foreign errors are translated, and its warnings are issued at its end."""
 
-        @wraps(method)
-        async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            async with aclosing(method(*args, **kwargs)) as items:
-                while True:
-                    with context(args, kwargs):
-                        try:
-                            item = await anext(items)
-                        except StopAsyncIteration:
-                            return
-                    yield item
+    __slots__ = ("_gathering", "_given", "_token", "_translate", "_where")
 
-        return iterate  # type: ignore[return-value]
+    def __init__(self, where: str, given: Given, translate: Translate = _of_call) -> None:
+        self._where, self._given, self._translate = where, given, translate
+        self._gathering: Gathering | None = None
 
-    @wraps(method)
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        running = method(*args, **kwargs)  # a missing argument stays Python's TypeError
-        with context(args, kwargs):
-            return await running
+    def __enter__(self) -> None:
+        outer = GATHERING.get()
+        if outer is None or outer.is_over:
+            self._gathering = Gathering()
+            self._token = GATHERING.set(self._gathering)
 
-    return call  # type: ignore[return-value]
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._gathering is not None:
+            GATHERING.reset(self._token)
+            if self._gathering:
+                self._gathering.issue(is_failing=error is not None)
+            else:
+                self._gathering.is_over = True
+        own = None if error is None else self._translate(self._where, self._given, error)
+        if own is not None and error is not None:
+            raise own from _shortened(error)
 
 
-def _guarded(function: F, translate: Translate, where: str = "") -> F:
-    where = where or function.__name__
+class Options(NamedTuple):
+    """What the wrapper of a public function does."""
+
+    #: The prefix of the names of the spans of public async methods, which have none without it.
+    traced: str = ""
+    #: Whether closing the client ends the calls of the public async methods; ``_calls`` of the client registers them.
+    ended_by_closing: bool = False
+    translate: Translate = _of_call
+    #: The text by which errors name the call, by default its name.
+    where: str = ""
+    #: Converts the arguments of async methods before the call.
+    arrange: Arrange | None = None
+    #: Converts the result of an async method, or an item of an async generator; the client is the first argument.
+    finish: Callable[[Any, Any], Awaitable[Any]] | None = None
+
+
+def guarded(function: F, options: Options | None = None) -> F:
+    """Return the wrapper of a public function, from which only OneErrors, warnings and cancellation leave."""
+    options = options or Options()
     if inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function):
-        return around(function, lambda args, kwargs: _called(translate, where, Given(function, args, kwargs)))
+        return _guarded_async(function, options)
+    where, translate = options.where or function.__name__, options.translate
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -178,12 +202,57 @@ def _guarded(function: F, translate: Translate, where: str = "") -> F:
     return call  # type: ignore[return-value]
 
 
+def _guarded_async(method: F, options: Options) -> F:
+    name = method.__name__
+    where, translate = options.where or name, options.translate
+    arrange, finish = options.arrange, options.finish
+    is_method = not name.startswith("_") and name != "aclose"
+    span_name = f"{options.traced}.{name}" if options.traced and is_method else ""
+    ends = options.ended_by_closing and is_method
+
+    def traced() -> AbstractContextManager[object]:
+        return span(span_name) if span_name and TRACING in sys.modules else _NOTHING
+
+    def registered(args: tuple[Any, ...]) -> AbstractContextManager[object]:
+        calls: AbstractContextManager[object] = args[0]._calls.call() if ends else _NOTHING
+        return calls
+
+    if inspect.isasyncgenfunction(method):
+
+        @wraps(method)
+        async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            if arrange is not None:
+                args, kwargs = arrange(args, kwargs)
+            async with aclosing(method(*args, **kwargs)) as items:
+                while True:
+                    given = Given(method, args, kwargs)
+                    with traced(), PublicCall(where, given, translate), registered(args):
+                        try:
+                            item = await anext(items)
+                        except StopAsyncIteration:
+                            return
+                    yield item if finish is None else await finish(args[0], item)
+
+        return iterate  # type: ignore[return-value]
+
+    @wraps(method)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        if arrange is not None:
+            args, kwargs = arrange(args, kwargs)
+        running = method(*args, **kwargs)  # a missing argument stays Python's TypeError
+        with traced(), PublicCall(where, Given(method, args, kwargs), translate), registered(args):
+            result = await running
+        return result if finish is None else await finish(args[0], result)
+
+    return call  # type: ignore[return-value]
+
+
 def of_arguments(function: F) -> F:
     """Decorate a public function so that only OneErrors, warnings and cancellation leave it."""
-    return _guarded(function, _of_call)
+    return guarded(function)
 
 
-def _guard_methods(kind: type, guard: Callable[[Any], Any]) -> None:
+def guard_methods(kind: type[T], guard: Callable[[Any], Any]) -> type[T]:
     """Decorate the public methods that a class defines itself."""
     for name, value in list(vars(kind).items()):
         if name.startswith("_") and name != "__init__":
@@ -194,19 +263,25 @@ def _guard_methods(kind: type, guard: Callable[[Any], Any]) -> None:
             setattr(kind, name, property(value.fget, guard(value.fset), value.fdel, value.__doc__))
         elif inspect.isfunction(value):
             setattr(kind, name, guard(value))
-
-
-def public(kind: type[T]) -> type[T]:
-    """Decorate a public class so that only OneErrors, warnings and cancellation leave the methods that it defines."""
-    _guard_methods(kind, of_arguments)
     return kind
+
+
+@overload
+def public(kind: type[T], /) -> type[T]: ...
+@overload
+def public(*, traced: str = "", ended_by_closing: bool = False) -> Callable[[type[T]], type[T]]: ...
+def public(kind: type[Any] | None = None, /, *, traced: str = "", ended_by_closing: bool = False) -> Any:
+    """Decorate a public class so that only OneErrors, warnings and cancellation leave the methods that it defines.
+
+    With ``traced``, calls of its public async methods are spans, ``traced.method``. With ``ended_by_closing``, closing the
+    client ends these calls, which the `RunningCalls` in its ``_calls`` registers.
+    """
+    options = Options(traced, ended_by_closing)
+    if kind is not None:
+        return guard_methods(kind, partial(guarded, options=options))
+    return partial(guard_methods, guard=partial(guarded, options=options))
 
 
 def reads_answers(url: str) -> Callable[[type[T]], type[T]]:
     """Decorate a class so that its methods raise AnswerError for an answer of an unexpected shape."""
-
-    def guarded(kind: type[T]) -> type[T]:
-        _guard_methods(kind, partial(_guarded, translate=_of_answer, where=url))
-        return kind
-
-    return guarded
+    return partial(guard_methods, guard=partial(guarded, options=Options(translate=_of_answer, where=url)))

@@ -25,7 +25,7 @@ from one_async._iterator_bridge import IteratorBridge
 from one_async._loop import LoopThread
 from one_async._tracebacks import shortened
 from one_async._values import without_secrets
-from one_async._warnings import Gathering
+from one_async._warnings import GATHERING, Gathering
 from one_async.errors import OneError
 
 __all__ = [
@@ -292,8 +292,8 @@ def blocking(
 
         async def work() -> R:
             client = await self._client(thread)
-            with gathered.collected():
-                return await method(client, *args, **kwargs)
+            GATHERING.set(gathered)
+            return await method(client, *args, **kwargs)
 
         try:
             result = thread.run(work)

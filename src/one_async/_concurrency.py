@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, TypeVar
@@ -11,11 +10,9 @@ from typing import Any, Generic, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from one_async._boundary import around
 from one_async.errors import OneError
 
 T = TypeVar("T")
-C = TypeVar("C")
 #: Seconds that closing a client waits for its calls to clean up.
 CLOSE_TIMEOUT = 5.0
 
@@ -141,12 +138,3 @@ class RunningCalls:
                 await self._ended.wait()
         if limit.cancelled_caught:
             self._ended = None
-
-
-def ended_by_closing(kind: type[C]) -> type[C]:
-    """Decorate a class so that closing the client ends the calls of its async methods; `_calls` registers them."""
-    for name, value in list(vars(kind).items()):
-        is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
-        if is_async and not name.startswith("_") and name != "aclose":
-            setattr(kind, name, around(value, lambda args, _: args[0]._calls.call()))
-    return kind

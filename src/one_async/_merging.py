@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from one_async import _stored
-from one_async._stored import OPEN_ALYX, OPEN_DATA
+from one_async import _settings_files
+from one_async._addresses import OPEN_ALYX, OPEN_DATA
 from one_async.errors import InputError
 
 
@@ -39,7 +39,7 @@ def _set_bucket_folder(merged: dict[str, Any], bucket: str) -> None:
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if endpoint := os.environ.get(name):
             merged.setdefault("s3_endpoint", endpoint)
-    merged["cache_dir"] = _stored.bucket_dir(bucket, merged.get("s3_endpoint"))
+    merged["cache_dir"] = _settings_files.bucket_dir(bucket, merged.get("s3_endpoint"))
 
 
 def _tables_dir(sources: list[dict[str, Any]]) -> Path | None:
@@ -98,5 +98,5 @@ def _positions(sources: list[dict[str, Any]], name: str) -> list[int]:
 
 def default_cache_dir(url: str | None) -> Path:
     """Return the folder in which ONE-api stores the data of a database that was never set up."""
-    home = _stored.home() or Path(tempfile.gettempdir())
-    return home / "Downloads" / "ONE" / _stored.one_api_key(url or OPEN_ALYX)
+    home = _settings_files.home() or Path(tempfile.gettempdir())
+    return home / "Downloads" / "ONE" / _settings_files.one_api_key(url or OPEN_ALYX)

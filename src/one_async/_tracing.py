@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from one_async._boundary import around
-
-__all__ = ["TRACING", "Span", "span", "spanned", "traced"]
-
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["TRACING", "Span", "span"]
 
 #: The module that an application that traces has imported.
 TRACING = "opentelemetry.trace"
@@ -38,24 +32,6 @@ def span(
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):  # none is configured
         return _NOTHING
     return Span(trace, name, None if attributes is None else attributes(), is_client)
-
-
-def spanned(name: str, method: F) -> F:
-    """Return an async method whose calls are spans; of an async generator, each item is one."""
-    return around(method, lambda *_: span(name))
-
-
-def traced(client: str) -> Callable[[type[T]], type[T]]:
-    """Decorate a class so that calls of the public async methods that it defines are spans, ``client.method``."""
-
-    def decorate(kind: type[T]) -> type[T]:
-        for name, value in list(vars(kind).items()):
-            is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
-            if is_async and not name.startswith("_") and name != "aclose":
-                setattr(kind, name, spanned(f"{client}.{name}", value))
-        return kind
-
-    return decorate
 
 
 class Span:

@@ -22,7 +22,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from one_async._stored import TokenFile, normal_url, without_login
+from one_async._addresses import normal_url, without_login
+from one_async._token_file import TokenFile
 from one_async.errors import ConfigurationError, InputError
 from one_async.types import Mode
 

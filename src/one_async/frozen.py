@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from one_async._boundary import storing
-from one_async._fork import check_polars
+from one_async._threads import check_polars
 from one_async.alf.session import FOLDER
 from one_async.errors import InputError, TablesNotFound
 from one_async.files.atomic import write_whole

@@ -19,10 +19,11 @@ from typing import Any
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from one_async import _display, _stored
+from one_async import _display, _settings_files
+from one_async._addresses import OPEN_ALYX, normal_url, without_login
 from one_async._display import Printer
 from one_async._merging import default_cache_dir, merged_settings
-from one_async._stored import OPEN_ALYX, TokenFile, normal_url, without_login
+from one_async._token_file import TokenFile
 from one_async._values import SECRETS, Login, OfDatabase, Values, blame, checked, environment, split_login
 from one_async._warnings import warn
 from one_async.errors import ConfigurationError, InputError, OfflineError, OneWarning
@@ -228,8 +229,8 @@ def _files(url: str | None) -> list[dict[str, Any]]:
         return []
     found = []
     for databases, name in (
-        (_stored.own_databases(), str(_stored.own_file(url))),
-        (_stored.one_api_databases(), f"ONE-api's parameters of {url}"),
+        (_settings_files.own_databases(), str(_settings_files.own_file(url))),
+        (_settings_files.one_api_databases(), f"ONE-api's parameters of {url}"),
     ):
         try:
             values = Values.model_validate(databases.get(url, {}))
@@ -293,8 +294,8 @@ def _from_keyring(url: str, username: str | None) -> SecretStr | None:
 
 def databases() -> dict[str, Path]:
     """Return the cache folder of each database that was set up, here or with ONE-api, by address."""
-    found = _stored.one_api_databases()
-    for url, own in _stored.own_databases().items():
+    found = _settings_files.one_api_databases()
+    for url, own in _settings_files.own_databases().items():
         found[url] = {**found.get(url, {}), **{name: value for name, value in own.items() if value}}
     return {
         url: Path(values.get("cache_dir") or default_cache_dir(url)).expanduser()
@@ -304,7 +305,7 @@ def databases() -> dict[str, Path]:
 
 def default_database() -> str:
     """Return the address of the default database."""
-    return _stored.own_default() or _stored.one_api_default() or OPEN_ALYX
+    return _settings_files.own_default() or _settings_files.one_api_default() or OPEN_ALYX
 
 
 def get_cache_dir(base_url: str | None = None) -> Path:
@@ -314,7 +315,7 @@ def get_cache_dir(base_url: str | None = None) -> Path:
 
 def get_params_dir() -> Path:
     """Return the folder of our own settings files."""
-    return _stored.config_dir()
+    return _settings_files.config_dir()
 
 
 def save(settings: Settings, *, make_default: bool | None = None) -> None:
@@ -330,11 +331,11 @@ def save(settings: Settings, *, make_default: bool | None = None) -> None:
     kept = settings.model_dump(mode="json", exclude=set(SECRETS), exclude_defaults=True)
     if kept["tables_dir"] == kept["cache_dir"]:
         del kept["tables_dir"]
-    first = _stored.own_default() is None and _stored.one_api_default() is None
+    first = _settings_files.own_default() is None and _settings_files.one_api_default() is None
     try:
-        _stored.write_json(_stored.own_file(url), kept)
+        _settings_files.write_json(_settings_files.own_file(url), kept)
         if make_default or (make_default is None and first):
-            _stored.write_json(get_params_dir() / "default.json", {"base_url": url})
+            _settings_files.write_json(get_params_dir() / "default.json", {"base_url": url})
     except OSError as error:
         raise ConfigurationError(
             f"settings cannot be written to {get_params_dir()} ({error.strerror}); set ONE_CONFIG_DIR to a "
@@ -415,8 +416,8 @@ def delete(base_url: str | None = None) -> None:
     doomed = [folder / "databases", folder / "tokens", default]
     if base_url is not None:
         base_url = normal_url(base_url)
-        doomed = [_stored.own_file(base_url), folder / "tokens" / _stored.file_name(base_url)]
-        doomed += [default] if _stored.own_default() == base_url else []
+        doomed = [_settings_files.own_file(base_url), folder / "tokens" / _settings_files.file_name(base_url)]
+        doomed += [default] if _settings_files.own_default() == base_url else []
     for path in doomed:
         try:
             if path.is_dir():

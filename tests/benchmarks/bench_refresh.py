@@ -31,11 +31,11 @@ OLD, NEW = "2025-01-15 06:00", "2025-02-01 06:00"
 BEAT = 0.005
 #: The searches, made in turn. The labs and names are those of `generate`.
 SEARCHES: list[dict[str, Any]] = [
-    {"lab": "cortexlab"},
-    {"lab": "danlab", "number": 1, "task_protocol": "ephys"},
+    {"laboratory": "cortexlab"},
+    {"laboratory": "danlab", "number": 1, "task_protocol": "ephys"},
     {"subject": "CORT_0002"},
     {"date_range": ["2020-01-01", "2020-03-01"]},
-    {"lab": "wittenlab", "datasets": ["spikes.times.npy", "_ibl_trials.table.pqt"]},
+    {"laboratory": "wittenlab", "datasets": ["spikes.times.npy", "_ibl_trials.table.pqt"]},
     {"projects": "practice", "date_range": ["2021-06-01", None], "dataset_qc_lte": "PASS"},
     {"subject": "WITT_0008", "datasets": "spikes.times.npy"},
 ]

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from one_async.browse.filters import FACETS, Filters, Part, literal, parse_filters
 from one_async.browse.search import FacetedSearch
 from one_async.errors import InputError
-from one_async.queries.terms import complete_all
+from one_async.queries.terms import SESSION_TERMS, complete_all
 from one_async.tables import query
-from one_async.tables.arguments import SEARCH_TERMS
 
 TABLES = make_tables()
 EXPECTED = Expected(TABLES)
@@ -28,7 +27,7 @@ class Client:
 
     @staticmethod
     def search(**terms: Any) -> list[str]:
-        complete = complete_all(terms, (*SEARCH_TERMS, "lab"))
+        complete = complete_all(terms, (*SESSION_TERMS, "lab"))
         return [str(eid) for eid in query.search(TABLES, **complete)]
 
 
@@ -137,7 +136,7 @@ def test_without_wildcards_code_still_gives_what_is_shown(filters: Filters) -> N
     class Plain:
         @staticmethod
         def search(**terms: Any) -> list[str]:
-            complete = complete_all(terms, (*SEARCH_TERMS, "lab"))
+            complete = complete_all(terms, (*SESSION_TERMS, "lab"))
             return [str(eid) for eid in query.search(TABLES, wildcards=False, **complete)]
 
     assert "" not in dict(found["facets"]["lab"]["values"])

@@ -183,7 +183,7 @@ def test_aggregates_are_loaded_as_pandas(pandas_one: Face, identifier: str, data
 
 def test_no_method_reads_frames_of_another_public_one() -> None:
     """Public methods give frames of the client's kind, so that a method which needs those of Polars must not call them."""
-    public = {name: value for name, value in vars(AsyncONE).items() if inspect.iscoroutinefunction(value)}
+    public = dict(inspect.getmembers(AsyncONE, inspect.iscoroutinefunction))
     framed = {
         name
         for name, value in public.items()

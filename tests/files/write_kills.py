@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from one_async._stored import TokenFile
+from one_async._token_file import TokenFile
 from one_async.files.atomic import write_whole
 from one_async.files.write import save_metadata, save_object_npy
 from one_async.frozen import read_frozen, write_frozen

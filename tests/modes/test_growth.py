@@ -17,7 +17,7 @@ from one_async import ONE
 from one_async.cli.app import app
 from one_async.emulator import Emulator
 from one_async.errors import ALFObjectNotFound, InputError, TablesNotFound, TablesWarning
-from one_async.refresh import learned_rows
+from one_async.refresh import current
 from one_async.tables.build import make_parquet_db, remove_missing_datasets
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import save_tables
@@ -111,7 +111,7 @@ def test_saved_rows_of_queries_do_not_stand_for_the_tables_of_the_server(
 def test_what_remote_queries_bring_is_kept_once_however_often_it_comes(
     alyx: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learned_rows, "MOST_PIECES", 20)
+    monkeypatch.setattr(current, "MOST_PIECES", 20)
     with ONE(**login(alyx), cache_dir=tmp_path / "cache") as one:
         eids = one.search()
         for n in range(150):

@@ -203,7 +203,7 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     # one.util
     "one.util.FILE_SPEC": ("one_async.alf.spec.FILE_SPEC", "elsewhere", ""),
     "one.util.parse_id": (None, "internal", "a decorator; every method takes any name of a session"),
-    "one.util.validate_date_range": ("one_async.tables.arguments.date_range", "elsewhere", "gives two dates"),
+    "one.util.validate_date_range": ("one_async.queries.terms.date_range", "elsewhere", "gives two dates"),
     "one.util.filter_datasets": ("one_async.alf.match.resolve", "elsewhere", FRAMES),
     "one.util.filter_revision_last_before": ("one_async.alf.match.last_before", "elsewhere", FRAMES),
     "one.util.index_last_before": ("one_async.alf.match.last_before", "elsewhere", ""),

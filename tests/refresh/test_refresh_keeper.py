@@ -15,7 +15,7 @@ import pytest
 from one_async.emulator import Emulator
 from one_async.errors import InputError, OfflineError, TablesDamaged, TablesNotFound, TablesWarning
 from one_async.refresh import TablesKeeper
-from one_async.refresh.learned_rows import MOST_PIECES
+from one_async.refresh.current import MOST_PIECES
 from one_async.refresh.swap import WORK, State, stamp_of
 from one_async.tables.catalogue import Catalogue
 

@@ -21,7 +21,7 @@ from one_async.alyx.connection_pool import CERTIFICATES
 from one_async.errors import ConfigurationError, HashMismatch, NotFound, ServerUnreachable
 from one_async.transfer.fetch import Policy, fetch
 from one_async.transfer.plan import FileSource, Item
-from one_async.transfer.web import Credentials
+from one_async.transfer.web import Credentials, whole_number
 from one_async.types import StreamOpener
 
 from .servers import Files, serve
@@ -252,3 +252,21 @@ def _sockets() -> int:
     """How many connections this process has to others and to itself."""
     psutil = pytest.importorskip("psutil")
     return sum(c.status == "ESTABLISHED" for c in psutil.Process().net_connections("tcp"))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("12", 12),
+        (" 7 ", 7),
+        ("0", 0),
+        ("²", None),
+        ("٣", None),
+        ("-1", None),
+        ("", None),
+        (None, None),
+        ("9" * 5000, None),
+    ],
+)
+def test_lengths_are_ascii_digits(text: str | None, number: int | None) -> None:
+    assert whole_number(text) == number

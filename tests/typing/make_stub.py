@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from one_async import sync
-from one_async.client.conventions import SESSION
+from one_async.client.call import SESSION
 
 STUB = Path(sync.__file__).with_suffix(".pyi")
 BY_ID = STUB.parent / "client" / "by_id.pyi"

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from one_async._boundary import public
-from one_async._concurrency import RunningCalls, ended_by_closing
-from one_async._tracing import traced
+from one_async._concurrency import RunningCalls
 from one_async.alyx.login import Credentials
 from one_async.types import TokenStore
 
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
     from one_async.alyx.session import Session
 
 
-@public
-@ended_by_closing
-@traced("alyx")
+@public(traced="alyx", ended_by_closing=True)
 class Account:
     """The user of a REST client, and the methods that log in and out."""
 

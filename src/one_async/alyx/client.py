@@ -19,11 +19,10 @@ import anyio.to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
 from one_async._boundary import public
-from one_async._concurrency import RunningCalls, ended_by_closing
+from one_async._concurrency import RunningCalls
 from one_async._observer import Observer
-from one_async._stored import TokenFile
 from one_async._threads import run_sync
-from one_async._tracing import traced
+from one_async._token_file import TokenFile
 from one_async._values import without_password
 from one_async.alyx import caching, paging
 from one_async.alyx.account import Account
@@ -51,9 +50,7 @@ if TYPE_CHECKING:
 SCHEMA_EXPIRY = timedelta(weeks=1)
 
 
-@public
-@ended_by_closing
-@traced("alyx")
+@public(traced="alyx", ended_by_closing=True)
 class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDownloads):
     """The REST interface of an Alyx database.
 

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 from one_async._arguments import as_list
 from one_async._boundary import public
-from one_async._concurrency import RunningCalls, ended_by_closing, run_all
+from one_async._concurrency import RunningCalls, run_all
 from one_async._observer import Observer
 from one_async._threads import run_sync
-from one_async._tracing import traced
 from one_async.alyx.query import whole_number
 from one_async.errors import ConfigurationError, InputError, UnsafePath
 
@@ -30,9 +29,7 @@ if TYPE_CHECKING:
 FILES_AT_ONCE = 16
 
 
-@public
-@ended_by_closing
-@traced("alyx")
+@public(traced="alyx", ended_by_closing=True)
 class FileDownloads:
     """The methods of a REST client that download files by their addresses."""
 

@@ -10,7 +10,6 @@ from uuid import UUID
 import anyio
 
 from one_async._boundary import public
-from one_async._tracing import traced
 from one_async.alyx.query import to_json_types
 from one_async.errors import AnswerError, ConflictError, InputError
 
@@ -27,8 +26,7 @@ REPEATED: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@public
-@traced("alyx")
+@public(traced="alyx")
 class JsonFields:
     """The methods of a REST client that change JSON fields."""
 

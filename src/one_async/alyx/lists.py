@@ -8,10 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from one_async._boundary import public, reading
-from one_async._concurrency import RunningCalls, ended_by_closing
-from one_async._fork import check_polars
-from one_async._threads import run_polars, run_sync
-from one_async._tracing import traced
+from one_async._concurrency import RunningCalls
+from one_async._threads import check_polars, run_polars, run_sync
 from one_async.alyx import paging
 from one_async.alyx.caching import AgeLimit, one_warning
 from one_async.alyx.paging import Page, Row
@@ -25,9 +23,7 @@ if TYPE_CHECKING:
     from one_async.alyx.schema import Schema
 
 
-@public
-@ended_by_closing
-@traced("alyx")
+@public(traced="alyx", ended_by_closing=True)
 class Lists:
     """The methods of a REST client that read lists in pages or as frames."""
 

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import anyio
 import anyio.to_thread
 
+from one_async._addresses import OPEN_ALYX
 from one_async._concurrency import SingleFlight
-from one_async._stored import OPEN_ALYX
 from one_async.errors import ConfigurationError, InputError, LoginError
 from one_async.types import TokenStore
 

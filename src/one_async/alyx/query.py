@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from uuid import UUID
 
+from one_async._addresses import normal_url, without_login
 from one_async._arguments import as_list, plain
 from one_async._arguments import text_of as scalar_text
-from one_async._stored import normal_url, without_login
 from one_async.errors import InputError
 
 

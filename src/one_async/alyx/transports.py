@@ -18,8 +18,8 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from one_async._headers import retry_after
 from one_async._observer import Observer, resending
+from one_async._retry_after import retry_after
 from one_async.alyx import caching
 from one_async.alyx.answers import check_status, detail_of, is_invalid_token, json_of
 from one_async.alyx.body import TooLarge, read_all

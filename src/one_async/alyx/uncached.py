@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from one_async._headers import retry_after
 from one_async._observer import Observer
+from one_async._retry_after import retry_after
 from one_async.alyx.transports import Login
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from one_async._boundary import public
-from one_async._concurrency import RunningCalls, ended_by_closing
+from one_async._concurrency import RunningCalls
 from one_async._threads import run_sync
-from one_async._tracing import traced
 from one_async.alyx.query import form_of, read_files, to_json_types
 
 if TYPE_CHECKING:
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
     from one_async.alyx.session import Session
 
 
-@public
-@ended_by_closing
-@traced("alyx")
+@public(traced="alyx", ended_by_closing=True)
 class Writes:
     """The methods of a REST client that send data."""
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from one_async._arguments import date_range
 from one_async.errors import InputError
-from one_async.tables.arguments import date_range
 from one_async.tables.schema import QC_LEVELS
 
 __all__ = ["FACETS", "Facet", "Filters", "Part", "call_text", "escaped", "literal", "parse_filters"]

@@ -51,7 +51,7 @@ def login(
 
 def _login_by_token(url: str | None, user: str | None) -> None:
     """Verify a token with one request, then store it."""
-    from one_async._stored import TokenFile
+    from one_async._token_file import TokenFile
 
     if sys.stdin.isatty():
         user = user or typer.prompt("User name")
@@ -83,7 +83,7 @@ def whoami(url: Url = None, user: User = None, as_json: Json = False) -> None:
 
     Makes no request.
     """
-    from one_async._stored import TokenFile
+    from one_async._token_file import TokenFile
     from one_async.settings import databases, resolve
 
     try:

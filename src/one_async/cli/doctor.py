@@ -83,7 +83,7 @@ def _versions() -> dict[str, str]:
 
 
 def _settings(known: Settings) -> dict[str, str]:
-    from one_async._stored import TokenFile
+    from one_async._token_file import TokenFile
 
     shown = {
         name: str(value)
@@ -111,7 +111,7 @@ def _environment() -> dict[str, str]:
 
 
 def _folders(known: Settings) -> dict[str, str]:
-    from one_async._stored import config_dir
+    from one_async._settings_files import config_dir
 
     folders = {"cache": known.cache_dir, "tables": known.tables_dir, "settings": config_dir()}
     return {name: f"{_state(folder)} {folder}" for name, folder in folders.items()}
@@ -126,7 +126,7 @@ def _state(folder: Any) -> str:
 
 def _servers(known: Settings) -> dict[str, str]:
     """Return whether the database and its data server respond, and whether the login is accepted."""
-    from one_async._stored import OPEN_ALYX, OPEN_DATA
+    from one_async._addresses import OPEN_ALYX, OPEN_DATA
 
     if known.base_url is None:
         return {}

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from one_async._boundary import public
-from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars, run_sync
 from one_async.alf.match import compile_pattern, is_match, plain_pattern, resolve
-from one_async.client.call import Call
+from one_async.client.call import Call, public_methods
 from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
 from one_async.queries.selection import SelectionOptions, checked, one_dataset
 
@@ -24,8 +22,7 @@ T = TypeVar("T")
 RELATIONS = ("subjects", "projects", "tags")
 
 
-@public
-@ended_by_closing
+@public_methods(ended_by_closing=True)
 class Aggregates:
     """Methods that list and load aggregate datasets."""
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from one_async._boundary import public
-from one_async._concurrency import ended_by_closing
-from one_async._stored import without_login
+from one_async._addresses import without_login
 from one_async._threads import run_polars
-from one_async.client.call import Call
+from one_async.client.call import Call, public_methods
 from one_async.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
@@ -19,8 +17,7 @@ if TYPE_CHECKING:
     from one_async.types import Mode
 
 
-@public
-@ended_by_closing
+@public_methods(ended_by_closing=True)
 class Browsing:
     """The method that opens a page on the cache tables."""
 

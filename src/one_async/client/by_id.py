@@ -4,4 +4,4 @@ __all__ = ["SessionById"]
 
 
 class SessionById:
-    """Nothing at run time, when `conventions` takes the keyword."""
+    """Nothing at run time, when `public_methods` of `call.py` takes the keyword."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from one_async import _display
+from one_async._addresses import OPEN_ALYX, without_login
 from one_async._display import Markup, Printer
-from one_async._stored import OPEN_ALYX, without_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

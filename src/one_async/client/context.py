@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import anyio
 
 from one_async._concurrency import RunningCalls
-from one_async._fork import is_polars_lost
 from one_async._observer import Observer
 from one_async._progress import display_for
-from one_async._threads import run_sync
+from one_async._threads import is_polars_lost, run_sync
 from one_async._values import without_secrets
 from one_async.client.datafiles import DataFiles
 from one_async.errors import InputError, OfflineError

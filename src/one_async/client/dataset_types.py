@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from uuid import UUID
 
 from one_async import ids
-from one_async._boundary import public
 from one_async._threads import run_polars, run_sync
-from one_async.client.call import Call
+from one_async.client.call import Call, public_methods
 from one_async.client.identify import known_eids
 from one_async.errors import ALFObjectNotFound, InputError, NotFound
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from one_async.types import JSON, SessionLike, Several
 
 
-@public
+@public_methods
 class DatasetTypes:
     """Methods for dataset types and revisions."""
 

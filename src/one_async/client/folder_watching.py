@@ -13,10 +13,9 @@ from uuid import UUID
 import anyio
 import anyio.lowlevel
 
-from one_async._boundary import public
-from one_async._concurrency import ended_by_closing, task_group
-from one_async._fork import check_polars
-from one_async._threads import run_sync
+from one_async._concurrency import task_group
+from one_async._threads import check_polars, run_sync
+from one_async.client.call import public_methods
 from one_async.client.watching import pause_after, seconds
 from one_async.errors import ConfigurationError, InputError, StorageError
 
@@ -32,8 +31,7 @@ class _Ended(Exception):
     """A build was ended because its task was cancelled."""
 
 
-@public
-@ended_by_closing
+@public_methods(ended_by_closing=True)
 class FolderWatching:
     """The method that keeps the tables of a folder up to date."""
 
@@ -100,7 +98,7 @@ class FolderWatching:
                 failures = 0
                 if is_first or report.written:  # the first may find what another process built
                     is_first = False
-                    await self._context.tables.read_again()
+                    await self._context.tables.read_if_changed()
                     yield report
             if pause is None:
                 return

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from one_async._boundary import public
-from one_async._concurrency import ended_by_closing
+from one_async.client.call import public_methods
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from one_async.types import DateLike
 
 
-@public
-@ended_by_closing
+@public_methods(ended_by_closing=True)
 class Harvesting:
     """The method that reads whole endpoints."""
 

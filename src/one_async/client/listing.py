@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from one_async._boundary import public
 from one_async._threads import run_polars
 from one_async.alf.match import Filename, Pattern, collections_of, resolve, revisions_of
 from one_async.alf.spec import QC
-from one_async.client.call import Call
+from one_async.client.call import Call, public_methods
 from one_async.client.identify import known_eids
 from one_async.errors import ALFObjectNotFound, InputError
 from one_async.queries.selection import no_datasets
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 CHOOSING = ("rel_path", "qc", "default_revision")
 
 
-@public
+@public_methods
 class Listing:
     """The methods that list datasets and the folders they are in."""
 

@@ -10,11 +10,9 @@ from uuid import UUID
 import anyio
 
 from one_async import ids
-from one_async._boundary import public
-from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars, run_sync
 from one_async.alf.spec import QC
-from one_async.client.call import Call
+from one_async.client.call import Call, public_methods
 from one_async.client.datafiles import warn_missing
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH, SESSIONS_AT_ONCE, Job, Load, each, load_each, load_sessions
@@ -39,8 +37,7 @@ if TYPE_CHECKING:
 PLACE = "_place"
 
 
-@public
-@ended_by_closing
+@public_methods(ended_by_closing=True)
 class Loading:
     """Methods that load data. Each takes one session or a list; the results of a list are in its order."""
 

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from one_async import ids
-from one_async._boundary import public
-from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars, run_sync
 from one_async.alf.session import session_folder
 from one_async.alf.spec import QC
-from one_async.client.call import Call
+from one_async.client.call import Call, public_methods
 from one_async.client.identify import known_eids
 from one_async.client.jobs import Job, load_each
 from one_async.client.load import object_load
@@ -64,8 +62,7 @@ class Loaded(NamedTuple):
         return frames_html("Loaded", self._asdict(), self.errors)
 
 
-@public
-@ended_by_closing
+@public_methods(ended_by_closing=True)
 class ManySessions:
     """The methods for many sessions at once."""
 

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from one_async import _display
-from one_async._boundary import public
 from one_async._display import Printer
 from one_async.alyx.retrying import Timeouts
 from one_async.client.aggregates import Aggregates
 from one_async.client.browsing import Browsing
 from one_async.client.by_id import SessionById
+from one_async.client.call import public_methods
 from one_async.client.cards import client_fields
 from one_async.client.context import Context
-from one_async.client.conventions import conventions
 from one_async.client.convert import Conversions
 from one_async.client.dataset_types import DatasetTypes
 from one_async.client.folder_watching import FolderWatching
@@ -41,8 +40,7 @@ if TYPE_CHECKING:
     from one_async.transfer.fetch import Progress
 
 
-@conventions
-@public
+@public_methods
 class AsyncONE(
     SessionById,
     Searching,

@@ -7,18 +7,15 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
-from one_async._arguments import has_keywords, plain
-from one_async._boundary import public, reading
-from one_async._concurrency import ended_by_closing
-from one_async._fork import check_polars
-from one_async._threads import run_polars
+from one_async._arguments import plain, qc_name, whole_number
+from one_async._boundary import reading
+from one_async._threads import check_polars, run_polars
 from one_async.alf.spec import QC
-from one_async.client.call import Call
+from one_async.client.call import Call, has_keywords, public_methods
 from one_async.client.search import insertions_that
 from one_async.errors import InputError, OfflineError
 from one_async.queries.base import order_insertions
 from one_async.queries.terms import django as django_text
-from one_async.tables.arguments import qc_name, whole_number
 from one_async.types import InsertionTerms
 
 if TYPE_CHECKING:
@@ -39,8 +36,7 @@ MARKED_PASS = {"session__extended_qc___experimenter_task": "PASS"}
 OWN = ("tracing_exists", "alignment_count", "alignment_resolved")
 
 
-@public
-@ended_by_closing
+@public_methods(ended_by_closing=True)
 class QualityMethods:
     """The method for quality."""
 

@@ -11,11 +11,9 @@ from uuid import UUID
 import anyio
 
 from one_async import ids
-from one_async._boundary import public
-from one_async._concurrency import ended_by_closing
 from one_async._threads import run_sync
 from one_async.alf.session import is_id, session_folder
-from one_async.client.call import Call
+from one_async.client.call import Call, public_methods
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH
 from one_async.client.search import places_of
@@ -46,8 +44,7 @@ HOW = SelectionOptions(policy="last_before")
 Rows: TypeAlias = "dict[str, dict[str, Any]]"
 
 
-@public
-@ended_by_closing
+@public_methods(ended_by_closing=True)
 class Recordings:
     """The methods that open raw recordings."""
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from one_async import ids
-from one_async._boundary import public
 from one_async._threads import run_polars, run_sync
 from one_async.alf.path import ALFPath
 from one_async.alf.session import (
@@ -20,7 +19,7 @@ from one_async.alf.session import (
     session_folders,
     session_part,
 )
-from one_async.client.call import Call
+from one_async.client.call import Call, public_methods
 from one_async.client.identify import FEW_SESSIONS, find
 from one_async.client.rows import rows_of_ids
 from one_async.errors import (
@@ -43,7 +42,7 @@ T = TypeVar("T")
 ROW = ("did", "eid", "rel_path", "session_path", "data_url")
 
 
-@public
+@public_methods
 class Records:
     """The methods that convert between paths, addresses, and rows of the datasets and sessions tables."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from one_async._boundary import public
+from one_async.client.call import public_methods
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from one_async.types import JSON
 
 
-@public
+@public_methods
 class Registering:
     """The methods that register sessions and files."""
 

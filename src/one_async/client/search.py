@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 from uuid import UUID
 
 from one_async import ids
-from one_async._arguments import as_list, check_details, has_keywords
-from one_async._boundary import public, reading
+from one_async._arguments import as_list, check_details
+from one_async._boundary import reading
 from one_async._warnings import warn
 from one_async.alf.path import ALFPath
 from one_async.alf.session import session_folder
-from one_async.client.call import Call
+from one_async.client.call import Call, has_keywords, public_methods
 from one_async.client.cards import InsertionRecord, SessionRecord
 from one_async.client.identify import eid_texts, known_eids
 from one_async.errors import ALFInvalid, ALFObjectNotFound, EmptySearchWarning, InputError, NotFound
@@ -37,7 +37,7 @@ ProbesDetails: TypeAlias = tuple[list[UUID], list[str], list[dict[str, Any]]] | 
 RECORD_FIELDS = ("subject", "start_time", "number", "lab", "projects", "url", "task_protocol")
 
 
-@public
+@public_methods
 class Searching:
     """The methods that find sessions and insertions and describe them."""
 

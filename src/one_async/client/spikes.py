@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from one_async import ids
 from one_async._arguments import plain
-from one_async._boundary import MISFITS, public
-from one_async._concurrency import ended_by_closing
-from one_async._fork import check_polars
-from one_async._threads import run_polars
+from one_async._boundary import MISFITS
+from one_async._threads import check_polars, run_polars
 from one_async._warnings import warn
 from one_async.alf.match import collections_of
 from one_async.alf.spec import QC
-from one_async.client.call import Call
+from one_async.client.call import Call, public_methods
 from one_async.client.jobs import each, load_each
 from one_async.client.load import object_load
 from one_async.client.outcomes import (
@@ -93,8 +91,7 @@ class _Wanted(NamedTuple):
             check_mapping(self.regions)
 
 
-@public
-@ended_by_closing
+@public_methods(ended_by_closing=True)
 class SpikeLoading:
     """The methods that load spike sorting, and the regions and trajectories of probes."""
 

@@ -8,11 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from one_async._boundary import public
-from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars, run_sync
 from one_async._warnings import warn
-from one_async.client.call import Call
+from one_async.client.call import Call, public_methods
 from one_async.errors import ConfigurationError, OneError, TablesError, TablesNotFound, TablesWarning
 from one_async.tables.pandas_frames import as_pandas
 
@@ -24,8 +22,7 @@ if TYPE_CHECKING:
     from one_async.types import Mode
 
 
-@public
-@ended_by_closing
+@public_methods(ended_by_closing=True)
 class TableMethods:
     """The methods that concern the cache tables as a whole."""
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Unpack
 
 import anyio
 
-from one_async._arguments import as_list, has_keywords
-from one_async._boundary import public
-from one_async._concurrency import ended_by_closing
+from one_async._arguments import as_list
 from one_async._observer import LOGS
+from one_async.client.call import has_keywords, public_methods
 from one_async.client.search import terms_to_complete
 from one_async.client.watch_cursor import WatchCursor
 from one_async.errors import AnswerError, InputError, ServerError, ServerUnreachable, StatusError, Throttled
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 LONGEST_PAUSE = 900.0
 
 
-@ended_by_closing
-@public
+@public_methods(ended_by_closing=True)
 class Watching:
     """The method that waits for sessions."""
 

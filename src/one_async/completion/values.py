@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
 from one_async._arguments import text_of
-from one_async._fork import is_polars_lost
+from one_async._threads import is_polars_lost
 from one_async.alf.parts import rel_path_parts
 from one_async.alf.session import key_frame, match_keys
 from one_async.alf.spec import QC
@@ -17,9 +17,8 @@ from one_async.alyx.client import AsyncAlyxClient
 from one_async.client import AsyncONE
 from one_async.errors import InputError
 from one_async.ids import parse_session
-from one_async.queries.terms import OTHER_NAMES, SESSION_TERMS
+from one_async.queries.terms import OTHER_NAMES, SESSION_TERMS, complete
 from one_async.sync import ONE, AlyxClient
-from one_async.tables.arguments import complete
 from one_async.types import Mode, RevisionPolicy
 
 if TYPE_CHECKING:

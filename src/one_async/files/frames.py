@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from one_async._fork import check_polars
+from one_async._threads import check_polars
 from one_async.errors import InputError
 from one_async.files.timestamps import ts2vec
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import polars as pl
 
-from one_async._fork import check_polars
+from one_async._threads import check_polars
 
 __all__ = ["decoded", "read_delimited", "read_parquet"]
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import anyio
 
-from one_async._stored import without_login
+from one_async._addresses import without_login
 from one_async._threads import run_sync
 from one_async.errors import HarvestUnderWay, OneError
 from one_async.files.claim import LEASE, start_heartbeat

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field, field_validator
 
 from one_async import _display
-from one_async._stored import without_login
+from one_async._addresses import without_login
 
 if TYPE_CHECKING:
     import polars as pl

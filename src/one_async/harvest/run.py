@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from one_async._boundary import reading
 from one_async._concurrency import run_all
-from one_async._fork import check_polars
 from one_async._observer import LOGS
 from one_async._progress import Display, Task, shown
-from one_async._threads import run_sync
+from one_async._threads import check_polars, run_sync
 from one_async._warnings import warn
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from one_async._stored import without_login
+from one_async._addresses import without_login
 from one_async.errors import ConfigurationError, FileDamaged, InputError, TransferError
 from one_async.files.atomic import write_whole
 from one_async.files.claim import try_claim

@@ -14,7 +14,7 @@ from one_async.queries.base import (
     SessionDatasets,
 )
 from one_async.queries.local import FEW, INSERTION_SEARCH
-from one_async.tables.arguments import SEARCH_TERMS
+from one_async.queries.terms import SESSION_TERMS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,7 +47,7 @@ class AutoSource:
         return await self._for(terms).search_details(terms)
 
     def _for(self, terms: Mapping[str, Any]) -> LocalSource | RemoteSource:
-        return self._local if set(terms) <= set(SEARCH_TERMS) else self._remote
+        return self._local if set(terms) <= set(SESSION_TERMS) else self._remote
 
     async def sessions(self, eids: Sequence[str], use: Callable[[pl.DataFrame], T]) -> T:
         """Call ``use`` with the sessions with these ids; request those that the tables lack."""

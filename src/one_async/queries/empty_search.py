@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from one_async._arguments import as_list
+from one_async._arguments import as_list, date_range, texts
 from one_async._boundary import reading
 from one_async.errors import InputError, OneError, shown
-from one_async.queries.terms import ALL_OF, insertion_queries, rest_queries
+from one_async.queries.terms import ALL_OF, INSERTION_TERMS, SESSION_TERMS, insertion_queries, rest_queries
 from one_async.tables import query
-from one_async.tables.arguments import INSERTION_TERMS, SEARCH_TERMS, date_range, texts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,7 +74,7 @@ def reasons_in_tables(
     """
     if catalogue.meta.is_partial or catalogue.session_frame.is_empty():
         return []
-    known = set(SEARCH_TERMS if endpoint == "sessions" else INSERTION_TERMS)
+    known = set(SESSION_TERMS if endpoint == "sessions" else INSERTION_TERMS)
     if endpoint == "insertions" and catalogue.insertions().collect().is_empty():
         return []
     if not known >= terms.keys():
@@ -83,7 +82,7 @@ def reasons_in_tables(
     absent, known_alone = [], 0
     for name, value in terms.items():
         try:
-            if name in SEARCH_TERMS:
+            if name in SESSION_TERMS:
                 found = len(query.session_rows(catalogue, {name: value}, wildcards=wildcards))
             else:
                 found = len(query.search_insertions(catalogue, wildcards=wildcards, **{name: value}))

@@ -19,8 +19,8 @@ from one_async.queries.base import (
     warn_of_no_folder,
 )
 from one_async.queries.empty_search import reasons_in_tables
+from one_async.queries.terms import SESSION_TERMS
 from one_async.tables import listing, query
-from one_async.tables.arguments import SEARCH_TERMS
 from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ NO_INSERTIONS = "the cache tables have no insertions; use query_type='remote'"
 #: Terms of insertions that mean the same in tables: neither `model`, which is a part number there, nor terms of datasets,
 #: which the server applies to the datasets of the insertion.
 INSERTION_SEARCH = frozenset(
-    {*SEARCH_TERMS, "name", "serial", "chronic_insertion", "session"} - {"datasets", "dataset_qc_lte"}
+    {*SESSION_TERMS, "name", "serial", "chronic_insertion", "session"} - {"datasets", "dataset_qc_lte"}
 )
 #: Number of sessions that are found by position in less time than it takes to start a thread.
 FEW = 8

@@ -11,30 +11,37 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from datetime import date
 from numbers import Number
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
 
-from one_async._arguments import as_list, plain, text_of
-from one_async.errors import InputError
-from one_async.tables.arguments import (
-    INSERTION_TERMS,
-    SEARCH_TERMS,
-    complete,
-    date_range,
-    qc_name,
-    texts,
-    whole_number,
-)
+from one_async._arguments import as_list, date_range, plain, qc_name, text_of, texts, whole_number
+from one_async.errors import InputError, name_list, shown
 
+#: The session terms that every mode knows.
+SESSION_TERMS: Final = (
+    "datasets",
+    "date_range",
+    "laboratory",
+    "number",
+    "projects",
+    "subject",
+    "task_protocol",
+    "dataset_qc_lte",
+)
+INSERTION_TERMS: Final = (
+    "model", "name", "json", "serial", "chronic_insertion", "session", "dataset", *SESSION_TERMS,
+)  # fmt: skip
+#: Common abbreviations of terms.
+_SHORT_FORMS: Final = ("lab", "date", "project")
+#: The least similarity of a term that is offered instead of an unknown one: ``number`` is not close to ``user``.
+_CLOSE: Final = 0.65
 #: Terms of ONE-api that have another name on the server.
 REST_NAMES = {"laboratory": "lab", "project": "projects"}
 #: Other names of terms. (The server's own filter `date` of insertions accepts only a single day.)
 OTHER_NAMES = {"lab": "laboratory", "project": "projects", "date": "date_range"}
 #: Terms whose lists mean "all of": the server interprets their comma lists in this way.
 ALL_OF = frozenset({"datasets", "dataset_types"})
-#: The session terms that every mode knows.
-SESSION_TERMS = SEARCH_TERMS
 #: The terms of tables, and those that are converted to filters of the server, in addition to the server's own.
 TABLE_TERMS = {"sessions": SESSION_TERMS, "insertions": INSERTION_TERMS}
 OWN_TERMS = {"sessions": SESSION_TERMS, "insertions": (*SESSION_TERMS, "dataset")}
@@ -64,6 +71,30 @@ BATCH = 75
 LONGEST = 3900
 #: An id in a list, escaped.
 ID_LENGTH = 50
+
+
+def complete(term: str, terms: Collection[str] = SESSION_TERMS) -> str:
+    """Return the full name of a term: the term itself, or the only one that begins with it, ignoring case.
+
+    Raises InputError with the candidates if there is none or more than one.
+    """
+    given = term.casefold()
+    if given in terms:
+        return given
+    found = sorted({name for name in terms if name.casefold().startswith(given)})
+    if set(found) == {"project", "projects"}:  # two names of one filter
+        return "projects"
+    if len(found) == 1:
+        return found[0]
+    from difflib import get_close_matches
+
+    near = (
+        found
+        or get_close_matches(given, sorted({*terms, *_SHORT_FORMS}), n=3, cutoff=_CLOSE)
+        or sorted(terms)
+    )
+    problem = "could mean several terms" if found else "is not a search term"
+    raise InputError(f"{shown(term)} {problem}; accepted: {name_list(near)}", argument=term, given=term)
 
 
 def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, Any]:

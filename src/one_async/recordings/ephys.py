@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from one_async._boundary import public
-from one_async._concurrency import RunningCalls, ended_by_closing
+from one_async._concurrency import RunningCalls
 from one_async._threads import run_sync
 from one_async.errors import InputError
 from one_async.recordings.chunks import ChunkReader, Layout, Use
@@ -29,8 +29,7 @@ FEW_READS = 16
 _FAR = 1 << 62
 
 
-@public
-@ended_by_closing
+@public(ended_by_closing=True)
 class AsyncRawEphys:
     """The raw samples of a band of a probe. Only the chunks that are needed are fetched.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from one_async._boundary import public
-from one_async._concurrency import RunningCalls, ended_by_closing
+from one_async._concurrency import RunningCalls
 from one_async._threads import run_sync
 from one_async.errors import ALFObjectNotFound, InputError
 from one_async.recordings.chunks import ChunkReader
@@ -29,8 +29,7 @@ CACHE_SIZE = 64 * 1024**2
 PIXELS = {"rgb24": 3, "gray": 2}
 
 
-@public
-@ended_by_closing
+@public(ended_by_closing=True)
 class AsyncVideo:
     """The frames of a camera. Only the parts of the file that are needed are fetched.
 

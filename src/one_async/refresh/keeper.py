@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import anyio
 
 from one_async._concurrency import SingleFlight
-from one_async._fork import check_polars
 from one_async._observer import LOGS
 from one_async._progress import Display
-from one_async._threads import run_sync
+from one_async._threads import check_polars, run_sync
 from one_async._tracing import span
 from one_async.errors import (
     InputError,
@@ -29,9 +28,8 @@ from one_async.errors import (
     TablesNotFound,
     TablesWarning,
 )
-from one_async.refresh.current import CurrentTables
+from one_async.refresh.current import CurrentTables, Queue
 from one_async.refresh.info import Offer, TablesInfo, TooNew, request_offer
-from one_async.refresh.learned_rows import Queue
 from one_async.refresh.schedule import SHORTEST, seconds_of
 from one_async.refresh.swap import State
 from one_async.refresh.update import fetch
@@ -148,7 +146,7 @@ class TablesKeeper(CurrentTables):
         elif mode == "refresh":
             if self._update_copies is not None:
                 await self._update_copies()
-            await self._read_if_changed()
+            await self.read_if_changed()
         if self._view.base is None:
             with suppress(*((TablesNotFound,) if mode == "remote" else ())):
                 await self._read_once()
@@ -291,12 +289,12 @@ class TablesKeeper(CurrentTables):
             state = await run_sync(State.read, self._folder)
             if state.server == alyx.base_url:
                 self._adopt_check(state)
-        await self._read_if_changed()
+        await self.read_if_changed()
         return now or not self._has_complete_tables or self._schedule.due_in(time.time()) <= 0
 
     async def _has_tables_of(self, offer: Offer) -> bool:
         """Return whether the folder has the offered tables, after reading those that it has now."""
-        await self._read_if_changed()
+        await self.read_if_changed()
         return not self._is_update(offer, await run_sync(State.read, self._folder))
 
     def _is_update(self, offer: Offer, known: State) -> bool:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 from uuid import UUID
 
 from one_async._boundary import public
-from one_async._concurrency import RunningCalls, ended_by_closing
+from one_async._concurrency import RunningCalls
 from one_async._progress import Transfers
 from one_async._threads import run_polars, run_sync
-from one_async._tracing import traced
 from one_async.errors import InputError, NotFound, RegistrationError
 from one_async.files.find import next_num_folder
 from one_async.registration import administrations, protection
@@ -84,9 +83,7 @@ class Client(Protocol):
     def _context(self) -> ClientContext: ...
 
 
-@ended_by_closing
-@traced("registration")
-@public
+@public(traced="registration", ended_by_closing=True)
 class RegistrationClient:
     """Register sessions, files, water and weights; ``one.registration`` of an `AsyncONE`.
 

@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from one_async._boundary import of_arguments
-from one_async._fork import check_polars
 from one_async._progress import Display, Task, display_for, working
+from one_async._threads import check_polars
 from one_async._values import environment
 from one_async._warnings import warn
 from one_async.alf.session import FOLDER

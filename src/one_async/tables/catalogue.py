@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from one_async._fork import check_polars
+from one_async._threads import check_polars
 from one_async._warnings import warn
 from one_async.alf.session import session_folders
 from one_async.errors import InputError, TablesDamaged, TablesNotFound, TablesWarning

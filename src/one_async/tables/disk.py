@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from one_async._fork import check_polars
+from one_async._threads import check_polars
 from one_async.errors import TablesNotFound
 from one_async.files.claim import claim
 from one_async.tables.arrow_schema import schema_with_metadata

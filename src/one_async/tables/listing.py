@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from one_async._arguments import qc_name
 from one_async.alf.match import (
     Filename,
     Pattern,
@@ -20,7 +21,6 @@ from one_async.alf.match import (
 )
 from one_async.alf.spec import QC
 from one_async.errors import ALFError
-from one_async.tables.arguments import qc_name
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.columns import decode
 from one_async.tables.dataset_table import Datasets

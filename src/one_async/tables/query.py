@@ -11,19 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from one_async._fork import check_polars
+from one_async._arguments import as_list, date_range, numbers, qc_name, texts
+from one_async._threads import check_polars
 from one_async.alf.match import compile_pattern, is_match, plain_pattern
 from one_async.alf.session import FOLDER, session_folders
 from one_async.errors import ALFMultipleObjectsFound, InputError
-from one_async.tables.arguments import (
-    INSERTION_TERMS,
-    SEARCH_TERMS,
-    complete,
-    date_range,
-    numbers,
-    qc_name,
-    texts,
-)
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.dataset_table import Datasets
 
@@ -40,6 +32,10 @@ __all__ = [
 ]
 
 _TEXT = {"laboratory": "lab", "subject": "subject", "task_protocol": "task_protocol", "projects": "projects"}
+#: The terms of sessions.
+_TERMS = frozenset({*_TEXT, "number", "date_range", "datasets", "dataset_qc_lte"})
+#: The terms of insertions that are names of columns.
+_COLUMNS = ("model", "name", "json", "serial", "chronic_insertion")
 _EPOCH = date(1970, 1, 1).toordinal()
 #: Up to this many ids are looked up one by one, which is faster.
 _FEW = 20
@@ -61,35 +57,25 @@ def search(
 ) -> list[UUID] | pl.DataFrame:
     """Return the sessions that match all terms, latest first (then by subject and number descending, then by eid).
 
-    Terms may be abbreviated unambiguously. subject, laboratory, projects and task_protocol must contain one of the given
+    Terms have their full names. subject, laboratory, projects and task_protocol must contain one of the given
     strings, which are case-sensitive regular expressions with ``wildcards``. number must be one of the given numbers, and the
     date within date_range. datasets must all exist, by file name (regular expressions of whole names with ``wildcards``);
     dataset_qc_lte limits their QC, or that of any dataset. Return ids, or with ``details`` the sessions' rows. Raises
     InputError for unknown terms and invalid values.
     """
-    rows = session_rows(catalogue, _complete_terms(terms, SEARCH_TERMS), wildcards=wildcards)
+    rows = session_rows(catalogue, terms, wildcards=wildcards)
     if details:
         return catalogue.session_frame[pl.Series(rows, dtype=pl.UInt32)]
     return catalogue.uuids(rows)  # type: ignore[return-value]
 
 
-def _complete_terms(terms: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for term, value in terms.items():
-        name = complete(term, tuple(names))
-        if value is None:
-            continue
-        if name in out:
-            raise InputError(f"{term!r} means the same as {name!r}, which is given as well", argument=term)
-        out[name] = value
-    return out
-
-
 def session_rows(
     catalogue: Catalogue, terms: Mapping[str, Any], *, wildcards: bool = True
 ) -> npt.NDArray[np.uint32]:
-    """Return the rows of ``session_frame`` that match terms with full names, in the order of search results."""
+    """Return the rows of ``session_frame`` that match terms, in the order of search results."""
     check_polars()
+    if unknown := terms.keys() - _TERMS:
+        raise InputError.of("term", min(unknown), sorted(_TERMS))
     keep: Mask = np.ones(len(catalogue.session_frame), bool)
     for name, column in _TEXT.items():
         if name in terms:
@@ -209,34 +195,29 @@ def search_insertions(
     invalid values.
     """
     check_polars()
-    given = _complete_terms(terms, INSERTION_TERMS)
     frame = catalogue.insertions().collect()
-    session_terms = {name: value for name, value in given.items() if name in SEARCH_TERMS}
+    session_terms = {name: value for name, value in terms.items() if name in _TERMS}
     sessions = catalogue.session_frame.select("eid", "date", "subject", "number")
     if session_terms:
         sessions = sessions[pl.Series(session_rows(catalogue, session_terms, wildcards=wildcards))]
-    if "session" in given:
-        frame = frame.filter(pl.col("eid").is_in(list(map(str, _as_list(given.pop("session"))))))
-    if "dataset" in given:
-        (part,) = texts(given.pop("dataset"), "dataset")
+    if "session" in terms:
+        frame = frame.filter(pl.col("eid").is_in(list(map(str, as_list(terms["session"])))))
+    if "dataset" in terms:
+        (part,) = texts(terms["dataset"], "dataset")
         owners = frame.select("eid", "name").iter_rows()
         frame = frame.filter(
             pl.Series([_has_dataset(catalogue, eid, probe, part) for eid, probe in owners], dtype=pl.Boolean)
         )
-    for name in given.keys() - session_terms.keys():
+    for name in terms.keys() - session_terms.keys() - {"session", "dataset"}:
         if name not in frame.columns:
-            raise InputError.of("term", name, [n for n in INSERTION_TERMS if n in frame.columns])
+            raise InputError.of("term", name, [column for column in _COLUMNS if column in frame.columns])
         words = frame[name].cast(pl.String)
-        frame = frame.filter(pl.Series(_contains_any(words, texts(given[name], name), wildcards, name)))
+        frame = frame.filter(pl.Series(_contains_any(words, texts(terms[name], name), wildcards, name)))
     keys = ["date", "subject", "number", "name"]
     found = frame.join(sessions, on="eid", how="inner").sort(
         *keys, "eid", "pid", descending=[True] * 4 + [False] * 2, nulls_last=True
     )
     return found if details else found["pid"].to_list()
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [value] if isinstance(value, str | UUID) or not isinstance(value, Iterable) else list(value)
 
 
 def _has_dataset(catalogue: Catalogue, eid: str, probe: str, part: str) -> bool:

@@ -17,7 +17,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from one_async._concurrency import task_group
-from one_async._headers import retry_after, whole_number
+from one_async._retry_after import retry_after
 from one_async.errors import (
     AnswerError,
     LoginError,
@@ -41,6 +41,7 @@ __all__ = [
     "lower_names",
     "over_http",
     "receive",
+    "whole_number",
 ]
 
 #: Starts a request for a file from an offset on.
@@ -53,6 +54,8 @@ _MAX_BUFFERED = 2 * _BATCH
 _SYNC_INTERVAL = 64 * 1024 * 1024
 #: Seconds that received bytes may stay in memory, where a crash would lose them.
 _MAX_BUFFERED_TIME = 0.02
+#: A number that fits 64 bits; the fields of HTTP have only ASCII digits.
+_WHOLE = re.compile(r"[0-9]{1,18}")
 CONTENT_RANGE = re.compile(r"bytes\s+(?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)\s*$", re.IGNORECASE)
 
 
@@ -230,6 +233,11 @@ async def flush(part: PartFile) -> None:
 def closing(chunks: AsyncIterator[bytes]) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
     """Return a context that closes a generator at its end, not whenever it is garbage-collected."""
     return aclosing(chunks) if isinstance(chunks, AsyncGenerator) else nullcontext(chunks)
+
+
+def whole_number(text: str | None) -> int | None:
+    """Parse the number in a field such as Content-Length; return None for anything else."""
+    return int(text) if text is not None and _WHOLE.fullmatch(text.strip()) else None
 
 
 def _content_length(stream: ByteStream) -> int | None:

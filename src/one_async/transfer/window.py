@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from one_async._headers import whole_number
 from one_async.errors import StatusError
-from one_async.transfer.web import CONTENT_RANGE, closing, lower_names
+from one_async.transfer.web import CONTENT_RANGE, closing, lower_names, whole_number
 from one_async.types import ByteStream, StreamOpener
 
 __all__ = ["Window", "WindowOpener"]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from one_async import settings
+from one_async._addresses import OPEN_ALYX
 from one_async._parameters import Parameters
-from one_async._stored import OPEN_ALYX
 from one_async.compat.adapters import absent
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Header fields that several parts read in the same way. Pure."""
+"""The header field Retry-After, with which servers demand a pause before a request is repeated. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ import re
 import time
 from datetime import UTC
 
-#: A number that fits 64 bits; the fields of HTTP have only ASCII digits.
-_WHOLE = re.compile(r"[0-9]{1,18}")
+__all__ = ["retry_after"]
+
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-
-
-def whole_number(text: str | None) -> int | None:
-    """Parse the number in a field such as Content-Length; return None for anything else."""
-    return int(text) if text is not None and _WHOLE.fullmatch(text.strip()) else None
 
 
 def retry_after(text: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Header fields are parsed in one place, and invalid ones are harmless."""
+"""The field Retry-After is parsed in one place, and invalid ones are harmless."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_async._headers import retry_after, whole_number
+from one_async._retry_after import retry_after
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
@@ -41,21 +41,3 @@ def test_fields_without_a_wait_are_none(text: str | None) -> None:
 def test_any_text_is_a_wait_above_nothing_or_none(text: str) -> None:
     found = retry_after(text)
     assert found is None or found > 0
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("12", 12),
-        (" 7 ", 7),
-        ("0", 0),
-        ("²", None),
-        ("٣", None),
-        ("-1", None),
-        ("", None),
-        (None, None),
-        ("9" * 5000, None),
-    ],
-)
-def test_lengths_are_ascii_digits(text: str | None, number: int | None) -> None:
-    assert whole_number(text) == number
