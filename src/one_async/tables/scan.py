@@ -116,11 +116,13 @@ def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[V
                 if folder is first and _is_loop(Path(folder)):
                     continue
                 stat = os.stat(folder)  # noqa: PTH116 - a path object for each folder takes longer than this
-                known = seen.setdefault((stat.st_dev, stat.st_ino), folder)
-                if known is not folder:
+                identity = (stat.st_dev, stat.st_ino)
+                known = seen.get(identity)
+                if known is not None and _identity(known) == identity:
                     if not Path(folder).is_relative_to(known):
                         warn_of_omission(folder, f"it is the same folder as {known!r}")
                     continue
+                seen[identity] = folder
                 is_end = stop(folder)
                 entries = _Entries() if is_end else _read(folder)
             except OSError as error:
@@ -130,6 +132,15 @@ def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[V
             yield Visit(folder, stat, entries.files, first is not root or entries.is_linked, is_end)
             folders += sorted(entries.folders, reverse=True)
             links += sorted(entries.links)
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """Return device and inode of a folder; None if it was removed or renamed meanwhile, so that another may have them."""
+    try:
+        stat = os.stat(folder)  # noqa: PTH116 - as in `walk`
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _is_loop(folder: Path) -> bool:
