@@ -22,12 +22,12 @@ ORACLE = "ONE-api==3.6.1"
 
 
 def install(session: nox.Session, *extras: str) -> None:
-    """Install the project as a user would, from a built wheel, with what its tests need."""
+    """Install the project from a built wheel, as a user would, with the extras that its tests need."""
     session.install(f".[{','.join(extras or ('all', 'dev'))}]")
 
 
 def oracle(session: nox.Session) -> str:
-    """Make an environment of its own for ONE-api, and give its interpreter's path."""
+    """Make a separate environment for ONE-api unless it exists, and return the path of its interpreter."""
     folder = Path(session.cache_dir) / "one-api"
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not python.exists():
@@ -54,7 +54,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types: mypy on everything, the blocking faces' stub against them, pyright on what users see."""
+    """Check types: mypy on everything, the blocking faces' stub against them, pyright on the public API."""
     install(session)
     session.run("mypy")
     session.run("stubtest", "one_async.sync", "--allowlist", "tests/typing/stubtest.txt")
@@ -77,7 +77,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Compare answers with ONE-api's, which runs in an environment of its own."""
+    """Compare answers with those of ONE-api, which runs in its own environment."""
     install(session)
     session.run("pytest", "-n0", "tests/parity", *session.posargs, env={"ONE_API_PYTHON": oracle(session)})
 
@@ -86,7 +86,8 @@ def parity(session: nox.Session) -> None:
 def clients(session: nox.Session) -> None:
     """Run software that uses ONE-api with it and with one_async, and write docs/clients.md.
 
-    ``ONE_CLIENTS=folder`` adds what is on GitHub alone, from clones in that folder; ``nox -s clients -- probes`` runs one row.
+    ``ONE_CLIENTS=folder`` adds software that is only on GitHub, from clones in that folder.
+    ``nox -s clients -- probes`` runs one row.
     """
     install(session, "emulator", "pandas")
     session.install("ibllib==4.1.*", "iblatlas", "spikeinterface", "ibl-neuropixel", "pynapple", ORACLE)
@@ -102,15 +103,15 @@ def clients(session: nox.Session) -> None:
             "natsort",
             "SimpleITK",
         )
-        if (Path(folder) / "ndx-ibl").exists():  # that on PyPI is older than what IBL-to-nwb needs
+        if (Path(folder) / "ndx-ibl").exists():  # the release on PyPI is older than what IBL-to-nwb needs
             session.install(str(Path(folder) / "ndx-ibl"))
-        session.install("--no-deps", "probeinterface==0.3.1")  # as IBL-to-nwb's lock file has it
+        session.install("--no-deps", "probeinterface==0.3.1")  # the version in IBL-to-nwb's lock file
         session.run(*script, "github")
 
 
 @nox.session(requires=["lint", "types"])
 def release(session: nox.Session) -> None:
-    """Check, build the wheel and the source archive in ``dist/``, and test the wheel on each Python that is installed.
+    """Check, build the wheel and the source archive in ``dist/``, and test the wheel on each installed Python.
 
     ``nox -s release -- tests`` runs the tests too.
     """
@@ -138,7 +139,7 @@ def wheel(session: nox.Session) -> None:
     file = next(DIST.glob("*.whl"))
     version = file.name.split("-")[1]
     session.install(f"{file}[cli,emulator]")
-    session.chdir(session.create_tmp())  # away from the sources
+    session.chdir(session.create_tmp())  # not in the folder of the sources
     session.env["PYTHONPATH"] = ""
     code = (
         "from importlib.metadata import version; from one_async import ONE, AsyncONE, __version__; "
@@ -152,12 +153,12 @@ def wheel(session: nox.Session) -> None:
         if answer != expected:
             session.error(f"{answer!r} instead of {expected!r}")
     session.run("one-async", "demo")
-    session.install("one-async[yaml]")  # the command that errors suggest needs no copy in a registry
+    session.install("one-async[yaml]")  # errors suggest this command
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation site in ``site/``; warnings, broken links and names that its search misses are errors."""
+    """Build the documentation site in ``site/``; warnings, broken links and names missing from its search are errors."""
     install(session, "docs")
     session.run("zensical", "build", "--clean", "--strict", *session.posargs)
     session.run("python", "docs/check_site.py")
@@ -177,14 +178,14 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Run the long fault and load runs."""
+    """Run the long tests of faults and load."""
     install(session)
     session.run("pytest", "-n0", "tests/faults", *session.posargs, env={"ONE_API_PYTHON": oracle(session)})
 
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Change the code in one place at a time and count what no test notices; not in CI, since it takes hours.
+    """Mutate the code in one place at a time and count the mutants that no test detects; not in CI, since it takes hours.
 
     ``nox -s mutants -- --sample 100 alyx`` tries a random sample of one part.
     """

@@ -1,6 +1,6 @@
-"""Check the site that was built: no link within it is broken, and its search finds each public name.
+"""Check the built site: no link within it is broken, and its search finds each public name.
 
-zensical build --clean --strict && python docs/check_site.py [FOLDER]    # ends with 1 and a list of what is wrong
+zensical build --clean --strict && python docs/check_site.py [FOLDER]    # exits with 1 and a list of errors
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 ROOT = Path(__file__).parents[1]
-#: Names, signatures and members of what is public, as ``tests/typing/public_api.py`` writes them.
+#: The public names, signatures and members, written by ``tests/typing/public_api.py``.
 PUBLIC = ROOT / "tests" / "data" / "public_api.json"
-#: Any address will do: links within the site are resolved against it.
+#: Links within the site are resolved against this address, which may be any.
 SITE = "https://site.invalid/"
 
 
@@ -30,7 +30,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take the addresses and ids of an element."""
+        """Record the addresses and ids of an element."""
         for name, value in attrs:
             if name in ("href", "src") and value:
                 self.links.add(value)
@@ -60,7 +60,7 @@ def broken_links(site: Path) -> Iterator[str]:
 
 
 def names_not_found(site: Path) -> Iterator[str]:
-    """Yield each public name that no section in the index of the search has, word by word as the search splits it."""
+    """Yield each public name that no section of the search index has, word by word as the search splits it."""
     index = json.loads((site / "search.json").read_text("utf-8"))
     splits = re.compile(index["config"]["separator"])
 
@@ -89,7 +89,7 @@ def public_names() -> Iterator[str]:
 
 
 def main(site: Path) -> int:
-    """Print what is wrong with a site, and return the exit status."""
+    """Print the errors of a site, and return the exit status."""
     wrong = [*broken_links(site), *names_not_found(site)]
     for line in wrong:
         sys.stderr.write(f"{line}\n")

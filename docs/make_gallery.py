@@ -1,4 +1,4 @@
-"""Write `docs/gallery.md` and its pictures: commands, cards of notebooks and plots, all on the seeded emulator.
+"""Write `docs/gallery.md` and its pictures: commands, cards of notebooks and plots, all from the seeded emulator.
 
 ``python docs/make_gallery.py`` needs the extras cli, emulator and plot.
 """
@@ -31,7 +31,7 @@ COMMANDS = (
     ("download", "EID", "--collection", "alf", "--dry-run"),
     ("modes",),
 )
-#: Where the emulator of a run is; pictures show an address that is always the same.
+#: The emulator's address in pictures, in place of that of the run.
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
@@ -51,7 +51,7 @@ def run(words: list[str], environment: dict[str, str]) -> str:
 
 
 def picture(title: str, text: str) -> str:
-    """Return text with colours as an SVG that refers to no other file."""
+    """Return text with colours as an SVG without references to other files."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text.from_ansi(text), end="", no_wrap=True, overflow="fold")
     svg = console.export_svg(title=title, unique_id="shown")

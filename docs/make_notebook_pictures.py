@@ -1,7 +1,7 @@
-"""Write pictures of what a JupyterLab in a browser shows of objects, errors and progress, in the light and dark theme.
+"""Write pictures of objects, errors and progress in JupyterLab in a browser, in the light and dark theme.
 
-``python docs/make_notebook_pictures.py`` writes those of the gallery; ``--all FOLDER`` writes one of each cell to a folder,
-to be looked at. It needs the extras emulator, video and browse, the packages jupyterlab and playwright, and Chromium.
+``python docs/make_notebook_pictures.py`` writes those of the gallery; ``--all FOLDER`` writes one of each cell to a folder
+for inspection. It needs the extras emulator, video and browse, the packages jupyterlab and playwright, and Chromium.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def notebook(cells: dict[str, str]) -> dict[str, Any]:
 
 @contextmanager
 def lab(folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """Run JupyterLab on a folder with settings of its own; yield the address of its notebook."""
+    """Run JupyterLab on a folder with its own settings; yield the address of its notebook."""
     for name, values in SETTINGS.items():
         file = folder / "config/lab/user-settings/@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ class Notebook:
         page.wait_for_function("window.jupyterapp !== undefined")
         page.locator(".jp-Notebook .jp-Cell").nth(len(CELLS) - 1).wait_for(state="attached")
         page.get_by_title("Python 3").first.wait_for(state="attached")
-        self.command("application:toggle-mode")  # the notebook alone
+        self.command("application:toggle-mode")  # a picture of the notebook without the rest of the window
         self.command("application:toggle-left-area")
 
     def command(self, name: str, **arguments: Any) -> None:
@@ -170,7 +170,7 @@ class Notebook:
         self.cell(name).screenshot(path=self.folder / f"notebook-{name}{moment}-{theme}.png")
 
     def run(self) -> None:
-        """Run all cells; take pictures of those that show progress as they do."""
+        """Run all cells, and take pictures during those that show progress."""
         self.command("notebook:run-all-cells")
         for name in CELLS:
             prompt = self.cell(name).locator(".jp-InputPrompt")
@@ -191,12 +191,12 @@ class Notebook:
         light = str(name == "light").lower()
         self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached")
         for page in self.page.locator("iframe[title='one_async browse']").all():
-            page.evaluate("frame => { frame.src = frame.src; }")  # it is told the theme as it loads
+            page.evaluate("frame => { frame.src = frame.src; }")  # reloading applies the theme
         self.page.wait_for_timeout(3000)
 
 
 def take(folder: Path, names: list[str], is_all: bool) -> None:
-    """Run the notebook on an emulator that is as far away as a real one, and take the pictures."""
+    """Run the notebook on an emulator with the latency of a real server, and take the pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     arguments = ["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []

@@ -1,4 +1,4 @@
-"""Write `docs/performance.md` from what the benchmarks measured.
+"""Write `docs/performance.md` from the results of the benchmarks.
 
 nox -s bench -- --json tests/benchmarks/results.json && python docs/make_performance.py
 """
@@ -20,7 +20,7 @@ What the scripts in `tests/benchmarks` measured. Each row compares both sides in
 more than the times: it is how many times less time or memory one_async takes than the other side. On another machine,
 `nox -s bench -- --json tests/benchmarks/results.json` measures again, and `python docs/make_performance.py` writes this page.
 """
-#: The scripts, with a title and what they measure.
+#: The scripts, with their titles and descriptions.
 BENCHMARKS = {
     "bench_tables": (
         "Cache tables",
@@ -81,7 +81,7 @@ def page(results: dict[str, Any]) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return a table of rows; a column of ratios only if something is compared."""
+    """Return a table of rows, with a column of ratios only if some rows have a comparison."""
     compared = any(row["other"] is not None for row in rows)
     titles = ["", "one_async", *(["compared with", "its figure", "ratio"] if compared else [])]
     lines = [titles, ["---", *["---:" if title != "compared with" else "---" for title in titles[1:]]]]
@@ -97,7 +97,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def shown(value: float, unit: str) -> str:
-    """Return a figure with its unit; milliseconds of 1,000 or more are seconds, and seconds below 0.1 milliseconds."""
+    """Return a figure with its unit; 1,000 ms or more become seconds, and less than 0.1 s become milliseconds."""
     if unit == "ms" and value >= 1000:
         value, unit = value / 1000, "s"
     elif unit == "s" and value < 0.1:
@@ -106,14 +106,14 @@ def shown(value: float, unit: str) -> str:
 
 
 def digits(value: float) -> str:
-    """Return a number with three significant digits, or all of a large one."""
+    """Return a number with three significant digits, or with all digits if it is large."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def conditions(results: dict[str, Any]) -> str:
-    """Return the days, machines and versions, one line for scripts that have the same."""
+    """Return the days, machines and versions, with one line for scripts that share them."""
 
     def of(script: str) -> tuple[str, str, str]:
         said = results[script]

@@ -1,4 +1,4 @@
-"""Write the pages of the reference that are tables of the code: errors, settings, environment variables and commands.
+"""Write the reference pages that are tables of the code: errors, settings, environment variables and commands.
 
     python docs/make_reference.py            # writes docs/reference/*.md and docs/llms.txt
 
@@ -32,7 +32,7 @@ from one_async.registration.client import RegistrationClient
 from one_async.settings import Settings
 
 DOCS = Path(__file__).parent
-#: What a recorded Alyx documents.
+#: The OpenAPI document of a recorded Alyx.
 OPENAPI = Path(one_async.__file__).parent / "emulator" / "openapi.json"
 MADE = "<!-- Made by docs/make_reference.py; not to be edited by hand. -->\n\n"
 ERRORS = """# Errors
@@ -90,13 +90,13 @@ CLASSES = (
     ("one.alyx", AsyncAlyxClient, "alyx.md"),
     ("one.registration", RegistrationClient, "registration.md"),
 )
-#: Properties that constructors set as well, which mkdocstrings takes for undocumented attributes.
+#: Properties that constructors also set, which mkdocstrings takes for undocumented attributes.
 SET_BY_INIT = ("cache_mode", "default_expiry", "max_connections")
-#: Pages that show what was measured, and no examples.
+#: Pages of measurements, which have no examples.
 MEASURED = ("parity.md", "clients.md", "gallery.md")
 LLMS = """`from one_async import ONE` is the blocking client, `AsyncONE` the same with `await`; `from one_async.api import ONE`
 replaces ONE-api's. Methods that take a session take a list, too. Every error is a `one_async.OneError`."""
-#: Variables that are no settings: of this package, and of the libraries and tools below it.
+#: Variables that are not settings: those of this package, and of the libraries and tools that it uses.
 OTHER_VARIABLES = {
     "ONE_CONFIG_DIR": "folder of settings and tokens, instead of the platform's",
     "ONE_REVISION_LAST_BEFORE": "`revision` of loads that are given none; ONE-api's",
@@ -115,7 +115,7 @@ OTHER_VARIABLES = {
 
 
 def cell(value: object) -> str:
-    """Return a text as a cell of a table: one line, docstring markup as Markdown."""
+    """Return a text as a cell of a table: one line, with docstring markup as Markdown."""
     text = re.sub(r"``(.+?)``", r"`\1`", " ".join(str(value).split()))
     return text.replace("|", "\\|")
 
@@ -133,7 +133,7 @@ def summary(text: str | None) -> str:
 
 
 def tree(kind: type, depth: int = 0) -> Iterator[tuple[type, int]]:
-    """Yield a class of errors and those below it, with their depth."""
+    """Yield a class of errors and its subclasses, with their depth."""
     yield kind, depth
     for sub in sorted(kind.__subclasses__(), key=lambda sub: sub.__name__):
         if sub.__module__ == errors.__name__:
@@ -162,7 +162,7 @@ def errors_page() -> str:
 
 
 def errors_tree() -> str:
-    """Return the tree of errors as the module's docstring draws it."""
+    """Return the tree of errors in the form of the module's docstring."""
     lines = (errors.__doc__ or "").partition("::\n\n")[2].splitlines()
     return "\n".join(line.removeprefix("    ").rstrip() for line in lines).strip() + "\n"
 
@@ -270,7 +270,7 @@ def methods_page() -> str:
 
 
 def linked(kind: type, name: str, page: str) -> str:
-    """Return the name of a method, with a link if the class's page has it: mkdocstrings leaves out functions of other modules."""
+    """Return the name of a method, with a link unless it is a function of another module, which mkdocstrings omits."""
     member = inspect.getattr_static(kind, name)
     is_function = isinstance(member, staticmethod) and "." not in member.__func__.__qualname__
     if is_function or name in SET_BY_INIT:
@@ -285,7 +285,7 @@ def doc_of(member: Any) -> str:
 
 
 def used_on_pages() -> dict[str, list[Path]]:
-    """Return the pages whose code uses a method or property, at most three for each."""
+    """Return the pages whose code uses each method or property, at most three for each."""
     found: dict[str, list[Path]] = {}
     for page in sorted({*DOCS.glob("*.md"), *DOCS.glob("concepts/*.md"), *DOCS.glob("howto/*.md")}):
         if page.name not in MEASURED:
@@ -298,14 +298,14 @@ def used_on_pages() -> dict[str, list[Path]]:
 
 
 def references(column: ColumnReport) -> str:
-    """Return the columns that hold the values of a column or of its parts."""
+    """Return the references of a column or of its parts to other columns."""
     return ", ".join(
         f"`{to}`" if path == column.name else f"`{path}` to `{to}`" for path, to in column.references.items()
     )
 
 
 def llms_text() -> str:
-    """Return llms.txt: what the project is, and where each page is, for readers that are programs."""
+    """Return llms.txt: a description of the project and the addresses of the pages, for programs that read them."""
     site = tomllib.loads((DOCS.parent / "zensical.toml").read_text("utf-8"))["project"]
     lines = [f"# {site['site_name']}", "", f"> {site['site_description']}.", ""]
     lines += LLMS.splitlines()
@@ -324,12 +324,12 @@ def llms_text() -> str:
 
 
 def address(path: str) -> str:
-    """Return the address of a page in the site that is built."""
+    """Return the address of a page in the built site."""
     return "index.html" if path == "index.md" else path.removesuffix(".md") + "/"
 
 
 def first_sentence(page: Path) -> str:
-    """Return the first sentence of prose of a page."""
+    """Return the first sentence of prose on a page."""
     text = re.sub(
         r"<!--.*?-->|^#.*?$|^```.*?^```$|^:::.*?$",
         "",

@@ -1,8 +1,8 @@
-"""Run the tutorials, which are notebooks without outputs, and write for each a page that shows its outputs and figures.
+"""Run the tutorials, which are notebooks without outputs, and write a page with outputs and figures for each.
 
     python docs/make_tutorials.py [NAME …]    # reads docs/tutorials/NAME.ipynb; writes NAME.md and figures beside it
 
-Each notebook runs in a kernel and a folder of its own, with the emulator that it starts itself, and needs no network.
+Each notebook runs in its own kernel and folder, starts its own emulator, and needs no network.
 `tests/docs/test_tutorials.py` runs them and compares the texts. It needs the extras all and dev.
 """
 
@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent / "tutorials"
 NAMES = ("first-steps", "many-sessions", "spikes", "metadata", "folder", "service")
 MADE = "<!-- Made by docs/make_tutorials.py from {0}.ipynb; not to be edited by hand. -->\n\n"
 END = "\n---\n\nThis page is a notebook: [download {0}.ipynb]({0}.ipynb), and run it where one_async is installed.\n"
-#: Frames are shown as tables of Markdown; nothing depends on the machine or its user's settings.
+#: Frames are shown as Markdown tables; nothing depends on the machine or its user's settings.
 ENVIRONMENT = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "ONE_PROGRESS": "0",
@@ -37,7 +37,7 @@ ENVIRONMENT = {
     "POLARS_FMT_STR_LEN": "60",
     "POLARS_TABLE_WIDTH": "1000",
 }
-#: What differs from run to run: where the emulator and the notebook's folder are.
+#: Texts that differ from run to run: the emulator's address and the notebook's folder.
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 MOST_BYTES = 60_000
 
@@ -55,7 +55,7 @@ def execute(name: str, folder: Path) -> Any:
 
 
 def page(name: str, notebook: Any, folder: Path) -> tuple[str, dict[str, bytes]]:
-    """Return the page of a notebook that was run in a folder, and its figures by file name."""
+    """Return the page of a notebook that ran in a folder, and its figures by file name."""
     parts, figures = [], {}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -74,7 +74,7 @@ def page(name: str, notebook: Any, folder: Path) -> tuple[str, dict[str, bytes]]
 
 
 def figure_title(source: str) -> str:
-    """Return what a screen reader says of a figure: the cell's last comment, or else its last line."""
+    """Return the alternative text of a figure: the cell's last comment, or else its last line."""
     lines = source.splitlines()
     comments = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
     return re.sub(r"[\[\]]", "", (comments or lines)[-1].rstrip(";"))
@@ -86,7 +86,7 @@ def text_of(output: Any) -> str:
 
 
 def shown(text: str) -> str:
-    """Return an output as Markdown: frames are tables already."""
+    """Return an output as Markdown; frames are Markdown tables already."""
     if re.match(r"\|.*\|\n\|[-| ]+\|(\n|$)", text):
         return "\n".join(re.sub(r" {2,}", " ", line) for line in text.splitlines())
     return f"```text\n{text}\n```"

@@ -1,4 +1,4 @@
-"""How every analysis of the brain-wide map begins: the good insertions, then their good clusters and spikes by region.
+"""The first steps of an analysis of the brain-wide map: the good insertions, then their good clusters and spikes by region.
 
 Run it against any database: set ONE_BASE_URL, ONE_USERNAME and ONE_PASSWORD. `one-async emulator` starts a small one.
 """
@@ -9,7 +9,7 @@ from one_async import ONE
 
 one = ONE(mode="remote")
 
-# Insertions of the project that are traced and aligned, in sessions that are not critical and whose behavior is good.
+# Insertions of the project that are traced and aligned, in sessions whose QC is not critical and whose behavior is good.
 # On the public database, min_task_checks=0.9 completes the query of the published maps.
 insertions = one.quality(
     project="ibl_neuropixel_brainwide_01",
@@ -27,7 +27,7 @@ print(
 )
 print(f"{insertions.height} insertions in {insertions['eid'].n_unique()} sessions")
 
-# Their clusters that pass all quality metrics, with regions of the Beryl mapping; a bad probe does not cost the others.
+# Their clusters that pass all quality metrics, with regions of the Beryl mapping. Errors of one probe do not stop the others.
 sorting = one.load_spike_sorting(insertions["pid"], min_label=1.0, regions="Beryl", on_error="collect")
 for error in sorting.errors["error"]:
     print("left out:", error)

@@ -1,6 +1,6 @@
-"""A function of a session on a Dask cluster: here two processes of this machine, elsewhere `Client("scheduler:8786")`.
+"""Map a function over sessions on a Dask cluster: here two local processes, elsewhere `Client("scheduler:8786")`.
 
-Workers find their credentials in the environment (ONE_BASE_URL, ONE_USERNAME, ONE_PASSWORD) or in the settings of their machine.
+Workers read their credentials from the environment (ONE_BASE_URL, ONE_USERNAME, ONE_PASSWORD) or from their own settings.
 """
 
 import tempfile
@@ -13,7 +13,7 @@ from one_async.distributed import map_sessions
 
 
 def performance(one: ONE, eid: str) -> dict[str, float]:
-    """Count trials, and the share of them that was rewarded."""
+    """Return the number of trials, and the share of rewarded ones."""
     trials = one.load_object(eid, "trials")
     return {"trials": len(trials.choice), "rewarded": float((trials.feedbackType == 1).mean())}
 
@@ -26,7 +26,7 @@ if __name__ == "__main__":
             n_workers=2, threads_per_worker=2, dashboard_address=None, local_directory=space
         )
         with cluster, Client(cluster) as client:
-            # Each worker makes one ONE and keeps it; a worker that dies costs no result.
+            # Each worker makes one ONE and reuses it; no result is lost if a worker dies.
             mapped = map_sessions(one, eids, performance, client=client)
             print(mapped.frame().sort("rewarded", descending=True).head(5).collect())
             print(f"{len(mapped.results)} sessions done, {len(mapped.failures)} failed")

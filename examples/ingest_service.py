@@ -1,12 +1,12 @@
-"""An ingest service: it waits for sessions with trials, computes how well the animal did, and registers the result.
+"""An ingest service: it waits for sessions with trials, computes the animal's performance, and registers the result.
 
     python examples/ingest_service.py STATE_FOLDER [--port PORT] [--every SECONDS] [--repository NAME]
 
-For each session, the share of correct choices at each contrast is written as `alf/_ingest_performance.table.pqt` in the
-session's folder, and registered. `GET /health` says how far the service is, and what its client has counted: status 503 if it has
-stopped watching. `GET /performance/{eid}` computes it for one session; errors have the statuses of docs/services.md. A service
-that was killed goes on where it was: the cursor in STATE_FOLDER says what is done, and nothing is registered twice. SIGTERM or
-Ctrl-C ends it cleanly: what is under way is left, no half-written file stays, connections are closed.
+For each session, the share of correct choices at each contrast is written to `alf/_ingest_performance.table.pqt` in the
+session's folder, and registered. `GET /health` returns the service's progress and its client's counts, with status 503 if it
+has stopped watching. `GET /performance/{eid}` computes the result for one session; errors have the statuses of docs/services.md.
+A service that was killed continues where it was: the cursor in STATE_FOLDER records the finished sessions, and nothing is
+registered twice. SIGTERM or Ctrl-C stops it cleanly: running work is cancelled, no partial file is left, connections are closed.
 """
 
 import argparse
@@ -38,7 +38,7 @@ DATASET_TYPE = {
 
 @dataclass
 class Health:
-    """What `/health` says."""
+    """The response of `/health`."""
 
     watching: bool = False
     done: int = 0
@@ -60,7 +60,7 @@ def performance(trials: pl.DataFrame) -> pl.DataFrame:
 
 
 def write(frame: pl.DataFrame, target: Path) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     temporary = target.with_suffix(".tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,14 +71,14 @@ def write(frame: pl.DataFrame, target: Path) -> None:
 
 
 async def add_dataset_type(one: AsyncONE) -> None:
-    """Make the dataset type of the results, unless the database has it."""
+    """Create the dataset type of the results unless the database has it."""
     types = await one.alyx.rest("dataset-types", "list", no_cache=True)
     if DATASET_TYPE["name"] not in {row["name"] for row in types}:
         await one.alyx.rest("dataset-types", "create", data=DATASET_TYPE)
 
 
 async def ingest(one: AsyncONE, health: Health, cursor: Path, every: float, repository: str | None) -> None:
-    """Work on sessions as they appear. A session on which the work fails is counted and left."""
+    """Process sessions as they appear. A session whose processing fails is counted and skipped."""
     try:
         await add_dataset_type(one)
         health.watching = True
@@ -102,7 +102,7 @@ async def ingest(one: AsyncONE, health: Health, cursor: Path, every: float, repo
 
 
 def make_app(folder: Path, every: float, repository: str | None) -> Starlette:
-    """Make the app: its lifespan is that of the client and of the watcher."""
+    """Return the app; its lifespan is that of the client and of the watcher."""
     health = Health()
 
     @asynccontextmanager

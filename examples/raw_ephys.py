@@ -1,6 +1,6 @@
-"""Raw recordings by the slice: half a second of a probe, waveforms at the times of spikes, and video frames at trials.
+"""Read parts of raw recordings: half a second of a probe, waveforms at the times of spikes, and video frames at trials.
 
-Only the parts that are needed are fetched. Run it against any database: set ONE_BASE_URL, ONE_USERNAME and ONE_PASSWORD.
+Only the needed parts are downloaded. Run it against any database: set ONE_BASE_URL, ONE_USERNAME and ONE_PASSWORD.
 `one-async emulator` starts a small one. Videos need the extra `one-async[video]`.
 """
 
@@ -15,11 +15,11 @@ pid = one.search_insertions(datasets="spikes.times.npy")[0]
 raw = one.raw_ephys(pid, band="ap")
 print(raw)
 
-# Half a second of all channels, in volts. Seconds are those of the probe's own clock.
+# Half a second of all channels, in volts. Seconds are on the probe's own clock.
 volts = raw[1.0:1.5, raw.channels] * raw.sample2volts[raw.channels]
 print(f"{volts.shape[0]} samples of {volts.shape[1]} channels, standard deviation {volts.std() * 1e6:.1f} µV")
 
-# One millisecond before and two after each spike of the cluster with the most spikes. Spikes have times of the session's
+# One millisecond before and two after each spike of the cluster with the most spikes. Spike times are on the session's
 # clock; two columns, samples and such times, relate it to the probe's.
 eid, probe = one.pid2eid(pid)
 clock = one.load_dataset(eid, "*ephysData*.timestamps.npy", collection=f"raw_ephys_data/{probe}")

@@ -25,13 +25,13 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """An emulator, and what a user of it would set."""
+    """Return an emulator, and the environment of its user."""
     with Emulator() as emulator:
         yield environment_of(emulator, tmp_path_factory.mktemp("example"))
 
 
 def environment_of(emulator: Emulator, folder: Path) -> dict[str, str]:
-    """Return the environment of a user of an emulator."""
+    """Return the environment variables of an emulator's user."""
     return {
         **os.environ,
         "HOME": str(folder),
@@ -40,7 +40,7 @@ def environment_of(emulator: Emulator, folder: Path) -> dict[str, str]:
         "ONE_USERNAME": "demo",
         "ONE_PASSWORD": "demo",
         "ONE_CACHE_DIR": str(folder / "data"),
-        "PYTHONWARNINGS": "error,default::UserWarning",  # data may be worth a warning
+        "PYTHONWARNINGS": "error,default::UserWarning",  # warnings about data are no failures
     }
 
 
@@ -64,7 +64,7 @@ def test_quickstart(environment: dict[str, str]) -> None:
 
 
 class Service:
-    """The ingest service, as a process, and what it says about itself."""
+    """The ingest service in a separate process, and its own report of its progress."""
 
     def __init__(self, environment: dict[str, str], folder: Path, *arguments: str) -> None:
         with socket.socket() as free:
@@ -94,13 +94,13 @@ class Service:
         self.process.stdout.close()
 
     def health(self) -> dict[str, Any]:
-        """Return what the service says of itself; nothing while it starts."""
+        """Return the answer of `/health`, or nothing while the service starts."""
         with suppress(httpx.TransportError):
             return {"status": (answer := httpx.get(self.address)).status_code, **answer.json()}
         return {"status": 0, "done": 0, "failed": 0}
 
-    def until(self, done: int) -> dict[str, Any]:
-        """Wait until so many sessions are done."""
+    def wait_for(self, done: int) -> dict[str, Any]:
+        """Wait until ``done`` sessions have been processed."""
         end = time.monotonic() + 120
         while (said := self.health())["done"] + said["failed"] < done:
             assert self.process.poll() is None
@@ -109,7 +109,7 @@ class Service:
         return said
 
     def stop(self) -> str:
-        """End the service by SIGTERM and return what it printed."""
+        """Stop the service by SIGTERM and return its output."""
         self.process.send_signal(signal.SIGTERM)
         said, _ = self.process.communicate(timeout=60)
         assert self.process.returncode == 0
@@ -118,7 +118,7 @@ class Service:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[tuple[Emulator, dict[str, str], httpx.Client]]:
-    """An emulator to write to, what a user of it would set, and a rig that adds sessions to it."""
+    """Yield an emulator that can be changed, the environment of its user, and a rig that adds sessions to it."""
     with Emulator() as emulator:
         headers = {"authorization": f"Token {emulator.token('demo')}"}
         with httpx.Client(base_url=emulator.url, headers=headers, timeout=60) as rig:
@@ -126,13 +126,13 @@ def lab(tmp_path: Path) -> Iterator[tuple[Emulator, dict[str, str], httpx.Client
 
 
 def wanted(rig: httpx.Client) -> set[str]:
-    """Return the sessions that the service is to work on."""
+    """Return the sessions that the service should process."""
     page = rig.get("/sessions", params={"datasets": "_ibl_trials.table.pqt", "limit": 1000}).json()
     return {row["id"] for row in page["results"]}
 
 
 def registered(rig: httpx.Client) -> dict[str, dict[str, Any]]:
-    """Return the results that the database has, by session; each session has one at most."""
+    """Return the registered results by session; each session has at most one."""
     rows = rig.get("/datasets", params={"name": "_ingest_performance.table.pqt", "limit": 1000}).json()[
         "results"
     ]
@@ -142,7 +142,7 @@ def registered(rig: httpx.Client) -> dict[str, dict[str, Any]]:
 
 
 def check_results(rig: httpx.Client, folder: Path) -> None:
-    """Compare what is registered with the files: sizes, hashes, and the trials of one session."""
+    """Compare the registered results with the files: sizes, hashes, and the trials of one session."""
     import polars as pl
 
     rows = registered(rig)
@@ -163,19 +163,19 @@ def check_results(rig: httpx.Client, folder: Path) -> None:
     assert not list(folder.rglob("*.tmp"))
 
 
-def test_ingest_service_registers_what_is_there_and_what_appears(
+def test_ingest_service_registers_existing_and_new_sessions(
     lab: tuple[Emulator, dict[str, str], httpx.Client], tmp_path: Path
 ) -> None:
     emulator, environment, rig = lab
     there = wanted(rig)
     with Service(environment, tmp_path / "state") as service:
-        said = service.until(len(there))
+        said = service.wait_for(len(there))
         assert (said["status"], said["watching"], said["failed"]) == (200, True, 0)
         assert set(registered(rig)) == there
         assert said["client"]["requests"] > len(there)
         check_performance(service, there)
         eid = add_session(emulator, rig, there)
-        assert service.until(len(there) + 1)["last"] == eid
+        assert service.wait_for(len(there) + 1)["last"] == eid
         assert "stopping" in service.stop()
     assert set(registered(rig)) == {*there, eid}
     check_results(rig, Path(environment["ONE_CACHE_DIR"]))
@@ -183,7 +183,7 @@ def test_ingest_service_registers_what_is_there_and_what_appears(
 
 
 def check_performance(service: Service, there: set[str]) -> None:
-    """Ask for sessions that exist, do not exist, and cannot exist."""
+    """Request sessions that exist, do not exist, and cannot exist."""
     with httpx.Client(base_url=service.address.removesuffix("/health")) as web:
         assert web.get(f"/performance/{min(there)}").json()[0]["trials"] > 0
         missing = web.get("/performance/00000000-0000-4000-8000-000000000000")
@@ -192,7 +192,7 @@ def check_performance(service: Service, there: set[str]) -> None:
 
 
 def add_session(emulator: Emulator, rig: httpx.Client, there: set[str]) -> str:
-    """Add a session, and to it the trials of one that is there, as a rig would register them."""
+    """Add a session and copies of an existing session's trials, registered as a rig would."""
     old = rig.get(f"/sessions/{min(there)}").json()
     [trials] = [row for row in old["data_dataset_session_related"] if row["name"] == "_ibl_trials.table.pqt"]
     body = {"subject": old["subject"], "number": 9, "start_time": "2026-03-04"}
@@ -213,14 +213,14 @@ def add_session(emulator: Emulator, rig: httpx.Client, there: set[str]) -> str:
     return eid
 
 
-def test_ingest_service_that_is_killed_goes_on(
+def test_ingest_service_continues_after_a_kill(
     lab: tuple[Emulator, dict[str, str], httpx.Client], tmp_path: Path
 ) -> None:
     _, environment, rig = lab
     there = wanted(rig)
     for _ in range(3):
         with Service(environment, tmp_path / "state") as service:
-            service.until(3)  # and is killed
+            service.wait_for(3)  # and is killed
     with Service(environment, tmp_path / "state") as service:
         while set(registered(rig)) != there or service.health()["status"] != 200:
             assert service.process.poll() is None
@@ -229,7 +229,7 @@ def test_ingest_service_that_is_killed_goes_on(
     check_results(rig, Path(environment["ONE_CACHE_DIR"]))
 
 
-def test_ingest_service_says_that_it_cannot_watch(
+def test_ingest_service_reports_that_it_cannot_watch(
     lab: tuple[Emulator, dict[str, str], httpx.Client], tmp_path: Path
 ) -> None:
     emulator, environment, _ = lab

@@ -1,4 +1,4 @@
-"""What all tests share: both async libraries, one emulator of each world, and a home that nobody lives in."""
+"""Fixtures of all tests: both async libraries, one emulator of each world, and an empty home folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def empty_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test reads or writes the settings of whoever runs it."""
+    """Set an empty home folder, so that no test reads or writes the settings of the user who runs it."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
@@ -27,7 +27,7 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="session")
 def recorded_emulator() -> Iterator[object]:
-    """The world of the recordings on a real port."""
+    """Run an emulator of the recorded world on a real port."""
     from one_async.emulator import Emulator
     from shared_worlds import recorded_world
 
@@ -37,7 +37,7 @@ def recorded_emulator() -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def seeded_emulator() -> Iterator[object]:
-    """The generated world, with real data files, on a real port."""
+    """Run an emulator of the generated world, with real data files, on a real port."""
     from one_async.emulator import Emulator
 
     with Emulator() as emulator:

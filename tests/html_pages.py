@@ -1,4 +1,4 @@
-"""Hostile texts, and a reader of HTML that refuses what is not ours."""
+"""Hostile texts, and a parser of HTML that accepts only the library's elements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ texts = st.one_of(st.text(st.characters(exclude_categories=[])), st.sampled_from
 
 
 class Page(HTMLParser):
-    """Read HTML: its texts and links. Fails for elements that are not ours or do not end."""
+    """Parse HTML into its texts and links; fail for unknown or unclosed elements."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)

@@ -1,4 +1,4 @@
-"""Small tables that every test of the tables layer can use."""
+"""Small tables for tests of the tables layer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PATHS = [
 
 
 def sessions_frame(count: int = 40, seed: int = 1) -> pl.DataFrame:
-    """Make sessions with ties in date and subject, some values missing."""
+    """Return sessions with ties in date and subject, and some missing values."""
     rng = random.Random(seed)
     first = date(2020, 1, 1)
     rows = [
@@ -48,7 +48,7 @@ def sessions_frame(count: int = 40, seed: int = 1) -> pl.DataFrame:
 
 
 def datasets_frame(sessions: pl.DataFrame, seed: int = 1) -> pl.DataFrame:
-    """Make some of the datasets for most sessions."""
+    """Return some of the datasets for most sessions."""
     rng = random.Random(seed)
     rows = []
     for eid in sessions["eid"]:
@@ -69,13 +69,13 @@ def datasets_frame(sessions: pl.DataFrame, seed: int = 1) -> pl.DataFrame:
 
 
 def make_catalogue(count: int = 40, seed: int = 1) -> Catalogue:
-    """Make a catalogue of them."""
+    """Return a catalogue of the small tables."""
     sessions = sessions_frame(count, seed)
     raw = {name: {"date_created": "2025-01-15 06:00", "origin": "here"} for name in ("sessions", "datasets")}
     return Catalogue.from_frames(sessions, datasets_frame(sessions, seed), meta=TablesMeta(raw=raw))
 
 
 def search(catalogue: Catalogue, *, wildcards: bool = True, **terms: Any) -> list[str]:
-    """Return the ids that a search finds as the tables hold them; terms may be abbreviated."""
+    """Return the ids that a search finds, in the form of the tables; terms may be abbreviated."""
     full = {complete(term): value for term, value in terms.items()}
     return [str(eid) for eid in query.search(catalogue, wildcards=wildcards, **full)]

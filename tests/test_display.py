@@ -45,7 +45,7 @@ def test_only_web_pages_are_linked(url: Any) -> None:
     assert Page(_display.link("text", url)).links == []
 
 
-def test_numbers_are_aligned_at_their_right() -> None:
+def test_numbers_are_right_aligned() -> None:
     made = _display.table(
         ["name", "rows", "size"], [["a", "1", "2 B"], ["b", "1,000", "10 B"]], ("rows", "size")
     )
@@ -54,30 +54,30 @@ def test_numbers_are_aligned_at_their_right() -> None:
     assert _display.table(["name", "rows"], [["a", "1"]]).count("text-align:right") == 0
 
 
-def test_a_link() -> None:
+def test_a_link_is_escaped() -> None:
     page = Page(_display.link("<b>", "https://host/app?a=1&b=2"))
     assert (page.links, page.texts) == (["https://host/app?a=1&b=2"], ["<b>"])
 
 
-def test_markup_is_kept_and_its_parts_are_text() -> None:
+def test_markup_is_kept_and_its_arguments_are_escaped() -> None:
     inner = _display.cell("<b>")
     assert _display.cell(inner) == inner == "&lt;b&gt;"
-    assert _display.cell(inner + "<i>") == "&amp;lt;b&amp;gt;&lt;i&gt;"  # a sum is a plain text again
+    assert _display.cell(inner + "<i>") == "&amp;lt;b&amp;gt;&lt;i&gt;"  # the sum with a text is a plain text
 
 
 @given(st.lists(st.integers(0, 10**12), max_size=40))
-def test_bars_of_any_counts(counts: list[int]) -> None:
+def test_bars_of_any_counts_are_drawn(counts: list[int]) -> None:
     drawn = _display.bars(counts, "title")
     Page(drawn)
     assert drawn.count("<rect") == sum(count > 0 for count in counts)
 
 
 @given(st.one_of(st.integers(), st.floats(), st.text(), st.none(), st.booleans()))
-def test_sizes_of_anything(value: object) -> None:
+def test_sizes_of_any_value_are_short(value: object) -> None:
     assert len(_display.size(value)) <= 7
 
 
-def test_sizes_and_spans() -> None:
+def test_sizes_and_durations_have_units() -> None:
     assert [_display.size(count) for count in (0, 999, 1500, 99_900, 10**6, 1234 * 10**6)] == [
         "0 B",
         "999 B",
@@ -100,7 +100,7 @@ class Broken:
         raise ValueError("no text")
 
 
-def test_what_has_no_text_shows_its_type() -> None:
+def test_values_whose_str_fails_show_their_type() -> None:
     assert _display.cell(Broken()) == "&lt;Broken&gt;"
     assert _display.plain_text(10**5000) == "<int>"
 

@@ -1,4 +1,4 @@
-"""Which of several errors is raised, and the texts of errors."""
+"""The choice of one error among several, and the texts of errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from one_async.queries.terms import SESSION_TERMS, complete
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_the_first_error_comes_out_unless_the_whole_program_is_to_stop(stop: type[BaseException]) -> None:
+def test_the_first_error_is_raised_unless_the_program_is_interrupted(stop: type[BaseException]) -> None:
     found, late, end = NotFound("first"), ValueError("late"), stop()
     assert first_error(ExceptionGroup("", [ExceptionGroup("", [found]), late])) is found
     assert first_error(BaseExceptionGroup("", [GeneratorExit(), late])) is late
@@ -40,7 +40,7 @@ WORDS = st.lists(st.from_regex(r"[a-z_-]{1,40}", fullmatch=True), max_size=80)
 
 
 @given(WORDS, st.integers(0, 500))
-def test_a_list_is_cut_between_names(names: list[str], room: int) -> None:
+def test_a_list_is_truncated_between_names(names: list[str], room: int) -> None:
     text = name_list(names, room)
     found = re.fullmatch(r"(.*?)(?: and (\d+) more)?", text)
     assert found is not None
@@ -59,7 +59,7 @@ def test_errors_list_whole_names(names: list[str], given: str) -> None:
     assert kept == (names or [""])[: len(kept)]
 
 
-def test_endpoints_and_terms_are_cut_between_names_too() -> None:
+def test_endpoints_and_terms_are_truncated_between_names() -> None:
     names = [f"some-endpoint-{number}" for number in range(99)]
     assert re.search(r"some-endpoint-\d+ and \d+ more$", suggest("nothing", names))
     assert suggest("some-endpoint-5x", names).startswith("did you mean some-endpoint-5 or ")

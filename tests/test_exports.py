@@ -14,7 +14,7 @@ from one_async import ONE, AlyxClient, AsyncAlyxClient, AsyncONE
 from one_async._bridge import without_await
 
 PAIRS = [(AsyncONE, ONE), (AsyncAlyxClient, AlyxClient)]
-#: What only one face has, and why.
+#: Names of only one face, with the reason.
 ONLY_AWAITED = {
     "aclose": "`close` on the other face",
     "wire": "gives async context managers, for the package's own transfers",
@@ -26,7 +26,7 @@ ONLY_BLOCKING = {
 
 
 def public(kind: type) -> dict[str, Any]:
-    """Give the public attributes of a class, its bases' included, as they stand in the classes."""
+    """Return the public attributes of a class and its bases, as defined in the classes."""
     return {
         name: inspect.getattr_static(kind, name)
         for name in dir(kind)
@@ -56,13 +56,13 @@ def test_public_names_can_be_imported(name: str) -> None:
     assert name in dir(one_async)
 
 
-def test_other_names_are_no_attributes() -> None:
+def test_other_names_raise_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         one_async.nothing  # noqa: B018
     assert sorted(one_async.__all__) == sorted(set(one_async.__all__))
 
 
-def test_import_lines_of_one_api() -> None:
+def test_import_lines_of_one_api_work() -> None:
     api = importlib.import_module("one_async.api")
     webclient = importlib.import_module("one_async.webclient")
     assert issubclass(api.ONE, ONE)
@@ -80,7 +80,7 @@ def test_the_faces_have_the_same_names(awaited: type, blocking: type) -> None:
 
 
 def instance_names(kind: type) -> set[str]:
-    """The attributes that a constructor sets, which no class shows."""
+    """Return the attributes that a constructor sets, which the class does not have."""
     return (
         {"settings", "wildcards", "uuid_filenames", "record_loaded"}
         if kind is AsyncONE
@@ -114,7 +114,7 @@ def test_properties_have_the_same_docstring(awaited: type, blocking: type) -> No
 
 
 @pytest.mark.parametrize(("awaited", "blocking"), PAIRS)
-def test_every_async_method_is_a_plain_one_there(awaited: type, blocking: type) -> None:
+def test_every_async_method_has_a_blocking_one(awaited: type, blocking: type) -> None:
     for name, method in methods(awaited).items():
         if name in ONLY_AWAITED:
             continue
@@ -133,5 +133,5 @@ def test_public_methods_declare_their_results() -> None:
                 assert str(method.__annotations__["return"]).startswith(AsyncIterator.__name__), name
 
 
-def test_the_aliases_of_types_resolve() -> None:
+def test_type_aliases_resolve() -> None:
     assert get_type_hints(one_async.errors.InputError.of)

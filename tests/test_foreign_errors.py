@@ -1,4 +1,4 @@
-"""Errors of ours that ``except`` clauses for ONE-api's classes catch, in processes that imported it before or after one_async."""
+"""``except`` clauses for ONE-api's classes catch our errors in processes that imported ONE-api before or after one_async."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def run(script: str, folder: Path) -> None:
 
 @pytest.fixture
 def stand_in(tmp_path: Path) -> Path:
-    """Make a package `one` with `alf.exceptions` alone."""
+    """Write a package `one` that has only `alf.exceptions`."""
     (tmp_path / "one" / "alf").mkdir(parents=True)
     for name in ("one/__init__.py", "one/alf/__init__.py"):
         (tmp_path / name).write_text("")
@@ -96,8 +96,8 @@ assert isinstance(errors.ALFObjectNotFound("later"), half.ALFObjectNotFound)
     run(script, stand_in)
 
 
-def test_an_import_after_raising_counts_from_the_next_error_on(stand_in: Path) -> None:
-    """As the module's docstring says; matching itself cannot be changed, since ``except`` asks no hook."""
+def test_an_import_after_an_error_applies_to_later_errors(stand_in: Path) -> None:
+    """The module's docstring documents this; matching itself cannot be changed, since ``except`` calls no hook."""
     script = """
 import importlib
 from one_async import errors
@@ -116,7 +116,7 @@ assert caught == ["ours", "theirs"], caught
     run(script, stand_in)
 
 
-def test_classes_that_allow_no_base_stay_as_they_are(stand_in: Path) -> None:
+def test_classes_that_allow_no_base_are_not_changed(stand_in: Path) -> None:
     (stand_in / "one/alf/exceptions.py").write_text(
         THEIRS.replace("class ALFObjectNotFound(ALFError)", "class ALFObjectNotFound(OSError)")
     )

@@ -1,4 +1,4 @@
-"""Malformed answers end in short errors of the library's tree."""
+"""Malformed answers raise short errors of the library."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ SCHEMAS: dict[str, Any] = {
 
 
 class Server:
-    """A server that answers with what a test sets; logins succeed, and the schema is valid unless it is set too."""
+    """A server whose answers a test sets; logins succeed, and the schema is valid unless it is set too."""
 
     def __init__(self) -> None:
         self.answer: Callable[[Request], Response] = lambda request: Response(b"[]")
@@ -162,7 +162,7 @@ def _client(server: Server, folder: Path) -> Iterator[ONE]:
 
 
 def ended(call: Callable[[], Any]) -> OneError | None:
-    """Make a call and return its error, if any. The error must be short and survive pickle."""
+    """Make a call and return its error, if any; check that the error is short and can be pickled."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -179,9 +179,9 @@ def ended(call: Callable[[], Any]) -> OneError | None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_answers_of_wrong_shapes(server: Server, one: ONE, call: str) -> None:
+def test_answers_of_wrong_shapes_raise_short_errors(server: Server, one: ONE, call: str) -> None:
     failures = {}
-    # A harvest asks five times for a page that cannot be read.
+    # A harvest requests an unreadable page five times.
     shapes = (
         {name: SHAPES[name] for name in ("count is text", "rows are lists")} if call == "harvest" else SHAPES
     )
@@ -216,7 +216,7 @@ def test_a_list_of_a_wrong_shape_is_an_answer_error(server: Server, one: ONE, ca
 
 
 @pytest.mark.parametrize("shape", SCHEMAS)
-def test_schemas_of_odd_shapes(server: Server, tmp_path: Path, shape: str) -> None:
+def test_schemas_of_odd_shapes_raise_short_errors(server: Server, tmp_path: Path, shape: str) -> None:
     server.answer = lambda request: Response(page("0"), media_type="application/json")
     whole, server.schema = server.schema, json.dumps(SCHEMAS[shape]).encode()
     try:
@@ -247,8 +247,8 @@ def test_schemas_of_odd_shapes(server: Server, tmp_path: Path, shape: str) -> No
         "0.0001",
     ],
 )
-def test_no_retry_after_makes_requests_follow_each_other_at_once(server: Server, one: ONE, wait: str) -> None:
-    """A request that is refused three times waits at least as long as three backoffs."""
+def test_every_retry_waits_whatever_retry_after_is(server: Server, one: ONE, wait: str) -> None:
+    """Three retries wait at least three backoffs in total."""
     moments: list[float] = []
 
     def answer(request: Request) -> Response:
@@ -259,7 +259,7 @@ def test_no_retry_after_makes_requests_follow_each_other_at_once(server: Server,
 
     server.answer = answer
     error = ended(lambda: one.alyx.page("subjects", 5, 0))
-    if wait == "9" * 5000:  # longer than any retry waits
+    if wait == "9" * 5000:  # longer than any wait before a retry
         assert isinstance(error, Throttled)
         return
     assert error is None
@@ -280,7 +280,7 @@ def test_no_retry_after_makes_requests_follow_each_other_at_once(server: Server,
         "javascript:1",
     ],
 )
-def test_redirects_to_nowhere(server: Server, one: ONE, location: str) -> None:
+def test_invalid_redirects_raise_short_errors(server: Server, one: ONE, location: str) -> None:
     server.answer = lambda request: Response(b"", 302, {"location": location})
     assert isinstance(ended(lambda: one.alyx.get("/subjects")), AnswerError)
 
@@ -303,7 +303,7 @@ def test_a_redirect_to_the_same_server_is_followed(server: Server, one: ONE, loc
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("cached", [False, True])
-def test_header_fields_that_lie(
+def test_wrong_header_fields_raise_short_errors(
     server: Server, tmp_path: Path, headers: dict[str, str], cached: bool
 ) -> None:
     server.answer = lambda request: Response(page("0"), 200, headers)
@@ -327,7 +327,7 @@ def test_header_fields_that_lie(
     ],
 )
 @pytest.mark.parametrize("status", [206, 416, 200])
-def test_content_ranges_of_nonsense(said: str, status: int) -> None:
+def test_invalid_content_ranges_are_refused(said: str, status: int) -> None:
     """Downloads of tables and of files share this check."""
     stream: Any = SimpleNamespace(url="http://x", headers={"Content-Range": said}, status=status)
     for offset in (0, 3):

@@ -1,4 +1,4 @@
-"""The statuses of errors are those of the table in docs/services.md, and survive pickle."""
+"""The statuses of errors are those of the table in docs/services.md, and are kept by pickle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of sessions: ONE-api's reading of session numbers, and names composed of parts and parsed again."""
+"""Names of sessions: ONE-api's parsing of session numbers, and names composed from parts and parsed again."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from one_async.ids import (
     ref_key,
 )
 
-#: What ONE-api 3.6.1 reads as a session's number in a path; None where it finds no session.
+#: The session number that ONE-api 3.6.1 reads in a path; None where it finds no session.
 NUMBERS = {
     "0": 0, "2": 2, "9": 9, "10": 10, "99": 99, "000": 0, "002": 2, "010": 10, "020": 20, "100": 100, "999": 999,
     "00": 0, "01": 1, "02": 2, "09": 9, "": None, "x": None, "2x": None, "-1": None,
 }  # fmt: skip
-#: The same names as lists are read differently when there are many.
+#: Long lists of the same names are parsed differently.
 FEW, MANY = 1, 500
 EID = UUID("4b7fbad4-f6de-43b4-9b15-c7c7ef44db4b")
 
@@ -84,7 +84,7 @@ def test_a_path_with_an_invalid_date_is_no_session(day: str) -> None:
 @settings(deadline=None, max_examples=60)
 @given(labs, subjects, days, session_numbers, st.booleans())
 @example(None, "a.b-c_d", date(2000, 1, 1), 0, True)
-def test_every_name_gives_its_parts(
+def test_every_name_is_parsed_into_its_parts(
     lab: str | None, subject: str, day: date, number: int, padded: bool
 ) -> None:
     text = f"{number:03d}" if padded or number > 99 else str(number)
@@ -125,7 +125,7 @@ def test_every_name_gives_its_parts(
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(labs, subjects, days, session_numbers), min_size=1, max_size=5), st.booleans())
-def test_files_are_taken_apart_all_at_once(
+def test_lists_of_files_are_parsed_like_single_ones(
     sessions: list[tuple[str | None, str, date, int]], with_did: bool
 ) -> None:
     name = f"_ibl_trials.table.{EID}.pqt" if with_did else "_ibl_trials.table.pqt"
@@ -160,7 +160,7 @@ WRONG = ["", "S1", str(EID)[:-1], f"{EID}0x", 5, None, b"x", {}, {"subject": "S1
 
 
 @pytest.mark.parametrize("name", WRONG, ids=str)
-def test_what_names_no_session_is_refused_by_the_arguments_name(name: Any) -> None:
+def test_names_without_a_session_raise_with_the_argument(name: Any) -> None:
     with pytest.raises(InputError) as caught:
         parse_session(name, "eid")
     assert caught.value.argument == "eid"
@@ -193,7 +193,7 @@ def test_pure_helpers_name_the_argument_that_is_wrong(method: str, value: Any, a
     assert f"{argument}=" in str(caught.value)
 
 
-def test_what_is_no_reference_and_what_is_empty() -> None:
+def test_invalid_references_and_empty_values() -> None:
     whole = {"subject": "S1", "date": "2020-01-01", "sequence": 1}
     assert ONE.is_exp_ref(whole) is True
     assert ONE.is_exp_ref({**whole, "lab": "x"}) is True
@@ -219,7 +219,7 @@ def nested(value: Any, levels: int) -> Any:
 
 
 def apply(value: Any) -> Any:
-    """Replace each member of nested lists by its text, by plain recursion."""
+    """Return nested lists with each member as text, by plain recursion."""
     return [apply(member) for member in value] if isinstance(value, list) else str(value)
 
 
@@ -241,7 +241,7 @@ ROOT = "/data/odd/2001-02-03/004"
 
 
 @pytest.mark.parametrize("end", ["", "/", "//"])
-def test_a_cache_folder_with_the_path_of_a_session_is_noticed(end: str) -> None:
+def test_a_cache_folder_with_the_path_of_a_session_is_detected(end: str) -> None:
     assert odd_root(ROOT + end) == f"{ROOT}/"
     assert odd_root(PurePosixPath(ROOT)) == f"{ROOT}/"
     assert odd_root(f"/data/one{end}") is None
@@ -250,7 +250,7 @@ def test_a_cache_folder_with_the_path_of_a_session_is_noticed(end: str) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(labs, subjects, days, session_numbers), min_size=1, max_size=4))
-def test_paths_below_such_a_folder_are_those_of_their_own_sessions(
+def test_paths_below_such_a_folder_belong_to_their_own_sessions(
     sessions: list[tuple[str | None, str, date, int]],
 ) -> None:
     root = f"{ROOT}/"
@@ -263,7 +263,7 @@ def test_paths_below_such_a_folder_are_those_of_their_own_sessions(
             assert key is not None
             assert key[:3] == expected[:3]
         assert path_keys([start + part for part in parts], root).select(columns).rows() == own
-    # Files of the session that the folder's path names, beside others and beside paths without a session.
+    # Files of the session that the folder's path names, with others and with paths without a session.
     beside = path_keys([f"{root}alf/x.y.npy", root + parts[0], "/elsewhere/" + parts[0], "alf/x.y.npy"], root)
     odd = ("odd", date(2001, 2, 3), 4, "alf/x.y.npy")
     assert beside.select(columns).rows()[:3] == [odd, own[0], own[0]]

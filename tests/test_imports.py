@@ -1,4 +1,4 @@
-"""Imports load heavy libraries only when they are needed."""
+"""Imports load heavy libraries only when needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEAVY = (
 
 
 def loaded_by(code: str) -> set[str]:
-    """Give the modules that a fresh interpreter has loaded after some code."""
+    """Return the modules that a fresh interpreter has loaded after running code."""
     script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
@@ -46,7 +46,7 @@ def test_the_package_alone_imports_almost_nothing() -> None:
         "from one_async import ONE, AsyncONE, ALFPath, QC, OneError, no_cache",
     ],
 )
-def test_the_names_load_no_tables_and_no_cache(line: str) -> None:
+def test_the_public_names_load_no_tables_and_no_cache(line: str) -> None:
     assert not loaded_by(line) & set(HEAVY)
 
 
@@ -62,5 +62,5 @@ def test_settings_and_an_unused_client_load_no_tables() -> None:
 @pytest.mark.parametrize(
     "module", ["one_async.errors", "one_async.types", "one_async.alf.spec", "one_async.alf.path"]
 )
-def test_the_pure_modules_load_nothing_else(module: str) -> None:
+def test_pure_modules_load_nothing_else(module: str) -> None:
     assert not loaded_by(f"import {module}") & {*HEAVY, "httpx", "pydantic", "anyio"}

@@ -1,4 +1,4 @@
-"""A module imports only from layers above its own; some things only one module may import."""
+"""A module imports only from its own layer and lower ones, and some libraries are imported by only one module."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ LAYERS: list[tuple[str, float]] = [
 APART = {frozenset({"alyx", "transfer"})}
 #: The module that downloads files for a client of one of these packages.
 BETWEEN = "alyx.files"
-#: Modules of third parties that only these modules of ours may import.
+#: Third-party modules that only these modules of ours may import.
 ONLY_IN = {
     "httpx": {"alyx"},
     "httpcore": {"alyx"},
@@ -109,12 +109,12 @@ def name_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (package, module) of each import: package is 'one_async' for our own, else the third party's."""
+    """Yield (package, module) of each import: package is 'one_async' for our own, else the name of the third-party package."""
     yield from _targets(path, ast.walk(ast.parse(path.read_text("utf-8"))))
 
 
 def run_imports(path: Path, late: bool) -> set[str]:
-    """Return our modules that a module imports when it is imported, and with ``late`` those that its functions import."""
+    """Return our modules that a module imports on import, and with ``late`` those that its functions import."""
     names = {name_of(one) for one in modules()}
     found = _targets(path, _executed(ast.parse(path.read_text("utf-8")), late))
     return {
@@ -158,8 +158,8 @@ def _is_module(path: Path) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-def circles(graph: Mapping[str, set[str]]) -> set[frozenset[str]]:
-    """Return the groups of modules that import each other, directly or by way of others."""
+def cycles(graph: Mapping[str, set[str]]) -> set[frozenset[str]]:
+    """Return the groups of modules that import each other, directly or through others."""
     reached = {name: _reached(graph, name) for name in graph}
     groups = {frozenset(other for other in reached[name] if name in reached.get(other, ())) for name in graph}
     return groups - {frozenset()}
@@ -176,12 +176,12 @@ def _reached(graph: Mapping[str, set[str]], start: str) -> set[str]:
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_imports_point_upwards(path: Path) -> None:
+def test_modules_import_only_from_lower_layers(path: Path) -> None:
     module = name_of(path)
     for package, imported in imports(path):
         if package != "one_async" or not imported:
             continue
-        assert layer(imported) <= layer(module), f"{module} imports {imported}, which lies below it"
+        assert layer(imported) <= layer(module), f"{module} imports {imported}, which is in a higher layer"
         apart = frozenset({room(module), room(imported)}) in APART
         assert module == BETWEEN or not apart, f"{module} imports {imported}"
         if room(module) == "emulator" and room(imported) != "emulator":
@@ -191,30 +191,30 @@ def test_imports_point_upwards(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_each_library_has_its_place(path: Path) -> None:
+def test_each_library_is_imported_only_where_allowed(path: Path) -> None:
     for package, _ in imports(path):
         allowed = ONLY_IN.get(package)
         assert allowed is None or room(name_of(path)) in allowed, f"{name_of(path)} imports {package}"
 
 
-def test_no_modules_import_each_other() -> None:
-    assert circles({name_of(path): run_imports(path, late=False) for path in modules()}) == set()
+def test_modules_have_no_import_cycles() -> None:
+    assert cycles({name_of(path): run_imports(path, late=False) for path in modules()}) == set()
 
 
-def test_imports_in_functions_close_no_circle() -> None:
-    assert circles({name_of(path): run_imports(path, late=True) for path in modules()}) == set()
+def test_imports_in_functions_form_no_cycle() -> None:
+    assert cycles({name_of(path): run_imports(path, late=True) for path in modules()}) == set()
 
 
-def test_no_packages_import_each_other() -> None:
+def test_packages_have_no_import_cycles() -> None:
     graph: dict[str, set[str]] = {}
     for path in modules():
         name = room(name_of(path))
         graph.setdefault(name, set()).update(
             {room(module) for module in run_imports(path, late=True)} - {name}
         )
-    assert circles(graph) == set()
+    assert cycles(graph) == set()
 
 
-def test_a_circle_is_found() -> None:
+def test_a_cycle_is_found() -> None:
     graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "d"}, "e": {"d"}}
-    assert circles(graph) == {frozenset("abc"), frozenset("d")}
+    assert cycles(graph) == {frozenset("abc"), frozenset("d")}

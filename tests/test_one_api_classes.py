@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_a_folder(folder: Path) -> None:
+def test_one_opens_a_folder(folder: Path) -> None:
     one = One.setup(folder)
     assert (one.mode, one.offline, one.cache_dir) == ("local", True, folder)
     assert One(folder, "local", False).wildcards is False
@@ -30,7 +30,7 @@ def test_a_folder(folder: Path) -> None:
         One.setup()
 
 
-def test_a_database(recorded_emulator: Emulator) -> None:
+def test_one_alyx_opens_a_database(recorded_emulator: Emulator) -> None:
     recorded_emulator.start()
     one = OneAlyx("alice", "alice", recorded_emulator.url)
     assert len(one.search(subject="KS014")) == len(
@@ -41,7 +41,7 @@ def test_a_database(recorded_emulator: Emulator) -> None:
     assert OneAlyx().alyx.base_url == recorded_emulator.url
 
 
-def test_what_is_an_instance_of_which(recorded_emulator: Emulator, folder: Path) -> None:
+def test_isinstance_distinguishes_one_and_one_alyx(recorded_emulator: Emulator, folder: Path) -> None:
     online, offline = ONE(base_url=recorded_emulator.url), One(folder)
     assert isinstance(online, OneAlyx)
     assert isinstance(online, One)

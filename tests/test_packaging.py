@@ -1,4 +1,4 @@
-"""The version, the extras that texts name, and the recipes in ``packaging`` agree with ``pyproject.toml``."""
+"""The version, the extras in texts, and the recipes in ``packaging`` agree with ``pyproject.toml``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DOCKERFILE = (ROOT / "packaging" / "emulator.Dockerfile").read_text("utf-8")
 # ---- version ----
 
 
-def test_the_version_is_written_in_one_place() -> None:
+def test_the_version_is_defined_in_one_place() -> None:
     assert "version" in PROJECT["dynamic"]
     place = ROOT / PYPROJECT["tool"]["hatch"]["version"]["path"]
     assert place.samefile(Path(one_async.__file__))
@@ -39,7 +39,7 @@ def test_the_version_is_written_in_one_place() -> None:
 
 
 def test_the_command_prints_the_version() -> None:
-    """The command reads the metadata of the installed package: after a change of version, install it again."""
+    """The command reads the metadata of the installed package; install it again after a change of version."""
     command = [sys.executable, "-c", "from one_async.cli import main; main()", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == f"one-async {one_async.__version__}\n"
@@ -69,7 +69,7 @@ def test_no_test_is_skipped_in_ci_for_a_missing_package() -> None:
             )
 
 
-def test_texts_name_extras_that_exist() -> None:
+def test_extras_in_texts_exist() -> None:
     named = {
         (file.name, extra)
         for file in texts()
@@ -83,7 +83,7 @@ def test_texts_name_extras_that_exist() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["sparse_npz", "yaml", "yml", "pqt", "csv"])
-def test_errors_of_readers_name_extras_that_exist(tmp_path: Path, suffix: str) -> None:
+def test_extras_in_errors_of_readers_exist(tmp_path: Path, suffix: str) -> None:
     from one_async.files.read import _missing
 
     extras = re.findall(
@@ -140,14 +140,14 @@ def test_the_citation_agrees_with_the_project() -> None:
 
 
 def exec_form(instruction: str) -> list[str]:
-    """Return the command of an instruction that is written as a JSON array."""
+    """Return the command of an instruction in the form of a JSON array."""
     found = re.search(rf"^{instruction}\b.*?(\[.*\])$", DOCKERFILE, re.MULTILINE)
     assert found is not None
     words: list[str] = json.loads(found[1])
     return [sys.executable if word == "python" else word for word in words]
 
 
-def test_the_image_has_what_the_build_needs_and_a_user_of_its_own() -> None:
+def test_the_image_has_the_build_files_and_its_own_user() -> None:
     copied = re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE)
     names = {name for line in copied for name in line.split()}
     assert {"pyproject.toml", PROJECT["readme"], *PROJECT["license-files"], "src"} == names

@@ -1,4 +1,4 @@
-"""Plots show the numbers in the data, counted here independently."""
+"""Plots show the numbers of the data, which are computed here independently."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ def test_coverage_counts_sessions_by_lab_and_month(one: ONE) -> None:
         assert row.sum() == len(one.search(lab=lab))
 
 
-def test_axes_of_the_caller_are_used(one: ONE) -> None:
+def test_given_axes_are_used(one: ONE) -> None:
     from matplotlib.figure import Figure
 
     ax = Figure().subplots()
     assert one.plot.psychometric(one.search(datasets="spikes.times.npy")[0], ax=ax) is ax
 
 
-def test_wrong_arguments(one: ONE) -> None:
+def test_wrong_arguments_are_refused(one: ONE) -> None:
     (pid,) = one.search_insertions(datasets="spikes.times.npy")[:1]
     with pytest.raises(InputError, match="stimOn_times"):
         one.plot.raster(pid, align="stimOn")
@@ -146,7 +146,7 @@ def test_months_without_sessions_are_shown() -> None:
     assert _every_month("2023-11", "2024-02") == ["2023-11", "2023-12", "2024-01", "2024-02"]
 
 
-def test_intervals_of_proportions() -> None:
+def test_intervals_of_proportions_are_those_of_wilson() -> None:
     # Newcombe 1998, table I: 81 of 263 and 0 of 20.
     low, high = _wilson(np.array([81, 0]), np.array([263, 20]))
     np.testing.assert_allclose(low, [0.2553, 0.0], atol=1e-4)

@@ -1,4 +1,4 @@
-"""Public names, signatures, errors and what docstrings promise are those that were written down."""
+"""Public names, signatures, errors and documented promises are those of the recorded public API."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def load_maker() -> ModuleType:
     return module
 
 
-def test_the_public_api_is_as_written_down() -> None:
-    """What was changed on purpose: ``python tests/typing/public_api.py`` writes it down."""
+def test_the_public_api_is_as_recorded() -> None:
+    """``python tests/typing/public_api.py`` records an intended change."""
     maker = load_maker()
     written = json.loads(maker.FILE.read_text("utf-8"))
     found = json.loads(json.dumps(maker.snapshot()))
-    assert not maker.differences(written, found), "see the docstring for how to accept these"
+    assert not maker.differences(written, found), "run tests/typing/public_api.py to accept these"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after("7") == 7
     assert retry_after(" 0.5 ") == 0.5
     assert 55 < (retry_after(formatdate(time.time() + 60, usegmt=True)) or 0) < 61
-    assert 55 < (retry_after(formatdate(time.time() + 60)) or 0) < 61  # without a zone it is UTC
+    assert 55 < (retry_after(formatdate(time.time() + 60)) or 0) < 61  # a date without a zone is UTC
     assert retry_after("9" * 5000) == float("inf")
 
 
@@ -30,7 +30,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
 )  # fmt: skip
 def test_fields_without_a_wait_are_none(text: str | None) -> None:
     found = retry_after(text)
-    assert found is None or found > 1e9  # the year 9999 is a date
+    assert found is None or found > 1e9  # the largest date is in the year 9999
 
 
 @given(
@@ -38,6 +38,6 @@ def test_fields_without_a_wait_are_none(text: str | None) -> None:
     | st.from_regex(r"[+-]?[0-9]{1,30}(\.[0-9]*)?")
     | st.from_regex(r"\w{3}, \d+ \w{3} \d+ [\d:]+ .*")
 )
-def test_any_text_is_a_wait_above_nothing_or_none(text: str) -> None:
+def test_any_text_is_a_positive_wait_or_none(text: str) -> None:
     found = retry_after(text)
     assert found is None or found > 0

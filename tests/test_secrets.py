@@ -1,4 +1,4 @@
-"""Secrets are in no pickle, text or settings file, however they were passed, and are sent to no other server."""
+"""No pickle, text or settings file has a secret, however it was passed, and no secret is sent to another server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REDIS = f"redis://me:{SECRET}@127.0.0.1:1/0"
 
 
 class Memory:
-    """A token store of a user's own."""
+    """A custom token store."""
 
     def __init__(self) -> None:
         self.tokens = {"me": TOKEN}
@@ -56,13 +56,13 @@ def everything(value: Any) -> list[bytes]:
     return [pickle.dumps(value), pickle.dumps(value, 2), cloudpickle.dumps(value), repr(value).encode()]
 
 
-#: What the REST clients take of these; ONE has no token store.
+#: The arguments of the REST clients among these; ONE has no token store.
 OF_REST = ("username", "password", "token", "cache_storage", "token_store")
 
 
 @pytest.mark.parametrize("kind", [ONE, AlyxClient, AsyncONE, AsyncAlyxClient, Settings])
 @pytest.mark.parametrize("way", WAYS)
-def test_no_pickle_holds_a_secret(kind: Any, way: str, tmp_path: Path) -> None:
+def test_no_pickle_contains_a_secret(kind: Any, way: str, tmp_path: Path) -> None:
     options = {"base_url": LAB, "cache_dir": tmp_path, **WAYS[way]}
     if kind in (AlyxClient, AsyncAlyxClient):
         options = {
@@ -86,7 +86,7 @@ def test_no_pickle_holds_a_secret(kind: Any, way: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("face", [AsyncONE, AsyncAlyxClient])
-async def test_no_pickle_of_a_client_in_use_holds_its_token(
+async def test_no_pickle_of_a_client_in_use_contains_its_token(
     face: Any, seeded_emulator: Emulator, tmp_path: Path
 ) -> None:
     login = {"base_url": seeded_emulator.url, "username": "demo", "password": "demo", "cache_dir": tmp_path}
@@ -97,7 +97,7 @@ async def test_no_pickle_of_a_client_in_use_holds_its_token(
         for value in (client, alyx):
             assert all(token.encode() not in data for data in everything(value))
             again = pickle.loads(cloudpickle.dumps(value))
-            async with again:  # the token that was kept is found by its user
+            async with again:  # the stored token is found by its user
                 rows = await getattr(again, "alyx", again).rest("labs", "list", expires=0)
             assert rows == await alyx.rest("labs", "list")
 
@@ -110,7 +110,7 @@ def test_objects_with_credentials_do_not_reveal_them() -> None:
         cloudpickle.dumps(S3Keys(SECRET, SECRET))
 
 
-def test_a_login_in_a_data_servers_address_is_taken_out_and_used(
+def test_a_login_in_a_data_servers_address_is_removed_and_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = "https://d:p%40ss@data.example.org/public"
@@ -156,7 +156,7 @@ def test_no_error_shows_a_password_of_a_cache(storage: str) -> None:
         assert SECRET not in str(caught.value) + repr(caught.value.__dict__)
 
 
-# ---- whose login the environment's is
+# ---- the login of the environment
 
 
 def login_of(**given: Any) -> tuple[Any, ...]:
@@ -180,7 +180,7 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return put
 
 
-def test_without_a_base_url_the_environments_login_is_the_default_databases(
+def test_the_environments_login_is_for_the_default_database(
     around: Callable[..., None],
 ) -> None:
     around()
@@ -192,13 +192,13 @@ def test_without_a_base_url_the_environments_login_is_the_default_databases(
     assert login_of(base_url=OPEN_ALYX) == NONE
 
 
-def test_with_a_base_url_it_is_that_databases(around: Callable[..., None]) -> None:
+def test_the_environments_login_is_for_its_base_url(around: Callable[..., None]) -> None:
     around(BASE_URL=LAB + ":443")
     assert login_of() == login_of(base_url=LAB) == login_of(base_url=LAB + "/") == ALL
     assert login_of(base_url=OPEN_ALYX) == login_of(base_url=OTHER) == NONE
 
 
-def test_a_data_servers_login_goes_to_no_other_data_server(around: Callable[..., None]) -> None:
+def test_a_data_servers_login_is_sent_to_no_other_data_server(around: Callable[..., None]) -> None:
     around(BASE_URL=LAB, DATA_SERVER="https://data.example.org")
     assert login_of()[2:] == ("d", SECRET)
     assert login_of(data_server="https://data.example.org/")[2:] == ("d", SECRET)
@@ -208,7 +208,7 @@ def test_a_data_servers_login_goes_to_no_other_data_server(around: Callable[...,
     assert login_of(data_server=OTHER, data_server_login="me", data_server_password="x")[2:] == ("me", "x")
 
 
-async def test_another_server_sees_no_token_of_the_environment(
+async def test_another_server_receives_no_token_of_the_environment(
     around: Callable[..., None], seeded_emulator: Emulator
 ) -> None:
     around(PASSWORD="demo", USERNAME="demo")
@@ -219,10 +219,12 @@ async def test_another_server_sees_no_token_of_the_environment(
     assert len(seeded_emulator.requests) == 0
 
 
-# ---- what killed processes leave
+# ---- files of killed processes
 
 
-def test_what_a_killed_process_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_files_of_a_killed_process_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ONE_CONFIG_DIR", str(tmp_path))
     tokens = TokenFile()
     tokens.save(LAB, "me", TOKEN)

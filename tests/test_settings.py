@@ -1,4 +1,4 @@
-"""Settings: sources, precedence, and what is and is not written."""
+"""Settings: sources, precedence, and what is written to files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOCAL = "http://localhost:8000"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home and an environment that says nothing."""
+    """Set an empty home folder and an environment without settings."""
     for name in [*os.environ]:
         if name.startswith(("ONE_", "XDG_")):
             monkeypatch.delenv(name)
@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def one_api(home: Path) -> Path:
-    """The parameter files of somebody who was set up with ONE-api 3.6.1."""
+    """Write the parameter files of a user who set up ONE-api 3.6.1."""
     folder = home / ".one"
     folder.mkdir()
     for path in FIXTURES.glob(".*"):
@@ -51,10 +51,10 @@ def written(folder: Path) -> dict[str, str]:
     return {str(path): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-# --- which database
+# --- the database
 
 
-def test_alone_means_open_alyx(home: Path) -> None:
+def test_the_default_database_is_open_alyx(home: Path) -> None:
     settings = resolve()
     assert settings.base_url == OPEN_ALYX == "https://openalyx.internationalbrainlab.org"
     assert settings.mode == "remote"
@@ -78,7 +78,7 @@ def test_resolving_writes_nothing(home: Path, one_api: Path) -> None:
     assert not one_settings.get_params_dir().exists()
 
 
-def test_a_folder_of_no_database_means_offline(tmp_path: Path) -> None:
+def test_a_folder_without_a_database_is_offline(tmp_path: Path) -> None:
     settings = resolve(cache_dir=tmp_path)
     assert (settings.offline, settings.base_url, settings.mode) == (True, None, "local")
     assert settings.cache_dir == settings.tables_dir == tmp_path
@@ -93,13 +93,13 @@ def test_a_folder_of_no_database_means_offline(tmp_path: Path) -> None:
     [{"base_url": LAB}, {"username": "x"}, {"password": "x"}, {"token": "x"}],
     ids=lambda d: next(iter(d)),
 )
-def test_folder_with_a_login_means_online(tmp_path: Path, login: dict[str, str]) -> None:
+def test_a_folder_with_a_login_is_online(tmp_path: Path, login: dict[str, str]) -> None:
     settings = resolve(cache_dir=tmp_path, **login)  # type: ignore[arg-type]
     assert settings.base_url == login.get("base_url", OPEN_ALYX)
     assert (settings.mode, settings.cache_dir) == ("remote", tmp_path)
 
 
-def test_folder_of_a_database_means_that_database(home: Path, one_api: Path) -> None:
+def test_a_folder_of_a_database_selects_that_database(home: Path, one_api: Path) -> None:
     settings = resolve(cache_dir=str(home / "data" / "x" / ".." / "lab"))
     assert (settings.base_url, settings.username, settings.mode) == (LAB, "bruno", "remote")
 
@@ -119,7 +119,7 @@ def test_local_mode_keeps_its_database() -> None:
         ("https://example.org/Alyx/", "https://example.org/Alyx"),
     ],
 )
-def test_address_is_written_one_way(given: str, normal: str) -> None:
+def test_addresses_are_normalized(given: str, normal: str) -> None:
     assert resolve(base_url=given).base_url == normal
 
 
@@ -127,25 +127,25 @@ def test_address_is_written_one_way(given: str, normal: str) -> None:
     "given",
     ["ftp://alyx.example.org", "https://", "https://a b", "https://x:port", "https://x/?q=1", "https://x#y"],
 )
-def test_what_is_no_address_is_refused(given: str) -> None:
+def test_invalid_addresses_are_refused(given: str) -> None:
     with pytest.raises(InputError, match="base_url"):
         resolve(base_url=given)
 
 
 @pytest.mark.parametrize("given", ["http://[::1", "http://host:99999", "ftp://host", "host"])
 @pytest.mark.parametrize("name", ["data_server", "s3_endpoint"])
-def test_what_is_no_server_is_refused(name: str, given: str) -> None:
+def test_addresses_without_a_server_are_refused(name: str, given: str) -> None:
     with pytest.raises(InputError, match=f"{name}='{re.escape(given)}'"):
         resolve(**{name: given})  # type: ignore[arg-type]
 
 
-def test_password_in_an_address_is_refused_and_not_shown() -> None:
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
     with pytest.raises(InputError, match="must not hold") as caught:
         resolve(base_url="https://me:hidden-word@alyx.example.org")
     assert "hidden-word" not in str(caught.value)
 
 
-def test_wrong_arguments_are_named_and_secrets_are_not() -> None:
+def test_errors_name_wrong_arguments_without_secrets() -> None:
     with pytest.raises(InputError, match="mode='nonsense'"):
         resolve(mode="nonsense")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="token") as caught:
@@ -154,10 +154,10 @@ def test_wrong_arguments_are_named_and_secrets_are_not() -> None:
     assert caught.value.__cause__ is None
 
 
-# --- who wins
+# --- precedence
 
 
-def test_arguments_before_environment_before_file_before_defaults(
+def test_precedence_is_arguments_environment_file_defaults(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_settings.setup(
@@ -173,7 +173,7 @@ def test_arguments_before_environment_before_file_before_defaults(
     assert (settings.username, settings.cache_dir, settings.mode) == ("given", home / "around", "remote")
 
 
-def test_environment_alone_is_enough(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_alone_is_enough(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {
         "BASE_URL": LOCAL, "USERNAME": "u", "PASSWORD": "p", "TOKEN": "t", "CACHE_DIR": "~/data",
         "MODE": "auto", "CACHE_EXPIRY": "3600", "DATA_SERVER": "https://d.example.org",
@@ -205,7 +205,9 @@ def test_an_empty_environment_sets_nothing(monkeypatch: pytest.MonkeyPatch, empt
 @pytest.mark.parametrize(
     ("name", "value"), [("ONE_MODE", "nonsense"), ("ONE_BASE_URL", "ftp://x"), ("ONE_CACHE_EXPIRY", "soon")]
 )
-def test_wrong_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_wrong_environment_variables_are_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name):
         resolve()
@@ -224,14 +226,14 @@ def test_the_environment_of_another_database_is_ignored(
     assert (same.username, same.require("token"), same.cache_dir) == ("u", "t", tmp_path)
 
 
-def test_offline_has_no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_offline_client_has_no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ONE_TOKEN", "t")
     assert resolve(cache_dir=tmp_path).token is None
 
 
-def test_secrets_stay_with_their_user(one_api: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_used_only_with_their_user(one_api: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve(base_url=LAB).username == "bruno"
-    # Whose a given token is, nobody knows but the server.
+    # Only the server knows the user of a given token.
     assert resolve(base_url=LAB, token="t").username is None
     assert resolve(base_url=LAB, token="t", username="x").username == "x"
     assert resolve(base_url=LAB, password="p").username == "bruno"
@@ -244,18 +246,18 @@ def test_secrets_stay_with_their_user(one_api: Path, monkeypatch: pytest.MonkeyP
     assert resolve(base_url=LAB, password="p").token is None
 
 
-def test_token_may_be_the_servers_answer() -> None:
+def test_a_token_may_be_the_servers_answer() -> None:
     assert resolve(token={"token": "abc"}).require("token") == "abc"
 
 
-def test_tables_follow_the_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_tables_dir_follows_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ONE_TABLES_DIR", str(tmp_path / "tables"))
     assert resolve().tables_dir == tmp_path / "tables"
     assert resolve(base_url=LAB, cache_dir=tmp_path).tables_dir == tmp_path
     assert resolve(base_url=LAB, tables_dir=tmp_path / "t").tables_dir == tmp_path / "t"
 
 
-def test_missing_setting_is_named() -> None:
+def test_a_missing_setting_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"password=.*ONE_PASSWORD.*keyring.*openalyx"):
         resolve().require("password")
     with pytest.raises(ConfigurationError, match=r"username=.*ONE_USERNAME.*ONE\.setup"):
@@ -303,18 +305,18 @@ def test_one_api_users_need_no_setup(home: Path, one_api: Path) -> None:
     }
 
 
-def test_one_api_tokens_are_found_for_their_server_alone(one_api: Path) -> None:
+def test_one_api_tokens_are_used_only_for_their_server(one_api: Path) -> None:
     tokens = TokenFile()
     assert tokens.load(OPEN_ALYX) == ("anna", "a" * 40)
     assert tokens.load(LAB, None) == ("bruno", "b" * 40)
     assert tokens.load(LAB, "other") == ("other", "d" * 40)
     assert tokens.load(LAB, "carla") is None
-    # The same file name in ONE-api, another server.
+    # The same file name in ONE-api, but another server.
     assert tokens.load("http://alyx.example.org", "bruno") is None
     assert tokens.load(LOCAL) is None
 
 
-def test_deleted_token_does_not_come_back(one_api: Path) -> None:
+def test_a_deleted_token_is_not_read_again(one_api: Path) -> None:
     tokens, before = TokenFile(), written(one_api)
     tokens.delete(LAB, "bruno")
     assert tokens.load(LAB, "bruno") is None
@@ -324,7 +326,7 @@ def test_deleted_token_does_not_come_back(one_api: Path) -> None:
     assert written(one_api) == before
 
 
-def test_password_that_one_api_keeps_in_clear_is_used_and_not_copied(home: Path, one_api: Path) -> None:
+def test_a_password_stored_by_one_api_is_used_and_not_copied(home: Path, one_api: Path) -> None:
     path = one_api / ".alyx.example.org"
     parameters = json.loads(path.read_text())
     path.write_text(json.dumps(parameters | {"ALYX_PWD": "hidden", "HTTP_DATA_SERVER_PWD": "hidden"}))
@@ -334,13 +336,13 @@ def test_password_that_one_api_keeps_in_clear_is_used_and_not_copied(home: Path,
     assert resolve(base_url=LAB).require("password") == "hidden"
 
 
-def test_data_server_of_an_old_open_alyx_file_is_put_right(one_api: Path) -> None:
+def test_the_data_server_of_an_old_open_alyx_file_is_corrected(one_api: Path) -> None:
     path = one_api / ".openalyx.internationalbrainlab.org"
     path.write_text(path.read_text().replace("institute.org/public", "institute.org"))
     assert resolve(base_url=OPEN_ALYX).data_server == "https://ibl.flatironinstitute.org/public"
 
 
-def test_damaged_file_is_named(one_api: Path) -> None:
+def test_a_damaged_file_is_named(one_api: Path) -> None:
     (one_api / ".caches").write_text('{"CLIENT_MAP": {')
     with pytest.raises(ConfigurationError, match=r"\.caches is damaged"):
         resolve()
@@ -349,7 +351,7 @@ def test_damaged_file_is_named(one_api: Path) -> None:
 # --- our files
 
 
-def test_setup_is_kept_and_the_first_becomes_the_default(home: Path) -> None:
+def test_setup_is_stored_and_the_first_becomes_the_default(home: Path) -> None:
     settings = one_settings.setup(LAB + "/", username="anna", cache_dir=home / "lab")
     assert (settings.base_url, settings.username, settings.cache_dir) == (LAB, "anna", home / "lab")
     one_settings.setup(LOCAL, username="carla")
@@ -369,7 +371,7 @@ def test_setup_is_kept_and_the_first_becomes_the_default(home: Path) -> None:
     one_settings.delete()
 
 
-def test_setup_over_one_api_keeps_what_is_not_given(home: Path, one_api: Path) -> None:
+def test_setup_keeps_other_settings_of_one_api(home: Path, one_api: Path) -> None:
     before = written(one_api)
     settings = one_settings.setup(LAB, username="new")
     assert (settings.username, settings.cache_dir) == ("new", home / "data" / "lab")
@@ -377,7 +379,9 @@ def test_setup_over_one_api_keeps_what_is_not_given(home: Path, one_api: Path) -
     assert written(one_api) == before
 
 
-def test_setup_keeps_neither_secrets_nor_the_environment(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def test_setup_stores_neither_secrets_nor_the_environment(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
     monkeypatch.setenv("ONE_PASSWORD", "hidden")
     monkeypatch.setenv("ONE_CACHE_DIR", str(home / "hidden"))
     one_settings.setup(LAB, username="me")
@@ -414,20 +418,20 @@ def test_setup_without_arguments_prompts_for_the_database() -> None:
     assert (settings.base_url, settings.username) == ("https://new.example.org", "me")
 
 
-def test_shared_cache_folder_is_warned_of(home: Path) -> None:
+def test_a_shared_cache_folder_raises_a_warning(home: Path) -> None:
     one_settings.setup(LAB, cache_dir=home / "lab")
     with pytest.warns(OneWarning, match=LAB):
         one_settings.setup(LOCAL, cache_dir=home / "lab")
 
 
-def test_config_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_config_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ONE_CONFIG_DIR", str(tmp_path / "chosen"))
     one_settings.setup(LAB)
     assert one_settings.get_params_dir() == tmp_path / "chosen"
     assert (tmp_path / "chosen" / "default.json").is_file()
 
 
-def test_settings_of_no_database_are_not_kept(tmp_path: Path) -> None:
+def test_settings_without_a_database_are_not_stored(tmp_path: Path) -> None:
     with pytest.raises(OfflineError):
         one_settings.save(resolve(cache_dir=tmp_path))
 
@@ -435,7 +439,7 @@ def test_settings_of_no_database_are_not_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", ['{"base_url": "https://alyx.example.org", "mode": "nonsense"}', "[1", "[]"]
 )
-def test_damaged_own_file_is_named(value: str) -> None:
+def test_a_damaged_file_of_ours_is_named(value: str) -> None:
     one_settings.setup(LAB)
     path = next((one_settings.get_params_dir() / "databases").iterdir())
     path.write_text(value)
@@ -443,7 +447,9 @@ def test_damaged_own_file_is_named(value: str) -> None:
         resolve(base_url=LAB)
 
 
-def test_unwritable_place_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unwritable_config_folder_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("ONE_CONFIG_DIR", str(tmp_path / "file" / "config"))
     assert resolve().base_url == OPEN_ALYX
@@ -456,7 +462,7 @@ def test_unwritable_place_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_p
     one_settings.delete(LAB)
 
 
-def test_no_home_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_work_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     pwd = pytest.importorskip("pwd")
 
     def unknown(number: int) -> None:
@@ -480,7 +486,7 @@ def test_no_home_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- tokens
 
 
-def test_token_is_readable_by_its_owner_alone() -> None:
+def test_a_token_is_readable_only_by_its_owner() -> None:
     tokens = TokenFile()
     tokens.save(LAB + "/", "me", "secret")
     assert tokens.load(LAB, "me") == tokens.load(LAB) == ("me", "secret")
@@ -495,7 +501,7 @@ def test_token_is_readable_by_its_owner_alone() -> None:
     tokens.delete(LAB, "me")
 
 
-def test_tokens_of_users_and_servers_are_apart() -> None:
+def test_tokens_of_users_and_servers_are_separate() -> None:
     tokens = TokenFile()
     users = ["me", "Me", "../me", "a/b", "ä", "", "x" * 300, "con"]
     for user in users:
@@ -534,7 +540,7 @@ for round in range(10):
 """
 
 
-def test_fifty_processes_save_at_once() -> None:
+def test_fifty_processes_can_save_at_once() -> None:
     one_settings.setup(LAB, username="me")
     processes = [
         subprocess.Popen(
@@ -594,6 +600,6 @@ def test_the_keyring_is_used_only_if_enabled(monkeypatch: pytest.MonkeyPatch) ->
         keyring.set_keyring(before)
 
 
-def test_settings_can_be_made_by_hand(tmp_path: Path) -> None:
+def test_settings_can_be_constructed_directly(tmp_path: Path) -> None:
     settings = Settings(cache_dir=tmp_path, tables_dir=tmp_path)
     assert settings.offline

@@ -12,7 +12,7 @@ from types import ModuleType
 from one_async import ONE, AsyncONE
 
 ROOT = Path(__file__).parents[1]
-#: Methods that load data, or give the JSON of an endpoint, which may be anything.
+#: Methods that load data, or return the JSON of an endpoint, which may be anything.
 LOADS = frozenset(
     {
         "load_dataset", "load_datasets", "load_object", "load_collection", "load_dataset_from_id", "load_aggregate",
@@ -35,7 +35,7 @@ def maker() -> ModuleType:
 
 
 def plain(text: str) -> list[str]:
-    """Take a stub apart: its statements without their layout, imports in one order and one name each."""
+    """Return the statements of a stub without layout, with imports in one order and one name each."""
     body = ast.parse(text).body
     imports = sorted(
         f"{ast.unparse(node).partition('import')[0]}{ast.unparse(alias)}"
@@ -47,14 +47,14 @@ def plain(text: str) -> list[str]:
 
 
 def test_the_stubs_are_up_to_date() -> None:
-    """``python tests/typing/make_stub.py`` writes them."""
+    """``python tests/typing/make_stub.py`` writes the stubs."""
     stub = maker()
     assert plain(stub.STUB.read_text("utf-8")) == plain(stub.make())
     assert plain(stub.BY_ID.read_text("utf-8")) == plain(stub.make_by_id())
 
 
-def test_types_show_the_session_as_id_where_it_is_taken() -> None:
-    """Each overload that has a session has a twin with ``id`` and all else by keyword, in both stubs."""
+def test_methods_with_a_session_have_overloads_with_id() -> None:
+    """Each overload with a session has a twin with ``id`` and all else by keyword, in both stubs."""
     stub = maker()
     takes = {
         name
@@ -81,14 +81,16 @@ def functions() -> Iterator[ast.FunctionDef]:
             yield from (one for one in node.body if isinstance(one, ast.FunctionDef))
 
 
-def says_any(node: ast.AST) -> bool:
-    """Tell whether a type is or holds Any, but as a value of a record."""
+def contains_any(node: ast.AST) -> bool:
+    """Return whether a type is or contains Any, except as a value of a record."""
     if isinstance(node, ast.Subscript) and ast.unparse(node) in ("dict[str, Any]", "Mapping[str, Any]"):
         return False
-    return (isinstance(node, ast.Name) and node.id == "Any") or any(map(says_any, ast.iter_child_nodes(node)))
+    return (isinstance(node, ast.Name) and node.id == "Any") or any(
+        map(contains_any, ast.iter_child_nodes(node))
+    )
 
 
-def test_only_loaded_data_is_of_any_type() -> None:
+def test_only_loaded_data_has_type_any() -> None:
     vague = []
     for function in functions():
         arguments = function.args
@@ -96,7 +98,7 @@ def test_only_loaded_data_is_of_any_type() -> None:
         if keywords is not None and keywords.arg in PASSED_ON:
             arguments.kwarg = None
         if function.name not in LOADS and (
-            says_any(arguments) or (function.returns and says_any(function.returns))
+            contains_any(arguments) or (function.returns and contains_any(function.returns))
         ):
             vague.append(ast.unparse(function))
     assert not vague

@@ -1,4 +1,4 @@
-"""Errors of the disk are errors of the library that name the file, with the system's error as their cause."""
+"""File system errors are errors of the library that name the file, with the system's error as their cause."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check(error: OneError, place: Path) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("kind", ["file", "loop", "long"])
-def test_places_that_cannot_be(one: ONE, tmp_path: Path, call: str, kind: str) -> None:
+def test_impossible_paths_raise_errors_that_name_them(one: ONE, tmp_path: Path, call: str, kind: str) -> None:
     place = tmp_path / ("x" * 300 if kind == "long" else "place")
     if kind == "file":
         place.write_bytes(b"")
@@ -77,7 +77,7 @@ except StorageError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are of Unix")
-def test_a_full_disk(one: ONE, tmp_path: Path) -> None:
+def test_a_full_disk_raises_a_storage_error(one: ONE, tmp_path: Path) -> None:
     target = tmp_path / "frozen.json"
     command = [sys.executable, "-c", FULL_DISK, str(one.cache_dir), str(target)]
     done = subprocess.run(command, check=True, capture_output=True)
@@ -105,7 +105,7 @@ def test_a_harvest_to_an_unusable_location_is_refused(recorded_emulator: Emulato
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of open files")
-def test_too_many_open_files(one: ONE, tmp_path: Path) -> None:
+def test_too_many_open_files_raise_storage_errors(one: ONE, tmp_path: Path) -> None:
     code = """
 import resource, sys
 from one_async import ONE

@@ -1,4 +1,4 @@
-"""Warnings of many sessions: one of each kind, at the caller's line, after the line of progress is gone."""
+"""Warnings of many sessions: one of each kind, at the caller's line, after the progress bar is cleared."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COUNT = 40
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sessions whose wheel has two attributes of different lengths, and no other file."""
+    """Write sessions that have only a wheel, with two attributes of different lengths."""
     root = tmp_path_factory.mktemp("warnings")
     for number in range(COUNT):
         day = date(2020, 1, 1) + timedelta(days=number)
@@ -56,7 +56,7 @@ def line_of_caller() -> int:
     return frame.f_back.f_lineno
 
 
-def test_one_for_all_sessions_at_the_line_of_the_call(one: ONE) -> None:
+def test_one_warning_for_all_sessions_has_the_line_of_the_call(one: ONE) -> None:
     eids = one.search()
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
@@ -70,7 +70,7 @@ def test_one_for_all_sessions_at_the_line_of_the_call(one: ONE) -> None:
     assert len(re.findall(r"mouse 2020-\d\d-\d\d", text)) == 3
 
 
-def test_a_single_session_is_named_as_before(one: ONE) -> None:
+def test_a_warning_of_a_single_session_names_it(one: ONE) -> None:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         one.load_object(one.search(date="2020-01-01")[0], "wheel")
@@ -79,7 +79,7 @@ def test_a_single_session_is_named_as_before(one: ONE) -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_the_awaiting_line(folder: Path, backend: str) -> None:
+def test_the_warning_has_the_line_of_the_await(folder: Path, backend: str) -> None:
     async def work() -> int:
         async with AsyncONE(cache_dir=folder, mode="local", silent=True) as client:
             eids = await client.search()
@@ -94,7 +94,7 @@ def test_the_awaiting_line(folder: Path, backend: str) -> None:
     assert f"in {COUNT} sessions" in caught(found)[0]
 
 
-def test_kinds_are_told_apart(one: ONE) -> None:
+def test_missing_datasets_of_all_sessions_warn_once(one: ONE) -> None:
     """Missing datasets warn once for all sessions of the call, a path with a wildcard once."""
     eids = one.search()[:5]
     with warnings.catch_warnings(record=True) as found:
@@ -114,12 +114,12 @@ def test_each_item_of_an_iteration_warns(one: ONE) -> None:
     assert len(dates) >= 3
 
 
-def test_a_filter_makes_an_error_of_it(one: ONE) -> None:
+def test_a_filter_turns_the_warning_into_an_error(one: ONE) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ALFWarning, match="number of rows"):
             one.load_object(one.search(), "wheel")
-        with pytest.raises(ALFError, match="nothing"):  # the error counts, not the warning before it
+        with pytest.raises(ALFError, match="nothing"):  # only the error is raised, not the warning before it
             _fail()
 
 
@@ -129,7 +129,7 @@ def _fail() -> None:
         raise ALFError("nothing is there")
 
 
-def test_the_line_of_progress_is_gone(folder: Path) -> None:
+def test_the_progress_bar_is_cleared_before_the_warning(folder: Path) -> None:
     lines: list[str] = []
     with ONE(cache_dir=folder, mode="local", progress=True) as client:
         eids = client.search()
@@ -146,12 +146,12 @@ TEXTS = st.sampled_from(["a 1", "a 22", "a 333", "b"])
 
 
 @given(st.lists(st.tuples(TEXTS, st.sampled_from(["s1", "s2", "s3", "s4"]))))
-def test_warnings_of_sessions_that_differ_in_numbers_are_one(issued: list[tuple[str, str]]) -> None:
+def test_warnings_that_differ_in_numbers_are_merged(issued: list[tuple[str, str]]) -> None:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         with PublicCall("a call", Given()):
             for text, session in issued:
-                with PublicCall("a call", Given()), warnings_name(session):  # of a call inside
+                with PublicCall("a call", Given()), warnings_name(session):  # of a nested call
                     warn(text)
             assert not found
     texts = caught(found)

@@ -1,7 +1,7 @@
 """Every public method and function, found by inspection, is called with values of wrong types for every argument.
 
-It answers, or raises one of the library's own errors with a short text that survives pickle. What was given does not
-matter for that; whether it is understood or refused is the business of other tests.
+It must answer, or raise one of the library's own errors with a short text that can be pickled. Whether a value is
+accepted or refused is tested elsewhere.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Unprintable:
 
 
 class Nested:
-    """Lists in lists, deeper than Python recurses."""
+    """Nested lists, deeper than Python recurses."""
 
     @staticmethod
     def make() -> list[Any]:
@@ -91,7 +91,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "empty": lambda: "",
     "None": lambda: None,
 }
-#: What methods need besides the argument that is wrong.
+#: The other required arguments of methods.
 GOOD: dict[str, Any] = {
     "eid": EID, "eids": [EID], "id": EID, "pid": EID, "ref": "2024-05-06_1_X", "path": "x", "obj": "trials", "name": "x",
     "dataset": "a.b.npy", "datasets": ["a.b.npy"], "dset": EID, "object": "trials", "collection": "alf", "query": "SELECT 1",
@@ -99,7 +99,7 @@ GOOD: dict[str, Any] = {
     "endpoints": ["labs"], "results": [], "filename": "x", "file_path": "x/a.b.npy", "sessions": [EID],
     "every": None,
 }  # fmt: skip
-#: What ends the client that the others need, or takes a program or a password in place of data.
+#: Methods that end the shared client, or accept a program or a password in place of data.
 LEFT_OUT = {"aclose", "close", "logout", "authenticate", "setup", "wire"}
 
 
@@ -115,7 +115,7 @@ def methods(kind: type) -> list[str]:
 
 
 def calls(function: Callable[..., Any]) -> Iterator[tuple[str, list[Any], dict[str, Any]]]:
-    """Return the arguments of calls, of which one is of a wrong kind."""
+    """Return the arguments of calls, one of which has a wrong type."""
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name not in ("self", "cls")]
     for wrong in parameters:
         for kind, make in WRONG.items():
@@ -140,14 +140,14 @@ def calls(function: Callable[..., Any]) -> Iterator[tuple[str, list[Any], dict[s
 
 
 def chain_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Return an error and those that it came of."""
+    """Return an error and its causes and contexts."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def pickled(error: OneError) -> bytes:
-    """Pickle an error without the reducers of others: Dask adds causes and tracebacks to errors, whatever these contain."""
+    """Pickle an error without the reducers of others: Dask adds causes and tracebacks to errors."""
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer)
     pickler.dispatch_table = {}
@@ -160,7 +160,7 @@ def frame_count(error: BaseException) -> int:
 
 
 def failure(function: Callable[..., Any], positional: list[Any], named: Mapping[str, Any]) -> str | None:
-    """Make a call; return what is wrong with how it ended, if anything."""
+    """Make a call; return what is wrong with its error, or None."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -172,7 +172,7 @@ def failure(function: Callable[..., Any], positional: list[Any], named: Mapping[
         if len(text) >= 500:
             return f"{type(error).__name__} of {len(text)} characters"
         text.encode()
-        if (frames := max(map(frame_count, chain_of(error)))) > 300:  # which Dask pickles with the error
+        if (frames := max(map(frame_count, chain_of(error)))) > 300:  # Dask pickles it with the error
             return f"{type(error).__name__} has a traceback of {frames} frames"
         again = pickle.loads(pickled(error))
         return (
@@ -207,7 +207,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ONE]:
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ONE]:
-    """A client of a server of its own, since some of these calls write."""
+    """Yield a client of its own server, since some of these calls write."""
     folder = tmp_path_factory.mktemp("remote")
     with (
         Emulator(recorded_world()) as server,
@@ -218,25 +218,25 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ONE]:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names of files and folders that are taken are below the working folder."""
+    """Set the working folder, since relative paths are below it."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("name", methods(AsyncONE))
-def test_methods_of_a_client_of_a_folder(local: ONE, name: str) -> None:
+def test_methods_of_a_client_of_a_folder_raise_only_one_errors(local: ONE, name: str) -> None:
     check(getattr(local, name))
 
 
 @pytest.mark.parametrize("name", methods(AsyncONE))
-def test_methods_of_a_client_of_a_database(remote: ONE, name: str) -> None:
+def test_methods_of_a_client_of_a_database_raise_only_one_errors(remote: ONE, name: str) -> None:
     check(getattr(remote, name))
 
 
 @pytest.mark.parametrize("name", methods(AsyncAlyxClient))
-def test_methods_of_the_rest_client(remote: ONE, name: str) -> None:
+def test_methods_of_the_rest_client_raise_only_one_errors(remote: ONE, name: str) -> None:
     check(getattr(remote.alyx, name))
 
 
 @pytest.mark.parametrize("kind", [ONE, AlyxClient, AsyncONE, AsyncAlyxClient])
-def test_constructors(kind: type) -> None:
+def test_constructors_raise_only_one_errors(kind: type) -> None:
     check(kind)

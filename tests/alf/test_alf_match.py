@@ -177,7 +177,7 @@ def test_without_a_default_the_last_is_used_with_a_warning() -> None:
         assert paths(match.last_before(none)) == ["alf/#2021-01-01#/a.b.npy"]
     with pytest.raises(ALFMultipleRevisionsFound, match="2020-01-01"):
         match.last_before(THREE.with_columns(default_revision=pl.lit(value=True)))
-    for single in (THREE.head(1), THREE.tail(1)):  # nothing to choose from, so nothing to warn of
+    for single in (THREE.head(1), THREE.tail(1)):  # one choice only, so no warning
         assert len(match.last_before(single.drop("default_revision"))) == 1
     mixed = frame(("a.b.npy", True), ("#1#/c.d.npy", True))
     with pytest.warns(ALFWarning, match=r"Multiple revisions: '' \(a.b.npy\), '1' \(#1#/c.d.npy\)"):

@@ -152,7 +152,7 @@ def test_session_paths_keep_root_and_flavour() -> None:
     assert windows == PureWindowsPath("C:/Data/subject/2020-01-01/1")
     assert get_session_path(None) is None
     assert get_session_path("a/b") is None
-    assert get_session_path("1/x/2020-01-01") is None  # a number that no date precedes
+    assert get_session_path("1/x/2020-01-01") is None  # a number without a date before it
 
 
 def test_get_alf_path_leaves_the_root_out() -> None:
@@ -254,7 +254,7 @@ def test_details_of_changes() -> None:
     assert parts == path.dataset_name_parts[:5]
     assert PurePosixALFPath("x").alf_parts == ("",) * 12
     assert PurePosixALFPath("x").session_path_short() is None
-    # the attribute is goCue_times, all of it
+    # the whole attribute is goCue_times
     cue = PurePosixALFPath("trials.goCue_times.npy")
     assert cue.with_attribute("choice").name == "trials.choice.npy"
     assert cue.with_timescale("bpod").name == "trials.goCue_times_bpod.npy"

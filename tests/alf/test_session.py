@@ -1,4 +1,4 @@
-"""Session paths and references: composed and parsed again, and text and Polars alike."""
+"""Session paths and references: composed and parsed again, with the same results for text and Polars."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ rows = st.fixed_dictionaries(
         "number": st.integers(0, 65_535),
     }
 )
-#: Pieces of paths, whole and spoiled.
+#: Pieces of paths, valid and corrupted.
 pieces = st.sampled_from(
     ["lab", "my lab", "Subjects", "subjects", "S", "S X", "2020-01-01", "2020-02-30", "1", "01", "001", "1234", "99999", "0123",
      "12a", "alf", "a.b.npy", "", ".", "..", "²", "\n"]

@@ -30,7 +30,7 @@ def running() -> Iterator[Emulator]:
 
 @pytest.fixture
 def server(running: Emulator) -> Iterator[Emulator]:
-    """An emulator that the tests of a module share; what a test changes in it is undone, records aside."""
+    """Yield an emulator that the tests of a module share; changes of a test are undone, except those of records."""
     running.faults.clear()
     running.requests.reset()
     yield running
@@ -40,7 +40,7 @@ def server(running: Emulator) -> Iterator[Emulator]:
 
 @pytest.fixture
 def own_server() -> Iterator[Emulator]:
-    """An emulator that a test may write to or kill."""
+    """Yield an emulator that a test may write to or kill."""
     with Emulator(recorded_world()) as emulator:
         yield emulator
 

@@ -329,7 +329,7 @@ FORGED_FIELDS: dict[str, Any] = {
 
 
 def forge(folder: Path, head: bytes | None, fields: dict[str, Any], body: bytes | None = None) -> None:
-    """Write rows whose checksum is right, as any program of the same user can."""
+    """Write rows whose checksum is valid, as any program of the same user can."""
     with contextlib.closing(sqlite3.connect(cache_file(folder), isolation_level=None)) as file:
         for id, old, its_body in file.execute("SELECT id, head, body FROM answers").fetchall():
             names = ("url", "method", "asked", "status", "said")
@@ -371,7 +371,7 @@ async def test_reads_that_are_cancelled_leave_writes_logout_and_clearing_whole(
         scopes: list[anyio.CancelScope] = []
 
         async def read(name: str) -> None:
-            # A reader that is not cancelled before the logout is over has no credentials.
+            # A reader that is not cancelled before the end of the logout has no credentials.
             late = contextlib.suppress(LoginError) if what == "logout" else contextlib.nullcontext()
             with anyio.CancelScope() as scope, late:
                 scopes.append(scope)
@@ -397,7 +397,7 @@ async def test_reads_that_are_cancelled_leave_writes_logout_and_clearing_whole(
                 await anyio.lowlevel.checkpoint()
             for scope in scopes:
                 scope.cancel()
-    # A logout is over before its file is closed; a name that a reader asked again may be stored again.
+    # A logout ends before its file is closed; a name that a reader queried again may be stored again.
     with contextlib.closing(sqlite3.connect(cache_file(tmp_path))) as file:
         assert file.execute("SELECT count(*) FROM answers WHERE endpoint = 'labs'").fetchone() == (0,)
 
@@ -458,7 +458,7 @@ async def test_constructing_writes_nothing(server: Emulator, make: Any, tmp_path
 
 
 def small_alyx(asked: list[str]) -> Starlette:
-    """One subject that can be written to; the first writes end in a 500 that Alyx would give after writing."""
+    """Yield a subject that can be written to; the first writes end with a 500 that Alyx would send after writing."""
     record = {"nickname": "KS014", "description": ""}
 
     async def token(request: Request) -> JSONResponse:
@@ -592,7 +592,7 @@ def test_a_cache_storage_that_is_unknown_is_refused() -> None:
 
 
 async def test_many_processes_share_one_file(server: Emulator, make: Any, tmp_path: Path) -> None:
-    """Eight clients, each with a connection of its own to the file, as eight processes have them."""
+    """Eight clients each have their own connection to the file, as eight processes do."""
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(make(server)) for _ in range(8)]
 

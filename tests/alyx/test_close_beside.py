@@ -42,7 +42,9 @@ async def test_calls_beside_aclose(recorded_emulator: Emulator, tmp_path: Path, 
             async with anyio.create_task_group() as tasks:
                 for _ in range(6):
                     tasks.start_soon(call)
-                await anyio.sleep(turn * 0.002 if turn < 19 else 1)  # at last, time for an answer
+                await anyio.sleep(
+                    turn * 0.002 if turn < 19 else 1
+                )  # the timeout ends, and the call is answered
                 await client.aclose()
                 await client.aclose()
         answered = 0

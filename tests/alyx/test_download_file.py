@@ -40,10 +40,10 @@ MD5 = hashlib.md5(DATA).hexdigest()
 
 @dataclass
 class FileServer:
-    """A file server that knows ranges and versions, and can cut answers."""
+    """A file server with ranges and versions that can cut off answers."""
 
     content: dict[str, bytes] = field(default_factory=lambda: {"lab/a.npy": DATA, "lab/b.npy": DATA[::-1]})
-    cut: list[int] = field(default_factory=list)  # bytes after which the next answers end
+    cut: list[int] = field(default_factory=list)  # the numbers of bytes after which the next answers end
     version: str | None = '"1"'
     ranges: bool = True
     login: str | None = None
@@ -88,7 +88,7 @@ def running(**options: Any) -> Iterator[FileServer]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[tuple[FileServer, FileServer]]:
-    """A data server, and another server."""
+    """Return a data server and another server."""
     with running() as files, running() as other:
         yield files, other
 
@@ -107,7 +107,7 @@ def other(files: FileServer, shared: tuple[FileServer, FileServer]) -> FileServe
 
 
 def client(files: FileServer, folder: Path, **login: str) -> AsyncAlyxClient:
-    """Make a client whose database is elsewhere."""
+    """Yield a client whose database is another server."""
     settings = resolve(
         base_url="http://alyx.invalid",
         token="secret",

@@ -123,7 +123,9 @@ async def test_a_dead_server_is_found_out_once_for_all_tasks(make: Any) -> None:
                 await alyx.rest("subjects", "read", id=str(n))
             failed.append(caught.value)
 
-        with anyio.fail_after(20):  # five attempts a task, one task after the other, would take minutes
+        with anyio.fail_after(
+            20
+        ):  # five attempts a task, with the tasks one after the other, would take minutes
             async with anyio.create_task_group() as tasks:
                 for n in range(300):
                     tasks.start_soon(ask, n)

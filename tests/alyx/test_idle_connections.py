@@ -16,21 +16,21 @@ from shared_worlds import recorded_world
 
 pytestmark = pytest.mark.anyio
 
-#: Seconds after which Alyx closes an idle connection; recorded of a real one.
+#: The number of seconds after which a real Alyx closes an idle connection, from a recording.
 KEEP_ALIVE = 5.0
 MANY = 6
 
 
 @pytest.fixture(scope="module")
 def patient_server() -> Iterator[Emulator]:
-    """An emulator that never closes an idle connection itself, and is slow enough for requests to overlap."""
+    """Yield an emulator that never closes an idle connection, and is slow enough for requests to overlap."""
     with Emulator(recorded_world(), keep_alive=1e6, latency=0.1) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let the monotonic clock be later by some seconds, for the client; the server, in its own thread, keeps its own."""
+    """Advance the monotonic clock of the client; the server, in its own thread, keeps its own."""
     ahead, real, mine = 0.0, time.monotonic, threading.get_ident()
 
     def move(seconds: float) -> None:
@@ -42,14 +42,14 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 async def records(alyx: AsyncAlyxClient, number: int) -> None:
-    """Ask for as many records at once, each over a connection of its own."""
+    """Request many records concurrently, each over its own connection."""
     async with anyio.create_task_group() as tasks:
         for _ in range(number):
             tasks.start_soon(lambda: alyx.rest("labs", "list", no_cache=True))
 
 
 async def bodies(alyx: AsyncAlyxClient, number: int) -> None:
-    """Open as many files at once."""
+    """Download many files concurrently."""
 
     async def one() -> None:
         async with alyx.wire.open(f"{alyx.base_url}/cache/info/") as stream:
@@ -62,7 +62,7 @@ async def bodies(alyx: AsyncAlyxClient, number: int) -> None:
 
 
 async def open_connections(server: Emulator, wanted: int) -> int:
-    """Give the connections that the server has once it noticed those that were closed."""
+    """Return the number of the server's connections once it has noticed the closed ones."""
     with anyio.move_on_after(10):
         while server.connections != wanted:  # noqa: ASYNC110 (the server has no event of this loop)
             await anyio.sleep(0.01)
@@ -83,10 +83,10 @@ async def test_those_idle_for_longer_than_alyx_keeps_them_are_closed(
         await ask(alyx, MANY)
         before = patient_server.connections
         assert before >= MANY
-        for seconds in steps:  # one of them may be used all the time: the others are idle nevertheless
+        for seconds in steps:  # one of them may be in use all the time; the others are idle
             later(seconds)
             await ask(alyx, 1)
-        # Files have connections of their own: that of the first question may be left.
+        # Files have their own connections, so the connection of the first query may be left.
         wanted = 1 if ask is records else 1 + before - MANY
         assert await open_connections(patient_server, wanted) == wanted
     assert await open_connections(patient_server, 0) == 0

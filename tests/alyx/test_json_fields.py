@@ -28,14 +28,14 @@ METHODS = ("json_field_write", "json_field_update", "json_field_remove_key", "js
 
 
 def content(server: Emulator, endpoint: str = "sessions", key: str = SESSION, field: str = "json") -> Any:
-    """Return a field as the server's store has it."""
+    """Return a field from the server's store."""
     shown = server.store.detail(endpoint, key)
     assert shown is not None
     return json.loads(shown)[field]
 
 
 def recorded_steps() -> list[tuple[Any, Any]]:
-    """Return what ONE-api's own client wrote to a real Alyx, and what that answered."""
+    """Return what ONE-api's own client wrote to a real Alyx, and its answers."""
     steps = json.loads(
         (RECORDS.parent / "exchanges" / "registration" / "one_json_fields.json").read_text(encoding="utf-8")
     )
@@ -47,7 +47,7 @@ def recorded_steps() -> list[tuple[Any, Any]]:
 
 
 def test_recorded_bodies_are_sent(tmp_path: Path) -> None:
-    """The calls of the recording, made with our client, send the same bodies and return the same contents."""
+    """Our client's calls of the recording send the same bodies and return the same contents."""
     start = recorded_steps()[0][1]["json"]
     start.pop("new")
     calls: list[tuple[str, tuple[Any, ...]]] = [
@@ -195,7 +195,7 @@ async def test_errors_of_the_server(server: Emulator, make: Any, tmp_path: Path)
 async def test_fields_that_a_patch_clears_are_kept(
     make: Any, endpoint: str, fields: tuple[str, ...], method: str
 ) -> None:
-    """A PATCH of a trajectory without its insertion sets that to null; one of a note without its object is an error."""
+    """A PATCH of a trajectory without its insertion sets the insertion to null; one of a note without its object is an error."""
     with Emulator(recorded_world()) as server:
         [(key,)] = server.store.select(f'SELECT key FROM "{endpoint}.text" ORDER BY row LIMIT 1')
         before = [content(server, endpoint, key, field) for field in fields]
@@ -226,14 +226,14 @@ def test_arguments_are_those_of_one_api(method: str) -> None:
         assert found[2].default == third
 
 
-# ---- two clients at once ----
+# ---- two concurrent clients ----
 
-#: Rounds of two clients, each with its own order and durations of requests, and how many of them run at once.
+#: The number of rounds of two clients, each with its own order and durations of requests, and of concurrent rounds.
 SEEDS, AT_ONCE = 60, 12
 
 
 async def two_clients(server: Emulator, pair: list[Any], eid: str, seed: int) -> tuple[bool, bool]:
-    """Let two clients set a key each at once, with random durations; return whether both keys are kept, and errors raised."""
+    """Set a key with each of two concurrent clients, with random durations; return whether both keys are kept, and the errors."""
     chance = random.Random(seed)
     server.store.update("sessions", eid, json={"before": seed})
     for method, times in (("GET", 4), ("PATCH", 2)):
@@ -279,11 +279,11 @@ async def test_no_key_is_lost_without_an_error(
             async with anyio.create_task_group() as group:
                 for place in range(AT_ONCE):
                     group.start_soon(rounds, [one, other], place)
-    assert {(True, False), (False, True)} <= seen  # all kept, and one lost with an error
+    assert {(True, False), (False, True)} <= seen  # all keys are kept, or one is lost with an error
 
 
 async def test_without_atomic_a_key_is_lost_silently(make: Any, tmp_path: Path) -> None:
-    """What the option is there for, and what ONE-api does."""
+    """The client without the option loses a key, as ONE-api does."""
     with Emulator(recorded_world()) as server:
         async with make(server) as one, make(server, cache_dir=tmp_path / "other") as other:
             await one.schema()

@@ -25,7 +25,7 @@ Rows = list[dict[str, Any]]
 
 
 class ListServer:
-    """An Alyx with one list, ``labs``, whose rows a test sets; ``absent`` is counted, and on no page."""
+    """A server with one list, ``labs``, whose rows a test sets; ``absent`` rows are counted, but on no page."""
 
     def __init__(self, count: int, absent: frozenset[int] = frozenset()) -> None:
         self.count, self.absent, self.version = count, absent, 1
@@ -40,7 +40,7 @@ class ListServer:
 
     @property
     def rows(self) -> Rows:
-        """The rows that the server gives out, of its present version."""
+        """Return the rows of the server's present version."""
         return [
             {"name": f"lab{n}", "id": f"lab{n}", "json": self.version}
             for n in range(self.count)
@@ -100,7 +100,7 @@ WAYS = [listed, addressed, streamed, framed]
 async def test_a_missing_row_is_reported_with_both_numbers(
     make: Any, way: Callable[..., Any], absent: set[int], count: int
 ) -> None:
-    """No row comes twice here: only the count tells."""
+    """No row is repeated here, so that only the count shows the missing one."""
     server = ListServer(count, frozenset(absent))
     with serving(server.app) as url:
         async with make(url) as alyx:
@@ -112,7 +112,7 @@ async def test_a_missing_row_is_reported_with_both_numbers(
 
 
 class RepeatingServer(ListServer):
-    """Each page but the first repeats a row of the page before."""
+    """A server whose pages after the first repeat a row of the page before."""
 
     async def labs(self, request: Request) -> Response:
         page = json.loads((await super().labs(request)).body)
@@ -123,7 +123,7 @@ class RepeatingServer(ListServer):
 
 
 class RecountingServer(ListServer):
-    """The count is that of one more row with each answer."""
+    """A server whose count increases with each answer."""
 
     async def labs(self, request: Request) -> Response:
         page = json.loads((await super().labs(request)).body)
@@ -165,14 +165,14 @@ async def test_a_complete_list_does_not_warn(make: Any, way: Callable[..., Any],
 async def test_stored_pages_older_than_the_first_are_not_mixed_with_it(
     make: Any, way: Callable[..., Any]
 ) -> None:
-    """A list that changed while its later pages were in the cache comes in one version."""
+    """A list that changed while its later pages were in the cache is returned in one version."""
     server = ListServer(35)
     with serving(server.app) as url:
         async with make(url) as alyx:
             before = await way(alyx, limit=10)
             assert before == server.rows
             server.version = 2
-            await alyx.page("labs", 10, 0, expires=0)  # the first page alone is asked for again
+            await alyx.page("labs", 10, 0, expires=0)  # only the first page is requested again
             server.asked.clear()
             after = await way(alyx, limit=10)
             assert after == server.rows
@@ -184,7 +184,7 @@ async def test_stored_pages_older_than_the_first_are_not_mixed_with_it(
 
 @pytest.mark.parametrize("renewed", [10, 20, 30])
 async def test_stored_pages_younger_than_the_first_are_taken(make: Any, renewed: int) -> None:
-    """Pages are read after the first one in any case: a later answer is as good as a new one."""
+    """Pages after the first are requested again in any case, so a later answer is as good as a new one."""
     server = ListServer(35)
     with serving(server.app) as url:
         async with make(url) as alyx:

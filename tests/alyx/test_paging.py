@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Table:
-    """A list whose order may depend on the page, as Alyx's does."""
+    """A list whose order may depend on the page, as in Alyx."""
 
     def __init__(
         self, rows: list[dict[str, Any]], order: Callable[[int, int], Any] | None = None, cap: int = 1000
@@ -135,7 +135,7 @@ async def test_lists_are_those_of_the_server(server: Emulator, make: Any) -> Non
         assert [s["start_time"] for s in sessions] == sorted(
             (s["start_time"] for s in sessions), reverse=True
         )
-        assert await alyx.rest("sessions", "list", limit=5) == sessions  # the size of pages, as in ONE-api
+        assert await alyx.rest("sessions", "list", limit=5) == sessions  # the page size of ONE-api
         assert await alyx.rest("sessions", "list", limit=5, offset=10) == sessions[10:]
         assert (await alyx.page("sessions", 5, 10)).rows == sessions[10:15]
         assert await alyx.rest("sessions", "list", offset=30) == sessions[30:]

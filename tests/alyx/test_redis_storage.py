@@ -24,11 +24,11 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> str:
-    return "asyncio"  # what redis-py runs on
+    return "asyncio"  # used by redis-py
 
 
 class Redis:
-    """A Redis server that can be started again on the same port."""
+    """A Redis server that can be restarted on the same port."""
 
     def __init__(self, program: str, folder: Path) -> None:
         with socket.socket() as free:
@@ -105,7 +105,7 @@ async def test_a_redis_that_hangs_is_left_alone_with_one_warning(
         asked: list[Any] = []
         monkeypatch.setattr(alyx._session._stack.storage.redis, "execute_command", asked.append)
         assert len(await alyx.rest("tags", "list")) > 0
-        assert not asked  # no request waits for Redis now
+        assert not asked  # no request waits for Redis any more
     assert not [record for record in caplog.records if record.name.startswith("hishel")]
 
 

@@ -62,13 +62,13 @@ def rows(path: Path) -> list[int]:
 async def test_the_oldest_make_room_however_short_processes_are(tmp_path: Path, puts_of_one: int) -> None:
     path, most = tmp_path / "answers.sqlite", 0
     for start in range(0, 400, puts_of_one):
-        shelf = ResponseStore(path)  # as each new process makes one
+        shelf = ResponseStore(path)  # as in each new process
         shelf._limit = 200_000
         for n in range(start, min(start + puts_of_one, 400)):
             await shelf.put(kept(n, size=2000))
         await shelf.close()
         most = max(most, on_disk(path))
-    assert most < 300_000  # 1,000,000 were put
+    assert most < 300_000  # 1,000,000 were stored
     found = rows(path)
     assert found == list(range(400 - len(found), 400))
     assert len(found) > 20
@@ -77,7 +77,7 @@ async def test_the_oldest_make_room_however_short_processes_are(tmp_path: Path, 
 async def test_clearing_gives_the_space_back(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
     for old in (True, False):
-        if old:  # a file of an earlier version, which cannot shrink by itself
+        if old:  # a file of an earlier version, which does not shrink by itself
             with contextlib.closing(sqlite3.connect(path)) as file:
                 file.execute(
                     "CREATE TABLE answers (id BLOB PRIMARY KEY, endpoint TEXT NOT NULL, stored REAL NOT NULL,"
@@ -117,7 +117,7 @@ async def test_an_answer_too_large_for_the_store_evicts_no_others(tmp_path: Path
     shelf._limit = 200_000
     await shelf.put(kept(1))
     await shelf.put(kept(2))
-    await shelf.put(kept(2, size=100_000))  # what stood in its place is no longer true
+    await shelf.put(kept(2, size=100_000))  # the previous content is no longer valid
     assert (await shelf.get(kept(1).id), await shelf.get(kept(2).id)) == (kept(1), None)
     await shelf.close()
 

@@ -27,7 +27,7 @@ PICTURE = bytes.fromhex(
 
 
 class Awaited:
-    """`AsyncAlyxClient`, a loop a call, so that both faces are asked alike."""
+    """`AsyncAlyxClient` with one event loop per call, so that tests can call both faces in the same way."""
 
     def __init__(self, backend: str, *given: Any) -> None:
         self._backend, self._given = backend, given
@@ -51,7 +51,7 @@ def face(request: pytest.FixtureRequest, own_server: Emulator, tmp_path: Path) -
 
 
 def detail(server: Emulator, endpoint: str, key: str) -> dict[str, Any]:
-    """Return a record as the server's store has it."""
+    """Return a record from the server's store."""
     found: dict[str, Any] = json.loads(server.store.detail(endpoint, key) or "{}")
     return found
 
@@ -174,7 +174,7 @@ def test_bad_input_is_refused_before_a_request(
     assert caught.value.argument == argument
     assert {request.method for request in own_server.requests} <= {
         "GET"
-    }  # a client of a loop of its own asks for the schema
+    }  # a client with its own loop requests the schema
     assert own_server.requests.count("/notes") == 0
 
 

@@ -97,13 +97,13 @@ async def test_statuses_are_the_callers_to_judge_and_breaks_are_errors(server: E
     assert server.requests.count("/no-such-address") == 1
 
 
-# ---- bodies without a bound
+# ---- unbounded bodies
 
 MiB = 1024**2
 
 
 def sent(pieces: Iterable[bytes], **headers: str) -> Starlette:
-    """Answer every address but the login and the schema with these pieces; count those that were taken."""
+    """Answer every request except those for login and schema with these pieces; count the pieces sent."""
 
     async def login(request: Request) -> Response:
         return JSONResponse({"token": "t" * 40})
@@ -128,7 +128,7 @@ def sent(pieces: Iterable[bytes], **headers: str) -> Starlette:
 
 
 def bomb(size: int, kind: str = "gzip") -> bytes:
-    """Compress blanks, which JSON allows anywhere, around a small list."""
+    """Compress whitespace, which JSON allows anywhere, around a small list."""
     bits = {"gzip": 31, "deflate": 15}[kind]
     pack = zlib.compressobj(9, wbits=bits)
     return b"".join(
@@ -219,7 +219,7 @@ def test_an_invalid_bound_is_refused(make: Any, monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize("name", ["server", "data"])
 async def test_cookies_of_file_servers_are_not_sent_anywhere(server: Emulator, make: Any, name: str) -> None:
-    """Cookies know no ports: one that is kept would go to every server of the machine, and to the database itself."""
+    """Cookies are independent of ports: a stored one would be sent to every server of the machine, the database included."""
     seen: list[str] = []
 
     async def sets(request: Request) -> Response:

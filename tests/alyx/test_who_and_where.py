@@ -19,7 +19,7 @@ Client = Any
 
 
 def asked(kind: str, *args: Any, then: Any = None, **options: Any) -> tuple[int, str | None]:
-    """Make a client, list the subjects, and give how many there are and who asked."""
+    """List the subjects with a client; return their number and the user of the request."""
     if kind == "blocking":
         with AlyxClient(*args, **options) as client:
             return len(client.rest("subjects", "list")), client.user
@@ -45,7 +45,7 @@ def server(recorded_emulator: Emulator) -> Emulator:
 
 @pytest.fixture
 def one_api_user(empty_home: Path, server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files that ONE-api leaves after a setup and a login."""
+    """Write the files that ONE-api leaves after a setup and a login."""
     folder = empty_home / ".one"
     folder.mkdir()
     monkeypatch.delenv("APPDATA", raising=False)
@@ -84,7 +84,7 @@ def test_the_environment(kind: str, server: Emulator, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ONE_PASSWORD", "alice")
     assert asked(kind) == (8, "alice")
     assert asked(kind, server.url) == (8, "alice")
-    elsewhere = AlyxClient("http://127.0.0.1:9")  # no login goes to another server
+    elsewhere = AlyxClient("http://127.0.0.1:9")  # no login is sent to another server
     assert elsewhere.user is None
 
 

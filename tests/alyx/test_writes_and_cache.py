@@ -53,7 +53,7 @@ WRITES: list[tuple[str, str, str | None, Any]] = [
 ]  # fmt: skip
 
 
-#: Models without an address of their own.
+#: Models without their own endpoint.
 PUBLIC = {name for name in MODELS if "_" not in name} - {"content-types", "zygosities", "genotypes"}
 
 
@@ -95,4 +95,4 @@ async def test_what_a_deleted_session_had_is_not_answered_from_the_cache(make: A
             assert await alyx.rest("datasets", "list", django=f"session,{eid}") == []
             emulator.requests.reset()
             assert await alyx.rest("labs", "list") == labs
-            assert emulator.requests == []  # what the write cannot have changed stays
+            assert emulator.requests == []  # what the write cannot have changed is kept

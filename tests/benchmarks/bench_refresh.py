@@ -86,7 +86,7 @@ def server(*archives: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 def next_tables(process: subprocess.Popen[str]) -> None:
-    """Tell the server to publish its next tables."""
+    """Signal the server to publish its next tables."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("\n")

@@ -1,4 +1,4 @@
-"""A world with many data files for the loading benchmarks, served by an emulator in a process of its own.
+"""A world with many data files for the loading benchmarks, served by an emulator in a separate process.
 
 ``python load_world.py --files 500 --size 100000`` prints one line of JSON and serves until its input ends.
 """

@@ -1,4 +1,4 @@
-"""A world with many sorted probes, served by an emulator in a process of its own: ``python spikes_world.py --sessions 50``.
+"""A world with many sorted probes, served by an emulator in a separate process: ``python spikes_world.py --sessions 50``.
 
 Each session is a copy of one of the seeded world, which has two probes. Prints one line of JSON and serves until its input ends.
 """

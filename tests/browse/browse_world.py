@@ -102,7 +102,7 @@ def write_tables(catalogue: Catalogue, folder: Path) -> Path:
 
 
 class Expected:
-    """What the filters select, from plain frames and without a search: exact values, and parts of them in any case."""
+    """The sessions that filters select, computed from plain frames: exact values, and parts of them in any case."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.sessions = catalogue.sessions().collect()

@@ -21,7 +21,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def local(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, home: None
 ) -> Iterator[ONE]:
-    """A client of the module's ``TABLES``."""
+    """Yield a client of the module's ``TABLES``."""
     folder = write_tables(request.module.TABLES, tmp_path_factory.mktemp("tables"))
     with ONE(cache_dir=folder, mode="local") as one:
         yield one

@@ -32,7 +32,7 @@ ROWS = ".view .row:not(.waiting)"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    # Root has no sandbox of its own; the page is ours.
+    # Chromium's sandbox does not work for root, and the page is our own.
     arguments = ["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -52,7 +52,7 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 
 
 def opened(browser: Any, address: str) -> Iterator[Any]:
-    """Open the page; at its end, it has made no request to another address, and had no error of its own."""
+    """Open the page; check at its end that it made no request to another address and raised no error."""
     context = browser.new_context(
         viewport={"width": 1400, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
     )
@@ -86,7 +86,7 @@ def copied(page: Any, button: Any) -> str:
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
-def test_filters_count_as_one_types(page: Any, local: ONE) -> None:
+def test_counts_follow_the_filters_during_typing(page: Any, local: ONE) -> None:
     total(page, 2500)
     page.locator("#filter-subject").press_sequentially("ks00")
     total(page, len(EXPECTED.eids(Filters(subject=Part((), "ks00")))))
@@ -129,7 +129,7 @@ def test_scrolling_shows_every_session_in_order(page: Any, local: ONE) -> None:
     assert view.evaluate("view => view.scrollTop") == 0
 
 
-def test_hostile_names_are_texts(page: Any, local: ONE) -> None:
+def test_hostile_names_are_shown_as_text(page: Any, local: ONE) -> None:
     page.locator("#filter-subject").fill("<SCRIPT")
     total(page, len(EXPECTED.eids(Filters(subject=Part((HOSTILE,))))))
     page.locator(".value", has_text=HOSTILE).click()
@@ -144,8 +144,8 @@ def test_hostile_names_are_texts(page: Any, local: ONE) -> None:
     )
 
 
-def test_names_do_not_turn_the_text_around(page: Any, local: ONE) -> None:
-    """U+202E would show ``\\u202eevil`` as ``live``, the name of another subject."""
+def test_names_do_not_change_the_direction_of_the_text(page: Any, local: ONE) -> None:
+    """U+202E would display ``\u202eevil`` as ``live``, the name of another subject."""
     page.locator("#filter-subject").fill("\u202eevil")
     total(page, len(EXPECTED.eids(Filters(subject=Part(("\u202eevil",))))))
     page.locator(ROWS).first.click()
@@ -164,7 +164,7 @@ def remote(seeded_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory, 
         yield one
 
 
-def test_plots_of_data_that_are_fetched(browser: Any, remote: ONE) -> None:
+def test_data_is_downloaded_and_plotted(browser: Any, remote: ONE) -> None:
     with remote.browse() as served:
         for page in opened(browser, served.url):
             page.locator("#filter-dataset").fill("spikes.times.npy")

@@ -38,7 +38,7 @@ def web(page: BrowsePage) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def remote(seeded_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory, home: None) -> Iterator[ONE]:
-    """A client of a server, whose data files it can fetch."""
+    """Yield a client of a server with data files."""
     options: dict[str, Any] = {"base_url": seeded_emulator.url, "username": "demo", "password": "demo"}
     with ONE(**options, cache_dir=tmp_path_factory.mktemp("remote"), mode="remote", silent=True) as one:
         yield one
@@ -67,7 +67,7 @@ def changed(secret: str) -> list[str]:
     ]
 
 
-def test_without_the_secret_all_is_forbidden(page: BrowsePage) -> None:
+def test_every_request_needs_the_secret(page: BrowsePage) -> None:
     parts = urlsplit(page.url)
     root, secret = f"http://{parts.netloc}", parts.path.strip("/")
     assert parts.hostname == "127.0.0.1"
@@ -84,19 +84,19 @@ def test_without_the_secret_all_is_forbidden(page: BrowsePage) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example:80", "0.0.0.0", ""])
 def test_another_host_name_is_refused(page: BrowsePage, host: str) -> None:
-    """A page of another site that resolves its own name to 127.0.0.1 gets nothing."""
+    """A page of another site that resolves its own name to 127.0.0.1 is refused."""
     assert httpx.get(f"{page.url}api/query", headers={"host": host}).status_code == 400
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9999", "localhost", "localhost:8888"])
-def test_tunnels_to_this_machine_are_served(page: BrowsePage, host: str) -> None:
+def test_requests_through_tunnels_are_served(page: BrowsePage, host: str) -> None:
     assert httpx.get(f"{page.url}api/about", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
     "path", ["", "app.js", "style.css", "api/query", "api/session?eid=x", "nothing", "../../pyproject.toml"]
 )
-def test_every_answer_has_the_headers(web: httpx.Client, path: str) -> None:
+def test_every_answer_has_the_security_headers(web: httpx.Client, path: str) -> None:
     headers = web.get(path).headers
     assert "default-src 'self'" in headers["content-security-policy"]
     assert headers["referrer-policy"] == "no-referrer"
@@ -105,14 +105,14 @@ def test_every_answer_has_the_headers(web: httpx.Client, path: str) -> None:
     assert "server" not in headers
 
 
-def test_only_reading_is_possible(web: httpx.Client) -> None:
+def test_only_get_is_allowed(web: httpx.Client) -> None:
     for name in JSON:
         for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
             assert web.request(method, f"api/{name}").status_code == 405
 
 
 def test_files_of_the_page_name_no_other_host_and_write_no_html() -> None:
-    """It works without a network, and names from the tables are never parsed."""
+    """The page works without a network, and names from the tables are never parsed as HTML."""
     import one_async.browse
 
     files = [file for file in (Path(one_async.browse.__file__).parent / "static").iterdir() if file.is_file()]
@@ -142,7 +142,7 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("parameters", "filters"), FILTERS, ids=range(len(FILTERS)))
-def test_pages_together_are_all_sessions(
+def test_all_pages_together_have_every_session(
     web: httpx.Client, local: ONE, parameters: dict[str, Any], filters: Filters
 ) -> None:
     answer = web.get("api/query", params=parameters).json()
@@ -173,7 +173,7 @@ def test_pages_together_are_all_sessions(
         ("session", 404, "ALFObjectNotFound"), ("plot?eid=x&kind=raster", 404, "ALFObjectNotFound"),
     ],
 )  # fmt: skip
-def test_wrong_requests_are_answered(web: httpx.Client, path: str, status: int, kind: str) -> None:
+def test_wrong_requests_get_error_answers(web: httpx.Client, path: str, status: int, kind: str) -> None:
     answer = web.get(f"api/{path}")
     assert (answer.status_code, answer.json()["kind"]) == (status, kind)
     assert answer.json()["error"]
@@ -230,7 +230,7 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if "browse" in thread.name}
 
 
-def test_closing_leaves_no_port_and_no_thread(local: ONE, page: BrowsePage) -> None:
+def test_closing_frees_the_port_and_ends_the_thread(local: ONE, page: BrowsePage) -> None:
     before = threads()
     with local.browse() as other:
         assert other.url != page.url
@@ -243,7 +243,7 @@ def test_closing_leaves_no_port_and_no_thread(local: ONE, page: BrowsePage) -> N
     assert len(threads()) <= len(before)
 
 
-def test_the_end_of_the_client_ends_the_page(tmp_path: Path) -> None:
+def test_closing_the_client_closes_the_page(tmp_path: Path) -> None:
     with ONE(cache_dir=write_tables(TABLES, tmp_path), mode="local") as one:
         page = one.browse()
         assert httpx.get(page.url).status_code == 200
@@ -266,8 +266,8 @@ def test_a_port_in_use_is_named(local: ONE, page: BrowsePage) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_async_page(tmp_path: Path) -> None:
-    """Under asyncio and trio: its server has a loop of its own, and calls the client on the client's."""
+async def test_the_async_client_serves_the_page(tmp_path: Path) -> None:
+    """Under asyncio and trio, the page's server has its own event loop, and calls the client on the client's loop."""
     async with AsyncONE(cache_dir=write_tables(TABLES, tmp_path), mode="local") as one:
         async with await one.browse() as page, httpx.AsyncClient(base_url=page.url) as web:
             answer = (await web.get("api/query", params={"lab": "wittenlab"})).json()

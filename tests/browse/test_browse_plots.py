@@ -19,7 +19,7 @@ from one_async.errors import ALFObjectNotFound, FileDamaged
 NAN = float("nan")
 
 
-def test_shares_of_choices_by_contrast_and_block() -> None:
+def test_shares_of_choices_are_by_contrast_and_block() -> None:
     trials = {
         "contrastLeft": np.array([1, NAN, NAN, 0.25, NAN, 1]),
         "contrastRight": np.array([NAN, 1, 1, NAN, 0, NAN]),
@@ -44,7 +44,7 @@ def test_each_spike_is_in_the_image(times: Any, by_cluster: bool) -> None:
     columns, _ = np.histogram(times, found["width"], (times.min(), max(times.max(), times.min() + 1e-9)))
     assert (
         abs(int(np.count_nonzero(image.any(axis=0))) - np.count_nonzero(columns)) <= 2
-    )  # of values at the edge of two bins
+    )  # values at the edge of two bins
     assert image.max() == 255
     assert found["time"] == [round(float(times.min()), 3), round(float(times.max()), 3)]
 

@@ -23,7 +23,7 @@ EVERY = 10**6
 
 
 class Client:
-    """Evaluates the code that the page shows."""
+    """Evaluate the code that the page shows."""
 
     @staticmethod
     def search(**terms: Any) -> list[str]:
@@ -32,7 +32,7 @@ class Client:
 
 
 def part(values: list[str]) -> st.SearchStrategy[Part]:
-    """Values that occur and one that does not; parts of them, in other letters, and any text."""
+    """Draw values that occur and one that does not, parts of them, other letter case, and any text."""
     pieces = [value[at : at + size] for value in values for at in (0, 1, 3) for size in (1, 3, 40)]
     typed = st.sampled_from([*pieces, *map(str.upper, pieces)]) | st.text("aKs(.[|\\ü<", max_size=4)
     chosen = st.lists(st.sampled_from([*values, "no such value"]), max_size=3, unique=True)
@@ -118,18 +118,18 @@ def test_counts_of_datasets_and_qc(filters: Filters) -> None:
         (Filters(start="2022-01-01"), 'one.search(date_range=["2022-01-01", None])'),
     ],
 )  # fmt: skip
-def test_code_is_the_simplest_that_is_right(filters: Filters, code: str) -> None:
+def test_code_is_the_simplest_correct_search(filters: Filters, code: str) -> None:
     assert SEARCH.answer(filters)["code"] == code
 
 
-def test_code_of_a_client_of_the_database_asks_the_tables() -> None:
+def test_code_for_a_client_of_a_database_searches_the_tables() -> None:
     search = FacetedSearch(TABLES, query_type="auto", client="await one")
     assert search.answer(Filters())["code"] == 'await one.search(query_type="auto")'
 
 
 @settings(max_examples=40, deadline=None)
 @given(ANY)
-def test_without_wildcards_code_still_gives_what_is_shown(filters: Filters) -> None:
+def test_code_without_wildcards_finds_the_shown_sessions(filters: Filters) -> None:
     search = FacetedSearch(TABLES, wildcards=False)
     found = search.answer(filters)
 
@@ -144,7 +144,7 @@ def test_without_wildcards_code_still_gives_what_is_shown(filters: Filters) -> N
 
 
 @given(st.text() | st.sampled_from([HOSTILE, '"', "'", "\\", "\u202e", "\ud800", "a\nb"]))
-def test_code_of_any_text_reads_back(text: str) -> None:
+def test_code_for_any_text_evaluates_to_the_text(text: str) -> None:
     code = literal([text, None])
     assert eval(code) == [text, None]
     assert code.isprintable()
@@ -158,13 +158,13 @@ def test_wrong_filters_are_refused(name: str, value: str) -> None:
         parse_filters([(name, value)])
 
 
-def test_years_and_months_are_dates() -> None:
+def test_years_and_months_are_valid_dates() -> None:
     answer = SEARCH.answer(parse_filters([("from", "2022"), ("to", "2022-03")]))
     wanted = EXPECTED.eids(Filters(start="2022-01-01", end="2022-03-31"))
     assert answer["total"] == len(wanted) > 0
 
 
-def test_tables_without_rows() -> None:
+def test_tables_without_rows_are_shown() -> None:
     from one_async.tables.catalogue import Catalogue
 
     search = FacetedSearch(Catalogue.empty())

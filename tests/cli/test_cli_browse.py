@@ -1,4 +1,4 @@
-"""``one-async browse``: a page served until a signal, opened without its secret in the arguments of a process."""
+"""``one-async browse``: a page served until a signal, whose secret is in no process's arguments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def browsing(folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command with a web browser that writes down its arguments."""
+    """Start the command with a web browser that records its arguments."""
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\n')
     browser.chmod(0o755)
@@ -83,13 +83,13 @@ def test_the_page_is_served_until_a_signal(
         httpx.get(url)
 
 
-def test_wrong_arguments_end_with_2(folder: Path) -> None:
+def test_wrong_arguments_exit_with_2(folder: Path) -> None:
     done = CliRunner().invoke(app, ["browse", "--cache-dir", str(folder), "--port", "99999", "--no-open"])
     assert done.exit_code == 2
     assert "port" in done.output
 
 
-def test_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("starlette", "uvicorn")]:
         monkeypatch.delitem(sys.modules, name)
     for name in [name for name in sys.modules if name.startswith("one_async.browse.")]:

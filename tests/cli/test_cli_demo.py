@@ -15,5 +15,5 @@ def test_the_demo_fits_80_columns_of_cp1252() -> None:
     lines = done.stdout.decode("cp1252").splitlines()
     assert all(len(line) <= 80 for line in lines if not line.startswith(">>>"))
     assert "\\u" not in "".join(lines)
-    # Subjects and dates are whole; what is too long is the list of projects.
+    # Subjects and dates are whole; only the list of projects is too long.
     assert any({"SU_101", "2024-06-24"} <= set(line.split()) for line in lines)

@@ -32,8 +32,8 @@ def server(recorded_emulator: Emulator) -> Emulator:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was asked for on the terminal; the answer is always the same."""
+def prompts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the prompts on the terminal; the answer is always the same."""
     questions: list[str] = []
 
     def prompt(question: str, **_: Any) -> str:
@@ -45,31 +45,31 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return questions
 
 
-def test_login_prompts_for_user_and_password(server: Emulator, asked: list[str]) -> None:
+def test_login_prompts_for_user_and_password(server: Emulator, prompts: list[str]) -> None:
     cli.login(server.url, None, False)
-    assert asked == ["User name", "Password"]
+    assert prompts == ["User name", "Password"]
     assert TokenFile().load(server.url, "alice")
 
 
-def test_login_uses_the_configured_user(server: Emulator, asked: list[str]) -> None:
+def test_login_uses_the_configured_user(server: Emulator, prompts: list[str]) -> None:
     cli.setup(server.url, "alice", None, None)
-    asked.clear()
+    prompts.clear()
     cli.login(None, None, False)
-    assert asked == ["Password"]
+    assert prompts == ["Password"]
 
 
-def test_login_takes_everything_from_the_environment(
-    server: Emulator, asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_login_reads_everything_from_the_environment(
+    server: Emulator, prompts: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in (("BASE_URL", server.url), ("USERNAME", "alice"), ("PASSWORD", "alice")):
         monkeypatch.setenv(f"ONE_{name}", value)
     cli.login(None, None, False)
-    assert asked == []
+    assert prompts == []
     assert f"logged in to {server.url} as alice" in capsys.readouterr().out
     kept = TokenFile().load(server.url, "alice")
     assert kept is not None
-    cli.login(None, None, False)  # with a password it is a new login, also where a token is kept
-    assert asked == []
+    cli.login(None, None, False)  # a password starts a new login, even if there is a stored token
+    assert prompts == []
 
 
 def test_setup_without_a_terminal_names_what_is_missing(
@@ -80,11 +80,11 @@ def test_setup_without_a_terminal_names_what_is_missing(
         cli.setup(None, None, None, None)
     assert "base_url is not set" in capsys.readouterr().err
     cli.setup(server.url, None, None, None)
-    cli.setup(None, "alice", None, None)  # the default one is known now
+    cli.setup(None, "alice", None, None)  # the default database is set now
     assert resolve().username == "alice"
 
 
-# ---- what users and servers say is text
+# ---- words of users and servers are shown as text
 
 ODD = [
     "[/x]",
@@ -99,7 +99,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("text", ODD)
-def test_odd_words_are_shown_as_they_are_and_steer_no_terminal(text: str, tmp_path: Path) -> None:
+def test_control_characters_and_markup_are_shown_as_text(text: str, tmp_path: Path) -> None:
     for command in (["search", text], ["harvest", text, "--to", str(tmp_path)], ["tables", "build", text]):
         done = CliRunner().invoke(
             app, [*command, *([] if command[0] == "tables" else ["--url", "http://127.0.0.1:1"])]
@@ -120,7 +120,7 @@ def test_cells_and_names_of_tables_are_text() -> None:
     assert all(word in shown for word in ("[/col]", "[/x]", ":mouse:", "a\ufffd[2Jb"))
 
 
-def test_the_user_of_the_environment_is_no_argument_for_another_database(
+def test_the_user_of_the_environment_is_not_used_for_another_database(
     monkeypatch: pytest.MonkeyPatch, seeded_emulator: Emulator
 ) -> None:
     monkeypatch.setenv("ONE_USERNAME", "demo")

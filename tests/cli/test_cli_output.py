@@ -1,4 +1,4 @@
-"""How commands look: plain help, rows that stay rows whatever they hold and however they are encoded, and no empty lines."""
+"""The output of commands: plain help, one line per row for any values and encodings, and no empty lines."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def names_of_commands() -> list[tuple[str, ...]]:
     return found
 
 
-def test_help_is_plain_text_of_80_columns_and_no_summary_is_cut() -> None:
+def test_help_is_plain_text_of_80_columns_with_whole_summaries() -> None:
     names = names_of_commands()
     assert len(names) > 20
     for words in names:
@@ -62,7 +62,7 @@ def test_help_is_plain_text_of_80_columns_and_no_summary_is_cut() -> None:
         assert max(map(len, done.stdout.splitlines())) <= 80
         assert not set(done.stdout) & BOXES, words
         assert "..." not in done.stdout.partition("Commands:")[2], words
-        # Values have names such as URL, rather than types of Python.
+        # Metavars are names such as URL, not types of Python.
         assert not re.search(r"<[a-z]|list\[|\b(str|int|float|range)\b", done.stdout.replace("x>=", "")), (
             words
         )
@@ -85,7 +85,7 @@ def test_errors_of_usage_are_plain_and_name_the_argument(words: tuple[str, ...],
     assert not set(done.stderr) & BOXES
 
 
-def test_columns_share_the_room_of_a_wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_share_the_width_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for width, shown in ((60, False), (70, False), (79, True), (80, True), (160, True)):
         screen = Screen(monkeypatch, width)
         show.listing([ROW], WIDTHS, "1 session", 1, fit=True)
@@ -113,7 +113,7 @@ def test_long_values_continue_below_their_beginning_and_paths_stay_whole(
     assert all(line.startswith((" " * 15, "task_protocol  ")) and len(line) <= 80 for line in lines[1:-2])
 
 
-def test_no_rows_have_no_header(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_tables_have_no_header(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen(monkeypatch)
     show.listing([], WIDTHS, "0 sessions", 0, fit=True)
     assert screen.lines() == ["0 sessions"]
@@ -122,7 +122,7 @@ def test_no_rows_have_no_header(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(names=st.lists(st.text(max_size=30), min_size=1, max_size=4))
-def test_any_name_leaves_each_row_in_its_line_and_its_columns(
+def test_rows_with_any_name_have_one_line_and_aligned_columns(
     monkeypatch: pytest.MonkeyPatch, encoding: str, names: list[str]
 ) -> None:
     screen = Screen(monkeypatch, encoding=encoding)
@@ -133,12 +133,12 @@ def test_any_name_leaves_each_row_in_its_line_and_its_columns(
     for line in lines[2:]:
         assert line.split()[-3:] == ["1", "kB", "FAIL"]
         assert not set(line) & {"\u202e", "\t", "\r", "\x1b"}
-    if encoding != "utf-8":  # a character is a column
+    if encoding != "utf-8":  # one column a character
         assert len({len(line.rstrip()) for line in lines[2:]}) == 1
         assert max(map(len, lines)) <= 80
 
 
-def test_what_shows_progress_writes_nothing_to_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_writes_nothing_to_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = io.StringIO()
     for module in (show, harvest):
         monkeypatch.setattr(module, "stderr", Console(file=pipe, markup=False))
@@ -150,7 +150,7 @@ def test_what_shows_progress_writes_nothing_to_a_pipe(monkeypatch: pytest.Monkey
     assert pipe.getvalue() == ""
 
 
-def test_a_session_without_a_path(tmp_path: Path) -> None:
+def test_a_session_without_a_path_is_shown(tmp_path: Path) -> None:
     eid, date = str(uuid.UUID(int=7, version=4)), datetime.date(2024, 5, 6)
     row = {"eid": eid, "lab": "lab", "subject": "no/folder", "date": date, "number": 1}
     tables = {"sessions": pl.DataFrame([row], schema=SESSIONS), "datasets": pl.DataFrame(schema=DATASETS)}
@@ -183,7 +183,7 @@ def test_errors_break_between_words_and_not_within_paths(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_headers_of_a_harvest_are_whole(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def test_headers_of_a_harvest_are_not_truncated(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     screen = Screen(monkeypatch, width)
     report = HarvestReport(server="http://127.0.0.1", started=datetime.datetime.now(datetime.UTC))
     for name in ("sessions", "water-restricted-subjects"):

@@ -49,7 +49,7 @@ def one(seeded_emulator: Emulator, tmp_path: Path) -> ONE:
 
 @pytest.fixture(params=[80, 120])
 def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """A terminal of so many columns, in place of a pipe."""
+    """Replace the console by a terminal of the given width."""
     for module in (show, sessions, cache, tables):
         console = Console(markup=False, emoji=False, force_terminal=True, no_color=True, width=request.param)
         monkeypatch.setattr(module, "console", console)
@@ -71,8 +71,8 @@ def test_piped_search_has_all_sessions_with_the_eid_first(run: Run, one: ONE) ->
     ]
 
 
-def test_a_pipeline(run: Run, one: ONE) -> None:
-    """Search, take the first column, list: what ``search … | cut -f1 | xargs ls`` does."""
+def test_the_eids_of_a_search_can_be_listed(run: Run, one: ONE) -> None:
+    """Search, take the first column and list, as ``search … | cut -f1 | xargs ls`` does."""
     eids = [row[0] for row in lines(run("search", *TERMS))][:3]
     rows = lines(run("ls", *eids))
     wanted = one.list_datasets(eids)
@@ -86,14 +86,14 @@ def test_a_pipeline(run: Run, one: ONE) -> None:
 @pytest.mark.parametrize(
     "words", [("ls",), ("show",), ("cache", "verify", "--mode", "remote"), ("download",)]
 )
-def test_a_name_that_no_session_has(run: Run, words: tuple[str, ...]) -> None:
+def test_a_name_without_a_session_exits_with_an_error(run: Run, words: tuple[str, ...]) -> None:
     done = run(*words, "2024-05-06_1_NOPE")
     assert done.exit_code == 1, done.output
     assert done.stderr == "ALFObjectNotFound: there is no session with the name '2024-05-06_1_NOPE'\n"
 
 
 @pytest.mark.parametrize("words", [("search", "lab=cortexlab"), ("show", "EID"), ("ls", "EID", "--json")])
-def test_output_that_is_closed_early_is_no_error(
+def test_closing_the_output_early_is_not_an_error(
     one: ONE, seeded_emulator: Emulator, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     eid = str(one.search(subject="SU_101")[0])
@@ -114,7 +114,7 @@ def test_output_that_is_closed_early_is_no_error(
     assert process.returncode == 0
 
 
-def test_limits_and_columns(run: Run) -> None:
+def test_limits_and_columns_can_be_chosen(run: Run) -> None:
     assert len(lines(run("search", "lab=cortexlab", "--limit", 3))) == 3
     assert len(json.loads(run("search", "lab=cortexlab", "--limit", 3, "--json").stdout)) == 3
     assert len(json.loads(run("search", "lab=cortexlab", "--json").stdout)) > 20
@@ -138,7 +138,7 @@ def test_a_terminal_shows_whole_eids_subjects_and_dates(run: Run, one: ONE, term
     assert f"… {frame.height - 5} more" in shown[-1]
 
 
-def test_show(run: Run, one: ONE) -> None:
+def test_show_prints_a_session(run: Run, one: ONE) -> None:
     eid = one.search(lab="cortexlab", datasets="spikes.times.npy")[0]
     answer = json.loads(run("show", eid, "--json").stdout)
     pids, names = one.eid2pid(eid)
@@ -182,11 +182,11 @@ def test_verify_finds_a_damaged_file(run: Run, one: ONE) -> None:
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [str(path)]
 
 
-def test_cache_counts_and_prunes_only_what_is_unfinished(run: Run, one: ONE, tmp_path: Path) -> None:
+def test_cache_counts_files_and_prunes_only_unfinished_ones(run: Run, one: ONE, tmp_path: Path) -> None:
     eid = one.search(lab="cortexlab", datasets="spikes.times.npy")[0]
     path = Path(lines(run("download", eid, "--collection", "alf", "--dataset", "licks*"))[0][2])
     part = path.with_name(f".{path.name}.{'0' * 16}.part")
-    own = path.with_name(".notes.part")  # a user's
+    own = path.with_name(".notes.part")  # a file of the user
     for file in (part, own):
         file.write_bytes(b"12345")
     held = json.loads(run("cache", "info", "--json").stdout)["holds"]
@@ -198,12 +198,12 @@ def test_cache_counts_and_prunes_only_what_is_unfinished(run: Run, one: ONE, tmp
     assert part.exists()
     assert "1 unfinished file deleted, 5 B" in run("cache", "prune", "--days", 0).stdout
     assert [part.exists(), own.exists(), path.exists()] == [False, True, True]
-    assert run("cache", "clear").exit_code == 1  # nobody confirmed it
+    assert run("cache", "clear").exit_code == 1  # without confirmation
     assert run("cache", "clear", "--yes").exit_code == 0
     assert path.exists()
 
 
-def test_a_cache_folder_that_is_missing_is_no_empty_one(run: Run, tmp_path: Path) -> None:
+def test_a_missing_cache_folder_is_not_reported_as_empty(run: Run, tmp_path: Path) -> None:
     for words in (["cache", "info"], ["cache", "info", "--json"]):
         done = run(*words, "--cache-dir", tmp_path / "nothing")
         assert done.exit_code == 1
@@ -217,7 +217,7 @@ def test_doctor_prints_no_secret(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("ONE_DATA_SERVER", "http://127.0.0.1:9/public")
     done = run("doctor", "--json")
     report = json.loads(done.stdout)
-    assert done.exit_code == 1  # the data server cannot be reached
+    assert done.exit_code == 1  # the data server is unreachable
     assert [problem.partition(":")[0] for problem in report["problems"]] == ["data"]
     assert report["servers"]["login"] == "accepted (demo)"
     assert report["environment"]["HTTPS_PROXY"] == "set"
@@ -230,7 +230,7 @@ def test_doctor_prints_no_secret(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     )
 
 
-def test_login_by_token(run: Run, one: ONE, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_with_a_token(run: Run, one: ONE, monkeypatch: pytest.MonkeyPatch) -> None:
     token = one.alyx.post("/auth-token", {"username": "demo", "password": "demo"})["token"]
     monkeypatch.delenv("ONE_PASSWORD")
     assert "login" in run("whoami").stdout
@@ -238,7 +238,7 @@ def test_login_by_token(run: Run, one: ONE, monkeypatch: pytest.MonkeyPatch) -> 
         app, ["login", "--token"], input="0123456789abcdef0123456789abcdef01234567\n"
     )
     assert refused.exit_code == 1
-    assert lines(run("search", "lab=cortexlab", "--limit", 1))  # the login before is kept
+    assert lines(run("search", "lab=cortexlab", "--limit", 1))  # the stored login is kept
     done = CliRunner().invoke(app, ["login", "--token"], input=f"{token}\n")
     assert done.exit_code == 0, done.output
     assert token not in done.output
@@ -250,7 +250,7 @@ def test_login_by_token(run: Run, one: ONE, monkeypatch: pytest.MonkeyPatch) -> 
     assert json.loads(run("whoami", "--json").stdout)["login"].startswith("none")
 
 
-def test_as_a_module_and_in_an_encoding_without_our_signs(tmp_path: Path) -> None:
+def test_the_module_runs_in_an_encoding_without_our_symbols(tmp_path: Path) -> None:
     env = {"PYTHONIOENCODING": "cp1252", "PATH": "", "PYTHONPATH": ":".join(sys.path), "HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-m", "one_async", "--version"], capture_output=True, env=env, check=True
@@ -265,7 +265,7 @@ def test_as_a_module_and_in_an_encoding_without_our_signs(tmp_path: Path) -> Non
     assert b"|" in done.stdout
 
 
-def test_a_warning_is_one_line_and_no_part_of_the_answer(seeded_emulator: Emulator, tmp_path: Path) -> None:
+def test_a_warning_is_one_line_of_standard_error(seeded_emulator: Emulator, tmp_path: Path) -> None:
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),

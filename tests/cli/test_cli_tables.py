@@ -36,7 +36,7 @@ def run(*words: object) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_it_prints_the_files_and_what_changed(folder: Path) -> None:
+def test_build_prints_the_files_and_the_changes(folder: Path) -> None:
     code, out, remarks = run(folder, "--namespace", SPACE)
     assert (code, out.split()) == (0, [str(folder / "sessions.pqt"), str(folder / "datasets.pqt")])
     assert "sessions: 2 new, 0 gone, 0 unchanged; datasets: 2 new, 0 gone, 0 unchanged" in remarks
@@ -64,12 +64,12 @@ def test_tables_of_a_database_are_replaced_only_with_overwrite(folder: Path, tmp
     assert Catalogue.open(folder).meta.origin == {str(folder.resolve())}
 
 
-def test_a_namespace_is_a_uuid(folder: Path) -> None:
+def test_a_namespace_must_be_a_uuid(folder: Path) -> None:
     assert run(folder, "--namespace", "lab")[0] == 2
     assert not list(folder.glob("*.pqt"))
 
 
-def test_it_watches_until_a_signal_comes(folder: Path) -> None:
+def test_build_watches_until_a_signal(folder: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -102,7 +102,7 @@ def test_it_watches_until_a_signal_comes(folder: Path) -> None:
     [["tables", "build", ""], ["tables", "build", " "], ["tables", "build", ".", "--out", ""],
      ["search", "--cache-dir", "", "lab=x"], ["register", ""], ["download", "x", "--to", ""], ["watch", "--cursor", ""]],
 )  # fmt: skip
-def test_an_empty_text_is_no_path(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_path_is_refused(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, words)
     assert done.exit_code == 2
@@ -110,7 +110,7 @@ def test_an_empty_text_is_no_path(words: list[str], tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_missing_is_named_as_the_command_does(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_folder_names_the_option(tmp_path: Path) -> None:
     code, out, remarks = run(tmp_path / "nothing")
     assert (code, out) == (2, "")
     assert "FOLDER='" in remarks

@@ -40,7 +40,7 @@ def environment(server: Emulator, tmp_path: Path) -> dict[str, str]:
 
 
 def rows_of(server: Emulator, **filters: str) -> dict[str, dict[str, Any]]:
-    """Return what the server lists, as a library of its own reads it."""
+    """Return the server's rows, read by another HTTP client."""
     headers = {"authorization": f"Token {server.token('demo')}"}
     with httpx.Client(base_url=server.url, headers=headers) as client:
         page = client.get("/sessions", params={"limit": 1000, **filters}).json()
@@ -57,7 +57,7 @@ def run(environment: dict[str, str], *arguments: str) -> Result:
     return CliRunner(env=environment).invoke(app, ["watch", *arguments])
 
 
-def test_one_round_in_json(server: Emulator, environment: dict[str, str]) -> None:
+def test_one_round_is_printed_as_json(server: Emulator, environment: dict[str, str]) -> None:
     done = run(environment, "--once", "--json", "lab=cortexlab", "datasets=_ibl_trials.table.pqt")
     assert done.exit_code == 0
     found = {row["id"]: row for row in map(json.loads, done.stdout.splitlines())}
@@ -65,7 +65,7 @@ def test_one_round_in_json(server: Emulator, environment: dict[str, str]) -> Non
     assert found
 
 
-def test_one_round_as_text(server: Emulator, environment: dict[str, str]) -> None:
+def test_one_round_is_printed_as_text(server: Emulator, environment: dict[str, str]) -> None:
     done = run(environment, "--once")
     rows = rows_of(server)
     lines = done.stdout.splitlines()
@@ -77,7 +77,7 @@ def test_one_round_as_text(server: Emulator, environment: dict[str, str]) -> Non
         )
 
 
-def test_what_was_printed_is_not_printed_again(
+def test_printed_sessions_are_not_printed_again(
     server: Emulator, environment: dict[str, str], tmp_path: Path
 ) -> None:
     cursor = str(tmp_path / "done.txt")
@@ -96,7 +96,9 @@ def test_what_was_printed_is_not_printed_again(
         (["number=x", "--once"], "number"), (["--cursor", __file__, "--once"], "cursor"),
     ],
 )  # fmt: skip
-def test_bad_input(server: Emulator, environment: dict[str, str], arguments: list[str], said: str) -> None:
+def test_bad_input_exits_with_2(
+    server: Emulator, environment: dict[str, str], arguments: list[str], said: str
+) -> None:
     server.requests.reset()
     done = run(environment, *arguments)
     assert done.exit_code == 2
@@ -104,9 +106,7 @@ def test_bad_input(server: Emulator, environment: dict[str, str], arguments: lis
     assert server.requests.count("/sessions") == 0
 
 
-def test_a_server_that_is_away_is_an_error_of_one_round(
-    server: Emulator, environment: dict[str, str]
-) -> None:
+def test_one_round_fails_if_the_server_is_unreachable(server: Emulator, environment: dict[str, str]) -> None:
     with Emulator() as gone:
         pass
     done = run({**environment, "ONE_BASE_URL": gone.url}, "--once", "--json")
@@ -115,7 +115,7 @@ def test_a_server_that_is_away_is_an_error_of_one_round(
 
 
 def started_watch(environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
-    """Start the command in a process of its own that prints JSON and looks ten times a second."""
+    """Start the command in a separate process that prints JSON and polls ten times a second."""
     code = "from one_async.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "watch", "--json", "--every", "0.1", *options],
@@ -127,10 +127,10 @@ def started_watch(environment: dict[str, str], *options: str) -> subprocess.Pope
 
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly(
+def test_a_signal_stops_watching_cleanly(
     server: Emulator, environment: dict[str, str], tmp_path: Path, which: signal.Signals
 ) -> None:
-    """Each session is printed at once, not when a buffer is full, and counts as printed."""
+    """Each session is printed at once, without buffering, and is recorded as printed."""
     cursor = tmp_path / "done.txt"
     there = rows_of(server)
     process = started_watch(environment, "--cursor", str(cursor))
@@ -162,7 +162,7 @@ def test_a_disconnected_reader_ends_the_stream(server: Emulator, environment: di
         assert "Traceback" not in process.stderr.read()
 
 
-def test_a_server_that_is_away_is_told_once(environment: dict[str, str]) -> None:
+def test_an_unreachable_server_is_reported_once(environment: dict[str, str]) -> None:
     with Emulator() as gone:
         pass
     process = started_watch({**environment, "ONE_BASE_URL": gone.url, "ONE_TOKEN": "0" * 40})

@@ -18,7 +18,7 @@ from .worlds import World, recorded_world, seeded_world
 
 @pytest.fixture(scope="package", autouse=True)
 def home_of_the_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The clients that a whole module shares are made before a test has a home."""
+    """Set the home folder of clients that a whole module shares, which are made before a test has one."""
     home = tmp_path_factory.mktemp("shared-home")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HOME", "USERPROFILE"):
@@ -31,7 +31,7 @@ def home_of_the_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Which face is asked, and where its coroutines run."""
+    """The kind of client, and the backend of its coroutines."""
     return str(request.param)
 
 
@@ -47,7 +47,7 @@ def seeded() -> World:
 
 @pytest.fixture
 def recorded_server(recorded_emulator: Emulator) -> Iterator[Emulator]:
-    """The recorded world; what a test breaks is mended afterwards."""
+    """Yield the recorded world, and undo afterwards what a test broke."""
     yield from _whole(recorded_emulator)
 
 
@@ -70,7 +70,7 @@ def login(emulator: Emulator, user: str = "demo") -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def one(kind: str, recorded_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
-    """A client of the recorded world, shared by a module's tests."""
+    """Yield a client of the recorded world, shared by a module's tests."""
     with opened(kind, cache_dir=tmp_path_factory.mktemp("recorded"), **login(recorded_emulator)) as face:
         yield face
 
@@ -79,7 +79,7 @@ def one(kind: str, recorded_emulator: Emulator, tmp_path_factory: pytest.TempPat
 def data_one(
     kind: str, seeded_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Face]:
-    """A client of the seeded world, whose files can be loaded, shared by a module's tests."""
+    """Yield a client of the seeded world, whose files can be loaded, shared by a module's tests."""
     with opened(kind, cache_dir=tmp_path_factory.mktemp("seeded"), **login(seeded_emulator)) as face:
         yield face
 
@@ -89,7 +89,7 @@ Make = Callable[..., Face]
 
 @pytest.fixture
 def make(kind: str, tmp_path: Path) -> Iterator[Make]:
-    """Make clients for one test: ``make(emulator, user, **options)``; closed at its end."""
+    """Return a function that makes clients: ``make(emulator, user, **options)``; they are closed after the test."""
     with ExitStack() as stack:
 
         def one(emulator: Emulator, user: str = "demo", **options: Any) -> Face:

@@ -9,15 +9,15 @@ from typing import Any
 
 from one_async import ONE, AlyxClient, AsyncAlyxClient, AsyncONE
 
-#: Methods that make a client, end one, or ask a person.
+#: Methods that make a client, close one, or prompt the user.
 NOT_CALLED = {"setup", "from_frozen", "aclose", "close"}
-#: Methods of the class, which no client is needed for, and that use no Polars.
+#: Methods of the class, which need no client and use no Polars.
 PLAIN = {"is_exp_ref", "ref2dict", "dict2ref", "path2ref"}
 
 
 @dataclass
 class Facts:
-    """What calls are made of: names of things that the server of the seeded world has."""
+    """The names from which calls are made, of records of the seeded world's server."""
 
     eid: str
     pid: str
@@ -32,7 +32,7 @@ class Facts:
 
 @dataclass
 class Example:
-    """One call."""
+    """A call of a method."""
 
     method: str
     args: tuple[Any, ...] = ()
@@ -40,7 +40,7 @@ class Example:
 
 
 class Table:
-    """A frame like those of pandas, made without any library."""
+    """A minimal stand-in for a pandas frame."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         self.columns, self._rows = list(rows[0]), rows
@@ -50,7 +50,7 @@ class Table:
 
 
 def facts_of(one: ONE, folder: Path) -> Facts:
-    """Look up what calls are made of."""
+    """Look up the names from which calls are made."""
     eids = one.search(datasets="_ibl_trials.table.pqt", query_type="remote")
     pids = one.search_insertions(query_type="remote")
     frame = one.list_datasets(eids[0], details=True, keep_eid_index=True, query_type="remote")
@@ -66,7 +66,7 @@ def facts_of(one: ONE, folder: Path) -> Facts:
 
 
 def examples(facts: Facts) -> list[Example]:
-    """Give a call of each method of `AsyncONE`, and of ``alyx`` with that before its name."""
+    """Return a call of each method of `AsyncONE`, and of its ``alyx`` with that prefix in the name."""
     trials = (facts.eid, "_ibl_trials.table.pqt")
     target = str(facts.folder / "frozen.json")
     table = Table([{"eid": facts.eid, "did": facts.did, "dataset": "x", "status": "failed", "path": None,
@@ -118,13 +118,13 @@ def examples(facts: Facts) -> list[Example]:
 
 
 def is_iterator(example: Example) -> bool:
-    """Whether the async method is a generator."""
+    """Return whether the async method is a generator."""
     owner, _, name = example.method.rpartition(".")
     return inspect.isasyncgenfunction(getattr(AsyncAlyxClient if owner else AsyncONE, name))
 
 
 def names_of(kind: type, prefix: str = "") -> set[str]:
-    """Give the public methods of a class."""
+    """Return the public methods of a class."""
     return {
         prefix + name
         for name, value in inspect.getmembers(kind, callable)
@@ -133,7 +133,7 @@ def names_of(kind: type, prefix: str = "") -> set[str]:
 
 
 def missing(facts: Facts) -> set[str]:
-    """Give the public methods that have no example."""
+    """Return the public methods that have no example."""
     has = {example.method for example in examples(facts)}
     wanted = names_of(AsyncONE) | names_of(AsyncAlyxClient, "alyx.")
     return (wanted | names_of(ONE) | names_of(AlyxClient, "alyx.")) ^ has

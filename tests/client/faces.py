@@ -18,14 +18,14 @@ KINDS = ("asyncio", "trio", "blocking")
 
 
 class Face(ABC):
-    """What tests talk to: `ask` a method, `items` of an iterator, and `look` at properties."""
+    """The interface of tests: `ask` calls a method, `items` iterates, and `look` reads a property."""
 
     @abstractmethod
     def ask(self, method: str, /, *args: Any, **kwargs: Any) -> Any: ...
 
     @abstractmethod
     def items(self, method: str, /, *args: Any, at_most: int | None = None, **kwargs: Any) -> list[Any]:
-        """Give the first items of an iterator, which is then left."""
+        """Return the first items of an iterator, then leave it."""
         ...
 
     @abstractmethod
@@ -38,7 +38,7 @@ class Face(ABC):
 
     @abstractmethod
     def together(self, *calls: tuple[Any, ...]) -> list[Any]:
-        """Make several calls at once, ``(method, *args)`` or ``(method, *args, {keywords})``; results in order."""
+        """Make several calls concurrently, ``(method, *args)`` or ``(method, *args, {keywords})``; results are in order."""
         ...
 
 
@@ -49,7 +49,7 @@ def _parts(call: tuple[Any, ...]) -> tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
 class Awaited(Face):
-    """`AsyncONE` on an event loop of its own, in another thread."""
+    """`AsyncONE` on its own event loop, in another thread."""
 
     def __init__(self, one: AsyncONE, portal: BlockingPortal) -> None:
         self._one, self._portal = one, portal
@@ -139,7 +139,7 @@ class Plain(Face):
 
 @contextmanager
 def opened(kind: str, make: Callable[..., Any] | None = None, **options: Any) -> Iterator[Face]:
-    """Make a client of one kind, and close it afterwards; `make` stands in for the class (``from_frozen``)."""
+    """Yield a client of one kind, and close it afterwards; `make` stands in for the class (``from_frozen``)."""
     if kind == "blocking":
         from one_async import ONE
 

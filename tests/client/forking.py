@@ -1,6 +1,6 @@
-"""Calls in forked children, each after the parent did something: ``python forking.py URL FOLDER KIND``.
+"""Call methods in forked children, each after a call of the parent: ``python forking.py URL FOLDER KIND``.
 
-Prints, as JSON, what became of each call: ``answered``, ``refused`` (and why), an error, or ``hung``.
+Prints the outcome of each call as JSON: ``answered``, ``refused`` (with the reason), an error, or ``hung``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.client.every_method import Example, Facts, examples, facts_of, is_ite
 from one_async import ONE, AsyncONE, OneError
 
 WORKERS = 4
-#: Seconds until a call counts as hung.
+#: Seconds after which a call counts as hung.
 LONG = 60.0
 
 
@@ -52,7 +52,7 @@ def call(one: Any, example: Example) -> str:
 
 
 def call_async(client: dict[str, Any], example: Example) -> str:
-    """Make a call with a client and event loop of its own."""
+    """Call a method with its own client and event loop."""
 
     async def work() -> None:
         one = AsyncONE(**client)
@@ -77,7 +77,7 @@ _parent: dict[str, Any] = {}
 
 
 def in_child(index: int) -> list[str]:
-    """Make a call with the parent's own client, and one with the async client; or call a function."""
+    """Call a method with the parent's own client, and one with the async client; or call a function."""
     if index >= len(_parent["examples"]):
         name, function = functions(_parent["folder"])[index - len(_parent["examples"])]
         try:
@@ -90,7 +90,7 @@ def in_child(index: int) -> list[str]:
 
 
 def functions(folder: Path) -> list[tuple[str, Callable[[], object]]]:
-    """Give what is used without a client; the first two need no Polars."""
+    """Return functions that need no client; the first two need no Polars."""
     from one_async.files.objects import load_object
     from one_async.files.read import read_file
     from one_async.tables.build import make_parquet_db
@@ -109,7 +109,7 @@ def functions(folder: Path) -> list[tuple[str, Callable[[], object]]]:
 
 
 def prepare(kind: str, one: ONE, facts: Facts, folder: Path) -> None:
-    """Do in the parent what the children come after."""
+    """Make the calls of the parent that precede the fork."""
     match kind:
         case "search":
             one.search(subject=facts.record["subject"])

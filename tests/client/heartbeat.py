@@ -1,8 +1,8 @@
-"""How long the event loop is kept from its other work while sessions load, in a process that does nothing else.
+"""Measure how long the event loop is blocked while sessions load, in a process that does nothing else.
 
-``python heartbeat.py FOLDER BACKEND SESSIONS`` prints it as JSON. Python's garbage collector runs as it does for users. Its
-time is reported by itself: a full collection stops every thread for some 0.5 us an object, and most objects are those of
-whatever packages the environment has.
+``python heartbeat.py FOLDER BACKEND SESSIONS`` prints the result as JSON. Python's garbage collector runs as usual. Its
+time is reported separately: a full collection stops every thread for some 0.5 us an object, and most objects belong to the
+packages of the environment.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BEAT = 0.005
 
 @contextmanager
 def serving() -> Iterator[dict[str, Any]]:
-    """Serve the seeded world from another process: its address, and sessions that have trials."""
+    """Serve the seeded world from another process; yield its address, and sessions that have trials."""
     server = subprocess.Popen(
         [sys.executable, str(SERVER), "--files", "1"],
         stdin=subprocess.PIPE,
@@ -45,9 +45,9 @@ def serving() -> Iterator[dict[str, Any]]:
 
 
 def measured(folder: Path, backend: str, sessions: int) -> dict[str, Any]:
-    """Load trials of so many sessions in a process of its own.
+    """Load trials of a number of sessions in a separate process.
 
-    Return the rows; in seconds by how much each beat came late without the garbage collector's time, and the processor
+    Return the rows; by how many seconds each beat was late without the garbage collector's time, and the CPU
     time of the loop's thread before it; and the seconds of each garbage collection.
     """
     done = subprocess.run(
@@ -59,7 +59,7 @@ def measured(folder: Path, backend: str, sessions: int) -> dict[str, Any]:
 
 
 class CollectorTimer:
-    """The seconds of each garbage collection from here on."""
+    """Record the seconds of each garbage collection from now on."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -74,7 +74,7 @@ class CollectorTimer:
 
 
 async def beat(late: list[float], busy: list[float], collector: CollectorTimer | None = None) -> None:
-    """Beat until cancelled. With a timer the collector's time does not count as late."""
+    """Beat until cancelled. With a timer, the collector's time does not count as late."""
     last, used, seen = time.perf_counter(), time.thread_time(), 0
     while True:
         await anyio.sleep(BEAT)
@@ -86,7 +86,7 @@ async def beat(late: list[float], busy: list[float], collector: CollectorTimer |
 
 
 async def load(url: str, eids: list[str], folder: Path) -> dict[str, Any]:
-    """Load sessions twice, from the network and from the disk, beside a beat."""
+    """Load sessions twice, from the network and from the disk, while the heartbeat runs."""
     late: list[float] = []
     busy: list[float] = []
     rows, collector = 0, CollectorTimer()
@@ -106,7 +106,7 @@ async def load(url: str, eids: list[str], folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Run from the command line."""
     folder, backend, sessions = sys.argv[1:]
-    warnings.simplefilter("ignore")  # of datasets with several revisions
+    warnings.simplefilter("ignore")  # warnings of datasets with several revisions
     with serving() as world:
         call = partial(load, world["url"], world["trials"][: int(sessions)], Path(folder))
         print(json.dumps(anyio.run(call, backend=backend)))

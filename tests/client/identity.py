@@ -1,4 +1,4 @@
-"""Folders and worlds of sessions with odd names, and the check that each name means its own session and files."""
+"""Folders and worlds of sessions with odd names, and the check that each name selects its own session and files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from one_async.tables.disk import save_tables
 
 DATA = Path(__file__).parents[1] / "data" / "alyx"
 SPACE = UUID(int=12)
-#: Names of which one ends in, or begins with, another.
+#: Names that are a suffix or prefix of another one.
 ALIKE = [
     "Mouse", "My Mouse", "1", "A 1", "B 1", "GAD X GAD++", "A#12", "12", "lab", "zador-lab", "S.1", "01", "Subjects",
     "2020-01-01", "(x) y", "x) y", "é ü", "ü", "_a", "a_", "50% 'x'", "マウス 3", "3", "-a", "a:b",
@@ -40,7 +40,7 @@ names = st.sampled_from(ALIKE) | st.text(LETTERS, min_size=1, max_size=6).filter
 )
 days = st.sampled_from(["2020-01-01", "2020-01-02", "2024-02-29"])
 numbers = st.sampled_from(["1", "01", "001", "2", "12", "012", "999", "1000"])
-#: Files of one session; the last one's name carries an id.
+#: Files of one session; the last one's name contains an id.
 FILES = [
     "alf/spikes.times.npy",
     "alf/my probe/spikes.times.npy",
@@ -62,7 +62,7 @@ trees = st.dictionaries(folders, files, min_size=1, max_size=7)
 
 
 def content(folder: str, file: str) -> bytes:
-    """Return the bytes of a file, which no other file has."""
+    """Return the bytes of a file, which differ from those of all other files."""
     buffer = io.BytesIO()
     np.save(buffer, np.frombuffer(f"{folder}\0{file}".encode(), np.uint8))
     return buffer.getvalue()
@@ -87,7 +87,7 @@ def noted() -> Iterator[list[str]]:
 
 
 def check_folder(root: Path, tree: Mapping[str, set[str]]) -> None:
-    """Check that the tables of a folder and a client of them give each session and file that is there, and no other."""
+    """Check that the tables of a folder and a client of them find each existing session and file, and no other."""
     with noted() as said:
         make_parquet_db(root)
     with noted(), ONE(cache_dir=root, mode="local") as one:
@@ -117,7 +117,7 @@ def check_folder(root: Path, tree: Mapping[str, set[str]]) -> None:
 
 
 def check_tree(tree: Mapping[str, set[str]]) -> None:
-    """Make a folder in a temporary place and check it."""
+    """Make a folder in a temporary directory and check it."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name).resolve()
         make_tree(root, tree)
@@ -145,7 +145,7 @@ class Place:
         return uuid5(SPACE, self.path)
 
 
-#: Some names in databases cannot be folders.
+#: Some names in databases are not valid as folders.
 server_names = (
     st.sampled_from(ALIKE) | st.sampled_from(["a/b", "b", "a\\b", "..", "what?", "1 ", " 1", " (1)"]) | names
 )
@@ -161,7 +161,7 @@ def templates() -> World:
 
 
 def make_world(places: set[Place]) -> World:
-    """Make a world that has these sessions, each with two datasets, and tables that know every other one."""
+    """Return a world with these sessions, each with two datasets, and tables that contain every other one."""
     base = templates()
     records = dict(deepcopy({name: base.records[name] for name in ("sessions", "datasets")}))
     row, detail = records["sessions"]["list"][0], next(iter(records["sessions"]["detail"].values()))
@@ -245,7 +245,7 @@ def _tables(places: set[Place]) -> bytes:
 
 
 def check_world(places: set[Place]) -> None:
-    """Check, remotely and with tables that know some of the sessions, that each name means its own session and files."""
+    """Check that each name selects its own session and files, remotely and with tables of some of the sessions."""
     with Emulator(make_world(places)) as alyx, tempfile.TemporaryDirectory() as name:
         login: dict[str, Any] = {"base_url": alyx.url, "username": "demo", "password": "demo"}
         for mode in ("remote", "auto"):
@@ -276,7 +276,7 @@ def _check_loads(one: ONE, root: Path, found: Mapping[Place, Any]) -> None:
             said = str(error)
         else:
             said = None
-        if said is not None:  # a name that cannot be a folder here: by name
+        if said is not None:  # a name that is not valid as a folder here: by name
             assert repr(place.subject)[1:-1] in said or repr(place.lab)[1:-1] in said
             continue
         assert loaded.read_bytes() == by_id.read_bytes() == content(place.path, f"alf/{NAMES[0]}")

@@ -1,4 +1,4 @@
-"""A script that loads until Ctrl-C: ``python interrupting.py URL FOLDER FACE``; prints what came, and what stayed open."""
+"""Load until Ctrl-C: ``python interrupting.py URL FOLDER FACE``; print how it ended, and the number of open connections."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def options(url: str, folder: Path) -> dict[str, Any]:
 
 
 def sockets() -> int:
-    """Count the connections that this process has open."""
+    """Return the number of open connections of this process."""
     rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
     established = {f"socket:[{row.split()[9]}]" for row in rows if row.split()[3] == "01"}
     count = 0
     for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # the one that lists them is gone
+        with suppress(OSError):  # the descriptor of the listing itself is closed
             count += str(link.readlink()) in established
     return count
 

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("interrupting.py")
-#: Seconds until a script that was interrupted counts as hung.
+#: Seconds after which an interrupted script counts as hung.
 HUNG = 20.0
 
 
 def interrupt(url: str, folder: Path, seed: int) -> str:
-    """Interrupt a script once, and give what it said; raises TimeoutExpired if it does not end."""
+    """Interrupt a script once, and return its output; raise TimeoutExpired if it does not end."""
     face = ("async", "blocking")[seed % 2]
     with subprocess.Popen(
         [sys.executable, str(SCRIPT), url, str(folder), face],

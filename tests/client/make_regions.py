@@ -1,11 +1,11 @@
-"""Make the table of brain regions, and record what iblatlas answers for every id. Run it where iblatlas is installed:
+"""Make the table of brain regions, and record iblatlas's answers for every id. Run it where iblatlas is installed:
 
     python -m venv atlas && atlas/bin/pip install iblatlas && atlas/bin/python tests/client/make_regions.py
 
 The ontology is the Allen Institute's (structure graph 1 of the adult mouse, CCF 2017), the lists of regions of the Beryl and
 Cosmos mappings are IBL's; iblatlas distributes all three under the MIT license, whose text is written into the table. A region is
 mapped to itself or the nearest region above it that is in the list, else to the root. The mappings are computed here, from
-the parents in the ontology; the recorded answers are those of `BrainRegions.id2acronym`, which has tables of its own.
+the parents in the ontology; the recorded answers are those of `BrainRegions.id2acronym`, which has its own tables.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Row: TypeAlias = tuple[int, *tuple[str, ...]]
 
 
 def main() -> None:
-    """Write the table and the recorded answers; stop if they differ."""
+    """Write the table and the recorded answers; exit if they differ."""
     rows = mapped_rows()
     write(TABLE, rows, notice())
     recorded = answers()
@@ -72,7 +72,7 @@ def answers() -> list[Row]:
 
 
 def notice() -> list[str]:
-    """Return where the table is from, and the license."""
+    """Return the source of the table, and its license."""
     license_text = distribution("iblatlas").read_text("licenses/LICENSE") or ""
     assert "MIT" in license_text
     return [

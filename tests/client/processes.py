@@ -1,4 +1,4 @@
-"""Many processes that begin at the same moment on one fresh home folder, and what they leave there."""
+"""Many processes that start at the same moment with one fresh home folder, and the files that they leave there."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ WORKER = Path(__file__).with_name("worker.py")
 
 
 def run_at_once(url: str, users: Sequence[str], folder: Path, seconds: float = 60) -> list[list[str]]:
-    """Run a worker for each user at once, in one home and one cache folder; gives what each found.
+    """Run a worker for each user concurrently, with one home and one cache folder; return what each found.
 
-    Asserts that none fails or says anything on stderr.
+    Asserts that none fails or writes to standard error.
     """
     home, start = folder / "home", folder / "go"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ONE_")}
@@ -47,7 +47,7 @@ def run_at_once(url: str, users: Sequence[str], folder: Path, seconds: float = 6
 
 
 def check_files(folder: Path, tokens: dict[str, str]) -> None:
-    """Assert that every file is whole, readable by its owner alone where it holds a secret, and no token strays."""
+    """Assert that every file is whole, readable only by its owner if it has a secret, and that no other file has a token."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     own = {path.name: path for path in files if "tokens" in path.parts}
     for user, token in tokens.items():

@@ -44,7 +44,7 @@ def fill(root: Path, sessions: tuple[str, ...] = SESSIONS, first: float = 0.0) -
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "spikes.times.npy", np.arange(number + 3.0) + first)
         np.save(folder / "spikes.clusters.npy", np.full(number + 3, number))
-        if number == 1:  # a revision, whose folder has to be quoted in addresses, as the subject has to be
+        if number == 1:  # a revision, whose folder must be quoted in addresses, as must the subject
             revised = folder / "#2024-01-01#" / "wheel.position.npy"
             revised.parent.mkdir(exist_ok=True)
             np.save(revised, np.arange(number + 3.0) + 0.5)
@@ -52,7 +52,7 @@ def fill(root: Path, sessions: tuple[str, ...] = SESSIONS, first: float = 0.0) -
 
 
 class Bucket:
-    """An S3 server and the requests that a test makes to it."""
+    """An S3 server and the requests that a test sends to it."""
 
     def __init__(self, url: str) -> None:
         import boto3
@@ -87,7 +87,7 @@ def server() -> Iterator[Bucket]:
 
 @pytest.fixture(scope="module")
 def lab(server: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder whose copy is in the bucket."""
+    """Return the folder whose copy is in the bucket."""
     root = tmp_path_factory.mktemp("lab")
     fill(root)
     server.upload(root, "lab data")
@@ -184,11 +184,11 @@ async def test_tables_are_fetched_when_they_changed(
         old = await one.load_dataset(eid, "spikes.times.npy")
         fill(root, SESSIONS, first=1.0)
         server.upload(root, folder)
-        assert len(await one.search()) == 1  # the tables of a client stay until they are asked for anew
+        assert len(await one.search()) == 1  # a client keeps its tables until they are requested again
         await one.refresh_cache("refresh")
         assert len(await one.search()) == 3
         assert stamps(one.cache_dir) != before
-        # The hash in the new tables shows that the file here is an old one.
+        # By the hash in the new tables, the local file is outdated.
         assert np.array_equal(await one.load_dataset(eid, "spikes.times.npy"), old + 1)
     (one.cache_dir / "datasets.pqt").write_bytes(b"damaged")
     async with AsyncONE(cache_dir=address, mode="local") as one:
@@ -291,7 +291,7 @@ def test_a_file_that_is_not_there(server: Bucket, at_server: Bucket, tmp_path: P
 
 
 def test_a_bucket_that_is_away(lab: Path, at_server: Bucket, monkeypatch: Any) -> None:
-    """The copies of the tables stay in use; without any there is an error."""
+    """The copies of the tables stay in use; without copies an error is raised."""
     with ONE(cache_dir=ADDRESS) as one:
         eids, copies = one.search(), one.cache_dir
     monkeypatch.setenv("ONE_S3_ENDPOINT", "http://127.0.0.1:9")
@@ -364,7 +364,7 @@ def test_settings_that_name_a_bucket(monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.setenv("ONE_BASE_URL", "https://alyx.example.org")
     assert (
         resolve(cache_dir=ADDRESS) == given
-    )  # the environment's folders and database are those of another one
+    )  # the folders and the database of the environment belong to another one
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     away = resolve(cache_dir=ADDRESS)
     assert away.s3_endpoint == "http://127.0.0.1:9"

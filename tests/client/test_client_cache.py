@@ -112,7 +112,7 @@ def test_twenty_cold_questions_at_once_make_one_request(
 
 
 def test_users_of_one_folder_never_see_each_others_answers(make: Make, recorded_server: Emulator) -> None:
-    """The server answers each user alike, so what tells is that each asks for itself, also after a change of user."""
+    """The server answers each user alike, so the requests show that each user has its own cache, also after a change of user."""
     for user in ("alice", "bruno"):
         make(recorded_server, user).ask("search", **SEARCH)
     chiara = make(recorded_server, username=None, password=None, token=recorded_server.token("chiara"))
@@ -140,7 +140,7 @@ def test_an_answer_of_one_user_is_not_another_ones_when_the_server_is_away(
 
 
 def holding(folder: Path, *secrets: str) -> list[Path]:
-    """The files that have one of these texts in their bytes or their path."""
+    """Return the files that have one of these texts in their bytes or their path."""
     return [
         path
         for path in folder.rglob("*")

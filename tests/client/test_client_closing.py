@@ -22,13 +22,13 @@ from .conftest import login
 
 HANG = {"hang": math.inf, "times": None}
 BUSY = {"status": 429, "headers": {"Retry-After": "200"}, "times": None}
-#: Seconds within which closing must end. Without it, the calls below would wait for minutes or for ever.
+#: Seconds within which closing must end. Otherwise the calls below would wait for minutes or forever.
 SOON = 20
 
 
 @dataclass(frozen=True)
 class Job:
-    """A call, and what goes wrong at which address while it runs."""
+    """A call, and the fault at an address while it runs."""
 
     method: str
     path: str
@@ -70,7 +70,7 @@ def arguments(job: Job, sessions: list[str], folder: Path) -> tuple[Any, ...]:
 
 
 def connections(port: int) -> int:
-    """Count the connections to a port that are open on the side of the client."""
+    """Return the number of the client's open connections to a port."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return sum(line.split()[2].endswith(f":{port:04X}") and line.split()[3] == "01" for line in lines)
 
@@ -194,7 +194,7 @@ async def test_leaving_the_block_ends_the_refresh_in_the_background(
 async def test_an_iterator_does_not_end_early_when_its_client_is_closed(
     seeded_server: Emulator, port: int, sessions: list[str], tmp_path: Path
 ) -> None:
-    """Closed between two steps, with sessions yet to come: the next step must not look like the end."""
+    """If it is closed between two steps with sessions left, the next step must not look like the end."""
     async with AsyncONE(cache_dir=tmp_path, mode="remote", **login(seeded_server)) as one:
         found = one.iter_objects(sessions, "spikes", at_once=1, on_error="collect")
         await anext(found)

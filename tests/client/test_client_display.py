@@ -1,4 +1,4 @@
-"""What clients, records, settings, spike sorting and harvests show: right, escaped, without secrets, without a request."""
+"""The display of clients, records, settings, spike sorting and harvests is correct, escaped, without secrets or requests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FIELDS = ("id", "subject", "start_time", "number", "users", "qc", "extended_qc",
 
 
 class Printer:
-    """Takes what IPython's printer takes."""
+    """Accept what IPython's printer accepts."""
 
     def __init__(self) -> None:
         self.written = ""
@@ -206,7 +206,7 @@ def test_only_insertions_of_the_public_database_have_links() -> None:
             {"id": "x&y=\"'", "name": "b"},
         ],
     }
-    record["url"] = f"{OPEN_ALYX}/sessions/e"  # another server may write anything here
+    record["url"] = f"{OPEN_ALYX}/sessions/e"  # another server may send anything here
     for base_url in (None, "https://alyx.example.org", f"{OPEN_ALYX}.example.org"):
         assert Page(SessionRecord(record, base_url)._repr_html_()).links == []
     first, second = Page(SessionRecord(record, OPEN_ALYX)._repr_html_()).links

@@ -1,4 +1,4 @@
-"""A server that fails: the right answer after retries, or one clear error."""
+"""A failing server: the right answer after retries, or one clear error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LASTING: list[tuple[dict[str, Any], type[OneError], str]] = [
 
 
 def questions(one: Face, recorded: World) -> None:
-    """Ask a list and a record, and judge the answers."""
+    """Query a list and a record, and check the answers."""
     eid = recorded.session("KS014", "2020-02-18")["id"]
     assert one.ask("search", subject="KS014") == recorded.eids(lambda s: s["subject"] == "KS014")
     assert one.ask("list_datasets", eid, qc="CRITICAL") == recorded.paths(eid)
@@ -64,7 +64,7 @@ def test_what_lasts_is_one_clear_error(
     kind_of_error: type[OneError],
     text: str,
 ) -> None:
-    """A plain error of ours, not a group of them nor the HTTP library's; and nothing of it is remembered."""
+    """The error is one of ours, not a group or an error of the HTTP library, and no answer is stored."""
     one = make(recorded_server)
     one.ask("search_terms")
     recorded_server.faults.add("/sessions", times=None, **fault)
@@ -128,7 +128,7 @@ def test_a_server_that_is_killed_and_restarts(make: Make, recorded: World, recor
     questions(one, recorded)
     recorded_server.stop()
     recorded_server.start()
-    questions(one, recorded)  # on new connections, those that were open are gone
+    questions(one, recorded)  # on new connections, since the open ones are gone
     recorded_server.stop()
     back = threading.Timer(0.7, recorded_server.start)
     back.start()
@@ -153,7 +153,7 @@ def test_a_server_that_stays_away_is_one_error(
 def test_lists_that_break_half_way_have_no_wrong_row(
     make: Make, seeded: World, seeded_server: Emulator
 ) -> None:
-    """Many requests at once, each of which may fail in any way that passes."""
+    """Each of many concurrent requests may fail in any transient way."""
     one = make(seeded_server)
     one.ask("search_terms")
     eids = [str(eid) for eid in seeded.eids()[:60]]

@@ -78,7 +78,7 @@ async def test_a_task_gets_one_round_or_many(root: Path) -> None:
         reports = [report async for report in one.watch_folder(every=None, namespace=str(UUID(int=4)))]
         assert [report.written for report in reports] == [True]
         reports = [report async for report in one.watch_folder(every=None)]
-        assert [report.written for report in reports] == [False]  # the first comes in any case
+        assert [report.written for report in reports] == [False]  # the first one is always reported
         async with aclosing(one.watch_folder(every=0.01)) as found:
             assert not (await anext(found)).written
             add(root, "B")
@@ -87,7 +87,7 @@ async def test_a_task_gets_one_round_or_many(root: Path) -> None:
 
 
 def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Make a scan of a session last long, while ``check`` is called; the event says that it began."""
+    """Delay the scan of a session while ``check`` is called; the event is set when the scan begins."""
     begun = threading.Event()
 
     def scan(session: str, check: Callable[[], object]) -> Any:
@@ -193,7 +193,7 @@ def files(root: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.filterwarnings("ignore:No default revision")
 def test_reading_a_folder_in_local_mode_writes_nothing_there(root: Path) -> None:
-    """As root may write anywhere, what is there is compared."""
+    """Root may write anywhere, so the files are compared."""
     make_parquet_db(root)
     before = files(root)
     with ONE(cache_dir=root, mode="local") as one:

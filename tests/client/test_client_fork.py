@@ -1,4 +1,4 @@
-"""Calls in a forked child answer, or say at once how to start processes; none waits for threads that it does not have."""
+"""Calls in a forked child answer, or raise at once with advice on starting processes; none waits for missing threads."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(emulator: Emulator, folder: Path, kind: str) -> list[tuple[str, str, str
 
 @pytest.fixture(scope="module")
 def folder(seeded_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of facts, made by a process of its own, which says so if a public method has no example."""
+    """Return a folder of facts, written by a separate process, which fails if a public method has no example."""
     folder = tmp_path_factory.mktemp("forking")
     run(seeded_emulator, folder, "facts")
     return folder
@@ -58,7 +58,7 @@ def test_every_method_answers_or_refuses_after_a_fork(
                 assert outcome == "answered", (name, outcome)
             elif name == "describe_revision":
                 assert "has no revision" in outcome, outcome
-            elif kind != "file" or outcome != "answered":  # a small file may need none of Polars' threads
+            elif kind != "file" or outcome != "answered":  # a small file may not need Polars' threads
                 assert outcome.startswith("refused"), (name, outcome)
                 assert "forkserver" in outcome
 

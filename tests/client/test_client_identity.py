@@ -1,4 +1,4 @@
-"""A name means its own session, whatever letters it has: by generated folders and worlds, and by examples."""
+"""A name selects its own session, with any letters: tested with generated folders and worlds, and examples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from one_async.tables.disk import save_tables
 
 from .identity import Place, check_tree, check_world, trees, worlds
 
-# Tables of a folder do not say which revision is the default.
+# Tables of a folder do not record the default revision.
 pytestmark = pytest.mark.filterwarnings("ignore:No default revision")
 
 
@@ -45,7 +45,7 @@ def test_the_server_strips_a_subject_of_blanks(subjects: list[str]) -> None:
 
 
 def test_names_that_look_escaped_are_texts_of_their_own() -> None:
-    """Alyx escapes nothing in a data_url, so that ``%41`` in it is no A."""
+    """Alyx escapes nothing in a data_url, so ``%41`` in it does not stand for A."""
     subjects = ("Mouse", "%91", "%41", "A", "A%20B", "A B", "100%")
     check_world({Place("Mouse", subject, "2020-01-01", 1) for subject in subjects})
 
@@ -57,7 +57,7 @@ Local = Callable[..., ONE]
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[Local]:
-    """Make files in a folder, each with its own path in it, and a client of tables of the folder."""
+    """Write files that contain their own path to a folder, and return a client of its tables."""
     with ExitStack() as stack:
 
         def make(*files: str) -> ONE:
@@ -72,7 +72,7 @@ def local(tmp_path: Path) -> Iterator[Local]:
 
 
 def read(one: ONE, folder: str, file: str = "alf/spikes.times.npy") -> str:
-    """Return what a session's file has in it."""
+    """Return the content of a session's file."""
     return bytes(one.load_dataset(one.cache_dir / folder, file)).decode()
 
 
@@ -262,7 +262,7 @@ def remote(recorded_emulator: Emulator, tmp_path: Path) -> Iterator[ONE]:
 
 
 def some_record(one: ONE) -> dict[str, Any]:
-    """Return a record of a dataset that can be fetched."""
+    """Return a record of a dataset that can be downloaded."""
     for record in one.alyx.rest("datasets", "list", name="spikes.clusters.npy", exists=True):
         if record["hash"] and record["file_records"][0]["exists"] and record["session"]:
             return dict(record)
@@ -306,7 +306,7 @@ def test_a_record_of_an_insertion_names_its_session(remote: ONE) -> None:
 
 
 def test_long_texts_are_refused_in_linear_time(local: Local) -> None:
-    one = local(f"S/{DAY}/{SPIKES}")  # with a quadratic pattern each of these takes minutes
+    one = local(f"S/{DAY}/{SPIKES}")  # a quadratic pattern would take minutes for each of these
     for text in ("x" * 2_000_000, "x." * 1_000_000, "/x" * 1_000_000, "2020-01-01_" * 100_000):
         with pytest.raises(InputError):
             one.to_eid(text)

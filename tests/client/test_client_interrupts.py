@@ -1,4 +1,4 @@
-"""Ctrl-C ends a script of either face, its connections closed; a hundred of them in tests/faults."""
+"""Ctrl-C ends a script of either face and closes its connections; tests/faults has a hundred of them."""
 
 from __future__ import annotations
 

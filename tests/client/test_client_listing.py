@@ -49,7 +49,7 @@ FILTERS: list[tuple[dict[str, Any], Callable[[Row], Any]]] = [
 
 @pytest.mark.parametrize(("filters", "chosen"), FILTERS, ids=[str(filters) for filters, _ in FILTERS])
 def test_datasets(one: Face, recorded: World, filters: dict[str, Any], chosen: Callable[[Row], Any]) -> None:
-    """In sessions with revisions, with QC of all levels, with none, and with datasets at no address."""
+    """The sessions have revisions, QC of all levels, no QC, and datasets without an address."""
     bounded = "qc" in filters
     for subject, when in (
         KS014,

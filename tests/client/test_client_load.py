@@ -41,13 +41,13 @@ def eid(seeded: World) -> str:
 
 @pytest.fixture(scope="module")
 def plain(seeded: World) -> str:
-    """A session whose files are at one address only, so that nothing else is tried where that fails."""
+    """Return a session whose files have only one address, so that no other is tried after a failure."""
     return str(seeded.session("CX_003", "2023-09-22")["id"])
 
 
 @pytest.fixture(scope="module")
 def trained(seeded: World) -> list[str]:
-    """Sessions that have a trials table, one with revisions of it."""
+    """Return sessions with a trials table, one with revisions of it."""
     have = [
         s["id"] for s in seeded.sessions if "_ibl_trials.table.pqt" in str(s["data_dataset_session_related"])
     ]
@@ -122,7 +122,7 @@ def test_a_file_that_is_right_is_not_fetched_again(
     assert seeded_server.requests.count("/data/") == 1
     flipped = bytes([right[0], right[1] ^ 1]) + right[2:]
     for wrong, checked, requests in [
-        (flipped, False, 1),  # of the right size, and nobody asks for more
+        (flipped, False, 1),  # of the right size, so that no more bytes are requested
         (flipped, True, 2),
         (right[:-1], False, 3),
         (b"", True, 4),
@@ -172,7 +172,7 @@ def test_a_broken_transfer_is_resumed(
 
 
 def test_a_file_that_differs_from_its_record(make: Make, recorded: World, recorded_server: Emulator) -> None:
-    """One dataset of the recorded world has a hash that is not its bytes'."""
+    """One dataset of the recorded world has another hash than its bytes."""
     one = make(recorded_server)
     eid = recorded.session("RV_2240", "2022-06-16")["id"]
     with pytest.raises(HashMismatch):
@@ -344,7 +344,7 @@ def test_records_paths_and_addresses(
 
 def test_one_frame_of_many_sessions(data_one: Face, seeded: World, trained: list[str]) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ALFWarning)  # of revisions
+        warnings.simplefilter("ignore", ALFWarning)  # warnings of revisions
         frame = data_one.ask("load_many", trained, "trials", attribute="table")
         single = [data_one.ask("load_object", eid, "trials", attribute="table") for eid in trained]
     assert frame["eid"].unique(maintain_order=True).to_list() == trained
@@ -375,7 +375,7 @@ def test_objects_as_they_arrive(data_one: Face, seeded: World, trained: list[str
 def test_leaving_the_iterator_early_cleans_up(
     make: Make, seeded: World, seeded_server: Emulator, trained: list[str]
 ) -> None:
-    """No warning, no task, and the client works on; that no task remains shows when the client closes."""
+    """There is no warning and no task, and the client works on; a task would show when the client closes."""
     one = make(seeded_server)
     seeded_server.faults.add("/data/", hang=0.05, times=None)
     for at_once in (1, 2, 6, 12):

@@ -1,4 +1,4 @@
-"""Many sessions at once: errors that are collected and tried again, columns that differ, QC, frozen sets."""
+"""Many sessions at once: errors that are collected and retried, columns that differ, QC, frozen sets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def eid(seeded: World) -> str:
 
 @pytest.fixture(scope="module")
 def plain(seeded: World) -> str:
-    """A session whose files are at one address only, so that nothing else is tried where that fails."""
+    """Return a session whose files have only one address, so that no other is tried after a failure."""
     return str(seeded.session("CX_003", "2023-09-22")["id"])
 
 
@@ -116,7 +116,7 @@ def test_an_iterator_that_collects_goes_on(make: Make, seeded_server: Emulator, 
     with pytest.raises(InputError, match="download_only"):
         one.ask("load_many", [eid], "spikes", download_only=True)
     assert seeded_server.requests.count("/") == before
-    with pytest.raises(InputError, match="part='objekt'"):  # a wrong argument is no error of a session
+    with pytest.raises(InputError, match="part='objekt'"):  # a wrong argument is not an error of a session
         one.ask("load_many", [eid], "spikes", on_error="collect", objekt="x")
 
 
@@ -150,7 +150,7 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
     return fill
 
 
-@pytest.mark.filterwarnings("ignore:No default revision")  # tables made of a folder do not say
+@pytest.mark.filterwarnings("ignore:No default revision")  # tables made of a folder do not record it
 def test_columns_of_sessions_keep_what_is_missing_and_their_type(kind: str, folder: Any) -> None:
     root = folder(
         "trials",
@@ -163,7 +163,7 @@ def test_columns_of_sessions_keep_what_is_missing_and_their_type(kind: str, fold
     assert frame["lst"].to_list() == [[4], None, [1, 2], [3]]
 
 
-@pytest.mark.filterwarnings("ignore:No default revision")  # tables made of a folder do not say
+@pytest.mark.filterwarnings("ignore:No default revision")  # tables made of a folder do not record it
 def test_a_session_with_incompatible_columns_is_a_separate_error(kind: str, folder: Any) -> None:
     root = folder("trials", {"x": [1.5]}, {"x": [pd.Timestamp("2020-01-01")]}, {"x": [2.5]}, {"eid": [2.5]})
     with opened(kind, cache_dir=root) as one:
@@ -176,7 +176,7 @@ def test_a_session_with_incompatible_columns_is_a_separate_error(kind: str, fold
             one.ask("load_many", eids[:3], "trials")
 
 
-# ---- what is listed is loaded
+# ---- listed datasets can be loaded
 
 
 CRITICAL = "alf/_ibl_wheelMoves.intervals.npy"
@@ -231,14 +231,14 @@ def test_a_path_says_which_revision_is_meant(
             one.ask(method, eid, given)
 
 
-# ---- many at once, and off the event loop
+# ---- concurrent, and not on the event loop
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_datasets_of_a_list_are_asked_for_at_once(
     seeded: World, seeded_server: Emulator, plain: str, tmp_path: Path, backend: str
 ) -> None:
-    """The server answers nothing, and yet hears of the second one."""
+    """The server answers nothing, but receives the second request."""
     given = [d["id"] for d in seeded.of(plain) if d["name"].startswith("_ibl_wheel.")]
 
     async def main() -> None:
@@ -316,7 +316,7 @@ def test_a_frozen_set_is_fetched_whole(
 def test_the_error_of_an_absent_file_names_it_without_a_login(
     make: Make, kind: str, seeded_server: Emulator, plain: str, tmp_path: Path
 ) -> None:
-    """The database cannot be asked for other addresses, so the file's own error stays."""
+    """The database cannot be queried for other addresses, so the file's own error is raised."""
     one = make(seeded_server)
     file = one.ask("freeze", [plain], tmp_path / "frozen.json", "_ibl_wheel*", "alf")
     file.write_text(file.read_text().replace(seeded_server.url, "http://127.0.0.1:9"))

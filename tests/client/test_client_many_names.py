@@ -1,4 +1,4 @@
-"""Ten thousand names at once: as few requests as batches, from tables none; rows and addresses; what is refused."""
+"""Ten thousand names at once: as few requests as batches, none with tables; rows and addresses; refused names."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ BATCH = 60  # the smallest of the batches
 
 
 def repeated(values: list[Any]) -> list[Any]:
-    """Give ten thousand names of what a world has."""
+    """Return ten thousand names from those of a world."""
     return (values * -(-MANY // len(values)))[:MANY]
 
 
 @pytest.fixture
 def files(data_one: Face, seeded: World) -> list[ALFPath]:
-    """The first file of each session that has any."""
+    """Return the first file of each session that has files."""
     eids = [eid for eid in seeded.eids() if seeded.of(str(eid))]
     folders = data_one.ask("eid2path", eids)
     return [folder / seeded.paths(str(eid))[0] for eid, folder in zip(eids, folders, strict=True)]
@@ -69,7 +69,7 @@ def test_ten_thousand_names_in_batches(
     assert len(found) == MANY
     assert found[0] == data_one.ask(method, names[0])
     assert 0 < len(seeded_server.requests) <= -(-MANY // BATCH)
-    # the world has some hundred sessions, and each is asked for once
+    # the world has some hundred sessions, and each is requested once
     assert len(seeded_server.requests) <= 4 * -(-len(seeded.sessions) // BATCH)
 
 
@@ -323,7 +323,7 @@ WRONG_FILTERS: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
 def test_wrong_filters_are_refused_before_any_request(
     data_one: Face, seeded: World, seeded_server: Emulator, method: str, given: Any, options: Any, named: str
 ) -> None:
-    ref = data_one.ask("eid2ref", seeded.eids()[0], as_dict=False)  # to find this session takes a request
+    ref = data_one.ask("eid2ref", seeded.eids()[0], as_dict=False)  # finding this session takes a request
     data_one.ask("alyx.clear_rest_cache")
     seeded_server.requests.reset()
     for eids in ([ref], ref):

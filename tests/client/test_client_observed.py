@@ -1,4 +1,4 @@
-"""What a client counts, logs and tells hooks of its requests: the same as the server saw, and no secret."""
+"""A client's counts, logs and hooks of its requests: the same requests as the server received, and no secret."""
 
 from __future__ import annotations
 

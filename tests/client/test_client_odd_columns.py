@@ -29,10 +29,13 @@ FILES = (
     "alf/trials.choice.npy",
     "alf/#2020-02-02#/spikes.times.npy",
 )
-#: The method that makes the tables anew, with all columns.
+#: The method that makes the tables again, with all columns.
 MAKES_TABLES = "watch_folder"
 OPTIONAL = {
-    "sessions": ("task_protocol", "projects"),  # without lab, these folders are not where the tables say
+    "sessions": (
+        "task_protocol",
+        "projects",
+    ),  # without lab, the paths of the tables differ from these folders
     "datasets": ("file_size", "hash", "exists", "qc", "default_revision"),
 }
 NULLABLE = {
@@ -43,7 +46,7 @@ NULLABLE = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two sessions with small files, and tables with every column."""
+    """Write two sessions with small files, and tables with every column."""
     for at, session in enumerate((SESSION, OTHER)):
         for number, file in enumerate(FILES):
             path = tmp_path / session / file
@@ -62,7 +65,7 @@ def change(folder: Path, table: str, how: Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def without(column: str, eid: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Make the cells of a column null that do not belong to a session."""
+    """Set the cells of a column to null except those of one session."""
 
     def nulled(frame: pl.DataFrame) -> pl.DataFrame:
         return frame.with_columns(pl.when(pl.col("eid") == eid).then(pl.col(column)).alias(column))
@@ -71,7 +74,7 @@ def without(column: str, eid: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
 
 
 def calls(one: ONE, facts: Facts) -> Iterator[tuple[str, Any]]:
-    """Call every public method; what it answered, or the error."""
+    """Call every public method; return the answers and errors."""
     for example in examples(facts):
         if example.method.startswith("alyx.") or example.method == MAKES_TABLES:
             continue
@@ -85,7 +88,7 @@ def calls(one: ONE, facts: Facts) -> Iterator[tuple[str, Any]]:
 
 
 def facts(one: ONE, folder: Path) -> Facts:
-    """Name the session of B, whose cells are as they were."""
+    """Return the names of session B, whose cells are unchanged."""
     eid = next(eid for eid in one.search() if one.get_details(eid)["subject"] == "B")
     path = folder / OTHER
     frame = one.list_datasets(eid, details=True, keep_eid_index=True)
@@ -104,7 +107,7 @@ def facts(one: ONE, folder: Path) -> Facts:
 
 
 def assert_as_before(name: str, answer: object, before: object) -> None:
-    """A method that answered with all columns answers without one, too, and fails with the same error if it failed."""
+    """A method that answered with all columns answers without one, too, and raises the same error if it raised one."""
     assert type(answer) is type(before), (name, answer, before)
     assert "does not understand its arguments" not in str(answer), (name, answer)
 

@@ -98,7 +98,7 @@ def server(seeded_emulator: Emulator) -> Iterator[tuple[OddServer, str]]:
 
 @pytest.fixture(scope="module")
 def tables(seeded_emulator: Emulator, seeded: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The server's tables without the datasets of the session, which auto mode asks the server for."""
+    """Write the server's tables without the datasets of the session, which auto mode queries from the server."""
     folder = tmp_path_factory.mktemp("tables")
     with zipfile.ZipFile(io.BytesIO(seeded_emulator.app.cache_zip())) as archive:
         archive.extractall(folder)
@@ -127,7 +127,7 @@ def named(found: list[warnings.WarningMessage], did: str) -> bool:
 
 
 def is_alf(row: Row) -> bool:
-    """Lists leave out paths that are not ALF, as those of ONE-api do."""
+    """Return whether a path is ALF; lists leave out others, as those of ONE-api do."""
     if not isinstance(row["name"], str) or not isinstance(row["collection"], str | None):
         return True
     path = f"{row['collection'] or ''}/{row['name']}".lstrip("/")
@@ -135,7 +135,7 @@ def is_alf(row: Row) -> bool:
 
 
 def check_others(one: ONE, world: World, odd: Row, datasets: list[Row]) -> list[str]:
-    """All methods answer for the other datasets as before; return the paths that stand for the odd one."""
+    """Check that all methods answer for the other datasets as before; return the paths that stand for the odd one."""
     session = world.session(SUBJECT, DAY)
     eid = session["id"]
     assert {str(found) for found in one.search(subject=SUBJECT)} == {
@@ -168,12 +168,12 @@ def check_others(one: ONE, world: World, odd: Row, datasets: list[Row]) -> list[
 
 
 def check_odd(one: ONE, world: World, odd: Row, paths: list[str]) -> None:
-    """The odd dataset's own bytes come, or an error that names it."""
+    """Check that the odd dataset has its own bytes, or raises an error that names it."""
     eid, path = world.session(SUBJECT, DAY)["id"], path_of(odd, world.revisions)
     content = world.content(odd)
 
     def is_right(data: Any) -> bool:
-        if isinstance(data, Path):  # a file whose suffix says nothing of its format
+        if isinstance(data, Path):  # a file whose suffix does not show its format
             return data.read_bytes() == content
         return np.array_equal(data, np.load(io.BytesIO(content)))
 

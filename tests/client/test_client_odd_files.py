@@ -28,7 +28,7 @@ LENGTHS = {"choice": 4, "contrastLeft": 7, "intervals": 4}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three sessions with trials; the second one's attributes differ in their number of rows."""
+    """Write three sessions with trials; the second one's attributes differ in their number of rows."""
     for index, session in enumerate(SESSIONS):
         alf = tmp_path / "db" / session / "alf"
         alf.mkdir(parents=True)
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 def test_attributes_of_unequal_length_cost_their_own_session(kind: str, folder: Path) -> None:
     with opened(kind, cache_dir=folder, mode="local") as one, warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", NO_DEFAULT)  # tables of a folder do not say
+        warnings.filterwarnings("ignore", NO_DEFAULT)  # tables of a folder do not record it
         eids = one.ask("path2eid", [folder / session for session in SESSIONS])
         frame, errors = one.ask("load_many", eids, "trials", on_error="collect")
         assert sorted(set(frame["eid"])) == sorted([str(eids[0]), str(eids[2])])
@@ -76,7 +76,7 @@ WRONG = "0" * 32
 
 @pytest.fixture
 def world(seeded: World, seeded_server: Emulator) -> Iterator[tuple[Emulator, str, list[dict[str, Any]]]]:
-    """A session whose wheel files have other hashes in the database than their bytes have."""
+    """Yield a world with a session whose wheel files have other hashes in the database than their bytes."""
     session = seeded.session("CX_003", "2023-09-22")
     eid = str(session["id"])
     wheel = [dict(d) for d in seeded.of(eid) if d["name"].startswith("_ibl_wheel.")]
@@ -123,7 +123,7 @@ def test_a_wrong_hash_is_accepted_when_hashes_are_not_checked(
         assert fetched
         for file in fetched:
             assert hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() == right[file.name]
-        with pytest.raises(HashMismatch):  # what was accepted once is not taken for right
+        with pytest.raises(HashMismatch):  # a file that was accepted once is not considered right
             one.ask(method, *args)
 
 
@@ -149,7 +149,7 @@ def test_iter_objects_and_retry_accept_a_wrong_hash(
 def test_a_bound_stays_where_hashes_are_not_checked(
     world: tuple[Emulator, str, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
-    """What is far larger than recorded is refused in any case."""
+    """A file much larger than recorded is always refused."""
     server, eid, wheel = world
     server.faults.add("/data/", body=bytes(80 * 2**20), times=None)
     with opened("asyncio", cache_dir=tmp_path, mode="remote", **login(server)) as one:

@@ -20,13 +20,13 @@ from .worlds import World, day
 
 SUBJECT, DAY = "CX_003", "2023-09-22"
 FIELDS = ["lab", "start_time", "projects", "number", "task_protocol", "json"]
-#: Without one of these nobody knows the folder.
+#: The folder is unknown without one of these.
 PLACES = {"lab", "start_time", "number"}
 
 
 @pytest.fixture
 def odd(request: pytest.FixtureRequest, seeded: World, seeded_server: Emulator) -> Iterator[tuple[str, str]]:
-    """The name of a field, and the id of the session where it is null."""
+    """Return the name of a field, and the id of the session where it is null."""
     session = dict(seeded.session(SUBJECT, DAY))
     field, eid = request.param, str(session["id"])
     seeded_server.store.update("sessions", eid, **{field: None})

@@ -1,4 +1,4 @@
-"""``tables="pandas"`` means everywhere, frames of either kind go back in, and a session may be given as ``id=``."""
+"""``tables="pandas"`` applies everywhere, frames of either kind are accepted, and a session may be given as ``id=``."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pandas_one(request: pytest.FixtureRequest, seeded_emulator: Emulator, folder
 
 
 def frames_in(value: Any) -> Iterator[Any]:
-    """Give the frames and series of both kinds that a result holds."""
+    """Return the frames and series of both kinds that a result contains."""
     if isinstance(value, pl.DataFrame | pl.LazyFrame | pl.Series | pd.DataFrame | pd.Series):
         yield value
     elif isinstance(value, Mapping):
@@ -67,7 +67,7 @@ def frames_in(value: Any) -> Iterator[Any]:
         yield from frames_in(value.frames)
 
 
-#: More calls of methods whose plain call gives no frame.
+#: More calls of methods whose plain call returns no frame.
 DETAILS = {
     "search": {"details": True},
     "list_datasets": {"details": True},
@@ -81,7 +81,7 @@ OTHERS = ("watch", "watch_folder", "iter_objects", "from_frozen")
 
 
 def test_every_frame_is_of_pandas(plain: ONE, pandas_one: Face, facts: Facts) -> None:
-    """The calls are those of `every_method`; the plain client tells which of them give frames, and with which rows."""
+    """The calls are those of `every_method`; the plain client shows which of them return frames, and with which rows."""
     plain.refresh_cache("refresh")
     pandas_one.ask("refresh_cache", "refresh")
     met = set()
@@ -130,7 +130,7 @@ def test_aggregates_are_found_and_read(pandas_one: Face, plain: ONE) -> None:
 
 
 def test_no_method_uses_frames_of_another_public_method() -> None:
-    """Within the client frames are of Polars; public methods give those of pandas."""
+    """Frames within the client are Polars frames; public methods return pandas frames."""
     frames = {
         name
         for name, method in inspect.getmembers(AsyncONE, inspect.isfunction)
@@ -182,7 +182,7 @@ def test_aggregates_are_loaded_as_pandas(pandas_one: Face, identifier: str, data
 
 
 def test_no_method_reads_frames_of_another_public_one() -> None:
-    """Public methods give frames of the client's kind, so that a method which needs those of Polars must not call them."""
+    """Public methods return frames of the client's kind, so a method that needs Polars frames must not call them."""
     public = dict(inspect.getmembers(AsyncONE, inspect.iscoroutinefunction))
     framed = {
         name
@@ -229,7 +229,7 @@ def test_tables_have_an_index_of_ids(plain: ONE, pandas_one: Face, facts: Facts)
 
 @pytest.fixture(scope="module")
 def inputs(plain: ONE, pandas_one: Face, facts: Facts) -> dict[str, Any]:
-    """Give the same dataset in each form that an answer of a public method has."""
+    """Return the same dataset in each form that a public method returns."""
     keep = {"details": True, "filename": TRIALS}
     frame = pandas_one.ask("list_datasets", facts.eid, **keep)
     indexed = pandas_one.ask("list_datasets", facts.eid, keep_eid_index=True, **keep)
@@ -307,7 +307,7 @@ def test_values_stay_exact() -> None:
 
 
 def takes_sessions() -> list[str]:
-    """Give the methods whose first parameter names sessions."""
+    """Return the methods whose first parameter names sessions."""
     return [
         name
         for name, method in inspect.getmembers(AsyncONE, inspect.isfunction)

@@ -1,4 +1,4 @@
-"""Several processes at once on one fresh home folder; fifty of them in tests/faults."""
+"""Several processes at once on one fresh home folder; tests/faults has fifty of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress: one line on a terminal or in a notebook for what takes long, and never in pipes or on standard output."""
+"""Progress: one line on a terminal or in a notebook for long calls, and none in pipes or on standard output."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def main():
         print(len(await {call}))
 anyio.run(main, backend="trio")
 """
-#: Each fetches two files or more, for a session each.
+#: Each downloads at least two files, for a session each.
 CALLS = {
     "download": 'one.download([eid], "_ibl_wheel.*", "alf")',
     "load_object": 'one.load_object(eid, "wheel")',
@@ -57,7 +57,7 @@ CALLS = {
 
 @pytest.fixture
 def slow(seeded_server: Emulator) -> Emulator:
-    """A server that takes longer for each file than a bar waits."""
+    """Yield a server whose files take longer than the delay of the progress bar."""
     seeded_server.faults.add("/data/", hang=1.0, times=None)
     return seeded_server
 
@@ -73,14 +73,14 @@ def run(script: str, server: Emulator, cache: Path, eid: str, options: str, **kw
 
 
 def on_terminal(script: str, server: Emulator, cache: Path, eid: str, options: str, **env: str) -> str:
-    """Run with stderr on a terminal of its own; give what it showed."""
+    """Run with stderr on a new terminal; return what it showed."""
     return terminal(
         [sys.executable, "-W", "error", "-c", script, server.url, str(cache), eid, options], **env
     )
 
 
 def terminal(command: list[str], **env: str) -> str:
-    """Run a command that prints a number, with stderr on a terminal; give what it showed there."""
+    """Run a command that prints a number, with stderr on a terminal; return what it showed there."""
     pty = pytest.importorskip("pty")
     mine, theirs = pty.openpty()
     shown: list[bytes] = []
@@ -89,7 +89,7 @@ def terminal(command: list[str], **env: str) -> str:
         while True:
             try:
                 shown.append(os.read(mine, 4096))
-            except OSError:  # how Linux says that the other end is closed
+            except OSError:  # Linux raises this when the other end is closed
                 return
             if not shown[-1]:
                 return
@@ -122,7 +122,7 @@ def test_a_terminal_shows_the_files_and_bytes_of_a_call(
     assert whole == (f"{kilobytes:.1f}",) * 2
     assert (
         shown.rstrip("\r\n").endswith("\r") or not shown.rpartition("\r")[2].strip()
-    )  # and is gone at the end
+    )  # and is cleared at the end
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_immediate_results_show_no_progress(seeded_server: Emulator, eid: str, t
     script = PLAIN.format(call=CALLS["load_many"])
     assert on_terminal(script, seeded_server, tmp_path, eid, "{}", ONE_TEST="") is not None
     seeded_server.faults.add("/data/", hang=1.0, times=None)
-    assert on_terminal(script, seeded_server, tmp_path, eid, "{}") == ""  # all is there
+    assert on_terminal(script, seeded_server, tmp_path, eid, "{}") == ""  # all files are on disk
 
 
 def test_nothing_is_written_to_pipes(slow: Emulator, eid: str, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_true_writes_one_line_into_a_file(slow: Emulator, eid: str, tmp_path: Pa
     assert re.fullmatch(rb"\[#{10}\] 100% downloading (\d+)/\1 files, ([\d.]+)/\2 kB.*\n", err)
 
 
-#: What else takes long, as a blocking client calls it, and the lines that are shown, one after the other.
+#: Other long calls of a blocking client, and the lines that are shown, in order.
 WORK = """
     one.load_many(one.search(datasets="_ibl_wheel.position.npy")[:2], "wheel")
     one.harvest("sessions")
@@ -213,7 +213,7 @@ def test_a_terminal_shows_what_takes_long(
 def test_a_wait_for_the_throttle_is_one_line(
     seeded_server: Emulator, eid: str, tmp_path: Path, harvested: bool
 ) -> None:
-    """Several requests are refused at the same time; all of them wait, and one line says so."""
+    """Several requests are refused at the same time; all of them wait, and one line shows it."""
     endpoints = ["labs", "subjects", "projects", "users"]
     many = "[one.alyx.get('/labs/' + name, no_cache=True) for name in [row['name'] for row in one.alyx.rest('labs', 'list')] * 6]"
     call = f"(one.harvest({endpoints}).endpoints if {harvested} else one.list_subjects()) if len({many}) > 20 else 0"
@@ -289,7 +289,7 @@ def test_the_total_of_a_harvest_grows_until_all_endpoints_are_counted() -> None:
         assert task.text() == text
 
 
-# ---- what decides
+# ---- whether progress is shown
 
 
 def test_what_progress_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,7 +372,7 @@ async def test_transfers_of_calls_at_the_same_time_are_summed() -> None:
     assert display.line == ""
 
 
-@pytest.mark.filterwarnings("ignore")  # of Jupyter's own
+@pytest.mark.filterwarnings("ignore")  # Jupyter's own warnings
 def test_a_notebook_shows_it_too(slow: Emulator, eid: str, tmp_path: Path) -> None:
     nbclient = pytest.importorskip("nbclient")
     import nbformat

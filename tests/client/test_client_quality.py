@@ -1,4 +1,4 @@
-"""`quality`, compared with the records of the world and with the query that the brain-wide map's code sends."""
+"""`quality`, compared with the records of the world and with the query of the brain-wide map's code."""
 
 from __future__ import annotations
 
@@ -105,12 +105,10 @@ def test_each_term(data_one: Face, seeded: World, terms: dict[str, Any], meets: 
 
 @pytest.fixture(scope="module")
 def checked() -> Iterator[Emulator]:
-    """A world whose sessions passed their checks, failed one, lack one, or are marked, in turn."""
+    """Yield a world whose sessions in turn passed their checks, failed one, lack one, or are marked."""
     with Emulator() as emulator, ONE(base_url=emulator.url, username="admin", password="admin") as one:
         rows = one.alyx.rest("insertions", "list")
-        rows.sort(
-            key=lambda row: not row["json"]["extended_qc"].get("alignment_resolved")
-        )  # those come first
+        rows.sort(key=lambda row: not row["json"]["extended_qc"].get("alignment_resolved"))  # those are first
         eids = list(dict.fromkeys(row["session"] for row in rows))
         for number, eid in enumerate(eids):
             checks = {f"_task_{name}": 0.9 + number / 1000 for name in CHECKS}

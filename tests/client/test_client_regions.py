@@ -30,7 +30,7 @@ MAPPINGS = ("Allen", "Beryl", "Cosmos")
 
 
 def recorded_answers() -> dict[int, dict[str, str]]:
-    """Return what iblatlas answers for each id of both hemispheres, by mapping; see make_regions.py."""
+    """Return iblatlas's answers for each id of both hemispheres, by mapping; see make_regions.py."""
     with RECORDED.open(encoding="utf-8") as file:
         rows = csv.DictReader(line for line in file if not line.startswith("#"))
         return {int(row.pop("id")): row for row in rows}
@@ -41,7 +41,7 @@ ANSWERS = recorded_answers()
 
 @pytest.fixture(scope="module")
 def pids(seeded: World) -> list[str]:
-    """The two probes of one session, probe00 first."""
+    """Return the two probes of one session, probe00 first."""
     eid = seeded.session("CX_001", "2023-06-09")["id"]
     return [
         row["id"]
@@ -168,7 +168,7 @@ def test_files_of_another_shape_cost_their_probe_alone(
     np.save(file, change(np.load(file)))
     wanted: dict[str, Any] = {"spikes": False, "regions": "Beryl", "on_error": "collect", "check_hash": False}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ALFWarning)  # of the file that differs from the record
+        warnings.simplefilter("ignore", ALFWarning)  # a warning of the file that differs from the record
         found = one.ask("load_spike_sorting", pids, **wanted)
     assert found.clusters.filter(pl.col("pid") == pids[1]).equals(whole.filter(pl.col("pid") == pids[1]))
     refused = set(found.errors["pid"])

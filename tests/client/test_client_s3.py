@@ -20,7 +20,7 @@ BUCKET = "example-bucket"
 
 @pytest.fixture(scope="module")
 def stored(seeded: World) -> Row:
-    """A dataset of the seeded world that is in a bucket too."""
+    """Return a dataset of the seeded world that is also in a bucket."""
     on_s3 = (
         row for row in seeded.rows("datasets")
         if row["qc"] == "NOT_SET" and row["default_dataset"]
@@ -32,7 +32,7 @@ def stored(seeded: World) -> Row:
 
 @pytest.fixture(scope="module")
 def endpoint(seeded: World, stored: Row) -> Iterator[str]:
-    """An S3 server that has this one dataset."""
+    """Run an S3 server that has only this dataset."""
     import boto3
 
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -75,7 +75,7 @@ def test_s3_has_what_the_data_server_refuses(
 def test_s3_is_away_too(
     seeded_server: Emulator, seeded: World, stored: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file comes from the endpoint alone: without it there is an error. In one face: obstore retries for five seconds."""
+    """Without the endpoint an error is raised. This runs in one face, since obstore retries for five seconds."""
     eid, path = stored["session"][-36:], path_of(stored, seeded.revisions)
     rule = seeded_server.faults.add("/data/", status=404, times=None)
     monkeypatch.setenv("ONE_S3_ENDPOINT", "http://127.0.0.1:9")

@@ -17,12 +17,12 @@ from one_async.errors import InputError
 from .faces import Face
 from .worlds import QC, Row, World, day
 
-#: Some of the searches find nothing, as they are meant to.
+#: Some of the searches find nothing on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")
 
 
 def percent(session: Row) -> int | None:
-    """Alyx cuts the percentage to a whole number."""
+    """Return the percentage as Alyx truncates it."""
     return session["n_trials"] and int(100 * session["n_correct_trials"] / session["n_trials"])
 
 

@@ -1,4 +1,4 @@
-"""Tables that a colleague opens: over a share where nothing may be written, and from another path."""
+"""Tables that a colleague opens: on a read-only share, and under another path."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def listing(root: Path) -> list[tuple[str, int, int]]:
 
 @pytest.fixture
 def protected(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which nobody may write."""
+    """Make a read-only folder."""
     root = tmp_path / "share"
     fill(root)
     folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
@@ -52,7 +52,7 @@ def protected(tmp_path: Path) -> Iterator[Path]:
 def test_nothing_is_written_to_a_read_only_share(
     protected: Path, kind: str, is_large: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if is_large:  # tables of any size are converted then, where that may be done
+    if is_large:  # tables of any size are then converted if the folder can be written
         monkeypatch.setattr(mmap_cache, "MIN_ROWS", 0)
     before = listing(protected)
     with opened(kind, cache_dir=protected, mode="local") as one, warnings.catch_warnings():
@@ -61,7 +61,7 @@ def test_nothing_is_written_to_a_read_only_share(
         assert len(eids) == 3
         assert sorted(len(one.ask("load_object", eid, "spikes")["times"]) for eid in eids) == [3, 4, 5]
         one.ask("refresh_cache", "refresh")
-        assert one.ask("save_cache") == protected  # nothing was learned
+        assert one.ask("save_cache") == protected  # no rows were learned
     assert listing(protected) == before
 
 
@@ -82,6 +82,6 @@ def test_tables_open_from_another_path(
             found.append((eids, paths, loaded, sorted(one.ask("list_datasets", eids[0]))))
         if root == here:
             shutil.copytree(here, there)
-            shutil.rmtree(here)  # nothing can come from there
+            shutil.rmtree(here)  # nothing can be downloaded
     assert found[0] == found[1]
     assert sorted(found[0][1]) == sorted(SESSIONS)

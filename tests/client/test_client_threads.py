@@ -1,4 +1,4 @@
-"""Polars is not used on the event loop's thread, where its handler of Ctrl-C would stop the loop half-way."""
+"""Polars is not used on the event loop's thread, where its handler of Ctrl-C would interrupt the loop."""
 
 from __future__ import annotations
 

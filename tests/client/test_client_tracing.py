@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry: those of the server's requests, in the calls that made them, and nothing where nobody traces."""
+"""OpenTelemetry spans: those of requests are within the calls that made them, and there are none without a tracer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def server(seeded_server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spans]:
-    """Trace into memory; gives a function that returns the spans that have ended."""
+    """Trace into memory; return a function that returns the ended spans."""
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -49,7 +49,7 @@ def requests_of(spans: list[Any]) -> list[Any]:
 
 
 def roots(spans: list[Any]) -> dict[int, Any]:
-    """Give the outermost span above each, by id."""
+    """Return the outermost span above each, by id."""
     by_id = {span.context.span_id: span for span in spans}
 
     def top(span: Any) -> Any:
@@ -158,7 +158,7 @@ def test_no_span_has_a_secret(
 def test_without_a_tracer_there_are_no_spans(make: Make, server: Emulator) -> None:
     from one_async import _tracing
 
-    with _tracing.span("x") as made:  # the API is imported, and nothing is configured
+    with _tracing.span("x") as made:  # the API is imported, but not configured
         assert made is None
     assert make(server).ask("alyx.rest", "labs", "list")
 

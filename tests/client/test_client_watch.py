@@ -50,7 +50,7 @@ def running() -> Iterator[Emulator]:
 
 @pytest.fixture
 def server(running: Emulator) -> Iterator[Emulator]:
-    """A server that tests may write to; what they add stays, so that each says what it found there."""
+    """Yield a server that tests may write to; additions are kept, so each test compares with the state at its start."""
     running.faults.clear()
     running.requests.reset()
     yield running
@@ -60,7 +60,7 @@ def server(running: Emulator) -> Iterator[Emulator]:
 
 @pytest.fixture
 def lab(server: Emulator) -> Iterator[httpx.Client]:
-    """A rig, which writes to the server with a library of its own."""
+    """Return a rig, which writes to the server with another HTTP client."""
     headers = {"authorization": f"Token {server.token('demo')}"}
     with httpx.Client(base_url=server.url, headers=headers, timeout=60) as client:
         yield client
@@ -91,7 +91,7 @@ def subject_of(server: Emulator) -> str:
 
 
 def listed(client: httpx.Client, **filters: str) -> set[str]:
-    """Return the sessions that the server lists, as a library of its own reads it."""
+    """Return the sessions that the server lists, read by another HTTP client."""
     page = client.get("/sessions", params={"limit": 1000, **filters}).json()
     assert page["next"] is None
     return {row["id"] for row in page["results"]}
@@ -101,7 +101,7 @@ def ids(sessions: list[dict[str, Any]]) -> list[str]:
     return [one["id"] for one in sessions]
 
 
-# ---- what comes ----
+# ---- reported sessions ----
 
 
 def test_existing_sessions_come_first(server: Emulator, lab: httpx.Client, make: Make) -> None:
@@ -126,7 +126,7 @@ def test_terms_are_those_of_search(server: Emulator, make: Make) -> None:
 
 def test_a_session_that_appears_comes_within_rounds(server: Emulator, lab: httpx.Client, make: Make) -> None:
     one, subject = make(server), subject_of(server)
-    there = one.ask("search", query_type="remote")  # kept in the REST cache from here on
+    there = one.ask("search", query_type="remote")  # stored in the REST cache from now on
     made: list[str] = []
     server.faults.add(
         "/sessions",
@@ -139,11 +139,11 @@ def test_a_session_that_appears_comes_within_rounds(server: Emulator, lab: httpx
     assert session["subject"] == subject
     assert uuid.UUID(session["id"]) in one.ask(
         "search", query_type="remote"
-    )  # answers from before are not used any more
+    )  # earlier answers are not used any more
 
 
 def beside(work: Callable[[], object]) -> None:
-    """Do something beside the server, which is in the middle of a request."""
+    """Return a function that runs another one while the server handles a request."""
     threading.Thread(target=work).start()
 
 
@@ -169,7 +169,7 @@ def test_a_session_comes_when_it_has_all_datasets(server: Emulator, lab: httpx.C
 def test_datasets_that_a_known_session_gained_are_found(
     server: Emulator, lab: httpx.Client, make: Make, mode: str
 ) -> None:
-    """Neither the REST cache nor the tables in memory say what was so before."""
+    """Neither the REST cache nor the tables in memory return an earlier state."""
     one, subject = make(server, mode=mode), subject_of(server)
     eid = add_session(lab, subject)
     add_dataset(lab, eid, "_ibl_wheel.position.npy")
@@ -216,7 +216,7 @@ def test_a_file_keeps_what_is_done(
     second = ids(one.items("watch", every=None, cursor=cursor))
     assert first[:2] == [
         eid for eid in first if eid not in second
-    ]  # the third was in hand when the loop was left
+    ]  # the third one was being processed when the loop was left
     assert second[0] == first[2]
     assert set(first) | set(second) == listed(lab)
     assert one.items("watch", every=None, cursor=cursor) == []
@@ -330,7 +330,7 @@ def test_without_a_database(kind: str, tmp_path: Path) -> None:
         one.items("watch", every=None)
 
 
-# ---- a server that is away ----
+# ---- an unreachable server ----
 
 
 def test_pauses_grow_and_have_an_end() -> None:
@@ -393,7 +393,7 @@ def test_other_errors_end_it(server: Emulator, make: Make) -> None:
         one.items("watch", every=0.01)
 
 
-# ---- many sessions while it watches ----
+# ---- many sessions during a watch ----
 
 
 def test_none_is_lost_and_none_comes_twice(
@@ -431,7 +431,7 @@ async def test_a_cancelled_watch_does_not_record_the_session(server: Emulator, t
 
 @pytest.mark.anyio
 async def test_other_work_continues_concurrently(server: Emulator, lab: httpx.Client, tmp_path: Path) -> None:
-    """Two watches and a search share one client; the pauses of one hold up no other."""
+    """Two watches and a search share one client; the pauses of one do not delay the others."""
     async with AsyncONE(cache_dir=tmp_path, mode="remote", **login(server)) as one:
         total = len(listed(lab))
         seen = {name: anyio.Event() for name in "ab"}
@@ -464,7 +464,7 @@ def test_a_watched_session_is_accepted_by_other_methods(data_one: Any) -> None:
 
 @pytest.mark.parametrize("where", ["file", "own"])
 def test_a_killed_watcher_misses_no_session(tmp_path: Path, where: str) -> None:
-    """The short form of `tests/faults/test_watch_kills.py`."""
+    """The long form is `tests/faults/test_watch_kills.py`."""
     work, expected = watch_kills.run(tmp_path, where, kills=2, sessions=12, seed=5)
     assert set(work) == expected
     assert sum(work.values()) - len(work) <= (5 if where == "file" else 0)

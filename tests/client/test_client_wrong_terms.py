@@ -26,7 +26,7 @@ from one_async.tables.disk import save_tables
 
 from .conftest import login
 
-#: Some of the searches find nothing, as they are meant to.
+#: Some of the searches find nothing on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")
 
 ID = "d23a44ef-1402-4ed7-97f5-47e9a7a504d9"
@@ -43,7 +43,7 @@ CLASSES = {
     "part": ["dataset"],
 }  # fmt: skip
 CLASS = {name: kind for kind, names in CLASSES.items() for name in names}
-#: Names of terms that have another name in requests, and those that are written as a django filter.
+#: Terms that have another name in requests, and those that are written as a django filter.
 ASKED = {"laboratory": "lab", "project": "projects"}
 ASKED_INSERTIONS = {**ASKED, "project": "project", "projects": "project", "number": "experiment_number"}
 PAIRS = {"id", "session", "parent_session", "chronic_insertion", "dataset"}
@@ -56,7 +56,7 @@ class Place(str, Enum):  # noqa: UP042 - its text differs from that of StrEnum
 
 DAY = "2024-01-02"
 MIDNIGHT = f"{DAY}T00:00:00"
-#: Each kind, and the text that it means for the classes of terms that take it.
+#: Each kind, and the text that it stands for in the classes of terms that accept it.
 KINDS: dict[str, tuple[Callable[[], Any], dict[str, str]]] = {
     "1.5": (lambda: 1.5, {"float any joined": "1.5"}),
     "list of None": (lambda: [None], {"date_range": "1677-09-22,2262-04-11"}),
@@ -110,7 +110,7 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, str]]] = {
 
 
 def meaning_of(kind: str, term: str) -> str | None:
-    """Return the text that a kind means for a term; None for a term that does not take it."""
+    """Return the text that a kind stands for in a term; None if the term does not accept it."""
     wanted = CLASS.get(OTHER_NAME.get(term, term), "text")
     return next((text for classes, text in KINDS[kind][1].items() if wanted in classes.split()), None)
 
@@ -151,7 +151,7 @@ METHODS = {"sessions": "search", "insertions": "search_insertions"}
 
 
 def refusal(call: Callable[[], Any]) -> InputError | None:
-    """Make a call and return its InputError, if any; what a server says of a value does not matter here."""
+    """Make a call and return its InputError, if any; a server's own error of the value does not matter here."""
     try:
         call()
     except InputError as error:
@@ -172,7 +172,7 @@ def wrong(error: InputError | None, term: str) -> str | None:
 
 
 def asked_for(emulator: Emulator, endpoint: str, term: str) -> list[str]:
-    """Return what requests asked for by a term."""
+    """Return the values of a term in the requests."""
     key = (ASKED_INSERTIONS if endpoint == "insertions" else ASKED).get(term, term)
     key = "django" if term in PAIRS else key
     queries = [parse_qs(one.query) for one in list(emulator.requests) if one.path.strip("/") == endpoint]
@@ -212,7 +212,7 @@ def test_local_terms(local: ONE, endpoint: str, kind: str) -> None:
         name, meaning = OTHER_NAME.get(term, term), meaning_of(kind, term)
         error = refusal(partial(search, **{term: make()}))
         if meaning is None and kind.endswith("huge text") and error is None:
-            found = "it has rows" if search(**{term: make()}) else None  # tables can be asked for any text
+            found = "it has rows" if search(**{term: make()}) else None  # tables can be searched for any text
         elif meaning is None:
             found = wrong(error, term)
         else:
@@ -224,7 +224,7 @@ def test_local_terms(local: ONE, endpoint: str, kind: str) -> None:
     assert not failures, "\n".join(f"{term}: {found}" for term, found in failures.items())
 
 
-#: What no filter of `alyx.rest` takes.
+#: Values that no filter of `alyx.rest` accepts.
 NO_FILTERS = [
     "list of None", "list with None", "object", "bytes", "bytearray", "memoryview", "NaN", "infinite", "list of NaN",
     "Decimal NaN", "complex", "10**5000", "nested list", "nested array", "dict", "mapping", "frame", "pandas frame",
@@ -263,7 +263,7 @@ def test_none_is_no_term(recorded_emulator: Emulator, remote: ONE, endpoint: str
 
 @pytest.mark.parametrize("length", [6, 500, 1500, 3500])
 def test_ids_and_a_long_text_fit_request_lines(recorded_emulator: Emulator, remote: ONE, length: int) -> None:
-    """The ids of a list are spread over as many requests as the other terms leave room for."""
+    """The ids of a list are divided over as many requests as the length of the other terms requires."""
     ids = [str(UUID(int=number, version=4)) for number in range(200)]
     recorded_emulator.requests.reset()
     assert remote.search(id=ids, subject="é" * (length // 6)) == []

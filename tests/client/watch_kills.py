@@ -1,4 +1,4 @@
-"""Kill a consumer of `watch` again and again while sessions appear, and compare what it did with what the server has."""
+"""Kill a consumer of `watch` repeatedly while sessions appear, and compare its work with the server's sessions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import httpx
 from one_async.emulator import Emulator
 
 WORKER = Path(__file__).with_name("watch_worker.py")
-#: Seconds until the last of the workers must be done.
+#: The timeout of the last worker in seconds.
 LIMIT = 120.0
 
 
 def work_of(folder: Path, kind: str) -> Counter[str]:
-    """Return how often each session was worked on."""
+    """Return how often each session was processed."""
     if kind == "file":
         file = folder / "work.txt"
         return Counter(file.read_text().split()) if file.exists() else Counter()
@@ -30,7 +30,7 @@ def work_of(folder: Path, kind: str) -> Counter[str]:
 
 
 def add_sessions(emulator: Emulator, subject: str, numbers: range, seconds: float) -> None:
-    """Add sessions, some time apart."""
+    """Add sessions at intervals."""
     headers = {"authorization": f"Token {emulator.token('demo')}"}
     with httpx.Client(base_url=emulator.url, headers=headers, timeout=60) as rig:
         for number in numbers:
@@ -40,7 +40,7 @@ def add_sessions(emulator: Emulator, subject: str, numbers: range, seconds: floa
 
 
 def run(folder: Path, kind: str, kills: int, sessions: int, seed: int) -> tuple[Counter[str], set[str]]:
-    """Return how often each session was worked on, and the sessions that the server has."""
+    """Return how often each session was processed, and the sessions of the server."""
     chance = random.Random(seed)
     with Emulator() as emulator:
         [(subject,)] = emulator.store.select("SELECT nickname FROM subjects WHERE death_date IS NULL LIMIT 1")

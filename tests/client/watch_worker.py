@@ -1,7 +1,7 @@
 """A consumer of `watch` that is killed: ``python watch_worker.py URL FOLDER SUBJECT (file | own)``.
 
-With ``file`` the cursor is a file, and each session that was worked on is a line of another one. With ``own`` the ids of the
-sessions and the results of the work are one SQLite transaction.
+With ``file`` the cursor is a file, and each processed session is a line of another file. With ``own`` the ids of the
+sessions and the results of the work are written in one SQLite transaction.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from one_async import ONE
 
 
 def main(url: str, folder: Path, subject: str, kind: str) -> None:
-    """Work on sessions until killed."""
+    """Process sessions until killed."""
     with (
         ONE(base_url=url, username="demo", password="demo", cache_dir=folder / "cache", mode="remote") as one,
         sqlite3.connect(folder / "work.sqlite") as database,
@@ -35,7 +35,7 @@ def main(url: str, folder: Path, subject: str, kind: str) -> None:
                 lines.flush()
             else:
                 database.execute("INSERT INTO work VALUES (?, ?)", (session["id"], session["number"]))
-            time.sleep(0.01)  # killed here, the work is not done
+            time.sleep(0.01)  # after a kill here, the work is not recorded
             database.commit()
             time.sleep(0.01)
 

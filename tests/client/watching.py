@@ -1,4 +1,4 @@
-"""What runs on the event loop's thread during calls: ``python watching.py URL FOLDER MODE [opened]``.
+"""Record what runs on the event loop's thread during calls: ``python watching.py URL FOLDER MODE [opened]``.
 
 Prints as JSON, for each call, the functions of Polars and the imports that ran there. ``opened`` uses ``async with``. The
 folder has the facts that ``forking.py`` wrote.
@@ -22,7 +22,7 @@ from tests.client.every_method import Facts, examples, is_iterator
 
 from one_async import AsyncONE, OneError
 
-#: Functions of Polars that look at what a frame is, or take one value out of a series: they run no query.
+#: Functions of Polars that inspect a frame's type, or take one value out of a series: they run no query.
 HARMLESS = {
     "__len__", "height", "width", "is_empty", "columns", "shape", "len", "schema", "dtype", "name",
     "__getitem__", "get_series_item_by_key",
@@ -30,7 +30,7 @@ HARMLESS = {
 
 
 class Watch:
-    """A profile function that notes what must not run on this thread."""
+    """A profile function that records what must not run on this thread."""
 
     def __init__(self) -> None:
         self.polars: set[str] = set()
@@ -51,7 +51,7 @@ class Watch:
 
 
 def is_few(frame: FrameType | None) -> bool:
-    """Whether this is work on few rows, which an interrupt does not break."""
+    """Return whether this is work on few rows, which an interrupt does not break."""
     while frame is not None:
         if frame.f_code.co_name == "_attempt" and frame.f_code.co_filename.endswith("_threads.py"):
             return True

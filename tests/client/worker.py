@@ -1,4 +1,4 @@
-"""A process of its own: construct, log in, search, and say what was found. Run as ``worker.py URL CACHE_DIR USER START``."""
+"""Construct a client, log in, search, and print the result: ``worker.py URL CACHE_DIR USER START``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def found_awaiting(options: dict[str, str]) -> list[str]:
 def main(url: str, cache_dir: str, user: str, start: str) -> None:
     options = {"base_url": url, "username": user, "password": user, "cache_dir": cache_dir}
     Path(f"{start}.{user}.{time.monotonic_ns()}").touch()
-    while not Path(start).exists():  # all at once
+    while not Path(start).exists():  # all processes at once
         time.sleep(0.002)
     blocking = time.monotonic_ns() % 2
     print(json.dumps(found_blocking(options) if blocking else asyncio.run(found_awaiting(options))))

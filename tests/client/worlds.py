@@ -1,4 +1,4 @@
-"""What the worlds hold, read from their records and not from any answer: what tests compare with."""
+"""The content of the worlds, read from their records and not from any answer, for tests to compare with."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class World:
         self._read_file = read_file or (lambda _: None)
 
     def content(self, dataset: Row) -> bytes:
-        """The bytes of a dataset's file at the data server."""
+        """Return the bytes of a dataset's file at the data server."""
         found = self._read_file(dataset["data_url"].removeprefix("https://data.test/"))
         assert found is not None
         return found
 
     def array(self, eid: str, path: str) -> np.ndarray[Any, Any]:
-        """The array in a session's file."""
+        """Return the array in a session's file."""
         return np.load(io.BytesIO(self.content(self.dataset(eid, path))))  # type: ignore[no-any-return]
 
     def rows(self, endpoint: str) -> list[Any]:
@@ -40,7 +40,7 @@ class World:
 
     @cached_property
     def sessions(self) -> list[Row]:
-        """The detail bodies of all sessions, in the order of search results."""
+        """Return the detail bodies of all sessions, in the order of search results."""
         details = list(self.records["sessions"]["detail"].values())
         return sorted(details, key=lambda s: (day(s), s["subject"], s["number"]), reverse=True)
 
@@ -65,7 +65,7 @@ class World:
         return {row["id"]: row["name"] for row in self.rows("revisions")}
 
     def paths(self, eid: str, chosen: Callable[[Row], Any] = lambda _: True) -> list[str]:
-        """The paths of a session's datasets below its folder, sorted."""
+        """Return the paths of a session's datasets below its folder, sorted."""
         return sorted(path_of(d, self.revisions) for d in self.of(eid) if chosen(d))
 
 

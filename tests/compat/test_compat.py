@@ -1,4 +1,4 @@
-"""`one_async.compat`: ``import one`` gives ours. Each scenario runs in a process of its own, since it changes ``sys.modules``."""
+"""`one_async.compat` replaces ``import one``. Each scenario runs in a separate process, since it changes ``sys.modules``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(code: str, *, folder: Path | None = None, arguments: Sequence[str] = ())
     return done.stdout.strip()
 
 
-def test_every_module_is_ours_and_has_the_names_it_lists() -> None:
+def test_every_module_is_ours_and_has_its_listed_names() -> None:
     names = sorted(
         ".".join(("one", *path.relative_to(FOLDER).with_suffix("").parts)).removesuffix(".__init__")
         for path in FOLDER.rglob("*.py")
@@ -123,7 +123,7 @@ def test_an_imported_package_one_is_not_replaced(tmp_path: Path) -> None:
     )
 
 
-#: What software of ONE-api's users does with errors of a status.
+#: Handlers of status errors in software of ONE-api's users.
 CATCH = """
     import copy, json, pickle, sys
     import one_async.compat, one_async.errors as ours
@@ -170,14 +170,14 @@ def alyx() -> Iterator[str]:
         yield emulator.url
 
 
-def test_errors_of_a_status_are_those_of_requests(alyx: str, tmp_path: Path) -> None:
+def test_status_errors_are_caught_as_those_of_requests(alyx: str, tmp_path: Path) -> None:
     pytest.importorskip("requests")
     pytest.importorskip("pandas")
     run(CATCH, folder=tmp_path, arguments=(alyx,))
 
 
-def test_errors_of_a_status_are_those_of_a_package_like_requests(alyx: str, tmp_path: Path) -> None:
-    """With the names of requests that are used, where requests itself is not installed."""
+def test_status_errors_are_caught_as_those_of_a_stand_in_for_requests(alyx: str, tmp_path: Path) -> None:
+    """A package with the used names of requests stands in for it, so that requests need not be installed."""
     pytest.importorskip("pandas")
     (tmp_path / "requests").mkdir()
     (tmp_path / "requests" / "exceptions.py").write_text("""
@@ -195,7 +195,7 @@ class Response: _content = None
     run("import sys; sys.path.insert(0, '.')\n" + textwrap.dedent(CATCH), folder=tmp_path, arguments=(alyx,))
 
 
-def test_without_requests_errors_are_only_ours(alyx: str, tmp_path: Path) -> None:
+def test_status_errors_have_only_our_classes_without_requests(alyx: str, tmp_path: Path) -> None:
     run(
         """
         import sys
@@ -241,7 +241,7 @@ def test_parameters_are_read_only_and_hide_the_password(tmp_path: Path) -> None:
     )
 
 
-def test_records_become_the_rows_that_filters_take() -> None:
+def test_records_become_rows_that_filters_accept() -> None:
     pytest.importorskip("pandas")
     out = run("""
         import one_async.compat

@@ -30,7 +30,7 @@ pytest.importorskip("IPython")
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of IPython's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # IPython's own warnings
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def shell(one: ONE) -> InteractiveShell:
 
 
 def completed(shell: InteractiveShell, source: str, after: str = "") -> list[str]:
-    """Return the sources that IPython makes of a source by our completions."""
+    """Return the sources that our completions make from a source."""
     with provisionalcompleter():
         found = list(shell.Completer.completions(source + after, len(source)))
     ours = [one for one in found if one._origin == IDENTIFIER]
@@ -79,7 +79,7 @@ def completed(shell: InteractiveShell, source: str, after: str = "") -> list[str
 
 
 def values(shell: InteractiveShell, source: str, after: str = "") -> list[Any]:
-    """Return the values of the last literals of the completed sources, which are what follows the last ``=``, ``,`` or ``(``."""
+    """Return the last literal of each completed source, evaluated: what follows the last ``=``, ``,`` or ``(``."""
     made = []
     for text in completed(shell, source, after):
         call = ast.parse(f"{text})" if not text.endswith(")") else text, mode="eval").body
@@ -110,25 +110,27 @@ def test_terms_complete_the_values_of_their_columns(
     assert all(name.startswith(first[:2]) for name in found)
 
 
-def test_projects_are_single_ones(shell: InteractiveShell, one: ONE) -> None:
+def test_projects_are_completed_one_by_one(shell: InteractiveShell, one: ONE) -> None:
     expected = {name for names in names_in(one, "projects") for name in names.split(",")}
     for term in ("project", "projects", "proj"):
         assert set(values(shell, f"one.search({term}='")) == expected
 
 
-def test_other_terms(shell: InteractiveShell, one: ONE) -> None:
+def test_datasets_dates_and_options_are_completed(shell: InteractiveShell, one: ONE) -> None:
     files = {path.rpartition("/")[2] for path in one.datasets().collect()["rel_path"]}
     spikes = {name for name in files if name.startswith("spikes.")}
     assert set(values(shell, "one.search(datasets='spikes.")) == spikes
     found = values(shell, "one.search_insertions(datasets=['trials', 'spikes.", "])")
     assert {name for names in found for name in names} == {"trials", *spikes}
-    assert not values(shell, "one.search(name='")  # of sessions, which the tables do not have
+    assert not values(shell, "one.search(name='")  # names of sessions, which the tables do not have
     days = sorted({str(day) for day in one.sessions().collect()["date"]}, reverse=True)
     assert values(shell, "one.search(date=") == days[:200]
     assert values(shell, "one.search(query_type='r") == ["refresh", "remote"]
     assert "PASS" in values(shell, "one.search(dataset_qc_lte='")
-    assert values(shell, "one.search(lab='CORTEX") == values(shell, "one.search(lab='cortex")  # any case
-    assert not values(shell, "one.search(users='")  # not in the tables
+    assert values(shell, "one.search(lab='CORTEX") == values(
+        shell, "one.search(lab='cortex"
+    )  # any letter case
+    assert not values(shell, "one.search(users='")  # the tables have no users
     assert not values(shell, "one.search(lab='no such")
 
 
@@ -146,7 +148,7 @@ def test_other_terms(shell: InteractiveShell, one: ONE) -> None:
         "!echo it's\none.search(lab='",
     ],
 )
-def test_wherever_the_call_is(shell: InteractiveShell, one: ONE, source: str) -> None:
+def test_calls_are_completed_anywhere_in_the_source(shell: InteractiveShell, one: ONE, source: str) -> None:
     assert {text.rpartition("'")[0].rpartition("'")[2] for text in completed(shell, source)} == names_in(
         one, "lab"
     )
@@ -168,18 +170,18 @@ def test_wherever_the_call_is(shell: InteractiveShell, one: ONE, source: str) ->
         "one.search(lab=frame['",
         "one.load_object('nonsense', '",
         "one.load_object(nothing[0], '",
-        "one.load_object(one.search()[0], '",  # would run code
+        "one.load_object(one.search()[0], '",  # evaluating it would run code
         "one.alyx.base_url('",
     ],
 )
-def test_silence_elsewhere(shell: InteractiveShell, source: str) -> None:
+def test_other_sources_have_no_completions(shell: InteractiveShell, source: str) -> None:
     assert completed(shell, source) == []
 
 
-def test_lists_and_what_follows(shell: InteractiveShell, one: ONE) -> None:
+def test_lists_are_completed_with_the_source_behind_them(shell: InteractiveShell, one: ONE) -> None:
     labs = sorted(names_in(one, "lab"))
     assert values(shell, "one.search(lab=['x', '", "'])") == [["x", lab] for lab in labs]
-    assert values(shell, 'one.search(lab="', '")') == labs  # the editor has added the other quote
+    assert values(shell, 'one.search(lab="', '")') == labs  # the editor has added the closing quote
     assert completed(shell, "one.search(lab=[", "])") == [f'one.search(lab=["{lab}"])' for lab in labs]
     assert completed(shell, "one.search(lab='", ", number=1)")[0] == f"one.search(lab='{labs[0]}', number=1)"
     assert completed(shell, "one.search(lab='", "more')")[0] == f"one.search(lab='{labs[0]}more')"
@@ -202,7 +204,9 @@ def sessions(one: ONE) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_datasets_of_the_session(shell: InteractiveShell, one: ONE, sessions: dict[str, Any]) -> None:
+def test_datasets_of_the_session_are_completed(
+    shell: InteractiveShell, one: ONE, sessions: dict[str, Any]
+) -> None:
     paths = [ALFPath(path) for path in one.list_datasets(sessions["eid"])]
     objects = sorted({path.object for path in paths if is_valid(path.name)})
     shell.user_ns.update(sessions)
@@ -218,10 +222,10 @@ def test_datasets_of_the_session(shell: InteractiveShell, one: ONE, sessions: di
             f"'{sessions['text']}'",
         ):
             assert values(shell, f"one.load_object({name}, '") == objects, name
-        assert values(shell, "one.load_object(obj='", "', eid=eid)") == []  # what comes later is not read
+        assert values(shell, "one.load_object(obj='", "', eid=eid)") == []  # later arguments are not read
         assert values(shell, "one.load_object(eid=eid, obj='") == objects
         assert values(shell, "one.load_many(several, '") == objects
-        assert values(shell, "one.iter_objects([eid], '") == []  # no name, no literal
+        assert values(shell, "one.iter_objects([eid], '") == []  # neither a name nor a literal
         assert set(values(shell, "one.load_dataset(eid, 'spikes.")) == {
             path.name for path in paths if path.name.startswith("spikes.")
         }
@@ -234,7 +238,7 @@ def test_datasets_of_the_session(shell: InteractiveShell, one: ONE, sessions: di
             del shell.user_ns[name]
 
 
-def test_endpoints_of_the_schema_in_memory(shell: InteractiveShell, one: ONE) -> None:
+def test_endpoints_of_the_schema_in_memory_are_completed(shell: InteractiveShell, one: ONE) -> None:
     endpoints = one.alyx.rest()
     assert values(shell, "one.alyx.rest('") == endpoints
     assert values(shell, "alyx.pages('sess") == [name for name in endpoints if name.startswith("sess")]
@@ -242,7 +246,7 @@ def test_endpoints_of_the_schema_in_memory(shell: InteractiveShell, one: ONE) ->
     assert {"all", "sessions"} <= set(values(shell, "one.harvest('"))
 
 
-def test_nothing_is_asked_and_nothing_is_opened(seeded_emulator: Emulator, home: Path) -> None:
+def test_completion_makes_no_request_and_opens_no_file(seeded_emulator: Emulator, home: Path) -> None:
     class Trap(dict[str, Any]):
         def __getattribute__(self, name: str) -> Any:
             raise AssertionError(name)
@@ -260,7 +264,7 @@ def test_nothing_is_asked_and_nothing_is_opened(seeded_emulator: Emulator, home:
     assert not (home / "fresh").exists()
 
 
-def test_rows_of_remote_searches_are_values_too(seeded_emulator: Emulator, tmp_path: Path) -> None:
+def test_rows_of_remote_searches_are_completed(seeded_emulator: Emulator, tmp_path: Path) -> None:
     login = {"base_url": seeded_emulator.url, "username": "demo", "password": "demo"}
     with opened("blocking", **login, cache_dir=tmp_path, silent=True) as face:
         _, frame = face.ask("search", True)
@@ -282,7 +286,7 @@ def test_the_completed_source_evaluates_to_the_value(names: set[str], quote: str
     written, texts, _ = completions(f"one.search({term}={quote}", "", {"one": one})
     assert written == ""
     assert {ast.literal_eval(quote + text) for text in texts} == names
-    for name in names:  # a beginning leads to the name, too
+    for name in names:  # the first characters complete the name, too
         if quote:
             begin = f"one.search({term}={quote}" + name[:1].encode("unicode_escape").decode().replace(
                 quote[0], f"\\{quote[0]}"
@@ -295,7 +299,7 @@ def test_the_completed_source_evaluates_to_the_value(names: set[str], quote: str
             assert made == {one for one in names if one.startswith(name[0])}
 
 
-def test_insertions() -> None:
+def test_insertions_are_completed() -> None:
     rows = sessions_frame(2)
     probes = pl.DataFrame(
         {"pid": ["a", "b"], "eid": rows["eid"], "name": ["probe00", "probe01"], "serial": ["1", "2"]}
@@ -309,7 +313,7 @@ def test_insertions() -> None:
     assert completions("one.search(name='", "", {"one": one})[1] == []
 
 
-def test_at_most_so_many_of_many() -> None:
+def test_the_number_of_completions_is_limited() -> None:
     rows = sessions_frame(1000).with_columns(subject=pl.Series([f"s{number:04}" for number in range(1000)]))
     one = AsyncONE(cache_dir="nowhere", mode="local")
     one._context.frozen = Catalogue.from_frames(rows, datasets_frame(rows))
@@ -320,7 +324,7 @@ def test_at_most_so_many_of_many() -> None:
     ]
 
 
-def test_loading_again_and_unloading(one: ONE, home: Path) -> None:
+def test_the_extension_can_be_reloaded_and_unloaded(one: ONE, home: Path) -> None:
     shell = InteractiveShell(user_ns={"one": one})
     for magic in ("load_ext", "reload_ext", "load_ext"):
         shell.run_line_magic(magic, "one_async")
@@ -331,7 +335,7 @@ def test_loading_again_and_unloading(one: ONE, home: Path) -> None:
     assert completed(shell, "one.search(lab='") == []
 
 
-def test_a_kernel_completes_them(seeded_emulator: Emulator, tmp_path: Path) -> None:
+def test_a_kernel_completes_values(seeded_emulator: Emulator, tmp_path: Path) -> None:
     jupyter_client = pytest.importorskip("jupyter_client")
     options = {"base_url": seeded_emulator.url, "username": "demo", "password": "demo", "silent": True, "mode": "auto",
                "cache_dir": str(tmp_path)}  # fmt: skip
@@ -353,7 +357,7 @@ def test_a_kernel_completes_them(seeded_emulator: Emulator, tmp_path: Path) -> N
     assert (answer["cursor_start"], answer["cursor_end"]) == (cursor, cursor)
 
 
-def test_the_import_loads_none_of_it() -> None:
+def test_importing_one_async_does_not_load_completion() -> None:
     code = (
         "import json, sys, one_async\nassert one_async.load_ipython_extension\n"
         "print(json.dumps([name for name in sys.modules if 'completion' in name or name == 'IPython']))"
@@ -364,7 +368,7 @@ def test_the_import_loads_none_of_it() -> None:
     assert json.loads(done.stdout) == []
 
 
-def test_keys_after_brackets() -> None:
+def test_keys_in_brackets_are_completed() -> None:
     report = HarvestReport(
         server="s", started="2024-01-01", endpoints={"sessions": EndpointReport(endpoint="sessions")}
     )  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Which argument the cursor is in, and values as literals."""
+"""The argument that contains the cursor, and values as literals."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def found(source: str) -> tuple[object, ...] | None:
         ("one.search(lab='", (("one", "search"), "lab", 0, "'", "")),
         ("one.search(lab=[", (("one", "search"), "lab", 0, "", "")),
         ("print('", (("print",), None, 0, "'", "")),
-        # Not in an argument, or not at the begin of a value.
+        # Not in an argument, or not at the beginning of a value.
         ("", None),
         ("one.search", None),
         ("one.search(lab='a')", None),
@@ -72,11 +72,11 @@ def found(source: str) -> tuple[object, ...] | None:
         ("(lambda: '", None),
     ],
 )
-def test_arguments(source: str, expected: tuple[object, ...] | None) -> None:
+def test_the_argument_at_the_cursor_is_found(source: str, expected: tuple[object, ...] | None) -> None:
     assert found(source) == expected
 
 
-def test_earlier_arguments() -> None:
+def test_earlier_arguments_are_read() -> None:
     argument = argument_at("one.load_object(eids[0], obj='a, b', collection=['x', 'y'], revision='")
     assert argument is not None
     assert list(argument.positional) == ["eids[0]"]
@@ -84,15 +84,15 @@ def test_earlier_arguments() -> None:
 
 
 @given(st.text(max_size=40) | st.text("one.search(lab='\"\\[]{}),=# \n", max_size=40))
-def test_any_source_is_read(source: str) -> None:
+def test_any_source_is_accepted(source: str) -> None:
     argument = argument_at(source)
     assert argument is None or source.endswith(argument.written)
 
 
 @given(ODD, st.sampled_from(QUOTES), st.sampled_from(["", "r", "R", "u"]))
-def test_a_literal_is_its_text(text: str, quote: str, prefix: str) -> None:
+def test_a_literal_evaluates_to_its_text(text: str, quote: str, prefix: str) -> None:
     source = literal(text, prefix, quote)
-    if source is None:  # what no raw string can hold, or would hide
+    if source is None:  # a raw string cannot contain or would hide it
         assert prefix in ("r", "R")
         assert not text.isprintable() or quote[0] in text or text.endswith("\\")
         return
@@ -101,13 +101,13 @@ def test_a_literal_is_its_text(text: str, quote: str, prefix: str) -> None:
 
 
 @given(ODD, st.sampled_from(QUOTES), st.data())
-def test_what_is_written_is_read_back(text: str, quote: str, data: st.DataObject) -> None:
-    """Each beginning of a literal is a beginning of its text, or ends within an escape sequence."""
+def test_partial_literals_are_read(text: str, quote: str, data: st.DataObject) -> None:
+    """Each prefix of a literal is a prefix of its text, or ends within an escape sequence."""
     source = literal(text, "", quote)
     assert source is not None
     written = source[: data.draw(st.integers(0, len(source)))]
     argument = argument_at(f"one.search(lab={quote}{written}")
-    if argument is None or argument.quote != quote:  # a triple quote that has only begun
+    if argument is None or argument.quote != quote:  # the beginning of a triple quote
         assert not written or written[0] == quote[0]
         return
     assert argument.written == written
@@ -117,6 +117,6 @@ def test_what_is_written_is_read_back(text: str, quote: str, data: st.DataObject
         assert begins == text
 
 
-def test_no_warning_of_escape_sequences() -> None:
+def test_escape_sequences_raise_no_warning() -> None:
     argument = Argument(("one", "search"), "lab", "a\\d", quote="'")
     assert text_of_literal(argument) == "a\\d"

@@ -1,4 +1,4 @@
-"""What tests of the documentation read: blocks of code, links and anchors of Markdown pages."""
+"""Parse the documentation for tests: blocks of code, links and anchors of Markdown pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-#: Pages that other commands make from what they measured; their blocks are no examples.
+#: Pages that other commands make from measurements; their blocks are not examples.
 MADE = ("parity.md", "clients.md", "performance.md")
 
 _BLOCK = re.compile(
@@ -40,12 +40,12 @@ def pages() -> list[Path]:
 
 
 def is_made(page: Path) -> bool:
-    """Return whether a page is made of a notebook, which a test of its own runs, or of measurements."""
+    """Return whether a page is made from a notebook, which has its own test, or from measurements."""
     return page.name in MADE or page.parent.name == "tutorials"
 
 
 def script(name: str) -> ModuleType:
-    """Return a script of the folder ``docs`` as a module."""
+    """Import and return a script of the folder ``docs``."""
     spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -55,7 +55,7 @@ def script(name: str) -> ModuleType:
 
 
 def blocks(page: Path) -> list[Block]:
-    """Return the Python code of a page, also that in comments ``<!-- run … -->``, and what it is to print."""
+    """Return the Python code of a page, including comments ``<!-- run … -->``, and its expected output."""
     text = page.read_text(encoding="utf-8")
     found = []
     for match in _BLOCK.finditer(text):

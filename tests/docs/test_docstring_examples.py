@@ -1,8 +1,8 @@
 """Every public method and function has an example in its docstring that runs against the emulator.
 
-Examples are written as a user types them in IPython, those of async methods with ``await`` at the top level. The blocking methods
-have the same docstrings without ``await``, so that both clients are shown by one text. Names that an example does not define
-are made by `world`.
+Examples are written as for IPython, those of async methods with ``await`` at the top level. The blocking methods
+have the same docstrings without ``await``, so that one text documents both clients. Names that an example does not define
+come from `world`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from public_api import MODULES, public_names
 for extra in ("av", "matplotlib", "pandas"):
     pytest.importorskip(extra)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-#: Functions without an example of their own, by module or class, and why.
+#: Functions without their own example, by module or class, with the reason.
 EXEMPT = {
     "Mapped": "what `map_sessions` returns",
     "map_sessions": "needs a Dask cluster; examples/dask_map.py has one",
@@ -62,7 +62,7 @@ def members(kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def documented() -> Iterator[tuple[str, Any]]:
-    """Yield what modules export and what pages of the reference show, each class with its members."""
+    """Yield the exports of modules and the objects on pages of the reference, each class with its members."""
     places = [
         f"{module}.{name}" for module in MODULES for name in public_names(importlib.import_module(module))
     ]
@@ -80,7 +80,7 @@ def documented() -> Iterator[tuple[str, Any]]:
 
 #: The first of each name: `one_async.api` has classes of the same names.
 PUBLIC = dict(reversed(list(documented())))
-#: Docstrings that several names share are run once.
+#: Docstrings that several names share run once.
 TEXTS = {
     text: name
     for name in sorted(PUBLIC, reverse=True)
@@ -102,7 +102,7 @@ def test_each_public_function_has_an_example() -> None:
     lacking = {name for name in functions if ">>> " not in (inspect.getdoc(PUBLIC[name]) or "")}
     exempt = {key: [name for name in lacking if key in (name, name.partition(".")[0])] for key in EXEMPT}
     assert lacking == {name for names in exempt.values() for name in names}
-    assert all(exempt.values())  # no exemption is there for nothing
+    assert all(exempt.values())  # every exemption is needed
 
 
 def test_async_methods_show_await_and_blocking_ones_do_not() -> None:
@@ -118,7 +118,7 @@ def test_async_methods_show_await_and_blocking_ones_do_not() -> None:
 def clients(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[str, ONE, AsyncONE, Callable[..., Any]]]:
-    """The address of an emulator, a blocking and an async client of it, and a function that awaits in the latter's loop."""
+    """Yield the emulator's address, a blocking and an async client, and a function that awaits in the async client's loop."""
     folder = tmp_path_factory.mktemp("examples")
     with Emulator() as emulator, start_blocking_portal() as portal:
         fsspec.register_implementation(
@@ -137,7 +137,7 @@ def clients(
 def world(
     clients: tuple[str, ONE, AsyncONE, Callable[..., Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Any]:
-    """Return the names that examples use: ids of a session, its probe and a dataset, a path, and a session's new folder."""
+    """Return the names that examples use: ids of a session, its probe and a dataset, a path, and a new session's folder."""
     url, one, _, _ = clients
     settings = {"ONE_BASE_URL": url, "ONE_USERNAME": "demo", "ONE_PASSWORD": "demo", "MPLBACKEND": "agg"}
     for name, value in {**settings, "ONE_CACHE_DIR": str(tmp_path / "cache")}.items():
@@ -175,7 +175,7 @@ def test_example_runs(
 
 
 def outcome(example: doctest.Example, names: dict[str, Any], wait: Callable[..., Any]) -> str:
-    """Run an example as the interactive prompt of IPython does; return what it prints, or its error in doctest's form."""
+    """Run an example like the interactive prompt of IPython; return its output, or its error in doctest's form."""
     code = compile(example.source, "<example>", "single", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
 
     async def awaited() -> None:

@@ -1,4 +1,4 @@
-"""Every block of Python on a page of the documentation runs, and every link leads to a page and an anchor."""
+"""Every block of Python in the documentation runs, and every link resolves to a page and an anchor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from one_async.cli.app import app
 from one_async.emulator import Emulator
 from one_async.filesystem import OneFileSystem
 
-#: Pages show what the extras do.
+#: Pages use the extras.
 for extra in ("duckdb", "pandas", "matplotlib", "av"):
     pytest.importorskip(extra)
 RUN = [page for page in pages() if not is_made(page) and blocks(page)]
@@ -37,7 +37,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="module", autouse=True)
 def protocol() -> Iterator[None]:
-    """``one://`` of this source, also where the installed package is older."""
+    """Register ``one://`` for this source, also if the installed package is older."""
     fsspec.register_implementation("one", OneFileSystem, clobber=True)
     yield
     OneFileSystem.clear_instance_cache()
@@ -52,7 +52,7 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reader(
     emulator: Emulator, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Any]:
-    """What a reader has set, in a folder of their own; a page may use `one` without making it."""
+    """Set up a reader's folder and settings; a page may use `one` without making it."""
     settings = {
         "ONE_BASE_URL": emulator.url,
         "ONE_USERNAME": "demo",
@@ -68,7 +68,7 @@ def reader(
 
 
 def run(page: Path, names: dict[str, Any], said: io.StringIO) -> None:
-    """Run the blocks of a page in one namespace and one event loop, and compare what they print with what the page says."""
+    """Run the blocks of a page in one namespace and one event loop, and compare their output with the page."""
     with asyncio.Runner() as runner:
         for block in blocks(page):
             if block.is_output:
@@ -90,7 +90,7 @@ async def awaited(code: Any, names: dict[str, Any]) -> None:
 
 
 def squeezed(text: str) -> str:
-    """Return a text without differences of blanks."""
+    """Return a text with whitespace normalized."""
     return re.sub(r"\s+", " ", text).strip()
 
 
@@ -107,7 +107,7 @@ def test_page_runs(page: Path, reader: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(DOCS).as_posix())
-def test_links_lead_to_pages_and_anchors(page: Path) -> None:
+def test_links_resolve_to_pages_and_anchors(page: Path) -> None:
     broken = []
     for link in links(page):
         if re.match(r"[a-z]+:", link):
@@ -126,13 +126,11 @@ def test_links_lead_to_pages_and_anchors(page: Path) -> None:
 @pytest.mark.parametrize(
     "page", [page for page in pages() if shell_commands(page)], ids=lambda page: page.stem
 )
-def test_commands_of_pages_are_understood(page: Path) -> None:
+def test_commands_on_pages_are_valid(page: Path) -> None:
     root = typer.main.get_command(app)
     for words in shell_commands(page):
         command, rest = root, words
         while hasattr(command, "commands"):
             command, rest = command.commands[rest[0]], rest[1:]
-        with command.make_context(
-            words[0], list(rest)
-        ):  # raises for an unknown option or an argument that is missing
+        with command.make_context(words[0], list(rest)):  # raises for an unknown option or a missing argument
             pass

@@ -1,4 +1,4 @@
-"""The reference is complete: pages made of the code are up to date, and every public name is explained on some page."""
+"""The reference is complete: generated pages are up to date, and every public name is explained on some page."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def text_of(name: str) -> str:
 
 
 def sources() -> str:
-    """Return the library's code, without ONE-api's stand-in and the emulator."""
+    """Return the library's code without ONE-api's stand-in and the emulator."""
     found = [path for path in SOURCE.rglob("*.py") if not {"compat", "emulator"} & set(path.parts)]
     return "\n".join(path.read_text(encoding="utf-8") for path in found)
 
 
 @pytest.mark.parametrize("name", SCRIPT.PAGES)
-def test_made_pages_are_up_to_date(name: str) -> None:
+def test_generated_pages_are_up_to_date(name: str) -> None:
     assert text_of(name) == SCRIPT.PAGES[name](), "run: python docs/make_reference.py"
 
 

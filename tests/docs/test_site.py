@@ -1,4 +1,4 @@
-"""What is checked of the site that was built, on a site of two pages."""
+"""The checks of the built site, on a site of two pages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def indexed(site: Path, *texts: str) -> None:
     (site / "search.json").write_text(json.dumps({"config": config, "items": items}))
 
 
-def test_good_site_has_no_broken_link(site: Path) -> None:
+def test_a_good_site_has_no_broken_link(site: Path) -> None:
     assert list(CHECK.broken_links(site)) == []
 
 
@@ -40,14 +40,14 @@ def test_good_site_has_no_broken_link(site: Path) -> None:
     "link",
     ["howto/none/", "howto/map/#none", "#none", "none.png", "/howto/none", "../outside/", "howto/map/none"],
 )
-def test_broken_link_is_named(site: Path, link: str) -> None:
+def test_a_broken_link_is_named(site: Path, link: str) -> None:
     (site / "index.html").write_text(f'<a href="{link}">x</a>')
     (site / "howto" / "map" / "index.html").write_text('<h1 id="maps">Maps</h1>')
     [found] = CHECK.broken_links(site)
     assert found.startswith(f"index.html: {link} leads to")
 
 
-def test_broken_link_of_the_guide_for_programs_is_named(site: Path) -> None:
+def test_a_broken_link_of_llms_txt_is_named(site: Path) -> None:
     (site / "llms.txt").write_text("- [Map](howto/map.md): a map")
     assert [line.partition(":")[0] for line in CHECK.broken_links(site)] == ["llms.txt"]
 

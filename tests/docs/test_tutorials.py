@@ -1,4 +1,4 @@
-"""The tutorials run in a kernel as a reader runs them, and their pages show what their cells print."""
+"""The tutorials run in a kernel, and their pages show the output of their cells."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TUTORIALS = script("make_tutorials")
 FOLDER = DOCS / "tutorials"
 
 
-@pytest.mark.filterwarnings("default")  # the kernel's own machinery warns
+@pytest.mark.filterwarnings("default")  # the kernel's own code warns
 @pytest.mark.parametrize("name", TUTORIALS.NAMES)
-def test_tutorial_runs_and_its_page_is_up_to_date(
+def test_a_tutorial_runs_and_its_page_is_up_to_date(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
@@ -46,5 +46,5 @@ def test_figures_are_small() -> None:
 
 
 def squeezed(text: str) -> str:
-    """Return a text without differences of blanks."""
+    """Return a text with whitespace normalized."""
     return re.sub(r"[\s-]+", " ", text).strip()

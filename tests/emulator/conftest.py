@@ -20,6 +20,6 @@ def world() -> World:
 
 @pytest.fixture
 def alyx(world: World) -> Iterator[Emulator]:
-    """An emulator of the recorded world on a real port."""
+    """Yield an emulator of the recorded world on a real port."""
     with Emulator(world) as emulator:
         yield emulator

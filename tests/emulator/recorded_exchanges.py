@@ -1,4 +1,4 @@
-"""Compare an answer with a recorded one, as the recordings' README says."""
+"""Compare an answer with a recorded one by the rules of the recordings' README."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DATA = Path(__file__).parents[1] / "data" / "alyx"
 
 @cache
 def exchanges() -> dict[str, dict[str, Any]]:
-    """Every recorded read exchange: topic/name -> exchange."""
+    """Return every recorded read exchange: topic/name -> exchange."""
     paths = sorted((DATA / "exchanges").glob("*/*.json"))
     paths = [path for path in paths if path.parent.name not in ("scenarios", "registration")]
     return {f"{path.parent.name}/{path.stem}": json.loads(path.read_text("utf-8")) for path in paths}
@@ -30,7 +30,7 @@ def with_token(app: App, value: str) -> str:
 
 
 def build(app: App, recorded: dict[str, Any]) -> dict[str, Any]:
-    """Turn a recorded request into arguments of httpx's request."""
+    """Return the arguments of httpx's request for a recorded request."""
     headers = {name: with_token(app, value) for name, value in recorded["headers"].items()}
     url = "https://alyx.test" + quote(recorded["path"], safe="/%")
     if recorded["query"]:
@@ -51,7 +51,7 @@ def tokens(path: str) -> list[str]:
 
 
 def without(value: Any, path: list[str]) -> Any:
-    """Copy a JSON value, with what stands at a path put aside."""
+    """Return a copy of a JSON value without the values at a path."""
     if not path:
         return "(varies)"
     if isinstance(value, list):
@@ -79,7 +79,7 @@ def comparable(value: Any, exchange: dict[str, Any]) -> Any:
 
 
 def differences(exchange: dict[str, Any], response: httpx.Response) -> list[str]:
-    """Say in what an answer differs from the recorded one."""
+    """Return the differences between an answer and the recorded one."""
     recorded = exchange["response"]
     found = []
     if response.status_code != recorded["status"]:
@@ -112,14 +112,14 @@ def differences(exchange: dict[str, Any], response: httpx.Response) -> list[str]
 
 
 def unlike(got: Any, wanted: Any, at: str) -> list[str]:
-    """Say where two JSON values differ: values, types, and the order of keys and of lists."""
+    """Return where two JSON values differ: values, types, and the order of keys and of lists."""
     if isinstance(got, dict) and isinstance(wanted, dict):
         if list(got) != list(wanted):
             return [f"{at}: keys {list(got)}, recorded {list(wanted)}"]
         return [text for key in wanted for text in unlike(got[key], wanted[key], f"{at}.{key}")]
     if isinstance(got, list) and isinstance(wanted, list) and len(got) == len(wanted):
         return [text for i, item in enumerate(wanted) for text in unlike(got[i], item, f"{at}[{i}]")]
-    # 0.0 and -0.0 are the same number
+    # 0.0 and -0.0 are equal numbers
     same = got == wanted and isinstance(got, bool) is isinstance(wanted, bool)
     return [] if same else [f"{at}: {short(got)}, recorded {short(wanted)}"]
 

@@ -1,4 +1,4 @@
-"""Play a recorded scenario against an emulator: each step in order, ids of the recording replaced by ours."""
+"""Play a recorded scenario against an emulator: each step in order, with the recording's ids replaced by the emulator's."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TOPICS = ("scenarios", "registration")
 
 
 def scenarios() -> dict[str, list[dict[str, Any]]]:
-    """Every recorded scenario: topic/name -> steps."""
+    """Return every recorded scenario: topic/name -> steps."""
     paths = sorted(path for topic in TOPICS for path in (DATA / "exchanges" / topic).glob("*.json"))
     return {f"{path.parent.name}/{path.stem}": json.loads(path.read_text("utf-8")) for path in paths}
 
 
 def replaced(value: Any, ours: dict[str, str]) -> Any:
-    """Put the ids of the server under test where those of the recording stand."""
+    """Replace the recording's ids by those of the server under test."""
     text = json.dumps(value)
     for recorded, mine in ours.items():
         text = text.replace(recorded, mine)
@@ -38,7 +38,7 @@ def at(body: Any, path: str) -> Any:
 
 
 def learn(step: dict[str, Any], body: Any, ours: dict[str, str]) -> None:
-    """Note which ids the server under test made in a step."""
+    """Record the ids that the server under test made in a step."""
     for made in step.get("creates", ()):
         if made["value"] not in ours:
             try:
@@ -48,7 +48,7 @@ def learn(step: dict[str, Any], body: Any, ours: dict[str, str]) -> None:
 
 
 def multipart(recorded: dict[str, Any], headers: dict[str, str]) -> bytes:
-    """Write a multipart body."""
+    """Return a multipart body."""
     lines = []
     for part in recorded["multipart"]:
         head = f'--limit\r\ncontent-disposition: form-data; name="{part["name"]}"'
@@ -63,7 +63,7 @@ def multipart(recorded: dict[str, Any], headers: dict[str, str]) -> bytes:
 
 
 def arguments(app: App, recorded: dict[str, Any]) -> dict[str, Any]:
-    """Turn a recorded request into arguments of httpx's request."""
+    """Return the arguments of httpx's request for a recorded request."""
     found = build(app, recorded)
     if isinstance(recorded["body"], dict) and "multipart" in recorded["body"]:
         found["content"] = multipart(recorded["body"], found["headers"])
@@ -71,7 +71,7 @@ def arguments(app: App, recorded: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_any_order(value: Any) -> Any:
-    """Sort what PostgreSQL gives in no order: file records, and related records."""
+    """Sort what PostgreSQL returns without an order: file records and related records."""
     if isinstance(value, dict):
         return {k: sort(in_any_order(v)) if k in UNORDERED else in_any_order(v) for k, v in value.items()}
     return [in_any_order(item) for item in value] if isinstance(value, list) else value
@@ -97,7 +97,7 @@ def without_ids(item: Any) -> str:
 
 
 async def eight_at_once(app: App) -> None:
-    """Post one session eight times at once: the recording keeps only what came of it."""
+    """Post one session eight times concurrently; the recording has only the result."""
     request = {"method": "POST", "path": "/sessions", "query": []}
     request["headers"] = {"authorization": "Token <alice>", "content-type": "application/json"}
     request["body"] = {
@@ -115,7 +115,7 @@ async def eight_at_once(app: App) -> None:
 
 
 def make_ambiguous(app: App) -> None:
-    """Add the type and the format that make a file name mean two: requests for them are not recorded."""
+    """Add the type and the format that make a file name ambiguous; the recording lacks the requests for them."""
     kind = {"id": str(uuid.uuid4()), "name": "wheel.any", "created_by": None, "description": ""}
     app.store.insert("dataset-types", {**kind, "filename_pattern": "*wheel.*"})
     form = {
@@ -129,7 +129,7 @@ def make_ambiguous(app: App) -> None:
 
 
 async def play(app: App, steps: list[dict[str, Any]]) -> list[str]:
-    """Play all steps; return in what the answers differ from the recorded ones."""
+    """Play all steps; return the differences between the answers and the recorded ones."""
     if "8 clients" in steps[0].get("note", ""):
         await eight_at_once(app)
     if any("ambiguous" in step.get("note", "") for step in steps):

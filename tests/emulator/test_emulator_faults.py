@@ -1,4 +1,4 @@
-"""Faults on demand, seen from the other end of a real connection."""
+"""Injected faults, seen by a client over a real connection."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def http(alyx: Emulator) -> httpx.Client:
         yield client
 
 
-def test_a_status_so_many_times(alyx: Emulator, http: httpx.Client) -> None:
+def test_a_status_is_returned_a_number_of_times(alyx: Emulator, http: httpx.Client) -> None:
     rule = alyx.faults.add("/sessions", times=2, status=503)
     assert [http.get("/sessions").status_code for _ in range(3)] == [503, 503, 200]
     assert http.get("/labs").status_code == 200
     assert rule.hits == 2
 
 
-def test_headers_with_a_status(alyx: Emulator, http: httpx.Client) -> None:
+def test_a_status_may_have_headers(alyx: Emulator, http: httpx.Client) -> None:
     alyx.faults.add(status=429, headers={"retry-after": "7"})
     answer = http.get("/labs")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
 
 
-def test_skip_method_and_clear(alyx: Emulator, http: httpx.Client) -> None:
+def test_faults_can_be_skipped_limited_to_a_method_and_cleared(alyx: Emulator, http: httpx.Client) -> None:
     alyx.faults.add("/labs", method="GET", skip=1, times=None, status=500)
     assert [http.get("/labs").status_code for _ in range(3)] == [200, 500, 500]
     assert http.head("/labs").status_code == 200
@@ -39,7 +39,7 @@ def test_skip_method_and_clear(alyx: Emulator, http: httpx.Client) -> None:
     assert http.get("/labs").status_code == 200
 
 
-def test_a_page_with_status_200(alyx: Emulator, http: httpx.Client) -> None:
+def test_an_html_page_has_status_200(alyx: Emulator, http: httpx.Client) -> None:
     alyx.faults.add(html=True)
     answer = http.get("/labs")
     assert answer.status_code == 200
@@ -47,14 +47,14 @@ def test_a_page_with_status_200(alyx: Emulator, http: httpx.Client) -> None:
     assert "500 Internal Server Error" in answer.text
 
 
-def test_broken_json(alyx: Emulator, http: httpx.Client) -> None:
+def test_broken_json_is_returned(alyx: Emulator, http: httpx.Client) -> None:
     alyx.faults.add(broken=True)
     with pytest.raises(ValueError):
         http.get("/labs").json()
 
 
 @pytest.mark.parametrize("kind", [{"cut": True}, {"drop": True}, {"truncate": 3}])
-def test_connections_that_break(alyx: Emulator, http: httpx.Client, kind: dict[str, object]) -> None:
+def test_connections_break(alyx: Emulator, http: httpx.Client, kind: dict[str, object]) -> None:
     alyx.faults.add(**kind)
     with pytest.raises(httpx.RemoteProtocolError):
         http.get("/labs")
@@ -74,7 +74,7 @@ def test_half_of_the_body_arrives_before_the_cut(alyx: Emulator) -> None:
     assert len(body) == 500
 
 
-def test_answers_that_never_come(alyx: Emulator, http: httpx.Client) -> None:
+def test_answers_hang(alyx: Emulator, http: httpx.Client) -> None:
     alyx.faults.add(hang=math.inf)
     with pytest.raises(httpx.ReadTimeout):
         http.get("/labs", timeout=0.2)
@@ -91,7 +91,7 @@ def test_stop_while_a_request_hangs(alyx: Emulator, http: httpx.Client) -> None:
     assert http.get("/labs").status_code == 200
 
 
-def test_damaged_files(alyx: Emulator, http: httpx.Client) -> None:
+def test_files_are_damaged(alyx: Emulator, http: httpx.Client) -> None:
     alyx.app.files["x.bin"] = b"0123456789"
     alyx.faults.add("/data", corrupt=3)
     damaged = http.get("/data/x.bin").content
@@ -106,18 +106,18 @@ def test_damaged_files(alyx: Emulator, http: httpx.Client) -> None:
     assert http.get("/data/x.bin", headers={"range": "bytes=5-"}).status_code == 416
 
 
-def test_a_redirect(alyx: Emulator, http: httpx.Client) -> None:
+def test_a_redirect_is_returned(alyx: Emulator, http: httpx.Client) -> None:
     alyx.faults.add("/labs", status=302, headers={"location": "https://example.org/"})
     answer = http.get("/labs")
     assert (answer.status_code, answer.headers["location"]) == (302, "https://example.org/")
 
 
-def test_another_body(alyx: Emulator, http: httpx.Client) -> None:
+def test_another_body_is_returned(alyx: Emulator, http: httpx.Client) -> None:
     alyx.faults.add("/labs", body='{"count": "many"}')
     assert http.get("/labs").json() == {"count": "many"}
 
 
-def test_rows_that_change_between_pages(alyx: Emulator, http: httpx.Client) -> None:
+def test_rows_change_between_pages(alyx: Emulator, http: httpx.Client) -> None:
     alyx.faults.add("/subjects", skip=1, call=lambda: alyx.store.delete("subjects", "KS014"))
     first = http.get("/subjects?limit=3").json()
     second = http.get(first["next"]).json()

@@ -1,4 +1,4 @@
-"""The file server: whole files, parts of files, and what it refuses."""
+"""The file server: whole files, parts of files, and refused requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_file_has_its_recorded_hash(http: httpx.Client) -> None:
     ("asked", "start", "stop"),
     [("0-9", 0, 10), ("100-", 100, None), ("-7", -7, None), ("10-999999999", 10, None), ("0-0", 0, 1)],
 )
-def test_ranges(http: httpx.Client, asked: str, start: int, stop: int | None) -> None:
+def test_ranges_are_returned(http: httpx.Client, asked: str, start: int, stop: int | None) -> None:
     whole = http.get(NPY["url_path"]).content
     part = http.get(NPY["url_path"], headers={"range": f"bytes={asked}"})
     assert part.status_code == 206
@@ -49,32 +49,32 @@ def test_ranges(http: httpx.Client, asked: str, start: int, stop: int | None) ->
 
 
 @pytest.mark.parametrize("asked", ["999999999-", "5-2", "-0"])
-def test_ranges_that_cannot_be_met(http: httpx.Client, asked: str) -> None:
+def test_unsatisfiable_ranges_are_refused(http: httpx.Client, asked: str) -> None:
     answer = http.get(NPY["url_path"], headers={"range": f"bytes={asked}"})
     assert (answer.status_code, answer.content) == (416, b"")
     assert answer.headers["content-range"] == f"bytes */{NPY['size']}"
 
 
 @pytest.mark.parametrize("asked", ["lines=0-9", "bytes=-", "bytes=0-1,5-6", "bytes=a-b"])
-def test_ranges_that_are_ignored(http: httpx.Client, asked: str) -> None:
+def test_invalid_ranges_are_ignored(http: httpx.Client, asked: str) -> None:
     answer = http.get(NPY["url_path"], headers={"range": asked})
     assert (answer.status_code, len(answer.content)) == (200, NPY["size"])
 
 
-def test_head(http: httpx.Client) -> None:
+def test_head_returns_no_body(http: httpx.Client) -> None:
     answer = http.head(NPY["url_path"])
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-length"] == str(NPY["size"])
     assert answer.headers["accept-ranges"] == "bytes"
 
 
-def test_what_it_refuses(http: httpx.Client) -> None:
+def test_unknown_paths_and_other_methods_are_refused(http: httpx.Client) -> None:
     assert http.get("/nowhere.npy").status_code == 404
     assert http.get("/../app.py").status_code == 404
     assert http.post(NPY["url_path"]).status_code == 405
 
 
-def test_a_file_of_the_test(world: World) -> None:
+def test_files_of_a_test_are_served(world: World) -> None:
     with Emulator(world) as alyx:
         alyx.app.files["x/y.npy"] = b"12345"
         alyx.app.files[NPY["url_path"].lstrip("/")] = None

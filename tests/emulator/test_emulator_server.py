@@ -1,4 +1,4 @@
-"""The emulator on a real port: life cycle, logins, logs, options, changes while it runs."""
+"""The emulator on a real port: life cycle, logins, logs, options, and changes while it runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refused(port: int) -> bool:
 
 
 @pytest.mark.parametrize("user", ["demo", "reader", "alice"])
-def test_login(alyx: Emulator, user: str) -> None:
+def test_login_returns_a_token(alyx: Emulator, user: str) -> None:
     answer = httpx.post(f"{alyx.url}/auth-token", json={"username": user, "password": user})
     assert answer.json() == {"token": alyx.token(user)}
     assert len(alyx.token(user)) == 40
@@ -49,8 +49,8 @@ def test_tokens_differ_between_emulators_unless_seeded(world: World) -> None:
         emulator.close()
 
 
-def test_emulators_of_one_world_are_alike_and_share_nothing() -> None:
-    """The first two load the world, the others copy what the second one loaded."""
+def test_emulators_of_one_world_are_equal_and_independent() -> None:
+    """The first two load the world, and the others copy what the second one loaded."""
     world = recorded(DATA)
 
     def state(emulator: Emulator) -> dict[str, object]:
@@ -87,7 +87,7 @@ def test_stopping_closes_connections_and_ends_requests_in_progress(alyx: Emulato
         assert http.get("/subjects?limit=1").status_code == 200
 
 
-def test_the_reader_only_reads(alyx: Emulator) -> None:
+def test_the_reader_cannot_write(alyx: Emulator) -> None:
     with client(alyx, "reader") as http:
         assert http.get("/labs").status_code == 200
         assert http.post("/labs", json={"name": "x"}).status_code == 403
@@ -104,7 +104,7 @@ def test_addresses_are_those_of_the_server(alyx: Emulator) -> None:
         assert "data.test" not in session.text
 
 
-def test_data_may_live_elsewhere(world: World) -> None:
+def test_the_data_server_can_be_another_address(world: World) -> None:
     with Emulator(world, data_url="https://files.example.org/") as alyx, client(alyx) as http:
         datasets = http.get(f"/sessions/{EID}").json()["data_dataset_session_related"]
         assert datasets[0]["data_url"].startswith("https://files.example.org/cortexlab/")
@@ -142,7 +142,7 @@ def test_a_taken_port_is_an_error(world: World, alyx: Emulator) -> None:
 
 
 @pytest.mark.parametrize("name", ["emulator", "alyx.lab.example", "192.0.2.7"])
-def test_a_server_for_other_machines_has_any_name(world: World, name: str) -> None:
+def test_a_server_for_other_machines_accepts_any_host_name(world: World, name: str) -> None:
     with Emulator(world, host="0.0.0.0") as alyx, client(alyx) as http:
         assert alyx.url == f"http://127.0.0.1:{alyx.port}"
         row = http.get(f"/sessions/{EID}", headers={"host": f"{name}:{alyx.port}"}).json()
@@ -152,7 +152,7 @@ def test_a_server_for_other_machines_has_any_name(world: World, name: str) -> No
         assert all(address.startswith(f"http://{name}:{alyx.port}/data/") for address in addresses)
 
 
-def test_a_server_for_this_machine_has_its_names_alone(world: World) -> None:
+def test_a_local_server_accepts_only_its_own_host_names(world: World) -> None:
     with Emulator(world) as alyx, client(alyx) as http:
         statuses = {n: http.get("/labs", headers={"host": n}).status_code for n in ("localhost", "emulator")}
     assert statuses == {"localhost": 200, "emulator": 400}
@@ -172,7 +172,7 @@ def test_a_server_for_this_machine_has_its_names_alone(world: World) -> None:
         ("--state", "text", 1, "cannot use the file"),
     ],
 )
-def test_the_command_names_what_is_wrong(
+def test_the_command_names_the_wrong_option(
     alyx: Emulator, tmp_path: Path, option: str, value: str, status: int, text: str
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -184,7 +184,7 @@ def test_the_command_names_what_is_wrong(
     assert text in done.output.replace("\n", " ")
 
 
-def test_the_request_log(alyx: Emulator) -> None:
+def test_requests_are_logged(alyx: Emulator) -> None:
     with client(alyx) as http:
         http.get("/sessions?limit=3")
         http.get(f"/sessions/{EID}")
@@ -201,13 +201,13 @@ def test_the_request_log(alyx: Emulator) -> None:
     assert len(alyx.requests) == 0
 
 
-def test_the_peak_of_open_connections(world: World) -> None:
+def test_the_peak_of_open_connections_is_counted(world: World) -> None:
     with Emulator(world, latency=0.05) as alyx, client(alyx) as http, ThreadPoolExecutor(8) as pool:
         assert {r.status_code for r in pool.map(http.get, ["/labs"] * 24)} == {200}
         assert 2 <= alyx.connections_peak <= 8
 
 
-def test_a_thousand_connections(alyx: Emulator) -> None:
+def test_a_thousand_connections_are_served(alyx: Emulator) -> None:
     sockets = [socket.create_connection(("127.0.0.1", alyx.port)) for _ in range(400)]
     head = f"GET /labs HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Token {alyx.token('demo')}\r\n\r\n"
     for one in sockets:
@@ -218,7 +218,7 @@ def test_a_thousand_connections(alyx: Emulator) -> None:
         one.close()
 
 
-def test_a_database_file_outlives_the_emulator(world: World, tmp_path: Path) -> None:
+def test_a_database_file_is_kept_after_the_emulator(world: World, tmp_path: Path) -> None:
     file = tmp_path / "alyx.sqlite"
     with Emulator(world, database=file) as alyx:
         alyx.store.delete("labs", "riverlab")
@@ -229,7 +229,7 @@ def test_a_database_file_outlives_the_emulator(world: World, tmp_path: Path) -> 
 # ---- changes while it runs ----
 
 
-def test_rows_change_while_it_runs(alyx: Emulator) -> None:
+def test_rows_can_be_changed_while_it_runs(alyx: Emulator) -> None:
     with client(alyx) as http:
 
         def newest() -> dict[str, object]:
@@ -258,13 +258,13 @@ def test_a_row_without_detail_is_its_own_detail(alyx: Emulator) -> None:
         assert http.get("/projects/new").json() == {"name": "new", "description": "", "users": []}
 
 
-def test_update_of_an_absent_row(alyx: Emulator) -> None:
+def test_updating_a_missing_row_raises(alyx: Emulator) -> None:
     with pytest.raises(KeyError):
         alyx.store.update("labs", "nowhere", timezone="UTC")
     alyx.store.delete("labs", "nowhere")
 
 
-def test_rows_change_from_many_threads(alyx: Emulator) -> None:
+def test_rows_can_be_changed_by_many_threads(alyx: Emulator) -> None:
     def change(number: int) -> int:
         alyx.store.insert("projects", {"name": f"p{number}", "description": "", "users": ["demo"]})
         with client(alyx) as http:
@@ -276,7 +276,7 @@ def test_rows_change_from_many_threads(alyx: Emulator) -> None:
         assert http.get("/projects").json()["count"] == 46
 
 
-def test_newer_tables(alyx: Emulator) -> None:
+def test_newer_tables_can_be_published(alyx: Emulator) -> None:
     with client(alyx) as http:
         assert http.get("/cache/info/").json()["date_created"] == "2025-01-15 06:00"
         alyx.touch_tables("2025-01-16 06:00")
@@ -318,7 +318,7 @@ def test_unstable_paging_repeats_and_loses_rows(world: World) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_python_dash_m(signum: int) -> None:
+def test_the_module_can_be_run(signum: int) -> None:
     command = [sys.executable, "-m", "one_async.emulator", "--records", str(DATA), "--json", "--latency", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Filters with answers that a real Alyx 3.6.1 gave, with the records of tests/data/alyx in its database."""
+"""Filters compared with answers of a real Alyx 3.6.1, whose database had the records of tests/data/alyx."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ async def test_a_filter_answers_as_a_real_alyx(app: App, number: int) -> None:
         ("/cache/info/Brainwidemap", 301, "/cache/info/Brainwidemap/"),
     ],
 )
-async def test_redirects(app: App, target: str, status: int, location: str) -> None:
+async def test_redirects_are_those_of_alyx(app: App, target: str, status: int, location: str) -> None:
     response = await get(app, target)
     assert (response.status_code, response.headers["location"], response.content) == (status, location, b"")
 
 
 @pytest.mark.parametrize("scheme", ["Token", "token", "TOKEN", "toKen"])
-async def test_the_scheme_is_read_in_any_case(app: App, scheme: str) -> None:
+async def test_the_authorization_scheme_may_have_any_case(app: App, scheme: str) -> None:
     assert (await get(app, "/labs", f"{scheme} {{}}")).json()["count"] == 3
 
 

@@ -1,6 +1,6 @@
-"""Each filter's answer is the same filter applied, in plain Python, to the unfiltered records.
+"""Each filter's answer equals the same filter in plain Python on the unfiltered records.
 
-The rules below are read from Alyx's documentation and recordings; nothing of the emulator is used to state them.
+The rules below follow Alyx's documentation and recordings; they use nothing of the emulator.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Rule = tuple[str, str, Callable[[Row], list[Any]], Callable[[list[Any], Any], bo
 
 @cache
 def records(endpoint: str) -> list[Row]:
-    """Every record of an endpoint: what its list shows and what its own address shows."""
+    """Return every record of an endpoint as its list and its detail show it."""
     held = json.loads((RECORDS / f"{endpoint}.json").read_text("utf-8"))
     details = held.get("detail") or {}
     return [{**details.get(row.get("id") or key_of(row), {}), **row} for row in held["list"]]
@@ -47,7 +47,7 @@ def unserved(name: str) -> list[Row]:
     return found
 
 
-# ---- what a row holds, as lists ----
+# ---- the values of a row, as lists ----
 
 
 def own(name: str) -> Callable[[Row], list[Any]]:
@@ -74,7 +74,7 @@ def day(values: Callable[[Row], list[Any]]) -> Callable[[Row], list[Any]]:
 
 
 def datasets_of(row: Row) -> list[Row]:
-    """The datasets of a session, an insertion or a field of view."""
+    """Return the datasets of a session, an insertion or a field of view."""
     if "datasets" in row:
         ids = [item["id"] if isinstance(item, dict) else item for item in row["datasets"]]
         return [by_key("datasets")[dataset] for dataset in ids]
@@ -86,7 +86,7 @@ def of_datasets(name: str) -> Callable[[Row], list[Any]]:
 
 
 def id_of(table: str, name: str) -> Callable[[Row], list[Any]]:
-    """The ids of what a row names."""
+    """Return the ids of the records that a row names."""
     rows = unserved(table) if table in ("labs", "projects", "users", "coordinate_systems") else records(table)
     ids = {row.get("username") or row["name"]: row["id"] for row in rows}
     return lambda row: [ids[value] for value in own(name)(row)]
@@ -94,7 +94,7 @@ def id_of(table: str, name: str) -> Callable[[Row], list[Any]]:
 
 @cache
 def region_line(region: int) -> list[int]:
-    """A brain region and all that it lies in, but the root of all."""
+    """Return a brain region and all regions that contain it, except the root."""
     parents = {row["id"]: row["parent"] for row in records("brain-regions")}
     line: list[int] = []
     while region:
@@ -135,7 +135,7 @@ def lab_of_file(row: Row) -> list[Any]:
     return of_session("lab")(by_key("datasets")[row["dataset"].rsplit("/", 1)[-1]])
 
 
-# ---- how a value is compared ----
+# ---- comparisons ----
 
 
 def same(held: list[Any], value: Any) -> bool:
@@ -171,7 +171,7 @@ def within(held: list[Any], value: Any) -> bool:
     return any(first <= item <= last for item in held)
 
 
-# (endpoint, filter, what a row holds, how it is compared); "django:PATH" is that lookup
+# (endpoint, filter, values of a row, comparison); "django:PATH" is the lookup PATH
 RULES: list[Rule] = [
     ("sessions", "subject", own("subject"), any_case),
     ("sessions", "nickname", own("subject"), any_case),
@@ -272,7 +272,7 @@ TYPED = re.compile(r"[0-9a-f]{8}-.*|[\d.-]+")
 
 
 def value_for(rule: Rule, dice: random.Random) -> str | None:
-    """Draw a value: one that a row holds, changed where the comparison or the case may matter."""
+    """Draw a value: one of a row, changed where the comparison or the case may matter."""
     endpoint, key, held, compare = rule
     values = [value for row in records(endpoint) for value in held(row) if value != ""]
     if not values:
@@ -307,7 +307,7 @@ def app(world: World) -> Iterator[App]:
     app.store.close()
 
 
-def test_there_are_500_cases_of_every_rule() -> None:
+def test_every_rule_has_500_cases() -> None:
     assert len(CASES) == 500
     assert {(rule[0], rule[1]) for rule, _ in CASES} == {(rule[0], rule[1]) for rule in RULES}
 

@@ -75,7 +75,7 @@ async def test_answers_as_recorded(app: App, name: str) -> None:
     exchange = exchanges()[name]
     found = differences(exchange, await ask(app, exchange["request"]))
     if name in KEPT_DIFFERENCES:
-        assert found, f"{name} is as recorded now: take it out of KEPT_DIFFERENCES"
+        assert found, f"{name} is as recorded now: remove it from KEPT_DIFFERENCES"
         if KEPT_DIFFERENCES[name] in (PROJECTS, ORDER):
             assert all(text.startswith(("$.results", "$.next")) for text in found), found
     else:
@@ -83,7 +83,7 @@ async def test_answers_as_recorded(app: App, name: str) -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
-async def test_answers_under_trio_too(app: App) -> None:
+async def test_answers_are_the_same_under_trio(app: App) -> None:
     differ = {
         name for name in READS if differences(exchanges()[name], await ask(app, exchanges()[name]["request"]))
     }
@@ -103,7 +103,7 @@ class Clock:
 
 
 async def exhausted(world: World, requests: int) -> tuple[App, Clock]:
-    """An emulator that served so many requests of alice in the last minute, the first of them 9.5 s ago."""
+    """Yield an emulator that served as many requests of alice in the last minute as it allows, the first of them 9.5 s ago."""
     clock = Clock()
     app = App(world, throttle=550, data_url="https://data.test", clock=clock)
     headers = {"authorization": f"Token {app.token('alice')}"}
@@ -128,7 +128,7 @@ async def test_throttles_as_recorded(world: World, number: int) -> None:
         assert response.headers["retry-after"] == "51"
 
 
-async def test_the_recorded_refusal(world: World) -> None:
+async def test_a_refusal_is_as_recorded(world: World) -> None:
     exchange = exchanges()["errors/429_throttled"]
     app, _ = await exhausted(world, 550)
     response = await ask(app, exchange["request"])
@@ -155,7 +155,7 @@ REPEATED = {
 
 
 @pytest.mark.parametrize("before", REPEATED)
-async def test_what_the_throttle_counts(world: World, before: str) -> None:
+async def test_the_throttle_counts_the_same_requests_as_alyx(world: World, before: str) -> None:
     app = App(world, throttle=6)
     headers = {"authorization": f"Token {app.token('alice')}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), headers=headers) as client:
@@ -169,7 +169,7 @@ async def test_what_the_throttle_counts(world: World, before: str) -> None:
     assert passed == THROTTLE["counted"]["result"][before]
 
 
-async def test_the_throttle_does_not_count_what_a_reader_may_not_do(world: World) -> None:
+async def test_the_throttle_does_not_count_forbidden_requests(world: World) -> None:
     app = App(world, throttle=6)
     headers = {"authorization": f"Token {app.token('intbrainlab')}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), headers=headers) as client:

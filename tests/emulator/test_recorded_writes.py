@@ -1,4 +1,4 @@
-"""Every recorded scenario with writes, answered by the emulator step by step."""
+"""Every recorded scenario with writes, played against the emulator step by step."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from one_async.emulator.app import App
 
 pytestmark = pytest.mark.anyio
 
-# The whole table: at most 5 % of the scenarios, each with its steps and the reason
+# The table has at most 5 % of the scenarios, each with its steps and the reason
 KEPT_DIFFERENCES: dict[str, tuple[set[int], str]] = {
     "scenarios/weighing": ({5}, "water-requirement is computed, not stored: 404 here, as for reads"),
 }
 
 
 def ordered_ids() -> Callable[[], str]:
-    """Make ids in the order of creation: of two sessions alike, Alyx takes the one with the lower id."""
+    """Make ids in the order of creation, since Alyx takes the lower id of two equal sessions."""
     numbers = itertools.count(1)
     return lambda: str(uuid.UUID(int=next(numbers) << 96 | 0x4000 << 64 | 0x8000 << 48, version=4))
 
@@ -35,11 +35,11 @@ async def test_writes_as_recorded(world: World, name: str) -> None:
     kept, _ = KEPT_DIFFERENCES.get(name, (set(), ""))
     differing = {int(text.split()[1].removesuffix(":")) for text in found}
     assert differing == kept, (
-        "\n".join(found) or f"{name} is as recorded now: take it out of KEPT_DIFFERENCES"
+        "\n".join(found) or f"{name} is as recorded now: remove it from KEPT_DIFFERENCES"
     )
 
 
-def test_all_scenarios_are_here_and_few_differences_are_kept() -> None:
+def test_all_scenarios_are_played_and_few_differences_are_kept() -> None:
     steps = {name: len(found) for name, found in scenarios().items()}
     assert sum(n for name, n in steps.items() if name.startswith("registration/")) == 274
     assert sum(n for name, n in steps.items() if name.startswith("scenarios/")) == 344

@@ -1,4 +1,4 @@
-"""The emulator writes: one store for all answers, state that survives, faults before and after a write, rights."""
+"""The emulator's writes: one store for all answers, persistent state, faults before and after a write, permissions."""
 
 from __future__ import annotations
 
@@ -54,10 +54,12 @@ def client(alyx: Emulator) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize(("endpoint", "field"), SHAPES, ids=lambda value: str(value))
-def test_what_is_computed_is_what_a_real_alyx_shows(world: World, endpoint: str, field: str) -> None:
+def test_computed_fields_are_those_of_a_real_alyx(world: World, endpoint: str, field: str) -> None:
     store = Store(world)
     rows = Rows(store, lambda: world.now)
-    for (number,) in store.select(f"SELECT row FROM {table_name(endpoint)}"):
+    numbers = store.select(f"SELECT row FROM {table_name(endpoint)}")
+    assert numbers
+    for (number,) in numbers:
         [record] = rows.load(endpoint, [number])
         shown = record.get(field, record.get(field.removesuffix(".detail")))
         assert sort(in_any_order(SHAPES[endpoint, field](rows, record))) == sort(in_any_order(shown))
@@ -101,7 +103,7 @@ def test_lists_filters_details_and_counts_agree(world: World, steps: list[tuple[
 
 
 def add_file(client: httpx.Client, key: str, session: dict[str, Any]) -> None:
-    """Add a dataset with a file to a session, by the two general endpoints."""
+    """Add a dataset with a file to a session, using the two general endpoints."""
     session["files"] += 1
     name = "_ibl_trials.table.pqt"
     body = {"name": name, "dataset_type": "trials.table", "data_format": "parquet", "collection": "alf"}
@@ -112,7 +114,7 @@ def add_file(client: httpx.Client, key: str, session: dict[str, Any]) -> None:
 
 
 def compare(client: httpx.Client, sessions: dict[str, dict[str, Any]]) -> None:
-    """Ask for all sessions and datasets in several ways."""
+    """Query all sessions and datasets in several ways and compare the answers."""
     for subject, number in itertools.product(("KS099", "RV_2240"), (1, 2, 3)):
         query = {"subject": subject, "number": number, "date_range": "2025-02-01,2025-02-28"}
         page = client.get("/sessions", params=query).json()
@@ -129,7 +131,7 @@ def compare(client: httpx.Client, sessions: dict[str, dict[str, Any]]) -> None:
         assert defaults.count(True) == min(session["files"], 1)
 
 
-def test_a_new_name_is_followed_by_all_that_points_at_it(client: httpx.Client) -> None:
+def test_references_follow_a_new_name(client: httpx.Client) -> None:
     before = {name: client.get(f"/{name}", params={"subject": "KS046"}).json()["count"] for name in LISTS}
     assert client.patch("/subjects/KS046", json={"nickname": "KS146"}).status_code == 200
     after = {name: client.get(f"/{name}", params={"subject": "KS146"}).json()["count"] for name in LISTS}
@@ -143,14 +145,16 @@ def test_a_new_name_is_followed_by_all_that_points_at_it(client: httpx.Client) -
     "endpoint", ["projects", "labs", "tags", "revisions", "locations", "data-repository", "dataset-types"]
 )
 def test_every_record_can_be_renamed(alyx: Emulator, client: httpx.Client, endpoint: str) -> None:
-    """Whatever refers to it, fields that no endpoint shows among them, such as the projects of downloads."""
-    for number, (name,) in enumerate(alyx.store.select(f"SELECT name FROM {table_name(endpoint)}")):
-        if "/" not in name:  # which no address can have
+    """References follow, those in fields that no endpoint shows included, such as the projects of downloads."""
+    names = [name for (name,) in alyx.store.select(f"SELECT name FROM {table_name(endpoint)}")]
+    assert names
+    for number, name in enumerate(names):
+        if "/" not in name:  # which an address cannot contain
             answer = client.patch(f"/{endpoint}/{name}", json={"name": f"renamed{number}"})
             assert (answer.status_code, answer.json()["name"]) == (200, f"renamed{number}")
 
 
-def test_projects_of_downloads_follow(alyx: Emulator, client: httpx.Client) -> None:
+def test_projects_of_downloads_follow_a_new_name(alyx: Emulator, client: httpx.Client) -> None:
     links = 'SELECT value FROM "downloads.projects"'
     assert alyx.store.select(links) == [("practice",)]
     client.patch("/projects/practice", json={"name": "exercise"}).raise_for_status()
@@ -163,7 +167,7 @@ def test_projects_of_downloads_follow(alyx: Emulator, client: httpx.Client) -> N
 LISTS = ("sessions", "datasets", "weighings", "water-administrations", "surgeries", "water-restriction")
 
 
-def test_emulators_of_one_world_do_not_share_what_is_written(world: World) -> None:
+def test_emulators_of_one_world_do_not_share_writes(world: World) -> None:
     with Emulator(world) as first, Emulator(world) as second, client_of(first) as a, client_of(second) as b:
         assert a.delete(f"/sessions/{SESSION}").status_code == 204
         assert a.get(f"/sessions/{SESSION}").status_code == 404
@@ -171,7 +175,7 @@ def test_emulators_of_one_world_do_not_share_what_is_written(world: World) -> No
 
 
 @pytest.mark.parametrize("bad", [{"axial": 20.0}, {"axial": 20}, {"brain_region": -1}, {"x": "left"}])
-def test_of_a_list_of_channels_all_are_written_or_none(client: httpx.Client, bad: dict[str, Any]) -> None:
+def test_a_list_of_channels_is_written_whole_or_not_at_all(client: httpx.Client, bad: dict[str, Any]) -> None:
     track = client.get("/trajectories", params={"limit": 1}).json()["results"][0]["id"]
     channel = {"trajectory_estimate": track, "lateral": 9999, "x": 1, "y": 1, "z": 1, "axial": 20}
     before = client.get("/channels").json()["count"]
@@ -182,7 +186,7 @@ def test_of_a_list_of_channels_all_are_written_or_none(client: httpx.Client, bad
     assert client.get("/channels").json()["count"] == before + 2
 
 
-# ---- complaints that no recording shows, in the words of Django REST framework ----
+# ---- validation errors that the recordings lack, in the words of Django REST framework ----
 
 
 @pytest.mark.parametrize(
@@ -201,7 +205,7 @@ def test_of_a_list_of_channels_all_are_written_or_none(client: httpx.Client, bad
         ("fov-location", {"x": 1}, "x", 'Expected a list of items but got type "int".'),
     ],
 )  # fmt: skip
-def test_complaints(
+def test_validation_errors_are_those_of_alyx(
     client: httpx.Client, endpoint: str, body: dict[str, Any], field: str, words: str
 ) -> None:
     before = client.get(f"/{endpoint}").json()["count"]
@@ -211,10 +215,10 @@ def test_complaints(
     assert client.get(f"/{endpoint}").json()["count"] == before
 
 
-# ---- rights ----
+# ---- permissions ----
 
 
-def test_demo_writes_and_reader_does_not(world: World) -> None:
+def test_demo_can_write_and_reader_cannot(world: World) -> None:
     with Emulator() as alyx:
         [(subject,)] = alyx.store.select("SELECT nickname FROM subjects LIMIT 1")
         with client_of(alyx, "demo") as demo, client_of(alyx, "reader") as reader:
@@ -231,7 +235,7 @@ def test_demo_writes_and_reader_does_not(world: World) -> None:
             assert reader.get("/sessions").json()["count"] == count
 
 
-# ---- many at once ----
+# ---- concurrent writes ----
 
 
 def test_concurrent_registrations_make_one_dataset(alyx: Emulator, client: httpx.Client) -> None:
@@ -278,7 +282,7 @@ def test_an_error_after_the_row_was_written(alyx: Emulator, client: httpx.Client
     assert written(client) == 1
 
 
-def test_a_slow_write_is_written(alyx: Emulator, client: httpx.Client) -> None:
+def test_a_slow_write_is_completed(alyx: Emulator, client: httpx.Client) -> None:
     alyx.faults.add("/weighings", method="POST", hang=0.05)
     assert written(client) == 1
 
@@ -287,7 +291,7 @@ def test_a_slow_write_is_written(alyx: Emulator, client: httpx.Client) -> None:
 def test_a_write_that_is_delayed_is_made_later(
     alyx: Emulator, client: httpx.Client, fault: dict[str, Any], expected: int
 ) -> None:
-    """A request that is worked on later sees, and overwrites, what others wrote meanwhile."""
+    """A delayed request reads and overwrites what others wrote meanwhile."""
     alyx.faults.add("/weighings", method="POST", delay=0.05, **fault)
     assert written(client) == expected
     path = f"/sessions/{SESSION}"
@@ -302,7 +306,7 @@ def test_a_write_that_is_delayed_is_made_later(
 
 
 def written(client: httpx.Client) -> int:
-    """Post a weight, whatever comes back; return how many weighings there are more."""
+    """Post a weight, whatever the answer is; return the number of new weighings."""
     before = client.get("/weighings").json()["count"]
     with suppress(httpx.TransportError):
         client.post("/weighings", json={"subject": "KS046", "weight": 20})
@@ -328,7 +332,7 @@ def started(state: Path, how: str) -> tuple[subprocess.Popen[str], str]:
 
 
 @pytest.mark.parametrize("how", COMMANDS)
-def test_what_was_answered_survives_a_kill(tmp_path: Path, how: str) -> None:
+def test_answered_writes_survive_a_kill(tmp_path: Path, how: str) -> None:
     state, made, token = tmp_path / "alyx.sqlite", [], ""
     for _ in range(3):
         process, url = started(state, how)
@@ -357,8 +361,8 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path, how: str) -> None:
         assert client.get("/sessions", params={"date_range": "2025-03-01,2025-03-31"}).json()["count"] == 15
 
 
-def test_a_login_that_the_world_lacks_writes_like_a_user_of_it(tmp_path: Path) -> None:
-    """Registration names its user, so `demo` must be one of the users once it writes."""
+def test_a_login_outside_the_world_can_write_like_its_users(tmp_path: Path) -> None:
+    """Registration records its user, so `demo` must be one of the users after its first write."""
     with (
         Emulator(records=DATA) as server,
         ONE(base_url=server.url, username="demo", password="demo", cache_dir=tmp_path) as one,

@@ -1,4 +1,4 @@
-"""Digests of a world: of its ids, of the md5s of its .npy and text files, of all its records."""
+"""Digests of a world's ids, of the MD5s of its .npy and text files, and of all its records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def digests(world: World) -> dict[str, str]:
         endpoint: [row.get("id") or row.get("url") or row.get("name") for row in held["list"]]
         for endpoint, held in world.records.items()
     }
-    # Parquet is left out: its bytes depend on the version of Polars, as does what is measured of it
+    # Parquet is left out: its bytes depend on the version of Polars, and so do figures measured from them
     md5s = {row["url"]: row["hash"] for row in datasets if not row["name"].endswith(".pqt")}
     return {"ids": digest(ids), "md5s": digest(md5s), "records": digest([world.records, world.unserved])}
 

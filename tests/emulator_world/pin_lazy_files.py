@@ -1,4 +1,4 @@
-"""Write ``seeded_lazy.txt``: size and md5 of the seeded world's files that are generated only when they are read."""
+"""Write ``seeded_lazy.txt``: size and MD5 of the seeded world's files that are generated only when they are read."""
 
 from __future__ import annotations
 

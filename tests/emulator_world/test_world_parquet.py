@@ -1,4 +1,4 @@
-"""Parquet from Polars whose schema pyarrow, pandas and so ONE-api understand."""
+"""pyarrow, pandas and therefore ONE-api read the schema of Parquet files from Polars."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FRAME = pl.DataFrame(
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=30), st.text(max_size=400), min_size=1, max_size=6))
-def test_metadata_of_any_text(metadata: dict[str, str]) -> None:
+def test_metadata_may_be_any_text(metadata: dict[str, str]) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     data = parquet_bytes(FRAME, metadata)
     schema = pq.read_schema(io.BytesIO(data))
@@ -33,14 +33,14 @@ def test_metadata_of_any_text(metadata: dict[str, str]) -> None:
     assert pl.read_parquet(data).equals(FRAME, null_equal=True)
 
 
-def test_without_metadata_the_key_of_one_api_is_there() -> None:
+def test_files_have_the_key_of_one_api_without_metadata() -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     data = parquet_bytes(FRAME)
     assert pq.read_table(io.BytesIO(data)).schema.metadata == {b"one_metadata": b"{}"}
     assert footer_size(data) == int.from_bytes(data[-8:-4], "little")
 
 
-def test_an_empty_and_a_wide_table() -> None:
+def test_pyarrow_reads_an_empty_and_a_wide_table() -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     wide = pl.DataFrame({f"column {n}": [n] for n in range(200)})
     for frame in (FRAME.clear(), wide):

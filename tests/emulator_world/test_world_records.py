@@ -1,4 +1,4 @@
-"""The seeded world's records: as many as promised, of the recorded world's shapes, the same on every run."""
+"""The seeded world's records have the documented number, the shapes of the recorded world, and are the same on every run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from one_async.emulator.content import World
 PINNED = {"ids": "a5640e1855adce38", "md5s": "c45e78b771fb9e0d"}
 
 
-def test_equal_in_two_processes_and_equal_to_what_is_pinned(world: World) -> None:
+def test_the_world_is_the_same_in_two_processes_and_as_pinned(world: World) -> None:
     found = digests.digests(world)
     script = Path(digests.__file__)
     again = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
@@ -27,7 +27,7 @@ def test_equal_in_two_processes_and_equal_to_what_is_pinned(world: World) -> Non
     assert {name: found[name] for name in PINNED} == PINNED
 
 
-def test_counts(world: World) -> None:
+def test_the_world_has_the_documented_number_of_records(world: World) -> None:
     def count(endpoint: str) -> int:
         return len(world.records[endpoint]["list"])
 
@@ -50,7 +50,7 @@ def test_counts(world: World) -> None:
     assert starts[0] < world.now.isoformat()
 
 
-def test_every_endpoint_of_the_recorded_world(world: World, recorded: dict[str, Any]) -> None:
+def test_every_recorded_endpoint_has_seeded_records(world: World, recorded: dict[str, Any]) -> None:
     assert set(world.records) == {name for name in recorded if name != "_unserved"}
     assert list(world.unserved) == list(recorded["_unserved"])
     for name, part in recorded["_unserved"].items():
@@ -61,7 +61,7 @@ def test_every_endpoint_of_the_recorded_world(world: World, recorded: dict[str, 
 
 
 def shapes(value: Any, where: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Give the keys, in order, of every object inside a record, but not of free JSON fields."""
+    """Yield the keys, in order, of every object inside a record, except of free JSON fields."""
     if isinstance(value, dict):
         yield where, tuple(value)
         for key, inner in value.items():
@@ -72,7 +72,7 @@ def shapes(value: Any, where: str = "") -> Iterator[tuple[str, tuple[str, ...]]]
             yield from shapes(inner, f"{where}[]")
 
 
-def test_shapes_are_those_of_the_recorded_world(world: World, recorded: dict[str, Any]) -> None:
+def test_records_have_the_keys_of_the_recorded_world(world: World, recorded: dict[str, Any]) -> None:
     compared = 0
     for endpoint, held in world.records.items():
         real = recorded[endpoint]
@@ -88,7 +88,7 @@ def test_shapes_are_those_of_the_recorded_world(world: World, recorded: dict[str
     assert compared > 30_000
 
 
-def test_kinds_of_values_are_those_of_the_recorded_world(world: World, recorded: dict[str, Any]) -> None:
+def test_values_have_the_types_of_the_recorded_world(world: World, recorded: dict[str, Any]) -> None:
     for endpoint, held in world.records.items():
         for part in ("list", "detail"):
             theirs, mine = recorded[endpoint][part], held[part]
@@ -113,7 +113,7 @@ def test_kinds_of_values_are_those_of_the_recorded_world(world: World, recorded:
         ("subjects", "nickname"),
     ],
 )
-def test_details_tell_the_same_as_the_list(world: World, endpoint: str, key: str) -> None:
+def test_details_agree_with_the_list(world: World, endpoint: str, key: str) -> None:
     held = world.records[endpoint]
     assert len(held["detail"]) == len(held["list"])
     for row in held["list"]:
@@ -123,7 +123,7 @@ def test_details_tell_the_same_as_the_list(world: World, endpoint: str, key: str
         assert {name: row[name] for name in shared} == {name: body[name] for name in shared}
 
 
-def test_server_order(world: World) -> None:
+def test_lists_are_in_the_order_of_the_server(world: World) -> None:
     records = world.records
     for endpoint, key in (
         ("subjects", "nickname"),
@@ -140,7 +140,7 @@ def test_server_order(world: World) -> None:
     assert starts == sorted(sorted(starts, key=lambda s: s[1]), key=lambda s: s[0], reverse=True)
 
 
-def test_ids_are_unique_and_references_hold(world: World) -> None:
+def test_ids_are_unique_and_references_resolve(world: World) -> None:
     records = world.records
     sessions = records["sessions"]["detail"]
     datasets = records["datasets"]["detail"]
@@ -169,7 +169,7 @@ def test_ids_are_unique_and_references_hold(world: World) -> None:
         assert set(row["datasets"]) <= set(datasets)
 
 
-def test_plausible_variety(world: World) -> None:
+def test_records_vary_plausibly(world: World) -> None:
     sessions = world.records["sessions"]["detail"].values()
     levels = {"NOT_SET", "PASS", "WARNING", "FAIL", "CRITICAL"}
     assert {s["qc"] for s in sessions} == levels
@@ -202,7 +202,7 @@ def test_the_region_tree_is_a_nested_set(world: World) -> None:
             assert mine["level"] == above["level"] + 1
 
 
-def test_logins(world: World) -> None:
+def test_logins_are_those_of_the_users(world: World) -> None:
     flags = {user["username"]: user for user in world.unserved["users"]}
     assert world.passwords["demo"] == "demo"
     assert not flags["demo"]["is_public_user"]

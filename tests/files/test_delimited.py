@@ -1,4 +1,4 @@
-"""Delimited text means what pandas makes of it."""
+"""Delimited text is read as pandas reads it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CELLS = st.sampled_from(WORDS) | st.text(st.sampled_from('01.eE+- aN"\t,'), max_
 
 @st.composite
 def delimited(draw: st.DrawFn) -> tuple[str, str]:
-    """Return a separator and text as programs and people write it: quoted where needed, or anywhere, or not at all."""
+    """Draw a separator and text as programs and people write it: quoted where needed, anywhere, or nowhere."""
     separator = draw(st.sampled_from(list(SUFFIXES)))
     width = draw(st.integers(1, 4))
     rows = draw(st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1, max_size=6))
@@ -48,12 +48,12 @@ def delimited(draw: st.DrawFn) -> tuple[str, str]:
 
 
 def cells(column: Any) -> list[Any]:
-    """Return a column as plain values, what is missing as None."""
+    """Return a column as plain values, with None for missing ones."""
     return [None if value is None or value != value else value for value in column.to_list()]
 
 
 def expected(text: str, separator: str) -> dict[str, list[Any]] | None:
-    """Return what pandas reads, by name; None where it refuses the text."""
+    """Return the columns that pandas reads by name; None if it rejects the text."""
     try:
         frame = pd.read_csv(io.StringIO(text, newline=""), sep=separator)
     except (pd.errors.ParserError, pd.errors.EmptyDataError):
@@ -63,7 +63,7 @@ def expected(text: str, separator: str) -> dict[str, list[Any]] | None:
         named = {
             ("index" if levels == 1 else f"level_{n}"): frame.index.get_level_values(n) for n in range(levels)
         }
-        assume(not named.keys() & set(frame.columns))  # two columns of one name
+        assume(not named.keys() & set(frame.columns))  # two columns with one name
         return {
             **{name: cells(level) for name, level in named.items()},
             **{c: cells(frame[c]) for c in frame},
@@ -85,7 +85,7 @@ def expected(text: str, separator: str) -> dict[str, list[Any]] | None:
 def test_what_pandas_reads(tmp_path: Path, given_text: tuple[str, str]) -> None:
     separator, text = given_text
     # To pandas, "inf " and "nan " are texts while "1 " is a number; here all are numbers.
-    # It reads "1E 0" as a number, too, which nobody writes.
+    # It also reads "1E 0" as a number, which nobody writes.
     assume(not re.search("(?i)e[+-]? +[0-9]", text))
     assume(text.strip(" \t\r\n") and (separator == " " or not re.search('(?i)(nan|inf|infinity)"? ', text)))
     file = tmp_path / f"a.table.{SUFFIXES[separator]}"

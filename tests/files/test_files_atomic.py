@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what killed writers leave is removed by the next."""
+"""Files are written whole or not at all, and the next write removes the temporary files of killed writers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 
 from tests.files.write_kills import WRITERS, kill_and_write_again, temporary_files
 
-#: Begins to write a file, says so, and waits.
+#: A script that begins to write a file, prints a line, and waits.
 BEGIN = """
 import sys, pathlib
 from one_async.files.atomic import write_whole

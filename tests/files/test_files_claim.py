@@ -1,4 +1,4 @@
-"""Claims between workers that take over the same abandoned one at the same moment."""
+"""Several workers that take over the same abandoned claim at the same moment."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 
 from one_async.files.claim import Claim, Claimant, claim, claim_folder, sweep, try_claim
 
-#: What happens just before a folder is renamed, once for each.
+#: A function that is called once, just before a folder is renamed.
 _before_rename: dict[str, Callable[[], object]] = {}
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    # Python calls this before each rename, however the code makes it; a hook cannot be removed again.
+    # Python calls this before each rename by any function; an audit hook cannot be removed.
     if _before_rename and event == "os.rename":
         other = _before_rename.pop(os.fspath(arguments[0]), None)
         if other is not None:
@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def abandon(path: Path) -> Claim:
-    """Leave a claim whose owner gave its last sign of life in 1970."""
+    """Write a claim whose owner's last heartbeat was in 1970."""
     left = try_claim(path)
     assert left is not None
     for file in claim_folder(path).iterdir():
@@ -70,7 +70,7 @@ WAYS = [plainly, with_a_claimant, sweeping, waiting]
 def test_a_claim_taken_over_by_another_owner_is_not_released(
     path: Path, way: Callable[[Path], Claim | None], other: Callable[[Path], Claim | None]
 ) -> None:
-    """Between the look at an abandoned claim and its removal another worker takes it over and is alive."""
+    """Another worker takes over an abandoned claim between its inspection and its removal, and is alive."""
     left = abandon(path)
     taken: list[Claim | None] = []
     _before_rename[os.fspath(claim_folder(path))] = lambda: taken.append(other(path))
@@ -96,8 +96,8 @@ def test_an_abandoned_claim_is_taken_over_and_the_old_owner_has_lost_it(
     assert mine is not None
     assert not left.is_valid()
     assert not left.renew()
-    left.release()  # does nothing
-    if way is not waiting:  # which has given it up
+    left.release()  # has no effect
+    if way is not waiting:  # it was released
         assert mine.is_valid()
         assert try_claim(path) is None
         mine.release()

@@ -1,4 +1,4 @@
-"""Frames of objects: types that arrays of objects have, and frames of many sessions one below the other."""
+"""Frames of objects: the types of arrays of objects, and concatenated frames of many sessions."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def test_metadata_name_columns_and_stay(spikes: Path) -> None:
     np.testing.assert_array_equal(found.z, np.arange(15.0).reshape(5, 3)[:, 2])
     assert found.positionsmetadata == {"unit": "um"}
     assert found.timesmetadata == {"columns": ["t"], "clock": "main"}
-    assert "x" in load_object([spikes / "spikes.positions.npy"])  # it is found beside the file
+    assert "x" in load_object([spikes / "spikes.positions.npy"])  # it is in the same folder as the file
     save_metadata(spikes / "spikes.positions.npy", {"columns": list("wxyz")})
     with pytest.raises(ALFError, match="4 columns"):
         load_object(spikes, "spikes", attribute="positions")
@@ -204,7 +204,7 @@ def test_a_table_becomes_keys(tmp_path: Path, tables: Any) -> None:
     np.testing.assert_array_equal(found.intervals, [[1, 2], [2, 3]])
     assert (found.choice.dtype, found.ok.dtype) == (np.int64, np.bool_)
     assert list(found.s) == ["a", "b"]
-    found.choice[0] = 5  # the arrays are the caller's own
+    found.choice[0] = 5  # the arrays belong to the caller
     assert found.check_dimensions == 0
 
 

@@ -36,7 +36,7 @@ HEADERS = [
     np.asfortranarray(np.arange(24).reshape(2, 3, 4)),
     np.array(3.5),
     np.array([(1, 2.5), (3, 4.5)], dtype=[("a", "i4"), ("b", "f8")]),
-    np.array([(1,), (2,)], dtype=[("名", "i4")]),  # only version 3 holds such names
+    np.array([(1,), (2,)], dtype=[("名", "i4")]),  # only version 3 allows such names
     np.zeros((2, 2), dtype=[("x" * 20 + str(number), "f4") for number in range(99)]),
     np.array(["", ""]),
     np.arange(3, dtype=">i4"),
@@ -49,7 +49,7 @@ def test_npy_is_read_as_numpy_reads_it(tmp_path: Path, array: Any) -> None:
     for version in ((3, 0),) if "名" in str(array.dtype) else ((1, 0), (2, 0), (3, 0)):
         with file.open("wb") as stream:
             np.lib.format.write_array(stream, array, version)
-            stream.write(b"more")  # numpy ignores what follows the data
+            stream.write(b"more")  # numpy ignores bytes after the data
         for _ in range(2):  # the header is parsed once
             found, expected = read_file(file), np.load(file)
             assert found.dtype == expected.dtype
@@ -163,7 +163,11 @@ def test_what_pandas_wrote_means_the_same(tmp_path: Path) -> None:
     frame = pd.DataFrame(data)
     assert read_of(frame).columns == ["a", "c", "t"]
     assert read_of(frame)["c"].to_list() == ["x", "y", "x"]
-    assert read_of(frame.set_index(pd.Index([0, 1, 2]))).columns == ["a", "c", "t"]  # stored, but only counts
+    assert read_of(frame.set_index(pd.Index([0, 1, 2]))).columns == [
+        "a",
+        "c",
+        "t",
+    ]  # stored uncompressed, but only counts
     assert read_of(frame.set_index(pd.Index([3, 1, 2])))["index"].to_list() == [3, 1, 2]
     assert read_of(frame.set_index(pd.RangeIndex(4, 10, 2)))["index"].to_list() == [4, 6, 8]
     assert read_of(frame.set_index(pd.Index(["p", "q", "r"], name="id")))["id"].to_list() == ["p", "q", "r"]
@@ -302,7 +306,7 @@ def test_unknown_kinds_of_tables_are_refused(tmp_path: Path) -> None:
 
 
 class Bomb:
-    """Runs code when it is unpickled."""
+    """Run code when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark

@@ -1,4 +1,4 @@
-"""What an ALFObject shows: never an error, at most 20 lines of 80 columns, and numbers that are right."""
+"""The summary of an ALFObject never raises, has at most 20 lines of 80 columns, and shows correct numbers."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_any_arrays(data: dict[str, Any]) -> None:
     )
 )
 def test_numbers_are_those_of_the_array(array: Any) -> None:
-    """pandas tells the range and what is missing."""
+    """pandas computes the range and the missing values."""
     found, column = summary.describe(array), pd.Series(array.reshape(-1))
     present = column.dropna()
     assert found.shape == repr(array.shape).replace("np.", "")
@@ -100,7 +100,7 @@ def test_numbers_are_those_of_the_array(array: Any) -> None:
     for shown, value in zip(found.range.split(" .. "), (present.min(), present.max()), strict=True):
         assert (
             float(shown) == pytest.approx(float(value), rel=1e-4) or abs(float(value)) > 1.79e308
-        )  # rounded to infinity
+        )  # rounds to infinity
     assert found.missing == (f"{100 * column.isna().mean():.1f} %" if column.isna().any() else "")
     assert sum(found.counts) == np.isfinite(present.to_numpy(float)).sum()
 
@@ -121,7 +121,7 @@ def test_shares_are_not_rounded_to_none_or_all() -> None:
 def test_large_arrays_are_sampled(order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary, "SAMPLE", 1000)
     array = np.asarray(np.linspace(0, 1, 90_000).reshape(-1, 3), order=order)
-    array[::2] = np.nan  # in step with even spacing
+    array[::2] = np.nan  # consistent with even spacing
     found = summary.describe(array)
     assert found.range.startswith("~")
     assert 900 <= len(summary._sample(array)[0]) <= 1000
@@ -131,7 +131,7 @@ def test_large_arrays_are_sampled(order: Any, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_array_in_a_file_is_not_read_whole(tmp_path: Path) -> None:
-    """A sparse file of a terabyte."""
+    """The file is a sparse file of a terabyte."""
     with (tmp_path / "large.bin").open("wb") as file:
         file.truncate(2**40)
     array = np.memmap(tmp_path / "large.bin", "f8", "r")

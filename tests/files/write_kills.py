@@ -1,4 +1,4 @@
-"""Kill a process while it writes a file, and look at the folder after the next write.
+"""Kill a process while it writes a file, and check the folder after the next write.
 
 ``python write_kills.py WRITER FOLDER SEED`` writes twice and is killed at a random point of the second time.
 """
@@ -34,14 +34,14 @@ URL = "https://alyx.example.org"
 
 @dataclass(frozen=True)
 class Writer:
-    """``write`` writes the file with content of a version; ``check`` returns the versions that are there, whole."""
+    """``write`` writes the file with the content of a version; ``check`` returns the versions that are whole."""
 
     write: Callable[[Path, int], object]
     check: Callable[[Path], set[int]]
 
 
 def _one_value(values: list[Any]) -> set[int]:
-    """All values of a whole file are its version."""
+    """Check that all values of a file are of one version, and return the version."""
     assert len(values) == COUNT
     (version,) = set(values)
     return {int(version)}
@@ -115,7 +115,7 @@ def temporary_files(folder: Path) -> list[str]:
 
 
 def kill_and_write_again(name: str, folder: Path, kills: int, seed: int) -> tuple[int, int]:
-    """Return how many kills hit a writer at work, and how many of them left a temporary file."""
+    """Return how many kills hit a running writer, and how many of them left a temporary file."""
     hits = left = 0
     for number in range(kills):
         where = folder / str(number)
@@ -151,7 +151,7 @@ def main(name: str, folder: Path, seed: int) -> None:
 
 
 def _kill(delay: float) -> None:
-    """Kill this process now, or in a moment, which may be within a system call of the writer."""
+    """Kill this process now, or after a moment, which may be within a system call of the writer."""
     if delay:
         threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
     else:

@@ -1,4 +1,4 @@
-"""The file system on an emulator with large datasets."""
+"""The file system of an emulator with large datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An emulator with datasets of a size at which it matters how they are read."""
+"""An emulator with datasets large enough for the number of bytes read to matter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = 200_000
 
 
 class Served:
-    """An emulator whose first session with trials has a large table and a large array instead of small ones."""
+    """An emulator whose first session with trials has a large table and a large array in place of small ones."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -53,7 +53,7 @@ class Served:
         self.emulator.store.update("sessions", self.eid, data_dataset_session_related=rows)
 
     def sent(self, name: str) -> list[int]:
-        """The bytes of each answer with a part of a file, by the server's own log."""
+        """Return the bytes of each answer with a part of a file, from the server's log."""
         return [r.size for r in self.emulator.requests if r.path == self.urls[name] and r.method == "GET"]
 
     def received(self, name: str) -> int:

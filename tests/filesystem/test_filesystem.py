@@ -1,4 +1,4 @@
-"""Datasets by name for fsspec: pandas, numpy, DuckDB and others read the same as `load_dataset`, in ranges."""
+"""Datasets by name for fsspec: pandas, numpy, DuckDB and others read the same values as `load_dataset`, in ranges."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_entry_point_is_the_class() -> None:
     assert getattr(__import__(module, fromlist=[name]), name) is filesystem.OneFileSystem
 
 
-def test_lists_are_those_of_the_client(served: Served, fs: Any, options: dict[str, Any]) -> None:
+def test_listings_are_those_of_the_client(served: Served, fs: Any, options: dict[str, Any]) -> None:
     with ONE(**options) as one:
         details = one.list_datasets(served.eid, details=True)
     names = [f"{served.eid}/{path}" for path in details["rel_path"]]
@@ -55,7 +55,7 @@ def test_pandas_reads_a_column_by_its_ranges(served: Served, options: dict[str, 
     assert np.array_equal(whole, np.asarray(loaded))
 
 
-def test_numpy_reads_a_part(served: Served, fs: Any) -> None:
+def test_numpy_downloads_only_the_part_it_reads(served: Served, fs: Any) -> None:
     path, name = f"one://{served.eid}/alf/_ibl_wheel.position.npy", "_ibl_wheel.position.npy"
     with fs.open(path) as file:
         assert file.size == served.sizes[name]
@@ -69,7 +69,7 @@ def test_numpy_reads_a_part(served: Served, fs: Any) -> None:
     served.emulator.requests.reset()
     with fs.open(path) as file:
         assert np.array_equal(np.load(file), served.array)
-    assert served.received(name) == served.sizes[name]  # no byte twice
+    assert served.received(name) == served.sizes[name]  # no byte is requested twice
     assert len(served.sent(name)) <= 8  # numpy reads 50 pieces
     served.emulator.requests.reset()
     with fs.open(path) as file:
@@ -103,7 +103,7 @@ def test_duckdb_reads_by_name(served: Served, fs: Any) -> None:
     assert 0 < served.received(name) < served.sizes[name]
 
 
-def test_files_that_are_here_are_not_fetched(served: Served, fs: Any, options: dict[str, Any]) -> None:
+def test_files_on_disk_are_not_downloaded(served: Served, fs: Any, options: dict[str, Any]) -> None:
     name = "_ibl_wheel.position.npy"
     with ONE(**options) as one:
         one.load_dataset(served.eid, name, collection="alf", download_only=True)
@@ -138,7 +138,7 @@ def test_a_file_system_and_its_files_survive_pickle(served: Served, fs: Any) -> 
         assert copy.read(50) == file.read(50)
 
 
-def test_what_is_not_there(served: Served, fs: Any) -> None:
+def test_missing_paths_raise_file_not_found(served: Served, fs: Any) -> None:
     for path in (f"{served.eid}/alf/none.npy", f"{served.eid}/none", "00000000-0000-0000-0000-000000000001"):
         assert not fs.exists(path)
         assert not fs.isfile(path)
@@ -176,7 +176,7 @@ def test_a_failing_server_is_not_a_missing_file(served: Served, fs: Any) -> None
 
 
 def test_a_file_of_another_size_is_refused(served: Served, fs: Any) -> None:
-    """A file that is longer than its record says would be cut without a word."""
+    """A file longer than its record would otherwise be truncated silently."""
     name = "_ibl_wheel.position.npy"
     (row,) = (
         r
@@ -211,7 +211,7 @@ def test_other_options_are_refused(option: str) -> None:
 def test_a_path_without_revision_is_the_default_revision(
     recorded_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in `load_dataset`; the other revisions are in their folders."""
+    """It is chosen as in `load_dataset`; the other revisions are in their folders."""
     monkeypatch.setenv("ONE_USERNAME", "demo")
     monkeypatch.setenv("ONE_PASSWORD", "demo")
     monkeypatch.setenv("ONE_BASE_URL", recorded_emulator.url)
@@ -236,7 +236,7 @@ def test_a_path_without_revision_is_the_default_revision(
                     assert f"{eid}/{row['rel_path'].rpartition('/')[0]}" in fs.ls(folder, detail=False)
 
 
-def test_the_time_of_a_file_stands_for_its_content(served: Served, fs: Any) -> None:
+def test_the_modification_time_identifies_the_content(served: Served, fs: Any) -> None:
     names = ("_ibl_trials.table.pqt", "_ibl_wheel.position.npy")
     table, array = (f"{served.eid}/alf/{name}" for name in names)
     assert fs.modified(table) == fs.modified(table) != fs.modified(array)

@@ -1,4 +1,4 @@
-"""Libraries that know fsspec read ``one://`` like the file itself and fetch little more than the parts they need."""
+"""Libraries that know fsspec read ``one://`` like the file itself and download little more than the parts they need."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ fsspec = pytest.importorskip("fsspec")
 filesystem = pytest.importorskip("one_async.filesystem")
 
 TABLE, ARRAY = "_ibl_trials.table.pqt", "_ibl_wheel.position.npy"
-RECORDING, ARCHIVE = "_ibl_wheel.timestamps.npy", "_ibl_leftCamera.times.npy"  # names that the session has
+RECORDING, ARCHIVE = (
+    "_ibl_wheel.timestamps.npy",
+    "_ibl_leftCamera.times.npy",
+)  # names of datasets in the session
 
 
 @pytest.fixture
 def options(options: dict[str, Any]) -> dict[str, Any]:
-    """The options as `fsspec.open` and chained addresses need them."""
+    """Return the options in the form that `fsspec.open` and chained addresses need."""
     return {"one_mode" if name == "mode" else name: value for name, value in options.items()}
 
 
@@ -61,7 +64,7 @@ def test_ranges_are_right_and_read_ahead_is_bounded(reads: list[tuple[int, int]]
 
 
 @given(pieces=st.lists(st.integers(1, 50_000), min_size=1, max_size=60))
-def test_sequential_reading_fetches_each_byte_once_in_few_requests(pieces: list[int]) -> None:
+def test_sequential_reading_downloads_each_byte_once_in_few_requests(pieces: list[int]) -> None:
     content = bytes(sum(pieces))
     fetched: list[int] = []
 
@@ -75,7 +78,7 @@ def test_sequential_reading_fetches_each_byte_once_in_few_requests(pieces: list[
         assert len(cache._fetch(at, at + piece)) == piece
         at += piece
     assert sum(fetched) == len(content)
-    assert len(fetched) <= 2 + np.log2(len(content) / 1000 + 1)  # each doubles what was read
+    assert len(fetched) <= 2 + np.log2(len(content) / 1000 + 1)  # each range doubles the bytes read
 
 
 # ---- the client's mode ----
@@ -142,7 +145,7 @@ def with_polars(url: str, options: dict[str, Any], fs: Any) -> Any:
         return pl.read_parquet(file, columns=["column3"])["column3"]
 
 
-@pytest.mark.filterwarnings("ignore:The inplace keyword")  # Dask calls pandas in a deprecated form
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # Dask calls pandas in a deprecated way
 @pytest.mark.parametrize(
     ("read", "part"),
     [
@@ -150,10 +153,10 @@ def with_polars(url: str, options: dict[str, Any], fs: Any) -> Any:
         (with_pyarrow, 0.25),
         (with_polars_scan, 0.25),
         (with_polars_and_pyarrow, 1.0),
-        (with_polars, 1.0),  # Polars reads all of a file object
+        (with_polars, 1.0),  # Polars reads a file object completely
     ],
 )
-def test_a_column_of_a_table(
+def test_readers_download_a_column_of_a_table(
     served: Served, options: dict[str, Any], fs: Any, read: Callable[..., Any], part: float
 ) -> None:
     url = f"one://{served.eid}/alf/{TABLE}"
@@ -181,7 +184,7 @@ def recording(xarray: Any) -> Any:
 
 
 def test_xarray_reads_rows_of_netcdf4(served: Served, options: dict[str, Any], tmp_path: Path) -> None:
-    """The file is served under the name of another dataset; readers do not look at the name."""
+    """The file is served under the name of another dataset, since readers do not use the name."""
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("h5netcdf")
     wanted = recording(xarray)

@@ -1,10 +1,8 @@
-"""Emulators on which nothing has happened yet, and clients of every kind for one test."""
+"""Fresh emulators, and clients of every kind for one test."""
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,13 +19,13 @@ LATER = "2025-02-01 00:00"
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Which face is asked, and where its coroutines run."""
+    """The kind of client, and the backend of its coroutines."""
     return str(request.param)
 
 
 @pytest.fixture(scope="package", autouse=True)
 def home_of_the_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The clients that a whole module shares are made before a test has a home."""
+    """Set the home folder of clients that a whole module shares, which are made before a test has one."""
     home = tmp_path_factory.mktemp("shared-home")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HOME", "USERPROFILE"):
@@ -40,7 +38,7 @@ def home_of_the_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 @pytest.fixture
 def alyx(recorded_emulator: Emulator) -> Iterator[Emulator]:
-    """The recorded world; what a test breaks or publishes is undone afterwards."""
+    """Yield the recorded world, and undo afterwards what a test broke or published."""
     recorded_emulator.start()
     recorded_emulator.requests.reset()
     yield recorded_emulator
@@ -53,25 +51,9 @@ def login(emulator: Emulator, user: str = "demo") -> dict[str, str]:
     return {"base_url": emulator.url, "username": user, "password": user}
 
 
-def unzip(emulator: Emulator, folder: Path) -> Path:
-    """Put the server's tables into a folder as ONE-api would."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(io.BytesIO(emulator.app.cache_zip())) as archive:
-        archive.extractall(folder)
-    return folder
-
-
-def downloads(emulator: Emulator) -> int:
-    return emulator.requests.count("/cache.zip")
-
-
-def questions(emulator: Emulator) -> int:
-    return emulator.requests.count("/cache/info")
-
-
 @pytest.fixture
 def make(kind: str, tmp_path: Path) -> Iterator[Make]:
-    """Make clients for one test: ``make(emulator, **options)``; closed at its end."""
+    """Return a function that makes clients: ``make(emulator, **options)``; they are closed after the test."""
     with ExitStack() as stack:
 
         def one(emulator: Emulator | None, user: str = "demo", **options: Any) -> Face:

@@ -1,4 +1,4 @@
-"""Searches that are made in local and in remote mode, and the differences that are kept: `docs/modes.md` lists the same."""
+"""Searches in local and in remote mode, and the intended differences, which `docs/modes.md` also lists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 
 Terms = dict[str, Any]
 
-#: Searches of each world that must give the same sessions in the same order from tables and from the server.
+#: Searches of each world that must find the same sessions in the same order in the tables and on the server.
 SAME: dict[str, list[Terms]] = {
     "recorded": [
         {},
@@ -83,7 +83,7 @@ SAME: dict[str, list[Terms]] = {
     ],
 }  # fmt: skip
 
-#: Searches of the recorded world that differ: what is asked, how many sessions local and remote mode give, and why.
+#: Searches of the recorded world that differ: the terms, how many sessions local and remote mode find, and why.
 KEPT: list[tuple[Terms, int, int, str]] = [
     ({"subject": "ks014"}, 0, 8, "case"),
     ({"lab": "CORTEXLAB"}, 0, 18, "case"),
@@ -99,7 +99,7 @@ KEPT: list[tuple[Terms, int, int, str]] = [
 ]
 #: The rows of the table in `docs/modes.md` that explain them.
 REASONS = {"case", "part", "pattern", "joined"}
-#: What is refused in every mode, before any request.
+#: Terms that every mode refuses before any request.
 EMPTY: list[Terms] = [
     {"subject": "", "lab": "cortexlab"},
     {"task_protocol": ""},

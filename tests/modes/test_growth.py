@@ -1,4 +1,4 @@
-"""What remote queries learn is kept, what tables answer besides searches, other tables, and tables of one's own folder."""
+"""Rows learned from remote queries, other queries of tables, other tables, and tables of one's own folder."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from one_async.refresh import current
 from one_async.tables.build import make_parquet_db, remove_missing_datasets
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import save_tables
+from shared_worlds import checks, downloads, unzip
 
-from .conftest import Make, downloads, login, questions, unzip
+from .conftest import Make, login
 
 TAG = "2021_Q1_IBL_et_al_Behaviour"
 SUBJECTS = ("KS014", "KS023", "KS046", "RV_1085", "RV_2240", "ibl_summit_07", "ibl_summit_29")
@@ -34,7 +35,7 @@ def world() -> World:
 
 
 def cut(emulator: Emulator, folder: Path, keep: pl.Expr) -> Path:
-    """Put some of the server's sessions, and their datasets, into a folder as its tables."""
+    """Write tables with some of the server's sessions and their datasets to a folder."""
     tables = Catalogue.open(unzip(emulator, folder))
     sessions = tables.session_frame.filter(keep)
     datasets = tables.datasets().collect().filter(pl.col("eid").is_in(sessions["eid"].implode()))
@@ -47,11 +48,13 @@ def found(one: Face, **terms: object) -> list[UUID]:
     return answer
 
 
-# ---- growth
+# ---- learned rows
 
 
 @pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")
-def test_what_remote_searches_learn_answers_later_ones(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_rows_learned_from_remote_searches_answer_later_local_ones(
+    make: Make, alyx: Emulator, tmp_path: Path
+) -> None:
     cut(alyx, tmp_path / "cache", pl.col("lab") == "cortexlab")
     one = make(alyx, mode="auto")
     assert (len(found(one)), found(one, lab="riverlab"), downloads(alyx)) == (18, [], 0)
@@ -66,7 +69,7 @@ def test_what_remote_searches_learn_answers_later_ones(make: Make, alyx: Emulato
     assert one.look("tables_info").rows["sessions"] == 29
 
 
-def test_what_was_learned_is_saved_and_found_without_the_server(
+def test_learned_rows_are_saved_and_found_without_the_server(
     make: Make, alyx: Emulator, tmp_path: Path
 ) -> None:
     folder = cut(alyx, tmp_path / "cache", pl.col("lab") == "cortexlab")
@@ -93,10 +96,10 @@ def test_learned_rows_without_tables_are_marked_partial(make: Make, alyx: Emulat
         assert found(later) == eids
     with pytest.warns(TablesWarning, match=partial):
         assert len(later.ask("list_datasets", details=True)) == 0
-    assert (questions(alyx), downloads(alyx)) == (0, 0)
+    assert (checks(alyx), downloads(alyx)) == (0, 0)
 
 
-def test_saved_rows_of_queries_do_not_stand_for_the_tables_of_the_server(
+def test_saved_learned_rows_are_not_taken_for_the_server_s_tables(
     make: Make, alyx: Emulator, world: World
 ) -> None:
     one = make(alyx)
@@ -108,7 +111,7 @@ def test_saved_rows_of_queries_do_not_stand_for_the_tables_of_the_server(
     assert found(make(None, cache_dir=one.look("cache_dir"))) == found(whole)
 
 
-def test_what_remote_queries_bring_is_kept_once_however_often_it_comes(
+def test_repeated_remote_queries_keep_each_row_once(
     alyx: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(current, "MOST_PIECES", 20)
@@ -190,7 +193,7 @@ def test_concurrent_saves_of_processes_keep_all_rows(alyx: Emulator, tmp_path: P
 # ---- other tables
 
 
-def test_tables_of_a_tag(make: Make, alyx: Emulator, world: World, tmp_path: Path) -> None:
+def test_tables_of_a_tag_can_be_loaded(make: Make, alyx: Emulator, world: World, tmp_path: Path) -> None:
     one = make(alyx, mode="auto")
     assert len(found(one)) == 36
     tagged = {row["url"][-36:] for row in world.rows("datasets") if TAG in row["tags"]}
@@ -204,10 +207,10 @@ def test_tables_of_a_tag(make: Make, alyx: Emulator, world: World, tmp_path: Pat
         one.ask("load_cache", tag="nothing")
     with pytest.raises(InputError, match="tag"):
         one.ask("load_cache", tag="../x")
-    assert one.look("tables_info").tags == (TAG,)  # those in use stay
+    assert one.look("tables_info").tags == (TAG,)  # the tables in use are kept
 
 
-def test_tables_of_another_folder(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_tables_of_another_folder_can_be_loaded(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     unzip(alyx, tmp_path / "cache")
     other = cut(alyx, tmp_path / "other", pl.col("lab") == "riverlab")
     one = make(alyx, mode="local")
@@ -227,15 +230,17 @@ def test_loading_again_follows_the_mode(make: Make, alyx: Emulator, tmp_path: Pa
     assert local.ask("load_cache") is not None
     assert len(alyx.requests) == 0
     assert local.ask("load_cache", clobber=True) is not None
-    assert (questions(alyx), downloads(alyx)) == (1, 0)
+    assert (checks(alyx), downloads(alyx)) == (1, 0)
     assert make(alyx, cache_dir=tmp_path / "new").ask("load_cache") is not None
-    assert (questions(alyx), downloads(alyx)) == (2, 1)
+    assert (checks(alyx), downloads(alyx)) == (2, 1)
 
 
-# ---- what else tables answer
+# ---- other queries of tables
 
 
-def test_frames_and_sql(make: Make, alyx: Emulator, world: World, tmp_path: Path) -> None:
+def test_tables_can_be_read_as_frames_and_queried_by_sql(
+    make: Make, alyx: Emulator, world: World, tmp_path: Path
+) -> None:
     unzip(alyx, tmp_path / "cache")
     one = make(alyx, mode="local")
     sessions, datasets = one.ask("sessions"), one.ask("datasets")
@@ -253,7 +258,9 @@ def test_frames_and_sql(make: Make, alyx: Emulator, world: World, tmp_path: Path
     assert len(alyx.requests) == 0
 
 
-def test_lists_of_datasets_from_tables(make: Make, alyx: Emulator, world: World, tmp_path: Path) -> None:
+def test_tables_list_the_datasets_of_sessions(
+    make: Make, alyx: Emulator, world: World, tmp_path: Path
+) -> None:
     unzip(alyx, tmp_path / "cache")
     one = make(alyx, mode="local")
     eid = str(world.session("KS014", "2020-02-18")["id"])
@@ -319,7 +326,7 @@ def test_the_command_reports_problems(data: Path, tmp_path: Path) -> None:
     assert not list(data.glob("*.pqt"))
 
 
-def test_files_that_the_tables_lack_are_removed(data: Path) -> None:
+def test_files_that_are_not_in_the_tables_are_removed(data: Path) -> None:
     make_parquet_db(data)
     session = data / "lab_a/Subjects/S1/2024-01-02/001"
     (session / "alf" / "trials.choice.npy").write_bytes(b"y")
@@ -329,14 +336,14 @@ def test_files_that_the_tables_lack_are_removed(data: Path) -> None:
     assert (session / "alf" / "trials.intervals.npy").exists()
 
 
-def test_a_login_is_not_asked_for_tables_on_disk(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_tables_on_disk_need_no_login(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     unzip(alyx, tmp_path / "cache")
     one = make(None, **{**login(alyx), "password": None}, mode="local")
     assert len(found(one)) == 36
     assert len(alyx.requests) == 0
 
 
-def test_saving_nothing_to_a_new_folder_says_so(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_saving_without_new_rows_to_a_new_folder_raises(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     one = make(alyx)
     for place in ("new", "newer"):
         with pytest.warns(
@@ -344,7 +351,7 @@ def test_saving_nothing_to_a_new_folder_says_so(make: Make, alyx: Emulator, tmp_
         ):
             assert one.ask("save_cache", tmp_path / place) == tmp_path / place
         assert not (tmp_path / place).exists()
-    one.ask("save_cache")  # to the own folder: everything is there
+    one.ask("save_cache")  # to its own folder: the tables are there already
     found(one, subject="KS014", lab="cortexlab")
     one.ask("save_cache", tmp_path / "new")
     assert (tmp_path / "new/sessions.pqt").exists()

@@ -1,4 +1,4 @@
-"""Insertions from tables: all terms, the same answers in auto as remotely, and no request for each session."""
+"""Insertions from tables: all terms, the same answers in auto mode as remotely, and no request per session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from one_async.errors import InputError
 
 from .conftest import login
 
-#: Some of the searches find nothing, as they are meant to.
+#: Some of the searches find nothing on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")
 
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWar
 def one(
     request: pytest.FixtureRequest, recorded_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Face]:
-    """A client whose tables have all insertions of the recorded world."""
+    """Yield a client whose tables have all insertions of the recorded world."""
     recorded_emulator.start()
     folder = tmp_path_factory.mktemp("insertions")
     with opened(request.param, cache_dir=folder, cache_rest=None, **login(recorded_emulator)) as face:
@@ -56,13 +56,15 @@ TERMS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("terms", TERMS, ids=str)
 @pytest.mark.parametrize("mode", ["local", "auto"])
-def test_tables_give_what_the_server_gives(one: Face, mode: str, terms: dict[str, Any]) -> None:
+def test_tables_and_server_find_the_same_insertions(one: Face, mode: str, terms: dict[str, Any]) -> None:
     expected = one.ask("search_insertions", query_type="remote", **terms)
     assert one.ask("search_insertions", query_type=mode, **terms) == expected
     assert expected
 
 
-def test_auto_asks_the_tables_for_these(one: Face, recorded_emulator: Emulator, eid: str) -> None:
+def test_auto_mode_searches_insertions_in_the_tables(
+    one: Face, recorded_emulator: Emulator, eid: str
+) -> None:
     recorded_emulator.requests.reset()
     for terms in (*TERMS, {"session": eid}):
         one.ask("search_insertions", query_type="auto", **terms)
@@ -70,7 +72,7 @@ def test_auto_asks_the_tables_for_these(one: Face, recorded_emulator: Emulator, 
 
 
 @pytest.mark.parametrize("mode", ["local", "auto", "remote"])
-def test_a_session_is_named_in_any_way(one: Face, world: World, eid: str, mode: str) -> None:
+def test_a_session_may_be_any_identifier(one: Face, world: World, eid: str, mode: str) -> None:
     rows = world.rows("insertions")
     mine = {UUID(row["id"]) for row in rows if row["session"] == eid}
     session = world.session("KS014", "2020-02-18")
@@ -85,7 +87,7 @@ def test_a_session_is_named_in_any_way(one: Face, world: World, eid: str, mode: 
 
 
 @pytest.mark.parametrize("mode", ["local", "auto", "remote"])
-def test_insertions_of_a_session_by_name(one: Face, world: World, eid: str, mode: str) -> None:
+def test_insertions_of_a_session_have_their_names(one: Face, world: World, eid: str, mode: str) -> None:
     (pid,) = (
         row["id"] for row in world.rows("insertions") if row["session"] == eid and row["name"] == "probe00"
     )
@@ -98,14 +100,14 @@ def test_insertions_of_a_session_by_name(one: Face, world: World, eid: str, mode
     )
 
 
-def test_models_are_part_numbers_in_tables_and_names_at_the_server(one: Face) -> None:
+def test_tables_have_part_numbers_and_the_server_model_names(one: Face) -> None:
     assert len(one.ask("search_insertions", model="3A", query_type="local")) == 1
     for mode in ("auto", "remote"):
         assert one.ask("search_insertions", model="3A", query_type=mode) == []
         assert len(one.ask("search_insertions", model="Neuropixel 3A", query_type=mode)) == 1
 
 
-def test_datasets_of_insertions(one: Face, world: World) -> None:
+def test_datasets_of_insertions_are_found(one: Face, world: World) -> None:
     names = {row["url"][-36:]: row["name"] for row in world.rows("datasets")}
     expected = {
         UUID(row["id"]) for row in world.rows("insertions")
@@ -117,7 +119,7 @@ def test_datasets_of_insertions(one: Face, world: World) -> None:
     assert local <= expected
 
 
-def test_terms_of_insertions_in_local_mode(one: Face) -> None:
+def test_local_mode_accepts_the_terms_of_insertions(one: Face) -> None:
     terms = one.ask("search_terms", "local", "insertions")
     assert len(terms) == len(set(terms))
     for term in terms:
@@ -127,7 +129,7 @@ def test_terms_of_insertions_in_local_mode(one: Face) -> None:
         one.ask("search_insertions", query_type="local", n="x")
 
 
-def test_unknown_ids_are_no_error_of_the_server(one: Face) -> None:
+def test_unknown_ids_raise_no_server_error(one: Face) -> None:
     for term in ("chronic_insertion", "id", "session"):
         assert one.ask("search_insertions", query_type="remote", **{term: UUID(int=3)}) == []
 

@@ -1,4 +1,4 @@
-"""The same searches in local and in remote mode: the same sessions in the same order, or `docs/modes.md` says why not."""
+"""Searches in local and in remote mode find the same sessions in the same order, except where `docs/modes.md` says why not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from one_async.errors import InputError
 from .conftest import login
 from .searches import EMPTY, KEPT, REASONS, SAME, Terms
 
-#: Some of the searches find nothing, as they are meant to.
+#: Some of the searches find nothing on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::one_async.errors.EmptySearchWarning")
 
 PAGE = Path(__file__).parents[2] / "docs" / "modes.md"
@@ -27,7 +27,7 @@ CASES = [(world, terms) for world, searches in SAME.items() for terms in searche
 def one_of(
     recorded_emulator: Emulator, seeded_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Face]]:
-    """A client of each world that has its tables; which face it is makes no difference to what is searched."""
+    """Return a function that returns the client of a world with its tables; searches do not depend on the face."""
     servers = {"recorded": recorded_emulator, "seeded": seeded_emulator}
     made: dict[str, Any] = {}
     for world, emulator in servers.items():
@@ -44,7 +44,9 @@ def one_of(
 
 
 @pytest.mark.parametrize(("world", "terms"), CASES, ids=[f"{world} {terms}" for world, terms in CASES])
-def test_the_same_sessions_in_the_same_order(one_of: Callable[[str], Face], world: str, terms: Terms) -> None:
+def test_local_and_remote_find_the_same_sessions_in_the_same_order(
+    one_of: Callable[[str], Face], world: str, terms: Terms
+) -> None:
     one = one_of(world)
     local = one.ask("search", query_type="local", **terms)
     assert local == one.ask("search", query_type="remote", **terms)
@@ -59,7 +61,7 @@ def test_the_compared_searches_find_sessions(one_of: Callable[[str], Face]) -> N
 
 
 @pytest.mark.parametrize(("terms", "local", "remote", "reason"), KEPT, ids=[str(row[0]) for row in KEPT])
-def test_kept_differences_are_there(
+def test_each_intended_difference_exists(
     one_of: Callable[[str], Face], terms: Terms, local: int, remote: int, reason: str
 ) -> None:
     one = one_of("recorded")
@@ -84,13 +86,13 @@ def test_terms_without_a_value_are_refused_in_every_mode(
     assert not len(recorded_emulator.requests)
 
 
-def test_the_page_explains_each_of_them() -> None:
+def test_the_page_explains_each_difference() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
     assert set(rows) >= REASONS
     assert {reason for _, _, _, reason in KEPT} == REASONS
 
 
-def test_details_have_the_same_columns_but_for_the_time(one_of: Callable[[str], Face]) -> None:
+def test_details_have_the_same_columns_except_the_start_time(one_of: Callable[[str], Face]) -> None:
     one = one_of("recorded")
     eids, local = one.ask("search", details=True, query_type="local", lab="cortexlab")
     others, remote = one.ask("search", details=True, query_type="remote", lab="cortexlab")
@@ -99,7 +101,7 @@ def test_details_have_the_same_columns_but_for_the_time(one_of: Callable[[str], 
     assert local.equals(remote.select(local.columns))
 
 
-def test_datasets_of_a_session_are_the_same(one_of: Callable[[str], Face]) -> None:
+def test_local_and_remote_list_the_same_datasets(one_of: Callable[[str], Face]) -> None:
     one = one_of("recorded")
     for eid in one.ask("search", lab="cortexlab", query_type="local"):
         local, remote = (one.ask("list_datasets", eid, query_type=mode) for mode in ("local", "remote"))

@@ -18,15 +18,16 @@ from client.faces import Face, opened
 from one_async import ONE
 from one_async.emulator import Emulator
 from one_async.errors import InputError, OfflineError, TablesNotFound, TablesWarning
+from shared_worlds import checks, downloads, unzip
 
-from .conftest import LATER, Make, downloads, login, questions, unzip
+from .conftest import LATER, Make, login
 
 MODES = ("local", "remote", "auto", "refresh")
 ALL = 36
 CORTEX = 18
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
@@ -37,7 +38,7 @@ def found(one: Face, **terms: object) -> int:
     return len(one.ask("search", **terms))
 
 
-# ---- which mode is meant
+# ---- the default mode
 
 
 def test_the_default_mode_is_remote_or_local_for_a_folder(make: Make, alyx: Emulator, tmp_path: Path) -> None:
@@ -47,9 +48,7 @@ def test_the_default_mode_is_remote_or_local_for_a_folder(make: Make, alyx: Emul
     assert (make(alyx, mode="auto").look("mode"), make(alyx).look("offline")) == ("auto", False)
 
 
-def test_a_folder_that_a_database_was_set_up_for_is_that_database_s(
-    make: Make, alyx: Emulator, tmp_path: Path
-) -> None:
+def test_a_folder_that_was_set_up_for_a_database_uses_it(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     ONE.setup(alyx.url, username="demo", cache_dir=tmp_path / "known")
     one = make(None, cache_dir=tmp_path / "known", password="demo")
     assert (one.look("mode"), one.look("offline"), one.look("settings").base_url) == (
@@ -80,7 +79,7 @@ def test_a_mode_that_does_not_exist_is_refused(make: Make, alyx: Emulator, mode:
     assert len(alyx.requests) == 0
 
 
-# ---- what each mode asks
+# ---- the requests of each mode
 
 
 def test_local_mode_makes_no_request(make: Make, alyx: Emulator, tmp_path: Path) -> None:
@@ -109,7 +108,7 @@ def test_a_folder_needs_no_login_no_network_and_no_database(
         assert one.ask("list_collections", eids[0], query_type=mode)
         assert one.ask("eid2ref", eids[0], query_type=mode)["subject"] == "KS014"
         assert one.ask("search_terms", query_type=mode)
-    assert sorted(folder.iterdir()) == before  # a small folder of tables gets nothing beside them
+    assert sorted(folder.iterdir()) == before  # small tables get no memory-mapped form
 
 
 @pytest.mark.parametrize("call", ["constructing", "setting", "asking", "alyx"])
@@ -133,10 +132,10 @@ def test_remote_mode_needs_no_tables(make: Make, alyx: Emulator, tmp_path: Path)
     one = make(alyx)
     assert found(one, lab="cortexlab") == CORTEX
     assert alyx.requests.count("/sessions") >= 1
-    assert (questions(alyx), downloads(alyx)) == (0, 0)
+    assert (checks(alyx), downloads(alyx)) == (0, 0)
     assert not list((tmp_path / "cache").glob("*.pqt"))
     asked = len(alyx.requests)
-    assert found(one, lab="cortexlab") == CORTEX  # kept by the REST cache
+    assert found(one, lab="cortexlab") == CORTEX  # stored in the REST cache
     assert len(alyx.requests) == asked
 
 
@@ -150,11 +149,11 @@ def test_auto_downloads_the_tables_and_makes_no_further_request(
         assert found(one) == ALL
         assert one.ask("list_datasets", one.ask("search", subject="KS023")[2])
     assert len(alyx.requests) == asked
-    assert (questions(alyx), downloads(alyx)) == (1, 1)
+    assert (checks(alyx), downloads(alyx)) == (1, 1)
     assert {path.name for path in (tmp_path / "cache").glob("*.pqt")} == {"sessions.pqt", "datasets.pqt"}
 
 
-def test_auto_asks_the_server_for_what_tables_cannot_answer(make: Make, alyx: Emulator) -> None:
+def test_auto_queries_the_server_for_terms_that_tables_lack(make: Make, alyx: Emulator) -> None:
     one = make(alyx, mode="auto")
     assert found(one, users="alice") > 0
     assert alyx.requests.count("/sessions") == 1
@@ -164,46 +163,44 @@ def test_auto_asks_the_server_for_what_tables_cannot_answer(make: Make, alyx: Em
     assert alyx.requests.count("/sessions") == 1
 
 
-def test_refresh_asks_each_time_and_downloads_only_what_is_newer(make: Make, alyx: Emulator) -> None:
+def test_refresh_checks_each_time_and_downloads_only_newer_tables(make: Make, alyx: Emulator) -> None:
     one = make(alyx, mode="refresh")
     for asked in range(1, 4):
         assert found(one) == ALL
-        assert questions(alyx) >= asked
+        assert checks(alyx) >= asked
     assert downloads(alyx) == 1
     alyx.touch_tables(LATER)
     assert found(one) == ALL
     assert downloads(alyx) == 2
 
 
-def test_a_call_may_choose_otherwise(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_a_call_may_override_the_mode(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     unzip(alyx, tmp_path / "cache")
     one = make(alyx, mode="local")
     assert found(one, lab="cortexlab", query_type="remote") == CORTEX
-    assert (alyx.requests.count("/sessions"), questions(alyx)) == (1, 0)
+    assert (alyx.requests.count("/sessions"), checks(alyx)) == (1, 0)
     assert found(one, lab="cortexlab", query_type="auto") == CORTEX
-    until(lambda: not one.look("tables_info").expired)  # asked beside the search, which does not wait
-    assert (alyx.requests.count("/sessions"), questions(alyx), downloads(alyx)) == (1, 1, 0)
+    wait_until(lambda: not one.look("tables_info").expired)  # checked beside the search, which does not wait
+    assert (alyx.requests.count("/sessions"), checks(alyx), downloads(alyx)) == (1, 1, 0)
     assert found(one, lab="cortexlab", query_type="refresh") == CORTEX
-    assert (alyx.requests.count("/sessions"), questions(alyx), downloads(alyx)) == (1, 2, 0)
+    assert (alyx.requests.count("/sessions"), checks(alyx), downloads(alyx)) == (1, 2, 0)
     asked = len(alyx.requests)
     assert found(one, lab="cortexlab", query_type="local") == CORTEX
     assert found(one, lab="cortexlab") == CORTEX
     assert (len(alyx.requests), one.look("mode")) == (asked, "local")
 
 
-# ---- setting the mode of a living instance
+# ---- changes of an instance's mode
 
 
-def test_a_mode_set_later_starts_the_background_task_with_the_next_question(
-    make: Make, alyx: Emulator
-) -> None:
+def test_setting_auto_mode_starts_the_background_task_at_the_next_call(make: Make, alyx: Emulator) -> None:
     one = make(alyx, cache_expiry=timedelta(seconds=0.05))
     assert found(one, lab="cortexlab") == CORTEX
-    assert questions(alyx) == 0
+    assert checks(alyx) == 0
     one.put("mode", "auto")
     assert one.look("mode") == "auto"
     assert found(one, lab="cortexlab") == CORTEX
-    until(lambda: questions(alyx) >= 4)  # nobody asks but the task
+    wait_until(lambda: checks(alyx) >= 4)  # only the background task checks
     assert downloads(alyx) == 1
     one.put("mode", "local")
     assert found(one) == ALL
@@ -213,29 +210,29 @@ def test_a_mode_set_later_starts_the_background_task_with_the_next_question(
     assert alyx.requests.count("/sessions") == asked + 1
 
 
-def test_the_mode_that_was_set_outlives_closing(alyx: Emulator, tmp_path: Path) -> None:
+def test_the_mode_is_kept_after_closing(alyx: Emulator, tmp_path: Path) -> None:
     one = ONE(**login(alyx), cache_dir=tmp_path / "cache")
     one.mode = "auto"
     one.close()
     assert one.mode == "auto"
     assert len(one.search()) == ALL
-    assert questions(alyx) == 1
+    assert checks(alyx) == 1
     one.close()
 
 
-def test_a_shorter_expiry_counts_at_once(make: Make, alyx: Emulator) -> None:
-    """The task sleeps for a day; in the blocking face it must be woken from another thread."""
+def test_a_shorter_expiry_takes_effect_at_once(make: Make, alyx: Emulator) -> None:
+    """The task sleeps for a day; in the blocking face another thread must wake it."""
     one = make(alyx, mode="auto")
     assert found(one) == ALL
     time.sleep(0.5)
-    assert questions(alyx) == 1
+    assert checks(alyx) == 1
     one.put("cache_expiry", timedelta(seconds=0.05))
-    until(lambda: questions(alyx) >= 3)
+    wait_until(lambda: checks(alyx) >= 3)
     assert one.look("cache_expiry") == timedelta(seconds=0.05)
 
 
 @pytest.mark.parametrize("expiry", [timedelta(seconds=-1), "1 h", None])
-def test_an_expiry_that_is_no_time_is_refused(make: Make, alyx: Emulator, expiry: object) -> None:
+def test_an_invalid_expiry_is_refused(make: Make, alyx: Emulator, expiry: object) -> None:
     one = make(alyx, mode="auto")
     if expiry is None:
         one.put("cache_expiry", None)  # the default again
@@ -246,10 +243,10 @@ def test_an_expiry_that_is_no_time_is_refused(make: Make, alyx: Emulator, expiry
     assert one.look("cache_expiry") == timedelta(hours=24)
 
 
-# ---- what notebooks do
+# ---- statements of notebooks
 
 
-def test_the_statements_of_notebooks(alyx: Emulator, tmp_path: Path) -> None:
+def test_statements_of_notebooks_work(alyx: Emulator, tmp_path: Path) -> None:
     one = ONE(**login(alyx), cache_dir=tmp_path / "cache", mode="auto")
     try:
         one.cache_expiry = timedelta(hours=1)
@@ -260,50 +257,50 @@ def test_the_statements_of_notebooks(alyx: Emulator, tmp_path: Path) -> None:
         assert not meta["expired"]
         assert set(meta) == {"expired", "created_time", "loaded_time", "modified_time", "saved_time", "raw"}
         assert set(meta["raw"]) >= {"sessions", "datasets"}
-        assert (questions(alyx), downloads(alyx)) == (1, 1)
+        assert (checks(alyx), downloads(alyx)) == (1, 1)
         eids = one.search(lab="cortexlab", query_type="refresh")
         assert len(eids) == CORTEX
-        assert (questions(alyx), downloads(alyx)) == (2, 1)
+        assert (checks(alyx), downloads(alyx)) == (2, 1)
         for _ in range(10):
             assert one.search(lab="cortexlab") == eids
             assert one.refresh_cache() == loaded
             assert one.refresh_cache("local") == loaded
             assert one.refresh_cache("remote") == loaded
-        assert (questions(alyx), downloads(alyx)) == (2, 1)
+        assert (checks(alyx), downloads(alyx)) == (2, 1)
         assert one.refresh_cache("refresh") == loaded  # unchanged: not loaded again
-        assert (questions(alyx), downloads(alyx)) == (3, 1)
+        assert (checks(alyx), downloads(alyx)) == (3, 1)
         alyx.touch_tables(LATER)
         assert one.refresh_cache("refresh") > loaded
-        assert (questions(alyx), downloads(alyx)) == (4, 2)
+        assert (checks(alyx), downloads(alyx)) == (4, 2)
         assert len(one._cache["sessions"]) == ALL
         assert "datasets" in one._cache
     finally:
         one.close()
 
 
-def test_the_same_statements_await(make: Make, alyx: Emulator) -> None:
+def test_awaited_statements_of_notebooks_work(make: Make, alyx: Emulator) -> None:
     one = make(alyx, mode="auto")
     one.put("cache_expiry", timedelta(hours=1))
     loaded = one.ask("refresh_cache", "refresh")
     assert one.look("_cache")._meta["loaded_time"] == loaded
     assert len(one.ask("search", lab="cortexlab", query_type="refresh")) == CORTEX
     assert (
-        questions(alyx) <= 3
-    )  # for entering auto mode, unless it is the same question as the next, and for each refresh
+        checks(alyx) <= 3
+    )  # one check for entering auto mode, unless it coincides with the next one, and one for each refresh
     assert downloads(alyx) == 1
 
 
-def test_another_client_of_the_folder_asks_no_sooner(make: Make, alyx: Emulator) -> None:
+def test_another_client_of_the_folder_does_not_check_sooner(make: Make, alyx: Emulator) -> None:
     assert found(make(alyx, mode="auto")) == ALL
     assert found(make(alyx, mode="auto")) == ALL
-    assert (questions(alyx), downloads(alyx)) == (1, 1)
+    assert (checks(alyx), downloads(alyx)) == (1, 1)
     assert found(make(alyx, mode="refresh")) == ALL
     assert downloads(alyx) == 1
 
 
 def test_meta_shows_expired_tables(make: Make, alyx: Emulator) -> None:
     one = make(alyx)
-    assert one.look("tables_info").expired  # there are none
+    assert one.look("tables_info").expired  # there are no tables
     one.ask("refresh_cache", "refresh")
     assert not one.look("_cache")._meta["expired"]
     one.put("cache_expiry", timedelta(0))
@@ -313,7 +310,7 @@ def test_meta_shows_expired_tables(make: Make, alyx: Emulator) -> None:
 # ---- without the server
 
 
-def test_with_the_server_down_tables_on_disk_serve_with_one_warning(
+def test_tables_on_disk_answer_with_one_warning_while_the_server_is_down(
     make: Make, alyx: Emulator, tmp_path: Path
 ) -> None:
     unzip(alyx, tmp_path / "cache")
@@ -324,14 +321,14 @@ def test_with_the_server_down_tables_on_disk_serve_with_one_warning(
         for _ in range(10):
             assert found(one, lab="cortexlab") == CORTEX
             time.sleep(0.1)
-        until(lambda: seen)
+        wait_until(lambda: seen)
         assert found(one, lab="cortexlab") == CORTEX
-        time.sleep(3)  # it tries again and again, and says no more
+        time.sleep(3)  # it retries without further warnings
         assert [w.category for w in seen] == [TablesWarning]
         assert "could not be updated" in str(seen[0].message)
         alyx.touch_tables(LATER)
         alyx.start()
-        until(lambda: downloads(alyx) >= 1)
+        wait_until(lambda: downloads(alyx) >= 1)
         assert found(one, lab="cortexlab") == CORTEX
         assert found(one, lab="cortexlab", query_type="refresh") == CORTEX
     assert len(seen) == 1
@@ -339,7 +336,7 @@ def test_with_the_server_down_tables_on_disk_serve_with_one_warning(
 
 
 @pytest.mark.parametrize("mode", ["auto", "refresh", "local"])
-def test_without_server_and_tables_there_is_one_clear_error(
+def test_a_call_without_server_and_tables_raises_one_error(
     make: Make, alyx: Emulator, tmp_path: Path, mode: str
 ) -> None:
     alyx.stop()
@@ -351,7 +348,7 @@ def test_without_server_and_tables_there_is_one_clear_error(
     if mode != "local":
         assert alyx.url in str(caught.value)
         alyx.start()
-        until(lambda: _works(one))
+        wait_until(lambda: _works(one))
 
 
 def _works(one: Face) -> bool:
@@ -361,7 +358,7 @@ def _works(one: Face) -> bool:
         return False
 
 
-def test_a_refused_login_leaves_the_tables_serving(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_tables_answer_after_a_refused_login(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     unzip(alyx, tmp_path / "cache")
     one = make(alyx, mode="auto", password="wrong")
     with pytest.warns(TablesWarning, match="could not be updated"):
@@ -371,7 +368,7 @@ def test_a_refused_login_leaves_the_tables_serving(make: Make, alyx: Emulator, t
 # ---- folders
 
 
-def test_tables_may_lie_elsewhere_than_data(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_tables_dir_may_differ_from_cache_dir(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     one = make(alyx, mode="auto", tables_dir=tmp_path / "tables")
     (eid,) = one.ask("search", subject="KS014", date="2020-02-18")
     assert one.look("tables_dir") == one.look("tables_info").path == tmp_path / "tables"
@@ -388,7 +385,7 @@ def test_tables_may_lie_elsewhere_than_data(make: Make, alyx: Emulator, tmp_path
     assert bare.ask("search", subject="KS014", date="2020-02-18") == [eid]
 
 
-def test_a_folder_that_cannot_be_written_serves(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_answers(make: Make, alyx: Emulator, tmp_path: Path) -> None:
     folder = unzip(alyx, tmp_path / "bare")
     folder.chmod(0o500)
     if os.access(folder, os.W_OK):
@@ -400,7 +397,7 @@ def test_a_folder_that_cannot_be_written_serves(make: Make, alyx: Emulator, tmp_
 
 
 @pytest.mark.filterwarnings("ignore::one_async.errors.CacheWarning")
-def test_a_home_and_a_cache_folder_that_cannot_be_written_serve(
+def test_a_client_works_if_home_and_cache_folder_cannot_be_written(
     kind: str, alyx: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
@@ -417,8 +414,8 @@ def test_a_home_and_a_cache_folder_that_cannot_be_written_serve(
     assert not list(home.iterdir())
 
 
-def test_a_day_of_many_clients_in_auto_mode(alyx: Emulator, tmp_path: Path) -> None:
-    """Ten clients of one folder start at once: one asks and downloads, the others use what it brought."""
+def test_many_clients_of_a_folder_check_and_download_once(alyx: Emulator, tmp_path: Path) -> None:
+    """Ten clients of one folder start at once: one checks and downloads, the others use its tables."""
     from concurrent.futures import ThreadPoolExecutor
 
     def work(_: int) -> list[UUID]:
@@ -439,6 +436,6 @@ def test_a_pickled_client_keeps_its_mode(alyx: Emulator, tmp_path: Path) -> None
         again.close()
 
 
-def test_opened_kinds_are_all_there(kind: str, alyx: Emulator, tmp_path: Path) -> None:
+def test_every_kind_of_client_is_opened(kind: str, alyx: Emulator, tmp_path: Path) -> None:
     with opened(kind, cache_dir=unzip(alyx, tmp_path / "x")) as one:
         assert all(found(one, query_type=mode) == ALL for mode in MODES if mode != "remote")

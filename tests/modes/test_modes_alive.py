@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from one_async.emulator import Emulator
+from shared_worlds import checks, downloads, unzip
 
-from .conftest import LATER, Make, downloads, questions, unzip
-from .test_modes import ALL, CORTEX, found, until
+from .conftest import LATER, Make
+from .test_modes import ALL, CORTEX, found, wait_until
 
 OFTEN = timedelta(seconds=0.05)
 
@@ -28,18 +29,18 @@ OFTEN = timedelta(seconds=0.05)
 def test_a_mode_without_refresh_stops_the_background_refresh(make: Make, alyx: Emulator, mode: str) -> None:
     one = make(alyx, mode="auto", cache_expiry=OFTEN)
     assert found(one) == ALL
-    until(lambda: questions(alyx) >= 3)
+    wait_until(lambda: checks(alyx) >= 3)
     one.put("mode", mode)
-    asked = questions(alyx)
+    asked = checks(alyx)
     time.sleep(1)
-    assert questions(alyx) <= asked + 1  # the one that was on its way
+    assert checks(alyx) <= asked + 1  # the check that had started
     one.put("mode", "auto")
     assert found(one) == ALL
-    until(lambda: questions(alyx) >= asked + 4)
+    wait_until(lambda: checks(alyx) >= asked + 4)
 
 
 def claims(folder: Path) -> list[str]:
-    """Name the claims below a folder, from which they may vanish meanwhile."""
+    """Return the names of claims below a folder, which may disappear meanwhile."""
     return [name for _, folders, _ in os.walk(folder) for name in folders if name.endswith(".claim")]
 
 
@@ -49,9 +50,9 @@ def test_an_offline_mode_ends_a_running_download(make: Make, alyx: Emulator, tmp
     rule = alyx.faults.add("/cache.zip", hang=60)
     one = make(alyx, mode="auto")
     assert found(one) == ALL
-    until(lambda: rule.hits)
+    wait_until(lambda: rule.hits)
     one.put("mode", "local")
-    until(lambda: not claims(tmp_path / "cache"))  # let go of by whoever downloads
+    wait_until(lambda: not claims(tmp_path / "cache"))  # released by the process that downloads
     assert found(one) == ALL
     assert one.look("tables_info").checked is None
 
@@ -64,25 +65,25 @@ def test_an_auto_search_of_a_remote_client_does_not_wait_for_a_refresh(
     one = make(alyx)
     for _ in range(3):
         assert found(one, lab="cortexlab", query_type="auto") == CORTEX
-    until(lambda: rule.hits)
+    wait_until(lambda: rule.hits)
     assert found(one, lab="cortexlab", query_type="auto") == CORTEX
     assert (one.look("tables_info").checked, rule.hits) == (None, 1)
 
 
-def test_an_auto_search_of_a_remote_client_has_newer_tables_brought(
+def test_an_auto_search_of_a_remote_client_starts_a_download_of_newer_tables(
     make: Make, alyx: Emulator, tmp_path: Path
 ) -> None:
     unzip(alyx, tmp_path / "cache")
     alyx.touch_tables(LATER)
     one = make(alyx)
     assert found(one, query_type="auto") == ALL
-    until(lambda: downloads(alyx) == 1 and not one.look("tables_info").expired)
+    wait_until(lambda: downloads(alyx) == 1 and not one.look("tables_info").expired)
     assert found(one, query_type="auto") == ALL
-    assert questions(alyx) == 1
+    assert checks(alyx) == 1
 
 
-def _lzma(alyx: Emulator) -> None:
-    """Publish an archive with damaged members of a kind that zipfile gives an error of its own for."""
+def _damaged_lzma(alyx: Emulator) -> None:
+    """Publish an archive whose damaged members make zipfile raise its own kind of error."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(alyx.app.cache_zip())) as old, zipfile.ZipFile(out, "w") as new:
         for name in old.namelist():
@@ -95,14 +96,14 @@ def _lzma(alyx: Emulator) -> None:
 
 
 def _odd_port(alyx: Emulator) -> None:
-    """Say that the tables are where a socket refuses to connect to."""
+    """Publish a location whose port is invalid for a socket."""
     said = {"date_created": LATER, "location": "http://127.0.0.1:99999/x"}
     alyx.faults.add("/cache/info", body=json.dumps(said), times=3)
     alyx.touch_tables(LATER)
 
 
-@pytest.mark.parametrize("trouble", [_lzma, _odd_port])
-def test_no_server_fault_breaks_the_client(
+@pytest.mark.parametrize("trouble", [_damaged_lzma, _odd_port])
+def test_a_client_recovers_from_bad_tables_of_the_server(
     make: Make, alyx: Emulator, tmp_path: Path, trouble: Callable[[Emulator], None]
 ) -> None:
     unzip(alyx, tmp_path / "cache")
@@ -112,10 +113,10 @@ def test_no_server_fault_breaks_the_client(
     assert found(one) == ALL
     for asked in range(1, 4):
         assert found(one, lab="cortexlab") == CORTEX
-        until(lambda asked=asked: questions(alyx) >= asked)  # type: ignore[misc]
+        wait_until(lambda asked=asked: checks(alyx) >= asked)  # type: ignore[misc]
     loaded = one.look("tables_info").loaded
     alyx.touch_tables(LATER, good)
-    until(lambda: one.look("tables_info").loaded > loaded)
+    wait_until(lambda: one.look("tables_info").loaded > loaded)
     assert found(one, lab="cortexlab") == CORTEX
 
 
@@ -136,19 +137,19 @@ CALLS: dict[str, dict[str, Any]] = {
 def test_one_call_checks_for_newer_tables_once(
     make: Make, alyx: Emulator, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A session that is named by its path is looked up in the tables that are asked for the rest, too."""
+    """The call resolves the path of the session with the same tables that answer the call."""
     monkeypatch.chdir(tmp_path)
     one = make(alyx)
     one.ask("refresh_cache", "refresh")
     (eid,) = one.ask("search", subject="KS014", date="2020-02-18", query_type="local")
     path = one.ask("eid2path", eid, query_type="local")
-    before = questions(alyx)
+    before = checks(alyx)
     one.ask(method, path, query_type="refresh", **CALLS[method])
-    assert questions(alyx) == before + 1
+    assert checks(alyx) == before + 1
 
 
-def test_tables_that_were_replaced_are_let_go_of(make: Make, alyx: Emulator, tmp_path: Path) -> None:
-    """Also by the background task that a call began."""
+def test_replaced_tables_are_freed(make: Make, alyx: Emulator, tmp_path: Path) -> None:
+    """The background task that a call started does not keep them either."""
     unzip(alyx, tmp_path / "cache")
     one = make(alyx, cache_expiry=OFTEN)
     one.put("mode", "auto")
@@ -158,8 +159,8 @@ def test_tables_that_were_replaced_are_let_go_of(make: Make, alyx: Emulator, tmp
         one.look("_context.tables" if hasattr(one, "_portal") else "_here._context.tables").loaded
     )
     alyx.touch_tables(LATER)
-    until(lambda: downloads(alyx) == 1)
-    until(lambda: gc.collect() >= 0 and old() is None)
+    wait_until(lambda: downloads(alyx) == 1)
+    wait_until(lambda: gc.collect() >= 0 and old() is None)
 
 
 # ---- details of sessions
@@ -167,15 +168,17 @@ def test_tables_that_were_replaced_are_let_go_of(make: Make, alyx: Emulator, tmp
 
 @pytest.mark.parametrize("mode", ["auto", "refresh"])
 @pytest.mark.parametrize("full", [False, True])
-def test_details_come_from_tables_that_have_them(make: Make, alyx: Emulator, mode: str, full: bool) -> None:
+def test_details_are_read_from_tables_that_have_them(
+    make: Make, alyx: Emulator, mode: str, full: bool
+) -> None:
     one = make(alyx)
     one.ask("refresh_cache", "refresh")
     eids = one.ask("search", lab="cortexlab", query_type="local")[:3]
-    before = len(alyx.requests), questions(alyx)
+    before = len(alyx.requests), checks(alyx)
     details = one.ask("get_details", eids, full=full, query_type=mode)
     in_tables = one.ask("get_details", eids, full=full, query_type="local")
     assert len(alyx.requests) == before[0] + (mode == "refresh")
-    assert questions(alyx) == before[1] + (mode == "refresh")
+    assert checks(alyx) == before[1] + (mode == "refresh")
     if full:
         assert [frame.rows() for frame in details] == [frame.rows() for frame in in_tables]
     else:
@@ -183,10 +186,10 @@ def test_details_come_from_tables_that_have_them(make: Make, alyx: Emulator, mod
         assert {row["lab"] for row in details} == {"cortexlab"}
 
 
-def test_details_of_a_session_that_the_tables_lack_are_the_server_s(
+def test_details_of_sessions_that_the_tables_lack_are_queried_from_the_server(
     make: Make, alyx: Emulator, tmp_path: Path
 ) -> None:
-    """All answers of one call are of one kind."""
+    """All answers of one call have the same source."""
     from one_async.tables.disk import write_table
 
     folder = unzip(alyx, tmp_path / "cache")

@@ -1,4 +1,4 @@
-"""Tables with odd values still answer everything else, in both faces."""
+"""Tables with odd values answer everything else, in both faces."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from one_async.errors import (
 )
 from one_async.tables.build import make_parquet_db
 from one_async.tables.disk import write_table
+from shared_worlds import checks, unzip
 
-from .conftest import Make, questions, unzip
+from .conftest import Make
 
 SAID = {"date_created": "2025-01-01 00:00"}
 EIDS = [str(UUID(int=number)) for number in range(1, 5)]
@@ -31,7 +32,7 @@ FILES = ["alf/spikes.times.npy", "alf/#2024-01-01#/spikes.times.npy", "_ibl_expe
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Four sessions: one like any other, one without date, one without subject, and one that is there twice."""
+    """Write four sessions: a normal one, one without date, one without subject, and one that occurs twice."""
     folder = tmp_path / "odd"
     folder.mkdir()
     rows = [(EIDS[0], "a", date(2020, 1, 1)), (EIDS[1], "b", None), (EIDS[2], None, date(2020, 1, 2))]
@@ -75,7 +76,7 @@ def test_a_duplicate_session_is_refused(make: Make, folder: Path, method: str, c
 
 @pytest.mark.parametrize("without", [True, False])
 def test_datasets_are_listed_without_their_session(make: Make, folder: Path, without: bool) -> None:
-    """The last session is in the table of datasets alone; then all are."""
+    """First the last session is only in the table of datasets; then all sessions are."""
     if without:
         (folder / "sessions.pqt").unlink()
     one = make(None, cache_dir=folder)
@@ -95,7 +96,7 @@ def test_datasets_are_listed_without_their_session(make: Make, folder: Path, wit
         one.ask("load_dataset", eid, "spikes.times.npy")
 
 
-def test_an_empty_list_of_texts_is_refused(make: Make, folder: Path) -> None:
+def test_an_empty_list_as_a_term_is_refused(make: Make, folder: Path) -> None:
     one = make(None, cache_dir=folder, wildcards=False)
     for term in ("projects", "lab", "subject", "task_protocol"):
         with pytest.raises(InputError, match=term):
@@ -104,25 +105,25 @@ def test_an_empty_list_of_texts_is_refused(make: Make, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ["select * from nope", "selec", "select nope from sessions", ""])
-def test_sql_that_cannot_be_run_is_refused(make: Make, folder: Path, query: str) -> None:
+def test_invalid_sql_is_refused(make: Make, folder: Path, query: str) -> None:
     one = make(None, cache_dir=folder)
     with pytest.raises(InputError, match="SQL"):
         one.ask("sql", query)
     assert one.ask("sql", "select count(*) as n from datasets")["n"].to_list() == [15]
 
 
-def test_insertions_that_are_not_there_are_not_found(make: Make, folder: Path) -> None:
+def test_missing_insertions_raise_not_found(make: Make, folder: Path) -> None:
     one = make(None, cache_dir=folder)
     with pytest.raises(TablesNotFound, match="insertions"):
         one.ask("insertions")
     assert one.ask("sql", "select * from insertions").height == 0
 
 
-# ---- tables of a folder, built with paths for ids
+# ---- tables of a folder, built with paths as ids
 
 NAMES = {
     "lab/Subjects/s1/2020-01-01/001": "lab/s1/2020-01-01/001",
-    "other/Subjects/s1/2020-01-01/001": "other/s1/2020-01-01/001",  # the same but for the lab
+    "other/Subjects/s1/2020-01-01/001": "other/s1/2020-01-01/001",  # equal except for the lab
     "s-2/2020-01-02/002": "s-2/2020-01-02/002",
 }
 
@@ -145,7 +146,7 @@ CALLS: list[tuple[str, Callable[[str], Any]]] = [
 ]
 
 
-def test_paths_may_be_ids(make: Make, built: Path) -> None:
+def test_methods_accept_paths_as_ids(make: Make, built: Path) -> None:
     one = make(None, cache_dir=built)
     found = one.ask("search")
     assert sorted(found) == sorted(NAMES.values())
@@ -161,7 +162,7 @@ def test_paths_may_be_ids(make: Make, built: Path) -> None:
     assert sorted(one.ask("eid2path", found)) == sorted(built / folder for folder in NAMES)
 
 
-def test_a_path_that_is_one_session_s_leads_to_its_id(make: Make, built: Path, tmp_path: Path) -> None:
+def test_a_path_of_one_session_has_its_id(make: Make, built: Path, tmp_path: Path) -> None:
     import shutil
 
     shutil.rmtree(built / "other")
@@ -179,10 +180,10 @@ def test_a_path_that_is_one_session_s_leads_to_its_id(make: Make, built: Path, t
 # ---- tables and server together
 
 
-def test_datasets_of_a_session_that_a_query_taught_are_the_server_s(
+def test_datasets_of_a_learned_session_are_queried_from_the_server(
     make: Make, alyx: Emulator, tmp_path: Path
 ) -> None:
-    """A search teaches the session alone: that the tables have no datasets of it says nothing."""
+    """A search learns only the session, so missing datasets in the tables do not mean that it has none."""
     folder = unzip(alyx, tmp_path / "cache")
     one = make(alyx, mode="local")
     (eid,) = one.ask("search", subject="KS014", date="2020-02-18")
@@ -195,10 +196,10 @@ def test_datasets_of_a_session_that_a_query_taught_are_the_server_s(
     assert str(eid) in one.ask("sessions").collect()["eid"]
     assert one.ask("list_datasets", eid, query_type="auto") == known
     assert one.ask("list_datasets", eid, query_type="local") == known  # learned meanwhile
-    assert questions(alyx) <= 1
+    assert checks(alyx) <= 1
 
 
-def test_datasets_of_a_session_that_an_earlier_run_was_taught_are_the_server_s(
+def test_datasets_of_a_session_learned_in_an_earlier_run_are_queried_from_the_server(
     make: Make, alyx: Emulator, tmp_path: Path
 ) -> None:
     folder = unzip(alyx, tmp_path / "cache")
@@ -211,7 +212,7 @@ def test_datasets_of_a_session_that_an_earlier_run_was_taught_are_the_server_s(
     one = make(alyx)
     one.ask("search", subject="KS014", query_type="remote")
     one.ask("save_cache")
-    assert make(alyx, mode="local").ask("list_datasets", eid) == []  # all that is on disk
+    assert make(alyx, mode="local").ask("list_datasets", eid) == []  # all files on disk
     assert make(alyx).ask("list_datasets", eid, query_type="auto") == known
 
 

@@ -1,4 +1,4 @@
-"""Tables are replaced while they are searched: each answer is of the old or of the new ones. Times are for benchmarks."""
+"""Tables are replaced during searches: each answer is from the old or the new tables. Times are measured by benchmarks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZE = {"sessions": 2000, "datasets": 30_000}
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder in which the tables are made once."""
+    """Return the folder of the tables, which are made once."""
     return tmp_path_factory.mktemp("load")
 
 
@@ -31,7 +31,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("where", ["in a thread", "in a process"])
-def test_searches_go_on_while_tables_are_replaced(
+def test_searches_continue_while_tables_are_replaced(
     bench: Any, scratch: Path, anyio_backend: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if where == "in a process":
@@ -43,7 +43,9 @@ def test_searches_go_on_while_tables_are_replaced(
 
 
 @pytest.mark.anyio
-async def test_a_subprocess_prepares_tables_like_a_thread(bench: Any, scratch: Path, tmp_path: Path) -> None:
+async def test_a_subprocess_prepares_the_same_tables_as_a_thread(
+    bench: Any, scratch: Path, tmp_path: Path
+) -> None:
     archive, _ = bench.make(scratch, **SIZE)
     (tmp_path / "apart").mkdir()
     (tmp_path / "here").mkdir()
@@ -56,14 +58,14 @@ async def test_a_subprocess_prepares_tables_like_a_thread(bench: Any, scratch: P
 
 
 @pytest.mark.anyio
-async def test_what_a_process_cannot_do_is_left_to_a_thread(tmp_path: Path) -> None:
+async def test_a_thread_prepares_tables_if_the_subprocess_fails(tmp_path: Path) -> None:
     (tmp_path / "cut.zip").write_bytes(b"PK\3\4")
     assert not await prepare_subprocess.prepare_in_subprocess(tmp_path / "cut.zip", tmp_path)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("program", ["", "/opt/game/game", "C:\\app.exe"])
-async def test_a_program_that_is_not_python_is_not_started(
+async def test_an_executable_that_is_not_python_is_not_started(
     tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", program)

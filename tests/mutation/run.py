@@ -1,9 +1,9 @@
-"""Change the code in one small place at a time, and count the changes that no test notices.
+"""Mutate the code in one small place at a time, and count the mutants that no test detects.
 
 ``python tests/mutation/run.py --sample 100 alyx transfer`` tries a random, seeded sample of the mutants of each of these
-parts; without ``--sample`` all of them, without names all parts. mutmut makes and runs the mutants, in a copy of the
-project, each with the tests that execute the changed function. Its fork server keeps each run apart from threads of
-Polars and of servers that another one began. Prints a table and the survivors; `mutmut show NAME` in the copy's folder
+parts; without ``--sample`` all mutants, without names all parts. mutmut makes and runs the mutants, in a copy of the
+project, each with the tests that execute the changed function. Its fork server isolates each run from threads of
+Polars and of servers that another run started. Prints a table and the survivors; `mutmut show NAME` in the copy's folder
 shows one. Texts of errors are not changed.
 
 Exits with 1 if fewer than ``--least`` percent of the mutants of a part are killed.
@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-#: Of each part: the files that are changed, and the tests that matter for them, quick ones first.
+#: The files of each part that are mutated, and the tests of them, quick ones first.
 PARTS: dict[str, tuple[list[str], list[str]]] = {
     "ids": (["ids.py"], ["test_ids.py", "client/test_client_convert.py"]),
     "terms": (["queries/terms.py"], ["client/test_client_search.py", "client/test_client_odd_columns.py"]),
@@ -45,13 +45,13 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "transfer": (["transfer/*.py"], ["transfer"]),
 }  # fmt: skip
-#: What mutmut calls a mutant that a test noticed; one that only took too long may have met a hang of the fork.
+#: mutmut's statuses of detected mutants. A timeout is not among them, since it may be a hang of the fork.
 KILLED = ("killed", "caught by type check")
 UNCHANGED = [r"InputError", r"raise \w+", r"log\.\w+", r"warnings\.warn"]
 
 
 def settings(part: str) -> str:
-    """Write mutmut's part of ``pyproject.toml``."""
+    """Write mutmut's section of ``pyproject.toml``."""
     files, tests = PARTS[part]
     missing = [name for name in files if not list((ROOT / "src" / "one_async").glob(name))]
     missing += [name for name in tests if not (ROOT / "tests" / name).exists()]
@@ -67,7 +67,7 @@ def settings(part: str) -> str:
     lines = [f"{name} = {json.dumps(value)}" for name, value in lists.items()]
     lines += [
         'process_isolation = "forkserver"',
-        'forkserver_warmup = "none"',  # tests that use Polars when imported would leave it locked in each fork
+        'forkserver_warmup = "none"',  # tests that use Polars on import would leave it locked in each fork
         "track_dependencies = false",
         "use_git_change_detection = false",
     ]
@@ -75,8 +75,8 @@ def settings(part: str) -> str:
 
 
 def mutmut(folder: Path, *arguments: str, seconds: float | None = None) -> str:
-    """Run mutmut in a folder and return its output; kill it when its time is over."""
-    # Subprocesses of tests must find the changed code too, and Python must have seen that folder when it starts.
+    """Run mutmut in a folder and return its output; kill it at the timeout."""
+    # Subprocesses of tests must import the changed code too, and Python reads the path when it starts.
     env = {**os.environ, "PYTHONPATH": str(folder / "mutants" / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "mutmut", *arguments]
     with subprocess.Popen(

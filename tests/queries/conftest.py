@@ -1,4 +1,4 @@
-"""Fresh emulators and clients of every kind, as the tests of the modes have them."""
+"""Fixtures of fresh emulators and clients of every kind, from the tests of the modes."""
 
 from modes.conftest import alyx, home_of_the_package, kind, make
 

@@ -28,7 +28,7 @@ from tables_data import datasets_frame, sessions_frame
 NAMES = st.sampled_from(
     ["cortexlab", "cortxlab", "CORTEXLAB", "a.b", "a+b", "KS005", "ks05", "ibl_main", "x" * 300, "(", ","]
 ) | st.text("aks05._", min_size=1, max_size=6)
-#: Terms with values of which some are in the tables, some are nearly there and some are not.
+#: Terms with values: some are in the tables, some are similar to one in them, and some are neither.
 TERMS = st.fixed_dictionaries(
     {},
     optional={
@@ -54,7 +54,7 @@ def tables() -> Catalogue:
 
 
 def named(text: str) -> list[str]:
-    """Return the names that a text offers instead of what was asked for."""
+    """Return the names that a text suggests in place of the given ones."""
     offers = re.findall(r"(?:did you mean |there (?:is|are) )(.*?)(?:[?]|[.](?= |$))", text)
     return [name for offer in offers for name in re.findall(r"'((?:[^'\\]|\\.)*)'", offer)]
 
@@ -68,7 +68,7 @@ def test_a_reason_never_offers_what_was_asked_for(terms: dict[str, Any], wildcar
     def finds(asked: dict[str, Any]) -> bool | None:
         try:
             return bool(query.search(tables(), wildcards=wildcards, **asked))
-        except ValueError:  # no regular expression
+        except ValueError:  # not a regular expression
             return None
 
     if finds(terms) is not False:
@@ -80,11 +80,11 @@ def test_a_reason_never_offers_what_was_asked_for(terms: dict[str, Any], wildcar
     for name in absent:
         asked = set(terms[name]) if isinstance(terms[name], list) else {terms[name]}
         assert asked.isdisjoint(named(text_of_reasons(reasons({name: terms[name]})) or ""))
-    # A term is named if, and only if, it finds nothing alone.
+    # A term is named if and only if it finds nothing alone.
     if absent or all(alone.values()):
         assert len(reasons(terms)) == max(len(absent), 1)
         assert ("each of the terms" in text) == (not absent)
-    else:  # one is not a regular expression, which the search did not come to
+    else:  # one is not a regular expression, which the search did not reach
         assert not text
 
 
@@ -173,8 +173,8 @@ REMOTE = [
     ("search_insertions", {"subject": "ks014"}, "no subject 'ks014'; did you mean 'KS014'?"),
     ("search_insertions", {"session": "2020-01-01_1_nobody"}, "none of the sessions is known"),
     ("search", {"number": 99}, "no session has number=99."),
-    ("search", {"number": [98, 99], "date": ["2020-01-01", None]}, None),  # a request for each number
-    ("search", {"number": 99, "date": ["2020-01-01", None]}, None),  # the one request was for the latest day
+    ("search", {"number": [98, 99], "date": ["2020-01-01", None]}, None),  # one request for each number
+    ("search", {"number": 99, "date": ["2020-01-01", None]}, None),  # the only request was for the latest day
     ("search", {"number": 99, "dataset_qc_lte": "PASS"}, "no session has number=99."),
     ("search", {"task_protocol": "nonsense"}, "no task protocol 'nonsense'."),
     ("search", {"task_protocol": "nonsense", "number": 1}, "no task protocol 'nonsense'."),
@@ -185,7 +185,7 @@ REMOTE = [
     ("search_insertions", {"serial": "0"}, "no insertion with the serial number '0'."),
     ("search_insertions", {"model": "nonsense"}, "no insertion with the model 'nonsense'."),
     ("search_insertions", {"dataset": "nonsense"}, "no insertion has dataset='nonsense'."),
-    ("search_insertions", {"name": "probe00", "number": 99}, None),  # the one request was for the name
+    ("search_insertions", {"name": "probe00", "number": 99}, None),  # the only request was for the name
 ]
 LOCAL = [
     ("search", {"lab": "cortxlab"}, "no lab 'cortxlab'; did you mean 'cortexlab'?"),
@@ -247,7 +247,7 @@ def lists_requested(emulator: Emulator) -> int:
 
 
 def test_no_warning_without_information_or_with_results(one: Face, recorded_emulator: Emulator) -> None:
-    """Warnings are errors in these tests. Whoever asks for what is new, or watches, expects empty answers."""
+    """Warnings are errors in these tests. Callers that check for new sessions, or watch, expect empty answers."""
     for method in ("search", "search_insertions"):
         assert one.ask(method, lab="cortexlab")
         assert one.ask(method, query_type="remote", lab=["cortexlab", "nonsense"])

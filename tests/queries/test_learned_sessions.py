@@ -11,11 +11,12 @@ import pytest
 
 from client.faces import Face
 from client.worlds import World, recorded_world
-from modes.conftest import Make, unzip
+from modes.conftest import Make
 from one_async.emulator import Emulator
 from one_async.errors import StatusError
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.disk import save_tables
+from shared_worlds import unzip
 
 KNOWN, LEARNED = "cortexlab", "riverlab"
 

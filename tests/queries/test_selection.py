@@ -31,7 +31,7 @@ def test_each_dataset_has_its_own_collection_and_revision(folders: Any, revision
     ]
     found = many_datasets(TABLE, NAMES, list(folders), list(revisions), SelectionOptions())
     assert [frame["rel_path"].to_list() for frame in found] == expected
-    if set(revisions) == {REVISIONS[-1]}:  # whole paths of other revisions come with a warning
+    if set(revisions) == {REVISIONS[-1]}:  # whole paths of other revisions raise a warning
         paths = [path for (path,) in expected]
         exact = many_datasets(TABLE, paths, None, None, SelectionOptions())
         assert [frame["rel_path"].to_list() for frame in exact] == expected

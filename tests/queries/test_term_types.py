@@ -21,7 +21,7 @@ from one_async.types import InsertionTerms, SessionTerms
 
 KINDS: dict[str, Any] = {"sessions": SessionTerms, "insertions": InsertionTerms}
 ID = "d23a44ef-1402-4ed7-97f5-47e9a7a504d9"
-#: Values that each type means, and some that it does not.
+#: Values that each type accepts, and some that it does not.
 SAMPLES: dict[str, tuple[list[Any], list[Any]]] = {
     "Texts": (["a", ["a", "b"], ("a",), None], [1.5, [1], True]),
     "Numbers": ([1, "1", [1, 2], ["3"]], [1.5, "x", [None]]),
@@ -51,7 +51,9 @@ def test_the_types_are_what_the_terms_accept(endpoint: str) -> None:
     hints: Mapping[str, Any] = KINDS[endpoint].__annotations__
     for name, hint in hints.items():
         text = hint if isinstance(hint, str) else hint.__forward_arg__
-        if text == "object" or name == "session":  # whatever the server parses; whatever names sessions
+        if (
+            text == "object" or name == "session"
+        ):  # any date that the server parses; any identifier of sessions
             continue
         good, bad = SAMPLES[text]
         for value in good:
@@ -76,7 +78,7 @@ def test_signatures_show_them(face: type, name: str, kind: Any) -> None:
     assert list(parameters.values())[-1].kind is inspect.Parameter.VAR_KEYWORD  # other filters of the server
 
 
-@pytest.mark.filterwarnings("ignore")  # of IPython's own
+@pytest.mark.filterwarnings("ignore")  # IPython's own warnings
 @pytest.mark.parametrize("with_jedi", [True, False])
 def test_ipython_completes_them(tmp_path: Path, with_jedi: bool) -> None:
     pytest.importorskip("IPython")

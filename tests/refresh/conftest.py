@@ -29,7 +29,7 @@ def shared() -> Iterator[Emulator]:
 
 @pytest.fixture
 def alyx(shared: Emulator) -> Iterator[Emulator]:
-    """Give an emulator on which nothing has happened yet."""
+    """Yield an emulator without requests, faults or changes of earlier tests."""
     shared.start()
     shared.requests.reset()
     yield shared
@@ -50,42 +50,26 @@ def client_of(emulator: Emulator | str) -> AsyncAlyxClient:
 
 
 @asynccontextmanager
-async def keeping(emulator: Emulator | str, folder: Path, **options: Any) -> AsyncIterator[TablesKeeper]:
-    """Give a keeper of an emulator's tables; its client is closed at the end."""
+async def open_keeper(emulator: Emulator | str, folder: Path, **options: Any) -> AsyncIterator[TablesKeeper]:
+    """Yield a keeper of an emulator's tables; its client is closed at the end."""
     async with client_of(emulator) as client:
         yield TablesKeeper(folder, lambda: client, **options)
 
 
-def unzip(emulator: Emulator, folder: Path) -> Path:
-    """Put the server's tables into a folder as ONE-api would."""
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(io.BytesIO(emulator.app.cache_zip())) as archive:
-        archive.extractall(folder)
-    return folder
-
-
-def downloads(emulator: Emulator) -> int:
-    return emulator.requests.count("/cache.zip")
-
-
-def questions(emulator: Emulator) -> int:
-    return emulator.requests.count("/cache/info")
-
-
-def left(folder: Path, *suffixes: str) -> list[str]:
-    """Name the files that are below a folder and end so."""
+def files_ending_in(folder: Path, *suffixes: str) -> list[str]:
+    """Return the names of the files below a folder that have one of the suffixes."""
     return [path.name for path in folder.rglob("*") if path.name.endswith(suffixes)]
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for something that another task or process does."""
+async def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for a condition that another task or process fulfils."""
     with anyio.fail_after(30):
         while not condition():  # noqa: ASYNC110 - there is no event for it
             await anyio.sleep(0.02)
 
 
 def rezipped(data: bytes, **changes: bytes | None) -> bytes:
-    """Give an archive with other, more or fewer (None) members."""
+    """Return an archive with other, more or fewer (None) members."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():

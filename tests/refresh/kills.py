@@ -21,9 +21,9 @@ def start(url: str, folder: Path, action: str) -> subprocess.Popen[str]:
 
 
 def finish(worker: subprocess.Popen[str]) -> list[str]:
-    """Let a worker come to its end; give what it said."""
-    said, complaint = worker.communicate(timeout=120)
-    assert worker.returncode == 0, complaint
+    """Wait until a worker ends, and return the words of its output."""
+    said, errors = worker.communicate(timeout=120)
+    assert worker.returncode == 0, errors
     return said.split()
 
 
@@ -35,10 +35,10 @@ def kill_until(
     seed: int,
     action: str = "refresh",
 ) -> tuple[int, int]:
-    """Publish newer tables and kill the process that brings them, many times.
+    """Publish newer tables and kill the process that downloads them, many times.
 
-    After each kill the tables must be whole, of the old generation or the new one. Gives how many kills hit a process
-    that was at work, and how often the new tables were in use already.
+    After each kill the tables must be whole, of the old generation or the new one. Returns how many kills hit a running
+    process, and how often the new tables were in use already.
     """
     chance = random.Random(seed)
     names = list(archives)
@@ -70,7 +70,7 @@ def kill_until(
 def _duration(
     server: TablesServer, folder: Path, archives: dict[str, bytes], names: list[str], action: str
 ) -> float:
-    """Measure how long the work takes when nobody disturbs it."""
+    """Return the duration of the work without a kill."""
     server.publish(archives[names[1]], "2025-06-01 00:00")
     worker = start(server.url, folder, action)
     assert worker.stdout is not None
@@ -83,7 +83,7 @@ def _duration(
 
 
 def clean(folder: Path) -> None:
-    """Look for what should not have stayed."""
+    """Check that no claims or temporary files are left."""
     left = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
     wrong = [name for name in left if name.endswith((".claim", ".part", ".tmp")) or "/new-" in name]
     assert wrong == [], wrong

@@ -1,4 +1,4 @@
-"""A server of cache tables with features that the emulator lacks: slow bodies, ranges, and a record of who sent a token."""
+"""A server of cache tables with features that the emulator lacks: slow bodies, ranges, and a record of the tokens received."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOKEN = "0123456789" * 4
 
 
 def generation(folder: Path, name: str, sessions: int = 40, each: int = 20) -> bytes:
-    """Make an archive of tables in which every row says which generation it is of."""
+    """Return an archive of tables in which every row names its generation."""
     eids = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(sessions)]
     frame = pl.DataFrame(
         {
@@ -62,7 +62,7 @@ def generation(folder: Path, name: str, sessions: int = 40, each: int = 20) -> b
 
 
 def generations_of(tables: Any) -> set[str]:
-    """Name the generations of which a catalogue has rows: one, if it is whole."""
+    """Return the generations of a catalogue's rows; a whole catalogue has one."""
     return {*tables.session_frame["projects"].unique()} | {
         *tables.datasets().select(pl.col("hash").str.extract(r"^(\S+) ").unique()).collect()["hash"]
     }
@@ -70,14 +70,14 @@ def generations_of(tables: Any) -> set[str]:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that were killed."""
+        """Ignore errors of clients that were killed."""
 
 
 class TablesServer:
-    """Serves ``/cache/info/`` and ``/cache.zip`` on a port of 127.0.0.1.
+    """Serve ``/cache/info/`` and ``/cache.zip`` on a port of 127.0.0.1.
 
-    ``pace`` is seconds between pieces of 32 kB; ``ranges`` whether parts of the archive can be asked for; ``cut`` the
-    number of bytes after which the next body breaks off.
+    ``pace`` is the number of seconds between pieces of 32 kB; ``ranges`` is whether range requests are answered; ``cut`` is the
+    number of bytes after which the next body is cut off.
     """
 
     def __init__(self, archive: bytes = b"", created: str = "2025-01-01 00:00") -> None:

@@ -12,7 +12,7 @@ from one_async.refresh.download import download, part_name
 from one_async.refresh.swap import WORK
 from one_async.tables import mmap_cache
 
-from .conftest import client_of, keeping, left
+from .conftest import client_of, files_ending_in, open_keeper
 from .tables_server import TOKEN, TablesServer, generation, generations_of
 
 pytestmark = pytest.mark.anyio
@@ -30,16 +30,16 @@ def server(archives: list[bytes]) -> Iterator[TablesServer]:
 
 
 def zips(server: TablesServer) -> list[tuple[str | None, str | None]]:
-    """Give token and range of each request for the archive."""
+    """Return the token and the range of each request for the archive."""
     return [(token, part) for path, token, part in server.log if path.endswith(".zip")]
 
 
-async def test_the_token_goes_to_the_databases_own_server_alone(
+async def test_the_token_is_sent_only_to_the_server_of_the_database(
     server: TablesServer, archives: list[bytes], folder: Path
 ) -> None:
     with TablesServer(archives[1]) as elsewhere:
         server.info["location"] = f"{elsewhere.url}/tables"
-        async with keeping(server.url, folder) as keeper:
+        async with open_keeper(server.url, folder) as keeper:
             await keeper.refresh("auto")
             assert generations_of(keeper.loaded) == {"second"}
             server.info.update(location=f"{server.url}/here/tables.zip", date_created="2025-03-01 00:00")
@@ -55,7 +55,7 @@ async def test_a_folder_s_address_may_have_a_query(
     server: TablesServer, archives: list[bytes], folder: Path
 ) -> None:
     server.info["location"] = f"{server.url}/sub/?sig=1"
-    async with keeping(server.url, folder) as keeper:
+    async with open_keeper(server.url, folder) as keeper:
         await keeper.refresh("auto")
         assert generations_of(keeper.loaded) == {"first"}
     assert [path for path, _, _ in server.log if "zip" in path] == ["/sub/cache.zip?sig=1"]
@@ -65,7 +65,7 @@ async def test_a_folder_s_address_may_have_a_query(
 async def test_an_invalid_address_is_reported(
     server: TablesServer, archives: list[bytes], folder: Path, location: str
 ) -> None:
-    async with keeping(server.url, folder) as keeper:
+    async with open_keeper(server.url, folder) as keeper:
         await keeper.refresh("auto")
         server.info.update(location=location, date_created="2025-02-01 00:00")
         with pytest.warns(TablesWarning, match="not an http or s3 address"):
@@ -77,7 +77,7 @@ async def test_a_broken_download_is_resumed_if_the_server_supports_ranges(
     server: TablesServer, archives: list[bytes], folder: Path
 ) -> None:
     server.ranges, server.cut = True, 100_000
-    async with keeping(server.url, folder) as keeper:
+    async with open_keeper(server.url, folder) as keeper:
         await keeper.refresh("auto")
         assert generations_of(keeper.loaded) == {"first"}
     first, second = zips(server)
@@ -86,11 +86,11 @@ async def test_a_broken_download_is_resumed_if_the_server_supports_ranges(
     assert 0 < int(second[1].removeprefix("bytes=").rstrip("-")) <= 100_000
 
 
-async def test_a_broken_download_starts_over_where_ranges_are_ignored(
+async def test_a_broken_download_starts_over_if_the_server_ignores_ranges(
     server: TablesServer, folder: Path
 ) -> None:
     server.cut = 100_000
-    async with keeping(server.url, folder) as keeper:
+    async with open_keeper(server.url, folder) as keeper:
         await keeper.refresh("auto")
         assert generations_of(keeper.loaded) == {"first"}
 
@@ -103,11 +103,11 @@ async def test_partial_files_of_earlier_processes_are_resumed(
     part.parent.mkdir()
     part.write_bytes(archives[0][:70_000])
     (part.parent / f"{'0' * 24}.zip.part").write_bytes(b"of another version")
-    async with keeping(server.url, folder) as keeper:
+    async with open_keeper(server.url, folder) as keeper:
         await keeper.refresh("auto")
         assert generations_of(keeper.loaded) == {"first"}
     assert [part for _, part in zips(server)] == ["bytes=70000-"]
-    assert left(folder / WORK, "") == ["state.json"]
+    assert files_ending_in(folder / WORK, "") == ["state.json"]
 
 
 @pytest.mark.parametrize("size", [70_000, 10_000_000])
@@ -118,13 +118,13 @@ async def test_a_partial_file_of_another_version_is_discarded(
     part = folder / WORK / part_name(f"{server.url}/cache.zip", "2025-01-01 00:00")
     part.parent.mkdir()
     part.write_bytes(bytes(size))
-    async with keeping(server.url, folder) as keeper:
+    async with open_keeper(server.url, folder) as keeper:
         await keeper.refresh("auto")
         assert generations_of(keeper.loaded) == {"first"}
     assert zips(server)[-1][1] is None
 
 
-async def test_a_connection_that_always_breaks_is_given_up(
+async def test_a_download_fails_after_repeated_broken_connections(
     server: TablesServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_ATTEMPTS", 2)
@@ -134,11 +134,11 @@ async def test_a_connection_that_always_breaks_is_given_up(
         for _ in range(2):
             with pytest.raises(ServerUnreachable):
                 await download(_CutWire(server, client.wire), f"{server.url}/cache.zip", folder / "x.part")
-    assert (folder / "x.part").stat().st_size > 100_000, "what came is kept"
+    assert (folder / "x.part").stat().st_size > 100_000, "the received part is kept"
 
 
 class _CutWire:
-    """A wire whose every answer breaks off."""
+    """A wire that cuts off every answer."""
 
     def __init__(self, server: TablesServer, streams: object) -> None:
         self._server, self._wire = server, streams
@@ -152,7 +152,7 @@ async def test_the_memory_mapped_form_is_installed_with_the_tables(
     server: TablesServer, folder: Path, tmp_path: Path
 ) -> None:
     server.publish(generation(tmp_path, "first", 2000, 30), "2025-01-01 00:00")
-    async with keeping(server.url, folder) as keeper:
+    async with open_keeper(server.url, folder) as keeper:
         await keeper.refresh("auto")
         (former,) = forms(folder)
         server.publish(generation(tmp_path, "second", 2000, 30), "2025-02-01 00:00")
@@ -167,7 +167,7 @@ def forms(folder: Path) -> list[str]:
     return [path.name for path in (folder / mmap_cache.FOLDER).iterdir() if len(path.name) == 32]
 
 
-async def test_tables_on_s3(
+async def test_tables_on_s3_are_downloaded(
     server: TablesServer, archives: list[bytes], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
@@ -183,7 +183,7 @@ async def test_tables_on_s3(
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     server.info["location"] = "s3://public/caches"
     try:
-        async with keeping(server.url, folder) as keeper:
+        async with open_keeper(server.url, folder) as keeper:
             await keeper.refresh("auto")
             assert generations_of(keeper.loaded) == {"second"}
     finally:
@@ -194,20 +194,20 @@ async def test_tables_on_s3(
 async def test_a_full_disk_keeps_the_old_tables(
     server: TablesServer, archives: list[bytes], folder: Path
 ) -> None:
-    async with keeping(server.url, folder) as keeper:
+    async with open_keeper(server.url, folder) as keeper:
         await keeper.refresh("auto")
         server.publish(archives[1], "2025-02-01 00:00")
-        with _limited_files(100_000), pytest.warns(TablesWarning, match="could not be updated"):
+        with _file_size_limit(100_000), pytest.warns(TablesWarning, match="could not be updated"):
             await keeper.refresh("refresh")
         assert generations_of(keeper.loaded) == {"first"}
         assert generations_of(await TablesKeeper(folder, None).current()) == {"first"}
-        assert left(folder, ".part") == []
+        assert files_ending_in(folder, ".part") == []
         await keeper.refresh("refresh")
         assert generations_of(keeper.loaded) == {"second"}
 
 
-class _limited_files:  # noqa: N801
-    """Let files grow no further than so many bytes, as a full disk would."""
+class _file_size_limit:  # noqa: N801
+    """Limit the size of files; a write beyond it fails as on a full disk."""
 
     def __init__(self, size: int) -> None:
         self._size = size

@@ -18,8 +18,9 @@ from one_async.refresh import TablesKeeper
 from one_async.refresh.current import MOST_PIECES
 from one_async.refresh.swap import WORK, State, stamp_of
 from one_async.tables.catalogue import Catalogue
+from shared_worlds import checks, downloads, unzip
 
-from .conftest import downloads, keeping, left, questions, rezipped, until, unzip
+from .conftest import files_ending_in, open_keeper, rezipped, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -37,60 +38,62 @@ LATER = "2025-02-01 00:00"
 
 
 async def test_without_tables_auto_downloads_and_loads(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         assert len(keeper.loaded.session_frame) == 0
         loaded = await keeper.refresh("auto")
         tables = await keeper.current()
         assert loaded == tables.meta.loaded_time
         assert len(tables.session_frame) == 36
         assert keeper.loaded is tables
-        assert {*left(folder, ".pqt", ".json")} >= {"cache_info.json", "datasets.pqt", "sessions.pqt"}
-        assert left(folder / WORK, "") == ["state.json"]
-        assert (downloads(alyx), questions(alyx)) == (1, 1)
+        assert {*files_ending_in(folder, ".pqt", ".json")} >= {
+            "cache_info.json",
+            "datasets.pqt",
+            "sessions.pqt",
+        }
+        assert files_ending_in(folder / WORK, "") == ["state.json"]
+        assert (downloads(alyx), checks(alyx)) == (1, 1)
 
 
 async def test_the_modes_bound_the_number_of_requests(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         for _ in range(5):
             await keeper.refresh("auto")
             await keeper.refresh("local")
             await keeper.refresh("remote")
             await keeper.current()
-        assert questions(alyx) == 1
+        assert checks(alyx) == 1
         for _ in range(3):
             await keeper.refresh("refresh")
-        assert (downloads(alyx), questions(alyx)) == (1, 4)
-    async with keeping(alyx, folder) as keeper:  # another process, as it were
+        assert (downloads(alyx), checks(alyx)) == (1, 4)
+    async with open_keeper(alyx, folder) as keeper:  # a new keeper, as in another process
         await keeper.refresh("auto")
-        assert questions(alyx) == 4
+        assert checks(alyx) == 4
 
 
-async def test_newer_tables_replace_the_old_ones_and_unchanged_ones_do_not(
-    alyx: Emulator, folder: Path
-) -> None:
-    async with keeping(alyx, folder) as keeper:
+async def test_only_newer_tables_replace_the_old_ones(alyx: Emulator, folder: Path) -> None:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         old = keeper.loaded
         alyx.touch_tables(LATER)
         await keeper.refresh("refresh")
         assert keeper.loaded is not old
         assert downloads(alyx) == 2
-        # their parquet files still say the old date, so only what the server said tells that they are the same
+        # their Parquet files still have the old date, so that only the server's answer shows that they are the same
         await keeper.refresh("refresh")
         assert downloads(alyx) == 2
 
 
-async def test_tables_that_are_there_already_are_not_downloaded(alyx: Emulator, folder: Path) -> None:
+async def test_existing_tables_are_not_downloaded(alyx: Emulator, folder: Path) -> None:
     unzip(alyx, folder)
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
-        assert (downloads(alyx), questions(alyx)) == (0, 1)
+        assert (downloads(alyx), checks(alyx)) == (0, 1)
 
 
-async def test_minutes_decide_what_is_newer(alyx: Emulator, folder: Path) -> None:
+async def test_dates_of_tables_are_compared_by_minutes(alyx: Emulator, folder: Path) -> None:
     unzip(alyx, folder)
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         alyx.touch_tables("2025-01-15 05:59")
         await keeper.refresh("refresh")
         assert downloads(alyx) == 0
@@ -99,31 +102,31 @@ async def test_minutes_decide_what_is_newer(alyx: Emulator, folder: Path) -> Non
         assert downloads(alyx) == 1
 
 
-async def test_cache_expiry_counts_at_once(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+async def test_a_new_cache_expiry_takes_effect_at_once(alyx: Emulator, folder: Path) -> None:
+    async with open_keeper(alyx, folder) as keeper:
         assert keeper.cache_expiry == timedelta(hours=24)
         await keeper.refresh("auto")
         assert not keeper.info.expired
         keeper.cache_expiry = 0
         assert keeper.info.expired
         await keeper.refresh("auto")
-        assert questions(alyx) == 2
+        assert checks(alyx) == 2
         keeper.cache_expiry = timedelta(hours=1)
         await keeper.refresh("auto")
-        assert questions(alyx) == 2
+        assert checks(alyx) == 2
         with pytest.raises(InputError, match="cache_expiry"):
             keeper.cache_expiry = -1
 
 
 async def test_twenty_callers_at_once_make_one_request(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper, anyio.create_task_group() as group:
+    async with open_keeper(alyx, folder) as keeper, anyio.create_task_group() as group:
         for mode in ["refresh", "auto"] * 10:
             group.start_soon(keeper.refresh, mode)
-    assert (downloads(alyx), questions(alyx)) == (1, 1)
+    assert (downloads(alyx), checks(alyx)) == (1, 1)
 
 
 async def test_if_the_first_caller_is_cancelled_another_takes_over(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         rule = alyx.faults.add("/cache/info", hang=60)
         with anyio.fail_after(20):
             async with anyio.create_task_group() as group:
@@ -134,7 +137,7 @@ async def test_if_the_first_caller_is_cancelled_another_takes_over(alyx: Emulato
                         await keeper.refresh("refresh")
 
                 group.start_soon(impatient)
-                await until(lambda: rule.hits)
+                await wait_until(lambda: rule.hits)
                 group.start_soon(keeper.refresh, "refresh")
                 await anyio.sleep(0.05)
                 scope.cancel()
@@ -144,28 +147,28 @@ async def test_if_the_first_caller_is_cancelled_another_takes_over(alyx: Emulato
 async def test_a_cancelled_download_leaves_the_old_tables_and_can_be_repeated(
     alyx: Emulator, folder: Path
 ) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         alyx.touch_tables(LATER)
         rule = alyx.faults.add("/cache.zip", hang=60)
         async with anyio.create_task_group() as group:
             group.start_soon(keeper.refresh, "refresh")
-            await until(lambda: rule.hits)
+            await wait_until(lambda: rule.hits)
             group.cancel_scope.cancel()
         assert len((await keeper.current()).session_frame) == 36
-        assert left(folder, ".claim") == []
+        assert files_ending_in(folder, ".claim") == []
         await keeper.refresh("refresh")
         assert keeper.info.checked is not None
         assert downloads(alyx) == 3
 
 
-# ---- trouble
+# ---- server and file errors
 
 
 async def test_server_down_at_start_with_tables_works_with_one_warning(alyx: Emulator, folder: Path) -> None:
     unzip(alyx, folder)
     alyx.stop()
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         with pytest.warns(TablesWarning, match="could not be updated") as heard:  # noqa: PT031
             await keeper.refresh("auto")
             alyx.start()
@@ -183,16 +186,16 @@ async def test_server_down_at_start_with_tables_works_with_one_warning(alyx: Emu
 async def test_auto_waits_before_it_retries_a_dead_server(alyx: Emulator, folder: Path) -> None:
     unzip(alyx, folder)
     rule = alyx.faults.add("/cache/info", status=500, times=None)
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         with pytest.warns(TablesWarning):  # noqa: PT031
             for _ in range(5):
                 await keeper.refresh("auto")
         assert rule.hits == 1
 
 
-async def test_server_down_at_start_without_tables_is_one_clear_error(alyx: Emulator, folder: Path) -> None:
+async def test_server_down_at_start_without_tables_raises_one_error(alyx: Emulator, folder: Path) -> None:
     alyx.stop()
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         with pytest.raises(TablesNotFound, match=r"http\S* provided none.*no connection") as caught:
             await keeper.refresh("auto")
         assert str(folder) in str(caught.value)
@@ -231,7 +234,7 @@ async def test_a_bad_archive_leaves_the_old_tables(
     alyx: Emulator, folder: Path, fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("one_async.refresh.download._ATTEMPTS", 1)
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         old = keeper.loaded
         alyx.touch_tables(LATER)
@@ -245,9 +248,9 @@ async def test_a_bad_archive_leaves_the_old_tables(
         assert keeper.loaded is not old
 
 
-async def test_tables_that_are_no_tables_are_refused(alyx: Emulator, folder: Path) -> None:
+async def test_archives_without_valid_tables_are_refused(alyx: Emulator, folder: Path) -> None:
     archive = alyx.app.cache_zip()
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         old = keeper.loaded
         for name in ("../evil.pqt", "evil/../../x.pqt"):
@@ -263,15 +266,15 @@ async def test_tables_that_are_no_tables_are_refused(alyx: Emulator, folder: Pat
         assert not any("evil" in path.name for path in folder.parent.rglob("*"))
 
 
-async def test_tables_for_a_newer_version_are_left_alone(alyx: Emulator, folder: Path) -> None:
+async def test_tables_for_a_newer_version_are_not_downloaded(alyx: Emulator, folder: Path) -> None:
     unzip(alyx, folder)
     info = {"date_created": LATER, "origin": "alyx_small", "min_api_version": "4.0.0", "tables": {}}
     alyx.faults.add("/cache/info", body=json.dumps(info), times=None)
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         with pytest.warns(TablesWarning, match=r"require ONE-api 4\.0\.0"):
             await keeper.refresh("auto")
         await keeper.refresh("auto")
-        assert (downloads(alyx), questions(alyx)) == (0, 1)
+        assert (downloads(alyx), checks(alyx)) == (0, 1)
 
 
 async def test_damaged_tables_on_disk_are_replaced_in_auto_and_an_error_in_local(
@@ -280,7 +283,7 @@ async def test_damaged_tables_on_disk_are_replaced_in_auto_and_an_error_in_local
     unzip(alyx, folder)
     path = folder / "datasets.pqt"
     path.write_bytes(path.read_bytes()[:-100])
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         with pytest.raises(TablesDamaged, match=r"datasets\.pqt"):
             await keeper.refresh("local")
         await keeper.refresh("auto")
@@ -291,7 +294,7 @@ async def test_a_folder_that_cannot_be_written_keeps_the_old_tables(alyx: Emulat
     unzip(alyx, folder)
     alyx.touch_tables(LATER)
     (folder / WORK).write_text("a file where the folder should be")
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         with pytest.warns(TablesWarning):
             await keeper.refresh("refresh")
         assert len(keeper.loaded.session_frame) == 36
@@ -301,7 +304,7 @@ async def test_tables_of_another_origin_are_replaced_with_a_warning(alyx: Emulat
     unzip(alyx, folder)
     info = {**alyx.app.cache_info(), "origin": "elsewhere"}
     alyx.faults.add("/cache/info", body=json.dumps(info), times=None)
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         with pytest.warns(TablesWarning, match="came from alyx_small and are replaced by those of elsewhere"):
             await keeper.refresh("refresh")
         await keeper.refresh("refresh")
@@ -312,20 +315,20 @@ async def test_the_state_of_another_server_is_ignored(alyx: Emulator, folder: Pa
     unzip(alyx, folder)
     files = stamp_of(folder)
     State(time.time(), "http://elsewhere", "2030-01-01 00:00", "elsewhere", files).write(folder)
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
-        assert (downloads(alyx), questions(alyx)) == (0, 1)
+        assert (downloads(alyx), checks(alyx)) == (0, 1)
     state = State.read(folder)
     assert (state.server, state.created) == (alyx.url, None)
 
 
 async def test_an_unknown_mode_is_refused(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         with pytest.raises(InputError, match="accepted: local, remote, auto, refresh"):
             await keeper.refresh("always")  # type: ignore[arg-type]
 
 
-async def test_without_a_database_tables_on_disk_are_all_there_is(alyx: Emulator, folder: Path) -> None:
+async def test_tables_on_disk_are_used_without_a_database(alyx: Emulator, folder: Path) -> None:
     keeper = TablesKeeper(folder, None)
     with pytest.raises(TablesNotFound):
         await keeper.refresh("auto")
@@ -342,11 +345,11 @@ async def test_without_a_database_tables_on_disk_are_all_there_is(alyx: Emulator
     assert len(alyx.requests) == 0
 
 
-# ---- facts
+# ---- information on the tables
 
 
 async def test_info_and_meta_describe_the_tables(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         assert keeper.info.expired
         assert keeper.meta == {
             "expired": True,
@@ -370,11 +373,11 @@ async def test_info_and_meta_describe_the_tables(alyx: Emulator, folder: Path) -
     assert meta["raw"]["sessions"]["date_created"] == "2025-01-15 06:00"
 
 
-# ---- growth
+# ---- learned rows
 
 
 async def test_learned_rows_are_shown_kept_over_a_refresh_and_saved(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         keeper.learn(sessions=[SESSION])
         assert len((await keeper.current()).session_frame) == 37
@@ -394,7 +397,7 @@ async def test_learned_rows_are_shown_kept_over_a_refresh_and_saved(alyx: Emulat
 
 
 async def test_loaded_shows_learned_rows_at_once(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         keeper.learn(sessions=pl.DataFrame([SESSION]).with_columns(extra=1), datasets=None, insertions=[])
         assert keeper.loaded.session_frame["subject"].to_list() == ["mouse"]
         assert (await keeper.current()).session_frame["subject"].to_list() == ["mouse"]
@@ -405,7 +408,7 @@ async def test_loaded_shows_learned_rows_at_once(alyx: Emulator, folder: Path) -
 
 
 async def test_newer_tables_override_rows_learned_before_the_last_check(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         eids = keeper.loaded.session_frame["eid"]
         keeper.learn(
@@ -422,8 +425,8 @@ async def test_newer_tables_override_rows_learned_before_the_last_check(alyx: Em
     assert labs[SESSION["eid"]] == "old news"
 
 
-async def test_what_is_no_row_does_not_stop_the_tables(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+async def test_invalid_learned_rows_are_ignored(alyx: Emulator, folder: Path) -> None:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         keeper.learn(sessions=[{"eid": "x", "nonsense": 1}])
         keeper.learn(sessions=[SESSION])
@@ -431,18 +434,16 @@ async def test_what_is_no_row_does_not_stop_the_tables(alyx: Emulator, folder: P
             assert len((await keeper.current()).session_frame) == 37
 
 
-async def test_saving_elsewhere_leaves_the_tables_in_use(
-    alyx: Emulator, folder: Path, tmp_path: Path
-) -> None:
-    async with keeping(alyx, folder) as keeper:
+async def test_saving_elsewhere_keeps_the_tables_in_use(alyx: Emulator, folder: Path, tmp_path: Path) -> None:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         assert await keeper.save(tmp_path / "copy", clobber=True) == tmp_path / "copy"
         assert len(Catalogue.open(tmp_path / "copy").session_frame) == 36
         assert keeper.info.path == folder
 
 
-async def test_rows_that_others_saved_stay(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as first, keeping(alyx, folder) as second:
+async def test_rows_saved_by_others_are_kept(alyx: Emulator, folder: Path) -> None:
+    async with open_keeper(alyx, folder) as first, open_keeper(alyx, folder) as second:
         await first.refresh("auto")
         await second.refresh("auto")
         first.learn(sessions=[SESSION])
@@ -454,7 +455,7 @@ async def test_rows_that_others_saved_stay(alyx: Emulator, folder: Path) -> None
 
 
 async def test_loaded_ids_are_kept_and_written(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         with pytest.warns(TablesWarning, match="no datasets were recorded"):
             assert await keeper.save_loaded_ids() == ([], None)
@@ -477,7 +478,7 @@ async def test_loaded_ids_are_kept_and_written(alyx: Emulator, folder: Path) -> 
 
 async def test_unfiltered_tables_of_a_tag_are_filtered_locally(alyx: Emulator, folder: Path) -> None:
     tag = "2022_Q2_IBL_et_al_RepeatedSite"
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         await keeper.load(tag=tag)
         tables = await keeper.current()
@@ -498,7 +499,7 @@ async def test_unfiltered_tables_of_a_tag_are_filtered_locally(alyx: Emulator, f
 
 
 async def test_tags_with_a_hyphen_are_filtered_locally(alyx: Emulator, folder: Path) -> None:
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.load(tag="practice-tag")
         assert keeper.info.tags == ("practice-tag",)
         await keeper.load(tag="Brainwidemap")
@@ -508,15 +509,15 @@ async def test_tags_with_a_hyphen_are_filtered_locally(alyx: Emulator, folder: P
 async def test_tagged_tables_of_the_server_are_used_or_filtered(alyx: Emulator, folder: Path) -> None:
     info = {**alyx.app.cache_info(), "database_tags": "Brainwidemap"}
     alyx.faults.add("/cache/info/Brainwidemap", body=json.dumps(info), status=200, times=None)
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.load(tag="Brainwidemap")  # cache.zip ignores the tag
         assert keeper.info.tags == ("Brainwidemap",)
         assert keeper.info.rows["datasets"] < 200
 
 
 @pytest.mark.parametrize("tag", ["Nope", "No-pe"])
-async def test_an_unknown_tag_is_an_error_and_the_tables_stay(alyx: Emulator, folder: Path, tag: str) -> None:
-    async with keeping(alyx, folder) as keeper:
+async def test_an_unknown_tag_raises_and_keeps_the_tables(alyx: Emulator, folder: Path, tag: str) -> None:
+    async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         with pytest.raises(TablesNotFound, match=f"has no tag '{tag}'"):
             await keeper.load(tag=tag)
@@ -525,8 +526,8 @@ async def test_an_unknown_tag_is_an_error_and_the_tables_stay(alyx: Emulator, fo
 
 
 @pytest.mark.parametrize("tag", ["", "../x", "a/b", ".", "..", 3, "a\\b"])
-async def test_what_is_no_tag_is_refused_before_any_request(alyx: Emulator, folder: Path, tag: str) -> None:
-    async with keeping(alyx, folder) as keeper:
+async def test_invalid_tags_are_refused_before_any_request(alyx: Emulator, folder: Path, tag: str) -> None:
+    async with open_keeper(alyx, folder) as keeper:
         with pytest.raises(InputError, match="tag"):
             await keeper.load(tag=tag)
     assert len(alyx.requests) == 0
@@ -534,7 +535,7 @@ async def test_what_is_no_tag_is_refused_before_any_request(alyx: Emulator, fold
 
 async def test_tables_that_cannot_be_filtered_by_a_tag_are_refused(alyx: Emulator, folder: Path) -> None:
     unzip(alyx, folder)
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         alyx.faults.add("/cache", status=500, times=None)
         with pytest.raises(TablesNotFound, match="are not those of tag"), pytest.warns(TablesWarning):
             await keeper.load(folder, tag="Brainwidemap")
@@ -542,9 +543,9 @@ async def test_tables_that_cannot_be_filtered_by_a_tag_are_refused(alyx: Emulato
             await keeper.load(folder, tag="Brainwidemap", online=False)
 
 
-async def test_another_folder(alyx: Emulator, folder: Path, tmp_path: Path) -> None:
+async def test_tables_of_another_folder_are_loaded(alyx: Emulator, folder: Path, tmp_path: Path) -> None:
     unzip(alyx, tmp_path / "other")
-    async with keeping(alyx, folder) as keeper:
+    async with open_keeper(alyx, folder) as keeper:
         keeper.learn(sessions=[SESSION])
         await keeper.load(tmp_path / "other", online=False)
         assert len((await keeper.current()).session_frame) == 36
@@ -556,7 +557,7 @@ async def test_another_folder(alyx: Emulator, folder: Path, tmp_path: Path) -> N
         await keeper.load(tmp_path / "nowhere")
         assert downloads(alyx) == 1
         await keeper.load(clobber=True)
-        assert questions(alyx) == 2
+        assert checks(alyx) == 2
 
 
 def test_a_damaged_state_is_ignored(folder: Path) -> None:
@@ -568,8 +569,8 @@ def test_a_damaged_state_is_ignored(folder: Path) -> None:
         assert State.read(folder) == State()
 
 
-async def test_rows_of_many_queries_do_not_pile_up(tmp_path: Path) -> None:
-    """Nobody needs the tables of a client in remote mode; what its queries bring must not wait for that."""
+async def test_learned_rows_of_many_queries_are_merged(tmp_path: Path) -> None:
+    """No call of a client in remote mode reads the tables, so that learned rows must be merged without such a call."""
     keeper = TablesKeeper(tmp_path, alyx=None)
     rows = pl.DataFrame(
         {

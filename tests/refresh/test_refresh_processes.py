@@ -21,7 +21,7 @@ def server(archives: dict[str, bytes]) -> Iterator[TablesServer]:
 
 
 @pytest.mark.parametrize("mode", ["auto", "refresh"])
-def test_of_several_processes_that_share_a_folder_one_downloads(
+def test_one_of_several_processes_of_a_folder_downloads(
     server: TablesServer, folder: Path, mode: str
 ) -> None:
     server.pace = 0.02
@@ -32,14 +32,14 @@ def test_of_several_processes_that_share_a_folder_one_downloads(
 
 
 @pytest.mark.parametrize("action", ["refresh", "save"])
-def test_killed_at_any_moment_the_tables_are_the_old_or_the_new_ones(
+def test_tables_are_the_old_or_the_new_ones_after_a_kill(
     server: TablesServer, archives: dict[str, bytes], folder: Path, action: str
 ) -> None:
     hits, _ = kill_until(server, folder, archives, kills=4, seed=1, action=action)
     assert hits
 
 
-def test_when_the_one_who_downloads_is_killed_another_takes_over(server: TablesServer, folder: Path) -> None:
+def test_another_process_takes_over_a_killed_download(server: TablesServer, folder: Path) -> None:
     server.pace = 0.2
     first = start(server.url, folder, "refresh")
     while not server.count("/cache.zip"):

@@ -13,13 +13,13 @@ from one_async.refresh.schedule import DAY, SPREAD, Schedule, seconds_of
 NOW = 1_700_000_000.0
 
 
-def test_without_an_answer_so_far_a_check_is_due_at_once() -> None:
+def test_the_first_check_is_due_at_once() -> None:
     schedule = Schedule()
     assert schedule.due_in(NOW) == 0
     assert schedule.is_expired(NOW)
 
 
-def test_the_next_check_comes_after_the_expiry_and_a_little_chance() -> None:
+def test_the_next_check_is_due_after_the_expiry_plus_jitter() -> None:
     waits = []
     for seed in range(1000):
         schedule = Schedule(rng=random.Random(seed))
@@ -30,10 +30,10 @@ def test_the_next_check_comes_after_the_expiry_and_a_little_chance() -> None:
     busiest = max(
         sum(int(wait) // 60 == minute for wait in waits) for minute in {int(wait) // 60 for wait in waits}
     )
-    assert busiest < 30, "a thousand clients would ask in the same minutes"
+    assert busiest < 30, "a thousand clients would check in the same minutes"
 
 
-def test_a_changed_expiry_counts_for_the_answer_at_hand() -> None:
+def test_a_changed_expiry_applies_to_the_last_answer() -> None:
     schedule = Schedule()
     schedule.succeeded(NOW)
     assert not schedule.is_expired(NOW + 7200)
@@ -64,7 +64,7 @@ def test_after_failures_a_shorter_expiry_shortens_the_pause() -> None:
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6))
-def test_a_clock_that_was_put_back_does_not_silence_the_checks(shift: float, expiry: float) -> None:
+def test_checks_continue_after_the_clock_was_set_back(shift: float, expiry: float) -> None:
     schedule = Schedule(expiry)
     schedule.succeeded(NOW)
     assert 0 <= schedule.due_in(NOW + shift) <= expiry * (1 + SPREAD)
@@ -72,11 +72,11 @@ def test_a_clock_that_was_put_back_does_not_silence_the_checks(shift: float, exp
 
 
 @pytest.mark.parametrize(("given_", "seconds"), [(None, DAY), (timedelta(hours=1), 3600), (0, 0), (2.5, 2.5)])
-def test_expiry_in_its_forms(given_: timedelta | float | None, seconds: float) -> None:
+def test_an_expiry_may_be_text_number_or_timedelta(given_: timedelta | float | None, seconds: float) -> None:
     assert seconds_of(given_) == seconds
 
 
 @pytest.mark.parametrize("bad", [-1, True, "1 h", float("nan"), float("inf"), timedelta(seconds=-1)])
-def test_what_is_no_time_span_is_refused(bad: object) -> None:
+def test_an_invalid_expiry_is_refused(bad: object) -> None:
     with pytest.raises(InputError, match="cache_expiry"):
         seconds_of(bad)  # type: ignore[arg-type]

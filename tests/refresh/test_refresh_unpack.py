@@ -39,11 +39,11 @@ def unpacked(data: bytes, folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in made}
 
 
-def test_tables_come_out_as_they_went_in(tmp_path: Path) -> None:
+def test_tables_are_unpacked_unchanged(tmp_path: Path) -> None:
     assert unpacked(archive(), tmp_path) == TABLES
 
 
-def test_further_tables_and_json_are_taken_and_other_files_left(tmp_path: Path) -> None:
+def test_other_tables_and_json_files_are_unpacked_and_other_members_ignored(tmp_path: Path) -> None:
     further = {"insertions.pqt": b"i", "QC.json": b"{}", "release_notes.json": b"[1]"}
     left = {
         "README.txt": b"r",
@@ -75,7 +75,7 @@ def test_two_json_files_whose_names_differ_in_case_are_refused(tmp_path: Path, o
         "sessions.pqt:stream",
     ],
 )
-def test_a_path_for_a_name_is_refused_and_nothing_is_written(tmp_path: Path, name: str) -> None:
+def test_a_member_name_with_a_path_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UnsafePath, match="nothing was unpacked"):
         unpacked(archive({**TABLES, name: b"evil"}), tmp_path)
     assert [path.name for path in tmp_path.rglob("*")] == ["into", "a.zip"] or not any(
@@ -92,13 +92,13 @@ def test_a_member_name_with_a_null_byte_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["sessions.pqt", "datasets.pqt"])
-def test_both_tables_must_be_there(tmp_path: Path, missing: str) -> None:
+def test_both_tables_are_required(tmp_path: Path, missing: str) -> None:
     with pytest.raises(TablesDamaged, match=f"lacks {missing}"):
         unpacked(archive({name: data for name, data in TABLES.items() if name != missing}), tmp_path)
 
 
 @pytest.mark.parametrize("left", [0, 1, 10, 100, -1, -23, -60])
-def test_an_archive_cut_short_is_refused(tmp_path: Path, left: int) -> None:
+def test_a_truncated_archive_is_refused(tmp_path: Path, left: int) -> None:
     with pytest.raises(TablesDamaged):
         unpacked(archive()[:left], tmp_path)
 
@@ -109,32 +109,32 @@ def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
         unpacked(data, tmp_path)
 
 
-def _lie(data: bytes, name: str, field: int, value: int) -> bytes:
-    """Change a 4-byte field of a member's entry in the directory: 20 compressed size, 24 size, 42 offset."""
+def _with_field(data: bytes, name: str, field: int, value: int) -> bytes:
+    """Overwrite a 4-byte field of a member's directory entry: 20 is the compressed size, 24 the size, 42 the offset."""
     at = data.rindex(name.encode()) - 46
     assert data[at : at + 4] == b"PK\x01\x02"
     return data[: at + field] + struct.pack("<I", value) + data[at + field + 4 :]
 
 
 @pytest.mark.parametrize("size", [1, 4799, 4801, 1_000_000])
-def test_a_wrong_size_is_noticed(tmp_path: Path, size: int) -> None:
+def test_a_wrong_size_is_refused(tmp_path: Path, size: int) -> None:
     with pytest.raises(TablesDamaged):
-        unpacked(_lie(archive(), "datasets.pqt", 24, size), tmp_path)
+        unpacked(_with_field(archive(), "datasets.pqt", 24, size), tmp_path)
 
 
-def test_what_would_grow_beyond_reason_is_refused_before_it_is_written(tmp_path: Path) -> None:
-    data = _lie(archive(), "datasets.pqt", 24, 200 << 20)
+def test_an_excessive_compression_ratio_is_refused_before_writing(tmp_path: Path) -> None:
+    data = _with_field(archive(), "datasets.pqt", 24, 200 << 20)
     with pytest.raises(TablesDamaged, match="implausible compression ratio"):
         unpacked(data, tmp_path)
     assert not any((tmp_path / "into").iterdir())
 
 
-def test_a_true_bomb_is_refused(tmp_path: Path) -> None:
+def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TablesDamaged, match="implausible compression ratio"):
         unpacked(archive({**TABLES, "datasets.pqt": bytes(100 << 20)}), tmp_path)
 
 
-def test_more_than_tables_can_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_excessive_total_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST", 9000)
     with pytest.raises(TablesDamaged, match="would take more"):
         unpacked(archive(), tmp_path)
@@ -143,7 +143,7 @@ def test_more_than_tables_can_have_is_refused(tmp_path: Path, monkeypatch: pytes
 def test_members_that_share_bytes_are_refused(tmp_path: Path) -> None:
     data = archive()
     with pytest.raises(TablesDamaged):
-        unpacked(_lie(data, "datasets.pqt", 20, len(data)), tmp_path)
+        unpacked(_with_field(data, "datasets.pqt", 20, len(data)), tmp_path)
 
 
 def test_too_many_members_are_refused(tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_other_ways_of_compressing_are_refused(tmp_path: Path, method: int) -> None:
-    """Their decoders would do what a damaged or hostile archive says."""
+def test_other_compression_methods_are_refused(tmp_path: Path, method: int) -> None:
+    """Their decoders could be misused by a damaged or hostile archive."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
         for name, content in TABLES.items():
@@ -178,10 +178,10 @@ def test_other_ways_of_compressing_are_refused(tmp_path: Path, method: int) -> N
 )
 @example(
     at=archive().rindex(b"PK\5\6") + 17, value=2, cut=None
-)  # the directory would begin far behind the archive's end
+)  # the directory would begin far behind the end of the archive
 @example(at=archive().rindex(b"PK\5\6") + 18, value=1, cut=None)
 @example(at=archive().rindex(b"PK\5\6") + 12, value=255, cut=None)
-def test_damage_is_found_or_harmless(
+def test_damaged_archives_raise_or_unpack_the_same_tables(
     tmp_path_factory: pytest.TempPathFactory, at: int, value: int, cut: int | None
 ) -> None:
     data = bytearray(archive())
@@ -196,7 +196,7 @@ def test_damage_is_found_or_harmless(
 
 
 def test_a_table_with_more_rows_than_bytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    """Parquet writes equal values once, so that a small file may hold any number of rows."""
+    """Parquet stores equal values once, so that a small file may hold any number of rows."""
     rows = 3_000_000
     bomb = pl.DataFrame({"eid": ["x"] * rows, "subject": ["y"] * rows})
     bomb.write_parquet(tmp_path / "sessions.pqt", compression="zstd")

@@ -1,6 +1,6 @@
-"""Refreshes or saves tables in a process of its own: ``python worker.py <url> <folder> refresh|save|serve``.
+"""Refresh or save tables in a separate process: ``python worker.py <url> <folder> refresh|save|serve``.
 
-Says ``ready`` when it is about to begin, and at the end which generations of rows it sees.
+Prints ``ready`` when it is about to begin, and at the end the generations of the rows that it sees.
 """
 
 from __future__ import annotations

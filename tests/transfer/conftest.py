@@ -23,7 +23,7 @@ def server() -> Iterator[Files]:
 
 @pytest.fixture
 def files(server: Files) -> Files:
-    """A file server as if it were new."""
+    """Reset and return the file server."""
     for name, value in vars(Files(base=server.base)).items():
         setattr(server, name, value)
     return server
@@ -31,6 +31,6 @@ def files(server: Files) -> Files:
 
 @pytest.fixture
 async def streams(anyio_backend: str) -> AsyncIterator[StreamOpener]:
-    """The wire of a client whose database is elsewhere."""
+    """Return the wire of a client whose database is another server."""
     async with AsyncAlyxClient("http://alyx.invalid") as alyx:
         yield alyx.wire

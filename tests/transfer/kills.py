@@ -21,7 +21,7 @@ from .servers import Files
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
 
-# A new process for each run; what they import has been imported by the process that they are forked from.
+# Each run has a new process, forked from one that has imported everything.
 _START: SpawnContext | ForkServerContext
 if os.name == "nt":
     _START = multiprocessing.get_context("spawn")
@@ -46,7 +46,7 @@ class Worker:
         assert self.said.recv() == "ready"
 
     def statuses(self) -> list[str]:
-        """Wait for its end, and give what became of each file."""
+        """Wait until it ends, and return the status of each file."""
         said = self.said.recv()
         self.process.join()
         assert self.process.exitcode == 0
@@ -54,14 +54,14 @@ class Worker:
         return said
 
     def kill(self) -> bool:
-        """Kill it; False if it had ended."""
+        """Kill it; return False if it had ended."""
         self.process.kill()
         self.process.join()
         return self.process.exitcode != 0
 
 
 def listing(files: Files, folder: Path, count: int, size: int, seed: int = 1) -> tuple[Path, dict[str, str]]:
-    """Put files on the server; give the worker's list of them and the md5 of each target."""
+    """Put files on the server; return the worker's list of them and the MD5 of each target."""
     made = random.Random(seed)
     rows, hashes = [], {}
     for number in range(count):
@@ -84,7 +84,7 @@ def start(file: Path, root: Path) -> Worker:
 
 
 def wrong_files(root: Path, hashes: dict[str, str]) -> list[str]:
-    """Name the files under their final names that are not what they should be."""
+    """Return the files under their final names that have other content than they should."""
     return [
         path
         for path, expected in hashes.items()
@@ -94,9 +94,9 @@ def wrong_files(root: Path, hashes: dict[str, str]) -> list[str]:
 
 
 def on_disk(root: Path) -> int:
-    """Give how many bytes are there, of whole files and of parts."""
+    """Return the number of bytes on disk, of whole files and of parts."""
     size = 0
-    for folder, _, names in os.walk(root):  # says nothing of what is gone meanwhile
+    for folder, _, names in os.walk(root):  # ignores files that are removed meanwhile
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 size += Path(folder, name).stat().st_size
@@ -104,9 +104,9 @@ def on_disk(root: Path) -> int:
 
 
 def kill_until(files: Files, file: Path, root: Path, hashes: dict[str, str], *, kills: int, seed: int) -> int:
-    """Start, kill at a random time, look; let the last one finish. Gives how many kills hit a download.
+    """Start, kill at a random time, and check; let the last one finish. Return how many kills hit a download.
 
-    The time is when so much more is on disk, and a little later: seconds mean nothing on a busy machine.
+    The time is a random amount of new data on disk plus a short delay, since seconds mean nothing on a busy machine.
     """
     chance, hits = random.Random(seed), 0
     share = sum(map(len, files.content.values())) / kills
@@ -125,6 +125,6 @@ def kill_until(files: Files, file: Path, root: Path, hashes: dict[str, str], *, 
     assert set(last.statuses()) <= {"fetched", "present"}
     assert wrong_files(root, hashes) == []
     assert all((root / path).exists() for path in hashes)
-    # A folder of .claims whose owner was killed before it had signed it stays until the next run.
+    # A folder in .claims whose owner was killed before signing it is kept until the next run.
     assert [p.name for p in root.rglob("*") if p.name.endswith((".part", ".claim"))] == []
     return hits

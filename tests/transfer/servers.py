@@ -21,16 +21,16 @@ from starlette.routing import Route
 
 from one_async.emulator.server import Server
 
-#: Faults that say a body is encoded, which is true of the first alone.
+#: Faults that declare an encoded body; only the first one's body is encoded.
 ENCODINGS = {"gzip": "gzip", "gzip-bomb": "gzip", "no-gzip": "gzip", "says-gzip": "gzip", "brotli": "br"}
 
 
 @dataclass
 class Files:
-    """What the server has, how it misbehaves, and what it saw."""
+    """The server's files, its faults, and the requests that it received."""
 
     content: dict[str, bytes] = field(default_factory=dict)
-    faults: dict[str, list[str]] = field(default_factory=dict)  # path -> faults, each used up by one request
+    faults: dict[str, list[str]] = field(default_factory=dict)  # path -> faults, each used by one request
     always: dict[str, str] = field(default_factory=dict)  # path -> fault of each request
     latency: float = 0.0
     pace: float = 0.0  # seconds between pieces
@@ -123,7 +123,7 @@ class Files:
 
 @contextlib.contextmanager
 def serve(files: Files, **settings: object) -> Iterator[Files]:
-    """Run the server in a thread of its own until the block ends."""
+    """Run the server in its own thread until the block ends."""
     app = Starlette(routes=[Route("/{path:path}", files.answer)])
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", **settings)  # type: ignore[arg-type]
     server = Server(config)

@@ -48,7 +48,7 @@ def test_a_file(tmp_path: Path) -> None:
     assert aws.s3_download_file("atlas/a.nrrd", target) == target
     assert target.read_bytes() == OBJECTS["atlas/a.nrrd"]
     target.write_bytes(b"z" * 10)
-    aws.s3_download_file(Path("atlas/a.nrrd"), target)  # of the right size: not fetched
+    aws.s3_download_file(Path("atlas/a.nrrd"), target)  # of the right size: not downloaded
     assert target.read_bytes() == b"z" * 10
     aws.s3_download_file("atlas/a.nrrd", str(target), overwrite=True)
     assert target.read_bytes() == OBJECTS["atlas/a.nrrd"]

@@ -20,14 +20,14 @@ pytestmark = pytest.mark.anyio
 
 PATH = "lab/Subjects/mouse/2024-05-06/001/alf/spikes.times.npy"
 DATA = os.urandom(900_000)
-#: What comes before the disk is full, what comes at that moment, and where that ends.
+#: The bytes before the disk is full, those received at that moment, and the end of the accepted bytes.
 FIRST, REFUSED = 300_000, 600_000
 QUICK = Policy(retries=3, pause=0.01, stall=20)
 
 
 @contextmanager
 def disk_quota() -> Iterator[None]:
-    """Put the limit of file sizes back that a test sets."""
+    """Restore the limit of file sizes that a test sets."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         yield
@@ -36,7 +36,7 @@ def disk_quota() -> Iterator[None]:
 
 
 def limit_files(nbytes: int) -> None:
-    """Let the kernel refuse bytes beyond this place of any file: EFBIG, as ENOSPC would come."""
+    """Make the kernel refuse bytes beyond this position of any file: EFBIG stands in for ENOSPC."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
@@ -63,7 +63,7 @@ class Body:
             yield DATA[:FIRST]
             raise ServerUnreachable("the connection broke")
         if attempt == 2:
-            yield DATA[FIRST:REFUSED]  # waits in memory for a moment
+            yield DATA[FIRST:REFUSED]  # stays in memory for a moment
             limit_files(FIRST + self._wire.room)
             if self._wire.breaks:
                 raise ServerUnreachable("the connection broke again")
@@ -75,7 +75,7 @@ class Body:
 
 
 class BreakingWire:
-    """A Wire whose bodies break off twice; of what came last, the disk takes no more than ``room`` bytes."""
+    """A Wire whose bodies break off twice; of the last bytes received, the disk accepts only ``room``."""
 
     def __init__(self, room: int, *, breaks: bool = True) -> None:
         self.room, self.breaks = room, breaks
@@ -102,10 +102,10 @@ def item() -> Item:
 
 @pytest.mark.parametrize("room", [0, 1, 100_000])
 async def test_only_refused_bytes_are_requested_again(tmp_path: Path, room: int) -> None:
-    """Whole or in part refused: the rest follows what was written, and the hash is that of what is on disk."""
+    """After a write refused in whole or in part, the rest follows the written bytes, and the hash is that of the disk."""
     for attempt in range(10):
         streams, root = BreakingWire(room), tmp_path / str(attempt)
-        with disk_quota(), suppress(TransferError):  # a busy machine: it was not only in memory any more
+        with disk_quota(), suppress(TransferError):  # on a busy machine it may have been written already
             (outcome,) = await fetch([item()], root=root, streams=streams, policy=QUICK)
             break
     assert outcome.status == "fetched"

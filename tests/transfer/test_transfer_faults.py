@@ -1,4 +1,4 @@
-"""A server with every fault: the correct file, or one clear error."""
+"""A server with every fault: the result is the correct file or one clear error."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def leftovers(root: Path) -> list[str]:
 
 
 async def cancelled_halfway(files: Files, one: Item, root: Path, streams: StreamOpener) -> Path:
-    """Leave a part behind, as a cancelled fetch does."""
+    """Leave a part file, as a cancelled download does."""
     files.always[PATH] = "stall"
     with anyio.move_on_after(30) as scope:
 
@@ -190,7 +190,7 @@ async def test_a_damaged_part_costs_one_more_download(
 async def test_wrong_bytes_of_one_source_do_not_count_against_the_next(
     files: Files, streams: StreamOpener, tmp_path: Path
 ) -> None:
-    """The first source breaks off after wrong bytes; the second may still send wrong bytes once itself."""
+    """The first source breaks off after wrong bytes; the second may send wrong bytes once, too."""
     with serve(Files()) as other:
         other.put(PATH, bytes(len(DATA)))
         other.faults[PATH], other.always[PATH] = ["truncate"], "503"
@@ -222,7 +222,7 @@ async def test_a_part_that_is_whole_or_longer(files: Files, streams: StreamOpene
 async def test_after_a_stale_part_each_byte_is_progress(
     files: Files, streams: StreamOpener, tmp_path: Path, restart: list[str]
 ) -> None:
-    """The part is longer than what any single answer brings before it breaks off."""
+    """The part is longer than what any single answer sends before it breaks off."""
     one = item(files)
     part = await cancelled_halfway(files, one, tmp_path, streams)
     part.write_bytes(os.urandom(len(DATA) - 1000))
@@ -241,7 +241,7 @@ async def test_bodies_that_are_compressed_unasked(
         (outcome,) = await fetch([one], root=tmp_path / str(len(check)), streams=streams, policy=QUICK)
         assert outcome.status == "fetched"
         assert (tmp_path / str(len(check)) / PATH).read_bytes() == DATA
-    files.faults[PATH] = ["truncate"]  # and goes on encoded, which no range can
+    files.faults[PATH] = ["truncate"]  # continues with an encoded body, which a range cannot
     await fetch([item(files)], root=tmp_path / "resumed", streams=streams, policy=QUICK)
     for fault, said in (("brotli", "encoding 'br'"), ("no-gzip", "cannot be decoded")):
         files.always[PATH] = fault
@@ -422,7 +422,7 @@ async def test_running_downloads_are_abandoned_after_a_failure(
         await fetch(ones, root=tmp_path, streams=streams, policy=QUICK, limit=5)
     fetched = [name for name in leftovers(tmp_path) if name.endswith(".npy")]
     assert len(fetched) < 12
-    # what was not fetched rests as it was, under the name by which the next to come finds it
+    # the unfinished part is kept under the name by which the next download finds it
     assert sorted(leftovers(tmp_path)) == sorted(
         [*fetched, *(rest.name for n, rest in enumerate(rests) if f"{n}.npy" not in fetched)]
     )
@@ -562,7 +562,7 @@ async def test_the_loop_is_not_blocked(
         tasks.start_soon(tick, lambda: finished)
         await fetch(ones, root=tmp_path, streams=streams)
         finished = True
-    # CPU time of the loop's own thread, so that a busy machine does not matter; hashing 4 MB would show.
+    # CPU time of the loop's own thread, independent of other load; hashing 4 MB would show.
     assert max(gaps) < 0.5
 
 
@@ -596,13 +596,13 @@ async def test_a_file_with_far_more_bytes_than_recorded_is_not_kept_until_its_en
     assert leftovers(tmp_path) == []
     assert largest < 80 * MiB
     if fault == "":
-        assert largest < MiB  # it says how large it is
+        assert largest < MiB  # the server declares its size
 
 
 async def test_a_part_that_a_server_made_too_long_is_no_obstacle(
     files: Files, streams: StreamOpener, tmp_path: Path
 ) -> None:
-    """What a hostile server left, resumable, of a file that another server has right."""
+    """A hostile server left a resumable part of a file that another server has correctly."""
     with serve(Files()) as other:
         digest = other.put(PATH, DATA)
         files.put(PATH, DATA)

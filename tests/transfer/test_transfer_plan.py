@@ -41,7 +41,7 @@ HTTP = f"{SERVER}/cortexlab/Subjects/KS014/2020-02-18/001/alf/probe00/%232024-02
 
 
 def record(**change: Any) -> dict[str, Any]:
-    """A record as the datasets endpoint gives it."""
+    """Return a record in the form of the datasets endpoint."""
     path = "KS014/2020-02-18/001/alf/probe00/#2024-02-15#/spikes.amps"
     places = [
         {
@@ -199,7 +199,7 @@ def test_where_files_go(url: str, target: str) -> None:
 
 
 def test_every_recorded_dataset_has_the_address_that_alyx_gave() -> None:
-    """The tables' rule (data server, session path, id before the extension) agrees with each data_url."""
+    """The rule of the tables (data server, session path, id before the extension) agrees with each data_url."""
     recorded = json.loads((Path(__file__).parent.parent / "data/alyx/records/datasets.json").read_text())[
         "list"
     ]

@@ -1,4 +1,4 @@
-"""Concurrent and killed processes, and claims left behind."""
+"""Concurrent and killed processes, and abandoned claims."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_claimant_takes_over_and_is_taken_over(tmp_path: Path) -> None:
     assert not mine.renew()
     first.release(mine)
     assert theirs.is_valid()
-    # What another made of a plain folder is respected too; and a folder that was swept away is made again.
+    # A plain folder that another process changed is respected, too; a folder that was removed is made again.
     second.release(theirs)
     shutil.rmtree(tmp_path / ".claims")
     with claim(path):

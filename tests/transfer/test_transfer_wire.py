@@ -1,4 +1,4 @@
-"""Transfers through the client's own wire: TLS, tokens, large files, an Alyx server that has the files itself."""
+"""Transfers through the client's own wire: TLS, tokens, large files, and an Alyx server that serves the files itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LARGE = os.urandom(1 << 20) * 70 + b"end"
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    """Return a self-signed certificate for 127.0.0.1, and its key."""
     pytest.importorskip("cryptography")
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -99,7 +99,7 @@ async def test_the_environment_selects_trusted_certificates(
     variable: str,
 ) -> None:
     one = item(over_tls, "a/x.npy", b"data")
-    for name in CERTIFICATES:  # the first that is set counts, as in httpx and in requests
+    for name in CERTIFICATES:  # the first variable that is set has precedence, as in httpx and requests
         monkeypatch.setenv(
             name, "" if CERTIFICATES.index(name) < CERTIFICATES.index(variable) else "/never/read"
         )
@@ -116,7 +116,7 @@ async def test_the_environment_selects_trusted_certificates(
 
 
 def hashed(certificate: Path, folder: Path) -> Path:
-    """Make a folder of authorities as OpenSSL looks them up: by the hash of their names."""
+    """Make a folder of authorities in OpenSSL's form: files named by the hash of their subject."""
     folder.mkdir()
     command = ["openssl", "x509", "-noout", "-hash", "-in", str(certificate)]
     if shutil.which(command[0]) is None:
@@ -186,7 +186,7 @@ async def test_a_large_body_that_stalls_or_is_left(
                 if came >= least:
                     break
     small = item(files, "a/small.npy", b"small")
-    for _ in range(3):  # all of it has come when it is left, and the connection cannot be used again
+    for _ in range(3):  # the whole body has arrived, and the connection cannot be used again
         async with streams.open(f"{files.base}/a/small.npy") as stream, aclosing(stream.chunks()) as chunks:  # type: ignore[type-var]
             assert await anext(chunks) == b"small"
     await fetch([small, one], root=tmp_path, streams=streams, policy=QUICK)
@@ -249,7 +249,7 @@ async def test_a_client_that_is_closed_leaves_nothing_open(files: Files, tmp_pat
 
 
 def _sockets() -> int:
-    """How many connections this process has to others and to itself."""
+    """Return the number of connections of this process to others and to itself."""
     psutil = pytest.importorskip("psutil")
     return sum(c.status == "ESTABLISHED" for c in psutil.Process().net_connections("tcp"))
 

@@ -1,4 +1,4 @@
-"""Fetches the files of a list, in a process of its own that can be killed."""
+"""Download the files of a list in a separate process that can be killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ async def run(listing: str, root: Path, said: Connection) -> None:
         Item(row["did"], row["target"], (FileSource(row["url"]),), row["size"], row["hash"])
         for row in json.loads(listing)
     ]
-    async with AsyncAlyxClient("http://alyx.invalid") as alyx:  # another host: no login for the files
+    async with AsyncAlyxClient(
+        "http://alyx.invalid"
+    ) as alyx:  # another host, so that files are requested without the login
         said.send("ready")
         outcomes = await fetch(items, root=root, streams=alyx.wire, policy=Policy(pause=0.05))
     said.send([outcome.status for outcome in outcomes])
