@@ -15,9 +15,7 @@ from one_async.emulator.app import App
 pytestmark = pytest.mark.anyio
 
 # The whole table: at most 5 % of the scenarios, each with its steps and the reason
-KEPT_DIFFERENCES: dict[str, tuple[set[int], str]] = {
-    "scenarios/weighing": ({5}, "water-requirement is computed, not stored: 404 here, as for reads"),
-}
+KEPT_DIFFERENCES: dict[str, tuple[set[int], str]] = {}
 
 
 def ordered_ids() -> Callable[[], str]:

@@ -26,22 +26,6 @@ NO_PICTURE = "Upload a valid image. The file you uploaded was either not an imag
 # ---- checks: they add complaints, or raise an Answer where Alyx fails ----
 
 
-def check_subject(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Check a nickname."""
-    if "nickname" not in values or re.fullmatch(r"[\w.-]+", values["nickname"]):
-        return {}
-    words = "Nicknames must only contain letters, numbers, hyphens and underscores."
-    return {"nickname": [f"{words} Dots are reserved for breeding subjects."]}
-
-
-def check_revision(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Check the name of a revision."""
-    if "name" not in values or re.fullmatch(r"[\w./-]+", values["name"]):
-        return {}
-    words = "Revisions must only contain letters, numbers, hyphens, underscores and forward slashes."
-    return {"name": [words]}
-
-
 def check_insertion(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
     """Check that an insertion agrees with its chronic insertion."""
     now = {**(before or {}), **values}
@@ -140,8 +124,6 @@ def picture_address(rows: Rows, image: tuple[str, bytes], key: str) -> str:
 
 
 CHECKS: dict[str, Callable[[Rows, Record, Record | None, bool], Complaints]] = {
-    "subjects": check_subject,
-    "revisions": check_revision,
     "insertions": check_insertion,
     "trajectories": check_trajectory,
     "data-notices": check_notice,
@@ -266,9 +248,36 @@ def follow_task(rows: Rows, number: int, values: Record, before: Record | None) 
         raise Failed("list index out of range")
 
 
+def follow_subject(rows: Rows, number: int, values: Record, before: Record | None) -> None:
+    """End the water restriction of a subject that has died."""
+    [record] = rows.load("subjects", [number])
+    if not record["death_date"] or (before or {}).get("death_date"):
+        return
+    for open_one in rows.store.numbers("water-restriction", subject=record["nickname"], end_time=None):
+        rows.change("water-restriction", open_one, end_time=f"{record['death_date']}T00:00:00")
+    restricted = rows.store.number_of("water-restricted-subjects", record["nickname"])
+    if restricted is not None:
+        rows.delete("water-restricted-subjects", restricted)
+
+
+def follow_user(rows: Rows, number: int, values: Record, before: Record | None) -> None:
+    """Make a user responsible for exactly the given subjects."""
+    [record] = rows.load("users", [number])
+    name, wanted = record["username"], values.get("subjects_responsible")
+    if wanted is None:
+        return
+    held = {item["nickname"] for item in rows.all("subjects", responsible_user=name)}
+    for nickname in held ^ set(wanted):
+        subject = rows.store.number_of("subjects", nickname)
+        if subject is not None:
+            rows.change("subjects", subject, responsible_user=name if nickname in wanted else None)
+
+
 FOLLOW: dict[str, Callable[[Rows, int, Record, Record | None], None]] = {
     "datasets": follow_dataset,
     "files": follow_file,
     "fov-location": follow_location,
+    "subjects": follow_subject,
+    "users": follow_user,
     "tasks": follow_task,
 }

@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from .models import CHOICES, MODELS
+from .patterns import BOUNDS, PATTERNS
 
-__all__ = ["WRITES", "Complaint", "Exists", "Form", "Taken", "Write", "moment", "validated"]
+__all__ = ["LOGIN", "NAMED", "WRITES", "Complaint", "Exists", "Form", "Taken", "Write", "moment", "validated"]
 
 Exists = Callable[[str, Any], bool]
 HOST = "https://alyx.test"
@@ -28,12 +29,12 @@ TOKEN = re.compile(
 ORDERED = {"users", "tags", "projects"}
 TIME_FORM = "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]"
 WRONG_FORM = " has wrong format. Use one of these formats instead: "
-LARGEST = 2**31 - 1
+NAMED = ("qc", "provenance", "status")  # the kinds of choices that are stored as numbers and sent by name
 IMPORTANCES = (50, 40, 30, 20)
 
 
 class Complaint(ValueError):
-    """A validation error of a field, with the text of Django REST framework."""
+    """A validation error of a field, with one or several texts of Django REST framework or of Alyx."""
 
 
 class Form(dict[str, list[Any]]):
@@ -54,6 +55,8 @@ class Taken:
     many: bool
     target: str
     key: str
+    bound: int | None = None
+    pattern: tuple[str, str] | None = None
 
 
 @dataclass
@@ -86,10 +89,11 @@ def read_field(endpoint: str, token: str) -> Taken:
         "fixed", "name", "required", "null", "kind", "limit", "default"
     )
     known = MODELS[endpoint].fields.get(name)
-    relation = known is not None and known.kind in ">*" and kind != "content_type"
+    relation = known is not None and known.kind in ">*<" and kind != "content_type"
     if kind is None:
         kind = "slug" if relation else known.target if known is not None and known.kind == ":" else "text"
-        kind = _WRITTEN_AS.get(kind, kind)
+    bound = BOUNDS.get(kind)
+    kind = _WRITTEN_AS.get(kind, kind)
     return Taken(
         name,
         kind,
@@ -98,9 +102,11 @@ def read_field(endpoint: str, token: str) -> Taken:
         bool(null),
         int(limit) if limit else None,
         default,
-        known is not None and known.kind == "*",
+        known is not None and known.kind in "*<",
         known.target if relation and known else "",
-        known.key if relation and known else "",
+        (MODELS[known.target].key if known.kind == "<" else known.key) if relation and known else "",
+        bound,
+        PATTERNS.get((endpoint, name)),
     )
 
 
@@ -125,6 +131,13 @@ def read_writes() -> dict[str, Write]:
 WRITES = read_writes()
 
 
+LOGIN = Write("auth-token", [], [], False)
+LOGIN.fields = {
+    name: Taken(name, kind, False, True, False, None, None, False, "", "")
+    for name, kind in (("username", "name"), ("password", "password"))
+}
+
+
 # ---- one value ----
 
 
@@ -141,9 +154,22 @@ def read_text(taken: Taken, value: Any) -> str:
     text = str(value).strip()
     if not text and taken.kind == "name":
         raise Complaint("This field may not be blank.")
+    wrong = []
+    if taken.pattern is not None and text and not re.fullmatch(taken.pattern[0], text):
+        wrong.append(taken.pattern[1])
     if taken.limit is not None and len(text) > taken.limit:
-        raise Complaint(f"Ensure this field has no more than {taken.limit} characters.")
+        wrong.append(f"Ensure this field has no more than {taken.limit} characters.")
+    if wrong:
+        raise Complaint(*wrong)
     return text
+
+
+def read_password(taken: Taken, value: Any) -> str:
+    """Accept a text as it is, with its blanks."""
+    read_text(taken, value)
+    if not str(value):
+        raise Complaint("This field may not be blank.")
+    return str(value)
 
 
 def read_number(taken: Taken, value: Any) -> int | float:
@@ -160,8 +186,10 @@ def read_number(taken: Taken, value: Any) -> int | float:
         raise Complaint("A valid number is required.")
     if taken.limit is not None and number < taken.limit:
         raise Complaint(f"Ensure this value is greater than or equal to {taken.limit}.")
-    if whole and taken.name != "file_size" and number > LARGEST:
-        raise Complaint(f"Ensure this value is less than or equal to {LARGEST}.")
+    if taken.bound is not None and number >= taken.bound:
+        raise Complaint(f"Ensure this value is less than or equal to {taken.bound - 1}.")
+    if taken.bound is not None and number < -taken.bound:
+        raise Complaint(f"Ensure this value is greater than or equal to {-taken.bound}.")
     return number
 
 
@@ -254,8 +282,9 @@ class FormText(str):
 READ: dict[str, Callable[[Taken, Any], Any]] = {
     **dict.fromkeys(("text", "name"), read_text),
     **dict.fromkeys(("int", "float", "number"), read_number),
-    **dict.fromkeys(("qc", "provenance", "status"), read_named),
+    **dict.fromkeys(NAMED, read_named),
     **dict.fromkeys(("fov", "sex", "importance"), read_choice),
+    "password": read_password,
     "bool": read_bool,
     "time": read_time,
     "date": read_date,
@@ -310,33 +339,40 @@ def read_value(taken: Taken, value: Any, exists: Exists) -> Any:
 # ---- all values of a request ----
 
 
-def given(data: Mapping[str, Any], taken: Taken) -> Any:
-    """Return the value of a field in a request; ABSENT if it is not there."""
+def given(data: Mapping[str, Any], taken: Taken, partial: bool) -> Any:
+    """Return the value of a field in a request; ABSENT if it is not there.
+
+    A form that is not partial says by its silence that a box is not checked and a list is empty.
+    """
+    several = taken.many or taken.kind == "list"
     if taken.name not in data:
-        return ABSENT
+        silent = isinstance(data, Form) and not partial
+        return [] if silent and several else False if silent and taken.kind == "bool" else ABSENT
     value = data[taken.name]
     if not isinstance(data, Form):
         return value
     texts = [FormText(item) if isinstance(item, str) else item for item in value]
-    return texts if taken.many else texts[-1]
+    return texts if several else texts[-1]
 
 
 def validated(
     write: Write, data: Any, partial: bool, exists: Exists
 ) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Validate the values of a request. Return them, and the complaints by field."""
+    if data is None:
+        return {}, {"non_field_errors": ["No data provided"]}
     if not isinstance(data, Mapping):
         words = f"Invalid data. Expected a dictionary, but got {type(data).__name__}."
         return {}, {"non_field_errors": [words]}
     values: dict[str, Any] = {}
     complaints: dict[str, list[str]] = {}
     for taken in write.fields.values():
-        value = ABSENT if taken.fixed else given(data, taken)
+        value = ABSENT if taken.fixed else given(data, taken, partial)
         if value is not ABSENT:
             try:
                 values[taken.name] = read_value(taken, value, exists)
             except Complaint as error:
-                complaints[taken.name] = [str(error)]
+                complaints[taken.name] = list(error.args)
         elif taken.required and not partial and not taken.fixed:
             complaints[taken.name] = ["This field is required."]
     return values, complaints
