@@ -67,6 +67,47 @@ async def test_some_views_fail_on_what_is_no_object(app: App, path: str, body: A
     )
 
 
+# ---- references ----
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "text"),
+    [
+        ("sessions", {"subject": ""}, "This field may not be null."),
+        ("sessions", {"lab": ""}, "This field may not be null."),
+        ("channels", {"brain_region": ""}, "This field may not be null."),
+        ("water-administrations", {"subject": [None]}, "Object with nickname=[None] does not exist."),
+        ("sessions", {"lab": {"a": 1}}, "Object with name={'a': 1} does not exist."),
+        ("tasks", {"session": "x"}, "“x” is not a valid UUID."),
+        ("tasks", {"session": 5}, "Object with id=5 does not exist."),
+        ("channels", {"brain_region": "x"}, "Invalid value."),
+        ("surgeries", {"location": True}, "Incorrect type. Expected pk value, received bool."),
+        ("fields-of-view", {"session": 5}, 'Invalid pk "5" - object does not exist.'),
+        ("files", {"dataset": 5}, "Incorrect type. Expected URL string, received int."),
+        ("files", {"dataset": "x"}, "Invalid hyperlink - No URL match."),
+        ("datasets", {"subject": "x"}, "Object with nickname=x does not exist."),
+        ("datasets", {"number": "x"}, "A valid integer is required."),
+        ("notes", {"image": None}, "This field may not be null."),
+        ("surgeries", {"outcome_type": "x"}, '"x" is not a valid choice.'),
+        ("users", {"email": "x"}, "Enter a valid email address."),
+        ("data-repository", {"data_url": []}, "Enter a valid URL."),
+        ("dataset-types", {"filename_pattern": "*spikes.times*.npy"}, None),
+    ],
+)
+async def test_what_a_reference_or_a_choice_must_be(
+    app: App, world: World, endpoint: str, body: dict[str, Any], text: str | None
+) -> None:
+    if text is None:
+        text = "dataset type with this filename pattern already exists."
+        rows = world.records["dataset-types"]["list"]
+        body = {
+            "filename_pattern": next(row["filename_pattern"] for row in rows[1:] if row["filename_pattern"])
+        }
+    response = await ask(app, "PATCH", f"/{endpoint}/{first(world, endpoint)}", json=body)
+    assert response.status_code == 400
+    assert response.json() == {**{name: [text] for name in body}, "status_code": 400}
+
+
 # ---- what must be there ----
 
 
@@ -196,6 +237,44 @@ async def test_death_ends_a_water_restriction(written: App) -> None:
     assert [row["end_time"] for row in rows] == ["2025-01-14T00:00:00"]
 
 
+async def test_a_probe_holds_the_datasets_of_the_collections_that_its_name_is_in(
+    written: App, world: World
+) -> None:
+    probe = next(row for row in world.records["insertions"]["list"] if row["datasets"])
+    target = f"/insertions/{probe['id']}"
+    assert (await ask(written, "PATCH", target, json={"name": "nosuch"})).json()["datasets"] == []
+    renamed = (await ask(written, "PATCH", target, json={"name": probe["name"].upper()})).json()["datasets"]
+    rows = (await ask(written, "GET", f"/datasets?session={probe['session']}&exists=True&limit=1000")).json()
+    wanted = {r["url"] for r in rows["results"] if probe["name"] in (r["collection"] or "")}
+    assert wanted
+    assert {row["url"] for row in renamed} == wanted
+    listed = (await ask(written, "GET", f"/insertions?id={probe['id']}")).json()["results"]
+    assert set(probe["datasets"]) == set(listed[0]["datasets"])
+
+
+async def test_a_new_channel_saves_its_trajectory(written: App, world: World) -> None:
+    track = first(world, "trajectories")
+    body = {"trajectory_estimate": track, "axial": 1.5, "lateral": 2.5}
+    assert (await ask(written, "POST", "/channels", json=body)).status_code == 201
+    shown = (await ask(written, "GET", f"/trajectories/{track}")).json()
+    assert shown["datetime"] == world.now.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "text"),
+    [
+        ("POST", "/projects", {"name": "x"}, "'LabMember' object is not iterable"),
+        ("PUT", "/projects/practice", {"name": "practice"}, "'LabMember' object is not iterable"),
+        ("PATCH", "/subjects/KS046", {"json": [1]}, "'list' object has no attribute 'get'"),
+        ("POST", "/chronic-insertions", {"name": "x"}, 'null value in column "subject_id"'),
+    ],
+)
+async def test_where_alyx_itself_fails(app: App, method: str, path: str, body: Any, text: str) -> None:
+    response = await ask(app, method, path, json=body)
+    assert response.status_code == 500
+    assert response.json()["detail"].startswith(text)
+
+
 # ---- negotiation and addresses ----
 
 PAGE, JSON = "text/html; charset=utf-8", "application/json"
@@ -208,6 +287,8 @@ PAGE, JSON = "text/html; charset=utf-8", "application/json"
         ("*/*, text/html", "", 200, PAGE),
         ("text/*, application/json", "", 200, JSON),
         ("application/json;q=0.1, text/html", "", 200, JSON),
+        ("text/html, application/json", "", 200, JSON),
+        ("text/html;level=1, application/json", "", 200, PAGE),
         ("", "", 406, JSON),
         ("image/png", "", 406, JSON),
         ("*/*", "format=api", 200, PAGE),
@@ -222,6 +303,13 @@ async def test_the_most_precise_type_is_taken(
     response = await ask(app, "GET", f"/labs?{query}", headers={"accept": accept})
     assert (response.status_code, response.headers["content-type"]) == (status, kind)
     assert response.headers["allow"] == "GET, POST, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("path", ["/sessions", "/datasets", "/subjects/KS014", "/files?limit=2"])
+async def test_a_format_comes_back_in_the_addresses_of_records(app: App, path: str) -> None:
+    plain = (await ask(app, "GET", path)).text
+    shown = await ask(app, "GET", f"{path}{'&' if '?' in path else '?'}format=json")
+    assert shown.text.count('?format=json"') == plain.count('"https://alyx.test/') - plain.count('"next":"')
 
 
 @pytest.mark.parametrize("endpoint", ["sessions", "datasets", "files", "channels", "tasks", "fov-location"])

@@ -191,7 +191,12 @@ def test_of_a_list_of_channels_all_are_written_or_none(client: httpx.Client, bad
         ("tags", {"protected": "perhaps"}, "protected", "Must be a valid boolean."),
         ("tags", {"name": ["a"]}, "name", "Not a valid string."),
         ("sessions", {"subject": None}, "subject", "This field may not be null."),
-        ("sessions", {"subject": ["KS014"]}, "subject", "Invalid value."),
+        (
+            "sessions",
+            {"subject": ["KS014"]},
+            "subject",
+            "Object with nickname=['KS014'] does not exist.",
+        ),
         ("sessions", {"subject": "KS014", "users": "alice"}, "users", 'Expected a list of items but got type "str".'),
         ("sessions", {"subject": "KS014", "parent_session": SESSION}, "parent_session", "Invalid hyperlink - No URL match."),
         ("weighings", {"subject": "KS014", "weight": "heavy"}, "weight", "A valid number is required."),

@@ -13,7 +13,7 @@ from .water import water_control
 if TYPE_CHECKING:
     from .rows import Record, Rows
 
-__all__ = ["CONTENT", "DEPENDENTS", "OWN", "SHAPES", "content_label", "family"]
+__all__ = ["CONTENT", "DEPENDENTS", "OWN", "SHAPES", "collected", "content_label", "family"]
 
 Shape = Callable[["Rows", "Record"], Any]
 # The models that a note or a dataset may belong to, with their application and endpoint
@@ -131,10 +131,17 @@ def session_datasets(rows: Rows, record: Record) -> list[Record]:
     return found
 
 
+def collected(rows: Rows, record: Record) -> list[Record]:
+    """Return the datasets of the session of a probe or field of view whose collection contains its name."""
+    name = str(record["name"]).lower()
+    found = rows.all("datasets", session=id_of(record["session"])) if record["session"] else []
+    return [item for item in found if name in (item["collection"] or "").lower()]
+
+
 def insertion_datasets(rows: Rows, record: Record) -> list[Record]:
     """Return the datasets of an insertion that have an existing file; qc as a number."""
-    items = filter(None, (rows.get("datasets", key) for key in record["datasets"]))
-    return [{**short_dataset(i, "qc"), "qc": CHOICES["qc"][i["qc"]]} for i in items if served(rows, i)]
+    items = [item for item in collected(rows, record) if served(rows, item)]
+    return [{**short_dataset(item, "qc"), "qc": CHOICES["qc"][item["qc"]]} for item in items]
 
 
 def trajectory_session(rows: Rows, record: Record) -> Any:

@@ -15,12 +15,13 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from one_async.emulator.fields import LOGIN, NAMED, WRITES, validated
+from one_async.emulator.fields import LOGIN, WRITES, validated
 from one_async.emulator.metadata import describe
 from one_async.emulator.models import MODELS
 from one_async.emulator.query import Answer, Failed
 from one_async.emulator.rows import Rows
 from one_async.emulator.store import HOST, Store, dumps
+from one_async.emulator.values import NAMED
 from one_async.emulator.water import water_requirement
 from one_async.emulator.writes import body_of, write
 
@@ -151,10 +152,11 @@ class Exchange:
             offered = tuple(kind for kind in offered if FORMATS[kind] == asked)
             if not offered:
                 raise Answer(404, {"detail": "Not found."})
-        for wanted in sorted((part.strip() for part in accept.split(",")), key=precision, reverse=True):
-            wanted = wanted.partition(";")[0].strip()
+        wanted = [part.strip() for part in accept.split(",")]
+        for level in (3, 2, 1, 0):
+            kinds = [part.partition(";")[0].strip() for part in wanted if precision(part) == level]
             for kind in offered:
-                if wanted in ("*/*", kind, kind.split("/")[0] + "/*"):
+                if not {"*/*", kind, kind.split("/")[0] + "/*"}.isdisjoint(kinds):
                     return kind
         raise Answer(406, {"detail": "Could not satisfy the request Accept header."})
 
@@ -235,13 +237,18 @@ class Exchange:
             text = text if ours == address else text.replace(address, ours)
         return text
 
+    def linked(self, text: str) -> str:
+        """Add the format, if the request names one, to the addresses of records."""
+        asked = self.given.get("format")
+        return re.sub(rf'"({HOST}/(?!uploaded/)[^"]*)"', rf'"\1?format={asked}"', text) if asked else text
+
     def record(self) -> str:
         """Return one record. Raise Answer 404 if it does not exist."""
         text = self.app.store.detail(self.route.endpoint, self.key)
         if text is None:
             name = MODELS[self.route.endpoint].singular
             raise Answer(404, {"detail": f"No {name} matches the given query."})
-        return self.localized(text)
+        return self.localized(self.linked(text))
 
     def page(self) -> str:
         """Return one page of a list."""
@@ -252,7 +259,7 @@ class Exchange:
         offset = whole(self.given.get("offset", ""))
         rows = self.app.store.rows(endpoint, self.filters)
         page = self.app.store.texts(endpoint, self.app.pick(endpoint, rows, limit, offset))
-        texts = ",".join(of_one_session(self.app.store, endpoint, page))
+        texts = self.linked(",".join(of_one_session(self.app.store, endpoint, page)))
         by_region = any(name.startswith("atlas_") and value for name, value in self.given.items())
         count = len(set(rows)) if endpoint == "imaging-stack" and not by_region else len(rows)
         following = self.link(limit, offset + limit) if offset + limit < count else None

@@ -29,6 +29,11 @@ __all__ = ["body_of", "write"]
 JSON = "application/json"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 PLAIN = {"/register-file": register_file, "/new-download": new_download, "/check-protected": check_protected}
+# References that only the database requires: its column and table
+NOT_NULL = {
+    "chronic-insertions": {"subject": ("subject_id", "actions_chronicrecording")},
+    "fields-of-view": {"imaging_type": ("imaging_type_id", "experiments_fov")},
+}
 PAGE = "<!doctype html><html><head><title>500 Internal Server Error</title></head><body></body></html>"
 Outcome = tuple[int, Any]
 
@@ -181,11 +186,16 @@ def create_one(rows: Rows, write: Write, data: Any, user: str | None) -> Record:
     refuse_trajectory(write, data)
     values, complaints = validated(write, data, False, rows.store.exists)
     complain(rows, write, values, complaints, None)
+    refuse_caller(write, values)
     record = {name: start_value(rows, taken, user) for name, taken in write.fields.items()} | values
     if "id" in MODELS[write.name].fields and not record.get("id"):
         record["id"] = rows.new_id()
     if write.name in PREPARE:
         PREPARE[write.name](rows, record, data, user)
+    for name, (column, table) in NOT_NULL.get(write.name, {}).items():
+        if record[name] is None:
+            words = f'null value in column "{column}" of relation "{table}" violates not-null constraint'
+            raise Failed(f"{words}\nDETAIL:  Failing row contains ({record['id']}).\n")
     number = rows.create(write.name, record)
     if write.name in FOLLOW:
         FOLLOW[write.name](rows, number, values, None)
@@ -218,6 +228,8 @@ def changed(rows: Rows, write: Write, number: int, data: Any, user: str | None, 
     refuse_trajectory(write, data)
     values, complaints = validated(write, data, partial, rows.store.exists)
     complain(rows, write, values, complaints, before)
+    if not partial:
+        refuse_caller(write, values)
     for name, taken in write.fields.items():
         if taken.default == "auto":
             values[name] = rows.clock().isoformat()
@@ -248,6 +260,12 @@ def refuse_trajectory(write: Write, data: Any) -> None:
         raise Failed("This QueryDict instance is immutable")
 
 
+def refuse_caller(write: Write, values: Record) -> None:
+    """Fail on a list that defaults to the caller, since Alyx takes the caller himself for the list."""
+    if any(t.many and t.default == "user" and t.name not in values for t in write.fields.values()):
+        raise Failed("'LabMember' object is not iterable")
+
+
 def as_sent(write: Write, shown: Record, values: Record) -> Record:
     """Return the record with JSON as it was sent; later answers show its keys sorted."""
     sent = {
@@ -274,7 +292,7 @@ def complain(
     if not complaints and not_unique(rows, write, values, before):
         complaints["non_field_errors"] = [f"The fields {', '.join(write.unique)} must make a unique set."]
     if complaints:
-        order = list(write.fields)
+        order = write.order(before is None)
         raise Answer(400, dict(sorted(complaints.items(), key=lambda item: place_of(order, item[0]))))
 
 
