@@ -171,3 +171,28 @@ async def test_a_page_of_one_session_has_its_projects_in_the_order_of_its_detail
         assert all(item["session_info"]["projects"] == detail for item in insertions)
     listed = (await ask(app, "GET", "/sessions?limit=1000")).json()["results"]
     assert [row for row in listed if len(row["projects"]) > 1] == several
+
+
+@pytest.mark.parametrize(
+    "query", ["date=2020-02-18", "date=2021-03-11", "subject=KS014&limit=2", "experiment_number=1&limit=3"]
+)
+async def test_the_first_trajectories_of_sessions_come_insertion_by_insertion(
+    app: App, world: World, query: str
+) -> None:
+    rows = (await ask(app, "GET", f"/trajectories?{query}")).json()["results"]
+    assert len(rows) > 1
+    places = [
+        (row["session"]["subject"], row["session"]["start_time"], row["probe_name"], row["id"])
+        for row in rows
+    ]
+    listed = [row["id"] for row in world.records["trajectories"]["list"]]
+    assert places == sorted(places, key=lambda place: (*place[:3], listed.index(place[3])))
+
+
+async def test_few_sessions_of_one_time_come_in_the_order_of_their_subjects(app: App) -> None:
+    rows = (await ask(app, "GET", "/sessions?date_range=2020-01-09,2020-01-09")).json()["results"]
+    assert [row["subject"] for row in rows] == ["KS023", "KS023", "RV_1085", "ibl_summit_07"]
+    by_id = (await ask(app, "GET", "/sessions?django=start_time__date,2020-01-09")).json()["results"]
+    tied = [row["id"] for row in by_id if row["start_time"] == "2020-01-09T00:00:00"]
+    assert len(tied) == 3
+    assert tied == sorted(tied)

@@ -15,12 +15,6 @@ from one_async.emulator.app import App
 
 pytestmark = pytest.mark.anyio
 
-ORDER = "an endpoint without order: PostgreSQL's choice for this filter and page; here always as in records/"
-KEPT_DIFFERENCES = {
-    "trajectories/project": ORDER,
-    "trajectories/subject": ORDER,
-    "pagination/tied_start_times_b": "equal start times come in no order; here always as in records/",
-}
 THROTTLE = json.loads((DATA / "throttle.json").read_text("utf-8"))
 
 
@@ -44,12 +38,7 @@ READS = [name for name, exchange in exchanges().items() if "precondition" not in
 async def test_answers_as_recorded(app: App, name: str) -> None:
     exchange = exchanges()[name]
     found = differences(exchange, await ask(app, exchange["request"]))
-    if name in KEPT_DIFFERENCES:
-        assert found, f"{name} is as recorded now: take it out of KEPT_DIFFERENCES"
-        if KEPT_DIFFERENCES[name] == ORDER:
-            assert all(text.startswith(("$.results", "$.next")) for text in found), found
-    else:
-        assert not found, "\n".join(found)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
@@ -57,12 +46,7 @@ async def test_answers_under_trio_too(app: App) -> None:
     differ = {
         name for name in READS if differences(exchanges()[name], await ask(app, exchanges()[name]["request"]))
     }
-    assert differ == set(KEPT_DIFFERENCES)
-
-
-def test_few_differences_are_listed() -> None:
-    assert set(KEPT_DIFFERENCES) <= set(exchanges())
-    assert len(KEPT_DIFFERENCES) <= 0.01 * len(exchanges())
+    assert differ == set()
 
 
 class Clock:

@@ -14,9 +14,6 @@ from one_async.emulator.app import App
 
 pytestmark = pytest.mark.anyio
 
-# The whole table: at most 5 % of the scenarios, each with its steps and the reason
-KEPT_DIFFERENCES: dict[str, tuple[set[int], str]] = {}
-
 
 def ordered_ids() -> Callable[[], str]:
     """Make ids in the order of creation: of two sessions alike, Alyx takes the one with the lower id."""
@@ -30,16 +27,11 @@ async def test_writes_as_recorded(world: World, name: str) -> None:
     app = App(world, data_url="https://data.test", now=lambda: world.now, new_id=ordered_ids())
     found = await play(app, scenarios()[name])
     app.store.close()
-    kept, _ = KEPT_DIFFERENCES.get(name, (set(), ""))
-    differing = {int(text.split()[1].removesuffix(":")) for text in found}
-    assert differing == kept, (
-        "\n".join(found) or f"{name} is as recorded now: take it out of KEPT_DIFFERENCES"
-    )
+    assert not found, "\n".join(found)
 
 
-def test_all_scenarios_are_here_and_few_differences_are_kept() -> None:
+def test_all_scenarios_are_here() -> None:
     steps = {name: len(found) for name, found in scenarios().items()}
     assert sum(n for name, n in steps.items() if name.startswith("registration/")) == 274
     assert sum(n for name, n in steps.items() if name.startswith("scenarios/")) == 344
     assert len(steps) == 51
-    assert len(KEPT_DIFFERENCES) <= 0.05 * len(steps)

@@ -19,8 +19,9 @@ from one_async.emulator.fields import LOGIN, WRITES, validated
 from one_async.emulator.metadata import describe
 from one_async.emulator.models import MODELS
 from one_async.emulator.query import Answer, Failed
+from one_async.emulator.reading import as_read, of_one_session
 from one_async.emulator.rows import Rows
-from one_async.emulator.store import HOST, Store, dumps
+from one_async.emulator.store import HOST, dumps
 from one_async.emulator.values import NAMED
 from one_async.emulator.water import water_requirement
 from one_async.emulator.writes import body_of, write
@@ -258,6 +259,7 @@ class Exchange:
         limit = min(whole(self.given.get("limit", "")), MAX_LIMIT) or DEFAULT_LIMIT
         offset = whole(self.given.get("offset", ""))
         rows = self.app.store.rows(endpoint, self.filters)
+        rows = as_read(self.app.store, endpoint, rows, limit, self.given)
         page = self.app.store.texts(endpoint, self.app.pick(endpoint, rows, limit, offset))
         texts = self.linked(",".join(of_one_session(self.app.store, endpoint, page)))
         by_region = any(name.startswith("atlas_") and value for name, value in self.given.items())
@@ -313,23 +315,6 @@ class Exchange:
         if self.app.passwords.get(name) != values["password"]:
             raise Answer(400, {"non_field_errors": ["Unable to log in with provided credentials."]})
         return dumps({"token": self.app.token(name)})
-
-
-def of_one_session(store: Store, endpoint: str, texts: list[str]) -> list[str]:
-    """Order the projects of a page of sessions or insertions as PostgreSQL does.
-
-    It reads the projects of a single session by an index, as for the session's detail, and those of several by a scan.
-    """
-    name = {"sessions": "id", "insertions": "session"}.get(endpoint)
-    ids = {match[1] for text in texts if name and (match := re.search(rf'"{name}":"([^"]+)"', text))}
-    detail = store.detail("sessions", ids.pop()) if len(ids) == 1 else None
-    if detail is None:
-        return texts
-    projects = json.loads(detail)["projects"]
-    rows = [json.loads(text) for text in texts]
-    for row in rows:
-        (row["session_info"] if endpoint == "insertions" else row)["projects"] = projects
-    return [dumps(row) for row in rows]
 
 
 def download(body: bytes, media: str, name: str) -> Response:
