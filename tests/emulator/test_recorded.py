@@ -15,48 +15,12 @@ from one_async.emulator.app import App
 
 pytestmark = pytest.mark.anyio
 
-PROJECTS = (
-    "PostgreSQL gives the projects of a session in no order; here they are as in records/ at any page size"
-)
-ORDER = "an endpoint without order: PostgreSQL's choice for this filter and page; here always as in records/"
-KEPT_DIFFERENCES = {
-    "django/endswith": PROJECTS,
-    "django/insertions_chronic": PROJECTS,
-    "django/insertions_not_json": PROJECTS,
-    "insertions/dataset_types": PROJECTS,
-    "insertions/datasets": PROJECTS,
-    "insertions/date": PROJECTS,
-    "insertions/location_ignored": PROJECTS,
-    "insertions/name": PROJECTS,
-    "insertions/project_part": PROJECTS,
-    "django/channels_region": ORDER,
-    "django/trajectories_provenance": ORDER,
-    "trajectories/project": ORDER,
-    "trajectories/subject": ORDER,
-    "pagination/tied_start_times_b": "equal start times come in no order; here always as in records/",
-    **dict.fromkeys(
-        ("http/options_labs", "http/options_revisions"),
-        "no client asks what a view is: all answer as Alyx does where it stumbles over the question",
-    ),
-    **dict.fromkeys(
-        (
-            "water/requirement_bad_date_500",
-            "water/requirement_dates",
-            "water/requirement_no_dates",
-            "water/requirement_no_restriction",
-            "water/requirement_past",
-            "water/requirement_reversed_dates",
-            "water/requirement_unknown_subject_500",
-        ),
-        "computed, not stored; no client of recorded data asks for it: 404 here",
-    ),
-}
 THROTTLE = json.loads((DATA / "throttle.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def app(world: World) -> Iterator[App]:
-    app = App(world, data_url="https://data.test")
+    app = App(world, data_url="https://data.test", now=lambda: world.now)
     yield app
     app.store.close()
 
@@ -74,12 +38,7 @@ READS = [name for name, exchange in exchanges().items() if "precondition" not in
 async def test_answers_as_recorded(app: App, name: str) -> None:
     exchange = exchanges()[name]
     found = differences(exchange, await ask(app, exchange["request"]))
-    if name in KEPT_DIFFERENCES:
-        assert found, f"{name} is as recorded now: remove it from KEPT_DIFFERENCES"
-        if KEPT_DIFFERENCES[name] in (PROJECTS, ORDER):
-            assert all(text.startswith(("$.results", "$.next")) for text in found), found
-    else:
-        assert not found, "\n".join(found)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
@@ -87,12 +46,7 @@ async def test_answers_are_the_same_under_trio(app: App) -> None:
     differ = {
         name for name in READS if differences(exchanges()[name], await ask(app, exchanges()[name]["request"]))
     }
-    assert differ == set(KEPT_DIFFERENCES)
-
-
-def test_few_differences_are_listed() -> None:
-    assert set(KEPT_DIFFERENCES) <= set(exchanges())
-    assert len(KEPT_DIFFERENCES) <= 0.1 * len(exchanges())
+    assert differ == set()
 
 
 class Clock:

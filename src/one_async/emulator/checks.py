@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .fields import moment
 from .models import CHOICES
 from .owners import COLLECTION, WRONG_COLLECTION, alike, change, session_of
 from .owners import Place as FilePlace
 from .query import Failed
 from .registration import link_probes
 from .rows import Record, Rows
-from .shapes import CONTENT, content_label
+from .shapes import CONTENT, collected, content_label
 from .store import plain
+from .values import moment
 
 __all__ = ["CHECKS", "FOLLOW", "PREPARE", "keep_history"]
 
@@ -27,19 +27,23 @@ NO_PICTURE = "Upload a valid image. The file you uploaded was either not an imag
 
 
 def check_subject(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Check a nickname."""
-    if "nickname" not in values or re.fullmatch(r"[\w.-]+", values["nickname"]):
-        return {}
-    words = "Nicknames must only contain letters, numbers, hyphens and underscores."
-    return {"nickname": [f"{words} Dots are reserved for breeding subjects."]}
+    """Fail on JSON that is no object, in which the history of a subject cannot be kept."""
+    kept = values.get("json", (before or {}).get("json"))
+    if not bad and kept and not isinstance(kept, dict):
+        raise Failed(f"'{type(kept).__name__}' object has no attribute 'get'")
+    return {}
 
 
-def check_revision(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Check the name of a revision."""
-    if "name" not in values or re.fullmatch(r"[\w./-]+", values["name"]):
+def check_type(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
+    """Check that no other dataset type has a file name pattern, which is stored in lower case."""
+    pattern = values.get("filename_pattern")
+    if not pattern:
         return {}
-    words = "Revisions must only contain letters, numbers, hyphens, underscores and forward slashes."
-    return {"name": [words]}
+    values["filename_pattern"] = pattern.lower()
+    others = rows.store.numbers("dataset-types", filename_pattern=pattern)
+    if not others or pattern == (before or {}).get("filename_pattern"):
+        return {}
+    return {"filename_pattern": ["dataset type with this filename pattern already exists."]}
 
 
 def check_insertion(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
@@ -111,6 +115,9 @@ def check_water(rows: Rows, values: Record, before: Record | None, bad: bool) ->
 def check_note(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
     """Check a note's object and picture."""
     if "content_type" in values:
+        kind = values["content_type"]
+        if isinstance(kind, bool | int | float):
+            raise Failed(f"argument of type '{type(kind).__name__}' is not iterable")
         label = content_label(values["content_type"])
         if label is None:
             raise Failed("ContentType matching query does not exist.")
@@ -118,7 +125,7 @@ def check_note(rows: Rows, values: Record, before: Record | None, bad: bool) -> 
     image = values.get("image")
     if isinstance(image, tuple) and not image[1].startswith(PICTURES):
         return {"image": [NO_PICTURE]}
-    if isinstance(image, str):
+    if image is not None and not isinstance(image, tuple):
         return {"image": ["The submitted data was not a file. Check the encoding type on the form."]}
     if bad:
         return {}
@@ -140,8 +147,8 @@ def picture_address(rows: Rows, image: tuple[str, bytes], key: str) -> str:
 
 
 CHECKS: dict[str, Callable[[Rows, Record, Record | None, bool], Complaints]] = {
+    "dataset-types": check_type,
     "subjects": check_subject,
-    "revisions": check_revision,
     "insertions": check_insertion,
     "trajectories": check_trajectory,
     "data-notices": check_notice,
@@ -162,7 +169,9 @@ def prepare_session(rows: Rows, record: Record, data: Any, user: str | None) -> 
 
 
 def prepare_subject(rows: Rows, record: Record, data: Any, user: str | None) -> None:
-    """Set a subject's strain to that of the other subjects of its line."""
+    """Set a subject's strain to that of the other subjects of its line. Fail on a genotype, as Alyx does."""
+    if "genotype" in data:
+        raise Failed("Got a `TypeError` when calling `Subject.objects.create()`.")
     if record["line"] and not record["strain"]:
         others = rows.all("subjects", line=record["line"])
         record["strain"] = next((item["strain"] for item in others if item["strain"]), None)
@@ -185,11 +194,6 @@ def prepare_dataset(rows: Rows, record: Record, data: Any, user: str | None) -> 
             if other["default_dataset"]:
                 change(rows, "datasets", other, default_dataset=False)
         record["default_dataset"] = True
-
-
-def prepare_type(rows: Rows, record: Record, data: Any, user: str | None) -> None:
-    """Convert the file name pattern of a dataset type to lower case."""
-    record["filename_pattern"] = (record["filename_pattern"] or "").lower() or record["filename_pattern"]
 
 
 def prepare_note(rows: Rows, record: Record, data: Any, user: str | None) -> None:
@@ -220,7 +224,6 @@ PREPARE: dict[str, Callable[[Rows, Record, Any, str | None], None]] = {
     "sessions": prepare_session,
     "subjects": prepare_subject,
     "datasets": prepare_dataset,
-    "dataset-types": prepare_type,
     "notes": prepare_note,
 }
 
@@ -236,6 +239,26 @@ def follow_dataset(rows: Rows, number: int, values: Record, before: Record | Non
     if COLLECTION.match(record["collection"]) is None:
         raise Failed(str(WRONG_COLLECTION))
     link_probes(rows, record)
+
+
+def follow_probe(endpoint: str) -> Callable[[Rows, int, Record, Record | None], None]:
+    """Return a function that links a probe or field of view to the datasets whose collection contains its name."""
+
+    def follow(rows: Rows, number: int, values: Record, before: Record | None) -> None:
+        if "datasets" in values and (before is None or endpoint == "fields-of-view"):
+            return
+        [record] = rows.load(endpoint, [number])
+        rows.change(endpoint, number, datasets=[plain(item["url"]) for item in collected(rows, record)])
+
+    return follow
+
+
+def follow_channel(rows: Rows, number: int, values: Record, before: Record | None) -> None:
+    """Save the trajectory of a channel as well, as Alyx does."""
+    [record] = rows.load("channels", [number])
+    track = rows.store.number_of("trajectories", str(record["trajectory_estimate"]))
+    if track is not None:
+        rows.change("trajectories", track, datetime=rows.clock().isoformat())
 
 
 def follow_file(rows: Rows, number: int, values: Record, before: Record | None) -> None:
@@ -266,9 +289,39 @@ def follow_task(rows: Rows, number: int, values: Record, before: Record | None) 
         raise Failed("list index out of range")
 
 
+def follow_subject(rows: Rows, number: int, values: Record, before: Record | None) -> None:
+    """End the water restriction of a subject that has died."""
+    [record] = rows.load("subjects", [number])
+    if not record["death_date"] or (before or {}).get("death_date"):
+        return
+    for open_one in rows.store.numbers("water-restriction", subject=record["nickname"], end_time=None):
+        rows.change("water-restriction", open_one, end_time=f"{record['death_date']}T00:00:00")
+    restricted = rows.store.number_of("water-restricted-subjects", record["nickname"])
+    if restricted is not None:
+        rows.delete("water-restricted-subjects", restricted)
+
+
+def follow_user(rows: Rows, number: int, values: Record, before: Record | None) -> None:
+    """Make a user responsible for exactly the given subjects."""
+    [record] = rows.load("users", [number])
+    name, wanted = record["username"], values.get("subjects_responsible")
+    if wanted is None:
+        return
+    held = {item["nickname"] for item in rows.all("subjects", responsible_user=name)}
+    for nickname in held ^ set(wanted):
+        subject = rows.store.number_of("subjects", nickname)
+        if subject is not None:
+            rows.change("subjects", subject, responsible_user=name if nickname in wanted else None)
+
+
 FOLLOW: dict[str, Callable[[Rows, int, Record, Record | None], None]] = {
     "datasets": follow_dataset,
+    "channels": follow_channel,
+    "insertions": follow_probe("insertions"),
+    "fields-of-view": follow_probe("fields-of-view"),
     "files": follow_file,
     "fov-location": follow_location,
+    "subjects": follow_subject,
+    "users": follow_user,
     "tasks": follow_task,
 }

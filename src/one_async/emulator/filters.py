@@ -185,7 +185,8 @@ def probe(query: Query, key: str, value: str, exists: Exists) -> None:
 def array(query: Query, key: str, value: str, exists: Exists) -> None:
     """Fail as PostgreSQL does for a number that is compared with an array."""
     kind = "integer" if key == "n_xyz" else "double precision"
-    raise Failed(f"cannot cast type numeric to {kind}[]")
+    given = "integer" if float(value).is_integer() else "numeric"
+    raise Failed(f"cannot cast type {given} to {kind}[]")
 
 
 SPECIAL = {"atlas": atlas, "region": region, "probe": probe, "array": array}
@@ -244,7 +245,10 @@ def values(rule: Filter, given: Given) -> list[str]:
     said = given.get(rule.key, "")
     several = form == "keys" and not isinstance(said, str)
     texts = list(said) if several else [last(given, rule.key)]
-    return [t for t in (text if form in EXACT_TEXT else text.strip() for text in texts) if t]
+    if form not in EXACT_TEXT:
+        # A text of blanks is empty, but no number and no date
+        texts = [text.strip() or (text if form in FORMS and "uuid" not in form else "") for text in texts]
+    return [text for text in texts if text]
 
 
 def compile_query(endpoint: str, given: Given, exists: Exists) -> Query:

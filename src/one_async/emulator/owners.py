@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date as day
 from typing import Any
 
-from .query import Answer, Failed
+from .query import NO_SUCH_DAY, Answer, Failed
 from .rows import Record, Rows
 from .shapes import CONTENT, content_label
 from .store import plain
@@ -21,6 +22,7 @@ __all__ = [
         "change",
         "check_protected",
         "flag",
+        "given_path",
         "is_protected",
     ),
     *(
@@ -79,8 +81,22 @@ class Place:
 
 
 def listed(value: Any) -> list[Any]:
-    """Parse a list, or a text with commas."""
-    return value.split(",") if isinstance(value, str) else list(value or ())
+    """Parse a list, or a text with commas. Raise Failed for a value that cannot be iterated over."""
+    if isinstance(value, str):
+        return value.split(",")
+    if not isinstance(value, list | tuple | dict):
+        raise Failed(f"'{type(value).__name__}' object is not iterable")
+    return list(value)
+
+
+def given_path(data: Mapping[str, Any]) -> str:
+    """Return the path of a request, with forward slashes. Raise Failed for anything but a text."""
+    path = data.get("path")
+    if not path:
+        raise Failed("The path argument is required.")
+    if not isinstance(path, str):
+        raise Failed(f"'{type(path).__name__}' object has no attribute 'replace'")
+    return path.replace("\\", "/").replace("//", "/")
 
 
 def flag(value: Any) -> Any:
@@ -90,7 +106,7 @@ def flag(value: Any) -> Any:
 
 def person(rows: Rows, name: str | None, caller: str | None) -> str | None:
     """Return the user who registers: the named one, or else the caller."""
-    if name and not rows.store.exists("users.username", name):
+    if name and not rows.store.exists("users.username", str(name)):
         raise Failed("LabMember matching query does not exist.")
     return name or caller
 
@@ -109,6 +125,10 @@ def session_of(
     rows: Rows, subject: str, date: str, number: int | None, user: str | None, anonymous: bool
 ) -> Record:
     """Return a session by subject, date and number; add the user to it and to the first session of that day."""
+    try:
+        day.fromisoformat(date)
+    except ValueError:
+        raise Failed(f"['“{date}” {NO_SUCH_DAY}']") from None
     of_day = [s for s in rows.all("sessions", subject=subject) if s["start_time"][:10] == date]
     of_day.sort(key=lambda session: str(session["id"]))
     base = next((s for s in of_day if s["parent_session"] is None), None)
@@ -166,7 +186,9 @@ def places(root: str, folder: str, names: Iterable[str]) -> list[Place]:
     """Parse collection, revision and name of files in a folder below a session (``root``), or of aggregates ("")."""
     found = []
     for name in names:
-        parts = "/".join(part for part in (folder, name) if part).split("/")
+        if name.startswith("/"):
+            raise refuse(400, "detail", WRONG_PATH)
+        parts = [part for part in f"{folder}/{name}".split("/") if part not in ("", ".")]
         parent = "/".join(parts[:-1]) + "/" if len(parts) > 1 else ""
         match = FOLDERS.match(parent)
         collection, revision = (match["collection"] or "", match["revision"] or "") if match else ("", "")
@@ -216,11 +238,8 @@ def protected_answer(rows: Rows, owner: Record, names: list[str], found: list[Pl
 def check_protected(rows: Rows, data: Mapping[str, Any], caller: str | None) -> Record:
     """Answer check-protected, which adds the user to the session although it only checks."""
     user = person(rows, data.get("created_by"), caller)
-    path = str(data.get("path") or "")
-    if not path:
-        raise Failed("The path argument is required.")
-    path = path.replace("\\", "/").replace("//", "/")
-    names = [name for name in listed(data.get("filenames")) if name]
+    path = given_path(data)
+    names = [name for name in listed(data.get("filenames", ())) if name]
     owned = owner_of(rows, data)
     if owned is not None:
         owner: Record = {"session": None, "content_type": owned[0], "object_id": owned[1]}

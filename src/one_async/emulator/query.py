@@ -20,7 +20,7 @@ from typing import Any
 from one_async.emulator.jsonb import JSON_LOOKUPS
 from one_async.emulator.models import MODELS, Field, Model, table_name
 
-__all__ = ["Answer", "Failed", "Query", "Scope"]
+__all__ = ["NO_SUCH_DAY", "Answer", "Failed", "Query", "Scope"]
 
 Scope = dict[str, str]
 
@@ -162,6 +162,10 @@ class Query:
         # Stacks are ordered by their slices, which DISTINCT then includes
         rows = ["t0.row", *(f"{alias}.row" for place, alias in self.to_one.items() if place == "t0.slices")]
         group = f" GROUP BY {', '.join(rows)}" if self.distinct else ""
+        if self.distinct and "id" in self.model.fields:
+            order.append(
+                "t0.id"
+            )  # PostgreSQL sorts by all columns, of which this is the first, to find equal rows
         return self.select(f"{group} ORDER BY {', '.join([*order, 't0.row'])}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +17,7 @@ from .owners import (
     alike,
     change,
     flag,
+    given_path,
     is_protected,
     listed,
     owner_of,
@@ -56,11 +58,8 @@ def register_file(rows: Rows, data: Mapping[str, Any], caller: str | None) -> li
     """Register files in their order. An error ends the request; files that were registered before it stay so."""
     user = person(rows, data.get("created_by"), caller)
     repository = repository_of(rows, data)
-    path = str(data.get("path") or "")
-    if not path:
-        raise Failed("The path argument is required.")
-    path = path.replace("\\", "/").replace("//", "/").strip("/")
-    names = [name for name in listed(data.get("filenames")) if name]
+    path = given_path(data).strip("/")
+    names = [name for name in listed(data.get("filenames", ())) if name]
     columns = file_columns(data, len(names))
     server_only = flag(data.get("server_only", False))
     request, found = whose(rows, data, path, names, user, caller, repository, server_only)
@@ -102,7 +101,7 @@ def file_columns(data: Mapping[str, Any], count: int) -> list[list[Any]]:
     sizes = listed(sizes) if isinstance(sizes, str | list | tuple) else [sizes]
     try:
         sizes = [None if size is None else int(size) for size in sizes]
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise Failed(str(error)) from None
     qc = listed(data.get("qc", nothing) or "NOT_SET")
     if isinstance(data.get("versions"), str) and len(versions) == 1:
@@ -143,7 +142,7 @@ def whose(
         words = f'A subject with nickname "{error.args[0]}" does not exist.'
         raise refuse(400, "error", words) from None
     found = places(*split(path), names)
-    labs = [lab for lab in listed(data.get("labs")) + listed(data.get("projects")) if lab]
+    labs = [lab for lab in joined(data.get("labs", []), data.get("projects", [])) if lab]
     if not all(rows.store.exists("labs.name", lab) for lab in labs):
         raise refuse(400, "detail", "One or more of the specified labs do not exist.")
     known, of_labs = rows.repositories(), []
@@ -153,6 +152,15 @@ def whose(
         of_labs = [name for name in of_labs if known[name]["globus_is_personal"] is False]
     owner = {"session": session["id"], "content_type": None, "object_id": None}
     return Request(owner, session, subject, user, of_labs, set(), default), found
+
+
+def joined(labs: Any, projects: Any) -> list[Any]:
+    """Join two lists, or texts with commas. Raise Failed with Python's own complaint about other types."""
+    left, right = (value.split(",") if isinstance(value, str) else value for value in (labs, projects))
+    try:
+        return list(left + right)
+    except TypeError as error:
+        raise Failed(str(error)) from None
 
 
 def dataset_type(rows: Rows, name: str) -> str:
@@ -208,9 +216,9 @@ def register_one(
     if len(same) > 1:
         raise Failed(f"get() returned more than one Dataset -- it returned {len(same)}!")
     dataset = same[0] if same else new_dataset(rows, request, place, kind, form, now)
-    if not (isinstance(qc, str) and qc.upper() in CHOICES["qc"]) and qc not in (None, ""):
+    level = qc_level(qc or "NOT_SET")
+    if level is None:
         raise refuse(400, "detail", f'Invalid QC value "{qc}" for dataset "{place.path}"')
-    level = str(qc).upper() if qc else "NOT_SET"
     dataset = change(
         rows, "datasets", dataset, default_dataset=request.default is True, qc=level, auto_datetime=now
     )
@@ -227,6 +235,13 @@ def register_one(
         file_record(rows, request, place, dataset, repository, patched)
     rows.flush("datasets")
     return answer_of(rows, request, rows.get("datasets", dataset["url"]) or dataset)
+
+
+def qc_level(qc: Any) -> str | None:
+    """Return the name of a QC level, given by name in any case or by number; None for another value."""
+    names = {str(number): name for name, number in CHOICES["qc"].items()}
+    name = str(qc).upper()
+    return name if name in CHOICES["qc"] else names.get(name)
 
 
 def new_dataset(rows: Rows, request: Request, place: Place, kind: str, form: str, now: str) -> Record:
@@ -345,12 +360,17 @@ def answer_of(rows: Rows, request: Request, dataset: Record) -> Record:
 
 def new_download(rows: Rows, data: Mapping[str, Any], caller: str | None) -> Record:
     """Count downloads: one record for each user and dataset."""
-    if data.get("datasets") is None:
-        raise Failed("'NoneType' object is not iterable")
-    keys = listed(data["datasets"])
-    if not all(rows.store.exists("datasets.id", key) for key in keys):
-        raise Failed("Dataset matching query does not exist.")
-    projects = [name for name in listed(data.get("projects")) if name]
+    keys = listed(data.get("datasets"))
+    for key in keys:
+        if key is None:
+            raise Failed("Dataset matching query does not exist.")
+        try:
+            uuid.UUID(str(key))
+        except ValueError:
+            raise Failed(f"['“{key}” is not a valid UUID.']") from None
+        if not rows.store.exists("datasets.id", str(key)):
+            raise Failed("Dataset matching query does not exist.")
+    projects = [name for name in listed(data.get("projects", ())) if name]
     if not all(rows.store.exists("projects.name", name) for name in projects):
         raise Failed("Project matching query does not exist.")
     if keys and caller is None:

@@ -8,11 +8,12 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from .models import CHOICES
+from .water import water_control
 
 if TYPE_CHECKING:
     from .rows import Record, Rows
 
-__all__ = ["CONTENT", "DEPENDENTS", "OWN", "SHAPES", "content_label", "family"]
+__all__ = ["CONTENT", "DEPENDENTS", "OWN", "SHAPES", "collected", "content_label", "family"]
 
 Shape = Callable[["Rows", "Record"], Any]
 # The models that a note or a dataset may belong to, with their application and endpoint
@@ -130,10 +131,17 @@ def session_datasets(rows: Rows, record: Record) -> list[Record]:
     return found
 
 
+def collected(rows: Rows, record: Record) -> list[Record]:
+    """Return the datasets of the session of a probe or field of view whose collection contains its name."""
+    name = str(record["name"]).lower()
+    found = rows.all("datasets", session=id_of(record["session"])) if record["session"] else []
+    return [item for item in found if name in (item["collection"] or "").lower()]
+
+
 def insertion_datasets(rows: Rows, record: Record) -> list[Record]:
     """Return the datasets of an insertion that have an existing file; qc as a number."""
-    items = filter(None, (rows.get("datasets", key) for key in record["datasets"]))
-    return [{**short_dataset(i, "qc"), "qc": CHOICES["qc"][i["qc"]]} for i in items if served(rows, i)]
+    items = [item for item in collected(rows, record) if served(rows, item)]
+    return [{**short_dataset(item, "qc"), "qc": CHOICES["qc"][item["qc"]]} for item in items]
 
 
 def trajectory_session(rows: Rows, record: Record) -> Any:
@@ -218,28 +226,33 @@ def age_weeks(rows: Rows, record: Record) -> int:
 
 
 def expected_water(rows: Rows, record: Record) -> float:
-    """Return the daily water need of a subject in ml: 4 % of its weight, or 5 % if it is underweight."""
-    today, lab = rows.clock().date().isoformat(), rows.get("labs", record["lab"]) or {}
-    weighings = rows.all("weighings", subject=record["nickname"])
-    weighings = sorted((w for w in weighings if w["date_time"][:10] <= today), key=lambda w: w["date_time"])
-    if not weighings or lab.get("zscore_weight_pct"):
-        # A z-score would need growth tables, so the value of the world is kept
-        return float(record.get("expected_water") or 0.0)
-    surgeries = rows.all("surgeries", subject=record["nickname"])
-    implants = sorted((s["start_time"], s["implant_weight"]) for s in surgeries if s["implant_weight"])
-    implant = implants[-1][1] if implants else 0.0
-    weight = weighings[-1]["weight"]
-    least = (lab.get("reference_weight_pct") or 0.0) * (record.get("reference_weight") or 0.0) + implant
-    return float((0.05 if weight < least else 0.04) * (weight - implant))
+    """Return the daily water need of a subject in ml."""
+    control = water_control(rows, record)
+    return control.expected_water(control.now)
 
 
 def remaining_water(rows: Rows, record: Record) -> float:
     """Return the water that a subject still needs today, in ml."""
-    today = rows.clock().date().isoformat()
-    given = rows.all("water-administrations", subject=record["nickname"])
-    given = sorted((item for item in given if item["date_time"][:10] == today), key=lambda i: i["date_time"])
-    amounts = [item["water_administered"] or 0.0 for item in given]
-    return expected_water(rows, record) - sum(amounts)
+    control = water_control(rows, record)
+    return control.remaining_water(control.now)
+
+
+def reference_weight(rows: Rows, record: Record) -> float:
+    """Return the weight of a subject at the start of its restriction."""
+    control = water_control(rows, record)
+    return control.reference_weight(control.now)
+
+
+def last_restriction(rows: Rows, record: Record) -> str | None:
+    """Return the start of the water restriction that holds now."""
+    control = water_control(rows, record)
+    held = control.restriction(control.now)
+    return None if held is None else held.start.isoformat()
+
+
+def responsible_for(rows: Rows, record: Record) -> list[str]:
+    """Return the subjects that a user is responsible for."""
+    return sorted(item["nickname"] for item in rows.all("subjects", responsible_user=record["username"]))
 
 
 def family(rows: Rows, record: Record) -> list[int]:
@@ -282,6 +295,9 @@ SHAPES: dict[tuple[str, str], Shape] = {
     ("subjects", "age_weeks"): age_weeks,
     ("subjects", "expected_water"): expected_water,
     ("subjects", "remaining_water"): remaining_water,
+    ("subjects", "reference_weight"): reference_weight,
+    ("subjects", "last_water_restriction"): last_restriction,
+    ("users", "subjects_responsible"): responsible_for,
     ("data-notices", "description_html"): html,
     ("brain-regions", "related_descriptions"): related_descriptions,
 }
@@ -304,6 +320,9 @@ DEPENDENTS: list[tuple[str, set[str] | None, str, str, tuple[str, ...]]] = [
     ("water-administrations", None, "sessions", "session", ("wateradmin_session_related",)),
     ("water-administrations", None, "subjects", "subject", ("water_administrations", "remaining_water")),
     ("weighings", None, "subjects", "subject", ("weighings", "expected_water", "remaining_water")),
+    ("water-restriction", None, "subjects", "subject", ("reference_weight", "last_water_restriction")),
+    ("water-restriction", None, "subjects", "subject", ("expected_water", "remaining_water")),
+    ("subjects", {"responsible_user"}, "users", "responsible_user", ("subjects_responsible",)),
     ("insertions", None, "sessions", "session", ("probe_insertion",)),
     ("insertions", None, "chronic-insertions", "chronic_insertion", ("probe_insertion",)),
     ("insertions", {"session_info", "name"}, "trajectories", "<probe_insertion", ("session", "probe_name")),

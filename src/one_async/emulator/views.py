@@ -15,10 +15,16 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from one_async.emulator.fields import LOGIN, WRITES, validated
+from one_async.emulator.metadata import describe
 from one_async.emulator.models import MODELS
 from one_async.emulator.query import Answer, Failed
+from one_async.emulator.reading import as_read, of_one_session
+from one_async.emulator.rows import Rows
 from one_async.emulator.store import HOST, dumps
-from one_async.emulator.writes import write
+from one_async.emulator.values import NAMED
+from one_async.emulator.water import water_requirement
+from one_async.emulator.writes import body_of, write
 
 if TYPE_CHECKING:
     from one_async.emulator.app import App
@@ -26,10 +32,18 @@ if TYPE_CHECKING:
 __all__ = ["DATA_HOST", "DEFAULT_LIMIT", "NOT_FOUND", "Exchange", "data_file", "find_route", "page_of"]
 
 DATA_HOST = "https://data.test"
+PICTURES = "/var/www/alyx/uploaded"
 DEFAULT_LIMIT, MAX_LIMIT = 250, 1000
 OPEN = {"/api/schema", "/docs/", "/check-protected", "/sync-file-status", "/register-file", "/new-download"}
 JSON, HTML, ZIP = "application/json", "text/html", "application/zip"
-SCHEMA_TYPES = ("application/vnd.oai.openapi", "application/yaml", "application/vnd.oai.openapi+json", JSON)
+YAML, OPENAPI = "application/yaml", "application/vnd.oai.openapi"
+FORMATS = {JSON: "json", HTML: "api", OPENAPI: "yaml", YAML: "yaml", f"{OPENAPI}+json": "json"}
+OFFERED: dict[str, tuple[str, ...]] = {
+    "/api/schema": (OPENAPI, YAML, f"{OPENAPI}+json", JSON),
+    "/auth-token": (JSON,),
+}
+# Lists whose views do not know what they show to HEAD
+HEADLESS = ("sessions", "fov-location", "imaging-stack")
 PAGE = (
     '\n<!doctype html>\n<html lang="en">\n<head>\n  <title>{title}</title>\n</head>\n'
     "<body>\n  <h1>{title}</h1><p>{text}</p>\n</body>\n</html>\n"
@@ -55,7 +69,8 @@ class Route:
     pattern: re.Pattern[str]
 
 
-KEYS = {"id": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+", "tag": r"\w+"}
+KEYS = {"img_url": ".*", "id": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "tag": r"\w+"}
+NUMBERED = "/brain-regions/"
 
 
 @cache
@@ -73,7 +88,8 @@ def routes() -> list[Route]:
         allowed += ["HEAD", "OPTIONS"] if "get" in methods else ["OPTIONS"]
         fixed, _, name = path.partition("{")
         name, _, end = name.partition("}")
-        pattern = re.escape(fixed) + (f"(?P<key>{KEYS.get(name, '[^/]+')})" if name else "") + end
+        key = r"\d+" if fixed == NUMBERED else KEYS.get(name, "[^/]+")
+        pattern = re.escape(fixed) + (f"(?P<key>{key})" if name else "") + end
         found.append(Route(path, path.split("/")[1], ", ".join(allowed), re.compile(pattern)))
     return found
 
@@ -116,20 +132,33 @@ class Exchange:
             for name, value in headers.items():
                 body.headers.setdefault(name, value)
             return body
-        if self.media == HTML:
+        if self.media == HTML and self.route.endpoint != "cache":
             escaped = body.replace("&", "&amp;").replace("<", "&lt;")
-            return page_of(status, self.route.endpoint, f"<pre>{escaped}</pre>")
-        return Response(body, status, {"content-type": self.media or JSON, **headers})
+            page = page_of(status, self.route.endpoint, f"<pre>{escaped}</pre>")
+            page.headers.update(headers)
+            return page
+        return Response(body, status, {"content-type": self.kind, **headers})
+
+    @property
+    def kind(self) -> str:
+        """The media type of a text that is no page."""
+        return self.media if self.media not in ("", HTML) else JSON
 
     def negotiate(self) -> str:
         """Choose the media type of the answer. Raise Answer 406 if none is acceptable."""
-        accept = self.request.headers.get("accept") or "*/*"
-        wanted = [part.split(";")[0].strip() for part in accept.split(",")]
-        offered = SCHEMA_TYPES if self.route.path == "/api/schema" else (JSON, HTML)
-        asked = self.request.query_params.get("format", "")
-        for kind in offered:
-            if kind.endswith(asked) and any(w in ("*/*", kind, kind.split("/")[0] + "/*") for w in wanted):
-                return kind
+        accept = self.request.headers.get("accept", "*/*")
+        offered = OFFERED.get(self.route.path, (JSON, HTML))
+        asked = self.request.query_params.get("format")
+        if asked is not None:
+            offered = tuple(kind for kind in offered if FORMATS[kind] == asked)
+            if not offered:
+                raise Answer(404, {"detail": "Not found."})
+        wanted = [part.strip() for part in accept.split(",")]
+        for level in (3, 2, 1, 0):
+            kinds = [part.partition(";")[0].strip() for part in wanted if precision(part) == level]
+            for kind in offered:
+                if not {"*/*", kind, kind.split("/")[0] + "/*"}.isdisjoint(kinds):
+                    return kind
         raise Answer(406, {"detail": "Could not satisfy the request Accept header."})
 
     def admit(self) -> None:
@@ -151,10 +180,9 @@ class Exchange:
         """Run the view. Return the text of a body, or a whole response."""
         path, method = self.route.path, self.request.method
         if path == "/auth-token" and method == "POST":
-            return self.login(await self.data())
+            return self.login(await body_of(self.request))
         if method == "OPTIONS":
-            # A real Alyx describes its smaller views, and answers this for the larger ones
-            raise Failed("'list' object has no attribute 'items'")
+            return self.options()
         if method not in ("GET", "HEAD") or path == "/check-protected":
             return await write(self)
         special: dict[str, Callable[[], str | Response]] = {
@@ -163,8 +191,11 @@ class Exchange:
             "/cache/info/": lambda: json.dumps(self.app.cache_info(), ensure_ascii=False),
             "/cache/info/{tag}/": self.tagged_info,
             "/sync-file-status": lambda: "[]",  # the emulator never has a pending transfer
+            # The text of the path on the server's disk, not the picture
+            "/uploaded/{img_url}": lambda: Response(f"{PICTURES}/{self.key}", media_type=HTML),
             "/docs/": lambda: page_of(200, "Redoc", "The schema of this server is at /api/schema."),
             "/water-type/{name}": self.page,
+            "/water-requirement/{nickname}": self.water_requirement,
         }
         if path in special:
             return special[path]()
@@ -207,25 +238,30 @@ class Exchange:
             text = text if ours == address else text.replace(address, ours)
         return text
 
+    def linked(self, text: str) -> str:
+        """Add the format, if the request names one, to the addresses of records."""
+        asked = self.given.get("format")
+        return re.sub(rf'"({HOST}/(?!uploaded/)[^"]*)"', rf'"\1?format={asked}"', text) if asked else text
+
     def record(self) -> str:
         """Return one record. Raise Answer 404 if it does not exist."""
         text = self.app.store.detail(self.route.endpoint, self.key)
         if text is None:
             name = MODELS[self.route.endpoint].singular
             raise Answer(404, {"detail": f"No {name} matches the given query."})
-        return self.localized(text)
+        return self.localized(self.linked(text))
 
     def page(self) -> str:
         """Return one page of a list."""
         endpoint = self.route.endpoint
-        if self.request.method == "HEAD" and endpoint == "sessions":
+        if self.request.method == "HEAD" and endpoint in HEADLESS:
             raise Failed("'NoneType' object is not iterable")
         limit = min(whole(self.given.get("limit", "")), MAX_LIMIT) or DEFAULT_LIMIT
         offset = whole(self.given.get("offset", ""))
         rows = self.app.store.rows(endpoint, self.filters)
-        texts = ",".join(self.app.store.texts(endpoint, self.app.pick(endpoint, rows, limit, offset)))
-        if self.key:
-            return self.localized(f"[{texts}]")
+        rows = as_read(self.app.store, endpoint, rows, limit, self.given)
+        page = self.app.store.texts(endpoint, self.app.pick(endpoint, rows, limit, offset))
+        texts = self.linked(",".join(of_one_session(self.app.store, endpoint, page)))
         by_region = any(name.startswith("atlas_") and value for name, value in self.given.items())
         count = len(set(rows)) if endpoint == "imaging-stack" and not by_region else len(rows)
         following = self.link(limit, offset + limit) if offset + limit < count else None
@@ -239,6 +275,21 @@ class Exchange:
         if offset <= 0:
             del query["offset"]
         return f"{self.base}{self.request.scope['path']}?{urlencode(sorted(query.items()), doseq=True)}"
+
+    def options(self) -> str:
+        """Return the description of this view. Raise Answer 500 where a real Alyx fails: on choices of its own."""
+        endpoint, fields = self.route.endpoint, WRITES.get(self.route.endpoint)
+        known = bool(self.key) and endpoint in MODELS
+        exists = known and self.app.store.detail(endpoint, self.key) is not None
+        named = fields is not None and any(f.kind in NAMED and not f.fixed for f in fields.fields.values())
+        if named and (exists or not self.key):
+            raise Failed("'list' object has no attribute 'items'")
+        return dumps(describe(json.loads(schema()), self.route.path, endpoint, bool(self.key), exists))
+
+    def water_requirement(self) -> str:
+        """Return the water that a subject needs and gets each day."""
+        dates = (self.given.get("start_date"), self.given.get("end_date"))
+        return dumps(water_requirement(Rows(self.app.store, self.app.now), self.key, *dates))
 
     def schema(self) -> Response:
         """Return the OpenAPI document as JSON, which is also valid YAML."""
@@ -255,27 +306,13 @@ class Exchange:
 
     # ---- logging in ----
 
-    async def data(self) -> Any:
-        """Parse the body, JSON or a form. Raise Answer 415 for anything else."""
-        kind = (self.request.headers.get("content-type") or JSON).split(";")[0].strip().lower()
-        body = await self.request.body()
-        if kind == JSON:
-            try:
-                return json.loads(body or b"{}")
-            except ValueError as error:
-                raise Answer(400, {"detail": f"JSON parse error - {error}"}) from None
-        if kind == "application/x-www-form-urlencoded":
-            return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-        raise Answer(415, {"detail": f'Unsupported media type "{kind}" in request.'})
-
     def login(self, given: Any) -> str:
         """Return the token of a user, given name and password."""
-        given = given if isinstance(given, dict) else {}
-        missing = [name for name in ("username", "password") if not given.get(name)]
-        if missing:
-            raise Answer(400, {name: ["This field is required."] for name in missing})
-        name = str(given["username"])
-        if self.app.passwords.get(name) != given["password"]:
+        values, complaints = validated(LOGIN, given, False, self.app.store.exists)
+        if complaints:
+            raise Answer(400, dict(complaints))
+        name = values["username"]
+        if self.app.passwords.get(name) != values["password"]:
             raise Answer(400, {"non_field_errors": ["Unable to log in with provided credentials."]})
         return dumps({"token": self.app.token(name)})
 
@@ -283,6 +320,14 @@ class Exchange:
 def download(body: bytes, media: str, name: str) -> Response:
     """Return a file as an attachment."""
     return Response(body, 200, {"content-type": media, "content-disposition": f'inline; filename="{name}"'})
+
+
+def precision(accepted: str) -> int:
+    """Return how precisely a part of an Accept header names a media type."""
+    kind, _, parameters = accepted.partition(";")
+    if "*" in kind:
+        return int(not kind.startswith("*"))
+    return 3 if parameters and not parameters.strip().startswith("q=") else 2
 
 
 def whole(text: str) -> int:

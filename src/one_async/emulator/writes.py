@@ -16,7 +16,7 @@ from .checks import CHECKS, FOLLOW, PREPARE, keep_history
 from .fields import WRITES, Form, Taken, Write, validated
 from .models import MODELS
 from .owners import check_protected, is_protected
-from .query import Answer
+from .query import Answer, Failed
 from .registration import new_download, register_file
 from .rows import Record, Rows
 from .store import dumps
@@ -24,17 +24,28 @@ from .store import dumps
 if TYPE_CHECKING:
     from .views import Exchange
 
-__all__ = ["write"]
+__all__ = ["body_of", "write"]
 
 JSON = "application/json"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 PLAIN = {"/register-file": register_file, "/new-download": new_download, "/check-protected": check_protected}
+# References that only the database requires: its column and table
+NOT_NULL = {
+    "chronic-insertions": {"subject": ("subject_id", "actions_chronicrecording")},
+    "fields-of-view": {"imaging_type": ("imaging_type_id", "experiments_fov")},
+}
 PAGE = "<!doctype html><html><head><title>500 Internal Server Error</title></head><body></body></html>"
 Outcome = tuple[int, Any]
 
 
 async def write(exchange: Exchange) -> Response:
     """Answer a request that writes. Its changes are committed before the answer is sent."""
-    data = await body_of(exchange.request)
+    method, endpoint = exchange.request.method, exchange.route.endpoint
+    if exchange.route.path == "/sync-file-status":
+        raise Failed('Globus not authenticated for client "alyx"')  # as a server without Globus
+    if method in ("PUT", "PATCH") and exchange.app.store.detail(endpoint, exchange.key) is None:
+        raise missing(endpoint)
+    data = {} if method == "DELETE" else await body_of(exchange.request)
     status, body = await to_thread.run_sync(committed, exchange, data)
     if status == 204:
         return Response(b"", 204)
@@ -73,7 +84,7 @@ def outcome(exchange: Exchange, rows: Rows, data: Any) -> Outcome:
     """Execute a request. Return its status and body."""
     method, endpoint = exchange.request.method, exchange.route.endpoint
     if exchange.route.path in PLAIN:
-        given = data if isinstance(data, Mapping) else {}
+        given = attributes(data)
         if isinstance(given, Form):
             given = {name: values[-1] for name, values in given.items()}
         if method == "GET":
@@ -86,10 +97,22 @@ def outcome(exchange: Exchange, rows: Rows, data: Any) -> Outcome:
         return created(rows, WRITES[endpoint], data, exchange.user)
     number = rows.store.number_of(endpoint, exchange.key)
     if number is None:
-        raise Answer(404, {"detail": f"No {MODELS[endpoint].singular} matches the given query."})
+        raise missing(endpoint)
     if method == "DELETE":
         return deleted(rows, endpoint, number)
     return changed(rows, WRITES[endpoint], number, data, exchange.user, partial=method == "PATCH")
+
+
+def attributes(data: Any) -> Mapping[str, Any]:
+    """Return the fields of a body. Raise Failed for one that is no object, on which a real Alyx fails too."""
+    if isinstance(data, Mapping):
+        return data
+    raise Failed(f"'{type(data).__name__}' object has no attribute 'get'")
+
+
+def missing(endpoint: str) -> Answer:
+    """Return the answer for a record that does not exist."""
+    return Answer(404, {"detail": f"No {MODELS[endpoint].singular} matches the given query."})
 
 
 # ---- bodies ----
@@ -100,18 +123,18 @@ async def body_of(request: Request) -> Any:
     said = request.headers.get("content-type") or ""
     kind = said.split(";")[0].strip().lower()
     body = await request.body()
-    if not body and kind in ("", JSON):
-        return {}
+    if not body:
+        return Form() if kind in FORMS else {}
     if kind == JSON:
         try:
             return json.loads(body, parse_constant=refuse_constant)
         except ValueError as error:
             raise Answer(400, {"detail": f"JSON parse error - {error}"}) from None
-    if kind == "application/x-www-form-urlencoded":
+    if kind == FORMS[0]:
         return Form(parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True))
-    if kind == "multipart/form-data":
+    if kind == FORMS[1]:
         return parts_of(said, body)
-    raise Answer(415, {"detail": f'Unsupported media type "{kind}" in request.'})
+    raise Answer(415, {"detail": f'Unsupported media type "{said}" in request.'})
 
 
 def refuse_constant(word: str) -> Any:
@@ -149,6 +172,8 @@ def many_channels(rows: Rows, write: Write, data: list[Any], user: str | None) -
     seen = set()
     for item in data:
         values, complaints = validated(write, item, False, rows.store.exists)
+        if "trajectory_estimate" not in values:
+            return 200, PAGE
         key = tuple(values.get(name) for name in write.unique)
         if complaints or key in seen or not_unique(rows, write, values, None):
             return 200, PAGE
@@ -158,13 +183,19 @@ def many_channels(rows: Rows, write: Write, data: list[Any], user: str | None) -
 
 def create_one(rows: Rows, write: Write, data: Any, user: str | None) -> Record:
     """Create one record and return it as the answer shows it."""
+    refuse_trajectory(write, data)
     values, complaints = validated(write, data, False, rows.store.exists)
     complain(rows, write, values, complaints, None)
+    refuse_caller(write, values)
     record = {name: start_value(rows, taken, user) for name, taken in write.fields.items()} | values
     if "id" in MODELS[write.name].fields and not record.get("id"):
         record["id"] = rows.new_id()
     if write.name in PREPARE:
         PREPARE[write.name](rows, record, data, user)
+    for name, (column, table) in NOT_NULL.get(write.name, {}).items():
+        if record[name] is None:
+            words = f'null value in column "{column}" of relation "{table}" violates not-null constraint'
+            raise Failed(f"{words}\nDETAIL:  Failing row contains ({record['id']}).\n")
     number = rows.create(write.name, record)
     if write.name in FOLLOW:
         FOLLOW[write.name](rows, number, values, None)
@@ -194,13 +225,20 @@ def start_value(rows: Rows, taken: Taken, user: str | None) -> Any:
 def changed(rows: Rows, write: Write, number: int, data: Any, user: str | None, partial: bool) -> Outcome:
     """Change a record. PUT keeps fields that are not given, except those that default to the caller."""
     [before] = rows.load(write.name, [number])
+    refuse_trajectory(write, data)
     values, complaints = validated(write, data, partial, rows.store.exists)
     complain(rows, write, values, complaints, before)
+    if not partial:
+        refuse_caller(write, values)
     for name, taken in write.fields.items():
         if taken.default == "auto":
             values[name] = rows.clock().isoformat()
-        elif taken.default == "user" and not partial and name not in values:
+        elif partial or name in values:
+            continue
+        elif taken.default == "user":
             values[name] = user
+        elif taken.null and name in write.unique:
+            values[name] = None
     if write.name == "trajectories":
         values = {"probe_insertion": None, "chronic_insertion": None, **values}
     if write.name == "subjects":
@@ -211,6 +249,21 @@ def changed(rows: Rows, write: Write, number: int, data: Any, user: str | None, 
     rows.flush()
     [record] = rows.load(write.name, [number])
     return 200, as_sent(write, rows.shown(write.name, record), values)
+
+
+def refuse_trajectory(write: Write, data: Any) -> None:
+    """Fail on the body of a trajectory that Alyx cannot complete: no object, or a form, which cannot be changed."""
+    if write.name != "trajectories" or data is None:
+        return
+    given = attributes(data)
+    if isinstance(data, Form) and not all(given.get(f"{kind}_insertion") for kind in ("probe", "chronic")):
+        raise Failed("This QueryDict instance is immutable")
+
+
+def refuse_caller(write: Write, values: Record) -> None:
+    """Fail on a list that defaults to the caller, since Alyx takes the caller himself for the list."""
+    if any(t.many and t.default == "user" and t.name not in values for t in write.fields.values()):
+        raise Failed("'LabMember' object is not iterable")
 
 
 def as_sent(write: Write, shown: Record, values: Record) -> Record:
@@ -232,10 +285,14 @@ def complain(
         complaints["name"] = [f"{spaced(MODELS[write.name].singular)} with this name already exists."]
     if write.name in CHECKS:
         complaints |= CHECKS[write.name](rows, values, before, bool(complaints))
+    if not complaints and before is None:
+        # A reference that must be unique together with other fields is required, but only checked after all others
+        late = [n for n in write.unique if write.fields[n].target and n not in values]
+        complaints = {n: ["This field is required."] for n in late}
     if not complaints and not_unique(rows, write, values, before):
         complaints["non_field_errors"] = [f"The fields {', '.join(write.unique)} must make a unique set."]
     if complaints:
-        order = list(write.fields)
+        order = write.order(before is None)
         raise Answer(400, dict(sorted(complaints.items(), key=lambda item: place_of(order, item[0]))))
 
 
