@@ -16,7 +16,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from one_async._arguments import as_list, plain, text_of
-from one_async.errors import InputError
+from one_async.errors import InputError, naming
 from one_async.tables.arguments import (
     INSERTION_TERMS,
     SEARCH_TERMS,
@@ -79,7 +79,8 @@ def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, 
         value = plain(value)
         if isinstance(value, Iterator) or hasattr(value, "dtype"):
             value = as_list(value)
-        _check_given(name, value)
+        with naming({name: term}):
+            _check_given(name, value)
         out[name] = value
     return out
 
@@ -116,7 +117,7 @@ def _number(kind: type[int] | type[float], value: Any, argument: str) -> str:
             raise ValueError
         return str(number)
     except (TypeError, ValueError, OverflowError):
-        wanted = "a whole number" if kind is int else "a number"
+        wanted = "a whole number of at most 64 bits" if kind is int else "a finite number"
         raise InputError.of(argument, value, wanted) from None
 
 
