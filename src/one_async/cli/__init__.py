@@ -17,9 +17,8 @@ def main() -> None:
     """Run the command line; exit with a hint if its extra is not installed."""
     try:
         _run()
-    except (
-        KeyboardInterrupt
-    ):  # while modules are imported, or again while a command that was interrupted ends
+    except KeyboardInterrupt:
+        # Typer does the same, except while modules are imported and while an interrupted command ends.
         sys.exit(130)
 
 
