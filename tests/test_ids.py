@@ -15,6 +15,7 @@ from one_async import ONE
 from one_async.alf.session import session_folder, session_part
 from one_async.errors import InputError
 from one_async.ids import (
+    as_uuid,
     dataset_id,
     file_parts,
     flatten,
@@ -277,3 +278,20 @@ def test_errors_name_the_argument() -> None:
     for value in ("x", {"did": "x"}, {"rel_path": "alf/x.y.npy"}):
         with pytest.raises(InputError, match="dset="):
             dataset_id(value, "dset")
+
+
+@given(
+    st.uuids(),
+    st.sampled_from(["{0}", " {0}\n", "https://host/sessions/{0}", "https://host/sessions/{0}/?format=json"]),
+)
+def test_an_id_is_read_in_every_form_in_which_it_is_written(eid: UUID, text: str) -> None:
+    forms = [text.format(eid), text.format(str(eid).upper())]
+    if "/" not in text:
+        forms += [text.format(eid.hex), text.format(eid.hex.upper())]
+    for form in forms:
+        assert parse_session(form) == as_uuid(form) == dataset_id(form) == eid
+    for wrong in (eid.hex[:-1], eid.hex + "0", f"a/{eid.hex}"):
+        with pytest.raises(InputError):
+            parse_session(wrong)
+        with pytest.raises(InputError):
+            as_uuid(wrong)

@@ -78,7 +78,7 @@ def numbers(value: Any, argument: str) -> list[int]:
     try:
         return [whole_number(item) for item in as_list(value)]
     except (TypeError, ValueError, OverflowError):
-        raise InputError.of(argument, value, "a whole number or a list of them") from None
+        raise InputError.of(argument, value, "a whole number of at most 64 bits or a list of them") from None
 
 
 def whole_number(value: Any) -> int:
@@ -158,7 +158,9 @@ def _moment(value: Any) -> datetime:
         found = _parse(value)
     if found is None or found.tzinfo is not None:
         raise InputError.of(
-            "date_range", value, "a date as 'YYYY-MM-DD', a date, or a datetime without time zone"
+            "date_range",
+            value,
+            "a date that exists, as 'YYYY-MM-DD' or date, or a datetime without time zone",
         )
     return found
 

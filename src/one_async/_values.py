@@ -39,9 +39,12 @@ def _folder(value: object) -> object:
     if isinstance(value, str) and re.match("s3:/", value, re.IGNORECASE):
         raise ValueError("a folder of this machine; cache_dir alone may be the address of a bucket")
     try:
-        return Path(value).expanduser().absolute() if isinstance(value, str | os.PathLike) else value
+        folder = Path(value).expanduser().absolute() if isinstance(value, str | os.PathLike) else value
     except RuntimeError:
         raise ValueError("there is no home folder for ~") from None
+    if isinstance(folder, Path) and folder.is_file():
+        raise ValueError("a folder, not a file")
+    return folder
 
 
 def _no_bool(value: object) -> object:

@@ -44,7 +44,9 @@ from __future__ import annotations
 
 import pickle
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Self
 
@@ -98,6 +100,8 @@ _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxset, _SHORT.maxdict 
 
 def shown(value: object) -> str:
     """Return a short, printable text of any value for an error's text; the message of an exception."""
+    if isinstance(value, PurePath):
+        value = str(value)
     try:
         text = str(value) if isinstance(value, BaseException) else _SHORT.repr(value)
     except Exception:  # an integer with too many digits, or an object whose repr fails
@@ -205,7 +209,7 @@ class InputError(OneError, ValueError):
         >>> one.search(number=1.5)
         Traceback (most recent call last):
             ...
-        one_async.errors.InputError: number=1.5 is not understood; accepted: a whole number
+        one_async.errors.InputError: number=1.5 is not valid; accepted: a whole number of at most 64 bits
     """
 
     http_status = 400
@@ -217,11 +221,29 @@ class InputError(OneError, ValueError):
         Examples:
             >>> from one_async.errors import InputError
             >>> str(InputError.of("band", "mid", ["ap", "lf"]))
-            "band='mid' is not understood; accepted: ap, lf"
+            "band='mid' is not valid; accepted: ap, lf"
         """
-        text = f"{argument}={shown(given)} is not understood; accepted: "
+        text = f"{argument}={shown(given)} is not valid; accepted: "
         wanted = accepted if isinstance(accepted, str) else name_list(accepted, LONGEST - len(text))
         return cls(f"{text}{wanted}", argument=argument, given=given)
+
+
+def renamed(error: InputError, names: Mapping[str, str]) -> InputError:
+    """Return an error that names the argument as the caller gave it; ``names`` maps the argument's name to that name."""
+    before = str(getattr(error, "argument", ""))
+    name, text = names.get(before, before), str(error)
+    if name == before or not text.startswith(f"{before}="):
+        return error
+    return type(error)(f"{name}{text[len(before) :]}", **{**error.__dict__, "argument": name})
+
+
+@contextmanager
+def naming(names: Mapping[str, str]) -> Iterator[None]:
+    """Name arguments in the InputErrors of the code inside as the caller gave them; see `renamed`."""
+    try:
+        yield
+    except InputError as error:
+        raise renamed(error, names) from None
 
 
 class ConfigurationError(OneError):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+#: A UUID without hyphens, as `UUID.hex` is.
+_HEX = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 # The same for Polars' regular expressions, which match a whole column at once and have no look-ahead.
 _TABLES_UUID = r"^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$"
 #: Number of names below which parsing them one by one is faster.
@@ -108,9 +110,8 @@ def parse_session(value: object, argument: str = "id", root: str | None = None) 
             return ref_key(text, argument)
         if key := path_key(value, root):
             return key
-        end = text.strip().partition("?")[0].rstrip("/")[-36:]
-        if isinstance(value, str) and _UUID.match(end):
-            return UUID(end)
+        if isinstance(value, str) and (found := _uuid_of(value)):
+            return found
     raise InputError.of(argument, value, ACCEPTED)
 
 
@@ -169,9 +170,18 @@ def as_uuid(value: object, argument: str = "id") -> UUID:
     """Return the UUID that is given as a UUID, as text, or as a URL that ends with it."""
     if isinstance(value, UUID):
         return value
-    if isinstance(value, str) and _UUID.match(value[-36:]):
-        return UUID(value[-36:])
+    if isinstance(value, str) and (found := _uuid_of(value)):
+        return found
     raise InputError.of(argument, value, "a UUID")
+
+
+def _uuid_of(text: str) -> UUID | None:
+    """Return the UUID that a text is, with or without hyphens, or that a URL ends with; None for any other text."""
+    text = text.strip()
+    for end in (text, text.partition("?")[0].rstrip("/")):
+        if _UUID.match(end[-36:]):
+            return UUID(end[-36:])
+    return UUID(text) if _HEX.fullmatch(text) else None
 
 
 def path_key(path: str | PurePath, root: str | None = None) -> SessionKey | None:

@@ -27,6 +27,8 @@ Rows = list[dict[str, Any]]
 class ListServer:
     """A server with one list, ``labs``, whose rows a test sets; ``absent`` rows are counted, but on no page."""
 
+    largest_page = 1000
+
     def __init__(self, count: int, absent: frozenset[int] = frozenset()) -> None:
         self.count, self.absent, self.version = count, absent, 1
         self.asked: list[int] = []
@@ -55,7 +57,7 @@ class ListServer:
 
     async def labs(self, request: Request) -> Response:
         limit, offset = (int(request.query_params.get(name, 0)) for name in ("limit", "offset"))
-        limit = limit or 250
+        limit = min(limit or 250, self.largest_page)
         self.asked.append(offset)
         places = range(offset, min(offset + limit, self.count))
         by_place = {int(row["name"][3:]): row for row in self.rows}
@@ -195,3 +197,52 @@ async def test_stored_pages_younger_than_the_first_are_taken(make: Any, renewed:
             rows = await listed(alyx, limit=10)
     assert server.asked == []
     assert [row["json"] for row in rows] == [2 if renewed <= n < renewed + 10 else 1 for n in range(35)]
+
+
+class LosingServer(ListServer):
+    """While ``is_losing``, each page but the first repeats a row of the page before in place of a row of its own."""
+
+    is_losing, largest_page = True, 10
+
+    async def labs(self, request: Request) -> Response:
+        page = json.loads((await super().labs(request)).body)
+        offset = int(request.query_params.get("offset", 0))
+        if offset and self.is_losing:
+            page["results"][0] = self.rows[offset - 5]
+        return JSONResponse(page)
+
+
+@pytest.mark.parametrize("is_same_client", [True, False])
+@pytest.mark.parametrize("way", [listed, addressed, framed])
+async def test_after_an_incomplete_list_the_server_is_asked_again(
+    make: Any, way: Callable[..., Any], is_same_client: bool
+) -> None:
+    options = {"limit": 10}
+    server = LosingServer(30)
+    with serving(server.app) as url:
+        async with make(url) as alyx, make(url) as other:
+            with pytest.warns(IncompleteListWarning, match="pages repeat some rows"):
+                assert len(await way(alyx, **options)) < 30
+            with pytest.warns(IncompleteListWarning, match="pages repeat some rows"):  # still so
+                await way(alyx, **options)
+            server.is_losing = False
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                rows = await way(alyx if is_same_client else other, **options)
+                assert sorted(row["name"] for row in rows) == sorted(row["name"] for row in server.rows)
+                server.asked.clear()
+                assert len(await way(alyx, **options)) == 30
+            assert server.asked == []  # the complete list is stored as usual
+
+
+async def test_a_list_whose_pages_agree_is_not_read_again(make: Any) -> None:
+    """The server counts a row that it does not send: it would be counted again."""
+    server = ListServer(30, frozenset({12}))
+    with serving(server.app) as url:
+        async with make(url) as alyx:
+            with pytest.warns(IncompleteListWarning, match="29 distinct rows of the 30"):
+                await listed(alyx, limit=10)
+            server.asked.clear()
+            with pytest.warns(IncompleteListWarning, match="29 distinct rows of the 30"):
+                await listed(alyx, limit=10)
+    assert server.asked == []

@@ -86,7 +86,10 @@ def test_the_eids_of_a_search_can_be_listed(run: Run, one: ONE) -> None:
 @pytest.mark.parametrize(
     "words", [("ls",), ("show",), ("cache", "verify", "--mode", "remote"), ("download",)]
 )
-def test_a_name_without_a_session_exits_with_an_error(run: Run, words: tuple[str, ...]) -> None:
+def test_a_name_without_a_session_exits_with_an_error(
+    run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "data").mkdir()
     done = run(*words, "2024-05-06_1_NOPE")
     assert done.exit_code == 1, done.output
     assert done.stderr == "ALFObjectNotFound: there is no session with the name '2024-05-06_1_NOPE'\n"
@@ -204,11 +207,13 @@ def test_cache_counts_files_and_prunes_only_unfinished_ones(run: Run, one: ONE, 
 
 
 def test_a_missing_cache_folder_is_not_reported_as_empty(run: Run, tmp_path: Path) -> None:
-    for words in (["cache", "info"], ["cache", "info", "--json"]):
+    for words in (
+        ["cache", "info"], ["cache", "info", "--json"], ["cache", "verify"], ["cache", "prune"],
+        ["cache", "clear", "--yes"], ["cache", "clear", "--tables", "--yes"],
+    ):  # fmt: skip
         done = run(*words, "--cache-dir", tmp_path / "nothing")
-        assert done.exit_code == 1
-        assert "there is no folder" in done.stderr
-        assert done.stdout == ""
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert f"--cache-dir='{tmp_path}/nothing' is not valid; accepted: a folder that exists" in done.stderr
     assert not (tmp_path / "nothing").exists()
 
 

@@ -126,9 +126,9 @@ def started_watch(environment: dict[str, str], *options: str) -> subprocess.Pope
     )
 
 
-@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("which", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_stops_watching_cleanly(
-    server: Emulator, environment: dict[str, str], tmp_path: Path, which: signal.Signals
+    server: Emulator, environment: dict[str, str], tmp_path: Path, which: signal.Signals, status: int
 ) -> None:
     """Each session is printed at once, without buffering, and is recorded as printed."""
     cursor = tmp_path / "done.txt"
@@ -144,7 +144,7 @@ def test_a_signal_stops_watching_cleanly(
         while eid not in cursor.read_text():
             assert process.poll() is None
         process.send_signal(which)
-        assert process.wait(timeout=SECONDS) == 0
+        assert process.wait(timeout=SECONDS) == status
         assert (process.stdout.read(), process.stderr.read()) == ("", "")
     assert cursor.read_text().split("\n")[1:-1] == [*printed, eid]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -24,6 +26,7 @@ from one_async.emulator import Emulator
 from one_async.harvest.report import EndpointReport, HarvestReport
 from one_async.refresh import TablesInfo
 from one_async.settings import OPEN_ALYX, resolve
+from one_async.tables.build import make_parquet_db
 
 from .conftest import Make
 from .faces import Face
@@ -287,18 +290,57 @@ def test_spike_sorting(kind_of_frame: Any) -> None:
     assert Page(SpikeSorting(None, None, None)._repr_html_())  # type: ignore[arg-type]
 
 
-def test_frames_show_ids_whole_unless_the_user_has_set_a_length(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def tables_of_a_folder(tmp_path: Path) -> Path:
+    for subject in "AB":
+        path = tmp_path / f"lab/Subjects/{subject}/2024-05-06/001/alf/trials.choice.npy"
+        path.parent.mkdir(parents=True)
+        np.save(path, np.arange(3))
+    make_parquet_db(tmp_path)
+    return tmp_path
+
+
+def test_frames_print_ids_whole_and_leave_other_frames_and_settings_alone(
+    tables_of_a_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    eid = "ee777d8f-aff9-481f-9056-f61ba0fed84f"
-    frame = pl.DataFrame({"eid": [eid]})
-    monkeypatch.setenv("POLARS_FMT_STR_LEN", "10")
-    ONE(cache_dir=tmp_path, mode="local")
-    assert eid not in repr(frame)
-    monkeypatch.delenv("POLARS_FMT_STR_LEN")
-    ONE(cache_dir=tmp_path, mode="local")
-    assert eid in repr(frame)
-    assert eid in frame._repr_html_()
+    monkeypatch.delenv("POLARS_FMT_STR_LEN", raising=False)
+    monkeypatch.setenv("POLARS_TABLE_WIDTH", "300")  # in a narrow terminal, Polars breaks ids as other texts
+    with ONE(cache_dir=tables_of_a_folder, mode="local") as one:
+        eids, sessions = one.search(details=True)
+        frames = {
+            "search": sessions,
+            "list_datasets": one.list_datasets(eids[0], details=True, keep_eid_index=True),
+            "list_datasets of several": one.list_datasets(eids, details=True, keep_eid_index=True)[0],
+            "load_many": one.load_many(eids, "trials"),
+            "get_details": one.get_details(eids[0], full=True),
+            "sql": one.sql("select * from sessions"),
+            "first rows": sessions.head(1),
+            "columns": sessions[["eid", "subject"]],
+        }
+    before = dict(os.environ)
+    eid = str(eids[0])
+    for name, frame in frames.items():
+        for text in (str(frame), repr(frame), frame._repr_html_()):
+            assert eid in text, name
+        assert dict(os.environ) == before
+        assert isinstance(frame, pl.DataFrame)
+        again = pickle.loads(pickle.dumps(frame))
+        assert type(again) is pl.DataFrame
+        assert again.equals(frame)
+        assert eid not in repr(again), "a frame of the user's"
+    assert eid not in repr(pl.DataFrame({"eid": [eid]}))
+    for length in ("10", "30"):  # the user's own setting
+        monkeypatch.setenv("POLARS_FMT_STR_LEN", length)
+        assert eid not in repr(sessions)
+        assert eid not in sessions._repr_html_()
+        assert os.environ["POLARS_FMT_STR_LEN"] == length
+    monkeypatch.setenv("POLARS_FMT_STR_LEN", "100")
+    assert eid in repr(sessions)
+
+
+def test_frames_of_pandas_stay_those_of_pandas(tables_of_a_folder: Path) -> None:
+    with ONE(cache_dir=tables_of_a_folder, mode="local", tables="pandas") as one:
+        assert type(one.search(details=True)[1]).__module__.startswith("pandas")
 
 
 def test_errors_that_are_not_shown_are_counted() -> None:

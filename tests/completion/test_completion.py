@@ -6,11 +6,13 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -127,10 +129,7 @@ def test_datasets_dates_and_options_are_completed(shell: InteractiveShell, one: 
     assert values(shell, "one.search(date=") == days[:200]
     assert values(shell, "one.search(query_type='r") == ["refresh", "remote"]
     assert "PASS" in values(shell, "one.search(dataset_qc_lte='")
-    assert values(shell, "one.search(lab='CORTEX") == values(
-        shell, "one.search(lab='cortex"
-    )  # any letter case
-    assert not values(shell, "one.search(users='")  # the tables have no users
+    assert values(shell, "one.search(lab='CORTEX") == values(shell, "one.search(lab='cortex")  # any case
     assert not values(shell, "one.search(lab='no such")
 
 
@@ -375,3 +374,75 @@ def test_keys_in_brackets_are_completed() -> None:
     shell = InteractiveShell(user_ns={"report": report})
     with provisionalcompleter():
         assert [one.text for one in shell.Completer.completions("report['", 8)] == ["sessions"]
+
+
+# ---- lists of the database
+
+
+def rows_of(server: Emulator, endpoint: str) -> list[dict[str, Any]]:
+    """Return a list as httpx reads it."""
+    headers = {"authorization": f"Token {server.token('demo')}"}
+    with httpx.Client(base_url=server.url, headers=headers) as client:
+        found: list[dict[str, Any]] = client.get(f"/{endpoint}", params={"limit": 1000}).json()["results"]
+    return found
+
+
+def offered(source: str, names: Mapping[str, Any]) -> set[str]:
+    """Return the completed values, once a list that is read in the background is there."""
+    end = time.monotonic() + 30
+    while not (texts := completions(source, "", names)[1]) and time.monotonic() < end:
+        time.sleep(0.02)
+    return {ast.literal_eval(f"'{text}") for text in texts}
+
+
+@pytest.mark.parametrize(
+    ("call", "endpoint", "field"),
+    [
+        ("one.search(users='", "users", "username"),
+        ("one.search(us='", "users", "username"),
+        ("one.search(dataset_types='", "dataset-types", "name"),
+        ("one.search(procedures='", "procedures", "name"),
+        ("one.search(location='", "locations", "name"),
+        ("one.search_insertions(tag='", "tags", "name"),
+        ("one.search(atlas_acronym='", "brain-regions", "acronym"),
+        ("one.registration.register_session('x', users='", "users", "username"),
+        ("one.register_session('x', users='", "users", "username"),
+        ("one.registration.register_weight('x', 20.5, user='", "users", "username"),
+        ("one.type2datasets('x', '", "dataset-types", "name"),
+        ("one.search(lab='", "labs", "name"),
+        ("one.search(subject='", "subjects", "nickname"),
+        ("one.search(projects='", "projects", "name"),
+    ],
+)
+def test_what_tables_do_not_have_comes_from_lists_of_the_database(
+    seeded_emulator: Emulator, home: Path, call: str, endpoint: str, field: str
+) -> None:
+    login = {"base_url": seeded_emulator.url, "username": "demo", "password": "demo"}
+    expected = sorted({row[field] for row in rows_of(seeded_emulator, endpoint)})
+    with ONE(**login, cache_dir=home / "remote", mode="remote", silent=True) as one:
+        assert completions(call, "", {"one": one})[1] == []  # a client that has asked nothing asks nothing
+        one.alyx.rest()
+        assert offered(call, {"one": one}) == set(expected[:200])
+        first = expected[0][:2]
+        assert offered(f"{call}{first}", {"one": one}) == {
+            name for name in expected if name.startswith(first)
+        }
+        seeded_emulator.requests.reset()
+        assert offered(call, {"one": one}) == set(expected[:200])
+        assert seeded_emulator.requests.count("/") == 0
+
+
+def test_a_list_that_cannot_be_read_is_not_asked_for_at_each_key(home: Path) -> None:
+    with Emulator() as server:
+        login = {"base_url": server.url, "username": "demo", "password": "demo"}
+        with ONE(**login, cache_dir=home / "broken", mode="remote", silent=True) as one:
+            one.alyx.rest()
+            server.faults.add("/users", status=403)
+            for _ in range(5):
+                assert completions("one.search(users='", "", {"one": one})[1] == []
+                time.sleep(0.05)
+            assert server.requests.count("/users") <= 1
+            assert completions("one.search(nobody='", "", {"one": one})[1] == []
+            one.mode = "local"
+            assert completions("one.search(tag='", "", {"one": one})[1] == []
+            assert server.requests.count("/tags") == 0

@@ -317,8 +317,8 @@ def test_unstable_paging_repeats_and_loses_rows(world: World) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_the_module_can_be_run(signum: int) -> None:
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_the_module_can_be_run(signum: int, status: int) -> None:
     command = [sys.executable, "-m", "one_async.emulator", "--records", str(DATA), "--json", "--latency", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -327,7 +327,7 @@ def test_the_module_can_be_run(signum: int) -> None:
         assert httpx.post(f"{said['url']}/auth-token", json=login).status_code == 200
         os.kill(process.pid, signum)
         out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out, err) == (status, "", "")
 
 
 def test_a_folder_of_records_alone_is_enough() -> None:

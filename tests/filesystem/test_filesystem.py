@@ -161,7 +161,7 @@ def test_missing_paths_raise_file_not_found(served: Served, fs: Any) -> None:
 def test_a_path_without_session_is_named(fs: Any, method: str, path: Any) -> None:
     with pytest.raises(InputError) as caught:
         getattr(fs, method)(path)
-    assert str(caught.value).startswith(f"path={path!r} is not understood; accepted: one://eid")
+    assert str(caught.value).startswith(f"path={path!r} is not valid; accepted: one://eid")
 
 
 def test_a_failing_server_is_not_a_missing_file(served: Served, fs: Any) -> None:

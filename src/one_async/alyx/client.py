@@ -390,10 +390,14 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
 
     async def _list(self, endpoint: str, params: dict[str, str], age_limit: AgeLimit | None) -> list[Row]:
         numbers = {key: whole_number(key, params[key]) for key in ("limit", "offset") if key in params}
-        fetch = self._page_fetcher(endpoint, {k: v for k, v in params.items() if k not in numbers}, age_limit)
+        filters = {key: value for key, value in params.items() if key not in numbers}
+        fetch = self._page_fetcher(endpoint, filters, age_limit)
         size, start = min(numbers.get("limit", paging.PAGE), paging.PAGE), numbers.get("offset", 0)
         if not start:
-            return await paging.read_all(fetch, endpoint, paging.may_join(endpoint, params), size)
+            anew = None
+            if age_limit is not None:
+                anew = self._page_fetcher(endpoint, filters, AgeLimit(age_limit.max_age, time.time()))
+            return await paging.read_all(fetch, endpoint, paging.may_join(endpoint, params), size, anew)
         pages = paging.in_order(fetch, size, start)
         return paging.distinct([row async for page in pages for row in page.rows])
 
@@ -402,7 +406,7 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
     ) -> paging.FetchPage:
         """Return a function that requests pages of one list, none of which is older than the first."""
         url = self._url(endpoint)
-        since = 0.0
+        since = age_limit.since if age_limit else 0.0
 
         async def fetch(limit: int, offset: int) -> Page:
             nonlocal since

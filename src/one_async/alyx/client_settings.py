@@ -94,7 +94,7 @@ class ClientSettings:
     @max_connections.setter
     def max_connections(self, number: int) -> None:
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise InputError.of("max_connections", number, "1 or more")
+            raise InputError.of("max_connections", number, "a whole number, 1 or more")
         self._max_connections = number
         if self._session is not None:
             self._session.slots.total_tokens = number

@@ -142,12 +142,15 @@ class Gathered:
         return len(self.rows) < self.count and not self.single_page and (self.moved or not self.joined)
 
 
-async def read_all(fetch: FetchPage, what: str, joins: bool = False, limit: int = PAGE) -> list[Row]:
+async def read_all(
+    fetch: FetchPage, what: str, joins: bool = False, limit: int = PAGE, anew: FetchPage | None = None
+) -> list[Row]:
     """Return all rows of a list, each once, in the server's order. Warns IncompleteListWarning if rows are missing.
 
     A list that looks incomplete is read again with other page sizes; rows found then are appended. ``joins`` means that
     the query may repeat rows legitimately (see JOINS). The number of distinct rows of a join is unknown, so that the
-    first further reading without a new row ends it.
+    first further reading without a new row ends it. ``fetch`` may return stored pages and ``anew`` only later ones, with
+    which an incomplete list is read again, unless its pages agree: then the server counts rows that it does not send.
     """
     gathered = await _read(fetch, limit, joins)
     vain_readings = 0
@@ -158,6 +161,8 @@ async def read_all(fetch: FetchPage, what: str, joins: bool = False, limit: int 
         gathered.merge(await _read(fetch, size, joins))
         vain_readings = 0 if len(gathered.rows) > known else vain_readings + 1
     if gathered.suspicious and not (gathered.joined and vain_readings):
+        if anew is not None and (gathered.repeated or gathered.recounted):
+            return await read_all(anew, what, joins, limit)
         warn_incomplete(what, gathered)
     return list(gathered.rows.values())
 

@@ -16,6 +16,14 @@ def _format_warning(message: Warning | str, category: type[Warning], *_: object,
 def main() -> None:
     """Run the command line; exit with a hint if its extra is not installed."""
     try:
+        _run()
+    except KeyboardInterrupt:
+        # Typer does the same, except while modules are imported and while an interrupted command ends.
+        sys.exit(130)
+
+
+def _run() -> None:
+    try:
         from one_async.cli.app import app
         from one_async.cli.show import use_safe_encoding
     except ImportError as error:

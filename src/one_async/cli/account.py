@@ -130,7 +130,8 @@ def setup(
     from one_async.settings import setup as save_settings
 
     def ask(name: str, otherwise: str | None) -> str:
-        return str(typer.prompt(name.replace("_", " ").capitalize(), default=otherwise or ""))
+        label = name.replace("_", " ").capitalize()
+        return str(typer.prompt(label, default=otherwise or "", show_default=bool(otherwise)))
 
     try:
         if url is None and not sys.stdin.isatty() and not databases():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     epilog=(
         "Exit statuses: 0 success; 1 an error, or a file or endpoint failed; 2 an invalid argument; "
-        "130 interrupted."
+        "130 interrupted with Ctrl-C."
     ),
     pretty_exceptions_show_locals=False,
     rich_markup_mode=None,
@@ -101,7 +102,7 @@ def emulator(
         from one_async.emulator.server import serve
     except ImportError as error:
         raise SystemExit(f"the emulator needs {error.name}: pip install 'one-async[emulator]'") from None
-    serve(
+    received = serve(
         records=records,
         port=port,
         latency=latency,
@@ -110,6 +111,8 @@ def emulator(
         as_json=as_json,
         host=host,
     )
+    if received == signal.SIGINT:
+        raise KeyboardInterrupt
 
 
 tables_app.command("build", cls=Command)(build_tables)

@@ -53,16 +53,22 @@ def browse(
 
 @contextmanager
 def _until_signal() -> Iterator[Callable[[], bool]]:
-    """Yield a function that waits for SIGINT or SIGTERM."""
+    """Yield a function that waits for SIGINT or SIGTERM. Raise KeyboardInterrupt at the end if it was SIGINT."""
     stop = threading.Event()
-    previous = {
-        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    received: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        received.append(number)
+        stop.set()
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop.wait
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if received[:1] == [signal.SIGINT]:
+        raise KeyboardInterrupt
 
 
 @contextmanager

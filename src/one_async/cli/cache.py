@@ -25,7 +25,7 @@ from one_async.cli.show import (
     stderr,
     waiting,
 )
-from one_async.errors import ConfigurationError, OneError
+from one_async.errors import ALFObjectNotFound, ConfigurationError, InputError, OneError
 
 if TYPE_CHECKING:
     from one_async.settings import Settings
@@ -38,9 +38,15 @@ _DAY = 24 * 3600.0
 
 
 def _settings(url: str | None, user: str | None, cache_dir: Path | None) -> Settings:
+    """Return the settings. Raises InputError for a given folder, else ConfigurationError, if it does not exist."""
     from one_async.settings import resolve
 
-    return resolve(base_url=url, username=user, cache_dir=cache_dir)
+    known = resolve(base_url=url, username=user, cache_dir=cache_dir)
+    if not known.cache_dir.is_dir():
+        if cache_dir is not None and known.cache_bucket is None:
+            raise InputError.of("cache_dir", str(cache_dir), "a folder that exists")
+        raise ConfigurationError(f"there is no folder {known.cache_dir}", path=str(known.cache_dir))
+    return known
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -78,8 +84,6 @@ def info(url: Url = None, user: User = None, cache_dir: Folder = None, as_json: 
     """
     try:
         known = _settings(url, user, cache_dir)
-        if not known.cache_dir.is_dir():
-            raise ConfigurationError(f"there is no folder {known.cache_dir}", path=str(known.cache_dir))
         with waiting("counting …"):
             answer = _info(known)
     except OneError as error:
@@ -140,9 +144,13 @@ def verify(
     Compares sizes and hashes, and exits with status 1 if any differs.
     """
     try:
+        _settings(url, user, cache_dir)
         with connect(url, user, cache_dir, mode=mode) as one, waiting("reading files …"):
             eids = known_eids(one, sessions) if sessions else [str(eid) for eid in one.search()]
             folders = dict(zip(eids, one.eid2path(eids) if eids else [], strict=True))
+            if sessions and None in folders.values():
+                unknown = next(eid for eid, folder in folders.items() if folder is None)
+                raise ALFObjectNotFound(f"no session has the id {unknown}", eid=unknown)
             on_disk = [eid for eid, folder in folders.items() if folder is not None and Path(folder).is_dir()]
             table = one.download(on_disk, dry_run=True, check_hash=True) if on_disk else None
             root = Path(one.cache_dir)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from one_async.cli.show import discard_output, print_problem
-from one_async.errors import ALFObjectNotFound, InputError, OneError
+from one_async.errors import ALFObjectNotFound, InputError, OneError, renamed
 
 if TYPE_CHECKING:
     from one_async.sync import ONE
@@ -20,18 +23,47 @@ class Commands(TyperGroup):
     """The commands. Their output may be closed early, as by ``head``, which ends them with status 0 and no message."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        """Run a command, and write the rest of its output."""
+        """Run a command, and write the rest of its output. Raises KeyboardInterrupt for Ctrl-C, also at a prompt."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
             discard_output()
             raise typer.Exit(0) from None
+        except typer.Abort as error:
+            # The prompt is still on the last line. Typer also makes this error of Ctrl-C at a prompt.
+            typer.echo(err=True)
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
         return result
 
 
+#: Parameters of commands, and the names that they have in the library.
+_OTHER_NAMES = {
+    "url": ("base_url",), "user": ("username",), "mode": ("query_type",), "folder": ("root_dir",), "out": ("out_dir",),
+    "folders": ("ses_path", "path"), "lab": ("labs",), "filter": ("filters",), "storage_option": ("storage_options",),
+    "endpoints": ("endpoint",), "dataset": ("filename",), "sessions": ("id", "eid", "eids"), "session": ("id", "eid"),
+}  # fmt: skip
+#: What the user types for each argument of the library in the command that is running.
+_TYPED: ContextVar[Mapping[str, str]] = ContextVar("typed", default=MappingProxyType({}))
+
+
 class Command(TyperCommand):
-    """A command whose help shows the names of arguments alone, without their Python types such as ``list[str]``."""
+    """A command whose help shows the names of arguments alone, without their Python types such as ``list[str]``.
+
+    Its errors name options and arguments as they are typed.
+    """
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command."""
+        typed = {one.name: _typed_name(one, ctx) for one in self.params if one.name}
+        others = {name: typed[own] for own, names in _OTHER_NAMES.items() if own in typed for name in names}
+        token = _TYPED.set({**others, **typed})
+        try:
+            return super().invoke(ctx)
+        finally:
+            _TYPED.reset(token)
 
     def get_params(self, ctx: typer.Context) -> list[Any]:  # type: ignore[override]
         """Return the parameters."""
@@ -40,6 +72,14 @@ class Command(TyperCommand):
             if one.param_type_name == "argument":
                 one.display_type_rich = lambda ctx: None
         return parameters
+
+
+def _typed_name(parameter: Any, ctx: typer.Context) -> str:
+    """Return an option with its dashes, an argument as the help shows it, or the environment variable that set it."""
+    source = ctx.get_parameter_source(parameter.name)
+    if source is not None and source.name == "ENVIRONMENT":
+        return str(parameter.envvar)
+    return str(parameter.metavar if parameter.param_type_name == "argument" else parameter.opts[0])
 
 
 def as_path(text: str) -> Path:
@@ -64,7 +104,9 @@ Folder = Annotated[
 
 
 def fail(error: OneError) -> NoReturn:
-    """Print an error without a traceback and exit."""
+    """Print an error without a traceback and exit. An argument is named as it is typed in the command that is running."""
+    if isinstance(error, InputError):
+        error = renamed(error, _TYPED.get())
     print_problem(type(error).__name__, f": {error}")
     raise typer.Exit(2 if isinstance(error, InputError) else 1)
 

@@ -101,7 +101,7 @@ def _columns_of(frame: pl.DataFrame, given: str | None) -> list[str]:
     names = [name.strip() for name in given.split(",")]
     for name in names:
         if name not in frame.columns:
-            raise InputError.of("--columns", name, frame.columns)
+            raise InputError.of("columns", name, frame.columns)
     return list(dict.fromkeys(names))
 
 
@@ -235,6 +235,8 @@ def download(
     Exits with status 1 if a file could not be downloaded. Piped output has one line for each file: status, bytes, path, eid.
     """
     try:
+        if to is not None and to.is_file():
+            raise InputError.of("to", to, "a folder, not a file")
         tables_dir = None if to is None else _tables_dir(url, user, cache_dir)
         with connect(url, user, to or cache_dir, mode=mode, tables_dir=tables_dir) as one:
             table = one.download(

@@ -14,7 +14,7 @@ import typer
 
 from one_async.cli.options import Json, as_path, fail
 from one_async.cli.show import console, plain, print_json, stderr
-from one_async.cli.watch import ended_by_signals
+from one_async.cli.watch import ended_by_sigterm
 from one_async.errors import InputError, OneError, TablesWarning
 
 
@@ -64,7 +64,9 @@ def build_tables(
     }  # fmt: skip
     try:
         if not folder.is_dir():
-            raise InputError.of("FOLDER", str(folder), "a folder that exists")
+            raise InputError.of("folder", folder, "a folder that exists")
+        if not every > 0:
+            raise InputError.of("every", every, "seconds above 0")
         with _print_table_warnings():
             if watch:
                 _watch(folder, out, every, as_json, options)
@@ -84,7 +86,7 @@ def _watch(folder: Path, out: Path | None, every: float, as_json: bool, options:
     """Print a line for the first build and for each later build that changes the tables."""
     from one_async.sync import ONE
 
-    with ended_by_signals(), ONE(cache_dir=folder, tables_dir=out or folder, mode="local") as one:
+    with ended_by_sigterm(), ONE(cache_dir=folder, tables_dir=out or folder, mode="local") as one:
         for report in one.watch_folder(every=every, **options):
             typer.echo(json.dumps(report.to_dict()) if as_json else str(report))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 from one_async._progress import Display
 from one_async.cli.options import Folder, Url, User, as_path, connect, fail, parse_terms
 from one_async.cli.show import plain
-from one_async.errors import OneError
+from one_async.errors import InputError, OneError
 
 
 def watch(
@@ -42,7 +42,9 @@ def watch(
     For example: one-async watch lab=cortexlab datasets=spikes.times.npy
     """
     try:
-        with ended_by_signals(), connect(url, user, cache_dir, mode="remote", silent=True) as one:
+        if not every > 0:
+            raise InputError.of("every", every, "seconds above 0")
+        with ended_by_sigterm(), connect(url, user, cache_dir, mode="remote", silent=True) as one:
             one._here._context.observer.notice = Display().notice  # also where standard error is no terminal
             found = one.watch(every=None if once else every, cursor=cursor, **parse_terms(terms or []))
             for session in found:
@@ -60,11 +62,20 @@ def line_of(session: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """End the body of this context manager on SIGTERM or SIGINT, without an error."""
-    with suppress(KeyboardInterrupt):
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+def ended_by_sigterm() -> Iterator[None]:
+    """End the body of this context manager on SIGTERM, without an error, as service managers expect."""
+    ended = False
+
+    def end(*_: object) -> None:
+        nonlocal ended
+        ended = True
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not ended:
+            raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -43,7 +43,7 @@ class Browsing:
             True
         """
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 2**16:
-            raise InputError.of("port", port, "a port, or 0 for a free one")
+            raise InputError.of("port", port, "a port from 1 to 65535, or 0 for a free one")
         context = self._context
         mode = context.check_mode(query_type)
         is_remote = mode == "remote" and context.frozen is None

@@ -186,8 +186,12 @@ def _with_id(method: Callable[..., Any]) -> Callable[..., Any]:
 
 async def _of_kind(client: Any, result: Any, name: str) -> Any:
     """Convert the frames in a result to the client's kind of frame."""
-    if client._context.table_kind != "pandas" or not has_frames(result):
+    if not has_frames(result):
         return result
+    if client._context.table_kind != "pandas":
+        from one_async.tables.id_frames import with_whole_ids
+
+        return with_whole_ids(result)
     check_polars()
     return await run_sync(as_pandas, result, name not in PLAIN)
 

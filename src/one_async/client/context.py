@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from importlib import import_module
@@ -87,8 +86,6 @@ class Context:
         self._background: set[CancelScope] = set()
         if self._mode == "remote" and self.offline:
             raise self.offline_error()
-        # Polars cuts texts of more than 30 characters, so also ids, unless its user has set another length.
-        os.environ.setdefault("POLARS_FMT_STR_LEN", "36")
 
     def __getstate__(self) -> dict[str, Any]:
         """Omit open resources and all secrets. Loading the pickle looks up the login again."""

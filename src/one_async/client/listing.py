@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from one_async._threads import run_polars
+from one_async._warnings import warnings_name
 from one_async.alf.match import Filename, Pattern, collections_of, resolve, revisions_of
 from one_async.alf.spec import QC
 from one_async.client.call import Call, public_methods
@@ -315,7 +316,11 @@ async def _per_session(
         missing = [one for one in eids if one not in found]
         if missing and call.mode != "local":
             raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
-        return [finish(found[one] if one in found else no_datasets()) for one in eids]
+        return [finish_one(one, found) for one in eids]
+
+    def finish_one(one: str, found: dict[str, pl.DataFrame]) -> Any:
+        with warnings_name(one):
+            return finish(found[one] if one in found else no_datasets())
 
     return rebuild(await source.listed(list(dict.fromkeys(eids)), finish_all, columns))
 

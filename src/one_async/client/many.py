@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from one_async import ids
 from one_async._threads import run_polars, run_sync
-from one_async.alf.session import session_folder
+from one_async._warnings import warnings_name
+from one_async.alf.session import describe, session_folder
 from one_async.alf.spec import QC
 from one_async.client.call import Call, public_methods
 from one_async.client.identify import known_eids
@@ -361,10 +362,14 @@ async def _chosen_rows(
     source = await call.source()
     unique = list(dict.fromkeys(known))
 
+    def chosen(session: SessionDatasets) -> SessionDatasets:
+        with warnings_name(describe(session.session)):
+            return session._replace(datasets=choice(session.datasets))
+
     def choose(found: dict[str, SessionDatasets]) -> list[dict[str, Any]]:
         if missing := [eid for eid in unique if eid not in found]:
             raise ALFObjectNotFound(f"no session has the id {missing[0]}", eid=missing[0])
-        return _located(found[eid]._replace(datasets=choice(found[eid].datasets)) for eid in unique)
+        return _located(chosen(found[eid]) for eid in unique)
 
     return await source.datasets(unique, choose)
 

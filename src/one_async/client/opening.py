@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from one_async._threads import run_sync
+from one_async._warnings import warnings_name
 from one_async.alf.match import last_before, resolve
-from one_async.alf.session import session_folder
+from one_async.alf.session import describe, session_folder
 from one_async.client.call import Call
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH
@@ -39,7 +40,9 @@ async def files_of(context: Context, session: str) -> Files:
     def choose(found: dict[str, SessionDatasets]) -> Files:
         if eid not in found:
             raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
-        return _by_path(resolve(found[eid].datasets), session_folder(found[eid].session))
+        session = found[eid].session
+        with warnings_name(describe(session)):
+            return _by_path(resolve(found[eid].datasets), session_folder(session))
 
     return await (await call.source()).datasets([eid], choose)
 

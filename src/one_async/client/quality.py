@@ -154,7 +154,7 @@ def _at_least(field: str, argument: str, number: Any) -> dict[str, Any]:
     try:
         return {f"{field}__gte": whole_number(number)}
     except (TypeError, ValueError, OverflowError):
-        raise InputError.of(argument, number, "a whole number") from None
+        raise InputError.of(argument, number, "a whole number of at most 64 bits") from None
 
 
 def _task_queries(least: Any) -> list[dict[str, Any]]:

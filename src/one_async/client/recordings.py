@@ -12,7 +12,8 @@ import anyio
 
 from one_async import ids
 from one_async._threads import run_sync
-from one_async.alf.session import is_id, session_folder
+from one_async._warnings import warnings_name
+from one_async.alf.session import describe, is_id, session_folder
 from one_async.client.call import Call, public_methods
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH
@@ -267,7 +268,8 @@ async def _chosen(call: Call, eid: str, choose: Callable[[SessionDatasets], Rows
     def of_session(found: dict[str, SessionDatasets]) -> Rows:
         if eid not in found:
             raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
-        return choose(found[eid])
+        with warnings_name(describe(found[eid].session)):
+            return choose(found[eid])
 
     return await (await call.source()).datasets([eid], of_session)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from one_async.client.call import public_methods
+from one_async.errors import naming
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,8 @@ class Registering:
             >>> session["subject"], len(records)
             ('CX_001', 2)
         """
-        return await self.registration.register_session(path, dry_run=dry_run, **options)
+        with naming({"ses_path": "path"}):
+            return await self.registration.register_session(path, dry_run=dry_run, **options)
 
     @overload
     async def register_files(
@@ -116,4 +118,5 @@ class Registering:
             >>> record["name"]
             '_ibl_wheel.position.npy'
         """
-        return await self.registration.register_files(paths, dry_run=dry_run, **options)
+        with naming({"file_list": "paths"}):
+            return await self.registration.register_files(paths, dry_run=dry_run, **options)

@@ -1,10 +1,11 @@
-"""The values that an argument of a client's method can have, from what is in memory: no request, no file."""
+"""The values that an argument of a client's method can have: from the tables in memory, else from lists of the database."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
@@ -15,9 +16,11 @@ from one_async.alf.session import key_frame, match_keys
 from one_async.alf.spec import QC
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.client import AsyncONE
+from one_async.completion.lists import LISTS, names_in_list
 from one_async.errors import InputError
 from one_async.ids import parse_session
 from one_async.queries.terms import OTHER_NAMES, SESSION_TERMS, complete
+from one_async.registration import RegistrationClient
 from one_async.sync import ONE, AlyxClient
 from one_async.types import Mode, RevisionPolicy
 
@@ -52,11 +55,15 @@ def values_of(argument: Argument, begins: str, names: Mapping[str, Any]) -> list
     """
     first, *path = argument.names
     client = _client_of(names.get(first))
-    if path[:1] == ["alyx"] and isinstance(client, AsyncONE):
+    kind: type = type(client)
+    if isinstance(client, AsyncONE) and path[:1] == ["alyx"]:
         client, path = client._context._alyx, path[1:]
+        kind = type(client)
+    elif isinstance(client, AsyncONE) and path[:1] == ["registration"]:
+        kind, path = RegistrationClient, path[1:]
     if client is None or len(path) != 1 or text_of(begins) is None:
         return []
-    method = inspect.getattr_static(type(client), path[0], None)
+    method = inspect.getattr_static(kind, path[0], None)
     if not inspect.isfunction(method) or (name := _parameter(method, argument)) is None:
         return []
     if isinstance(client, AsyncAlyxClient):
@@ -66,11 +73,15 @@ def values_of(argument: Argument, begins: str, names: Mapping[str, Any]) -> list
     if path[0] == "harvest":
         return _few(["all", *_lists(client)], begins) if name == "endpoints" else []
     tables = _tables(client)
-    if tables is None:
-        return []
     if name in _PARTS or name in _FILE_NAMES:
-        return _of_datasets(tables, method, argument, name, begins, names)
-    return _of_term(tables, method, name, begins)
+        return [] if tables is None else _of_datasets(tables, method, argument, name, begins, names)
+    if (term := _term_of(method, name)) is None:
+        return []
+    if tables is not None and (found := _of_term(tables, method, term, begins)):
+        return found
+    if client._context.mode == "local":
+        return []
+    return _few(names_in_list(names.get(first), client._context._alyx, term), begins)
 
 
 def _client_of(value: object) -> AsyncONE | AsyncAlyxClient | None:
@@ -151,17 +162,28 @@ def _tables(client: AsyncONE) -> Catalogue | None:
     return None if context._tables is None else context._tables.in_memory
 
 
-def _of_term(tables: Catalogue, method: Any, term: str, begins: str) -> list[str]:
+def _term_of(method: Any, name: str) -> str | None:
+    """Return the whole name of an argument or search term; None if the method has no such argument."""
+    parameters = inspect.signature(method).parameters
+    if name not in parameters:
+        if all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+            return None
+        for terms in (SESSION_TERMS, tuple(parameters), tuple(LISTS)):
+            with suppress(InputError):
+                return _full(complete(name, terms))
+        return None
+    return _full(name)
+
+
+def _full(term: str) -> str:
+    return OTHER_NAMES.get(term, term)
+
+
+def _of_term(tables: Catalogue, method: Any, name: str, begins: str) -> list[str]:
     """Return values of a search term: those of its column of sessions, or of insertions."""
     import polars as pl
 
     parameters = inspect.signature(method).parameters
-    if term not in parameters:
-        try:
-            term = complete(term, SESSION_TERMS)
-        except InputError:
-            return []
-    name = OTHER_NAMES.get(term, term)
     if name in ("name", "model", "serial"):
         insertions = tables.others.get("insertions")
         if "serial" not in parameters or insertions is None or name not in insertions.columns:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 from one_async.emulator.server import serve
@@ -23,7 +25,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, metavar="FILE", help="keep what is written in this SQLite file")
     parser.add_argument("--json", action="store_true", help="print address and logins as one line of JSON")
     args = parser.parse_args()
-    serve(
+    received = serve(
         args.records,
         args.port,
         args.latency,
@@ -32,6 +34,8 @@ def main() -> None:
         as_json=args.json,
         host=args.host,
     )
+    if received == signal.SIGINT:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

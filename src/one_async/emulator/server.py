@@ -239,8 +239,8 @@ def serve(
     state: Path | str | None = None,
     as_json: bool = False,
     host: str = LOOPBACK,
-) -> None:
-    """Run an emulator in the foreground until SIGINT or SIGTERM; ``latency`` in milliseconds.
+) -> int:
+    """Run an emulator in the foreground until SIGINT or SIGTERM; return the signal. ``latency`` is in milliseconds.
 
     First prints the address and the logins (``as_json``: as one line of JSON). ``state`` is the file that stores changes.
     """
@@ -256,10 +256,17 @@ def serve(
                 rights = "reads only" if user in emulator.app.read_only else "reads and writes"
                 said += f"\n  {user} / {password}  ({rights})"
         stop = threading.Event()
+        received: list[int] = []
+
+        def end(number: int, _: object) -> None:
+            received.append(number)
+            stop.set()
+
         # Handlers are installed since a shell's background jobs ignore SIGINT by default
-        before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {s: signal.signal(s, end) for s in (signal.SIGINT, signal.SIGTERM)}
         sys.stdout.write(said + "\n")
         sys.stdout.flush()
         stop.wait()
         for which, handler in before.items():
             signal.signal(which, handler)
+    return received[0]

@@ -83,4 +83,4 @@ def _check_arguments(format: str, to: object, since: object, part_rows: int) -> 
     if to is None and since is not None:
         raise InputError.of("since", since, "a harvest in a folder or object store (to=)")
     if part_rows < 1:
-        raise InputError.of("part_rows", part_rows, "1 or more")
+        raise InputError.of("part_rows", part_rows, "a whole number, 1 or more")

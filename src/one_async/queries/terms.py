@@ -16,7 +16,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from one_async._arguments import as_list, date_range, plain, qc_name, text_of, texts, whole_number
-from one_async.errors import InputError, name_list, shown
+from one_async.errors import InputError, name_list, naming, shown
 
 #: The session terms that every mode knows.
 SESSION_TERMS: Final = (
@@ -110,7 +110,8 @@ def complete_all(given: Mapping[str, Any], terms: Collection[str]) -> dict[str, 
         value = plain(value)
         if isinstance(value, Iterator) or hasattr(value, "dtype"):
             value = as_list(value)
-        _check_given(name, value)
+        with naming({name: term}):
+            _check_given(name, value)
         out[name] = value
     return out
 
@@ -147,7 +148,7 @@ def _number(kind: type[int] | type[float], value: Any, argument: str) -> str:
             raise ValueError
         return str(number)
     except (TypeError, ValueError, OverflowError):
-        wanted = "a whole number" if kind is int else "a number"
+        wanted = "a whole number of at most 64 bits" if kind is int else "a finite number"
         raise InputError.of(argument, value, wanted) from None
 
 

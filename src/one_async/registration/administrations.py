@@ -68,7 +68,7 @@ def _checked_amount(argument: str, value: object) -> float:
         number = float(value)
         if 1e-4 <= number < 1e6:
             return number
-    raise InputError.of(argument, value, "a number of 0.0001 or more")
+    raise InputError.of(argument, value, "a number from 0.0001 to below 1,000,000")
 
 
 async def _check_names(

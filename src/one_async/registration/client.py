@@ -14,7 +14,7 @@ from one_async._boundary import public
 from one_async._concurrency import RunningCalls
 from one_async._progress import Transfers
 from one_async._threads import run_polars, run_sync
-from one_async.errors import InputError, NotFound, RegistrationError
+from one_async.errors import InputError, NotFound, RegistrationError, naming
 from one_async.files.find import next_num_folder
 from one_async.registration import administrations, protection
 from one_async.registration.arguments import (
@@ -224,9 +224,10 @@ class RegistrationClient:
             ['_ibl_wheel.position.npy', '_ibl_wheel.timestamps.npy']
         """
         jobs = session_jobs(ses_path, users, file_list, kwargs)
-        options = await self._options(repository=repository, default=default, created_by=created_by,
-                                      server_only=server_only, exists=exists, max_md5_size=max_md5_size,
-                                      revision=revision, to=None if dry_run else to, labs=kwargs.get("lab"))  # fmt: skip
+        with naming({"labs": "lab"}):
+            options = await self._options(repository=repository, default=default, created_by=created_by,
+                                          server_only=server_only, exists=exists, max_md5_size=max_md5_size,
+                                          revision=revision, to=None if dry_run else to, labs=kwargs.get("lab"))  # fmt: skip
         outside = await run_sync(add_files, jobs, file_list)
         run = self._run(options)
         await run.check(jobs, outside, strict=not dry_run)
@@ -470,5 +471,8 @@ class RegistrationClient:
         shown = files if files is not None else [*(file for job in jobs for file in job.files), *outside]
         frame: pl.DataFrame = await run_polars(plan_frame, shown, eids)
         if self._context.table_kind == "polars":
-            return frame
+            from one_async.tables.id_frames import with_whole_ids
+
+            whole: pl.DataFrame = with_whole_ids(frame)
+            return whole
         return await run_sync(as_pandas, frame, False)
