@@ -408,6 +408,18 @@ async def test_register_file_takes_qc_by_number_and_no_absolute_name(written: Ap
     assert (refused.status_code, refused.json()["detail"][:17]) == (400, "Invalid ALF path.")
 
 
+async def test_a_revision_that_becomes_the_default_saves_the_one_before(written: App, world: World) -> None:
+    files = {"path": "KS046/2024-12-30/001", "filenames": ["alf/#2024-02-15#/_ibl_trials.table.pqt"]}
+    query = "/datasets?subject=KS046&date=2024-12-30&name=_ibl_trials.table.pqt"
+    [before] = (await ask(written, "GET", query)).json()["results"]
+    assert before["default_dataset"]
+    assert before["auto_datetime"] != world.now.isoformat()
+    assert (await ask(written, "POST", "/register-file", json=registration(**files))).status_code == 201
+    after = {row["revision"]: row for row in (await ask(written, "GET", query)).json()["results"]}
+    assert (after[""]["default_dataset"], after["2024-02-15"]["default_dataset"]) == (False, True)
+    assert after[""]["auto_datetime"] == world.now.isoformat()
+
+
 @pytest.mark.parametrize(
     ("datasets", "text"),
     [

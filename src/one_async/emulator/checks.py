@@ -192,7 +192,8 @@ def prepare_dataset(rows: Rows, record: Record, data: Any, user: str | None) -> 
         place = FilePlace("", record["collection"], "", record["name"])
         for other in alike(rows, owner, place):
             if other["default_dataset"]:
-                change(rows, "datasets", other, default_dataset=False)
+                time = rows.clock().isoformat()
+                change(rows, "datasets", other, default_dataset=False, auto_datetime=time)
         record["default_dataset"] = True
 
 

@@ -12,7 +12,8 @@ from one_async.emulator.store import Store, dumps
 __all__ = ["as_read", "of_one_session"]
 
 # Filters of trajectories that PostgreSQL looks up among the sessions
-SESSION_FILTERS = {"subject", "project", "experiment_number"}
+# up to this length of a page
+SESSION_FILTERS = {"subject": 2, "project": 10, "experiment_number": 10}
 STABLE = 7
 
 
@@ -27,7 +28,11 @@ def as_read(store: Store, endpoint: str, rows: array[int], limit: int, given: Co
     if endpoint == "sessions" and 1 < len(rows) < STABLE:
         table, order = "sessions t", "t.start_time DESC, t.subject, t.number"
     elif endpoint == "trajectories" and (
-        "date" in given or (len(rows) > limit and not SESSION_FILTERS.isdisjoint(given))
+        "date" in given
+        or (
+            len(rows) > limit
+            and any(limit <= most for name, most in SESSION_FILTERS.items() if name in given)
+        )
     ):
         table = (
             "trajectories t JOIN insertions i ON i.id = t.probe_insertion JOIN sessions s ON s.id = i.session"

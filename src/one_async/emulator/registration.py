@@ -207,7 +207,8 @@ def register_one(
     if request.default:
         for other in alike(rows, request.owner, place):
             if other["default_dataset"]:
-                change(rows, "datasets", other, default_dataset=False)
+                time = rows.clock().isoformat()
+                change(rows, "datasets", other, default_dataset=False, auto_datetime=time)
     same = [
         item
         for item in alike(rows, request.owner, place)
