@@ -55,6 +55,7 @@ SECRET = frozenset(
     }
     | {"cache_storage", "storage_options", "options", "self", "cls"}
 )
+_FILE_NAMES = sys.getfilesystemencoding()
 #: Returns the error to raise in place of one that left a function; None lets the error pass.
 Translate = Callable[[str, "Given", BaseException], OneError | None]
 #: Returns the arguments that a method takes for those of a call.
@@ -92,6 +93,13 @@ def _of_call(where: str, given: Given, error: BaseException) -> OneError | None:
         return ServerUnreachable(f"{where}: {shown(error) or type(error).__name__}")
     if isinstance(error, OSError):
         return StorageError.of(error)
+    if isinstance(error, MemoryError):
+        return OneError(f"{where} needs more memory than is available")
+    if isinstance(error, UnicodeEncodeError) and error.encoding == _FILE_NAMES != "utf-8":
+        return StorageError(
+            f"{shown(error.object)} cannot be the name of a file in this process, since its locale is limited to "
+            f"{_FILE_NAMES}; set PYTHONUTF8=1"
+        )
     if type(error) is RuntimeError and "Symlink loop" in str(error):  # of pathlib, before Python 3.13
         return StorageError(str(error))
     if isinstance(error, ImportError):

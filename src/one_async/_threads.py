@@ -128,7 +128,7 @@ def _has_polars_threads() -> bool:
         return False
     tasks = Path("/proc/self/task")
     try:
-        names = [(task / "comm").read_text() for task in tasks.iterdir()]
+        names = [(task / "comm").read_text("utf-8", "replace") for task in tasks.iterdir()]
     except OSError:  # not Linux, or a thread has ended meanwhile
         return True
     return any(name.startswith(_POLARS_THREADS) for name in names)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +105,49 @@ def test_an_abandoned_claim_is_taken_over_and_the_old_owner_has_lost_it(
         mine.release()
     assert not claim_folder(path).exists()
     assert [entry.name for entry in path.parent.iterdir()] in ([], [".claims"])
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Make every write to a file fail, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_leaves_no_claim(path: Path) -> None:
+    claimant = Claimant(path.with_name("spare"))
+    calls: list[Callable[[], object]] = [
+        lambda: try_claim(path),
+        lambda: claimant.try_claim(path),
+        lambda: claim(path, wait=60).__enter__(),
+    ]
+    for call in calls:
+        with full_disk(), pytest.raises(OSError, match="too large"):
+            call()
+        assert [each for each in path.parent.rglob("*") if each.name != "spare"] == []
+    with claim(path, wait=0):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_an_abandoned_claim_that_cannot_be_removed_is_no_other_process(path: Path, code: int) -> None:
+    """The disk has become read-only, say: an error at once, and not one of a time limit."""
+
+    def refuse() -> None:
+        raise OSError(code, os.strerror(code))
+
+    abandon(path)
+    for call in (lambda: try_claim(path), lambda: claim(path, wait=60).__enter__()):
+        _before_rename[str(claim_folder(path))] = refuse
+        with pytest.raises(OSError, match=os.strerror(code)) as raised:
+            call()
+        assert not isinstance(raised.value, TimeoutError)
+    _before_rename[str(claim_folder(path))] = refuse
+    sweep(path)  # it is only an attempt
+    sweep(path)
+    assert not claim_folder(path).exists()

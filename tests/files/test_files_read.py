@@ -441,3 +441,32 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
 
 def test_every_reader_has_a_suffix_of_its_own() -> None:
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in READERS)
+
+
+LARGE = """
+import resource, sys
+from one_async.errors import FileDamaged, OneError
+from one_async.files.read import read_file
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+for file in sys.argv[1:]:
+    try:
+        read_file(file)
+    except OneError as error:
+        print(type(error).__name__, file in str(error), "memory" in str(error))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of memory")
+def test_a_file_that_needs_more_memory_than_there_is_is_not_called_damaged(tmp_path: Path) -> None:
+    files = []
+    for version in ((1, 0), (2, 0), (3, 0)):
+        files.append(tmp_path / f"large.{version[0]}.npy")
+        with files[-1].open("wb") as stream:
+            header = str({"descr": "<f8", "fortran_order": False, "shape": (1 << 28,)}).encode()
+            size = len(header).to_bytes(2 if version == (1, 0) else 4, "little")
+            stream.write(np.lib.format.magic(*version) + size + header)
+            stream.truncate(stream.tell() + (8 << 28))  # a sparse file, which takes no space
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE, *map(str, files)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["OneError True True"] * 3, "")

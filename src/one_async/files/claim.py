@@ -39,6 +39,8 @@ LEASE = 60.0
 _OWNER = "owner"
 #: The same for a claim without an owner's name, whose owner ended between two system calls.
 _NAMELESS = 2.0
+# Errors of a folder that cannot be changed. Windows also refuses access while another process reads the folder.
+_REFUSED = {errno.EROFS} if os.name == "nt" else {errno.EROFS, errno.EACCES, errno.EPERM}
 #: Seconds within which the timestamp of a folder that is kept for reuse is recent enough.
 _YOUNG = 1.0
 
@@ -106,12 +108,16 @@ def try_claim(path: Path, *, lease: float = LEASE) -> Claim | None:
             return (
                 None  # this process was suspended here for so long that another took over the unsigned claim
             )
+        except OSError:  # the disk is full
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     return None
 
 
 def sweep(path: Path, *, lease: float = LEASE) -> None:
     """Remove the claim on a file if its owner has ended; for files that will not be claimed again."""
-    _take_away(claim_folder(path), lease)
+    with contextlib.suppress(OSError):
+        _take_away(claim_folder(path), lease)
 
 
 class Claimant:
@@ -188,12 +194,16 @@ class Claimant:
             home = self._home / uuid.uuid4().hex
             with contextlib.suppress(FileNotFoundError):  # swept away by another before it was signed
                 home.mkdir(parents=True)
-                return Claim(home, _sign(home), home, time.time())
+                try:
+                    return Claim(home, _sign(home), home, time.time())
+                except OSError:  # the disk is full
+                    shutil.rmtree(home, ignore_errors=True)
+                    raise
 
 
 def _sign(folder: Path) -> str:
     token = uuid.uuid4().hex
-    with (folder / _OWNER).open("x") as file:
+    with (folder / _OWNER).open("x", encoding="utf-8") as file:
         file.write(owner_of(token))
     return token
 
@@ -242,7 +252,10 @@ def start_heartbeat(renew: Callable[[], bool], lease: float = LEASE) -> Callable
 
 
 def _take_away(folder: Path, lease: float) -> bool:
-    """Remove a claim whose owner has ended; return True if the claim may be free now."""
+    """Remove a claim whose owner has ended; return True if the claim may be free now.
+
+    Raises OSError if it cannot be removed, as on a disk that has become read-only.
+    """
     owner = _read_owner(folder)
     try:
         seen = (folder / _OWNER if owner else folder).stat().st_mtime
@@ -255,7 +268,9 @@ def _take_away(folder: Path, lease: float) -> bool:
     away = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
     try:
         folder.rename(away)
-    except OSError:
+    except OSError as error:
+        if error.errno in _REFUSED:
+            raise
         return True
     if _read_owner(away) != owner:
         # Another live process had taken it over between the check and the rename: put it back.

@@ -59,7 +59,7 @@ def _machine() -> str:
     """Return an identifier of this boot of this machine and container, within which process ids are unique."""
     parts = [platform.node()]
     with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip())
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return hashlib.sha256("/".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
@@ -70,7 +70,7 @@ def _started(pid: int) -> str:
     "unknown" outside Linux, "ended" for a zombie process.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")  # it contains the process's name
     except OSError:
         return "unknown"
     fields = stat.rpartition(")")[2].split()

@@ -48,7 +48,8 @@ def read_file(
     the library of frames and series. With ``index``, an index stored by pandas becomes a column of a Polars frame.
     ``allow_pickle`` allows an ``.npy`` with objects to run the code that it contains. Raises FileDamaged with the file's name
     if the content does not match the suffix (an empty file does not), ALFError for arrays of objects that are not allowed,
-    ConfigurationError if an extra is not installed, and OSError for errors of the disk.
+    ConfigurationError if an extra is not installed, OneError if the memory is not sufficient, and OSError for errors of the
+    disk.
     """
     if tables not in ("polars", "pandas"):
         raise InputError.of("tables", tables, ("polars", "pandas"))
@@ -63,6 +64,8 @@ def read_file(
         raise
     except ImportError as error:
         raise _missing(file, error) from error
+    except MemoryError as error:
+        raise OneError(f"{file} needs more memory than is available") from error
     except Exception as error:
         raise _damaged(file, error) from error
     except BaseException as error:
@@ -104,13 +107,13 @@ def _npy(file: Path, options: Options) -> Any:
                 "if you trust where it comes from, say allow_pickle=True",
                 path=str(file),
             )
-        if version > (2, 0):  # the names of fields are in UTF-8
-            stream.seek(0)
-            return ensure_flat(np.load(stream, allow_pickle=False))
         size = math.prod(shape) * dtype.itemsize
         available = os.fstat(stream.fileno()).st_size - stream.tell()
         if size > available:  # checked before memory is reserved for it
             raise ValueError(f"its header describes {size} bytes of data, the file has {available}")
+        if version > (2, 0):  # the names of fields are in UTF-8
+            stream.seek(0)
+            return ensure_flat(np.load(stream, allow_pickle=False))
         array: np.ndarray[Any, Any] = np.empty(shape, dtype, order="F" if is_fortran else "C")
         if size and stream.readinto(array.ravel(order="K").view(np.uint8).data) < size:
             raise ValueError("its data end early")

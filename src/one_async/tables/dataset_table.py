@@ -49,9 +49,9 @@ class Datasets:
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame) -> Datasets:
-        """Create the table from a frame of datasets (with `DATASETS` columns and any others)."""
+        """Create the table from a frame of datasets (with `DATASETS` columns and any others); equal rows count once."""
         if not _is_sorted(frame):
-            frame = frame.sort("eid", "did", maintain_order=True)
+            frame = frame.unique(maintain_order=True).sort("eid", "did", maintain_order=True)
         runs = frame["eid"].rle().struct.unnest()
         starts = np.zeros(len(runs) + 1, np.int64)
         np.cumsum(runs["len"].to_numpy(), out=starts[1:])
@@ -251,6 +251,7 @@ class _Usable(dict[str, npt.NDArray[np.bool_]]):
 
 
 def _is_sorted(frame: pl.DataFrame) -> bool:
+    """Return whether the rows are sorted by session and id, none of which is there twice."""
     eid, did = pl.col("eid"), pl.col("did")
-    ordered = (eid > eid.shift()) | ((eid == eid.shift()) & (did >= did.shift()))
+    ordered = (eid > eid.shift()) | ((eid == eid.shift()) & (did > did.shift()))
     return bool(frame.select(ordered.fill_null(value=True).all() & eid.is_not_null().all()).item())

@@ -66,6 +66,9 @@ _FILLED: Final[dict[str, dict[str, Any]]] = {
 }
 #: The names that pandas gives to unnamed index levels.
 _LEVELS: Final = ("__index_level_0__", "__index_level_1__")
+#: The columns that contain ids.
+_ID_COLUMNS: Final = ("id", "eid", "did", "pid")
+_ANY_UUID: Final = r"(?i)^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _QC_NAMES: Final = {0: "NOT_SET", 10: "PASS", 30: "WARNING", 40: "FAIL", 50: "CRITICAL"}
 
 
@@ -139,9 +142,9 @@ def _joined_ids(frame: pl.DataFrame) -> pl.DataFrame:
 
     from one_async.tables.columns import uuid_text
 
-    for name in [name.removesuffix("_0") for name in frame.columns if name.endswith("_0")]:
+    for name in _ID_COLUMNS:
         pair = [f"{name}_0", f"{name}_1"]
-        if pair[1] in frame.columns:
+        if set(pair) <= set(frame.columns):
             halves = np.column_stack([frame[part].cast(pl.Int64).to_numpy() for part in pair])
             text = uuid_text(np.ascontiguousarray(halves).view(np.uint8))
             frame = frame.drop(pair).with_columns(text.alias(name))
@@ -150,7 +153,7 @@ def _joined_ids(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _text_ids(frame: pl.DataFrame) -> pl.DataFrame:
     out = []
-    for name in ("id", "eid", "did", "pid", *_LEVELS):
+    for name in (*_ID_COLUMNS, *_LEVELS):
         dtype = frame.schema.get(name)
         if dtype == pl.Binary:
             hexed = pl.col(name).bin.encode("hex")
@@ -158,7 +161,18 @@ def _text_ids(frame: pl.DataFrame) -> pl.DataFrame:
             out.append(pl.concat_str(parts, separator="-").alias(name))
         elif dtype is not None and dtype != pl.String:
             out.append(pl.col(name).cast(pl.String))
-    return frame.with_columns(out) if out else frame
+    frame = frame.with_columns(out) if out else frame
+    return frame.with_columns(
+        _lower_case(frame[name]) for name in (*_ID_COLUMNS, *_LEVELS) if name in frame.columns
+    )
+
+
+def _lower_case(ids: pl.Series) -> pl.Series:
+    """Return ids with UUIDs in lower case, as lookups require; an id that is a path is unchanged."""
+    if not ids.str.contains("[A-F]").any():
+        return ids
+    is_uuid = ids.str.contains(_ANY_UUID)
+    return pl.select(pl.when(is_uuid).then(ids.str.to_lowercase()).otherwise(ids)).to_series().alias(ids.name)
 
 
 def _cast(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
@@ -172,8 +186,8 @@ def _cast(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
         return _number(frame)
     if name == "file_size":  # only informative, so an invalid size counts as unknown
         return column.cast(dtype, strict=False)
-    if name == "date" and found == pl.String:
-        return column.str.slice(0, 10).str.to_date("%Y-%m-%d")
+    if name == "date":
+        return _date(frame["date"])
     if found.is_float() and dtype.is_integer():
         return column.fill_nan(None).cast(dtype)
     if dtype == pl.String and not isinstance(found, pl.Categorical | pl.Enum | pl.Null) and found.is_nested():
@@ -197,6 +211,22 @@ def _number(frame: pl.DataFrame) -> pl.Expr:
     numbers = frame["number"].cast(pl.Int64, strict=False)
     fits = bool(numbers.is_between(0, 2**16 - 1).all())
     return pl.lit(numbers.cast(pl.UInt16) if fits else numbers)
+
+
+def _date(dates: pl.Series) -> pl.Expr:
+    """Convert to dates: of texts the first ten characters, of times the day where they were recorded.
+
+    A text that is no date becomes null, unless no text is one. Raises InvalidOperationError for columns of other types.
+    """
+    if isinstance(dates.dtype, pl.Datetime):
+        dates = dates.dt.replace_time_zone(None)
+    if isinstance(dates.dtype, pl.Categorical | pl.Enum):
+        dates = dates.cast(pl.String)
+    if dates.dtype != pl.String:
+        return pl.lit(dates.cast(pl.Date))
+    days = dates.str.strip_chars().str.slice(0, 10).str.replace_all("/", "-", literal=True)
+    found = days.str.to_date("%Y-%m-%d", strict=False)
+    return pl.lit(found if found.count() or not days.count() else days.str.to_date("%Y-%m-%d"))
 
 
 def _to_json(value: Any) -> str:
