@@ -23,6 +23,13 @@ from one_async.emulator import Emulator
 HERE = Path(__file__).parent
 FOLDER = HERE / "gallery"
 COLUMNS = 80
+HEAD = """<!-- Made by docs/make_gallery.py; not to be edited by hand. -->
+
+# Gallery
+
+Commands, objects in notebooks and plots, as they look with the data of `one-async emulator`.
+"""
+NEXT = "Next: [Quick start](quickstart.md), to run these on your own machine.\n"
 #: The arguments of each command; ``EID`` stands for a session with spikes.
 COMMANDS = (
     ("search", "lab=cortexlab", "datasets=spikes.times.npy"),
@@ -79,7 +86,7 @@ def cards(one: ONE, eid: str) -> list[str]:
     lines = ["## Notebooks", ""]
     for code, thing in things.items():
         lines += ["```text", code, "```", "", ADDRESS.sub("http://127.0.0.1:8000", thing._repr_html_()), ""]
-    lines += ["In JupyterLab (`docs/make_notebook_pictures.py`), in its light and dark themes:", ""]
+    lines += ["In JupyterLab, in its light and dark themes:", ""]
     lines += [
         line
         for name in ("trials", "error")
@@ -113,9 +120,8 @@ def main() -> None:
         environment = {f"ONE_{name.upper()}": value for name, value in login.items()}
         with ONE(**login, cache_dir=folder, progress=False) as one:
             eid = str(one.search(datasets="spikes.times.npy")[0])
-            lines = ["# Gallery", "", "Made by `docs/make_gallery.py` on the emulator's seeded world.", ""]
-            lines += commands({**environment, "ONE_CACHE_DIR": folder}, eid) + cards(one, eid) + plots(one)
-    (HERE / "gallery.md").write_text("\n".join(lines), "utf-8")
+            lines = commands({**environment, "ONE_CACHE_DIR": folder}, eid) + cards(one, eid) + plots(one)
+    (HERE / "gallery.md").write_text("\n".join([HEAD, *lines, NEXT]), "utf-8")
 
 
 if __name__ == "__main__":

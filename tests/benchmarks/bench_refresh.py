@@ -295,7 +295,7 @@ def write(path: Path, found: dict[str, Any]) -> None:
         Row("the first download and opening of the tables", found["first_load_s"]),
         Row("the refresh", found["refresh_s"]),
     ]
-    save(path, __file__, rows)
+    save(path, __file__, rows, f"tables of {found['sessions']:,} sessions and {found['datasets']:,} datasets")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The results of benchmarks, in one JSON file, from which ``docs/make_performance.py`` writes the page on performance.
 
-Each script adds its rows to the file that ``--json`` names and replaces those of its last run.
+Each script adds its rows to the file that ``--json`` names and replaces those of its last run. With
+``ONE_BENCHMARK_SHARED=1`` the page says that the machine was busy with other programs.
 """
 
 from __future__ import annotations
@@ -54,9 +55,10 @@ def size_of(folder: Path) -> str:
 
 
 def machine() -> str:
-    """Return the cores, memory and system of this machine."""
+    """Return the cores, memory and system of this machine, and whether it is busy with other programs."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}"
+    shared = ", shared with other programs" if os.environ.get("ONE_BENCHMARK_SHARED") else ""
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}{shared}"
 
 
 def versions() -> dict[str, str]:

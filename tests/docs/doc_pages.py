@@ -89,12 +89,16 @@ def slug(title: str) -> str:
     return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower())
 
 
+def inline_code(page: Path) -> list[str]:
+    """Return the spans of code in the text of a page."""
+    return re.findall(r"`([^`\n]+)`", prose(page))
+
+
 def shell_commands(page: Path) -> list[list[str]]:
-    """Return the commands ``one-async …`` in blocks of shell code, split into words."""
+    """Return the commands ``one-async …`` in blocks of shell code and in the text, split into words."""
     found = []
-    for block in re.findall(
-        r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    ):
+    text = page.read_text(encoding="utf-8")
+    for block in [*re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL), *inline_code(page)]:
         for line in block.splitlines():
             if line.startswith("one-async "):
                 words = shlex.split(line, comments=True)

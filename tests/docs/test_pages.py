@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 import pytest
 import typer
-from doc_pages import DOCS, ROOT, anchors, blocks, is_made, links, pages, shell_commands
+from doc_pages import DOCS, MADE, ROOT, anchors, blocks, inline_code, is_made, links, pages, shell_commands
 
 from one_async import ONE, AsyncONE
 from one_async.cli.app import app
@@ -26,6 +26,8 @@ from one_async.filesystem import OneFileSystem
 #: Pages use the extras.
 for extra in ("duckdb", "pandas", "matplotlib", "av"):
     pytest.importorskip(extra)
+#: Pages after which nothing comes next.
+LAST = {"index.md", "releasing.md", *MADE}
 RUN = [page for page in pages() if not is_made(page) and blocks(page)]
 
 
@@ -134,3 +136,34 @@ def test_commands_on_pages_are_valid(page: Path) -> None:
             command, rest = command.commands[rest[0]], rest[1:]
         with command.make_context(words[0], list(rest)):  # raises for an unknown option or a missing argument
             pass
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        page
+        for page in pages()
+        if page.name not in LAST and page.parent.name not in ("tutorials", "reference")
+    ],
+    ids=lambda page: page.relative_to(DOCS).as_posix(),
+)
+def test_pages_end_with_a_link_to_what_comes_next(page: Path) -> None:
+    last = page.read_text(encoding="utf-8").strip().rpartition("\n\n")[2]
+    assert re.match(r"Next: .*\]\([^)]+\.md(#[\w-]+)?\)", last)
+
+
+def options(command: Any) -> Iterator[str]:
+    """Yield the options of a command and of its subcommands."""
+    for parameter in command.params:
+        yield from (*parameter.opts, *parameter.secondary_opts)
+    for inner in getattr(command, "commands", {}).values():
+        yield from options(inner)
+
+
+def test_options_in_texts_exist() -> None:
+    named = {
+        (page.name, code.split()[0]) for page in pages() for code in inline_code(page) if code[:2] == "--"
+    }
+    known = set(options(typer.main.get_command(app)))
+    assert {"--to", "--hash-files", "--latency"} <= {option for _, option in named}
+    assert {one for one in named if one[1] not in known} == set()

@@ -38,6 +38,8 @@ def test_page_on_performance_is_up_to_date() -> None:
     made = script("make_performance")
     results = json.loads(made.RESULTS.read_text("utf-8"))
     assert text_of("performance.md") == made.page(results), "run: python docs/make_performance.py"
+    readme = made.README.read_text("utf-8")
+    assert readme == made.with_speed(readme, results), "run: python docs/make_performance.py"
     assert set(results) <= set(made.BENCHMARKS)
     assert set(made.BENCHMARKS) == {path.stem for path in made.RESULTS.parent.glob("bench_*.py")}
 
