@@ -386,8 +386,7 @@ async def test_reads_that_are_cancelled_leave_writes_logout_and_clearing_whole(
             elif what == "logout":
                 await alyx.logout()
             else:
-                stack = await alyx._open().stack()
-                await stack.invalidate(f"{alyx.base_url}/labs")
+                await alyx._expire("labs")
 
         async with anyio.create_task_group() as tasks:
             for name in names[1:]:
