@@ -124,7 +124,9 @@ def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[V
                 is_end = stop(folder)
                 entries = _Entries() if is_end else _read(folder)
             except OSError as error:
-                if folder is first or not isinstance(error, FileNotFoundError):  # else it was removed meanwhile
+                if folder is first or not isinstance(
+                    error, FileNotFoundError
+                ):  # else it was removed meanwhile
                     warn_of_omission(folder, error.strerror or str(error))
                 continue
             yield Visit(folder, stat, entries.files, first is not root or entries.is_linked, is_end)
