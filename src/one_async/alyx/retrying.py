@@ -103,7 +103,7 @@ class Retry:
                     waited, attempt = waited + delay, min(attempt + 1, 6)
                     if waited <= PATIENCE:
                         self._resume = max(self._resume, anyio.current_time() + delay)
-                elif response.status_code in (502, 503, 504) and method in SAFE and attempt < ATTEMPTS:
+                elif response.status_code in (502, 503, 504) and method in SAFE and attempt < max_attempts:
                     delay = max(requested_delay or 0.0, backoff(attempt))
                     waited, attempt = waited + delay, attempt + 1
                 else:

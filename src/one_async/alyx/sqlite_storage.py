@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import anyio
@@ -23,7 +24,7 @@ import hishel
 
 from one_async._observer import LOGS
 from one_async.alyx.caching import REQUESTED_AT, endpoint_of
-from one_async.alyx.sqlite_file import open_file, open_in_memory, set_aside, used_bytes, vacuum
+from one_async.alyx.sqlite_connection import open_file, open_in_memory, set_aside, used_bytes, vacuum
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -35,6 +36,13 @@ MEMORY_LIMIT = 64 * 1024**2
 FILE_LIMIT = 1024**3
 #: Seconds by which clocks may differ. Responses from further in the future are invalid.
 MAX_CLOCK_SKEW = 24 * 3600.0
+
+
+def cache_file(folder: Path, base_url: str, user_key: str) -> Path:
+    """Return the file for the answers of one server to one user; its name reveals neither token nor user."""
+    host = urlsplit(base_url).netloc
+    safe = "".join(c if c.isalnum() or c in ".-" else "_" for c in host)
+    return folder / ".rest" / f"{safe}-{user_key}.sqlite"
 
 
 class SQLiteStorage(hishel.AsyncBaseStorage):

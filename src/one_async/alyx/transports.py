@@ -35,8 +35,7 @@ from one_async.alyx.redis_storage import RedisStorage, Storage
 from one_async.alyx.responses import Answer, TooLarge, check_status, json_of, read_body
 from one_async.alyx.retrying import Retry, Timeouts
 from one_async.alyx.schema import Schema
-from one_async.alyx.sqlite_file import cache_file
-from one_async.alyx.sqlite_storage import ResponseStore, SQLiteStorage
+from one_async.alyx.sqlite_storage import ResponseStore, SQLiteStorage, cache_file
 from one_async.alyx.streams import HttpStreamOpener
 from one_async.errors import AnswerError, ConfigurationError, InputError, OneError, ServerUnreachable, shown
 

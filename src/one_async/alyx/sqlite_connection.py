@@ -1,4 +1,4 @@
-"""The SQLite file of a REST cache: its place, creation, version and shrinking. Blocking."""
+"""Create, open, rename and shrink the SQLite database of stored responses. Blocking."""
 
 from __future__ import annotations
 
@@ -8,18 +8,10 @@ import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 VERSION = 1
 #: Maximum size of SQLite's empty write-ahead log.
 _JOURNAL = 4 * 1024**2
-
-
-def cache_file(folder: Path, base_url: str, user_key: str) -> Path:
-    """Return the file for the answers of one server to one user; its name reveals neither token nor user."""
-    host = urlsplit(base_url).netloc
-    safe = "".join(c if c.isalnum() or c in ".-" else "_" for c in host)
-    return folder / ".rest" / f"{safe}-{user_key}.sqlite"
 
 
 def open_file(path: Path) -> sqlite3.Connection:
