@@ -104,7 +104,7 @@ def test_names_of_processes_and_threads_may_be_no_text(tmp_path: Path) -> None:
 import os
 from pathlib import Path
 Path("/proc/self/comm").write_bytes(b"K\\xf6ln \\xc3")
-from one_async._fork import _has_polars_threads
+from one_async._threads import _has_polars_threads
 from one_async.files.owner import owner_of
 import polars
 print(_has_polars_threads(), owner_of("x").count(os.sep))

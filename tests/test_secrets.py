@@ -13,7 +13,7 @@ import pytest
 
 from one_async import ONE, AlyxClient, AsyncAlyxClient, AsyncONE, Settings
 from one_async import settings as one_settings
-from one_async.alyx.login import Credentials
+from one_async.alyx.auth import Credentials
 from one_async.emulator import Emulator
 from one_async.errors import InputError, OneError
 from one_async.settings import OPEN_ALYX, TokenFile, resolve

@@ -20,7 +20,7 @@ from one_async.alf.match import Filename, Pattern
 from one_async.alf.path import ALFPath
 from one_async.alf.spec import QC
 from one_async.alyx.client import AsyncAlyxClient
-from one_async.alyx.paging import Page, Row
+from one_async.alyx.responses import Page, Row
 from one_async.alyx.retrying import Timeouts
 from one_async.alyx.schema import EndpointDescription, Schema
 from one_async.alyx.transports import Transport

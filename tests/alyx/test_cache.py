@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from one_async.alyx.caching import max_age, no_cache
+from one_async.alyx.caching import REVALIDATION_ATTEMPTS, max_age, no_cache
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.emulator import Emulator
 from one_async.errors import (
@@ -204,6 +204,7 @@ async def test_stored_answers_serve_when_only_a_proxy_answers(server: Emulator, 
         server.faults.add("/labs", status=502, times=None)
         with pytest.warns(StaleAnswerWarning):
             assert await alyx.rest("labs", "list", expires=0) == first
+        assert server.requests.count("/labs") == 1 + REVALIDATION_ATTEMPTS
         server.faults.clear()
         server.faults.add("/labs", status=500, times=1)
         with pytest.raises(StatusError):
@@ -386,8 +387,7 @@ async def test_reads_that_are_cancelled_leave_writes_logout_and_clearing_whole(
             elif what == "logout":
                 await alyx.logout()
             else:
-                stack = await alyx._open().stack()
-                await stack.invalidate(f"{alyx.base_url}/labs")
+                await alyx._expire("labs")
 
         async with anyio.create_task_group() as tasks:
             for name in names[1:]:

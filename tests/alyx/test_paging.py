@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_async.alyx import paging
-from one_async.alyx.paging import Page
+from one_async.alyx.responses import Page, page_of
 from one_async.emulator import Emulator
 from one_async.errors import AnswerError, IncompleteListWarning, InputError, NotFound
 from one_async.harvest import plan
@@ -122,7 +122,7 @@ async def test_an_error_of_one_page_is_raised_as_it_is() -> None:
 @pytest.mark.parametrize("answer", [None, "text", 7, {"detail": "no page"}])
 def test_what_is_no_page_is_an_answer_error(answer: object) -> None:
     with pytest.raises(AnswerError):
-        paging.page_of(answer, "http://alyx.test/labs")
+        page_of(answer, "http://alyx.test/labs")
 
 
 # ---- against the emulator

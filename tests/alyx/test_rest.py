@@ -14,9 +14,9 @@ from httpx import ASGITransport
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_async.alyx import answers
-from one_async.alyx.query import params_of, read_files
-from one_async.alyx.schema import Schema
+from one_async.alyx import responses
+from one_async.alyx.schema import Schema, params_of
+from one_async.alyx.writes import read_files
 from one_async.emulator import Emulator
 from one_async.errors import AnswerError, InputError, NotFound
 
@@ -214,8 +214,8 @@ def test_json_of_too_many_levels_is_refused(inner: Any, levels: int, mappings: b
     for _ in range(levels):
         whole = {"a": whole, "b": "]"} if mappings else ["[", whole]
     content = json.dumps(whole).encode()
-    if depth(whole) <= answers.MAX_DEPTH:
-        assert answers.parse("x", content, "application/json") == whole
+    if depth(whole) <= responses.MAX_DEPTH:
+        assert responses.parse("x", content, "application/json") == whole
     else:
         with pytest.raises(AnswerError, match="nested levels"):
-            answers.parse("x", content, "application/json")
+            responses.parse("x", content, "application/json")

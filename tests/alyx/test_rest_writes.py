@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from one_async import AlyxClient, AsyncAlyxClient
-from one_async.alyx.query import form_of
+from one_async.alyx.writes import form_of
 from one_async.emulator import Emulator
 from one_async.errors import InputError, ServerUnreachable, StatusError
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from one_async.alyx.caching import changed_by
+from one_async.alyx.writes import changed_by
 from one_async.emulator import Emulator
 from one_async.emulator.models import MODELS, table_name
 from shared_worlds import recorded_world

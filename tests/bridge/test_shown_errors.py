@@ -12,7 +12,7 @@ import pytest
 from client.every_method import Example, examples, facts_of, is_iterator
 from client.faces import opened
 from one_async import ONE, AsyncONE
-from one_async.alyx.login import Credentials
+from one_async.alyx.auth import Credentials
 from one_async.emulator import Emulator
 from one_async.errors import ALFObjectNotFound, InputError, LoginError, OneError, ServerUnreachable
 

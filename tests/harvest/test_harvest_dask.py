@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from one_async import ONE
-from one_async.alyx import caching
+from one_async._values import without_password
+from one_async.alyx import redis_storage
 from one_async.client.executors import recipe
 from one_async.distributed import map_sessions
 from one_async.errors import ALFWarning, InputError
@@ -158,12 +159,12 @@ def test_the_password_of_a_shared_cache_is_not_sent(
         assert b"sekret" not in pickle.dumps(one)
         assert b"sekret" not in pickle.dumps(one.alyx)
         assert "sekret" not in str(recipe(one._here._context))
-    bare = caching.without_password(address)
-    assert caching.with_password(bare) == bare
+    bare = without_password(address)
+    assert redis_storage.with_password(bare) == bare
     monkeypatch.setenv("ONE_CACHE_STORAGE", address)
-    assert caching.with_password(bare) == address
+    assert redis_storage.with_password(bare) == address
     other = bare.replace("127.0.0.1", "other").replace("/tmp/x", "/tmp/other")
-    assert caching.with_password(other) == other
+    assert redis_storage.with_password(other) == other
 
 
 def test_wrong_arguments_are_refused(one: Any, cluster: Any) -> None:

@@ -8,11 +8,11 @@ import anyio
 
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls
-from one_async.alyx.login import Credentials
+from one_async.alyx.auth import Credentials
 from one_async.types import TokenStore
 
 if TYPE_CHECKING:
-    from one_async.alyx.session import Session
+    from one_async.alyx.transports import Session
 
 
 @public(traced="alyx", ended_by_closing=True)

@@ -1,12 +1,12 @@
-"""The policy of the REST cache: what is stored, for how long, and which writes invalidate it. No HTTP here.
+"""The REST cache: which answers are stored, whether a stored one is young enough, and how a caller bypasses the cache.
 
 hishel implements the HTTP cache (RFC 9111). This package adds what it or Alyx lacks:
 
 - Alyx sends no Cache-Control, so the transport `CacheControl` marks good JSON answers as cacheable.
 - hishel 2.0.0 ignores ``max-age`` and ``max-stale`` of requests (section 5.2.1), so `Freshness` compares the age of
   a stored answer with the `AgeLimit` of each request.
-- A write changes the answers of more addresses than its own. ``ALSO_CHANGED`` lists their endpoints, whose answers are
-  then deleted.
+- A write changes the answers of more addresses than its own. ``writes.ALSO_CHANGED`` lists their endpoints, whose answers
+  are then deleted.
 - Answers are private: each user of each server has a file of its own, readable by its owner alone (0600).
 - A damaged file must not make requests fail. `ResponseStore` checks a CRC of every row, renames a damaged file to
   ``.damaged``, and limits the size of the file.
@@ -14,23 +14,24 @@ hishel implements the HTTP cache (RFC 9111). This package adds what it or Alyx l
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from one_async._values import without_password
+from one_async._concurrency import SingleFlight
+from one_async._observer import LOGS, Observer
 from one_async._warnings import warn
-from one_async.errors import InputError, StaleAnswerWarning
+from one_async.errors import InputError, ServerUnreachable, StaleAnswerWarning, StatusError
 from one_async.types import Expiry
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T")
 
@@ -42,81 +43,8 @@ CACHEABLE = "private, max-age=315360000"
 NO_STORE = "no-store"
 #: Endpoints whose GET has side effects or whose answers are valid for a moment only.
 NEVER_STORED = frozenset({"auth-token", "check-protected", "sync-file-status"})
-#: Endpoints whose records belong to a session, are deleted with it or found by its subject, date and number; those of a
-#: subject; and those that show names of other records, such as labs and projects, or are found by them.
-_OF_SESSION = frozenset(
-    {
-        "sessions",
-        "datasets",
-        "files",
-        "insertions",
-        "chronic-insertions",
-        "trajectories",
-        "channels",
-        "notes",
-        "tasks",
-    }
-    | {
-        "water-administrations",
-        "fields-of-view",
-        "fov-location",
-        "imaging-stack",
-        "data-notices",
-        "downloads",
-    }
-)
-_OF_SUBJECT = (
-    _OF_SESSION
-    | {"subjects", "surgeries", "weighings", "water-restriction", "water-requirement"}
-    | {"water-restricted-subjects"}
-)
-_BY_NAME = _OF_SUBJECT | {
-    "labs",
-    "locations",
-    "projects",
-    "users",
-    "data-repository",
-    "dataset-types",
-    "revisions",
-}
-#: Other endpoints whose answers change with a write to an endpoint.
-ALSO_CHANGED: Mapping[str, frozenset[str]] = {
-    "sessions": _OF_SESSION | {"subjects"},
-    "subjects": _OF_SUBJECT,
-    "register-file": frozenset({"sessions", "datasets", "files", "revisions", "insertions"}),
-    "sync-file-status": frozenset({"files", "datasets", "sessions"}),
-    "new-download": frozenset({"downloads"}),
-    "datasets": frozenset({"sessions", "files", "insertions", "fields-of-view", "data-notices", "downloads"}),
-    "files": frozenset({"datasets", "sessions", "insertions"}),
-    "notes": frozenset({"sessions"}),
-    "weighings": frozenset({"subjects", "water-requirement", "water-restricted-subjects"}),
-    "water-administrations": frozenset(
-        {"subjects", "sessions", "water-requirement", "water-restricted-subjects"}
-    ),
-    "surgeries": frozenset({"subjects"}),
-    "trajectories": frozenset({"insertions", "channels"}),
-    "channels": frozenset({"sessions", "insertions"}),
-    "insertions": frozenset({"sessions", "trajectories", "channels", "chronic-insertions", "tasks"}),
-    "chronic-insertions": frozenset({"sessions", "insertions", "trajectories", "channels"}),
-    "fields-of-view": frozenset({"sessions", "fov-location", "imaging-stack"}),
-    "fov-location": frozenset({"sessions", "fields-of-view", "imaging-stack"}),
-    "imaging-stack": frozenset({"fields-of-view"}),
-    **dict.fromkeys(
-        (
-            "labs",
-            "locations",
-            "projects",
-            "procedures",
-            "users",
-            "tags",
-            "revisions",
-            "dataset-types",
-            "data-formats",
-        ),
-        _BY_NAME,
-    ),
-    **dict.fromkeys(("data-repository", "data-repository-type", "water-type"), _BY_NAME),
-}
+#: Attempts to revalidate a stored response, which is the fallback if the server is unreachable.
+REVALIDATION_ATTEMPTS = 3
 #: Minimum time for which answers are stored: old ones are the fallback while the server is unreachable.
 MIN_RETENTION = timedelta(days=30)
 
@@ -154,11 +82,6 @@ def endpoint_of(url: str) -> str:
     return urlsplit(url).path.strip("/").split("/", 1)[0]
 
 
-def changed_by(endpoint: str) -> frozenset[str]:
-    """Return the endpoints whose stored answers a write to ``endpoint`` invalidates."""
-    return ALSO_CHANGED.get(endpoint, frozenset()) | {endpoint}
-
-
 def cache_control(url: str, status: int, has_policy: bool) -> str | None:
     """Return the Cache-Control to set on an answer; None to keep the policy that the server or a proxy sent."""
     if status not in (200, 304) or endpoint_of(url) in NEVER_STORED:
@@ -172,6 +95,121 @@ class AgeLimit:
 
     max_age: float
     since: float = 0.0
+
+
+# ---- the age of stored answers --------------------------------------------------------------------------
+
+
+def requested_at(response: httpx.Response) -> float:
+    """Return when a response was requested, in seconds since 1970; 0 for one that was not stored."""
+    return float(response.headers.get(REQUESTED_AT, 0.0))
+
+
+class Freshness:
+    """Return stored responses that are young enough, revalidate others, and fall back on them without a server.
+
+    Concurrent requests of the same address share one request. Requests without an `AgeLimit` bypass the cache.
+    """
+
+    def __init__(
+        self, cache: httpx.AsyncBaseTransport, uncached: httpx.AsyncBaseTransport, observer: Observer
+    ) -> None:
+        self._cache, self._uncached, self._observer = cache, uncached, observer
+        self._flights: SingleFlight[httpx.Response] = SingleFlight()
+        self._written: dict[str, float] = {}  # when each endpoint was last written to
+
+    async def send(self, request: httpx.Request, limit: AgeLimit | None) -> httpx.Response:
+        """Return the response to a request, from the cache if it is a GET with an age limit."""
+        if limit is None or request.method != "GET":
+            return await self._uncached.handle_async_request(request)
+        if limit.max_age != math.inf:
+            request.headers["Cache-Control"] = f"max-age={int(limit.max_age)}"
+        url = str(request.url)
+        if limit.max_age <= 0:
+            response, is_stored = await self._refresh(request, limit), False
+        else:
+            asked = False
+
+            async def ask() -> httpx.Response:
+                nonlocal asked
+                asked = True
+                return await self._refresh(request, limit)
+
+            # With the time of the last write in the key, later requests do not join one that began before the write.
+            response = await self._flights.share(
+                (url, self._last_write(url)),
+                ask,
+                lambda response: self._is_fresh(response, limit) or "stale" in response.extensions,
+            )
+            is_stored = not asked or _is_stored(response)
+        self._observer.cache_answer(
+            url, _age(response) if is_stored or "stale" in response.extensions else None
+        )
+        return response
+
+    async def _refresh(self, request: httpx.Request, limit: AgeLimit) -> httpx.Response:
+        """Return a fresh response from the cache or the server, or a stale one if the server is unreachable."""
+        try:
+            response = await self._ask_cache(request)
+            if response.extensions["caching"]["from_cache"] and not self._is_fresh(response, limit):
+                request.headers["Cache-Control"] = "no-cache"
+                request.extensions["attempts"] = REVALIDATION_ATTEMPTS
+                response = await self._ask_cache(request)
+            return response
+        except (ServerUnreachable, StatusError) as error:
+            if isinstance(error, StatusError) and error.status not in (502, 503, 504):
+                raise
+            stale = await self._stored_response(request)
+            if stale is None:
+                raise
+            stale.extensions["stale"] = (
+                f"{error}; the stored answer returned is {_age(stale) / 3600:.1f} hours old"
+            )
+            LOGS["cache"].warning(
+                "%s: a stored answer is returned: %s", request.url.path, type(error).__name__
+            )
+            return stale
+
+    async def _ask_cache(self, request: httpx.Request) -> httpx.Response:
+        response = await self._cache.handle_async_request(request)
+        await response.aread()
+        response.extensions["url"] = request.url
+        return response
+
+    async def _stored_response(self, request: httpx.Request) -> httpx.Response | None:
+        """Return the stored response of any age, without a request to the server."""
+        import hishel  # not at the top: importing both takes a while, and the session has imported them
+        import httpx
+
+        request.headers.pop("Cache-Control", None)
+        any_age = {"rfc": hishel.CacheOptions(shared=False, allow_stale=True)}
+        extensions = {**request.extensions, "only-if-cached": True, "caching": any_age}
+        response = await self._ask_cache(
+            httpx.Request("GET", request.url, headers=request.headers, extensions=extensions)
+        )
+        return None if response.status_code == 504 else response
+
+    def _is_fresh(self, response: httpx.Response, limit: AgeLimit) -> bool:
+        since = max(limit.since, self._last_write(str(response.extensions["url"])))
+        return _age(response) <= limit.max_age and requested_at(response) >= since
+
+    def _last_write(self, url: str) -> float:
+        return self._written.get(endpoint_of(url), 0.0)
+
+    def invalidate(self, endpoints: frozenset[str]) -> None:
+        """Reject stored responses of these endpoints from before now."""
+        for endpoint in endpoints:
+            self._written[endpoint] = time.time()
+
+
+def _is_stored(response: httpx.Response) -> bool:
+    """Return whether a response came from the cache without a request."""
+    status = response.extensions["caching"]
+    return bool(status["from_cache"]) and not status["revalidated"]
+
+
+def _age(response: httpx.Response) -> float:
+    return time.time() - requested_at(response)
 
 
 # ---- bypassing the cache --------------------------------------------------------------------------------
@@ -239,24 +277,3 @@ def one_warning() -> Iterator[None]:
         if notes:
             more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
             warn(f"{notes[0]}{more}", StaleAnswerWarning)
-
-
-# ---- locations --------------------------------------------------------------------------------------------
-
-
-def user_key(base_url: str, user: str) -> str:
-    """Return a key for the answers of one server to one user; a digest, which does not reveal the user."""
-    return hashlib.sha256(f"one_async REST cache\0{base_url}\0{user}".encode()).hexdigest()[:20]
-
-
-def with_password(url: str) -> str:
-    """Return a Redis address with the password that ``ONE_CACHE_STORAGE`` has for it, unless it has one itself."""
-    own = os.environ.get("ONE_CACHE_STORAGE", "")
-    return own if own and url == without_password(url) == without_password(own) else url
-
-
-def cache_file(folder: Path, base_url: str, user: str) -> Path:
-    """Return the file for the answers of one server to one user; its name reveals neither token nor user."""
-    host = urlsplit(base_url).netloc
-    safe = "".join(c if c.isalnum() or c in ".-" else "_" for c in host)
-    return folder / ".rest" / f"{safe}-{user_key(base_url, user)}.sqlite"

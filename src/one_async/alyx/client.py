@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -24,27 +24,33 @@ from one_async._observer import Observer
 from one_async._threads import run_sync
 from one_async._token_file import TokenFile
 from one_async._values import without_password
-from one_async.alyx import caching, paging
+from one_async.alyx import caching
 from one_async.alyx.account import Account
-from one_async.alyx.answers import Answer
+from one_async.alyx.auth import Credentials
 from one_async.alyx.caching import AgeLimit, note_stale, one_warning
-from one_async.alyx.client_settings import ClientSettings
+from one_async.alyx.client_settings import ClientSettings, base_of
 from one_async.alyx.files import FileDownloads, data_login_of
 from one_async.alyx.json_fields import JsonFields
-from one_async.alyx.lists import Lists
-from one_async.alyx.login import Credentials
-from one_async.alyx.paging import Page, Row
-from one_async.alyx.query import base_of, last_part, params_of, whole_number, with_id
+from one_async.alyx.paging import Lists, distinct
+from one_async.alyx.responses import Answer, is_page, page_of
 from one_async.alyx.retrying import Timeouts
-from one_async.alyx.schema import ADDRESS, HEADERS, METHODS, EndpointDescription, Schema
+from one_async.alyx.schema import (
+    ADDRESS,
+    HEADERS,
+    METHODS,
+    EndpointDescription,
+    Schema,
+    last_part,
+    params_of,
+    with_id,
+)
 from one_async.alyx.writes import Writes
 from one_async.errors import AnswerError, ConfigurationError, InputError
 from one_async.events import EventHooks
-from one_async.types import Expiry, TokenStore
+from one_async.types import Expiry, StreamOpener, TokenStore
 
 if TYPE_CHECKING:
-    from one_async.alyx.session import Session
-    from one_async.alyx.transports import Transport
+    from one_async.alyx.transports import Session, Transport
     from one_async.settings import Settings
 
 SCHEMA_EXPIRY = timedelta(weeks=1)
@@ -326,24 +332,29 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
             url = self._url(rest_query)
             age_limit = self._age_limit(False if clobber else expires, no_cache)
             answer = await self._request("GET", url, age_limit=age_limit)
-            if not paging.is_page(answer.json):
+            if not is_page(answer.json):
                 return answer.json
-            page = paging.page_of(answer.json, url)
+            page = page_of(answer.json, url)
             query = dict(parse_qsl(urlsplit(url).query))
             if page.last and "offset" not in query:
-                return paging.distinct(page.rows)
+                return distinct(page.rows)
             return await self._list(urlsplit(url).path.strip("/"), query, age_limit)
+
+    @property
+    def wire(self) -> StreamOpener:
+        """Opens addresses of any host to read in pieces, without the cache. The token is sent to this server only."""
+        return _LazyStreamOpener(self._open)
 
     # ---- inside
 
     async def _opened(self) -> Session:
         """Return the open session. Its module is imported in a thread, since httpx and hishel take a while."""
-        if "one_async.alyx.session" not in sys.modules:
-            await run_sync(import_module, "one_async.alyx.session")
+        if "one_async.alyx.transports" not in sys.modules:
+            await run_sync(import_module, "one_async.alyx.transports")
         return self._open()
 
     def _open(self) -> Session:
-        from one_async.alyx.session import Session
+        from one_async.alyx.transports import Session
 
         loop = current_token()
         if self._session is None or _has_ended(self._loop):
@@ -388,37 +399,21 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
             return path_or_url
         return f"{self._base_url}/{path_or_url.lstrip('/')}"
 
-    async def _list(self, endpoint: str, params: dict[str, str], age_limit: AgeLimit | None) -> list[Row]:
-        numbers = {key: whole_number(key, params[key]) for key in ("limit", "offset") if key in params}
-        filters = {key: value for key, value in params.items() if key not in numbers}
-        fetch = self._page_fetcher(endpoint, filters, age_limit)
-        size, start = min(numbers.get("limit", paging.PAGE), paging.PAGE), numbers.get("offset", 0)
-        if not start:
-            anew = None
-            if age_limit is not None:
-                anew = self._page_fetcher(endpoint, filters, AgeLimit(age_limit.max_age, time.time()))
-            return await paging.read_all(fetch, endpoint, paging.may_join(endpoint, params), size, anew)
-        pages = paging.in_order(fetch, size, start)
-        return paging.distinct([row async for page in pages for row in page.rows])
 
-    def _page_fetcher(
-        self, endpoint: str, params: Mapping[str, str], age_limit: AgeLimit | None
-    ) -> paging.FetchPage:
-        """Return a function that requests pages of one list, none of which is older than the first."""
-        url = self._url(endpoint)
-        since = age_limit.since if age_limit else 0.0
+class _LazyStreamOpener:
+    """The stream opener of a client; the first use opens the client."""
 
-        async def fetch(limit: int, offset: int) -> Page:
-            nonlocal since
-            query = dict(
-                sorted({**params, "limit": str(limit), **({"offset": str(offset)} if offset else {})}.items())
-            )
-            page_limit = age_limit and AgeLimit(age_limit.max_age, since)
-            answer = await self._request("GET", url, params=query, age_limit=page_limit, slow=True)
-            since = since or answer.asked
-            return paging.page_of(answer.json, url)
+    def __init__(self, open_session: Callable[[], Session]) -> None:
+        self._open_session = open_session
 
-        return fetch
+    def open(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> Any:
+        return self._open_session().streams.open(url, headers=headers, auth=auth)
 
 
 def _has_ended(loop: EventLoopToken | None) -> bool:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from one_async._addresses import normal_url, without_login
 from one_async._boundary import public
 from one_async._observer import Observer
 from one_async._parameters import Parameters
 from one_async.alyx import caching
-from one_async.alyx.login import Credentials
+from one_async.alyx.auth import Credentials
 from one_async.errors import InputError
 from one_async.events import Stats
 from one_async.types import Expiry
 
 if TYPE_CHECKING:
-    from one_async.alyx.session import Session
+    from one_async.alyx.transports import Session
     from one_async.settings import Settings
 
 
@@ -122,3 +124,12 @@ class ClientSettings:
             True
         """
         return self._observer.stats()
+
+
+def base_of(url: str) -> str:
+    """Return the normal form of a server's address. Raise InputError for an address with a path."""
+    base = normal_url(url)
+    if urlsplit(base).path:
+        accepted = "http(s)://host[:port], without path or credentials"
+        raise InputError.of("base_url", without_login(url), accepted)
+    return base

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -14,13 +14,13 @@ from one_async._boundary import public
 from one_async._concurrency import RunningCalls, run_all
 from one_async._observer import Observer
 from one_async._threads import run_sync
-from one_async.alyx.query import whole_number
+from one_async.alyx.schema import whole_number
 from one_async.errors import ConfigurationError, InputError, UnsafePath
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from one_async.alyx.session import Session
+    from one_async.alyx.transports import Session
     from one_async.settings import Settings
     from one_async.transfer.plan import Item
     from one_async.types import Several, StreamOpener
@@ -44,13 +44,9 @@ class FileDownloads:
         def base_url(self) -> str: ...
         @property
         def cache_dir(self) -> Path: ...
+        @property
+        def wire(self) -> StreamOpener: ...
         async def _opened(self) -> Session: ...
-        def _open(self) -> Session: ...
-
-    @property
-    def wire(self) -> StreamOpener:
-        """Opens addresses of any host to read in pieces, without the cache. The token is sent to this server only."""
-        return _LazyStreamOpener(self._open)
 
     @overload
     async def download_file(
@@ -206,22 +202,6 @@ class FileDownloads:
             credentials=credentials,
             observer=self._observer,
         )
-
-
-class _LazyStreamOpener:
-    """The stream opener of a client; the first use opens the client."""
-
-    def __init__(self, open_session: Callable[[], Session]) -> None:
-        self._open_session = open_session
-
-    def open(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-    ) -> Any:
-        return self._open_session().streams.open(url, headers=headers, auth=auth)
 
 
 def data_login_of(settings: Settings) -> tuple[str, SecretStr] | None:

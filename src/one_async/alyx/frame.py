@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from one_async.alyx.answers import has_surrogates, read_json
-from one_async.alyx.paging import page_of
+from one_async.alyx.responses import has_surrogates, page_of, read_json
 from one_async.alyx.schema import Schema
 from one_async.errors import AnswerError
 from one_async.types import JSON

@@ -10,7 +10,7 @@ from uuid import UUID
 import anyio
 
 from one_async._boundary import public
-from one_async.alyx.query import to_json_types
+from one_async.alyx.writes import to_json_types
 from one_async.errors import AnswerError, ConflictError, InputError
 
 if TYPE_CHECKING:

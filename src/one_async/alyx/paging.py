@@ -11,15 +11,34 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
+import time
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Mapping,
+)
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from one_async._boundary import reading
-from one_async._concurrency import run_all
+from one_async._boundary import public, reading
+from one_async._concurrency import RunningCalls, run_all
+from one_async._threads import check_polars, run_polars, run_sync
 from one_async._warnings import warn
+from one_async.alyx.caching import AgeLimit, one_warning
+from one_async.alyx.responses import Answer, Page, Row, page_of
+from one_async.alyx.schema import Schema, params_of, whole_number
 from one_async.errors import AnswerError, IncompleteListWarning, shown
-from one_async.types import JSON
+from one_async.tables.pandas_frames import as_pandas
+from one_async.types import Expiry
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Maximum page size of Alyx. Fewer pages lose fewer rows and count less towards the throttle.
 PAGE = 1000
@@ -31,51 +50,18 @@ MAX_VAIN_READINGS = 3
 JOINS = frozenset(
     {"projects", "project", "procedures", "dataset_qc_lte", "tag", "atlas_acronym", "atlas_name", "atlas_id"}
 )
-#: Counts from here on are rejected as invalid.
-MOST_ROWS = 10**12
 #: Pages of one list that are requested at once; each is expensive for the server.
 CONCURRENT_PAGES = 8
 #: Consecutive pages without a new row after which the list ends, regardless of the server's count.
 MAX_BARREN_PAGES = 4 * CONCURRENT_PAGES
 
-Row = JSON
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page: the server's count of all rows, the rows of this page, and whether it is the last page."""
-
-    count: int
-    rows: list[Row]
-    last: bool
-
-
 #: Requests the page with this limit and offset.
 FetchPage = Callable[[int, int], Awaitable[Page]]
-
-
-def page_of(answer: object, url: str) -> Page:
-    """Parse a page. A bare list, which a few endpoints return, is a single page. Raises AnswerError for anything else."""
-    if isinstance(answer, list):
-        return Page(len(answer), answer, True)
-    if is_page(answer):
-        assert isinstance(answer, dict)
-        count, rows = answer["count"], answer["results"]
-        if type(count) is int and 0 <= count < MOST_ROWS and isinstance(rows, list):
-            return Page(count, rows, answer["next"] is None)
-        text = f"{url} answered with an invalid page: count {shown(count)}, results {shown(rows)}"
-        raise AnswerError(text, url=url)
-    raise AnswerError(f"{url} answered with something that is no list", url=url)
 
 
 def may_join(endpoint: str, filters: Iterable[str]) -> bool:
     """Return whether a list may repeat rows legitimately; imaging-stack does so for each slice."""
     return endpoint == "imaging-stack" or not JOINS.isdisjoint(filters)
-
-
-def is_page(answer: object) -> bool:
-    """Return whether an answer is a page of a list."""
-    return isinstance(answer, dict) and {"count", "next", "previous", "results"} <= answer.keys()
 
 
 def identity(row: Row) -> Hashable:
@@ -227,3 +213,145 @@ def distinct(rows: Iterable[Row]) -> list[Row]:
         key = identity(row)
         seen.setdefault((key, n) if isinstance(key, str) else key, row)
     return list(seen.values())
+
+
+@public(traced="alyx", ended_by_closing=True)
+class Lists:
+    """The methods of a REST client that read lists, in pages or as frames."""
+
+    _calls: RunningCalls
+    _table_kind: str
+
+    if TYPE_CHECKING:  # defined by the client
+
+        async def schema(self) -> Schema: ...
+
+        async def rest(self, /, url: str | None = None, action: str | None = None, **options: Any) -> Any: ...
+
+        def _url(self, path_or_url: str) -> str: ...
+        def _age_limit(self, expires: Expiry, no_cache: bool) -> AgeLimit | None: ...
+        async def _request(self, method: str, url: str, **options: Any) -> Answer: ...
+
+    async def pages(
+        self,
+        /,
+        endpoint: str,
+        *,
+        no_cache: bool = False,
+        expires: Expiry = None,
+        limit: int = PAGE,
+        **filters: Any,
+    ) -> AsyncIterator[list[Row]]:
+        """Yield the pages of a list in order, with at most ``limit`` (and 1000) rows and each row once, some prefetched.
+
+        ``offset`` skips the first rows. Warns IncompleteListWarning at the end if rows are missing: unlike ``rest``, it
+        cannot read the list again.
+
+        Examples:
+            >>> async for rows in one.alyx.pages("sessions", limit=20, subject="SU_101"):
+            ...     print(len(rows))
+            20
+            5
+        """
+        size, start = (
+            whole_number("limit", limit),
+            whole_number("offset", filters.pop("offset", None) or 0),
+        )
+        with one_warning():
+            params = await self._checked_params(endpoint, filters)
+        gathered = Gathered(may_join(endpoint, params))
+        fetch = self._page_fetcher(endpoint, params, self._age_limit(expires, no_cache))
+        async with aclosing(in_order(fetch, min(size, PAGE), start)) as pages:
+            async for page in pages:
+                if rows := gathered.add(page):
+                    yield rows
+                if gathered.barren_pages >= MAX_BARREN_PAGES:
+                    break
+        if gathered.suspicious and not start:
+            warn_incomplete(endpoint, gathered)
+
+    async def page(
+        self,
+        /,
+        endpoint: str,
+        limit: int,
+        offset: int,
+        *,
+        no_cache: bool = False,
+        expires: Expiry = None,
+        **filters: Any,
+    ) -> Page:
+        """Return one page from the server: count, rows, and whether it is the last one.
+
+        Examples:
+            >>> page = await one.alyx.page("subjects", limit=5, offset=0)
+            >>> len(page.rows), page.count > 5
+            (5, True)
+        """
+        limit, offset = whole_number("limit", limit), whole_number("offset", offset)
+        with one_warning():
+            params = await self._checked_params(endpoint, filters)
+            fetch = self._page_fetcher(endpoint, params, self._age_limit(expires, no_cache))
+            return await fetch(limit, offset)
+
+    async def frame(
+        self, /, endpoint: str, *, no_cache: bool = False, expires: Expiry = None, **filters: Any
+    ) -> pl.DataFrame:
+        """Return a list as a frame. The server's documentation, not the rows, determines columns and types.
+
+        Objects and arrays are structs and lists, times are naive datetimes, and fields of any type are JSON text. The frame
+        is of pandas if the client, or the `ONE` that it belongs to, has ``tables="pandas"``. Raises and warns as ``rest`` does.
+
+        Examples:
+            >>> subjects = await one.alyx.frame("subjects", lab="summitlab")
+            >>> subjects.columns[:4]
+            ['nickname', 'url', 'id', 'responsible_user']
+        """
+        frames = await run_sync(import_module, "one_async.alyx.frame")
+        check_polars()
+        rows = await self.rest(endpoint, "list", no_cache=no_cache, expires=expires, **filters)
+        schema = await self.schema()
+        with reading(f"/{endpoint}"):
+            frame: pl.DataFrame = await run_polars(
+                lambda: frames.frame_of(rows, frames.columns_of(schema, endpoint))
+            )
+        if self._table_kind == "polars":
+            return frame
+        return await run_sync(as_pandas, frame, False)
+
+    async def _checked_params(self, endpoint: str, filters: Mapping[str, Any]) -> dict[str, str]:
+        documented = await self.schema()
+        documented.check(endpoint, "list")
+        return documented.known_filters(endpoint, params_of(filters))
+
+    async def _list(self, endpoint: str, params: dict[str, str], age_limit: AgeLimit | None) -> list[Row]:
+        numbers = {key: whole_number(key, params[key]) for key in ("limit", "offset") if key in params}
+        filters = {key: value for key, value in params.items() if key not in numbers}
+        fetch = self._page_fetcher(endpoint, filters, age_limit)
+        size, start = min(numbers.get("limit", PAGE), PAGE), numbers.get("offset", 0)
+        if not start:
+            anew = None
+            if age_limit is not None:
+                anew = self._page_fetcher(endpoint, filters, AgeLimit(age_limit.max_age, time.time()))
+            return await read_all(fetch, endpoint, may_join(endpoint, params), size, anew)
+        pages = in_order(fetch, size, start)
+        return distinct([row async for page in pages for row in page.rows])
+
+    def _page_fetcher(
+        self, endpoint: str, params: Mapping[str, str], age_limit: AgeLimit | None
+    ) -> FetchPage:
+        """Return a function that requests pages of one list, none of which is older than the first."""
+        url = self._url(endpoint)
+        since = age_limit.since if age_limit else 0.0
+
+        async def fetch(limit: int, offset: int) -> Page:
+            nonlocal since
+            query = dict(
+                sorted({**params, "limit": str(limit), **({"offset": str(offset)} if offset else {})}.items())
+            )
+            page_limit = age_limit and AgeLimit(age_limit.max_age, since)
+            answer = await self._request("GET", url, params=query, age_limit=page_limit, slow=True)
+            since = since or answer.asked
+            return page_of(answer.json, url)
+
+        return fetch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -14,8 +15,7 @@ import hishel
 
 from one_async._values import without_password
 from one_async._warnings import warn
-from one_async.alyx import caching
-from one_async.alyx.storage import SQLiteStorage, one_chunk
+from one_async.alyx.sqlite_storage import SQLiteStorage, one_chunk
 from one_async.errors import CacheWarning, ConfigurationError
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class RedisStorage(hishel.AsyncRedisStorage):
 
     def __init__(self, url: str, user: str) -> None:
         self._address = without_password(url)
-        self.redis: Any = _client(caching.with_password(url))
+        self.redis: Any = _client(with_password(url))
         super().__init__(self.redis, default_ttl=None, max_stream_size=None, key_prefix=f"one_async:{user}")
         self._paused_until = 0.0
         self._warned = False
@@ -130,6 +130,12 @@ class _Unavailable(Exception):
 
 class _Refused(Exception):
     """Redis did not store a response: it is out of memory, or another client changed the key."""
+
+
+def with_password(url: str) -> str:
+    """Return a Redis address with the password that ``ONE_CACHE_STORAGE`` has for it, unless it has one itself."""
+    own = os.environ.get("ONE_CACHE_STORAGE", "")
+    return own if own and url == without_password(url) == without_password(own) else url
 
 
 def _client(url: str) -> Any:

@@ -1,11 +1,20 @@
-"""Timeouts, numbers of attempts and backoff. Pure."""
+"""Timeouts, and the repetition of requests: attempts, backoff, Retry-After, and the pause that a throttle demands."""
 
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import anyio
+
+from one_async._observer import Observer, resending
+from one_async._retry_after import retry_after
 from one_async.errors import InputError, ServerUnreachable
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Attempts after broken connections and 502, 503, 504; attempts after timeouts.
 ATTEMPTS, SLOW_ATTEMPTS = 5, 2
@@ -54,3 +63,62 @@ def attempts(method: str, error: ServerUnreachable) -> int:
 def backoff(attempt: int) -> float:
     """Return the seconds before the next attempt, with up to 50 % of jitter."""
     return min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT) * random.uniform(0.5, 1.0)
+
+
+class Retry:
+    """Repeat requests after temporary failures, with at most ``slots`` requests at once.
+
+    Repeated are: GET, HEAD and logins (which always return the same token) after a broken connection or 502, 503, 504;
+    all methods after 429 or if the request was not sent. A 429 delays all requests, not only the refused one; the delay
+    counts towards PATIENCE, not as an attempt. 500 is not repeated: Alyx responds with it to invalid queries.
+    """
+
+    def __init__(
+        self, inner: httpx.AsyncBaseTransport, slots: anyio.CapacityLimiter, observer: Observer
+    ) -> None:
+        self.inner, self.slots, self._observer = inner, slots, observer
+        self.requests, self.retries = 0, 0
+        self._resume = 0.0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        attempt, waited, resends = 1, 0.0, 0
+        max_attempts = request.extensions.get("attempts", ATTEMPTS)
+        method = "GET" if request.extensions.get("repeatable") else request.method
+        while True:
+            try:
+                async with self.slots:
+                    await self._wait_for_throttle()
+                    self.requests += 1
+                    with resending(resends) if resends else nullcontext():
+                        response = await self.inner.handle_async_request(request)
+            except ServerUnreachable as error:
+                if attempt >= min(max_attempts, attempts(method, error)):
+                    raise
+                delay, attempt, reason = backoff(attempt), attempt + 1, type(error).__name__
+            else:
+                reason = str(response.status_code)
+                requested_delay = retry_after(response.headers.get("retry-after"))
+                if response.status_code == 429:
+                    delay = max(requested_delay or backoff(attempt), 0.05)
+                    waited, attempt = waited + delay, min(attempt + 1, 6)
+                    if waited <= PATIENCE:
+                        self._resume = max(self._resume, anyio.current_time() + delay)
+                elif response.status_code in (502, 503, 504) and method in SAFE and attempt < max_attempts:
+                    delay = max(requested_delay or 0.0, backoff(attempt))
+                    waited, attempt = waited + delay, attempt + 1
+                else:
+                    return response
+                if waited > PATIENCE:
+                    return response
+            self.retries, resends = self.retries + 1, resends + 1
+            with resending(resends - 1):
+                await self._observer.retry(
+                    "http", request.method, str(request.url), reason, delay, throttled=reason == "429"
+                )
+
+    async def _wait_for_throttle(self) -> None:
+        while (left := self._resume - anyio.current_time()) > 0:
+            await self._observer.sleep(left)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()

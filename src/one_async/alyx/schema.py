@@ -1,12 +1,21 @@
-"""Endpoints, actions and fields of the server's OpenAPI document. Pure."""
+"""The server's OpenAPI document, and the parameters of requests by it. Pure.
+
+The names of endpoints, actions and filters are checked against the document; values become the texts that Alyx expects.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from numbers import Integral
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
+from uuid import UUID
 
+from one_async._arguments import as_list, plain
+from one_async._arguments import text_of as scalar_text
 from one_async._boundary import reads_answers
 from one_async.errors import AnswerError, InputError, name_list, shown
 from one_async.types import JSON
@@ -30,6 +39,8 @@ UNLISTED: Mapping[str, frozenset[str]] = {
     "water-requirement": frozenset({"start_date", "end_date"}),
     "cache.zip": frozenset({"tag"}),
 }
+#: Filters of which None may be a member: an open end, or null.
+_WITH_NONE = frozenset({"date_range", "django"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,3 +231,65 @@ def _action(path: str, method: str) -> str | None:
     if method == "post":
         return None if "{" in path else "create"
     return {"put": "update", "patch": "partial_update", "delete": "delete"}.get(method)
+
+
+# ---- parameters of requests
+
+
+def with_id(filters: Mapping[str, Any], id: UUID | str | None) -> dict[str, Any]:
+    """Restrict a list to one record, as ONE-api does. A list returns fewer fields than ``read``, and faster."""
+    if id is None:
+        return dict(filters)
+    key = _id_text(id).rsplit("/", 1)[-1]
+    if not key:
+        raise InputError.of("id", id, "an id, or a URL that ends with one")
+    parts = [part for part in (text_of("django", filters.get("django")), f"pk,{key}") if part]
+    return {**filters, "django": ",".join(parts)}
+
+
+def params_of(filters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the query parameters of filters, without those that are None."""
+    return {name: text for name, value in filters.items() if (text := text_of(name, value)) is not None}
+
+
+def text_of(name: str, value: Any) -> str | None:
+    """Return a filter's value as query text. Raise InputError for an empty one, which Alyx would ignore."""
+    if value is None:
+        return None
+    texts = ["None" if one is None and name in _WITH_NONE else scalar_text(one) for one in as_list(value)]
+    if None in texts:
+        raise InputError.of(name, value, "text, numbers, dates, ids, or lists of these")
+    text = ",".join(map(str, texts))
+    if not text:
+        raise InputError.of(name, value, "a value that is not empty (Alyx would return every row), or None")
+    return text
+
+
+def _id_text(id: object) -> str:
+    """Return the text of an id, a name, a number or a URL."""
+    key = plain(id)
+    text = scalar_text(key) if isinstance(key, str | UUID | int) and not isinstance(key, bool) else None
+    if text is None:
+        raise InputError.of("id", id, "an id, a name, or a URL that ends with one")
+    return text
+
+
+def last_part(id: UUID | str | None, endpoint: str, action: str) -> str:
+    """Return the id or name at the end of an id, path or URL, quoted for a path."""
+    text = "" if id is None else _id_text(id).rstrip("/")
+    last = text.rsplit("/", 1)[-1]
+    if text.startswith(("http://", "https://")):
+        last = unquote(last)
+    if last in ("", ".", ".."):
+        raise InputError.of("id", id, f"the id or name of one of {endpoint}, for {action}")
+    with suppress(ValueError):
+        last = str(UUID(last)) if len(last) in (32, 36) else last
+    return quote(last, safe="")
+
+
+def whole_number(name: str, given: object) -> int:
+    """Parse ``limit`` or ``offset``."""
+    text = str(given) if isinstance(given, str | Integral) and not isinstance(given, bool) else ""
+    if not text.isdecimal() or (name == "limit" and int(text) == 0):
+        raise InputError.of(name, given, "a whole number, 1 or more" if name == "limit" else "a whole number")
+    return int(text)

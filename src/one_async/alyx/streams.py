@@ -13,11 +13,10 @@ import anyio.to_thread
 import httpx
 
 from one_async._observer import Observer, resending
-from one_async.alyx.answers import is_invalid_token
-from one_async.alyx.body import ENCODINGS, discard, encoding_of, inflate, read_start
+from one_async.alyx.auth import Login, is_invalid_token, origin
 from one_async.alyx.connection_pool import ConnectionPool, certificates
+from one_async.alyx.responses import ENCODINGS, discard, encoding_of, inflate, read_start
 from one_async.alyx.retrying import Timeouts
-from one_async.alyx.transports import Login, Transport, origin
 from one_async.errors import AnswerError, InputError, OneError, ServerUnreachable
 
 #: Maximum number of bytes that are read of a redirect or a refusal.
@@ -86,10 +85,10 @@ class HttpStream:
         return True
 
 
-class _Hops(Transport):
+class _Hops(httpx.AsyncBaseTransport):
     """Observe each request, also those of redirects, whose bodies are dropped: httpx would read them completely."""
 
-    def __init__(self, inner: Transport, observer: Observer) -> None:
+    def __init__(self, inner: httpx.AsyncBaseTransport, observer: Observer) -> None:
         self._inner, self._observer = inner, observer
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -138,7 +137,7 @@ class HttpStreamOpener:
         base_url: str,
         timeouts: Timeouts,
         max_connections: int,
-        inner: Transport | None,
+        inner: httpx.AsyncBaseTransport | None,
         observer: Observer,
     ) -> None:
         self._observer = observer

@@ -1,32 +1,43 @@
-"""The transports between the cache and the connections: CacheControl(Login(Retry(Network(ConnectionPool)))).
+"""The session of a client on one event loop: its connections, and the login and cache of its current user.
 
-Network reads whole bodies, so that Retry repeats and the cache stores complete responses only. What CacheControl returns
-has a good status and a JSON body; every other response has been raised as an error.
+A request passes ``AsyncAlyxClient`` -> `UserStack.request` -> `Freshness` -> hishel's cache -> `CacheControl` -> `Login` ->
+`Retry` -> `Network` -> `ConnectionPool`. Network reads whole bodies, so that Retry repeats and the cache stores complete
+responses only. What CacheControl returns has a good status and a JSON body, or is a redirect; every other response has
+been raised as an error.
 """
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
+import hashlib
 import ssl
 import time
 import zlib
-from contextlib import nullcontext
-from typing import NoReturn
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urljoin, urlsplit
 
 import anyio
 import anyio.to_thread
+import hishel
+import hishel.httpx
 import httpx
 
-from one_async._observer import Observer, resending
-from one_async._retry_after import retry_after
+from one_async._concurrency import SingleFlight
+from one_async._observer import Observer
 from one_async.alyx import caching
-from one_async.alyx.answers import check_status, detail_of, is_invalid_token, json_of
-from one_async.alyx.body import TooLarge, read_all
+from one_async.alyx.auth import Credentials, Login, origin
+from one_async.alyx.caching import AgeLimit, Freshness, requested_at
 from one_async.alyx.connection_pool import ConnectionPool, certificates, proxy_for
-from one_async.alyx.login import Credentials, is_token
-from one_async.alyx.retrying import ATTEMPTS, PATIENCE, SAFE, Timeouts, attempts, backoff
-from one_async.errors import AnswerError, InputError, LoginError, OneError, ServerUnreachable
+from one_async.alyx.redis_storage import RedisStorage, Storage
+from one_async.alyx.responses import Answer, TooLarge, check_status, json_of, read_body
+from one_async.alyx.retrying import Retry, Timeouts
+from one_async.alyx.schema import Schema
+from one_async.alyx.sqlite_storage import ResponseStore, SQLiteStorage, cache_file
+from one_async.alyx.streams import HttpStreamOpener
+from one_async.errors import AnswerError, ConfigurationError, InputError, OneError, ServerUnreachable, shown
 
 #: The type of a client's ``transport`` argument.
 Transport = httpx.AsyncBaseTransport
@@ -40,11 +51,11 @@ class Network(Transport):
         base_url: str,
         total: float,
         max_size: int,
-        transport: Transport | None = None,
-        observer: Observer | None = None,
+        transport: Transport | None,
+        observer: Observer,
     ) -> None:
         self._base_url, self._total, self._max_size = base_url, total, max_size
-        self._observer = observer or Observer()
+        self._observer = observer
         self._transport = transport  # the caller's, which stays open
         self._pool: ConnectionPool | None = None
         self._lock = anyio.Lock()
@@ -89,7 +100,7 @@ class Network(Transport):
                 raise TooLarge
             return response
         try:
-            content = await read_all(response, self._max_size)
+            content = await read_body(response, self._max_size)
         finally:
             self._observer.counts.received += response.num_bytes_downloaded
         dropped = {b"content-encoding", b"content-length", b"transfer-encoding"}
@@ -132,137 +143,10 @@ def _raise_unreachable(
     raise ServerUnreachable(f"{server}: {what}", url=str(request.url), sent=sent, slow=slow) from cause
 
 
-class Retry(Transport):
-    """Repeat requests after temporary failures, with at most ``slots`` requests at once.
-
-    Repeated are: GET, HEAD and logins (which always return the same token) after a broken connection or 502, 503, 504;
-    all methods after 429 or if the request was not sent. A 429 delays all requests, not only the refused one; the delay
-    counts towards PATIENCE, not as an attempt. 500 is not repeated: Alyx responds with it to invalid queries.
-    """
-
-    def __init__(
-        self, inner: Transport, slots: anyio.CapacityLimiter, observer: Observer | None = None
-    ) -> None:
-        self.inner, self.slots, self._observer = inner, slots, observer or Observer()
-        self.requests, self.retries = 0, 0
-        self._resume = 0.0
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        attempt, waited, resends = 1, 0.0, 0
-        max_attempts = request.extensions.get("attempts", ATTEMPTS)
-        method = "GET" if request.extensions.get("repeatable") else request.method
-        while True:
-            try:
-                async with self.slots:
-                    await self._wait_for_throttle()
-                    self.requests += 1
-                    with resending(resends) if resends else nullcontext():
-                        response = await self.inner.handle_async_request(request)
-            except ServerUnreachable as error:
-                if attempt >= min(max_attempts, attempts(method, error)):
-                    raise
-                delay, attempt, reason = backoff(attempt), attempt + 1, type(error).__name__
-            else:
-                reason = str(response.status_code)
-                requested_delay = retry_after(response.headers.get("retry-after"))
-                if response.status_code == 429:
-                    delay = max(requested_delay or backoff(attempt), 0.05)
-                    waited, attempt = waited + delay, min(attempt + 1, 6)
-                    if waited <= PATIENCE:
-                        self._resume = max(self._resume, anyio.current_time() + delay)
-                elif response.status_code in (502, 503, 504) and method in SAFE and attempt < ATTEMPTS:
-                    delay = max(requested_delay or 0.0, backoff(attempt))
-                    waited, attempt = waited + delay, attempt + 1
-                else:
-                    return response
-                if waited > PATIENCE:
-                    return response
-            self.retries, resends = self.retries + 1, resends + 1
-            with resending(resends - 1):
-                await self._observer.retry(
-                    "http", request.method, str(request.url), reason, delay, throttled=reason == "429"
-                )
-
-    async def _wait_for_throttle(self) -> None:
-        while (left := self._resume - anyio.current_time()) > 0:
-            await self._observer.sleep(left)
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
-
-
-class Login(Transport):
-    """Add the token to requests to its own server. Renew it once if the server rejects it."""
-
-    def __init__(self, inner: Transport, base_url: str, credentials: Credentials, timeouts: Timeouts) -> None:
-        self.inner, self.credentials, self._timeouts = inner, credentials, timeouts
-        self._origin = origin(base_url)
-        self._address = f"{base_url}/auth-token"
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if origin(request.url) != self._origin:
-            raise InputError.of(
-                "url", str(request.url), f"addresses of {self._origin}, to which the token belongs"
-            )
-        token = await self.credentials.obtain(self.request_token)
-        response = await self._send(request, token)
-        if _rejects_token(response):
-            token = await self.credentials.renew(token, self.request_token)
-            with resending(1):
-                response = await self._send(request, token)
-        if response.status_code == 403:
-            detail = detail_of(response.content)
-            if _rejects_token(response):
-                raise self.credentials.missing(f"{self._origin} does not accept its own token")
-            raise LoginError(
-                f"{request.method} {request.url.path}: {detail}", url=str(request.url), detail=detail
-            )
-        return response
-
-    async def _send(self, request: httpx.Request, token: str) -> httpx.Response:
-        request.headers["Authorization"] = f"Token {token}"
-        return await self.inner.handle_async_request(request)
-
-    async def request_token(self, username: str, password: str) -> str:
-        """Exchange a user name and password for a token. Raises LoginError; Alyx refuses them with 400."""
-        request = httpx.Request(
-            "POST",
-            self._address,
-            json={"username": username, "password": password},
-            headers={"Accept": "application/json"},
-            extensions={"timeout": self._timeouts.for_read(self._timeouts.login), "repeatable": True},
-        )
-        with resending(0):  # it may be requested while another request is sent again
-            response = await self.inner.handle_async_request(request)
-        if response.status_code in (400, 401, 403):
-            text = f"{self._origin} refused the login of {username!r}: {detail_of(response.content)}"
-            raise LoginError(text, url=self._address, status=response.status_code)
-        check_status(request.method, str(request.url), response.status_code, response.content)
-        answer = json_of(request, response)
-        token = answer.get("token") if isinstance(answer, dict) else None
-        if not isinstance(token, str) or not is_token(token):
-            raise AnswerError(f"{self._address} answered without a token", url=self._address)
-        return token
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
-
-
-def origin(url: str | httpx.URL) -> str:
-    """Return scheme, host and port of an address; a token belongs to one origin."""
-    parts = httpx.URL(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return f"{parts.scheme}://{parts.host}:{port}"
-
-
-def _rejects_token(response: httpx.Response) -> bool:
-    return is_invalid_token(response.status_code, response.content)
-
-
-class CacheControl(Transport):
+class CacheControl(httpx.AsyncBaseTransport):
     """Raise errors for bad responses, and set the Cache-Control that Alyx does not send."""
 
-    def __init__(self, inner: Transport) -> None:
+    def __init__(self, inner: Login) -> None:
         self.inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -284,5 +168,158 @@ class CacheControl(Transport):
         response.headers[caching.REQUESTED_AT] = f"{sent:.3f}"
         return response
 
+
+class UserStack:
+    """The transports and cache of one user of one server."""
+
+    def __init__(
+        self,
+        base_url: str,
+        retry: Retry,
+        credentials: Credentials,
+        storage: Storage,
+        timeouts: Timeouts,
+        observer: Observer,
+    ) -> None:
+        self.base_url, self.storage = base_url, storage
+        self._timeout_of_list, self._timeout_of_record = map(
+            timeouts.for_read, (timeouts.list, timeouts.record)
+        )
+        self.login = Login(retry, base_url, credentials, timeouts)
+        checked = CacheControl(self.login)
+        cache = hishel.httpx.AsyncCacheTransport(checked, storage, rfc=hishel.CacheOptions(shared=False))
+        self._freshness = Freshness(cache, checked, observer)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        age_limit: AgeLimit | None = None,
+        slow: bool = False,
+        **body: Any,
+    ) -> Answer:
+        """Send a request and return its answer. ``slow`` requests are lists, for which Alyx needs seconds."""
+        extensions = {"timeout": self._timeout_of_list if slow else self._timeout_of_record}
+        headers = {"Accept": "application/json", **(headers or {})}
+        for _ in range(4):
+            try:
+                request = httpx.Request(
+                    method, url, params=params, headers=headers, extensions=extensions, **body
+                )
+            except httpx.InvalidURL as error:
+                raise InputError.of("url", url[:200], f"an address ({error})") from None
+            response = await self._freshness.send(request, age_limit)
+            if not 300 <= response.status_code < 400:
+                parsed = response.extensions.pop("json", None)
+                try:
+                    answer = json_of(request, response) if parsed is None else parsed
+                except AnswerError:
+                    # Only valid JSON is stored, so another program changed the cache: request it again.
+                    if age_limit is None or age_limit.max_age <= 0 or "stale" in response.extensions:
+                        raise
+                    age_limit = AgeLimit(0.0)
+                    continue
+                return Answer(answer, requested_at(response), response.extensions.get("stale"))
+            url, params = self._redirect(method, url, response.headers.get("location", "")), None
+        raise AnswerError(f"{url} redirects without end", url=url)
+
+    def _redirect(self, method: str, url: str, location: str) -> str:
+        """Return the target of a redirect. Raises AnswerError unless it is a GET to the same server."""
+        try:
+            target = urljoin(url, location)
+            external = origin(target) != origin(self.base_url)
+        except (ValueError, httpx.InvalidURL):  # an invalid host in brackets, or an invalid port
+            target, external = "", True
+        if method != "GET" or not location or external:
+            raise AnswerError(
+                f"{url} redirects to {shown(location)}; if the server moved, change base_url", url=url
+            )
+        return target
+
+    async def invalidate(self, endpoints: frozenset[str]) -> None:
+        """Invalidate the stored answers of endpoints that were written to."""
+        self._freshness.invalidate(endpoints)
+        await self.storage.expire(endpoints)
+
+
+class Session:
+    """Connections of a client on one event loop, and the stack of its current user."""
+
+    def __init__(
+        self,
+        base_url: str,
+        credentials: Credentials,
+        timeouts: Timeouts,
+        max_connections: int,
+        cache_dir: Path | None,
+        cache_storage: str | None,
+        transport: Transport | None,
+        retention: Callable[[], float],
+        max_size: int,
+        observer: Observer,
+    ) -> None:
+        self._observer = observer
+        self._base_url, self._credentials, self._timeouts = base_url, credentials, timeouts
+        self._cache_dir, self._cache_storage, self._retention = cache_dir, cache_storage, retention
+        self.schemas: SingleFlight[Schema] = SingleFlight()
+        self._lock = anyio.Lock()
+        self.slots = anyio.CapacityLimiter(max_connections)
+        self.retry = Retry(
+            Network(base_url, timeouts.total, max_size, transport, observer), self.slots, observer
+        )
+        self._stack: UserStack | None = None
+        self.streams = HttpStreamOpener(self._login, base_url, timeouts, max_connections, transport, observer)
+        credentials.rebind()
+
+    async def stack(self) -> UserStack:
+        """Return the stack of the current user. The first call identifies the user, without a request."""
+        if self._stack is not None:
+            return self._stack
+        async with self._lock:
+            if self._stack is None:
+                user = await self._credentials.identify()
+                self._stack = UserStack(
+                    self._base_url,
+                    self.retry,
+                    self._credentials,
+                    self._storage(user),
+                    self._timeouts,
+                    self._observer,
+                )
+            return self._stack
+
+    async def _login(self) -> Login:
+        return (await self.stack()).login
+
+    def _storage(self, user: str) -> Storage:
+        # A digest, which does not reveal the user, of the answers of one server to one user.
+        digest = hashlib.sha256(f"one_async REST cache\0{self._base_url}\0{user}".encode())
+        key = digest.hexdigest()[:20]
+        if self._cache_storage is not None:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError as error:
+                raise ConfigurationError(
+                    "a Redis cache works with asyncio only; omit cache_storage"
+                ) from error
+            return RedisStorage(self._cache_storage, key)
+        folder = self._cache_dir
+        file = None if folder is None else cache_file(folder, self._base_url, key)
+        return SQLiteStorage(ResponseStore(file, self._retention))
+
+    async def switch(self, credentials: Credentials) -> None:
+        """Use another user's credentials and cache for new requests; requests under way keep theirs."""
+        async with self._lock:
+            stack, self._stack, self._credentials = self._stack, None, credentials
+            if stack is not None:
+                await stack.storage.close()
+
     async def aclose(self) -> None:
-        await self.inner.aclose()
+        """Close all connections and the cache."""
+        await self.streams.aclose()
+        await self.retry.aclose()
+        if self._stack is not None:
+            await self._stack.storage.close()

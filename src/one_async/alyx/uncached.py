@@ -11,7 +11,7 @@ import httpx
 
 from one_async._observer import Observer
 from one_async._retry_after import retry_after
-from one_async.alyx.transports import Login
+from one_async.alyx.auth import Login
 
 if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient

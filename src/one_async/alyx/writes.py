@@ -1,20 +1,26 @@
-"""Writes to an address, each of which invalidates the stored answers that it changes."""
+"""Writes to an address: their bodies, and the stored answers that each of them makes invalid."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import anyio
 
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls
 from one_async._threads import run_sync
-from one_async.alyx.query import form_of, read_files, to_json_types
+from one_async.alyx.caching import endpoint_of
+from one_async.errors import InputError
 
 if TYPE_CHECKING:
-    from one_async.alyx.answers import Answer
-    from one_async.alyx.session import Session
+    from one_async.alyx.responses import Answer
+    from one_async.alyx.transports import Session
 
 
 @public(traced="alyx", ended_by_closing=True)
@@ -86,9 +92,111 @@ class Writes:
             return (await self._request(method, url, **body)).json
         finally:  # also after an error: Alyx answers some successful writes with 500
             with anyio.CancelScope(shield=True):
-                await stack.invalidate(url)
+                await stack.invalidate(changed_by(endpoint_of(url)))
 
     async def _expire(self, endpoint: str) -> None:
         """Reject the stored answers that a write to an endpoint by another client may have changed."""
         stack = await self._open().stack()
-        await stack.invalidate(self._url(endpoint))
+        await stack.invalidate(changed_by(endpoint))
+
+
+def to_json_types(data: Any) -> Any:
+    """Convert ids, dates and paths to text, and sets and tuples to lists, for JSON."""
+    if isinstance(data, Mapping):
+        return {str(key): to_json_types(value) for key, value in data.items()}
+    if isinstance(data, list | tuple | set | frozenset):
+        return [to_json_types(item) for item in data]
+    if isinstance(data, date):
+        return data.isoformat()
+    if data is None or isinstance(data, str | int | float | bool):
+        return data
+    if isinstance(data, UUID | PurePath | Decimal):
+        return str(data)
+    if hasattr(data, "tolist"):  # arrays and scalars of numpy
+        return to_json_types(data.tolist())
+    raise InputError.of("data", data, "values of JSON, dates, ids and paths")
+
+
+def form_of(data: Any) -> dict[str, Any]:
+    """Return the fields of a multipart body: lists are repeated, dicts are JSON text, None is empty."""
+    if data is None:
+        return {}
+    if not isinstance(data, Mapping):
+        raise InputError.of("data", data, "a dict, to be sent with files")
+    fields: dict[str, Any] = {}
+    for name, value in to_json_types(data).items():
+        nested = isinstance(value, dict) or (
+            isinstance(value, list) and any(isinstance(item, list | dict) for item in value)
+        )
+        fields[name] = json.dumps(value, allow_nan=False) if nested else value
+    return fields
+
+
+def read_files(files: Mapping[str, Any]) -> dict[str, Any]:
+    """Read open files and paths; blocking. Raise InputError for anything but a dict by field name."""
+    if not isinstance(files, Mapping):
+        raise InputError.of(
+            "files", files, "a dict of open files, paths, or pairs of a name and bytes, by field"
+        )
+    return {name: _read_file(name, file) for name, file in files.items()}
+
+
+def _read_file(name: str, file: Any) -> Any:
+    if isinstance(file, Path):
+        return (file.name, file.read_bytes())
+    if hasattr(file, "read"):
+        return (Path(getattr(file, "name", name)).name, file.read())
+    return file
+
+
+# ---- which stored answers a write changes
+
+#: Endpoints whose records belong to a session, are deleted with it or found by its subject, date and number; those of a
+#: subject; and those that show names of other records, such as labs and projects, or are found by them.
+_OF_SESSION = frozenset(
+    {
+        "sessions", "datasets", "files", "insertions", "chronic-insertions", "trajectories", "channels", "notes", "tasks",
+        "water-administrations", "fields-of-view", "fov-location", "imaging-stack", "data-notices", "downloads",
+    }
+)  # fmt: skip
+_OF_SUBJECT = _OF_SESSION | {
+    "subjects", "surgeries", "weighings", "water-restriction", "water-requirement", "water-restricted-subjects",
+}  # fmt: skip
+_BY_NAME = _OF_SUBJECT | {
+    "labs", "locations", "projects", "users", "data-repository", "dataset-types", "revisions",
+}  # fmt: skip
+#: Other endpoints whose answers change with a write to an endpoint.
+ALSO_CHANGED: Mapping[str, frozenset[str]] = {
+    "sessions": _OF_SESSION | {"subjects"},
+    "subjects": _OF_SUBJECT,
+    "register-file": frozenset({"sessions", "datasets", "files", "revisions", "insertions"}),
+    "sync-file-status": frozenset({"files", "datasets", "sessions"}),
+    "new-download": frozenset({"downloads"}),
+    "datasets": frozenset({"sessions", "files", "insertions", "fields-of-view", "data-notices", "downloads"}),
+    "files": frozenset({"datasets", "sessions", "insertions"}),
+    "notes": frozenset({"sessions"}),
+    "weighings": frozenset({"subjects", "water-requirement", "water-restricted-subjects"}),
+    "water-administrations": frozenset(
+        {"subjects", "sessions", "water-requirement", "water-restricted-subjects"}
+    ),
+    "surgeries": frozenset({"subjects"}),
+    "trajectories": frozenset({"insertions", "channels"}),
+    "channels": frozenset({"sessions", "insertions"}),
+    "insertions": frozenset({"sessions", "trajectories", "channels", "chronic-insertions", "tasks"}),
+    "chronic-insertions": frozenset({"sessions", "insertions", "trajectories", "channels"}),
+    "fields-of-view": frozenset({"sessions", "fov-location", "imaging-stack"}),
+    "fov-location": frozenset({"sessions", "fields-of-view", "imaging-stack"}),
+    "imaging-stack": frozenset({"fields-of-view"}),
+    **dict.fromkeys(
+        (
+            "labs", "locations", "projects", "procedures", "users", "tags", "revisions", "dataset-types", "data-formats",
+            "data-repository", "data-repository-type", "water-type",
+        ),
+        _BY_NAME,
+    ),
+}  # fmt: skip
+
+
+def changed_by(endpoint: str) -> frozenset[str]:
+    """Return the endpoints whose stored answers a write to ``endpoint`` invalidates."""
+    return ALSO_CHANGED.get(endpoint, frozenset()) | {endpoint}

@@ -299,7 +299,7 @@ class Context:
 def _import_late(offline: bool, has_bucket: bool) -> None:
     """Import and begin what takes a while, so that no call does it on the event loop."""
     online: tuple[str, ...] = (
-        () if offline else ("alyx.session", "alyx.client", "queries.remote", "transfer.fetch")
+        () if offline else ("alyx.transports", "alyx.client", "queries.remote", "transfer.fetch")
     )
     if has_bucket:
         online = ("refresh.bucket_tables",)

@@ -14,8 +14,8 @@ import anyio
 from one_async._boundary import reading
 from one_async._observer import resending
 from one_async._threads import run_sync
-from one_async.alyx.answers import check_status
 from one_async.alyx.frame import Columns, Notes, page_frame
+from one_async.alyx.responses import check_status
 from one_async.alyx.retrying import backoff
 from one_async.alyx.uncached import Reply, UncachedClient
 from one_async.errors import AnswerError, ServerError, ServerUnreachable, StatusError

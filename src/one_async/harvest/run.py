@@ -20,8 +20,7 @@ from one_async._threads import check_polars, run_sync
 from one_async._warnings import warn
 from one_async.alyx.caching import no_cache
 from one_async.alyx.frame import columns_of
-from one_async.alyx.query import params_of
-from one_async.alyx.schema import Schema
+from one_async.alyx.schema import Schema, params_of
 from one_async.alyx.uncached import UncachedClient
 from one_async.errors import (
     HarvestUnderWay,

@@ -15,7 +15,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from one_async.alyx.response_store import ResponseStore, StoredResponse
+from one_async.alyx.sqlite_storage import ResponseStore, StoredResponse
 
 pytestmark = pytest.mark.anyio
 

@@ -1,40 +1,177 @@
-"""Store responses in SQLite: one file for each user of each server. No HTTP here."""
+"""hishel's storage in SQLite: the stored responses of one user of one server, and the limits of their number and age."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import os
 import sqlite3
-import stat
-import sys
 import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+from uuid import UUID
 
 import anyio
 import anyio.to_thread
+import hishel
 
 from one_async._observer import LOGS
+from one_async.alyx.caching import REQUESTED_AT, endpoint_of
+from one_async.alyx.sqlite_connection import open_file, open_in_memory, set_aside, used_bytes, vacuum
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
 
 log = LOGS["cache"]
 
-VERSION = 1
+#: Maximum number of bytes in memory, and in a file.
 MEMORY_LIMIT = 64 * 1024**2
 FILE_LIMIT = 1024**3
-#: Maximum size of SQLite's empty write-ahead log.
-_JOURNAL = 4 * 1024**2
 #: Seconds by which clocks may differ. Responses from further in the future are invalid.
 MAX_CLOCK_SKEW = 24 * 3600.0
+
+
+def cache_file(folder: Path, base_url: str, user_key: str) -> Path:
+    """Return the file for the answers of one server to one user; its name reveals neither token nor user."""
+    host = urlsplit(base_url).netloc
+    safe = "".join(c if c.isalnum() or c in ".-" else "_" for c in host)
+    return folder / ".rest" / f"{safe}-{user_key}.sqlite"
+
+
+class SQLiteStorage(hishel.AsyncBaseStorage):
+    """Store the newest response of each key.
+
+    Of a request only the headers that ``Vary`` names are stored, never credentials.
+    """
+
+    def __init__(self, store: ResponseStore) -> None:
+        super().__init__()
+        self.store = store
+
+    async def create_entry(
+        self,
+        request: hishel.Request,
+        response: hishel.Response,
+        key: str,
+        *,
+        ttl: float | None = None,
+        tti: float | None = None,
+    ) -> hishel.Entry:
+        stream = cast("AsyncIterator[bytes]", response.stream)
+        body = b"".join([chunk async for chunk in stream])
+        vary = {name.strip().lower() for name in response.headers.get("vary", "").split(",")} - {
+            "authorization"
+        }
+        request_headers = {
+            name: values for name, values in header_lists(request.headers).items() if name.lower() in vary
+        }
+        head = head_of(
+            request.url, request.method, request_headers, response.status_code, header_lists(response.headers)
+        )
+        id = bytes.fromhex(key[:32])
+        stored = StoredResponse(
+            id,
+            endpoint_of(request.url),
+            float(response.headers.get(REQUESTED_AT, time.time())),
+            head,
+            body,
+        )
+        await self.store.put(stored)
+        return hishel.Entry(
+            id=UUID(bytes=id), request=request, response=replace(response, stream=one_chunk(body))
+        )
+
+    async def get_entries(self, key: str) -> list[hishel.Entry]:
+        id = bytes.fromhex(key[:32])
+        stored = await self.store.get(id)
+        if stored is None:
+            return []
+        try:
+            url, method, request_headers, status, response_headers = read_head(stored.head)
+            if key_of(url) != id:
+                raise ValueError("the response of another address")
+        except (ValueError, TypeError, RecursionError):
+            await self.store.remove(id)
+            return []
+        request = hishel.Request(method=method, url=url, headers=hishel.Headers(request_headers))
+        response = hishel.Response(status, hishel.Headers(response_headers), one_chunk(stored.body))
+        return [hishel.Entry(id=UUID(bytes=stored.id), request=request, response=response)]
+
+    async def update_headers(self, id: UUID, headers: hishel.Headers) -> None:
+        def change(head: bytes) -> bytes:
+            url, method, request_headers, status, _ = read_head(head)
+            return head_of(url, method, request_headers, status, header_lists(headers))
+
+        try:
+            await self.store.set_head(id.bytes, float(headers.get(REQUESTED_AT, time.time())), change)
+        except (ValueError, TypeError, RecursionError):
+            await self.store.remove(id.bytes)
+
+    async def remove_entry(self, id: UUID) -> None:
+        await self.store.remove(id.bytes)
+
+    async def expire(self, endpoints: frozenset[str]) -> None:
+        """Delete the responses of endpoints that were written to."""
+        await self.store.expire(endpoints)
+
+    async def clear(self) -> None:
+        """Delete all responses."""
+        await self.store.clear()
+
+    async def close(self) -> None:
+        await self.store.close()
+
+
+def key_of(url: str) -> bytes:
+    """Return hishel's key for the response of an address."""
+    return hashlib.sha256(f"RFC {url}".encode()).digest()[:16]
+
+
+def read_head(head: bytes) -> tuple[str, str, dict[str, list[str]], int, dict[str, list[str]]]:
+    """Parse the result of `head_of`. Raises ValueError or TypeError for anything else."""
+    url, method, request_headers, status, response_headers = json.loads(head)
+    if not isinstance(url, str) or method != "GET" or status != 200:
+        raise ValueError("not a stored response")
+    for fields in (request_headers, response_headers):
+        for name, values in fields.items() if isinstance(fields, dict) else [(None, None)]:
+            if not isinstance(name, str) or not isinstance(values, list):
+                raise TypeError("invalid header fields")
+            if not all(isinstance(value, str) and value.isprintable() for value in (name, *values)):
+                raise ValueError("invalid header fields")
+    requested = float(response_headers[REQUESTED_AT][0]) if response_headers.get(REQUESTED_AT) else math.nan
+    if not 0 <= requested <= time.time() + MAX_CLOCK_SKEW:
+        raise ValueError("invalid time of storage")
+    return url, method, request_headers, status, response_headers
+
+
+def header_lists(headers: hishel.Headers) -> dict[str, list[str]]:
+    """Return all values of each header."""
+    return {name: headers.get_list(name) or [] for name in headers}
+
+
+def head_of(
+    url: str,
+    method: str,
+    request_headers: Mapping[str, list[str]],
+    status: int,
+    response_headers: Mapping[str, list[str]],
+) -> bytes:
+    """Return the head of a stored response as JSON."""
+    return json.dumps(
+        [url, method, request_headers, status, response_headers], separators=(",", ":")
+    ).encode()
+
+
+async def one_chunk(body: bytes) -> AsyncIterator[bytes]:
+    """Yield a body in one piece."""
+    yield body
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +274,7 @@ class ResponseStore:
     async def clear(self) -> None:
         """Delete all responses and free their space."""
         await self._delete("DELETE FROM answers", [()])
-        await self._submit(_vacuum, None)
+        await self._submit(vacuum, None)
 
     async def close(self) -> None:
         """Finish the operations of cancelled tasks and close the file. Later operations find and store nothing."""
@@ -194,19 +331,20 @@ class ResponseStore:
     def _run(self, batch: list[_Job]) -> None:
         if self._connection is None:
             self._connection = self._open()
+            self._connection.text_factory = lambda text: text.decode(errors="replace")
             self._grown = math.inf
         connection = self._connection
         connection.execute("BEGIN")
         if self._missed_delete:  # what to delete is no longer known
             connection.execute("DELETE FROM answers")
         for job in batch:
-            if job.operation is not _vacuum:
+            if job.operation is not vacuum:
                 job.result = job.operation(connection)
         deleted = self._grown > self._limit / 16 and self._delete_old(connection)
         connection.execute("COMMIT")
         self._missed_delete = False
-        if deleted or any(job.operation is _vacuum for job in batch):
-            _vacuum(connection, full=not deleted)
+        if deleted or any(job.operation is vacuum for job in batch):
+            vacuum(connection, full=not deleted)
 
     def _close(self) -> None:
         self._run_queue()
@@ -223,31 +361,23 @@ class ResponseStore:
 
     def _open(self) -> sqlite3.Connection:
         if self.path is None:
-            return _prepare(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
-        _create_private(self.path)
+            return open_in_memory()
         try:
-            return _prepare(_connect(self.path))
-        except sqlite3.OperationalError as error:
-            if not _is_permanent(error):
-                raise
-            raise OSError(str(error)) from error
+            return open_file(self.path)
+        except sqlite3.OperationalError:
+            raise
         except sqlite3.DatabaseError as error:
             log.warning("%s is damaged or of another version (%s) and is renamed", self.path, error)
             self._quarantine()
-            _create_private(self.path)
-            return _prepare(_connect(self.path))
+            return open_file(self.path)
 
     def _quarantine(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()
-        if self.path is None:
-            return
-        with suppress(OSError):
-            self.path.replace(self.path.with_suffix(".damaged"))
-        for end in ("-wal", "-shm"):
-            Path(f"{self.path}{end}").unlink(missing_ok=True)
+        if self.path is not None:
+            set_aside(self.path)
 
     def _delete_old(self, connection: sqlite3.Connection) -> bool:
         """Delete expired responses, and the oldest while the file exceeds its limit. Return whether any were deleted."""
@@ -257,7 +387,7 @@ class ResponseStore:
         deleted = connection.execute(
             "DELETE FROM answers WHERE stored < ? OR stored > ?", (oldest, newest)
         ).rowcount
-        while _used_bytes(connection) > self._limit:
+        while used_bytes(connection) > self._limit:
             older_half = connection.execute(
                 "DELETE FROM answers WHERE stored <= (SELECT stored FROM answers ORDER BY stored"
                 " LIMIT 1 OFFSET (SELECT count(*) / 2 FROM answers))"
@@ -268,95 +398,9 @@ class ResponseStore:
         return deleted > 0
 
 
-def _used_bytes(connection: sqlite3.Connection) -> int:
-    """Return the number of bytes of the file that are in use."""
-    (size,) = connection.execute(
-        "SELECT (page_count - freelist_count) * page_size"
-        " FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
-    ).fetchone()
-    return int(size)
-
-
-def _vacuum(connection: sqlite3.Connection, full: bool = True) -> None:
-    """Return free space to the disk, outside of a transaction. ``full`` rewrites the whole file."""
-    with suppress(sqlite3.OperationalError):  # another process is reading
-        if full:
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # for files that were created without it
-            connection.execute("VACUUM")
-        else:
-            connection.executescript("PRAGMA incremental_vacuum")  # `execute` would stop after one page
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
 def _is_whole(stored: StoredResponse, crc: object) -> bool:
     """Return whether a row is intact: another program may have changed it."""
     valid_types = (
         isinstance(stored.head, bytes) and isinstance(stored.body, bytes) and isinstance(stored.endpoint, str)
     )
     return valid_types and isinstance(stored.stored, float) and stored.crc() == crc
-
-
-def _is_permanent(error: sqlite3.OperationalError) -> bool:
-    return any(word in str(error) for word in ("unable to open", "readonly", "read-only", "disk I/O"))
-
-
-def _create_private(path: Path) -> None:
-    """Create the file with mode 0600. Raises OSError if it is not writable, not a file, or another user's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{path} is not a file")
-        if sys.platform != "win32":
-            if found.st_uid != os.geteuid():
-                raise PermissionError(f"{path} belongs to another user")
-            os.fchmod(handle, 0o600)
-    finally:
-        os.close(handle)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-
-
-def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
-    connection.text_factory = lambda text: text.decode(errors="replace")
-    try:
-        connection.execute(
-            "PRAGMA auto_vacuum=INCREMENTAL"
-        )  # only effective in a new file, as the first statement
-        with suppress(sqlite3.OperationalError):  # another process changes it, or the file system cannot
-            connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(f"PRAGMA journal_size_limit={_JOURNAL}")
-        connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version != VERSION and (version or tables):
-            raise sqlite3.DatabaseError(f"version {version}, not {VERSION}")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS answers (id BLOB PRIMARY KEY, endpoint TEXT NOT NULL, stored REAL NOT NULL,"
-            " head BLOB NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL)"
-        )
-        connection.execute("CREATE INDEX IF NOT EXISTS by_endpoint ON answers (endpoint)")
-        connection.execute("CREATE INDEX IF NOT EXISTS by_stored ON answers (stored)")
-        connection.execute(f"PRAGMA user_version={VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def head_of(
-    url: str,
-    method: str,
-    request_headers: Mapping[str, list[str]],
-    status: int,
-    response_headers: Mapping[str, list[str]],
-) -> bytes:
-    """Return the head of a stored response as JSON."""
-    return json.dumps(
-        [url, method, request_headers, status, response_headers], separators=(",", ":")
-    ).encode()

@@ -1,18 +1,25 @@
-"""Obtain, store and renew the token. No HTTP here: the function that requests a token is an argument."""
+"""The token: obtained, stored, added to requests and renewed. It belongs to one user of one server."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
 from one_async._addresses import OPEN_ALYX
 from one_async._concurrency import SingleFlight
-from one_async.errors import ConfigurationError, InputError, LoginError
+from one_async._observer import resending
+from one_async.alyx.responses import check_status, detail_of, json_of
+from one_async.alyx.retrying import Retry, Timeouts
+from one_async.errors import AnswerError, ConfigurationError, InputError, LoginError
 from one_async.types import TokenStore
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Exchanges a user name and password for a token. Raises LoginError if the server refuses them.
 RequestToken = Callable[[str, str], Awaitable[str]]
@@ -176,3 +183,79 @@ class Credentials:
         if self.token is None:
             raise ConfigurationError("the user was logged out during this request")
         return self.token
+
+
+class Login:
+    """Add the token to requests to its own server. Renew it once if the server rejects it."""
+
+    def __init__(
+        self,
+        inner: httpx.AsyncBaseTransport | Retry,
+        base_url: str,
+        credentials: Credentials,
+        timeouts: Timeouts,
+    ) -> None:
+        self.inner, self.credentials, self._timeouts = inner, credentials, timeouts
+        self._origin = origin(base_url)
+        self._address = f"{base_url}/auth-token"
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if origin(request.url) != self._origin:
+            raise InputError.of(
+                "url", str(request.url), f"addresses of {self._origin}, to which the token belongs"
+            )
+        token = await self.credentials.obtain(self.request_token)
+        response = await self._send(request, token)
+        if is_invalid_token(response.status_code, response.content):
+            token = await self.credentials.renew(token, self.request_token)
+            with resending(1):
+                response = await self._send(request, token)
+        if response.status_code == 403:
+            detail = detail_of(response.content)
+            if is_invalid_token(response.status_code, response.content):
+                raise self.credentials.missing(f"{self._origin} does not accept its own token")
+            raise LoginError(
+                f"{request.method} {request.url.path}: {detail}", url=str(request.url), detail=detail
+            )
+        return response
+
+    async def _send(self, request: httpx.Request, token: str) -> httpx.Response:
+        request.headers["Authorization"] = f"Token {token}"
+        return await self.inner.handle_async_request(request)
+
+    async def request_token(self, username: str, password: str) -> str:
+        """Exchange a user name and password for a token. Raises LoginError; Alyx refuses them with 400."""
+        import httpx  # not at the top: it takes a while, and the session has imported it
+
+        request = httpx.Request(
+            "POST",
+            self._address,
+            json={"username": username, "password": password},
+            headers={"Accept": "application/json"},
+            extensions={"timeout": self._timeouts.for_read(self._timeouts.login), "repeatable": True},
+        )
+        with resending(0):  # it may be requested while another request is sent again
+            response = await self.inner.handle_async_request(request)
+        if response.status_code in (400, 401, 403):
+            text = f"{self._origin} refused the login of {username!r}: {detail_of(response.content)}"
+            raise LoginError(text, url=self._address, status=response.status_code)
+        check_status(request.method, str(request.url), response.status_code, response.content)
+        answer = json_of(request, response)
+        token = answer.get("token") if isinstance(answer, dict) else None
+        if not isinstance(token, str) or not is_token(token):
+            raise AnswerError(f"{self._address} answered without a token", url=self._address)
+        return token
+
+
+def origin(url: str | httpx.URL) -> str:
+    """Return scheme, host and port of an address; a token belongs to one origin."""
+    import httpx
+
+    parts = httpx.URL(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme}://{parts.host}:{port}"
+
+
+def is_invalid_token(status: int, content: bytes) -> bool:
+    """Return whether Alyx rejected the token as unknown. It uses status 403, never 401."""
+    return status == 403 and b"Invalid token" in content[:1000]
