@@ -133,7 +133,7 @@ async def test_one_harvest_at_a_time(
             with pytest.raises(HarvestUnderWay):
                 await one()
         # An owner that is dead, or silent for long, does not stand in the way.
-        code = "from one_async.files.owner import owner_of; print(owner_of('x'), end='')"
+        code = "from one_async.files.claim import owner_of; print(owner_of('x'), end='')"
         dead = await anyio.run_process([sys.executable, "-c", code])
         for owner, patience, term in ((dead.stdout, 0.1, 60.0), (b"x elsewhere 1 1", 30.0, 0.0)):
             monkeypatch.setattr(lease, "TIMEOUT", patience)
