@@ -221,6 +221,7 @@ def test_lookups_by_id_equal_a_dictionary(eids: list[str], columns: list[str] | 
     ]
     found = CATALOGUE.dataset_table.by_session(eids, columns)
     assert [frame.to_dicts() for frame in found] == expected
+    assert CATALOGUE.dataset_table.rows_by_session(eids, columns) == expected
 
 
 def path_of(eid: str) -> str | None:

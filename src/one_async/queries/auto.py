@@ -100,7 +100,7 @@ class AutoSource:
 
         def look() -> tuple[dict[str, SessionDatasets], list[str], T | None]:
             found = self._local.datasets_of(eids, columns)
-            missing = [eid for eid in eids if eid not in found or found[eid].datasets.is_empty()]
+            missing = [eid for eid in eids if eid not in found or not found[eid].datasets]
             return found, missing, None if missing else use(found)
 
         found, missing, result = await run_polars(look)

@@ -20,12 +20,12 @@ SESSION_ORDER = ["date", "subject", "number"]
 
 
 class SessionDatasets(NamedTuple):
-    """A session's row and the frame of its datasets."""
+    """A session's row and the rows of its datasets."""
 
     session: Mapping[str, Any]
     """The session's row: eid, lab, subject, date, number, task_protocol, projects."""
-    datasets: pl.DataFrame
-    """The datasets table's columns, in the order of the ids; answers of the server have data_url as well."""
+    datasets: Sequence[Mapping[str, Any]]
+    """The datasets table's rows, in the order of the ids; answers of the server have data_url as well."""
 
 
 #: The ids and the names of a session's insertions.

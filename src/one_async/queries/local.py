@@ -115,10 +115,10 @@ class LocalSource:
         """Return the datasets of each session in the tables; to be called in a thread."""
         tables = self._catalogue
         rows = {eid: row for eid in eids if (row := tables.session_row(eid)) is not None}
-        frames = tables.dataset_table.by_session(list(rows), columns)
+        datasets = tables.dataset_table.rows_by_session(list(rows), columns)
         return {
-            eid: SessionDatasets(tables.session_frame.row(row, named=True), frame)
-            for (eid, row), frame in zip(rows.items(), frames, strict=True)
+            eid: SessionDatasets(tables.session_frame.row(row, named=True), own)
+            for (eid, row), own in zip(rows.items(), datasets, strict=True)
         }
 
     async def listed(

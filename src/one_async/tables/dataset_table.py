@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +15,14 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from one_async.alf.match import is_match, path_pattern
-from one_async.tables.columns import Column, Rows, codes_of, concat, decode, encode
+from one_async.tables.columns import Column, Rows, codes_of, concat, decode, decode_list, encode
 from one_async.tables.schema import DATASETS, QC_LEVELS
 
 __all__ = ["Datasets", "find", "name_of"]
 
 _BATCH = 250_000
+#: Number of paths that are read one by one in less time than together.
+_FEW = 64
 
 
 def name_of(paths: pl.Series) -> pl.Series:
@@ -87,6 +91,12 @@ class Datasets:
         """Return the relative paths of rows."""
         return self.paths[self.path[rows]] if len(self.paths) else pl.Series([], dtype=pl.String)
 
+    def _path_texts(self, rows: Rows) -> list[str]:
+        codes = self.path[rows]
+        if len(codes) > _FEW:
+            return self.rel_paths(rows).to_list()
+        return [self.paths[code] for code in codes.tolist()]
+
     def session_ids(self, rows: Rows = slice(None)) -> pl.Series:
         """Return the session of each row."""
         if isinstance(rows, slice):
@@ -123,13 +133,28 @@ class Datasets:
         if len(spans) == 1:
             return [self.frame(spans[0], wanted)]
         # The rows of all sessions are decoded together. A slice of a frame copies nothing.
-        rows = np.concatenate([np.arange(span.start, span.stop) for span in spans] or [np.arange(0)])
-        every = self.frame(rows, wanted)
+        every = self.frame(_together(spans), wanted)
         ends = np.cumsum([span.stop - span.start for span in spans])
         return [
             every.slice(end - span.stop + span.start, span.stop - span.start)
             for span, end in zip(spans, ends.tolist(), strict=True)
         ]
+
+    def rows_by_session(
+        self, eids: Sequence[str], columns: Sequence[str] | None = None
+    ) -> list[list[dict[str, Any]]]:
+        """Return the rows of `by_session` as dictionaries, which takes less time for the few rows of a session."""
+        names = [name for name in self.schema if columns is None or name in columns]
+        spans = [self.rows_of(eid) for eid in eids]
+        rows: Rows = spans[0] if len(spans) == 1 else _together(spans)
+        owners = [eid for eid, span in zip(eids, spans, strict=True) for _ in range(span.stop - span.start)]
+        lists = (
+            owners if name == "eid" else
+            self._path_texts(rows) if name == "rel_path" else decode_list(self.columns[name], rows)
+            for name in names
+        )  # fmt: skip
+        every = (dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True))
+        return [list(islice(every, span.stop - span.start)) for span in spans]
 
     def lazy(self) -> pl.LazyFrame:
         """Return all rows as a LazyFrame that decodes only the columns and rows that a query needs."""
@@ -217,6 +242,11 @@ class Datasets:
         keep = np.ones(len(self), bool)
         keep[replaced] = False
         return np.flatnonzero(keep), np.arange(len(self), len(self) + len(added))
+
+
+def _together(spans: Sequence[slice]) -> npt.NDArray[np.int64]:
+    """Return the positions of the rows of several slices."""
+    return np.concatenate([np.arange(span.start, span.stop) for span in spans] or [np.arange(0)])
 
 
 def _sort_touched(
