@@ -275,13 +275,14 @@ class DatasetFilter:
         With ``assert_unique``, raises ALFMultipleCollectionsFound, ALFMultipleRevisionsFound or ALFMultipleObjectsFound for
         more than one.
         """
-        paths, qcs = [row["rel_path"] for row in datasets], [row["qc"] for row in datasets]
-        flags = None
-        if datasets and "default_revision" in datasets[0]:
-            flags = [row["default_revision"] for row in datasets]
-        elif datasets and self._only_defaults:
+        if not datasets:
+            return []
+        paths, qcs, flags = (_column(datasets, name) for name in ("rel_path", "qc", "default_revision"))
+        if flags is None and self._only_defaults:
             raise ALFError(_NO_DEFAULTS)
-        return [datasets[at] for at in self._select(paths, flags, self._matching(paths, qcs, flags))]
+        rows = self._select(paths or [], flags, self._matching(paths or [], qcs or [], flags))
+        take = getattr(datasets, "take", None)  # of rows that are decoded when they are used
+        return [datasets[at] for at in rows] if take is None else take(rows)
 
     def choose_frame(self, datasets: pl.DataFrame) -> pl.DataFrame:
         """Return the same of a frame of datasets."""
@@ -337,6 +338,13 @@ class DatasetFilter:
         if unique and len(rows) > 1:
             raise ALFMultipleObjectsFound(quoted(paths[row] for row in rows))
         return rows
+
+
+def _column(datasets: Sequence[Mapping[str, Any]], name: str) -> list[Any] | None:
+    """Return a value of each row; None if the rows have no such value."""
+    if (column := getattr(datasets, "column", None)) is not None:
+        return column(name)  # type: ignore[no-any-return]
+    return [row[name] for row in datasets] if name in datasets[0] else None
 
 
 def resolve(

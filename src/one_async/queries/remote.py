@@ -115,7 +115,6 @@ class RemoteSource:
         self,
         eids: Sequence[str],
         use: Callable[[dict[str, SessionDatasets]], T],
-        columns: Sequence[str] | None = None,
     ) -> T:
         """Call ``use`` with the datasets of each session: the datasets table's columns and data_url, by dataset id."""
         return await run_polars(use, await self.datasets_of(eids))
