@@ -125,7 +125,7 @@ NAMES: dict[str, tuple[str | None, str, str]] = {
     "one.converters.one_path_from_dataset": ("one_async.ONE.record2path", "elsewhere", ""),
     "one.converters.path_from_dataset": ("one_async.ONE.record2path", "elsewhere", ""),
     "one.converters.path_from_filerecord": ("one_async.transfer.plan.make_plan", "elsewhere", "a plan has the target of each file"),
-    "one.converters.session_record2path": ("one_async.alf.session.session_folder", "elsewhere", ""),
+    "one.converters.session_record2path": ("one_async.alf.session_paths.session_folder", "elsewhere", ""),
     "one.converters.ses2records": ("one_async.queries.records.datasets_frame", "elsewhere", FRAMES),
     "one.converters.datasets2records": ("one_async.queries.records.DatasetRecord", "elsewhere", FRAMES),
     # one.alf.io

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Literal, TypeAlias, TypeVar, overload
 from uuid import UUID
 
-from one_async.alf.session import match_parts, match_session
+from one_async.alf.session_paths import match_parts, match_session
 from one_async.alf.spec import (
     COLLECTION_SPEC,
     FILE_SPEC,

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 from one_async._threads import run_many, run_sync
 from one_async._warnings import warn
 from one_async.alf.path import ALFPath
-from one_async.alf.session import is_id
+from one_async.alf.session_paths import is_id
 from one_async.client.outcomes import raise_first
 from one_async.errors import (
     ALFObjectNotFound,

@@ -13,7 +13,7 @@ from one_async._concurrency import run_all
 from one_async._progress import Task, growing, shown
 from one_async._threads import run_polars
 from one_async._warnings import warnings_name
-from one_async.alf.session import describe, session_folder
+from one_async.alf.session_paths import describe, session_folder
 from one_async.client.datafiles import path_of
 from one_async.client.identify import known_eids
 from one_async.client.outcomes import raise_first

@@ -10,7 +10,7 @@ from one_async import ids
 from one_async._boundary import public
 from one_async._concurrency import ended_by_closing
 from one_async._threads import run_polars, run_sync
-from one_async.alf.session import session_folder
+from one_async.alf.session_paths import session_folder
 from one_async.alf.spec import QC
 from one_async.client.call import Call
 from one_async.client.identify import known_eids

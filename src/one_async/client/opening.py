@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from one_async._threads import run_sync
 from one_async.alf.match import DatasetFilter
 from one_async.alf.revisions import last_revisions
-from one_async.alf.session import session_folder
+from one_async.alf.session_paths import session_folder
 from one_async.client.call import Call
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH

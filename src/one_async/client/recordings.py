@@ -14,7 +14,7 @@ from one_async import ids
 from one_async._boundary import public
 from one_async._concurrency import ended_by_closing
 from one_async._threads import run_sync
-from one_async.alf.session import is_id, session_folder
+from one_async.alf.session_paths import is_id, session_folder
 from one_async.client.call import Call
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from one_async._warnings import warn
-from one_async.alf.session import session_folders
+from one_async.alf.session_paths import session_folders
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,7 +56,7 @@ class Source(Protocol):
     ) -> T:
         """Call ``use`` with the frame of wanted keys and the frame of sessions that have these keys.
 
-        The sessions are the result of `alf.session.match_keys`, in any order; their column ``key`` is a row number of
+        The sessions are the result of `alf.session_paths.match_keys`, in any order; their column ``key`` is a row number of
         the first frame.
         """
 

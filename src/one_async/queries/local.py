@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from one_async._threads import run_polars
-from one_async.alf.session import match_keys
+from one_async.alf.session_paths import match_keys
 from one_async.errors import TablesNotFound
 from one_async.queries.base import (
     ProbeLists,

@@ -12,7 +12,7 @@ import anyio
 from one_async._boundary import reads_answers
 from one_async._concurrency import run_all
 from one_async._threads import run_polars, run_sync
-from one_async.alf.session import match_keys
+from one_async.alf.session_paths import match_keys
 from one_async.alyx.caching import no_cache
 from one_async.errors import AnswerError, NotFound
 from one_async.queries.base import (

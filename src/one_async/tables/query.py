@@ -13,7 +13,7 @@ import polars as pl
 
 from one_async._fork import check_polars
 from one_async.alf.match import compile_pattern, is_match, plain_pattern
-from one_async.alf.session import FOLDER, session_folders
+from one_async.alf.session_paths import FOLDER, session_folders
 from one_async.errors import ALFMultipleObjectsFound, InputError
 from one_async.tables.arguments import (
     INSERTION_TERMS,

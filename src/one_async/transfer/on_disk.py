@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from one_async._warnings import warn
-from one_async.alf.session import (
+from one_async.alf.session_paths import (
     has_id,
     is_id,
     other_spellings,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from one_async.alf.session import match_session, with_id, without_id
+from one_async.alf.session_paths import match_session, with_id, without_id
 from one_async.errors import ALFInvalid, OneError, TransferError, UnsafePath
 from one_async.transfer.on_disk import (
     HASHES,
