@@ -105,7 +105,7 @@ import os
 from pathlib import Path
 Path("/proc/self/comm").write_bytes(b"K\\xf6ln \\xc3")
 from one_async._threads import _has_polars_threads
-from one_async.files.owner import owner_of
+from one_async.files.claim import owner_of
 import polars
 print(_has_polars_threads(), owner_of("x").count(os.sep))
 """

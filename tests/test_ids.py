@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from one_async import ONE
-from one_async.alf.session import session_folder, session_part
+from one_async.alf.session_paths import session_folder, session_part
 from one_async.errors import InputError
 from one_async.ids import (
     as_uuid,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_async._boundary import storing
 from one_async._threads import check_polars
-from one_async.alf.session import FOLDER
+from one_async.alf.session_paths import FOLDER
 from one_async.errors import InputError, TablesNotFound
 from one_async.files.atomic import write_whole
 

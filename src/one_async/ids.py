@@ -9,7 +9,7 @@ from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 from uuid import UUID
 
-from one_async.alf.session import (
+from one_async.alf.session_paths import (
     REFERENCE,
     SessionKey,
     key_frame,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from one_async.alf import match
-from one_async.alf.spec import REL_PATH_SPEC, regex
+from one_async.alf import match, revisions
+from one_async.alf.spec import QC, REL_PATH_SPEC, regex
 from one_async.errors import (
     ALFError,
     ALFMultipleCollectionsFound,
@@ -174,16 +174,16 @@ def test_exact_takes_patterns_and_default_takes_defaults() -> None:
 def test_without_a_default_the_last_is_used_with_a_warning() -> None:
     none = THREE.with_columns(default_revision=pl.lit(value=False))
     with pytest.warns(ALFWarning, match="'alf/a.b.npy'; its last one, '2021-01-01', is used"):
-        assert paths(match.last_before(none)) == ["alf/#2021-01-01#/a.b.npy"]
+        assert paths(revisions.last_before(none)) == ["alf/#2021-01-01#/a.b.npy"]
     with pytest.raises(ALFMultipleRevisionsFound, match="2020-01-01"):
-        match.last_before(THREE.with_columns(default_revision=pl.lit(value=True)))
+        revisions.last_before(THREE.with_columns(default_revision=pl.lit(value=True)))
     for single in (THREE.head(1), THREE.tail(1)):  # one choice only, so no warning
-        assert len(match.last_before(single.drop("default_revision"))) == 1
+        assert len(revisions.last_before(single.drop("default_revision"))) == 1
     mixed = frame(("a.b.npy", True), ("#1#/c.d.npy", True))
     with pytest.warns(ALFWarning, match=r"Multiple revisions: '' \(a.b.npy\), '1' \(#1#/c.d.npy\)"):
-        assert len(match.last_before(mixed)) == 2
+        assert len(revisions.last_before(mixed)) == 2
     with pytest.raises(ALFMultipleRevisionsFound):
-        match.last_before(mixed, assert_consistent=True)
+        revisions.last_before(mixed, assert_consistent=True)
 
 
 def test_several_matches_raise_an_error_of_their_kind() -> None:
@@ -195,6 +195,74 @@ def test_several_matches_raise_an_error_of_their_kind() -> None:
     with pytest.raises(ALFMultipleObjectsFound):
         match.resolve(frame(("alf/a.b.npy", True), ("alf/c.d.npy", True)), assert_unique=True)
     assert len(match.resolve(frame(), "x", assert_unique=True, policy="last_before")) == 0
+
+
+FILES = [
+    "alf/a.b.npy",
+    "alf/a.c.npy",
+    "raw/a.b.npy",
+    "alf/#1#/a.b.npy",
+    "alf/#2#/a.b.npy",
+    "alf/#1#/a.c.npy",
+    "notes.txt",
+]
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "rel_path": st.sampled_from(FILES),
+            "qc": st.sampled_from([*QC.__members__, None]),
+            "default_revision": st.sampled_from([True, False, None]),
+        }
+    ),
+    max_size=8,
+)
+
+
+@pytest.mark.filterwarnings("ignore::one_async.errors.ALFWarning")
+@settings(max_examples=200, deadline=None)
+@given(
+    ROWS,
+    st.sampled_from([None, "a.*", "a.b.npy", {"object": "a"}]),
+    st.sampled_from([None, "alf", ""]),
+    st.sampled_from([None, "", "1", "2"]),
+    st.fixed_dictionaries(
+        {
+            "policy": st.sampled_from(["exact", "last_before", "default"]),
+            "qc": st.sampled_from(["PASS", "FAIL"]),
+            "assert_unique": st.booleans(),
+        }
+    ),
+)
+def test_rows_and_frames_of_any_size_choose_alike(
+    rows: list[dict[str, Any]], filename: Any, collection: Any, revision: Any, options: dict[str, Any]
+) -> None:
+    def outcome(choose: Any, datasets: Any) -> Any:
+        try:
+            return list(choose(datasets))
+        except ALFError as error:
+            return type(error), str(error)
+
+    wanted = match.DatasetFilter(filename, collection, revision, **options)
+    rows = [{"did": str(at), **row} for at, row in enumerate(rows)]
+    others = [
+        {"did": path, "rel_path": path, "qc": "CRITICAL", "default_revision": False} for path in PADDING
+    ]
+    small, large = (
+        pl.DataFrame(
+            some, schema={name: DATASETS[name] for name in ("did", "rel_path", "qc", "default_revision")}
+        )
+        for some in (rows, rows + others)
+    )
+    found = outcome(wanted.choose, rows)
+    assert outcome(lambda frame: wanted.choose_frame(frame).rows(named=True), small) == found
+    assert outcome(lambda frame: wanted.choose_frame(frame).rows(named=True), large) == found
+
+
+def test_rows_without_flags_have_no_default_revisions() -> None:
+    rows = [{"rel_path": "a.b.npy", "qc": "PASS"}]
+    assert match.DatasetFilter(policy="last_before").choose(rows) == rows
+    with pytest.raises(ALFError, match="do not say which revisions"):
+        match.DatasetFilter(policy="default").choose(rows)
 
 
 def test_qc_limits_the_results() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from one_async.alf.path import ALFPath
 from one_async.files.atomic import sweep_temporary, write_whole
-from one_async.files.owner import is_running, owner_of
+from one_async.files.claim import is_running, owner_of
 
 sys.path.append(str(Path(__file__).parents[2]))
 

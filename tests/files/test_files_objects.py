@@ -131,6 +131,17 @@ def test_an_object_of_a_folder_or_of_any_of_its_files(spikes: Path) -> None:
     }
 
 
+def test_files_may_be_named_in_the_current_folder(spikes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(spikes)
+    expected = load_object(spikes, "clusters")
+    for found in (
+        load_object("clusters.depths.npy"),
+        load_object(".", "clusters"),
+        load_object(["clusters.depths.npy"]),
+    ):
+        assert sorted(found) == sorted(expected) == ["depths"]
+
+
 def test_what_is_no_one_object_is_refused(spikes: Path) -> None:
     with pytest.raises(InputError, match="object"):
         load_object(spikes)

@@ -133,7 +133,7 @@ async def test_concurrent_harvests_of_a_bucket_wait_for_the_lease(
             with pytest.raises(HarvestUnderWay):
                 await one()
         # A lease of a dead owner, or one that has expired, does not block.
-        code = "from one_async.files.owner import owner_of; print(owner_of('x'), end='')"
+        code = "from one_async.files.claim import owner_of; print(owner_of('x'), end='')"
         dead = await anyio.run_process([sys.executable, "-c", code])
         for owner, patience, term in ((dead.stdout, 0.1, 60.0), (b"x elsewhere 1 1", 30.0, 0.0)):
             monkeypatch.setattr(lease, "TIMEOUT", patience)

@@ -21,7 +21,7 @@ from alf_files import make_files, make_objects
 from alf_loads import find_all, load_all
 
 from one_async.alf.path import filename_parts
-from one_async.alf.session import match_parts
+from one_async.alf.session_paths import match_parts
 from one_async.alf.spec import SESSION_SPEC, is_valid, isdatetime, regex
 from one_async.files.find import exists, filter_by
 from one_async.files.objects import load_object

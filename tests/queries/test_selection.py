@@ -20,6 +20,7 @@ TABLE = canonical(
     "datasets",
     pl.DataFrame([{"did": f"{n:02d}", "eid": "e", "rel_path": path} for n, path in enumerate(PATHS)]),
 ).with_columns(pl.col("rel_path").str.contains(REVISIONS[-1]).alias("default_revision"))
+ROWS = TABLE.rows(named=True)
 
 
 @pytest.mark.parametrize("revisions", list(product(REVISIONS, repeat=2)), ids="-".join)
@@ -29,15 +30,16 @@ def test_each_dataset_has_its_own_collection_and_revision(folders: Any, revision
         [f"{folder}/#{revision}#/{name}"]
         for folder, revision, name in zip(folders, revisions, NAMES, strict=True)
     ]
-    found = many_datasets(TABLE, NAMES, list(folders), list(revisions), SelectionOptions())
-    assert [frame["rel_path"].to_list() for frame in found] == expected
+    found = many_datasets(NAMES, list(folders), list(revisions), SelectionOptions())(ROWS)
+    assert [[row["rel_path"] for row in rows] for rows in found] == expected
     if set(revisions) == {REVISIONS[-1]}:  # whole paths of other revisions raise a warning
         paths = [path for (path,) in expected]
-        exact = many_datasets(TABLE, paths, None, None, SelectionOptions())
-        assert [frame["rel_path"].to_list() for frame in exact] == expected
+        for wanted in (paths, pl.DataFrame({"rel_path": paths})):
+            exact = many_datasets(wanted, None, None, SelectionOptions())(ROWS)
+            assert [[row["rel_path"] for row in rows] for rows in exact] == expected
 
 
 def test_an_absent_object_is_named_with_its_collection() -> None:
     assert set(TABLE.columns) == set(DATASETS)
     with pytest.raises(ALFObjectNotFound, match="'trials' with collection='alf/probe00'"):
-        one_object(TABLE, "trials", "alf/probe00", None, SelectionOptions())
+        one_object("trials", "alf/probe00", None, SelectionOptions())(ROWS)

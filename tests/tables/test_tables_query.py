@@ -198,6 +198,14 @@ def test_lookups_by_id_equal_a_dictionary(eids: list[str], columns: list[str] | 
     ]
     found = CATALOGUE.dataset_table.by_session(eids, columns)
     assert [frame.to_dicts() for frame in found] == expected
+    for eid, frame in zip(eids, found, strict=True):
+        rows = CATALOGUE.dataset_table.session(eid)
+        assert list(rows) == of_session[eid]
+        assert len(rows) == len(of_session[eid])
+        assert rows.take(range(len(rows))[::-2]) == rows[::-2] == of_session[eid][::-2]
+        assert rows.column("unknown") is None
+        for name in frame.columns:
+            assert rows.column(name) == [row[name] for row in of_session[eid]]
 
 
 def path_of(eid: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Filters of datasets by file name, collection, revision and QC, and the resolver that lists and loads share.
+"""Filters of datasets by file name, collection, revision and QC, which lists and loads share.
 
 Patterns have the meaning they have in ONE-api: Unix wildcards or Python regular expressions, matched against
 ``collection/#revision#/name``. They are evaluated only on distinct paths. Many paths are matched by the engine of Polars
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from one_async._warnings import warn
+from one_async.alf.revisions import last_revisions, quoted, split_folder, take_rows
 from one_async.alf.spec import FILE_SPEC, QC, regex
 from one_async.errors import (
     ALFError,
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from one_async.types import RevisionPolicy
 
 __all__ = [
+    "DatasetFilter",
     "Filename",
     "PathPattern",
     "Pattern",
     "collections_of",
     "compile_pattern",
     "is_match",
-    "last_before",
     "path_pattern",
     "qc_at_most",
     "resolve",
@@ -47,6 +47,8 @@ Pattern: TypeAlias = "str | Iterable[str] | None"
 #: A file name pattern, several, or ALF parts such as ``{"object": "spikes", "attribute": ["times", "amps"]}``.
 Filename: TypeAlias = "str | Iterable[str] | Mapping[str, Pattern] | None"
 
+T = TypeVar("T", bound=Mapping[str, Any])
+_NO_DEFAULTS: Final = "these tables do not say which revisions are the default ones"
 #: Number of distinct values above which the engine of Polars is faster.
 _MANY: Final = 2000
 _OPTIONAL: Final = {"namespace": "?", "timescale": "?", "extra": "*"}
@@ -212,17 +214,11 @@ def revisions_of(paths: pl.Series) -> pl.Series:
     return _parts_of(paths)[1]
 
 
-def _split(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the collection and the revision of each relative path; empty texts where it has none or is not an ALF path."""
-    matches = map(path_pattern().python.match, paths)
-    return [(found["collection"] or "", found["revision"] or "") if found else ("", "") for found in matches]
-
-
 def _parts_of(paths: pl.Series) -> tuple[pl.Series, pl.Series]:
     import polars as pl
 
     if len(paths) <= _MANY:
-        parts = _split(paths.to_list())
+        parts = list(map(split_folder, paths))
         collections, revisions = ([part[at] for part in parts] for at in (0, 1))
         return pl.Series(collections, dtype=pl.String), pl.Series(revisions, dtype=pl.String)
     pattern = path_pattern()
@@ -239,150 +235,124 @@ def _parts_of(paths: pl.Series) -> tuple[pl.Series, pl.Series]:
     return found["collection"], found["revision"]
 
 
+class DatasetFilter:
+    """The filters of one request, compiled: which paths, which QC, and which of several revisions of a dataset.
+
+    ``policy`` selects revisions. ``exact``: ``revision`` is a pattern like the others. ``last_before``: of each dataset, the
+    revision that equals ``revision`` or is the last one before it in text order; without ``revision``, the default revision,
+    or the last. ``default``: only datasets that are the default revision. Raises InputError for invalid filters.
+    """
+
+    def __init__(
+        self,
+        filename: Filename = None,
+        collection: Pattern = None,
+        revision: Pattern = None,
+        *,
+        qc: int | str | QC = QC.FAIL,
+        ignore_qc_not_set: bool = False,
+        default_revisions_only: bool = False,
+        wildcards: bool = True,
+        policy: RevisionPolicy = "exact",
+        assert_unique: bool = False,
+    ) -> None:
+        if policy not in ("exact", "last_before", "default"):
+            raise InputError.of("revision_policy", policy, ("exact", "last_before", "default"))
+        self._only_defaults = default_revisions_only or policy == "default"
+        self._before = policy == "last_before"
+        self._revision: str | None = None
+        if self._before:
+            if revision is not None and not isinstance(revision, str):
+                raise InputError.of("revision", revision, "one text, for the revision or the last before it")
+            self._revision, revision = revision, None
+        self._pattern = path_pattern(filename, collection, revision, wildcards=wildcards)
+        self._levels = frozenset(qc_at_most(qc, ignore_not_set=ignore_qc_not_set))
+        self._assert_unique = assert_unique
+
+    def choose(self, datasets: Sequence[T]) -> list[T]:
+        """Return the datasets that match among rows of one session's datasets.
+
+        With ``assert_unique``, raises ALFMultipleCollectionsFound, ALFMultipleRevisionsFound or ALFMultipleObjectsFound for
+        more than one.
+        """
+        if not datasets:
+            return []
+        paths, qcs, flags = (_column(datasets, name) for name in ("rel_path", "qc", "default_revision"))
+        if flags is None and self._only_defaults:
+            raise ALFError(_NO_DEFAULTS)
+        rows = self._select(paths or [], flags, self._matching(paths or [], qcs or [], flags))
+        take = getattr(datasets, "take", None)  # of rows that are decoded when they are used
+        return [datasets[at] for at in rows] if take is None else take(rows)
+
+    def choose_frame(self, datasets: pl.DataFrame) -> pl.DataFrame:
+        """Return the same of a frame of datasets."""
+        has_flags = "default_revision" in datasets.columns
+        if self._only_defaults and not has_flags:
+            raise ALFError(_NO_DEFAULTS)
+        is_large = len(datasets) > _MANY
+        if is_large:
+            datasets = self._filtered(datasets)
+            if not self._before and not self._assert_unique:
+                return datasets
+        # For the few rows of a session, a filter of Polars costs more than it saves.
+        paths = datasets["rel_path"].to_list()
+        flags = datasets["default_revision"].to_list() if has_flags else None
+        every = list(range(len(paths)))
+        rows = every if is_large else self._matching(paths, datasets["qc"].to_list(), flags)
+        return take_rows(datasets, self._select(paths, flags, rows))
+
+    def _filtered(self, datasets: pl.DataFrame) -> pl.DataFrame:
+        """Return the datasets whose path and QC match, by the engine of Polars."""
+        import polars as pl
+
+        if self._only_defaults:
+            datasets = datasets.filter("default_revision")
+        good = is_match(datasets["rel_path"], self._pattern.python, self._pattern.plain)
+        return datasets.filter(
+            good & pl.col("qc").cast(pl.String).is_in(list(self._levels)).fill_null(value=False)
+        )
+
+    def _matching(
+        self, paths: Sequence[str | None], qcs: Sequence[str | None], flags: Sequence[bool | None] | None
+    ) -> list[int]:
+        """Return the rows whose path and QC match."""
+        match, levels = self._pattern.python.match, self._levels
+        rows = [
+            row
+            for row, (path, qc) in enumerate(zip(paths, qcs, strict=True))
+            if qc in levels and path is not None and match(path)
+        ]
+        return [row for row in rows if flags[row]] if self._only_defaults and flags is not None else rows
+
+    def _select(
+        self, paths: Sequence[str], flags: Sequence[bool | None] | None, rows: list[int]
+    ) -> list[int]:
+        """Return one row for each dataset if the policy demands that; raise an error for more rows than allowed."""
+        unique = self._assert_unique
+        if unique and len(names := {split_folder(paths[row])[0] for row in rows}) > 1:
+            raise ALFMultipleCollectionsFound(quoted(sorted(names)))
+        if self._before:
+            rows = last_revisions(paths, flags, self._revision, rows, assert_unique=unique)
+        elif unique and len(names := {split_folder(paths[row])[1] for row in rows}) > 1:
+            raise ALFMultipleRevisionsFound(quoted(sorted(names)))
+        if unique and len(rows) > 1:
+            raise ALFMultipleObjectsFound(quoted(paths[row] for row in rows))
+        return rows
+
+
+def _column(datasets: Sequence[Mapping[str, Any]], name: str) -> list[Any] | None:
+    """Return a value of each row; None if the rows have no such value."""
+    if (column := getattr(datasets, "column", None)) is not None:
+        return column(name)  # type: ignore[no-any-return]
+    return [row[name] for row in datasets] if name in datasets[0] else None
+
+
 def resolve(
     datasets: pl.DataFrame,
     filename: Filename = None,
     collection: Pattern = None,
     revision: Pattern = None,
-    *,
-    qc: int | str | QC = QC.FAIL,
-    ignore_qc_not_set: bool = False,
-    default_revisions_only: bool = False,
-    wildcards: bool = True,
-    policy: RevisionPolicy = "exact",
-    assert_unique: bool = False,
+    **options: Any,
 ) -> pl.DataFrame:
-    """Return the datasets that match a request, in their order. Lists and loads both use it, for one session at a time.
-
-    ``policy`` selects revisions. ``exact``: ``revision`` is a pattern like the others. ``last_before``: of each dataset, the
-    revision that equals ``revision`` or is the last one before it in text order; without ``revision``, the default revision,
-    or the last. ``default``: only datasets that are the default revision. The frame is empty if none match. With
-    ``assert_unique``, raises ALFMultipleCollectionsFound, ALFMultipleRevisionsFound or ALFMultipleObjectsFound for more
-    than one.
-    """
-    if policy not in ("exact", "last_before", "default"):
-        raise InputError.of("revision_policy", policy, ("exact", "last_before", "default"))
-    if default_revisions_only or policy == "default":
-        if "default_revision" not in datasets.columns:
-            raise ALFError("these tables do not say which revisions are the default ones")
-        datasets = datasets.filter("default_revision")
-    before = policy == "last_before"
-    if before and revision is not None and not isinstance(revision, str):
-        raise InputError.of("revision", revision, "one text, for the revision or the last before it")
-    pattern = path_pattern(filename, collection, None if before else revision, wildcards=wildcards)
-    found = _matching(datasets, pattern, qc_at_most(qc, ignore_not_set=ignore_qc_not_set))
-    if assert_unique:
-        _assert_one_collection(found)
-    if before:
-        found = last_before(
-            found, revision if isinstance(revision, str) else None, assert_unique=assert_unique
-        )
-    elif assert_unique:
-        _assert_one_revision(found)
-    if assert_unique and len(found) > 1:
-        raise ALFMultipleObjectsFound(_quoted(found["rel_path"]))
-    return found
-
-
-def _matching(datasets: pl.DataFrame, pattern: PathPattern, levels: list[str]) -> pl.DataFrame:
-    """Return the datasets whose path matches and whose QC is one of these levels."""
-    import polars as pl
-
-    if len(datasets) > _MANY:
-        good = is_match(datasets["rel_path"], pattern.python, pattern.plain)
-        return datasets.filter(good & pl.col("qc").cast(pl.String).is_in(levels).fill_null(value=False))
-    # For the few rows of a session, a filter of Polars costs more than it saves.
-    both = zip(datasets["rel_path"].to_list(), datasets["qc"].to_list(), strict=True)
-    rows = [
-        row
-        for row, (path, qc) in enumerate(both)
-        if qc in levels and path is not None and pattern.python.match(path)
-    ]
-    return _rows(datasets, rows)
-
-
-def _rows(datasets: pl.DataFrame, rows: list[int]) -> pl.DataFrame:
-    if rows == list(range(len(datasets))):
-        return datasets
-    import polars as pl
-
-    # A selection of rows of the frame would wait for Polars' threads.
-    at = pl.Series(rows, dtype=pl.UInt32)
-    return pl.DataFrame([column[at] for column in datasets.get_columns()])
-
-
-def _quoted(values: Iterable[str]) -> str:
-    return ", ".join(f'"{value}"' for value in values)
-
-
-def _assert_one_collection(datasets: pl.DataFrame) -> None:
-    names = collections_of(datasets["rel_path"]).unique().sort()
-    if len(names) > 1:
-        raise ALFMultipleCollectionsFound(_quoted(names))
-
-
-def _assert_one_revision(datasets: pl.DataFrame) -> None:
-    names = revisions_of(datasets["rel_path"]).unique().sort()
-    if len(names) > 1:
-        raise ALFMultipleRevisionsFound(_quoted(names))
-
-
-def last_before(
-    datasets: pl.DataFrame,
-    revision: str | None = None,
-    *,
-    assert_unique: bool = True,
-    assert_consistent: bool = False,
-) -> pl.DataFrame:
-    """Return at most one row for each dataset: the requested revision, or the last one before it in text order.
-
-    Without ``revision``, this is the default revision. If none or several are marked as default, it is the last, with an
-    ALFWarning; for several, ``assert_unique`` raises ALFMultipleRevisionsFound instead. Rows of different revisions cause an
-    ALFWarning, or ALFMultipleRevisionsFound with ``assert_consistent``. Rows are in the order of their paths without
-    revision.
-    """
-    if not len(datasets):
-        return datasets
-    paths = datasets["rel_path"].to_list()
-    rows: dict[str, list[int]] = {}
-    for row, path in enumerate(paths):
-        rows.setdefault(re.sub("#.*#/", "", path) if "#" in path else path, []).append(row)
-    revisions = [revision for _, revision in _split(paths)]
-    flags = datasets["default_revision"].to_list() if "default_revision" in datasets.columns else None
-    chosen = []
-    for path in sorted(rows):
-        best = _choose(path, rows[path], revisions, flags, revision, assert_unique)
-        if best is not None:
-            chosen.append(best)
-    used = list(dict.fromkeys(revisions[row] for row in chosen))
-    if len(used) > 1:
-        if assert_consistent:
-            raise ALFMultipleRevisionsFound(_quoted(used))
-        examples = {revisions[row]: paths[row] for row in reversed(chosen)}
-        shown = [f"{name!r} ({examples[name]})" for name in used]
-        more = f" and {len(used) - 4} more" if len(used) > 4 else ""
-        warn(f"Multiple revisions: {', '.join(shown[:4])}{more}")
-    return _rows(datasets, chosen)
-
-
-def _choose(
-    path: str,
-    rows: list[int],
-    revisions: list[str],
-    flags: list[bool] | None,
-    revision: str | None,
-    unique: bool,
-) -> int | None:
-    if revision is not None:
-        early = [row for row in rows if revisions[row] <= revision]
-        return max(early, key=lambda row: revisions[row]) if early else None
-    if flags is not None:
-        marked = [row for row in rows if flags[row]]
-        if len(marked) > 1 and unique:
-            raise ALFMultipleRevisionsFound(_quoted(revisions[row] for row in marked))
-        if len(marked) == 1:
-            return marked[0]
-    last = max(rows, key=lambda row: revisions[row])
-    if len(rows) > 1:
-        warn(f"No default revision of {path!r}; its last one, {revisions[last]!r}, is used")
-    return last
+    """Return the datasets of a frame that match a request, in their order; `options` are those of `DatasetFilter`."""
+    return DatasetFilter(filename, collection, revision, **options).choose_frame(datasets)

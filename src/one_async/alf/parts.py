@@ -6,11 +6,12 @@ for absent parts. For text that is not ALF they raise ALFInvalid, or return only
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Literal, TypeAlias, TypeVar, overload
 from uuid import UUID
 
-from one_async.alf.session import match_parts, match_session
+from one_async.alf.session_paths import match_parts, match_session
 from one_async.alf.spec import (
     COLLECTION_SPEC,
     FILE_SPEC,
@@ -47,13 +48,23 @@ _FOLDER_SPEC = f"{SESSION_SPEC}/{COLLECTION_SPEC}"
 
 def parse(text: PathLike, spec: str, *, assert_valid: bool = True) -> Parts:
     """Match a path against a spec, from its start."""
-    pattern = regex(spec)
-    match = pattern.match(_posix(text))
-    if match:
-        return match.groupdict()
-    if assert_valid:
-        raise _not_alf(text, spec)
-    return dict.fromkeys(pattern.groupindex)
+    return dict(zip(regex(spec).groupindex, _values(text, spec, assert_valid), strict=True))
+
+
+def _values(text: PathLike, spec: str, assert_valid: bool) -> PartsTuple:
+    found = _match(_posix(text), spec)
+    if found is None:
+        if assert_valid:
+            raise _not_alf(text, spec)
+        return (None,) * len(regex(spec).groupindex)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _match(text: str, spec: str) -> PartsTuple | None:
+    """Return the parts of a text; cached, since the datasets of many sessions have equal names."""
+    found = regex(spec).match(text)
+    return None if found is None else tuple(found.groupdict().values())
 
 
 def _posix(path: PathLike) -> str:
@@ -100,7 +111,9 @@ def rel_path_parts(
     rel_path: PathLike, as_dict: bool = False, assert_valid: bool = True
 ) -> Parts | PartsTuple:
     """Return collection, revision and the parts of the name, of a path relative to the session."""
-    return _as_parts(parse(rel_path, REL_PATH_SPEC, assert_valid=assert_valid), as_dict)
+    if as_dict:
+        return parse(rel_path, REL_PATH_SPEC, assert_valid=assert_valid)
+    return _values(rel_path, REL_PATH_SPEC, assert_valid)
 
 
 @overload
@@ -111,7 +124,9 @@ def filename_parts(
 def filename_parts(filename: str, as_dict: Literal[True], assert_valid: bool = True) -> Parts: ...
 def filename_parts(filename: str, as_dict: bool = False, assert_valid: bool = True) -> Parts | PartsTuple:
     """Return namespace, object, attribute, timescale, extra and extension of a file name."""
-    return _as_parts(parse(filename, FILE_SPEC, assert_valid=assert_valid), as_dict)
+    if as_dict:
+        return parse(filename, FILE_SPEC, assert_valid=assert_valid)
+    return _values(filename, FILE_SPEC, assert_valid)
 
 
 @overload

@@ -24,7 +24,7 @@ from one_async.alf.parts import (
     session_path_parts,
     without_revision,
 )
-from one_async.alf.session import match_session
+from one_async.alf.session_paths import match_session
 from one_async.alf.spec import COLLECTION_SPEC, is_session_path, is_valid, regex
 from one_async.errors import ALFInvalid, InputError
 

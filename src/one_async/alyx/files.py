@@ -235,7 +235,7 @@ def _path(url: str) -> str:
 
 def _name(url: str) -> str:
     """Return the name of an address's file. Raises UnsafePath if it could be another file's or folder's."""
-    from one_async.transfer.plan import safe_relative
+    from one_async.transfer.on_disk import safe_relative
 
     name = _path(url).rpartition("/")[2]
     if not name or name.startswith("."):

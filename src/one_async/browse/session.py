@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from one_async import _display
-from one_async.alf.session import session_folder
+from one_async.alf.session_paths import session_folder
 from one_async.errors import ALFInvalid, ALFObjectNotFound
 from one_async.tables.query import find_sessions
 from one_async.tables.schema import QC_LEVELS

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from one_async._threads import run_polars, run_sync
-from one_async.alf.match import compile_pattern, is_match, plain_pattern, resolve
+from one_async.alf.match import DatasetFilter, compile_pattern, is_match, plain_pattern
 from one_async.client.call import Call, public_methods
 from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
-from one_async.queries.selection import SelectionOptions, checked, one_dataset
+from one_async.queries.selection import SelectionOptions, one_dataset
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,14 +49,10 @@ class Aggregates:
             ['_ibl_subjectTraining.table.pqt', '_ibl_subjectTrials.table.pqt']
         """
         self._context.needs_database("list_aggregates")
-
-        def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            return resolve(
-                rows, dataset, revision=revision or None, policy="last_before", assert_unique=assert_unique
-            )
-
-        await run_polars(checked, choice)
-        return await _aggregates(self._context, relation, identifier, choice)
+        wanted = DatasetFilter(
+            dataset, revision=revision or None, policy="last_before", assert_unique=assert_unique
+        )
+        return await _aggregates(self._context, relation, identifier, wanted.choose_frame)
 
     async def load_aggregate(
         self,
@@ -80,19 +76,15 @@ class Aggregates:
             True
         """
         name, how = "*" if dataset is None else dataset, SelectionOptions(True, "last_before")
-
-        def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            return one_dataset(rows, name, None, revision or None, how)
-
-        def choose() -> list[dict[str, Any]]:
-            return [{**row, "session_path": ""} for row in choice(found).iter_rows(named=True)]
-
+        latest = how.filter()
         self._context.needs_database("load_aggregate")
-        await run_polars(checked, choice)
-        found = await _aggregates(
-            self._context, relation, identifier, lambda rows: resolve(rows, policy="last_before")
-        )
-        records = await run_polars(choose)
+        wanted = one_dataset(name, None, revision or None, how)
+
+        def choose(found: pl.DataFrame) -> list[dict[str, Any]]:
+            rows = latest.choose_frame(found).rows(named=True)
+            return [{**row, "session_path": ""} for row in wanted(rows)]
+
+        records = await _aggregates(self._context, relation, identifier, choose)
         if len(records) != 1:
             raise ALFMultipleObjectsFound(
                 f"{relation}/{identifier} has {len(records)} datasets that match {dataset!r}"

@@ -11,7 +11,7 @@ from one_async import ids
 from one_async._threads import run_polars
 from one_async._warnings import warn
 from one_async.alf.path import ALFPath
-from one_async.alf.session import key_frame, session_folder, session_folders
+from one_async.alf.session_paths import key_frame, session_folder, session_folders
 from one_async.client.call import Call, public_methods
 from one_async.client.identify import FEW_PATHS, eid_texts, eids_of, find, known_eids, look_up, placed
 from one_async.errors import ALFObjectNotFound, InputError

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from uuid import NAMESPACE_URL, uuid5
 
 from one_async._threads import run_many, run_sync
 from one_async._warnings import warn
 from one_async.alf.path import ALFPath
-from one_async.alf.session import is_id
+from one_async.alf.session_paths import is_id
 from one_async.client.outcomes import raise_first
 from one_async.errors import (
     ALFObjectNotFound,
@@ -76,7 +78,7 @@ class DataFiles:
             context.offline or (call.mode == "local" and context.frozen is None)
         )
         is_watched = context.progress is not None  # progress counts files that are here, too
-        root, uuid_filenames = ALFPath(context.cache_dir), context.uuid_filenames
+        root, uuid_filenames = _root_of(context.cache_dir), context.uuid_filenames
 
         def look(records: Sequence[Mapping[str, Any]]) -> tuple[list[ALFPath | None], list[int]]:
             if is_watched and not is_local:
@@ -173,7 +175,7 @@ class DataFiles:
         context = self._context
         return await fetch(
             plan,
-            root=context.cache_dir,
+            root=_root_of(context.cache_dir),
             streams=self._streams,
             limit=FILES_AT_ONCE,
             check_hash=check_hash,
@@ -241,6 +243,12 @@ class DataFiles:
         return make_object(files, tables=self._context.table_kind, warn_of_rows=warn_of_rows)
 
 
+@lru_cache(maxsize=16)
+def _root_of(folder: Path) -> ALFPath:
+    """Return the cache folder as an ALF path, of which the paths of data files are made."""
+    return ALFPath(folder)
+
+
 def _plan_id(did: str) -> str:
     """Return a UUID for a dataset whose id is its path, since plans need one; a file on disk is identified by its path."""
     return did if is_id(did) else str(uuid5(NAMESPACE_URL, did))
@@ -264,7 +272,8 @@ def _elsewhere(outcome: Outcome) -> bool:
 
 def path_of(outcome: Outcome) -> ALFPath | None:
     """Return the path of an outcome's file."""
-    return ALFPath(outcome.path) if outcome.path else None
+    path = outcome.path
+    return path if path is None or isinstance(path, ALFPath) else ALFPath(path)
 
 
 def warn_missing(message: str, assert_present: bool) -> None:

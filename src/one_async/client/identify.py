@@ -9,7 +9,7 @@ from uuid import UUID
 
 from one_async import ids
 from one_async._threads import run_many, run_polars
-from one_async.alf.session import SessionKey, key_frame
+from one_async.alf.session_paths import SessionKey, key_frame
 from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, TablesNotFound
 from one_async.tables.ids import as_uuid
 

@@ -13,22 +13,20 @@ from one_async._concurrency import run_all
 from one_async._progress import Task, growing, shown
 from one_async._threads import run_polars
 from one_async._warnings import warnings_name
-from one_async.alf.session import describe, session_folder
+from one_async.alf.session_paths import describe, session_folder
 from one_async.client.datafiles import path_of
 from one_async.client.identify import known_eids
 from one_async.client.outcomes import raise_first
 from one_async.errors import ALFError, ALFObjectNotFound, InputError, OneError
-from one_async.queries import selection
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from one_async.alf.path import ALFPath
     from one_async.client.call import Call
     from one_async.client.context import Context
     from one_async.client.datafiles import DataFiles
     from one_async.client.outcomes import OnError
     from one_async.queries.base import SessionDatasets
+    from one_async.queries.selection import Choice
     from one_async.types import SessionLike, Several
 
 __all__ = ["SESSIONS_AT_ONCE", "SESSION_PATH", "Job", "Load", "each", "load_each", "load_sessions"]
@@ -45,18 +43,12 @@ SESSION_PATH = "session_path"
 
 
 class Load(NamedTuple):
-    """Functions that select and load the files of a session. They use Polars and run in worker threads."""
+    """Functions that select and load the files of a session. They run in worker threads."""
 
-    choose: Callable[[pl.DataFrame], pl.DataFrame]
+    choose: Choice
     """Choose the datasets."""
     finish: Callable[[Job], Any]
     """Make the result of the files."""
-    choose_only: Callable[[pl.DataFrame], object] | None = None
-    """Select datasets without errors for missing ones."""
-
-    def check(self) -> None:
-        """Raise InputError for invalid filters."""
-        selection.checked(self.choose_only or self.choose)
 
 
 @dataclass(eq=False)
@@ -79,7 +71,6 @@ class Job:
         """Select the session's datasets."""
         session = found.get(self.eid)
         if session is None:
-            load.check()
             raise ALFObjectNotFound(f"no session has the id {self.eid}", eid=self.eid)
         folder = session_folder(session.session)
         self.subject = describe(session.session)
@@ -88,7 +79,7 @@ class Job:
                 rows = load.choose(session.datasets)
         except ALFError as error:
             raise error.about(self.subject) from None
-        self.records = [{**row, SESSION_PATH: folder} for row in rows.iter_rows(named=True)]
+        self.records = [{**row, SESSION_PATH: folder} for row in rows]
 
     @property
     def size(self) -> int:
@@ -136,8 +127,6 @@ async def load_sessions(
     call: Call, eid: SessionLike | Several[SessionLike], load: Load, check_hash: bool
 ) -> Any:
     """Load from each of the named sessions. Return the results in the shape of the input."""
-    if not call.is_local:
-        await run_polars(load.check, few=True)  # before any request
     eids, rebuild = await known_eids(call, eid)
     results, _ = await load_each(call, eids, load, check_hash)
     return rebuild([results[index] for index in range(len(eids))])
@@ -155,7 +144,6 @@ async def load_each(
     A batch of sessions is looked up and its files on disk are read in one call in a thread.
     """
     if not eids:
-        await run_polars(load.check)
         return {}, {}
     source = await call.source()
     jobs = [Job(at, eid) for at, eid in enumerate(eids)]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from one_async._threads import run_polars
 from one_async._warnings import warnings_name
-from one_async.alf.match import Filename, Pattern, collections_of, resolve, revisions_of
+from one_async.alf.match import DatasetFilter, Filename, Pattern, collections_of, revisions_of
 from one_async.alf.spec import QC
 from one_async.client.call import Call, public_methods
 from one_async.client.identify import known_eids
 from one_async.errors import ALFObjectNotFound, InputError
-from one_async.queries.selection import no_datasets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,8 +129,10 @@ class Listing:
             "wildcards": self._context.wildcards,
         }
 
+        wanted = DatasetFilter(filename, collection, revision, policy=revision_policy, **options)
+
         def finish(datasets: pl.DataFrame) -> Any:
-            chosen = resolve(datasets, filename, collection, revision, policy=revision_policy, **options)
+            chosen = wanted.choose_frame(datasets)
             if not details:
                 return sorted(chosen["rel_path"])
             if not keep_eid_index:
@@ -147,8 +149,8 @@ class Listing:
                     revision_policy,
                     "'exact' or 'default' for the datasets of all sessions",
                 )
-            wanted: dict[str, Any] = {**options, "details": details}
-            return listing.list_datasets(tables, filename, collection, revision, **wanted)
+            given: dict[str, Any] = {**options, "details": details}
+            return listing.list_datasets(tables, filename, collection, revision, **given)
 
         columns = None if details else CHOOSING
         return await _per_session(call, eid, finish, of_all, columns)
@@ -214,8 +216,10 @@ class Listing:
         """
         call = Call(self._context, query_type)
 
+        wanted = DatasetFilter(filename, collection, revision, wildcards=self._context.wildcards)
+
         def finish(datasets: pl.DataFrame) -> Any:
-            found = resolve(datasets, filename, collection, revision, wildcards=self._context.wildcards)
+            found = wanted.choose_frame(datasets)
             return _grouped(found, collections_of(found["rel_path"]), details)
 
         def of_all(tables: Catalogue) -> Any:
@@ -284,8 +288,10 @@ class Listing:
         """
         call = Call(self._context, query_type)
 
+        wanted = DatasetFilter(filename, collection, revision, wildcards=self._context.wildcards)
+
         def finish(datasets: pl.DataFrame) -> Any:
-            found = resolve(datasets, filename, collection, revision, wildcards=self._context.wildcards)
+            found = wanted.choose_frame(datasets)
             return _grouped(found, revisions_of(found["rel_path"]), details)
 
         def of_all(tables: Catalogue) -> Any:
@@ -307,8 +313,6 @@ async def _per_session(
     """Return the result of `finish` for the datasets of one session or of each of several, or of `of_all` for the tables."""
     if eid is None or (isinstance(eid, str) and not eid):
         return await _of_all(call, of_all)
-    if call.mode != "local":
-        await run_polars(lambda: finish(no_datasets()))  # refuses bad filters before any request
     eids, rebuild = await known_eids(call, eid)
     source = await call.source()
 
@@ -323,6 +327,15 @@ async def _per_session(
             return finish(found[one] if one in found else no_datasets())
 
     return rebuild(await source.listed(list(dict.fromkeys(eids)), finish_all, columns))
+
+
+@cache
+def no_datasets() -> pl.DataFrame:
+    import polars as pl
+
+    from one_async.tables.schema import DATASETS
+
+    return pl.DataFrame(schema=dict(DATASETS))
 
 
 async def _of_all(call: Call, of_all: Callable[[Catalogue], Any]) -> Any:

@@ -86,9 +86,7 @@ class Loading:
         """
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
-
-        def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            return selection.one_dataset(rows, dataset, collection, revision, how)
+        choose = selection.one_dataset(dataset, collection, revision, how)
 
         def finish(job: Job) -> Any:
             (file,) = job.files
@@ -96,7 +94,7 @@ class Loading:
                 raise ALFObjectNotFound(f"{job.records[0]['rel_path']} is not on disk", dataset=dataset)
             return file if download_only else self._context.files.read(file)
 
-        return await load_sessions(call, eid, Load(choice, finish), check_hash)
+        return await load_sessions(call, eid, Load(choose, finish), check_hash)
 
     async def load_object(
         self,
@@ -170,9 +168,7 @@ class Loading:
         """
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
-
-        def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            return selection.whole_collection(rows, collection, object, revision, how, **parts)
+        choose = selection.whole_collection(collection, object, revision, how, **parts)
 
         def finish(job: Job) -> Any:
             files = [file for file in job.files if file]
@@ -187,7 +183,7 @@ class Loading:
                 groups.setdefault(file.object, []).append(file)
             return {name: self._context.files.make_object(members) for name, members in groups.items()}
 
-        return await load_sessions(call, eid, Load(choice, finish), check_hash)
+        return await load_sessions(call, eid, Load(choose, finish), check_hash)
 
     async def load_dataset_from_id(
         self, dset_id: DatasetLike | Several[DatasetLike], download_only: bool = False, details: bool = False,
@@ -255,21 +251,16 @@ class Loading:
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
+        choose_each = selection.many_datasets(datasets, collections, revisions, how)
 
-        def each_of(rows: pl.DataFrame) -> list[pl.DataFrame]:
-            return selection.many_datasets(rows, datasets, collections, revisions, how)
-
-        def choice(rows: pl.DataFrame) -> pl.DataFrame:
-            import polars as pl
-
-            found = each_of(rows)
-            if not all(row.height for row in found):
+        def choose(rows: Sequence[selection.Row]) -> list[selection.Row]:
+            found = choose_each(rows)
+            if not all(found):
                 warn_missing(
                     f"not among the session's datasets: {selection.describe_missing(datasets, found)}",
                     assert_present,
                 )
-            numbered = [row.with_columns(pl.lit(at).alias(PLACE)) for at, row in enumerate(found)]
-            return pl.concat([*numbered, rows.clear().with_columns(pl.lit(0).alias(PLACE))])
+            return [{**row, PLACE: at} for at, own in enumerate(found) for row in own]
 
         def finish(job: Job) -> tuple[list[Any], list[Any]]:
             if absent := [
@@ -287,7 +278,7 @@ class Loading:
                     data[at] = file if download_only else self._context.files.read(file)
             return data, records
 
-        return await load_sessions(call, eid, Load(choice, finish, each_of), check_hash)
+        return await load_sessions(call, eid, Load(choose, finish), check_hash)
 
     @overload
     def iter_objects(
@@ -341,7 +332,6 @@ class Loading:
             raise InputError.of("at_once", at_once, "a whole number of at least 1")
         call = Call(self._context, query_type)
         wanted, check_hash = object_load(self._context, obj, **options), options.get("check_hash", True)
-        await run_polars(wanted.check)  # before any request
         known, _ = await known_eids(call, ids.as_many(eids))
 
         async def load(eid: str) -> Any:
@@ -422,9 +412,7 @@ def object_load(
 ) -> Load:
     """Return the `Load` of `load_object`. `warn_of_rows=False` suppresses warnings of different numbers of rows."""
     how = SelectionOptions(context.wildcards, revision_policy, qc, ignore_qc_not_set)
-
-    def choice(rows: pl.DataFrame) -> pl.DataFrame:
-        return selection.one_object(rows, obj, collection, revision, how, **parts)
+    choose = selection.one_object(obj, collection, revision, how, **parts)
 
     def finish(job: Job) -> Any:
         found = [file for file in job.files if file]
@@ -432,4 +420,4 @@ def object_load(
             raise ALFObjectNotFound(f"no file of the object {obj!r} is on disk", object=obj)
         return found if download_only else context.files.make_object(found, warn_of_rows=warn_of_rows)
 
-    return Load(choice, finish)
+    return Load(choose, finish)

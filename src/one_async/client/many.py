@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from one_async import ids
 from one_async._threads import run_polars, run_sync
 from one_async._warnings import warnings_name
-from one_async.alf.session import describe, session_folder
+from one_async.alf.session_paths import describe, session_folder
 from one_async.alf.spec import QC
 from one_async.client.call import Call, public_methods
 from one_async.client.identify import known_eids
@@ -28,7 +28,7 @@ from one_async.client.outcomes import (
 from one_async.client.rows import folder_of, rows_of_ids, with_paths
 from one_async.errors import ALFError, ALFObjectNotFound, InputError
 from one_async.files.join import joined, owned
-from one_async.queries.selection import SelectionOptions, checked
+from one_async.queries.selection import SelectionOptions
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -136,8 +136,6 @@ class ManySessions:
         # Attributes with different numbers of rows make no frame, so this is an error here.
         wanted = object_load(self._context, obj, collection, revision, **{**options, "warn_of_rows": False})
         check_hash = options.get("check_hash", True)
-        if not call.is_local:
-            await run_polars(wanted.check)  # before any request
         known, _ = await known_eids(call, ids.as_many(eids))
         if executor is not None:
             given = (obj, collection, revision, query_type)
@@ -336,7 +334,7 @@ async def _frame_rows(call: Call, frame: Any) -> list[dict[str, Any]]:
 
     def choose(found: dict[str, SessionDatasets]) -> list[dict[str, Any]]:
         return _located(
-            one._replace(datasets=one.datasets.filter(one.datasets["did"].is_in(wanted)))
+            one._replace(datasets=[row for row in one.datasets if row["did"] in wanted])
             for one in found.values()
         )
 
@@ -349,10 +347,7 @@ async def _chosen_rows(
     filters: Mapping[str, Any],
     how: SelectionOptions,
 ) -> list[dict[str, Any]]:
-    def choice(rows: pl.DataFrame) -> pl.DataFrame:
-        return how.resolve(rows, **filters)
-
-    await run_polars(checked, choice)
+    choice = how.filter(**filters).choose
     given = ids.as_many(eids)
     if records := [one for one in given if ids.is_dataset_record(one) or _is_row(one)]:
         if len(records) < len(given) or any(value is not None for value in filters.values()):
@@ -380,5 +375,5 @@ def _located(sessions: Iterable[SessionDatasets]) -> list[dict[str, Any]]:
         {**row, **place}
         for session in sessions
         for place in [folder_of(session.session)]
-        for row in session.datasets.iter_rows(named=True)
+        for row in session.datasets
     ]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from one_async._threads import run_sync
 from one_async._warnings import warnings_name
-from one_async.alf.match import last_before, resolve
-from one_async.alf.session import describe, session_folder
+from one_async.alf.match import DatasetFilter
+from one_async.alf.revisions import last_revisions
+from one_async.alf.session_paths import describe, session_folder
 from one_async.client.call import Call
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH
 from one_async.errors import ALFObjectNotFound, HashMismatch, StorageError
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from one_async.client.context import Context
     from one_async.queries.base import SessionDatasets
     from one_async.transfer.ranges import RangeReader
@@ -42,22 +41,24 @@ async def files_of(context: Context, session: str) -> Files:
             raise ALFObjectNotFound(f"no session has the id {eid}", eid=eid)
         session = found[eid].session
         with warnings_name(describe(session)):
-            return _by_path(resolve(found[eid].datasets), session_folder(session))
+            return _by_path(DatasetFilter().choose(found[eid].datasets), session_folder(session))
 
     return await (await call.source()).datasets([eid], choose)
 
 
-def _by_path(rows: pl.DataFrame, folder: str) -> Files:
-    revisions: dict[str, list[int]] = {}
+def _by_path(rows: Sequence[Mapping[str, Any]], folder: str) -> Files:
+    same: dict[str, list[int]] = {}
     files: Files = {}
-    for at, path in enumerate(rows["rel_path"]):
+    paths = [row["rel_path"] for row in rows]
+    flags = [row["default_revision"] for row in rows] if rows and "default_revision" in rows[0] else None
+    for at, path in enumerate(paths):
         plain = re.sub("#.*#/", "", path)
-        revisions.setdefault(plain, []).append(at)
+        same.setdefault(plain, []).append(at)
         if plain != path:
-            files[path] = {**rows.row(at, named=True), SESSION_PATH: folder}
-    for path, places in revisions.items():
-        chosen = rows[places] if len(places) == 1 else last_before(rows[places], assert_unique=False)
-        files[path] = {**chosen.row(0, named=True), SESSION_PATH: folder}
+            files[path] = {**rows[at], SESSION_PATH: folder}
+    for path, places in same.items():
+        (at,) = places if len(places) == 1 else last_revisions(paths, flags, rows=places, assert_unique=False)
+        files[path] = {**rows[at], SESSION_PATH: folder}
     return files
 
 

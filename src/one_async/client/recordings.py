@@ -13,7 +13,7 @@ import anyio
 from one_async import ids
 from one_async._threads import run_sync
 from one_async._warnings import warnings_name
-from one_async.alf.session import describe, is_id, session_folder
+from one_async.alf.session_paths import describe, is_id, session_folder
 from one_async.client.call import Call, public_methods
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH
@@ -22,12 +22,11 @@ from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, FileDam
 from one_async.queries.selection import SelectionOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import polars as pl
+    from collections.abc import Callable, Sequence
 
     from one_async.client.context import Context
     from one_async.queries.base import SessionDatasets
+    from one_async.queries.selection import Row
     from one_async.recordings.chunks import Layout
     from one_async.recordings.ephys import AsyncRawEphys
     from one_async.recordings.header import Header
@@ -89,7 +88,9 @@ class Recordings:
             raise ALFObjectNotFound(f"no insertion has the id {known}", pid=str(known))
 
         def choose(session: SessionDatasets) -> Rows:
-            rows = HOW.resolve(session.datasets, collection=f"raw_ephys_data/{probe}", revision=revision)
+            rows = HOW.filter(collection=f"raw_ephys_data/{probe}", revision=revision).choose(
+                session.datasets
+            )
             return _of_band(rows, session_folder(session.session), probe, band)
 
         rows = await _chosen(call, str(eid), choose)
@@ -140,8 +141,8 @@ class Recordings:
 
         def choose(session: SessionDatasets) -> Rows:
             folder = session_folder(session.session)
-            videos = HOW.resolve(session.datasets, collection="raw_video_data", revision=revision)
-            times = HOW.resolve(session.datasets, collection="alf", revision=revision)
+            videos = HOW.filter(collection="raw_video_data", revision=revision).choose(session.datasets)
+            times = HOW.filter(collection="alf", revision=revision).choose(session.datasets)
             found = _named_as(times, re.compile(r"_ibl_(\w+)Camera\.times\.npy"), folder)
             return {
                 "video": _of_camera(videos, folder, label),
@@ -207,10 +208,10 @@ class Recordings:
         )
 
 
-def _of_band(rows: pl.DataFrame, folder: str, probe: str, band: str) -> Rows:
+def _of_band(rows: Sequence[Row], folder: str, probe: str, band: str) -> Rows:
     """Return the datasets of a band by the endings of their names."""
     found: Rows = {}
-    for row in rows.iter_rows(named=True):
+    for row in rows:
         kind = row["rel_path"].rpartition(".")[2]
         if kind not in KINDS or not row["rel_path"].endswith(f".{band}.{kind}"):
             continue
@@ -274,16 +275,16 @@ async def _chosen(call: Call, eid: str, choose: Callable[[SessionDatasets], Rows
     return await (await call.source()).datasets([eid], of_session)
 
 
-def _named_as(rows: pl.DataFrame, pattern: re.Pattern[str], folder: str) -> Rows:
+def _named_as(rows: Sequence[Row], pattern: re.Pattern[str], folder: str) -> Rows:
     """Return the datasets whose file names match, by the label in their names; of equal labels the first name."""
     found: Rows = {}
-    for row in sorted(rows.iter_rows(named=True), key=itemgetter("rel_path")):
+    for row in sorted(rows, key=itemgetter("rel_path")):
         if named := pattern.fullmatch(row["rel_path"].rpartition("/")[2]):
             found.setdefault(named[1], {**row, SESSION_PATH: folder})
     return found
 
 
-def _of_camera(rows: pl.DataFrame, folder: str, label: str) -> dict[str, Any]:
+def _of_camera(rows: Sequence[Row], folder: str, label: str) -> dict[str, Any]:
     found = _named_as(rows, re.compile(r"_iblrig_(\w+)Camera\.raw\.(?:mp4|mov|avi|mkv)"), folder)
     if label not in found:
         there = f"it has {', '.join(found)}" if found else "it has no videos of usable quality"

@@ -11,7 +11,7 @@ from uuid import UUID
 from one_async import ids
 from one_async._threads import run_polars, run_sync
 from one_async.alf.path import ALFPath
-from one_async.alf.session import (
+from one_async.alf.session_paths import (
     has_id,
     id_expression,
     record_url_path,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from one_async._threads import run_polars, run_sync
-from one_async.alf.session import session_folder
+from one_async.alf.session_paths import session_folder
 from one_async.errors import ALFInvalid, ALFMultipleObjectsFound
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from one_async._arguments import as_list, check_details
 from one_async._boundary import reading
 from one_async._warnings import warn
 from one_async.alf.path import ALFPath
-from one_async.alf.session import session_folder
+from one_async.alf.session_paths import session_folder
 from one_async.client.call import Call, has_keywords, public_methods
 from one_async.client.cards import InsertionRecord, SessionRecord
 from one_async.client.identify import eid_texts, known_eids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ from one_async._arguments import plain
 from one_async._boundary import MISFITS
 from one_async._threads import check_polars, run_polars
 from one_async._warnings import warn
-from one_async.alf.match import collections_of
+from one_async.alf.revisions import split_folder
 from one_async.alf.spec import QC
 from one_async.client.call import Call, public_methods
 from one_async.client.jobs import each, load_each
@@ -145,7 +146,7 @@ class SpikeLoading:
         }  # fmt: skip
         what = _Wanted(spikes, min_label, sorter, regions, options)
         what.check()
-        await run_polars(object_load(self._context, "spikes", **options).check)  # before any request
+        object_load(self._context, "spikes", **options)  # refuses invalid options before any request
         places = await places_of(call, known)
         acronyms = await (_acronyms(call) if regions is None else run_polars(acronyms_of, regions))
 
@@ -245,8 +246,8 @@ async def _endpoint_frame(context: Context, endpoint: str, filters: Mapping[str,
 
 def _sorter_collection(session: SessionDatasets, name: str, sorter: str | None) -> str:
     """Return the collection of the probe's spikes: that of the given sorter, else of the best one."""
-    paths = session.datasets["rel_path"]
-    have = set(collections_of(paths.filter(paths.str.contains(r"(?:^|/)_?\w*_?spikes\.times"))))
+    paths = [row["rel_path"] for row in session.datasets]
+    have = {split_folder(path)[0] for path in paths if re.search(r"(?:^|/)_?\w*_?spikes\.times", path)}
     for one in SORTERS if sorter is None else (sorter,):
         collection = f"alf/{name}/{one}".rstrip("/")
         if collection in have:

@@ -12,7 +12,7 @@ from uuid import UUID
 from one_async._arguments import text_of
 from one_async._threads import is_polars_lost
 from one_async.alf.parts import rel_path_parts
-from one_async.alf.session import key_frame, match_keys
+from one_async.alf.session_paths import key_frame, match_keys
 from one_async.alf.spec import QC
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.client import AsyncONE

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from one_async.files.owner import is_running, owner_of, short_name
+from one_async.files.claim import is_running, owner_of, short_name
 
 __all__ = ["sweep_temporary", "sync", "write_whole"]
 

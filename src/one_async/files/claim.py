@@ -1,4 +1,4 @@
-"""Claims on files: one worker at a time among threads, processes and machines that share a folder.
+"""Claims on files: one worker at a time among threads, processes and machines that share a folder; names of their owners.
 
 A claim is a folder created by ``mkdir``, which succeeds for exactly one caller on every file system; ``flock``
 succeeds for every caller on Lustre, GPFS and some NFS. The folder contains a file with the owner's name, which the owner
@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import hashlib
 import os
+import platform
 import random
 import shutil
+import sys
 import threading
 import time
 import uuid
@@ -21,14 +25,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from one_async.files.owner import is_dead, owner_of, short_name
-
 __all__ = [
     "LEASE",
     "Claim",
     "Claimant",
     "claim",
     "claim_folder",
+    "is_dead",
+    "is_running",
+    "owner_of",
+    "short_name",
     "start_heartbeat",
     "sweep",
     "try_claim",
@@ -292,3 +298,70 @@ def _read_owner(folder: Path) -> str | None:
         return None
     finally:
         os.close(number)
+
+
+# ---- names of processes, from which others can determine whether an owner is running
+
+
+def owner_of(token: str, separator: str = " ") -> str:
+    """Return a name for this process as the owner of the object that ``token`` identifies."""
+    return separator.join((token, _machine(), str(os.getpid()), _started(os.getpid())))
+
+
+def is_running(owner: str, separator: str = " ") -> bool | None:
+    """Return whether the process named by ``owner_of`` is running; None if that is unknown.
+
+    It is unknown for processes of other machines or containers.
+    """
+    try:
+        _, machine, pid, started = owner.split(separator)
+        number = int(pid)
+    except ValueError:
+        return None
+    if machine != _machine() or sys.platform == "win32":  # on Windows, os.kill(pid, 0) would end the process
+        return None
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return None
+    now = _started(number)
+    if "unknown" in (started, now):
+        return None
+    return started == now
+
+
+def is_dead(owner: str) -> bool:
+    """Return whether the owner is known to have ended."""
+    return is_running(owner) is False
+
+
+def short_name(name: str) -> str:
+    """Return a name that leaves room for a prefix and a suffix; file names are limited to 255 bytes."""
+    if len(name.encode("utf-8", "surrogateescape")) <= 180:
+        return name
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+@functools.cache
+def _machine() -> str:
+    """Return an identifier of this boot of this machine and container, within which process ids are unique."""
+    parts = [platform.node()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("/".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _started(pid: int) -> str:
+    """Return the start time of a process, since its id may be used again.
+
+    "unknown" outside Linux, "ended" for a zombie process.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")  # it contains the process's name
+    except OSError:
+        return "unknown"
+    fields = stat.rpartition(")")[2].split()
+    return "ended" if fields[0] in "ZX" else fields[19]

@@ -282,7 +282,7 @@ class _Sidecars:
 
     def of(self, file: ALFPath) -> ALFPath | None:
         """Return the metadata file of a data file: with the same attribute and most of its extra parts."""
-        folder = os.path.dirname(file)  # noqa: PTH120 - faster
+        folder = str(file)[: -len(file.name)] or os.curdir
         if folder not in self._listed:
             names = sorted(name for name in os.listdir(folder) if ".metadata" in name and is_valid(name))  # noqa: PTH208 - faster
             paths = map(file.with_name, names)

@@ -9,22 +9,30 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from uuid import UUID
 
+from one_async._threads import check_polars
 from one_async.alf.path import ALFPath
 from one_async.errors import ALFError, ConfigurationError, FileDamaged, InputError, OneError
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
 
 __all__ = ["READERS", "Tables", "ensure_flat", "read_file"]
 
 Tables: TypeAlias = Literal["polars", "pandas"]
 Reader: TypeAlias = Callable[[Path, "Options"], Any]
+
+
+#: Bytes of data for which memory is reserved before the size of the file is known.
+_LARGE: Final = 1 << 20
 
 
 class Options(NamedTuple):
@@ -97,7 +105,11 @@ def _npy(file: Path, options: Options) -> Any:
     with file.open("rb") as stream:
         if options.allow_pickle:
             return ensure_flat(np.load(stream, allow_pickle=True))
-        version = np.lib.format.read_magic(stream)
+        start = stream.read(8)
+        if len(start) < 8 or not start.startswith(np.lib.format.MAGIC_PREFIX):
+            stream.seek(0)
+            np.lib.format.read_magic(stream)  # raises an error
+        version = start[6], start[7]
         length = stream.read(2 if version == (1, 0) else 4)
         header = length + stream.read(int.from_bytes(length, "little"))
         shape, is_fortran, dtype = _parse_header(version, header)
@@ -108,16 +120,22 @@ def _npy(file: Path, options: Options) -> Any:
                 path=str(file),
             )
         size = math.prod(shape) * dtype.itemsize
-        available = os.fstat(stream.fileno()).st_size - stream.tell()
-        if size > available:  # checked before memory is reserved for it
-            raise ValueError(f"its header describes {size} bytes of data, the file has {available}")
+        available = (
+            os.fstat(stream.fileno()).st_size - stream.tell() if size > _LARGE or version > (2, 0) else size
+        )
+        _check_size(size, available)  # before memory is reserved for it
         if version > (2, 0):  # the names of fields are in UTF-8
             stream.seek(0)
             return ensure_flat(np.load(stream, allow_pickle=False))
         array: np.ndarray[Any, Any] = np.empty(shape, dtype, order="F" if is_fortran else "C")
-        if size and stream.readinto(array.ravel(order="K").view(np.uint8).data) < size:
-            raise ValueError("its data end early")
+        if size:
+            _check_size(size, stream.readinto(array.ravel(order="K").view(np.uint8).data))
     return ensure_flat(array)
+
+
+def _check_size(described: int, available: int) -> None:
+    if described > available:
+        raise ValueError(f"its header describes {described} bytes of data, the file has {available}")
 
 
 @lru_cache(maxsize=1024)
@@ -182,15 +200,71 @@ def _parquet(file: Path, options: Options) -> Any:
         import pandas as pd
 
         return pd.read_parquet(file)
-    from one_async.files.tabular import read_parquet
-
-    frame, index = read_parquet(file)
+    frame, index = _frame_of_parquet(file)
     return frame if options.keep_index else frame.drop(index)
+
+
+def _frame_of_parquet(file: Path) -> tuple[pl.DataFrame, list[str]]:
+    """Read a Parquet file; return the frame and the names of the columns that are a pandas index.
+
+    A pandas index that only numbers the rows from 0 is dropped; another index without a name becomes column ``index``.
+    Columns of 16-byte values, in which UUIDs are stored, are converted to UUID strings.
+    """
+    import polars as pl
+
+    check_polars()
+    data = file.read_bytes()  # not by path, since Polars interprets some characters of paths
+    frame = pl.read_parquet(io.BytesIO(data))
+    pandas = json.loads(pl.read_parquet_metadata(io.BytesIO(data)).get("pandas", "{}"))
+    index: list[str] = []
+    for column in pandas.get("index_columns", []):
+        if isinstance(column, dict):
+            frame = _with_range_index(frame, column, index)
+        elif column in frame.columns:
+            frame = _with_stored_index(frame, column, index)
+    uuids = [_uuid_text(frame[name]) for name, dtype in frame.schema.items() if dtype == pl.Binary]
+    return frame.with_columns(*uuids), index
+
+
+def _with_range_index(frame: pl.DataFrame, described: dict[str, Any], index: list[str]) -> pl.DataFrame:
+    import polars as pl
+
+    start, step, name = described.get("start", 0), described.get("step", 1), described.get("name") or "index"
+    if (start, step) == (0, 1) or name in frame.columns:
+        return frame
+    index.append(name)
+    return frame.select(pl.int_range(pl.len(), dtype=pl.Int64).mul(step).add(start).alias(name), pl.all())
+
+
+def _with_stored_index(frame: pl.DataFrame, column: str, index: list[str]) -> pl.DataFrame:
+    import polars as pl
+
+    name = column
+    if re.fullmatch(r"__index_level_\d+__", column):
+        values = frame[column]
+        counts = values.dtype.is_integer() and values.equals(
+            pl.Series(range(len(values)), dtype=values.dtype)
+        )
+        if counts:
+            return frame.drop(column)
+        name = "index" if "index" not in frame.columns else column
+    index.append(name)
+    return frame.rename({column: name})
+
+
+def _uuid_text(series: pl.Series) -> pl.Series:
+    import polars as pl
+
+    values = series.to_list()
+    if any(value is not None and len(value) != 16 for value in values):
+        return series
+    text = [None if value is None else str(UUID(bytes=value)) for value in values]
+    return pl.Series(series.name, text, dtype=pl.String)
 
 
 def _delimited(separator: str) -> Reader:
     def read(file: Path, options: Options) -> Any:
-        from one_async.files.tabular import decoded, read_delimited
+        from one_async.files.delimited import decoded, read_delimited
 
         if options.tables == "pandas":
             import pandas as pd

@@ -14,8 +14,7 @@ import anyio
 from one_async._addresses import without_login
 from one_async._threads import run_sync
 from one_async.errors import HarvestUnderWay, OneError
-from one_async.files.claim import LEASE, start_heartbeat
-from one_async.files.owner import is_dead, owner_of
+from one_async.files.claim import LEASE, is_dead, owner_of, start_heartbeat
 
 #: Seconds to wait for a lease, longer than that of a harvest killed on another machine takes to expire.
 TIMEOUT = LEASE + 10.0

@@ -94,13 +94,12 @@ class AutoSource:
         self,
         eids: Sequence[str],
         use: Callable[[dict[str, SessionDatasets]], T],
-        columns: Sequence[str] | None = None,
     ) -> T:
         """Call ``use`` with each session's datasets; request those of sessions for which the tables have none."""
 
         def look() -> tuple[dict[str, SessionDatasets], list[str], T | None]:
-            found = self._local.datasets_of(eids, columns)
-            missing = [eid for eid in eids if eid not in found or found[eid].datasets.is_empty()]
+            found = self._local.datasets_of(eids)
+            missing = [eid for eid in eids if eid not in found or not found[eid].datasets]
             return found, missing, None if missing else use(found)
 
         found, missing, result = await run_polars(look)

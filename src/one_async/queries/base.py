@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from one_async._warnings import warn
-from one_async.alf.session import session_folders
+from one_async.alf.session_paths import session_folders
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,12 +20,12 @@ SESSION_ORDER = ["date", "subject", "number"]
 
 
 class SessionDatasets(NamedTuple):
-    """A session's row and the frame of its datasets."""
+    """A session's row and the rows of its datasets."""
 
     session: Mapping[str, Any]
     """The session's row: eid, lab, subject, date, number, task_protocol, projects."""
-    datasets: pl.DataFrame
-    """The datasets table's columns, in the order of the ids; answers of the server have data_url as well."""
+    datasets: Sequence[Mapping[str, Any]]
+    """The datasets table's rows, in the order of the ids; answers of the server have data_url as well."""
 
 
 #: The ids and the names of a session's insertions.
@@ -56,20 +56,16 @@ class Source(Protocol):
     ) -> T:
         """Call ``use`` with the frame of wanted keys and the frame of sessions that have these keys.
 
-        The sessions are the result of `alf.session.match_keys`, in any order; their column ``key`` is a row number of the
-        first frame.
+        The sessions are the result of `alf.session_paths.match_keys`, in any order; their column ``key`` is a row number of
+        the first frame.
         """
 
     async def datasets(
         self,
         eids: Sequence[str],
         use: Callable[[dict[str, SessionDatasets]], T],
-        columns: Sequence[str] | None = None,
     ) -> T:
-        """Call ``use`` with the datasets of each session, by id, without unknown sessions.
-
-        ``columns`` are the columns that ``use`` needs; a source may pass more.
-        """
+        """Call ``use`` with the datasets of each session, by id, without unknown sessions."""
 
     async def listed(
         self,
@@ -77,7 +73,10 @@ class Source(Protocol):
         use: Callable[[dict[str, pl.DataFrame]], T],
         columns: Sequence[str] | None = None,
     ) -> T:
-        """Call ``use`` with the frame of each session's datasets, including sessions that the sessions table lacks."""
+        """Call ``use`` with the frame of each session's datasets, including sessions that the sessions table lacks.
+
+        ``columns`` are the columns that ``use`` needs; a source may pass more.
+        """
 
     async def find_datasets(
         self,
@@ -87,7 +86,7 @@ class Source(Protocol):
     ) -> T:
         """Call ``use`` with the datasets that have an eid, rel_path and, if given, did of ``wanted``, in any order.
 
-        The column ``key`` is the row number in ``wanted``; each row is found at most once. ``columns`` as in `datasets`.
+        The column ``key`` is the row number in ``wanted``; each row is found at most once. ``columns`` as in `listed`.
         """
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:

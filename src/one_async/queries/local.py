@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from one_async._threads import run_polars
-from one_async.alf.session import match_keys
+from one_async.alf.session_paths import match_keys
 from one_async.errors import TablesNotFound
 from one_async.queries.base import (
     ProbeLists,
@@ -104,21 +104,17 @@ class LocalSource:
         self,
         eids: Sequence[str],
         use: Callable[[dict[str, SessionDatasets]], T],
-        columns: Sequence[str] | None = None,
     ) -> T:
         """Call ``use`` with the datasets of each session in the tables."""
-        return await run_polars(lambda: use(self.datasets_of(eids, columns)))
+        return await run_polars(lambda: use(self.datasets_of(eids)))
 
-    def datasets_of(
-        self, eids: Sequence[str], columns: Sequence[str] | None = None
-    ) -> dict[str, SessionDatasets]:
+    def datasets_of(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
         """Return the datasets of each session in the tables; to be called in a thread."""
         tables = self._catalogue
         rows = {eid: row for eid in eids if (row := tables.session_row(eid)) is not None}
-        frames = tables.dataset_table.by_session(list(rows), columns)
         return {
-            eid: SessionDatasets(tables.session_frame.row(row, named=True), frame)
-            for (eid, row), frame in zip(rows.items(), frames, strict=True)
+            eid: SessionDatasets(tables.session_frame.row(row, named=True), tables.dataset_table.session(eid))
+            for eid, row in rows.items()
         }
 
     async def listed(

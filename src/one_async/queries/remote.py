@@ -12,7 +12,7 @@ import anyio
 from one_async._boundary import reads_answers
 from one_async._concurrency import run_all
 from one_async._threads import run_polars, run_sync
-from one_async.alf.session import match_keys
+from one_async.alf.session_paths import match_keys
 from one_async.alyx.caching import no_cache
 from one_async.errors import AnswerError, NotFound
 from one_async.queries.base import (
@@ -115,18 +115,28 @@ class RemoteSource:
         self,
         eids: Sequence[str],
         use: Callable[[dict[str, SessionDatasets]], T],
-        columns: Sequence[str] | None = None,
     ) -> T:
         """Call ``use`` with the datasets of each session: the datasets table's columns and data_url, by dataset id."""
         return await run_polars(use, await self.datasets_of(eids))
 
     async def datasets_of(self, eids: Sequence[str]) -> dict[str, SessionDatasets]:
-        """Return the datasets of each session.
+        """Return the datasets of each session, as `_details_of` does, as rows."""
+        details = await self._details_of(eids)
+
+        def make() -> dict[str, SessionDatasets]:
+            return {
+                eid: SessionDatasets(row, frame.rows(named=True)) for eid, (row, frame) in details.items()
+            }
+
+        return await run_polars(make)
+
+    async def _details_of(self, eids: Sequence[str]) -> dict[str, tuple[dict[str, Any], pl.DataFrame]]:
+        """Return the row and the datasets of each session.
 
         These are the datasets with an existing file on a shared repository. Sessions that the server does
         not know are missing.
         """
-        found: dict[str, SessionDatasets] = {}
+        found: dict[str, tuple[dict[str, Any], pl.DataFrame]] = {}
         revisions = _Revisions(self._alyx)
 
         async def read(eid: str) -> None:
@@ -141,7 +151,7 @@ class RemoteSource:
                 return sessions_frame([body]), datasets_frame(detail, names)
 
             sessions, datasets = await run_polars(make)
-            found[eid] = SessionDatasets(detail.row(), datasets)
+            found[eid] = detail.row(), datasets
             self._learn(sessions=sessions, datasets=datasets)
 
         await run_all(read, [(item,) for item in dict.fromkeys(eids)])
@@ -158,7 +168,7 @@ class RemoteSource:
 
     async def frames_of(self, eids: Sequence[str]) -> dict[str, pl.DataFrame]:
         """Return the frame of each session's datasets."""
-        return {eid: session.datasets for eid, session in (await self.datasets_of(eids)).items()}
+        return {eid: frame for eid, (_, frame) in (await self._details_of(eids)).items()}
 
     async def search_insertions(self, terms: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the insertions that match, as the server lists them: latest session first, then by name."""

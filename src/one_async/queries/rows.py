@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from one_async.alf.path import rel_path_parts
-from one_async.alf.session import record_url_path, session_part, without_id
+from one_async.alf.session_paths import record_url_path, session_part, without_id
 from one_async.errors import AnswerError, InputError
 from one_async.queries.records import DatasetRecord, parse, parse_known, relative_path, revision_of
 

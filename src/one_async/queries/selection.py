@@ -1,19 +1,17 @@
-"""Select the datasets of a session that a load requests. Pure functions on rows of the datasets table.
+"""Select the datasets of a session that a load requests. Pure, on rows of the datasets table.
 
-All of them use `alf.match.resolve`, as `list_datasets` does, so every dataset of a list can be loaded.
+All of it uses `alf.match.DatasetFilter`, as `list_datasets` does, so every dataset of a list can be loaded.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
+from typing import Any, TypeAlias, get_args
 
 from one_async._warnings import warn
-from one_async.alf.match import resolve
+from one_async.alf.match import DatasetFilter
 from one_async.alf.path import rel_path_parts
 from one_async.alf.spec import QC, to_alf
 from one_async.errors import (
@@ -25,10 +23,10 @@ from one_async.errors import (
 from one_async.ids import dataset_id, is_dataset_record
 from one_async.types import RevisionPolicy
 
-if TYPE_CHECKING:
-    import polars as pl
-
-T = TypeVar("T")
+#: A row of the datasets table.
+Row: TypeAlias = Mapping[str, Any]
+#: Selects the requested datasets from those of a session.
+Choice: TypeAlias = Callable[[Sequence[Row]], Sequence[Row]]
 #: ONE-api's environment variable for the default of ``revision`` in all loads.
 REVISION_VARIABLE = "ONE_REVISION_LAST_BEFORE"
 
@@ -47,10 +45,9 @@ class SelectionOptions:
         if self.policy not in get_args(RevisionPolicy):
             raise InputError.of("revision_policy", self.policy, get_args(RevisionPolicy))
 
-    def resolve(self, datasets: pl.DataFrame, **filters: Any) -> pl.DataFrame:
-        """Return the datasets that match filters, as `list_datasets` does."""
-        return resolve(
-            datasets,
+    def filter(self, **filters: Any) -> DatasetFilter:
+        """Return the compiled filters of a request, which choose as `list_datasets` does."""
+        return DatasetFilter(
             wildcards=self.wildcards,
             policy=self.policy,
             qc=self.qc,
@@ -62,165 +59,135 @@ class SelectionOptions:
 #: The number of names that the text of an error lists.
 MOST_NAMES = 12
 
-#: Selects the requested datasets from the frame of a session's datasets.
-Choice: TypeAlias = "Callable[[pl.DataFrame], T]"
 
+def one_dataset(dataset: str | Row, collection: Any, revision: str | None, how: SelectionOptions) -> Choice:
+    """Return the choice of the dataset that a name, a path below the session, or ALF parts mean: exactly one row.
 
-def checked(choice: Choice[T]) -> Choice[T]:
-    """Call a selection function with no datasets and return it. Raises InputError for invalid filters.
-
-    This checks the filters before any request is sent.
-    """
-    with suppress(ALFObjectNotFound):
-        choice(no_datasets())
-    return choice
-
-
-@cache
-def no_datasets() -> pl.DataFrame:
-    """Return an empty frame of datasets."""
-    import polars as pl
-
-    from one_async.tables.schema import DATASETS
-
-    return pl.DataFrame(schema=dict(DATASETS))
-
-
-def one_dataset(
-    datasets: pl.DataFrame,
-    dataset: str | Mapping[str, Any],
-    collection: Any,
-    revision: str | None,
-    how: SelectionOptions,
-) -> pl.DataFrame:
-    """Return the dataset that matches a name, a path below the session, or ALF parts, as a frame of one row.
-
-    Raises ALFObjectNotFound if none matches, or an error such as ALFMultipleCollectionsFound if several do.
+    It raises ALFObjectNotFound if none matches, or an error such as ALFMultipleCollectionsFound if several do.
     """
     if not isinstance(dataset, str | Mapping):
         raise InputError.of("dataset", dataset, "a name, a path below the session, or a mapping of ALF parts")
     if isinstance(dataset, Mapping) and _is_record(dataset):
-        found = _of_record(datasets, dataset)
-        if found.is_empty():
-            raise ALFObjectNotFound(
-                f"{_name(dataset)!r} is not among the session's datasets", dataset=dict(dataset)
-            )
-        return found
+        return _one_of_record(dataset)
     is_path = "/" in dataset if isinstance(dataset, str) else "collection" in dataset
     if is_path:
         _check_no_folders("collection, revision", collection, revision)
-    if is_path and isinstance(dataset, str) and "*" in dataset and len(datasets):
-        warn(f"a dataset that is given as a path should have no wildcards in it: {dataset!r}")
-    found = how.resolve(
-        datasets,
+    wanted = how.filter(
         filename=_with_any_extension(dataset, how),
         collection=None if is_path else collection,
         revision=None if is_path else _revision(revision),
         assert_unique=not is_path,
     )
-    if found.is_empty():
-        raise ALFObjectNotFound(
-            f"no dataset of the session matches {dataset!r}" + _did_you_mean(dataset, _file_names(datasets)),
-            dataset=dataset,
-        )
-    if found.height > 1:
-        raise ALFMultipleObjectsFound(f"{dataset!r} matches {_names(found['rel_path'])}")
-    return found
+
+    def choose(datasets: Sequence[Row]) -> Sequence[Row]:
+        if is_path and isinstance(dataset, str) and "*" in dataset and datasets:
+            warn(f"a dataset that is given as a path should have no wildcards in it: {dataset!r}")
+        found = wanted.choose(datasets)
+        if not found:
+            raise ALFObjectNotFound(
+                f"no dataset of the session matches {dataset!r}"
+                + _did_you_mean(dataset, _file_names(datasets)),
+                dataset=dataset,
+            )
+        if len(found) > 1:
+            raise ALFMultipleObjectsFound(f"{dataset!r} matches {_names(_paths(found))}")
+        return found
+
+    return choose
 
 
 def one_object(
-    datasets: pl.DataFrame,
-    obj: str,
-    collection: Any,
-    revision: str | None,
-    how: SelectionOptions,
-    **parts: Any,
-) -> pl.DataFrame:
-    """Return the datasets of one ALF object, at least one row.
+    obj: str, collection: Any, revision: str | None, how: SelectionOptions, **parts: Any
+) -> Choice:
+    """Return the choice of the datasets of one ALF object, at least one row.
 
-    Raises ALFObjectNotFound, ALFMultipleObjectsFound, ALFMultipleCollectionsFound.
+    It raises ALFObjectNotFound, ALFMultipleObjectsFound, ALFMultipleCollectionsFound.
     """
-    found = how.resolve(
-        datasets, filename={"object": obj, **parts}, collection=collection, revision=_revision(revision)
+    wanted = how.filter(
+        filename={"object": obj, **parts}, collection=collection, revision=_revision(revision)
     )
-    if found.is_empty():
-        objects = _objects(datasets)
-        raise ALFObjectNotFound(
-            f"the session has no object {obj!r}"
-            + _within(collection, parts)
-            + _did_you_mean(obj, objects, listed=True),
-            object=obj,
-        )
-    split = [rel_path_parts(path) for path in found["rel_path"]]
-    objects, collections = {part[3] or "" for part in split}, {part[0] or "" for part in split}
-    if len(objects) > 1:
-        raise ALFMultipleObjectsFound(f"{obj!r} matches several objects: {_names(objects)}")
-    if len(collections) > 1:
-        raise ALFMultipleCollectionsFound(
-            f"{obj!r} is in several collections: {_names(collections)}; give one with collection="
-        )
-    return found
+
+    def choose(datasets: Sequence[Row]) -> Sequence[Row]:
+        found = wanted.choose(datasets)
+        if not found:
+            raise ALFObjectNotFound(
+                f"the session has no object {obj!r}"
+                + _within(collection, parts)
+                + _did_you_mean(obj, _objects(datasets), listed=True),
+                object=obj,
+            )
+        split = [rel_path_parts(path) for path in _paths(found)]
+        objects, collections = {part[3] or "" for part in split}, {part[0] or "" for part in split}
+        if len(objects) > 1:
+            raise ALFMultipleObjectsFound(f"{obj!r} matches several objects: {_names(objects)}")
+        if len(collections) > 1:
+            raise ALFMultipleCollectionsFound(
+                f"{obj!r} is in several collections: {_names(collections)}; give one with collection="
+            )
+        return found
+
+    return choose
 
 
 def whole_collection(
-    datasets: pl.DataFrame,
-    collection: Any,
-    obj: Any,
-    revision: str | None,
-    how: SelectionOptions,
-    **parts: Any,
-) -> pl.DataFrame:
-    """Return the datasets of a collection, or of its objects that match, at least one row."""
-    inside = replace(how, policy="exact").resolve(datasets, collection=collection)
-    found = how.resolve(inside, filename={"object": obj, **parts}, revision=_revision(revision))
-    if inside.is_empty():
-        collections = {rel_path_parts(path)[0] or "" for path in datasets["rel_path"]}
-        raise ALFObjectNotFound(
-            f"the session has no collection {collection!r}"
-            + _did_you_mean(collection, collections, listed=True),
-            collection=collection,
-        )
-    if found.is_empty():
-        raise ALFObjectNotFound(
-            f"the collection {collection!r} has no object {obj!r}"
-            + _within(None, parts)
-            + _did_you_mean(obj, _objects(inside), listed=True)
-        )
-    return found
+    collection: Any, obj: Any, revision: str | None, how: SelectionOptions, **parts: Any
+) -> Choice:
+    """Return the choice of the datasets of a collection, or of its objects that match, at least one row."""
+    of_folder = replace(how, policy="exact").filter(collection=collection)
+    wanted = how.filter(filename={"object": obj, **parts}, revision=_revision(revision))
+
+    def choose(datasets: Sequence[Row]) -> Sequence[Row]:
+        inside = of_folder.choose(datasets)
+        if not inside:
+            collections = {rel_path_parts(path)[0] or "" for path in _paths(datasets)}
+            raise ALFObjectNotFound(
+                f"the session has no collection {collection!r}"
+                + _did_you_mean(collection, collections, listed=True),
+                collection=collection,
+            )
+        found = wanted.choose(inside)
+        if not found:
+            raise ALFObjectNotFound(
+                f"the collection {collection!r} has no object {obj!r}"
+                + _within(None, parts)
+                + _did_you_mean(obj, _objects(inside), listed=True)
+            )
+        return found
+
+    return choose
 
 
 def many_datasets(
-    datasets: pl.DataFrame,
-    wanted: Sequence[str] | Sequence[Mapping[str, Any]] | pl.DataFrame,
-    collections: Any,
-    revisions: Any,
-    how: SelectionOptions,
-) -> list[pl.DataFrame]:
-    """Return a list with a frame for each wanted dataset: one row, or no row if there is no such dataset."""
-    if not hasattr(wanted, "columns") and (isinstance(wanted, Mapping) or not isinstance(wanted, Iterable)):
+    wanted: Any, collections: Any, revisions: Any, how: SelectionOptions
+) -> Callable[[Sequence[Row]], list[Sequence[Row]]]:
+    """Return the choice of several datasets: for each wanted one a list of one row, empty if there is no such dataset.
+
+    ``wanted`` are names, mappings of ALF parts, records, or whole paths, also as a frame.
+    """
+    is_frame = hasattr(wanted, "columns")
+    if not is_frame and (isinstance(wanted, Mapping) or not isinstance(wanted, Iterable)):
         raise InputError.of("datasets", wanted, "a list of names or of mappings of ALF parts, or a frame")
-    exact = hasattr(wanted, "columns") or any(isinstance(item, str) and "/" in item for item in wanted)
-    if not hasattr(wanted, "columns") and wanted and all(map(_is_record, wanted)):
+    if not is_frame and wanted and all(map(_is_record, wanted)):
         _check_no_folders("collections, revisions", collections, revisions)
-        return [_of_record(datasets, item) for item in wanted if isinstance(item, Mapping)]
-    if exact:
-        return _exact_paths(datasets, wanted, collections, revisions, how)
+        by_record = list(map(_of_record, wanted))
+        return lambda datasets: [choose(datasets) for choose in by_record]
+    if is_frame or any(isinstance(item, str) and "/" in item for item in wanted):
+        _check_no_folders("collections, revisions", collections, revisions)
+        paths = wanted["rel_path"].to_list() if is_frame else list(wanted)
+        good = replace(how, policy="exact").filter()
+        return lambda datasets: _of_paths(good.choose(datasets), paths)
     kinds = {str if isinstance(item, str) else dict if isinstance(item, Mapping) else None for item in wanted}
     if len(kinds) > 1 or None in kinds:
         raise InputError.of("datasets", wanted, "names only, or mappings of ALF parts only")
-    revisions = _revision(revisions)
     folders, versions = (_for_each(value, len(wanted), name) for value, name in
-                         ((collections, "collections"), (revisions, "revisions")))  # fmt: skip
-    return [
-        how.resolve(
-            datasets,
-            filename=_with_any_extension(item, how),
-            collection=folder,
-            revision=version,
-            assert_unique=True,
+                         ((collections, "collections"), (_revision(revisions), "revisions")))  # fmt: skip
+    each = [
+        how.filter(
+            filename=_with_any_extension(item, how), collection=folder, revision=version, assert_unique=True
         )
         for item, folder, version in zip(wanted, folders, versions, strict=True)
     ]
+    return lambda datasets: [one.choose(datasets) for one in each]
 
 
 def _is_record(item: object) -> bool:
@@ -228,15 +195,24 @@ def _is_record(item: object) -> bool:
     return isinstance(item, Mapping) and ("rel_path" in item or is_dataset_record(item))
 
 
-def _of_record(datasets: pl.DataFrame, record: Mapping[str, Any]) -> pl.DataFrame:
-    """Return the dataset with a record's id; a dataset of another session is not found."""
-    import polars as pl
+def _of_record(record: Row) -> Choice:
+    """Return the choice of the dataset with a record's id; a dataset of another session is not found."""
+    did, eid = str(record.get("did") or dataset_id(record, "datasets")), str(record.get("eid") or "")
+    return lambda datasets: [row for row in datasets if row["did"] == did and (not eid or row["eid"] == eid)]
 
-    did = record.get("did") or dataset_id(record, "datasets")
-    found = datasets.filter(pl.col("did") == str(did))
-    if record.get("eid"):
-        found = found.filter(pl.col("eid") == str(record["eid"]))
-    return found
+
+def _one_of_record(record: Row) -> Choice:
+    of_record = _of_record(record)
+
+    def choose(datasets: Sequence[Row]) -> Sequence[Row]:
+        found = of_record(datasets)
+        if not found:
+            raise ALFObjectNotFound(
+                f"{_name(record)!r} is not among the session's datasets", dataset=dict(record)
+            )
+        return found
+
+    return choose
 
 
 def _name(item: Any) -> str:
@@ -245,22 +221,14 @@ def _name(item: Any) -> str:
     return str(item.get("rel_path") or item["name"]) if _is_record(item) else to_alf(**item)
 
 
-def _exact_paths(
-    datasets: pl.DataFrame, wanted: Any, collections: Any, revisions: Any, how: SelectionOptions
-) -> list[pl.DataFrame]:
+def _of_paths(datasets: Sequence[Row], paths: Sequence[str]) -> list[Sequence[Row]]:
     """Select by whole paths, as `list_datasets` returns them; warn of datasets that are not the default revision."""
-    _check_no_folders("collections, revisions", collections, revisions)
-    import polars as pl
-
-    paths = wanted["rel_path"].to_list() if hasattr(wanted, "columns") else list(wanted)
-    good = replace(how, policy="exact").resolve(datasets)
-    found = [good.filter(pl.col("rel_path") == path) for path in paths]
-    old = [
+    found: list[Sequence[Row]] = [[row for row in datasets if row["rel_path"] == path] for path in paths]
+    if old := [
         path
-        for path, row in zip(paths, found, strict=True)
-        if "default_revision" in row.columns and row["default_revision"].eq(False).any()
-    ]
-    if old:
+        for path, rows in zip(paths, found, strict=True)
+        if any(row.get("default_revision") is False for row in rows)
+    ]:
         warn(
             f"there may be better revisions of {_names(old)}; give revisions= to choose one, or names instead of paths"
         )
@@ -280,10 +248,10 @@ def _revision(given: Any) -> Any:
     return given or os.environ.get(REVISION_VARIABLE) or None
 
 
-def describe_missing(wanted: Any, found: Sequence[pl.DataFrame]) -> str:
+def describe_missing(wanted: Any, found: Sequence[Sequence[Row]]) -> str:
     """Return the names of the datasets that were not found."""
     items = wanted["rel_path"].to_list() if hasattr(wanted, "columns") else list(wanted)
-    missing = [_name(item) for item, row in zip(items, found, strict=True) if row.is_empty()]
+    missing = [_name(item) for item, row in zip(items, found, strict=True) if not row]
     return _names(missing)
 
 
@@ -305,12 +273,16 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in sorted(names))
 
 
-def _objects(datasets: pl.DataFrame) -> set[str]:
-    return {rel_path_parts(path)[3] or "" for path in datasets["rel_path"]}
+def _paths(datasets: Iterable[Row]) -> list[str]:
+    return [row["rel_path"] for row in datasets]
 
 
-def _file_names(datasets: pl.DataFrame) -> set[str]:
-    return {path.rpartition("/")[2] for path in datasets["rel_path"]}
+def _objects(datasets: Iterable[Row]) -> set[str]:
+    return {rel_path_parts(path)[3] or "" for path in _paths(datasets)}
+
+
+def _file_names(datasets: Iterable[Row]) -> set[str]:
+    return {path.rpartition("/")[2] for path in _paths(datasets)}
 
 
 def _did_you_mean(given: object, known: Iterable[str], listed: bool = False) -> str:

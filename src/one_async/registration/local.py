@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from one_async.alf.session import has_id, match_session, parse_date
+from one_async.alf.session_paths import has_id, match_session, parse_date
 from one_async.alf.spec import is_valid
 from one_async.errors import InputError
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import polars as pl
 
 from one_async._warnings import warn
-from one_async.alf.session import FOLDER, is_id, split_ids
+from one_async.alf.session_paths import FOLDER, is_id, split_ids
 from one_async.errors import TablesWarning
 from one_async.tables.changes import Changes
 from one_async.tables.scan import usual_folder

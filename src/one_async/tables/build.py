@@ -19,7 +19,7 @@ from one_async._progress import Display, Task, display_for, working
 from one_async._threads import check_polars
 from one_async._values import environment
 from one_async._warnings import warn
-from one_async.alf.session import FOLDER
+from one_async.alf.session_paths import FOLDER
 from one_async.errors import InputError, TablesError, TablesWarning
 from one_async.tables import assemble, build_state
 from one_async.tables.assemble import Progress

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from one_async.alf.session import FOLDER as SESSION_FOLDER
+from one_async.alf.session_paths import FOLDER as SESSION_FOLDER
 from one_async.errors import InputError
 from one_async.files.atomic import write_whole
 from one_async.tables.disk import claim_tables

@@ -17,7 +17,7 @@ import polars as pl
 
 from one_async._threads import check_polars
 from one_async._warnings import warn
-from one_async.alf.session import session_folders
+from one_async.alf.session_paths import session_folders
 from one_async.errors import InputError, TablesDamaged, TablesNotFound, TablesWarning
 from one_async.tables import install, mmap_cache
 from one_async.tables.columns import codes_of

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,14 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from one_async.alf.match import is_match, path_pattern
-from one_async.tables.columns import Column, Rows, codes_of, concat, decode, encode
+from one_async.tables.columns import Column, Rows, codes_of, concat, decode, decode_list, encode
 from one_async.tables.schema import DATASETS, QC_LEVELS
 
-__all__ = ["Datasets", "find", "name_of"]
+__all__ = ["Datasets", "SessionRows", "find", "name_of"]
 
 _BATCH = 250_000
+#: Number of paths that are read one by one in less time than together.
+_FEW = 64
 
 
 def name_of(paths: pl.Series) -> pl.Series:
@@ -131,6 +134,10 @@ class Datasets:
             for span, end in zip(spans, ends.tolist(), strict=True)
         ]
 
+    def session(self, eid: str) -> SessionRows:
+        """Return the rows of a session's datasets, ordered by id; none for an unknown session."""
+        return SessionRows(self, eid, self.rows_of(eid))
+
     def lazy(self) -> pl.LazyFrame:
         """Return all rows as a LazyFrame that decodes only the columns and rows that a query needs."""
 
@@ -217,6 +224,54 @@ class Datasets:
         keep = np.ones(len(self), bool)
         keep[replaced] = False
         return np.flatnonzero(keep), np.arange(len(self), len(self) + len(added))
+
+
+class SessionRows(Sequence[dict[str, Any]]):
+    """The rows of one session's datasets as dictionaries, which are decoded when they are used.
+
+    For so few rows this takes less time than a frame.
+    """
+
+    def __init__(self, table: Datasets, eid: str, span: slice) -> None:
+        self._table, self._eid, self._span = table, eid, span
+
+    def __len__(self) -> int:
+        return int(self._span.stop - self._span.start)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._rows(self._span))
+
+    @overload
+    def __getitem__(self, at: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, at: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        places = range(len(self))[at]
+        return self.take([places])[0] if isinstance(places, int) else self.take(places)
+
+    def take(self, places: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the rows at these places."""
+        return self._rows(np.array(places, np.int64) + self._span.start) if places else []
+
+    def column(self, name: str) -> list[Any] | None:
+        """Return a value of each row; None if the table has no such column."""
+        return self._column(name, self._span) if name in self._table.schema else None
+
+    def _rows(self, rows: Rows) -> list[dict[str, Any]]:
+        names = list(self._table.schema)
+        values = zip(*(self._column(name, rows) for name in names), strict=True)
+        return [dict(zip(names, row, strict=True)) for row in values]
+
+    def _column(self, name: str, rows: Rows) -> list[Any]:
+        table = self._table
+        if name not in ("eid", "rel_path"):
+            return decode_list(table.columns[name], rows)
+        codes = table.path[rows]
+        if name == "eid":
+            return [self._eid] * len(codes)
+        if len(codes) > _FEW:
+            return table.rel_paths(rows).to_list()
+        return [table.paths[code] for code in codes.tolist()]
 
 
 def _sort_touched(

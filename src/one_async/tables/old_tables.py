@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from one_async.alf.session import FOLDER, session_folders
+from one_async.alf.session_paths import FOLDER, session_folders
 from one_async.errors import InputError, TablesDamaged
 from one_async.tables import install
 from one_async.tables.catalogue import as_texts

@@ -14,7 +14,7 @@ import polars as pl
 from one_async._arguments import as_list, date_range, numbers, qc_name, texts
 from one_async._threads import check_polars
 from one_async.alf.match import compile_pattern, is_match, plain_pattern
-from one_async.alf.session import FOLDER, session_folders
+from one_async.alf.session_paths import FOLDER, session_folders
 from one_async.errors import ALFMultipleObjectsFound, InputError
 from one_async.tables.catalogue import Catalogue
 from one_async.tables.dataset_table import Datasets

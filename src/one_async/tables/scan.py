@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from one_async._warnings import warn
 from one_async.alf.path import ALFPath
-from one_async.alf.session import FOLDER, LARGEST_NUMBER, match_session, parse_date
+from one_async.alf.session_paths import FOLDER, LARGEST_NUMBER, match_session, parse_date
 from one_async.alf.spec import REL_PATH_SPEC, is_valid, regex
 from one_async.errors import TablesWarning
 

@@ -26,7 +26,7 @@ from one_async.files.atomic import sync
 from one_async.files.claim import Claim, Claimant, start_heartbeat
 from one_async.transfer.on_disk import Present, look
 from one_async.transfer.one import Done, Policy, Sources, fetch_one
-from one_async.transfer.parts import Busy, Lost, Part, begin
+from one_async.transfer.part_file import Busy, Lost, Part, begin
 from one_async.transfer.plan import Item, Plan
 from one_async.transfer.web import Credentials
 from one_async.types import StreamOpener
@@ -80,7 +80,7 @@ async def fetch(
 ) -> list[Outcome]:
     """Fetch a plan's files into a cache folder, ``limit`` at once; one outcome for each item, in order.
 
-    Files that are on disk and valid are not fetched (see ``parts.look`` for what ``check_hash`` means). A
+    Files that are on disk and valid are not fetched (see ``on_disk.look`` for what ``check_hash`` means). A
     download is verified by the record's hash, or by its size where it has none, unless ``check_hash`` is False.
     Several processes may fetch at the same time: each file is fetched once. The first error is raised and cancels
     the other downloads, whose parts stay resumable; with ``on_error="collect"`` the outcome holds the error.
@@ -95,13 +95,13 @@ async def fetch(
     items = plan.items if isinstance(plan, Plan) else tuple(plan)
     policy = policy or Policy()
     job = _Job(
-        root=Path(root),
+        root=root,
         check_hash=check_hash,
         policy=policy,
         sources=Sources(streams, credentials or Credentials(), policy, _limiter(), observer or Observer()),
         progress=progress,
         stop_at_error=on_error == "raise",
-        claimant=Claimant(Path(root) / ".claims"),
+        claimant=Claimant(root / ".claims"),
     )
     return await job.run(items, limit)
 

@@ -1,4 +1,7 @@
-"""Files that are on disk already, and the folders that transfers write to. All of it blocks, so it runs in threads."""
+"""Files in the cache folder: where that of a dataset lies, whether it is there and valid, and folders to write to.
+
+What accesses the disk blocks, so it runs in threads.
+"""
 
 from __future__ import annotations
 
@@ -6,45 +9,154 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from one_async._warnings import warn
-from one_async.alf.session import other_spellings, session_part
+from one_async.alf.session_paths import (
+    has_id,
+    is_id,
+    other_spellings,
+    session_folder,
+    session_part,
+    with_id,
+    without_id,
+)
 from one_async.errors import (
     ALFInvalid,
     ALFMultipleObjectsFound,
+    InputError,
     OneError,
     TransferError,
     UnsafePath,
+    shown,
 )
-from one_async.transfer.plan import HASHES, Item, conflict, hash_of, row_target, safe_relative
+
+if TYPE_CHECKING:
+    from one_async.transfer.plan import Item
 
 __all__ = [
+    "HASHES",
     "Expected",
     "Present",
     "at_hand",
+    "conflict",
+    "dataset_id_of",
     "disk_errors",
     "expected_files",
     "find_local",
+    "hash_of",
     "is_plain",
     "look",
     "may_write",
     "new_hash",
     "parts_and_claims",
     "remember",
+    "row_path",
+    "row_target",
     "safe_folder",
+    "safe_relative",
     "valid_size",
 ]
 
 P = TypeVar("P", bound=Path)
 
+#: The kind of a hash by its length.
+HASHES = {32: "md5", 40: "sha1"}
 #: The signatures of files at the time they were hashed, by path and hash.
 _VERIFIED: dict[tuple[str, str], tuple[int, ...]] = {}
 _VERIFIED_LIMIT = 200_000
+_HEX = re.compile("[0-9a-f]+")
+#: Paths of at least two parts of ordinary characters, of which none begins with a period.
+_ORDINARY = re.compile(r"(?:[A-Za-z0-9_#-][A-Za-z0-9_#.-]*/)+[A-Za-z0-9_#-][A-Za-z0-9_#.-]*\Z")
+_CONTROL, _SURROGATE = re.compile("[\x00-\x1f\x7f]"), re.compile("[\ud800-\udfff]")
+
+
+def safe_relative(path: str, *, written: bool = True) -> str:
+    """Return a relative path with ``/`` between its parts if it stays within its folder.
+
+    Raises UnsafePath for ``..`` and absolute paths; for a file to be ``written`` also for drive letters, backslashes,
+    control characters, and files directly in the root or below a hidden folder there, which hold tables, settings and
+    stored answers.
+    """
+    if _ORDINARY.match(path):
+        return path
+    parts = path.split("/")
+    problem = (
+        "it is absolute" if path.startswith(("/", "\\")) else
+        "it refers to another folder" if ".." in parts else
+        "it has an invalid character" if _SURROGATE.search(path) or "\0" in path else None
+    )  # fmt: skip
+    if written and not problem:
+        problem = (
+            "it refers to another folder" if any(p in (".", "~") for p in parts) else
+            "it has an empty part" if not all(p.strip(" .") for p in parts) else
+            "it has a drive letter" if any(re.match(r"[A-Za-z]:", p) for p in parts) else
+            "it has a backslash" if "\\" in path else
+            "it has a control character" if _CONTROL.search(path) else
+            "it lies in the root of the cache folder" if len(parts) < 2 else
+            "it lies in a hidden folder" if parts[0].startswith(".") else None
+        )  # fmt: skip
+    if problem:
+        raise UnsafePath(f"{path!r} cannot be written to the cache folder: {problem}", path=path)
+    return path
+
+
+def row_target(record: Mapping[str, Any], *, uuid_filenames: bool = False, written: bool = True) -> str:
+    """Return the path of a row's file below the cache folder.
+
+    With ``written=False``, an id in the row's own path belongs to the name on disk.
+    """
+    path = row_path(record)
+    if not written and has_id(path):
+        return path
+    path = without_id(path)
+    return with_id(path, dataset_id_of(record)) if uuid_filenames else path
+
+
+def row_path(record: Mapping[str, Any]) -> str:
+    """Return the path of a row below the cache folder, as the row has it. Raises InputError for a row without a session."""
+    session = record.get("session_path")
+    if session is None and "subject" in record:
+        session = session_folder(record)
+    if session is None:
+        raise InputError.of(
+            "records", dict(record), "rows with session_path, or lab, subject, date and number"
+        )
+    return f"{session}/{record['rel_path']}" if session else str(record["rel_path"])
+
+
+def dataset_id_of(record: Mapping[str, Any]) -> str:
+    """Return the id of a record's dataset in lower case. Raises InputError for a record without a UUID."""
+    value = record.get("did") or record.get("id") or str(record.get("url") or "")[-36:]
+    if not is_id(str(value)):
+        raise InputError.of("records", dict(record), "records with the id of a dataset")
+    return str(value).lower()
+
+
+def hash_of(record: Mapping[str, Any]) -> str | None:
+    """Return the recorded hash of a dataset, None if there is none. Raises TransferError if it is neither md5 nor sha1."""
+    value = record.get("hash")
+    if not value:
+        return None
+    text = str(value).strip().lower()
+    if len(text) not in HASHES or not _HEX.fullmatch(text):
+        path = str(record.get("rel_path", ""))
+        name = f"the dataset {dataset_id_of(record)} {path}".rstrip()
+        raise TransferError(f"the hash {shown(value)} of {name} is neither md5 nor sha1", path=path)
+    return text
+
+
+def conflict(target: str, did: str, other: str) -> TransferError:
+    """Return the error for two datasets with one path."""
+    return TransferError(
+        f"the datasets {did} and {other} have the same path {target}; uuid_filenames=True keeps both",
+        path=target,
+    )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from one_async.errors import (
     Throttled,
     TransferError,
 )
-from one_async.transfer.parts import Part
+from one_async.transfer.part_file import Part
 from one_async.transfer.plan import FileSource, no_source
 from one_async.transfer.web import Credentials, Opener, over_http, receive
 from one_async.transfer.window import WindowOpener

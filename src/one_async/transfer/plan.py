@@ -1,4 +1,4 @@
-"""Download plans: which files, from where, to where. Pure: no disk, no network."""
+"""Download plans: which files, from where, to where. No plan reads the disk or makes a request."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from one_async.alf.session import has_id, is_id, match_session, session_folder, with_id, without_id
-from one_async.errors import ALFInvalid, InputError, OneError, TransferError, UnsafePath, shown
+from one_async.alf.session_paths import match_session, with_id, without_id
+from one_async.errors import ALFInvalid, OneError, TransferError, UnsafePath
+from one_async.transfer.on_disk import (
+    HASHES,
+    conflict,
+    dataset_id_of,
+    hash_of,
+    row_path,
+    row_target,
+    safe_relative,
+)
 
 if TYPE_CHECKING:
     from one_async.transfer.window import Window
 
 __all__ = [
-    "HASHES",
     "FileSource",
     "Item",
     "Plan",
     "S3Keys",
     "S3Location",
-    "conflict",
-    "hash_of",
     "make_plan",
     "no_source",
     "quote_url",
-    "row_target",
-    "safe_relative",
     "web_source",
 ]
 
-#: The kind of a hash by its length.
-HASHES = {32: "md5", 40: "sha1"}
 #: A file with a hash may have this many times its recorded size, or this many bytes more, since sizes are often stale.
 _MAX_RATIO, _MAX_EXCESS = 16, 64 * 1024**2
 #: The largest size accepted where none is recorded; larger than any known file.
@@ -197,41 +199,6 @@ def make_plan(
     return Plan(tuple(items))
 
 
-#: Paths of at least two parts of ordinary characters, of which none begins with a period.
-_ORDINARY = re.compile(r"(?:[A-Za-z0-9_#-][A-Za-z0-9_#.-]*/)+[A-Za-z0-9_#-][A-Za-z0-9_#.-]*\Z")
-_CONTROL, _SURROGATE = re.compile("[\x00-\x1f\x7f]"), re.compile("[\ud800-\udfff]")
-
-
-def safe_relative(path: str, *, written: bool = True) -> str:
-    """Return a relative path with ``/`` between its parts if it stays within its folder.
-
-    Raises UnsafePath for ``..`` and absolute paths; for a file to be ``written`` also for drive letters, backslashes,
-    control characters, and files directly in the root or below a hidden folder there, which hold tables, settings and
-    stored answers.
-    """
-    if _ORDINARY.match(path):
-        return path
-    parts = path.split("/")
-    problem = (
-        "it is absolute" if path.startswith(("/", "\\")) else
-        "it refers to another folder" if ".." in parts else
-        "it has an invalid character" if _SURROGATE.search(path) or "\0" in path else None
-    )  # fmt: skip
-    if written and not problem:
-        problem = (
-            "it refers to another folder" if any(p in (".", "~") for p in parts) else
-            "it has an empty part" if not all(p.strip(" .") for p in parts) else
-            "it has a drive letter" if any(re.match(r"[A-Za-z]:", p) for p in parts) else
-            "it has a backslash" if "\\" in path else
-            "it has a control character" if _CONTROL.search(path) else
-            "it lies in the root of the cache folder" if len(parts) < 2 else
-            "it lies in a hidden folder" if parts[0].startswith(".") else None
-        )  # fmt: skip
-    if problem:
-        raise UnsafePath(f"{path!r} cannot be written to the cache folder: {problem}", path=path)
-    return path
-
-
 def quote_url(url: str) -> str:
     """Quote the path of an address from Alyx, in which ``#`` and spaces are not escaped."""
     scheme, netloc, path, query, _ = urlsplit(url, allow_fragments=False)
@@ -260,7 +227,7 @@ class _Maker:
     bucket: S3Location | None
 
     def item(self, record: Mapping[str, Any]) -> Item:
-        did = _did(record)
+        did = dataset_id_of(record)
         eid = _eid(record)
         try:
             sources = self._sources(record, did)
@@ -287,7 +254,7 @@ class _Maker:
         if "data_url" in record:
             url = record["data_url"]
             return [self._http(url)] if _is_http(url) else []
-        path = _row_path(record)
+        path = row_path(record)
         if self.bucket:
             location = self.bucket / path
             return [(FileSource(location.url, None, location), path)]
@@ -358,52 +325,9 @@ def _known_path(record: Mapping[str, Any]) -> str:
     return "/".join(filter(None, (record.get("collection"), record.get("name"))))
 
 
-def row_target(record: Mapping[str, Any], *, uuid_filenames: bool = False, written: bool = True) -> str:
-    """Return the path of a row's file below the cache folder.
-
-    With ``written=False``, an id in the row's own path belongs to the name on disk.
-    """
-    path = _row_path(record)
-    if not written and has_id(path):
-        return path
-    path = without_id(path)
-    return with_id(path, _did(record)) if uuid_filenames else path
-
-
-def _row_path(record: Mapping[str, Any]) -> str:
-    session = record.get("session_path")
-    if session is None and "subject" in record:
-        session = session_folder(record)
-    if session is None:
-        raise InputError.of(
-            "records", dict(record), "rows with session_path, or lab, subject, date and number"
-        )
-    return f"{session}/{record['rel_path']}" if session else str(record["rel_path"])
-
-
-def _did(record: Mapping[str, Any]) -> str:
-    value = record.get("did") or record.get("id") or str(record.get("url") or "")[-36:]
-    if not is_id(str(value)):
-        raise InputError.of("records", dict(record), "records with the id of a dataset")
-    return str(value).lower()
-
-
 def _eid(record: Mapping[str, Any]) -> str | None:
     value = record.get("eid") or record.get("session")
     return str(value)[-36:] if value else None
-
-
-def hash_of(record: Mapping[str, Any]) -> str | None:
-    """Return the recorded hash of a dataset, None if there is none. Raises TransferError if it is neither md5 nor sha1."""
-    value = record.get("hash")
-    if not value:
-        return None
-    text = str(value).strip().lower()
-    if len(text) not in HASHES or not re.fullmatch("[0-9a-f]+", text):
-        path = str(record.get("rel_path", ""))
-        name = f"the dataset {_did(record)} {path}".rstrip()
-        raise TransferError(f"the hash {shown(value)} of {name} is neither md5 nor sha1", path=path)
-    return text
 
 
 def _is_http(url: object) -> bool:
@@ -431,11 +355,3 @@ def _refused(did: str, target: str, error: OneError, eid: str | None) -> Item:
 def no_source(did: str, target: str) -> TransferError:
     """Return the error for a file that has no source."""
     return TransferError(f"no reachable server has {target} (dataset {did})", path=target)
-
-
-def conflict(target: str, did: str, other: str) -> TransferError:
-    """Return the error for two datasets with one path."""
-    return TransferError(
-        f"the datasets {did} and {other} have the same path {target}; uuid_filenames=True keeps both",
-        path=target,
-    )

@@ -28,7 +28,7 @@ from one_async.errors import (
     Throttled,
     TransferError,
 )
-from one_async.transfer.parts import PartFile
+from one_async.transfer.part_file import PartFile
 from one_async.transfer.plan import FileSource
 from one_async.types import ByteStream, StreamOpener
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from one_async.alf.path import ALFPath, PurePosixALFPath, ensure_alf_path
-from one_async.alf.session import session_folder
+from one_async.alf.session_paths import session_folder
 from one_async.api import ONE as ConversionMixin  # noqa: N811 - ONE-api's name
 from one_async.compat.adapters import absent, renamed
 from one_async.queries.records import SessionDetail, datasets_frame, parse

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from one_async.alf import match
+from one_async.alf import match, revisions
 from one_async.alf.spec import FILE_SPEC, QC
 from one_async.compat.adapters import absent, renamed
 from one_async.tables import arguments
@@ -38,9 +38,9 @@ def filter_datasets(
 def filter_revision_last_before(
     datasets: Any, revision: str | None = None, assert_unique: bool = True, assert_consistent: bool = False
 ) -> Any:
-    """Return at most one row for each dataset; see `one_async.alf.match.last_before`."""
+    """Return at most one row for each dataset; see `one_async.alf.revisions.last_before`."""
     options = {"assert_unique": assert_unique, "assert_consistent": assert_consistent}
-    return _chosen(datasets, lambda rows: match.last_before(rows, revision, **options))
+    return _chosen(datasets, lambda rows: revisions.last_before(rows, revision, **options))
 
 
 def _chosen(frame: Any, choose: Callable[[Any], Any]) -> Any:

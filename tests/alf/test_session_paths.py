@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from one_async import ids
-from one_async.alf import session
-from one_async.alf.session import SessionKey
+from one_async.alf import session_paths
+from one_async.alf.session_paths import SessionKey
 from one_async.errors import ALFInvalid
 
 parts = st.text(
@@ -40,16 +40,16 @@ paths = st.lists(st.tuples(pieces, st.sampled_from("///\\")), min_size=1, max_si
 @given(st.lists(rows, min_size=1, max_size=5))
 def test_a_composed_path_is_parsed_to_the_same_session(found: list[dict[str, object]]) -> None:
     types = {"lab": pl.String, "subject": pl.String, "date": pl.Date, "number": pl.UInt16}
-    folders = session.session_folders(pl.DataFrame(found, schema=types)).to_list()
-    assert folders == [session.session_folder(row) for row in found]
+    folders = session_paths.session_folders(pl.DataFrame(found, schema=types)).to_list()
+    assert folders == [session_paths.session_folder(row) for row in found]
     for row, folder in zip(found, folders, strict=True):
-        key = session.parse_session_path(f"/data/{folder}/alf/spikes.times.npy")
+        key = session_paths.parse_session_path(f"/data/{folder}/alf/spikes.times.npy")
         assert key is not None
         assert key[:4] == (row["subject"], row["date"], row["number"], row["lab"] or None)
         assert key.path == f"/data/{folder}"
         reference = ids.dict2ref(row)
         assert reference is not None
-        assert session.parse_reference(reference) == (*key[:3], None, None)
+        assert session_paths.parse_reference(reference) == (*key[:3], None, None)
 
 
 @given(st.lists(paths, min_size=1, max_size=6))
@@ -66,9 +66,9 @@ def test_a_composed_path_is_parsed_to_the_same_session(found: list[dict[str, obj
     ]
 )
 def test_python_and_polars_parse_equally(texts: list[str]) -> None:
-    frame = session.parse_paths(texts)
+    frame = session_paths.parse_paths(texts)
     for text, row in zip(texts, frame.iter_rows(named=True), strict=True):
-        key = session.parse_session_path(text)
+        key = session_paths.parse_session_path(text)
         found = row["subject"] and SessionKey(*(row[name] for name in SessionKey._fields))
         assert found == key
         assert (row["rel_path"] is None) == (key is None)
@@ -88,7 +88,7 @@ def test_python_and_polars_parse_equally(texts: list[str]) -> None:
     ],
 )
 def test_lab_and_subject_are_whole_parts(path: str, lab: str | None, subject: str, number: int) -> None:
-    found = session.parse_session_path(path)
+    found = session_paths.parse_session_path(path)
     assert found is not None
     assert (found.lab, found.subject, found.number) == (lab, subject, number)
 
@@ -98,8 +98,8 @@ def test_lab_and_subject_are_whole_parts(path: str, lab: str | None, subject: st
              "S/2020-01-01/1x", "S/２０２０-01-01/1", ""]
 )  # fmt: skip
 def test_other_paths_name_no_session(path: str) -> None:
-    assert session.parse_session_path(path) is None
-    assert session.parse_paths([path])["subject"].to_list() == [None]
+    assert session_paths.parse_session_path(path) is None
+    assert session_paths.parse_paths([path])["subject"].to_list() == [None]
 
 
 @pytest.mark.parametrize("name", ["a/b", "a\\b", "..", ".", "a\0"])
@@ -107,11 +107,11 @@ def test_other_paths_name_no_session(path: str) -> None:
 def test_a_name_that_is_no_part_of_a_path_has_no_folder(name: str, part: str) -> None:
     row = {"lab": "lab", "subject": "S", "date": date(2020, 1, 1), "number": 1, part: name}
     with pytest.raises(ALFInvalid, match="is not known"):
-        session.session_folder(row)
+        session_paths.session_folder(row)
     good = {**row, part: "x"}
-    assert session.session_folders(pl.DataFrame([row, good])).to_list() == [
+    assert session_paths.session_folders(pl.DataFrame([row, good])).to_list() == [
         None,
-        session.session_folder(good),
+        session_paths.session_folder(good),
     ]
 
 
@@ -119,8 +119,8 @@ def test_a_name_that_is_no_part_of_a_path_has_no_folder(name: str, part: str) ->
 def test_a_folder_of_a_table_that_leads_out_is_refused(folder: str) -> None:
     row = {"lab": "lab", "subject": "S", "date": date(2020, 1, 1), "number": 1, "folder": folder}
     with pytest.raises(ALFInvalid):
-        session.session_folder(row)
-    assert session.session_folders(pl.DataFrame([row])).to_list() == [None]
+        session_paths.session_folder(row)
+    assert session_paths.session_folders(pl.DataFrame([row])).to_list() == [None]
 
 
 def test_a_back_slash_in_a_posix_path_is_no_separator() -> None:
@@ -133,14 +133,17 @@ def test_a_back_slash_in_a_posix_path_is_no_separator() -> None:
     st.uuids(), st.sampled_from(["alf/spikes.times.npy", "a.b.tar.gz", "#r#/x.y.json", "name", "a b/(c).d.e"])
 )
 def test_ids_in_file_names(did: UUID, path: str) -> None:
-    named = session.with_id(path, str(did))
-    assert session.has_id(named)
-    assert session.split_id(named) == (path, str(did))
-    assert session.split_id(named.replace(str(did), str(did).upper())) == (path, str(did))
-    assert session.with_id(named, str(did)) == named
-    assert session.split_id(path) == (path, None)
-    frame = session.split_ids(pl.Series([named, path]))
+    named = session_paths.with_id(path, str(did))
+    assert session_paths.has_id(named)
+    assert session_paths.split_id(named) == (path, str(did))
+    assert session_paths.split_id(named.replace(str(did), str(did).upper())) == (path, str(did))
+    assert session_paths.with_id(named, str(did)) == named
+    assert session_paths.split_id(path) == (path, None)
+    frame = session_paths.split_ids(pl.Series([named, path]))
     assert frame.rows() == [(path, str(did)), (path, None)]
     if "." in path:
         own = pl.DataFrame({"path": [named, path], "did": [str(did)] * 2})
-        assert own.select(session.id_expression(pl.col("path"), pl.col("did"))).rows() == [(named,), (named,)]
+        assert own.select(session_paths.id_expression(pl.col("path"), pl.col("did"))).rows() == [
+            (named,),
+            (named,),
+        ]

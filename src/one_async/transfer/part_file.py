@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from one_async.errors import HashMismatch
-from one_async.files.claim import Claim, Claimant, claim_folder, sweep
-from one_async.files.owner import short_name
+from one_async.files.claim import Claim, Claimant, claim_folder, short_name, sweep
 from one_async.transfer.on_disk import (
     Present,
     disk_errors,

@@ -73,6 +73,7 @@ _SESSION: Final = (
 _LAB: Final = rf"([^/]+)/(?i:subjects)/[^/]+/{_DATE}/[0-9]+$"
 REFERENCE: Final = re.compile(rf"(?P<date>{_DATE})_(?P<sequence>{_NUMBER})_(?P<subject>[^/\\]+)\Z")
 _UUID: Final = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_UUID_LENGTH: Final = 36
 _ID: Final = re.compile(_UUID)
 _NAME_WITH_ID: Final = re.compile(rf"(?P<stem>.+)\.(?P<id>{_UUID})(?P<suffix>\.[^.]*)?\Z", re.DOTALL)
 #: The same for Polars: the group is the id and the text after it.
@@ -336,7 +337,7 @@ def record_url_path(url: str) -> str:
 def split_id(path: str) -> tuple[str, str | None]:
     """Return a file's path without the dataset's id in its name, and that id in lower case if there was one."""
     folder, slash, name = path.rpartition("/")
-    if found := _NAME_WITH_ID.match(name):
+    if len(name) > _UUID_LENGTH and (found := _NAME_WITH_ID.match(name)):
         return f"{folder}{slash}{found['stem']}{found['suffix'] or ''}", found["id"].lower()
     return path, None
 

@@ -1,24 +1,22 @@
-"""Read tables from Parquet and delimited text as Polars frames, interpreted as pandas would."""
+"""Read tables of delimited text as Polars frames, interpreted as pandas would."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 import polars as pl
 
 from one_async._threads import check_polars
 
-__all__ = ["decoded", "read_delimited", "read_parquet"]
+__all__ = ["decoded", "read_delimited"]
 
 #: The strings that pandas reads as missing values.
 _MISSING: Final = [
@@ -32,56 +30,6 @@ _BLANKS: Final = " \t\n\r\v\f"
 _END: Final = "\0end"
 #: What Polars reads as a float and pandas as text: integers of more than 128 bits, and NaN in other spellings than those above.
 _NO_FLOAT: Final = r"^[+-]?(?:[0-9]{39,}|(?i:nan))$"
-
-
-def read_parquet(file: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Read a Parquet file; return the frame and the names of the columns that are a pandas index.
-
-    A pandas index that only numbers the rows from 0 is dropped; another index without a name becomes column ``index``.
-    Columns of 16-byte values, in which UUIDs are stored, are converted to UUID strings.
-    """
-    check_polars()
-    data = file.read_bytes()  # not by path, since Polars interprets some characters of paths
-    frame = pl.read_parquet(io.BytesIO(data))
-    pandas = json.loads(pl.read_parquet_metadata(io.BytesIO(data)).get("pandas", "{}"))
-    index: list[str] = []
-    for column in pandas.get("index_columns", []):
-        if isinstance(column, dict):
-            frame = _with_range_index(frame, column, index)
-        elif column in frame.columns:
-            frame = _with_stored_index(frame, column, index)
-    uuids = [_uuid_text(frame[name]) for name, dtype in frame.schema.items() if dtype == pl.Binary]
-    return frame.with_columns(*uuids), index
-
-
-def _with_range_index(frame: pl.DataFrame, described: dict[str, Any], index: list[str]) -> pl.DataFrame:
-    start, step, name = described.get("start", 0), described.get("step", 1), described.get("name") or "index"
-    if (start, step) == (0, 1) or name in frame.columns:
-        return frame
-    index.append(name)
-    return frame.select(pl.int_range(pl.len(), dtype=pl.Int64).mul(step).add(start).alias(name), pl.all())
-
-
-def _with_stored_index(frame: pl.DataFrame, column: str, index: list[str]) -> pl.DataFrame:
-    name = column
-    if re.fullmatch(r"__index_level_\d+__", column):
-        values = frame[column]
-        counts = values.dtype.is_integer() and values.equals(
-            pl.Series(range(len(values)), dtype=values.dtype)
-        )
-        if counts:
-            return frame.drop(column)
-        name = "index" if "index" not in frame.columns else column
-    index.append(name)
-    return frame.rename({column: name})
-
-
-def _uuid_text(series: pl.Series) -> pl.Series:
-    values = series.to_list()
-    if any(value is not None and len(value) != 16 for value in values):
-        return series
-    text = [None if value is None else str(UUID(bytes=value)) for value in values]
-    return pl.Series(series.name, text, dtype=pl.String)
 
 
 def read_delimited(file: Path, separator: str) -> tuple[pl.DataFrame, list[str]]:
