@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from one_async._arguments import date_range as days_of
 from one_async.alf import match, revisions
 from one_async.alf.spec import FILE_SPEC, QC
 from one_async.compat.adapters import absent, renamed
-from one_async.tables import arguments
+from one_async.queries.terms import complete
 from one_async.tables.schema import QC_LEVELS
 
 __all__ = [
@@ -20,7 +21,7 @@ __getattr__ = absent(
 )
 
 
-autocomplete = renamed(arguments.complete, "terms", "search_terms")
+autocomplete = renamed(complete, "terms", "search_terms")
 
 
 def filter_datasets(
@@ -66,7 +67,7 @@ def validate_date_range(date_range: Any) -> Any:
     """Return the first and the last day of a range as pandas timestamps."""
     import pandas as pd
 
-    return tuple(map(pd.Timestamp, arguments.date_range(date_range)))
+    return tuple(map(pd.Timestamp, days_of(date_range)))
 
 
 def ensure_list(value: Any, exclude_type: Any = (str, dict)) -> Any:
