@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.axes import Axes
 
-    from one_async.sync import ONE
     from one_async.types import InsertionLike, SessionLike
 
 #: Colours of QC values, from unset to critical.
@@ -32,8 +31,8 @@ class Plots:
     axes.
     """
 
-    def __init__(self, one: ONE) -> None:
-        self._one = one
+    def __init__(self, one: Any) -> None:
+        self._one = one  # a `ONE`, whose module imports this one
 
     def psychometric(self, eids: SessionLike | Sequence[SessionLike], ax: Axes | None = None) -> Axes:
         """Draw the share of rightward choices for each signed contrast (%, right minus left), pooled over all sessions.

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from one_async.alyx.client import AsyncAlyxClient
-    from one_async.client.one import AsyncONE
     from one_async.queries.remote import RemoteSource
     from one_async.refresh import TablesInfo, TablesKeeper
     from one_async.tables.catalogue import Catalogue
@@ -52,7 +51,7 @@ class Context:
         self,
         settings: Settings,
         *,
-        client_class: type[AsyncONE],
+        client_class: type[Any],
         frozen: Catalogue | None,
         wildcards: bool,
         table_kind: Literal["polars", "pandas"],

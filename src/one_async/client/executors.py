@@ -18,7 +18,6 @@ from one_async.errors import InputError
 
 if TYPE_CHECKING:
     from one_async.client.context import Context
-    from one_async.client.one import AsyncONE
     from one_async.harvest.arguments import Endpoints
     from one_async.harvest.report import HarvestReport
 
@@ -75,7 +74,7 @@ async def run_each(executor: Executor, function: Any, jobs: Sequence[tuple[Any, 
 
 
 def call(
-    client_class: type[AsyncONE],
+    client_class: type[Any],
     made_of: Mapping[str, Any],
     method: str,
     arguments: Sequence[Any],
@@ -105,7 +104,7 @@ async def load_in_workers(
 
 
 def collect(
-    client_class: type[AsyncONE],
+    client_class: type[Any],
     made_of: Mapping[str, Any],
     endpoint: str,
     to: Any,
