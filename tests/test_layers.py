@@ -19,7 +19,7 @@ LAYERS: list[tuple[str, float]] = [
     ("compat", 99),
     ("_foreign_errors", 0),
     ("errors", 0),
-    ("_retry_after", 0),
+    ("_parse_retry_after", 0),
     ("_addresses", 0),
     ("_display", 0),
     ("_tracebacks", 0),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_async._retry_after import retry_after
+from one_async._parse_retry_after import retry_after
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

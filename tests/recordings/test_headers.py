@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_async.errors import FileDamaged
-from one_async.recordings import header
-from one_async.recordings.header import ChunkDamaged, Header, decode, read_header
+from one_async.recordings import chunk_decoding
+from one_async.recordings.chunk_decoding import ChunkDamaged, decode
+from one_async.recordings.header import Header, read_header
 from one_async.recordings.meta import parse_meta, read_meta
 
 from . import made
@@ -89,7 +90,7 @@ def test_invalid_chunk_headers_raise_file_damaged(tmp_path: Path, change: dict[s
 
 @pytest.mark.parametrize("engine", ["zlib", "isal.isal_zlib"])
 def test_every_damaged_byte_is_detected(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(header, "zlib", pytest.importorskip(engine))
+    monkeypatch.setattr(chunk_decoding, "zlib", pytest.importorskip(engine))
     samples = made.noise(20, 3)
     data, content = made.compress(samples, 1.0, 20)
     described = Header.model_validate(content)

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from one_async._observer import Observer
+from one_async.emulator import Emulator
 from one_async.errors import ServerUnreachable, TablesWarning
+from one_async.events import RetryEvent
 from one_async.refresh import TablesKeeper
 from one_async.refresh import download as module
 from one_async.refresh.download import download, part_name
 from one_async.refresh.swap import WORK
 from one_async.tables import mmap_cache
+from one_async.transfer.one import Policy
 
 from .conftest import client_of, files_ending_in, open_keeper
 from .tables_server import TOKEN, TablesServer, generation, generations_of
@@ -127,7 +131,7 @@ async def test_a_partial_file_of_another_version_is_discarded(
 async def test_a_download_fails_after_repeated_broken_connections(
     server: TablesServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_ATTEMPTS", 2)
+    monkeypatch.setattr(module, "_POLICY", Policy(retries=1, pause=0.1))
     server.ranges = True
 
     async with client_of(server.url) as client:
@@ -135,6 +139,16 @@ async def test_a_download_fails_after_repeated_broken_connections(
             with pytest.raises(ServerUnreachable):
                 await download(_CutWire(server, client.wire), f"{server.url}/cache.zip", folder / "x.part")
     assert (folder / "x.part").stat().st_size > 100_000, "the received part is kept"
+
+
+async def test_a_repeated_download_waits_as_long_as_the_server_demands(alyx: Emulator, folder: Path) -> None:
+    alyx.faults.add("/cache.zip", status=503, headers={"Retry-After": "0.3"}, times=2)
+    retries: list[RetryEvent] = []
+    async with client_of(alyx.url) as client:
+        observer = Observer({"retry": [retries.append]})
+        await download(client.wire, f"{alyx.url}/cache.zip", folder / "x.part", observer)
+    assert [event.reason for event in retries] == ["503", "503"]
+    assert all(0.3 <= event.wait <= 0.3 + module._POLICY.pause for event in retries)
 
 
 class _CutWire:

@@ -18,6 +18,7 @@ from one_async.refresh import TablesKeeper
 from one_async.refresh.current import MOST_PIECES
 from one_async.refresh.swap import WORK, State, stamp_of
 from one_async.tables.catalogue import Catalogue
+from one_async.transfer.one import Policy
 from shared_worlds import checks, downloads, unzip
 
 from .conftest import files_ending_in, open_keeper, rezipped, wait_until
@@ -233,7 +234,7 @@ async def test_refused_login_keeps_the_old_tables(alyx: Emulator, folder: Path) 
 async def test_a_bad_archive_leaves_the_old_tables(
     alyx: Emulator, folder: Path, fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("one_async.refresh.download._ATTEMPTS", 1)
+    monkeypatch.setattr("one_async.refresh.download._POLICY", Policy(retries=0))
     async with open_keeper(alyx, folder) as keeper:
         await keeper.refresh("auto")
         old = keeper.loaded

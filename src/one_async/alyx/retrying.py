@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from one_async._observer import Observer, resending
-from one_async._retry_after import retry_after
+from one_async._parse_retry_after import retry_after
 from one_async.errors import InputError, ServerUnreachable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from one_async._observer import Observer
-from one_async._retry_after import retry_after
+from one_async._parse_retry_after import retry_after
 from one_async.alyx.auth import Login
 
 if TYPE_CHECKING:

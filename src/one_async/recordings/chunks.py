@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from one_async._concurrency import SingleFlight, run_all
 from one_async._threads import run_sync
 from one_async.errors import FileDamaged, OneError, StorageError
-from one_async.recordings.header import Chunk, ChunkDamaged, Header, decode
+from one_async.recordings.chunk_decoding import Chunk, ChunkDamaged, decode
+from one_async.recordings.header import Header
 from one_async.transfer.ranges import RangeReader
 
 __all__ = ["ChunkReader", "Layout", "Use"]

@@ -14,8 +14,8 @@ from one_async._boundary import public
 from one_async._concurrency import RunningCalls
 from one_async._threads import run_sync
 from one_async.errors import InputError
+from one_async.recordings.chunk_decoding import Chunk
 from one_async.recordings.chunks import ChunkReader, Layout, Use
-from one_async.recordings.header import Chunk
 from one_async.recordings.meta import Meta
 from one_async.recordings.selection import Rows, columns_of, instants, rows_of, split_key
 

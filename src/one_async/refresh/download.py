@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
-import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +17,7 @@ from one_async._observer import Observer, resending
 from one_async._threads import run_sync
 from one_async.errors import ServerUnreachable, StatusError, TablesDamaged
 from one_async.refresh.unpack import LARGEST
+from one_async.transfer.one import Policy, is_transient, pause_before_retry
 from one_async.transfer.part_file import PartFile
 from one_async.transfer.plan import FileSource, S3Location
 from one_async.transfer.s3 import over_s3
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["download", "part_name"]
 
-_ATTEMPTS = 4
-_STALL = 60.0
-#: Statuses after which the same request may succeed later.
-_TRANSIENT = frozenset((408, 425, 429, 502, 503, 504))
+_POLICY = Policy(retries=3, pause=1.0, stall=60.0)
 
 
 def part_name(url: str, version: str) -> str:
@@ -88,18 +86,17 @@ async def download(
 async def _receive_all(open_at: Opener, archive: _Archive, observer: Observer) -> bool:
     """Receive an archive, with retries; return whether an attempt resumed it."""
     resumed = False
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in itertools.count(1):
         resumed = resumed or archive.size > 0
         try:
             with resending(attempt - 1):
-                await receive(open_at, archive, stall=_STALL, advance=archive.report)
+                await receive(open_at, archive, stall=_POLICY.stall, advance=archive.report)
         except (ServerUnreachable, StatusError) as error:
-            status = getattr(error, "status", None)
-            if attempt == _ATTEMPTS or (status is not None and status not in _TRANSIENT):
+            if attempt > _POLICY.retries or not is_transient(error):
                 raise
-            pause = 0.5 * 2**attempt * random.uniform(0.5, 1)
+            pause = pause_before_retry(error, attempt, _POLICY)
             with resending(attempt - 1):
-                reason = str(status or type(error).__name__)
+                reason = str(getattr(error, "status", "") or type(error).__name__)
                 await observer.retry("tables", "GET", archive.url, reason, pause)
         else:
             break
@@ -110,4 +107,4 @@ async def _receive_all(open_at: Opener, archive: _Archive, observer: Observer) -
 def _over_s3(url: str) -> Opener:
     parts = urlsplit(url)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return over_s3(S3Location(parts.netloc, parts.path.lstrip("/"), endpoint=endpoint), stall=_STALL)
+    return over_s3(S3Location(parts.netloc, parts.path.lstrip("/"), endpoint=endpoint), stall=_POLICY.stall)

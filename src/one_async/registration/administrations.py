@@ -12,10 +12,10 @@ from uuid import UUID
 from one_async._boundary import reading
 from one_async.errors import InputError, RegistrationError
 from one_async.ids import parse_session
-from one_async.registration.attempts import write_once
 from one_async.registration.local import session_folder_of
 from one_async.registration.sessions import find_session, local_time
 from one_async.registration.vocabulary import Row, Vocabulary
+from one_async.registration.write_once import write_once
 
 if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from one_async._boundary import reading
 from one_async.errors import AnswerError, LoginError, OneError, ServerUnreachable, StatusError, Throttled
 from one_async.registration.answers import record_of
-from one_async.registration.attempts import ATTEMPTS, is_ambiguous, may_repeat, pause
 from one_async.registration.local import LocalFile, SessionFolder
 from one_async.registration.plan import Options
+from one_async.registration.write_once import ATTEMPTS, is_ambiguous, may_repeat, pause
 
 if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient

@@ -12,8 +12,8 @@ from one_async._boundary import reading
 from one_async._concurrency import run_all
 from one_async.errors import InputError, RegistrationError
 from one_async.ids import as_many
-from one_async.registration.attempts import write_once
 from one_async.registration.local import SessionFolder
+from one_async.registration.write_once import write_once
 
 if TYPE_CHECKING:
     from one_async.alyx.client import AsyncAlyxClient

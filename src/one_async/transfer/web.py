@@ -17,7 +17,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from one_async._concurrency import task_group
-from one_async._retry_after import retry_after
+from one_async._parse_retry_after import retry_after
 from one_async.errors import (
     AnswerError,
     LoginError,
