@@ -110,8 +110,8 @@ def parse_session(value: object, argument: str = "id", root: str | None = None) 
             return ref_key(text, argument)
         if key := path_key(value, root):
             return key
-        if isinstance(value, str) and (eid := _uuid_of(value)):
-            return eid
+        if isinstance(value, str) and (found := _uuid_of(value)):
+            return found
     raise InputError.of(argument, value, ACCEPTED)
 
 
