@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
 from one_async._warnings import warn
@@ -21,6 +22,8 @@ from one_async.errors import (
     ALFMultipleObjectsFound,
     ALFObjectNotFound,
     InputError,
+    name_list,
+    naming,
 )
 from one_async.ids import dataset_id, is_dataset_record
 from one_async.types import RevisionPolicy
@@ -97,6 +100,8 @@ def one_dataset(
 
     Raises ALFObjectNotFound if none matches, or an error such as ALFMultipleCollectionsFound if several do.
     """
+    if isinstance(dataset, PurePath):
+        dataset = dataset.as_posix()
     if not isinstance(dataset, str | Mapping):
         raise InputError.of("dataset", dataset, "a name, a path below the session, or a mapping of ALF parts")
     if isinstance(dataset, Mapping) and _is_record(dataset):
@@ -140,16 +145,15 @@ def one_object(
 
     Raises ALFObjectNotFound, ALFMultipleObjectsFound, ALFMultipleCollectionsFound.
     """
-    found = how.resolve(
-        datasets, filename={"object": obj, **parts}, collection=collection, revision=_revision(revision)
-    )
+    with naming({"object": "obj"}):
+        found = how.resolve(
+            datasets, filename={"object": obj, **parts}, collection=collection, revision=_revision(revision)
+        )
     if found.is_empty():
         objects = _objects(datasets)
+        hint = _places(obj, datasets, parts) if obj in objects else _did_you_mean(obj, objects, listed=True)
         raise ALFObjectNotFound(
-            f"the session has no object {obj!r}"
-            + _within(collection, parts)
-            + _did_you_mean(obj, objects, listed=True),
-            object=obj,
+            f"the session has no object {obj!r}" + _within(collection, parts) + hint, object=obj
         )
     split = [rel_path_parts(path) for path in found["rel_path"]]
     objects, collections = {part[3] or "" for part in split}, {part[0] or "" for part in split}
@@ -327,6 +331,16 @@ def _did_you_mean(given: object, known: Iterable[str], listed: bool = False) -> 
         rest = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         text += f"{'' if text else ';'} {'It' if text else 'it'} has {', '.join(names[:MOST_NAMES])}{rest}"
     return text
+
+
+def _places(obj: str, datasets: pl.DataFrame, parts: Mapping[str, Any]) -> str:
+    """Return the end of an error's text for an object that is there: its files if parts of their names are asked for,
+    otherwise its collections.
+    """
+    paths = [path for path in datasets["rel_path"] if rel_path_parts(path)[3] == obj]
+    if parts:
+        return f"; its files are {name_list(sorted({path.rpartition('/')[2] for path in paths}))}"
+    return f"; it is in {name_list(sorted({repr(rel_path_parts(path)[0] or '') for path in paths}))}"
 
 
 def _within(collection: Any, parts: Mapping[str, Any]) -> str:
