@@ -218,7 +218,8 @@ def checked(kind: type[Values], values: dict[str, Any]) -> Values:
         has_keys = isinstance(value, str | Path) and re.match("s3:.*@", str(value).strip(), re.I)
         is_hidden = name in SECRETS or (name == "cache_dir" and has_keys)
         shown = "…" if is_hidden else without_login(value)
-        raise InputError.of(name, shown, _reason(error)) from None
+        accepted = "a path" if "path" in error.errors()[0]["type"] else _reason(error)
+        raise InputError.of(name, shown, accepted.removeprefix("Input should be ")) from None
 
 
 def environment() -> Values:

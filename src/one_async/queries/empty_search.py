@@ -133,6 +133,8 @@ def _words(catalogue: Catalogue, term: str) -> set[str]:
 
 def _no_dataset(catalogue: Catalogue, wanted: list[str], wildcards: bool) -> str:
     table = catalogue.dataset_table
+    if reason := _with_folder(wanted):
+        return reason
     for name in wanted:
         if not query.has_name(table.names, name):
             return _no_file_name(
@@ -215,6 +217,8 @@ async def _no_subject(alyx: AsyncAlyxClient, endpoint: str, value: Any) -> str |
 
 
 async def _no_dataset_type(alyx: AsyncAlyxClient, endpoint: str, value: Any) -> str | None:
+    if reason := _with_folder(map(str, as_list(value))):
+        return reason
     page = await alyx.page("dataset-types", _PAGE, 0)
     if not page.last or not page.rows:
         return None
@@ -323,6 +327,16 @@ def _no_file_name(text: str, name: str, names: Collection[str], *, patterns: boo
         return f"{text}, since it is read as a regular expression"
     near = nearest(name, names)
     return text if near is None else f"{text}; did you mean {_quoted(near)}?"
+
+
+def _with_folder(names: Iterable[str]) -> str | None:
+    """Return the reason that a path names no dataset of a search; None if there is no path."""
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if folder and file:
+            text = f"datasets={_quoted(name)} has a folder, but a search takes file names"
+            return f"{text}; did you mean {_quoted(file)}?"
+    return None
 
 
 def _quoted(name: str) -> str:

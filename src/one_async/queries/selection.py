@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any, TypeAlias, get_args
 
 from one_async._warnings import warn
@@ -19,6 +20,8 @@ from one_async.errors import (
     ALFMultipleObjectsFound,
     ALFObjectNotFound,
     InputError,
+    name_list,
+    naming,
 )
 from one_async.ids import dataset_id, is_dataset_record
 from one_async.types import RevisionPolicy
@@ -65,6 +68,8 @@ def one_dataset(dataset: str | Row, collection: Any, revision: str | None, how: 
 
     It raises ALFObjectNotFound if none matches, or an error such as ALFMultipleCollectionsFound if several do.
     """
+    if isinstance(dataset, PurePath):
+        dataset = dataset.as_posix()
     if not isinstance(dataset, str | Mapping):
         raise InputError.of("dataset", dataset, "a name, a path below the session, or a mapping of ALF parts")
     if isinstance(dataset, Mapping) and _is_record(dataset):
@@ -103,18 +108,18 @@ def one_object(
 
     It raises ALFObjectNotFound, ALFMultipleObjectsFound, ALFMultipleCollectionsFound.
     """
-    wanted = how.filter(
-        filename={"object": obj, **parts}, collection=collection, revision=_revision(revision)
-    )
+    with naming({"object": "obj"}):
+        wanted = how.filter(
+            filename={"object": obj, **parts}, collection=collection, revision=_revision(revision)
+        )
 
     def choose(datasets: Sequence[Row]) -> Sequence[Row]:
         found = wanted.choose(datasets)
         if not found:
+            known = _objects(datasets)
+            hint = _places(obj, datasets, parts) if obj in known else _did_you_mean(obj, known, listed=True)
             raise ALFObjectNotFound(
-                f"the session has no object {obj!r}"
-                + _within(collection, parts)
-                + _did_you_mean(obj, _objects(datasets), listed=True),
-                object=obj,
+                f"the session has no object {obj!r}" + _within(collection, parts) + hint, object=obj
             )
         split = [rel_path_parts(path) for path in _paths(found)]
         objects, collections = {part[3] or "" for part in split}, {part[0] or "" for part in split}
@@ -299,6 +304,16 @@ def _did_you_mean(given: object, known: Iterable[str], listed: bool = False) -> 
         rest = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         text += f"{'' if text else ';'} {'It' if text else 'it'} has {', '.join(names[:MOST_NAMES])}{rest}"
     return text
+
+
+def _places(obj: str, datasets: Sequence[Row], parts: Mapping[str, Any]) -> str:
+    """Return the end of an error's text for an object that is there: its files if parts of their names are asked for,
+    otherwise its collections.
+    """
+    paths = [path for path in _paths(datasets) if rel_path_parts(path)[3] == obj]
+    if parts:
+        return f"; its files are {name_list(sorted({path.rpartition('/')[2] for path in paths}))}"
+    return f"; it is in {name_list(sorted({repr(rel_path_parts(path)[0] or '') for path in paths}))}"
 
 
 def _within(collection: Any, parts: Mapping[str, Any]) -> str:
