@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
 from one_async._warnings import warn
 from one_async.alf.match import resolve
+from one_async.alf.parts import PartsTuple
 from one_async.alf.path import rel_path_parts
 from one_async.alf.spec import QC, to_alf
 from one_async.errors import (
@@ -174,7 +175,7 @@ def whole_collection(
     inside = replace(how, policy="exact").resolve(datasets, collection=collection)
     found = how.resolve(inside, filename={"object": obj, **parts}, revision=_revision(revision))
     if inside.is_empty():
-        collections = {rel_path_parts(path)[0] or "" for path in datasets["rel_path"]}
+        collections = {parts[0] or "" for parts in _alf_parts(datasets)}
         raise ALFObjectNotFound(
             f"the session has no collection {collection!r}"
             + _did_you_mean(collection, collections, listed=True),
@@ -306,7 +307,13 @@ def _names(names: Iterable[str]) -> str:
 
 
 def _objects(datasets: pl.DataFrame) -> set[str]:
-    return {rel_path_parts(path)[3] or "" for path in datasets["rel_path"]}
+    return {parts[3] or "" for parts in _alf_parts(datasets)}
+
+
+def _alf_parts(datasets: pl.DataFrame) -> list[PartsTuple]:
+    """Return the parts of the datasets' paths; tables may also have files in folders that are no ALF collections."""
+    found = [rel_path_parts(path, assert_valid=False) for path in datasets["rel_path"]]
+    return [parts for parts in found if parts[3] is not None]
 
 
 def _file_names(datasets: pl.DataFrame) -> set[str]:
