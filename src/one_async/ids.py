@@ -9,6 +9,7 @@ from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 from uuid import UUID
 
+from one_async._arguments import plain
 from one_async.alf.session_paths import (
     REFERENCE,
     SessionKey,
@@ -24,6 +25,7 @@ from one_async.alf.session_paths import (
     url_path,
 )
 from one_async.errors import InputError
+from one_async.tables.pandas_frames import rows_of_pandas
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,7 +52,15 @@ def is_many(value: object) -> bool:
 
 def as_many(value: Any) -> list[Any]:
     """Return one identifier or several as a list."""
+    value = _plain(value)
     return list(value) if is_many(value) else [value]
+
+
+def _plain(value: Any) -> Any:
+    """Convert tables to lists of dictionaries, a row of pandas to one, and an array without dimensions to its value."""
+    if hasattr(value, "iter_rows"):
+        return list(value.iter_rows(named=True))
+    return plain(rows_of_pandas(value))
 
 
 class Rebuild(Protocol):
@@ -62,6 +72,7 @@ class Rebuild(Protocol):
 
 def flatten(value: Any) -> tuple[list[Any], Rebuild]:
     """Return the members of a value, list or nested list, and a function that gives results the same shape."""
+    value = _plain(value)
     if not is_many(value):
         return [value], lambda results: results[0]
     leaves: list[Any] = []
@@ -143,6 +154,17 @@ def dataset_id(value: object, argument: str = "dset_id") -> UUID:
         found = value.get("did") or (is_row and (value.get("id") or value.get("url")))
         if not found:
             raise InputError.of(argument, dict(value), "a record of a dataset")
+        value = found
+    return as_uuid(value, argument)
+
+
+def insertion_id(value: object, argument: str = "pid") -> UUID:
+    """Return the id of an insertion, given a UUID, its text, a URL that ends with it, or a record of the insertion."""
+    if isinstance(value, Mapping):
+        is_record = {"session", "name"} <= value.keys() and not is_dataset_record(value)
+        found = value.get("pid") or (is_record and value.get("id"))
+        if not found:
+            raise InputError.of(argument, dict(value), "a record of an insertion")
         value = found
     return as_uuid(value, argument)
 

@@ -7,14 +7,17 @@ import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from one_async import ONE
 from one_async.emulator import Emulator
-from one_async.errors import ALFError, ALFWarning, HashMismatch
+from one_async.errors import ALFError, ALFObjectNotFound, ALFWarning, HashMismatch
 from one_async.tables.build import make_parquet_db
 
 from .conftest import login
@@ -156,3 +159,68 @@ def test_a_bound_stays_where_hashes_are_not_checked(
         with pytest.raises(HashMismatch, match="at most"):
             one.ask("load_dataset", eid, wheel[0]["name"], check_hash=False)
     assert not list(tmp_path.rglob("_ibl_wheel*"))
+
+
+@pytest.mark.parametrize("is_list", [False, True])
+@pytest.mark.parametrize("absent", [("times",), ("clusters",), ("times", "clusters")])
+def test_attributes_that_are_not_on_disk_are_named(
+    tmp_path: Path, absent: tuple[str, ...], is_list: bool
+) -> None:
+    """An object without one of its listed files is given with a warning, by each method that loads objects."""
+    for attribute in ("times", "clusters", "depths"):
+        file = tmp_path / f"S/2020-01-01/001/alf/spikes.{attribute}.npy"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, np.arange(3))
+    make_parquet_db(tmp_path)
+    for attribute in absent:
+        (tmp_path / f"S/2020-01-01/001/alf/spikes.{attribute}.npy").unlink()
+    kept = {"times", "clusters", "depths"} - set(absent)
+    with ONE(cache_dir=tmp_path, mode="local") as one:
+        eid = one.search()[0]
+        eids = [eid] if is_list else eid
+        calls = {
+            "load_object": (lambda: one.load_object(eids, "spikes"), kept),
+            "paths": (lambda: one.load_object(eids, "spikes", download_only=True), len(kept)),
+            "load_collection": (lambda: one.load_collection(eids, "alf"), {"spikes"}),
+            "load_many": (lambda: one.load_many(eid, "spikes").columns, {"eid", *kept}),
+        }
+        for name, (call, expected) in calls.items():
+            with pytest.warns(ALFWarning, match="not on disk: .*" + absent[0]):
+                found = call()
+            found = found[0] if is_list and name != "load_many" else found
+            assert (len(found) if name == "paths" else set(found)) == expected
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert set(one.load_object(eid, "spikes", attribute=sorted(kept))) == kept
+
+
+FOLDERS = st.sampled_from(
+    ["alf/##", "alf/old stuff", "alf/#v1#/x", "a@b", "#v1#/#v2#", "~", "alf/a#", "alf/a (1)"]
+)
+
+
+@given(st.sets(FOLDERS | st.text(st.sampled_from("ab#/ @("), min_size=1, max_size=6), min_size=1, max_size=3))
+@settings(max_examples=15, deadline=None)
+def test_a_file_in_an_odd_folder_affects_no_other_dataset(folders: set[str]) -> None:
+    """What the session has is loaded; what it lacks is an error that names what is there, and not the odd file."""
+    with TemporaryDirectory() as root:
+        session = Path(root, "S/2020-01-01/001")
+        for folder in ("alf", *folders):
+            (session / folder.strip("/ ")).mkdir(parents=True, exist_ok=True)
+            np.save(session / folder.strip("/ ") / "wheel.position.npy", np.arange(4))
+        np.save(session / "alf/spikes.times.npy", np.arange(3))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of folders that are no collections
+            make_parquet_db(root)
+        with ONE(cache_dir=root, mode="local") as one:
+            eid = one.search()[0]
+            assert len(one.load_object(eid, "spikes", "alf").times) == 3
+            assert "spikes" in one.load_collection(eid, "alf", object="sp*")
+            with pytest.raises(ALFObjectNotFound, match="spikes"):
+                one.load_object(eid, "spike")
+            with pytest.raises(ALFObjectNotFound, match="no object 'clusters'"):
+                one.load_object(eid, "clusters", "alf")
+            with pytest.raises(ALFObjectNotFound, match=r"no collection 'alf2'.*'alf'"):
+                one.load_collection(eid, "alf2")
+            with pytest.raises(ALFObjectNotFound):
+                one.load_dataset(eid, "spikes.depths.npy")

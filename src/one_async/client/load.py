@@ -171,7 +171,7 @@ class Loading:
         choose = selection.whole_collection(collection, object, revision, how, **parts)
 
         def finish(job: Job) -> Any:
-            files = [file for file in job.files if file]
+            files = present(job)
             if not files:
                 raise ALFObjectNotFound(
                     f"no file of the collection {collection!r} is on disk", collection=collection
@@ -396,6 +396,15 @@ class Loading:
                     loads.start_soon(one, eid)
 
 
+def present(job: Job) -> list[ALFPath]:
+    """Return the files of a job that are on disk. Warns of the others if there are any."""
+    absent = [row["rel_path"] for row, file in zip(job.records, job.files, strict=True) if file is None]
+    files = [file for file in job.files if file is not None]
+    if files and absent:
+        warn_missing(f"not on disk: {', '.join(absent)}", assert_present=False)
+    return files
+
+
 def object_load(
     context: Context,
     obj: str,
@@ -415,7 +424,7 @@ def object_load(
     choose = selection.one_object(obj, collection, revision, how, **parts)
 
     def finish(job: Job) -> Any:
-        found = [file for file in job.files if file]
+        found = present(job)
         if not found:
             raise ALFObjectNotFound(f"no file of the object {obj!r} is on disk", object=obj)
         return found if download_only else context.files.make_object(found, warn_of_rows=warn_of_rows)

@@ -82,7 +82,7 @@ class Recordings:
         if band not in BANDS:
             raise InputError.of("band", band, BANDS)
         call = Call(self._context, query_type)
-        known = ids.as_uuid(pid, "pid")
+        known = ids.insertion_id(pid)
         ((eid, probe),) = await places_of(call, [known])
         if eid is None or probe is None:
             raise ALFObjectNotFound(f"no insertion has the id {known}", pid=str(known))

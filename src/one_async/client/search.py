@@ -392,7 +392,7 @@ async def places_of(call: Call, pids: Iterable[object]) -> list[Place]:
     """Return the session's id and the probe's name of each insertion."""
     values = list(pids)
     texts = zip(values, ids.eid_texts(values), strict=True)
-    known = [text or str(ids.as_uuid(value, "pid")) for value, text in texts]
+    known = [text or str(ids.insertion_id(value)) for value, text in texts]
     rows = {str(row["id"]): row for row in await (await call.source()).insertions(list(dict.fromkeys(known)))}
     return [
         (as_uuid(str(eid)), rows[one]["name"])

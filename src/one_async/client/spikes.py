@@ -140,7 +140,7 @@ class SpikeLoading:
         """
         check_on_error(on_error)
         call = Call(self._context, query_type)
-        known = [str(ids.as_uuid(value, "pids")) for value in ids.as_many(pids)]
+        known = [str(ids.insertion_id(value, "pids")) for value in ids.as_many(pids)]
         options: dict[str, Any] = {
             "revision": revision, "qc": qc, "ignore_qc_not_set": ignore_qc_not_set, "check_hash": check_hash,
         }  # fmt: skip

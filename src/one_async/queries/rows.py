@@ -78,7 +78,8 @@ def aggregate_rows(raw: Iterable[object]) -> list[dict[str, Any]]:
     rows = []
     for row in dataset_rows(raw, reachable=True):
         path = _aggregate_path(record_url_path(row["data_url"]).strip("/"))
-        folders = (rel_path_parts(path)[0] or "").split("/")
+        parts = rel_path_parts(path, assert_valid=False)
+        folders = ((parts[0] or "") if parts[3] else path.rpartition("/")[0]).split("/")
         if len(folders) > 1:
             identifier = "/".join(folders[2:])
             rows.append(

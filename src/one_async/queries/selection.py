@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, get_args
 
 from one_async._warnings import warn
 from one_async.alf.match import DatasetFilter
+from one_async.alf.parts import PartsTuple
 from one_async.alf.path import rel_path_parts
 from one_async.alf.spec import QC, to_alf
 from one_async.errors import (
@@ -144,7 +145,7 @@ def whole_collection(
     def choose(datasets: Sequence[Row]) -> Sequence[Row]:
         inside = of_folder.choose(datasets)
         if not inside:
-            collections = {rel_path_parts(path)[0] or "" for path in _paths(datasets)}
+            collections = {parts[0] or "" for parts in _alf_parts(datasets)}
             raise ALFObjectNotFound(
                 f"the session has no collection {collection!r}"
                 + _did_you_mean(collection, collections, listed=True),
@@ -282,8 +283,14 @@ def _paths(datasets: Iterable[Row]) -> list[str]:
     return [row["rel_path"] for row in datasets]
 
 
+def _alf_parts(datasets: Iterable[Row]) -> list[PartsTuple]:
+    """Return the parts of the datasets' paths; tables may also have files in folders that are no ALF collections."""
+    found = [rel_path_parts(path, assert_valid=False) for path in _paths(datasets)]
+    return [parts for parts in found if parts[3] is not None]
+
+
 def _objects(datasets: Iterable[Row]) -> set[str]:
-    return {rel_path_parts(path)[3] or "" for path in _paths(datasets)}
+    return {parts[3] or "" for parts in _alf_parts(datasets)}
 
 
 def _file_names(datasets: Iterable[Row]) -> set[str]:
@@ -310,7 +317,7 @@ def _places(obj: str, datasets: Sequence[Row], parts: Mapping[str, Any]) -> str:
     """Return the end of an error's text for an object that is there: its files if parts of their names are asked for,
     otherwise its collections.
     """
-    paths = [path for path in _paths(datasets) if rel_path_parts(path)[3] == obj]
+    paths = [path for path in _paths(datasets) if rel_path_parts(path, assert_valid=False)[3] == obj]
     if parts:
         return f"; its files are {name_list(sorted({path.rpartition('/')[2] for path in paths}))}"
     return f"; it is in {name_list(sorted({repr(rel_path_parts(path)[0] or '') for path in paths}))}"
