@@ -124,7 +124,8 @@ def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[V
                 is_end = stop(folder)
                 entries = _Entries() if is_end else _read(folder)
             except OSError as error:
-                if folder is first or not isinstance(error, FileNotFoundError):  # else it was removed meanwhile
+                is_removed = isinstance(error, FileNotFoundError) and folder is not first
+                if not is_removed:
                     warn_of_omission(folder, error.strerror or str(error))
                 continue
             yield Visit(folder, stat, entries.files, first is not root or entries.is_linked, is_end)
