@@ -52,6 +52,7 @@ async def test_a_filter_answers_as_a_real_alyx(app: App, number: int) -> None:
     [
         ("/", 302, "/admin"),
         ("/admin", 301, "/admin/"),
+        ("/admin/", 302, "/admin/login/?next=/admin/"),
         ("/docs", 301, "/docs/"),
         ("/cache/info", 301, "/cache/info/"),
         ("/cache/info/Brainwidemap", 301, "/cache/info/Brainwidemap/"),

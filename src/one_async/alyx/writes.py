@@ -168,7 +168,7 @@ _BY_NAME = _OF_SUBJECT | {
 #: Other endpoints whose answers change with a write to an endpoint.
 ALSO_CHANGED: Mapping[str, frozenset[str]] = {
     "sessions": _OF_SESSION | {"subjects"},
-    "subjects": _OF_SUBJECT,
+    "subjects": _OF_SUBJECT | {"users"},
     "register-file": frozenset({"sessions", "datasets", "files", "revisions", "insertions"}),
     "sync-file-status": frozenset({"files", "datasets", "sessions"}),
     "new-download": frozenset({"downloads"}),
@@ -181,7 +181,7 @@ ALSO_CHANGED: Mapping[str, frozenset[str]] = {
     ),
     "surgeries": frozenset({"subjects"}),
     "trajectories": frozenset({"insertions", "channels"}),
-    "channels": frozenset({"sessions", "insertions"}),
+    "channels": frozenset({"sessions", "insertions", "trajectories"}),
     "insertions": frozenset({"sessions", "trajectories", "channels", "chronic-insertions", "tasks"}),
     "chronic-insertions": frozenset({"sessions", "insertions", "trajectories", "channels"}),
     "fields-of-view": frozenset({"sessions", "fov-location", "imaging-stack"}),

@@ -168,6 +168,10 @@ class App:
             return Response(b"", 301, {"location": f"{path}/"}, media_type="text/html"), None
         if path == "/":
             return Response(b"", 302, {"location": "/admin"}, media_type="text/html"), None
+        if path == "/admin/":
+            return Response(
+                b"", 302, {"location": "/admin/login/?next=/admin/"}, media_type="text/html"
+            ), None
         route, key = find_route(path)
         if route is None:
             return page_of(404, "Not Found", NOT_FOUND), None

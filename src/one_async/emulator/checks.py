@@ -92,10 +92,16 @@ def check_field_of_view(rows: Rows, values: Record, before: Record | None, bad: 
 
 
 def check_location(rows: Rows, values: Record, before: Record | None, bad: bool) -> Complaints:
-    """Refuse a new location without a coordinate system, since Alyx fails on its own default."""
+    """Fail on coordinates that are no numbers, and without a coordinate system, whose default is none."""
     if before is None and not bad and "coordinate_system" not in values:
         words = 'must be a "CoordinateSystem" instance.'
         raise Failed(f'Cannot assign "\'IBL-Allen\'": "FOVLocation.coordinate_system" {words}')
+    for axis, form in (("x", float), ("y", float), ("z", float), ("n_xyz", int)):
+        for item in filter(None, values.get(axis, ()) if not bad else ()):
+            try:
+                form(item)
+            except (TypeError, ValueError):
+                raise Failed(f"Field '{axis}' expected a number but got {item!r}.") from None
     return {}
 
 
@@ -270,10 +276,15 @@ def follow_file(rows: Rows, number: int, values: Record, before: Record | None) 
         rows.change("datasets", dataset, auto_datetime=rows.clock().isoformat())
 
 
+def floats(values: list[Any]) -> list[float | None]:
+    """Convert the items of an array, which may be null."""
+    return [None if value is None else float(value) for value in values]
+
+
 def follow_location(rows: Rows, number: int, values: Record, before: Record | None) -> None:
     """Keep a single default location for a field of view, and store its coordinates as floats."""
     [record] = rows.load("fov-location", [number])
-    rows.change("fov-location", number, **{axis: [float(v) for v in record[axis]] for axis in "xyz"})
+    rows.change("fov-location", number, **{axis: floats(record[axis]) for axis in "xyz"})
     if not record["default_provenance"]:
         return
     for other in rows.store.numbers("fov-location", field_of_view=record["field_of_view"]):

@@ -210,6 +210,8 @@ class Store:
         """Return whether a row has a value in a field, which is named ``model.field``."""
         name, _, column = field.partition(".")
         wanted = int(value) if str(value).isdigit() else value
+        if isinstance(wanted, int) and abs(wanted) >= 2**63:
+            return False  # more than a column holds
         return bool(self.select(f'SELECT 1 FROM {table_name(name)} WHERE "{column}" = ? LIMIT 1', wanted))
 
     def select(self, sql: str, *params: Any) -> list[Any]:

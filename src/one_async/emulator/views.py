@@ -99,7 +99,8 @@ def find_route(path: str) -> tuple[Route | None, str]:
     for route in routes():
         match = route.pattern.fullmatch(path)
         if match:
-            return route, match.groupdict().get("key", "")
+            key = match.groupdict().get("key", "")
+            return route, str(int(key)) if path.startswith(NUMBERED) else key
     return None, ""
 
 
@@ -146,7 +147,7 @@ class Exchange:
 
     def negotiate(self) -> str:
         """Choose the media type of the answer. Raise Answer 406 if none is acceptable."""
-        accept = self.request.headers.get("accept", "*/*")
+        accept = self.request.headers.get("accept", "*/*").lower()
         offered = OFFERED.get(self.route.path, (JSON, HTML))
         asked = self.request.query_params.get("format")
         if asked is not None:
