@@ -110,29 +110,32 @@ def add_ids(files: pl.DataFrame, old: pl.DataFrame, make: Callable[[str], str] |
     The id is the one in the file's name, otherwise that of the old dataset, otherwise the one that ``make`` computes from the
     path below the session; without ``make``, the path. As in ONE-api, equal paths of different sessions get equal ids.
     """
-    names = files["rel_path"].unique()
-    named = split_ids(names)["did"].alias("named") if len(names) else pl.Series("named", [], dtype=pl.String)
-    ids = [path if make is None else None for path in names]
     same = ["eid", "rel_path"]
     old = old.rename({"did": "did_old", "file_size": "size_old", "hash": "hash_old"}).drop("exists")
     both = files.join(old, on=same, how="left", maintain_order="left")
     if len(both) != len(files):  # rows of one path
         old = old.unique(same, keep="first", maintain_order=True)
         both = files.join(old, on=same, how="left", maintain_order="left")
-    both = both.join(
-        pl.DataFrame({"rel_path": names, "named": named, "path": pl.Series(ids, dtype=pl.String)}),
-        on="rel_path", how="left", maintain_order="left",
-    )  # fmt: skip
+    both = both.with_columns(pl.col("qc").fill_null(pl.lit("NOT_SET", QC_LEVELS)))
     if make is None:
-        both = both.with_columns(did=pl.col("path"))
-    else:
-        kept = pl.when(pl.col("did_old").str.contains(_UUID)).then("did_old")
-        both = both.with_columns(did=pl.coalesce("named", kept))
-        new = both.filter(pl.col("did").is_null())["rel_path"].unique()
-        made = pl.DataFrame({"rel_path": new, "made": pl.Series(map(make, new), dtype=pl.String)})
-        both = both.join(made, on="rel_path", how="left", maintain_order="left")
-        both = both.with_columns(did=pl.coalesce("did", "made")).drop("made")
-    return both.drop("named", "path").with_columns(pl.col("qc").fill_null(pl.lit("NOT_SET", QC_LEVELS)))
+        return both.with_columns(did=pl.col("rel_path"))
+    is_id = pl.col("did_old").str.contains(_UUID)
+    all_ids = old["did_old"].unique().str.contains(_UUID).all()
+    both = both.with_columns(did=pl.col("did_old") if all_ids else pl.when(is_id).then("did_old"))
+    names = both["rel_path"].unique()
+    named = pl.DataFrame({"rel_path": names, "other": split_ids(names)["did"]}).drop_nulls()
+    both = _with_ids(both, named, pl.coalesce("other", "did"))
+    new = both.filter(pl.col("did").is_null())["rel_path"].unique()
+    made = pl.DataFrame({"rel_path": new, "other": pl.Series(map(make, new), dtype=pl.String)})
+    return _with_ids(both, made, pl.coalesce("did", "other"))
+
+
+def _with_ids(files: pl.DataFrame, ids: pl.DataFrame, did: pl.Expr) -> pl.DataFrame:
+    """Replace the ids of files by ``did``, an expression of ``did`` and of the column ``other`` that ``ids`` has by path."""
+    if ids.is_empty():
+        return files
+    both = files.join(ids, on="rel_path", how="left", maintain_order="left")
+    return both.with_columns(did=did).drop("other")
 
 
 def compare_datasets(files: pl.DataFrame, old: int, reused: int) -> Changes:
@@ -159,7 +162,12 @@ def add_hashes(
     ``find`` returns the path of a row's file; if it is given, the other files are read and hashed.
     """
     same = ["eid", "rel_path", "file_size", "mtime", "ctime"]
-    files = files.join(seen, on=same, how="left", maintain_order="left")
+    if seen.is_empty():
+        files = files.with_columns(hash=pl.lit(None, pl.String))
+    elif files.select(same).equals(seen.select(same)):
+        files = files.with_columns(seen["hash"])
+    else:
+        files = files.join(seen, on=same, how="left", maintain_order="left")
     total = len(files)
     if find is not None:
         todo = files.with_row_index("at").filter(pl.col("hash").is_null()).select("at", "eid", "rel_path")

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from one_async._boundary import of_arguments
@@ -29,7 +30,7 @@ from one_async.tables.changes import BuildReport, Changes
 from one_async.tables.disk import save_tables
 from one_async.tables.missing import remove_missing_datasets
 from one_async.tables.old_tables import DATASET_COLUMNS, OldTables, table_files
-from one_async.tables.scan import find_sessions, iter_sessions, scan_session, session_row, usual_folder
+from one_async.tables.scan import Files, find_sessions, iter_sessions, scan_session, session_row, usual_folder
 
 __all__ = ["build_tables", "iter_sessions", "make_parquet_db", "remove_missing_datasets"]
 
@@ -167,6 +168,39 @@ class _Built(NamedTuple):
     gone: pl.DataFrame
 
 
+class _Batch:
+    """Columns of files, collected session by session. Times are 0 unless ``has_times``, since only hashes depend on them."""
+
+    def __init__(self, has_times: bool) -> None:
+        self.has_times = has_times
+        self.paths: list[str] = []
+        self._sessions: list[int] = []
+        self._counts: list[int] = []
+        self._sizes: list[int] = []
+        self._mtimes: list[int] = []
+        self._ctimes: list[int] = []
+
+    def add(self, session: int, found: Files) -> None:
+        self._sessions.append(session)
+        self._counts.append(len(found.paths))
+        self.paths += found.paths
+        self._sizes += [stat.st_size for stat in found.stats]
+        if self.has_times:
+            self._mtimes += [stat.st_mtime_ns for stat in found.stats]
+            self._ctimes += [stat.st_ctime_ns for stat in found.stats]
+
+    def frame(self) -> pl.DataFrame:
+        none = np.zeros(len(self.paths), np.int64)
+        columns = {
+            "session": np.repeat(np.array(self._sessions, np.uint32), self._counts),
+            "rel_path": self.paths,
+            "file_size": self._sizes,
+            "mtime": self._mtimes if self.has_times else none,
+            "ctime": self._ctimes if self.has_times else none,
+        }
+        return pl.DataFrame(columns, schema=_SCANNED)
+
+
 class _Scanned(NamedTuple):
     """The files of sessions, the folders that a quick build can skip, and the sessions that were skipped."""
 
@@ -280,30 +314,28 @@ class _Build:
 
     def _scan(self, folders: Iterable[str], known: dict[str, dict[str, int]], began: float) -> _Scanned:
         frames: list[pl.DataFrame] = []
-        kept: list[tuple[str, str, int]] = []
+        kept: dict[str, list[Any]] = {name: [] for name in self.state.folders.columns}
         skipped: list[int] = []
-        batch: dict[str, list[Any]] = {name: [] for name in _SCANNED}
+        batch = _Batch(self.options.hash_files or not self.state.files.is_empty())
         for at, folder in enumerate(folders):
             session = str(self.root / folder)
             if folder in known and _is_unchanged(session, known[folder]):
                 skipped.append(at)
-                kept += [(folder, below, mtime) for below, mtime in known[folder].items()]
-                continue
-            found = scan_session(session, self.options.check)
-            batch["session"] += [at] * len(found.paths)
-            batch["rel_path"] += found.paths
-            batch["file_size"] += [stat.st_size for stat in found.stats]
-            batch["mtime"] += [stat.st_mtime_ns for stat in found.stats]
-            batch["ctime"] += [stat.st_ctime_ns for stat in found.stats]
-            if found.is_plain and max(found.folders.values(), default=0) < began:
-                kept += [(folder, below, mtime) for below, mtime in found.folders.items()]
-            if len(batch["session"]) >= _BATCH:
-                frames.append(pl.DataFrame(batch, schema=_SCANNED))
-                batch = {name: [] for name in _SCANNED}
-        frames.append(pl.DataFrame(batch, schema=_SCANNED))
-        return _Scanned(
-            pl.concat(frames), pl.DataFrame(kept, schema=self.state.folders.schema, orient="row"), skipped
-        )
+                times = known[folder]
+            else:
+                found = scan_session(session, self.options.check)
+                batch.add(at, found)
+                if len(batch.paths) >= _BATCH:
+                    frames.append(batch.frame())
+                    batch = _Batch(batch.has_times)
+                times = found.folders
+                if not found.is_plain or max(times.values(), default=0) >= began:
+                    continue
+            kept["session"] += [folder] * len(times)
+            kept["folder"] += times
+            kept["mtime"] += times.values()
+        frames.append(batch.frame())
+        return _Scanned(pl.concat(frames), pl.DataFrame(kept, schema=self.state.folders.schema), skipped)
 
     def _path(self, folders: Mapping[str, str], row: Mapping[str, Any]) -> Path:
         return self.root.joinpath(folders[row["eid"]], row["rel_path"])

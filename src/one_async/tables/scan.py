@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from one_async._warnings import warn
 from one_async.alf.path import ALFPath
@@ -27,18 +27,20 @@ __all__ = [
 ]
 
 _is_dataset = lru_cache(maxsize=1 << 16)(is_valid)
+#: Whether a folder can be read by its descriptor. The stat of a file then looks up its name alone, not its whole path.
+_BY_DESCRIPTOR: Final = os.scandir in os.supports_fd
+_FLAGS: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 
 
 class Visit(NamedTuple):
-    """A visited folder with its files.
+    """A visited folder.
 
-    ``is_linked``: it is the target of a link or contains one. ``is_end``: the walk stopped at it.
+    ``is_plain``: it is not the target of a link, contains none, and no file was omitted. ``is_end``: the walk stopped at it.
     """
 
     path: str
-    stat: os.stat_result
-    files: list[os.DirEntry[str]]
-    is_linked: bool
+    mtime: int
+    is_plain: bool
     is_end: bool
 
 
@@ -84,7 +86,7 @@ def find_sessions(root: Path, check: Callable[[], object]) -> list[str]:
     Folders within a session are not searched for sessions. ``check`` is called for each folder and may raise an error.
     """
     found = []
-    for visit in walk(str(root), _is_session):
+    for visit in walk(str(root), None, _is_session):
         check()
         if visit.is_end:
             found.append(visit.path)
@@ -99,11 +101,14 @@ def _posix(path: str) -> str:
     return path if os.sep == "/" else path.replace(os.sep, "/")
 
 
-def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[Visit]:
-    """Yield a folder and the folders below it; for those at which ``stop`` returns True, without their files.
+def walk(
+    root: str, files: dict[str, os.stat_result] | None, stop: Callable[[str], bool] = lambda _: False
+) -> Iterator[Visit]:
+    """Yield a folder and the folders below it, and add their datasets to ``files``, by path below the root.
 
-    Links are followed after all folders that are not links. No folder is visited twice. Links to their own folder or to a
-    parent of it are not followed, so that there are no loops.
+    A folder at which ``stop`` returns True is yielded without its files, and those below it are not visited. Links are
+    followed after all folders that are not links. No folder is visited twice. Links to their own folder or to a parent of it
+    are not followed, so that there are no loops.
     """
     seen: dict[tuple[int, int], str] = {}
     links = deque([root])
@@ -112,10 +117,14 @@ def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[V
         folders = [first]
         while folders:
             folder = folders.pop()
+            is_end = stop(folder)
+            place: str | int = folder
             try:
-                if folder is first and _is_loop(Path(folder)):
+                if folder is first and _is_loop(folder):
                     continue
-                stat = os.stat(folder)  # noqa: PTH116 - a path object for each folder takes longer than this
+                if _BY_DESCRIPTOR and not is_end:
+                    place = os.open(folder, _FLAGS)
+                stat = os.stat(place)  # noqa: PTH116 - a path object for each folder takes longer than this
                 identity = (stat.st_dev, stat.st_ino)
                 known = seen.get(identity)
                 if known is not None and _identity(known) == identity:
@@ -123,15 +132,20 @@ def walk(root: str, stop: Callable[[str], bool] = lambda _: False) -> Iterator[V
                         warn_of_omission(folder, f"it is the same folder as {known!r}")
                     continue
                 seen[identity] = folder
-                is_end = stop(folder)
-                entries = _Entries() if is_end else _read(folder)
+                at = _posix(folder[len(root) + 1 :])
+                below, linked, is_plain = ([], [], True) if is_end else _read(place, folder, at, files)
             except OSError as error:
                 if not isinstance(error, FileNotFoundError):  # else it was removed meanwhile
                     warn_of_omission(folder, error.strerror or str(error))
                 continue
-            yield Visit(folder, stat, entries.files, first is not root or entries.is_linked, is_end)
-            folders += sorted(entries.folders, reverse=True)
-            links += sorted(entries.links)
+            finally:
+                if isinstance(place, int):
+                    os.close(place)
+            yield Visit(folder, stat.st_mtime_ns, first is root and is_plain, is_end)
+            if below:
+                folders += sorted(below, reverse=True)
+            if linked:
+                links += sorted(linked)
 
 
 def _identity(folder: str) -> tuple[int, int] | None:
@@ -143,44 +157,47 @@ def _identity(folder: str) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-def _is_loop(folder: Path) -> bool:
+def _is_loop(folder: str) -> bool:
     """Return whether a folder is a link to its own folder or to a parent of it."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+    if not os.path.islink(folder):  # noqa: PTH114 - called for each session
+        return False
+    path = Path(folder)
+    return path.parent.resolve().is_relative_to(path.resolve())
 
 
-@dataclass
-class _Entries:
-    """The entries of a folder: files, and the paths of folders and of links to folders."""
+def _read(
+    place: str | int, folder: str, below: str, files: dict[str, os.stat_result] | None
+) -> tuple[list[str], list[str], bool]:
+    """Read a folder by its path or descriptor, and add its datasets to ``files``, by ``below`` and their name.
 
-    files: list[os.DirEntry[str]] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    is_linked: bool = False
-
-
-def _read(folder: str) -> _Entries:
-    """Read a folder; warn of broken links."""
-    found = _Entries()
-    with os.scandir(folder) as entries:
+    Return the folders in it, the links to folders, and whether it has no links and all of it was read. Warns of broken links
+    and of files that cannot be read.
+    """
+    folders: list[str] = []
+    links: list[str] = []
+    is_plain = True
+    here = folder if folder.endswith(os.sep) else folder + os.sep
+    head = f"{below}/" if below else ""
+    with os.scandir(place) as entries:
         for entry in entries:
-            if not entry.is_symlink():
-                if entry.is_dir(follow_symlinks=False):
-                    found.folders.append(entry.path)
-                else:
-                    found.files.append(entry)
-                continue
-            found.is_linked = True
+            name, is_link = entry.name, entry.is_symlink()
             try:
                 if entry.is_dir():
-                    found.links.append(entry.path)
-                else:
+                    (links if is_link else folders).append(here + name)
+                elif files is not None and _is_dataset(name):
+                    files[head + name] = entry.stat()
+                elif is_link:
                     entry.stat()
-                    found.files.append(entry)
             except FileNotFoundError:
-                warn_of_omission(entry.path, "it is a link to nothing")
+                is_plain = False
+                if is_link:  # else it was removed meanwhile
+                    warn_of_omission(here + name, "it is a link to nothing")
             except OSError as error:
-                warn_of_omission(entry.path, error.strerror or str(error))
-    return found
+                is_plain = False
+                warn_of_omission(here + name, error.strerror or str(error))
+            if is_link:
+                is_plain = False
+    return folders, links, is_plain
 
 
 def warn_of_omission(path: str, why: str) -> None:
@@ -236,30 +253,21 @@ def scan_session(session: str, check: Callable[[], object] = lambda: None) -> Fi
     """Return the datasets of a session, including those in linked folders."""
     found: dict[str, os.stat_result] = {}
     files = Files()
-    for visit in walk(session):
+    for visit in walk(session, found):
         check()
-        below = _posix(visit.path[len(session) + 1 :])
-        head = f"{below}/" if below else ""
-        files.folders[below] = visit.stat.st_mtime_ns
-        files.is_plain = files.is_plain and not visit.is_linked
-        for entry in visit.files:
-            name = entry.name
-            if _is_dataset(name):
-                try:
-                    stat = entry.stat()
-                except OSError as error:
-                    if not isinstance(error, FileNotFoundError):  # it was removed meanwhile
-                        warn_of_omission(entry.path, error.strerror or str(error))
-                    files.is_plain = False
-                    continue
-                found[head + name] = stat
-    for path in sorted(found):
-        if not path.isascii() and not is_text(path):
+        files.folders[_posix(visit.path[len(session) + 1 :])] = visit.mtime
+        files.is_plain = files.is_plain and visit.is_plain
+    paths = sorted(found)
+    if not all(map(str.isascii, paths)):
+        odd = [path for path in paths if not is_text(path)]
+        for path in odd:
             warn_of_omission(f"{session}{os.sep}{path}", "its name is no text")
-            files.is_plain = False
-            continue
-        files.paths.append(path)
-        files.stats.append(found[path])
+            del found[path]
+        files.is_plain = files.is_plain and not odd
+        paths = sorted(found)
+    files.paths = paths
+    files.stats = [found[path] for path in paths]
+    for path in paths:
         if not _is_listed(path):
             text = f"{session}{os.sep}{path}"
             text = f"{text!r} is in the tables, but not listed: its folder's name is not an ALF collection"
