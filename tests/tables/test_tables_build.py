@@ -160,7 +160,7 @@ def test_a_session_that_is_renamed_during_a_build_is_not_left_out(tmp_path: Path
     for folder in (before, after):
         folder.mkdir(parents=True)
     seen = []
-    for visit in walk(str(tmp_path)):
+    for visit in walk(str(tmp_path), None):
         seen.append(visit.path)
         if visit.path == str(before):
             before.rename(after / "001")
