@@ -18,7 +18,7 @@ from one_async.emulator import Emulator
 from one_async.errors import InputError, OneError
 from one_async.settings import OPEN_ALYX, TokenFile, resolve
 from one_async.transfer import web
-from one_async.transfer.plan import S3Keys
+from one_async.transfer.items import S3Keys
 
 pytestmark = pytest.mark.anyio
 LAB, OTHER = "https://alyx.example.org", "https://evil.example.org"

@@ -138,7 +138,7 @@ def fetch_alone(url: str, md5: str, folder: Path) -> float:
 
     from one_async.alyx.client import AsyncAlyxClient
     from one_async.transfer.fetch import fetch
-    from one_async.transfer.plan import FileSource, Item
+    from one_async.transfer.items import FileSource, Item
 
     process = psutil.Process()
     peak, over = [0.0], threading.Event()

@@ -21,7 +21,7 @@ from one_async.recordings.chunks import ChunkReader, Layout
 from one_async.recordings.ephys import AsyncRawEphys
 from one_async.recordings.header import Header
 from one_async.recordings.meta import parse_meta
-from one_async.transfer.plan import FileSource, S3Keys, S3Location
+from one_async.transfer.items import FileSource, S3Keys, S3Location
 from one_async.transfer.ranges import RangeReader
 
 from . import made

@@ -12,7 +12,7 @@ from one_async.emulator import Emulator
 from one_async.errors import ConfigurationError, InputError, NotFound, UnsafePath
 from one_async.remote import aws
 from one_async.transfer.bucket import Bucket, below
-from one_async.transfer.plan import S3Keys
+from one_async.transfer.items import S3Keys
 
 moto_server = pytest.importorskip("moto.server")
 OBJECTS = {"atlas/a.nrrd": b"a" * 10, "atlas/sub/b.npy": b"b" * 2_000_000, "other/c.npy": b"c"}

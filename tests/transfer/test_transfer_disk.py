@@ -13,7 +13,7 @@ import pytest
 
 from one_async.errors import ServerUnreachable, TransferError
 from one_async.transfer.fetch import Policy, fetch
-from one_async.transfer.plan import FileSource, Item
+from one_async.transfer.items import FileSource, Item
 
 resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.anyio

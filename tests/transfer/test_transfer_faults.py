@@ -28,7 +28,7 @@ from one_async.errors import (
     UnsafePath,
 )
 from one_async.transfer.fetch import Policy, fetch, survey
-from one_async.transfer.plan import FileSource, Item
+from one_async.transfer.items import FileSource, Item
 from one_async.transfer.web import Credentials
 from one_async.types import StreamOpener
 

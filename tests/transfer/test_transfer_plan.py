@@ -14,8 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from one_async.errors import InputError, OneError, TransferError, UnsafePath
+from one_async.transfer.items import S3Keys
 from one_async.transfer.on_disk import safe_relative
-from one_async.transfer.plan import Plan, S3Keys, make_plan, quote_url
+from one_async.transfer.plan import Plan, make_plan, quote_url
 
 DID = "02cf9e0e-ae1a-497c-b23c-4d11e9c54247"
 SERVER = "https://data.test"

@@ -14,7 +14,7 @@ import pytest
 
 from one_async.errors import HashMismatch, LoginError, NotFound, ServerUnreachable
 from one_async.transfer.fetch import Policy, fetch
-from one_async.transfer.plan import FileSource, Item, S3Keys, S3Location
+from one_async.transfer.items import FileSource, Item, S3Keys, S3Location
 from one_async.transfer.s3 import over_s3
 from one_async.types import StreamOpener
 
@@ -126,7 +126,7 @@ def test_without_the_extra() -> None:
     code = """
 import sys
 sys.modules["obstore"] = None
-from one_async.transfer.plan import S3Location
+from one_async.transfer.items import S3Location
 from one_async.transfer.s3 import over_s3
 from one_async.errors import ConfigurationError
 try:

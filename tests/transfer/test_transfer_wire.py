@@ -20,7 +20,7 @@ from one_async.alyx.client import AsyncAlyxClient
 from one_async.alyx.connection_pool import CERTIFICATES
 from one_async.errors import ConfigurationError, HashMismatch, NotFound, ServerUnreachable
 from one_async.transfer.fetch import Policy, fetch
-from one_async.transfer.plan import FileSource, Item
+from one_async.transfer.items import FileSource, Item
 from one_async.transfer.web import Credentials, whole_number
 from one_async.types import StreamOpener
 

@@ -10,7 +10,7 @@ import anyio
 
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.transfer.fetch import Policy, fetch
-from one_async.transfer.plan import FileSource, Item
+from one_async.transfer.items import FileSource, Item
 
 
 async def run(listing: str, root: Path, said: Connection) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from one_async.alyx.transports import Session
     from one_async.settings import Settings
-    from one_async.transfer.plan import Item
+    from one_async.transfer.items import Item
     from one_async.types import Several, StreamOpener
 
 #: Files of a folder that are fetched at once.
@@ -176,7 +176,8 @@ class FileDownloads:
         self, urls: list[str], folders: list[Path], window: Any, clobber: bool
     ) -> dict[Path, list[Item]]:
         """Return the files to fetch, by folder."""
-        from one_async.transfer.plan import Item, web_source
+        from one_async.transfer.items import Item
+        from one_async.transfer.plan import web_source
 
         addresses: dict[Path, str] = {}
         jobs: dict[Path, list[Item]] = {}
@@ -211,7 +212,7 @@ def data_login_of(settings: Settings) -> tuple[str, SecretStr] | None:
 
 
 def _window(chunks: Any, headers: Any) -> Any:
-    from one_async.transfer.window import Window
+    from one_async.transfer.items import Window
 
     if headers is not None and not (
         isinstance(headers, Mapping)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from one_async.refresh import TablesInfo, TablesKeeper
     from one_async.tables.catalogue import Catalogue
     from one_async.transfer.fetch import Progress
-    from one_async.transfer.plan import S3Location
+    from one_async.transfer.items import S3Location
 
 OFFLINE_ADVICE = (
     "no database is configured for {folder}, so it can only be searched in local mode; "

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from one_async.client.context import Context
     from one_async.files.objects import ALFObject
     from one_async.transfer.fetch import Outcome
-    from one_async.transfer.plan import FileSource, Plan
+    from one_async.transfer.items import FileSource
+    from one_async.transfer.plan import Plan
     from one_async.transfer.ranges import RangeReader
     from one_async.transfer.web import Credentials
     from one_async.types import StreamOpener

@@ -24,7 +24,7 @@ from one_async.refresh.update import download_claim
 from one_async.tables.catalogue import Catalogue
 from one_async.transfer.bucket import Version, versions
 from one_async.transfer.fetch import fetch
-from one_async.transfer.plan import FileSource, Item, S3Location
+from one_async.transfer.items import FileSource, Item, S3Location
 
 __all__ = ["copy_tables"]
 

@@ -17,9 +17,9 @@ from one_async._observer import Observer, resending
 from one_async._threads import run_sync
 from one_async.errors import ServerUnreachable, StatusError, TablesDamaged
 from one_async.refresh.unpack import LARGEST
+from one_async.transfer.items import FileSource, S3Location
 from one_async.transfer.one import Policy, is_transient, pause_before_retry
 from one_async.transfer.part_file import PartFile
-from one_async.transfer.plan import FileSource, S3Location
 from one_async.transfer.s3 import over_s3
 from one_async.transfer.web import Credentials, Opener, flush, over_http, receive
 

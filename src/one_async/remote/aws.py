@@ -15,7 +15,7 @@ from one_async.errors import ConfigurationError, InputError
 from one_async.settings import resolve
 from one_async.sync import AlyxClient
 from one_async.transfer.bucket import Bucket, below
-from one_async.transfer.plan import S3Keys
+from one_async.transfer.items import S3Keys
 
 __all__ = [
     "REGION_NAME", "REPO_DEFAULT", "S3_BUCKET_IBL", "get_s3_allen", "get_s3_from_alyx", "get_s3_public", "get_s3_virtual_host",

@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from one_async.errors import LoginError, NotFound, ServerUnreachable, UnsafePath
 from one_async.transfer.fetch import fetch
-from one_async.transfer.plan import FileSource, Item, S3Keys, S3Location
+from one_async.transfer.items import FileSource, Item, S3Keys, S3Location
 from one_async.transfer.s3 import open_store
 
 __all__ = ["Bucket", "Version", "folder_of", "versions"]

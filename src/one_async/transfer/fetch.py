@@ -24,10 +24,11 @@ from one_async._tracing import span
 from one_async.errors import InputError, OneError
 from one_async.files.atomic import sync
 from one_async.files.claim import Claim, Claimant, start_heartbeat
+from one_async.transfer.items import Item
 from one_async.transfer.on_disk import Present, look
 from one_async.transfer.one import Done, Policy, Sources, fetch_one
 from one_async.transfer.part_file import Busy, Lost, Part, begin
-from one_async.transfer.plan import Item, Plan
+from one_async.transfer.plan import Plan
 from one_async.transfer.web import Credentials
 from one_async.types import StreamOpener
 

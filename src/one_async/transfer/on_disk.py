@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from one_async._warnings import warn
 from one_async.alf.session_paths import (
@@ -35,12 +35,9 @@ from one_async.errors import (
     UnsafePath,
     shown,
 )
-
-if TYPE_CHECKING:
-    from one_async.transfer.plan import Item
+from one_async.transfer.items import HASHES, Item
 
 __all__ = [
-    "HASHES",
     "Expected",
     "Present",
     "at_hand",
@@ -65,8 +62,6 @@ __all__ = [
 
 P = TypeVar("P", bound=Path)
 
-#: The kind of a hash by its length.
-HASHES = {32: "md5", 40: "sha1"}
 #: The signatures of files at the time they were hashed, by path and hash.
 _VERIFIED: dict[tuple[str, str], tuple[int, ...]] = {}
 _VERIFIED_LIMIT = 200_000

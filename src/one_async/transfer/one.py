@@ -23,8 +23,9 @@ from one_async.errors import (
     Throttled,
     TransferError,
 )
+from one_async.transfer.items import FileSource
 from one_async.transfer.part_file import Part
-from one_async.transfer.plan import FileSource, no_source
+from one_async.transfer.plan import no_source
 from one_async.transfer.web import Credentials, Opener, over_http, receive
 from one_async.transfer.window import WindowOpener
 from one_async.types import StreamOpener

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from one_async.errors import HashMismatch
 from one_async.files.claim import Claim, Claimant, claim_folder, short_name, sweep
+from one_async.transfer.items import Item
 from one_async.transfer.on_disk import (
     Present,
     disk_errors,
@@ -28,7 +29,6 @@ from one_async.transfer.on_disk import (
     remember,
     safe_folder,
 )
-from one_async.transfer.plan import Item
 
 __all__ = ["Busy", "Lost", "Part", "PartFile", "begin"]
 

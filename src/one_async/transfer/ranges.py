@@ -23,8 +23,8 @@ from one_async.errors import (
     StatusError,
     TransferError,
 )
+from one_async.transfer.items import FileSource
 from one_async.transfer.one import Policy, is_transient, pause_before_retry, report_retry
-from one_async.transfer.plan import FileSource
 from one_async.transfer.s3 import open_store
 from one_async.transfer.web import Credentials, judge
 from one_async.types import StreamOpener

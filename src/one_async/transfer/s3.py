@@ -17,7 +17,7 @@ from typing import Any, cast
 import anyio.to_thread
 
 from one_async.errors import ConfigurationError, ServerUnreachable
-from one_async.transfer.plan import S3Location
+from one_async.transfer.items import S3Location
 from one_async.transfer.web import Opener
 from one_async.types import ByteStream
 

@@ -28,8 +28,8 @@ from one_async.errors import (
     Throttled,
     TransferError,
 )
+from one_async.transfer.items import FileSource
 from one_async.transfer.part_file import PartFile
-from one_async.transfer.plan import FileSource
 from one_async.types import ByteStream, StreamOpener
 
 __all__ = [

@@ -11,25 +11,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from one_async.errors import StatusError
+from one_async.transfer.items import Window
 from one_async.transfer.web import CONTENT_RANGE, closing, lower_names, whole_number
 from one_async.types import ByteStream, StreamOpener
 
-__all__ = ["Window", "WindowOpener"]
-
-
-@dataclass(frozen=True)
-class Window:
-    """The bytes of a file from ``first`` on: ``length`` of them, fewer if it ends before, or all where that is None."""
-
-    first: int = 0
-    length: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    """Header fields of the requests. They may contain secrets and are never shown."""
-
-    def size_in(self, total: int) -> int:
-        """Return how many bytes the window has in a file of this size."""
-        there = max(total - self.first, 0)
-        return there if self.length is None else min(there, self.length)
+__all__ = ["WindowOpener"]
 
 
 @dataclass
