@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from one_async._threads import run_polars, run_sync
 from one_async.alf.match import DatasetFilter, compile_pattern, is_match, plain_pattern
 from one_async.client.call import Call, public_methods
+from one_async.client.datafiles import DataFiles
 from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
 from one_async.queries.selection import SelectionOptions, one_dataset
 
@@ -89,10 +90,10 @@ class Aggregates:
             raise ALFMultipleObjectsFound(
                 f"{relation}/{identifier} has {len(records)} datasets that match {dataset!r}"
             )
-        (file,) = await self._context.files.of_rows(Call(self._context), records, check_hash)
+        (file,) = await DataFiles(self._context).of_rows(Call(self._context), records, check_hash)
         if file is None:
             raise ALFObjectNotFound(f"{records[0]['rel_path']} is not available", dataset=dataset)
-        return file if download_only else await run_sync(self._context.files.read, file)
+        return file if download_only else await run_sync(DataFiles(self._context).read, file)
 
 
 async def _aggregates(

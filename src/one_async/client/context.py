@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +13,9 @@ import anyio
 
 from one_async._concurrency import RunningCalls
 from one_async._observer import Observer
-from one_async._progress import display_for
+from one_async._progress import Transfers, display_for
 from one_async._threads import is_polars_lost, run_sync
 from one_async._values import without_secrets
-from one_async.client.datafiles import DataFiles
 from one_async.errors import InputError, OfflineError
 from one_async.events import EventHooks, Stats
 from one_async.settings import Settings, resolved_again
@@ -77,7 +77,6 @@ class Context:
         self.group: TaskGroup | None = None
         self.calls = RunningCalls()
         self._is_prepared = False
-        self.files = DataFiles(self)
         self._mode: Mode = settings.mode
         self._alyx: AsyncAlyxClient | None = None
         self._tables: TablesKeeper | None = None
@@ -85,6 +84,15 @@ class Context:
         self._background: set[CancelScope] = set()
         if self._mode == "remote" and self.offline:
             raise self.offline_error()
+
+    @asynccontextmanager
+    async def showing(self) -> AsyncIterator[Transfers | None]:
+        """Show all transfers of a call together, if there is a display."""
+        if self.display is None:
+            yield None
+            return
+        async with self.display.transferring() as transfers:
+            yield transfers
 
     def __getstate__(self) -> dict[str, Any]:
         """Omit open resources and all secrets. Loading the pickle looks up the login again."""

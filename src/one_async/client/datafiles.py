@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -126,7 +125,7 @@ class DataFiles:
         Raises the first error; with `collect`, errors stay in the outcomes.
         """
         asks = self._context.bucket is None
-        async with self.showing() as transfers:
+        async with self._context.showing() as transfers:
             plan = await self.plan(records)
             unknown = {item.did for item in plan.items if asks and not item.sources and not item.error}
             if unknown:
@@ -160,15 +159,6 @@ class DataFiles:
                     outcome.error.add_note(f"the database was asked for other addresses: {error}")
             return {}
         return {outcome.did: outcome for outcome in await self._transfer(second, check_hash, transfers)}
-
-    @asynccontextmanager
-    async def showing(self) -> AsyncIterator[Transfers | None]:
-        """Show all transfers of a call together, if there is a display."""
-        if self._context.display is None:
-            yield None
-            return
-        async with self._context.display.transferring() as transfers:
-            yield transfers
 
     async def _transfer(self, plan: Plan, check_hash: bool, transfers: Transfers | None) -> list[Outcome]:
         from one_async.transfer.fetch import fetch

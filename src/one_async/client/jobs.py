@@ -14,7 +14,7 @@ from one_async._progress import Task, growing, shown
 from one_async._threads import run_polars
 from one_async._warnings import warnings_name
 from one_async.alf.session_paths import describe, session_folder
-from one_async.client.datafiles import path_of
+from one_async.client.datafiles import DataFiles, path_of
 from one_async.client.identify import known_eids
 from one_async.client.outcomes import raise_first
 from one_async.errors import ALFError, ALFObjectNotFound, InputError, OneError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from one_async.alf.path import ALFPath
     from one_async.client.call import Call
     from one_async.client.context import Context
-    from one_async.client.datafiles import DataFiles
     from one_async.client.outcomes import OnError
     from one_async.queries.base import SessionDatasets
     from one_async.queries.selection import Choice
@@ -148,7 +147,7 @@ async def load_each(
     source = await call.source()
     jobs = [Job(at, eid) for at, eid in enumerate(eids)]
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
-    at_hand = call.context.files.at_hand(call, check_hash)
+    at_hand = DataFiles(call.context).at_hand(call, check_hash)
 
     async def one(index: int) -> None:
         batch = batches[index]
@@ -162,7 +161,9 @@ async def load_each(
 
         await source.datasets(list(dict.fromkeys(job.eid for job in batch)), begin)
         update(looked_up=True)
-        await _fetch_jobs(call.context.files, [job for job in batch if job.unknown], check_hash, on_error)
+        await _fetch_jobs(
+            DataFiles(call.context), [job for job in batch if job.unknown], check_hash, on_error
+        )
         while rest := [job for job in batch if not job.is_over]:
             await run_polars(_read_jobs, rest, load, on_error, True)
             update()
@@ -190,7 +191,7 @@ async def _showing(context: Context, jobs: list[Job], batches: int) -> AsyncIter
         return
     loading = Task("loading", "sessions", len(jobs))
     display = context.display if len(jobs) > 1 else None
-    async with shown(display, loading), context.files.showing() as transfers:
+    async with shown(display, loading), context.showing() as transfers:
         with growing(transfers, batches) as one_less:
 
             def update(looked_up: bool = False) -> None:

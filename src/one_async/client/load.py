@@ -13,7 +13,7 @@ from one_async import ids
 from one_async._threads import run_polars, run_sync
 from one_async.alf.spec import QC
 from one_async.client.call import Call, public_methods
-from one_async.client.datafiles import warn_missing
+from one_async.client.datafiles import DataFiles, warn_missing
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH, SESSIONS_AT_ONCE, Job, Load, each, load_each, load_sessions
 from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame
@@ -92,7 +92,7 @@ class Loading:
             (file,) = job.files
             if file is None:
                 raise ALFObjectNotFound(f"{job.records[0]['rel_path']} is not on disk", dataset=dataset)
-            return file if download_only else self._context.files.read(file)
+            return file if download_only else DataFiles(self._context).read(file)
 
         return await load_sessions(call, eid, Load(choose, finish), check_hash)
 
@@ -181,7 +181,7 @@ class Loading:
             groups: dict[str, list[ALFPath]] = {}
             for file in files:
                 groups.setdefault(file.object, []).append(file)
-            return {name: self._context.files.make_object(members) for name, members in groups.items()}
+            return {name: DataFiles(self._context).make_object(members) for name, members in groups.items()}
 
         return await load_sessions(call, eid, Load(choose, finish), check_hash)
 
@@ -206,7 +206,7 @@ class Loading:
         rows = await rows_of_ids(call, dids)
         if unknown := [did for did in dids if did not in rows]:
             raise ALFObjectNotFound(f"no dataset has the id {unknown[0]}", dataset=unknown[0])
-        files = await self._context.files.of_rows(call, list(rows.values()), check_hash)
+        files = await DataFiles(self._context).of_rows(call, list(rows.values()), check_hash)
         paths = dict(zip(rows, files, strict=True))
         if absent := [did for did in dids if paths[did] is None]:
             raise ALFObjectNotFound(f"{rows[absent[0]]['rel_path']} is not on disk", dataset=absent[0])
@@ -214,7 +214,9 @@ class Loading:
         async def load(index: int) -> Any:
             did = dids[index]
             file = paths[did]
-            data = file if download_only or file is None else await run_sync(self._context.files.read, file)
+            data = (
+                file if download_only or file is None else await run_sync(DataFiles(self._context).read, file)
+            )
             return (data, dict(rows[did])) if details else data
 
         results, _ = await each(len(dids), load)
@@ -275,7 +277,7 @@ class Loading:
                     name: value for name, value in row.items() if name not in (PLACE, SESSION_PATH)
                 }
                 if file is not None:
-                    data[at] = file if download_only else self._context.files.read(file)
+                    data[at] = file if download_only else DataFiles(self._context).read(file)
             return data, records
 
         return await load_sessions(call, eid, Load(choose, finish), check_hash)
@@ -391,7 +393,7 @@ class Loading:
                     await send.send((eid, outcome))
 
         with scope, send:
-            async with self._context.files.showing(), anyio.create_task_group() as loads:
+            async with self._context.showing(), anyio.create_task_group() as loads:
                 for eid in eids:
                     loads.start_soon(one, eid)
 
@@ -427,6 +429,6 @@ def object_load(
         found = present(job)
         if not found:
             raise ALFObjectNotFound(f"no file of the object {obj!r} is on disk", object=obj)
-        return found if download_only else context.files.make_object(found, warn_of_rows=warn_of_rows)
+        return found if download_only else DataFiles(context).make_object(found, warn_of_rows=warn_of_rows)
 
     return Load(choose, finish)

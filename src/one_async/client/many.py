@@ -12,6 +12,7 @@ from one_async._warnings import warnings_name
 from one_async.alf.session_paths import describe, session_folder
 from one_async.alf.spec import QC
 from one_async.client.call import Call, public_methods
+from one_async.client.datafiles import DataFiles
 from one_async.client.identify import known_eids
 from one_async.client.jobs import Job, load_each
 from one_async.client.load import object_load
@@ -196,10 +197,12 @@ class ManySessions:
         if dry_run:
             from one_async.transfer.fetch import survey
 
-            plan = await self._context.files.plan(records)
+            plan = await DataFiles(self._context).plan(records)
             outcomes = await survey(plan, root=self._context.cache_dir, check_hash=check_hash)
         else:
-            outcomes = await self._context.files.fetch(records, check_hash, collect=on_error == "collect")
+            outcomes = await DataFiles(self._context).fetch(
+                records, check_hash, collect=on_error == "collect"
+            )
         return await run_polars(lambda: outcome_frame(outcome.row() for outcome in outcomes))
 
     async def retry(self, table: pl.DataFrame, check_hash: bool = True) -> pl.DataFrame:
@@ -222,7 +225,7 @@ class ManySessions:
         dids = {row["did"] for row in rows if row["did"] and row["status"] not in ("fetched", "present")}
         mode: Mode | None = None if self._context.settings.cache_bucket else "remote"
         known = await rows_of_ids(Call(self._context, mode), sorted(dids))
-        outcomes = await self._context.files.fetch(list(known.values()), check_hash, collect=True)
+        outcomes = await DataFiles(self._context).fetch(list(known.values()), check_hash, collect=True)
         again = {outcome.did: outcome.row() for outcome in outcomes}
         owner = [name for name in table.columns if name not in COLUMNS]
         rows = [{**row, **again.get(row["did"], {})} for row in rows]

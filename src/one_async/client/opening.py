@@ -13,6 +13,7 @@ from one_async.alf.match import DatasetFilter
 from one_async.alf.revisions import last_revisions
 from one_async.alf.session_paths import describe, session_folder
 from one_async.client.call import Call
+from one_async.client.datafiles import DataFiles
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH
 from one_async.errors import ALFObjectNotFound, HashMismatch, StorageError
@@ -64,7 +65,7 @@ def _by_path(rows: Sequence[Mapping[str, Any]], folder: str) -> Files:
 
 async def origin_of(context: Context, row: Mapping[str, Any]) -> Origin:
     """Return the file of a dataset if it is on disk, else a reader of its ranges. Raise ALFObjectNotFound if there is neither."""
-    files = context.files
+    files = DataFiles(context)
     (local,), unknown = await run_sync(files.at_hand(Call(context, None), False), [row])
     if local is not None:
         return Path(local)

@@ -15,6 +15,7 @@ from one_async._threads import run_sync
 from one_async._warnings import warnings_name
 from one_async.alf.session_paths import describe, is_id, session_folder
 from one_async.client.call import Call, public_methods
+from one_async.client.datafiles import DataFiles
 from one_async.client.identify import known_eids
 from one_async.client.jobs import SESSION_PATH
 from one_async.client.search import places_of
@@ -160,7 +161,7 @@ class Recordings:
         from one_async.recordings.video import CACHE_SIZE, AsyncVideo
         from one_async.recordings.video_decoding import Decoder
 
-        files, video = self._context.files, rows["video"]
+        files, video = DataFiles(self._context), rows["video"]
         times = None
         if "times" in rows:
             (file,) = await files.of_rows(call, [rows["times"]], check_hash)
@@ -176,7 +177,7 @@ class Recordings:
 
     async def _origin(self, call: Call, row: dict[str, Any]) -> Path | RangeReader:
         """Return where to read a dataset from. Raise ALFObjectNotFound if it is not on disk and cannot be fetched."""
-        files = self._context.files
+        files = DataFiles(self._context)
         (local,), unknown = await run_sync(files.at_hand(call, False), [row])
         if local is None and not unknown:
             raise ALFObjectNotFound(f"{row['rel_path']} is not on disk", eid=str(row["eid"]))
@@ -189,7 +190,7 @@ class Recordings:
         from one_async.recordings.chunks import ChunkReader
         from one_async.recordings.ephys import AsyncRawEphys
 
-        files = self._context.files
+        files = DataFiles(self._context)
         data = rows.get("cbin") or rows["bin"]
         wanted = [
             rows[kind] for kind in ("meta", "ch") if kind in rows and (kind == "meta" or "cbin" in rows)

@@ -157,7 +157,7 @@ class SpikeLoading:
             loaded = await _sorting(call, str(eid), name, what)
             return await run_polars(_checked_frames, known[index], str(eid), loaded, what, acronyms)
 
-        async with self._context.files.showing():
+        async with self._context.showing():
             parts, errors = await each(len(known), load, on_error)
         spike_frame, cluster_frame, refused = await run_polars(_joined, parts)
         errors |= refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path, PurePath
 from types import TracebackType
@@ -64,9 +65,6 @@ class ClientContext(Protocol):
     def tables(self) -> Any: ...
 
     @property
-    def files(self) -> Any: ...
-
-    @property
     def display(self) -> Any: ...
 
     @property
@@ -74,6 +72,8 @@ class ClientContext(Protocol):
 
     @property
     def table_kind(self) -> Literal["polars", "pandas"]: ...
+
+    def showing(self) -> AbstractAsyncContextManager[Transfers | None]: ...
 
 
 class Client(Protocol):
@@ -233,7 +233,7 @@ class RegistrationClient:
         await run.check(jobs, outside, strict=not dry_run)
         if dry_run:
             return await self._dry_run(run, jobs, outside)
-        async with self._context.files.showing():
+        async with self._context.showing():
             await run.register(jobs)
         results = [
             (job.session, [file.record for file in job.files] if file_list is not False else None)
@@ -309,7 +309,7 @@ class RegistrationClient:
             user = self._context.alyx.user
             bodies = [body_of(job.folder, job.files, options, user, True) for job in jobs]
             return bodies[0] if is_path(file_list) else bodies
-        async with self._context.files.showing():
+        async with self._context.showing():
             await run.register(jobs)
         records = [file.record for file in files]
         return records[0] if is_path(file_list) else records
