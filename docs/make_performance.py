@@ -72,6 +72,10 @@ BENCHMARKS = {
         "The browser page",
         "Requests to the page of `browse`; each keystroke is one.",
     ),
+    "bench_completion": (
+        "Completion",
+        "Key presses in IPython's completer, on the tables of 100,000 sessions.",
+    ),
     "bench_refresh": (
         "Refresh of tables",
         "An `AsyncONE` in mode `auto` answers searches while its tables are replaced by newer ones of the same size.",

@@ -343,9 +343,9 @@ class ConflictError(OneError):
 
     Examples:
         >>> from one_async.errors import ConflictError
-        >>> subject = one.alyx.json_field_write("subjects", "VA_09", "json", ["a list"])
+        >>> session = one.alyx.json_field_write("sessions", eid, "json", ["a list"])
         >>> try:
-        ...     one.alyx.json_field_update("subjects", "VA_09", "json", {"cage": "A1"})
+        ...     one.alyx.json_field_update("sessions", eid, "json", {"cage": "A1"})
         ... except ConflictError as error:
         ...     print(error.field, error.found)
         json ['a list']

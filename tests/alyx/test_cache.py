@@ -432,8 +432,9 @@ async def test_a_file_of_another_version_is_set_aside(server: Emulator, make: An
 async def test_without_a_folder_to_write_in_answers_are_kept_in_memory(
     server: Emulator, make: Any, tmp_path: Path
 ) -> None:
+    client = make(server, cache_dir=tmp_path / "taken")
     (tmp_path / "taken").write_text("a file where the folder should be")
-    async with make(server, cache_dir=tmp_path / "taken") as alyx:
+    async with client as alyx:
         assert await alyx.rest("labs", "list") == await alyx.rest("labs", "list")
     assert server.requests.count("/labs") == 1
     assert (tmp_path / "taken").read_text() == "a file where the folder should be"

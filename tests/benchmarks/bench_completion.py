@@ -1,4 +1,4 @@
-"""Time completion by key press: ``python tests/benchmarks/bench_completion.py [--folder TABLES] [--sessions 100000]``.
+"""Time completion by key press: ``python tests/benchmarks/bench_completion.py [--folder TABLES] [--json FILE]``.
 
 Makes tables of 100,000 sessions and 3.4 million datasets, or uses those of a folder, and prints for each source the time of the
 first key press and the median and longest of twenty more, through IPython's completer.
@@ -14,10 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from results import Row, save, size_of
+
 HERE = Path(__file__).parent
 
 
-def measure(folder: str) -> None:
+def measure(folder: str) -> list[Row]:
+    """Print the times of each source; return the longest of each after the first key press."""
+    rows: list[Row] = []
     from IPython.core.completer import provisionalcompleter
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -50,8 +54,10 @@ def measure(folder: str) -> None:
                 list(shell.Completer.completions(source, len(source)))
                 whole = (time.perf_counter() - start) * 1000
             rest = times[1:]
+            rows.append(Row(f"`{source}`, longest of {len(rest)}", max(rest), unit="ms"))
             numbers = (times[0], statistics.median(rest), max(rest), whole)
             print(f"{source:44}" + "".join(f"{number:7.1f} ms" for number in numbers))
+    return rows
 
 
 def main() -> None:
@@ -59,14 +65,16 @@ def main() -> None:
     parser.add_argument("--folder")
     parser.add_argument("--sessions", type=int, default=100_000)
     parser.add_argument("--datasets", type=int, default=3_400_000)
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    if args.folder:
-        measure(args.folder)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        sizes = ["--sessions", str(args.sessions), "--datasets", str(args.datasets)]
-        subprocess.run([sys.executable, str(HERE / "generate.py"), folder, *sizes], check=True)
-        measure(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.folder or temporary
+        if args.folder is None:
+            sizes = ["--sessions", str(args.sessions), "--datasets", str(args.datasets)]
+            subprocess.run([sys.executable, str(HERE / "generate.py"), folder, *sizes], check=True)
+        rows = measure(folder)
+        if args.json:
+            save(args.json, __file__, rows, size_of(Path(folder)))
 
 
 if __name__ == "__main__":

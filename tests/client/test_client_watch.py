@@ -305,7 +305,7 @@ def test_a_folder_for_a_cursor_is_a_storage_error(server: Emulator, make: Make, 
         ({"every": timedelta(0)}, "every"),
         ({"cursor": ""}, "cursor"), ({"cursor": 5}, "cursor"), ({"cursor": ["x"]}, "cursor"), ({"cursor": b"x"}, "cursor"),
         ({"cursor": {"a": 1}}, "cursor"), ({"cursor": [None]}, "cursor"),
-        ({"datasets": []}, "datasets"), ({"datasets": [5]}, "datasets"), ({"lab": ""}, "laboratory"), ({"number": "x"}, "number"),
+        ({"datasets": []}, "datasets"), ({"datasets": [5]}, "datasets"), ({"lab": ""}, "lab"), ({"number": "x"}, "number"),
         ({"date_range": "yesterday"}, "date_range"), ({"dataset_qc_lte": "SUPERB"}, "dataset_qc_lte"),
     ], ids=str,
 )  # fmt: skip

@@ -68,15 +68,15 @@ def test_an_impossible_target_is_named(recorded_emulator: Any, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (["nonsense"], "endpoint="),
+        (["nonsense"], "ENDPOINT="),
         (["sessions", "--since", "soon"], "since="),
         (["sessions", "--format", "csv"], "format="),
         (["sessions", "--format", "frame"], "accepted: parquet, delta"),
-        (["cache", "sessions"], "endpoints="),
+        (["cache", "sessions"], "ENDPOINT="),
         (["sessions", "--filter", "lab=cortexlab"], "filter="),
-        (["sessions", "--filter", "labs:name=x"], "filters="),
+        (["sessions", "--filter", "labs:name=x"], "--filter="),
         (["sessions", "--filter", "sessions:labb=x"], "labb="),
-        (["sessions", "--storage-option", "aws_region"], "storage_option="),
+        (["sessions", "--storage-option", "aws_region"], "--storage-option="),
     ],
 )
 def test_wrong_arguments_exit_with_2(
@@ -121,7 +121,7 @@ def test_filters_by_endpoint_and_since_last_are_passed_on(recorded_emulator: Any
     assert report["sessions"]["distinct"] == len(wanted)
     other = run(recorded_emulator, "sessions", "--to", str(tmp_path), "--since", "last")
     assert other.exit_code == 2
-    assert "filters=" in other.stderr
+    assert "--filter=" in other.stderr
 
 
 def test_help_names_the_variables_of_object_stores() -> None:

@@ -49,7 +49,9 @@ class IdFrame(pl.DataFrame):
 def with_whole_ids(value: Any) -> Any:
     """Return a result whose frames are printed with whole ids; the frames of a mapping are replaced in it."""
     if type(value) is pl.DataFrame:
-        return IdFrame._from_pydf(value._df)
+        frame = IdFrame.__new__(IdFrame)
+        frame._df = value._df
+        return frame
     if isinstance(value, tuple):
         parts = [with_whole_ids(one) for one in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
