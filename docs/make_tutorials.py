@@ -46,7 +46,11 @@ def execute(name: str, folder: Path) -> Any:
     """Return a notebook with the outputs of a run in a folder. Raise CellExecutionError for a cell that fails."""
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     client = NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        coalesce_streams=True,  # a kernel may send the lines of a cell in several messages
+        resources={"metadata": {"path": str(folder)}},
     )
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("ONE_", "POLARS_"))}
     home = {"HOME": str(folder), "ONE_CONFIG_DIR": str(folder / "config")}
