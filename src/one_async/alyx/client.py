@@ -191,9 +191,9 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         await self._calls.end()
         has_ended = _has_ended(self._loop)
         session, self._session, self._loop = self._session, None, None
-        if session is not None and not has_ended:
+        if session is not None:
             with anyio.CancelScope(shield=True):
-                await session.aclose()
+                await (run_sync(session.abandon) if has_ended else session.aclose())
 
     # ---- the schema
 
@@ -355,13 +355,19 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         """Return the open session. Its module is imported in a thread, since httpx and hishel take a while."""
         if "one_async.alyx.transports" not in sys.modules:
             await run_sync(import_module, "one_async.alyx.transports")
+        if self._session is not None and _has_ended(self._loop):
+            ended, self._session, self._loop = self._session, None, None
+            await run_sync(ended.abandon)
         return self._open()
 
     def _open(self) -> Session:
         from one_async.alyx.transports import Session
 
         loop = current_token()
-        if self._session is None or _has_ended(self._loop):
+        if self._session is not None and _has_ended(self._loop):
+            self._session.abandon()
+            self._session = None
+        if self._session is None:
             self._session = Session(
                 self._base_url,
                 self._credentials,
