@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from one_async import ONE, AsyncONE
 from one_async._boundary import Given, PublicCall
-from one_async._warnings import warn, warnings_name
+from one_async._warnings import GATHERING, Gathering, warn, warnings_name
 from one_async.errors import ALFError, ALFWarning, EmptySearchWarning, TablesWarning
 from one_async.tables.build import make_parquet_db
 
@@ -188,6 +188,22 @@ def test_an_empty_search_warns_at_the_line_of_the_call(one: ONE) -> None:
     assert [(one.category, one.filename, one.lineno) for one in found] == [
         (EmptySearchWarning, __file__, line)
     ]
+
+
+def test_a_blocking_call_passes_its_warnings_to_an_outer_call(one: ONE) -> None:
+    """So that a list which is read in the background for completion shows no warnings."""
+    for is_over in (False, True):
+        outer = Gathering()
+        outer.is_over = is_over
+        token = GATHERING.set(outer)
+        try:
+            with warnings.catch_warnings(record=True) as shown:
+                warnings.simplefilter("always")
+                one.search(subject="nobody")
+        finally:
+            GATHERING.reset(token)
+        assert [category for category, _, _ in outer] == ([] if is_over else [EmptySearchWarning])
+        assert len(shown) == is_over
 
 
 def test_a_task_that_outlives_the_call_warns_at_once() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from calendar import monthrange
 from collections.abc import Iterable, Mapping, Set
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from numbers import Number
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Final
 from uuid import UUID
 
@@ -62,6 +63,14 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, date):
         return value.isoformat() if value == value else None
     return str(value) if isinstance(value, UUID | PurePath) else None
+
+
+def path_of(value: Any, argument: str) -> Path:
+    """Return the path of an argument. Raises InputError for a value that is none."""
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InputError.of(argument, value, "a path")
+    return Path(text)
 
 
 def texts(value: Any, argument: str) -> list[str]:

@@ -7,6 +7,7 @@ are translated here, in public methods and in the parsing of answers, so that a 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
@@ -23,6 +24,7 @@ from one_async.errors import (
     OneError,
     ServerUnreachable,
     StorageError,
+    rename,
     shown,
 )
 
@@ -63,6 +65,8 @@ Arrange = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dic
 #: The errors of code that receives values of an unexpected kind.
 MISFITS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 _NOTHING = nullcontext()
+#: The classes before the name of a method, and the names of arguments, in Python's errors.
+_CLASSES, _QUOTED = re.compile(r"^(?:\w+\.)+(?=\w+\(\))"), re.compile(r"'(\w+)'")
 
 
 class Given(NamedTuple):
@@ -72,11 +76,40 @@ class Given(NamedTuple):
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = {}
 
-    def __str__(self) -> str:
+    def by_name(self) -> dict[str, Any]:
+        """Return the arguments by the names that the caller used."""
         assert self.function is not None
-        given = inspect.signature(self.function).bind_partial(*self.args, **self.kwargs).arguments
-        shared = [f"{name}={shown(value)}" for name, value in given.items() if name not in SECRET]
-        return ", ".join(shared) or "its arguments"
+        return {
+            **dict(zip(inspect.signature(self.function).parameters, self.args, strict=False)),
+            **self.kwargs,
+        }
+
+    def __str__(self) -> str:
+        given = self.by_name().items()
+        return (
+            ", ".join(f"{name}={shown(value)}" for name, value in given if name not in SECRET)
+            or "its arguments"
+        )
+
+    def name_in(self, error: InputError) -> None:
+        """Name the argument of an error as the caller did, if it is known by its value: ``eids``, not ``eid``."""
+        value, arguments = getattr(error, "given", None), self.by_name()
+        if value is None or getattr(error, "argument", None) in arguments:
+            return
+        names = [name for name, given in arguments.items() if _is_same(given, value)]
+        if len(names) == 1:
+            rename(error, {str(getattr(error, "argument", None)): names[0]})
+
+
+def _is_same(given: Any, value: object) -> bool:
+    """Return whether an argument is a value or a copy of it, or a list that contains it."""
+    if given is value or (
+        type(given) is type(value) and isinstance(value, str | int | float) and given == value
+    ):
+        return True
+    if isinstance(given, Mapping) and isinstance(value, Mapping):
+        return given.keys() == value.keys() and all(given[name] is value[name] for name in given)
+    return isinstance(given, list | tuple) and any(_is_same(one, value) for one in given)
 
 
 def _is_misfit(error: BaseException) -> bool:
@@ -87,6 +120,8 @@ def _is_misfit(error: BaseException) -> bool:
 
 
 def _of_call(where: str, given: Given, error: BaseException) -> OneError | None:
+    if isinstance(error, InputError):
+        given.name_in(error)
     if isinstance(error, OneError | Warning):
         return None
     if isinstance(error, ConnectionError | TimeoutError):
@@ -107,6 +142,13 @@ def _of_call(where: str, given: Given, error: BaseException) -> OneError | None:
     if _is_misfit(error):
         return InputError(f"{where} does not understand {given} ({type(error).__name__}: {shown(error)})")
     return None
+
+
+def _of_signature(error: TypeError) -> InputError:
+    """Return the InputError for Python's error that an argument is missing or unknown, or that there are too many."""
+    text = _CLASSES.sub("", str(error))
+    names = _QUOTED.findall(text)
+    return InputError(text, argument=names[0] if names else None)
 
 
 def _of_answer(where: str, given: Given, error: BaseException) -> OneError | None:
@@ -202,7 +244,11 @@ def guarded(function: F, options: Options | None = None) -> F:
             return function(*args, **kwargs)
         except BaseException as error:
             trace = error.__traceback__
-            own = translate(where, Given(function, args, kwargs), error) if trace and trace.tb_next else None
+            if trace is None or trace.tb_next is None:  # of the call itself
+                if isinstance(error, TypeError) and where != "__init__":
+                    raise _of_signature(error) from None
+                raise
+            own = translate(where, Given(function, args, kwargs), error)
             if own is None:
                 raise
             raise own from _shortened(error)
@@ -229,11 +275,15 @@ def _guarded_async(method: F, options: Options) -> F:
 
         @wraps(method)
         async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            given = Given(method, args, kwargs)
             if arrange is not None:
                 args, kwargs = arrange(args, kwargs)
-            async with aclosing(method(*args, **kwargs)) as items:
+            try:
+                running = method(*args, **kwargs)
+            except TypeError as error:
+                raise _of_signature(error) from None
+            async with aclosing(running) as items:
                 while True:
-                    given = Given(method, args, kwargs)
                     with traced(), PublicCall(where, given, translate), registered(args):
                         try:
                             item = await anext(items)
@@ -245,10 +295,14 @@ def _guarded_async(method: F, options: Options) -> F:
 
     @wraps(method)
     async def call(*args: Any, **kwargs: Any) -> Any:
+        given = Given(method, args, kwargs)
         if arrange is not None:
             args, kwargs = arrange(args, kwargs)
-        running = method(*args, **kwargs)  # a missing argument stays Python's TypeError
-        with traced(), PublicCall(where, Given(method, args, kwargs), translate), registered(args):
+        try:
+            running = method(*args, **kwargs)
+        except TypeError as error:
+            raise _of_signature(error) from None
+        with traced(), PublicCall(where, given, translate), registered(args):
             result = await running
         return result if finish is None else await finish(args[0], result)
 

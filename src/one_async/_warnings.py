@@ -59,13 +59,17 @@ class Gathering(dict[tuple[type[Warning], str, str | None], None]):
     is_over = False
 
     def issue(self, *, is_failing: bool = False) -> None:
-        """Issue the warnings; those of different sessions that differ only in numbers are one.
+        """Issue the warnings, or pass them to an outer call; those of different sessions that differ only in numbers are one.
 
         None of them replaces the error of a failing call, where filters make errors of them.
         """
         self.is_over = True
+        outer = GATHERING.get()
+        if outer is not None and outer is not self and not outer.is_over:
+            outer.update(self)
+            return
         found: dict[tuple[type[Warning], str], list[tuple[str, dict[str | None, None]]]] = {}
-        for category, text, session in self:
+        for category, text, session in list(self):  # a thread that was abandoned may still add one
             _add(found.setdefault((category, _NUMBER.sub("0", text)), []), text, session)
         for (category, _), alike in found.items():
             for text, sessions in alike:

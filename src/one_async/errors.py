@@ -95,6 +95,8 @@ __all__ = [
 LONGEST = 480
 _SHORT: reprlib.Repr = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
+#: The most names that are compared for their similarity, which is slow.
+_MOST_COMPARED = 20_000
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxset, _SHORT.maxdict = 3, 4, 4, 4, 3
 
 
@@ -122,6 +124,23 @@ def name_list(names: Iterable[str], room: int = 300) -> str:
     kept = max(kept, 1)
     more = len(names) - kept
     return f"{', '.join(names[:kept])} and {more} more" if more else text
+
+
+def closest(given: str, names: Iterable[str], count: int = 1, similarity: float = 0.6) -> list[str]:
+    """Return the names that were probably meant, ignoring case: those that begin with the given text, else similar ones.
+
+    The given name itself is never returned.
+    """
+    from difflib import get_close_matches  # not at the top: only errors need it
+
+    others = {name.casefold(): name for name in sorted(names) if name and name != given}
+    wanted = given.casefold()
+    if wanted in others:
+        return [others[wanted]]
+    found = sorted((name for name in others if len(wanted) > 1 and name.startswith(wanted)), key=len)
+    if not found and len(others) <= _MOST_COMPARED:
+        found = get_close_matches(wanted[:100], list(others), count, similarity)
+    return [others[name] for name in found[:count]]
 
 
 def _text(message: object) -> str:
@@ -228,22 +247,23 @@ class InputError(OneError, ValueError):
         return cls(f"{text}{wanted}", argument=argument, given=given)
 
 
-def renamed(error: InputError, names: Mapping[str, str]) -> InputError:
-    """Return an error that names the argument as the caller gave it; ``names`` maps the argument's name to that name."""
+def rename(error: InputError, names: Mapping[str, str]) -> None:
+    """Name the argument of an error as the caller gave it; ``names`` maps the argument's name to that name."""
     before = str(getattr(error, "argument", ""))
     name, text = names.get(before, before), str(error)
-    if name == before or not text.startswith(f"{before}="):
-        return error
-    return type(error)(f"{name}{text[len(before) :]}", **{**error.__dict__, "argument": name})
+    if name != before and text.startswith(f"{before}="):
+        error.args = (_text(f"{name}{text[len(before) :]}"), *error.args[1:])
+        error.__dict__["argument"] = name
 
 
 @contextmanager
 def naming(names: Mapping[str, str]) -> Iterator[None]:
-    """Name arguments in the InputErrors of the code inside as the caller gave them; see `renamed`."""
+    """Name arguments in the InputErrors of the code inside as the caller gave them; see `rename`."""
     try:
         yield
     except InputError as error:
-        raise renamed(error, names) from None
+        rename(error, names)
+        raise
 
 
 class ConfigurationError(OneError):

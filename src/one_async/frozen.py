@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from one_async._arguments import path_of
 from one_async._boundary import storing
 from one_async._threads import check_polars
 from one_async.alf.session_paths import FOLDER
@@ -60,7 +61,7 @@ def read_frozen(file: str | Path) -> tuple[str | None, Catalogue]:
     from one_async.tables.schema import DATASETS, SESSIONS
 
     check_polars()
-    path = Path(file)
+    path = path_of(file, "file")
     try:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

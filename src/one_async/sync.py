@@ -13,6 +13,7 @@ from one_async._browsing import opens_page
 from one_async._recordings import RawEphys, Video, opens_recording
 from one_async.alyx.client import AsyncAlyxClient
 from one_async.client import AsyncONE
+from one_async.errors import naming
 from one_async.registration.client import RegistrationClient
 
 if TYPE_CHECKING:
@@ -236,7 +237,8 @@ class ONE(Blocking[AsyncONE]):
             ...     print(paper.search() == [eid])
             True
         """
-        return cls(frozen=file, **options)
+        with naming({"frozen": "file"}):
+            return cls(frozen=file, **options)
 
     harvest = blocking(AsyncONE.harvest)
 

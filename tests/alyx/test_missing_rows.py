@@ -213,7 +213,7 @@ class LosingServer(ListServer):
 
 
 @pytest.mark.parametrize("is_same_client", [True, False])
-@pytest.mark.parametrize("way", [listed, addressed, framed])
+@pytest.mark.parametrize("way", WAYS)
 async def test_after_an_incomplete_list_the_server_is_asked_again(
     make: Any, way: Callable[..., Any], is_same_client: bool
 ) -> None:
@@ -235,14 +235,15 @@ async def test_after_an_incomplete_list_the_server_is_asked_again(
             assert server.asked == []  # the complete list is stored as usual
 
 
-async def test_a_list_whose_pages_agree_is_not_read_again(make: Any) -> None:
+@pytest.mark.parametrize("way", [listed, streamed])
+async def test_a_list_whose_pages_agree_is_not_read_again(make: Any, way: Callable[..., Any]) -> None:
     """The server counts a row that it does not send: it would be counted again."""
     server = ListServer(30, frozenset({12}))
     with serving(server.app) as url:
         async with make(url) as alyx:
             with pytest.warns(IncompleteListWarning, match="29 distinct rows of the 30"):
-                await listed(alyx, limit=10)
+                await way(alyx, limit=10)
             server.asked.clear()
             with pytest.warns(IncompleteListWarning, match="29 distinct rows of the 30"):
-                await listed(alyx, limit=10)
+                await way(alyx, limit=10)
     assert server.asked == []

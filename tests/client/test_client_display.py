@@ -338,6 +338,18 @@ def test_frames_print_ids_whole_and_leave_other_frames_and_settings_alone(
     assert eid in repr(sessions)
 
 
+def test_frames_of_rest_lists_print_ids_whole(
+    make: Make, seeded_server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("POLARS_FMT_STR_LEN", raising=False)
+    monkeypatch.setenv("POLARS_TABLE_WIDTH", "2000")
+    monkeypatch.setenv("POLARS_FMT_MAX_COLS", "-1")
+    frame = make(seeded_server).ask("alyx.frame", "subjects")
+    assert str(frame["id"][0]) in repr(frame)
+    assert str(frame["id"][0]) in frame._repr_html_()
+    assert type(pickle.loads(pickle.dumps(frame))) is pl.DataFrame
+
+
 def test_frames_of_pandas_stay_those_of_pandas(tables_of_a_folder: Path) -> None:
     with ONE(cache_dir=tables_of_a_folder, mode="local", tables="pandas") as one:
         assert type(one.search(details=True)[1]).__module__.startswith("pandas")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,30 @@ def test_each_loop_gets_the_same_answers(seeded_server: Emulator, tmp_path: Path
         anyio.run(before, one, backend=backend)
         assert [anyio.run(work, one, backend=backend) for work in reversed(WORK)] == first[::-1]
     anyio.run(_close, one, backend=backend)
+    del one
+    gc.collect()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the open files of the process from /proc")
+def test_cache_files_of_ended_loops_are_closed(seeded_server: Emulator, tmp_path: Path) -> None:
+    def open_files() -> int:
+        found = [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        return sum(one.readlink().is_relative_to(tmp_path) for one in found if one.is_symlink())
+
+    one = AsyncONE(cache_dir=tmp_path, **login(seeded_server))
+    gc.collect()
+    gc.disable()  # its runs would close files, too
+    try:
+        counts = []
+        for name in ("asyncio", "trio", "asyncio", "trio"):
+            anyio.run(_search, one, backend=name)
+            counts.append(open_files())
+        assert counts[0] > 0
+        assert set(counts) == {counts[0]}
+        anyio.run(_close, one)
+        assert open_files() == 0
+    finally:
+        gc.enable()
     del one
     gc.collect()
 

@@ -116,7 +116,9 @@ def test_an_iterator_that_collects_goes_on(make: Make, seeded_server: Emulator, 
     with pytest.raises(InputError, match="download_only"):
         one.ask("load_many", [eid], "spikes", download_only=True)
     assert seeded_server.requests.count("/") == before
-    with pytest.raises(InputError, match="part='objekt'"):  # a wrong argument is not an error of a session
+    with pytest.raises(
+        InputError, match="objekt=… is not an ALF part"
+    ):  # a wrong argument is not an error of a session
         one.ask("load_many", [eid], "spikes", on_error="collect", objekt="x")
 
 

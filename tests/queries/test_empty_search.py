@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from client.faces import Face, opened
 from modes.conftest import login
 from one_async.emulator import Emulator
-from one_async.errors import EmptySearchWarning
-from one_async.queries.empty_search import nearest, reasons_at_server, reasons_in_tables, text_of_reasons
+from one_async.errors import EmptySearchWarning, closest
+from one_async.queries.empty_search import reasons_at_server, reasons_in_tables, text_of_reasons
 from one_async.tables import query
 from one_async.tables.catalogue import Catalogue
 from tables_data import datasets_frame, sessions_frame
@@ -90,7 +90,7 @@ def test_a_reason_never_offers_what_was_asked_for(terms: dict[str, Any], wildcar
 
 @given(st.text(max_size=8), st.sets(st.text(max_size=8), max_size=8))
 def test_the_nearest_name_is_another_one_that_is_there(asked: str, names: set[str]) -> None:
-    near = nearest(asked, names)
+    near = next(iter(closest(asked, names)), None)
     assert near is None or (near in names and near != asked)
     if {name.casefold() for name in names - {asked, ""}} & {asked.casefold()}:
         assert near is not None

@@ -6,12 +6,14 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from client.faces import Face
 from one_async import ONE
 from one_async.emulator import Emulator
+from one_async.errors import InputError
 from shared_worlds import recorded_world
 
 from . import folders
@@ -48,6 +50,21 @@ def test_a_dry_run_of_a_new_session_writes_nothing(one: Face, server: Emulator, 
                     "collection": str(Path(name).parent), "hash": md5(file), "size": file.stat().st_size,
                     "status": "new", "reason": ""}  # fmt: skip
         assert rows[name] == {"file": name, **expected}
+
+
+def test_a_dry_run_checks_where_files_are_copied_to_and_creates_no_folder(
+    one: Face, server: Emulator, tmp_path: Path
+) -> None:
+    folder = session(tmp_path)
+    file = folder / NAMES[0]
+    for bad in (file, file / "below", "nothing://bucket", "a\0b", ""):
+        for method, paths in (("register_session", folder), ("register_files", file)):
+            with pytest.raises(InputError, match=r"^to=.*a folder that can be written to"):
+                one.ask(method, paths, to=bad, dry_run=True)
+    good = tmp_path / "new/repository"
+    assert one.ask("register_session", folder, to=good, dry_run=True)["status"].to_list() == ["new"] * 4
+    assert not good.parent.exists()
+    assert written(server) == []
 
 
 def test_a_dry_run_returns_every_status(one: Face, server: Emulator, tmp_path: Path) -> None:

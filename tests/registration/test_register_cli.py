@@ -76,6 +76,14 @@ def test_a_dry_run_prints_the_plan(run: Any, server: Emulator, tmp_path: Path) -
     assert run(folder, "--dry-run").exit_code == 1
 
 
+@pytest.mark.parametrize("address", ["a file", "nothing://bucket"])
+def test_a_dry_run_checks_the_address(run: Any, server: Emulator, tmp_path: Path, address: str) -> None:
+    folder = session(tmp_path)
+    done = run(folder, "--dry-run", "--to", folder / NAMES[0] if address == "a file" else address)
+    assert (done.exit_code, written(server)) == (2, [])
+    assert "--to=" in done.stderr
+
+
 def test_piped_output_is_a_line_for_each_file_or_session(run: Any, server: Emulator, tmp_path: Path) -> None:
     paths = [session(tmp_path, names=[*NAMES, "alf/some.thing.npy"]), session(tmp_path, number="002")]
     planned = lines(run(*paths, "--dry-run"))

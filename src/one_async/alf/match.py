@@ -14,13 +14,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from one_async.alf.revisions import last_revisions, quoted, split_folder, take_rows
-from one_async.alf.spec import FILE_SPEC, QC, regex
+from one_async.alf.spec import FILE_SPEC, QC, check_parts, regex
 from one_async.errors import (
     ALFError,
     ALFMultipleCollectionsFound,
     ALFMultipleObjectsFound,
     ALFMultipleRevisionsFound,
     InputError,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ T = TypeVar("T", bound=Mapping[str, Any])
 _NO_DEFAULTS: Final = "these tables do not say which revisions are the default ones"
 #: Number of distinct values above which the engine of Polars is faster.
 _MANY: Final = 2000
+#: The parts of a file's name.
+FILE_PARTS: Final = ("object", "namespace", "attribute", "timescale", "extra", "extension")
 _OPTIONAL: Final = {"namespace": "?", "timescale": "?", "extra": "*"}
 
 # ONE-api's default patterns use look-around, which the engine of Polars lacks. Within the file spec these are equivalent:
@@ -74,7 +77,8 @@ class PathPattern(NamedTuple):
 
 
 def _listed(value: str | Iterable[str], argument: str) -> list[str]:
-    values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    is_list = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+    values: list[Any] = list(value) if is_list else [value]
     for item in values:
         if not isinstance(item, str):
             raise InputError.of(argument, item, "text or a list of texts")
@@ -126,12 +130,13 @@ def path_pattern(
 ) -> PathPattern:
     """Compile the pattern of a relative path. None matches everything, an empty text only the absence of that part.
 
-    Raises InputError for a pattern that does not compile or a part that is not an ALF part.
+    Raises InputError for a pattern that does not compile or a part that is not one of a relative path.
     """
     parts: dict[str, Pattern] = dict(filename) if isinstance(filename, Mapping) else {}
     collection, revision = parts.pop("collection", collection), parts.pop("revision", revision)
     folders = _folder("collection", "{collection}/", collection)
     folders += _folder("revision", "#{revision}#/", revision)
+    check_parts(parts, FILE_PARTS)
     given = {**parts, "collection": collection or None, "revision": revision or None}
     patterns = tuple(
         (part, _as_regex(value, wildcards, part)) for part, value in given.items() if value is not None
@@ -161,7 +166,8 @@ def compile_pattern(pattern: str, argument: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        raise InputError(f"{argument}={pattern!r} is not a regular expression: {error}") from error
+        text = f"{argument}={shown(pattern)} is not a regular expression: {error}"
+        raise InputError(text, argument=argument, given=pattern) from error
 
 
 def plain_pattern(pattern: str) -> str | None:

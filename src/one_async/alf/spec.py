@@ -20,7 +20,7 @@ from typing import Final
 from uuid import UUID
 
 from one_async.alf.words import PART_DESCRIPTIONS
-from one_async.errors import InputError
+from one_async.errors import InputError, shown
 
 __all__ = [
     "COLLECTION_SPEC",
@@ -115,12 +115,18 @@ def regex(spec: str = FULL_SPEC, **patterns: str | None) -> re.Pattern[str]:
     return _compile(spec, tuple((part, pattern) for part, pattern in patterns.items() if pattern is not None))
 
 
+def check_parts(names: Iterable[str], known: Collection[str]) -> None:
+    """Raise InputError for a name that is not one of the known ALF parts."""
+    for name in names:
+        if name not in known:
+            given = name if isinstance(name, str) else shown(name)
+            raise InputError(f"{given}=… is not an ALF part; accepted: {', '.join(known)}", argument=given)
+
+
 @lru_cache(maxsize=512)
 def _compile(spec: str, changed: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
     patterns = {**_PATTERNS, **dict(changed)}
-    unknown = patterns.keys() - _PATTERNS.keys()
-    if unknown:
-        raise InputError.of("part", min(unknown), _PATTERNS)
+    check_parts(patterns, _PATTERNS)
     groups = {part: f"(?P<{part}>{pattern})" for part, pattern in patterns.items()}
     try:
         return re.compile(spec.format(**groups))

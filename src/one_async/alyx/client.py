@@ -45,7 +45,7 @@ from one_async.alyx.schema import (
     with_id,
 )
 from one_async.alyx.writes import Writes
-from one_async.errors import AnswerError, ConfigurationError, InputError
+from one_async.errors import AnswerError, ConfigurationError, InputError, naming
 from one_async.events import EventHooks
 from one_async.types import Expiry, StreamOpener, TokenStore
 
@@ -191,9 +191,9 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         await self._calls.end()
         has_ended = _has_ended(self._loop)
         session, self._session, self._loop = self._session, None, None
-        if session is not None and not has_ended:
+        if session is not None:
             with anyio.CancelScope(shield=True):
-                await session.aclose()
+                await (run_sync(session.abandon) if has_ended else session.aclose())
 
     # ---- the schema
 
@@ -242,7 +242,8 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
             ['create', 'delete', 'list', 'read']
         """
         with one_warning():
-            return (await self.schema()).describe(endpoint, action and action.replace("-", "_"))
+            name = action.replace("-", "_") if isinstance(action, str) and action else action
+            return (await self.schema()).describe(endpoint, name or None)
 
     async def clear_rest_cache(self) -> None:
         """Delete this user's stored answers of this server.
@@ -292,6 +293,8 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         with one_warning():
             if url is None:
                 return await self.list_endpoints()
+            if not isinstance(url, str):
+                raise InputError.of("url", url, "the name of an endpoint")
             name, _, query = url.lstrip("/").partition("?")
             name = name.rstrip("/")
             if query:
@@ -299,7 +302,8 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
             documented = await self.schema()
             if action is None:
                 return documented.describe(name)
-            action = action.replace("-", "_")
+            if isinstance(action, str):
+                action = action.replace("-", "_")
             documented.check(name, action)
             if action == "list":
                 params = documented.known_filters(name, params_of(with_id(filters, id)))
@@ -328,7 +332,7 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
             >>> {session["subject"] for session in sessions}
             {'SU_101'}
         """
-        with one_warning():
+        with one_warning(), naming({"url": "rest_query"}):
             url = self._url(rest_query)
             age_limit = self._age_limit(False if clobber else expires, no_cache)
             answer = await self._request("GET", url, age_limit=age_limit)
@@ -351,13 +355,19 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
         """Return the open session. Its module is imported in a thread, since httpx and hishel take a while."""
         if "one_async.alyx.transports" not in sys.modules:
             await run_sync(import_module, "one_async.alyx.transports")
+        if self._session is not None and _has_ended(self._loop):
+            ended, self._session, self._loop = self._session, None, None
+            await run_sync(ended.abandon)
         return self._open()
 
     def _open(self) -> Session:
         from one_async.alyx.transports import Session
 
         loop = current_token()
-        if self._session is None or _has_ended(self._loop):
+        if self._session is not None and _has_ended(self._loop):
+            self._session.abandon()
+            self._session = None
+        if self._session is None:
             self._session = Session(
                 self._base_url,
                 self._credentials,
@@ -393,6 +403,8 @@ class AsyncAlyxClient(ClientSettings, Account, Lists, Writes, JsonFields, FileDo
 
     def _url(self, path_or_url: str) -> str:
         """Return the address of a path. Raises InputError for addresses of other servers."""
+        if not isinstance(path_or_url, str):
+            raise InputError.of("url", path_or_url, "a path, or an address of this server")
         if path_or_url.startswith(("http://", "https://")):
             if not (path_or_url + "/").startswith((self._base_url + "/", self._base_url + "?")):
                 raise InputError.of("url", path_or_url, f"addresses of {self._base_url}")

@@ -127,6 +127,11 @@ class Gathered:
         """Whether rows may be missing: fewer than counted, and a join does not explain the difference."""
         return len(self.rows) < self.count and not self.single_page and (self.moved or not self.joined)
 
+    @property
+    def asks_again(self) -> bool:
+        """Whether rows are missing and the pages do not agree, so that other pages may have these rows."""
+        return self.suspicious and (self.repeated or self.recounted)
+
 
 async def read_all(
     fetch: FetchPage, what: str, joins: bool = False, limit: int = PAGE, anew: FetchPage | None = None
@@ -147,7 +152,7 @@ async def read_all(
         gathered.merge(await _read(fetch, size, joins))
         vain_readings = 0 if len(gathered.rows) > known else vain_readings + 1
     if gathered.suspicious and not (gathered.joined and vain_readings):
-        if anew is not None and (gathered.repeated or gathered.recounted):
+        if anew is not None and gathered.asks_again:
             return await read_all(anew, what, joins, limit)
         warn_incomplete(what, gathered)
     return list(gathered.rows.values())
@@ -244,8 +249,9 @@ class Lists:
     ) -> AsyncIterator[list[Row]]:
         """Yield the pages of a list in order, with at most ``limit`` (and 1000) rows and each row once, some prefetched.
 
-        ``offset`` skips the first rows. Warns IncompleteListWarning at the end if rows are missing: unlike ``rest``, it
-        cannot read the list again.
+        ``offset`` skips the first rows. If stored pages repeat rows and omit others, the list is requested again, and the
+        rows that were missing follow. Warns IncompleteListWarning at the end if rows are missing: unlike ``rest``, it does
+        not read the list with other page sizes.
 
         Examples:
             >>> async for rows in one.alyx.pages("sessions", limit=20, subject="SU_101"):
@@ -259,15 +265,24 @@ class Lists:
         )
         with one_warning():
             params = await self._checked_params(endpoint, filters)
-        gathered = Gathered(may_join(endpoint, params))
-        fetch = self._page_fetcher(endpoint, params, self._age_limit(expires, no_cache))
+        joins, age_limit = may_join(endpoint, params), self._age_limit(expires, no_cache)
+        gathered, anew = Gathered(joins), self._fetcher_anew(endpoint, params, age_limit)
+        fetch = self._page_fetcher(endpoint, params, age_limit)
         async with aclosing(in_order(fetch, min(size, PAGE), start)) as pages:
             async for page in pages:
                 if rows := gathered.add(page):
                     yield rows
                 if gathered.barren_pages >= MAX_BARREN_PAGES:
                     break
-        if gathered.suspicious and not start:
+        if start:
+            return
+        if anew is not None and gathered.asks_again:
+            again = await _read(anew, min(size, PAGE), joins)
+            new = [row for key, row in again.rows.items() if key not in gathered.rows]
+            for at in range(0, len(new), size):
+                yield new[at : at + size]
+            gathered = again
+        if gathered.suspicious:
             warn_incomplete(endpoint, gathered)
 
     async def page(
@@ -316,7 +331,10 @@ class Lists:
                 lambda: frames.frame_of(rows, frames.columns_of(schema, endpoint))
             )
         if self._table_kind == "polars":
-            return frame
+            from one_async.tables.id_frames import with_whole_ids
+
+            whole: pl.DataFrame = with_whole_ids(frame)
+            return whole
         return await run_sync(as_pandas, frame, False)
 
     async def _checked_params(self, endpoint: str, filters: Mapping[str, Any]) -> dict[str, str]:
@@ -330,12 +348,18 @@ class Lists:
         fetch = self._page_fetcher(endpoint, filters, age_limit)
         size, start = min(numbers.get("limit", PAGE), PAGE), numbers.get("offset", 0)
         if not start:
-            anew = None
-            if age_limit is not None:
-                anew = self._page_fetcher(endpoint, filters, AgeLimit(age_limit.max_age, time.time()))
+            anew = self._fetcher_anew(endpoint, filters, age_limit)
             return await read_all(fetch, endpoint, may_join(endpoint, params), size, anew)
         pages = in_order(fetch, size, start)
         return distinct([row async for page in pages for row in page.rows])
+
+    def _fetcher_anew(
+        self, endpoint: str, params: Mapping[str, str], age_limit: AgeLimit | None
+    ) -> FetchPage | None:
+        """Return a `_page_fetcher` that uses no page stored before now; None if none is used in any case."""
+        if age_limit is None:
+            return None
+        return self._page_fetcher(endpoint, params, AgeLimit(age_limit.max_age, time.time()))
 
     def _page_fetcher(
         self, endpoint: str, params: Mapping[str, str], age_limit: AgeLimit | None

@@ -5,7 +5,6 @@ The names of endpoints, actions and filters are checked against the document; va
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from uuid import UUID
 from one_async._arguments import as_list, plain
 from one_async._arguments import text_of as scalar_text
 from one_async._boundary import reads_answers
-from one_async.errors import AnswerError, InputError, name_list, shown
+from one_async.errors import AnswerError, InputError, closest, name_list, shown
 from one_async.types import JSON
 
 T = TypeVar("T")
@@ -220,8 +219,8 @@ class Schema:
 
 def suggest(name: object, known: Iterable[str]) -> str:
     """Return the closest of the accepted names as a question; all of them if none is close."""
-    names, name = sorted(known), name[:100] if isinstance(name, str) else ""
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    names = sorted(known)
+    close = closest(name, names, 3) if isinstance(name, str) else []
     return f"did you mean {' or '.join(close)}?" if close else f"there are {name_list(names)}"
 
 

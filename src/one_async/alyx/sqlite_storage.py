@@ -279,7 +279,7 @@ class ResponseStore:
     async def close(self) -> None:
         """Finish the operations of cancelled tasks and close the file. Later operations find and store nothing."""
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._close)
+            await anyio.to_thread.run_sync(self.close_blocking)
 
     # -- batches
 
@@ -346,7 +346,8 @@ class ResponseStore:
         if deleted or any(job.operation is vacuum for job in batch):
             vacuum(connection, full=not deleted)
 
-    def _close(self) -> None:
+    def close_blocking(self) -> None:
+        """Close the file without an event loop."""
         self._run_queue()
         with self._thread_lock:
             self._closed = True

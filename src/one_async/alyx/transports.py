@@ -317,6 +317,11 @@ class Session:
             if stack is not None:
                 await stack.storage.close()
 
+    def abandon(self) -> None:
+        """Close the cache file of a session whose event loop has ended; blocking. Its connections ended with the loop."""
+        if self._stack is not None and isinstance(self._stack.storage, SQLiteStorage):
+            self._stack.storage.store.close_blocking()
+
     async def aclose(self) -> None:
         """Close all connections and the cache."""
         await self.streams.aclose()

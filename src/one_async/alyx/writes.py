@@ -12,11 +12,12 @@ from uuid import UUID
 
 import anyio
 
+from one_async._arguments import text_of
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls
 from one_async._threads import run_sync
 from one_async.alyx.caching import endpoint_of
-from one_async.errors import InputError
+from one_async.errors import InputError, naming
 
 if TYPE_CHECKING:
     from one_async.alyx.responses import Answer
@@ -89,7 +90,8 @@ class Writes:
             body = {"json": to_json_types(data)}
         stack = await (await self._opened()).stack()
         try:
-            return (await self._request(method, url, **body)).json
+            with naming({"url": "rest_query"}):
+                return (await self._request(method, url, **body)).json
         finally:  # also after an error: Alyx answers some successful writes with 500
             with anyio.CancelScope(shield=True):
                 await stack.invalidate(changed_by(endpoint_of(url)))
@@ -103,11 +105,13 @@ class Writes:
 def to_json_types(data: Any) -> Any:
     """Convert ids, dates and paths to text, and sets and tuples to lists, for JSON."""
     if isinstance(data, Mapping):
-        return {str(key): to_json_types(value) for key, value in data.items()}
+        return {to_json_types(str(key)): to_json_types(value) for key, value in data.items()}
     if isinstance(data, list | tuple | set | frozenset):
         return [to_json_types(item) for item in data]
     if isinstance(data, date):
         return data.isoformat()
+    if isinstance(data, str) and text_of(data) is None:
+        raise InputError.of("data", data, "text without lone surrogates")
     if data is None or isinstance(data, str | int | float | bool):
         return data
     if isinstance(data, UUID | PurePath | Decimal):

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from one_async.cli.show import discard_output, print_problem
-from one_async.errors import ALFObjectNotFound, InputError, OneError, renamed
+from one_async.errors import ALFObjectNotFound, InputError, OneError, rename
 
 if TYPE_CHECKING:
     from one_async.sync import ONE
@@ -106,7 +106,7 @@ Folder = Annotated[
 def fail(error: OneError) -> NoReturn:
     """Print an error without a traceback and exit. An argument is named as it is typed in the command that is running."""
     if isinstance(error, InputError):
-        error = renamed(error, _TYPED.get())
+        rename(error, _TYPED.get())
     print_problem(type(error).__name__, f": {error}")
     raise typer.Exit(2 if isinstance(error, InputError) else 1)
 

@@ -9,7 +9,7 @@ from one_async._threads import run_polars, run_sync
 from one_async.alf.match import DatasetFilter, compile_pattern, is_match, plain_pattern
 from one_async.client.call import Call, public_methods
 from one_async.client.datafiles import DataFiles
-from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError
+from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError, naming
 from one_async.queries.selection import SelectionOptions, one_dataset
 
 if TYPE_CHECKING:
@@ -50,9 +50,10 @@ class Aggregates:
             ['_ibl_subjectTraining.table.pqt', '_ibl_subjectTrials.table.pqt']
         """
         self._context.needs_database("list_aggregates")
-        wanted = DatasetFilter(
-            dataset, revision=revision or None, policy="last_before", assert_unique=assert_unique
-        )
+        with naming({"filename": "dataset"}):
+            wanted = DatasetFilter(
+                dataset, revision=revision or None, policy="last_before", assert_unique=assert_unique
+            )
         return await _aggregates(self._context, relation, identifier, wanted.choose_frame)
 
     async def load_aggregate(
@@ -107,6 +108,8 @@ async def _aggregates(
 
     if not isinstance(relation, str):
         raise InputError.of("relation", relation, RELATIONS)
+    if not isinstance(identifier, str | None):
+        raise InputError.of("identifier", identifier, "text")
     pattern = None if identifier is None else compile_pattern(identifier, "identifier")
     rows = await context.alyx.rest("datasets", "list", django="session__isnull,True")
 

@@ -216,6 +216,7 @@ def _arrangement(name: str, method: Callable[..., Any]) -> Arrange | None:
         return rows_of_pandas(value)
 
     def arrange(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        kwargs = dict(kwargs)
         if session and "id" in kwargs:
             if len(args) == 1 and session not in kwargs:
                 kwargs[session] = kwargs.pop("id")

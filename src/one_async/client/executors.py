@@ -38,8 +38,12 @@ WAITING = 64
 SESSIONS = 8
 
 
-def recipe(context: Context) -> dict[str, Any]:
-    """Return the arguments that make this client in another process. Passwords and tokens are looked up there."""
+def recipe(context: Context, executor: Executor) -> dict[str, Any]:
+    """Return the arguments that make this client in the executor. Passwords and tokens are looked up there."""
+    if not hasattr(executor, "submit"):
+        raise InputError.of(
+            "executor", executor, "an executor of concurrent.futures, or one with its methods"
+        )
     if context.frozen is not None:
         raise InputError.of("executor", "…", "clients of a database, not of a frozen set")
     settings = context.settings
@@ -97,7 +101,7 @@ async def load_in_workers(
     options: Mapping[str, Any],
 ) -> list[Any]:
     """Call `load_many` in workers, for a few sessions each. Return the results in the order of the sessions."""
-    made_of = {**recipe(context), "tables": "polars"}  # the caller converts the whole
+    made_of = {**recipe(context, executor), "tables": "polars"}  # the caller converts the whole
     chunks = [list(eids[at : at + SESSIONS]) for at in range(0, len(eids), SESSIONS)]
     jobs = [(context.client_class, made_of, "load_many", (chunk, *given), dict(options)) for chunk in chunks]
     return await run_each(executor, call, jobs)
@@ -146,7 +150,7 @@ async def harvest_in_workers(
         format=kind,
         since=moment,
     )
-    made_of = recipe(context)
+    made_of = recipe(context, executor)
     jobs = [
         (
             context.client_class,

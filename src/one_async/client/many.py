@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from one_async import ids
+from one_async._arguments import path_of
 from one_async._threads import run_polars, run_sync
 from one_async._warnings import warnings_name
 from one_async.alf.session_paths import describe, session_folder
@@ -272,7 +273,7 @@ class ManySessions:
         sessions = await source.sessions(
             sorted({row["eid"] for row in records}), lambda frame: list(frame.iter_rows(named=True))
         )
-        target = Path(file)
+        target = path_of(file, "file")
         origin = self._context.settings.base_url
         await run_sync(write_frozen, target, origin, sessions, records)
         return target

@@ -30,7 +30,7 @@ from one_async.client.search import Searching
 from one_async.client.spikes import SpikeLoading
 from one_async.client.tables import TableMethods
 from one_async.client.watching import Watching
-from one_async.errors import InputError
+from one_async.errors import InputError, naming
 from one_async.events import EventHooks, Stats
 from one_async.settings import Settings, resolve, setup
 from one_async.types import Mode
@@ -210,7 +210,8 @@ class AsyncONE(
             ...     print(await paper.search() == [eid])
             True
         """
-        return cls(frozen=file, **options)
+        with naming({"frozen": "file"}):
+            return cls(frozen=file, **options)
 
     def __repr__(self) -> str:
         if self.offline:

@@ -55,6 +55,8 @@ class Searching:
             True
         """
         endpoint = endpoint or "sessions"
+        if not isinstance(endpoint, str):
+            raise InputError.of("endpoint", endpoint, "the name of an endpoint")
         call = Call(self._context, query_type)
         if call.mode == "local" or self._context.offline:
             if endpoint not in TABLE_TERMS:

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from one_async._arguments import path_of
 from one_async._threads import run_polars, run_sync
 from one_async._warnings import warn
 from one_async.client.call import Call, public_methods
@@ -63,7 +64,7 @@ class TableMethods:
         """
         if tables_dir is not None or tag is not None:
             return await self._context.tables.load(
-                tables_dir=Path(tables_dir) if tables_dir else None,
+                tables_dir=path_of(tables_dir, "tables_dir") if tables_dir else None,
                 tag=tag,
                 clobber=clobber,
                 online=clobber or self._context.mode != "local",
@@ -97,7 +98,7 @@ class TableMethods:
             >>> (await one.save_cache("tables")).name
             'tables'
         """
-        folder = Path(save_dir) if save_dir else None
+        folder = path_of(save_dir, "save_dir") if save_dir else None
         with _writing(folder or self._context.settings.tables_dir):
             saved = await self._context.tables.save(folder, clobber=clobber)
         if folder is not None and not clobber and not await run_sync(_has_tables, folder):

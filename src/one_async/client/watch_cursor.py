@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from one_async._arguments import path_of
 from one_async._threads import run_sync
 from one_async.errors import InputError
 
@@ -45,7 +46,7 @@ class WatchCursor:
         if isinstance(given, str | os.PathLike):
             if not os.fspath(given):
                 raise InputError.of("cursor", given, _ACCEPTED)
-            path = Path(given)
+            path = path_of(given, "cursor")
             return cls(await run_sync(_read, path, {"format": _FORMAT, **watched}), path)
         if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
             raise InputError.of("cursor", given, _ACCEPTED)

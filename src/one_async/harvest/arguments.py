@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, TypeAlias, get_args
 
+from one_async._arguments import as_list
 from one_async.errors import InputError
 from one_async.types import DateLike
 
@@ -45,14 +46,20 @@ def parse_endpoints(
 ) -> dict[str, Mapping[str, Any]]:
     """Return the filters by endpoint. Raise InputError for invalid names."""
     if isinstance(endpoints, Mapping):
+        if not all(isinstance(given or {}, Mapping) for given in endpoints.values()):
+            raise InputError.of(
+                "endpoints", endpoints, "names of endpoints, each with a dictionary of its filters"
+            )
         requested = {str(name): dict(given or {}) for name, given in endpoints.items()}
     else:
-        names = [endpoints] if isinstance(endpoints, str) else list(endpoints)
+        names = as_list(endpoints)
         requested = {name: {} for name in names}
     if not requested or not all(isinstance(name, str) and NAME.fullmatch(name) for name in requested):
         raise InputError.of(
             "endpoints", endpoints, "names of endpoints, such as ['sessions', 'insertions'], or 'all'"
         )
+    if not isinstance(filters or {}, Mapping):
+        raise InputError.of("filters", filters, "a dictionary of the filters of each endpoint")
     for name, given in (filters or {}).items():
         if name not in requested:
             raise InputError.of(
@@ -82,5 +89,5 @@ def _check_arguments(format: str, to: object, since: object, part_rows: int) -> 
         raise InputError.of("to", to, "a folder or address for parquet and delta, None for frames in memory")
     if to is None and since is not None:
         raise InputError.of("since", since, "a harvest in a folder or object store (to=)")
-    if part_rows < 1:
+    if isinstance(part_rows, bool) or not isinstance(part_rows, int) or part_rows < 1:
         raise InputError.of("part_rows", part_rows, "a whole number, 1 or more")

@@ -12,6 +12,7 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from one_async._arguments import as_list
 from one_async._boundary import reading
 from one_async._concurrency import run_all
 from one_async._observer import LOGS
@@ -85,7 +86,7 @@ async def harvest(
         >>> report.complete
         True
     """
-    endpoints = endpoints if isinstance(endpoints, str | Mapping) else list(endpoints)
+    endpoints = endpoints if isinstance(endpoints, str | Mapping) else as_list(endpoints)
     task = HarvestTask(1 if isinstance(endpoints, str) else len({str(name) for name in endpoints}))
     with alyx._calls.call():
         async with shown(display if progress is None else None, task):

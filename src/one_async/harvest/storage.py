@@ -7,7 +7,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -19,7 +19,7 @@ from one_async.files.claim import try_claim
 from one_async.harvest.lease import BucketLease, Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import polars as pl
 
@@ -288,6 +288,8 @@ def s3_options(
     to: str | os.PathLike[str] | None, options: Mapping[str, str] | None, endpoint: str | None
 ) -> dict[str, str] | None:
     """Return the options of a storage, with the configured S3 endpoint unless the options contain one."""
+    if not isinstance(options or {}, Mapping):
+        raise InputError.of("storage_options", "…", "a dictionary of texts")
     given = dict(options or {})
     named = any("endpoint" in name.lower() for name in given)
     if endpoint is None or named or not (isinstance(to, str) and to.startswith("s3://")):
@@ -298,14 +300,18 @@ def s3_options(
 
 def storage_of(to: str | os.PathLike[str], options: Mapping[str, str] | None) -> Storage:
     """Return the storage for ``to``: a folder, or an address with ``://``. Raise InputError for anything else."""
-    text = os.fspath(to)
-    if not isinstance(text, str) or not text:
+    folder = folder_of(to)
+    return ObjectStorage(os.fspath(to), options) if folder is None else FolderStorage(folder)
+
+
+def folder_of(to: str | os.PathLike[str]) -> Path | None:
+    """Return the folder that ``to`` means; None for an address. Raise InputError for anything else."""
+    text = os.fspath(to) if isinstance(to, str | os.PathLike) else ""
+    if not isinstance(text, str) or not text or "\0" in text:
         raise InputError.of("to", to, TO)
     if text.startswith("file://"):
-        return FolderStorage(Path(text.removeprefix("file://")))
-    return (
-        ObjectStorage(text, options) if "://" in text else FolderStorage(Path(text).expanduser().absolute())
-    )
+        return Path(text.removeprefix("file://"))
+    return None if "://" in text else Path(text).expanduser().absolute()
 
 
 def shown_address(storage: Storage, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import date
 from fnmatch import fnmatchcase
@@ -14,7 +14,7 @@ import anyio
 
 from one_async._arguments import as_list, date_range, texts
 from one_async._boundary import reading
-from one_async.errors import InputError, OneError, shown
+from one_async.errors import InputError, OneError, closest, shown
 from one_async.queries.terms import ALL_OF, INSERTION_TERMS, SESSION_TERMS, insertion_queries, rest_queries
 from one_async.tables import query
 
@@ -44,7 +44,7 @@ _COLUMNS = {
 }
 #: Filters with which services look for new records and expect empty answers.
 _POLLS = re.compile(r"django|modified|datetime|created").search
-_LONGEST, _LONGEST_NAME, _MOST_NAMES, _MOST_COMPARED = 480, 60, 6, 20_000
+_LONGEST, _LONGEST_NAME, _MOST_NAMES = 480, 60, 6
 #: Seconds that the server may take to explain an empty answer.
 PATIENCE = 5.0
 #: Rows of the one page that is requested of a list.
@@ -296,8 +296,8 @@ def _no_name(
     if wildcards and not set(asked).isdisjoint(names):
         return f"{text}, which is read as a regular expression; re.escape() makes it match the name itself"
     for one in asked:
-        if (near := nearest(one, names)) is not None:
-            return f"{text}; did you mean {_quoted(near)}?"
+        if near := closest(one, names):
+            return f"{text}; did you mean {_quoted(near[0])}?"
     others = sorted(set(names) - set(asked))
     if listed and 0 < len(others) <= _MOST_NAMES:
         return f"{text}; there {'is' if len(others) == 1 else 'are'} {', '.join(map(_quoted, others))}"
@@ -325,8 +325,8 @@ def _no_file_name(text: str, name: str, names: Collection[str], *, patterns: boo
     """Return a reason with the nearest file name."""
     if patterns and name in names:
         return f"{text}, since it is read as a regular expression"
-    near = nearest(name, names)
-    return text if near is None else f"{text}; did you mean {_quoted(near)}?"
+    near = closest(name, names)
+    return f"{text}; did you mean {_quoted(near[0])}?" if near else text
 
 
 def _with_folder(names: Iterable[str]) -> str | None:
@@ -341,20 +341,3 @@ def _with_folder(names: Iterable[str]) -> str | None:
 
 def _quoted(name: str) -> str:
     return repr(name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}...")
-
-
-def nearest(asked: str, names: Collection[str]) -> str | None:
-    """Return the name that was probably meant, never the given one; None if no name is near."""
-    from difflib import get_close_matches
-
-    others = {name.casefold(): name for name in sorted(names) if name and name != asked}
-    wanted = asked.casefold()
-    if wanted in others:
-        return others[wanted]
-    longer = [name for name in others if len(wanted) > 1 and name.startswith(wanted)]
-    if longer:
-        return others[min(longer, key=len)]
-    if len(others) > _MOST_COMPARED:
-        return None
-    close: Iterator[str] = iter(get_close_matches(wanted, list(others), n=1))
-    return others[found] if (found := next(close, None)) is not None else None

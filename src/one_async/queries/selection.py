@@ -21,6 +21,7 @@ from one_async.errors import (
     ALFMultipleObjectsFound,
     ALFObjectNotFound,
     InputError,
+    closest,
     name_list,
     naming,
 )
@@ -78,12 +79,13 @@ def one_dataset(dataset: str | Row, collection: Any, revision: str | None, how: 
     is_path = "/" in dataset if isinstance(dataset, str) else "collection" in dataset
     if is_path:
         _check_no_folders("collection, revision", collection, revision)
-    wanted = how.filter(
-        filename=_with_any_extension(dataset, how),
-        collection=None if is_path else collection,
-        revision=None if is_path else _revision(revision),
-        assert_unique=not is_path,
-    )
+    with naming({"filename": "dataset"}):
+        wanted = how.filter(
+            filename=_with_any_extension(dataset, how),
+            collection=None if is_path else collection,
+            revision=None if is_path else _revision(revision),
+            assert_unique=not is_path,
+        )
 
     def choose(datasets: Sequence[Row]) -> Sequence[Row]:
         if is_path and isinstance(dataset, str) and "*" in dataset and datasets:
@@ -187,12 +189,16 @@ def many_datasets(
         raise InputError.of("datasets", wanted, "names only, or mappings of ALF parts only")
     folders, versions = (_for_each(value, len(wanted), name) for value, name in
                          ((collections, "collections"), (_revision(revisions), "revisions")))  # fmt: skip
-    each = [
-        how.filter(
-            filename=_with_any_extension(item, how), collection=folder, revision=version, assert_unique=True
-        )
-        for item, folder, version in zip(wanted, folders, versions, strict=True)
-    ]
+    with naming({"filename": "datasets", "collection": "collections", "revision": "revisions"}):
+        each = [
+            how.filter(
+                filename=_with_any_extension(item, how),
+                collection=folder,
+                revision=version,
+                assert_unique=True,
+            )
+            for item, folder, version in zip(wanted, folders, versions, strict=True)
+        ]
     return lambda datasets: [one.choose(datasets) for one in each]
 
 
@@ -264,7 +270,7 @@ def describe_missing(wanted: Any, found: Sequence[Sequence[Row]]) -> str:
 def _for_each(value: Any, count: int, argument: str) -> list[Any]:
     if not value or isinstance(value, str):
         return [value] * count
-    if len(value) != count:
+    if not isinstance(value, Sequence) or len(value) != count:
         raise InputError.of(argument, value, f"one for all, or a list of {count}: one for each dataset")
     return list(value)
 
@@ -299,11 +305,9 @@ def _file_names(datasets: Iterable[Row]) -> set[str]:
 
 def _did_you_mean(given: object, known: Iterable[str], listed: bool = False) -> str:
     """Return the end of an error's text: the nearest known name, and with ``listed`` the known names."""
-    from difflib import get_close_matches
-
     names = sorted(filter(None, known))
     text = ""
-    if isinstance(given, str) and (near := get_close_matches(given.rpartition("/")[2], names, n=1)):
+    if isinstance(given, str) and (near := closest(given.rpartition("/")[2], names)):
         text = f"; did you mean {near[0]!r}?"
     if listed and not names:
         text += "; it has no datasets"

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from one_async._arguments import as_list, date_range, plain, qc_name, text_of, texts, whole_number
-from one_async.errors import InputError, name_list, naming, shown
+from one_async.errors import InputError, closest, name_list, naming, shown
 
 #: The session terms that every mode knows.
 SESSION_TERMS: Final = (
@@ -86,13 +86,7 @@ def complete(term: str, terms: Collection[str] = SESSION_TERMS) -> str:
         return "projects"
     if len(found) == 1:
         return found[0]
-    from difflib import get_close_matches
-
-    near = (
-        found
-        or get_close_matches(given, sorted({*terms, *_SHORT_FORMS}), n=3, cutoff=_CLOSE)
-        or sorted(terms)
-    )
+    near = found or closest(given, {*terms, *_SHORT_FORMS}, 3, _CLOSE) or sorted(terms)
     problem = "could mean several terms" if found else "is not a search term"
     raise InputError(f"{shown(term)} {problem}; accepted: {name_list(near)}", argument=term, given=term)
 

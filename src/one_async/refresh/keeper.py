@@ -254,7 +254,8 @@ class TablesKeeper(CurrentTables):
         """Warn that the old tables stay current, once until a check succeeds."""
         if not self._warned:
             self._warned = True
-            warnings.warn(text, TablesWarning, stacklevel=3)  # at once: the check may run in the background
+            # At once and not by `warn`, as the check may run in the background, after the call that began it.
+            warnings.warn(text, TablesWarning, stacklevel=3)
 
     async def _update(self, alyx: AsyncAlyxClient, now: bool, called: float, display: Display | None) -> None:
         """Request the server's offer if needed, and install the offered tables if they are newer."""
@@ -320,7 +321,7 @@ class TablesKeeper(CurrentTables):
             others = ", ".join(sorted(known))
             text = f"the cache tables in {self._folder} came from {others} and are replaced by those of {offer.origin}"
             with suppress(TablesWarning):  # even if warnings are errors
-                warnings.warn(text, TablesWarning, stacklevel=2)
+                warnings.warn(text, TablesWarning, stacklevel=2)  # at once, as in `_warn`
 
     # ---- other tables
 

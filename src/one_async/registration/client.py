@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path, PurePath
@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 from uuid import UUID
 
+from one_async._arguments import path_of
 from one_async._boundary import public
 from one_async._concurrency import RunningCalls
 from one_async._progress import Transfers
@@ -138,7 +139,9 @@ class RegistrationClient:
             ('CX_001', '2019-02-02')
         """
         day = ensure_iso8601(date)[:10]
-        root = Path(self._context.cache_dir if session_root is None else session_root)
+        if not isinstance(subject, str):
+            raise InputError.of("subject", subject, "the nickname of a subject")
+        root = self._context.cache_dir if session_root is None else path_of(session_root, "session_root")
         first = session_folder_of(root / subject / day / "001", "subject")
         await self.assert_exists(subject, "subjects")
         number = int(await run_sync(next_num_folder, first.path.parent))
@@ -172,7 +175,7 @@ class RegistrationClient:
             >>> folders == [folder], records
             (True, [None])
         """
-        flags = await run_sync(find_flags, Path(root_data_folder), glob_pattern)
+        flags = await run_sync(find_flags, path_of(root_data_folder, "root_data_folder"), glob_pattern)
         paths = [session_folder_of(flag.parent, "root_data_folder").path for flag in flags]
         if dry or not paths:
             return paths, [None] * len(paths)
@@ -227,7 +230,7 @@ class RegistrationClient:
         with naming({"labs": "lab"}):
             options = await self._options(repository=repository, default=default, created_by=created_by,
                                           server_only=server_only, exists=exists, max_md5_size=max_md5_size,
-                                          revision=revision, to=None if dry_run else to, labs=kwargs.get("lab"))  # fmt: skip
+                                          revision=revision, to=to, dry_run=dry_run, labs=kwargs.get("lab"))  # fmt: skip
         outside = await run_sync(add_files, jobs, file_list)
         run = self._run(options)
         await run.check(jobs, outside, strict=not dry_run)
@@ -298,7 +301,7 @@ class RegistrationClient:
         files = files_of(file_list, versions)
         options = await self._options(repository=repository, default=default, created_by=created_by,
                                       server_only=server_only, exists=exists, max_md5_size=max_md5_size,
-                                      revision=revision, to=None if dry_run or dry else to, **kwargs)  # fmt: skip
+                                      revision=revision, to=to, dry_run=dry_run or dry, **kwargs)  # fmt: skip
         jobs, outside = jobs_of(files)
         run = self._run(options)
         await run.check(jobs, outside, strict=not dry_run)
@@ -386,6 +389,8 @@ class RegistrationClient:
         """
         if isinstance(member, str | UUID):
             return await self._record_of(str(member), endpoint)
+        if not isinstance(member, Iterable):
+            raise InputError.of("member", member, "an id or a name, or a list of them")
         return [await self._record_of(str(one), endpoint) for one in member]
 
     async def _record_of(self, member: str, endpoint: str) -> Any:
@@ -456,9 +461,9 @@ class RegistrationClient:
         progress: Progress | None = shown or self._context.progress
         return Run(self._context.alyx, options, self._context.tables.learn, progress)
 
-    async def _options(self, *, to: PathLike | None, **given: Any) -> Options:
+    async def _options(self, *, to: PathLike | None, dry_run: bool, **given: Any) -> Options:
         check_options(given)
-        return Options(**given, to=None if to is None else await run_sync(open_storage, to))
+        return Options(**given, to=None if to is None else await run_sync(open_storage, to, dry_run))
 
     async def _dry_run(
         self,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from one_async._concurrency import run_all
 from one_async._threads import run_sync
-from one_async.errors import OneError
+from one_async.errors import InputError, OneError
 from one_async.registration.local import LocalFile, md5_of
 
 if TYPE_CHECKING:
@@ -17,11 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["open_storage", "stage"]
 
 
-def open_storage(to: str | PathLike[str]) -> Storage:
-    """Return the storage for a folder or an address such as ``s3://bucket/prefix``. Raises InputError; blocking."""
-    from one_async.harvest.storage import storage_of
+def open_storage(to: str | PathLike[str], dry_run: bool) -> Storage | None:
+    """Return the storage for a folder or an address such as ``s3://bucket/prefix``; None in a dry run, which only checks it.
 
-    return storage_of(to, None)
+    Raises InputError; blocking.
+    """
+    from one_async.harvest.storage import TO, folder_of, storage_of
+
+    folder = folder_of(to)
+    if folder is None or not dry_run:
+        storage = storage_of(to, None)
+        return None if dry_run else storage
+    above = next(one for one in (folder, *folder.parents) if one.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError.of("to", folder, TO)
+    return None
 
 
 async def stage(storage: Storage, files: Sequence[LocalFile]) -> None:

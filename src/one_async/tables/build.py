@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from one_async._arguments import path_of
 from one_async._boundary import of_arguments
 from one_async._progress import Display, Task, display_for, working
 from one_async._threads import check_polars
@@ -142,7 +143,7 @@ def _display(progress: Progress | None) -> Display | None:
 
 
 def _folder(given: str | Path, argument: str) -> Path:
-    folder = Path(given)
+    folder = path_of(given, argument)
     if not folder.is_dir():
         raise InputError.of(argument, str(given), "a folder that exists")
     return folder
