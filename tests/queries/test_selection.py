@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from one_async.errors import ALFObjectNotFound
-from one_async.queries.selection import SelectionOptions, many_datasets, one_object
+from one_async.queries.selection import SelectionOptions, describe_missing, many_datasets, one_object
 from one_async.tables.schema import DATASETS, canonical
 
 FOLDERS = ("alf/probe00", "alf/probe01")
@@ -43,3 +43,34 @@ def test_an_absent_object_is_named_with_its_collection() -> None:
     assert set(TABLE.columns) == set(DATASETS)
     with pytest.raises(ALFObjectNotFound, match="'trials' with collection='alf/probe00'"):
         one_object("trials", "alf/probe00", None, SelectionOptions())(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("obj", "parts"),
+    [
+        (["spikes"], {"attribute": "amps"}),
+        (["spikes", "trials"], {"extension": "csv"}),
+        (["nothing"], {}),
+        (("spikes",), {"namespace": "ibl"}),
+    ],
+)
+def test_absent_objects_of_a_list_are_named(obj: Any, parts: dict[str, str]) -> None:
+    with pytest.raises(ALFObjectNotFound) as raised:
+        one_object(obj, None, None, SelectionOptions(), **parts)(ROWS)
+    assert repr(obj) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"object": "trials"},
+        {"object": ["trials", "wheel"], "attribute": "times"},
+        {"object": "trials", "attribute": "*", "extension": "npy", "collection": "alf"},
+        {"object": "_x", "attribute": "times", "extension": "npy"},
+    ],
+)
+def test_missing_datasets_are_named_by_the_parts_that_were_given(parts: dict[str, Any]) -> None:
+    wanted = [parts, {"object": "spikes", "collection": FOLDERS[0]}]
+    text = describe_missing(wanted, many_datasets(wanted, None, None, SelectionOptions())(ROWS))
+    assert all(part in text and str(value) in text for part, value in parts.items())
+    assert "spikes" not in text

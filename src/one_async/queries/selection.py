@@ -15,7 +15,7 @@ from one_async._warnings import warn
 from one_async.alf.match import DatasetFilter
 from one_async.alf.parts import PartsTuple
 from one_async.alf.path import rel_path_parts
-from one_async.alf.spec import QC, to_alf
+from one_async.alf.spec import QC
 from one_async.errors import (
     ALFMultipleCollectionsFound,
     ALFMultipleObjectsFound,
@@ -118,7 +118,8 @@ def one_object(
         found = wanted.choose(datasets)
         if not found:
             known = _objects(datasets)
-            hint = _places(obj, datasets, parts) if obj in known else _did_you_mean(obj, known, listed=True)
+            is_there = isinstance(obj, str) and obj in known
+            hint = _places(obj, datasets, parts) if is_there else _did_you_mean(obj, known, listed=True)
             raise ALFObjectNotFound(
                 f"the session has no object {obj!r}" + _within(collection, parts) + hint, object=obj
             )
@@ -224,7 +225,9 @@ def _one_of_record(record: Row) -> Choice:
 def _name(item: Any) -> str:
     if isinstance(item, str):
         return item
-    return str(item.get("rel_path") or item["name"]) if _is_record(item) else to_alf(**item)
+    if _is_record(item):
+        return str(item.get("rel_path") or item["name"])
+    return ", ".join(f"{part}={value!r}" for part, value in item.items())
 
 
 def _of_paths(datasets: Sequence[Row], paths: Sequence[str]) -> list[Sequence[Row]]:
