@@ -6,16 +6,14 @@ import json
 import re
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from .models import CHOICES, MODELS
 
-if TYPE_CHECKING:
-    from .fields import Taken
-
-__all__ = ["NAMED", "Complaint", "Exists", "FormText", "moment", "read_value"]
+__all__ = ["NAMED", "Complaint", "Exists", "FormText", "Taken", "moment", "read_value"]
 
 #: The texts that mean null for a boolean that may be null.
 NOTHING = ("", "null", "Null", "NULL")
@@ -26,6 +24,24 @@ WRONG_FORM = " has wrong format. Use one of these formats instead: "
 HOST = "https://alyx.test"
 NAMED = ("qc", "provenance", "status")  # the kinds of choices that are stored as numbers and sent by name
 IMPORTANCES = (50, 40, 30, 20)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One field: the values that it accepts, and its value if none is given."""
+
+    name: str
+    kind: str
+    fixed: bool
+    required: bool
+    null: bool
+    limit: int | None
+    default: str | None
+    many: bool
+    target: str
+    key: str
+    bound: int | None = None
+    pattern: tuple[str, str] | None = None
 
 
 class Complaint(ValueError):
