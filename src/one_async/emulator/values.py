@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from .models import CHOICES, MODELS
+from .store import HOST
 
 __all__ = ["NAMED", "Complaint", "Exists", "FormText", "Taken", "moment", "read_value"]
 
@@ -21,7 +22,6 @@ Exists = Callable[[str, Any], bool]
 ORDERED = {"users", "tags", "projects"}
 TIME_FORM = "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]"
 WRONG_FORM = " has wrong format. Use one of these formats instead: "
-HOST = "https://alyx.test"
 NAMED = ("qc", "provenance", "status")  # the kinds of choices that are stored as numbers and sent by name
 IMPORTANCES = (50, 40, 30, 20)
 

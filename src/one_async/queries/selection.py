@@ -164,16 +164,25 @@ def whole_collection(
     return choose
 
 
+def as_wanted(wanted: Any) -> Any:
+    """Return several wanted datasets as a list, in which paths are texts, or as the frame that they are."""
+    if hasattr(wanted, "columns"):
+        if "rel_path" not in wanted.columns:
+            raise InputError.of("datasets", list(wanted.columns), "a frame with the column rel_path")
+        return wanted
+    if isinstance(wanted, str | Mapping) or not isinstance(wanted, Iterable):
+        raise InputError.of("datasets", wanted, "a list of names or of mappings of ALF parts, or a frame")
+    return [item.as_posix() if isinstance(item, PurePath) else item for item in wanted]
+
+
 def many_datasets(
     wanted: Any, collections: Any, revisions: Any, how: SelectionOptions
 ) -> Callable[[Sequence[Row]], list[Sequence[Row]]]:
     """Return the choice of several datasets: for each wanted one a list of one row, empty if there is no such dataset.
 
-    ``wanted`` are names, mappings of ALF parts, records, or whole paths, also as a frame.
+    ``wanted`` are names, mappings of ALF parts, records, or whole paths, also as a frame; see `as_wanted`.
     """
     is_frame = hasattr(wanted, "columns")
-    if not is_frame and (isinstance(wanted, Mapping) or not isinstance(wanted, Iterable)):
-        raise InputError.of("datasets", wanted, "a list of names or of mappings of ALF parts, or a frame")
     if not is_frame and wanted and all(map(_is_record, wanted)):
         _check_no_folders("collections, revisions", collections, revisions)
         by_record = list(map(_of_record, wanted))
