@@ -7,7 +7,9 @@ import os
 import stat
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -160,17 +162,19 @@ def test_a_file_that_is_rewritten_in_place_is_found(
     assert sorted(sizes) == ([1, 1] if hashed else [1, 2])
 
 
-def fail_at(monkeypatch: pytest.MonkeyPatch, way: str, name: str, error: int) -> None:
+def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, error: int) -> None:
     """Make the system refuse to open folders of a name, as it does for a user without permission."""
-    call = "open" if way == "by descriptor" else "scandir"
-    real = getattr(os, call)
 
-    def refuse(path: str | int, *more: int) -> object:
-        if not isinstance(path, int) and Path(path).name == name:
-            raise OSError(error, os.strerror(error), str(path))
-        return real(path, *more)
+    def refusing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse(path: Any, *more: Any) -> Any:
+            if not isinstance(path, int) and Path(path).name == name:
+                raise OSError(error, os.strerror(error), str(path))
+            return real(path, *more)
 
-    monkeypatch.setattr(os, call, refuse)
+        return refuse
+
+    for call in ("open", "scandir"):
+        monkeypatch.setattr(os, call, refusing(getattr(os, call)))
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EIO])
@@ -187,27 +191,37 @@ def test_a_quick_build_looks_again_into_a_folder_that_could_not_be_read(
         os.utime(path, (1e9, 1e9))
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fail_at(patch, way, folder, error)
+        fail_at(patch, folder, error)
         make_parquet_db(tmp_path)
     assert any(os.strerror(error) in str(warning.message) for warning in caught)
     make_parquet_db(tmp_path, quick=True)
     assert sorted(pl.read_parquet(tmp_path / "datasets.pqt")["rel_path"]) == sorted(names)
 
 
-@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENOMEM])
-@pytest.mark.parametrize("folder", ["A", "alf"])
-def test_tables_are_not_written_if_a_shortage_hides_folders(
+@pytest.mark.parametrize(
+    ("folder", "error"),
+    [
+        ("A", errno.EMFILE),
+        ("alf", errno.ENFILE),
+        ("alf", errno.ENOMEM),
+        ("data", errno.EACCES),
+        ("data", errno.EIO),
+        ("data", errno.ENOENT),
+    ],
+)
+def test_tables_stay_if_a_shortage_hides_folders_or_the_root_cannot_be_read(
     tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch, folder: str, error: int
 ) -> None:
-    (tmp_path / SESSION / "alf").mkdir(parents=True)
-    (tmp_path / SESSION / "alf/spikes.times.npy").write_bytes(b"x")
-    make_parquet_db(tmp_path)
-    before = (tmp_path / "datasets.pqt").read_bytes()
-    fail_at(monkeypatch, way, folder, error)
+    root = tmp_path / "data"
+    (root / SESSION / "alf").mkdir(parents=True)
+    (root / SESSION / "alf/spikes.times.npy").write_bytes(b"x")
+    make_parquet_db(root)
+    before = (root / "datasets.pqt").read_bytes()
+    fail_at(monkeypatch, folder, error)
     with pytest.raises(OneError, match=os.strerror(error)):
-        make_parquet_db(tmp_path)
+        make_parquet_db(root)
     monkeypatch.undo()
-    assert (tmp_path / "datasets.pqt").read_bytes() == before
+    assert (root / "datasets.pqt").read_bytes() == before
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "socket"])

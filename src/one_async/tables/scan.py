@@ -89,7 +89,10 @@ def find_sessions(root: Path, check: Callable[[], object]) -> list[str]:
     """Return the session folders in a folder, sorted by path.
 
     Folders within a session are not searched for sessions. ``check`` is called for each folder and may raise an error.
+    Raises OSError if the folder itself cannot be read, so that its tables are not replaced by empty ones.
     """
+    with os.scandir(root):
+        pass
     found = []
     for visit in walk(str(root), None, _is_session):
         check()
