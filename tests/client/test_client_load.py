@@ -288,6 +288,8 @@ def test_several_datasets(data_one: Face, seeded: World, eid: str) -> None:
     listed = data_one.ask("list_datasets", eid, collection="alf", filename="*camera*times*")
     data, records = data_one.ask("load_datasets", eid, listed)
     assert [r["rel_path"] for r in records] == listed
+    _, again = data_one.ask("load_datasets", eid, iter(listed), download_only=True)
+    assert again == records
     frame = data_one.ask("list_datasets", eid, collection="alf", filename="*wheel*", details=True)
     paths, records = data_one.ask("load_datasets", eid, frame, download_only=True)
     assert [r["did"] for r in records] == frame["did"].to_list()

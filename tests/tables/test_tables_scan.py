@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from one_async.errors import TablesWarning
+from one_async.errors import OneError, TablesWarning
 from one_async.tables import scan
 from one_async.tables.build import make_parquet_db
 from one_async.tables.scan import scan_session
@@ -72,8 +76,8 @@ def on_disk(folder: Path) -> dict[str, tuple[int, int, int]]:
     found = {}
     for entry in folder.rglob("*.*.*"):
         if entry.is_file():
-            stat = entry.stat()
-            found[entry.relative_to(folder).as_posix()] = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+            seen = entry.stat()
+            found[entry.relative_to(folder).as_posix()] = (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
     for entry in folder.rglob("linked"):
         found |= {
             f"{entry.relative_to(folder).as_posix()}/{name}": row
@@ -98,7 +102,7 @@ def test_a_scan_agrees_with_the_folder(way: str, given_entries: list[tuple[str, 
         before = open_descriptors()
         found = scan_session(str(session))
         assert open_descriptors() == before
-        rows = [(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for stat in found.stats]
+        rows = [(one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found.stats]
         assert dict(zip(found.paths, rows, strict=True)) == on_disk(session)
         assert found.paths == sorted(found.paths)
         links = any(path.is_symlink() for path in session.rglob("*"))
@@ -156,3 +160,86 @@ def test_a_file_that_is_rewritten_in_place_is_found(
     ) == (0, 0, 1, 1)
     sizes = pl.read_parquet(root / "datasets.pqt")["file_size"].to_list()
     assert sorted(sizes) == ([1, 1] if hashed else [1, 2])
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, error: int) -> None:
+    """Make the system refuse to open folders of a name, as it does for a user without permission."""
+
+    def refusing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse(path: Any, *more: Any) -> Any:
+            if not isinstance(path, int) and Path(path).name == name:
+                raise OSError(error, os.strerror(error), str(path))
+            return real(path, *more)
+
+        return refuse
+
+    for call in ("open", "scandir"):
+        monkeypatch.setattr(os, call, refusing(getattr(os, call)))
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("folder", ["alf", "probe00", "001"])
+def test_a_quick_build_looks_again_into_a_folder_that_could_not_be_read(
+    tmp_path: Path, way: str, folder: str, error: int
+) -> None:
+    session = tmp_path / SESSION
+    (session / "alf/probe00").mkdir(parents=True)
+    names = ["trials.table.pqt", "alf/trials.table.pqt", "alf/probe00/spikes.times.npy"]
+    for name in names:
+        (session / name).write_bytes(b"x")
+    for path in (session, *session.rglob("*")):  # long ago, as a folder that is skipped must be
+        os.utime(path, (1e9, 1e9))
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fail_at(patch, folder, error)
+        make_parquet_db(tmp_path)
+    assert any(os.strerror(error) in str(warning.message) for warning in caught)
+    make_parquet_db(tmp_path, quick=True)
+    assert sorted(pl.read_parquet(tmp_path / "datasets.pqt")["rel_path"]) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("folder", "error"),
+    [
+        ("A", errno.EMFILE),
+        ("alf", errno.ENFILE),
+        ("alf", errno.ENOMEM),
+        ("data", errno.EACCES),
+        ("data", errno.EIO),
+        ("data", errno.ENOENT),
+    ],
+)
+def test_tables_stay_if_a_shortage_hides_folders_or_the_root_cannot_be_read(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch, folder: str, error: int
+) -> None:
+    root = tmp_path / "data"
+    (root / SESSION / "alf").mkdir(parents=True)
+    (root / SESSION / "alf/spikes.times.npy").write_bytes(b"x")
+    make_parquet_db(root)
+    before = (root / "datasets.pqt").read_bytes()
+    fail_at(monkeypatch, folder, error)
+    with pytest.raises(OneError, match=os.strerror(error)):
+        make_parquet_db(root)
+    monkeypatch.undo()
+    assert (root / "datasets.pqt").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "socket"])
+def test_only_regular_files_are_datasets(tmp_path: Path, way: str, kind: str) -> None:
+    """To hash a named pipe would take forever."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    session = tmp_path / SESSION
+    session.mkdir(parents=True)
+    (session / "spikes.amps.npy").write_bytes(b"x")
+    place = session / "spikes.times.npy"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "socket":
+        os.mknod(place, 0o600 | stat.S_IFSOCK)
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        place.symlink_to(tmp_path / "pipe")
+    with pytest.warns(TablesWarning, match="not a regular file"):
+        make_parquet_db(tmp_path, hash_files=True)
+    assert pl.read_parquet(tmp_path / "datasets.pqt")["rel_path"].to_list() == ["spikes.amps.npy"]

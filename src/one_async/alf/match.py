@@ -93,7 +93,7 @@ def _as_regex(value: str | Iterable[str], wildcards: bool, argument: str) -> str
     return "|".join(values)
 
 
-def _folder(name: str, template: str, value: Pattern) -> str:
+def _folder(template: str, value: Pattern) -> str:
     # None matches any folder or its absence; an empty text matches only its absence.
     if value is None:
         return f"({template})?"
@@ -134,8 +134,8 @@ def path_pattern(
     """
     parts: dict[str, Pattern] = dict(filename) if isinstance(filename, Mapping) else {}
     collection, revision = parts.pop("collection", collection), parts.pop("revision", revision)
-    folders = _folder("collection", "{collection}/", collection)
-    folders += _folder("revision", "#{revision}#/", revision)
+    folders = _folder("{collection}/", collection)
+    folders += _folder("#{revision}#/", revision)
     check_parts(parts, FILE_PARTS)
     given = {**parts, "collection": collection or None, "revision": revision or None}
     patterns = tuple(

@@ -253,13 +253,14 @@ class Loading:
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
-        choose_each = selection.many_datasets(datasets, collections, revisions, how)
+        wanted = selection.as_wanted(datasets)
+        choose_each = selection.many_datasets(wanted, collections, revisions, how)
 
         def choose(rows: Sequence[selection.Row]) -> list[selection.Row]:
             found = choose_each(rows)
             if not all(found):
                 warn_missing(
-                    f"not among the session's datasets: {selection.describe_missing(datasets, found)}",
+                    f"not among the session's datasets: {selection.describe_missing(wanted, found)}",
                     assert_present,
                 )
             return [{**row, PLACE: at} for at, own in enumerate(found) for row in own]
@@ -269,8 +270,8 @@ class Loading:
                 row["rel_path"] for row, file in zip(job.records, job.files, strict=True) if not file
             ]:
                 warn_missing(f"not on disk: {', '.join(absent)}", assert_present)
-            data: list[Any] = [None] * len(datasets)
-            records: list[Any] = [None] * len(datasets)
+            data: list[Any] = [None] * len(wanted)
+            records: list[Any] = [None] * len(wanted)
             for row, file in zip(job.records, job.files, strict=True):
                 at = row[PLACE]
                 records[at] = {

@@ -10,8 +10,9 @@ from .models import CHOICES
 from .owners import COLLECTION, WRONG_COLLECTION, alike, change, session_of
 from .owners import Place as FilePlace
 from .query import Failed
+from .records import Record
 from .registration import link_probes
-from .rows import Record, Rows
+from .rows import Rows
 from .shapes import CONTENT, collected, content_label
 from .store import plain
 from .values import moment

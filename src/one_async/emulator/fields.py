@@ -11,9 +11,9 @@ from typing import Any
 
 from .models import MODELS
 from .patterns import BOUNDS, PATTERNS
-from .values import Complaint, Exists, FormText, read_value
+from .values import Complaint, Exists, FormText, Taken, read_value
 
-__all__ = ["LOGIN", "WRITES", "Form", "Taken", "Write", "validated"]
+__all__ = ["LOGIN", "WRITES", "Form", "Write", "validated"]
 
 ABSENT = object()
 TOKEN = re.compile(
@@ -24,24 +24,6 @@ TOKEN = re.compile(
 
 class Form(dict[str, list[Any]]):
     """The fields of a form, each with all its values."""
-
-
-@dataclass(frozen=True)
-class Taken:
-    """One field: the values that it accepts, and its value if none is given."""
-
-    name: str
-    kind: str
-    fixed: bool
-    required: bool
-    null: bool
-    limit: int | None
-    default: str | None
-    many: bool
-    target: str
-    key: str
-    bound: int | None = None
-    pattern: tuple[str, str] | None = None
 
 
 @dataclass

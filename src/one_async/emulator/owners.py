@@ -9,7 +9,8 @@ from datetime import date as day
 from typing import Any
 
 from .query import NO_SUCH_DAY, Answer, Failed
-from .rows import Record, Rows
+from .records import Record
+from .rows import Rows
 from .shapes import CONTENT, content_label
 from .store import plain
 

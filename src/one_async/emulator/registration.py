@@ -30,7 +30,8 @@ from .owners import (
     split,
 )
 from .query import Answer, Failed
-from .rows import Record, Rows
+from .records import Record
+from .rows import Rows
 from .store import plain
 
 __all__ = ["link_probes", "new_download", "register_file"]

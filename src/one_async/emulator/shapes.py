@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .models import CHOICES
+from .records import Record, Records
 from .water import water_control
-
-if TYPE_CHECKING:
-    from .rows import Record, Rows
 
 __all__ = ["CONTENT", "DEPENDENTS", "OWN", "SHAPES", "collected", "content_label", "family"]
 
-Shape = Callable[["Rows", "Record"], Any]
+Shape = Callable[[Records, Record], Any]
 # The models that a note or a dataset may belong to, with their application and endpoint
 CONTENT = {
     "session": ("actions", "sessions"),
@@ -48,7 +46,7 @@ def id_of(url: str) -> str:
     return url.rsplit("/", 1)[-1]
 
 
-def session_info(rows: Rows, record: Record) -> Any:
+def session_info(rows: Records, record: Record) -> Any:
     """Return the session of an insertion."""
     session = rows.get("sessions", record["session"]) if record.get("session") else None
     names = ("subject", "start_time", "number", "lab", "id", "projects", "task_protocol")
@@ -58,7 +56,7 @@ def session_info(rows: Rows, record: Record) -> Any:
 def related(endpoint: str, column: str, *names: str) -> Shape:
     """Return a function that shows the records that refer to this one: some of their fields, or their list rows."""
 
-    def shape(rows: Rows, record: Record) -> list[Record]:
+    def shape(rows: Records, record: Record) -> list[Record]:
         value = record["nickname"] if column == "subject" else record["id"]
         found = rows.all(endpoint, **{column: value})
         if not names:
@@ -68,7 +66,7 @@ def related(endpoint: str, column: str, *names: str) -> Shape:
     return shape
 
 
-def file_records(rows: Rows, record: Record) -> list[Record]:
+def file_records(rows: Records, record: Record) -> list[Record]:
     """Return the file records of a dataset."""
     found = []
     for item in rows.all("files", dataset=id_of(record["url"])):
@@ -90,7 +88,7 @@ def file_records(rows: Rows, record: Record) -> list[Record]:
     return found
 
 
-def served(rows: Rows, record: Record) -> bool:
+def served(rows: Records, record: Record) -> bool:
     """Return whether a dataset has an existing file on a repository that is not personal."""
     known = rows.repositories()
     return any(
@@ -112,7 +110,7 @@ def short_dataset(record: Record, *more: str) -> Record:
     return {"id": id_of(record["url"]), **picked({**record, "data_url": data_url(record)}, *names)}
 
 
-def session_datasets(rows: Rows, record: Record) -> list[Record]:
+def session_datasets(rows: Records, record: Record) -> list[Record]:
     """Return the datasets of a session that have an existing file."""
     found = []
     for item in rows.all("datasets", session=record["id"]):
@@ -131,26 +129,26 @@ def session_datasets(rows: Rows, record: Record) -> list[Record]:
     return found
 
 
-def collected(rows: Rows, record: Record) -> list[Record]:
+def collected(rows: Records, record: Record) -> list[Record]:
     """Return the datasets of the session of a probe or field of view whose collection contains its name."""
     name = str(record["name"]).lower()
     found = rows.all("datasets", session=id_of(record["session"])) if record["session"] else []
     return [item for item in found if name in (item["collection"] or "").lower()]
 
 
-def insertion_datasets(rows: Rows, record: Record) -> list[Record]:
+def insertion_datasets(rows: Records, record: Record) -> list[Record]:
     """Return the datasets of an insertion that have an existing file; qc as a number."""
     items = [item for item in collected(rows, record) if served(rows, item)]
     return [{**short_dataset(item, "qc"), "qc": CHOICES["qc"][item["qc"]]} for item in items]
 
 
-def trajectory_session(rows: Rows, record: Record) -> Any:
+def trajectory_session(rows: Records, record: Record) -> Any:
     """Return the session of a trajectory's insertion."""
     insertion = rows.get("insertions", record["probe_insertion"]) if record.get("probe_insertion") else None
     return None if insertion is None else session_info(rows, insertion)
 
 
-def probe_name(rows: Rows, record: Record) -> str | None:
+def probe_name(rows: Records, record: Record) -> str | None:
     """Return the name of a trajectory's insertion."""
     for endpoint, name in (("insertions", "probe_insertion"), ("chronic-insertions", "chronic_insertion")):
         found = rows.get(endpoint, record[name]) if record.get(name) else None
@@ -159,7 +157,7 @@ def probe_name(rows: Rows, record: Record) -> str | None:
     return None
 
 
-def chronic_probes(rows: Rows, record: Record) -> list[Record]:
+def chronic_probes(rows: Records, record: Record) -> list[Record]:
     """Return the insertions of a chronic insertion; the model by its name."""
     names = dict(rows.store.select('SELECT probe_model, name FROM "probe_models"'))
     return [
@@ -168,19 +166,19 @@ def chronic_probes(rows: Rows, record: Record) -> list[Record]:
     ]
 
 
-def session_notes(rows: Rows, record: Record) -> list[Record]:
+def session_notes(rows: Records, record: Record) -> list[Record]:
     """Return the notes on a session."""
     return rows.all("notes", content_type="actions.session", object_id=record["id"])
 
 
-def default_first(rows: Rows, record: Record) -> list[Record]:
+def default_first(rows: Records, record: Record) -> list[Record]:
     """Return the locations of a field of view, the default one first."""
     found = rows.all("fov-location", field_of_view=record["id"])
     found.sort(key=lambda item: not item["default_provenance"])
     return [rows.listed("fov-location", item) for item in found]
 
 
-def html(rows: Rows, record: Record) -> str:
+def html(rows: Records, record: Record) -> str:
     """Convert the Markdown that notices use to HTML."""
     text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", record["description"])
     text = re.sub(r"\*(.+?)\*", r"<em>\1</em>", re.sub(r"`(.+?)`", r"<code>\1</code>", text))
@@ -200,24 +198,24 @@ def block(text: str) -> str:
 def counted(flag: str) -> Shape:
     """Return a function that counts the tags of a dataset that have a flag."""
 
-    def shape(rows: Rows, record: Record) -> int:
+    def shape(rows: Records, record: Record) -> int:
         return sum(bool((rows.get("tags", name) or {}).get(flag)) for name in record["tags"])
 
     return shape
 
 
-def experiment_number(rows: Rows, record: Record) -> Any:
+def experiment_number(rows: Records, record: Record) -> Any:
     """Return the number of a dataset's session."""
     session = rows.get("sessions", id_of(record["session"])) if record.get("session") else None
     return None if session is None else session["number"]
 
 
-def session_projects(rows: Rows, record: Record) -> list[str]:
+def session_projects(rows: Records, record: Record) -> list[str]:
     """Return the projects of a subject's sessions."""
     return sorted({p for item in rows.all("sessions", subject=record["nickname"]) for p in item["projects"]})
 
 
-def age_weeks(rows: Rows, record: Record) -> int:
+def age_weeks(rows: Records, record: Record) -> int:
     """Return the age of a subject, or its age at death, in weeks."""
     if not record.get("birth_date"):
         return 0
@@ -225,37 +223,37 @@ def age_weeks(rows: Rows, record: Record) -> int:
     return (end - date.fromisoformat(record["birth_date"])).days // 7
 
 
-def expected_water(rows: Rows, record: Record) -> float:
+def expected_water(rows: Records, record: Record) -> float:
     """Return the daily water need of a subject in ml."""
     control = water_control(rows, record)
     return control.expected_water(control.now)
 
 
-def remaining_water(rows: Rows, record: Record) -> float:
+def remaining_water(rows: Records, record: Record) -> float:
     """Return the water that a subject still needs today, in ml."""
     control = water_control(rows, record)
     return control.remaining_water(control.now)
 
 
-def reference_weight(rows: Rows, record: Record) -> float:
+def reference_weight(rows: Records, record: Record) -> float:
     """Return the weight of a subject at the start of its restriction."""
     control = water_control(rows, record)
     return control.reference_weight(control.now)
 
 
-def last_restriction(rows: Rows, record: Record) -> str | None:
+def last_restriction(rows: Records, record: Record) -> str | None:
     """Return the start of the water restriction that holds now."""
     control = water_control(rows, record)
     held = control.restriction(control.now)
     return None if held is None else held.start.isoformat()
 
 
-def responsible_for(rows: Rows, record: Record) -> list[str]:
+def responsible_for(rows: Records, record: Record) -> list[str]:
     """Return the subjects that a user is responsible for."""
     return sorted(item["nickname"] for item in rows.all("subjects", responsible_user=record["username"]))
 
 
-def family(rows: Rows, record: Record) -> list[int]:
+def family(rows: Records, record: Record) -> list[int]:
     """Return the row numbers of a region's ancestors and of its descendants, from the top."""
     sql = (
         'SELECT b.row FROM "brain-regions" b JOIN "brain-regions" me ON me.id = ? AND b.id != me.id'
@@ -264,7 +262,7 @@ def family(rows: Rows, record: Record) -> list[int]:
     return [row for (row,) in rows.store.select(sql, record["id"])]
 
 
-def related_descriptions(rows: Rows, record: Record) -> list[Record]:
+def related_descriptions(rows: Records, record: Record) -> list[Record]:
     """Return the descriptions of a region's ancestors and descendants."""
     found = [rows.load("brain-regions", [row])[0] for row in family(rows, record)]
     return [picked(item, "id", "name", "description", "level") for item in found if item["description"]]

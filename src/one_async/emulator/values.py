@@ -6,16 +6,15 @@ import json
 import re
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from .models import CHOICES, MODELS
+from .store import HOST
 
-if TYPE_CHECKING:
-    from .fields import Taken
-
-__all__ = ["NAMED", "Complaint", "Exists", "FormText", "moment", "read_value"]
+__all__ = ["NAMED", "Complaint", "Exists", "FormText", "Taken", "moment", "read_value"]
 
 #: The texts that mean null for a boolean that may be null.
 NOTHING = ("", "null", "Null", "NULL")
@@ -23,9 +22,26 @@ Exists = Callable[[str, Any], bool]
 ORDERED = {"users", "tags", "projects"}
 TIME_FORM = "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]"
 WRONG_FORM = " has wrong format. Use one of these formats instead: "
-HOST = "https://alyx.test"
 NAMED = ("qc", "provenance", "status")  # the kinds of choices that are stored as numbers and sent by name
 IMPORTANCES = (50, 40, 30, 20)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One field: the values that it accepts, and its value if none is given."""
+
+    name: str
+    kind: str
+    fixed: bool
+    required: bool
+    null: bool
+    limit: int | None
+    default: str | None
+    many: bool
+    target: str
+    key: str
+    bound: int | None = None
+    pattern: tuple[str, str] | None = None
 
 
 class Complaint(ValueError):

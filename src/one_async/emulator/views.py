@@ -5,35 +5,30 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlencode
+from typing import Any
+from urllib.parse import urlencode
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from one_async.emulator.exchange import Exchange, schema
 from one_async.emulator.fields import LOGIN, WRITES, validated
 from one_async.emulator.metadata import describe
 from one_async.emulator.models import MODELS
 from one_async.emulator.query import Answer, Failed
 from one_async.emulator.reading import as_read, of_one_session
 from one_async.emulator.rows import Rows
-from one_async.emulator.store import HOST, dumps
+from one_async.emulator.service import DEFAULT_LIMIT
+from one_async.emulator.store import dumps
 from one_async.emulator.values import NAMED
 from one_async.emulator.water import water_requirement
 from one_async.emulator.writes import body_of, write
 
-if TYPE_CHECKING:
-    from one_async.emulator.app import App
+__all__ = ["NOT_FOUND", "View", "data_file", "page_of"]
 
-__all__ = ["DATA_HOST", "DEFAULT_LIMIT", "NOT_FOUND", "Exchange", "data_file", "find_route", "page_of"]
-
-DATA_HOST = "https://data.test"
 PICTURES = "/var/www/alyx/uploaded"
-DEFAULT_LIMIT, MAX_LIMIT = 250, 1000
+MAX_LIMIT = 1000
 OPEN = {"/api/schema", "/docs/", "/check-protected", "/sync-file-status", "/register-file", "/new-download"}
 JSON, HTML, ZIP = "application/json", "text/html", "application/zip"
 YAML, OPENAPI = "application/yaml", "application/vnd.oai.openapi"
@@ -56,67 +51,8 @@ def page_of(status: int, title: str, text: str = "") -> Response:
     return Response(PAGE.format(title=title, text=text), status, media_type=HTML)
 
 
-# ---- addresses ----
-
-
-@dataclass(frozen=True)
-class Route:
-    """One path of Alyx's OpenAPI document, and its methods."""
-
-    path: str
-    endpoint: str
-    allow: str
-    pattern: re.Pattern[str]
-
-
-KEYS = {"img_url": ".*", "id": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "tag": r"\w+"}
-NUMBERED = "/brain-regions/"
-
-
-@cache
-def schema() -> bytes:
-    """Return the OpenAPI document of Alyx 3.6.1 as it was served."""
-    return files(__package__).joinpath("openapi.json").read_bytes()
-
-
-@cache
-def routes() -> list[Route]:
-    """Return the routes of the OpenAPI document, and that of a tag's tables, which the document omits."""
-    found = []
-    for path, methods in (json.loads(schema())["paths"] | {"/cache/info/{tag}/": {"get": {}}}).items():
-        allowed = [name.upper() for name in ("get", "post", "put", "patch", "delete") if name in methods]
-        allowed += ["HEAD", "OPTIONS"] if "get" in methods else ["OPTIONS"]
-        fixed, _, name = path.partition("{")
-        name, _, end = name.partition("}")
-        key = r"\d+" if fixed == NUMBERED else KEYS.get(name, "[^/]+")
-        pattern = re.escape(fixed) + (f"(?P<key>{key})" if name else "") + end
-        found.append(Route(path, path.split("/")[1], ", ".join(allowed), re.compile(pattern)))
-    return found
-
-
-def find_route(path: str) -> tuple[Route | None, str]:
-    """Return the route of a path and the key in it."""
-    for route in routes():
-        match = route.pattern.fullmatch(path)
-        if match:
-            key = match.groupdict().get("key", "")
-            return route, str(int(key)) if path.startswith(NUMBERED) else key
-    return None, ""
-
-
-# ---- views ----
-
-
-@dataclass
-class Exchange:
-    """A request, processed as in a real view: negotiation, login, permission, throttle, method."""
-
-    app: App
-    request: Request
-    route: Route
-    key: str
-    user: str | None = None
-    media: str = ""
+class View(Exchange):
+    """An exchange that is processed as in a real view: negotiation, login, permission, throttle, method."""
 
     async def answer(self) -> Response:
         """Answer the request."""
@@ -211,38 +147,6 @@ class Exchange:
         return text
 
     # ---- reading ----
-
-    @property
-    def base(self) -> str:
-        """The address under which the client knows this server."""
-        return f"{self.request.scope['scheme']}://{self.request.headers['host']}"
-
-    @cached_property
-    def query(self) -> dict[str, list[str]]:
-        """The query parameters, each with all its values."""
-        return parse_qs(str(self.request.scope["query_string"], "latin-1"), keep_blank_values=True)
-
-    @cached_property
-    def given(self) -> dict[str, str]:
-        """The query parameters, each with its last value."""
-        return {name: values[-1] for name, values in self.query.items()}
-
-    @cached_property
-    def filters(self) -> dict[str, str | tuple[str, ...]]:
-        """The query parameters for filters: each with its value, or with a tuple of several."""
-        return {name: tuple(said) if len(said) > 1 else said[0] for name, said in self.query.items()}
-
-    def localized(self, text: str) -> str:
-        """Replace alyx.test and data.test by the addresses of this server."""
-        data = f"{self.base}/data" if self.app.data_url is None else self.app.data_url.rstrip("/")
-        for address, ours in ((DATA_HOST, data), (HOST, self.base)):
-            text = text if ours == address else text.replace(address, ours)
-        return text
-
-    def linked(self, text: str) -> str:
-        """Add the format, if the request names one, to the addresses of records."""
-        asked = self.given.get("format")
-        return re.sub(rf'"({HOST}/(?!uploaded/)[^"]*)"', rf'"\1?format={asked}"', text) if asked else text
 
     def record(self) -> str:
         """Return one record. Raise Answer 404 if it does not exist."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from .query import Failed
-
-if TYPE_CHECKING:
-    from .rows import Record, Rows
+from .records import Record, Records
 
 __all__ = ["WaterControl", "water_control", "water_requirement"]
 
@@ -146,7 +144,7 @@ def noon(text: str) -> datetime:
         raise Failed(str(error)) from None
 
 
-def water_control(rows: Rows, subject: Record) -> WaterControl:
+def water_control(rows: Records, subject: Record) -> WaterControl:
     """Collect what decides about the water of a subject."""
     lab, name = rows.get("labs", subject["lab"]) or {}, subject["nickname"]
     zone = ZoneInfo(lab.get("timezone") or "UTC")
@@ -185,7 +183,7 @@ def water_control(rows: Rows, subject: Record) -> WaterControl:
     )
 
 
-def water_requirement(rows: Rows, nickname: str, start: str | None, end: str | None) -> Record:
+def water_requirement(rows: Records, nickname: str, start: str | None, end: str | None) -> Record:
     """Return the body of ``/water-requirement/<nickname>``: one record for each day."""
     subject = rows.get("subjects", nickname)
     if subject is None:

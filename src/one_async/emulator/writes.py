@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from email import message_from_bytes, policy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 from anyio import to_thread
@@ -13,16 +13,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .checks import CHECKS, FOLLOW, PREPARE, keep_history
-from .fields import WRITES, Form, Taken, Write, validated
+from .exchange import Exchange
+from .fields import WRITES, Form, Write, validated
 from .models import MODELS
 from .owners import check_protected, is_protected
 from .query import Answer, Failed
+from .records import Record
 from .registration import new_download, register_file
-from .rows import Record, Rows
+from .rows import Rows
 from .store import dumps
-
-if TYPE_CHECKING:
-    from .views import Exchange
+from .values import Taken
 
 __all__ = ["body_of", "write"]
 

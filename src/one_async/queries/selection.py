@@ -15,7 +15,7 @@ from one_async._warnings import warn
 from one_async.alf.match import DatasetFilter
 from one_async.alf.parts import PartsTuple
 from one_async.alf.path import rel_path_parts
-from one_async.alf.spec import QC, to_alf
+from one_async.alf.spec import QC
 from one_async.errors import (
     ALFMultipleCollectionsFound,
     ALFMultipleObjectsFound,
@@ -120,7 +120,8 @@ def one_object(
         found = wanted.choose(datasets)
         if not found:
             known = _objects(datasets)
-            hint = _places(obj, datasets, parts) if obj in known else _did_you_mean(obj, known, listed=True)
+            is_there = isinstance(obj, str) and obj in known
+            hint = _places(obj, datasets, parts) if is_there else _did_you_mean(obj, known, listed=True)
             raise ALFObjectNotFound(
                 f"the session has no object {obj!r}" + _within(collection, parts) + hint, object=obj
             )
@@ -165,16 +166,25 @@ def whole_collection(
     return choose
 
 
+def as_wanted(wanted: Any) -> Any:
+    """Return several wanted datasets as a list, in which paths are texts, or as the frame that they are."""
+    if hasattr(wanted, "columns"):
+        if "rel_path" not in wanted.columns:
+            raise InputError.of("datasets", list(wanted.columns), "a frame with the column rel_path")
+        return wanted
+    if isinstance(wanted, str | Mapping) or not isinstance(wanted, Iterable):
+        raise InputError.of("datasets", wanted, "a list of names or of mappings of ALF parts, or a frame")
+    return [item.as_posix() if isinstance(item, PurePath) else item for item in wanted]
+
+
 def many_datasets(
     wanted: Any, collections: Any, revisions: Any, how: SelectionOptions
 ) -> Callable[[Sequence[Row]], list[Sequence[Row]]]:
     """Return the choice of several datasets: for each wanted one a list of one row, empty if there is no such dataset.
 
-    ``wanted`` are names, mappings of ALF parts, records, or whole paths, also as a frame.
+    ``wanted`` are names, mappings of ALF parts, records, or whole paths, also as a frame; see `as_wanted`.
     """
     is_frame = hasattr(wanted, "columns")
-    if not is_frame and (isinstance(wanted, Mapping) or not isinstance(wanted, Iterable)):
-        raise InputError.of("datasets", wanted, "a list of names or of mappings of ALF parts, or a frame")
     if not is_frame and wanted and all(map(_is_record, wanted)):
         _check_no_folders("collections, revisions", collections, revisions)
         by_record = list(map(_of_record, wanted))
@@ -230,7 +240,9 @@ def _one_of_record(record: Row) -> Choice:
 def _name(item: Any) -> str:
     if isinstance(item, str):
         return item
-    return str(item.get("rel_path") or item["name"]) if _is_record(item) else to_alf(**item)
+    if _is_record(item):
+        return str(item.get("rel_path") or item["name"])
+    return ", ".join(f"{part}={value!r}" for part, value in item.items())
 
 
 def _of_paths(datasets: Sequence[Row], paths: Sequence[str]) -> list[Sequence[Row]]:

@@ -54,7 +54,9 @@ class Datasets:
     def from_frame(cls, frame: pl.DataFrame) -> Datasets:
         """Create the table from a frame of datasets (with `DATASETS` columns and any others); equal rows count once."""
         if not _is_sorted(frame):
-            frame = frame.unique(maintain_order=True).sort("eid", "did", maintain_order=True)
+            frame = frame.sort("eid", "did", maintain_order=True)
+            if not _is_sorted(frame):  # an id is there twice; to compare all columns takes much memory
+                frame = frame.unique(maintain_order=True)
         runs = frame["eid"].rle().struct.unnest()
         starts = np.zeros(len(runs) + 1, np.int64)
         np.cumsum(runs["len"].to_numpy(), out=starts[1:])

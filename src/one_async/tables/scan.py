@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final, NamedTuple
 
 from one_async._warnings import warn
@@ -30,12 +32,15 @@ _is_dataset = lru_cache(maxsize=1 << 16)(is_valid)
 #: Whether a folder can be read by its descriptor. The stat of a file then looks up its name alone, not its whole path.
 _BY_DESCRIPTOR: Final = os.scandir in os.supports_fd
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+#: Errors of the process or machine, not of a folder: tables without the folders that had them would be incomplete.
+_SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class Visit(NamedTuple):
-    """A visited folder.
+    """A visited folder, or one that cannot be visited, with the modification time 0.
 
-    ``is_plain``: it is not the target of a link, contains none, and no file was omitted. ``is_end``: the walk stopped at it.
+    ``is_plain``: it is not the target of a link, contains none, and nothing of it was omitted. ``is_end``: the walk stopped
+    at it.
     """
 
     path: str
@@ -84,7 +89,10 @@ def find_sessions(root: Path, check: Callable[[], object]) -> list[str]:
     """Return the session folders in a folder, sorted by path.
 
     Folders within a session are not searched for sessions. ``check`` is called for each folder and may raise an error.
+    Raises OSError if the folder itself cannot be read, so that its tables are not replaced by empty ones.
     """
+    with os.scandir(root):
+        pass
     found = []
     for visit in walk(str(root), None, _is_session):
         check()
@@ -108,7 +116,7 @@ def walk(
 
     A folder at which ``stop`` returns True is yielded without its files, and those below it are not visited. Links are
     followed after all folders that are not links. No folder is visited twice. Links to their own folder or to a parent of it
-    are not followed, so that there are no loops.
+    are not followed, so that there are no loops. Warns of folders that cannot be read.
     """
     seen: dict[tuple[int, int], str] = {}
     links = deque([root])
@@ -119,6 +127,7 @@ def walk(
             folder = folders.pop()
             is_end = stop(folder)
             place: str | int = folder
+            problem = ""
             try:
                 if folder is first and _is_loop(folder):
                     continue
@@ -128,19 +137,25 @@ def walk(
                 identity = (stat.st_dev, stat.st_ino)
                 known = seen.get(identity)
                 if known is not None and _identity(known) == identity:
-                    if not Path(folder).is_relative_to(known):
-                        warn_of_omission(folder, f"it is the same folder as {known!r}")
-                    continue
+                    if Path(folder).is_relative_to(known):
+                        continue
+                    raise OSError(errno.ELOOP, f"it is the same folder as {known!r}")
                 seen[identity] = folder
                 at = _posix(folder[len(root) + 1 :])
                 below, linked, is_plain = ([], [], True) if is_end else _read(place, folder, at, files)
             except OSError as error:
-                if not isinstance(error, FileNotFoundError):  # else it was removed meanwhile
-                    warn_of_omission(folder, error.strerror or str(error))
-                continue
+                if error.errno in _SHORTAGES:
+                    raise
+                if isinstance(error, FileNotFoundError):  # it was removed meanwhile
+                    continue
+                problem = error.strerror or str(error)
             finally:
                 if isinstance(place, int):
                     os.close(place)
+            if problem:
+                warn_of_omission(folder, problem)
+                yield Visit(folder, 0, is_plain=False, is_end=False)
+                continue
             yield Visit(folder, stat.st_mtime_ns, first is root and is_plain, is_end)
             if below:
                 folders += sorted(below, reverse=True)
@@ -170,8 +185,8 @@ def _read(
 ) -> tuple[list[str], list[str], bool]:
     """Read a folder by its path or descriptor, and add its datasets to ``files``, by ``below`` and their name.
 
-    Return the folders in it, the links to folders, and whether it has no links and all of it was read. Warns of broken links
-    and of files that cannot be read.
+    Return the folders in it, the links to folders, and whether it has no links and all of it was read. Warns of broken links,
+    of files that cannot be read, and of what is neither a file nor a folder, such as a named pipe.
     """
     folders: list[str] = []
     links: list[str] = []
@@ -185,7 +200,11 @@ def _read(
                 if entry.is_dir():
                     (links if is_link else folders).append(here + name)
                 elif files is not None and _is_dataset(name):
-                    files[head + name] = entry.stat()
+                    stat = entry.stat()
+                    if S_ISREG(stat.st_mode):
+                        files[head + name] = stat
+                    else:
+                        warn_of_omission(here + name, "it is not a regular file")
                 elif is_link:
                     entry.stat()
             except FileNotFoundError:
