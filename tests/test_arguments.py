@@ -38,6 +38,7 @@ from one_async._arguments import date_range
         ("9999-12-30 12:00", (date.max, date.max)),
         (date.min, (date.min, date.min)),
         (["2020-01-02", float("nan")], (date(2020, 1, 2), date.max)),
+        (pd.Series(["2020-01-02", None], dtype="string"), (date(2020, 1, 2), date.max)),
         (pd.Series([None, "2020-01-02"]), (date.min, date(2020, 1, 2))),
     ],
 )

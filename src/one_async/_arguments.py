@@ -131,7 +131,9 @@ def _period(value: Any) -> tuple[date, date] | None:
 
 
 def _is_open(value: Any) -> bool:
-    return value is None or _is_nat(value) or (isinstance(value, str) and value in ("", "NaT", "None"))
+    if value is None or _is_nat(value) or type(value).__name__ == "NAType":  # pandas' NA
+        return True
+    return isinstance(value, str) and value in ("", "NaT", "None")
 
 
 def _is_nat(value: Any) -> bool:

@@ -33,6 +33,7 @@ __all__ = [
     "Filename",
     "PathPattern",
     "Pattern",
+    "as_plain",
     "collections_of",
     "compile_pattern",
     "is_match",
@@ -71,6 +72,13 @@ class PathPattern(NamedTuple):
 
     python: re.Pattern[str]
     plain: str | None
+
+
+def as_plain(value: Any) -> Any:
+    """Return an array, a series or another iterable as a list, which has a truth value; texts, mappings, frames unchanged."""
+    if isinstance(value, str | Mapping) or hasattr(value, "columns") or not isinstance(value, Iterable):
+        return value
+    return list(value)
 
 
 def _listed(value: str | Iterable[str], argument: str) -> list[str]:
@@ -128,8 +136,10 @@ def path_pattern(
 
     Raises InputError for a pattern that does not compile or a part that is not an ALF part.
     """
+    filename = as_plain(filename)
     parts: dict[str, Pattern] = dict(filename) if isinstance(filename, Mapping) else {}
-    collection, revision = parts.pop("collection", collection), parts.pop("revision", revision)
+    collection = as_plain(parts.pop("collection", collection))
+    revision = as_plain(parts.pop("revision", revision))
     folders = _folder("collection", "{collection}/", collection)
     folders += _folder("revision", "#{revision}#/", revision)
     given = {**parts, "collection": collection or None, "revision": revision or None}

@@ -87,7 +87,9 @@ class Gathered:
     joined: bool = False  # a page contained a row twice
     repeated: bool = False  # a row was on two pages of one reading
     recounted: bool = False  # the count changed
-    shrunk: bool = False  # the count decreased within a reading: rows moved up to pages that were read already
+    shrunk: bool = (
+        False  # the count decreased within a reading: rows moved up to pages that were read already
+    )
     reread: bool = False  # rows of several readings
     single_page: bool = False  # one page, that is one query, contained all counted rows
     barren_pages: int = 0  # consecutive pages without a new row
