@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -31,6 +32,14 @@ from one_async._arguments import date_range
         (["2020", "2021-05"], (date(2020, 1, 1), date(2021, 5, 31))),
         ("2020-02", (date(2020, 2, 1), date(2020, 2, 29))),
         ("2021", (date(2021, 1, 1), date(2021, 12, 31))),
+        ("9999-12-31", (date.max, date.max)),
+        (datetime.max, (date.max, date.max)),
+        (["9999-12-31T12:00"], (date.max, date.max)),
+        ("9999-12-30 12:00", (date.max, date.max)),
+        (date.min, (date.min, date.min)),
+        (["2020-01-02", float("nan")], (date(2020, 1, 2), date.max)),
+        (pd.Series(["2020-01-02", None], dtype="string"), (date(2020, 1, 2), date.max)),
+        (pd.Series([None, "2020-01-02"]), (date.min, date(2020, 1, 2))),
     ],
 )
 def test_a_range_of_dates_may_be_written_in_many_ways(given_range: Any, expected: tuple[date, date]) -> None:

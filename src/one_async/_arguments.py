@@ -116,7 +116,7 @@ def date_range(value: Any) -> tuple[date, date]:
         return period
     if isinstance(value, str | date) or not isinstance(value, Iterable):
         moment = _moment(value)
-        return _first_day(moment), (moment + timedelta(days=1) - timedelta(milliseconds=1)).date()
+        return _first_day(moment), (_a_day_later(moment) - timedelta(milliseconds=1)).date()
     ends = as_list(value)
     if isinstance(value, Mapping | Set) or len(ends) not in (1, 2):
         raise InputError.of("date_range", value, "one date, or two of which either may be None")
@@ -140,16 +140,23 @@ def _period(value: Any) -> tuple[date, date] | None:
 
 
 def _is_open(value: Any) -> bool:
-    return value is None or _is_nat(value) or (isinstance(value, str) and value in ("", "NaT", "None"))
+    if value is None or _is_nat(value) or type(value).__name__ == "NAType":  # pandas' NA
+        return True
+    return isinstance(value, str) and value in ("", "NaT", "None")
 
 
 def _is_nat(value: Any) -> bool:
-    """Return whether a value is pandas' NaT, which is not equal to itself."""
-    return isinstance(value, date) and value != value
+    """Return whether a value is pandas' NaT or NaN, which are not equal to themselves."""
+    return isinstance(value, date | float) and value != value
 
 
 def _first_day(moment: datetime) -> date:
-    return moment.date() if moment.time() == _MIDNIGHT else moment.date() + timedelta(days=1)
+    return (moment if moment.time() == _MIDNIGHT else _a_day_later(moment)).date()
+
+
+def _a_day_later(moment: datetime) -> datetime:
+    """Return the time after 24 hours, or the last time that Python can represent."""
+    return moment + timedelta(days=1) if moment.date() < date.max else datetime.max
 
 
 def _moment(value: Any) -> datetime:

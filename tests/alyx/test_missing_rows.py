@@ -132,6 +132,20 @@ class RecountingServer(ListServer):
         return JSONResponse({**page, "count": self.count + len(self.asked)})
 
 
+class ShrinkingServer(ListServer):
+    """A server of small pages, after each of which the first row is deleted."""
+
+    largest_page = 10
+
+    @property
+    def rows(self) -> Rows:
+        return [{**row, "name": f"lab{n}"} for n, row in enumerate(super().rows[len(self.asked) - 1 :])]
+
+    async def labs(self, request: Request) -> Response:
+        page = json.loads((await super().labs(request)).body)
+        return JSONResponse({**page, "count": self.count + 1 - len(self.asked)})
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("server", "cause"),
@@ -139,8 +153,9 @@ class RecountingServer(ListServer):
         (ListServer(30, frozenset({12})), "no page repeats a row"),
         (RepeatingServer(30, frozenset({12})), "pages repeat some rows"),
         (RecountingServer(30), "count changed"),
+        (ShrinkingServer(90), "count changed"),
     ],
-    ids=["absent", "repeated", "recounted"],
+    ids=["absent", "repeated", "recounted", "shrinking"],
 )
 async def test_the_warning_tells_the_cause_at_the_line_of_the_caller(
     make: Any, way: Callable[..., Any], server: ListServer, cause: str

@@ -9,6 +9,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from httpx import ASGITransport
 from hypothesis import given
@@ -38,6 +40,15 @@ def schema() -> Schema:
         ({"lab": None, "number": 1}, {"number": "1"}),
         ({"datasets": ["a", "b"]}, {"datasets": "a,b"}),
         ({"date_range": [datetime.date(2020, 1, 1), "2020-02-02"]}, {"date_range": "2020-01-01,2020-02-02"}),
+        (
+            {"date_range": [datetime.datetime(2020, 1, 1), pd.Timestamp("2020-02-02")]},
+            {"date_range": "2020-01-01,2020-02-02"},
+        ),
+        (
+            {"date_range": pd.Series(pd.to_datetime(["2020-01-01", "2020-02-02"]))},
+            {"date_range": "2020-01-01,2020-02-02"},
+        ),
+        ({"start_time": np.datetime64("2020-01-01T00:00:01")}, {"start_time": "2020-01-01T00:00:01"}),
         ({"histology": True}, {"histology": "True"}),
         ({"id": EID}, {"id": str(EID)}),
         ({"performance_gte": 0}, {"performance_gte": "0"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import zlib
 from collections.abc import AsyncIterator, Iterable
@@ -11,11 +12,14 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from one_async.alyx.responses import inflate
 from one_async.emulator import Emulator
 from one_async.errors import AnswerError, ConfigurationError, InputError, LoginError, ServerUnreachable
 
@@ -33,6 +37,34 @@ def echo() -> Starlette:
         return JSONResponse(dict(request.headers))
 
     return Starlette(routes=[Route("/{path:path}", headers)])
+
+
+@given(
+    members=st.lists(st.binary(max_size=400), min_size=1, max_size=5),
+    junk=st.sampled_from([b"", b"\0", b"\0\0\0", b"end", b"\x1f"]),
+    size=st.integers(1, 50),
+)
+async def test_gzip_of_several_members_is_decoded_to_its_end(
+    members: list[bytes], junk: bytes, size: int
+) -> None:
+    data = b"".join(gzip.compress(member) for member in members) + junk
+
+    async def raw() -> AsyncIterator[bytes]:
+        for at in range(0, len(data), size):
+            yield data[at : at + size]
+
+    assert b"".join([piece async for piece in inflate(raw())]) == b"".join(members)
+
+
+async def test_a_damaged_or_truncated_later_member_is_an_error() -> None:
+    data = gzip.compress(b"first" * 50) + gzip.compress(b"second" * 50)
+    for damaged in (data[:-9], data[:-8] + bytes(8), data[:-20] + bytes(20)):
+
+        async def raw(damaged: bytes = damaged) -> AsyncIterator[bytes]:
+            yield damaged
+
+        with pytest.raises(zlib.error):
+            [_ async for _ in inflate(raw())]
 
 
 async def test_own_addresses_get_the_token_and_others_none(server: Emulator, make: Any) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -313,6 +314,36 @@ def takes_sessions() -> list[str]:
         for name, method in inspect.getmembers(AsyncONE, inspect.isfunction)
         if not name.startswith("_") and list(inspect.signature(method).parameters)[1:2] in (["eid"], ["eids"])
     ]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pd.Series, pd.Index, np.array, pl.Series, iter],
+    ids=["series", "index", "array", "polars", "iterator"],
+)
+def test_filters_are_lists_of_any_kind(pandas_one: Face, facts: Facts, kind: Any) -> None:
+    names, folders = [TRIALS, "_ibl_wheel.position.npy"], ["alf", "raw_behavior_data"]
+    asked = pandas_one.ask("list_datasets", facts.eid)
+    for filters in (
+        {"filename": names},
+        {"collection": folders},
+        {"filename": names, "collection": folders[:1]},
+    ):
+        own = {name: kind(value) for name, value in filters.items()}
+        expected = [
+            path
+            for path in asked
+            if path.rpartition("/")[2] in filters.get("filename", path)
+            and path.rpartition("/")[0] in filters.get("collection", path)
+        ]
+        assert expected
+        assert pandas_one.ask("list_datasets", facts.eid, **own) == expected
+        own = {name: kind(value) for name, value in filters.items()}
+        assert len(pandas_one.ask("download", facts.eid, dry_run=True, **own)) == len(expected)
+    _, rows = pandas_one.ask("load_datasets", facts.eid, kind(names), collections=kind(["alf", "alf"]))
+    assert [row["rel_path"] for row in rows] == [f"alf/{name}" for name in names]
+    _, rows = pandas_one.ask("load_datasets", facts.eid, kind([f"alf/{name}" for name in names]))
+    assert [row["rel_path"] for row in rows] == [f"alf/{name}" for name in names]
 
 
 def test_every_method_takes_the_session_as_id(pandas_one: Face, facts: Facts) -> None:

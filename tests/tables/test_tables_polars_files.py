@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,6 +79,53 @@ def test_tables_that_are_replaced_meanwhile_are_read_whole(tmp_path: Path) -> No
     finally:
         over.set()
         writer.join()
+
+
+WRITTEN_IN_PLACE = """
+import sys, threading, time
+from pathlib import Path
+import numpy as np, polars as pl
+from one_async.tables.polars_files import count_rows, read_parquet
+
+target, versions = Path(sys.argv[1]), []
+for rows in (60_000, 50_000):
+    pl.DataFrame({"a": np.full(rows, rows)}).write_parquet(target, compression="uncompressed", row_group_size=5_000)
+    versions.append(target.read_bytes())
+over = threading.Event()
+
+def write():
+    while not over.is_set():
+        for content in versions:
+            with target.open("wb", buffering=0) as file:
+                for half in (content[: len(content) // 2], content[len(content) // 2 :]):
+                    file.write(half)
+                    time.sleep(0.003)
+
+writer, whole = threading.Thread(target=write, daemon=True), 0
+writer.start()
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    try:
+        frame, _ = read_parquet(target)
+        assert set(frame["a"]) == {len(frame)}
+        assert count_rows(target) in (60_000, 50_000)
+        whole += 1
+    except (pl.exceptions.PolarsError, OSError):
+        pass
+over.set()
+print("whole:", whole > 0)
+"""
+
+
+def test_a_table_that_another_program_writes_in_place_ends_no_process(tmp_path: Path) -> None:
+    """A read gives one whole version of the file, or an error."""
+    ran = subprocess.run(
+        [sys.executable, "-c", WRITTEN_IN_PLACE, str(tmp_path / "t.pqt")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "whole: True\n", "")
 
 
 @pytest.mark.parametrize("read", [read_parquet, read_metadata, count_rows, read_arrow])

@@ -34,6 +34,7 @@ __all__ = [
     "Filename",
     "PathPattern",
     "Pattern",
+    "as_plain",
     "collections_of",
     "compile_pattern",
     "is_match",
@@ -74,6 +75,13 @@ class PathPattern(NamedTuple):
 
     python: re.Pattern[str]
     plain: str | None
+
+
+def as_plain(value: Any) -> Any:
+    """Return an array, a series or another iterable as a list, which has a truth value; texts, mappings, frames unchanged."""
+    if isinstance(value, str | Mapping) or hasattr(value, "columns") or not isinstance(value, Iterable):
+        return value
+    return list(value)
 
 
 def _listed(value: str | Iterable[str], argument: str) -> list[str]:
@@ -132,8 +140,10 @@ def path_pattern(
 
     Raises InputError for a pattern that does not compile or a part that is not one of a relative path.
     """
+    filename = as_plain(filename)
     parts: dict[str, Pattern] = dict(filename) if isinstance(filename, Mapping) else {}
-    collection, revision = parts.pop("collection", collection), parts.pop("revision", revision)
+    collection = as_plain(parts.pop("collection", collection))
+    revision = as_plain(parts.pop("revision", revision))
     folders = _folder("{collection}/", collection)
     folders += _folder("#{revision}#/", revision)
     check_parts(parts, FILE_PARTS)

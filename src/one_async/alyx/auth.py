@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Exchanges a user name and password for a token. Raises LoginError if the server refuses them.
 RequestToken = Callable[[str, str], Awaitable[str]]
+#: Statuses with which a server refuses a user or token.
+REFUSED = frozenset({401, 403})
 
 
 def is_token(text: str) -> bool:
@@ -210,12 +212,15 @@ class Login:
             token = await self.credentials.renew(token, self.request_token)
             with resending(1):
                 response = await self._send(request, token)
-        if response.status_code == 403:
+        if response.status_code in REFUSED:
             detail = detail_of(response.content)
             if is_invalid_token(response.status_code, response.content):
                 raise self.credentials.missing(f"{self._origin} does not accept its own token")
             raise LoginError(
-                f"{request.method} {request.url.path}: {detail}", url=str(request.url), detail=detail
+                f"{request.method} {request.url.path}: {detail}",
+                url=str(request.url),
+                status=response.status_code,
+                detail=detail,
             )
         return response
 
@@ -257,5 +262,5 @@ def origin(url: str | httpx.URL) -> str:
 
 
 def is_invalid_token(status: int, content: bytes) -> bool:
-    """Return whether Alyx rejected the token as unknown. It uses status 403, never 401."""
-    return status == 403 and b"Invalid token" in content[:1000]
+    """Return whether the server rejected the token as unknown. Alyx uses status 403, other set-ups of its framework 401."""
+    return status in REFUSED and b"Invalid token" in content[:1000]

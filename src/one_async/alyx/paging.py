@@ -31,7 +31,7 @@ from one_async._concurrency import RunningCalls, run_all
 from one_async._threads import check_polars, run_polars, run_sync
 from one_async._warnings import warn
 from one_async.alyx.caching import AgeLimit, one_warning
-from one_async.alyx.responses import Answer, Page, Row, page_of
+from one_async.alyx.responses import MOST_ROWS, Answer, Page, Row, page_of
 from one_async.alyx.schema import Schema, params_of, whole_number
 from one_async.errors import AnswerError, IncompleteListWarning, shown
 from one_async.tables.pandas_frames import as_pandas
@@ -83,9 +83,13 @@ class Gathered:
     joins: bool = False  # the query may be a join
     rows: dict[Hashable, Row] = field(default_factory=dict)
     count: int = 0
+    lowest_count: int = MOST_ROWS  # of the pages of a reading
     joined: bool = False  # a page contained a row twice
     repeated: bool = False  # a row was on two pages of one reading
     recounted: bool = False  # the count changed
+    shrunk: bool = (
+        False  # the count decreased within a reading: rows moved up to pages that were read already
+    )
     reread: bool = False  # rows of several readings
     single_page: bool = False  # one page, that is one query, contained all counted rows
     barren_pages: int = 0  # consecutive pages without a new row
@@ -93,7 +97,8 @@ class Gathered:
     def add(self, page: Page) -> list[Row]:
         """Add a page and return its new rows."""
         self.recounted |= bool(self.count) and page.count != self.count
-        self.count = page.count
+        self.shrunk |= page.count < self.count
+        self.count, self.lowest_count = page.count, min(page.count, self.lowest_count)
         self.single_page = len(page.rows) >= page.count
         rows: dict[Hashable, Row] = {}
         for row in page.rows:
@@ -110,11 +115,17 @@ class Gathered:
         return new
 
     def merge(self, other: Gathered) -> None:
-        """Add the rows of another, later reading, and take over its count."""
+        """Add the rows of another, later reading, and take over its count.
+
+        After a deletion only the later rows count: deleted ones would stand for those that are missing.
+        """
+        if self.shrunk or other.lowest_count < self.count:
+            self.rows = {}
         for key, row in other.rows.items():
             self.rows.setdefault(key, row)
         self.recounted |= other.recounted or other.count != self.count
-        self.count, self.joined, self.reread = other.count, self.joined or other.joined, True
+        self.count, self.shrunk = other.count, other.shrunk
+        self.joined, self.reread = self.joined or other.joined, True
         self.repeated |= other.repeated
 
     @property
@@ -124,8 +135,9 @@ class Gathered:
 
     @property
     def suspicious(self) -> bool:
-        """Whether rows may be missing: fewer than counted, and a join does not explain the difference."""
-        return len(self.rows) < self.count and not self.single_page and (self.moved or not self.joined)
+        """Whether rows may be missing: some were deleted meanwhile, or fewer than counted came and no join explains it."""
+        few = len(self.rows) < self.count and (self.moved or not self.joined)
+        return not self.single_page and (self.shrunk or few)
 
     @property
     def asks_again(self) -> bool:
@@ -138,7 +150,8 @@ async def read_all(
 ) -> list[Row]:
     """Return all rows of a list, each once, in the server's order. Warns IncompleteListWarning if rows are missing.
 
-    A list that looks incomplete is read again with other page sizes; rows found then are appended. ``joins`` means that
+    A list that looks incomplete is read again with other page sizes; rows found then are appended, or replace the others
+    if rows were deleted meanwhile. ``joins`` means that
     the query may repeat rows legitimately (see JOINS). The number of distinct rows of a join is unknown, so that the
     first further reading without a new row ends it. ``fetch`` may return stored pages and ``anew`` only later ones, with
     which an incomplete list is read again, unless its pages agree: then the server counts rows that it does not send.
@@ -151,7 +164,7 @@ async def read_all(
         known = len(gathered.rows)
         gathered.merge(await _read(fetch, size, joins))
         vain_readings = 0 if len(gathered.rows) > known else vain_readings + 1
-    if gathered.suspicious and not (gathered.joined and vain_readings):
+    if gathered.suspicious and (gathered.shrunk or not (gathered.joined and vain_readings)):
         if anew is not None and gathered.asks_again:
             return await read_all(anew, what, joins, limit)
         warn_incomplete(what, gathered)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 #: Maximum number of bytes that are decoded at a time.
 _PIECE = 1024**2
+#: First bytes of each member of gzip data.
+_GZIP = b"\x1f\x8b"
 #: Maximum nesting of JSON. Alyx's answers have fewer than ten levels; Python and Polars recurse into each.
 MAX_DEPTH = 100
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -48,17 +50,24 @@ def encoding_of(response: httpx.Response) -> str:
 
 
 async def inflate(raw: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Decode gzip or deflate, detected by its header, in worker threads. Bytes after the end of the data are skipped.
+    """Decode gzip of one or several members, or deflate, detected by its header, in worker threads.
 
-    Raises zlib.error for damaged or truncated data.
+    Bytes after the end of the data are skipped. Raises zlib.error for damaged or truncated data.
     """
-    decoder, seen = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32), False
+    decoder, rest, seen, ended = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32), b"", False, False
     async for chunk in raw:
         seen = seen or bool(chunk)
-        rest, piece = chunk, b""
-        while not decoder.eof and (rest or len(piece) == _PIECE):
+        rest, piece = b"" if ended else rest + chunk, b""
+        while rest or len(piece) == _PIECE:
+            if decoder.eof:
+                if len(rest) < len(_GZIP):  # the rest of the next header may follow
+                    break
+                if not rest.startswith(_GZIP):
+                    rest, ended = b"", True
+                    break
+                decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
             piece = await anyio.to_thread.run_sync(decoder.decompress, rest, _PIECE)
-            rest = decoder.unconsumed_tail
+            rest = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
             if piece:
                 yield piece
     if seen and not decoder.eof:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from numbers import Integral
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
@@ -255,13 +256,19 @@ def text_of(name: str, value: Any) -> str | None:
     """Return a filter's value as query text. Raise InputError for an empty one, which Alyx would ignore."""
     if value is None:
         return None
-    texts = ["None" if one is None and name in _WITH_NONE else scalar_text(one) for one in as_list(value)]
+    texts = ["None" if one is None and name in _WITH_NONE else _member_text(one) for one in as_list(value)]
     if None in texts:
         raise InputError.of(name, value, "text, numbers, dates, ids, or lists of these")
     text = ",".join(map(str, texts))
     if not text:
         raise InputError.of(name, value, "a value that is not empty (Alyx would return every row), or None")
     return text
+
+
+def _member_text(value: Any) -> str | None:
+    """Return the text of one value; that of a day for a time at midnight, such as a pandas Timestamp of a day."""
+    text = scalar_text(value)
+    return text.removesuffix("T00:00:00") if text is not None and isinstance(value, datetime) else text
 
 
 def _id_text(id: object) -> str:

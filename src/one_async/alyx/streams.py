@@ -13,7 +13,7 @@ import anyio.to_thread
 import httpx
 
 from one_async._observer import Observer, resending
-from one_async.alyx.auth import Login, is_invalid_token, origin
+from one_async.alyx.auth import REFUSED, Login, is_invalid_token, origin
 from one_async.alyx.connection_pool import ConnectionPool, certificates
 from one_async.alyx.responses import ENCODINGS, discard, encoding_of, inflate, read_start
 from one_async.alyx.retrying import Timeouts
@@ -173,7 +173,7 @@ class HttpStreamOpener:
             login = await self._login() if own else None
             token = await login.credentials.obtain(login.request_token) if login else None
             response = await self._send(stack, address, all_headers, auth, token)
-            if login and token and response.status_code == 403 and await _rejects_token(response):
+            if login and token and response.status_code in REFUSED and await _rejects_token(response):
                 token = await login.credentials.renew(token, login.request_token)
                 with resending(1):
                     response = await self._send(stack, address, all_headers, auth, token)

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any, TypeAlias, get_args
 
 from one_async._warnings import warn
-from one_async.alf.match import DatasetFilter
+from one_async.alf.match import DatasetFilter, as_plain
 from one_async.alf.parts import PartsTuple
 from one_async.alf.path import rel_path_parts
 from one_async.alf.spec import QC
@@ -185,6 +185,7 @@ def many_datasets(
     ``wanted`` are names, mappings of ALF parts, records, or whole paths, also as a frame; see `as_wanted`.
     """
     is_frame = hasattr(wanted, "columns")
+    collections, revisions = as_plain(collections), as_plain(revisions)
     if not is_frame and wanted and all(map(_is_record, wanted)):
         _check_no_folders("collections, revisions", collections, revisions)
         by_record = list(map(_of_record, wanted))
@@ -269,7 +270,7 @@ def _check_no_folders(arguments: str, collection: Any, revision: Any) -> None:
 
 
 def _revision(given: Any) -> Any:
-    return given or os.environ.get(REVISION_VARIABLE) or None
+    return as_plain(given) or os.environ.get(REVISION_VARIABLE) or None
 
 
 def describe_missing(wanted: Any, found: Sequence[Sequence[Row]]) -> str:
