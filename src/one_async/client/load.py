@@ -11,7 +11,6 @@ import anyio
 
 from one_async import ids
 from one_async._threads import run_polars, run_sync
-from one_async.alf.match import as_plain
 from one_async.alf.spec import QC
 from one_async.client.call import Call, public_methods
 from one_async.client.datafiles import DataFiles, warn_missing
@@ -252,7 +251,6 @@ class Loading:
         """
         if isinstance(datasets, str):
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
-        datasets = as_plain(datasets)
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
         wanted = selection.as_wanted(datasets)
