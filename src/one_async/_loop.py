@@ -113,7 +113,7 @@ class Call(Generic[R]):
     def wait(self, thread: LoopThread) -> None:
         """Wait until the call is over, or the loop's thread has ended; Ctrl-C interrupts the wait."""
         while not self.over:
-            if not self._latch.acquire(timeout=_WAKE) and thread.has_failed:
+            if not self._latch.acquire(timeout=_WAKE) and thread.has_failed and not self.over:
                 self.refuse()
 
     def outcome(self) -> R:

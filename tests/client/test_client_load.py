@@ -503,6 +503,20 @@ def test_aggregates(one: Face, data_one: Face, recorded: World) -> None:
         data_one.ask("load_aggregate", "subjects", "nobody")
 
 
+@pytest.mark.parametrize("revision", [None, "2023-01-01", "2024-02-14", "2024-02-15", "2030-01-01"])
+def test_an_aggregate_is_loaded_in_the_revision_that_is_listed(one: Face, revision: str | None) -> None:
+    name, where = "_ibl_subjectTrials.table.pqt", ("subjects", "cortexlab/KS014")
+    (listed,) = one.ask("list_aggregates", *where, dataset=name, revision=revision)["rel_path"]
+    is_old = (
+        revision is not None and revision < "2024-02-15"
+    )  # the revision of the only other file of this name
+    assert listed.endswith(f"KS014/{name}" if is_old else f"KS014/#2024-02-15#/{name}")
+    for dataset in (name, name.removesuffix(".pqt")):
+        path = one.ask("load_aggregate", *where, dataset, revision=revision, download_only=True)
+        assert path.as_posix().endswith(listed)
+    assert one.ask("load_aggregate", *where, listed, download_only=True) == path
+
+
 def test_a_stopped_server_is_one_error(seeded_server: Emulator, plain: str, tmp_path: Path) -> None:
     with opened("blocking", cache_dir=tmp_path, **login(seeded_server)) as one:
         one.ask("list_datasets", plain)

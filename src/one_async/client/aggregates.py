@@ -78,13 +78,11 @@ class Aggregates:
             True
         """
         name, how = "*" if dataset is None else dataset, SelectionOptions(True, "last_before")
-        latest = how.filter()
         self._context.needs_database("load_aggregate")
         wanted = one_dataset(name, None, revision or None, how)
 
         def choose(found: pl.DataFrame) -> list[dict[str, Any]]:
-            rows = latest.choose_frame(found).rows(named=True)
-            return [{**row, "session_path": ""} for row in wanted(rows)]
+            return [{**row, "session_path": ""} for row in wanted(found.rows(named=True))]
 
         records = await _aggregates(self._context, relation, identifier, choose)
         if len(records) != 1:

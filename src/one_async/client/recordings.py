@@ -82,6 +82,7 @@ class Recordings:
         """
         if band not in BANDS:
             raise InputError.of("band", band, BANDS)
+        HOW.filter(revision=revision)  # refuses an invalid revision before any request
         call = Call(self._context, query_type)
         known = ids.insertion_id(pid)
         ((eid, probe),) = await places_of(call, [known])
@@ -131,6 +132,8 @@ class Recordings:
             raise InputError.of("pixels", pixels, PIXELS)
         if not isinstance(camera, str) or not camera:
             raise InputError.of("camera", camera, "the label of a camera, such as 'left'")
+        of_videos = HOW.filter(collection="raw_video_data", revision=revision)
+        of_times = HOW.filter(collection="alf", revision=revision)
         from one_async.recordings.video_decoding import load_av
 
         await run_sync(load_av)
@@ -142,8 +145,7 @@ class Recordings:
 
         def choose(session: SessionDatasets) -> Rows:
             folder = session_folder(session.session)
-            videos = HOW.filter(collection="raw_video_data", revision=revision).choose(session.datasets)
-            times = HOW.filter(collection="alf", revision=revision).choose(session.datasets)
+            videos, times = of_videos.choose(session.datasets), of_times.choose(session.datasets)
             found = _named_as(times, re.compile(r"_ibl_(\w+)Camera\.times\.npy"), folder)
             return {
                 "video": _of_camera(videos, folder, label),

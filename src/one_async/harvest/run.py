@@ -86,8 +86,12 @@ async def harvest(
         >>> report.complete
         True
     """
+    if progress is not None and not callable(progress):
+        raise InputError.of("progress", progress, "a function")
     endpoints = endpoints if isinstance(endpoints, str | Mapping) else as_list(endpoints)
-    task = HarvestTask(1 if isinstance(endpoints, str) else len({str(name) for name in endpoints}))
+    task = HarvestTask(
+        1 if isinstance(endpoints, str) else len({name for name in endpoints if isinstance(name, str)})
+    )
     with alyx._calls.call():
         async with shown(display if progress is None else None, task):
             options["progress"] = progress or task.report
