@@ -125,3 +125,20 @@ def test_a_column_without_any_date_is_refused(tmp_path: Path) -> None:
     written = sessions.with_columns(date=pl.lit("yesterday")).rename({"eid": "id"})
     with pytest.raises(TablesDamaged, match="date"):
         _written(tmp_path, written, datasets_frame(sessions).rename({"did": "id"}))
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.Float64, pl.UInt32, pl.Decimal(12, 2)])
+def test_numbers_are_not_taken_for_days_since_1970(tmp_path: Path, dtype: pl.DataType) -> None:
+    sessions = sessions_frame(3)
+    written = sessions.with_columns(date=pl.lit(20200105).cast(dtype)).rename({"eid": "id"})
+    with pytest.raises(TablesDamaged, match="numbers instead of dates"):
+        _written(tmp_path, written, datasets_frame(sessions).rename({"did": "id"}))
+
+
+@pytest.mark.parametrize("empty", [None, float("nan")])
+def test_a_column_of_missing_numbers_has_no_dates(tmp_path: Path, empty: float | None) -> None:
+    sessions = sessions_frame(3)
+    written = sessions.with_columns(date=pl.lit(empty, pl.Float64)).rename({"eid": "id"})
+    found = _written(tmp_path, written, datasets_frame(sessions).rename({"did": "id"}))
+    assert found.session_frame["date"].to_list() == [None] * 3
+    assert sorted(search(found)) == sorted(sessions["eid"])

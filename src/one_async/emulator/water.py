@@ -28,7 +28,7 @@ class Restriction:
 
 @dataclass
 class WaterControl:
-    """All that decides about the water of one subject; times are those of its lab, restrictions in UTC."""
+    """The values that determine the water of one subject; times are those of its lab, restrictions in UTC."""
 
     now: datetime
     reference_share: float = 0.0
@@ -145,7 +145,7 @@ def noon(text: str) -> datetime:
 
 
 def water_control(rows: Records, subject: Record) -> WaterControl:
-    """Collect what decides about the water of a subject."""
+    """Collect the values that determine the water of a subject."""
     lab, name = rows.get("labs", subject["lab"]) or {}, subject["nickname"]
     zone = ZoneInfo(lab.get("timezone") or "UTC")
 

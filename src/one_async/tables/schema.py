@@ -222,6 +222,10 @@ def _date(dates: pl.Series) -> pl.Expr:
         dates = dates.dt.replace_time_zone(None)
     if isinstance(dates.dtype, pl.Categorical | pl.Enum):
         dates = dates.cast(pl.String)
+    if dates.dtype.is_numeric():  # a cast would take numbers for days since 1970
+        if dates.cast(pl.Float64).fill_nan(None).count():
+            raise pl.exceptions.InvalidOperationError("column 'date' has numbers instead of dates")
+        dates = dates.clear(len(dates)).cast(pl.Date)
     if dates.dtype != pl.String:
         return pl.lit(dates.cast(pl.Date))
     days = dates.str.strip_chars().str.slice(0, 10).str.replace_all("/", "-", literal=True)

@@ -1,4 +1,4 @@
-"""What is transferred: files with their locations, as a plan lists them. Pure."""
+"""Files to transfer with their locations, as a plan lists them. Pure."""
 
 from __future__ import annotations
 
