@@ -46,6 +46,8 @@ BAD = [
     ("register RAW --revision a/b", "--revision"), ("register RAW RAW", "FOLDER"),
     ("register lab/Subjects/A/2024-05-06/001", "FOLDER"), ("register lab/Subjects/A/2024-13-06/001", "FOLDER"),
     ("search number=x", "number"), ("search date=2024-13-01", "date"), ("search sub=", "sub="), ("search laab=x", "laab"),
+    ("search lab=cortexlab lab=mainenlab", "lab=mainenlab"), ("watch --once lab=cortexlab lab=x", "lab=x"),
+    ("harvest sessions --to OUT --filter sessions:lab=x --filter sessions:lab=y", "--filter"),
 ]  # fmt: skip
 
 

@@ -161,7 +161,11 @@ def _parse_filters(given: Iterable[str]) -> dict[str, dict[str, str]]:
         name, equals, value = term.partition("=")
         if not (endpoint and name and equals):
             raise InputError.of("filter", item, "ENDPOINT:FILTER=VALUE, such as sessions:lab=cortexlab")
-        filters.setdefault(endpoint, {})[name] = value
+        if name in filters.setdefault(endpoint, {}):
+            raise InputError.of(
+                "filter", item, "each filter of an endpoint once; commas separate several values"
+            )
+        filters[endpoint][name] = value
     return filters
 
 

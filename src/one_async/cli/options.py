@@ -135,6 +135,8 @@ def parse_terms(given: list[str]) -> dict[str, Any]:
         name, equals, value = item.partition("=")
         if not equals or not name or not value:
             raise InputError.of("term", item, "TERM=VALUE, such as lab=cortexlab")
+        if name in terms:
+            raise InputError.of("term", item, "each term once; commas separate several values")
         if name == "django":
             terms[name] = value
             continue
