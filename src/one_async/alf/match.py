@@ -136,7 +136,7 @@ def path_pattern(
     collection, revision = parts.pop("collection", collection), parts.pop("revision", revision)
     folders = _folder("collection", "{collection}/", collection)
     folders += _folder("revision", "#{revision}#/", revision)
-    check_parts(parts, FILE_PARTS)
+    check_parts((part for part, value in parts.items() if value is not None), FILE_PARTS)
     given = {**parts, "collection": collection or None, "revision": revision or None}
     patterns = tuple(
         (part, _as_regex(value, wildcards, part)) for part, value in given.items() if value is not None
