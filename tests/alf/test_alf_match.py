@@ -303,3 +303,10 @@ def test_lists_and_their_parts() -> None:
     many = pl.Series([*found, *PADDING])
     assert match.collections_of(many)[: len(found)].equals(match.collections_of(found))
     assert match.revisions_of(many)[: len(found)].equals(match.revisions_of(found))
+
+
+@pytest.mark.parametrize("part", ["lab", "subject", "date", "number", "objekt", "filename", ""])
+def test_parts_that_no_file_name_has_are_refused_unless_they_are_none(part: str) -> None:
+    assert match.path_pattern({"object": "spikes", part: None}) == match.path_pattern({"object": "spikes"})
+    with pytest.raises(InputError, match=f"^{part}=… is not an ALF part; accepted: object, namespace"):
+        match.path_pattern({"object": "spikes", part: 5})  # type: ignore[dict-item]

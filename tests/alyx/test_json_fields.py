@@ -156,7 +156,7 @@ async def test_content_without_keys_is_refused_and_kept(make: Any, stored: Any) 
         ("json_field_write", (), "endpoint"),
         ("json_field_write", ("sessions", SESSION), "field_name"),
         ("json_field_delete", ("sessions", SESSION), "field_name"),
-        ("json_field_delete", ("sessions", "", "json"), "id"),
+        ("json_field_delete", ("sessions", "", "json"), "uuid"),
     ],
 )
 async def test_bad_input_is_refused_before_a_request(

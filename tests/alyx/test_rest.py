@@ -72,7 +72,7 @@ async def test_unknown_endpoints_actions_and_filters_are_refused_before_a_reques
         await alyx.schema()
         server.requests.reset()
         for arguments, filters, text in (
-            (("sesions", "list"), {}, "^endpoint='sesions' is not there; did you mean sessions or"),
+            (("sesions", "list"), {}, "^url='sesions' is not there; did you mean sessions or"),
             (("sessions", "lst"), {}, "create, delete, list"),
             (("weighings", "update", "x"), {}, "of weighings"),
             (("sessions", "list"), {"labs": "x"}, "^labs=… is no filter of sessions; did you mean lab"),

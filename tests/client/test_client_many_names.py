@@ -305,7 +305,7 @@ WRONG_FILTERS: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("load_dataset", ("a.b.npy",), {"qc": "nonsense"}, "qc"),
     ("load_dataset", ("alf/a.b.npy",), {"collection": "alf"}, "collection"),
     ("load_object", ("trials",), {"nonsense": "a"}, "nonsense"),
-    ("load_object", (3,), {}, "obj"),
+    ("load_object", (3,), {}, "^obj="),
     ("load_object", ("trials",), {"attribute": [3]}, "attribute"),
     ("load_collection", (3,), {}, "collection"),
     ("load_collection", ("alf",), {"object": 3}, "object"),

@@ -146,7 +146,7 @@ def path_pattern(
     revision = as_plain(parts.pop("revision", revision))
     folders = _folder("{collection}/", collection)
     folders += _folder("#{revision}#/", revision)
-    check_parts(parts, FILE_PARTS)
+    check_parts((part for part, value in parts.items() if value is not None), FILE_PARTS)
     given = {**parts, "collection": collection or None, "revision": revision or None}
     patterns = tuple(
         (part, _as_regex(value, wildcards, part)) for part, value in given.items() if value is not None
