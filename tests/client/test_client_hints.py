@@ -57,6 +57,12 @@ def test_arguments_in_the_wrong_order(one: ONE) -> None:
     eid = one.search()[0]
     with pytest.raises(InputError, match=r"^obj=UUID\(.*accepted: text"):
         one.load_object("trials", eid)  # type: ignore[call-overload]
+    with pytest.raises(InputError, match=r"^eid='trials.table.pqt' is not valid"):
+        one.load_dataset("trials.table.pqt", eid)  # type: ignore[call-overload]
+    with pytest.raises(InputError, match=r"^eid='alf' is not valid"):
+        one.load_collection("alf", eid)  # type: ignore[call-overload]
+    with pytest.raises(InputError, match=r"^eid='trials.table.pqt' is not valid"):
+        one.load_datasets(["trials.table.pqt"], eid)  # type: ignore[call-overload]
     with pytest.raises(InputError, match=r"^obj=5 is not valid; accepted: text"):
         one.load_object(eid, 5)  # type: ignore[call-overload]
 

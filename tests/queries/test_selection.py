@@ -110,3 +110,24 @@ def test_datasets_may_be_given_in_any_iterable(
 def test_one_dataset_is_not_a_list_of_them(wanted: Any) -> None:
     with pytest.raises(InputError, match="datasets="):
         as_wanted(wanted)
+
+
+@pytest.mark.parametrize(
+    ("revision", "how"),
+    [
+        (None, SelectionOptions(qc="PASS")),
+        (None, SelectionOptions(ignore_qc_not_set=True, qc="PASS")),
+        ("2019-12-31", SelectionOptions()),
+        ("2020-06-01", SelectionOptions(policy="exact")),
+    ],
+    ids=["qc", "qc not set", "before the first revision", "no such revision"],
+)
+def test_an_object_excluded_by_qc_or_revision_is_not_called_absent(
+    revision: str | None, how: SelectionOptions
+) -> None:
+    rows = [{**row, "qc": "WARNING" if revision is None else "PASS"} for row in ROWS]
+    with pytest.raises(ALFObjectNotFound, match=r"it is in .*, but not with the requested qc and revision"):
+        one_object("spikes", None, revision, how)(rows)
+    with pytest.raises(ALFObjectNotFound) as raised:
+        one_object("spikes", "alf/probe07", revision, how)(rows)
+    assert "qc" not in str(raised.value)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 from one_async import ids
 from one_async._threads import run_many, run_polars
 from one_async.alf.session_paths import SessionKey, key_frame
-from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, TablesNotFound
+from one_async.errors import ALFMultipleObjectsFound, ALFObjectNotFound, InputError, TablesNotFound
 from one_async.tables.ids import as_uuid
 
 if TYPE_CHECKING:
@@ -103,6 +104,18 @@ async def find(
         return use(keys, found)
 
     return await (await call.source()).find_sessions(keys, check)
+
+
+@contextmanager
+def naming_eid_first(eid: Any) -> Iterator[None]:
+    """Raise the InputError of an eid in place of that of a later argument, as if they are given in the wrong order."""
+    try:
+        yield
+    except InputError:
+        for value in ids.flatten(eid)[0]:
+            if value is not None and "/" not in str(value):  # a path may be the id of a session of the tables
+                ids.parse_session(value, "eid")
+        raise
 
 
 async def known_eids(call: Call, eid: Any) -> tuple[list[str], ids.Rebuild]:

@@ -14,7 +14,7 @@ from one_async._threads import run_polars, run_sync
 from one_async.alf.spec import QC
 from one_async.client.call import Call, public_methods
 from one_async.client.datafiles import DataFiles, warn_missing
-from one_async.client.identify import known_eids
+from one_async.client.identify import known_eids, naming_eid_first
 from one_async.client.jobs import SESSION_PATH, SESSIONS_AT_ONCE, Job, Load, each, load_each, load_sessions
 from one_async.client.outcomes import OnError, check_on_error, error_rows, outcome_frame
 from one_async.client.rows import rows_of_ids
@@ -86,7 +86,8 @@ class Loading:
         """
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
-        choose = selection.one_dataset(dataset, collection, revision, how)
+        with naming_eid_first(eid):
+            choose = selection.one_dataset(dataset, collection, revision, how)
 
         def finish(job: Job) -> Any:
             (file,) = job.files
@@ -130,15 +131,9 @@ class Loading:
         """
         call = Call(self._context, query_type)
         options: dict[str, Any] = {"revision_policy": revision_policy, "qc": qc, **parts}
-        load = object_load(
-            self._context,
-            obj,
-            collection,
-            revision,
-            download_only,
-            ignore_qc_not_set=ignore_qc_not_set,
-            **options,
-        )
+        options["ignore_qc_not_set"] = ignore_qc_not_set
+        with naming_eid_first(eid):
+            load = object_load(self._context, obj, collection, revision, download_only, **options)
         return await load_sessions(call, eid, load, check_hash)
 
     async def load_collection(
@@ -168,7 +163,8 @@ class Loading:
         """
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
-        choose = selection.whole_collection(collection, object, revision, how, **parts)
+        with naming_eid_first(eid):
+            choose = selection.whole_collection(collection, object, revision, how, **parts)
 
         def finish(job: Job) -> Any:
             files = present(job)
@@ -253,8 +249,9 @@ class Loading:
             raise InputError.of("datasets", datasets, "a list of names; load_dataset takes one")
         call = Call(self._context, query_type)
         how = SelectionOptions(self._context.wildcards, revision_policy, qc, ignore_qc_not_set)
-        wanted = selection.as_wanted(datasets)
-        choose_each = selection.many_datasets(wanted, collections, revisions, how)
+        with naming_eid_first(eid):
+            wanted = selection.as_wanted(datasets)
+            choose_each = selection.many_datasets(wanted, collections, revisions, how)
 
         def choose(rows: Sequence[selection.Row]) -> list[selection.Row]:
             found = choose_each(rows)

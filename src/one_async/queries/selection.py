@@ -122,6 +122,8 @@ def one_object(
             known = _objects(datasets)
             is_there = isinstance(obj, str) and obj in known
             hint = _places(obj, datasets, parts) if is_there else _did_you_mean(obj, known, listed=True)
+            if is_there and collection is None and not parts:
+                hint += ", but not with the requested qc and revision"
             raise ALFObjectNotFound(
                 f"the session has no object {obj!r}" + _within(collection, parts) + hint, object=obj
             )
