@@ -68,15 +68,15 @@ def test_an_impossible_target_is_named(recorded_emulator: Any, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (["nonsense"], "endpoint="),
+        (["nonsense"], "ENDPOINT="),
         (["sessions", "--since", "soon"], "since="),
         (["sessions", "--format", "csv"], "format="),
         (["sessions", "--format", "frame"], "accepted: parquet, delta"),
-        (["cache", "sessions"], "endpoints="),
-        (["sessions", "--filter", "lab=cortexlab"], "filter="),
-        (["sessions", "--filter", "labs:name=x"], "filters="),
+        (["cache", "sessions"], "ENDPOINT="),
+        (["sessions", "--filter", "lab=cortexlab"], "--filter="),
+        (["sessions", "--filter", "labs:name=x"], "--filter="),
         (["sessions", "--filter", "sessions:labb=x"], "labb="),
-        (["sessions", "--storage-option", "aws_region"], "storage_option="),
+        (["sessions", "--storage-option", "aws_region"], "--storage-option="),
     ],
 )
 def test_wrong_arguments_exit_with_2(
