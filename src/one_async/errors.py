@@ -363,9 +363,9 @@ class ConflictError(OneError):
 
     Examples:
         >>> from one_async.errors import ConflictError
-        >>> session = one.alyx.json_field_write("sessions", eid, "json", ["a list"])
+        >>> insertion = one.alyx.json_field_write("insertions", pid, "json", ["a list"])
         >>> try:
-        ...     one.alyx.json_field_update("sessions", eid, "json", {"cage": "A1"})
+        ...     one.alyx.json_field_update("insertions", pid, "json", {"depth": 3})
         ... except ConflictError as error:
         ...     print(error.field, error.found)
         json ['a list']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import time
 from functools import partial
@@ -291,6 +292,18 @@ async def test_a_refused_token_deletes_no_other_one(server: Emulator, make: Any)
         with pytest.raises(LoginError, match="does not accept the token"):
             await alyx.rest("labs", "list", no_cache=True)
     assert store.kept == {}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_token_that_is_refused_midway_is_renewed_once(
+    server: Emulator, make: Any, status: int
+) -> None:
+    async with make(server) as alyx:
+        rows = await alyx.rest("datasets", "list", no_cache=True)
+        refusal = json.dumps({"detail": "Invalid token."})
+        server.faults.add("/datasets", status=status, body=refusal, times=1)
+        assert await alyx.rest("datasets", "list", no_cache=True) == rows
+    assert server.requests.count("/auth-token") == 2
 
 
 # ---- opening and closing

@@ -287,7 +287,7 @@ async def test_a_cancelled_harvest_can_be_resumed(emulator: Emulator, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "options", "name"),
     [
-        ((["nonsense"],), {}, "endpoint"),
+        ((["nonsense"],), {}, "endpoints"),
         (([],), {}, "endpoints"),
         (({"sessions": {"labb": "x"}},), {}, "labb"),
         ((["sessions"],), {"filters": {"labs": {}}}, "filters"),

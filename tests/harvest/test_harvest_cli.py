@@ -73,7 +73,7 @@ def test_an_impossible_target_is_named(recorded_emulator: Any, tmp_path: Path) -
         (["sessions", "--format", "csv"], "format="),
         (["sessions", "--format", "frame"], "accepted: parquet, delta"),
         (["cache", "sessions"], "ENDPOINT="),
-        (["sessions", "--filter", "lab=cortexlab"], "filter="),
+        (["sessions", "--filter", "lab=cortexlab"], "--filter="),
         (["sessions", "--filter", "labs:name=x"], "--filter="),
         (["sessions", "--filter", "sessions:labb=x"], "labb="),
         (["sessions", "--storage-option", "aws_region"], "--storage-option="),

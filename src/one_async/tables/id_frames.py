@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["IdFrame", "with_whole_ids"]
+__all__ = ["DataFrame", "with_whole_ids"]
 
 #: The setting of Polars, and the length of an id.
 _SETTING, _LENGTH = "POLARS_FMT_STR_LEN", "36"
@@ -31,8 +31,11 @@ def _whole_ids() -> Iterator[None]:
                 os.environ.pop(_SETTING, None)
 
 
-class IdFrame(pl.DataFrame):
-    """A frame whose ids are printed whole in terminals and notebooks; a plain frame in everything else, also in pickles."""
+class DataFrame(pl.DataFrame):
+    """A frame whose ids are printed whole in terminals and notebooks; a plain frame in everything else, also in pickles.
+
+    The class has the name of Polars' own, by which some programs recognize frames.
+    """
 
     def __str__(self) -> str:
         with _whole_ids():
@@ -49,7 +52,7 @@ class IdFrame(pl.DataFrame):
 def with_whole_ids(value: Any) -> Any:
     """Return a result whose frames are printed with whole ids; the frames of a mapping are replaced in it."""
     if type(value) is pl.DataFrame:
-        frame = IdFrame.__new__(IdFrame)
+        frame = DataFrame.__new__(DataFrame)
         frame._df = value._df
         return frame
     if isinstance(value, tuple):
