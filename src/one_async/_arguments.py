@@ -118,7 +118,10 @@ def date_range(value: Any) -> tuple[date, date]:
         moment = _moment(value)
         return _first_day(moment), (_a_day_later(moment) - timedelta(milliseconds=1)).date()
     ends = as_list(value)
-    if isinstance(value, Mapping | Set) or len(ends) not in (1, 2):
+    is_nan = all(
+        isinstance(end, float) for end in ends
+    )  # NaN leaves one end open, as in a row of pandas, not both
+    if isinstance(value, Mapping | Set) or len(ends) not in (1, 2) or is_nan:
         raise InputError.of("date_range", value, "one date, or two of which either may be None")
     start, end = ends[0], ends[1] if len(ends) == 2 else None
     return (

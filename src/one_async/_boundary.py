@@ -94,7 +94,8 @@ class Given(NamedTuple):
     def name_in(self, error: InputError) -> None:
         """Name the argument of an error as the caller did, if it is known by its value: ``eids``, not ``eid``."""
         value, arguments = getattr(error, "given", None), self.by_name()
-        if value is None or getattr(error, "argument", None) in arguments:
+        known = {*arguments, getattr(self.function, "__name__", "")}  # a setter has the name of its property
+        if value is None or getattr(error, "argument", None) in known:
             return
         names = [name for name, given in arguments.items() if _is_same(given, value)]
         if len(names) == 1:

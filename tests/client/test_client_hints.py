@@ -55,7 +55,7 @@ def test_an_object_that_is_elsewhere(
 
 def test_arguments_in_the_wrong_order(one: ONE) -> None:
     eid = one.search()[0]
-    with pytest.raises(InputError, match=r"^obj=UUID\(.*accepted: text"):
+    with pytest.raises(InputError, match=r"^eid='trials' is not valid"):
         one.load_object("trials", eid)  # type: ignore[call-overload]
     with pytest.raises(InputError, match=r"^eid='trials.table.pqt' is not valid"):
         one.load_dataset("trials.table.pqt", eid)  # type: ignore[call-overload]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ def test_the_password_of_a_shared_cache_is_not_sent(
     with ONE(base_url=seeded_emulator.url, cache_dir=tmp_path, cache_storage=address) as one:
         assert b"sekret" not in pickle.dumps(one)
         assert b"sekret" not in pickle.dumps(one.alyx)
-        assert "sekret" not in str(recipe(one._here._context))
+        assert "sekret" not in str(recipe(one._here._context, ThreadPoolExecutor(1)))
     bare = without_password(address)
     assert redis_storage.with_password(bare) == bare
     monkeypatch.setenv("ONE_CACHE_STORAGE", address)
