@@ -272,17 +272,21 @@ def _guarded_async(method: F, options: Options) -> F:
         calls: AbstractContextManager[object] = args[0]._calls.call() if ends else _NOTHING
         return calls
 
+    def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the coroutine or async generator of a call, whose body has not begun to run."""
+        if arrange is not None:
+            args, kwargs = arrange(args, kwargs)
+        try:
+            return method(*args, **kwargs)
+        except TypeError as error:
+            raise _of_signature(error) from None
+
     if inspect.isasyncgenfunction(method):
 
         @wraps(method)
         async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             given = Given(method, args, kwargs)
-            if arrange is not None:
-                args, kwargs = arrange(args, kwargs)
-            try:
-                running = method(*args, **kwargs)
-            except TypeError as error:
-                raise _of_signature(error) from None
+            running = begin(args, kwargs)
             async with aclosing(running) as items:
                 while True:
                     with traced(), PublicCall(where, given, translate), registered(args):
@@ -297,12 +301,7 @@ def _guarded_async(method: F, options: Options) -> F:
     @wraps(method)
     async def call(*args: Any, **kwargs: Any) -> Any:
         given = Given(method, args, kwargs)
-        if arrange is not None:
-            args, kwargs = arrange(args, kwargs)
-        try:
-            running = method(*args, **kwargs)
-        except TypeError as error:
-            raise _of_signature(error) from None
+        running = begin(args, kwargs)
         with traced(), PublicCall(where, given, translate), registered(args):
             result = await running
         return result if finish is None else await finish(args[0], result)

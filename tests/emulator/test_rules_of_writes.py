@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
+from app_requests import ask
 
 from one_async.emulator import World
 from one_async.emulator.app import App
@@ -31,12 +31,6 @@ def written(world: World) -> Iterator[App]:
     app = App(world, data_url="https://data.test", now=lambda: world.now)
     yield app
     app.store.close()
-
-
-async def ask(app: App, method: str, target: str, **options: Any) -> httpx.Response:
-    headers = {"authorization": f"Token {app.token('admin')}", **options.pop("headers", {})}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), headers=headers) as client:
-        return await client.request(method, f"https://alyx.test{target}", **options)
 
 
 def first(world: World, endpoint: str) -> str:
